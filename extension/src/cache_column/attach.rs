@@ -1,0 +1,287 @@
+//! The cache columns that a GitLab-shaped database has from the start, found and installed with one call.
+
+use super::definition::Definition;
+use super::install::{add, check_is_owner, remove, run};
+use super::triggers::row_triggers;
+use crate::error::{OrRaise, Result};
+use crate::host::{self, Relation};
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use serde_json::json;
+
+/// A boolean of `projects`, and what an integration has to be to make it true.
+struct Builtin {
+    column: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Of one type, by the name the type has in `type_new`, and in the older `type`.
+    Type {
+        new: &'static str,
+        old: &'static str,
+    },
+    Category(&'static str),
+}
+
+const BUILTINS: [Builtin; 2] = [
+    Builtin {
+        column: "has_external_wiki",
+        kind: Kind::Type {
+            new: "Integrations::ExternalWiki",
+            old: "ExternalWikiService",
+        },
+    },
+    Builtin {
+        column: "has_external_issue_tracker",
+        kind: Kind::Category("issue_tracker"),
+    },
+];
+
+const TARGET: &str = "projects";
+/// The table's name today, and the one it had before version 14.
+const SOURCES: [&str; 2] = ["integrations", "services"];
+const KEY: &str = "project_id";
+
+/// One row of what `attach` and `detach` answer.
+type Answer = (String, String, String);
+
+/// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
+#[pg_extern(sql = r#"
+create function lockstep.attach(schema text default 'public', disable_application_triggers boolean default false)
+returns table (feature text, status text, detail text) strict
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.attach(text, boolean) is
+  'finds the tables of the host in a schema and keeps their cache columns from now on; one row a feature';
+"#)]
+fn attach(
+    schema: &str,
+    disable_application_triggers: bool,
+) -> TableIterator<
+    'static,
+    (
+        name!(feature, String),
+        name!(status, String),
+        name!(detail, String),
+    ),
+> {
+    let answers: Result<Vec<Answer>> = (|| {
+        host::check_schema(schema)?;
+        let host = HostTables::find(schema)?;
+        BUILTINS
+            .iter()
+            .map(|builtin| attach_one(&host, builtin, disable_application_triggers))
+            .collect()
+    })();
+    TableIterator::new(answers.or_raise())
+}
+
+/// Removes what `attach` installed in a schema, and enables again what it disabled.
+#[pg_extern(sql = r#"
+create function lockstep.detach(schema text default 'public')
+returns table (feature text, status text, detail text) strict
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.detach(text) is
+  'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row a feature';
+"#)]
+fn detach(
+    schema: &str,
+) -> TableIterator<
+    'static,
+    (
+        name!(feature, String),
+        name!(status, String),
+        name!(detail, String),
+    ),
+> {
+    let answers: Result<Vec<Answer>> = (|| {
+        host::check_schema(schema)?;
+        let host = HostTables::find(schema)?;
+        BUILTINS
+            .iter()
+            .map(|builtin| detach_one(&host, builtin))
+            .collect()
+    })();
+    TableIterator::new(answers.or_raise())
+}
+
+/// The host's tables in one schema, as far as they are there.
+struct HostTables {
+    schema: String,
+    target: Option<Relation>,
+    source: Option<Relation>,
+}
+
+impl HostTables {
+    fn find(schema: &str) -> Result<Self> {
+        let mut source = None;
+        for name in SOURCES {
+            if source.is_none() {
+                source = Relation::find_table(schema, name)?;
+            }
+        }
+        Ok(Self {
+            schema: schema.to_owned(),
+            target: Relation::find_table(schema, TARGET)?,
+            source,
+        })
+    }
+}
+
+fn attach_one(
+    host: &HostTables,
+    builtin: &Builtin,
+    disable_application_triggers: bool,
+) -> Result<Answer> {
+    let feature = format!("{TARGET}.{}", builtin.column);
+    let skipped = |detail: String| Ok((feature.clone(), "skipped".to_owned(), detail));
+    let attached = |detail: String| Ok((feature.clone(), "attached".to_owned(), detail));
+
+    let schema = &host.schema;
+    let Some(target) = &host.target else {
+        return skipped(format!("schema {schema} has no table {TARGET}"));
+    };
+    let Some(source) = &host.source else {
+        return skipped(format!(
+            "schema {schema} has neither a table {}",
+            SOURCES.join(" nor ")
+        ));
+    };
+    check_is_owner(target)?;
+    check_is_owner(source)?;
+    if let Some(present) = Definition::of_column(target.oid, builtin.column)? {
+        if present.origin != "attach" {
+            return attached(format!(
+                "defined by lockstep.add_cache_column as number {}",
+                present.id
+            ));
+        }
+        if is_intact(&present)? {
+            return attached("already attached, nothing changed".to_owned());
+        }
+        remove(&present)?;
+        add(Definition {
+            disabled_triggers: present.disabled_triggers.clone(),
+            ..builtin.definition(target, source)
+        })?;
+        return attached("triggers were missing and have been installed again".to_owned());
+    }
+    let mut definition = builtin.definition(target, source);
+    if let Err(error) = definition.clone().resolve() {
+        return skipped(error.message());
+    }
+    let rivals = application_triggers(source, builtin.column);
+    if !rivals.is_empty() && !disable_application_triggers {
+        return skipped(format!(
+            "the application's own triggers on {} write this column: {}; to disable them and attach, call \
+             lockstep.attach({}, disable_application_triggers => true)",
+            source.qualified_name(),
+            rivals.join(", "),
+            pgrx::spi::quote_literal(schema),
+        ));
+    }
+    for rival in &rivals {
+        run(&format!(
+            "alter table {} disable trigger {}",
+            source.qualified_name(),
+            quote_identifier(rival)
+        ))?;
+    }
+    let detail = match rivals.as_slice() {
+        [] => format!("kept from {}", source.qualified_name()),
+        rivals => format!(
+            "kept from {}; disabled {}",
+            source.qualified_name(),
+            rivals.join(", ")
+        ),
+    };
+    definition.disabled_triggers = rivals;
+    add(definition)?;
+    attached(detail)
+}
+
+fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
+    let feature = format!("{TARGET}.{}", builtin.column);
+    let present = match &host.target {
+        Some(target) => Definition::of_column(target.oid, builtin.column)?,
+        None => None,
+    };
+    let Some(present) = present.filter(|definition| definition.origin == "attach") else {
+        return Ok((feature, "skipped".to_owned(), "not attached".to_owned()));
+    };
+    remove(&present)?;
+    let mut enabled = Vec::new();
+    if let Ok(source) = Relation::describe(present.source) {
+        for name in &present.disabled_triggers {
+            if source
+                .triggers()
+                .iter()
+                .any(|trigger| trigger.name == *name && !trigger.enabled)
+            {
+                run(&format!(
+                    "alter table {} enable trigger {}",
+                    source.qualified_name(),
+                    quote_identifier(name)
+                ))?;
+                enabled.push(name.as_str());
+            }
+        }
+    }
+    let detail = match enabled.as_slice() {
+        [] => "triggers removed".to_owned(),
+        names => format!("triggers removed; enabled {}", names.join(", ")),
+    };
+    Ok((feature, "detached".to_owned(), detail))
+}
+
+impl Builtin {
+    fn definition(&self, target: &Relation, source: &Relation) -> Definition {
+        let matches = match self.kind {
+            Kind::Type { new, .. } if source.find_column("type_new").is_some() => {
+                json!({"active": true, "type_new": new})
+            }
+            Kind::Type { old, .. } => json!({"active": true, "type": old}),
+            Kind::Category(category) => json!({"active": true, "category": category}),
+        };
+        Definition {
+            id: 0,
+            target: target.oid,
+            target_column: self.column.to_owned(),
+            source: source.oid,
+            key_column: KEY.to_owned(),
+            matches,
+            guard: false,
+            fire_always: false,
+            origin: "attach".to_owned(),
+            disabled_triggers: Vec::new(),
+        }
+    }
+}
+
+/// Whether every row trigger of the definition is still there.
+fn is_intact(definition: &Definition) -> Result<bool> {
+    let Ok(resolved) = definition.clone().resolve() else {
+        return Ok(false);
+    };
+    let tables = [&resolved.source, &resolved.target];
+    Ok(row_triggers(&resolved).iter().all(|expected| {
+        tables.iter().any(|table| {
+            table
+                .triggers()
+                .iter()
+                .any(|trigger| trigger.name == expected.name())
+        })
+    }))
+}
+
+/// The application's own triggers that write the column: they are named after it.
+fn application_triggers(source: &Relation, column: &str) -> Vec<String> {
+    let prefix = format!("trigger_{column}");
+    let rivals = source
+        .triggers()
+        .iter()
+        .filter(|trigger| trigger.enabled && trigger.name.starts_with(&prefix));
+    rivals.map(|trigger| trigger.name.clone()).collect()
+}

@@ -1,0 +1,300 @@
+//! What a cache column is derived from, checked against the tables as they are now.
+
+use crate::error::{Error, Result};
+use crate::host::{Column, Relation};
+use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::quote_literal;
+use pgrx::{IntoDatum, PgTryBuilder, pg_sys::Datum};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A row of lockstep.cache_column_definition.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Definition {
+    pub(crate) id: i32,
+    pub(crate) target: u32,
+    pub(crate) target_column: String,
+    pub(crate) source: u32,
+    pub(crate) key_column: String,
+    #[serde(rename = "match")]
+    pub(crate) matches: Value,
+    pub(crate) guard: bool,
+    pub(crate) fire_always: bool,
+    pub(crate) origin: String,
+    pub(crate) disabled_triggers: Vec<String>,
+}
+
+const COLUMNS: &str = "jsonb_build_object(
+  'id', d.id, 'target', d.target_table::oid::bigint, 'target_column', d.target_column,
+  'source', d.source_table::oid::bigint, 'key_column', d.key_column, 'match', d.match, 'guard', d.guard,
+  'fire_always', d.fire_always, 'origin', d.origin, 'disabled_triggers', to_jsonb(d.disabled_triggers))";
+
+impl Definition {
+    /// Reads one definition, whatever snapshot the transaction has.
+    pub(crate) fn load(id: i32) -> Result<Self> {
+        let found = Self::select("d.id = $1::integer", &i64::from(id).to_string())?;
+        found
+            .into_iter()
+            .next()
+            .ok_or(Error::DefinitionMissing { id })
+    }
+
+    /// The definition of a column, if it has one.
+    pub(crate) fn of_column(target: u32, column: &str) -> Result<Option<Self>> {
+        let all = Self::select("d.target_table = $1::oid", &target.to_string())?;
+        Ok(all
+            .into_iter()
+            .find(|definition| definition.target_column == column))
+    }
+
+    /// Every definition that reads from, or writes to, a table.
+    pub(crate) fn of_table(table: u32) -> Result<Vec<Self>> {
+        Self::select(
+            "$1::oid in (d.source_table, d.target_table)",
+            &table.to_string(),
+        )
+    }
+
+    fn select(condition: &str, argument: &str) -> Result<Vec<Self>> {
+        let query = Statement::new(
+            &format!(
+                "select coalesce(jsonb_agg({COLUMNS} order by d.id), '[]')::text
+                   from lockstep.cache_column_definition d where {condition}"
+            ),
+            &[pg_sys::TEXTOID],
+        );
+        let argument = argument.into_datum().unwrap_or(Datum::from(0));
+        let text = as_extension_owner(extension_owner()?, || {
+            with_catalog_path(|| connected(|| query.text(&[argument])))
+        });
+        serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
+            message: error.to_string(),
+        })
+    }
+
+    /// Looks up the tables and columns it names, and checks that they can keep what it promises.
+    pub(crate) fn resolve(self) -> Result<Resolved> {
+        let target = Relation::describe(self.target)?;
+        let source = Relation::describe(self.source)?;
+        target.check_is_permanent_table()?;
+        source.check_is_permanent_table()?;
+        let column = target.column(&self.target_column)?.clone();
+        if !column.is_boolean() {
+            return Err(Error::TargetColumnNotBoolean {
+                table: target.qualified_name(),
+                column: column.name,
+                actual: column.type_name,
+            });
+        }
+        if column.is_generated() {
+            return Err(Error::TargetColumnGenerated {
+                table: target.qualified_name(),
+                column: column.name,
+            });
+        }
+        let primary_key = target.integer_primary_key()?.clone();
+        let key = source.integer_column(&self.key_column)?.clone();
+        if !source.has_index_starting_with(&key.name) {
+            return Err(Error::KeyWithoutIndex {
+                table: source.qualified_name(),
+                column: key.name,
+            });
+        }
+        let conditions = conditions(&self.matches, &source)?;
+        if source.oid == target.oid
+            && conditions
+                .iter()
+                .any(|condition| condition.column.name == column.name)
+        {
+            return Err(Error::MatchOnTargetColumn {
+                column: column.name,
+            });
+        }
+        let is_referenced = source.references(&key.name, &target, &primary_key.name);
+        Ok(Resolved {
+            definition: self,
+            target,
+            source,
+            column,
+            primary_key,
+            key,
+            conditions,
+            is_referenced,
+        })
+    }
+}
+
+/// The role that owns the extension's tables.
+pub(crate) fn extension_owner() -> Result<Oid> {
+    let query = Statement::new(
+        "select c.relowner::bigint::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'lockstep' and c.relname = 'cache_column_definition'",
+        &[],
+    );
+    let owner = with_catalog_path(|| connected(|| query.text(&[])));
+    owner
+        .and_then(|text| text.parse::<u32>().ok())
+        .map(Oid::from)
+        .ok_or_else(|| Error::Catalog {
+            message: "the tables of the extension are gone".to_owned(),
+        })
+}
+
+/// A definition together with the tables and columns it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) definition: Definition,
+    pub(crate) target: Relation,
+    pub(crate) source: Relation,
+    /// The cache column.
+    pub(crate) column: Column,
+    /// The target's primary key.
+    pub(crate) primary_key: Column,
+    /// The source's column that holds the target's primary key.
+    pub(crate) key: Column,
+    pub(crate) conditions: Vec<Condition>,
+    /// A foreign key makes sure that the target row is there before the source row.
+    pub(crate) is_referenced: bool,
+}
+
+/// One `column = constant` of a match.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) column: Column,
+    constant: String,
+}
+
+impl Condition {
+    /// The condition as SQL on the row called `row`.
+    fn sql(&self, row: &str) -> String {
+        let Self { column, constant } = self;
+        format!(
+            "{row}.{} operator({}.=) {}::{}",
+            column.quoted(),
+            pgrx::spi::quote_identifier(&column.equality_schema),
+            quote_literal(constant),
+            column.type_name
+        )
+    }
+}
+
+impl Resolved {
+    /// Whether the source row called `row` matches, as SQL.
+    pub(crate) fn matches_sql(&self, row: &str) -> String {
+        let conditions: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|condition| condition.sql(row))
+            .collect();
+        conditions.join(" and ")
+    }
+
+    /// Whether the target row called `t` has a matching source row, as SQL.
+    pub(crate) fn exists_sql(&self) -> String {
+        format!(
+            "exists (select from {} s where s.{} operator(pg_catalog.=) t.{} and {})",
+            self.source.qualified_name(),
+            self.key.quoted(),
+            self.primary_key.quoted(),
+            self.matches_sql("s")
+        )
+    }
+}
+
+fn conditions(matches: &Value, source: &Relation) -> Result<Vec<Condition>> {
+    let matches: &Map<String, Value> = match matches {
+        Value::Object(matches) if matches.is_empty() => return Err(Error::MatchEmpty),
+        Value::Object(matches) => matches,
+        other => {
+            return Err(Error::MatchNotObject {
+                actual: json_type(other),
+            });
+        }
+    };
+    matches
+        .iter()
+        .map(|(name, value)| condition(name, value, source))
+        .collect()
+}
+
+fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> {
+    let constant = match value {
+        Value::Null => {
+            return Err(Error::MatchNull {
+                column: name.to_owned(),
+            });
+        }
+        Value::Array(_) | Value::Object(_) => {
+            return Err(Error::MatchNested {
+                column: name.to_owned(),
+            });
+        }
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    };
+    let column = source.column(name)?.clone();
+    let fits = match column.category.as_str() {
+        "B" => value.is_boolean(),
+        "N" => value.is_number(),
+        _ => value.is_string(),
+    };
+    if !fits {
+        return Err(Error::ConstantType {
+            column: name.to_owned(),
+            expected: column.type_name,
+            actual: json_type(value).to_owned(),
+        });
+    }
+    check_constant(&column, &constant)?;
+    Ok(Condition { column, constant })
+}
+
+/// Has PostgreSQL read the constant as the column's type. The error that says it cannot is caught to name the column;
+/// another error is raised in its place, so nothing is left behind that a rollback would not clear.
+fn check_constant(column: &Column, constant: &str) -> Result<()> {
+    let text = format!(
+        "select ({}::{})::text",
+        quote_literal(constant),
+        column.type_name
+    );
+    let name = column.name.clone();
+    let expected = column.type_name.clone();
+    PgTryBuilder::new(move || {
+        let query = Statement::new(&text, &[]);
+        with_catalog_path(|| connected(|| query.text(&[])));
+        Ok(())
+    })
+    .catch_others(move |cause| {
+        use pgrx::PgSqlErrorCode::{ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
+        use pgrx::pg_sys::panic::CaughtError::PostgresError;
+        match cause {
+            PostgresError(report)
+                if !matches!(
+                    report.sql_error_code(),
+                    ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN
+                ) =>
+            {
+                let message = report.message().to_owned();
+                Err(Error::ConstantText {
+                    column: name.clone(),
+                    expected: expected.clone(),
+                    message,
+                })
+            }
+            other => other.rethrow(),
+        }
+    })
+    .execute()
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

@@ -1,0 +1,17 @@
+//! Cache columns: a boolean on a target table that says whether the target has a matching source row.
+//!
+//! The way of the data: a source row changes, its row trigger *notes* the target key ([`note`]), the statement trigger
+//! *flushes* all noted keys ([`flush`]) to the target rows, as the definition says ([`definition`]).
+
+mod absence;
+mod arrival;
+mod attach;
+mod definition;
+mod drift;
+mod flush;
+mod install;
+mod keeper;
+mod note;
+mod row;
+mod triggers;
+mod truncate;

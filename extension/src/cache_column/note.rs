@@ -1,0 +1,152 @@
+//! The row triggers: each notes one target key and returns. What counts as gained or lost stands in the WHEN clause of the
+//! trigger, so a row that does not matter never gets here.
+
+use super::definition::Definition;
+use super::flush;
+use super::row::{Row, definition_argument, is_logical_worker};
+use super::triggers::FLUSH;
+use crate::error::{Error, OrRaise, Result};
+use crate::host::{self, IntegerWidth, Relation};
+use crate::pending::{self, Change};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+
+/// AFTER INSERT or UPDATE of a source row that matches now, under this key, and did not before.
+#[pg_trigger(sql = "
+create function lockstep.note_gained() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_gained() is 'row trigger of a source: a matching row exists under this key now';")]
+fn note_gained<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let fired = Fired::by(trigger, Side::Source).or_raise();
+    let row = Row::new_of(trigger);
+    let change = if fired.is_heap && row.is_latest() {
+        Change::Gained
+    } else {
+        Change::Lost
+    };
+    fired.note(&row, change).or_raise();
+    Ok(None)
+}
+
+/// AFTER UPDATE or DELETE of a source row that matched under this key, and does not any more.
+#[pg_trigger(sql = "
+create function lockstep.note_lost() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_lost() is 'row trigger of a source: a matching row is gone from under this key';")]
+fn note_lost<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    Fired::by(trigger, Side::Source)
+        .or_raise()
+        .note(&Row::old_of(trigger), Change::Lost)
+        .or_raise();
+    Ok(None)
+}
+
+/// AFTER INSERT of a target row, or UPDATE of its key or of the cache column: the value has to be looked up.
+#[pg_trigger(sql = "
+create function lockstep.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
+fn note_arrived<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let fired = Fired::by(trigger, Side::Target).or_raise();
+    let row = Row::new_of(trigger);
+    fired.note(&row, Change::Arrived).or_raise();
+    Ok(None)
+}
+
+/// Which table of the definition a trigger is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Target,
+}
+
+/// What a trigger needs to know of itself and its table, learned at its first row.
+#[derive(Clone, Copy)]
+struct Fired {
+    generation: u64,
+    trigger: Oid,
+    definition: i32,
+    key_number: NonZeroUsize,
+    key_width: IntegerWidth,
+    is_heap: bool,
+    /// No statement trigger will flush: a partition that was attached later, or a logical replication worker.
+    flush_at_once: bool,
+}
+
+thread_local! {
+    static LAST: Cell<Option<Fired>> = const { Cell::new(None) };
+}
+
+impl Fired {
+    /// A statement fires one trigger for all its rows, or two in turn, so the last one is most often this one.
+    fn by(trigger: &PgTrigger, side: Side) -> Result<Self> {
+        let oid = trigger.trigger().tgoid;
+        match LAST.get() {
+            Some(fired) if fired.trigger == oid && fired.generation == host::generation() => {
+                Ok(fired)
+            }
+            _ => {
+                let fired = Self::learn(trigger, side)?;
+                LAST.set(Some(fired));
+                Ok(fired)
+            }
+        }
+    }
+
+    #[cold]
+    fn learn(trigger: &PgTrigger, side: Side) -> Result<Self> {
+        let generation = host::generation();
+        let definition = Definition::load(definition_argument(trigger)?)?;
+        let table = trigger.relid().map_err(|error| Error::Catalog {
+            message: error.to_string(),
+        })?;
+        host::watch(table);
+        let relation = Relation::describe(table.to_u32())?;
+        let owner = match side {
+            Side::Source => definition.source,
+            Side::Target => definition.target,
+        };
+        if !relation.ancestors.contains(&owner) {
+            let trigger = trigger.name().unwrap_or_default().to_owned();
+            return Err(Error::NotInstalledOn {
+                trigger,
+                table: relation.qualified_name(),
+            });
+        }
+        let key = match side {
+            Side::Source => relation.integer_column(&definition.key_column)?,
+            Side::Target => relation.integer_primary_key()?,
+        };
+        Ok(Self {
+            generation,
+            trigger: trigger.trigger().tgoid,
+            definition: definition.id,
+            key_number: NonZeroUsize::new(key.number as usize).unwrap_or(NonZeroUsize::MIN),
+            key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
+            is_heap: relation.is_heap(),
+            flush_at_once: is_logical_worker()
+                || !relation
+                    .triggers()
+                    .iter()
+                    .any(|trigger| trigger.name == FLUSH),
+        })
+    }
+
+    fn note(&self, row: &Row, change: Change) -> Result<()> {
+        // A row without a key belongs to no target.
+        if let Some(key) = row.integer(self.key_number, self.key_width)
+            && !(change == Change::Arrived && flush::is_writing(self.definition, key))
+        {
+            pending::note(self.definition, key, change);
+            if self.flush_at_once {
+                flush::flush()?;
+            }
+        }
+        Ok(())
+    }
+}

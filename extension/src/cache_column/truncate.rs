@@ -1,0 +1,41 @@
+//! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
+
+use super::definition::Definition;
+use super::flush::repair;
+use super::keeper::keeper;
+use crate::error::{Error, OrRaise, Result};
+use crate::host::Relation;
+use crate::statement::connected;
+use pgrx::prelude::*;
+
+/// AFTER TRUNCATE of a source.
+#[pg_trigger(sql = "
+create function lockstep.flush_truncated() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.flush_truncated() is 'statement trigger: after a source was truncated, looks at all targets';")]
+fn flush_truncated<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let table = trigger
+        .relid()
+        .map_err(|error| Error::Catalog {
+            message: error.to_string(),
+        })
+        .or_raise();
+    look_at_all(table.to_u32()).or_raise();
+    Ok(None)
+}
+
+fn look_at_all(table: u32) -> Result<()> {
+    for ancestor in Relation::describe(table)?.ancestors {
+        let definitions = Definition::of_table(ancestor)?;
+        for definition in definitions
+            .iter()
+            .filter(|definition| definition.source == ancestor)
+        {
+            let keeper = keeper(definition.id)?;
+            let keys = connected(|| keeper.keys_not_false());
+            repair(keeper, keys);
+        }
+    }
+    Ok(())
+}

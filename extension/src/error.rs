@@ -1,0 +1,364 @@
+//! Every error a caller can meet: one variant each, with the SQLSTATE, DETAIL and HINT it is reported with.
+//!
+//! SQLSTATEs are PostgreSQL's own, so that a client can branch on them; names of tables and columns stand in the
+//! DETAIL, because the error's name fields do not survive the way through a Rust frame.
+
+use pgrx::PgLogLevel;
+use pgrx::PgSqlErrorCode::{self, *};
+use pgrx::pg_sys::panic::ErrorReport;
+
+/// What went wrong, told so that the reader knows what to do next.
+#[derive(Debug)]
+pub(crate) enum Error {
+    NoSuchSchema {
+        schema: String,
+    },
+    NoSuchTable {
+        oid: u32,
+    },
+    NoSuchColumn {
+        table: String,
+        column: String,
+    },
+    NotATable {
+        table: String,
+    },
+    TemporaryTable {
+        table: String,
+    },
+    InheritanceParent {
+        table: String,
+    },
+    TargetColumnNotBoolean {
+        table: String,
+        column: String,
+        actual: String,
+    },
+    TargetColumnGenerated {
+        table: String,
+        column: String,
+    },
+    NoPrimaryKey {
+        table: String,
+    },
+    CompositePrimaryKey {
+        table: String,
+        columns: String,
+    },
+    KeyType {
+        table: String,
+        column: String,
+        actual: String,
+    },
+    KeyWithoutIndex {
+        table: String,
+        column: String,
+    },
+    MatchNotObject {
+        actual: &'static str,
+    },
+    MatchEmpty,
+    MatchNested {
+        column: String,
+    },
+    MatchNull {
+        column: String,
+    },
+    ConstantType {
+        column: String,
+        expected: String,
+        actual: String,
+    },
+    ConstantText {
+        column: String,
+        expected: String,
+        message: String,
+    },
+    MatchOnTargetColumn {
+        column: String,
+    },
+    Duplicate {
+        table: String,
+        column: String,
+    },
+    NotDefined {
+        table: String,
+        column: String,
+    },
+    NotOwner {
+        table: String,
+        role: String,
+    },
+    NotInstalledOn {
+        trigger: String,
+        table: String,
+    },
+    DefinitionMissing {
+        id: i32,
+    },
+    BadTriggerArgument {
+        argument: String,
+    },
+    NotFlushed {
+        keys: usize,
+    },
+    Catalog {
+        message: String,
+    },
+}
+
+/// The parts of a report, in PostgreSQL's style: a message without a full stop, DETAIL and HINT as sentences.
+struct Report {
+    code: PgSqlErrorCode,
+    message: String,
+    detail: String,
+    hint: String,
+}
+
+fn report(
+    code: PgSqlErrorCode,
+    message: impl Into<String>,
+    detail: impl Into<String>,
+    hint: impl Into<String>,
+) -> Report {
+    Report {
+        code,
+        message: message.into(),
+        detail: detail.into(),
+        hint: hint.into(),
+    }
+}
+
+impl Error {
+    /// Raises the error in PostgreSQL; the transaction or the enclosing savepoint is rolled back.
+    #[track_caller]
+    pub(crate) fn raise(self) -> ! {
+        let Report {
+            code,
+            message,
+            detail,
+            hint,
+        } = self.into_report();
+        ErrorReport::new(code, message, "lockstep")
+            .set_detail(detail)
+            .set_hint(hint)
+            .report(PgLogLevel::ERROR);
+        unreachable!("a report at level ERROR does not return")
+    }
+
+    /// What went wrong, in one line.
+    pub(crate) fn message(self) -> String {
+        self.into_report().message
+    }
+
+    fn into_report(self) -> Report {
+        match self {
+            Self::NoSuchSchema { schema } => report(
+                ERRCODE_INVALID_SCHEMA_NAME,
+                format!("schema \"{schema}\" does not exist"),
+                "The host's tables are looked for in one schema.",
+                "Name the schema that holds projects and integrations: select * from lockstep.attach('public').",
+            ),
+            Self::NoSuchTable { oid } => report(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("relation with OID {oid} does not exist"),
+                "A cache column refers to a table that has been dropped.",
+                "Remove the definition: select lockstep.remove_cache_column(target, column), as listed in lockstep.cache_columns.",
+            ),
+            Self::NoSuchColumn { table, column } => report(
+                ERRCODE_UNDEFINED_COLUMN,
+                format!("column \"{column}\" of relation \"{table}\" does not exist"),
+                format!("A cache column refers to column \"{column}\" of table {table}."),
+                "Check the spelling; after a column was renamed or dropped, remove the cache column and add it again.",
+            ),
+            Self::NotATable { table } => report(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("\"{table}\" is not a table"),
+                "Source and target of a cache column are ordinary or partitioned tables.",
+                "Name the table behind a view; name the root of a partitioned table instead of a partition.",
+            ),
+            Self::TemporaryTable { table } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("temporary table \"{table}\" cannot take part in a cache column"),
+                "A definition outlives the session, a temporary table does not.",
+                "Use a permanent table.",
+            ),
+            Self::InheritanceParent { table } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("table \"{table}\" has inheritance children"),
+                "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
+                "Use declarative partitioning, or a source without children.",
+            ),
+            Self::TargetColumnNotBoolean {
+                table,
+                column,
+                actual,
+            } => report(
+                ERRCODE_DATATYPE_MISMATCH,
+                format!(
+                    "cache column \"{column}\" of \"{table}\" is of type {actual}, not boolean"
+                ),
+                "A cache column says whether a matching source row exists.",
+                format!("Add a boolean column: alter table {table} add column ... boolean."),
+            ),
+            Self::TargetColumnGenerated { table, column } => report(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("cache column \"{column}\" of \"{table}\" is a generated column"),
+                "PostgreSQL computes generated columns itself and lets nobody write them.",
+                format!(
+                    "Drop the expression: alter table {table} alter column {column} drop expression."
+                ),
+            ),
+            Self::NoPrimaryKey { table } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("target table \"{table}\" has no primary key"),
+                "Source rows name their target row by its primary key.",
+                format!("Add one: alter table {table} add primary key (id)."),
+            ),
+            Self::CompositePrimaryKey { table, columns } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("target table \"{table}\" has a primary key of several columns"),
+                format!("The primary key is ({columns}); a source key is one column."),
+                "Use a target whose primary key is a single integer column.",
+            ),
+            Self::KeyType {
+                table,
+                column,
+                actual,
+            } => report(
+                ERRCODE_DATATYPE_MISMATCH,
+                format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
+                "The source's key and the target's primary key are both smallint, integer or bigint.",
+                "Name the column that holds the primary key of the target row.",
+            ),
+            Self::KeyWithoutIndex { table, column } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("no index on \"{table}\" starts with key column \"{column}\""),
+                "Without one every change would read the whole source table.",
+                format!("Create one: create index concurrently on {table} ({column})."),
+            ),
+            Self::MatchNotObject { actual } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("match must be a JSON object, not {actual}"),
+                "A match names columns of the source and the constant that each must equal.",
+                r#"For example: '{"active": true, "category": "issue_tracker"}'."#,
+            ),
+            Self::MatchEmpty => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "match must name at least one column",
+                "An empty match would count every source row.",
+                r#"For example: '{"active": true}'."#,
+            ),
+            Self::MatchNested { column } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("match for column \"{column}\" must be a constant, not an array or object"),
+                "A match is a conjunction of column = constant.",
+                "Use a string, a number or a boolean.",
+            ),
+            Self::MatchNull { column } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("match for column \"{column}\" must not be null"),
+                "Nothing equals null, so no row would ever match.",
+                "Leave the column out, or name the constant it must equal.",
+            ),
+            Self::ConstantType {
+                column,
+                expected,
+                actual,
+            } => report(
+                ERRCODE_DATATYPE_MISMATCH,
+                format!(
+                    "match for column \"{column}\" is a JSON {actual}, but the column is of type {expected}"
+                ),
+                "Booleans are matched by true or false, numbers by numbers, every other type by a string.",
+                "Write the constant in the form of the column's type.",
+            ),
+            Self::ConstantText {
+                column,
+                expected,
+                message,
+            } => report(
+                ERRCODE_INVALID_TEXT_REPRESENTATION,
+                format!("match for column \"{column}\" is no value of type {expected}"),
+                format!("PostgreSQL says: {message}."),
+                "Write the constant in the form of the column's type.",
+            ),
+            Self::MatchOnTargetColumn { column } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("match names the cache column \"{column}\" itself"),
+                "Source and target are the same table, so the column would depend on itself.",
+                "Match another column.",
+            ),
+            Self::Duplicate { table, column } => report(
+                ERRCODE_DUPLICATE_OBJECT,
+                format!("cache column \"{column}\" of \"{table}\" is defined already"),
+                "A column has one definition; lockstep.cache_columns lists it.",
+                format!(
+                    "To change it, first call lockstep.remove_cache_column('{table}', '{column}')."
+                ),
+            ),
+            Self::NotDefined { table, column } => report(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("column \"{column}\" of \"{table}\" is not a cache column"),
+                "No definition names it.",
+                "See lockstep.cache_columns for those there are.",
+            ),
+            Self::NotOwner { table, role } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("must be owner of table \"{table}\""),
+                format!(
+                    "Role \"{role}\" is not a member of the role that owns it; cache columns install triggers."
+                ),
+                "Call it as the owner of both tables, or as a superuser.",
+            ),
+            Self::NotInstalledOn { trigger, table } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
+                "The definition it names has another source table.",
+                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+            ),
+            Self::DefinitionMissing { id } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("cache column definition {id} does not exist"),
+                "A trigger of lockstep fired whose definition is not in lockstep.cache_column_definition.",
+                "Restore the definition, or drop the triggers named lockstep_* on this table and add the cache column again.",
+            ),
+            Self::BadTriggerArgument { argument } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("trigger argument \"{argument}\" is not the number of a definition"),
+                "Triggers of lockstep carry the number of their definition as their only argument.",
+                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+            ),
+            Self::NotFlushed { keys } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("{keys} noted keys of cache columns were not flushed"),
+                "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
+                "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
+            ),
+            Self::Catalog { message } => report(
+                ERRCODE_INTERNAL_ERROR,
+                format!("cannot read the system catalogs: {message}"),
+                "This should not happen.",
+                "Report it as a bug of lockstep.",
+            ),
+        }
+    }
+}
+
+/// What the functions of this crate that can fail return.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The one edge between Rust and PostgreSQL: the value, or the error raised.
+pub(crate) trait OrRaise<T> {
+    fn or_raise(self) -> T;
+}
+
+impl<T> OrRaise<T> for Result<T> {
+    #[track_caller]
+    fn or_raise(self) -> T {
+        match self {
+            Ok(value) => value,
+            Err(error) => error.raise(),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One table as the catalogs describe it.
+
+use crate::error::{Error, Result};
+use crate::statement::{Statement, connected, with_catalog_path};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::spi::{quote_identifier, quote_qualified_identifier};
+use pgrx::{IntoDatum, pg_sys::Datum};
+use serde::Deserialize;
+
+/// A table, with what the triggers and the checks of a definition need to know of it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Relation {
+    pub(crate) oid: u32,
+    pub(crate) owner: u32,
+    schema: String,
+    name: String,
+    kind: String,
+    persistence: String,
+    /// Rows are stored by PostgreSQL's own table access method, whose tuple headers tell whether a row was changed again.
+    is_heap: bool,
+    /// The table itself, then the partitioned tables it is a part of.
+    pub(crate) ancestors: Vec<u32>,
+    /// Every table below it, if it is partitioned.
+    pub(crate) partitions: Vec<u32>,
+    has_inheritance_children: bool,
+    columns: Vec<Column>,
+    primary_key: Vec<String>,
+    /// Columns that some valid, complete btree index starts with.
+    indexed: Vec<String>,
+    /// Single-column foreign keys that hold at the end of every statement.
+    foreign_keys: Vec<ForeignKey>,
+    /// Names of the triggers of this table, other than PostgreSQL's own.
+    triggers: Vec<Trigger>,
+}
+
+/// A column, by the name and the number it has in this table.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) number: i16,
+    pub(crate) name: String,
+    type_oid: u32,
+    /// The qualified name of its type, quoted.
+    pub(crate) type_name: String,
+    /// The category of its type, as in pg_type.typcategory.
+    pub(crate) category: String,
+    /// The schema of the equality operator of its type.
+    pub(crate) equality_schema: String,
+    is_generated: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ForeignKey {
+    column: String,
+    target: u32,
+    target_column: String,
+}
+
+/// A trigger as far as its name and state tell.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Trigger {
+    pub(crate) name: String,
+    pub(crate) enabled: bool,
+}
+
+const DESCRIBE: &str = "
+select jsonb_build_object(
+  'oid', c.oid::bigint, 'owner', c.relowner::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind::text,
+  'persistence', c.relpersistence::text,
+  'is_heap', coalesce((select m.amname = 'heap' from pg_am m where m.oid = c.relam), false),
+  'ancestors', (select coalesce(jsonb_agg(a.relid::oid::bigint), jsonb_build_array(c.oid::bigint))
+                  from pg_partition_ancestors(c.oid) a),
+  'partitions', (select coalesce(jsonb_agg(p.relid::oid::bigint), '[]')
+                   from pg_partition_tree(c.oid) p where p.relid <> c.oid),
+  'has_inheritance_children', c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
+  'columns', (select coalesce(jsonb_agg(jsonb_build_object(
+      'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint,
+      'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
+      'equality_schema', coalesce(
+          (select o_n.nspname from pg_operator o join pg_namespace o_n on o_n.oid = o.oprnamespace
+            where o.oprname = '=' and o.oprleft = t.oid and o.oprright = t.oid
+            order by o_n.nspname <> 'pg_catalog' limit 1), 'pg_catalog'),
+      'is_generated', a.attgenerated <> '')), '[]')
+    from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_namespace tn on tn.oid = t.typnamespace
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+  'primary_key', (select coalesce(jsonb_agg(a.attname order by k.place), '[]')
+    from pg_index i cross join lateral unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
+  'indexed', (select coalesce(jsonb_agg(distinct a.attname), '[]')
+    from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_am m on m.oid = ic.relam
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = c.oid and i.indisvalid and i.indpred is null and m.amname = 'btree'),
+  'foreign_keys', (select coalesce(jsonb_agg(jsonb_build_object(
+      'column', a.attname, 'target', f.confrelid::bigint, 'target_column', ta.attname)), '[]')
+    from pg_constraint f
+    join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
+    join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
+    where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
+      and cardinality(f.conkey) = 1),
+  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D')
+                                         order by g.tgname), '[]')
+    from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal))::text
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.oid = $1";
+
+impl Relation {
+    /// Reads the table's description as of now, whatever snapshot the transaction has.
+    pub(crate) fn describe(oid: u32) -> Result<Self> {
+        let query = Statement::new(DESCRIBE, &[pg_sys::OIDOID]);
+        let argument = Oid::from(oid).into_datum().unwrap_or(Datum::from(0));
+        let text = with_catalog_path(|| connected(|| query.text(&[argument])))
+            .ok_or(Error::NoSuchTable { oid })?;
+        serde_json::from_str(&text).map_err(|error| Error::Catalog {
+            message: error.to_string(),
+        })
+    }
+
+    /// The table of that name in a schema; a view of the name is none.
+    pub(crate) fn find_table(schema: &str, name: &str) -> Result<Option<Self>> {
+        let query = Statement::new(
+            "select c.oid::bigint::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+        );
+        let arguments = [schema, name].map(|text| text.into_datum().unwrap_or(Datum::from(0)));
+        let oid = with_catalog_path(|| connected(|| query.text(&arguments)));
+        oid.and_then(|text| text.parse().ok())
+            .map(Self::describe)
+            .transpose()
+    }
+
+    /// The qualified name, quoted where it must be: fit for SQL text and for messages.
+    pub(crate) fn qualified_name(&self) -> String {
+        quote_qualified_identifier(&self.schema, &self.name)
+    }
+
+    pub(crate) fn is_partitioned(&self) -> bool {
+        self.kind == "p"
+    }
+
+    pub(crate) fn is_heap(&self) -> bool {
+        self.is_heap
+    }
+
+    pub(crate) fn find_column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Result<&Column> {
+        self.find_column(name).ok_or_else(|| Error::NoSuchColumn {
+            table: self.qualified_name(),
+            column: name.to_owned(),
+        })
+    }
+
+    /// A permanent table, whole: no view, no partition of another, no parent of tables whose rows its triggers miss.
+    pub(crate) fn check_is_permanent_table(&self) -> Result<()> {
+        let table = self.qualified_name();
+        if !matches!(self.kind.as_str(), "r" | "p") || self.ancestors.len() > 1 {
+            Err(Error::NotATable { table })
+        } else if self.persistence == "t" {
+            Err(Error::TemporaryTable { table })
+        } else if self.has_inheritance_children {
+            Err(Error::InheritanceParent { table })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The single integer column that is the primary key.
+    pub(crate) fn integer_primary_key(&self) -> Result<&Column> {
+        match self.primary_key.as_slice() {
+            [] => Err(Error::NoPrimaryKey {
+                table: self.qualified_name(),
+            }),
+            [name] => self.integer_column(name),
+            names => Err(Error::CompositePrimaryKey {
+                table: self.qualified_name(),
+                columns: names.join(", "),
+            }),
+        }
+    }
+
+    pub(crate) fn integer_column(&self, name: &str) -> Result<&Column> {
+        let column = self.column(name)?;
+        if column.integer_width().is_some() {
+            return Ok(column);
+        }
+        Err(Error::KeyType {
+            table: self.qualified_name(),
+            column: column.name.clone(),
+            actual: column.type_name.clone(),
+        })
+    }
+
+    pub(crate) fn has_index_starting_with(&self, column: &str) -> bool {
+        self.indexed.iter().any(|indexed| indexed == column)
+    }
+
+    /// Whether a row here cannot exist without its target row: then no source row ever comes before its target.
+    pub(crate) fn references(&self, column: &str, target: &Self, target_column: &str) -> bool {
+        self.foreign_keys.iter().any(|key| {
+            key.column == column && key.target == target.oid && key.target_column == target_column
+        })
+    }
+
+    pub(crate) fn triggers(&self) -> &[Trigger] {
+        &self.triggers
+    }
+}
+
+impl Column {
+    pub(crate) fn quoted(&self) -> String {
+        quote_identifier(&self.name)
+    }
+
+    pub(crate) fn is_boolean(&self) -> bool {
+        Oid::from(self.type_oid) == pg_sys::BOOLOID
+    }
+
+    pub(crate) fn is_generated(&self) -> bool {
+        self.is_generated
+    }
+
+    /// Bytes of the integer type, if it is one.
+    pub(crate) fn integer_width(&self) -> Option<IntegerWidth> {
+        match Oid::from(self.type_oid) {
+            pg_sys::INT2OID => Some(IntegerWidth::Two),
+            pg_sys::INT4OID => Some(IntegerWidth::Four),
+            pg_sys::INT8OID => Some(IntegerWidth::Eight),
+            _ => None,
+        }
+    }
+}
+
+/// The integer types a key can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IntegerWidth {
+    Two,
+    Four,
+    Eight,
+}
+
+/// A schema of that name exists.
+pub(crate) fn check_schema(name: &str) -> Result<()> {
+    let query = Statement::new(
+        "select n.nspname::text from pg_namespace n where n.nspname = $1",
+        &[pg_sys::TEXTOID],
+    );
+    let argument = name.into_datum().unwrap_or(Datum::from(0));
+    match with_catalog_path(|| connected(|| query.text(&[argument]))) {
+        Some(_) => Ok(()),
+        None => Err(Error::NoSuchSchema {
+            schema: name.to_owned(),
+        }),
+    }
+}

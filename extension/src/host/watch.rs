@@ -1,0 +1,44 @@
+//! Notices when a table that a backend has knowledge of changes: renamed, a column or trigger added, dropped, moved.
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::{Cell, RefCell};
+
+thread_local! {
+    static WATCHED: RefCell<Vec<Oid>> = const { RefCell::new(Vec::new()) };
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A number that grows whenever a watched table changes. What was learned under an older number is stale.
+pub(crate) fn generation() -> u64 {
+    GENERATION.get()
+}
+
+/// Watches a table from now on. Tables are few, so none is ever forgotten.
+pub(crate) fn watch(table: Oid) {
+    WATCHED.with_borrow_mut(|watched| {
+        if !watched.contains(&table) {
+            watched.push(table);
+        }
+    });
+}
+
+/// Registers the callback, once for the life of the backend.
+#[allow(unsafe_code)]
+pub(crate) fn init() {
+    // SAFETY: the callback is a static function of the signature PostgreSQL asks for.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0)) };
+}
+
+/// Called by PostgreSQL for each table whose cached description has become invalid; an invalid OID stands for all.
+#[allow(unsafe_code)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_invalidation(_arg: Datum, table: Oid) {
+    // It may be called at any catalog access, even while a table is being added here: then all counts as changed.
+    let concerned = WATCHED.with(|watched| match watched.try_borrow() {
+        Ok(watched) => table == Oid::INVALID || watched.contains(&table),
+        Err(_) => true,
+    });
+    if concerned {
+        GENERATION.set(GENERATION.get() + 1);
+    }
+}

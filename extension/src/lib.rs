@@ -1,0 +1,30 @@
+//! lockstep: derived columns of a GitLab-shaped database, kept in lockstep with the rows they are derived from.
+
+#![deny(ffi_unwind_calls)]
+
+mod cache_column;
+mod error;
+mod host;
+mod pending;
+mod planner;
+mod statement;
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
+
+pgrx::pg_module_magic!(name, version);
+
+pgrx::extension_sql_file!("../../sql/lockstep/schema.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/cache_column.sql",
+    name = "cache_column",
+    finalize
+);
+
+/// Called once, when the library is loaded into a backend.
+#[pgrx::pg_guard]
+extern "C-unwind" fn _PG_init() {
+    host::init();
+    pending::init();
+    planner::init();
+}

@@ -1,0 +1,192 @@
+//! The keys that row triggers noted and the statement trigger has yet to flush.
+//!
+//! Notes live in the memory of the backend, stacked by subtransaction: a flush takes only what its own level noted. Were
+//! it to take the notes of an outer statement too, a rollback to a savepoint would undo their flush and they
+//! would be lost.
+
+use crate::error::{Error, OrRaise};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+
+/// What a row trigger saw happen to one target key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A row that matches now exists: the value is known to be true.
+    Gained,
+    /// A matching row went, or what became of it is not certain: the value has to be looked up.
+    Lost,
+    /// The target row itself is new under this key: the value has to be looked up.
+    Arrived,
+}
+
+/// The keys noted for one definition.
+#[derive(Default, Debug)]
+pub(crate) struct Notes {
+    pub(crate) gained: Vec<i64>,
+    pub(crate) lost: Vec<i64>,
+    pub(crate) arrived: Vec<i64>,
+}
+
+impl Notes {
+    fn push(&mut self, key: i64, change: Change) {
+        match change {
+            Change::Gained => self.gained.push(key),
+            Change::Lost => self.lost.push(key),
+            Change::Arrived => self.arrived.push(key),
+        }
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.gained.append(&mut other.gained);
+        self.lost.append(&mut other.lost);
+        self.arrived.append(&mut other.arrived);
+    }
+
+    fn len(&self) -> usize {
+        self.gained.len() + self.lost.len() + self.arrived.len()
+    }
+}
+
+/// Notes of one (sub)transaction, by definition. A statement touches few definitions, so a list beats a map.
+struct Level {
+    nesting: i32,
+    notes: Vec<(i32, Notes)>,
+}
+
+impl Level {
+    fn notes_of(&mut self, definition: i32) -> &mut Notes {
+        let found = self.notes.iter().position(|(id, _)| *id == definition);
+        let index = found.unwrap_or_else(|| {
+            self.notes.push((definition, Notes::default()));
+            self.notes.len() - 1
+        });
+        &mut self.notes[index].1
+    }
+}
+
+/// Levels in order of nesting, innermost last; a level exists only while it holds notes.
+#[derive(Default)]
+struct Pending(Vec<Level>);
+
+impl Pending {
+    fn note(&mut self, nesting: i32, definition: i32, key: i64, change: Change) {
+        if self.0.last().is_none_or(|level| level.nesting < nesting) {
+            self.0.push(Level {
+                nesting,
+                notes: Vec::new(),
+            });
+        }
+        if let Some(level) = self.0.last_mut() {
+            level.notes_of(definition).push(key, change);
+        }
+    }
+
+    fn take(&mut self, nesting: i32) -> Vec<(i32, Notes)> {
+        match self.0.pop_if(|level| level.nesting >= nesting) {
+            Some(level) => level.notes,
+            None => Vec::new(),
+        }
+    }
+
+    fn roll_back(&mut self, nesting: i32) {
+        self.0.retain(|level| level.nesting < nesting);
+    }
+
+    /// The notes of a released savepoint belong to the level around it.
+    fn release(&mut self, nesting: i32) {
+        let Some(released) = self.0.pop_if(|level| level.nesting >= nesting) else {
+            return;
+        };
+        let outer = nesting - 1;
+        if self.0.last().is_none_or(|level| level.nesting < outer) {
+            self.0.push(Level {
+                nesting: outer,
+                notes: Vec::new(),
+            });
+        }
+        if let Some(level) = self.0.last_mut() {
+            for (definition, notes) in released.notes {
+                level.notes_of(definition).append(notes);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0
+            .iter()
+            .flat_map(|level| &level.notes)
+            .map(|(_, notes)| notes.len())
+            .sum()
+    }
+}
+
+thread_local! {
+    static PENDING: RefCell<Pending> = RefCell::default();
+}
+
+/// Notes what happened to a key, at the current level.
+pub(crate) fn note(definition: i32, key: i64, change: Change) {
+    PENDING.with_borrow_mut(|pending| pending.note(nesting(), definition, key, change));
+}
+
+/// Takes all notes of the current level, by definition.
+pub(crate) fn take() -> Vec<(i32, Notes)> {
+    PENDING.with_borrow_mut(|pending| pending.take(nesting()))
+}
+
+#[allow(unsafe_code)]
+fn nesting() -> i32 {
+    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
+    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+}
+
+/// Registers the transaction callbacks, once for the life of the backend.
+#[allow(unsafe_code)]
+pub(crate) fn init() {
+    // SAFETY: both callbacks are static functions of the signature PostgreSQL asks for, and never unregistered.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
+    }
+}
+
+#[allow(unsafe_code)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(
+    event: pg_sys::XactEvent::Type,
+    _arg: *mut std::ffi::c_void,
+) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => refuse_unflushed().or_raise(),
+        // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
+        XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
+            PENDING.with_borrow_mut(|pending| pending.roll_back(0));
+        }
+        _ => {}
+    }
+}
+
+#[allow(unsafe_code)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_subtransaction_end(
+    event: pg_sys::SubXactEvent::Type,
+    _subtransaction: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _arg: *mut std::ffi::c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    match event {
+        SUBXACT_EVENT_ABORT_SUB => PENDING.with_borrow_mut(|pending| pending.roll_back(nesting())),
+        SUBXACT_EVENT_COMMIT_SUB => PENDING.with_borrow_mut(|pending| pending.release(nesting())),
+        _ => {}
+    }
+}
+
+/// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.
+fn refuse_unflushed() -> Result<(), Error> {
+    match PENDING.with_borrow(Pending::len) {
+        0 => Ok(()),
+        keys => Err(Error::NotFlushed { keys }),
+    }
+}

@@ -1,0 +1,234 @@
+//! Prepared statements that live as long as the backend, and the rules by which they look at the database.
+//!
+//! This is the one file that calls the server programming interface (SPI) directly: the safe wrappers offer neither
+//! generic plans, nor the choice of a snapshot, nor a change of user.
+
+#![allow(unsafe_code)]
+
+use crate::planner::{end_settings, plan_by_index, set_for_now};
+use pgrx::datum::FromDatum;
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::Cell;
+use std::ffi::{CString, c_char};
+use std::ptr;
+use std::rc::Rc;
+
+/// An SQL statement whose plan is made on first use and kept. All names in its text must be qualified, operators too:
+/// it is parsed under the search path of whoever fires the trigger.
+pub(crate) struct Statement {
+    text: CString,
+    parameters: Vec<Oid>,
+    plan: Cell<pg_sys::SPIPlanPtr>,
+    /// The columns whose indexes the plan has to walk, if it must.
+    key_columns: Option<Rc<[String]>>,
+}
+
+/// Which state of the database a statement sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// What has committed by now. In REPEATABLE READ and above, changing a row that the transaction's own snapshot
+    /// does not see is a serialization failure, as in PostgreSQL's foreign-key triggers.
+    Newest,
+    /// The same, without taking part in writes: for reading catalogs.
+    NewestReadOnly,
+}
+
+impl Statement {
+    /// A statement whose plan PostgreSQL may choose freely.
+    pub(crate) fn new(text: &str, parameters: &[Oid]) -> Self {
+        Self {
+            // A NUL cannot occur: every part of the text is a name or literal that PostgreSQL itself has stored.
+            text: CString::new(text.replace('\0', "")).unwrap_or_default(),
+            parameters: parameters.to_vec(),
+            plan: Cell::new(ptr::null_mut()),
+            key_columns: None,
+        }
+    }
+
+    /// A statement that must walk the indexes of these columns, for any number of keys.
+    pub(crate) fn by_index(text: &str, parameters: &[Oid], key_columns: &Rc<[String]>) -> Self {
+        let mut statement = Self::new(text, parameters);
+        statement.key_columns = Some(Rc::clone(key_columns));
+        statement
+    }
+
+    /// Runs the statement; returns the number of rows it processed. The caller holds an SPI connection ([`connected`]).
+    pub(crate) fn run(&self, arguments: &[Datum]) -> u64 {
+        self.execute(arguments, View::Newest);
+        // SAFETY: both globals are set by the execution above; freeing a null table is allowed.
+        unsafe {
+            pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
+            pg_sys::SPI_processed
+        }
+    }
+
+    /// Runs the statement; returns the first `N` columns of its first row, which must all be of type `T`.
+    pub(crate) fn first_row<T: FromDatum, const N: usize>(
+        &self,
+        arguments: &[Datum],
+    ) -> Option<[Option<T>; N]> {
+        self.execute(arguments, View::Newest);
+        first_row()
+    }
+
+    /// Runs a query on the catalogs that answers with one text.
+    pub(crate) fn text(&self, arguments: &[Datum]) -> Option<String> {
+        self.execute(arguments, View::NewestReadOnly);
+        let [text] = first_row::<String, 1>()?;
+        text
+    }
+
+    fn execute(&self, arguments: &[Datum], view: View) {
+        assert_eq!(
+            arguments.len(),
+            self.parameters.len(),
+            "a statement is run with the arguments it declares"
+        );
+        let plan = self.prepared();
+        let mut arguments = arguments.to_vec();
+        // SAFETY: the plan is valid (kept until drop), the arguments have the declared number and are not null, and
+        // the snapshots are those that PostgreSQL hands out for the current transaction, which SPI copies.
+        unsafe {
+            let frozen = pg_sys::XactIsoLevel as u32 >= pg_sys::XACT_REPEATABLE_READ;
+            let (snapshot, crosscheck) = match view {
+                View::Newest if frozen => (
+                    pg_sys::GetLatestSnapshot(),
+                    pg_sys::GetTransactionSnapshot(),
+                ),
+                // READ COMMITTED: SPI takes a new snapshot for each statement by itself.
+                View::Newest => (ptr::null_mut(), ptr::null_mut()),
+                View::NewestReadOnly => (pg_sys::GetLatestSnapshot(), ptr::null_mut()),
+            };
+            let read_only = view == View::NewestReadOnly;
+            pg_sys::SPI_execute_snapshot(
+                plan,
+                arguments.as_mut_ptr(),
+                ptr::null(),
+                snapshot,
+                crosscheck,
+                read_only,
+                true,
+                0,
+            );
+        }
+    }
+
+    fn prepared(&self) -> pg_sys::SPIPlanPtr {
+        let mut plan = self.plan.get();
+        if plan.is_null() {
+            let mut parameters = self.parameters.clone();
+            // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
+            // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
+            unsafe {
+                plan = pg_sys::SPI_prepare_cursor(
+                    self.text.as_ptr(),
+                    parameters.len() as i32,
+                    parameters.as_mut_ptr(),
+                    pg_sys::CURSOR_OPT_GENERIC_PLAN as i32,
+                );
+                pg_sys::SPI_keepplan(plan);
+            }
+            self.plan.set(plan);
+        }
+        if let Some(key_columns) = &self.key_columns {
+            plan_by_index(plan, key_columns);
+        }
+        plan
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        let plan = self.plan.get();
+        if !plan.is_null() {
+            // SAFETY: the plan was kept by `prepared` and is freed nowhere else.
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+    }
+}
+
+/// Runs `work` with an SPI connection. An error needs no clean-up here: the abort of the (sub)transaction closes it.
+pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: every connection opened is closed, on the way out or by the abort.
+    unsafe { pg_sys::SPI_connect() };
+    let result = work();
+    // SAFETY: closes the connection opened above; `work` leaves the connections it opened itself closed.
+    unsafe { pg_sys::SPI_finish() };
+    result
+}
+
+/// Runs `work` with the rights of `owner`, exempt from that owner's own row security, as PostgreSQL runs the queries of
+/// foreign keys. An abort restores the former user by itself.
+pub(crate) fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
+    let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
+    as_user(owner, flags as i32, work)
+}
+
+/// Runs `work` as the owner of the extension's tables, which callers need no rights on.
+pub(crate) fn as_extension_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
+    as_user(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32, work)
+}
+
+fn as_user<R>(user: Oid, flags: i32, work: impl FnOnce() -> R) -> R {
+    let mut former = Oid::INVALID;
+    let mut context = 0;
+    // SAFETY: reads the current user and switches to another; the pair is restored below or by an abort.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut former, &mut context);
+        pg_sys::SetUserIdAndSecContext(user, context | flags);
+    }
+    let result = work();
+    // SAFETY: restores what was read above.
+    unsafe { pg_sys::SetUserIdAndSecContext(former, context) };
+    result
+}
+
+/// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
+pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
+    let level = set_for_now(&[(c"search_path", c"pg_catalog, pg_temp")]);
+    let result = work();
+    end_settings(level);
+    result
+}
+
+/// An array of keys as an argument of type bigint[].
+pub(crate) fn keys_argument(keys: &[i64]) -> Datum {
+    // SAFETY: on the 64-bit platforms PostgreSQL passes bigint by value, a Datum has the layout of an i64, and
+    // construct_array copies the elements.
+    unsafe {
+        let elements = keys.as_ptr().cast_mut().cast::<Datum>();
+        let array = pg_sys::construct_array(
+            elements,
+            keys.len() as i32,
+            pg_sys::INT8OID,
+            8,
+            true,
+            pg_sys::TYPALIGN_DOUBLE as c_char,
+        );
+        Datum::from(array)
+    }
+}
+
+const _: () = assert!(
+    size_of::<Datum>() == size_of::<i64>(),
+    "lockstep needs a 64-bit platform"
+);
+
+fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
+    // SAFETY: SPI_tuptable is the result of the statement just run, or null; values are read with the row's own
+    // descriptor, copied into Rust's memory by from_datum for types that are not passed by value, and the table freed after.
+    unsafe {
+        let table = pg_sys::SPI_tuptable;
+        let row = (pg_sys::SPI_processed > 0 && !table.is_null()).then(|| {
+            let tuple = *(*table).vals;
+            std::array::from_fn(|column| {
+                let mut is_null = false;
+                let datum =
+                    pg_sys::SPI_getbinval(tuple, (*table).tupdesc, column as i32 + 1, &mut is_null);
+                T::from_datum(datum, is_null)
+            })
+        });
+        pg_sys::SPI_freetuptable(table);
+        row
+    }
+}
