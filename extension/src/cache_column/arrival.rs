@@ -1,13 +1,14 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
 use super::definition::Definition;
+use super::known::Known;
 use super::row::definition_argument;
 use crate::error::{Error, OrRaise, Result};
 use crate::host;
 use pgrx::datum::TryFromDatumError;
-use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// BEFORE INSERT of a target row whose cache column is null, or, under a guard, not false.
 #[pg_trigger(sql = "
@@ -25,28 +26,17 @@ fn set_false_on_insert<'a>(
     Ok(Some(row))
 }
 
-/// The column that the last trigger was for, and the generation of table descriptions it was learned from.
-struct Last {
-    generation: u64,
-    trigger: Oid,
-    column: String,
-}
-
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static KNOWN: RefCell<Known<Rc<str>>> = const { RefCell::new(Known::new()) };
 }
 
-fn target_column(trigger: &PgTrigger) -> Result<String> {
-    let generation = host::generation();
+fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
     let oid = trigger.trigger().tgoid;
-    let known = LAST.with_borrow(|last| {
-        last.as_ref()
-            .filter(|last| last.generation == generation && last.trigger == oid)
-            .map(|last| last.column.clone())
-    });
-    if let Some(column) = known {
-        return Ok(column);
-    }
+    KNOWN.with(|known| Known::get_or_learn(known, oid, || learn_target_column(trigger)))
+}
+
+#[cold]
+fn learn_target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
     let table = trigger.relid().map_err(|error| Error::Catalog {
         message: error.to_string(),
     })?;
@@ -60,11 +50,7 @@ fn target_column(trigger: &PgTrigger) -> Result<String> {
             table: relation.qualified_name(),
         });
     }
-    let column = relation.column(&definition.target_column)?.name.clone();
-    LAST.set(Some(Last {
-        generation,
-        trigger: oid,
-        column: column.clone(),
-    }));
-    Ok(column)
+    Ok(Rc::from(
+        relation.column(&definition.target_column)?.name.as_str(),
+    ))
 }

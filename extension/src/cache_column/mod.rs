@@ -11,6 +11,7 @@ mod drift;
 mod flush;
 mod install;
 mod keeper;
+mod known;
 mod note;
 mod row;
 mod triggers;

@@ -3,14 +3,14 @@
 
 use super::definition::Definition;
 use super::flush;
+use super::known::Known;
 use super::row::{Row, definition_argument, is_logical_worker};
 use super::triggers::FLUSH;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{self, IntegerWidth, Relation};
 use crate::pending::{self, Change};
-use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::num::NonZeroUsize;
 
 /// AFTER INSERT or UPDATE of a source row that matches now, under this key, and did not before.
@@ -68,8 +68,6 @@ enum Side {
 /// What a trigger needs to know of itself and its table, learned at its first row.
 #[derive(Clone, Copy)]
 struct Fired {
-    generation: u64,
-    trigger: Oid,
     definition: i32,
     key_number: NonZeroUsize,
     key_width: IntegerWidth,
@@ -79,28 +77,17 @@ struct Fired {
 }
 
 thread_local! {
-    static LAST: Cell<Option<Fired>> = const { Cell::new(None) };
+    static KNOWN: RefCell<Known<Fired>> = const { RefCell::new(Known::new()) };
 }
 
 impl Fired {
-    /// A statement fires one trigger for all its rows, or two in turn, so the last one is most often this one.
     fn by(trigger: &PgTrigger, side: Side) -> Result<Self> {
         let oid = trigger.trigger().tgoid;
-        match LAST.get() {
-            Some(fired) if fired.trigger == oid && fired.generation == host::generation() => {
-                Ok(fired)
-            }
-            _ => {
-                let fired = Self::learn(trigger, side)?;
-                LAST.set(Some(fired));
-                Ok(fired)
-            }
-        }
+        KNOWN.with(|known| Known::get_or_learn(known, oid, || Self::learn(trigger, side)))
     }
 
     #[cold]
     fn learn(trigger: &PgTrigger, side: Side) -> Result<Self> {
-        let generation = host::generation();
         let definition = Definition::load(definition_argument(trigger)?)?;
         let table = trigger.relid().map_err(|error| Error::Catalog {
             message: error.to_string(),
@@ -123,8 +110,6 @@ impl Fired {
             Side::Target => relation.integer_primary_key()?,
         };
         Ok(Self {
-            generation,
-            trigger: trigger.trigger().tgoid,
             definition: definition.id,
             key_number: NonZeroUsize::new(key.number as usize).unwrap_or(NonZeroUsize::MIN),
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),

@@ -1,0 +1,65 @@
+# The commands of lockstep. `make` alone lists them.
+#
+#   PG_CONFIG     the PostgreSQL to build for (default: Debian's PostgreSQL 15)
+#   DATABASE_URL  demo only: a server that has the extension's files already
+#   ONLY          bench only: the part to run, e.g. ONLY=cache_column
+#   TEST          test only: the tests whose name contains it
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# RUSTFLAGS would override the linker flag that keeps the extension's schema in the library.
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+# With it, every error of the extension would carry a backtrace in its DETAIL.
+unexport RUST_BACKTRACE RUST_LIB_BACKTRACE
+
+# Both are evaluated anew at each use: setup may have installed pg_config a moment ago.
+PG_CONFIG ?= $(shell p=/usr/lib/postgresql/15/bin/pg_config; test -x $$p && echo $$p || echo pg_config)
+PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+FEATURES = $(if $(filter-out 15,$(PG_MAJOR)),--no-default-features --features pg$(PG_MAJOR))
+PGRX_ARGS = --package lockstep --pg-config "$(PG_CONFIG)" $(FEATURES)
+export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
+
+# Runs a command in a process group of its own, so that a signal to make ends all of it, and then stops what servers
+# it left and waits for them.
+guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
+
+.PHONY: help setup demo test bench check install package clean
+
+help: ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## install what is missing: Debian packages, cargo-pgrx, its configuration
+	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
+
+package: setup ## build the extension's files under target/package
+	@rm -rf target/package
+	@cargo pgrx package $(PGRX_ARGS) --out-dir target/package
+
+demo: $(if $(DATABASE_URL),,package) ## show it work on 100,000 projects (DATABASE_URL=... for a server of yours)
+	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
+
+test: package ## run every test against a private PostgreSQL
+	@$(call guarded,cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)))
+
+bench: package ## measure (ONLY=part for one part)
+	@$(call guarded,cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))
+
+check: setup ## rustfmt, clippy, doc links, licences and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	@.ci/deny
+
+# install(1) replaces files where copying would overwrite them in place, under servers that have the library loaded.
+install: package ## install into the PostgreSQL of PG_CONFIG=...
+	@library=$$($(PG_CONFIG) --pkglibdir) && extension=$$($(PG_CONFIG) --sharedir)/extension && \
+	sudo=$$([ -w "$$library" ] && [ -w "$$extension" ] || echo sudo) && \
+	$$sudo install -m 755 "target/package$$library/lockstep.so" "$$library" && \
+	$$sudo install -m 644 "target/package$$extension"/lockstep* "$$extension" && \
+	echo "installed in $$library and $$extension"
+
+clean: ## remove everything that was built, and stop what was left running
+	@tests/sweep
+	cargo clean --quiet

@@ -1,0 +1,65 @@
+//! Databases shaped like GitLab's, from sql/host.
+
+use anyhow::{Context, Result};
+use postgres::Client;
+
+macro_rules! host_sql {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../sql/host/", $name)))
+    };
+}
+
+type Script = (&'static str, &'static str);
+
+const OWNERS: Script = host_sql!("owners.sql");
+const PROJECTS: Script = host_sql!("projects.sql");
+const PROJECTS_NARROW: Script = host_sql!("projects_narrow.sql");
+const INTEGRATIONS: Script = host_sql!("integrations.sql");
+const SLACK: Script = host_sql!("slack.sql");
+const SERVICES: Script = host_sql!("services.sql");
+
+/// The application's own triggers on `integrations`, as GitLab has them.
+pub const APPLICATION_TRIGGERS: Script = host_sql!("application_triggers.sql");
+/// The application's own triggers on `services`, as GitLab had them until 14.x.
+pub const SERVICES_TRIGGERS: Script = host_sql!("services_triggers.sql");
+/// What a careful DBA would write instead: triggers per statement, with transition tables.
+pub const STATEMENT_TRIGGERS: Script = host_sql!("statement_triggers.sql");
+/// 100,000 projects with integrations of every kind.
+pub const DEMO_DATA: Script = host_sql!("demo.sql");
+
+/// Which tables a database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// The tables of GitLab 18: `projects` with 85 columns and 8 indexes, `integrations` and its children, Slack.
+    Wide,
+    /// `Wide` with a `projects` of 7 columns and only its primary key.
+    Narrow,
+    /// The tables until 14.x: `services` in place of `integrations`, with a key of type integer.
+    Services,
+}
+
+impl Layout {
+    fn scripts(self) -> &'static [Script] {
+        match self {
+            Self::Wide => &[OWNERS, PROJECTS, INTEGRATIONS, SLACK],
+            Self::Narrow => &[OWNERS, PROJECTS_NARROW, INTEGRATIONS, SLACK],
+            Self::Services => &[OWNERS, PROJECTS, SERVICES],
+        }
+    }
+}
+
+/// Creates the tables of a layout in an empty database, without rows but for one organization, user and namespace,
+/// each with id 1.
+pub fn create(client: &mut Client, layout: Layout) -> Result<()> {
+    layout
+        .scripts()
+        .iter()
+        .try_for_each(|script| run(client, *script))
+}
+
+/// Runs one script of sql/host.
+pub fn run(client: &mut Client, (name, text): Script) -> Result<()> {
+    client
+        .batch_execute(text)
+        .with_context(|| format!("sql/host/{name}"))
+}

@@ -1,0 +1,22 @@
+//! What tests, demo and bench share: a private PostgreSQL cluster with the extension, and a database shaped like GitLab's.
+
+pub mod cluster;
+pub mod host;
+pub mod regress;
+
+mod account;
+mod home;
+mod installation;
+
+use std::path::PathBuf;
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map_or(tests.clone(), PathBuf::from)
+}
+
+/// Where everything that is built or run here goes.
+pub fn target() -> PathBuf {
+    root().join("target")
+}
