@@ -97,7 +97,11 @@ impl Statement {
                 ),
                 // READ COMMITTED: SPI takes a new snapshot for each statement by itself.
                 View::Newest => (ptr::null_mut(), ptr::null_mut()),
-                View::NewestReadOnly => (pg_sys::GetLatestSnapshot(), ptr::null_mut()),
+                View::NewestReadOnly => {
+                    // So that it sees what this very command has changed.
+                    pg_sys::CommandCounterIncrement();
+                    (pg_sys::GetLatestSnapshot(), ptr::null_mut())
+                }
             };
             let read_only = view == View::NewestReadOnly;
             pg_sys::SPI_execute_snapshot(

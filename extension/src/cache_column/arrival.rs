@@ -1,10 +1,9 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
-use super::definition::Definition;
-use super::known::Known;
+use super::keeper::keeper;
+use super::known::{Known, table_fired_on};
 use super::row::definition_argument;
-use crate::error::{Error, OrRaise, Result};
-use crate::host;
+use crate::error::{OrRaise, Result};
 use pgrx::datum::TryFromDatumError;
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -37,20 +36,8 @@ fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
 
 #[cold]
 fn learn_target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
-    let table = trigger.relid().map_err(|error| Error::Catalog {
-        message: error.to_string(),
-    })?;
-    host::watch(table);
-    let definition = Definition::load(definition_argument(trigger)?)?;
-    let relation = host::Relation::describe(table.to_u32())?;
-    if !relation.ancestors.contains(&definition.target) {
-        let trigger = trigger.name().unwrap_or_default().to_owned();
-        return Err(Error::NotInstalledOn {
-            trigger,
-            table: relation.qualified_name(),
-        });
-    }
-    Ok(Rc::from(
-        relation.column(&definition.target_column)?.name.as_str(),
-    ))
+    let keeper = keeper(definition_argument(trigger)?)?;
+    let resolved = &keeper.resolved;
+    table_fired_on(trigger, &resolved.target)?;
+    Ok(Rc::from(resolved.column.name.as_str()))
 }

@@ -1,8 +1,9 @@
 //! What the triggers of this backend have learned of themselves, until a table changes.
 
-use crate::error::Result;
-use crate::host;
+use crate::error::{Error, Result};
+use crate::host::{self, Relation};
 use pgrx::pg_sys::Oid;
+use pgrx::prelude::PgTrigger;
 use std::cell::RefCell;
 
 /// One value a trigger. The triggers of several definitions take turns at the rows of one statement, and they are few, so
@@ -43,4 +44,23 @@ impl<T: Clone> Known<T> {
         known.by_trigger.push((trigger, value.clone()));
         Ok(value)
     }
+}
+
+/// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
+pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Relation> {
+    let table = trigger.relid().map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })?;
+    host::watch(table);
+    if table.to_u32() == whole.oid {
+        return Ok(whole.clone());
+    }
+    let relation = Relation::describe(table.to_u32())?;
+    if relation.ancestors.contains(&whole.oid) {
+        return Ok(relation);
+    }
+    Err(Error::NotInstalledOn {
+        trigger: trigger.name().unwrap_or_default().to_owned(),
+        table: relation.qualified_name(),
+    })
 }

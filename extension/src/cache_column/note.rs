@@ -1,13 +1,13 @@
 //! The row triggers: each notes one target key and returns. What counts as gained or lost stands in the WHEN clause of the
 //! trigger, so a row that does not matter never gets here.
 
-use super::definition::Definition;
 use super::flush;
-use super::known::Known;
+use super::keeper::keeper;
+use super::known::{Known, table_fired_on};
 use super::row::{Row, definition_argument, is_logical_worker};
 use super::triggers::FLUSH;
-use crate::error::{Error, OrRaise, Result};
-use crate::host::{self, IntegerWidth, Relation};
+use crate::error::{OrRaise, Result};
+use crate::host::IntegerWidth;
 use crate::pending::{self, Change};
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -88,29 +88,16 @@ impl Fired {
 
     #[cold]
     fn learn(trigger: &PgTrigger, side: Side) -> Result<Self> {
-        let definition = Definition::load(definition_argument(trigger)?)?;
-        let table = trigger.relid().map_err(|error| Error::Catalog {
-            message: error.to_string(),
-        })?;
-        host::watch(table);
-        let relation = Relation::describe(table.to_u32())?;
-        let owner = match side {
-            Side::Source => definition.source,
-            Side::Target => definition.target,
+        let keeper = keeper(definition_argument(trigger)?)?;
+        let resolved = &keeper.resolved;
+        let (whole, key) = match side {
+            Side::Source => (&resolved.source, &resolved.key),
+            Side::Target => (&resolved.target, &resolved.primary_key),
         };
-        if !relation.ancestors.contains(&owner) {
-            let trigger = trigger.name().unwrap_or_default().to_owned();
-            return Err(Error::NotInstalledOn {
-                trigger,
-                table: relation.qualified_name(),
-            });
-        }
-        let key = match side {
-            Side::Source => relation.integer_column(&definition.key_column)?,
-            Side::Target => relation.integer_primary_key()?,
-        };
+        let relation = table_fired_on(trigger, whole)?;
+        let key = relation.integer_column(&key.name)?;
         Ok(Self {
-            definition: definition.id,
+            definition: resolved.definition.id,
             key_number: NonZeroUsize::new(key.number as usize).unwrap_or(NonZeroUsize::MIN),
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
             is_heap: relation.is_heap(),

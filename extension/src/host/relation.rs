@@ -6,6 +6,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 use pgrx::{IntoDatum, pg_sys::Datum};
 use serde::Deserialize;
+use std::mem::ManuallyDrop;
 
 /// A table, with what the triggers and the checks of a definition need to know of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -106,9 +107,14 @@ where c.oid = $1";
 impl Relation {
     /// Reads the table's description as of now, whatever snapshot the transaction has.
     pub(crate) fn describe(oid: u32) -> Result<Self> {
-        let query = Statement::new(DESCRIBE, &[pg_sys::OIDOID]);
+        thread_local! {
+            // Kept, as it takes longer to plan than to run; never dropped, see `Keeper`.
+            static QUERY: ManuallyDrop<Statement> =
+                ManuallyDrop::new(Statement::new(DESCRIBE, &[pg_sys::OIDOID]));
+        }
         let argument = Oid::from(oid).into_datum().unwrap_or(Datum::from(0));
-        let text = with_catalog_path(|| connected(|| query.text(&[argument])))
+        let text = QUERY
+            .with(|query| with_catalog_path(|| connected(|| query.text(&[argument]))))
             .ok_or(Error::NoSuchTable { oid })?;
         serde_json::from_str(&text).map_err(|error| Error::Catalog {
             message: error.to_string(),

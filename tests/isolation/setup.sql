@@ -1,0 +1,69 @@
+-- What every spec relies on, run once in the database of the specs.
+
+-- Notices of truncate ... cascade name tables that are beside the point.
+do $$ begin execute format('alter database %I set client_min_messages = warning', current_database()); end $$;
+
+do $$ begin perform lockstep.attach(); end $$;
+
+-- The oracle: what the cached values are, and what they must be, without the extension's help.
+create view trackers as
+select p.id, p.has_external_issue_tracker as cached,
+       exists (select from integrations i
+                where i.project_id = p.id and i.active and i.category = 'issue_tracker') as actual
+  from projects p
+ order by p.id;
+
+create view wikis as
+select p.id, p.has_external_wiki as cached,
+       exists (select from integrations i
+                where i.project_id = p.id and i.active and i.type_new = 'Integrations::ExternalWiki') as actual
+  from projects p
+ order by p.id;
+
+create view drift as
+select 'has_external_issue_tracker' as "column", d.*
+  from lockstep.cache_column_drift('projects', 'has_external_issue_tracker') d
+union all
+select 'has_external_wiki', d.* from lockstep.cache_column_drift('projects', 'has_external_wiki') d;
+
+create procedure reset_projects() language sql as $$
+  delete from integrations;
+  delete from projects;
+  insert into projects (id, namespace_id) values (1, 1), (2, 1), (3, 1);
+$$;
+
+-- A target and its source without a foreign key between them: a guest may be there before the room is.
+create table rooms (id bigint constraint rooms_pkey primary key, has_guest boolean);
+create table guests (id bigint constraint guests_pkey primary key, room_id bigint, present boolean not null);
+create index guests_room_id_idx on guests (room_id);
+do $$ begin perform lockstep.add_cache_column('rooms', 'has_guest', 'guests', 'room_id', '{"present": true}'); end $$;
+
+create view room_guests as
+select r.id, r.has_guest as cached, exists (select from guests g where g.room_id = r.id and g.present) as actual
+  from rooms r
+ order by r.id;
+
+create view room_drift as select * from lockstep.cache_column_drift('rooms', 'has_guest');
+
+create procedure reset_rooms() language sql as $$
+  delete from guests;
+  delete from rooms;
+$$;
+
+-- Returns once the named session waits for a lock. The tester does so by itself, except where a prepared transaction,
+-- which has no session, holds the lock.
+create procedure wait_until_blocked(session text) language plpgsql as $$
+declare
+  deadline timestamptz := clock_timestamp() + interval '60 s';
+begin
+  loop
+    perform pg_stat_clear_snapshot();
+    exit when exists (select from pg_locks l join pg_stat_activity a using (pid)
+                       where not l.granted and a.datname = current_database()
+                         and a.application_name like '%/' || session);
+    if clock_timestamp() > deadline then
+      raise exception 'session % does not wait for a lock', session;
+    end if;
+    perform pg_sleep(0.01);
+  end loop;
+end $$;

@@ -1,0 +1,192 @@
+//! The rows that a workload finds.
+//!
+//! PostgreSQL's statistics decide how well the PL/pgSQL triggers do. Analyzed while no integration is active, they take a
+//! partial index on active rows for empty, look up each project through it, and become quadratic: over ten minutes for
+//! 100,000 rows. That hazard is real, but to measure it would flatter lockstep, whose plans do not depend on statistics.
+//! So the tables are analyzed once, with half of the trackers active, and only then brought to the state of the workload.
+//! For the same reason `integrations` is never empty: every other project has a chat integration.
+
+use anyhow::Result;
+use lockstep_tests::host::{self, Layout};
+use postgres::Client;
+
+use crate::server::Server;
+
+/// Projects beyond those that are measured, for warming up a session.
+pub(super) const SPARE: u32 = 100;
+
+/// The kinds of trackers, so many that a project can have ten: it has at most one of each.
+pub(super) const KINDS: [&str; 10] = [
+    "Integrations::Jira",
+    "Integrations::Redmine",
+    "Integrations::Bugzilla",
+    "Integrations::CustomIssueTracker",
+    "Integrations::Ewm",
+    "Integrations::Youtrack",
+    "Integrations::Clickup",
+    "Integrations::PhorgeIntegration",
+    "Integrations::Linear",
+    "Integrations::Zentao",
+];
+
+/// Which trackers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trackers {
+    Absent,
+    /// One a project.
+    OneInactive,
+    OneActive,
+    /// Two a project, the first of them active.
+    OneOfTwoActive,
+    /// Ten a project, and a tenth of the projects.
+    TenInactive,
+    TenActive,
+}
+
+impl Trackers {
+    pub(super) fn is_ten(self) -> bool {
+        matches!(self, Self::TenInactive | Self::TenActive)
+    }
+
+    /// How many trackers a project has, among them when the tables are analyzed.
+    fn of_project(self) -> usize {
+        match self {
+            Self::Absent | Self::OneInactive | Self::OneActive => 1,
+            Self::OneOfTwoActive => 2,
+            Self::TenInactive | Self::TenActive => 10,
+        }
+    }
+
+    /// Which trackers are active, as a condition.
+    fn active(self) -> &'static str {
+        match self {
+            Self::Absent | Self::OneInactive | Self::TenInactive => "false",
+            Self::OneActive | Self::TenActive => "true",
+            Self::OneOfTwoActive => "type_new = 'Integrations::Jira'",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::OneInactive => "one_inactive",
+            Self::OneActive => "one_active",
+            Self::OneOfTwoActive => "one_of_two_active",
+            Self::TenInactive => "ten_inactive",
+            Self::TenActive => "ten_active",
+        }
+    }
+}
+
+/// A database to copy from: its tables, its trackers, and how many rows are to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) layout: Layout,
+    pub(super) trackers: Trackers,
+    pub(super) rows: u32,
+}
+
+impl State {
+    pub(super) fn template(self) -> String {
+        format!(
+            "{}_{}_{}",
+            layout_name(self.layout),
+            self.trackers.name(),
+            self.rows
+        )
+    }
+
+    /// How many projects have the trackers that are measured. The spare ones come after them.
+    fn projects(self) -> u32 {
+        if self.trackers.is_ten() {
+            self.rows / 10
+        } else {
+            self.rows
+        }
+    }
+
+    pub(super) fn create(self, server: &mut Server) -> Result<()> {
+        eprintln!("bench: preparing {}", self.template());
+        server.create_template(&self.template(), |client| self.fill(client))
+    }
+
+    fn fill(self, client: &mut Client) -> Result<()> {
+        host::create(client, self.layout)?;
+        client.batch_execute(&self.insert_projects())?;
+        client.batch_execute(&self.insert_integrations())?;
+        client.batch_execute("analyze")?;
+        if self.trackers == Trackers::Absent {
+            client.batch_execute("delete from integrations where category = 'issue_tracker'")?;
+        } else {
+            let active = self.trackers.active();
+            client.batch_execute(&format!(
+                "update integrations set active = not active \
+                 where category = 'issue_tracker' and active is distinct from ({active})"
+            ))?;
+        }
+        // Written anew: without a trace of how it was filled, but with the statistics.
+        client.batch_execute("vacuum full integrations")?;
+        Ok(())
+    }
+
+    /// The cache columns start right. Half of the columns of the wide layout have values.
+    fn insert_projects(self) -> String {
+        let (columns, values) = match self.layout {
+            Layout::Narrow => ("", ""),
+            Layout::Wide | Layout::Services => (
+                ", project_namespace_id, organization_id, creator_id, created_at, last_activity_at, description, \
+                 import_url, runners_token_encrypted, repository_size_limit, storage_version, jobs_cache_index, \
+                 resolve_outdated_diff_discussions, packages_enabled, autoclose_referenced_issues",
+                ", 1000000 + id, 1, 1, '2024-01-01', '2024-01-01', repeat('text ', 20), \
+                 'https://example.com/group/project-' || id || '.git', repeat('0', 60), 10000000, 2, 1, \
+                 true, true, true",
+            ),
+        };
+        let any_active = matches!(
+            self.trackers,
+            Trackers::OneActive | Trackers::OneOfTwoActive | Trackers::TenActive
+        );
+        format!(
+            "insert into projects (id, name, path, namespace_id, updated_at, \
+                                   has_external_issue_tracker, has_external_wiki{columns}) \
+             select id, 'project ' || id, 'project-' || id, 1, '2024-01-01', \
+                    {any_active} and id <= {}, false{values} \
+             from generate_series(1, {}) as id",
+            self.projects() + SPARE,
+            self.rows + SPARE,
+        )
+    }
+
+    /// Half of the trackers are active for now.
+    fn insert_integrations(self) -> String {
+        let kinds: Vec<String> = KINDS
+            .iter()
+            .take(self.trackers.of_project())
+            .map(|kind| format!("'{kind}'"))
+            .collect();
+        format!(
+            "insert into integrations (project_id, type_new, category, active, created_at, updated_at) \
+             select id, kind, category, active, '2024-01-01', '2024-01-01' \
+             from generate_series(1, {}) as id \
+             cross join lateral ( \
+               select 'Integrations::Slack', 'chat', true, 0 where id % 2 = 0 \
+               union all \
+               select kind, 'issue_tracker', (id + number) % 2 = 0, number \
+               from unnest(array[{}]) with ordinality as kinds (kind, number) where id <= {} \
+             ) as planned (kind, category, active, number) \
+             order by id, number",
+            self.rows + SPARE,
+            kinds.join(", "),
+            self.projects() + SPARE,
+        )
+    }
+}
+
+/// The layout's part in names.
+pub(super) fn layout_name(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Narrow => "narrow",
+        Layout::Wide => "wide",
+        Layout::Services => "services",
+    }
+}

@@ -1,0 +1,70 @@
+//! One measured value, and how far it is to reach.
+
+use std::fmt;
+
+/// How far a figure is to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reach {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// A line of the result: name, value, unit, reach, and whether it is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    reach: Option<Reach>,
+}
+
+impl Figure {
+    /// A figure that is to reach so far.
+    pub(crate) fn with_reach(name: String, value: f64, unit: &'static str, reach: Reach) -> Self {
+        Self {
+            name,
+            value,
+            unit,
+            reach: Some(reach),
+        }
+    }
+
+    /// A figure that only informs.
+    pub(crate) fn plain(name: String, value: f64, unit: &'static str) -> Self {
+        Self {
+            name,
+            value,
+            unit,
+            reach: None,
+        }
+    }
+
+    /// Judged by the value as it is printed, so that no line contradicts itself.
+    pub(crate) fn is_short(&self) -> bool {
+        let printed = (self.value * 1000.0).round() / 1000.0;
+        match self.reach {
+            None => false,
+            Some(Reach::AtMost(most)) => !(printed <= most),
+            Some(Reach::AtLeast(least)) => !(printed >= least),
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reach = match self.reach {
+            None => "-".to_owned(),
+            Some(Reach::AtMost(most)) => format!("<= {most:.2}"),
+            Some(Reach::AtLeast(least)) => format!(">= {least:.2}"),
+        };
+        let verdict = match self.reach {
+            None => "-",
+            Some(_) if self.is_short() => "short",
+            Some(_) => "ok",
+        };
+        let Self {
+            name, value, unit, ..
+        } = self;
+        write!(formatter, "{name}\t{value:.3}\t{unit}\t{reach}\t{verdict}")
+    }
+}

@@ -1,0 +1,100 @@
+//! Measures lockstep beside what it is to replace, in one run: one line a figure, with the reach it is to have.
+//!
+//! Arguments pick parts, or figures of a part by the beginning of their names: `bench cache_column/narrow/insert`. The
+//! lines of a whole part are also kept in `target/bench/<part>.tsv`, its table in `target/bench/<part>.txt`.
+//!
+//! BENCH_ROWS scales the work down (100,000 rows), BENCH_ROUNDS how often each measurement is repeated (5).
+
+mod cache_column;
+mod figure;
+mod median;
+mod selection;
+mod server;
+mod size;
+mod table;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+
+use figure::Figure;
+use selection::Selection;
+use size::Size;
+use table::Table;
+
+/// A part of the bench: what it is called, and what runs it.
+struct Part {
+    name: &'static str,
+    run: fn(&Selection, Size) -> Result<Report>,
+}
+
+const PARTS: [Part; 1] = [Part {
+    name: cache_column::NAME,
+    run: cache_column::run,
+}];
+
+/// What a part has measured.
+struct Report {
+    /// The raw medians.
+    table: Table,
+    figures: Vec<Figure>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let selection = Selection::of_arguments();
+    let size = Size::from_environment()?;
+    let names = PARTS.map(|part| part.name);
+    for wanted in selection.wanted() {
+        let part = wanted.split('/').next().unwrap_or_default();
+        ensure!(
+            names.contains(&part),
+            "there is no part {part}, only {}",
+            names.join(", ")
+        );
+    }
+    let mut short = 0;
+    for part in PARTS.iter().filter(|part| selection.includes(part.name)) {
+        let report = (part.run)(&selection, size).with_context(|| part.name.to_owned())?;
+        short += publish(part, &report, selection.is_whole(part.name))?;
+    }
+    if short > 0 {
+        eprintln!("bench: {short} figures fall short of their reach");
+    }
+    Ok(())
+}
+
+/// Prints a part's table and figures, keeps those of a whole part, and answers how many figures fall short.
+fn publish(part: &Part, report: &Report, keep: bool) -> Result<usize> {
+    let table = report.table.to_string();
+    let lines: String = report
+        .figures
+        .iter()
+        .map(|figure| format!("{figure}\n"))
+        .collect();
+    print!("{table}\n{lines}");
+    if keep {
+        let directory = lockstep_tests::target().join("bench");
+        for (extension, text) in [("txt", &table), ("tsv", &lines)] {
+            let path = directory.join(format!("{}.{extension}", part.name));
+            fs::create_dir_all(&directory)
+                .and_then(|()| fs::write(&path, text))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(report
+        .figures
+        .iter()
+        .filter(|figure| figure.is_short())
+        .count())
+}

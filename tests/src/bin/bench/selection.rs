@@ -1,0 +1,34 @@
+//! Which parts and figures are asked for.
+
+/// The beginnings of the names of what is asked for; none means everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection(Vec<String>);
+
+impl Selection {
+    pub(crate) fn of_arguments() -> Self {
+        Self(std::env::args().skip(1).collect())
+    }
+
+    pub(crate) fn wanted(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Whether anything of that name, a path with slashes, is asked for: all of it, or something within.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        self.0.is_empty()
+            || self
+                .0
+                .iter()
+                .any(|wanted| is_within(name, wanted) || is_within(wanted, name))
+    }
+
+    /// Whether all of that name is asked for.
+    pub(crate) fn is_whole(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|wanted| is_within(name, wanted))
+    }
+}
+
+fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,145 @@
+//! The server that is measured, and databases that are alike to the page.
+//!
+//! What a statement costs depends on what ran before it: on free space in tables, on split pages in indexes, on row
+//! versions that nobody has vacuumed. So each measurement gets a database of its own, copied file by file from a template
+//! that has been vacuumed, read into the buffers, and followed by a checkpoint. Then all measurements of a workload
+//! start from the same pages, and each writes the full image of every page it touches first.
+
+use anyhow::{Context, Result};
+use lockstep_tests::cluster::Cluster;
+use postgres::Client;
+
+/// The one copy there is at a time.
+const COPY: &str = "measured";
+
+/// Settings that keep the server's own work out of the measured time, and the data in its buffers. The rest is
+/// PostgreSQL's default, `synchronous_commit` and `full_page_writes` among it.
+const SETTINGS: [(&str, &str); 8] = [
+    ("shared_buffers", "1GB"),
+    ("max_wal_size", "16GB"),
+    // Keeps old segments for use again, so that no statement pays for creating them.
+    ("min_wal_size", "2GB"),
+    ("checkpoint_timeout", "1h"),
+    ("autovacuum", "off"),
+    ("jit", "off"),
+    // What a server has that no subscriber reads from.
+    ("wal_level", "replica"),
+    ("fsync", "off"),
+];
+
+/// A private server with settings for measuring.
+pub(crate) struct Server {
+    cluster: Cluster,
+    admin: Client,
+    create_option: &'static str,
+    has_prewarm: bool,
+}
+
+impl Server {
+    pub(crate) fn start() -> Result<Self> {
+        let cluster = Cluster::start("bench", &SETTINGS)?;
+        let mut admin = cluster.connect("postgres")?;
+        let row = admin.query_one(
+            "select current_setting('server_version'), current_setting('server_version_num')::integer >= 150000, \
+                    exists (select from pg_available_extensions where name = 'pg_prewarm')",
+            &[],
+        )?;
+        let version: String = row.get(0);
+        eprintln!("bench: PostgreSQL {version}");
+        let has_prewarm = row.get(2);
+        if !has_prewarm {
+            eprintln!(
+                "bench: no extension pg_prewarm here, so each statement reads its pages itself"
+            );
+        }
+        Ok(Self {
+            cluster,
+            admin,
+            // Before 15 there was no other way than file by file.
+            create_option: if row.get(1) {
+                "strategy file_copy"
+            } else {
+                ""
+            },
+            has_prewarm,
+        })
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Creates a database to copy from, and fills it.
+    pub(crate) fn create_template(
+        &mut self,
+        name: &str,
+        fill: impl FnOnce(&mut Client) -> Result<()>,
+    ) -> Result<()> {
+        let mut client = self.cluster.create_database(name)?;
+        if self.has_prewarm {
+            client.batch_execute("create extension pg_prewarm")?;
+        }
+        fill(&mut client).with_context(|| format!("cannot fill {name}"))?;
+        // The visibility map and hint bits, so that no measured statement is the first to set them.
+        client.batch_execute("vacuum (freeze)")?;
+        Ok(())
+    }
+
+    pub(crate) fn drop_database(&mut self, name: &str) -> Result<()> {
+        self.admin
+            .batch_execute(&format!("drop database if exists {name} with (force)"))
+            .with_context(|| format!("cannot drop database {name}"))
+    }
+
+    /// Copies a template and lets `work` have the copy, which is gone afterwards.
+    pub(crate) fn with_copy<R>(
+        &mut self,
+        template: &str,
+        work: impl FnOnce(&mut Copy) -> Result<R>,
+    ) -> Result<R> {
+        let option = self.create_option;
+        self.admin
+            .batch_execute(&format!("create database {COPY} template {template} {option}"))
+            .with_context(|| format!("cannot copy {template}"))?;
+        let mut copy = Copy {
+            cluster: &self.cluster,
+            client: self.cluster.connect(COPY)?,
+            has_prewarm: self.has_prewarm,
+        };
+        let result = work(&mut copy);
+        drop(copy);
+        self.drop_database(COPY)?;
+        result
+    }
+}
+
+/// A copy of a template, and a session in it.
+pub(crate) struct Copy<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) client: Client,
+    has_prewarm: bool,
+}
+
+impl Copy<'_> {
+    pub(crate) fn database(&self) -> &'static str {
+        COPY
+    }
+
+    /// Reads everything into the buffers and writes a checkpoint: from here on it can be measured.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        if self.has_prewarm {
+            self.client.batch_execute(
+                "select pg_prewarm(oid) from pg_class \
+                 where relkind in ('r', 'i') and relnamespace = 'public'::regnamespace",
+            )?;
+        }
+        self.client.batch_execute("checkpoint")?;
+        Ok(())
+    }
+
+    /// How many bytes of WAL the server has written so far.
+    pub(crate) fn wal_bytes(&mut self) -> Result<f64> {
+        let query = "select (pg_current_wal_insert_lsn() - '0/0')::double precision";
+        Ok(self.client.query_one(query, &[])?.get(0))
+    }
+}
