@@ -42,6 +42,11 @@ impl Notes {
         self.arrived.append(&mut other.arrived);
     }
 
+    /// Nothing is known to be true any more.
+    fn doubt(&mut self) {
+        self.lost.append(&mut self.gained);
+    }
+
     fn len(&self) -> usize {
         self.gained.len() + self.lost.len() + self.arrived.len()
     }
@@ -81,11 +86,20 @@ impl Pending {
         }
     }
 
+    /// What outer levels took for gained may be what this level lost: an exception block in a trigger of the host can take
+    /// back what its statement did. So they have to look, whether or not this level is rolled back later.
     fn take(&mut self, nesting: i32) -> Vec<(i32, Notes)> {
-        match self.0.pop_if(|level| level.nesting >= nesting) {
-            Some(level) => level.notes,
-            None => Vec::new(),
+        let Some(taken) = self.0.pop_if(|level| level.nesting >= nesting) else {
+            return Vec::new();
+        };
+        for outer in &mut self.0 {
+            for (definition, notes) in &taken.notes {
+                if !notes.lost.is_empty() {
+                    outer.notes_of(*definition).doubt();
+                }
+            }
         }
+        taken.notes
     }
 
     fn roll_back(&mut self, nesting: i32) {
