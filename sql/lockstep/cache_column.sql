@@ -36,7 +36,8 @@ $$;
 comment on function lockstep.cache_column_drift(regclass, text) is
   'the rows whose cache column is wrong, with the right value; null counts as wrong';
 
--- The state tells what a definition lacks to do its work; the number of triggers is what add_cache_column creates.
+-- The state tells what a definition lacks to do its work; the number of triggers is what add_cache_column creates. Without
+-- a foreign key, which holds back source rows that come before their target, it creates one for new targets too.
 create view lockstep.cache_columns as
 select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.match, d.guard, d.fire_always, d.origin,
        case
@@ -46,6 +47,12 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
                            where a.attrelid = d.target_table and a.attname = d.target_column and not a.attisdropped)
            then 'target column missing'
          when t.on_source < 4 or t.on_target < 1 or t.shared < 2 then 'triggers missing'
+         when t.arrived = 0 and not exists (
+           select from pg_catalog.pg_constraint f
+             join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
+            where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f'
+              and f.convalidated and not f.condeferrable and k.attname = d.key_column)
+           then 'foreign key dropped'
          when t.disabled > 0 then 'triggers disabled'
          when t.unshared > 0 then 'partitions without triggers'
          else 'active'
@@ -57,6 +64,7 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
            pg_catalog.count(*) filter (where g.tgrelid = d.target_table and g.tgname = 'lockstep_' || d.id || '_default'),
            pg_catalog.count(*) filter (where g.tgrelid = d.source_table
                                          and g.tgname in ('lockstep_flush', 'lockstep_truncated')),
+           pg_catalog.count(*) filter (where g.tgname = 'lockstep_' || d.id || '_arrived'),
            pg_catalog.count(*) filter (where g.tgenabled = 'D'),
            (select pg_catalog.count(*) from pg_catalog.pg_partition_tree(d.source_table) p
              where not exists (select from pg_catalog.pg_trigger s
@@ -64,7 +72,7 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
       from pg_catalog.pg_trigger g
      where g.tgrelid in (d.source_table, d.target_table)
        and (g.tgname ~ ('^lockstep_' || d.id || '_') or g.tgname in ('lockstep_flush', 'lockstep_truncated'))
-  ) as t (on_source, on_target, shared, disabled, unshared);
+  ) as t (on_source, on_target, shared, arrived, disabled, unshared);
 comment on view lockstep.cache_columns is
   'the cache columns there are, and whether their triggers are in place (state = active)';
 grant select on lockstep.cache_columns to public;
