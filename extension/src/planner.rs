@@ -36,6 +36,9 @@ thread_local! {
 /// Makes the generic plan of a kept statement now, if there is none or it has become invalid. Plans made while it later
 /// runs, for triggers of the host for example, are not affected.
 pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>) {
+    if has_valid_plan(plan) {
+        return;
+    }
     let level = set_for_now(&SETTINGS);
     let planning = Planning::begin(key_columns);
     // SAFETY: the plan is valid and holds one statement; the reference that is returned is given back to the resource
@@ -51,6 +54,21 @@ pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>
     }
     drop(planning);
     end_settings(level);
+}
+
+/// Whether the generic plan is there and will be used as it is.
+fn has_valid_plan(plan: pg_sys::SPIPlanPtr) -> bool {
+    // SAFETY: the plan is valid, so its list of sources is; the check only reads, as no resource owner is given.
+    unsafe {
+        let sources = pg_sys::SPI_plan_get_plan_sources(plan);
+        if sources.is_null() || (*sources).length != 1 {
+            return false;
+        }
+        let source = (*(*sources).elements)
+            .ptr_value
+            .cast::<pg_sys::CachedPlanSource>();
+        pg_sys::CachedPlanIsSimplyValid(source, (*source).gplan, std::ptr::null_mut())
+    }
 }
 
 struct Planning;

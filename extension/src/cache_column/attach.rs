@@ -2,7 +2,7 @@
 
 use super::definition::Definition;
 use super::install::{add, check_is_owner, remove, run};
-use super::triggers::row_triggers;
+use super::triggers::{row_triggers, statement_triggers};
 use crate::error::{OrRaise, Result};
 use crate::host::{self, Relation};
 use pgrx::prelude::*;
@@ -260,20 +260,24 @@ impl Builtin {
     }
 }
 
-/// Whether every row trigger of the definition is still there.
+/// Whether every trigger that the definition needs is there, on partitions that were attached later too.
 fn is_intact(definition: &Definition) -> Result<bool> {
     let Ok(resolved) = definition.clone().resolve() else {
         return Ok(false);
     };
-    let tables = [&resolved.source, &resolved.target];
-    Ok(row_triggers(&resolved).iter().all(|expected| {
-        tables.iter().any(|table| {
-            table
-                .triggers()
-                .iter()
-                .any(|trigger| trigger.name == expected.name())
-        })
-    }))
+    let mut needed = row_triggers(&resolved);
+    for table in [&resolved.source, &resolved.target] {
+        needed.extend(statement_triggers(
+            table,
+            &Definition::of_table(table.oid)?,
+        )?);
+    }
+    for trigger in needed {
+        if !trigger.is_installed()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The application's own triggers that write the column: they are named after it.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::host::{Column, Relation};
 use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
-use pgrx::spi::quote_literal;
+use pgrx::spi::{quote_identifier, quote_literal};
 use pgrx::{IntoDatum, PgTryBuilder, pg_sys::Datum};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -166,16 +166,21 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// The condition as SQL on the row called `row`.
+    /// The condition as SQL on the row called `row`. It is short because PostgreSQL parses the WHEN clauses of triggers anew
+    /// for every statement.
     fn sql(&self, row: &str) -> String {
         let Self { column, constant } = self;
-        format!(
-            "{row}.{} operator({}.=) {}::{}",
-            column.quoted(),
-            pgrx::spi::quote_identifier(&column.equality_schema),
-            quote_literal(constant),
-            column.type_name
-        )
+        let name = column.quoted();
+        match constant.as_str() {
+            "true" if column.is_boolean() => format!("{row}.{name}"),
+            "false" if column.is_boolean() => format!("not {row}.{name}"),
+            _ => format!(
+                "{row}.{name} operator({}.=) {}::{}",
+                quote_identifier(&column.equality_schema),
+                quote_literal(constant),
+                column.comparison_type()
+            ),
+        }
     }
 }
 

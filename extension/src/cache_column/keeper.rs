@@ -18,6 +18,10 @@ pub(crate) struct Keeper {
     source_owner: Oid,
     one: Statements,
     many: Statements,
+    /// Locks the target row; answers its value.
+    lock_one: Statement,
+    /// Locks the target rows in key order; answers how many there are, and how many are not false and not true.
+    lock_many: Statement,
     /// Sets the column of all keys given, in key order, whatever its value.
     set_true_in_order: Statement,
     /// How many of the keys given have the value true.
@@ -28,8 +32,6 @@ pub(crate) struct Keeper {
 
 /// The steps of a flush, for one key (`id = $1`) or for many (`id = any ($1)`).
 struct Statements {
-    /// Locks the target rows in key order; answers how many there are, and how many are not false and not true.
-    lock: Statement,
     set_true: Statement,
     set_false: Statement,
     set_true_if_matched: Statement,
@@ -66,19 +68,13 @@ impl Statements {
             ))
         };
         Self {
-            // NO KEY UPDATE is what an update of the column takes: it conflicts with other flushes, not with the checks
-            // of foreign keys. A weaker lock for values that are right already would have to be upgraded when the same
-            // transaction writes the row later, and two such transactions would deadlock.
-            lock: statement(format!(
-                "select pg_catalog.count(*), pg_catalog.count(*) filter (where l.value is not false),
-                        pg_catalog.count(*) filter (where l.value is not true)
-                   from (select t.{column} as value from {target} t where {of_key} order by t.{id} for no key update) l"
-            )),
             set_true: update(true, ""),
             set_false: update(false, ""),
             set_true_if_matched: update(true, &format!(" and {exists}")),
             set_false_if_unmatched: update(false, &format!(" and not {exists}")),
-            matched: statement(format!("select array(select t.{id} from {keys} as t({id}) where {exists})")),
+            matched: statement(format!(
+                "select array(select t.{id} from {keys} as t({id}) where {exists})"
+            )),
         }
     }
 }
@@ -149,6 +145,26 @@ impl Keeper {
                 "pg_catalog.unnest($1)",
                 pg_sys::INT8ARRAYOID,
             ),
+            // NO KEY UPDATE is what an update of the column takes: it conflicts with other flushes, not with the checks
+            // of foreign keys. A weaker lock for values that are right already would have to be upgraded when the same
+            // transaction writes the row later, and two such transactions would deadlock.
+            lock_one: Statement::by_index(
+                &format!(
+                    "select t.{column} from {target} t where t.{id} operator(pg_catalog.=) $1 for no key update"
+                ),
+                &[pg_sys::INT8OID],
+                &key_columns,
+            ),
+            lock_many: Statement::by_index(
+                &format!(
+                    "select pg_catalog.count(*), pg_catalog.count(*) filter (where l.value is not false),
+                            pg_catalog.count(*) filter (where l.value is not true)
+                       from (select t.{column} as value from {target} t where {of_keys}
+                              order by t.{id} for no key update) l"
+                ),
+                &[pg_sys::INT8ARRAYOID],
+                &key_columns,
+            ),
             // The index is walked in the order of its keys, so the rows are written, and thereby locked, in key order.
             set_true_in_order: Statement::by_index(
                 &format!("update {target} t set {column} = true where {of_keys}"),
@@ -190,19 +206,28 @@ impl Keeper {
     }
 
     pub(crate) fn lock(&self, keys: &Keys) -> Locked {
-        let row = as_owner(self.target_owner, || {
-            self.statements(keys)
-                .lock
-                .first_row::<i64, 3>(&[keys.argument()])
-        });
-        let [found, not_false, not_true] = row
-            .unwrap_or_default()
-            .map(|count| count.unwrap_or(0) as usize);
-        Locked {
-            found,
-            not_false,
-            not_true,
-        }
+        as_owner(self.target_owner, || match keys.as_slice() {
+            [_] => match self.lock_one.first_row::<bool, 1>(&[keys.argument()]) {
+                None => Locked::default(),
+                Some([value]) => Locked {
+                    found: 1,
+                    not_false: usize::from(value != Some(false)),
+                    not_true: usize::from(value != Some(true)),
+                },
+            },
+            _ => {
+                let row = self.lock_many.first_row::<i64, 3>(&[keys.argument()]);
+                let counts = row
+                    .unwrap_or_default()
+                    .map(|count| count.unwrap_or(0) as usize);
+                let [found, not_false, not_true] = counts;
+                Locked {
+                    found,
+                    not_false,
+                    not_true,
+                }
+            }
+        })
     }
 
     /// Sets the column where it is not true yet; returns how many rows it wrote.

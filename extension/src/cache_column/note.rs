@@ -1,10 +1,10 @@
-//! The row triggers: each notes one target key and returns. What counts as gained or lost stands in the WHEN clause of the
-//! trigger, so a row that does not matter never gets here.
+//! The row triggers: each notes one target key and returns. Their WHEN clauses let only rows through that match, and for an
+//! update only if it names a column in play, so a row that does not matter never gets here.
 
 use super::flush;
 use super::keeper::keeper;
 use super::known::{Known, table_fired_on};
-use super::row::{Row, definition_argument, is_logical_worker};
+use super::row::{Row, Stored, definition_argument, is_logical_worker};
 use super::triggers::FLUSH;
 use crate::error::{OrRaise, Result};
 use crate::host::IntegerWidth;
@@ -12,8 +12,9 @@ use crate::pending::{self, Change};
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 
-/// AFTER INSERT or UPDATE of a source row that matches now, under this key, and did not before.
+/// AFTER INSERT or UPDATE of a source row that matches now.
 #[pg_trigger(sql = "
 create function lockstep.note_gained() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.note_gained() is 'row trigger of a source: a matching row exists under this key now';")]
@@ -22,6 +23,9 @@ fn note_gained<'a>(
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let fired = Fired::by(trigger, Side::Source).or_raise();
     let row = Row::new_of(trigger);
+    if fired.is_unchanged(trigger, &row) {
+        return Ok(None);
+    }
     let change = if fired.is_heap && row.is_latest() {
         Change::Gained
     } else {
@@ -31,17 +35,18 @@ fn note_gained<'a>(
     Ok(None)
 }
 
-/// AFTER UPDATE or DELETE of a source row that matched under this key, and does not any more.
+/// AFTER UPDATE or DELETE of a source row that matched before.
 #[pg_trigger(sql = "
 create function lockstep.note_lost() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.note_lost() is 'row trigger of a source: a matching row is gone from under this key';")]
 fn note_lost<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    Fired::by(trigger, Side::Source)
-        .or_raise()
-        .note(&Row::old_of(trigger), Change::Lost)
-        .or_raise();
+    let fired = Fired::by(trigger, Side::Source).or_raise();
+    let row = Row::old_of(trigger);
+    if !fired.is_unchanged(trigger, &row) {
+        fired.note(&row, Change::Lost).or_raise();
+    }
     Ok(None)
 }
 
@@ -66,11 +71,13 @@ enum Side {
 }
 
 /// What a trigger needs to know of itself and its table, learned at its first row.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Fired {
     definition: i32,
     key_number: NonZeroUsize,
     key_width: IntegerWidth,
+    /// The columns in play: while they stay the same, so does the match.
+    columns: Rc<[Stored]>,
     is_heap: bool,
     /// No statement trigger will flush: a partition that was attached later, or a logical replication worker.
     flush_at_once: bool,
@@ -96,9 +103,16 @@ impl Fired {
         };
         let relation = table_fired_on(trigger, whole)?;
         let key = relation.integer_column(&key.name)?;
+        let mut columns = vec![key];
+        if side == Side::Source {
+            for condition in &resolved.conditions {
+                columns.push(relation.column(&condition.column.name)?);
+            }
+        }
         Ok(Self {
             definition: resolved.definition.id,
-            key_number: NonZeroUsize::new(key.number as usize).unwrap_or(NonZeroUsize::MIN),
+            key_number: key.place(),
+            columns: columns.into_iter().map(Stored::new).collect(),
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
             is_heap: relation.is_heap(),
             flush_at_once: is_logical_worker()
@@ -107,6 +121,11 @@ impl Fired {
                     .iter()
                     .any(|trigger| trigger.name == FLUSH),
         })
+    }
+
+    /// An update that wrote the columns in play, but nothing new, as when rows that are active are activated.
+    fn is_unchanged(&self, trigger: &PgTrigger, row: &Row) -> bool {
+        Row::other_version(trigger, row).is_some_and(|other| row.has_same(&other, &self.columns))
     }
 
     fn note(&self, row: &Row, change: Change) -> Result<()> {

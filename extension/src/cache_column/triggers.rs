@@ -13,6 +13,7 @@ pub(super) const TRUNCATED: &str = "lockstep_truncated";
 
 /// A trigger to be created.
 pub(super) struct Trigger {
+    table_oid: u32,
     table: String,
     name: String,
     /// What follows `create trigger NAME`, up to `execute function`, with the table left out: when it fires.
@@ -23,8 +24,13 @@ pub(super) struct Trigger {
 }
 
 impl Trigger {
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Whether its table has a trigger of that name.
+    pub(super) fn is_installed(&self) -> Result<bool> {
+        let table = Relation::describe(self.table_oid)?;
+        Ok(table
+            .triggers()
+            .iter()
+            .any(|trigger| trigger.name == self.name))
     }
 
     /// The statements that install it. It goes with the extension, though it belongs to the host's table.
@@ -35,6 +41,7 @@ impl Trigger {
             fires,
             action,
             always,
+            ..
         } = self;
         let mut statements = vec![
             format!("create trigger {name} {fires} on {table} {action}"),
@@ -56,11 +63,10 @@ pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
 
 fn on_source(resolved: &Resolved) -> Vec<Trigger> {
     let id = resolved.definition.id;
-    let key = resolved.key.quoted();
     let (old, new) = (resolved.matches_sql("old"), resolved.matches_sql("new"));
-    let same_key = format!("old.{key} operator(pg_catalog.=) new.{key}");
     let update = format!("after update of {}", columns(source_columns(resolved)));
     let trigger = |what: &str, fires: &str, when: String, note: &str| Trigger {
+        table_oid: resolved.source.oid,
         table: resolved.source.qualified_name(),
         name: format!("lockstep_{id}_{what}"),
         fires: fires.to_owned(),
@@ -69,18 +75,8 @@ fn on_source(resolved: &Resolved) -> Vec<Trigger> {
     };
     vec![
         trigger("inserted", "after insert", new.clone(), "note_gained"),
-        trigger(
-            "gained",
-            &update,
-            format!("{new} and (({old}) is not true or ({same_key}) is not true)"),
-            "note_gained",
-        ),
-        trigger(
-            "lost",
-            &update,
-            format!("{old} and (({new}) is not true or ({same_key}) is not true)"),
-            "note_lost",
-        ),
+        trigger("gained", &update, new, "note_gained"),
+        trigger("lost", &update, old.clone(), "note_lost"),
         trigger("deleted", "after delete", old, "note_lost"),
     ]
 }
@@ -91,6 +87,7 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     let column = resolved.column.quoted();
     let key = resolved.primary_key.quoted();
     let trigger = |what: &str, fires: String, action: String| Trigger {
+        table_oid: resolved.target.oid,
         table: resolved.target.qualified_name(),
         name: format!("lockstep_{id}_{what}"),
         fires,
@@ -198,6 +195,7 @@ impl Needs {
             ));
         }
         let trigger = |name: &str, fires: String, function: &str| Trigger {
+            table_oid: table.oid,
             table: table.qualified_name(),
             name: name.to_owned(),
             fires,

@@ -7,6 +7,7 @@ use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 use pgrx::{IntoDatum, pg_sys::Datum};
 use serde::Deserialize;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
 
 /// A table, with what the triggers and the checks of a definition need to know of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,9 +38,12 @@ pub(crate) struct Relation {
 /// A column, by the name and the number it has in this table.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Column {
-    pub(crate) number: i16,
+    number: i16,
     pub(crate) name: String,
     type_oid: u32,
+    /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
+    pub(crate) by_value: bool,
+    pub(crate) length: i16,
     /// The qualified name of its type, quoted.
     pub(crate) type_name: String,
     /// The category of its type, as in pg_type.typcategory.
@@ -75,6 +79,7 @@ select jsonb_build_object(
   'has_inheritance_children', c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
   'columns', (select coalesce(jsonb_agg(jsonb_build_object(
       'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint,
+      'by_value', t.typbyval, 'length', t.typlen,
       'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
       'equality_schema', coalesce(
           (select o_n.nspname from pg_operator o join pg_namespace o_n on o_n.oid = o.oprnamespace
@@ -216,8 +221,24 @@ impl Relation {
 }
 
 impl Column {
+    /// Its number, which counts from one.
+    pub(crate) fn place(&self) -> NonZeroUsize {
+        let number = usize::try_from(self.number)
+            .ok()
+            .and_then(NonZeroUsize::new);
+        number.unwrap_or(NonZeroUsize::MIN)
+    }
+
     pub(crate) fn quoted(&self) -> String {
         quote_identifier(&self.name)
+    }
+
+    /// The type that a constant has to have to be compared as it is: varchar has no equality of its own, but text's.
+    pub(crate) fn comparison_type(&self) -> &str {
+        match Oid::from(self.type_oid) {
+            pg_sys::VARCHAROID => "pg_catalog.text",
+            _ => &self.type_name,
+        }
     }
 
     pub(crate) fn is_boolean(&self) -> bool {
