@@ -6,7 +6,7 @@ use super::triggers::{row_triggers, statement_triggers};
 use crate::error::{OrRaise, Result};
 use crate::host::{self, Relation};
 use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
+use pgrx::spi::{quote_identifier, quote_literal};
 use serde_json::json;
 
 /// A boolean of `projects`, and what an integration has to be to make it true.
@@ -151,53 +151,55 @@ fn attach_one(
     };
     check_is_owner(target)?;
     check_is_owner(source)?;
-    if let Some(present) = Definition::of_column(target.oid, builtin.column)? {
-        if present.origin != "attach" {
+    let rivals = application_triggers(source, builtin.column);
+    let offer = format!(
+        "the application's own triggers on {} write this column: {}; to disable them, call \
+         lockstep.attach({}, disable_application_triggers => true)",
+        source.qualified_name(),
+        rivals.join(", "),
+        quote_literal(schema),
+    );
+    let may_install = rivals.is_empty() || disable_application_triggers;
+    let mut definition = builtin.definition(target, source);
+    let present = Definition::of_column(target.oid, builtin.column)?;
+    let done = match present {
+        Some(present) if present.origin != "attach" => {
             return attached(format!(
                 "defined by lockstep.add_cache_column as number {}",
                 present.id
             ));
         }
-        if is_intact(&present)? {
-            return attached("already attached, nothing changed".to_owned());
+        Some(present)
+            if (rivals.is_empty() || !disable_application_triggers) && is_intact(&present)? =>
+        {
+            return attached(match rivals.as_slice() {
+                [] => "already attached, nothing changed".to_owned(),
+                _ => format!("already attached, but {offer}"),
+            });
         }
-        remove(&present)?;
-        add(Definition {
-            disabled_triggers: present.disabled_triggers.clone(),
-            ..builtin.definition(target, source)
-        })?;
-        return attached("triggers were missing and have been installed again".to_owned());
-    }
-    let mut definition = builtin.definition(target, source);
-    if let Err(error) = definition.clone().resolve() {
-        return skipped(error.message());
-    }
-    let rivals = application_triggers(source, builtin.column);
-    if !rivals.is_empty() && !disable_application_triggers {
-        return skipped(format!(
-            "the application's own triggers on {} write this column: {}; to disable them and attach, call \
-             lockstep.attach({}, disable_application_triggers => true)",
-            source.qualified_name(),
-            rivals.join(", "),
-            pgrx::spi::quote_literal(schema),
-        ));
-    }
-    for rival in &rivals {
-        run(&format!(
-            "alter table {} disable trigger {}",
-            source.qualified_name(),
-            quote_identifier(rival)
-        ))?;
-    }
-    let detail = match rivals.as_slice() {
-        [] => format!("kept from {}", source.qualified_name()),
-        rivals => format!(
-            "kept from {}; disabled {}",
-            source.qualified_name(),
-            rivals.join(", ")
-        ),
+        Some(present) => {
+            remove(&present)?;
+            definition.disabled_triggers = present.disabled_triggers;
+            "installed again"
+        }
+        None => {
+            if let Err(error) = definition.clone().resolve() {
+                return skipped(error.message());
+            }
+            if !may_install {
+                return skipped(offer);
+            }
+            "kept"
+        }
     };
-    definition.disabled_triggers = rivals;
+    let mut detail = format!("{done} from {}", source.qualified_name());
+    if may_install && !rivals.is_empty() {
+        detail.push_str(&format!("; disabled {}", rivals.join(", ")));
+        for rival in rivals {
+            switch_trigger(source, &rival, "disable")?;
+            definition.disabled_triggers.push(rival);
+        }
+    }
     add(definition)?;
     attached(detail)
 }
@@ -220,11 +222,7 @@ fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
                 .iter()
                 .any(|trigger| trigger.name == *name && !trigger.enabled)
             {
-                run(&format!(
-                    "alter table {} enable trigger {}",
-                    source.qualified_name(),
-                    quote_identifier(name)
-                ))?;
+                switch_trigger(&source, name, "enable")?;
                 enabled.push(name.as_str());
             }
         }
@@ -278,6 +276,12 @@ fn is_intact(definition: &Definition) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// `action` is enable or disable.
+fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
+    let (table, trigger) = (table.qualified_name(), quote_identifier(trigger));
+    run(&format!("alter table {table} {action} trigger {trigger}"))
 }
 
 /// The application's own triggers that write the column: they are named after it.
