@@ -10,6 +10,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 /// What went wrong, told so that the reader knows what to do next.
 #[derive(Debug)]
 pub(crate) enum Error {
+    NullArgument {
+        name: &'static str,
+    },
     NoSuchSchema {
         schema: String,
     },
@@ -21,6 +24,9 @@ pub(crate) enum Error {
         column: String,
     },
     NotATable {
+        table: String,
+    },
+    SystemTable {
         table: String,
     },
     TemporaryTable {
@@ -76,6 +82,10 @@ pub(crate) enum Error {
     },
     MatchOnTargetColumn {
         column: String,
+    },
+    NoEquality {
+        column: String,
+        actual: String,
     },
     Duplicate {
         table: String,
@@ -153,6 +163,12 @@ impl Error {
 
     fn into_report(self) -> Report {
         match self {
+            Self::NullArgument { name } => report(
+                ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{name} must not be null"),
+                "The call does nothing without it.",
+                "Give it a value, or leave it out where it has a default.",
+            ),
             Self::NoSuchSchema { schema } => report(
                 ERRCODE_INVALID_SCHEMA_NAME,
                 format!("schema \"{schema}\" does not exist"),
@@ -176,6 +192,12 @@ impl Error {
                 format!("\"{table}\" is not a table"),
                 "Source and target of a cache column are ordinary or partitioned tables.",
                 "Name the table behind a view; name the root of a partitioned table instead of a partition.",
+            ),
+            Self::SystemTable { table } => report(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("\"{table}\" belongs to PostgreSQL or to an extension"),
+                "Source and target of a cache column are tables of the application.",
+                "Name a table of the application.",
             ),
             Self::TemporaryTable { table } => report(
                 ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -288,6 +310,12 @@ impl Error {
                 format!("match names the cache column \"{column}\" itself"),
                 "Source and target are the same table, so the column would depend on itself.",
                 "Match another column.",
+            ),
+            Self::NoEquality { column, actual } => report(
+                ERRCODE_UNDEFINED_FUNCTION,
+                format!("match for column \"{column}\" is not possible: type {actual} has no equality operator"),
+                "A match is a conjunction of column = constant.",
+                "Match a column of another type; for json use jsonb.",
             ),
             Self::Duplicate { table, column } => report(
                 ERRCODE_DUPLICATE_OBJECT,

@@ -1,7 +1,11 @@
 -- What every spec relies on, run once in the database of the specs.
 
--- Notices of truncate ... cascade name tables that are beside the point.
-do $$ begin execute format('alter database %I set client_min_messages = warning', current_database()); end $$;
+-- Notices of truncate ... cascade name tables that are beside the point. Sequential scans, which the planner prefers
+-- once a table has been vacuumed, read every row, and at SERIALIZABLE that makes more transactions fail.
+do $$ begin
+  execute format('alter database %I set client_min_messages = warning', current_database());
+  execute format('alter database %I set enable_seqscan = off', current_database());
+end $$;
 
 do $$ begin perform lockstep.attach(); end $$;
 
@@ -49,21 +53,3 @@ create procedure reset_rooms() language sql as $$
   delete from guests;
   delete from rooms;
 $$;
-
--- Returns once the named session waits for a lock. The tester does so by itself, except where a prepared transaction,
--- which has no session, holds the lock.
-create procedure wait_until_blocked(session text) language plpgsql as $$
-declare
-  deadline timestamptz := clock_timestamp() + interval '60 s';
-begin
-  loop
-    perform pg_stat_clear_snapshot();
-    exit when exists (select from pg_locks l join pg_stat_activity a using (pid)
-                       where not l.granted and a.datname = current_database()
-                         and a.application_name like '%/' || session);
-    if clock_timestamp() > deadline then
-      raise exception 'session % does not wait for a lock', session;
-    end if;
-    perform pg_sleep(0.01);
-  end loop;
-end $$;

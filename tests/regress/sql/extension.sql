@@ -1,2 +1,19 @@
--- The extension is there, in its schema.
-select extname, nspname from pg_extension join pg_namespace on pg_namespace.oid = extnamespace where extname = 'lockstep';
+-- What CREATE EXTENSION installs. Everything is in the schema lockstep; every object that a caller meets has a comment.
+select extname, nspname as schema_of_creation from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'lockstep';
+
+select p.proname as function, pg_get_function_identity_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result
+from pg_proc p
+where p.pronamespace = 'lockstep'::regnamespace
+order by p.proname collate "C";
+
+select c.relname as relation, c.relkind as kind, array_to_string(array_agg(a.attname order by a.attnum), ' ') as columns
+from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+where c.relnamespace = 'lockstep'::regnamespace and c.relkind in ('r', 'v')
+group by c.oid
+order by c.relname collate "C";
+
+select objoid::regprocedure as without_comment from (
+  select p.oid as objoid from pg_proc p where p.pronamespace = 'lockstep'::regnamespace
+) f where obj_description(objoid, 'pg_proc') is null;
+select relname as without_comment from pg_class c
+where c.relnamespace = 'lockstep'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null;

@@ -39,14 +39,15 @@ impl Figure {
         }
     }
 
-    /// Judged by the value as it is printed, so that no line contradicts itself.
+    /// Judged by the value as it is printed, so that no line contradicts itself. What is not a number is short.
     pub(crate) fn is_short(&self) -> bool {
         let printed = (self.value * 1000.0).round() / 1000.0;
-        match self.reach {
-            None => false,
-            Some(Reach::AtMost(most)) => !(printed <= most),
-            Some(Reach::AtLeast(least)) => !(printed >= least),
-        }
+        let reached = match self.reach {
+            None => true,
+            Some(Reach::AtMost(most)) => printed <= most,
+            Some(Reach::AtLeast(least)) => printed >= least,
+        };
+        !reached
     }
 }
 

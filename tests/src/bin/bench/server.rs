@@ -46,7 +46,7 @@ impl Server {
         )?;
         let version: String = row.get(0);
         eprintln!("bench: PostgreSQL {version}");
-        let has_prewarm = row.get(2);
+        let has_prewarm: bool = row.get(2);
         if !has_prewarm {
             eprintln!(
                 "bench: no extension pg_prewarm here, so each statement reads its pages itself"
@@ -56,17 +56,9 @@ impl Server {
             cluster,
             admin,
             // Before 15 there was no other way than file by file.
-            create_option: if row.get(1) {
-                "strategy file_copy"
-            } else {
-                ""
-            },
+            create_option: if row.get(1) { "strategy file_copy" } else { "" },
             has_prewarm,
         })
-    }
-
-    pub(crate) fn cluster(&self) -> &Cluster {
-        &self.cluster
     }
 
     /// Creates a database to copy from, and fills it.
@@ -99,7 +91,9 @@ impl Server {
     ) -> Result<R> {
         let option = self.create_option;
         self.admin
-            .batch_execute(&format!("create database {COPY} template {template} {option}"))
+            .batch_execute(&format!(
+                "create database {COPY} template {template} {option}"
+            ))
             .with_context(|| format!("cannot copy {template}"))?;
         let mut copy = Copy {
             cluster: &self.cluster,

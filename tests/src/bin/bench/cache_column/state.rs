@@ -6,7 +6,7 @@
 //! So the tables are analyzed once, with half of the trackers active, and only then brought to the state of the workload.
 //! For the same reason `integrations` is never empty: every other project has a chat integration.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
@@ -49,7 +49,7 @@ impl Trackers {
     }
 
     /// How many trackers a project has, among them when the tables are analyzed.
-    fn of_project(self) -> usize {
+    pub(super) fn of_project(self) -> usize {
         match self {
             Self::Absent | Self::OneInactive | Self::OneActive => 1,
             Self::OneOfTwoActive => 2,
@@ -126,6 +126,35 @@ impl State {
         }
         // Written anew: without a trace of how it was filled, but with the statistics.
         client.batch_execute("vacuum full integrations")?;
+        self.check_ids(client)
+    }
+
+    /// The id of a project's tracker, the first of which has number 1. Every other project has a chat integration before
+    /// its trackers.
+    pub(super) fn tracker_id(self, project: &str, number: &str) -> String {
+        let trackers = self.trackers.of_project();
+        format!("({project} - 1) * {trackers} + {project} / 2 + {number}")
+    }
+
+    fn check_ids(self, client: &mut Client) -> Result<()> {
+        if self.trackers == Trackers::Absent {
+            return Ok(());
+        }
+        let query = format!(
+            "select count(*) from integrations \
+             left join ( \
+               select {} as id from generate_series(1, {}) as project, generate_series(1, {}) as number \
+             ) as expected on expected.id = integrations.id \
+             where integrations.category = 'issue_tracker' and expected.id is null",
+            self.tracker_id("project", "number"),
+            self.projects() + SPARE,
+            self.trackers.of_project(),
+        );
+        let others: i64 = client.query_one(&query, &[])?.get(0);
+        ensure!(
+            others == 0,
+            "{others} trackers have another id than their project's"
+        );
         Ok(())
     }
 

@@ -44,12 +44,8 @@ const fn workload(
     }
 }
 
-pub(super) const INSERT: Workload = workload(
-    "insert",
-    Trackers::Absent,
-    Action::Insert(1),
-    Some(true),
-);
+pub(super) const INSERT: Workload =
+    workload("insert", Trackers::Absent, Action::Insert(1), Some(true));
 pub(super) const ACTIVATE: Workload = workload(
     "activate",
     Trackers::OneInactive,
@@ -62,12 +58,8 @@ pub(super) const DEACTIVATE: Workload = workload(
     Action::SetActive(false),
     Some(false),
 );
-pub(super) const DELETE: Workload = workload(
-    "delete",
-    Trackers::OneActive,
-    Action::Delete,
-    Some(false),
-);
+pub(super) const DELETE: Workload =
+    workload("delete", Trackers::OneActive, Action::Delete, Some(false));
 pub(super) const CASCADE_DELETE: Workload = workload(
     "cascade_delete",
     Trackers::OneActive,
@@ -98,12 +90,8 @@ pub(super) const ALREADY_TRUE: Workload = workload(
     Action::ActivateSecond,
     None,
 );
-pub(super) const UNRELATED: Workload = workload(
-    "unrelated",
-    Trackers::OneActive,
-    Action::Unrelated,
-    None,
-);
+pub(super) const UNRELATED: Workload =
+    workload("unrelated", Trackers::OneActive, Action::Unrelated, None);
 
 /// The bulk workloads, those that tell most first.
 pub(super) const BULK: [Workload; 10] = [
@@ -150,7 +138,9 @@ impl Workload {
                  where {of_projects} and type_new = 'Integrations::Redmine'"
             ),
             Action::Delete => {
-                format!("delete from integrations where {of_projects} and category = 'issue_tracker'")
+                format!(
+                    "delete from integrations where {of_projects} and category = 'issue_tracker'"
+                )
             }
             Action::DeleteProjects => {
                 format!("delete from projects where id between {first} and {last}")
@@ -162,8 +152,7 @@ impl Workload {
         }
     }
 
-    /// The UPDATE of the same targets alone, by a list of their ids. Walking the index in the order of the list is as
-    /// fast as a join with it, and either is faster than a range of ids would be fair to compare with.
+    /// The UPDATE of the same targets alone, by a list of their ids, which is faster than a join with that list.
     pub(super) fn bare_update(self, first: u32, last: u32) -> Option<String> {
         self.value.map(|value| {
             format!(

@@ -1,0 +1,147 @@
+//! The host goes on without lockstep: DROP EXTENSION takes every trigger along, and what it leaves works.
+
+use anyhow::Result;
+use lockstep_tests::host::{self, Layout};
+use postgres::Client;
+
+use crate::database;
+use crate::surface_refusal::error_of;
+
+/// Everything in the database that bears the name, but for the rows of pg_depend.
+const REMAINS: &str = "
+select coalesce(string_agg(what, ', '), '') from (
+  select 'trigger ' || tgname from pg_trigger where tgname ~ 'lockstep' or tgfoid not in (select oid from pg_proc)
+  union all select 'schema ' || nspname from pg_namespace where nspname ~ 'lockstep'
+  union all select 'function ' || proname from pg_proc where prosrc ~ 'lockstep' or probin ~ 'lockstep'
+  union all select 'relation ' || relname from pg_class where relname ~ 'lockstep|cache_column'
+) as remains (what)";
+
+/// Works with every kind of write; the cache columns are nobody's business any more.
+fn write(client: &mut Client) -> Result<()> {
+    client.batch_execute(
+        "insert into projects (id, name, namespace_id) values (100, 'after', 1), (101, 'after', 1);
+         insert into integrations (project_id, active, category, type_new) values
+           (100, true, 'issue_tracker', 'Integrations::Jira'), (101, true, 'common', 'Integrations::ExternalWiki');
+         update integrations set active = not active, project_id = 101 where project_id = 100;
+         delete from integrations where project_id = 101;
+         delete from projects where id in (100, 101);
+         truncate integrations cascade",
+    )?;
+    Ok(())
+}
+
+#[test]
+fn drop_extension_needs_no_cascade_and_leaves_nothing() -> Result<()> {
+    let mut client = database::with_host("host_drop", Layout::Narrow)?;
+    host::run(&mut client, host::APPLICATION_TRIGGERS)?;
+    client.batch_execute(
+        "select * from lockstep.attach(disable_application_triggers => true);
+         alter table projects add column has_chat boolean;
+         select lockstep.add_cache_column('projects', 'has_chat', 'integrations', 'project_id', '{\"category\": \"chat\"}',
+                                          guard => true, fire_always => true)",
+    )?;
+    write(&mut client)?;
+    // Another session has the triggers' plans and an open transaction that used none of them yet.
+    let mut other = database::cluster()?.connect("host_drop")?;
+    write(&mut other)?;
+    client.batch_execute("drop extension lockstep")?;
+    assert_eq!(client.query_one(REMAINS, &[])?.get::<_, String>(0), "");
+    write(&mut client)?;
+    write(&mut other)?;
+    // The application's triggers stay as they are: detach first, to have them enabled again.
+    let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
+    assert_eq!(client.query_one(disabled, &[])?.get::<_, i64>(0), 7);
+    Ok(())
+}
+
+#[test]
+fn drop_extension_leaves_nothing_on_partitions() -> Result<()> {
+    let mut client = database::empty("host_drop_partitions")?;
+    client.batch_execute(
+        "create extension lockstep;
+         create table target (id bigint primary key, cached boolean) partition by range (id);
+         create table target_1 partition of target default;
+         create table source (key bigint, active boolean, region text) partition by list (region);
+         create table source_eu partition of source for values in ('eu') partition by range (key);
+         create table source_eu_1 partition of source_eu default;
+         create table source_us partition of source for values in ('us');
+         create index on source (key);
+         select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{\"active\": true}', guard => true);
+         create table source_au partition of source for values in ('au');
+         alter table source detach partition source_us;
+         insert into target values (1);
+         insert into source values (1, true, 'eu'), (1, true, 'au');
+         drop extension lockstep",
+    )?;
+    assert_eq!(client.query_one(REMAINS, &[])?.get::<_, String>(0), "");
+    client.batch_execute(
+        "insert into source values (1, false, 'eu');
+         update source set region = 'au', active = false;
+         insert into source_us values (1, true, 'us');
+         update target set cached = false;
+         truncate source, source_us",
+    )?;
+    Ok(())
+}
+
+/// In the same session, which remembers definitions by number: the numbers begin anew.
+#[test]
+fn create_again_and_attach_works() -> Result<()> {
+    let mut client = database::with_host("host_again", Layout::Narrow)?;
+    let mut other = database::cluster()?.connect("host_again")?;
+    for round in 1..=3 {
+        client.batch_execute("select * from lockstep.attach()")?;
+        for session in [&mut client, &mut other] {
+            session.batch_execute(
+                "insert into projects (id, namespace_id) values (1, 1), (2, 1);
+                 insert into integrations (project_id, active, category) values (1, true, 'issue_tracker')",
+            )?;
+            let row = session.query_one(
+                "select array_agg(has_external_issue_tracker order by id) from projects",
+                &[],
+            )?;
+            assert_eq!(row.get::<_, Vec<bool>>(0), [true, false], "round {round}");
+            session.batch_execute("delete from projects")?;
+        }
+        client.batch_execute("drop extension lockstep; create extension lockstep")?;
+    }
+    Ok(())
+}
+
+/// A drop that is rolled back has not happened.
+#[test]
+fn drop_can_be_rolled_back() -> Result<()> {
+    let mut client = database::with_host("host_drop_rollback", Layout::Narrow)?;
+    client.batch_execute("select * from lockstep.attach()")?;
+    client.batch_execute(
+        "begin;
+         drop extension lockstep;
+         insert into projects (id, namespace_id) values (1, 1);
+         insert into integrations (project_id, active, category) values (1, true, 'issue_tracker');
+         rollback",
+    )?;
+    client.batch_execute(
+        "insert into projects (id, namespace_id) values (1, 1);
+         insert into integrations (project_id, active, category) values (1, true, 'issue_tracker')",
+    )?;
+    let row = client.query_one("select has_external_issue_tracker from projects", &[])?;
+    assert!(row.get::<_, bool>(0));
+    Ok(())
+}
+
+/// The extension's objects cannot be dropped one by one.
+#[test]
+fn parts_of_the_extension_cannot_be_dropped() -> Result<()> {
+    let mut client = database::with_host("host_drop_parts", Layout::Narrow)?;
+    client.batch_execute("select * from lockstep.attach()")?;
+    for statement in [
+        "drop function lockstep.note_gained()",
+        "drop function lockstep.flush() cascade",
+        "drop table lockstep.cache_column_definition cascade",
+        "drop schema lockstep cascade",
+    ] {
+        let error = error_of(&mut client, statement)?;
+        assert_eq!(error.code().code(), "2BP01", "{statement}: {error:?}");
+    }
+    Ok(())
+}
