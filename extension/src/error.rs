@@ -6,12 +6,19 @@
 use pgrx::PgLogLevel;
 use pgrx::PgSqlErrorCode::{self, *};
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::spi::{quote_identifier, quote_literal};
 
 /// What went wrong, told so that the reader knows what to do next.
 #[derive(Debug)]
 pub(crate) enum Error {
     NullArgument {
         name: &'static str,
+    },
+    NegativeLimit {
+        rows: i64,
+    },
+    NotARowTrigger {
+        trigger: String,
     },
     NoSuchSchema {
         schema: String,
@@ -30,6 +37,12 @@ pub(crate) enum Error {
         table: String,
     },
     TemporaryTable {
+        table: String,
+    },
+    UnloggedSource {
+        table: String,
+    },
+    ExtensionTable {
         table: String,
     },
     InheritanceParent {
@@ -169,6 +182,18 @@ impl Error {
                 "The call does nothing without it.",
                 "Give it a value, or leave it out where it has a default.",
             ),
+            Self::NegativeLimit { rows } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("max_rows must not be negative, but is {rows}"),
+                "It is the number of rows that are written at most.",
+                "Leave it out to repair all rows.",
+            ),
+            Self::NotARowTrigger { trigger } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("trigger \"{trigger}\" does not fire as its function expects"),
+                "The functions that note keys are for row triggers after insert, update or delete.",
+                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+            ),
             Self::NoSuchSchema { schema } => report(
                 ERRCODE_INVALID_SCHEMA_NAME,
                 format!("schema \"{schema}\" does not exist"),
@@ -195,9 +220,21 @@ impl Error {
             ),
             Self::SystemTable { table } => report(
                 ERRCODE_WRONG_OBJECT_TYPE,
-                format!("\"{table}\" belongs to PostgreSQL or to an extension"),
+                format!("\"{table}\" is a system catalog"),
                 "Source and target of a cache column are tables of the application.",
                 "Name a table of the application.",
+            ),
+            Self::UnloggedSource { table } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("unlogged table \"{table}\" cannot be the source of a cache column"),
+                "A crash empties an unlogged table, and no trigger fires.",
+                format!("Make it permanent: alter table {table} set logged."),
+            ),
+            Self::ExtensionTable { table } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("table \"{table}\" belongs to an extension"),
+                "A dump leaves out the triggers of such a table, so a restored database would lose them.",
+                "Use a table of the application.",
             ),
             Self::TemporaryTable { table } => report(
                 ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -257,7 +294,10 @@ impl Error {
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("no index on \"{table}\" starts with key column \"{column}\""),
                 "Without one every change would read the whole source table.",
-                format!("Create one: create index concurrently on {table} ({column})."),
+                format!(
+                    "Create one: create index concurrently on {table} ({}).",
+                    quote_identifier(&column)
+                ),
             ),
             Self::MatchNotObject { actual } => report(
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -313,7 +353,9 @@ impl Error {
             ),
             Self::NoEquality { column, actual } => report(
                 ERRCODE_UNDEFINED_FUNCTION,
-                format!("match for column \"{column}\" is not possible: type {actual} has no equality operator"),
+                format!(
+                    "match for column \"{column}\" is not possible: type {actual} has no equality operator"
+                ),
                 "A match is a conjunction of column = constant.",
                 "Match a column of another type; for json use jsonb.",
             ),
@@ -322,7 +364,9 @@ impl Error {
                 format!("cache column \"{column}\" of \"{table}\" is defined already"),
                 "A column has one definition; lockstep.cache_columns lists it.",
                 format!(
-                    "To change it, first call lockstep.remove_cache_column('{table}', '{column}')."
+                    "To change it, first call lockstep.remove_cache_column({}, {}).",
+                    quote_literal(&table),
+                    quote_literal(&column)
                 ),
             ),
             Self::NotDefined { table, column } => report(
@@ -388,5 +432,14 @@ impl<T> OrRaise<T> for Result<T> {
             Ok(value) => value,
             Err(error) => error.raise(),
         }
+    }
+}
+
+/// The argument of an SQL function that does nothing without it.
+#[track_caller]
+pub(crate) fn required<T>(argument: Option<T>, name: &'static str) -> T {
+    match argument {
+        Some(value) => value,
+        None => Error::NullArgument { name }.raise(),
     }
 }

@@ -6,10 +6,14 @@
 #![allow(unsafe_code)]
 
 use crate::planner::{end_settings, plan_by_index, set_for_now};
+use pgrx::PgSqlErrorCode::{ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
+use pgrx::PgTryBuilder;
 use pgrx::datum::FromDatum;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::rc::Rc;
 
@@ -187,12 +191,52 @@ fn as_user<R>(user: Oid, flags: i32, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
-pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
-    let level = set_for_now(&[(c"search_path", c"pg_catalog, pg_temp")]);
+/// Runs `work` with settings of its own. An abort restores the former ones by itself.
+pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    let level = set_for_now(settings);
     let result = work();
     end_settings(level);
     result
+}
+
+/// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
+pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
+    with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
+}
+
+/// Runs `work` in a subtransaction, so that an error of PostgreSQL leaves nothing behind: its message is returned. What is no
+/// error of the data (a cancelled statement, a shutdown) is raised on.
+pub(crate) fn attempt<R>(
+    work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
+) -> Result<R, String> {
+    // SAFETY: the subtransaction begun here is ended below on both ways, and context and owner are those from before, as
+    // PostgreSQL's own languages do it.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let result = PgTryBuilder::new(move || Ok(work()))
+            .catch_others(Err)
+            .execute();
+        match &result {
+            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        result.map_err(|cause| match cause {
+            CaughtError::PostgresError(report)
+                if !matches!(
+                    report.sql_error_code(),
+                    ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN
+                ) =>
+            {
+                report.message().to_owned()
+            }
+            other => other.rethrow(),
+        })
+    }
 }
 
 /// An array of keys as an argument of type bigint[].

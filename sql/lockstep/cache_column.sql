@@ -27,7 +27,7 @@ select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition_id_
 
 create function lockstep.cache_column_drift(target regclass, "column" text)
 returns table (key bigint, cached boolean, actual boolean)
-language plpgsql strict stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query execute lockstep.cache_column_drift_query(target, "column");
@@ -36,8 +36,8 @@ $$;
 comment on function lockstep.cache_column_drift(regclass, text) is
   'the rows whose cache column is wrong, with the right value; null counts as wrong';
 
--- The state tells what a definition lacks to do its work; the number of triggers is what add_cache_column creates. Without
--- a foreign key, which holds back source rows that come before their target, it creates one for new targets too.
+-- The state tells what a definition lacks to do its work. Without a foreign key, which holds back source rows that come
+-- before their target, new targets are looked at too; a definition made under a key that is gone has no triggers for that.
 create view lockstep.cache_columns as
 select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.match, d.guard, d.fire_always, d.origin,
        case
@@ -46,33 +46,54 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
          when not exists (select from pg_catalog.pg_attribute a
                            where a.attrelid = d.target_table and a.attname = d.target_column and not a.attisdropped)
            then 'target column missing'
-         when t.on_source < 4 or t.on_target < 1 or t.shared < 2 then 'triggers missing'
-         when t.arrived = 0 and not exists (
-           select from pg_catalog.pg_constraint f
-             join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
-            where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f'
-              and f.convalidated and not f.condeferrable and k.attname = d.key_column)
-           then 'foreign key dropped'
+         when exists (select from pg_catalog.jsonb_object_keys(d.match || jsonb_build_object(d.key_column, 0)) as named (name)
+                       where not exists (select from pg_catalog.pg_attribute a
+                                          where a.attrelid = d.source_table and a.attname = named.name and not a.attisdropped))
+           then 'source column missing'
+         when t.missing > 0 then 'triggers missing'
+         when not f.is_referenced and t.arrivals = 0 then 'foreign key dropped'
+         when not f.is_referenced and t.arrivals < t.arrivals_needed then 'triggers missing'
          when t.disabled > 0 then 'triggers disabled'
-         when t.unshared > 0 then 'partitions without triggers'
+         when t.not_always > 0 then 'triggers do not fire always'
+         when t.hidden > 0 then 'updates hidden by a before trigger'
+         when exists (select from pg_catalog.pg_partition_tree(d.source_table) p
+                       where not exists (select from pg_catalog.pg_trigger g
+                                          where g.tgrelid = p.relid and g.tgname = 'lockstep_truncated'))
+           then 'partitions without triggers'
          else 'active'
        end as state
   from lockstep.cache_column_definition d
   cross join lateral (
-    select pg_catalog.count(*) filter (where g.tgrelid = d.source_table
-                                         and g.tgname ~ ('^lockstep_' || d.id || '_(inserted|gained|lost|deleted)$')),
-           pg_catalog.count(*) filter (where g.tgrelid = d.target_table and g.tgname = 'lockstep_' || d.id || '_default'),
-           pg_catalog.count(*) filter (where g.tgrelid = d.source_table
-                                         and g.tgname in ('lockstep_flush', 'lockstep_truncated')),
-           pg_catalog.count(*) filter (where g.tgname = 'lockstep_' || d.id || '_arrived'),
-           pg_catalog.count(*) filter (where g.tgenabled = 'D'),
-           (select pg_catalog.count(*) from pg_catalog.pg_partition_tree(d.source_table) p
-             where not exists (select from pg_catalog.pg_trigger s
-                                where s.tgrelid = p.relid and s.tgname = 'lockstep_truncated'))
-      from pg_catalog.pg_trigger g
-     where g.tgrelid in (d.source_table, d.target_table)
-       and (g.tgname ~ ('^lockstep_' || d.id || '_') or g.tgname in ('lockstep_flush', 'lockstep_truncated'))
-  ) as t (on_source, on_target, shared, arrived, disabled, unshared);
+    select not d.fire_always and exists (
+      select from pg_catalog.pg_constraint f
+        join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
+       where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f' and f.convalidated
+         and not f.condeferrable and f.confupdtype in ('a', 'r', 'c') and k.attname = d.key_column)
+  ) as f (is_referenced)
+  cross join lateral (
+    select pg_catalog.count(*) filter (where g.oid is null and not needed.for_arrivals),
+           pg_catalog.count(g.oid) filter (where needed.for_arrivals),
+           pg_catalog.count(*) filter (where needed.for_arrivals),
+           pg_catalog.count(*) filter (where g.tgenabled in ('D', 'R')),
+           pg_catalog.count(*) filter (where d.fire_always and g.tgenabled <> 'A'),
+           pg_catalog.count(*) filter (where needed.name like '%\_gained' and g.tgattr::text <> '' and exists (
+             select from pg_catalog.pg_trigger b
+              where b.tgrelid = g.tgrelid and not b.tgisinternal and b.tgenabled <> 'D' and b.tgtype & 19 = 19))
+      from (values (d.source_table, 'lockstep_' || d.id || '_inserted', true, false),
+                   (d.source_table, 'lockstep_' || d.id || '_gained', true, false),
+                   (d.source_table, 'lockstep_' || d.id || '_lost', true, false),
+                   (d.source_table, 'lockstep_' || d.id || '_deleted', true, false),
+                   (d.source_table, 'lockstep_flush', true, false),
+                   (d.source_table, 'lockstep_truncated', true, false),
+                   (d.target_table, 'lockstep_' || d.id || '_default', true, false),
+                   (d.target_table, 'lockstep_' || d.id || '_guard', d.guard, false),
+                   (d.target_table, 'lockstep_flush', d.guard, false),
+                   (d.target_table, 'lockstep_' || d.id || '_arrived', not f.is_referenced, true),
+                   (d.target_table, 'lockstep_' || d.id || '_rekeyed', not f.is_referenced, true)
+           ) as needed (on_table, name, is_needed, for_arrivals)
+      left join pg_catalog.pg_trigger g on g.tgrelid = needed.on_table and g.tgname = needed.name
+     where needed.is_needed
+  ) as t (missing, arrivals, arrivals_needed, disabled, not_always, hidden);
 comment on view lockstep.cache_columns is
   'the cache columns there are, and whether their triggers are in place (state = active)';
 grant select on lockstep.cache_columns to public;

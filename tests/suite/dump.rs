@@ -215,7 +215,9 @@ fn data_restored_with_triggers_disabled() -> Result<()> {
 }
 
 fn values_of(kept: &str) -> Option<&str> {
-    kept.split_once("\"values\"").map(|(_, values)| values)
+    let (_, values) = kept.split_once("\"values\"")?;
+    // jsonb orders its keys by length, so the triggers follow; those have new numbers.
+    values.split_once("\"triggers\"").map(|(values, _)| values)
 }
 
 /// Restored as it says itself, under owners that exist; and under a single owner, whoever restores it.

@@ -148,7 +148,7 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
     for change in [
         "alter function lockstep.attach(text, boolean) volatile parallel safe",
         "alter function lockstep.attach(text, boolean) reset search_path",
-        "alter function lockstep.attach(text, boolean) called on null input",
+        "alter function lockstep.attach(text, boolean) strict",
         "alter function lockstep.flush() security definer",
         "alter function lockstep.flush() owner to pg_monitor",
         "comment on function lockstep.flush() is 'something else'",

@@ -1,9 +1,10 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
-use super::keeper::keeper;
+use super::definition::Definition;
 use super::known::{Known, table_fired_on};
 use super::row::definition_argument;
 use crate::error::{OrRaise, Result};
+use crate::host::Relation;
 use pgrx::datum::TryFromDatumError;
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -36,8 +37,11 @@ fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
 
 #[cold]
 fn learn_target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
-    let keeper = keeper(definition_argument(trigger)?)?;
-    let resolved = &keeper.resolved;
-    table_fired_on(trigger, &resolved.target)?;
-    Ok(Rc::from(resolved.column.name.as_str()))
+    // Only the target is needed, so that its rows can come and go when the source is no more.
+    let definition = Definition::load(definition_argument(trigger)?)?;
+    let target = Relation::describe(definition.target)?;
+    let table = table_fired_on(trigger, &target)?;
+    Ok(Rc::from(
+        table.column(&definition.target_column)?.name.as_str(),
+    ))
 }

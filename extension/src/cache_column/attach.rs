@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::install::{add, check_is_owner, remove, run};
 use super::triggers::{row_triggers, statement_triggers};
-use crate::error::{OrRaise, Result};
+use crate::error::{OrRaise, Result, required};
 use crate::host::{self, Relation};
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
@@ -49,15 +49,15 @@ type Answer = (String, String, String);
 /// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
 #[pg_extern(sql = r#"
 create function lockstep.attach(schema text default 'public', disable_application_triggers boolean default false)
-returns table (feature text, status text, detail text) strict
+returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean) is
   'finds the tables of the host in a schema and keeps their cache columns from now on; one row a feature';
 "#)]
 fn attach(
-    schema: &str,
-    disable_application_triggers: bool,
+    schema: Option<&str>,
+    disable_application_triggers: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -66,6 +66,9 @@ fn attach(
         name!(detail, String),
     ),
 > {
+    let schema = required(schema, "schema");
+    let disable_application_triggers =
+        required(disable_application_triggers, "disable_application_triggers");
     let answers: Result<Vec<Answer>> = (|| {
         host::check_schema(schema)?;
         let host = HostTables::find(schema)?;
@@ -80,14 +83,14 @@ fn attach(
 /// Removes what `attach` installed in a schema, and enables again what it disabled.
 #[pg_extern(sql = r#"
 create function lockstep.detach(schema text default 'public')
-returns table (feature text, status text, detail text) strict
+returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.detach(text) is
   'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row a feature';
 "#)]
 fn detach(
-    schema: &str,
+    schema: Option<&str>,
 ) -> TableIterator<
     'static,
     (
@@ -96,6 +99,7 @@ fn detach(
         name!(detail, String),
     ),
 > {
+    let schema = required(schema, "schema");
     let answers: Result<Vec<Answer>> = (|| {
         host::check_schema(schema)?;
         let host = HostTables::find(schema)?;
@@ -183,7 +187,11 @@ fn attach_one(
             "installed again"
         }
         None => {
-            if let Err(error) = definition.clone().resolve() {
+            let checked = definition
+                .clone()
+                .resolve()
+                .and_then(|mut resolved| resolved.prepare_to_install());
+            if let Err(error) = checked {
                 return skipped(error.message());
             }
             if !may_install {
@@ -197,7 +205,9 @@ fn attach_one(
         detail.push_str(&format!("; disabled {}", rivals.join(", ")));
         for rival in rivals {
             switch_trigger(source, &rival, "disable")?;
-            definition.disabled_triggers.push(rival);
+            if !definition.disabled_triggers.contains(&rival) {
+                definition.disabled_triggers.push(rival);
+            }
         }
     }
     add(definition)?;

@@ -2,12 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Column, Relation};
-use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
+use crate::statement::{
+    Statement, as_extension_owner, attempt, connected, with_catalog_path, with_settings,
+};
 use pgrx::pg_sys::{self, Oid};
-use pgrx::spi::{quote_identifier, quote_literal};
-use pgrx::{IntoDatum, PgTryBuilder, pg_sys::Datum};
+use pgrx::spi::quote_literal;
+use pgrx::{IntoDatum, pg_sys::Datum};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::ffi::CStr;
 
 /// A row of lockstep.cache_column_definition.
 #[derive(Clone, Debug, Deserialize)]
@@ -95,12 +98,6 @@ impl Definition {
         }
         let primary_key = target.integer_primary_key()?.clone();
         let key = source.integer_column(&self.key_column)?.clone();
-        if !source.has_index_starting_with(&key.name) {
-            return Err(Error::KeyWithoutIndex {
-                table: source.qualified_name(),
-                column: key.name,
-            });
-        }
         let conditions = conditions(&self.matches, &source)?;
         if source.oid == target.oid
             && conditions
@@ -111,7 +108,9 @@ impl Definition {
                 column: column.name,
             });
         }
-        let is_referenced = source.references(&key.name, &target, &primary_key.name);
+        // Under the replica role, where these triggers fire too, foreign keys are not enforced.
+        let is_referenced =
+            !self.fire_always && source.references(&key.name, &target, &primary_key.name);
         Ok(Resolved {
             definition: self,
             target,
@@ -162,6 +161,7 @@ pub(crate) struct Resolved {
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) column: Column,
+    equality: String,
     constant: String,
 }
 
@@ -169,14 +169,17 @@ impl Condition {
     /// The condition as SQL on the row called `row`. It is short because PostgreSQL parses the WHEN clauses of triggers anew
     /// for every statement.
     fn sql(&self, row: &str) -> String {
-        let Self { column, constant } = self;
+        let Self {
+            column,
+            equality,
+            constant,
+        } = self;
         let name = column.quoted();
         match constant.as_str() {
             "true" if column.is_boolean() => format!("{row}.{name}"),
             "false" if column.is_boolean() => format!("not {row}.{name}"),
             _ => format!(
-                "{row}.{name} operator({}.=) {}::{}",
-                quote_identifier(&column.equality_schema),
+                "{row}.{name} {equality} {}::{}",
                 quote_literal(constant),
                 column.comparison_type()
             ),
@@ -185,6 +188,30 @@ impl Condition {
 }
 
 impl Resolved {
+    /// What has to be so when a definition is added, and need not stay so: an index that is dropped later makes flushes
+    /// slow, but not wrong. The match becomes one that means the same in every session.
+    pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
+        if !self.source.has_index_starting_with(&self.key.name) {
+            return Err(Error::KeyWithoutIndex {
+                table: self.source.qualified_name(),
+                column: self.key.name.clone(),
+            });
+        }
+        if self.source.is_unlogged() {
+            return Err(Error::UnloggedSource {
+                table: self.source.qualified_name(),
+            });
+        }
+        for condition in &mut self.conditions {
+            let name = &condition.column.name;
+            condition.constant = canonical(&condition.column, &condition.constant)?;
+            if let Some(Value::String(text)) = self.definition.matches.get_mut(name) {
+                text.clone_from(&condition.constant);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the source row called `row` matches, as SQL.
     pub(crate) fn matches_sql(&self, row: &str) -> String {
         let conditions: Vec<String> = self
@@ -251,46 +278,43 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
             actual: json_type(value).to_owned(),
         });
     }
-    check_constant(&column, &constant)?;
-    Ok(Condition { column, constant })
+    let Some(equality) = column.equality() else {
+        return Err(Error::NoEquality {
+            column: name.to_owned(),
+            actual: column.type_name,
+        });
+    };
+    Ok(Condition {
+        column,
+        equality,
+        constant,
+    })
 }
 
-/// Has PostgreSQL read the constant as the column's type. The error that says it cannot is caught to name the column;
-/// another error is raised in its place, so nothing is left behind that a rollback would not clear.
-fn check_constant(column: &Column, constant: &str) -> Result<()> {
+/// Has PostgreSQL read the constant as the column's type, under the caller's settings, and returns it in a form that means
+/// the same in every session.
+fn canonical(column: &Column, constant: &str) -> Result<String> {
+    // The order of day and month is the caller's; the style of what is written is not, and carries the time zone.
+    const STYLE: [(&CStr, &CStr); 2] = [(c"datestyle", c"iso"), (c"intervalstyle", c"postgres")];
     let text = format!(
-        "select ({}::{})::text",
+        "select ({}::{})::pg_catalog.text",
         quote_literal(constant),
         column.type_name
     );
-    let name = column.name.clone();
-    let expected = column.type_name.clone();
-    PgTryBuilder::new(move || {
+    let read = attempt(move || {
         let query = Statement::new(&text, &[]);
-        with_catalog_path(|| connected(|| query.text(&[])));
-        Ok(())
-    })
-    .catch_others(move |cause| {
-        use pgrx::PgSqlErrorCode::{ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
-        use pgrx::pg_sys::panic::CaughtError::PostgresError;
-        match cause {
-            PostgresError(report)
-                if !matches!(
-                    report.sql_error_code(),
-                    ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN
-                ) =>
-            {
-                let message = report.message().to_owned();
-                Err(Error::ConstantText {
-                    column: name.clone(),
-                    expected: expected.clone(),
-                    message,
-                })
-            }
-            other => other.rethrow(),
-        }
-    })
-    .execute()
+        with_settings(&STYLE, || {
+            with_catalog_path(|| connected(|| query.text(&[])))
+        })
+    });
+    match read {
+        Ok(canonical) => Ok(canonical.unwrap_or_default()),
+        Err(message) => Err(Error::ConstantText {
+            column: column.name.clone(),
+            expected: column.type_name.clone(),
+            message,
+        }),
+    }
 }
 
 fn json_type(value: &Value) -> &'static str {

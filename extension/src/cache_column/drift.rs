@@ -3,23 +3,26 @@
 use super::definition::{Definition, Resolved};
 use super::flush::repair;
 use super::install::check_is_owner;
-use super::keeper::keeper;
-use crate::error::{Error, OrRaise, Result};
+use super::keeper::{Keeper, keeper};
+use crate::error::{Error, OrRaise, Result, required};
 use crate::host::Relation;
 use crate::statement::{Statement, as_owner, connected};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{IntoDatum, pg_sys};
+use std::rc::Rc;
 
 /// The query behind lockstep.cache_column_drift, which runs it with the caller's rights and spills to disk what does not
 /// fit in memory.
 #[pg_extern(sql = r#"
 create function lockstep.cache_column_drift_query(target regclass, "column" text)
-returns text strict stable language c set search_path = pg_catalog, pg_temp
+returns text stable language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.cache_column_drift_query(regclass, text) is
   'the query that lockstep.cache_column_drift runs';
 "#)]
-fn cache_column_drift_query(target: pg_sys::Oid, column: &str) -> String {
+fn cache_column_drift_query(target: Option<pg_sys::Oid>, column: Option<&str>) -> String {
+    let target = required(target, "target");
+    let column = required(column, "column");
     drift_sql(&resolved(target, column).or_raise())
 }
 
@@ -36,12 +39,39 @@ fn repair_cache_column(
     target: Option<pg_sys::Oid>,
     column: Option<&str>,
     max_rows: Option<i64>,
-) -> Option<i64> {
-    let resolved = resolved(target?, column?).or_raise();
+) -> i64 {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let max_rows = match max_rows {
+        None => usize::MAX,
+        Some(rows) => usize::try_from(rows)
+            .map_err(|_| Error::NegativeLimit { rows })
+            .or_raise(),
+    };
+    let resolved = resolved(target, column).or_raise();
     check_is_owner(&resolved.target).or_raise();
-    let keys = drifted_keys(&resolved, max_rows.unwrap_or(i64::MAX));
     let keeper = keeper(resolved.definition.id).or_raise();
-    Some(repair(keeper, keys) as i64)
+    let written = if resolved.target.owner == resolved.source.owner {
+        repair(keeper, drifted_keys(&resolved, max_rows))
+    } else {
+        repair_all(&keeper, &resolved, max_rows)
+    };
+    written as i64
+}
+
+/// No role may read both tables, so all target rows are looked at, a part at a time.
+fn repair_all(keeper: &Rc<Keeper>, resolved: &Resolved, max_rows: usize) -> usize {
+    const PART: usize = 10_000;
+    let mut keys = all_keys(resolved).into_iter();
+    let mut written = 0;
+    while written < max_rows {
+        let part: Vec<i64> = keys.by_ref().take(PART.min(max_rows - written)).collect();
+        if part.is_empty() {
+            break;
+        }
+        written += repair(Rc::clone(keeper), part);
+    }
+    written
 }
 
 fn resolved(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
@@ -70,15 +100,25 @@ fn drift_sql(resolved: &Resolved) -> String {
     )
 }
 
-fn drifted_keys(resolved: &Resolved, max_rows: i64) -> Vec<i64> {
-    let text = format!(
-        "select array(select d.key from ({}) d order by d.key limit $1)",
-        drift_sql(resolved)
-    );
-    let query = Statement::new(&text, &[pg_sys::INT8OID]);
-    let limit = max_rows.into_datum().unwrap_or(pg_sys::Datum::from(0));
+fn drifted_keys(resolved: &Resolved, max_rows: usize) -> Vec<i64> {
+    let drift = drift_sql(resolved);
+    let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
+    let text = format!("select array(select d.key from ({drift}) d order by d.key limit {limit})");
+    keys_as_target_owner(resolved, &text)
+}
+
+fn all_keys(resolved: &Resolved) -> Vec<i64> {
+    let target = resolved.target.qualified_name();
+    let id = resolved.primary_key.quoted();
+    let text =
+        format!("select array(select t.{id}::pg_catalog.int8 from {target} t order by t.{id})");
+    keys_as_target_owner(resolved, &text)
+}
+
+fn keys_as_target_owner(resolved: &Resolved, text: &str) -> Vec<i64> {
+    let query = Statement::new(text, &[]);
     let owner = pg_sys::Oid::from(resolved.target.owner);
-    let row = connected(|| as_owner(owner, || query.first_row::<Vec<i64>, 1>(&[limit])));
+    let row = connected(|| as_owner(owner, || query.first_row::<Vec<i64>, 1>(&[])));
     let [keys] = row.unwrap_or_default();
     keys.unwrap_or_default()
 }

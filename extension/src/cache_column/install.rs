@@ -2,9 +2,10 @@
 
 use super::definition::{Definition, Resolved, extension_owner};
 use super::triggers::{
-    Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, statement_triggers,
+    FLUSH, TRUNCATED, Trigger, drop_triggers, is_of_definition, is_shared, row_triggers,
+    statement_triggers,
 };
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{Error, OrRaise, Result, required};
 use crate::host::Relation;
 use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
 use pgrx::prelude::*;
@@ -17,29 +18,29 @@ use serde_json::{Value, json};
 create function lockstep.add_cache_column(
   target regclass, "column" text, source regclass, key text, match jsonb,
   guard boolean default false, fire_always boolean default false)
-returns integer strict language c set search_path = pg_catalog, pg_temp
+returns integer language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.add_cache_column(regclass, text, regclass, text, jsonb, boolean, boolean) is
   'keeps a boolean column of target true exactly where a row of source matches; returns the number of the definition';
 "#)]
 fn add_cache_column(
-    target: pg_sys::Oid,
-    column: &str,
-    source: pg_sys::Oid,
-    key: &str,
-    matches: JsonB,
-    guard: bool,
-    fire_always: bool,
+    target: Option<pg_sys::Oid>,
+    column: Option<&str>,
+    source: Option<pg_sys::Oid>,
+    key: Option<&str>,
+    matches: Option<JsonB>,
+    guard: Option<bool>,
+    fire_always: Option<bool>,
 ) -> i32 {
     let definition = Definition {
         id: 0,
-        target: target.to_u32(),
-        target_column: column.to_owned(),
-        source: source.to_u32(),
-        key_column: key.to_owned(),
-        matches: matches.0,
-        guard,
-        fire_always,
+        target: required(target, "target").to_u32(),
+        target_column: required(column, "column").to_owned(),
+        source: required(source, "source").to_u32(),
+        key_column: required(key, "key").to_owned(),
+        matches: required(matches, "match").0,
+        guard: required(guard, "guard"),
+        fire_always: required(fire_always, "fire_always"),
         origin: "add_cache_column".to_owned(),
         disabled_triggers: Vec::new(),
     };
@@ -49,12 +50,14 @@ fn add_cache_column(
 /// Removes a cache column's definition and triggers; the column and its values stay.
 #[pg_extern(sql = r#"
 create function lockstep.remove_cache_column(target regclass, "column" text)
-returns void strict language c set search_path = pg_catalog, pg_temp
+returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_cache_column(regclass, text) is
   'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
 "#)]
-fn remove_cache_column(target: pg_sys::Oid, column: &str) {
+fn remove_cache_column(target: Option<pg_sys::Oid>, column: Option<&str>) {
+    let target = required(target, "target");
+    let column = required(column, "column");
     let definition = Definition::of_column(target.to_u32(), column).or_raise();
     let definition = definition
         .ok_or_else(|| Error::NotDefined {
@@ -81,6 +84,7 @@ pub(super) fn add(definition: Definition) -> Result<i32> {
         });
     }
     let mut resolved = definition.resolve()?;
+    resolved.prepare_to_install()?;
     resolved.definition.id = insert(&resolved)?;
     for trigger in row_triggers(&resolved) {
         create(&trigger)?;
@@ -107,6 +111,35 @@ pub(super) fn remove(definition: &Definition) -> Result<()> {
     delete(definition)?;
     for table in &existing {
         replace_shared_triggers(table.oid)?;
+    }
+    drop_orphaned_triggers()
+}
+
+/// A partition that was detached keeps its statement triggers; they do nothing there, and go with the next definition.
+fn drop_orphaned_triggers() -> Result<()> {
+    let query = Statement::new(
+        "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
+           from pg_trigger g join pg_class c on c.oid = g.tgrelid
+          where g.tgname = any ($1::text[]::name[]) and not g.tgisinternal and pg_has_role(current_user, c.relowner, 'usage')",
+        &[pg_sys::TEXTOID],
+    );
+    let names = format!("{{{FLUSH},{TRUNCATED}}}");
+    let names = names.into_datum().unwrap_or(pg_sys::Datum::from(0));
+    let tables = with_catalog_path(|| connected(|| query.text(&[names]))).unwrap_or_default();
+    let tables: Vec<u32> = serde_json::from_str(&tables).map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })?;
+    for table in tables {
+        let table = Relation::describe(table)?;
+        let mut is_orphan = true;
+        for ancestor in &table.ancestors {
+            is_orphan &= Definition::of_table(*ancestor)?.is_empty();
+        }
+        if is_orphan {
+            for statement in drop_triggers(&table, is_shared) {
+                run(&statement)?;
+            }
+        }
     }
     Ok(())
 }

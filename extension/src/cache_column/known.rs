@@ -48,6 +48,7 @@ impl<T: Clone> Known<T> {
 
 /// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
 pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Relation> {
+    check_is_row_trigger(trigger)?;
     let table = trigger.relid().map_err(|error| Error::Catalog {
         message: error.to_string(),
     })?;
@@ -62,5 +63,15 @@ pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Re
     Err(Error::NotInstalledOn {
         trigger: trigger.name().unwrap_or_default().to_owned(),
         table: relation.qualified_name(),
+    })
+}
+
+/// Anyone may create a trigger on a table of his own with a function of ours.
+pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
+    if trigger.event().fired_for_row() {
+        return Ok(());
+    }
+    Err(Error::NotARowTrigger {
+        trigger: trigger.name().unwrap_or_default().to_owned(),
     })
 }

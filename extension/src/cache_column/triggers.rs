@@ -64,7 +64,10 @@ pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
 fn on_source(resolved: &Resolved) -> Vec<Trigger> {
     let id = resolved.definition.id;
     let (old, new) = (resolved.matches_sql("old"), resolved.matches_sql("new"));
-    let update = format!("after update of {}", columns(source_columns(resolved)));
+    let update = match resolved.source.rewrites_updates {
+        true => "after update".to_owned(),
+        false => format!("after update of {}", columns(source_columns(resolved))),
+    };
     let trigger = |what: &str, fires: &str, when: String, note: &str| Trigger {
         table_oid: resolved.source.oid,
         table: resolved.source.qualified_name(),
@@ -95,6 +98,10 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
         always: definition.fire_always,
     };
     let note_arrived = format!("execute function lockstep.note_arrived('{id}')");
+    let update = |columns: &str| match resolved.target.rewrites_updates {
+        true => "after update".to_owned(),
+        false => format!("after update of {columns}"),
+    };
     let wrong = if definition.guard {
         "is not false"
     } else {
@@ -115,7 +122,7 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
         ));
         triggers.push(trigger(
             "rekeyed",
-            format!("after update of {key}"),
+            update(&key),
             format!(
                 "for each row when (old.{key} operator(pg_catalog.<>) new.{key}) {note_arrived}"
             ),
@@ -124,7 +131,7 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     if definition.guard {
         triggers.push(trigger(
             "guard",
-            format!("after update of {column}"),
+            update(&column),
             format!("for each row when ((old.{column} operator(pg_catalog.=) new.{column}) is not true) {note_arrived}"),
         ));
     }
@@ -143,7 +150,7 @@ pub(super) fn statement_triggers(
     let mut triggers = Vec::new();
     for part in std::iter::once(&table.oid).chain(&table.partitions) {
         let part = Relation::describe(*part)?;
-        triggers.extend(needs.triggers(&part, table.is_partitioned()));
+        triggers.extend(needs.triggers(&part));
     }
     Ok(triggers)
 }
@@ -154,12 +161,16 @@ struct Needs {
     is_source: bool,
     insert: bool,
     update_of: BTreeSet<String>,
+    /// An update of any column counts: it can move a row to another partition, which fires the row triggers of a delete and an
+    /// insert, and a BEFORE trigger can change columns that the statement does not name.
+    any_update: bool,
     always: bool,
 }
 
 impl Needs {
     fn add(&mut self, table: &Relation, resolved: &Resolved) {
         self.always |= resolved.definition.fire_always;
+        self.any_update |= table.is_partitioned() || table.rewrites_updates;
         if resolved.source.oid == table.oid {
             self.is_source = true;
             self.insert = true;
@@ -176,7 +187,7 @@ impl Needs {
         }
     }
 
-    fn triggers(&self, table: &Relation, is_partitioned: bool) -> Vec<Trigger> {
+    fn triggers(&self, table: &Relation) -> Vec<Trigger> {
         let mut events = Vec::new();
         if self.insert {
             events.push("insert".to_owned());
@@ -184,9 +195,7 @@ impl Needs {
         if self.is_source {
             events.push("delete".to_owned());
         }
-        if is_partitioned && !self.update_of.is_empty() {
-            // An update of any column can move a row to another partition, which fires the row triggers of a delete
-            // and an insert.
+        if self.any_update && !self.update_of.is_empty() {
             events.push("update".to_owned());
         } else if !self.update_of.is_empty() {
             events.push(format!(

@@ -1,5 +1,6 @@
 //! One table as the catalogs describe it.
 
+use super::equality::default_equality;
 use crate::error::{Error, Result};
 use crate::statement::{Statement, connected, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
@@ -18,6 +19,9 @@ pub(crate) struct Relation {
     name: String,
     kind: String,
     persistence: String,
+    is_of_extension: bool,
+    /// A BEFORE trigger can change columns that an update does not name.
+    pub(crate) rewrites_updates: bool,
     /// Rows are stored by PostgreSQL's own table access method, whose tuple headers tell whether a row was changed again.
     is_heap: bool,
     /// The table itself, then the partitioned tables it is a part of.
@@ -29,7 +33,7 @@ pub(crate) struct Relation {
     primary_key: Vec<String>,
     /// Columns that some valid, complete btree index starts with.
     indexed: Vec<String>,
-    /// Single-column foreign keys that hold at the end of every statement.
+    /// Single-column foreign keys that hold at the end of every statement, and follow a key that changes.
     foreign_keys: Vec<ForeignKey>,
     /// Names of the triggers of this table, other than PostgreSQL's own.
     triggers: Vec<Trigger>,
@@ -48,8 +52,6 @@ pub(crate) struct Column {
     pub(crate) type_name: String,
     /// The category of its type, as in pg_type.typcategory.
     pub(crate) category: String,
-    /// The schema of the equality operator of its type.
-    pub(crate) equality_schema: String,
     is_generated: bool,
 }
 
@@ -71,6 +73,13 @@ const DESCRIBE: &str = "
 select jsonb_build_object(
   'oid', c.oid::bigint, 'owner', c.relowner::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind::text,
   'persistence', c.relpersistence::text,
+  'is_of_extension', exists (
+    select from pg_depend d
+     where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0 and d.deptype = 'e'),
+  'rewrites_updates', exists (
+    select from pg_trigger g
+     where g.tgrelid in (select p.relid from pg_partition_tree(c.oid) p union all select c.oid)
+       and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19),
   'is_heap', coalesce((select m.amname = 'heap' from pg_am m where m.oid = c.relam), false),
   'ancestors', (select coalesce(jsonb_agg(a.relid::oid::bigint), jsonb_build_array(c.oid::bigint))
                   from pg_partition_ancestors(c.oid) a),
@@ -81,10 +90,6 @@ select jsonb_build_object(
       'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint,
       'by_value', t.typbyval, 'length', t.typlen,
       'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
-      'equality_schema', coalesce(
-          (select o_n.nspname from pg_operator o join pg_namespace o_n on o_n.oid = o.oprnamespace
-            where o.oprname = '=' and o.oprleft = t.oid and o.oprright = t.oid
-            order by o_n.nspname <> 'pg_catalog' limit 1), 'pg_catalog'),
       'is_generated', a.attgenerated <> '')), '[]')
     from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_namespace tn on tn.oid = t.typnamespace
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
@@ -102,6 +107,7 @@ select jsonb_build_object(
     join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
     join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
     where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
+      and f.confupdtype in ('a', 'r', 'c')
       and cardinality(f.conkey) = 1),
   'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D')
                                          order by g.tgname), '[]')
@@ -167,7 +173,11 @@ impl Relation {
     /// A permanent table, whole: no view, no partition of another, no parent of tables whose rows its triggers miss.
     pub(crate) fn check_is_permanent_table(&self) -> Result<()> {
         let table = self.qualified_name();
-        if !matches!(self.kind.as_str(), "r" | "p") || self.ancestors.len() > 1 {
+        if self.oid < pg_sys::FirstNormalObjectId {
+            Err(Error::SystemTable { table })
+        } else if self.is_of_extension {
+            Err(Error::ExtensionTable { table })
+        } else if !matches!(self.kind.as_str(), "r" | "p") || self.ancestors.len() > 1 {
             Err(Error::NotATable { table })
         } else if self.persistence == "t" {
             Err(Error::TemporaryTable { table })
@@ -176,6 +186,10 @@ impl Relation {
         } else {
             Ok(())
         }
+    }
+
+    pub(crate) fn is_unlogged(&self) -> bool {
+        self.persistence == "u"
     }
 
     /// The single integer column that is the primary key.
@@ -239,6 +253,11 @@ impl Column {
             pg_sys::VARCHAROID => "pg_catalog.text",
             _ => &self.type_name,
         }
+    }
+
+    /// The equality that PostgreSQL itself uses for the type, qualified: not one that somebody made for its operands.
+    pub(crate) fn equality(&self) -> Option<String> {
+        default_equality(Oid::from(self.type_oid))
     }
 
     pub(crate) fn is_boolean(&self) -> bool {
