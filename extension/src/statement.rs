@@ -216,8 +216,8 @@ pub(crate) fn attempt<R>(
         let owner = pg_sys::CurrentResourceOwner;
         pg_sys::BeginInternalSubTransaction(ptr::null());
         pg_sys::MemoryContextSwitchTo(context);
-        let result = PgTryBuilder::new(move || Ok(work()))
-            .catch_others(Err)
+        let result = PgTryBuilder::new(move || Ok::<R, Box<CaughtError>>(work()))
+            .catch_others(|cause| Err(Box::new(cause)))
             .execute();
         match &result {
             Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
@@ -225,7 +225,7 @@ pub(crate) fn attempt<R>(
         }
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
-        result.map_err(|cause| match cause {
+        result.map_err(|cause| match *cause {
             CaughtError::PostgresError(report)
                 if !matches!(
                     report.sql_error_code(),
