@@ -1,10 +1,12 @@
 -- What every spec relies on, run once in the database of the specs.
 
 -- Notices of truncate ... cascade name tables that are beside the point. Sequential scans, which the planner prefers
--- once a table has been vacuumed, read every row, and at SERIALIZABLE that makes more transactions fail.
+-- once a table has been vacuumed, read every row, and at SERIALIZABLE that makes more transactions fail. Where there is no
+-- index the plan then seems so costly that it would be compiled.
 do $$ begin
   execute format('alter database %I set client_min_messages = warning', current_database());
   execute format('alter database %I set enable_seqscan = off', current_database());
+  execute format('alter database %I set jit = off', current_database());
 end $$;
 
 do $$ begin perform lockstep.attach(); end $$;

@@ -1,5 +1,9 @@
 //! Every client-side test, each in a database of its own, on one cluster.
 
+mod concurrency;
+mod concurrency_prepared;
+mod crash;
+mod crash_prepared;
 mod database;
 mod drivers;
 mod dump;
@@ -7,6 +11,9 @@ mod host_drop;
 mod privilege_call;
 mod privilege_flush;
 mod privilege_search_path;
+mod random;
+mod random_plan;
+mod random_session;
 mod smoke;
 mod surface_column;
 mod surface_match;
@@ -15,3 +22,10 @@ mod surface_table;
 mod surface_trigger;
 mod upgrade;
 mod upgrade_schema;
+mod writes;
+mod writes_open;
+mod writes_partition;
+mod writes_replicated;
+mod writes_self;
+mod writes_statement;
+mod writes_trigger;

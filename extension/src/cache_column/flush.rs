@@ -166,7 +166,8 @@ fn flush_gained(part: &Part) -> Outcome {
                 written,
             };
         }
-    } else if keeper.none_is_true(gained) {
+    } else if !keeper.resolved.target.is_partitioned() && keeper.none_is_true(gained) {
+        // Partitions are written one after the other, not in key order, so they do need the pass.
         // Each row will be written, which locks it, so a pass that only locks can be saved. If another session sets
         // one of them to true meanwhile, it is written once more: it must be locked in any case.
         let written = keeper.set_true_in_order(gained);

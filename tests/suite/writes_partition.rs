@@ -1,0 +1,124 @@
+//! A partitioned source: written through its root, through a partition, and between partitions.
+
+use anyhow::Result;
+use postgres::Client;
+
+use crate::writes::{expect_rooms, with_rooms};
+
+const PARTITIONED: &str = "
+create table rooms (id bigint primary key, has_guest boolean);
+create table guests (id bigint, room_id bigint references rooms, present boolean not null, region text not null)
+  partition by list (region);
+create table guests_north partition of guests for values in ('north');
+create table guests_south partition of guests for values in ('south') partition by range (id);
+create table guests_south_low partition of guests_south for values from (0) to (100);
+create table guests_south_high partition of guests_south for values from (100) to (200);
+create index on guests (room_id);
+";
+
+fn partitioned(name: &str) -> Result<Client> {
+    with_rooms(name, PARTITIONED)
+}
+
+#[test]
+fn partitions_are_written_directly() -> Result<()> {
+    let mut client = partitioned("writes_partition_direct")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_north values (1, 1, true, 'north')",
+        &[1],
+    )?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_south values (2, 2, true, 'south')",
+        &[1, 2],
+    )?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_south_high values (150, 3, true, 'south')",
+        &[1, 2, 3],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests_south_low set room_id = 4",
+        &[1, 3, 4],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests_south set present = false where id = 150",
+        &[1, 4],
+    )?;
+    expect_rooms(&mut client, "delete from guests_north", &[4])?;
+    expect_rooms(&mut client, "truncate guests_south_low", &[])
+}
+
+/// Neither the key nor what has to match is among the columns updated, and still rows are deleted and inserted.
+#[test]
+fn row_moves_to_another_partition_by_an_update_of_another_column() -> Result<()> {
+    let mut client = partitioned("writes_partition_move")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true, 'north'), (2, 2, true, 'south'), (3, 3, false, 'south')",
+        &[1, 2],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests set region = 'south' where id = 1",
+        &[1, 2],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests_south set id = 150 where id = 2",
+        &[1, 2],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests set region = 'north', room_id = 5 where id = 1",
+        &[2, 5],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests set region = 'north', present = not present where id in (3, 150)",
+        &[3, 5],
+    )
+}
+
+/// Row triggers come with ATTACH and CREATE ... PARTITION OF, statement triggers do not.
+#[test]
+fn partition_that_came_later_is_written() -> Result<()> {
+    let mut client = partitioned("writes_partition_later")?;
+    client.batch_execute("create table guests_east partition of guests for values in ('east')")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_east values (1, 1, true, 'east')",
+        &[1],
+    )?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (2, 2, true, 'east'), (3, 3, true, 'north')",
+        &[1, 2, 3],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests set region = 'north' where id = 1",
+        &[1, 2, 3],
+    )?;
+    expect_rooms(
+        &mut client,
+        "update guests set region = 'east', room_id = 4 where id = 3",
+        &[1, 2, 4],
+    )?;
+    expect_rooms(&mut client, "update guests_east set present = false", &[1])?;
+    expect_rooms(
+        &mut client,
+        "begin; savepoint here; update guests_east set present = true; rollback to here;
+         update guests_east set room_id = 5, present = true where id = 2; commit",
+        &[1, 5],
+    )?;
+    expect_rooms(&mut client, "delete from guests_east", &[1])?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_east values (6, 6, true, 'east'); truncate guests",
+        &[],
+    )
+}

@@ -1,0 +1,129 @@
+//! Triggers of the host that write to the source or the target in between: nested statements, with flushes of their own.
+
+use anyhow::{Context, Result};
+use postgres::Client;
+
+use crate::writes::{ROOMS_AND_GUESTS, expect_rooms, with_rooms};
+
+/// A trigger of the host on guests: it fires before or after those of lockstep, as its name sorts, and undoes what the
+/// statement did, either plainly or in a subtransaction.
+fn contrary(client: &mut Client, name: &str, level: &str, body: &str) -> Result<()> {
+    client.batch_execute(&format!(
+        "create or replace function contradict() returns trigger language plpgsql as $$
+         begin
+           if pg_trigger_depth() = 1 then {body} end if;
+           return null;
+         end $$;
+         create trigger {name} after insert or update on guests for each {level} execute function contradict()"
+    ))?;
+    Ok(())
+}
+
+const BODIES: [&str; 3] = [
+    "update guests set present = false;",
+    "begin update guests set present = false; exception when division_by_zero then null; end;",
+    "begin
+       begin update guests set present = false; raise division_by_zero; exception when division_by_zero then null; end;
+       delete from guests;
+     exception when division_by_zero then null; end;",
+];
+
+#[test]
+fn trigger_of_the_host_takes_back_what_a_statement_gained() -> Result<()> {
+    let mut client = with_rooms("writes_contrary", ROOMS_AND_GUESTS)?;
+    for name in ["aaa", "zzz"] {
+        for level in ["row", "statement"] {
+            for body in BODIES {
+                let mut check = || -> Result<()> {
+                    client.batch_execute("delete from guests")?;
+                    contrary(&mut client, name, level, body)?;
+                    expect_rooms(
+                        &mut client,
+                        "insert into guests values (1, 1, true), (2, 2, true)",
+                        &[],
+                    )?;
+                    expect_rooms(
+                        &mut client,
+                        "delete from guests; insert into guests values (1, 1, false)",
+                        &[],
+                    )?;
+                    expect_rooms(&mut client, "update guests set present = true", &[])?;
+                    Ok(client.batch_execute(&format!("drop trigger {name} on guests"))?)
+                };
+                check().with_context(|| format!("{name}, each {level}: {body}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The other way round: the trigger gains what the statement lost.
+#[test]
+fn trigger_of_the_host_brings_back_what_a_statement_lost() -> Result<()> {
+    let mut client = with_rooms("writes_restore", ROOMS_AND_GUESTS)?;
+    for name in ["aaa", "zzz"] {
+        for level in ["row", "statement"] {
+            for body in [
+                "update guests set present = true;",
+                "begin update guests set present = true; exception when division_by_zero then null; end;",
+            ] {
+                let mut check = || -> Result<()> {
+                    client.batch_execute(
+                        "delete from guests; insert into guests values (1, 1, true)",
+                    )?;
+                    contrary(&mut client, name, level, body)?;
+                    expect_rooms(&mut client, "update guests set present = false", &[1])?;
+                    expect_rooms(
+                        &mut client,
+                        "update guests set room_id = 2, present = false",
+                        &[2],
+                    )?;
+                    Ok(client.batch_execute(&format!("drop trigger {name} on guests"))?)
+                };
+                check().with_context(|| format!("{name}, each {level}: {body}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A flush writes rooms, which fires a trigger of the host, which writes guests: a flush within a flush.
+#[test]
+fn trigger_on_the_target_writes_to_the_source_in_the_middle_of_a_flush() -> Result<()> {
+    let mut client = with_rooms("writes_nested_flush", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "create function send_on() returns trigger language plpgsql as $$
+         begin
+           update guests set room_id = new.id + 1 where room_id = new.id and new.id < 6;
+           return null;
+         end $$;
+         create trigger send_on after update of has_guest on rooms for each row when (new.has_guest)
+           execute function send_on()",
+    )?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[6])?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (2, 2, true), (3, 4, true)",
+        &[6],
+    )?;
+    expect_rooms(&mut client, "delete from guests", &[])
+}
+
+/// The trigger turns an insert into one of another room.
+#[test]
+fn row_changed_by_a_before_insert_trigger_counts_as_it_is_stored() -> Result<()> {
+    let mut client = with_rooms("writes_before_insert", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "create function redirect() returns trigger language plpgsql as $$
+         begin
+           new.room_id := new.room_id + 1;
+           return new;
+         end $$;
+         create trigger redirect before insert on guests for each row execute function redirect()",
+    )?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true), (2, 4, true)",
+        &[2, 5],
+    )
+}
