@@ -6,7 +6,7 @@
 
 use crate::error::{Error, OrRaise};
 use pgrx::pg_sys;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What a row trigger saw happen to one target key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +136,19 @@ impl Pending {
 
 thread_local! {
     static PENDING: RefCell<Pending> = RefCell::default();
+    static LOSSES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many losses this backend has noted so far. As long as it stays the same, what was gained is still there.
+pub(crate) fn losses() -> u64 {
+    LOSSES.get()
 }
 
 /// Notes what happened to a key, at the current level.
 pub(crate) fn note(definition: i32, key: i64, change: Change) {
+    if change == Change::Lost {
+        LOSSES.set(LOSSES.get() + 1);
+    }
     PENDING.with_borrow_mut(|pending| pending.note(nesting(), definition, key, change));
 }
 

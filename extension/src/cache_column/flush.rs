@@ -28,11 +28,12 @@ fn flush_noted<'a>(
 /// Flushes what has been noted at this level of savepoints.
 pub(super) fn flush() -> Result<()> {
     let notes = pending::take();
+    let losses = pending::losses();
     if notes.is_empty() {
         return Ok(());
     }
     connected(|| {
-        for part in by_target(notes)?.into_values() {
+        for part in by_target(notes, losses)?.into_values() {
             flush_target(part);
         }
         Ok(())
@@ -46,6 +47,7 @@ pub(super) fn repair(keeper: Rc<Keeper>, keys: Vec<i64>) -> usize {
         gained: Keys::new(Vec::new()),
         lost: Keys::new(keys),
         arrived: false,
+        losses: pending::losses(),
     };
     if part.lost.is_empty() {
         0
@@ -63,10 +65,12 @@ struct Part {
     lost: Keys,
     /// Some of the lost keys are those of new target rows.
     arrived: bool,
+    /// The number of losses when the notes were taken.
+    losses: u64,
 }
 
 impl Part {
-    fn new(keeper: Rc<Keeper>, notes: Notes) -> Self {
+    fn new(keeper: Rc<Keeper>, notes: Notes, losses: u64) -> Self {
         let arrived = !notes.arrived.is_empty();
         let lost = Keys::new([notes.lost, notes.arrived].concat());
         let gained = Keys::new(notes.gained).without(&lost);
@@ -75,7 +79,13 @@ impl Part {
             gained,
             lost,
             arrived,
+            losses,
         }
+    }
+
+    /// Whether what was gained is still there: a trigger of the host on a target that this flush wrote may have taken it away.
+    fn is_certain(&self) -> bool {
+        pending::losses() == self.losses
     }
 
     fn keys(&self) -> impl Iterator<Item = i64> {
@@ -89,10 +99,10 @@ impl Part {
 
 /// Definitions that share a target are flushed together, under one pass of locks: two statements that took them one
 /// definition after the other could each hold the row that the other wants.
-fn by_target(notes: Vec<(i32, Notes)>) -> Result<BTreeMap<u32, Vec<Part>>> {
+fn by_target(notes: Vec<(i32, Notes)>, losses: u64) -> Result<BTreeMap<u32, Vec<Part>>> {
     let mut targets: BTreeMap<u32, Vec<Part>> = BTreeMap::new();
     for (definition, notes) in notes {
-        let part = Part::new(keeper(definition)?, notes);
+        let part = Part::new(keeper(definition)?, notes, losses);
         targets
             .entry(part.keeper.resolved.target.oid)
             .or_default()
@@ -137,11 +147,7 @@ fn flush_keys(parts: &[Part], keys: &Keys) -> Outcome {
         [first, rest @ ..] => {
             let locked = first.keeper.lock(keys);
             // The counts are those of the first definition's column; of the others nothing is known.
-            let unknown = Locked {
-                found: locked.found,
-                not_false: locked.found,
-                not_true: locked.found,
-            };
+            let unknown = Locked::unknown(locked.found);
             let written = rest
                 .iter()
                 .map(|part| flush_locked(part, unknown).written)
@@ -158,6 +164,9 @@ fn flush_keys(parts: &[Part], keys: &Keys) -> Outcome {
 /// Only gained keys of one definition, as when rows are inserted: most often none has the value yet.
 fn flush_gained(part: &Part) -> Outcome {
     let Part { keeper, gained, .. } = part;
+    if !part.is_certain() {
+        return flush_locked(part, keeper.lock(gained));
+    }
     if gained.len() == 1 {
         let written = keeper.set_true(gained);
         if written > 0 {
@@ -183,7 +192,12 @@ fn flush_gained(part: &Part) -> Outcome {
 fn flush_locked(part: &Part, locked: Locked) -> Outcome {
     let mut written = 0;
     if !part.gained.is_empty() && locked.not_true > 0 {
-        written += part.keeper.set_true(&part.gained);
+        written += match part.is_certain() {
+            true => part.keeper.set_true(&part.gained),
+            false => part
+                .keeper
+                .look_and_set(&part.gained, Locked::unknown(locked.found)),
+        };
     }
     if !part.lost.is_empty() && locked.found > 0 {
         written += part.keeper.look_and_set(&part.lost, locked);

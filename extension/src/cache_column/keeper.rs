@@ -50,6 +50,17 @@ pub(crate) struct Locked {
     pub(crate) not_true: usize,
 }
 
+impl Locked {
+    /// So many rows, of whose values nothing is known.
+    pub(crate) fn unknown(found: usize) -> Self {
+        Self {
+            found,
+            not_false: found,
+            not_true: found,
+        }
+    }
+}
+
 impl Statements {
     /// `is_given` is the condition that a key is among those given.
     fn new(
