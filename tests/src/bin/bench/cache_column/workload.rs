@@ -152,7 +152,7 @@ impl Workload {
         }
     }
 
-    /// The UPDATE of the same targets alone, by a list of their ids, which is faster than a join with that list.
+    /// The UPDATE of the same targets alone, by a list of their ids.
     pub(super) fn bare_update(self, first: u32, last: u32) -> Option<String> {
         self.value.map(|value| {
             format!(
