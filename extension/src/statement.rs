@@ -7,10 +7,10 @@
 
 use crate::planner::{end_settings, plan_by_index, set_for_now};
 use pgrx::PgSqlErrorCode::{ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
-use pgrx::PgTryBuilder;
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{IntoDatum, PgTryBuilder};
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -237,6 +237,13 @@ pub(crate) fn attempt<R>(
             other => other.rethrow(),
         })
     }
+}
+
+/// A value as an argument of its type.
+pub(crate) fn datum(value: impl IntoDatum) -> Datum {
+    value
+        .into_datum()
+        .unwrap_or_else(|| unreachable!("texts, numbers and OIDs are never null"))
 }
 
 /// An array of keys as an argument of type bigint[].

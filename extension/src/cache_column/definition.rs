@@ -3,11 +3,10 @@
 use crate::error::{Error, Result};
 use crate::host::{Column, Relation};
 use crate::statement::{
-    Statement, as_extension_owner, attempt, connected, with_catalog_path, with_settings,
+    Statement, as_extension_owner, attempt, connected, datum, with_catalog_path, with_settings,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_literal;
-use pgrx::{IntoDatum, pg_sys::Datum};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::ffi::CStr;
@@ -67,7 +66,7 @@ impl Definition {
             ),
             &[pg_sys::TEXTOID],
         );
-        let argument = argument.into_datum().unwrap_or(Datum::from(0));
+        let argument = datum(argument);
         let text = as_extension_owner(extension_owner()?, || {
             with_catalog_path(|| connected(|| query.text(&[argument])))
         });

@@ -7,9 +7,9 @@ use super::triggers::{
 };
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::Relation;
-use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
+use crate::statement::{Statement, as_extension_owner, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
-use pgrx::{IntoDatum, JsonB, pg_sys};
+use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
 /// Defines `column` of `target` as "a row of `source` whose `key` is this row's primary key matches" and keeps it so from
@@ -124,7 +124,7 @@ fn drop_orphaned_triggers() -> Result<()> {
         &[pg_sys::TEXTOID],
     );
     let names = format!("{{{FLUSH},{TRUNCATED}}}");
-    let names = names.into_datum().unwrap_or(pg_sys::Datum::from(0));
+    let names = datum(names);
     let tables = with_catalog_path(|| connected(|| query.text(&[names]))).unwrap_or_default();
     let tables: Vec<u32> = serde_json::from_str(&tables).map_err(|error| Error::Catalog {
         message: error.to_string(),
@@ -202,9 +202,7 @@ pub(super) fn check_is_owner(table: &Relation) -> Result<()> {
         "select case when not pg_has_role(current_user, $1, 'usage') then current_user::text end",
         &[pg_sys::OIDOID],
     );
-    let owner = pg_sys::Oid::from(table.owner)
-        .into_datum()
-        .unwrap_or(pg_sys::Datum::from(0));
+    let owner = datum(pg_sys::Oid::from(table.owner));
     match with_catalog_path(|| connected(|| query.text(&[owner]))) {
         None => Ok(()),
         Some(role) => Err(Error::NotOwner {
@@ -248,10 +246,7 @@ fn delete(definition: &Definition) -> Result<()> {
 /// The table of definitions is the extension's own; the caller's right to change it has been checked on his tables.
 fn write_definition(text: &str, argument: &Value) -> Result<Option<i64>> {
     let statement = Statement::new(text, &[pg_sys::TEXTOID]);
-    let argument = argument
-        .to_string()
-        .into_datum()
-        .unwrap_or(pg_sys::Datum::from(0));
+    let argument = datum(argument.to_string());
     let row = as_extension_owner(extension_owner()?, || {
         with_catalog_path(|| connected(|| statement.first_row::<i64, 1>(&[argument])))
     });

@@ -18,8 +18,8 @@ pub(crate) struct Keeper {
     source_owner: Oid,
     one: Statements,
     many: Statements,
-    /// Look and write in one statement, which saves one for a single row. For many it is faster to read the source's
-    /// index from end to end than to look each key up.
+    /// Look and write in one statement, which saves one for a single row. For many it is faster to read
+    /// their rows in one walk over the source's index than to look each key up.
     set_true_if_matched: Statement,
     set_false_if_unmatched: Statement,
     /// Locks the target row; answers its value.

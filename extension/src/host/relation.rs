@@ -2,10 +2,9 @@
 
 use super::equality::default_equality;
 use crate::error::{Error, Result};
-use crate::statement::{Statement, connected, with_catalog_path};
+use crate::statement::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
-use pgrx::{IntoDatum, pg_sys::Datum};
 use serde::Deserialize;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
@@ -123,7 +122,7 @@ impl Relation {
             static QUERY: ManuallyDrop<Statement> =
                 ManuallyDrop::new(Statement::new(DESCRIBE, &[pg_sys::OIDOID]));
         }
-        let argument = Oid::from(oid).into_datum().unwrap_or(Datum::from(0));
+        let argument = datum(Oid::from(oid));
         let text = QUERY
             .with(|query| with_catalog_path(|| connected(|| query.text(&[argument]))))
             .ok_or(Error::NoSuchTable { oid })?;
@@ -139,7 +138,7 @@ impl Relation {
               where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         );
-        let arguments = [schema, name].map(|text| text.into_datum().unwrap_or(Datum::from(0)));
+        let arguments = [schema, name].map(datum);
         let oid = with_catalog_path(|| connected(|| query.text(&arguments)));
         oid.and_then(|text| text.parse().ok())
             .map(Self::describe)
@@ -293,7 +292,7 @@ pub(crate) fn check_schema(name: &str) -> Result<()> {
         "select n.nspname::text from pg_namespace n where n.nspname = $1",
         &[pg_sys::TEXTOID],
     );
-    let argument = name.into_datum().unwrap_or(Datum::from(0));
+    let argument = datum(name);
     match with_catalog_path(|| connected(|| query.text(&[argument]))) {
         Some(_) => Ok(()),
         None => Err(Error::NoSuchSchema {
