@@ -27,7 +27,7 @@ select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition_id_
 
 create function lockstep.cache_column_drift(target regclass, "column" text)
 returns table (key bigint, cached boolean, actual boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query execute lockstep.cache_column_drift_query(target, "column");
@@ -36,8 +36,16 @@ $$;
 comment on function lockstep.cache_column_drift(regclass, text) is
   'the rows whose cache column is wrong, with the right value; null counts as wrong';
 
--- The state tells what a definition lacks to do its work. Without a foreign key, which holds back source rows that come
--- before their target, new targets are looked at too; a definition made under a key that is gone has no triggers for that.
+-- DDL of the host that moves rows past the triggers, or that calls for other triggers.
+create event trigger lockstep_follow_ddl on ddl_command_end
+  when tag in ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'CREATE TRIGGER')
+  execute function lockstep.follow_ddl();
+comment on event trigger lockstep_follow_ddl is 'keeps cache columns right when partitions and triggers come';
+create event trigger lockstep_follow_drop on sql_drop execute function lockstep.follow_drop();
+comment on event trigger lockstep_follow_drop is 'keeps cache columns right when partitions and foreign keys go';
+
+-- The state tells what a definition lacks to do its work. New targets, and targets whose key changes, are looked at unless a
+-- foreign key makes sure that no source row is there before them.
 create view lockstep.cache_columns as
 select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.match, d.guard, d.fire_always, d.origin,
        case
@@ -51,11 +59,13 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
                                           where a.attrelid = d.source_table and a.attname = named.name and not a.attisdropped))
            then 'source column missing'
          when t.missing > 0 then 'triggers missing'
-         when not f.is_referenced and t.arrivals = 0 then 'foreign key dropped'
-         when not f.is_referenced and t.arrivals < t.arrivals_needed then 'triggers missing'
-         when t.disabled > 0 then 'triggers disabled'
+           when t.disabled > 0 then 'triggers disabled'
          when t.not_always > 0 then 'triggers do not fire always'
+         when t.elsewhere > 0 then 'triggers on another column'
          when t.hidden > 0 then 'updates hidden by a before trigger'
+         when exists (select from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid = h.inhparent
+                       where h.inhparent in (d.source_table, d.target_table) and c.relkind = 'r')
+           then 'inheritance children without triggers'
          when exists (select from pg_catalog.pg_partition_tree(d.source_table) p
                        where not exists (select from pg_catalog.pg_trigger g
                                           where g.tgrelid = p.relid and g.tgname = 'lockstep_truncated'))
@@ -64,36 +74,37 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
        end as state
   from lockstep.cache_column_definition d
   cross join lateral (
-    select not d.fire_always and exists (
-      select from pg_catalog.pg_constraint f
-        join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
-       where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f' and f.convalidated
-         and not f.condeferrable and f.confupdtype in ('a', 'r', 'c') and k.attname = d.key_column)
-  ) as f (is_referenced)
+    select coalesce(pg_catalog.bool_or(f.confdeltype <> 'a'), false), coalesce(pg_catalog.bool_or(f.confupdtype in ('r', 'c')), false)
+      from pg_catalog.pg_constraint f
+      join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
+     where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f' and f.convalidated
+       and not f.condeferrable and k.attname = d.key_column and not d.fire_always
+  ) as f (excludes_arrival, excludes_shift)
   cross join lateral (
-    select pg_catalog.count(*) filter (where g.oid is null and not needed.for_arrivals),
-           pg_catalog.count(g.oid) filter (where needed.for_arrivals),
-           pg_catalog.count(*) filter (where needed.for_arrivals),
+    select pg_catalog.count(*) filter (where g.oid is null),
            pg_catalog.count(*) filter (where g.tgenabled in ('D', 'R')),
            pg_catalog.count(*) filter (where d.fire_always and g.tgenabled <> 'A'),
+           pg_catalog.count(*) filter (where needed.name like '%\_gained' and g.tgattr::text <> '' and not exists (
+             select from pg_catalog.pg_attribute k
+              where k.attrelid = g.tgrelid and k.attname = d.key_column and k.attnum = any (g.tgattr::smallint[]))),
            pg_catalog.count(*) filter (where needed.name like '%\_gained' and g.tgattr::text <> '' and exists (
              select from pg_catalog.pg_trigger b
               where b.tgrelid = g.tgrelid and not b.tgisinternal and b.tgenabled <> 'D' and b.tgtype & 19 = 19))
-      from (values (d.source_table, 'lockstep_' || d.id || '_inserted', true, false),
-                   (d.source_table, 'lockstep_' || d.id || '_gained', true, false),
-                   (d.source_table, 'lockstep_' || d.id || '_lost', true, false),
-                   (d.source_table, 'lockstep_' || d.id || '_deleted', true, false),
-                   (d.source_table, 'lockstep_flush', true, false),
-                   (d.source_table, 'lockstep_truncated', true, false),
-                   (d.target_table, 'lockstep_' || d.id || '_default', true, false),
-                   (d.target_table, 'lockstep_' || d.id || '_guard', d.guard, false),
-                   (d.target_table, 'lockstep_flush', d.guard, false),
-                   (d.target_table, 'lockstep_' || d.id || '_arrived', not f.is_referenced, true),
-                   (d.target_table, 'lockstep_' || d.id || '_rekeyed', not f.is_referenced, true)
-           ) as needed (on_table, name, is_needed, for_arrivals)
+      from (values (d.source_table, 'lockstep_' || d.id || '_inserted', true),
+                   (d.source_table, 'lockstep_' || d.id || '_gained', true),
+                   (d.source_table, 'lockstep_' || d.id || '_lost', true),
+                   (d.source_table, 'lockstep_' || d.id || '_deleted', true),
+                   (d.source_table, 'lockstep_flush', true),
+                   (d.source_table, 'lockstep_truncated', true),
+                   (d.target_table, 'lockstep_' || d.id || '_default', true),
+                   (d.target_table, 'lockstep_' || d.id || '_guard', d.guard),
+                   (d.target_table, 'lockstep_' || d.id || '_arrived', not f.excludes_arrival),
+                   (d.target_table, 'lockstep_' || d.id || '_rekeyed', not f.excludes_shift),
+                   (d.target_table, 'lockstep_flush', d.guard or not f.excludes_arrival or not f.excludes_shift)
+           ) as needed (on_table, name, is_needed)
       left join pg_catalog.pg_trigger g on g.tgrelid = needed.on_table and g.tgname = needed.name
      where needed.is_needed
-  ) as t (missing, arrivals, arrivals_needed, disabled, not_always, hidden);
+  ) as t (missing, disabled, not_always, elsewhere, hidden);
 comment on view lockstep.cache_columns is
   'the cache columns there are, and whether their triggers are in place (state = active)';
 grant select on lockstep.cache_columns to public;

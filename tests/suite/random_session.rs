@@ -159,6 +159,9 @@ impl Session {
         let Some(lines) = &statement.lines else {
             return self.client.batch_execute(&statement.text);
         };
+        // The driver loses step with the server if a COPY fails before it has begun, as by a deadlock for the table.
+        self.client
+            .batch_execute("lock table integrations in row exclusive mode")?;
         let mut writer = self.client.copy_in(&statement.text)?;
         // What the server has to say it says at the end.
         writer.write_all(lines.as_bytes()).ok();

@@ -120,3 +120,32 @@ fn exceptions_caught_at_several_depths_undo_only_their_own() -> Result<()> {
         &[4, 5],
     )
 }
+
+/// At the end of the statement the key is there again, so a foreign key without an action is content.
+#[test]
+fn target_is_deleted_and_inserted_again_by_one_statement() -> Result<()> {
+    let tables = ROOMS_AND_GUESTS.replace("on delete cascade", "");
+    let mut client = with_rooms("statement_replaced_target", &tables)?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
+    expect_rooms(
+        &mut client,
+        "with gone as (delete from rooms where id = 1 returning id) insert into rooms (id) select id from gone",
+        &[1],
+    )
+}
+
+/// Two rooms change their numbers in one statement, and the number that is referred to is there at its end.
+#[test]
+fn keys_of_targets_are_shifted_by_one_statement() -> Result<()> {
+    let tables = ROOMS_AND_GUESTS.replace("on delete cascade", "");
+    let mut client = with_rooms("statement_shifted_keys", &tables)?;
+    expect_rooms(
+        &mut client,
+        "delete from rooms where id <> 2; insert into guests values (1, 2, true)",
+        &[2],
+    )?;
+    // The row with the higher key lies first, so that it makes way for the other.
+    client.batch_execute("vacuum full rooms")?;
+    client.batch_execute("insert into rooms (id) values (1)")?;
+    expect_rooms(&mut client, "update rooms set id = id + 1", &[2])
+}

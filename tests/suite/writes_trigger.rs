@@ -127,3 +127,32 @@ fn row_changed_by_a_before_insert_trigger_counts_as_it_is_stored() -> Result<()>
         &[2, 5],
     )
 }
+
+/// The flush of the second definition writes the room, upon which a trigger of the host deletes all pets; the first
+/// definition must not take its key for gained any more.
+#[test]
+fn trigger_on_the_target_contradicts_a_flush_of_two_definitions() -> Result<()> {
+    let mut client = crate::database::empty("trigger_two_definitions")?;
+    client.batch_execute(
+        "create extension lockstep;
+         create table rooms (id bigint primary key, has_cat boolean, has_dog boolean);
+         create table pets (id bigint primary key, room_id bigint references rooms, kind text not null);
+         create index on pets (room_id);
+         select lockstep.add_cache_column('rooms', 'has_cat', 'pets', 'room_id', '{\"kind\": \"cat\"}');
+         select lockstep.add_cache_column('rooms', 'has_dog', 'pets', 'room_id', '{\"kind\": \"dog\"}');
+         insert into rooms values (1);
+         create function evict() returns trigger language plpgsql as $$
+         begin
+           delete from pets where room_id = new.id;
+           return null;
+         end $$;
+         create trigger evict after update on rooms for each row when (new.has_cat or new.has_dog) execute function evict();
+         insert into pets values (1, 1, 'cat'), (2, 1, 'dog')",
+    )?;
+    let row = client.query_one(
+        "select has_cat, has_dog, exists (select from pets) from rooms",
+        &[],
+    )?;
+    assert_eq!((row.get(0), row.get(1), row.get(2)), (false, false, false));
+    Ok(())
+}

@@ -281,7 +281,7 @@ fn is_intact(definition: &Definition) -> Result<bool> {
         )?);
     }
     for trigger in needed {
-        if !trigger.is_installed()? {
+        if !trigger.is_installed()? || trigger.is_outdated()? {
             return Ok(false);
         }
     }

@@ -1,7 +1,7 @@
 //! What a cache column is derived from, checked against the tables as they are now.
 
 use crate::error::{Error, Result};
-use crate::host::{Column, Relation};
+use crate::host::{Column, Reference, Relation};
 use crate::statement::{
     Statement, as_extension_owner, attempt, connected, datum, with_catalog_path, with_settings,
 };
@@ -108,8 +108,10 @@ impl Definition {
             });
         }
         // Under the replica role, where these triggers fire too, foreign keys are not enforced.
-        let is_referenced =
-            !self.fire_always && source.references(&key.name, &target, &primary_key.name);
+        let reference = match self.fire_always {
+            true => Reference::default(),
+            false => source.reference(&key.name, &target, &primary_key.name),
+        };
         Ok(Resolved {
             definition: self,
             target,
@@ -118,7 +120,7 @@ impl Definition {
             primary_key,
             key,
             conditions,
-            is_referenced,
+            reference,
         })
     }
 }
@@ -152,8 +154,8 @@ pub(crate) struct Resolved {
     /// The source's column that holds the target's primary key.
     pub(crate) key: Column,
     pub(crate) conditions: Vec<Condition>,
-    /// A foreign key makes sure that the target row is there before the source row.
-    pub(crate) is_referenced: bool,
+    /// What foreign keys make sure of.
+    pub(crate) reference: Reference,
 }
 
 /// One `column = constant` of a match.

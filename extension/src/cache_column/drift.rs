@@ -87,7 +87,12 @@ fn resolved(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
 
 /// Two halves, each a join that scales, instead of one lookup a row.
 fn drift_sql(resolved: &Resolved) -> String {
-    let target = resolved.target.qualified_name();
+    drift_sql_in(resolved, &resolved.target)
+}
+
+/// `target` is the target, or a partition of it.
+fn drift_sql_in(resolved: &Resolved, target: &Relation) -> String {
+    let target = target.qualified_name();
     let id = resolved.primary_key.quoted();
     let column = resolved.column.quoted();
     let exists = resolved.exists_sql();
@@ -107,8 +112,26 @@ fn drifted_keys(resolved: &Resolved, max_rows: usize) -> Vec<i64> {
     keys_as_target_owner(resolved, &text)
 }
 
+/// The keys of a partition of the target that are to be looked at, because it came with rows.
+pub(super) fn drifted_keys_in(resolved: &Resolved, part: &Relation) -> Vec<i64> {
+    match resolved.target.owner == resolved.source.owner {
+        true => {
+            let drift = drift_sql_in(resolved, part);
+            keys_as_target_owner(
+                resolved,
+                &format!("select array(select d.key from ({drift}) d)"),
+            )
+        }
+        false => all_keys_in(resolved, part),
+    }
+}
+
 fn all_keys(resolved: &Resolved) -> Vec<i64> {
-    let target = resolved.target.qualified_name();
+    all_keys_in(resolved, &resolved.target)
+}
+
+fn all_keys_in(resolved: &Resolved, target: &Relation) -> Vec<i64> {
+    let target = target.qualified_name();
     let id = resolved.primary_key.quoted();
     let text =
         format!("select array(select t.{id}::pg_catalog.int8 from {target} t order by t.{id})");

@@ -6,6 +6,7 @@
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
 use crate::error::{OrRaise, Result};
+use crate::host;
 use crate::pending::{self, Notes};
 use crate::statement::connected;
 use pgrx::prelude::*;
@@ -123,16 +124,18 @@ fn flush_target(parts: Vec<Part>) -> usize {
     let Some(target) = parts.first().map(|part| part.keeper.resolved.target.oid) else {
         return 0;
     };
-    let may_be_absent = parts.iter().any(|part| !part.keeper.resolved.is_referenced);
-    if may_be_absent && parts.iter().any(|part| part.arrived) {
-        absence::announce_arrival(target);
-    }
     let keys = Keys::new(parts.iter().flat_map(Part::keys).collect());
+    let may_be_absent = parts
+        .iter()
+        .any(|part| !part.keeper.resolved.reference.exists);
+    if may_be_absent && parts.iter().any(|part| part.arrived) {
+        absence::announce_arrival(target, &keys);
+    }
     let outcome = flush_keys(&parts, &keys);
     if !may_be_absent || outcome.found == keys.len() {
         return outcome.written;
     }
-    absence::exclude_arrivals(target);
+    absence::exclude_arrivals(target, &keys);
     outcome.written + flush_keys(&parts, &keys).written
 }
 
@@ -200,6 +203,9 @@ fn flush_locked(part: &Part, locked: Locked) -> Outcome {
         };
     }
     if !part.lost.is_empty() && locked.found > 0 {
+        if part.keeper.resolved.source.is_partitioned() {
+            host::catch_up();
+        }
         written += part.keeper.look_and_set(&part.lost, locked);
     }
     Outcome {

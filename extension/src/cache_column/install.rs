@@ -1,9 +1,9 @@
 //! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
 
+use super::ddl::{drop_shared, orphans, unfollowed};
 use super::definition::{Definition, Resolved, extension_owner};
 use super::triggers::{
-    FLUSH, TRUNCATED, Trigger, drop_triggers, is_of_definition, is_shared, row_triggers,
-    statement_triggers,
+    Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, statement_triggers,
 };
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::Relation;
@@ -86,12 +86,12 @@ pub(super) fn add(definition: Definition) -> Result<i32> {
     let mut resolved = definition.resolve()?;
     resolved.prepare_to_install()?;
     resolved.definition.id = insert(&resolved)?;
-    for trigger in row_triggers(&resolved) {
-        create(&trigger)?;
-    }
-    for table in tables_of(&resolved.definition) {
-        replace_shared_triggers(table)?;
-    }
+    unfollowed(|| {
+        for trigger in row_triggers(&resolved) {
+            create(&trigger)?;
+        }
+        tables_of(&resolved.definition).try_for_each(replace_shared_triggers)
+    })?;
     Ok(resolved.definition.id)
 }
 
@@ -103,45 +103,18 @@ pub(super) fn remove(definition: &Definition) -> Result<()> {
         check_is_owner(table)?;
     }
     lock_tables(&existing.iter().collect::<Vec<_>>());
-    for table in &existing {
-        for statement in drop_triggers(table, |name| is_of_definition(definition.id, name)) {
-            run(&statement)?;
-        }
-    }
-    delete(definition)?;
-    for table in &existing {
-        replace_shared_triggers(table.oid)?;
-    }
-    drop_orphaned_triggers()
-}
-
-/// A partition that was detached keeps its statement triggers; they do nothing there, and go with the next definition.
-fn drop_orphaned_triggers() -> Result<()> {
-    let query = Statement::new(
-        "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
-           from pg_trigger g join pg_class c on c.oid = g.tgrelid
-          where g.tgname = any ($1::text[]::name[]) and not g.tgisinternal and pg_has_role(current_user, c.relowner, 'usage')",
-        &[pg_sys::TEXTOID],
-    );
-    let names = format!("{{{FLUSH},{TRUNCATED}}}");
-    let names = datum(names);
-    let tables = with_catalog_path(|| connected(|| query.text(&[names]))).unwrap_or_default();
-    let tables: Vec<u32> = serde_json::from_str(&tables).map_err(|error| Error::Catalog {
-        message: error.to_string(),
-    })?;
-    for table in tables {
-        let table = Relation::describe(table)?;
-        let mut is_orphan = true;
-        for ancestor in &table.ancestors {
-            is_orphan &= Definition::of_table(*ancestor)?.is_empty();
-        }
-        if is_orphan {
-            for statement in drop_triggers(&table, is_shared) {
+    unfollowed(|| {
+        for table in &existing {
+            for statement in drop_triggers(table, |name| is_of_definition(definition.id, name)) {
                 run(&statement)?;
             }
         }
-    }
-    Ok(())
+        delete(definition)?;
+        for table in &existing {
+            replace_shared_triggers(table.oid)?;
+        }
+        orphans()?.iter().try_for_each(drop_shared)
+    })
 }
 
 /// Source and target, once each: they can be one table.
@@ -165,7 +138,7 @@ fn replace_shared_triggers(table: u32) -> Result<()> {
     Ok(())
 }
 
-fn create(trigger: &Trigger) -> Result<()> {
+pub(super) fn create(trigger: &Trigger) -> Result<()> {
     trigger
         .install()
         .iter()

@@ -6,6 +6,7 @@
 mod absence;
 mod arrival;
 mod attach;
+mod ddl;
 mod definition;
 mod drift;
 mod flush;

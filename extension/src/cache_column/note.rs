@@ -6,7 +6,7 @@ use super::keeper::keeper;
 use super::known::{Known, table_fired_on};
 use super::row::{Row, Stored, definition_argument, is_logical_worker};
 use super::triggers::FLUSH;
-use crate::error::{OrRaise, Result};
+use crate::error::{Error, OrRaise, Result};
 use crate::host::IntegerWidth;
 use crate::pending::{self, Change};
 use pgrx::prelude::*;
@@ -57,7 +57,11 @@ comment on function lockstep.note_arrived() is 'row trigger of a target: look wh
 fn note_arrived<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    let fired = Fired::by(trigger, Side::Target).or_raise();
+    let fired = match Fired::by(trigger, Side::Target) {
+        // This table is there, so the source is gone, and no row has a match any more: new ones have got false already.
+        Err(Error::NoSuchTable { .. }) => return Ok(None),
+        fired => fired.or_raise(),
+    };
     let row = Row::new_of(trigger);
     fired.note(&row, Change::Arrived).or_raise();
     Ok(None)

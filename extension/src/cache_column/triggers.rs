@@ -2,7 +2,7 @@
 
 use super::definition::{Definition, Resolved};
 use crate::error::Result;
-use crate::host::Relation;
+use crate::host::{InstalledTrigger, Relation};
 use pgrx::spi::quote_identifier;
 use std::collections::BTreeSet;
 
@@ -16,21 +16,72 @@ pub(super) struct Trigger {
     table_oid: u32,
     table: String,
     name: String,
-    /// What follows `create trigger NAME`, up to `execute function`, with the table left out: when it fires.
-    fires: String,
+    fires: Events,
     /// What follows `on TABLE`.
     action: String,
     always: bool,
 }
 
+/// When a trigger fires.
+struct Events {
+    /// `before insert` or `after delete or update`, without columns.
+    what: String,
+    /// Quoted; if there are any, updates count only if they name one of them. The update is the last of the events.
+    columns: BTreeSet<String>,
+}
+
+impl Events {
+    fn of(what: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            columns: BTreeSet::new(),
+        }
+    }
+
+    /// A BEFORE trigger can change columns that an update does not name, so on a table with one all updates count.
+    fn after_update(table: &Relation, columns: impl Iterator<Item = String>) -> Self {
+        Self {
+            columns: match table.rewrites_updates {
+                true => BTreeSet::new(),
+                false => columns.collect(),
+            },
+            ..Self::of("after update")
+        }
+    }
+
+    fn sql(&self) -> String {
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        match columns.as_slice() {
+            [] => self.what.clone(),
+            columns => format!("{} of {}", self.what, columns.join(", ")),
+        }
+    }
+}
+
 impl Trigger {
+    pub(super) fn table_oid(&self) -> u32 {
+        self.table_oid
+    }
+
     /// Whether its table has a trigger of that name.
     pub(super) fn is_installed(&self) -> Result<bool> {
+        Ok(self.installed()?.is_some())
+    }
+
+    /// Whether the one that its table has fires for updates of other columns.
+    pub(super) fn is_outdated(&self) -> Result<bool> {
+        let installed = self.installed()?;
+        Ok(installed.is_some_and(|trigger| trigger.columns != self.fires.columns))
+    }
+
+    fn installed(&self) -> Result<Option<InstalledTrigger>> {
         let table = Relation::describe(self.table_oid)?;
-        Ok(table
-            .triggers()
-            .iter()
-            .any(|trigger| trigger.name == self.name))
+        Ok(table.trigger(&self.name).cloned())
+    }
+
+    /// The statement that drops the one its table has.
+    pub(super) fn uninstall(&self) -> String {
+        format!("drop trigger {} on {}", self.name, self.table)
     }
 
     /// The statements that install it. It goes with the extension, though it belongs to the host's table.
@@ -44,7 +95,7 @@ impl Trigger {
             ..
         } = self;
         let mut statements = vec![
-            format!("create trigger {name} {fires} on {table} {action}"),
+            format!("create trigger {name} {} on {table} {action}", fires.sql()),
             format!("alter trigger {name} on {table} depends on extension lockstep"),
         ];
         if *always {
@@ -64,23 +115,25 @@ pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
 fn on_source(resolved: &Resolved) -> Vec<Trigger> {
     let id = resolved.definition.id;
     let (old, new) = (resolved.matches_sql("old"), resolved.matches_sql("new"));
-    let update = match resolved.source.rewrites_updates {
-        true => "after update".to_owned(),
-        false => format!("after update of {}", columns(source_columns(resolved))),
-    };
-    let trigger = |what: &str, fires: &str, when: String, note: &str| Trigger {
+    let update = || Events::after_update(&resolved.source, source_columns(resolved));
+    let trigger = |what: &str, fires: Events, when: String, note: &str| Trigger {
         table_oid: resolved.source.oid,
         table: resolved.source.qualified_name(),
         name: format!("lockstep_{id}_{what}"),
-        fires: fires.to_owned(),
+        fires,
         action: format!("for each row when ({when}) execute function lockstep.{note}('{id}')"),
         always: resolved.definition.fire_always,
     };
     vec![
-        trigger("inserted", "after insert", new.clone(), "note_gained"),
-        trigger("gained", &update, new, "note_gained"),
-        trigger("lost", &update, old.clone(), "note_lost"),
-        trigger("deleted", "after delete", old, "note_lost"),
+        trigger(
+            "inserted",
+            Events::of("after insert"),
+            new.clone(),
+            "note_gained",
+        ),
+        trigger("gained", update(), new, "note_gained"),
+        trigger("lost", update(), old.clone(), "note_lost"),
+        trigger("deleted", Events::of("after delete"), old, "note_lost"),
     ]
 }
 
@@ -89,7 +142,7 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     let id = definition.id;
     let column = resolved.column.quoted();
     let key = resolved.primary_key.quoted();
-    let trigger = |what: &str, fires: String, action: String| Trigger {
+    let trigger = |what: &str, fires: Events, action: String| Trigger {
         table_oid: resolved.target.oid,
         table: resolved.target.qualified_name(),
         name: format!("lockstep_{id}_{what}"),
@@ -98,10 +151,8 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
         always: definition.fire_always,
     };
     let note_arrived = format!("execute function lockstep.note_arrived('{id}')");
-    let update = |columns: &str| match resolved.target.rewrites_updates {
-        true => "after update".to_owned(),
-        false => format!("after update of {columns}"),
-    };
+    let update =
+        |column: &str| Events::after_update(&resolved.target, std::iter::once(column.to_owned()));
     let wrong = if definition.guard {
         "is not false"
     } else {
@@ -109,17 +160,19 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     };
     let mut triggers = vec![trigger(
         "default",
-        "before insert".to_owned(),
+        Events::of("before insert"),
         format!(
             "for each row when (new.{column} {wrong}) execute function lockstep.set_false_on_insert('{id}')"
         ),
     )];
-    if !resolved.is_referenced {
+    if !resolved.reference.excludes_arrival {
         triggers.push(trigger(
             "arrived",
-            "after insert".to_owned(),
+            Events::of("after insert"),
             format!("for each row {note_arrived}"),
         ));
+    }
+    if !resolved.reference.excludes_shift {
         triggers.push(trigger(
             "rekeyed",
             update(&key),
@@ -177,8 +230,8 @@ impl Needs {
             self.update_of.extend(source_columns(resolved));
         }
         if resolved.target.oid == table.oid {
-            if !resolved.is_referenced {
-                self.insert = true;
+            self.insert |= !resolved.reference.excludes_arrival;
+            if !resolved.reference.excludes_shift {
                 self.update_of.insert(resolved.primary_key.quoted());
             }
             if resolved.definition.guard {
@@ -190,20 +243,16 @@ impl Needs {
     fn triggers(&self, table: &Relation) -> Vec<Trigger> {
         let mut events = Vec::new();
         if self.insert {
-            events.push("insert".to_owned());
+            events.push("insert");
         }
         if self.is_source {
-            events.push("delete".to_owned());
+            events.push("delete");
         }
-        if self.any_update && !self.update_of.is_empty() {
-            events.push("update".to_owned());
-        } else if !self.update_of.is_empty() {
-            events.push(format!(
-                "update of {}",
-                columns(self.update_of.iter().cloned())
-            ));
+        // It comes last, as the columns follow it.
+        if !self.update_of.is_empty() {
+            events.push("update");
         }
-        let trigger = |name: &str, fires: String, function: &str| Trigger {
+        let trigger = |name: &str, fires: Events, function: &str| Trigger {
             table_oid: table.oid,
             table: table.qualified_name(),
             name: name.to_owned(),
@@ -215,14 +264,20 @@ impl Needs {
         if !events.is_empty() {
             triggers.push(trigger(
                 FLUSH,
-                format!("after {}", events.join(" or ")),
+                Events {
+                    what: format!("after {}", events.join(" or ")),
+                    columns: match self.any_update {
+                        true => BTreeSet::new(),
+                        false => self.update_of.clone(),
+                    },
+                },
                 "flush",
             ));
         }
         if self.is_source {
             triggers.push(trigger(
                 TRUNCATED,
-                "after truncate".to_owned(),
+                Events::of("after truncate"),
                 "flush_truncated",
             ));
         }
@@ -237,11 +292,6 @@ fn source_columns(resolved: &Resolved) -> impl Iterator<Item = String> {
         .iter()
         .map(|condition| condition.column.quoted());
     std::iter::once(resolved.key.quoted()).chain(matched)
-}
-
-fn columns(quoted: impl Iterator<Item = String>) -> String {
-    let distinct: BTreeSet<String> = quoted.collect();
-    distinct.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// The statements that drop every trigger of a definition, or every shared one, that `table` has.

@@ -21,21 +21,25 @@ fn flush_truncated<'a>(
             message: error.to_string(),
         })
         .or_raise();
-    look_at_all(table.to_u32()).or_raise();
+    look_at_targets_of(table.to_u32()).or_raise();
     Ok(None)
 }
 
-fn look_at_all(table: u32) -> Result<()> {
+fn look_at_targets_of(table: u32) -> Result<()> {
     for ancestor in Relation::describe(table)?.ancestors {
         let definitions = Definition::of_table(ancestor)?;
-        for definition in definitions
+        definitions
             .iter()
             .filter(|definition| definition.source == ancestor)
-        {
-            let keeper = keeper(definition.id)?;
-            let keys = connected(|| keeper.keys_not_false());
-            repair(keeper, keys);
-        }
+            .try_for_each(look_at_all)?;
     }
+    Ok(())
+}
+
+/// Looks at all targets that say true.
+pub(super) fn look_at_all(definition: &Definition) -> Result<()> {
+    let keeper = keeper(definition.id)?;
+    let keys = connected(|| keeper.keys_not_false());
+    repair(keeper, keys);
     Ok(())
 }

@@ -5,5 +5,7 @@ mod equality;
 mod relation;
 mod watch;
 
-pub(crate) use relation::{Column, IntegerWidth, Relation, check_schema};
-pub(crate) use watch::{generation, init, watch};
+pub(crate) use relation::{
+    Column, InstalledTrigger, IntegerWidth, Reference, Relation, check_schema,
+};
+pub(crate) use watch::{catch_up, generation, init, watch};

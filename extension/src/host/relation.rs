@@ -6,6 +6,7 @@ use crate::statement::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 
@@ -32,10 +33,10 @@ pub(crate) struct Relation {
     primary_key: Vec<String>,
     /// Columns that some valid, complete btree index starts with.
     indexed: Vec<String>,
-    /// Single-column foreign keys that hold at the end of every statement, and follow a key that changes.
+    /// Single-column foreign keys that hold at the end of every statement.
     foreign_keys: Vec<ForeignKey>,
     /// Names of the triggers of this table, other than PostgreSQL's own.
-    triggers: Vec<Trigger>,
+    triggers: Vec<InstalledTrigger>,
 }
 
 /// A column, by the name and the number it has in this table.
@@ -59,13 +60,30 @@ struct ForeignKey {
     column: String,
     target: u32,
     target_column: String,
+    /// It does nothing when a target row is deleted but look, at the end of the statement, whether the key is there again.
+    waits_on_delete: bool,
+    /// When a target's key changes, rows here follow it, or it may not change.
+    follows_update: bool,
+}
+
+/// What a foreign key from source to target makes sure of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reference {
+    /// No source row ever comes before its target row.
+    pub(crate) exists: bool,
+    /// No target row is ever inserted under a key that source rows have already.
+    pub(crate) excludes_arrival: bool,
+    /// A target row that changes its key takes its source rows along.
+    pub(crate) excludes_shift: bool,
 }
 
 /// A trigger as far as its name and state tell.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Trigger {
+pub(crate) struct InstalledTrigger {
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    /// Quoted; if there are any, it fires only for updates that name one of them.
+    pub(crate) columns: BTreeSet<String>,
 }
 
 const DESCRIBE: &str = "
@@ -101,15 +119,17 @@ select jsonb_build_object(
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
     where i.indrelid = c.oid and i.indisvalid and i.indpred is null and m.amname = 'btree'),
   'foreign_keys', (select coalesce(jsonb_agg(jsonb_build_object(
-      'column', a.attname, 'target', f.confrelid::bigint, 'target_column', ta.attname)), '[]')
+      'column', a.attname, 'target', f.confrelid::bigint, 'target_column', ta.attname,
+      'waits_on_delete', f.confdeltype = 'a', 'follows_update', f.confupdtype in ('r', 'c'))), '[]')
     from pg_constraint f
     join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
     join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
     where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
-      and f.confupdtype in ('a', 'r', 'c')
       and cardinality(f.conkey) = 1),
-  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D')
-                                         order by g.tgname), '[]')
+  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D',
+                                         'columns', (
+        select coalesce(jsonb_agg(quote_ident(a.attname)), '[]')
+          from pg_attribute a where a.attrelid = c.oid and a.attnum = any (g.tgattr::smallint[]))) order by g.tgname), '[]')
     from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal))::text
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = $1";
@@ -221,14 +241,23 @@ impl Relation {
         self.indexed.iter().any(|indexed| indexed == column)
     }
 
-    /// Whether a row here cannot exist without its target row: then no source row ever comes before its target.
-    pub(crate) fn references(&self, column: &str, target: &Self, target_column: &str) -> bool {
-        self.foreign_keys.iter().any(|key| {
+    /// What the foreign keys from `column` here to `target_column` there make sure of.
+    pub(crate) fn reference(&self, column: &str, target: &Self, target_column: &str) -> Reference {
+        let keys = self.foreign_keys.iter().filter(|key| {
             key.column == column && key.target == target.oid && key.target_column == target_column
+        });
+        keys.fold(Reference::default(), |reference, key| Reference {
+            exists: true,
+            excludes_arrival: reference.excludes_arrival || !key.waits_on_delete,
+            excludes_shift: reference.excludes_shift || key.follows_update,
         })
     }
 
-    pub(crate) fn triggers(&self) -> &[Trigger] {
+    pub(crate) fn trigger(&self, name: &str) -> Option<&InstalledTrigger> {
+        self.triggers.iter().find(|trigger| trigger.name == name)
+    }
+
+    pub(crate) fn triggers(&self) -> &[InstalledTrigger] {
         &self.triggers
     }
 }

@@ -22,6 +22,14 @@ pub(crate) fn watch(table: Oid) {
     });
 }
 
+/// Learns what other sessions have done to tables by now: after waiting for a row, a lock on a table that this
+/// transaction holds already is no occasion to, and a partition that was attached meanwhile would be missed.
+#[allow(unsafe_code)]
+pub(crate) fn catch_up() {
+    // SAFETY: called inside a transaction, where PostgreSQL itself may do so at any lock it takes.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
 /// Registers the callback, once for the life of the backend.
 #[allow(unsafe_code)]
 pub(crate) fn init() {

@@ -37,8 +37,7 @@ insert into projects values (4);
 select * from projects order by id;
 select lockstep.remove_cache_column('projects', 'has_wiki');
 
--- The foreign key is there when the column is added, and dropped later. The view says so: until the definition is made anew,
--- a target that comes after its source row is missed.
+-- The foreign key is there when the column is added, and dropped later: from then on new targets are looked at.
 alter table integrations add constraint fk foreign key (project_id) references projects;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 alter table integrations drop constraint fk;

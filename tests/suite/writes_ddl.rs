@@ -1,0 +1,234 @@
+//! DDL of the host that moves rows past the triggers, or after which other triggers are needed.
+
+use std::thread;
+
+use anyhow::{Result, anyhow};
+
+use crate::concurrency::{pid_of, wait_until_blocked};
+use crate::database::cluster;
+use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
+
+/// UPDATE OF goes by the columns that the statement names, not by those that a trigger before it changes.
+#[test]
+fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
+    let mut client = with_rooms("ddl_before_update", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "alter table guests add column note text;
+         create function expel() returns trigger language plpgsql as $$
+         begin
+           new.present := false;
+           return new;
+         end $$;
+         create trigger expel before update on guests for each row execute function expel()",
+    )?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
+    expect_rooms(&mut client, "update guests set note = 'loud'", &[])
+}
+
+/// One that was disabled when the column was added counts from when it is enabled.
+#[test]
+fn before_update_trigger_of_the_host_is_enabled() -> Result<()> {
+    let mut client = with_rooms("ddl_enabled_trigger", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "alter table guests add column note text;
+         create function expel() returns trigger language plpgsql as $$
+         begin
+           new.present := false;
+           return new;
+         end $$;
+         create trigger expel before update on guests for each row execute function expel();
+         alter table guests disable trigger expel;
+         select lockstep.remove_cache_column('rooms', 'has_guest')",
+    )?;
+    client.batch_execute(crate::writes::DEFINE)?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
+    expect_rooms(&mut client, "update guests set note = 'quiet'", &[1])?;
+    client.batch_execute("alter table guests enable trigger expel")?;
+    expect_rooms(&mut client, "update guests set note = 'loud'", &[])
+}
+
+/// GitLab widens an integer key by filling a new column and exchanging the names.
+#[test]
+fn another_column_takes_the_name_of_the_key() -> Result<()> {
+    let tables = ROOMS_AND_GUESTS.replace("room_id bigint", "room_id int");
+    let mut client = with_rooms("ddl_exchanged_names", &tables)?;
+    client.batch_execute(
+        "insert into guests values (1, 1, true);
+         alter table guests add column wide bigint references rooms on delete cascade;
+         create index on guests (wide);
+         update guests set wide = room_id;
+         begin;
+         alter table guests rename column room_id to narrow;
+         alter table guests rename column wide to room_id;
+         commit",
+    )?;
+    expect_rooms(&mut client, "update guests set room_id = 2", &[2])?;
+    expect_rooms(&mut client, "update guests set narrow = 3", &[2])
+}
+
+/// From then on guests can come before their room.
+#[test]
+fn foreign_key_is_dropped() -> Result<()> {
+    let mut client = with_rooms("ddl_dropped_key", ROOMS_AND_GUESTS)?;
+    client.batch_execute("alter table guests drop constraint guests_room_id_fkey")?;
+    expect_rooms(&mut client, "insert into guests values (1, 7, true)", &[])?;
+    expect_rooms(&mut client, "insert into rooms (id) values (7)", &[7])?;
+    expect_rooms(&mut client, "update rooms set id = 8 where id = 7", &[])?;
+    expect_rooms(&mut client, "update rooms set id = 7 where id = 8", &[7])
+}
+
+const PARTITIONED: &str = "
+create table rooms (id bigint primary key, has_guest boolean);
+create table guests (id bigint, room_id bigint references rooms, present boolean not null, region text not null)
+  partition by list (region);
+create table guests_north partition of guests for values in ('north');
+create index on guests (room_id);
+";
+
+#[test]
+fn partition_that_came_later_is_truncated() -> Result<()> {
+    let mut client = with_rooms("ddl_truncated_partition", PARTITIONED)?;
+    client.batch_execute("create table guests_east partition of guests for values in ('east')")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true, 'east')",
+        &[1],
+    )?;
+    expect_rooms(&mut client, "truncate guests_east", &[])
+}
+
+#[test]
+fn partitions_with_rows_come_and_go() -> Result<()> {
+    let mut client = with_rooms("ddl_attached_partition", PARTITIONED)?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true, 'north')",
+        &[1],
+    )?;
+    expect_rooms(
+        &mut client,
+        "alter table guests detach partition guests_north",
+        &[],
+    )?;
+    expect_rooms(
+        &mut client,
+        "alter table guests attach partition guests_north for values in ('north')",
+        &[1],
+    )?;
+    expect_rooms(&mut client, "drop table guests_north", &[])
+}
+
+/// Tables below a partition come and go with it, and with the command's own transaction.
+#[test]
+fn partition_with_partitions_comes_and_goes() -> Result<()> {
+    let mut client = with_rooms("ddl_nested_partition", PARTITIONED)?;
+    client.batch_execute(
+        "create table guests_south (like guests including all) partition by range (id);
+         create table guests_south_low partition of guests_south for values from (0) to (100);
+         insert into guests_south values (1, 1, true, 'south'), (2, 2, false, 'south')",
+    )?;
+    let attach = "alter table guests attach partition guests_south for values in ('south')";
+    expect_rooms(&mut client, &format!("begin; {attach}; rollback"), &[])?;
+    expect_rooms(&mut client, attach, &[1])?;
+    expect_rooms(
+        &mut client,
+        "update guests_south_low set present = true",
+        &[1, 2],
+    )?;
+    expect_rooms(
+        &mut client,
+        "alter table guests_south detach partition guests_south_low",
+        &[],
+    )?;
+    client.batch_execute("update guests_south_low set room_id = 3")?;
+    assert_rooms(&mut client, &[])?;
+    let rest = client.query_one(
+        "select count(*) from pg_trigger where tgrelid = 'guests_south_low'::regclass and tgname like 'lockstep%'",
+        &[],
+    )?;
+    assert_eq!(rest.get::<_, i64>(0), 0);
+    expect_rooms(
+        &mut client,
+        "alter table guests_south attach partition guests_south_low for values from (0) to (100)",
+        &[3],
+    )?;
+    expect_rooms(
+        &mut client,
+        "alter table guests detach partition guests_south concurrently",
+        &[],
+    )?;
+    expect_rooms(&mut client, attach, &[3])?;
+    expect_rooms(
+        &mut client,
+        "drop schema if exists nowhere; drop table guests_south",
+        &[],
+    )
+}
+
+#[test]
+fn partition_of_a_target_comes_with_rows() -> Result<()> {
+    let mut client = with_rooms(
+        "ddl_target_partition",
+        "create table rooms (id bigint primary key, has_guest boolean) partition by range (id);
+         create table rooms_low partition of rooms for values from (0) to (100);
+         create table guests (id bigint primary key, room_id bigint, present boolean not null);
+         create index on guests (room_id)",
+    )?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (1, 1, true), (2, 101, true)",
+        &[1],
+    )?;
+    client.batch_execute(
+        "create table rooms_high (id bigint primary key, has_guest boolean);
+         insert into rooms_high values (101, null), (102, true), (103, false)",
+    )?;
+    expect_rooms(
+        &mut client,
+        "alter table rooms attach partition rooms_high for values from (100) to (200)",
+        &[1, 101],
+    )
+}
+
+/// The loser has the source open already when it waits, and must see the partition all the same.
+#[test]
+fn partition_is_attached_while_a_session_looks() -> Result<()> {
+    let database = "ddl_attach_race";
+    let tables = PARTITIONED.replace(" references rooms", "");
+    let mut attacher = with_rooms(database, &tables)?;
+    attacher.batch_execute(
+        "create table guests_south (like guests including all);
+         insert into guests_south values (2, 1, true, 'south');
+         insert into guests values (1, 1, true, 'north'), (3, 2, true, 'north')",
+    )?;
+    let mut loser = cluster()?.connect(database)?;
+    let mut witness = cluster()?.connect(database)?;
+    let pid = pid_of(&mut loser)?;
+    // What takes all locks on tables that the loser will need, and makes all plans.
+    loser.batch_execute("begin; update guests set present = false where id = 3; update guests set present = true where id = 3")?;
+    attacher.batch_execute(
+        "begin; alter table guests attach partition guests_south for values in ('south')",
+    )?;
+    thread::scope(|scope| -> Result<()> {
+        let losing = scope.spawn(|| loser.batch_execute("delete from guests where id = 1; commit"));
+        wait_until_blocked(&mut witness, pid)?;
+        attacher.batch_execute("commit")?;
+        Ok(losing
+            .join()
+            .map_err(|_| anyhow!("the session panicked"))??)
+    })?;
+    assert_rooms(&mut witness, &[1, 2])
+}
+
+/// Its rows would be missed, so a parent is refused; one that becomes a parent later is told by the view.
+#[test]
+fn table_gets_an_inheritance_child() -> Result<()> {
+    let mut client = with_rooms("ddl_inheritance", ROOMS_AND_GUESTS)?;
+    client.batch_execute("create table day_guests () inherits (guests)")?;
+    let row = client.query_one("select state from lockstep.cache_columns", &[])?;
+    assert_eq!(
+        row.get::<_, String>(0),
+        "inheritance children without triggers"
+    );
+    Ok(())
+}
