@@ -28,13 +28,17 @@ pub(crate) struct Statement {
 }
 
 /// Which state of the database a statement sees.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
     /// What has committed by now. In REPEATABLE READ and above, changing a row that the transaction's own snapshot
     /// does not see is a serialization failure, as in PostgreSQL's foreign-key triggers.
     Newest,
     /// The same, without taking part in writes: for reading catalogs.
     NewestReadOnly,
+    /// What the statement sees that called us, so that several looks agree with each other. It cannot write.
+    Caller,
+    /// What a statement sees that the transaction begins now. In REPEATABLE READ and above that is its own snapshot.
+    Own,
 }
 
 impl Statement {
@@ -58,7 +62,12 @@ impl Statement {
 
     /// Runs the statement; returns the number of rows it processed. The caller holds an SPI connection ([`connected`]).
     pub(crate) fn run(&self, arguments: &[Datum]) -> u64 {
-        self.execute(arguments, View::Newest);
+        self.run_seeing(View::Newest, arguments)
+    }
+
+    /// The same, with a choice of what it sees.
+    pub(crate) fn run_seeing(&self, view: View, arguments: &[Datum]) -> u64 {
+        self.execute(arguments, view);
         // SAFETY: both globals are set by the execution above; freeing a null table is allowed.
         unsafe {
             pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
@@ -73,6 +82,26 @@ impl Statement {
     ) -> Option<[Option<T>; N]> {
         self.execute(arguments, View::Newest);
         first_row()
+    }
+
+    /// Runs a query; hands each row of its answer to `read`.
+    pub(crate) fn rows(&self, view: View, arguments: &[Datum], mut read: impl FnMut(&Answer)) {
+        self.execute(arguments, view);
+        // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says; nothing that
+        // `read` may do with a row frees it, which happens after.
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            if table.is_null() {
+                return;
+            }
+            for place in 0..(*table).numvals {
+                read(&Answer {
+                    tuple: *(*table).vals.add(place as usize),
+                    descriptor: (*table).tupdesc,
+                });
+            }
+            pg_sys::SPI_freetuptable(table);
+        }
     }
 
     /// Runs a query on the catalogs that answers with one text.
@@ -101,13 +130,15 @@ impl Statement {
                 ),
                 // READ COMMITTED: SPI takes a new snapshot for each statement by itself.
                 View::Newest => (ptr::null_mut(), ptr::null_mut()),
+                // Read-only, SPI uses the snapshot that is active; else it takes one for the statement.
+                View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
                     // So that it sees what this very command has changed.
                     pg_sys::CommandCounterIncrement();
                     (pg_sys::GetLatestSnapshot(), ptr::null_mut())
                 }
             };
-            let read_only = view == View::NewestReadOnly;
+            let read_only = matches!(view, View::NewestReadOnly | View::Caller);
             pg_sys::SPI_execute_snapshot(
                 plan,
                 arguments.as_mut_ptr(),
@@ -151,6 +182,57 @@ impl Drop for Statement {
         if !plan.is_null() {
             // SAFETY: the plan was kept by `prepared` and is freed nowhere else.
             unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+    }
+}
+
+/// One row of a query's answer.
+pub(crate) struct Answer {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Answer {
+    /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
+    pub(crate) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+        // SAFETY: the row lives until the table of the answer is freed, which `Statement::rows` does after it was read.
+        unsafe {
+            let mut is_null = false;
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, column, &mut is_null);
+            T::from_datum(datum, is_null)
+        }
+    }
+}
+
+/// Tells two states of the database apart: what is read under equal ones is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    snapshot: [pg_sys::TransactionId; 2],
+    running: u32,
+    command: u32,
+    transaction: pg_sys::TransactionId,
+    subtransaction: u32,
+}
+
+impl Moment {
+    /// That of the statement that called us. Snapshots of the same limits and as many running transactions see the same
+    /// commits, since a transaction that ends leaves the count or moves the upper limit. What the transaction itself wrote is
+    /// told by its number, which PREPARE TRANSACTION takes away, its subtransaction, which ROLLBACK TO replaces, and the
+    /// command.
+    pub(crate) fn of_caller() -> Option<Self> {
+        // SAFETY: reads the active snapshot, if there is one, and counters of the transaction.
+        unsafe {
+            if !pg_sys::ActiveSnapshotSet() {
+                return None;
+            }
+            let snapshot = &*pg_sys::GetActiveSnapshot();
+            Some(Self {
+                snapshot: [snapshot.xmin, snapshot.xmax],
+                running: snapshot.xcnt,
+                command: snapshot.curcid,
+                transaction: pg_sys::GetTopTransactionIdIfAny(),
+                subtransaction: pg_sys::GetCurrentSubTransactionId(),
+            })
         }
     }
 }
