@@ -87,18 +87,26 @@ impl Statement {
     /// Runs a query; hands each row of its answer to `read`.
     pub(crate) fn rows(&self, view: View, arguments: &[Datum], mut read: impl FnMut(&Answer)) {
         self.execute(arguments, view);
-        // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says; nothing that
-        // `read` may do with a row frees it, which happens after.
+        // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says and room made for
+        // as many columns as its descriptor has; nothing that `read` may do with a row frees it, which happens after.
         unsafe {
             let table = pg_sys::SPI_tuptable;
             if table.is_null() {
                 return;
             }
+            let columns = (*(*table).tupdesc).natts as usize;
+            let mut answer = Answer {
+                values: vec![Datum::null(); columns],
+                are_null: vec![true; columns],
+            };
             for place in 0..(*table).numvals {
-                read(&Answer {
-                    tuple: *(*table).vals.add(place as usize),
-                    descriptor: (*table).tupdesc,
-                });
+                pg_sys::heap_deform_tuple(
+                    *(*table).vals.add(place as usize),
+                    (*table).tupdesc,
+                    answer.values.as_mut_ptr(),
+                    answer.are_null.as_mut_ptr(),
+                );
+                read(&answer);
             }
             pg_sys::SPI_freetuptable(table);
         }
@@ -186,21 +194,18 @@ impl Drop for Statement {
     }
 }
 
-/// One row of a query's answer.
+/// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
+/// one call a column would cost more than the rest.
 pub(crate) struct Answer {
-    tuple: pg_sys::HeapTuple,
-    descriptor: pg_sys::TupleDesc,
+    values: Vec<Datum>,
+    are_null: Vec<bool>,
 }
 
 impl Answer {
     /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
-    pub(crate) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
-        // SAFETY: the row lives until the table of the answer is freed, which `Statement::rows` does after it was read.
-        unsafe {
-            let mut is_null = false;
-            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, column, &mut is_null);
-            T::from_datum(datum, is_null)
-        }
+    pub(crate) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read.
+        unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
     }
 }
 
@@ -252,6 +257,12 @@ pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
     let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
     as_user(owner, flags as i32, work)
+}
+
+/// Whether the current user has the rights of that role.
+pub(crate) fn has_rights_of(role: Oid) -> bool {
+    // SAFETY: looks up the memberships of the current user.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
 /// Runs `work` as the owner of the extension's tables, which callers need no rights on.

@@ -2,7 +2,7 @@
 
 use super::relation::Relation;
 use crate::error::{Error, Result};
-use crate::statement::{Statement, connected, datum, with_catalog_path};
+use crate::statement::{Statement, connected, datum, has_rights_of, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -28,18 +28,15 @@ pub(crate) fn lock_tables(tables: &[&Relation]) {
 
 /// Only the owner of a table decides what its columns are derived from, and what is derived from them.
 pub(crate) fn check_is_owner(table: &Relation) -> Result<()> {
-    let query = Statement::new(
-        "select case when not pg_has_role(current_user, $1, 'usage') then current_user::text end",
-        &[pg_sys::OIDOID],
-    );
-    let owner = datum(pg_sys::Oid::from(table.owner));
-    match with_catalog_path(|| connected(|| query.text(&[owner]))) {
-        None => Ok(()),
-        Some(role) => Err(Error::NotOwner {
-            table: table.qualified_name(),
-            role,
-        }),
+    if has_rights_of(pg_sys::Oid::from(table.owner)) {
+        return Ok(());
     }
+    let query = Statement::new("select current_user::text", &[]);
+    let role = with_catalog_path(|| connected(|| query.text(&[])));
+    Err(Error::NotOwner {
+        table: table.qualified_name(),
+        role: role.unwrap_or_default(),
+    })
 }
 
 /// What is derived from a table shows its contents, so the owner of the table that holds what is derived must be one who

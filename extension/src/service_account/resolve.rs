@@ -3,7 +3,6 @@
 use super::resolver::{Resolver, Workflow};
 use super::tables::{Access, Tables};
 use crate::error::{OrRaise, required};
-use crate::host;
 use crate::statement::connected;
 use pgrx::prelude::*;
 
@@ -25,7 +24,6 @@ fn resolve_service_account(
     schema: Option<&str>,
 ) -> Option<i64> {
     let schema = required(schema, "schema");
-    host::check_schema(schema).or_raise();
     let tables = Tables::of_schema(schema).or_raise();
     let workflow = [Workflow {
         version: item_version_id,

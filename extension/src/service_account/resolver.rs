@@ -2,7 +2,7 @@
 //! key once, and remembered, so that the same key is never looked up again while the resolver lives.
 
 use super::tables::{Access, Look, Tables};
-use crate::statement::{datum, keys_argument};
+use crate::statement::{Answer, datum, keys_argument};
 use pgrx::pg_sys::Datum;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -116,7 +116,7 @@ impl Resolver {
         self.consumers
             .extend(pairs.iter().map(|pair| (*pair, None)));
         let consumers = &mut self.consumers;
-        let read = |row: &crate::statement::Answer| {
+        let read = |row: &Answer| {
             let [group, item, id, account] = [1, 2, 3, 4].map(|column| row.get::<i64>(column));
             if let (Some(group), Some(item), Some(id)) = (group, item, id)
                 && let Some(best) = consumers.get_mut(&(group, item))

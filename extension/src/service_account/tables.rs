@@ -132,6 +132,7 @@ impl Tables {
     }
 
     fn find(schema: &str) -> Result<Self> {
+        host::check_schema(schema)?;
         let workflows = table(schema, WORKFLOWS)?;
         let read = [
             table(schema, ITEMS)?,
