@@ -7,6 +7,7 @@ mod error;
 mod host;
 mod pending;
 mod planner;
+mod service_account;
 mod statement;
 
 #[cfg(not(panic = "unwind"))]

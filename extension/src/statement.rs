@@ -28,13 +28,17 @@ pub(crate) struct Statement {
 }
 
 /// Which state of the database a statement sees.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
     /// What has committed by now. In REPEATABLE READ and above, changing a row that the transaction's own snapshot
     /// does not see is a serialization failure, as in PostgreSQL's foreign-key triggers.
     Newest,
     /// The same, without taking part in writes: for reading catalogs.
     NewestReadOnly,
+    /// What the statement sees that called us, so that several looks agree with each other. It cannot write.
+    Caller,
+    /// What a statement sees that the transaction begins now. In REPEATABLE READ and above that is its own snapshot.
+    Own,
 }
 
 impl Statement {
@@ -58,7 +62,12 @@ impl Statement {
 
     /// Runs the statement; returns the number of rows it processed. The caller holds an SPI connection ([`connected`]).
     pub(crate) fn run(&self, arguments: &[Datum]) -> u64 {
-        self.execute(arguments, View::Newest);
+        self.run_seeing(View::Newest, arguments)
+    }
+
+    /// The same, with a choice of what it sees.
+    pub(crate) fn run_seeing(&self, view: View, arguments: &[Datum]) -> u64 {
+        self.execute(arguments, view);
         // SAFETY: both globals are set by the execution above; freeing a null table is allowed.
         unsafe {
             pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
@@ -73,6 +82,34 @@ impl Statement {
     ) -> Option<[Option<T>; N]> {
         self.execute(arguments, View::Newest);
         first_row()
+    }
+
+    /// Runs a query; hands each row of its answer to `read`.
+    pub(crate) fn rows(&self, view: View, arguments: &[Datum], mut read: impl FnMut(&Answer)) {
+        self.execute(arguments, view);
+        // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says and room made for
+        // as many columns as its descriptor has; nothing that `read` may do with a row frees it, which happens after.
+        unsafe {
+            let table = pg_sys::SPI_tuptable;
+            if table.is_null() {
+                return;
+            }
+            let columns = (*(*table).tupdesc).natts as usize;
+            let mut answer = Answer {
+                values: vec![Datum::null(); columns],
+                are_null: vec![true; columns],
+            };
+            for place in 0..(*table).numvals {
+                pg_sys::heap_deform_tuple(
+                    *(*table).vals.add(place as usize),
+                    (*table).tupdesc,
+                    answer.values.as_mut_ptr(),
+                    answer.are_null.as_mut_ptr(),
+                );
+                read(&answer);
+            }
+            pg_sys::SPI_freetuptable(table);
+        }
     }
 
     /// Runs a query on the catalogs that answers with one text.
@@ -101,13 +138,15 @@ impl Statement {
                 ),
                 // READ COMMITTED: SPI takes a new snapshot for each statement by itself.
                 View::Newest => (ptr::null_mut(), ptr::null_mut()),
+                // Read-only, SPI uses the snapshot that is active; else it takes one for the statement.
+                View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
                     // So that it sees what this very command has changed.
                     pg_sys::CommandCounterIncrement();
                     (pg_sys::GetLatestSnapshot(), ptr::null_mut())
                 }
             };
-            let read_only = view == View::NewestReadOnly;
+            let read_only = matches!(view, View::NewestReadOnly | View::Caller);
             pg_sys::SPI_execute_snapshot(
                 plan,
                 arguments.as_mut_ptr(),
@@ -155,6 +194,52 @@ impl Drop for Statement {
     }
 }
 
+/// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
+/// one call a column would cost more than the rest.
+pub(crate) struct Answer {
+    values: Vec<Datum>,
+    are_null: Vec<bool>,
+}
+
+impl Answer {
+    /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
+    pub(crate) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read.
+        unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
+    }
+}
+
+/// Tells two states of the database apart: what is read under equal ones is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    snapshot: [pg_sys::TransactionId; 2],
+    running: u32,
+    command: u32,
+    transaction: pg_sys::TransactionId,
+}
+
+impl Moment {
+    /// That of the statement that called us, which writes. Snapshots of the same limits and as many running transactions see
+    /// the same commits, since a transaction that ends leaves the count or moves the upper limit. What the transaction itself
+    /// wrote is told by its number, which PREPARE TRANSACTION takes away without moving a limit, and by the command: a statement
+    /// that writes has one of its own, whether it writes anything, and no rollback to a savepoint gives it to another.
+    pub(crate) fn of_caller() -> Option<Self> {
+        // SAFETY: reads the active snapshot, if there is one, and counters of the transaction.
+        unsafe {
+            if !pg_sys::ActiveSnapshotSet() {
+                return None;
+            }
+            let snapshot = &*pg_sys::GetActiveSnapshot();
+            Some(Self {
+                snapshot: [snapshot.xmin, snapshot.xmax],
+                running: snapshot.xcnt,
+                command: snapshot.curcid,
+                transaction: pg_sys::GetTopTransactionIdIfAny(),
+            })
+        }
+    }
+}
+
 /// Runs `work` with an SPI connection. An error needs no clean-up here: the abort of the (sub)transaction closes it.
 pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: every connection opened is closed, on the way out or by the abort.
@@ -170,6 +255,12 @@ pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
     let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
     as_user(owner, flags as i32, work)
+}
+
+/// Whether the current user has the rights of that role.
+pub(crate) fn has_rights_of(role: Oid) -> bool {
+    // SAFETY: looks up the memberships of the current user.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
 /// Runs `work` as the owner of the extension's tables, which callers need no rights on.

@@ -16,6 +16,7 @@ const PROJECTS: Script = host_sql!("projects.sql");
 const PROJECTS_NARROW: Script = host_sql!("projects_narrow.sql");
 const INTEGRATIONS: Script = host_sql!("integrations.sql");
 const SLACK: Script = host_sql!("slack.sql");
+const WORKFLOWS: Script = host_sql!("workflows.sql");
 const SERVICES: Script = host_sql!("services.sql");
 
 /// The application's own triggers on `integrations`, as GitLab has them.
@@ -30,7 +31,8 @@ pub const DEMO_DATA: Script = host_sql!("demo.sql");
 /// Which tables a database has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// The tables of GitLab 18: `projects` with 85 columns and 8 indexes, `integrations` and its children, Slack.
+    /// The tables of GitLab 18: `projects` with 85 columns and 8 indexes, `integrations` and its children, Slack,
+    /// the workflows and catalog of the agent platform.
     Wide,
     /// `Wide` with a `projects` of 7 columns and only its primary key.
     Narrow,
@@ -41,8 +43,8 @@ pub enum Layout {
 impl Layout {
     fn scripts(self) -> &'static [Script] {
         match self {
-            Self::Wide => &[OWNERS, PROJECTS, INTEGRATIONS, SLACK],
-            Self::Narrow => &[OWNERS, PROJECTS_NARROW, INTEGRATIONS, SLACK],
+            Self::Wide => &[OWNERS, PROJECTS, INTEGRATIONS, SLACK, WORKFLOWS],
+            Self::Narrow => &[OWNERS, PROJECTS_NARROW, INTEGRATIONS, SLACK, WORKFLOWS],
             Self::Services => &[OWNERS, PROJECTS, SERVICES],
         }
     }

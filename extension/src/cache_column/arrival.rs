@@ -1,10 +1,10 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
 use super::definition::Definition;
-use super::known::{Known, table_fired_on};
+use super::known::table_fired_on;
 use super::row::definition_argument;
 use crate::error::{OrRaise, Result};
-use crate::host::Relation;
+use crate::host::{Known, Relation};
 use pgrx::datum::TryFromDatumError;
 use pgrx::prelude::*;
 use std::cell::RefCell;

@@ -1,10 +1,11 @@
 //! The cache columns that a GitLab-shaped database has from the start, found and installed with one call.
 
 use super::definition::Definition;
-use super::install::{add, check_is_owner, remove, run};
+use super::install::{add, remove};
 use super::triggers::{row_triggers, statement_triggers};
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Relation};
+use crate::host::{self, Relation, check_is_owner, run};
+use crate::service_account;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 use serde_json::json;
@@ -53,7 +54,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema and keeps their cache columns from now on; one row a feature';
+  'finds the tables of the host in a schema, keeps their cache columns and fills service accounts from now on; one row a feature';
 "#)]
 fn attach(
     schema: Option<&str>,
@@ -75,6 +76,7 @@ fn attach(
         BUILTINS
             .iter()
             .map(|builtin| attach_one(&host, builtin, disable_application_triggers))
+            .chain(std::iter::once_with(|| service_account::attach(schema)))
             .collect()
     })();
     TableIterator::new(answers.or_raise())
@@ -106,6 +108,7 @@ fn detach(
         BUILTINS
             .iter()
             .map(|builtin| detach_one(&host, builtin))
+            .chain(std::iter::once_with(|| service_account::detach(schema)))
             .collect()
     })();
     TableIterator::new(answers.or_raise())

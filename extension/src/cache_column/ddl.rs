@@ -7,14 +7,14 @@
 use super::definition::{Definition, Resolved, extension_owner};
 use super::drift::drifted_keys_in;
 use super::flush::repair;
-use super::install::{create, run};
+use super::install::create;
 use super::keeper::keeper;
 use super::triggers::{
     FLUSH, TRUNCATED, Trigger, drop_triggers, is_shared, row_triggers, statement_triggers,
 };
 use super::truncate::look_at_all;
 use crate::error::{Error, OrRaise, Result};
-use crate::host::Relation;
+use crate::host::{Relation, run};
 use crate::statement::{
     Statement, as_extension_owner, as_owner, connected, datum, with_catalog_path,
 };

@@ -2,10 +2,9 @@
 
 use super::definition::{Definition, Resolved};
 use super::flush::repair;
-use super::install::check_is_owner;
 use super::keeper::{Keeper, keeper};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::Relation;
+use crate::host::{Relation, check_is_owner};
 use crate::statement::{Statement, as_owner, connected};
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -6,7 +6,7 @@ use super::triggers::{
     Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, statement_triggers,
 };
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::Relation;
+use crate::host::{Relation, check_is_owner, lock_tables, run};
 use crate::statement::{Statement, as_extension_owner, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
@@ -145,44 +145,9 @@ pub(super) fn create(trigger: &Trigger) -> Result<()> {
         .try_for_each(|statement| run(statement))
 }
 
-pub(super) fn run(statement: &str) -> Result<()> {
-    Spi::run(statement).map_err(|error| Error::Catalog {
-        message: error.to_string(),
-    })
-}
-
-/// Whoever reads or writes these rows waits until the triggers are there, and the checks hold until then.
-fn lock_tables(tables: &[&Relation]) {
-    let mut tables = tables.to_vec();
-    tables.sort_by_key(|table| table.oid);
-    for table in tables {
-        // Cannot fail but by raising an error itself.
-        let _ = run(&format!(
-            "lock table {} in share row exclusive mode",
-            table.qualified_name()
-        ));
-    }
-}
-
 fn table_name(table: u32) -> String {
     Relation::describe(table)
         .map_or_else(|_| table.to_string(), |relation| relation.qualified_name())
-}
-
-/// Only the owner of a table decides what its columns are derived from, and what is derived from them.
-pub(super) fn check_is_owner(table: &Relation) -> Result<()> {
-    let query = Statement::new(
-        "select case when not pg_has_role(current_user, $1, 'usage') then current_user::text end",
-        &[pg_sys::OIDOID],
-    );
-    let owner = datum(pg_sys::Oid::from(table.owner));
-    match with_catalog_path(|| connected(|| query.text(&[owner]))) {
-        None => Ok(()),
-        Some(role) => Err(Error::NotOwner {
-            table: table.qualified_name(),
-            role,
-        }),
-    }
 }
 
 const INSERT: &str = "

@@ -3,11 +3,11 @@
 
 use super::flush;
 use super::keeper::keeper;
-use super::known::{Known, table_fired_on};
+use super::known::table_fired_on;
 use super::row::{Row, Stored, definition_argument, is_logical_worker};
 use super::triggers::FLUSH;
 use crate::error::{Error, OrRaise, Result};
-use crate::host::IntegerWidth;
+use crate::host::{IntegerWidth, Known};
 use crate::pending::{self, Change};
 use pgrx::prelude::*;
 use std::cell::RefCell;

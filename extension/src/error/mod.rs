@@ -113,6 +113,33 @@ pub(crate) enum Error {
         table: String,
         role: String,
     },
+    OwnerMayNotRead {
+        holder: String,
+        owner: String,
+        table: String,
+    },
+    HostTableMissing {
+        schema: String,
+        name: &'static str,
+    },
+    HostColumnType {
+        table: String,
+        column: String,
+        actual: String,
+        expected: &'static str,
+    },
+    NotAWorkflowTrigger {
+        trigger: String,
+        table: String,
+    },
+    NoSuchWorkflow {
+        table: String,
+        id: i64,
+    },
+    AccountOutOfRange {
+        table: String,
+        account: i64,
+    },
     NotInstalledOn {
         trigger: String,
         table: String,

@@ -232,9 +232,61 @@ impl Error {
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("must be owner of table \"{table}\""),
                 format!(
-                    "Role \"{role}\" is not a member of the role that owns it; cache columns install triggers."
+                    "Role \"{role}\" is not a member of the role that owns it; lockstep installs triggers there or writes its rows."
                 ),
-                "Call it as the owner of both tables, or as a superuser.",
+                "Call it as the owner of the tables, or as a superuser.",
+            ),
+            Self::OwnerMayNotRead {
+                holder,
+                owner,
+                table,
+            } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("owner of table \"{holder}\" may not read table \"{table}\""),
+                format!(
+                    "What is filled in \"{holder}\" comes from \"{table}\", so role \"{owner}\" would learn what it may not read."
+                ),
+                format!(
+                    "Allow it: grant select on {table} to {}.",
+                    quote_identifier(&owner)
+                ),
+            ),
+            Self::HostTableMissing { schema, name } => report(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("schema {schema} has no table {name}"),
+                "The service account of a workflow comes from the tables of one schema.",
+                "Name the schema that holds the host's tables; if the table is gone for good, call lockstep.detach_service_accounts.",
+            ),
+            Self::HostColumnType {
+                table,
+                column,
+                actual,
+                expected,
+            } => report(
+                ERRCODE_DATATYPE_MISMATCH,
+                format!("column \"{column}\" of \"{table}\" is of type {actual}, not {expected}"),
+                "The service account of a workflow comes from this column, or goes there.",
+                format!("Change its type to {expected}, as the host has it."),
+            ),
+            Self::NotAWorkflowTrigger { trigger, table } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
+                "Its function fills the service account of new rows of duo_workflows_workflows, before insert.",
+                "Drop the trigger; it is installed by lockstep.attach alone.",
+            ),
+            Self::NoSuchWorkflow { table, id } => report(
+                ERRCODE_NO_DATA_FOUND,
+                format!("workflow {id} does not exist"),
+                format!("Table {table} has no row of that id that the caller may see."),
+                "Check the id, and the schema if the host's tables are in another than public.",
+            ),
+            Self::AccountOutOfRange { table, account } => report(
+                ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                format!("service account {account} does not fit into table \"{table}\""),
+                "Its column service_account_id is of a narrower type than that of the consumers.",
+                format!(
+                    "Widen it: alter table {table} alter column service_account_id type bigint."
+                ),
             ),
             Self::NotInstalledOn { trigger, table } => report(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -1,10 +1,14 @@
 //! What the application's tables look like: found by OID in the catalogs, never by a bare name, and watched, so that what a
 //! backend remembers of them is thrown away when they change.
 
+mod alter;
 mod equality;
+mod known;
 mod relation;
 mod watch;
 
+pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
+pub(crate) use known::Known;
 pub(crate) use relation::{
     Column, InstalledTrigger, IntegerWidth, Reference, Relation, check_schema,
 };

@@ -170,6 +170,11 @@ impl Relation {
         quote_qualified_identifier(&self.schema, &self.name)
     }
 
+    /// The name of its schema, unquoted.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     pub(crate) fn is_partitioned(&self) -> bool {
         self.kind == "p"
     }
@@ -286,6 +291,21 @@ impl Column {
     /// The equality that PostgreSQL itself uses for the type, qualified: not one that somebody made for its operands.
     pub(crate) fn equality(&self) -> Option<String> {
         default_equality(Oid::from(self.type_oid))
+    }
+
+    /// Text, or what is text but for a limit of its length.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(
+            Oid::from(self.type_oid),
+            pg_sys::TEXTOID | pg_sys::VARCHAROID
+        )
+    }
+
+    pub(crate) fn is_integer_array(&self) -> bool {
+        matches!(
+            Oid::from(self.type_oid),
+            pg_sys::INT2ARRAYOID | pg_sys::INT4ARRAYOID | pg_sys::INT8ARRAYOID
+        )
     }
 
     pub(crate) fn is_boolean(&self) -> bool {

@@ -10,6 +10,7 @@ mod figure;
 mod median;
 mod selection;
 mod server;
+mod service_account;
 mod size;
 mod table;
 
@@ -29,10 +30,16 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 1] = [Part {
-    name: cache_column::NAME,
-    run: cache_column::run,
-}];
+const PARTS: [Part; 2] = [
+    Part {
+        name: cache_column::NAME,
+        run: cache_column::run,
+    },
+    Part {
+        name: service_account::NAME,
+        run: service_account::run,
+    },
+];
 
 /// What a part has measured.
 struct Report {

@@ -49,8 +49,7 @@ impl Variant {
             Self::StatementTriggers => host::run(client, host::STATEMENT_TRIGGERS),
             Self::Lockstep => {
                 client.batch_execute("create extension lockstep")?;
-                let query =
-                    "select count(*) filter (where status = 'attached') from lockstep.attach()";
+                let query = "select count(*) filter (where feature ~ '^projects' and status = 'attached') from lockstep.attach()";
                 let attached: i64 = client.query_one(query, &[])?.get(0);
                 ensure!(
                     attached == 2,

@@ -1,0 +1,156 @@
+//! New workflows: the account is filled in before the row is stored, unless it has one.
+
+use super::resolver::{Resolver, Workflow};
+use super::tables::{ACCOUNT, Access, Tables, integer, text};
+use crate::error::{Error, OrRaise, Result};
+use crate::host::{self, IntegerWidth, Known, Relation};
+use crate::statement::{Moment, connected};
+use pgrx::datum::TryFromDatumError;
+use pgrx::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// BEFORE INSERT of a workflow without an account. One that cannot be resolved is stored as it is.
+#[pg_trigger(sql = "
+create function lockstep.set_service_account() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_service_account() is 'row trigger of duo_workflows_workflows: fills service_account_id';")]
+fn set_service_account<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {
+    let place = place(trigger).or_raise();
+    let Some(row) = trigger.new() else {
+        return Ok(None);
+    };
+    let mut row = row.into_owned();
+    // The WHEN clause of the trigger that attach creates says the same; of another's nothing is known.
+    if row.get_by_index::<i64>(place.account)?.is_some() {
+        return Ok(Some(row));
+    }
+    let workflow = Workflow {
+        version: row.get_by_index(place.version)?,
+        definition: row.get_by_index(place.definition)?,
+        project: row.get_by_index(place.project)?,
+        namespace: row.get_by_index(place.namespace)?,
+    };
+    let Some(account) = resolve(&place.tables, workflow) else {
+        return Ok(Some(row));
+    };
+    let too_large = |_| Error::AccountOutOfRange {
+        table: place.tables.workflows.qualified_name(),
+        account,
+    };
+    match place.width {
+        IntegerWidth::Two => row.set_by_index(
+            place.account,
+            i16::try_from(account).map_err(too_large).or_raise(),
+        )?,
+        IntegerWidth::Four => row.set_by_index(
+            place.account,
+            i32::try_from(account).map_err(too_large).or_raise(),
+        )?,
+        IntegerWidth::Eight => row.set_by_index(place.account, account)?,
+    }
+    Ok(Some(row))
+}
+
+/// What rows of one statement have in common. Kept beyond it only for as long as nothing can have changed.
+struct Kept {
+    moment: Moment,
+    generation: u64,
+    workflows: u32,
+    resolver: Resolver,
+}
+
+thread_local! {
+    static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
+}
+
+/// Keys that are remembered at most, lest a long COPY fill the memory.
+const MOST: usize = 100_000;
+
+fn resolve(tables: &Tables, workflow: Workflow) -> Option<i64> {
+    let moment = Moment::of_caller();
+    let generation = host::generation();
+    let workflows = tables.workflows.oid;
+    // Taken out while it is used, so that nothing that runs in between can find it half done.
+    let kept = KEPT.take().filter(|kept| {
+        moment == Some(kept.moment)
+            && generation == kept.generation
+            && workflows == kept.workflows
+            && kept.resolver.len() < MOST
+    });
+    let mut resolver = kept.map_or_else(Resolver::default, |kept| kept.resolver);
+    let workflow = [workflow];
+    connected(|| resolver.look_up(tables, Access::INSERT, &workflow));
+    let [workflow] = &workflow;
+    let account = resolver.outcome(workflow).account();
+    KEPT.set(moment.map(|moment| Kept {
+        moment,
+        generation,
+        workflows,
+        resolver,
+    }));
+    account
+}
+
+/// Where the table that the trigger fired on, which may be a partition, keeps what.
+#[derive(Clone)]
+struct Place {
+    tables: Rc<Tables>,
+    version: NonZeroUsize,
+    definition: NonZeroUsize,
+    project: NonZeroUsize,
+    namespace: NonZeroUsize,
+    account: NonZeroUsize,
+    width: IntegerWidth,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static PLACES: ManuallyDrop<RefCell<Known<Rc<Place>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
+    let oid = trigger.trigger().tgoid;
+    PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(trigger).map(Rc::new)))
+}
+
+#[cold]
+fn learn_place(trigger: &PgTrigger) -> Result<Place> {
+    let oid = trigger.relid().map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })?;
+    host::watch(oid);
+    let table = Relation::describe(oid.to_u32())?;
+    // The tables are those of the schema that the whole table is in, wherever its partitions are.
+    let whole = table.ancestors.last().copied().unwrap_or(table.oid);
+    let schema = match whole == table.oid {
+        true => table.schema().to_owned(),
+        false => Relation::describe(whole)?.schema().to_owned(),
+    };
+    let tables = Tables::of_schema(&schema)?;
+    let event = trigger.event();
+    let is_ours = event.fired_for_row()
+        && event.fired_before()
+        && event.fired_by_insert()
+        && tables.workflows.oid == whole;
+    if !is_ours {
+        return Err(Error::NotAWorkflowTrigger {
+            trigger: trigger.name().unwrap_or_default().to_owned(),
+            table: table.qualified_name(),
+        });
+    }
+    let account = integer(&table, ACCOUNT)?;
+    Ok(Place {
+        version: integer(&table, "ai_catalog_item_version_id")?.place(),
+        definition: text(&table, "workflow_definition")?.place(),
+        project: integer(&table, "project_id")?.place(),
+        namespace: integer(&table, "namespace_id")?.place(),
+        account: account.place(),
+        width: account.integer_width().unwrap_or(IntegerWidth::Eight),
+        tables,
+    })
+}

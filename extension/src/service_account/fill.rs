@@ -1,0 +1,181 @@
+//! Old rows: fills a range of keys, as a set.
+//!
+//! Rows are read without locks, resolved, and then written with one statement that passes over every row that was written
+//! since, whether its account was set or what its account follows from was changed. Those, if still without an account, are
+//! locked, read again and resolved again. So no account is ever overwritten, none is set for what a row was before, and a row
+//! that cannot be resolved is neither written nor locked.
+
+use super::resolver::{Outcome, Resolver, Workflow};
+use super::tables::{Access, Tables};
+use crate::error::{OrRaise, Result, required};
+use crate::host::check_is_owner;
+use crate::statement::{Answer, connected, datum, keys_argument};
+use pgrx::pg_sys::{Datum, TransactionId};
+use pgrx::prelude::*;
+
+/// Rows that are read, resolved and written at a time.
+const PART: usize = 5_000;
+
+/// What became of the rows of a range. Rows that somebody else filled or deleted meanwhile are scanned, and nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Filled {
+    /// Rows without an account.
+    pub(crate) scanned: i64,
+    pub(crate) updated: i64,
+    pub(crate) no_item: i64,
+    pub(crate) no_root_group: i64,
+    pub(crate) no_consumer: i64,
+    pub(crate) consumer_without_account: i64,
+}
+
+/// Fills the service accounts of a range of workflows; both ends belong to it.
+#[pg_extern(sql = r#"
+create function lockstep.fill_service_accounts(start_id bigint, end_id bigint, schema text default 'public')
+returns table (scanned bigint, updated bigint, no_item bigint, no_root_group bigint, no_consumer bigint,
+               consumer_without_account bigint)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.fill_service_accounts(bigint, bigint, text) is
+  'fills the service account of workflows of a key range that have none; how many, and how many could not be resolved and why';
+"#)]
+#[allow(clippy::type_complexity)]
+fn fill_service_accounts(
+    start_id: Option<i64>,
+    end_id: Option<i64>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(scanned, i64),
+        name!(updated, i64),
+        name!(no_item, i64),
+        name!(no_root_group, i64),
+        name!(no_consumer, i64),
+        name!(consumer_without_account, i64),
+    ),
+> {
+    let start = required(start_id, "start_id");
+    let end = required(end_id, "end_id");
+    let schema = required(schema, "schema");
+    let filled = fill(schema, start, end).or_raise();
+    TableIterator::once((
+        filled.scanned,
+        filled.updated,
+        filled.no_item,
+        filled.no_root_group,
+        filled.no_consumer,
+        filled.consumer_without_account,
+    ))
+}
+
+/// Fills the rows of a schema's workflows with ids from `start` to `end`, with the rights of the tables' owners; the caller must
+/// be the owner of the workflows. One statement's worth of work: what it looked up once holds for the whole range.
+pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
+    let tables = Tables::of_schema(schema)?;
+    check_is_owner(&tables.workflows)?;
+    let mut filled = Filled::default();
+    let mut resolver = Resolver::default();
+    let mut next = Some(start);
+    while let Some(first) = next {
+        let part = connected(|| {
+            let part = Part::unfilled(&tables, first, end);
+            filled.scanned += part.ids.len() as i64;
+            resolver.look_up(&tables, Access::FILL, &part.workflows);
+            let missed = part.write(&tables, &resolver, &mut filled);
+            if !missed.is_empty() {
+                let again = Part::still_unfilled(&tables, &missed);
+                let mut fresh = Resolver::default();
+                fresh.look_up(&tables, Access::FILL, &again.workflows);
+                again.write(&tables, &fresh, &mut filled);
+            }
+            part
+        });
+        next = match part.ids.last() {
+            Some(last) if part.ids.len() == PART => last.checked_add(1),
+            _ => None,
+        };
+    }
+    Ok(filled)
+}
+
+/// Rows without an account, in the order of their ids.
+#[derive(Default)]
+struct Part {
+    ids: Vec<i64>,
+    workflows: Vec<Workflow>,
+    /// Who wrote each row, which tells its version from the one that a later writer leaves.
+    writers: Vec<i32>,
+}
+
+impl Part {
+    fn unfilled(tables: &Tables, first: i64, last: i64) -> Self {
+        let mut part = Self::default();
+        let arguments = [first, last, PART as i64].map(Datum::from);
+        tables
+            .unfilled
+            .rows(Access::FILL, &arguments, |row| part.push(row));
+        part
+    }
+
+    /// Those of the ids that have no account still, locked against other writers until the transaction ends.
+    fn still_unfilled(tables: &Tables, ids: &[i64]) -> Self {
+        let mut part = Self::default();
+        tables
+            .still_unfilled
+            .rows(Access::FILL, &[keys_argument(ids)], |row| part.push(row));
+        part
+    }
+
+    fn push(&mut self, row: &Answer) {
+        let writer = row
+            .get::<TransactionId>(7)
+            .unwrap_or(TransactionId::INVALID);
+        self.ids.extend(row.get::<i64>(1));
+        self.workflows.push(read_workflow(row));
+        // PostgreSQL compares it with an integer bit by bit.
+        self.writers.push(writer.into_inner().cast_signed());
+    }
+
+    /// Writes the accounts that were found and counts what became of each row. Answers the ids of the rows that another session
+    /// may have written meanwhile, which are not counted.
+    fn write(&self, tables: &Tables, resolver: &Resolver, filled: &mut Filled) -> Vec<i64> {
+        let (mut ids, mut accounts, mut writers) = (Vec::new(), Vec::new(), Vec::new());
+        for ((id, workflow), writer) in self.ids.iter().zip(&self.workflows).zip(&self.writers) {
+            match resolver.outcome(workflow) {
+                Outcome::Resolved(account) => {
+                    ids.push(*id);
+                    accounts.push(account);
+                    writers.push(*writer);
+                }
+                Outcome::NoItem => filled.no_item += 1,
+                Outcome::NoRootGroup => filled.no_root_group += 1,
+                Outcome::NoConsumer => filled.no_consumer += 1,
+                Outcome::ConsumerWithoutAccount => filled.consumer_without_account += 1,
+            }
+        }
+        if ids.is_empty() {
+            return ids;
+        }
+        let arguments = [
+            keys_argument(&ids),
+            keys_argument(&accounts),
+            datum(writers),
+        ];
+        let written = tables.set_accounts.write(&arguments);
+        filled.updated += written as i64;
+        if written == ids.len() {
+            ids.clear();
+        }
+        ids
+    }
+}
+
+/// The columns of a workflow in the order in which the statements on workflows answer them.
+pub(super) fn read_workflow(row: &Answer) -> Workflow {
+    Workflow {
+        version: row.get(2),
+        definition: row.get(3),
+        project: row.get(4),
+        namespace: row.get(5),
+    }
+}

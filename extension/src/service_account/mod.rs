@@ -1,0 +1,21 @@
+//! Service accounts: which account a workflow of GitLab's agent platform runs as.
+//!
+//! The rules, in the order in which they are asked ([`resolver`]):
+//!
+//! 1. the *item* is that of the workflow's version; without a version, or if there is no such version, the item whose
+//!    `foundational_flow_reference` is the workflow's definition;
+//! 2. the *root group* is the first of the `traversal_ids` of the project's namespace, or of the workflow's own;
+//! 3. the account is that of a consumer of the item in the root group.
+//!
+//! Where several match, the lowest id wins, so that the answer is always the same. New rows are filled as they come
+//! ([`arrival`]), old ones a key range at a time ([`fill`]); what cannot be resolved is counted, never written.
+
+mod arrival;
+mod attach;
+mod explain;
+pub(crate) mod fill;
+mod resolve;
+mod resolver;
+mod tables;
+
+pub(crate) use attach::{attach, detach};

@@ -1,0 +1,236 @@
+//! The rules: from what a workflow names to its account. Every step is looked up for many workflows at once, each distinct
+//! key once, and remembered, so that the same key is never looked up again while the resolver lives.
+
+use super::tables::{Access, Look, Tables};
+use crate::statement::{Answer, datum, keys_argument};
+use pgrx::pg_sys::Datum;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// What a workflow names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Workflow {
+    pub(super) version: Option<i64>,
+    pub(super) definition: Option<String>,
+    pub(super) project: Option<i64>,
+    pub(super) namespace: Option<i64>,
+}
+
+/// What became of a resolution, by the step at which it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Resolved(i64),
+    NoItem,
+    NoRootGroup,
+    NoConsumer,
+    ConsumerWithoutAccount,
+}
+
+impl Outcome {
+    pub(super) fn account(self) -> Option<i64> {
+        match self {
+            Self::Resolved(account) => Some(account),
+            _ => None,
+        }
+    }
+}
+
+/// The consumer of an item in a root group that decides: of those with an account the one with the lowest id, else any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Consumer {
+    pub(super) id: i64,
+    pub(super) account: Option<i64>,
+}
+
+/// What has been looked up so far. A key without a value is one that leads nowhere.
+#[derive(Default)]
+pub(super) struct Resolver {
+    items_of_versions: HashMap<i64, Option<i64>>,
+    items_of_definitions: HashMap<String, Option<i64>>,
+    namespaces_of_projects: HashMap<i64, Option<i64>>,
+    roots_of_namespaces: HashMap<i64, Option<i64>>,
+    /// By root group and item.
+    consumers: HashMap<(i64, i64), Option<Consumer>>,
+}
+
+impl Resolver {
+    /// Looks up what it takes to resolve these, as far as it is not known yet. The caller holds an SPI connection.
+    pub(super) fn look_up(&mut self, tables: &Tables, access: Access, workflows: &[Workflow]) {
+        let versions = workflows.iter().filter_map(|workflow| workflow.version);
+        learn(
+            &mut self.items_of_versions,
+            versions,
+            access,
+            &tables.items_of_versions,
+        );
+
+        let undecided = workflows
+            .iter()
+            .filter(|workflow| self.item_of_version(workflow).is_none());
+        let definitions = undecided.filter_map(|workflow| workflow.definition.as_deref());
+        let definitions: Vec<&str> = unknown(definitions, |definition| {
+            self.items_of_definitions.contains_key(*definition)
+        });
+        self.learn_definitions(&definitions, access, &tables.items_of_definitions);
+
+        // Without an item the rest is not asked.
+        let with_item = |workflow: &&Workflow| self.item(workflow).is_some();
+        let found: Vec<&Workflow> = workflows.iter().filter(with_item).collect();
+        let projects = found.iter().filter_map(|workflow| workflow.project);
+        learn(
+            &mut self.namespaces_of_projects,
+            projects,
+            access,
+            &tables.namespaces_of_projects,
+        );
+        let namespaces: Vec<i64> = found.iter().filter_map(|it| self.namespace(it)).collect();
+        learn(
+            &mut self.roots_of_namespaces,
+            namespaces.into_iter(),
+            access,
+            &tables.roots_of_namespaces,
+        );
+        let pairs = found.iter().filter_map(|workflow| self.pair(workflow));
+        let pairs = unknown(pairs, |pair| self.consumers.contains_key(pair));
+        self.learn_consumers(&pairs, access, tables);
+    }
+
+    fn learn_definitions(&mut self, definitions: &[&str], access: Access, look: &Look) {
+        if definitions.is_empty() {
+            return;
+        }
+        for definition in definitions {
+            self.items_of_definitions
+                .insert((*definition).to_owned(), None);
+        }
+        let argument = datum(definitions.to_vec());
+        look.rows(access, &[argument], |row| {
+            if let (Some(definition), Some(item)) = (row.get::<String>(1), row.get::<i64>(2)) {
+                let lowest = self.items_of_definitions.entry(definition).or_default();
+                *lowest = Some(lowest.map_or(item, |lowest| lowest.min(item)));
+            }
+        });
+    }
+
+    fn learn_consumers(&mut self, pairs: &[(i64, i64)], access: Access, tables: &Tables) {
+        self.consumers
+            .extend(pairs.iter().map(|pair| (*pair, None)));
+        let consumers = &mut self.consumers;
+        let read = |row: &Answer| {
+            let [group, item, id, account] = [1, 2, 3, 4].map(|column| row.get::<i64>(column));
+            if let (Some(group), Some(item), Some(id)) = (group, item, id)
+                && let Some(best) = consumers.get_mut(&(group, item))
+            {
+                let this = Consumer { id, account };
+                if best.is_none_or(|best| this.rank() < best.rank()) {
+                    *best = Some(this);
+                }
+            }
+        };
+        match pairs {
+            [] => (),
+            [(group, item)] => {
+                let arguments = [Datum::from(*group), Datum::from(*item)];
+                tables.consumers_of_one.rows(access, &arguments, read);
+            }
+            _ => {
+                let mut groups: Vec<i64> = pairs.iter().map(|(group, _)| *group).collect();
+                groups.dedup();
+                let arguments = [keys_argument(&groups)];
+                tables.consumers_of_many.rows(access, &arguments, read);
+            }
+        }
+    }
+
+    /// The item of the workflow's version, if it names one that exists.
+    pub(super) fn item_of_version(&self, workflow: &Workflow) -> Option<i64> {
+        *self.items_of_versions.get(&workflow.version?)?
+    }
+
+    pub(super) fn item(&self, workflow: &Workflow) -> Option<i64> {
+        self.item_of_version(workflow).or_else(|| {
+            let definition = workflow.definition.as_deref()?;
+            *self.items_of_definitions.get(definition)?
+        })
+    }
+
+    /// The namespace of the workflow's project, if it names one, else its own.
+    pub(super) fn namespace(&self, workflow: &Workflow) -> Option<i64> {
+        match workflow.project {
+            Some(project) => *self.namespaces_of_projects.get(&project)?,
+            None => workflow.namespace,
+        }
+    }
+
+    pub(super) fn root_group(&self, workflow: &Workflow) -> Option<i64> {
+        *self.roots_of_namespaces.get(&self.namespace(workflow)?)?
+    }
+
+    fn pair(&self, workflow: &Workflow) -> Option<(i64, i64)> {
+        Some((self.root_group(workflow)?, self.item(workflow)?))
+    }
+
+    pub(super) fn consumer(&self, workflow: &Workflow) -> Option<Consumer> {
+        *self.consumers.get(&self.pair(workflow)?)?
+    }
+
+    /// The answer for a workflow that was looked up.
+    pub(super) fn outcome(&self, workflow: &Workflow) -> Outcome {
+        if self.item(workflow).is_none() {
+            return Outcome::NoItem;
+        }
+        if self.root_group(workflow).is_none() {
+            return Outcome::NoRootGroup;
+        }
+        match self.consumer(workflow) {
+            None => Outcome::NoConsumer,
+            Some(Consumer { account: None, .. }) => Outcome::ConsumerWithoutAccount,
+            Some(Consumer {
+                account: Some(account),
+                ..
+            }) => Outcome::Resolved(account),
+        }
+    }
+
+    /// How many keys it remembers.
+    pub(super) fn len(&self) -> usize {
+        self.items_of_versions.len()
+            + self.items_of_definitions.len()
+            + self.namespaces_of_projects.len()
+            + self.roots_of_namespaces.len()
+            + self.consumers.len()
+    }
+}
+
+impl Consumer {
+    /// The lowest rank decides.
+    fn rank(self) -> (bool, i64) {
+        (self.account.is_none(), self.id)
+    }
+}
+
+fn learn(
+    known: &mut HashMap<i64, Option<i64>>,
+    keys: impl Iterator<Item = i64>,
+    access: Access,
+    look: &Look,
+) {
+    let keys = unknown(keys, |key| known.contains_key(key));
+    if keys.is_empty() {
+        return;
+    }
+    known.extend(keys.iter().map(|key| (*key, None)));
+    look.rows(access, &[keys_argument(&keys)], |row| {
+        if let Some(key) = row.get::<i64>(1) {
+            known.insert(key, row.get::<i64>(2));
+        }
+    });
+}
+
+/// Those that are not known, once each, in ascending order.
+fn unknown<K: Ord + Hash>(keys: impl Iterator<Item = K>, is_known: impl Fn(&K) -> bool) -> Vec<K> {
+    let mut keys: Vec<K> = keys.filter(|key| !is_known(key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}

@@ -1,0 +1,313 @@
+//! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
+
+use crate::error::{Error, Result};
+use crate::host::{self, Column, Relation, check_owner_may_read};
+use crate::statement::{Answer, Statement, View, as_owner};
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+pub(super) const WORKFLOWS: &str = "duo_workflows_workflows";
+pub(super) const ACCOUNT: &str = "service_account_id";
+const ITEMS: &str = "ai_catalog_items";
+const VERSIONS: &str = "ai_catalog_item_versions";
+const CONSUMERS: &str = "ai_catalog_item_consumers";
+
+/// With whose rights the tables are read, and which state of them.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    pub(super) as_owner: bool,
+    pub(super) view: View,
+}
+
+impl Access {
+    /// A question of somebody who may see what he may read.
+    pub(super) const QUESTION: Self = Self {
+        as_owner: false,
+        view: View::Caller,
+    };
+    /// For a row being inserted: whoever inserts it need not be able to read the tables, as with a foreign key.
+    pub(super) const INSERT: Self = Self {
+        as_owner: true,
+        view: View::Caller,
+    };
+    /// For rows that are written afterwards.
+    pub(super) const FILL: Self = Self {
+        as_owner: true,
+        view: View::Own,
+    };
+}
+
+/// A statement on one table, run with the rights of that table's owner if so asked.
+pub(super) struct Look {
+    owner: Oid,
+    statement: Statement,
+}
+
+impl Look {
+    /// `by` is the column that the rows are looked up by. If an index starts with it, the plan walks that one.
+    fn new(table: &Relation, by: &str, parameters: &[Oid], text: &str) -> Self {
+        let statement = if table.has_index_starting_with(by) {
+            Statement::by_index(text, parameters, &Rc::from([by.to_owned()]))
+        } else {
+            Statement::new(text, parameters)
+        };
+        Self {
+            owner: Oid::from(table.owner),
+            statement,
+        }
+    }
+
+    pub(super) fn rows(&self, access: Access, arguments: &[Datum], read: impl FnMut(&Answer)) {
+        if access.as_owner {
+            as_owner(self.owner, || {
+                self.statement.rows(access.view, arguments, read)
+            });
+        } else {
+            self.statement.rows(access.view, arguments, read);
+        }
+    }
+
+    /// Runs a statement that writes, as the owner of the table; answers how many rows it wrote.
+    pub(super) fn write(&self, arguments: &[Datum]) -> usize {
+        let written = as_owner(self.owner, || {
+            self.statement.run_seeing(View::Own, arguments)
+        });
+        written as usize
+    }
+}
+
+/// The tables of one schema. The names of the statements say what they look up; each answers with bigints, but for
+/// definitions.
+pub(super) struct Tables {
+    pub(super) workflows: Relation,
+    /// Those that are read to find the account.
+    pub(super) read: [Relation; 5],
+    /// `$1` versions: version, item.
+    pub(super) items_of_versions: Look,
+    /// `$1` definitions: definition, item.
+    pub(super) items_of_definitions: Look,
+    /// `$1` projects: project, namespace.
+    pub(super) namespaces_of_projects: Look,
+    /// `$1` namespaces: namespace, root group.
+    pub(super) roots_of_namespaces: Look,
+    /// `$1` root group, `$2` item: root group, item, consumer, account.
+    pub(super) consumers_of_one: Look,
+    /// `$1` root groups: root group, item, consumer, account. The group's consumers of all items, as the host's index is on
+    /// the group alone: to ask for each pair would read them once an item.
+    pub(super) consumers_of_many: Look,
+    /// `$1` id: the workflow, its version, definition, project, namespace, account, and who wrote the row.
+    pub(super) workflow: Look,
+    /// `$1` first id, `$2` last id, `$3` limit: rows without an account, as above.
+    pub(super) unfilled: Look,
+    /// `$1` ids: those still without an account, locked.
+    pub(super) still_unfilled: Look,
+    /// `$1` ids, `$2` accounts, `$3` versions of the rows.
+    pub(super) set_accounts: Look,
+}
+
+impl Tables {
+    /// Those of a schema, remembered by the backend until one of them changes.
+    pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
+        let generation = host::generation();
+        let known = KNOWN.with_borrow(|known| {
+            let is_fresh = known.generation == generation;
+            let mut all = known.by_schema.iter().filter(|_| is_fresh);
+            all.find(|tables| tables.workflows.schema() == schema)
+                .cloned()
+        });
+        if let Some(tables) = known {
+            return Ok(tables);
+        }
+        let tables = Rc::new(Self::find(schema)?);
+        KNOWN.with_borrow_mut(|known| {
+            if known.generation != generation {
+                known.by_schema.clear();
+                known.generation = generation;
+            }
+            known.by_schema.push(Rc::clone(&tables));
+        });
+        Ok(tables)
+    }
+
+    fn find(schema: &str) -> Result<Self> {
+        host::check_schema(schema)?;
+        let workflows = table(schema, WORKFLOWS)?;
+        let read = [
+            table(schema, ITEMS)?,
+            table(schema, VERSIONS)?,
+            table(schema, "projects")?,
+            table(schema, "namespaces")?,
+            table(schema, CONSUMERS)?,
+        ];
+        for table in std::iter::once(&workflows).chain(&read) {
+            host::watch(Oid::from(table.oid));
+        }
+        for table in &read {
+            check_owner_may_read(&workflows, table)?;
+        }
+        let [items, versions, projects, namespaces, consumers] = &read;
+        let account = integer(&workflows, ACCOUNT)?.quoted();
+        let id = workflows.integer_primary_key()?;
+        let columns = {
+            let version = integer(&workflows, "ai_catalog_item_version_id")?.quoted();
+            let definition = text(&workflows, "workflow_definition")?.quoted();
+            let project = integer(&workflows, "project_id")?.quoted();
+            let namespace = integer(&workflows, "namespace_id")?.quoted();
+            format!(
+                "w.{id}::pg_catalog.int8, w.{version}::pg_catalog.int8, w.{definition}::pg_catalog.text,
+                 w.{project}::pg_catalog.int8, w.{namespace}::pg_catalog.int8, w.{account}::pg_catalog.int8, w.xmin",
+                id = id.quoted()
+            )
+        };
+        let w = workflows.qualified_name();
+        let key = format!("w.{}", id.quoted());
+        let on_workflows =
+            |parameters: &[Oid], text: &str| Look::new(&workflows, &id.name, parameters, text);
+        let group = integer(consumers, "group_id")?;
+        let item = format!("c.{}", integer(consumers, "ai_catalog_item_id")?.quoted());
+        let of_group = format!("c.{}", group.quoted());
+        let consumers_where = |parameters: &[Oid], condition: &str| -> Result<Look> {
+            let text = format!(
+                "select {of_group}::pg_catalog.int8, {item}::pg_catalog.int8, c.{}::pg_catalog.int8, c.{}::pg_catalog.int8
+                   from {} c where {condition}",
+                integer(consumers, "id")?.quoted(),
+                integer(consumers, ACCOUNT)?.quoted(),
+                consumers.qualified_name(),
+            );
+            Ok(Look::new(consumers, &group.name, parameters, &text))
+        };
+        let root = integer_array(namespaces, "traversal_ids")?.quoted();
+        let many = pg_sys::INT8ARRAYOID;
+        Ok(Self {
+            items_of_versions: by_key(
+                versions,
+                integer(versions, "id")?,
+                &integer(versions, "ai_catalog_item_id")?.quoted(),
+            ),
+            items_of_definitions: {
+                let reference = text(items, "foundational_flow_reference")?;
+                let text = format!(
+                    "select i.{0}::pg_catalog.text, i.{1}::pg_catalog.int8 from {2} i
+                      where i.{0} operator(pg_catalog.=) any ($1)",
+                    reference.quoted(),
+                    integer(items, "id")?.quoted(),
+                    items.qualified_name(),
+                );
+                Look::new(items, &reference.name, &[pg_sys::TEXTARRAYOID], &text)
+            },
+            namespaces_of_projects: by_key(
+                projects,
+                integer(projects, "id")?,
+                &integer(projects, "namespace_id")?.quoted(),
+            ),
+            roots_of_namespaces: by_key(
+                namespaces,
+                integer(namespaces, "id")?,
+                &format!("{root}[1]"),
+            ),
+            consumers_of_one: consumers_where(
+                &[pg_sys::INT8OID, pg_sys::INT8OID],
+                &format!("{of_group} operator(pg_catalog.=) $1 and {item} operator(pg_catalog.=) $2"),
+            )?,
+            consumers_of_many: consumers_where(
+                &[many],
+                &format!("{of_group} operator(pg_catalog.=) any ($1)"),
+            )?,
+            workflow: on_workflows(
+                &[pg_sys::INT8OID],
+                &format!("select {columns} from {w} w where {key} operator(pg_catalog.=) $1"),
+            ),
+            unfilled: on_workflows(
+                &[pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::INT8OID],
+                &format!(
+                    "select {columns} from {w} w
+                      where {key} operator(pg_catalog.>=) $1 and {key} operator(pg_catalog.<=) $2 and w.{account} is null
+                      order by {key} limit $3"
+                ),
+            ),
+            still_unfilled: on_workflows(
+                &[many],
+                &format!(
+                    "select {columns} from {w} w where {key} operator(pg_catalog.=) any ($1) and w.{account} is null
+                      order by {key} for no key update"
+                ),
+            ),
+            // A row that was written since it was read is another version, of which nothing is known: it is left alone here.
+            set_accounts: on_workflows(
+                &[many, many, pg_sys::INT4ARRAYOID],
+                &format!(
+                    "update {w} w set {account} = u.account
+                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))
+                            as u (id, account, version)
+                      where {key} operator(pg_catalog.=) u.id and w.{account} is null
+                        and w.xmin operator(pg_catalog.=) u.version"
+                ),
+            ),
+            workflows: workflows.clone(),
+            read: read.clone(),
+        })
+    }
+}
+
+/// Rows of a table by its key: the key, and another column.
+fn by_key(table: &Relation, key: &Column, value: &str) -> Look {
+    let text = format!(
+        "select t.{key}::pg_catalog.int8, t.{value}::pg_catalog.int8 from {} t
+          where t.{key} operator(pg_catalog.=) any ($1)",
+        table.qualified_name(),
+        key = key.quoted(),
+    );
+    Look::new(table, &key.name, &[pg_sys::INT8ARRAYOID], &text)
+}
+
+fn table(schema: &str, name: &'static str) -> Result<Relation> {
+    Relation::find_table(schema, name)?.ok_or_else(|| Error::HostTableMissing {
+        schema: schema.to_owned(),
+        name,
+    })
+}
+
+pub(super) fn integer<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    column(table, name, "bigint", |column| {
+        column.integer_width().is_some()
+    })
+}
+
+fn integer_array<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    column(table, name, "bigint[]", Column::is_integer_array)
+}
+
+pub(super) fn text<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    column(table, name, "text", Column::is_text)
+}
+
+fn column<'a>(
+    table: &'a Relation,
+    name: &str,
+    expected: &'static str,
+    is_expected: impl Fn(&Column) -> bool,
+) -> Result<&'a Column> {
+    let column = table.column(name)?;
+    if is_expected(column) {
+        return Ok(column);
+    }
+    Err(Error::HostColumnType {
+        table: table.qualified_name(),
+        column: column.name.clone(),
+        actual: column.type_name.clone(),
+        expected,
+    })
+}
+
+#[derive(Default)]
+struct Known {
+    generation: u64,
+    by_schema: Vec<Rc<Tables>>,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: RefCell<ManuallyDrop<Known>> = RefCell::default();
+}

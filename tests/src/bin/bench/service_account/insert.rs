@@ -1,0 +1,83 @@
+//! What the trigger costs: rows one by one, and all in one statement.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::NAME;
+use super::data::{TEMPLATE, WORKFLOWS_PER_ROW};
+use crate::figure::Figure;
+use crate::median::median;
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+use crate::table::Table;
+
+/// The workflows once more, with other ids.
+const INSERT: &str = "
+insert into duo_workflows_workflows (user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, id)
+select user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, id + 100000000
+from duo_workflows_workflows where id between $1 and $2";
+
+pub(super) fn run(
+    server: &mut Server,
+    selection: &Selection,
+    size: Size,
+    table: &mut Table,
+    figures: &mut Vec<Figure>,
+) -> Result<()> {
+    let all = i64::from(size.rows.div_ceil(1_000) * 1_000) * WORKFLOWS_PER_ROW;
+    for (work, rows, statements) in [("single", all / 10, all / 10), ("bulk", all, 1)] {
+        let name = format!("{NAME}/insert_{work}");
+        if !selection.includes(&name) {
+            continue;
+        }
+        let mut overheads = Vec::new();
+        let mut samples = [Vec::new(), Vec::new()];
+        for _ in 0..size.rounds {
+            let mut pair = [0.0; 2];
+            for (attached, (sample, all)) in [false, true]
+                .into_iter()
+                .zip(pair.iter_mut().zip(&mut samples))
+            {
+                *sample = measure(server, attached, rows, statements)?;
+                eprintln!("bench: {name} attached {attached}: {sample:.0} ms");
+                all.push(*sample);
+            }
+            overheads.push((pair[1] - pair[0]) * 1_000.0 / rows as f64);
+        }
+        for (variant, samples) in ["none", "lockstep"].into_iter().zip(samples) {
+            let elapsed = median(samples);
+            table.push(vec![
+                format!("insert, {work}"),
+                variant.to_owned(),
+                format!("{elapsed:.0}"),
+                format!("{:.2}", elapsed * 1_000.0 / rows as f64),
+                "-".to_owned(),
+            ]);
+        }
+        let name = format!("{name}/overhead");
+        figures.push(Figure::plain(name, median(overheads), "us/row"));
+    }
+    Ok(())
+}
+
+/// Milliseconds to insert so many rows with so many statements, in one transaction.
+fn measure(server: &mut Server, attached: bool, rows: i64, statements: i64) -> Result<f64> {
+    server.with_copy(TEMPLATE, |copy| {
+        if attached {
+            copy.client
+                .batch_execute("select * from lockstep.attach()")?;
+        }
+        copy.settle()?;
+        let prepared = copy.client.prepare(INSERT)?;
+        let each = rows / statements;
+        let start = Instant::now();
+        let mut transaction = copy.client.transaction()?;
+        for place in 0..statements {
+            transaction.execute(&prepared, &[&(place * each + 1), &((place + 1) * each)])?;
+        }
+        transaction.commit()?;
+        Ok(start.elapsed().as_secs_f64() * 1_000.0)
+    })
+}
