@@ -66,6 +66,34 @@ fn another_column_takes_the_name_of_the_key() -> Result<()> {
     expect_rooms(&mut client, "update guests set narrow = 3", &[2])
 }
 
+/// Another schema takes its name, with tables of the same names.
+#[test]
+fn schema_is_renamed_under_an_open_session() -> Result<()> {
+    let database = "ddl_renamed_schema";
+    let mut client = crate::database::empty(database)?;
+    let mut other = cluster()?.connect(database)?;
+    client
+        .batch_execute("create extension lockstep; create schema house; set search_path = house")?;
+    client.batch_execute(ROOMS_AND_GUESTS)?;
+    client.batch_execute(crate::writes::DEFINE)?;
+    client.batch_execute("insert into rooms (id) values (1), (2)")?;
+    expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
+    other.batch_execute(
+        "alter schema house rename to home;
+         create schema house;
+         create table house.rooms (id bigint primary key, has_guest boolean);
+         create table house.guests (id bigint primary key, room_id bigint, present boolean);
+         insert into house.rooms values (2, false)",
+    )?;
+    client.batch_execute("set search_path = home")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (2, 2, true)",
+        &[1, 2],
+    )?;
+    expect_rooms(&mut client, "update guests set present = false", &[])
+}
+
 /// From then on guests can come before their room.
 #[test]
 fn foreign_key_is_dropped() -> Result<()> {

@@ -30,11 +30,25 @@ pub(crate) fn catch_up() {
     unsafe { pg_sys::AcceptInvalidationMessages() };
 }
 
-/// Registers the callback, once for the life of the backend.
+/// Registers the callbacks, once for the life of the backend.
 #[allow(unsafe_code)]
 pub(crate) fn init() {
-    // SAFETY: the callback is a static function of the signature PostgreSQL asks for.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0)) };
+    // SAFETY: the callbacks are static functions of the signatures PostgreSQL asks for.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0));
+        pg_sys::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
+            Some(at_schema_change),
+            Datum::from(0),
+        );
+    }
+}
+
+/// A schema that is renamed changes none of its tables, but what is remembered of them names it.
+#[allow(unsafe_code)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_schema_change(_arg: Datum, _cache: i32, _hash: u32) {
+    GENERATION.set(GENERATION.get() + 1);
 }
 
 /// Called by PostgreSQL for each table whose cached description has become invalid; an invalid OID stands for all.
