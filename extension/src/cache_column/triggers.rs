@@ -176,9 +176,14 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
         triggers.push(trigger(
             "rekeyed",
             update(&key),
-            format!(
-                "for each row when (old.{key} operator(pg_catalog.<>) new.{key}) {note_arrived}"
-            ),
+            // PostgreSQL copies the text of each WHEN for every update of the table. Where the update names the key, which it
+            // seldom does, it hardly ever leaves it as it is.
+            match resolved.target.rewrites_updates {
+                true => format!(
+                    "for each row when (old.{key} operator(pg_catalog.<>) new.{key}) {note_arrived}"
+                ),
+                false => format!("for each row {note_arrived}"),
+            },
         ));
     }
     if definition.guard {
