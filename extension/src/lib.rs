@@ -2,6 +2,7 @@
 
 #![deny(ffi_unwind_calls)]
 
+mod attach;
 mod cache_column;
 mod error;
 mod host;

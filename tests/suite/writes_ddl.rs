@@ -8,19 +8,22 @@ use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
 use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
 
+/// A trigger of the host that has every update of a guest send him away.
+const EXPEL: &str = "
+alter table guests add column note text;
+create function expel() returns trigger language plpgsql as $$
+begin
+  new.present := false;
+  return new;
+end $$;
+create trigger expel before update on guests for each row execute function expel();
+";
+
 /// UPDATE OF goes by the columns that the statement names, not by those that a trigger before it changes.
 #[test]
 fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
     let mut client = with_rooms("ddl_before_update", ROOMS_AND_GUESTS)?;
-    client.batch_execute(
-        "alter table guests add column note text;
-         create function expel() returns trigger language plpgsql as $$
-         begin
-           new.present := false;
-           return new;
-         end $$;
-         create trigger expel before update on guests for each row execute function expel()",
-    )?;
+    client.batch_execute(EXPEL)?;
     expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
     expect_rooms(&mut client, "update guests set note = 'loud'", &[])
 }
@@ -29,15 +32,9 @@ fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
 #[test]
 fn before_update_trigger_of_the_host_is_enabled() -> Result<()> {
     let mut client = with_rooms("ddl_enabled_trigger", ROOMS_AND_GUESTS)?;
+    client.batch_execute(EXPEL)?;
     client.batch_execute(
-        "alter table guests add column note text;
-         create function expel() returns trigger language plpgsql as $$
-         begin
-           new.present := false;
-           return new;
-         end $$;
-         create trigger expel before update on guests for each row execute function expel();
-         alter table guests disable trigger expel;
+        "alter table guests disable trigger expel;
          select lockstep.remove_cache_column('rooms', 'has_guest')",
     )?;
     client.batch_execute(crate::writes::DEFINE)?;
@@ -186,11 +183,7 @@ fn partition_with_partitions_comes_and_goes() -> Result<()> {
         &[],
     )?;
     expect_rooms(&mut client, attach, &[3])?;
-    expect_rooms(
-        &mut client,
-        "drop schema if exists nowhere; drop table guests_south",
-        &[],
-    )
+    expect_rooms(&mut client, "drop table guests_south", &[])
 }
 
 #[test]
@@ -258,5 +251,24 @@ fn table_gets_an_inheritance_child() -> Result<()> {
         row.get::<_, String>(0),
         "inheritance children without triggers"
     );
+    Ok(())
+}
+
+/// What tells a trigger of ours is its function, not its name.
+#[test]
+fn trigger_of_the_host_that_has_a_name_of_ours_stays() -> Result<()> {
+    let mut client = with_rooms("ddl_name_of_ours", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "create table elsewhere (id bigint);
+         create function nothing() returns trigger language plpgsql as $$ begin return null; end $$;
+         create trigger lockstep_flush after insert on elsewhere execute function nothing();
+         alter table guests add column note text;
+         select lockstep.remove_cache_column('rooms', 'has_guest')",
+    )?;
+    let row = client.query_one(
+        "select count(*) from pg_trigger where tgrelid = 'elsewhere'::regclass",
+        &[],
+    )?;
+    assert_eq!(row.get::<_, i64>(0), 1);
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::row::definition_argument;
 use crate::error::{OrRaise, Result};
 use crate::host::{Known, Relation};
 use pgrx::datum::TryFromDatumError;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ fn set_false_on_insert<'a>(
 }
 
 thread_local! {
-    static KNOWN: RefCell<Known<Rc<str>>> = const { RefCell::new(Known::new()) };
+    static KNOWN: RefCell<Known<Oid, Rc<str>>> = const { RefCell::new(Known::new()) };
 }
 
 fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {

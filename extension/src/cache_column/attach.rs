@@ -1,12 +1,11 @@
-//! The cache columns that a GitLab-shaped database has from the start, found and installed with one call.
+//! The cache columns that a GitLab-shaped database has from the start, found and installed.
 
 use super::definition::Definition;
 use super::install::{add, remove};
 use super::triggers::{row_triggers, statement_triggers};
-use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Relation, check_is_owner, run};
-use crate::service_account;
-use pgrx::prelude::*;
+use crate::attach::Answer;
+use crate::error::Result;
+use crate::host::{Relation, check_is_owner, run};
 use pgrx::spi::{quote_identifier, quote_literal};
 use serde_json::json;
 
@@ -44,74 +43,22 @@ const TARGET: &str = "projects";
 const SOURCES: [&str; 2] = ["integrations", "services"];
 const KEY: &str = "project_id";
 
-/// One row of what `attach` and `detach` answer.
-type Answer = (String, String, String);
-
-/// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
-#[pg_extern(sql = r#"
-create function lockstep.attach(schema text default 'public', disable_application_triggers boolean default false)
-returns table (feature text, status text, detail text)
-language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns and fills service accounts from now on; one row a feature';
-"#)]
-fn attach(
-    schema: Option<&str>,
-    disable_application_triggers: Option<bool>,
-) -> TableIterator<
-    'static,
-    (
-        name!(feature, String),
-        name!(status, String),
-        name!(detail, String),
-    ),
-> {
-    let schema = required(schema, "schema");
-    let disable_application_triggers =
-        required(disable_application_triggers, "disable_application_triggers");
-    let answers: Result<Vec<Answer>> = (|| {
-        host::check_schema(schema)?;
-        let host = HostTables::find(schema)?;
-        BUILTINS
-            .iter()
-            .map(|builtin| attach_one(&host, builtin, disable_application_triggers))
-            .chain(std::iter::once_with(|| service_account::attach(schema)))
-            .collect()
-    })();
-    TableIterator::new(answers.or_raise())
+/// Keeps the cache columns of a schema from now on.
+pub(crate) fn attach(schema: &str, disable_application_triggers: bool) -> Result<Vec<Answer>> {
+    let host = HostTables::find(schema)?;
+    BUILTINS
+        .iter()
+        .map(|builtin| attach_one(&host, builtin, disable_application_triggers))
+        .collect()
 }
 
-/// Removes what `attach` installed in a schema, and enables again what it disabled.
-#[pg_extern(sql = r#"
-create function lockstep.detach(schema text default 'public')
-returns table (feature text, status text, detail text)
-language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.detach(text) is
-  'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row a feature';
-"#)]
-fn detach(
-    schema: Option<&str>,
-) -> TableIterator<
-    'static,
-    (
-        name!(feature, String),
-        name!(status, String),
-        name!(detail, String),
-    ),
-> {
-    let schema = required(schema, "schema");
-    let answers: Result<Vec<Answer>> = (|| {
-        host::check_schema(schema)?;
-        let host = HostTables::find(schema)?;
-        BUILTINS
-            .iter()
-            .map(|builtin| detach_one(&host, builtin))
-            .chain(std::iter::once_with(|| service_account::detach(schema)))
-            .collect()
-    })();
-    TableIterator::new(answers.or_raise())
+/// Removes what `attach` installed, and enables again what it disabled.
+pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
+    let host = HostTables::find(schema)?;
+    BUILTINS
+        .iter()
+        .map(|builtin| detach_one(&host, builtin))
+        .collect()
 }
 
 /// The host's tables in one schema, as far as they are there.
@@ -230,11 +177,7 @@ fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
     let mut enabled = Vec::new();
     if let Ok(source) = Relation::describe(present.source) {
         for name in &present.disabled_triggers {
-            if source
-                .triggers()
-                .iter()
-                .any(|trigger| trigger.name == *name && !trigger.enabled)
-            {
+            if source.trigger(name).is_some_and(|trigger| !trigger.enabled) {
                 switch_trigger(&source, name, "enable")?;
                 enabled.push(name.as_str());
             }

@@ -5,20 +5,17 @@
 //! restored, triggers are missing that a later command will create.
 
 use super::definition::{Definition, Resolved, extension_owner};
-use super::drift::drifted_keys_in;
+use super::drift::{drifted_keys_in, keys_as};
 use super::flush::repair;
-use super::install::create;
+use super::install::{create, replace_shared_triggers};
 use super::keeper::keeper;
 use super::triggers::{
-    FLUSH, TRUNCATED, Trigger, drop_triggers, is_shared, row_triggers, statement_triggers,
+    Trigger, drop_triggers, is_shared, name_of, row_triggers, statement_triggers,
 };
 use super::truncate::look_at_all;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{Relation, run};
-use crate::statement::{
-    Statement, as_extension_owner, as_owner, connected, datum, with_catalog_path,
-};
-use pgrx::pg_sys;
+use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -83,17 +80,17 @@ select coalesce(jsonb_agg(distinct whole.oid::bigint), '[]')::text
   cross join lateral (select case c.classid when 'pg_class'::regclass then c.objid else g.tgrelid end) as named (oid)
   cross join lateral (select coalesce(pg_partition_root(named.oid)::oid, named.oid)) as whole (oid)
  where exists (select from lockstep.cache_column_definition d where whole.oid in (d.source_table, d.target_table))";
-    list_of_catalog(query, &[])
+    list_of_catalog(query)
 }
 
 fn follow_table(table: u32) -> Result<()> {
     let table = Relation::describe(table)?;
-    let definitions = resolved_definitions(table.oid)?;
+    let all = Definition::of_table(table.oid)?;
+    let definitions = resolvable(&all);
     for resolved in &definitions {
         update_row_triggers(resolved)?;
     }
     // A definition that cannot be resolved stops writes to its source by itself.
-    let all = Definition::of_table(table.oid)?;
     if definitions.len() == all.len() {
         let mut newcomers = Vec::new();
         for trigger in statement_triggers(&table, &all)? {
@@ -184,11 +181,7 @@ fn matching_keys_in(resolved: &Resolved, part: &Relation) -> Vec<i64> {
         part = part.qualified_name(),
         matches = resolved.matches_sql("s"),
     );
-    let query = Statement::new(&text, &[]);
-    let owner = pg_sys::Oid::from(part.owner);
-    let row = connected(|| as_owner(owner, || query.first_row::<Vec<i64>, 1>(&[])));
-    let [keys] = row.unwrap_or_default();
-    keys.unwrap_or_default()
+    keys_as(part.owner, &text)
 }
 
 /// What of a drop may concern definitions.
@@ -211,11 +204,11 @@ select coalesce(jsonb_agg(distinct d.source_table::oid::bigint), '[]')::text
   from lockstep.cache_column_definition d
  where exists (select from pg_event_trigger_dropped_objects() o where o.object_type = 'table constraint')";
         Ok(Self {
-            definitions: list_of_catalog(definitions, &[])?
+            definitions: list_of_catalog(definitions)?
                 .into_iter()
                 .filter_map(|id| i32::try_from(id).ok())
                 .collect(),
-            constraint_sources: list_of_catalog(sources, &[])?,
+            constraint_sources: list_of_catalog(sources)?,
         })
     }
 }
@@ -223,7 +216,7 @@ select coalesce(jsonb_agg(distinct d.source_table::oid::bigint), '[]')::text
 /// The rows are gone, so all targets that say true are looked at, as after TRUNCATE.
 fn follow_dropped_partition(definition: i32) -> Result<()> {
     let definition = Definition::load(definition)?;
-    let name = format!("lockstep_{}_deleted", definition.id);
+    let name = name_of(definition.id, "deleted");
     let Ok(resolved) = definition.resolve() else {
         return Ok(());
     };
@@ -239,37 +232,28 @@ fn follow_dropped_key(source: u32) -> Result<()> {
     if Relation::describe(source).is_err() {
         return Ok(());
     }
-    let definitions = resolved_definitions(source)?;
-    for resolved in &definitions {
-        let inserted = format!("lockstep_{}_inserted", resolved.definition.id);
+    for resolved in resolvable(&Definition::of_table(source)?) {
+        let inserted = name_of(resolved.definition.id, "inserted");
         if resolved.source.oid != source || resolved.source.trigger(&inserted).is_none() {
             continue;
         }
-        for trigger in row_triggers(resolved) {
-            if trigger.table_oid() == resolved.target.oid && !trigger.is_installed()? {
+        let target = resolved.target.oid;
+        for trigger in row_triggers(&resolved) {
+            if trigger.table_oid() == target && !trigger.is_installed()? {
                 install(&trigger)?;
             }
         }
-        let shared = statement_triggers(
-            &resolved.target,
-            &Definition::of_table(resolved.target.oid)?,
-        )?;
-        for trigger in shared {
-            match trigger.is_installed()? {
-                true => replace(&trigger)?,
-                false => install(&trigger)?,
-            }
-        }
+        as_extension_owner(extension_owner()?, || replace_shared_triggers(target))?;
     }
     Ok(())
 }
 
-/// The definitions of a table whose tables and columns are all there.
-fn resolved_definitions(table: u32) -> Result<Vec<Resolved>> {
-    let definitions = Definition::of_table(table)?.into_iter();
-    Ok(definitions
+/// The definitions whose tables and columns are all there.
+fn resolvable(definitions: &[Definition]) -> Vec<Resolved> {
+    let definitions = definitions.iter().cloned();
+    definitions
         .filter_map(|definition| definition.resolve().ok())
-        .collect())
+        .collect()
 }
 
 /// Tables that have statement triggers of ours and no definition: partitions that were detached.
@@ -277,13 +261,12 @@ pub(super) fn orphans() -> Result<Vec<Relation>> {
     let query = "
 select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
   from pg_trigger g
- where g.tgname = any ($1::text[]::name[]) and not g.tgisinternal
+ where g.tgfoid in ('lockstep.flush()'::regprocedure, 'lockstep.flush_truncated()'::regprocedure) and not g.tgisinternal
    and not exists (
      select from lockstep.cache_column_definition d
       where g.tgrelid in (d.source_table, d.target_table)
          or exists (select from pg_partition_ancestors(g.tgrelid) a where a.relid::oid in (d.source_table, d.target_table)))";
-    let names = datum(format!("{{{FLUSH},{TRUNCATED}}}"));
-    list_of_catalog(query, &[names])?
+    list_of_catalog(query)?
         .into_iter()
         .map(Relation::describe)
         .collect()
@@ -305,10 +288,9 @@ fn run_all(statements: &[String]) -> Result<()> {
 }
 
 /// The numbers that a query answers with, as a JSON array.
-fn list_of_catalog(query: &str, arguments: &[pg_sys::Datum]) -> Result<Vec<u32>> {
-    let types = vec![pg_sys::TEXTOID; arguments.len()];
-    let query = Statement::new(query, &types);
-    let text = as_extension_owner(extension_owner()?, || connected(|| query.text(arguments)));
+fn list_of_catalog(query: &str) -> Result<Vec<u32>> {
+    let query = Statement::new(query, &[]);
+    let text = as_extension_owner(extension_owner()?, || connected(|| query.text(&[])));
     serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
         message: error.to_string(),
     })

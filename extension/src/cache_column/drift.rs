@@ -138,8 +138,13 @@ fn all_keys_in(resolved: &Resolved, target: &Relation) -> Vec<i64> {
 }
 
 fn keys_as_target_owner(resolved: &Resolved, text: &str) -> Vec<i64> {
+    keys_as(resolved.target.owner, text)
+}
+
+/// The keys that a query answers with, as one array, with the rights of a role.
+pub(super) fn keys_as(owner: u32, text: &str) -> Vec<i64> {
     let query = Statement::new(text, &[]);
-    let owner = pg_sys::Oid::from(resolved.target.owner);
+    let owner = pg_sys::Oid::from(owner);
     let row = connected(|| as_owner(owner, || query.first_row::<Vec<i64>, 1>(&[])));
     let [keys] = row.unwrap_or_default();
     keys.unwrap_or_default()

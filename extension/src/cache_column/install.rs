@@ -125,7 +125,7 @@ fn tables_of(definition: &Definition) -> impl Iterator<Item = u32> + use<> {
 }
 
 /// Makes the statement triggers of a table and its partitions those that its definitions need now.
-fn replace_shared_triggers(table: u32) -> Result<()> {
+pub(super) fn replace_shared_triggers(table: u32) -> Result<()> {
     let table = Relation::describe(table)?;
     for part in std::iter::once(&table.oid).chain(&table.partitions) {
         for statement in drop_triggers(&Relation::describe(*part)?, is_shared) {

@@ -2,12 +2,11 @@
 
 use super::definition::{Definition, Resolved};
 use crate::error::Result;
-use crate::host;
+use crate::host::{self, Known};
 use crate::statement::{self, Statement, as_owner};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
@@ -318,36 +317,21 @@ impl Keeper {
     }
 }
 
-/// Keepers of this backend, and the generation of table descriptions they were made from.
-#[derive(Default)]
-struct Keepers {
-    generation: u64,
-    by_definition: HashMap<i32, Rc<Keeper>>,
-}
-
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KEEPERS: RefCell<ManuallyDrop<Keepers>> = RefCell::default();
+    static KEEPERS: ManuallyDrop<RefCell<Known<i32, Rc<Keeper>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 
 /// The keeper of a definition, made anew if a table it knows has changed since.
 pub(crate) fn keeper(definition: i32) -> Result<Rc<Keeper>> {
-    let generation = host::generation();
-    let known = KEEPERS.with_borrow_mut(|keepers| {
-        if keepers.generation != generation {
-            keepers.by_definition.clear();
-            keepers.generation = generation;
-        }
-        keepers.by_definition.get(&definition).cloned()
-    });
-    if let Some(keeper) = known {
-        return Ok(keeper);
-    }
+    KEEPERS.with(|known| Known::get_or_learn(known, definition, || learn_keeper(definition)))
+}
+
+#[cold]
+fn learn_keeper(definition: i32) -> Result<Rc<Keeper>> {
     let definition = Definition::load(definition)?;
     host::watch(Oid::from(definition.target));
     host::watch(Oid::from(definition.source));
-    let id = definition.id;
-    let keeper = Rc::new(Keeper::new(definition.resolve()?));
-    KEEPERS.with_borrow_mut(|keepers| keepers.by_definition.insert(id, Rc::clone(&keeper)));
-    Ok(keeper)
+    Ok(Rc::new(Keeper::new(definition.resolve()?)))
 }

@@ -17,3 +17,5 @@ mod note;
 mod row;
 mod triggers;
 mod truncate;
+
+pub(crate) use attach::{attach, detach};

@@ -9,6 +9,7 @@ use super::triggers::FLUSH;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{IntegerWidth, Known};
 use crate::pending::{self, Change};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -88,7 +89,7 @@ struct Fired {
 }
 
 thread_local! {
-    static KNOWN: RefCell<Known<Fired>> = const { RefCell::new(Known::new()) };
+    static KNOWN: RefCell<Known<Oid, Fired>> = const { RefCell::new(Known::new()) };
 }
 
 impl Fired {
@@ -119,11 +120,7 @@ impl Fired {
             columns: columns.into_iter().map(Stored::new).collect(),
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
             is_heap: relation.is_heap(),
-            flush_at_once: is_logical_worker()
-                || !relation
-                    .triggers()
-                    .iter()
-                    .any(|trigger| trigger.name == FLUSH),
+            flush_at_once: is_logical_worker() || relation.trigger(FLUSH).is_none(),
         })
     }
 

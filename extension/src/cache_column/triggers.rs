@@ -119,7 +119,7 @@ fn on_source(resolved: &Resolved) -> Vec<Trigger> {
     let trigger = |what: &str, fires: Events, when: String, note: &str| Trigger {
         table_oid: resolved.source.oid,
         table: resolved.source.qualified_name(),
-        name: format!("lockstep_{id}_{what}"),
+        name: name_of(id, what),
         fires,
         action: format!("for each row when ({when}) execute function lockstep.{note}('{id}')"),
         always: resolved.definition.fire_always,
@@ -145,7 +145,7 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     let trigger = |what: &str, fires: Events, action: String| Trigger {
         table_oid: resolved.target.oid,
         table: resolved.target.qualified_name(),
-        name: format!("lockstep_{id}_{what}"),
+        name: name_of(id, what),
         fires,
         action,
         always: definition.fire_always,
@@ -310,9 +310,14 @@ pub(super) fn drop_triggers(table: &Relation, is_ours: impl Fn(&str) -> bool) ->
         .collect()
 }
 
+/// The name of a row trigger of a definition.
+pub(super) fn name_of(id: i32, what: &str) -> String {
+    format!("lockstep_{id}_{what}")
+}
+
 /// Whether a trigger belongs to one definition alone.
 pub(super) fn is_of_definition(id: i32, trigger: &str) -> bool {
-    trigger.starts_with(&format!("lockstep_{id}_"))
+    trigger.starts_with(&name_of(id, ""))
 }
 
 /// Whether a trigger is shared by all definitions of its table.

@@ -1,35 +1,34 @@
-//! What the triggers of this backend have learned of themselves, until a table changes.
+//! What this backend has learned of the tables, of its triggers and of definitions, until a table changes.
 
 use super::watch::generation;
 use crate::error::Result;
-use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 
-/// One value a trigger. The triggers of several definitions take turns at the rows of one statement, and they are few, so
-/// this is a list, not one entry and not a map.
-pub(crate) struct Known<T> {
+/// One value a key, such as the OID of a trigger. The triggers of several definitions take turns at the rows of one statement,
+/// and they are few, so this is a list, not one entry and not a map.
+pub(crate) struct Known<K, T> {
     generation: u64,
-    by_trigger: Vec<(Oid, T)>,
+    learned: Vec<(K, T)>,
 }
 
-impl<T: Clone> Known<T> {
+impl<K: PartialEq, T: Clone> Known<K, T> {
     pub(crate) const fn new() -> Self {
         Self {
             generation: 0,
-            by_trigger: Vec::new(),
+            learned: Vec::new(),
         }
     }
 
-    /// What is known of the trigger, learned now if it is not known or may have changed.
+    /// What is known under the key, learned now if it is not known or may have changed.
     pub(crate) fn get_or_learn(
         this: &RefCell<Self>,
-        trigger: Oid,
+        key: K,
         learn: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let generation = generation();
         let known = this.borrow();
         if known.generation == generation
-            && let Some((_, value)) = known.by_trigger.iter().find(|(oid, _)| *oid == trigger)
+            && let Some((_, value)) = known.learned.iter().find(|(known, _)| *known == key)
         {
             return Ok(value.clone());
         }
@@ -37,10 +36,10 @@ impl<T: Clone> Known<T> {
         let value = learn()?;
         let mut known = this.borrow_mut();
         if known.generation != generation {
-            known.by_trigger.clear();
+            known.learned.clear();
             known.generation = generation;
         }
-        known.by_trigger.push((trigger, value.clone()));
+        known.learned.push((key, value.clone()));
         Ok(value)
     }
 }

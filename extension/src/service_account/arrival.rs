@@ -6,6 +6,7 @@ use crate::error::{Error, OrRaise, Result};
 use crate::host::{self, IntegerWidth, Known, Relation};
 use crate::statement::{Moment, connected};
 use pgrx::datum::TryFromDatumError;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -109,7 +110,7 @@ struct Place {
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static PLACES: ManuallyDrop<RefCell<Known<Rc<Place>>>> =
+    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
         const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 

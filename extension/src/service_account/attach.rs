@@ -1,14 +1,12 @@
 //! The trigger on the host's workflows: installed by `lockstep.attach`, removed by `lockstep.detach`, or alone.
 
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
+use crate::attach::Answer;
 use crate::error::{OrRaise, Result, required};
 use crate::host::{self, Relation, check_is_owner, lock_tables, run};
 use pgrx::prelude::*;
 
 const TRIGGER: &str = "lockstep_service_account";
-
-/// A feature, what became of it, and why.
-type Answer = (String, String, String);
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     let feature = format!("{WORKFLOWS}.{ACCOUNT}");
@@ -35,14 +33,14 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
         check_is_owner(table)?;
     }
     let name = workflows.qualified_name();
-    let is_ours = |table: &Relation| {
-        let mut ours = table.triggers().iter().filter(|it| it.name == TRIGGER);
-        ours.next().map(|trigger| trigger.enabled)
-    };
-    if is_ours(&workflows).is_none() {
+    let installed = workflows.trigger(TRIGGER);
+    if installed.is_none() {
         lock_tables(&[&workflows]);
         // Somebody else may have attached while this waited for the lock.
-        if is_ours(&Relation::describe(workflows.oid)?).is_none() {
+        if Relation::describe(workflows.oid)?
+            .trigger(TRIGGER)
+            .is_none()
+        {
             run(&format!(
                 "create trigger {TRIGGER} before insert on {name} for each row when (new.{ACCOUNT} is null)
                    execute function lockstep.set_service_account()"
@@ -57,8 +55,8 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             );
         }
     }
-    match is_ours(&workflows) {
-        Some(false) => answer(
+    match installed {
+        Some(trigger) if !trigger.enabled => answer(
             "attached",
             format!(
                 "already attached, but disabled; to enable it: alter table {name} enable trigger {TRIGGER}"
@@ -71,7 +69,7 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
 /// Removes the trigger.
 pub(crate) fn detach(schema: &str) -> Result<Answer> {
     let workflows = Relation::find_table(schema, WORKFLOWS)?;
-    let attached = workflows.filter(|table| table.triggers().iter().any(|it| it.name == TRIGGER));
+    let attached = workflows.filter(|table| table.trigger(TRIGGER).is_some());
     let Some(workflows) = attached else {
         return answer("skipped", "not attached");
     };

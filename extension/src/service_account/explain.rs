@@ -1,6 +1,5 @@
 //! Why a workflow has the account it has, or none: the steps of its resolution.
 
-use super::fill::read_workflow;
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::{Access, Tables};
 use crate::error::{Error, OrRaise, Result, required};
@@ -44,7 +43,7 @@ fn explain(id: i64, schema: &str) -> Result<Vec<Step>> {
         tables
             .workflow
             .rows(Access::QUESTION, &[Datum::from(id)], |row| {
-                found = Some((read_workflow(row), row.get::<i64>(6)));
+                found = Some((Workflow::of_row(row), row.get::<i64>(6)));
             });
         if let Some((workflow, _)) = &found {
             resolver.look_up(&tables, Access::QUESTION, std::slice::from_ref(workflow));

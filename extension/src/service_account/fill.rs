@@ -131,7 +131,7 @@ impl Part {
             .get::<TransactionId>(7)
             .unwrap_or(TransactionId::INVALID);
         self.ids.extend(row.get::<i64>(1));
-        self.workflows.push(read_workflow(row));
+        self.workflows.push(Workflow::of_row(row));
         // PostgreSQL compares it with an integer bit by bit.
         self.writers.push(writer.into_inner().cast_signed());
     }
@@ -167,15 +167,5 @@ impl Part {
             ids.clear();
         }
         ids
-    }
-}
-
-/// The columns of a workflow in the order in which the statements on workflows answer them.
-pub(super) fn read_workflow(row: &Answer) -> Workflow {
-    Workflow {
-        version: row.get(2),
-        definition: row.get(3),
-        project: row.get(4),
-        namespace: row.get(5),
     }
 }

@@ -16,6 +16,18 @@ pub(super) struct Workflow {
     pub(super) namespace: Option<i64>,
 }
 
+impl Workflow {
+    /// The columns in the order in which the statements on workflows answer them.
+    pub(super) fn of_row(row: &Answer) -> Self {
+        Self {
+            version: row.get(2),
+            definition: row.get(3),
+            project: row.get(4),
+            namespace: row.get(5),
+        }
+    }
+}
+
 /// What became of a resolution, by the step at which it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {

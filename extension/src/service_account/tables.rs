@@ -1,7 +1,7 @@
 //! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
 
 use crate::error::{Error, Result};
-use crate::host::{self, Column, Relation, check_owner_may_read};
+use crate::host::{self, Column, Known, Relation, check_owner_may_read};
 use crate::statement::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
@@ -110,25 +110,9 @@ pub(super) struct Tables {
 impl Tables {
     /// Those of a schema, remembered by the backend until one of them changes.
     pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
-        let generation = host::generation();
-        let known = KNOWN.with_borrow(|known| {
-            let is_fresh = known.generation == generation;
-            let mut all = known.by_schema.iter().filter(|_| is_fresh);
-            all.find(|tables| tables.workflows.schema() == schema)
-                .cloned()
-        });
-        if let Some(tables) = known {
-            return Ok(tables);
-        }
-        let tables = Rc::new(Self::find(schema)?);
-        KNOWN.with_borrow_mut(|known| {
-            if known.generation != generation {
-                known.by_schema.clear();
-                known.generation = generation;
-            }
-            known.by_schema.push(Rc::clone(&tables));
-        });
-        Ok(tables)
+        KNOWN.with(|known| {
+            Known::get_or_learn(known, schema.to_owned(), || Self::find(schema).map(Rc::new))
+        })
     }
 
     fn find(schema: &str) -> Result<Self> {
@@ -301,13 +285,8 @@ fn column<'a>(
     })
 }
 
-#[derive(Default)]
-struct Known {
-    generation: u64,
-    by_schema: Vec<Rc<Tables>>,
-}
-
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: RefCell<ManuallyDrop<Known>> = RefCell::default();
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }

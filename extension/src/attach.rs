@@ -1,0 +1,71 @@
+//! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
+
+use crate::cache_column;
+use crate::error::{OrRaise, Result, required};
+use crate::host;
+use crate::service_account;
+use pgrx::prelude::*;
+
+/// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
+pub(crate) type Answer = (String, String, String);
+
+/// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
+#[pg_extern(sql = r#"
+create function lockstep.attach(schema text default 'public', disable_application_triggers boolean default false)
+returns table (feature text, status text, detail text)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.attach(text, boolean) is
+  'finds the tables of the host in a schema, keeps their cache columns and fills service accounts from now on; one row a feature';
+"#)]
+fn attach(
+    schema: Option<&str>,
+    disable_application_triggers: Option<bool>,
+) -> TableIterator<
+    'static,
+    (
+        name!(feature, String),
+        name!(status, String),
+        name!(detail, String),
+    ),
+> {
+    let schema = required(schema, "schema");
+    let disable_application_triggers =
+        required(disable_application_triggers, "disable_application_triggers");
+    let answers = || -> Result<Vec<Answer>> {
+        host::check_schema(schema)?;
+        let mut answers = cache_column::attach(schema, disable_application_triggers)?;
+        answers.push(service_account::attach(schema)?);
+        Ok(answers)
+    };
+    TableIterator::new(answers().or_raise())
+}
+
+/// Removes what `attach` installed in a schema, and enables again what it disabled.
+#[pg_extern(sql = r#"
+create function lockstep.detach(schema text default 'public')
+returns table (feature text, status text, detail text)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.detach(text) is
+  'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row a feature';
+"#)]
+fn detach(
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(feature, String),
+        name!(status, String),
+        name!(detail, String),
+    ),
+> {
+    let schema = required(schema, "schema");
+    let answers = || -> Result<Vec<Answer>> {
+        host::check_schema(schema)?;
+        let mut answers = cache_column::detach(schema)?;
+        answers.push(service_account::detach(schema)?);
+        Ok(answers)
+    };
+    TableIterator::new(answers().or_raise())
+}
