@@ -3,6 +3,7 @@
 #![deny(ffi_unwind_calls)]
 
 mod attach;
+mod backfill;
 mod cache_column;
 mod error;
 mod host;
@@ -21,6 +22,11 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     finalize
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/backfill.sql",
+    name = "backfill",
+    requires = ["schema"]
 );
 
 /// Called once, when the library is loaded into a backend.

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::planner::{end_settings, plan_by_index, set_for_now};
-use pgrx::PgSqlErrorCode::{ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
+use pgrx::PgSqlErrorCode::{self, ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -25,6 +25,17 @@ pub(crate) struct Statement {
     plan: Cell<pg_sys::SPIPlanPtr>,
     /// The columns whose indexes the plan has to walk, if it must.
     key_columns: Option<Rc<[String]>>,
+    planning: u32,
+}
+
+/// What a statement is, as far as its text tells.
+pub(crate) enum Target {
+    /// One update and nothing else, of this table, which the statement calls by the alias.
+    Update {
+        table: Oid,
+        alias: String,
+    },
+    Other,
 }
 
 /// Which state of the database a statement sees.
@@ -50,7 +61,15 @@ impl Statement {
             parameters: parameters.to_vec(),
             plan: Cell::new(ptr::null_mut()),
             key_columns: None,
+            planning: pg_sys::CURSOR_OPT_GENERIC_PLAN,
         }
+    }
+
+    /// A statement that is planned for the arguments of each run, as fits one that runs for long and is not our own.
+    pub(crate) fn planned_anew(text: &str, parameters: &[Oid]) -> Self {
+        let mut statement = Self::new(text, parameters);
+        statement.planning = pg_sys::CURSOR_OPT_CUSTOM_PLAN;
+        statement
     }
 
     /// A statement that must walk the indexes of these columns, for any number of keys.
@@ -160,6 +179,40 @@ impl Statement {
         }
     }
 
+    /// Parses the statement, which raises what is wrong with it, and tells what it writes.
+    pub(crate) fn target(&self) -> Target {
+        let plan = connected(|| self.prepared());
+        // SAFETY: the plan is kept by `self`; its sources hold the trees of the statement after rules were applied, with the
+        // table that is written at the place in the range table that the tree names.
+        unsafe {
+            let sources = pg_sys::SPI_plan_get_plan_sources(plan);
+            if sources.is_null() || (*sources).length != 1 {
+                return Target::Other;
+            }
+            let source = (*(*sources).elements)
+                .ptr_value
+                .cast::<pg_sys::CachedPlanSource>();
+            let queries = (*source).query_list;
+            if queries.is_null() || (*queries).length != 1 {
+                return Target::Other;
+            }
+            let query = (*(*queries).elements).ptr_value.cast::<pg_sys::Query>();
+            let is_update = (*query).commandType == pg_sys::CmdType::CMD_UPDATE;
+            if !is_update || (*query).hasModifyingCTE || (*query).resultRelation < 1 {
+                return Target::Other;
+            }
+            let place = (*query).resultRelation as usize - 1;
+            let entry = (*(*(*query).rtable).elements.add(place))
+                .ptr_value
+                .cast::<pg_sys::RangeTblEntry>();
+            let alias = CStr::from_ptr((*(*entry).eref).aliasname);
+            Target::Update {
+                table: (*entry).relid,
+                alias: alias.to_string_lossy().into_owned(),
+            }
+        }
+    }
+
     fn prepared(&self) -> pg_sys::SPIPlanPtr {
         let mut plan = self.plan.get();
         if plan.is_null() {
@@ -171,7 +224,7 @@ impl Statement {
                     self.text.as_ptr(),
                     parameters.len() as i32,
                     parameters.as_mut_ptr(),
-                    pg_sys::CURSOR_OPT_GENERIC_PLAN as i32,
+                    self.planning as i32,
                 );
                 pg_sys::SPI_keepplan(plan);
             }
@@ -268,6 +321,39 @@ pub(crate) fn as_extension_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
     as_user(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32, work)
 }
 
+/// Runs `work` with the rights of a role, which cannot take those of the session again, nor leave anything behind in it.
+pub(crate) fn as_restricted<R>(role: Oid, work: impl FnOnce() -> R) -> R {
+    let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+    as_user(role, flags as i32, work)
+}
+
+/// The role whose rights count now.
+pub(crate) fn current_user() -> Oid {
+    // SAFETY: reads a value of the session.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// The role that the session was begun as.
+pub(crate) fn session_user() -> Oid {
+    // SAFETY: reads a value of the session.
+    unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// Whether the statement that called us runs inside BEGIN ... COMMIT.
+pub(crate) fn is_in_transaction_block() -> bool {
+    // SAFETY: reads the state of the transaction.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// Waits; a cancellation ends it.
+pub(crate) fn sleep(milliseconds: i32) {
+    let seconds = f64::from(milliseconds) / 1000.0;
+    // SAFETY: the function takes one double precision and answers nothing.
+    unsafe {
+        pgrx::direct_function_call_as_datum(pg_sys::pg_sleep, &[seconds.into_datum()]);
+    }
+}
+
 fn as_user<R>(user: Oid, flags: i32, work: impl FnOnce() -> R) -> R {
     let mut former = Oid::INVALID;
     let mut context = 0;
@@ -295,11 +381,29 @@ pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
 }
 
-/// Runs `work` in a subtransaction, so that an error of PostgreSQL leaves nothing behind: its message is returned. What is no
-/// error of the data (a cancelled statement, a shutdown) is raised on.
+/// An error of PostgreSQL that was caught.
+pub(crate) struct Failure {
+    pub(crate) code: PgSqlErrorCode,
+    pub(crate) message: String,
+    pub(crate) detail: Option<String>,
+}
+
+/// Runs `work` in a subtransaction, so that an error of PostgreSQL leaves nothing behind. What is no error of the data (a
+/// cancelled statement, a shutdown) is raised on.
 pub(crate) fn attempt<R>(
     work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
-) -> Result<R, String> {
+) -> Result<R, Failure> {
+    attempt_catching(
+        |code| !matches!(code, ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN),
+        work,
+    )
+}
+
+/// The same, with a choice of which errors are caught.
+pub(crate) fn attempt_catching<R>(
+    catches: impl Fn(PgSqlErrorCode) -> bool,
+    work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
+) -> Result<R, Failure> {
     // SAFETY: the subtransaction begun here is ended below on both ways, and context and owner are those from before, as
     // PostgreSQL's own languages do it.
     unsafe {
@@ -317,13 +421,14 @@ pub(crate) fn attempt<R>(
         pg_sys::MemoryContextSwitchTo(context);
         pg_sys::CurrentResourceOwner = owner;
         result.map_err(|cause| match *cause {
-            CaughtError::PostgresError(report)
-                if !matches!(
-                    report.sql_error_code(),
-                    ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN
-                ) =>
+            CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)
+                if catches(report.sql_error_code()) =>
             {
-                report.message().to_owned()
+                Failure {
+                    code: report.sql_error_code(),
+                    message: report.message().to_owned(),
+                    detail: report.detail().map(str::to_owned),
+                }
             }
             other => other.rethrow(),
         })

@@ -58,6 +58,15 @@ impl Definition {
         )
     }
 
+    /// The targets of all definitions.
+    pub(crate) fn targets() -> Result<Vec<u32>> {
+        let all = Self::select("$1 <> ''", "all")?;
+        let mut targets: Vec<u32> = all.iter().map(|definition| definition.target).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        Ok(targets)
+    }
+
     fn select(condition: &str, argument: &str) -> Result<Vec<Self>> {
         let query = Statement::new(
             &format!(
@@ -310,10 +319,10 @@ fn canonical(column: &Column, constant: &str) -> Result<String> {
     });
     match read {
         Ok(canonical) => Ok(canonical.unwrap_or_default()),
-        Err(message) => Err(Error::ConstantText {
+        Err(failure) => Err(Error::ConstantText {
             column: column.name.clone(),
             expected: column.type_name.clone(),
-            message,
+            message: failure.message,
         }),
     }
 }

@@ -4,10 +4,12 @@ use super::definition::{Definition, Resolved};
 use super::flush::repair;
 use super::keeper::{Keeper, keeper};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::{Relation, check_is_owner};
-use crate::statement::{Statement, as_owner, connected};
+use crate::host::{Known, Relation, check_is_owner};
+use crate::statement::{Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// The query behind lockstep.cache_column_drift, which runs it with the caller's rights and spills to disk what does not
@@ -71,6 +73,70 @@ fn repair_all(keeper: &Rc<Keeper>, resolved: &Resolved, max_rows: usize) -> usiz
         written += repair(Rc::clone(keeper), part);
     }
     written
+}
+
+/// The tables that have cache columns.
+pub(crate) fn targets() -> Result<Vec<u32>> {
+    Definition::targets()
+}
+
+/// Repairs all cache columns of the target rows with keys from `first` to `last`; answers how many values it wrote. Rows whose
+/// columns are right are not even locked, if one role owns both tables.
+pub(crate) fn repair_range(target: u32, first: i64, last: i64) -> Result<usize> {
+    let mut written = 0;
+    for definition in Definition::of_table(target)? {
+        if definition.target != target {
+            continue;
+        }
+        let keeper = keeper(definition.id)?;
+        let keys = suspects(&keeper.resolved, first, last)?;
+        written += repair(keeper, keys);
+    }
+    Ok(written)
+}
+
+thread_local! {
+    // Never dropped, see `Keeper`.
+    static SUSPECTS: ManuallyDrop<RefCell<Known<i32, Rc<Statement>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+/// The keys of the range that may have drifted: those that have, or all, if no role may read both tables.
+fn suspects(resolved: &Resolved, first: i64, last: i64) -> Result<Vec<i64>> {
+    let query = SUSPECTS.with(|known| {
+        Known::get_or_learn(known, resolved.definition.id, || {
+            Ok(Rc::new(suspects_query(resolved)))
+        })
+    })?;
+    let owner = pg_sys::Oid::from(resolved.target.owner);
+    let mut keys = Vec::new();
+    connected(|| {
+        as_owner(owner, || {
+            query.rows(View::Own, &[first, last].map(datum), |row| {
+                keys.extend(row.get::<i64>(1));
+            });
+        });
+    });
+    Ok(keys)
+}
+
+fn suspects_query(resolved: &Resolved) -> Statement {
+    let target = resolved.target.qualified_name();
+    let id = resolved.primary_key.quoted();
+    let drifted = match resolved.target.owner == resolved.source.owner {
+        true => format!(
+            "and t.{} is distinct from {}",
+            resolved.column.quoted(),
+            resolved.exists_sql()
+        ),
+        false => String::new(),
+    };
+    let text = format!(
+        "select t.{id}::pg_catalog.int8 from {target} t
+          where t.{id} operator(pg_catalog.>=) $1 and t.{id} operator(pg_catalog.<=) $2 {drifted}"
+    );
+    let columns = [&resolved.primary_key, &resolved.key].map(|column| column.name.clone());
+    Statement::by_index(&text, &[pg_sys::INT8OID; 2], &Rc::from(columns))
 }
 
 fn resolved(target: pg_sys::Oid, column: &str) -> Result<Resolved> {

@@ -3,8 +3,10 @@
 //! SQLSTATEs are PostgreSQL's own, so that a client can branch on them; names of tables and columns stand in the
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
+mod backfill;
 mod report;
 
+pub(crate) use backfill::BackfillError;
 use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use report::Report;
@@ -153,9 +155,20 @@ pub(crate) enum Error {
     NotFlushed {
         keys: usize,
     },
+    KeyNotUnique {
+        table: String,
+        columns: String,
+    },
+    Backfill(BackfillError),
     Catalog {
         message: String,
     },
+}
+
+impl From<BackfillError> for Error {
+    fn from(error: BackfillError) -> Self {
+        Self::Backfill(error)
+    }
 }
 
 impl Error {

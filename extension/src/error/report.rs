@@ -12,7 +12,7 @@ pub(super) struct Report {
     pub(super) hint: String,
 }
 
-fn report(
+pub(super) fn report(
     code: PgSqlErrorCode,
     message: impl Into<String>,
     detail: impl Into<String>,
@@ -312,6 +312,13 @@ impl Error {
                 "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
                 "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
             ),
+            Self::KeyNotUnique { table, columns } => report(
+                ERRCODE_INVALID_COLUMN_REFERENCE,
+                format!("({columns}) is not a unique key of \"{table}\""),
+                "The columns of a key are, in this order, those of a valid unique index, and none of them is nullable.",
+                format!("Create one: create unique index concurrently on {table} ({columns})."),
+            ),
+            Self::Backfill(error) => error.into_report(),
             Self::Catalog { message } => report(
                 ERRCODE_INTERNAL_ERROR,
                 format!("cannot read the system catalogs: {message}"),

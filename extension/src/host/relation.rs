@@ -216,6 +216,55 @@ impl Relation {
         self.persistence == "u"
     }
 
+    /// The columns of the primary key, in its order.
+    pub(crate) fn primary_key(&self) -> Result<&[String]> {
+        match self.primary_key.as_slice() {
+            [] => Err(Error::NoPrimaryKey {
+                table: self.qualified_name(),
+            }),
+            names => Ok(names),
+        }
+    }
+
+    /// The columns, in this order, are those of a unique index, and none of them is ever null.
+    pub(crate) fn check_is_unique_key(&self, columns: &[String]) -> Result<()> {
+        for column in columns {
+            self.column(column)?;
+        }
+        let query = Statement::new(
+            "select 'yes' from pg_index i
+              where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+                and $2 = array(
+                  select a.attname::text from unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
+                    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum and a.attnotnull
+                   where k.place <= i.indnkeyatts order by k.place)
+              limit 1",
+            &[pg_sys::OIDOID, pg_sys::TEXTARRAYOID],
+        );
+        let arguments = [datum(Oid::from(self.oid)), datum(columns.to_vec())];
+        match with_catalog_path(|| connected(|| query.text(&arguments))) {
+            Some(_) => Ok(()),
+            None => Err(Error::KeyNotUnique {
+                table: self.qualified_name(),
+                columns: columns.join(", "),
+            }),
+        }
+    }
+
+    /// How many rows PostgreSQL thinks it has; as many as its pages may hold, if it was never looked at.
+    pub(crate) fn rows_estimated(&self) -> i64 {
+        let query = Statement::new(
+            "select coalesce(sum(case when c.reltuples >= 0 then c.reltuples::bigint
+                                      else pg_relation_size(c.oid) / 100 end), 0)::bigint::text
+               from pg_class c
+              where c.oid = $1 or c.oid in (select p.relid from pg_partition_tree($1) p where p.isleaf)",
+            &[pg_sys::OIDOID],
+        );
+        let argument = datum(Oid::from(self.oid));
+        let rows = with_catalog_path(|| connected(|| query.text(&[argument])));
+        rows.and_then(|rows| rows.parse().ok()).unwrap_or_default()
+    }
+
     /// The single integer column that is the primary key.
     pub(crate) fn integer_primary_key(&self) -> Result<&Column> {
         match self.primary_key.as_slice() {
@@ -306,6 +355,10 @@ impl Column {
             Oid::from(self.type_oid),
             pg_sys::INT2ARRAYOID | pg_sys::INT4ARRAYOID | pg_sys::INT8ARRAYOID
         )
+    }
+
+    pub(crate) fn type_oid(&self) -> Oid {
+        Oid::from(self.type_oid)
     }
 
     pub(crate) fn is_boolean(&self) -> bool {

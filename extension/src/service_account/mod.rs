@@ -13,9 +13,11 @@
 mod arrival;
 mod attach;
 mod explain;
-pub(crate) mod fill;
+mod fill;
 mod resolve;
 mod resolver;
 mod tables;
 
 pub(crate) use attach::{attach, detach};
+pub(crate) use fill::fill;
+pub(crate) use tables::tables_to_fill;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{self, Column, Known, Relation, check_owner_may_read};
-use crate::statement::{Answer, Statement, View, as_owner};
+use crate::statement::{Answer, Statement, View, as_owner, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -13,6 +13,24 @@ pub(super) const ACCOUNT: &str = "service_account_id";
 const ITEMS: &str = "ai_catalog_items";
 const VERSIONS: &str = "ai_catalog_item_versions";
 const CONSUMERS: &str = "ai_catalog_item_consumers";
+
+/// The tables of workflows that there are, in any schema.
+pub(crate) fn tables_to_fill() -> Vec<u32> {
+    let query = Statement::new(
+        "select c.oid::bigint from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.relname = $1 and c.relkind in ('r', 'p') and n.nspname !~ '^pg_'",
+        &[pg_sys::TEXTOID],
+    );
+    let mut tables = Vec::new();
+    with_catalog_path(|| {
+        connected(|| {
+            query.rows(View::NewestReadOnly, &[datum(WORKFLOWS)], |row| {
+                tables.extend(row.get::<i64>(1).map(|oid| oid as u32));
+            });
+        });
+    });
+    tables
+}
 
 /// With whose rights the tables are read, and which state of them.
 #[derive(Clone, Copy)]

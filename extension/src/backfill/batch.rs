@@ -1,0 +1,96 @@
+//! The seed of the engine: a job done to one range of ids, in the caller's transaction.
+
+use super::counts::Counts;
+use super::key::KeyRange;
+use super::registry;
+use crate::error::{BackfillError, OrRaise, Result, required};
+use crate::statement::sleep;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// Does a job to the rows with ids from `start_id` to `end_id`, both included, `sub_batch_size` at a time with a pause between.
+/// All in one transaction: what it writes stays locked until that ends.
+#[pg_extern(sql = r#"
+create function lockstep.backfill_batch(job text, start_id bigint, end_id bigint, sub_batch_size integer default 1000,
+                                        pause_ms integer default 0, "table" regclass default null)
+returns table (scanned bigint, updated bigint, unresolved bigint)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.backfill_batch(text, bigint, bigint, integer, integer, regclass) is
+  'does a backfill job to one range of ids in the transaction of the caller; how many rows there were, were updated, could not be resolved';
+"#)]
+fn backfill_batch(
+    job: Option<&str>,
+    start_id: Option<i64>,
+    end_id: Option<i64>,
+    sub_batch_size: Option<i32>,
+    pause_ms: Option<i32>,
+    table: Option<Oid>,
+) -> TableIterator<
+    'static,
+    (
+        name!(scanned, i64),
+        name!(updated, i64),
+        name!(unresolved, i64),
+    ),
+> {
+    let job = required(job, "job");
+    let ids = (required(start_id, "start_id"), required(end_id, "end_id"));
+    let sub_batch_size = required(sub_batch_size, "sub_batch_size");
+    let pause_ms = required(pause_ms, "pause_ms");
+    let counts = batch(job, table, ids, sub_batch_size, pause_ms).or_raise();
+    TableIterator::once((counts.scanned, counts.updated, counts.unresolved_rows()))
+}
+
+fn batch(
+    job: &str,
+    table: Option<Oid>,
+    (start, end): (i64, i64),
+    sub_batch_size: i32,
+    pause_ms: i32,
+) -> Result<Counts> {
+    for (name, value, least) in [
+        ("sub_batch_size", sub_batch_size, 1),
+        ("pause_ms", pause_ms, 0),
+    ] {
+        if value < least {
+            return Err(BackfillError::Settings {
+                reason: format!("{name} must be at least {least}, but is {value}"),
+            }
+            .into());
+        }
+    }
+    let task = registry::task(job, registry::table_of(job, table)?)?;
+    let Some((start, end)) = task.walk.clamped(start, end) else {
+        return Err(BackfillError::KeyNotInteger {
+            job: job.to_owned(),
+            table: task.table.qualified_name(),
+        }
+        .into());
+    };
+    let mut rest = KeyRange {
+        after: match start.checked_sub(1) {
+            Some(before) => vec![before.to_string()],
+            None => Vec::new(),
+        },
+        last: vec![end.to_string()],
+    };
+    let mut counts = Counts::default();
+    loop {
+        let (part, rows) = task.walk.cut(&rest, sub_batch_size);
+        if rows > 0 {
+            let done = task.job.run(&part)?;
+            counts.add(&Counts {
+                scanned: rows,
+                ..done
+            });
+        }
+        if part.last == rest.last {
+            return Ok(counts);
+        }
+        rest.after = part.last;
+        if pause_ms > 0 {
+            sleep(pause_ms);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Begins runs, and pauses, resumes, cancels and retries them.
+
+use super::presence;
+use super::range::Range;
+use super::registered::hold_function;
+use super::registry;
+use super::run::{NewRun, Run, Status};
+use super::settings::Settings;
+use super::step::{Next, Worker, step};
+use super::worker;
+use crate::error::{BackfillError, Error, OrRaise, Result, required};
+use crate::host::Relation;
+use crate::statement::{
+    Statement, connected, current_user, datum, is_in_transaction_block, session_user, sleep,
+    with_catalog_path,
+};
+use pgrx::JsonB;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use serde_json::Value;
+
+/// As many as PostgreSQL may be told to have.
+const MOST_WORKERS: i32 = 1_024;
+
+// Neither this function nor the next one pins its search path: a hold function is found under the caller's.
+
+/// Begins a run with background workers, which start when the transaction commits. Answers the number of the run.
+#[pg_extern(sql = r#"
+create function lockstep.start_backfill(job text, "table" regclass default null, workers integer default 1,
+                                        settings jsonb default '{}')
+returns bigint language c
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.start_backfill(text, regclass, integer, jsonb) is
+  'begins a run of a backfill job with background workers; returns the number of the run, as in lockstep.backfill_progress';
+"#)]
+fn start_backfill(
+    job: Option<&str>,
+    table: Option<Oid>,
+    workers: Option<i32>,
+    settings: Option<JsonB>,
+) -> i64 {
+    let job = required(job, "job");
+    let workers = required(workers, "workers");
+    let settings = required(settings, "settings").0;
+    start(job, table, workers, &settings).or_raise()
+}
+
+fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
+    check_workers(workers)?;
+    check_can_set_role()?;
+    let run = match begin(job, table, workers, settings)? {
+        Begun::New(run) => run,
+        Begun::Other(run) => return Err(has_run(&run)),
+    };
+    presence::take(run, presence::STARTER);
+    worker::launch(run, job, 1..=workers)?;
+    Ok(run)
+}
+
+/// The run that a session is to work on by itself: a new one, or one of the same job that nobody works on.
+#[pg_extern(sql = r#"
+create function lockstep.open_backfill(job text, "table" regclass default null, settings jsonb default '{}')
+returns bigint language c
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
+"#)]
+fn open_backfill(job: Option<&str>, table: Option<Oid>, settings: Option<JsonB>) -> i64 {
+    let job = required(job, "job");
+    let settings = required(settings, "settings").0;
+    open(job, table, &settings).or_raise()
+}
+
+fn open(job: &str, table: Option<Oid>, settings: &Value) -> Result<i64> {
+    if is_in_transaction_block() {
+        return Err(BackfillError::InTransactionBlock.into());
+    }
+    match begin(job, table, 0, settings)? {
+        Begun::New(run) => Ok(run),
+        Begun::Other(run) if run.job == job && run.status == Status::Running => {
+            let run = Run::lock(run.id)?;
+            let slots = std::iter::once(presence::SESSION).chain(1..=run.workers);
+            for slot in slots {
+                if !presence::try_take(run.id, slot, false) {
+                    return Err(has_run(&run));
+                }
+            }
+            run.change(settings, None)?;
+            Ok(run.id)
+        }
+        Begun::Other(run) => Err(has_run(&run)),
+    }
+}
+
+enum Begun {
+    New(i64),
+    /// The table has a run already.
+    Other(Run),
+}
+
+fn begin(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<Begun> {
+    let settings = Settings::given(&with_hold_function(settings)?)?;
+    let table = registry::table_of(job, table)?;
+    let task = registry::task(job, table)?;
+    let new = NewRun {
+        job,
+        table,
+        workers,
+        settings: &settings,
+        last_key: task.walk.last_key().unwrap_or_default(),
+        rows_estimated: task.table.rows_estimated(),
+    };
+    if let Some(run) = new.insert()? {
+        return Ok(Begun::New(run));
+    }
+    // It may have ended just now.
+    Run::of_table(table)?.map(Begun::Other).ok_or_else(|| {
+        BackfillError::TableHasRun {
+            table: task.table.qualified_name(),
+            run: None,
+        }
+        .into()
+    })
+}
+
+fn has_run(run: &Run) -> Error {
+    let table = Relation::describe(run.table);
+    BackfillError::TableHasRun {
+        table: table.map_or_else(|_| run.table.to_string(), |table| table.qualified_name()),
+        run: Some((run.id, run.status.name())),
+    }
+    .into()
+}
+
+/// The settings with the name of the hold function qualified.
+fn with_hold_function(settings: &Value) -> Result<Value> {
+    let mut settings = settings.clone();
+    if let Some(function) = settings.get_mut("hold_function")
+        && let Some(name) = function.as_str()
+    {
+        *function = Value::from(hold_function(name)?);
+    }
+    Ok(settings)
+}
+
+fn check_workers(workers: i32) -> Result<()> {
+    match workers {
+        1..=MOST_WORKERS => Ok(()),
+        _ => Err(BackfillError::Workers { workers }.into()),
+    }
+}
+
+/// One step of a run in the calling session. Answers how many milliseconds to wait for the next, and null at the end.
+#[pg_extern(sql = r#"
+create function lockstep.backfill_step(run bigint)
+returns integer language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.backfill_step(bigint) is 'part of lockstep.backfill, which is to be called instead';
+"#)]
+fn backfill_step(run: Option<i64>) -> Option<i32> {
+    let run = required(run, "run");
+    // The rights are checked here, not at each step of a worker, which has those of the run.
+    let next = Run::lock(run).and_then(|_| {
+        presence::take(run, presence::SESSION);
+        step(run, Worker::Session)
+    });
+    match next.or_raise() {
+        Next::StepAfter(ms) => Some(ms),
+        Next::Stop => None,
+    }
+}
+
+/// Waits between two steps, visible as the run's worker.
+#[pg_extern(sql = r#"
+create function lockstep.wait_for_backfill(run bigint, milliseconds integer)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
+"#)]
+fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>) {
+    let run = required(run, "run");
+    let milliseconds = required(milliseconds, "milliseconds");
+    presence::take(run, presence::SESSION);
+    sleep(milliseconds);
+}
+
+/// Raises an error if the run did not do all rows.
+#[pg_extern(sql = r#"
+create function lockstep.report_backfill(run bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
+"#)]
+fn report_backfill(run: Option<i64>) {
+    let run = required(run, "run");
+    report(run).or_raise();
+}
+
+fn report(run: i64) -> Result<()> {
+    let run = Run::find(run)?.ok_or(BackfillError::NoSuchRun { run })?;
+    match run.status {
+        Status::Running | Status::Finished => Ok(()),
+        status => Err(BackfillError::NotFinished {
+            run: run.id,
+            status: status.name(),
+            set_aside: Range::numbers(run.id)?.1,
+        }
+        .into()),
+    }
+}
+
+/// Stops a run for now; sub-batches that are being done are finished.
+#[pg_extern(sql = r#"
+create function lockstep.pause_backfill(run bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.pause_backfill(bigint) is 'stops a run for now; its place is kept';
+"#)]
+fn pause_backfill(run: Option<i64>) {
+    pause(required(run, "run")).or_raise();
+}
+
+/// Ends a run; what is done stays done.
+#[pg_extern(sql = r#"
+create function lockstep.cancel_backfill(run bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cancel_backfill(bigint) is 'ends a run; what is done stays done';
+"#)]
+fn cancel_backfill(run: Option<i64>) {
+    cancel(required(run, "run")).or_raise();
+}
+
+/// Goes on with a run that is paused, or that has lost its workers.
+#[pg_extern(sql = r#"
+create function lockstep.resume_backfill(run bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.resume_backfill(bigint) is 'goes on with a run that is paused, or that has lost its workers';
+"#)]
+fn resume_backfill(run: Option<i64>) {
+    resume(required(run, "run")).or_raise();
+}
+
+/// Goes on with a run that failed, the ranges it set aside first.
+#[pg_extern(sql = r#"
+create function lockstep.retry_backfill(run bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.retry_backfill(bigint) is 'goes on with a run that failed: tries the ranges again that it set aside';
+"#)]
+fn retry_backfill(run: Option<i64>) {
+    retry(required(run, "run")).or_raise();
+}
+
+fn pause(run: i64) -> Result<()> {
+    locked(run, &[Status::Running], "paused")?.set_status(Status::Paused)
+}
+
+fn cancel(run: i64) -> Result<()> {
+    locked(run, &[Status::Running, Status::Paused], "cancelled")?.set_status(Status::Cancelled)
+}
+
+/// Also starts workers that a running run lacks, as after a restart of the server.
+fn resume(run: i64) -> Result<()> {
+    let run = locked(run, &[Status::Running, Status::Paused], "resumed")?;
+    go_on(&run)
+}
+
+fn retry(run: i64) -> Result<()> {
+    let run = locked(run, &[Status::Failed], "retried")?;
+    if let Some(other) = Run::of_table(run.table)? {
+        return Err(has_run(&other));
+    }
+    Range::reopen(run.id)?;
+    go_on(&run)
+}
+
+fn go_on(run: &Run) -> Result<()> {
+    check_can_set_role()?;
+    run.set_status(Status::Running)?;
+    presence::take(run.id, presence::STARTER);
+    worker::launch(run.id, &run.job, 1..=run.workers.max(1))
+}
+
+/// Workers log in as the session did, so they must be able to take the role that it has now.
+fn check_can_set_role() -> Result<()> {
+    if current_user() == session_user() {
+        return Ok(());
+    }
+    let query = Statement::new(
+        "select pg_get_userbyid($1) || ' ' || pg_get_userbyid($2) where not pg_has_role($1, $2, 'member')",
+        &[pg_sys::OIDOID, pg_sys::OIDOID],
+    );
+    let roles = [session_user(), current_user()].map(datum);
+    match with_catalog_path(|| connected(|| query.text(&roles))) {
+        None => Ok(()),
+        Some(names) => {
+            let (session_role, role) = names.split_once(' ').unwrap_or_default();
+            Err(BackfillError::CannotSetRole {
+                session_role: session_role.to_owned(),
+                role: role.to_owned(),
+            }
+            .into())
+        }
+    }
+}
+
+/// The run, locked, if it is one that this can be done to.
+fn locked(run: i64, from: &[Status], done: &'static str) -> Result<Run> {
+    let run = Run::lock(run)?;
+    match from.contains(&run.status) {
+        true => Ok(run),
+        false => Err(BackfillError::Status {
+            run: run.id,
+            status: run.status.name(),
+            done,
+        }
+        .into()),
+    }
+}
+
+/// Changes settings of a run that is under way; those that are not named stay.
+#[pg_extern(sql = r#"
+create function lockstep.alter_backfill(run bigint, settings jsonb default '{}', workers integer default null)
+returns void language c
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.alter_backfill(bigint, jsonb, integer) is
+  'changes settings of a run while it works; another number of workers counts from the next lockstep.resume_backfill on';
+"#)]
+fn alter_backfill(run: Option<i64>, settings: Option<JsonB>, workers: Option<i32>) {
+    let run = required(run, "run");
+    let settings = required(settings, "settings").0;
+    alter(run, &settings, workers).or_raise();
+}
+
+fn alter(run: i64, settings: &Value, workers: Option<i32>) -> Result<()> {
+    workers.map_or(Ok(()), check_workers)?;
+    let settings = with_hold_function(settings)?;
+    Run::lock(run)?.change(&settings, workers)
+}

@@ -1,0 +1,20 @@
+//! What a job is to the engine.
+
+use super::counts::Counts;
+use super::key::{KeyRange, Walk};
+use crate::error::Result;
+use crate::host::Relation;
+
+/// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, with
+/// the rights of the role that began the run. It counts what it updated and what it could not resolve; the engine counts the
+/// rows of the range.
+pub(super) trait Job {
+    fn run(&self, range: &KeyRange) -> Result<Counts>;
+}
+
+/// A job, and the table it goes through.
+pub(super) struct Task {
+    pub(super) table: Relation,
+    pub(super) walk: Walk,
+    pub(super) job: Box<dyn Job>,
+}

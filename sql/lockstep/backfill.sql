@@ -1,0 +1,154 @@
+-- Jobs that DBAs registered; pg_dump saves them. The jobs that come with lockstep are code.
+create table lockstep.backfill_job (
+  name text not null
+    constraint backfill_job_pkey primary key
+    constraint backfill_job_name_check check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  target_table regclass not null,
+  key_columns name[] not null
+    constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
+  statement text not null,
+  search_path text not null,
+  owner regrole not null,
+  created_at timestamptz not null default pg_catalog.now()
+);
+comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_backfill_job, which alone writes it';
+comment on column lockstep.backfill_job.statement is 'one update; {range} stands for the condition on the key';
+comment on column lockstep.backfill_job.search_path is 'that of the session that registered the job; the statement runs under it';
+select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
+
+-- A run is work in progress, so it is not dumped. Counts are those of the ranges that are done.
+create table lockstep.backfill_run (
+  id bigint generated always as identity
+    constraint backfill_run_pkey primary key,
+  job text not null,
+  target_table regclass not null,
+  status text not null default 'running'
+    constraint backfill_run_status_check check (status in ('running', 'paused', 'cancelled', 'finished', 'failed')),
+  role regrole not null,
+  session_role regrole not null,
+  workers integer not null,
+  settings jsonb not null,
+  -- The key up to which ranges have been handed out, and the last one there was when the run began; empty for none.
+  handed_out text[] not null default '{}',
+  last_key text[] not null,
+  rows_estimated bigint not null,
+  scanned bigint not null default 0,
+  updated bigint not null default 0,
+  unresolved jsonb not null default '{}',
+  longest_ms double precision not null default 0,
+  last_error text,
+  started_at timestamptz not null default pg_catalog.now(),
+  finished_at timestamptz
+) with (fillfactor = 50);
+comment on table lockstep.backfill_run is 'runs of jobs; written by the functions of lockstep alone';
+create unique index backfill_run_target_table_key on lockstep.backfill_run (target_table)
+  where status in ('running', 'paused');
+
+-- Updated with every sub-batch, in the transaction that writes its rows.
+create table lockstep.backfill_range (
+  id bigint generated always as identity
+    constraint backfill_range_pkey primary key,
+  run_id bigint not null
+    constraint backfill_range_run_id_fkey references lockstep.backfill_run (id) on delete cascade,
+  slot integer,
+  status text not null default 'open'
+    constraint backfill_range_status_check check (status in ('open', 'set_aside')),
+  -- The range begins after this key; empty if it is the first.
+  after_key text[] not null,
+  last_key text[] not null,
+  sub_batch_size integer not null,
+  attempts integer not null default 0,
+  scanned bigint not null default 0,
+  updated bigint not null default 0,
+  unresolved jsonb not null default '{}',
+  rows_per_second double precision,
+  longest_ms double precision not null default 0,
+  held_by text,
+  sqlstate text,
+  error text,
+  updated_at timestamptz not null default pg_catalog.clock_timestamp()
+) with (fillfactor = 50);
+comment on table lockstep.backfill_range is 'ranges of keys that a run works on or has set aside';
+create index backfill_range_run_id_idx on lockstep.backfill_range (run_id);
+
+create view lockstep.backfill_progress as
+select r.id as run, r.job, r.target_table, r.status,
+       case
+         when r.status = 'finished' then 100
+         else pg_catalog.round(least(99.9, 100.0 * t.scanned / greatest(r.rows_estimated, t.scanned, 1)), 1)
+       end as percent,
+       t.scanned, t.updated, t.unresolved,
+       pg_catalog.round(n.rows_per_second::numeric) as rows_per_second,
+       case when n.rows_per_second > 0
+         then pg_catalog.make_interval(secs => pg_catalog.round(
+                (greatest(r.rows_estimated - t.scanned, 0) / n.rows_per_second)::numeric)::double precision)
+       end as remaining,
+       w.pids, r.workers as workers_wanted, n.sub_batch_size,
+       case
+         when r.status <> 'running' then null
+         when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
+         else n.held_by
+       end as held_by,
+       t.set_aside, coalesce(n.error, r.last_error) as last_error,
+       pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, r.role, r.settings, r.started_at, r.finished_at
+  from lockstep.backfill_run r
+  cross join lateral (
+    select r.scanned + coalesce(pg_catalog.sum(g.scanned), 0)::bigint, r.updated + coalesce(pg_catalog.sum(g.updated), 0)::bigint,
+           (select coalesce(pg_catalog.jsonb_object_agg(s.reason, s.rows), '{}')
+              from (select u.reason, pg_catalog.sum(u.rows::bigint) as rows
+                      from (select r.unresolved union all
+                            select o.unresolved from lockstep.backfill_range o where o.run_id = r.id) c (counts)
+                      cross join lateral pg_catalog.jsonb_each_text(c.counts) u (reason, rows)
+                     group by u.reason) s),
+           pg_catalog.count(*) filter (where g.status = 'set_aside'),
+           greatest(r.longest_ms, pg_catalog.max(g.longest_ms))
+      from lockstep.backfill_range g where g.run_id = r.id
+  ) as t (scanned, updated, unresolved, set_aside, longest_ms)
+  cross join lateral (
+    select pg_catalog.sum(g.rows_per_second) filter (where g.updated_at > pg_catalog.clock_timestamp() - interval '30 seconds'),
+           pg_catalog.max(g.sub_batch_size) filter (where g.status = 'open'),
+           pg_catalog.string_agg(distinct g.held_by, ', ') filter (where g.status = 'open'),
+           (pg_catalog.array_agg(g.error order by g.updated_at desc) filter (where g.error is not null))[1]
+      from lockstep.backfill_range g where g.run_id = r.id
+  ) as n (rows_per_second, sub_batch_size, held_by, error)
+  cross join lateral (
+    select coalesce(pg_catalog.array_agg(l.pid order by l.pid), '{}')
+      from pg_catalog.pg_locks l
+     where l.locktype = 'advisory' and l.objsubid = 19522 and l.granted
+       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
+       and l.classid::bigint = r.id % 4294967296 and l.objid::bigint <> 4294967295
+  ) as w (pids)
+ where pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
+comment on view lockstep.backfill_progress is
+  'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row a run that the caller may control';
+grant select on lockstep.backfill_progress to public;
+
+-- A procedure cannot pin its search_path and commit, so every name and operator here is qualified.
+create procedure lockstep.backfill(job text, "table" regclass default null, settings jsonb default '{}')
+language plpgsql as $$
+declare
+  run constant bigint := lockstep.open_backfill(job, "table", settings);
+  pause integer;
+begin
+  commit;
+  loop
+    pause := lockstep.backfill_step(run);
+    commit;
+    exit when pause is null;
+    if pause operator(pg_catalog.>) 0 then
+      perform lockstep.wait_for_backfill(run, pause);
+    end if;
+  end loop;
+  perform lockstep.report_backfill(run);
+end
+$$;
+comment on procedure lockstep.backfill(text, regclass, jsonb) is
+  'runs a job in this session and commits every sub-batch; goes on with a run of it that was interrupted';
+
+create view lockstep.backfill_set_aside as
+select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at
+  from lockstep.backfill_range g join lockstep.backfill_run r on r.id = g.run_id
+ where g.status = 'set_aside' and (pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
+comment on view lockstep.backfill_set_aside is
+  'ranges of keys that could not be done, after after_key and up to last_key, with the last error; lockstep.retry_backfill tries them again';
+grant select on lockstep.backfill_set_aside to public;
