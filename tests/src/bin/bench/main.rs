@@ -5,6 +5,7 @@
 //!
 //! BENCH_ROWS scales the work down (100,000 rows), BENCH_ROUNDS how often each measurement is repeated (5).
 
+mod backfill;
 mod cache_column;
 mod figure;
 mod median;
@@ -13,6 +14,7 @@ mod server;
 mod service_account;
 mod size;
 mod table;
+mod workflows;
 
 use std::fs;
 use std::process::ExitCode;
@@ -30,7 +32,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 2] = [
+const PARTS: [Part; 3] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -38,6 +40,10 @@ const PARTS: [Part; 2] = [
     Part {
         name: service_account::NAME,
         run: service_account::run,
+    },
+    Part {
+        name: backfill::NAME,
+        run: backfill::run,
     },
 ];
 

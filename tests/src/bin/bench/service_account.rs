@@ -1,17 +1,19 @@
-//! What the trigger costs: rows one by one, and all in one statement.
+//! Service accounts: what the trigger costs new rows, one by one, and all in one statement. Old rows are part `backfill`.
 
 use std::time::Instant;
 
 use anyhow::Result;
 
-use super::NAME;
-use super::data::{TEMPLATE, WORKFLOWS_PER_ROW};
+use crate::Report;
 use crate::figure::Figure;
 use crate::median::median;
 use crate::selection::Selection;
 use crate::server::Server;
 use crate::size::Size;
 use crate::table::Table;
+use crate::workflows::{self, TEMPLATE};
+
+pub(crate) const NAME: &str = "service_account";
 
 /// The workflows once more, with other ids.
 const INSERT: &str = "
@@ -19,14 +21,12 @@ insert into duo_workflows_workflows (user_id, project_id, namespace_id, workflow
 select user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, id + 100000000
 from duo_workflows_workflows where id between $1 and $2";
 
-pub(super) fn run(
-    server: &mut Server,
-    selection: &Selection,
-    size: Size,
-    table: &mut Table,
-    figures: &mut Vec<Figure>,
-) -> Result<()> {
-    let all = i64::from(size.rows.div_ceil(1_000) * 1_000) * WORKFLOWS_PER_ROW;
+/// Runs what is asked for of this part.
+pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
+    let mut server = Server::start()?;
+    let mut table = Table::with_heading(["work", "variant", "elapsed ms", "us/row"]);
+    let mut figures = Vec::new();
+    let all = workflows::create_template(&mut server, i64::from(size.rows) * 2)?;
     for (work, rows, statements) in [("single", all / 10, all / 10), ("bulk", all, 1)] {
         let name = format!("{NAME}/insert_{work}");
         if !selection.includes(&name) {
@@ -40,7 +40,7 @@ pub(super) fn run(
                 .into_iter()
                 .zip(pair.iter_mut().zip(&mut samples))
             {
-                *sample = measure(server, attached, rows, statements)?;
+                *sample = measure(&mut server, attached, rows, statements)?;
                 eprintln!("bench: {name} attached {attached}: {sample:.0} ms");
                 all.push(*sample);
             }
@@ -53,13 +53,12 @@ pub(super) fn run(
                 variant.to_owned(),
                 format!("{elapsed:.0}"),
                 format!("{:.2}", elapsed * 1_000.0 / rows as f64),
-                "-".to_owned(),
             ]);
         }
         let name = format!("{name}/overhead");
         figures.push(Figure::plain(name, median(overheads), "us/row"));
     }
-    Ok(())
+    Ok(Report { table, figures })
 }
 
 /// Milliseconds to insert so many rows with so many statements, in one transaction.

@@ -1,35 +1,31 @@
-//! The rows: workflows of projects and groups that are spread at random, a third of which have no account to be found.
+//! Workflows of the agent platform, and the catalog that their service accounts are found in.
 
 use anyhow::Result;
 use lockstep_tests::host::{self, Layout};
 
 use crate::server::Server;
-use crate::size::Size;
 
-pub(super) const TEMPLATE: &str = "service_accounts";
+pub(crate) const TEMPLATE: &str = "workflows";
 
-/// Workflows, for each of the rows that the size asks for.
-pub(super) const WORKFLOWS_PER_ROW: i64 = 2;
-
-/// `ROWS` stands for a thousandth of the size. A root group has four consumers of items that are found by definition and four of
+/// `ROWS` stands for a thousandth of the workflows. A root group has four consumers of items that are found by definition and four of
 /// items that are found by version, one of each without an account. A workflow that is to be resolved has status 1, and its
 /// user is the account, so that a bare update can write what the others have to find.
 const FILL: &str = "
 select setseed(0.5);
-insert into users (id, organization_id) select n, 1 from generate_series(2, 800 * ROWS + 1) n;
+insert into users (id, organization_id) select n, 1 from generate_series(2, 320 * ROWS + 1) n;
 delete from namespaces;
 insert into namespaces (id, name, path, type, traversal_ids, organization_id)
-  select n, 'n', 'n', 'Group', case when n <= 100 * ROWS then array[n] else array[1 + n % (100 * ROWS), n] end, 1
-  from generate_series(1, 300 * ROWS) n;
+  select n, 'n', 'n', 'Group', case when n <= 40 * ROWS then array[n] else array[1 + n % (40 * ROWS), n] end, 1
+  from generate_series(1, 100 * ROWS) n;
 insert into projects (id, namespace_id, project_namespace_id, organization_id)
-  select n, 1 + floor(random() * 300 * ROWS)::bigint, n, 1 from generate_series(1, 500 * ROWS) n;
+  select n, 1 + floor(random() * 100 * ROWS)::bigint, n, 1 from generate_series(1, 200 * ROWS) n;
 insert into ai_catalog_items (id, organization_id, foundational_flow_reference)
   select n, 1, case when n <= 40 then 'flow ' || n end from generate_series(1, 500) n;
 insert into ai_catalog_item_versions (id, organization_id, ai_catalog_item_id) select n, 1, 1 + n % 500 from generate_series(1, 1500) n;
 insert into ai_catalog_item_consumers (id, group_id, ai_catalog_item_id, service_account_id)
   select row_number() over (order by random()), g, case when k < 4 then 1 + (g + k) % 40 else 41 + (g + k) % 460 end,
          case when k % 4 < 3 then 1 + 8 * (g - 1) + k + 1 end
-  from generate_series(1, 100 * ROWS) g, generate_series(0, 7) k;
+  from generate_series(1, 40 * ROWS) g, generate_series(0, 7) k;
 insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, status)
   select n, case when is_good then 1 + 8 * (root - 1) + k + 1 else 1 end, project, case when project is null then namespace end,
          case when k < 4 and is_good then 'flow ' || 1 + (root + k) % 40
@@ -41,20 +37,22 @@ insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, work
          is_good::integer
   from (select n, n % 3 <> 0 as is_good, (array[0, 1, 2, 4, 5, 6])[1 + n % 6] as k, p.id as project,
                coalesce(p.namespace_id, g.namespace) as namespace, (coalesce(np.traversal_ids, ng.traversal_ids))[1] as root
-        from (select n, case when n % 5 > 0 then 1 + floor(random() * 500 * ROWS)::bigint end as project,
-                     1 + floor(random() * 300 * ROWS)::bigint as namespace
-              from generate_series(1, 2000 * ROWS) n) g
+        from (select n, case when n % 5 > 0 then 1 + floor(random() * 200 * ROWS)::bigint end as project,
+                     1 + floor(random() * 100 * ROWS)::bigint as namespace
+              from generate_series(1, 1000 * ROWS) n) g
         left join projects p on p.id = g.project left join namespaces np on np.id = p.namespace_id
         left join namespaces ng on ng.id = g.namespace and g.project is null) w
   order by n;
 create extension lockstep;
 analyze";
 
-pub(super) fn create_template(server: &mut Server, size: Size) -> Result<()> {
+/// Fills the template with so many workflows, to the thousand; answers how many there are.
+pub(crate) fn create_template(server: &mut Server, workflows: i64) -> Result<i64> {
+    let thousands = ((workflows + 999) / 1_000).max(1);
     server.create_template(TEMPLATE, |client| {
         host::create(client, Layout::Wide)?;
-        let thousandth = size.rows.div_ceil(1_000).to_string();
-        client.batch_execute(&FILL.replace("ROWS", &thousandth))?;
+        client.batch_execute(&FILL.replace("ROWS", &thousands.to_string()))?;
         Ok(())
-    })
+    })?;
+    Ok(thousands * 1_000)
 }

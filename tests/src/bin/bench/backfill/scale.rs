@@ -1,0 +1,49 @@
+//! Whether the rows per second stay what they are as the table grows.
+
+use anyhow::Result;
+
+use super::NAME;
+use super::contender::{Contender, Cut, measure};
+use crate::Report;
+use crate::figure::{Figure, Reach};
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+use crate::workflows;
+
+pub(super) fn run(
+    server: &mut Server,
+    selection: &Selection,
+    size: Size,
+    report: &mut Report,
+) -> Result<()> {
+    let name = format!("{NAME}/scale");
+    if !selection.includes(&name) {
+        return Ok(());
+    }
+    let small = i64::from(size.rows);
+    let mut rates = Vec::new();
+    for workflows in [small, small * 100] {
+        let rows = workflows::create_template(server, workflows)?;
+        let sample = measure(server, Contender::Engine(1), Cut::Adaptive, rows)?;
+        eprintln!("bench: {name}, {rows} rows: {:.0} ms", sample.milliseconds);
+        report.table.push(vec![
+            format!("{rows} rows"),
+            Contender::Engine(1).name(),
+            format!("{:.0}", sample.milliseconds),
+            format!("{:.2}", sample.milliseconds * 1_000.0 / rows as f64),
+            format!("{:.0}", sample.wal_bytes / rows as f64),
+        ]);
+        rates.push(rows as f64 / sample.milliseconds);
+        server.drop_database(workflows::TEMPLATE)?;
+    }
+    if let [small, large] = rates.as_slice() {
+        report.figures.push(Figure::with_reach(
+            format!("{name}/rows_per_second_at_100_times_the_rows"),
+            large / small,
+            "ratio",
+            Reach::AtLeast(0.9),
+        ));
+    }
+    Ok(())
+}
