@@ -15,6 +15,7 @@ comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_
 comment on column lockstep.backfill_job.statement is 'one update; {range} stands for the condition on the key';
 comment on column lockstep.backfill_job.search_path is 'that of the session that registered the job; the statement runs under it';
 select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
+grant select on lockstep.backfill_job to public;
 
 -- A run is work in progress, so it is not dumped. Counts are those of the ranges that are done.
 create table lockstep.backfill_run (

@@ -12,6 +12,7 @@ use super::registry;
 use super::run::{Run, Status};
 use super::settings::Settings;
 use crate::error::{OrRaise, Result};
+use crate::host;
 use crate::statement::{Failure, attempt_catching, with_settings};
 use pgrx::PgSqlErrorCode::{self, *};
 use std::ffi::CString;
@@ -173,7 +174,10 @@ fn attempt_part(
         AssertUnwindSafe(|| {
             deadline::within(limit, || {
                 with_settings(&[(c"lock_timeout", &lock_timeout)], || {
-                    task.job.run(part).or_raise()
+                    let counts = task.job.run(part).or_raise();
+                    // What is deferred would fail at the commit, when it is too late to try with fewer rows.
+                    host::run("set constraints all immediate").or_raise();
+                    counts
                 })
             })
         }),
