@@ -159,7 +159,7 @@ comment on function lockstep.backfill_step(bigint) is 'part of lockstep.backfill
 fn backfill_step(run: Option<i64>) -> Option<i32> {
     let run = required(run, "run");
     // The rights are checked here, not at each step of a worker, which has those of the run.
-    let next = Run::lock(run).and_then(|_| {
+    let next = Run::load(run).and_then(|_| {
         presence::take(run, presence::SESSION);
         step(run, Worker::Session)
     });
@@ -196,7 +196,7 @@ fn report_backfill(run: Option<i64>) {
 }
 
 fn report(run: i64) -> Result<()> {
-    let run = Run::find(run)?.ok_or(BackfillError::NoSuchRun { run })?;
+    let run = Run::load(run)?;
     match run.status {
         Status::Running | Status::Finished => Ok(()),
         status => Err(BackfillError::NotFinished {

@@ -43,10 +43,12 @@ fn table_name(table: u32) -> String {
     Relation::describe(table).map_or_else(|_| table.to_string(), |table| table.qualified_name())
 }
 
+/// By the name of the job and the OID of the table.
+type Tasks = RefCell<Known<(String, u32), Rc<Task>>>;
+
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static TASKS: ManuallyDrop<RefCell<Known<(String, u32), Rc<Task>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+    static TASKS: ManuallyDrop<Tasks> = const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 
 /// A job on a table, remembered until a table changes; the caller must own the table.

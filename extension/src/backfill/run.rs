@@ -184,11 +184,23 @@ impl Run {
 
     /// The run, locked until the end of the transaction; the caller must have the rights of the role that began it.
     pub(super) fn lock(id: i64) -> Result<Self> {
-        let run = STATEMENTS.with(|statements| Self::one(&statements.lock, datum(id)))?;
-        let run = run.ok_or(BackfillError::NoSuchRun { run: id })?;
-        match has_rights_of(run.role) {
-            true => Ok(run),
-            false => Err(BackfillError::NotRunOwner { run: id }.into()),
+        STATEMENTS
+            .with(|statements| Self::one(&statements.lock, datum(id)))?
+            .ok_or(BackfillError::NoSuchRun { run: id })?
+            .checked()
+    }
+
+    /// The same, not locked.
+    pub(super) fn load(id: i64) -> Result<Self> {
+        Self::find(id)?
+            .ok_or(BackfillError::NoSuchRun { run: id })?
+            .checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        match has_rights_of(self.role) {
+            true => Ok(self),
+            false => Err(BackfillError::NotRunOwner { run: self.id }.into()),
         }
     }
 
