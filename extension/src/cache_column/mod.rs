@@ -15,6 +15,7 @@ mod keeper;
 mod known;
 mod note;
 mod row;
+mod target_row;
 mod triggers;
 mod truncate;
 

@@ -59,12 +59,7 @@ impl Row {
     pub(super) fn integer(&self, number: NonZeroUsize, width: IntegerWidth) -> Option<i64> {
         // SAFETY: number and width of the column were looked up for this relation since its last change.
         let datum = unsafe { self.datum(number)? };
-        let bits = datum.value();
-        Some(match width {
-            IntegerWidth::Two => i64::from(bits as i16),
-            IntegerWidth::Four => i64::from(bits as i32),
-            IntegerWidth::Eight => bits as i64,
-        })
+        Some(width.integer(datum.value()))
     }
 
     /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
