@@ -13,6 +13,7 @@ mod flush;
 mod install;
 mod keeper;
 mod known;
+mod matching;
 mod note;
 mod row;
 mod target_row;

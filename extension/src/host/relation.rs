@@ -47,6 +47,7 @@ pub(crate) struct Column {
     number: i16,
     pub(crate) name: String,
     type_oid: u32,
+    pub(crate) collation: u32,
     /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
     pub(crate) by_value: bool,
     pub(crate) length: i16,
@@ -106,7 +107,7 @@ select jsonb_build_object(
                    from pg_partition_tree(c.oid) p where p.relid <> c.oid),
   'has_inheritance_children', c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
   'columns', (select coalesce(jsonb_agg(jsonb_build_object(
-      'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint,
+      'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint, 'collation', a.attcollation::bigint,
       'by_value', t.typbyval, 'length', t.typlen,
       'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
       'is_generated', a.attgenerated <> '')), '[]')
@@ -292,6 +293,13 @@ impl Column {
         }
     }
 
+    pub(crate) fn comparison_oid(&self) -> Oid {
+        match Oid::from(self.type_oid) {
+            pg_sys::VARCHAROID => pg_sys::TEXTOID,
+            other => other,
+        }
+    }
+
     /// The equality that PostgreSQL itself uses for the type, qualified: not one that somebody made for its operands.
     pub(crate) fn equality(&self) -> Option<String> {
         default_equality(Oid::from(self.type_oid))
@@ -303,6 +311,14 @@ impl Column {
             Oid::from(self.type_oid),
             pg_sys::TEXTOID | pg_sys::VARCHAROID
         )
+    }
+
+    /// Text of a collation in which only the same bytes are equal.
+    #[allow(unsafe_code)]
+    pub(crate) fn is_text_of_bytes(&self) -> bool {
+        // SAFETY: a column of text has a collation, which the catalog is asked for.
+        self.is_text()
+            && unsafe { pg_sys::get_collation_isdeterministic(Oid::from(self.collation)) }
     }
 
     pub(crate) fn is_integer_array(&self) -> bool {
