@@ -8,6 +8,7 @@
 
 use super::definition::Condition;
 use super::row::Row;
+use crate::error::{Error, Result};
 use crate::host::Column;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{
@@ -41,20 +42,20 @@ struct Constant {
 
 impl Test {
     /// The test of a condition in a table, whose column it is, by whatever number.
-    pub(super) fn new(condition: &Condition, column: &Column) -> Self {
+    pub(super) fn new(condition: &Condition, column: &Column) -> Result<Self> {
         let expected = match condition.constant() {
             "true" if column.is_boolean() => Expected::Boolean(true),
             "false" if column.is_boolean() => Expected::Boolean(false),
-            constant if column.is_text_of_bytes() => Expected::Bytes(
+            constant if is_text_of_bytes(column) => Expected::Bytes(
                 Box::from(constant.as_bytes()),
-                Constant::new(constant, column),
+                Constant::new(constant, column)?,
             ),
-            constant => Expected::Other(Constant::new(constant, column)),
+            constant => Expected::Other(Constant::new(constant, column)?),
         };
-        Self {
+        Ok(Self {
             number: column.place(),
             expected,
-        }
+        })
     }
 
     /// Null equals nothing.
@@ -76,7 +77,7 @@ impl Test {
 }
 
 impl Constant {
-    fn new(text: &str, column: &Column) -> Self {
+    fn new(text: &str, column: &Column) -> Result<Self> {
         let of_type = column.comparison_oid();
         // A NUL cannot occur in a text that PostgreSQL itself has stored.
         let text = CString::new(text.replace('\0', "")).unwrap_or_default();
@@ -101,12 +102,18 @@ impl Constant {
                 stored.into_boxed_slice()
             };
             let known = pg_sys::lookup_type_cache(of_type, pg_sys::TYPECACHE_EQ_OPR_FINFO as i32);
-            Self {
+            if (*known).eq_opr_finfo.fn_addr.is_none() {
+                return Err(Error::NoEquality {
+                    column: column.name.clone(),
+                    actual: column.type_name.clone(),
+                });
+            }
+            Ok(Self {
                 stored,
                 by_value: column.by_value,
                 equality: &raw mut (*known).eq_opr_finfo,
                 collation: Oid::from(column.collation),
-            }
+            })
         }
     }
 
@@ -120,6 +127,13 @@ impl Constant {
             unsafe { pg_sys::FunctionCall2Coll(self.equality, self.collation, datum, constant) };
         answer.value() & 1 != 0
     }
+}
+
+/// Whether it is text of a collation in which only the same bytes are equal.
+fn is_text_of_bytes(column: &Column) -> bool {
+    // SAFETY: a column of text has a collation, which the catalog is asked for.
+    column.is_text()
+        && unsafe { pg_sys::get_collation_isdeterministic(Oid::from(column.collation)) }
 }
 
 /// The bytes of a text that is stored neither compressed nor out of line.

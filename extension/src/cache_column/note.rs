@@ -112,7 +112,7 @@ impl Noting {
             for condition in &resolved.conditions {
                 let column = relation.column(&condition.column.name)?;
                 columns.push(Stored::new(column));
-                tests.push(Test::new(condition, column));
+                tests.push(Test::new(condition, column)?);
             }
         }
         Ok(Self {

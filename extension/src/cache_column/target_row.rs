@@ -182,9 +182,12 @@ unsafe fn begin_scan(table: pg_sys::Relation, index: pg_sys::Relation) -> pg_sys
 
 #[cfg(feature = "pg18")]
 unsafe fn begin_scan(table: pg_sys::Relation, index: pg_sys::Relation) -> pg_sys::IndexScanDesc {
-    let (uncounted, snapshot) = (std::ptr::null_mut(), unsafe { pg_sys::GetActiveSnapshot() });
+    let uncounted = std::ptr::null_mut();
     // SAFETY: the caller has both open and an active snapshot.
-    unsafe { pg_sys::index_beginscan(table, index, snapshot, uncounted, 1, 0) }
+    unsafe {
+        let snapshot = pg_sys::GetActiveSnapshot();
+        pg_sys::index_beginscan(table, index, snapshot, uncounted, 1, 0)
+    }
 }
 
 /// A place for one row of a table.

@@ -313,14 +313,6 @@ impl Column {
         )
     }
 
-    /// Text of a collation in which only the same bytes are equal.
-    #[allow(unsafe_code)]
-    pub(crate) fn is_text_of_bytes(&self) -> bool {
-        // SAFETY: a column of text has a collation, which the catalog is asked for.
-        self.is_text()
-            && unsafe { pg_sys::get_collation_isdeterministic(Oid::from(self.collation)) }
-    }
-
     pub(crate) fn is_integer_array(&self) -> bool {
         matches!(
             Oid::from(self.type_oid),
