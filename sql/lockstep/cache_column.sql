@@ -84,16 +84,13 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
     select pg_catalog.count(*) filter (where g.oid is null),
            pg_catalog.count(*) filter (where g.tgenabled in ('D', 'R')),
            pg_catalog.count(*) filter (where d.fire_always and g.tgenabled <> 'A'),
-           pg_catalog.count(*) filter (where needed.name like '%\_gained' and g.tgattr::text <> '' and not exists (
+           pg_catalog.count(*) filter (where needed.name = 'lockstep_changed' and g.tgattr::text <> '' and not exists (
              select from pg_catalog.pg_attribute k
               where k.attrelid = g.tgrelid and k.attname = d.key_column and k.attnum = any (g.tgattr::smallint[]))),
-           pg_catalog.count(*) filter (where needed.name like '%\_gained' and g.tgattr::text <> '' and exists (
+           pg_catalog.count(*) filter (where needed.name = 'lockstep_changed' and g.tgattr::text <> '' and exists (
              select from pg_catalog.pg_trigger b
               where b.tgrelid = g.tgrelid and not b.tgisinternal and b.tgenabled <> 'D' and b.tgtype & 19 = 19))
-      from (values (d.source_table, 'lockstep_' || d.id || '_inserted', true),
-                   (d.source_table, 'lockstep_' || d.id || '_gained', true),
-                   (d.source_table, 'lockstep_' || d.id || '_lost', true),
-                   (d.source_table, 'lockstep_' || d.id || '_deleted', true),
+      from (values (d.source_table, 'lockstep_changed', true),
                    (d.source_table, 'lockstep_flush', true),
                    (d.source_table, 'lockstep_truncated', true),
                    (d.target_table, 'lockstep_' || d.id || '_default', true),

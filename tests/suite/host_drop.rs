@@ -135,7 +135,7 @@ fn parts_of_the_extension_cannot_be_dropped() -> Result<()> {
     let mut client = database::with_host("host_drop_parts", Layout::Narrow)?;
     client.batch_execute("select * from lockstep.attach()")?;
     for statement in [
-        "drop function lockstep.note_gained()",
+        "drop function lockstep.note_changed()",
         "drop function lockstep.flush() cascade",
         "drop table lockstep.cache_column_definition cascade",
         "drop schema lockstep cascade",

@@ -158,7 +158,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
          set role {name}_other"
     ))?;
     for (function, table) in [
-        ("note_gained", "integrations"),
+        ("note_changed", "integrations"),
         ("note_arrived", "projects"),
     ] {
         let create = |schema: &str| {

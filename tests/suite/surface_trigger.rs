@@ -34,9 +34,8 @@ fn has_wiki(client: &mut Client) -> Result<bool> {
 fn trigger_on_a_table_of_ones_own_is_refused_when_it_fires() -> Result<()> {
     let mut client = with_tables("surface_own_trigger")?;
     for (fires, function) in [
-        ("after insert", "note_gained"),
-        ("after insert", "note_lost"),
-        ("before insert", "note_gained"),
+        ("after insert", "note_changed"),
+        ("before insert", "note_changed"),
         ("after insert", "note_arrived"),
         ("before insert", "set_false_on_insert"),
     ] {
@@ -61,11 +60,11 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
     let cases = [
         ("", "22023", "\"\""),
         ("'one'", "22023", "\"one\""),
-        ("'1', '2'", "22023", "is not the number of a definition"),
+        ("'77', 'two'", "22023", "is not the number of a definition"),
         ("'99999999999'", "22023", "\"99999999999\""),
         ("'77'", "55000", "definition 77 does not exist"),
     ];
-    for function in ["note_gained", "note_lost", "note_arrived"] {
+    for function in ["note_changed", "note_arrived"] {
         for (arguments, sqlstate, message) in cases {
             client.batch_execute(&format!(
                 "create trigger forged after insert on mine for each row execute function lockstep.{function}({arguments})"
@@ -101,14 +100,12 @@ fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
 #[test]
 fn row_function_in_a_statement_trigger_is_refused() -> Result<()> {
     let mut client = with_tables("surface_rowless")?;
-    for function in ["note_gained", "note_lost"] {
-        client.batch_execute(&format!(
-            "create trigger forged after insert on integrations for each statement execute function lockstep.{function}('1')"
-        ))?;
-        let error = error_of(&mut client, "insert into integrations values (1, true)")?;
-        assert_eq!(error.code().code(), "55000", "{error:?}");
-        client.batch_execute("drop trigger forged on integrations")?;
-    }
+    client.batch_execute(
+        "create trigger forged after insert on integrations for each statement execute function lockstep.note_changed('1')"
+    )?;
+    let error = error_of(&mut client, "insert into integrations values (1, true)")?;
+    assert_eq!(error.code().code(), "55000", "{error:?}");
+    client.batch_execute("drop trigger forged on integrations")?;
     assert!(!has_wiki(&mut client)?);
     Ok(())
 }
@@ -119,8 +116,7 @@ fn trigger_functions_refuse_to_be_called_directly() -> Result<()> {
     for function in [
         "flush",
         "flush_truncated",
-        "note_gained",
-        "note_lost",
+        "note_changed",
         "note_arrived",
         "set_false_on_insert",
     ] {
@@ -178,7 +174,12 @@ fn write_without_its_definition_is_refused() -> Result<()> {
         "55000",
         "definition 1 does not exist",
     )?;
-    // What does not match is nobody's concern.
-    client.batch_execute("insert into integrations values (1, false)")?;
+    // Without the definition nothing tells what matches.
+    refused(
+        &mut client,
+        "insert into integrations values (1, false)",
+        "55000",
+        "definition 1 does not exist",
+    )?;
     Ok(())
 }

@@ -92,7 +92,7 @@ fn update_under_open_sessions_changes_no_value() -> Result<()> {
         create function lockstep.added(n integer) returns integer language sql immutable set search_path = pg_catalog as 'select n + 1';
         comment on function lockstep.added(integer) is 'made up';
         create or replace function lockstep.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
-        create or replace function lockstep.note_gained() returns trigger language c as 'MODULE_PATHNAME', 'note_gained_wrapper';
+        create or replace function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
         create table lockstep.added_table (id integer constraint added_table_pkey primary key, note text not null default '');
         select pg_catalog.pg_extension_config_dump('lockstep.added_table', '');
         revoke execute on function lockstep.repair_cache_column(regclass, text, bigint) from public;

@@ -2,7 +2,7 @@
 
 use super::definition::Definition;
 use super::install::{add, remove};
-use super::triggers::{row_triggers, statement_triggers};
+use super::triggers::{row_triggers, shared_triggers};
 use crate::attach::Answer;
 use crate::error::Result;
 use crate::host::{Relation, check_is_owner, run};
@@ -221,10 +221,7 @@ fn is_intact(definition: &Definition) -> Result<bool> {
     };
     let mut needed = row_triggers(&resolved);
     for table in [&resolved.source, &resolved.target] {
-        needed.extend(statement_triggers(
-            table,
-            &Definition::of_table(table.oid)?,
-        )?);
+        needed.extend(shared_triggers(table, &Definition::of_table(table.oid)?)?);
     }
     for trigger in needed {
         if !trigger.is_installed()? || trigger.is_outdated()? {

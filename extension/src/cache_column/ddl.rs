@@ -9,9 +9,7 @@ use super::drift::{drifted_keys_in, keys_as};
 use super::flush::repair;
 use super::install::{create, replace_shared_triggers};
 use super::keeper::keeper;
-use super::triggers::{
-    Trigger, drop_triggers, is_shared, name_of, row_triggers, statement_triggers,
-};
+use super::triggers::{CHANGED, Trigger, drop_triggers, is_shared, row_triggers, shared_triggers};
 use super::truncate::look_at_all;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{Relation, run};
@@ -93,7 +91,7 @@ fn follow_table(table: u32) -> Result<()> {
     // A definition that cannot be resolved stops writes to its source by itself.
     if definitions.len() == all.len() {
         let mut newcomers = Vec::new();
-        for trigger in statement_triggers(&table, &all)? {
+        for trigger in shared_triggers(&table, &all)? {
             if trigger.is_outdated()? {
                 replace(&trigger)?;
             }
@@ -186,7 +184,7 @@ fn matching_keys_in(resolved: &Resolved, part: &Relation) -> Vec<i64> {
 
 /// What of a drop may concern definitions.
 struct Dropped {
-    /// Those whose row trigger on some table went.
+    /// Those with a partitioned source, if the row trigger of some table went: of which one, nothing tells any more.
     definitions: Vec<i32>,
     /// Sources of definitions, if any constraint went.
     constraint_sources: Vec<u32>,
@@ -197,7 +195,8 @@ impl Dropped {
         let definitions = "
 select coalesce(jsonb_agg(distinct d.id), '[]')::text
   from pg_event_trigger_dropped_objects() o
-  join lockstep.cache_column_definition d on o.address_names[cardinality(o.address_names)] = format('lockstep_%s_deleted', d.id)
+  join lockstep.cache_column_definition d on o.address_names[cardinality(o.address_names)] = 'lockstep_changed'
+  join pg_class c on c.oid = d.source_table and c.relkind = 'p'
  where o.object_type = 'trigger'";
         let sources = "
 select coalesce(jsonb_agg(distinct d.source_table::oid::bigint), '[]')::text
@@ -216,11 +215,10 @@ select coalesce(jsonb_agg(distinct d.source_table::oid::bigint), '[]')::text
 /// The rows are gone, so all targets that say true are looked at, as after TRUNCATE.
 fn follow_dropped_partition(definition: i32) -> Result<()> {
     let definition = Definition::load(definition)?;
-    let name = name_of(definition.id, "deleted");
     let Ok(resolved) = definition.resolve() else {
         return Ok(());
     };
-    match resolved.source.trigger(&name) {
+    match resolved.source.trigger(CHANGED) {
         Some(_) => look_at_all(&resolved.definition),
         // The trigger itself was dropped, not a partition.
         None => Ok(()),
@@ -233,8 +231,7 @@ fn follow_dropped_key(source: u32) -> Result<()> {
         return Ok(());
     }
     for resolved in resolvable(&Definition::of_table(source)?) {
-        let inserted = name_of(resolved.definition.id, "inserted");
-        if resolved.source.oid != source || resolved.source.trigger(&inserted).is_none() {
+        if resolved.source.oid != source || resolved.source.trigger(CHANGED).is_none() {
             continue;
         }
         let target = resolved.target.oid;

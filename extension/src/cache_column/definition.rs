@@ -176,8 +176,11 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// The condition as SQL on the row called `row`. It is short because PostgreSQL parses the WHEN clauses of triggers anew
-    /// for every statement.
+    pub(super) fn constant(&self) -> &str {
+        &self.constant
+    }
+
+    /// The condition as SQL on the row called `row`.
     fn sql(&self, row: &str) -> String {
         let Self {
             column,

@@ -5,10 +5,10 @@
 
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
+use super::target_row::Seen;
 use crate::error::{OrRaise, Result};
 use crate::host;
 use crate::pending::{self, Notes};
-use crate::statement::connected;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,12 +33,10 @@ pub(super) fn flush() -> Result<()> {
     if notes.is_empty() {
         return Ok(());
     }
-    connected(|| {
-        for part in by_target(notes, losses)?.into_values() {
-            flush_target(part);
-        }
-        Ok(())
-    })
+    for part in by_target(notes, losses)?.into_values() {
+        flush_target(part);
+    }
+    Ok(())
 }
 
 /// Looks up the values of the given keys of one definition and writes those that are wrong; returns how many were.
@@ -53,7 +51,7 @@ pub(super) fn repair(keeper: Rc<Keeper>, keys: Vec<i64>) -> usize {
     if part.lost.is_empty() {
         0
     } else {
-        connected(|| flush_target(vec![part]))
+        flush_target(vec![part])
     }
 }
 
@@ -170,7 +168,12 @@ fn flush_gained(part: &Part) -> Outcome {
     if !part.is_certain() {
         return flush_locked(part, keeper.lock(gained));
     }
-    if gained.len() == 1 {
+    if let [key] = gained.as_slice() {
+        match keeper.see(*key) {
+            Some(Seen::Absent) => return Outcome::default(),
+            Some(Seen::Present(Some(true))) => return flush_locked(part, keeper.lock(gained)),
+            _ => {}
+        }
         let written = keeper.set_true(gained);
         if written > 0 {
             return Outcome {

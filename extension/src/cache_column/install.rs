@@ -3,7 +3,7 @@
 use super::ddl::{drop_shared, orphans, unfollowed};
 use super::definition::{Definition, Resolved, extension_owner};
 use super::triggers::{
-    Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, statement_triggers,
+    Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, shared_triggers,
 };
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner, lock_tables, run};
@@ -132,7 +132,7 @@ pub(super) fn replace_shared_triggers(table: u32) -> Result<()> {
             run(&statement)?;
         }
     }
-    for trigger in statement_triggers(&table, &Definition::of_table(table.oid)?)? {
+    for trigger in shared_triggers(&table, &Definition::of_table(table.oid)?)? {
         create(&trigger)?;
     }
     Ok(())

@@ -13,8 +13,10 @@ mod flush;
 mod install;
 mod keeper;
 mod known;
+mod matching;
 mod note;
 mod row;
+mod target_row;
 mod triggers;
 mod truncate;
 

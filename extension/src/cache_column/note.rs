@@ -1,10 +1,12 @@
-//! The row triggers: each notes one target key and returns. Their WHEN clauses let only rows through that match, and for an
-//! update only if it names a column in play, so a row that does not matter never gets here.
+//! The row triggers: each notes the target keys of one row and returns. An update gets here only if it names a column in play.
 
 use super::flush;
 use super::keeper::keeper;
 use super::known::table_fired_on;
-use super::row::{Row, Stored, definition_argument, is_logical_worker};
+use super::matching::Test;
+use super::row::{
+    Row, Stored, definition_argument, definition_arguments, is_logical_worker, is_replica,
+};
 use super::triggers::FLUSH;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{IntegerWidth, Known};
@@ -15,38 +17,17 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// AFTER INSERT or UPDATE of a source row that matches now.
+/// AFTER INSERT, UPDATE or DELETE of a source row.
 #[pg_trigger(sql = "
-create function lockstep.note_gained() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_gained() is 'row trigger of a source: a matching row exists under this key now';")]
-fn note_gained<'a>(
+create function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
+fn note_changed<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    let fired = Fired::by(trigger, Side::Source).or_raise();
-    let row = Row::new_of(trigger);
-    if fired.is_unchanged(trigger, &row) {
-        return Ok(None);
-    }
-    let change = if fired.is_heap && row.is_latest() {
-        Change::Gained
-    } else {
-        Change::Lost
-    };
-    fired.note(&row, change).or_raise();
-    Ok(None)
-}
-
-/// AFTER UPDATE or DELETE of a source row that matched before.
-#[pg_trigger(sql = "
-create function lockstep.note_lost() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_lost() is 'row trigger of a source: a matching row is gone from under this key';")]
-fn note_lost<'a>(
-    trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    let fired = Fired::by(trigger, Side::Source).or_raise();
-    let row = Row::old_of(trigger);
-    if !fired.is_unchanged(trigger, &row) {
-        fired.note(&row, Change::Lost).or_raise();
+    let noting = Noting::by(trigger, Side::Source).or_raise();
+    let (old, new) = Row::versions_of(trigger);
+    for part in noting.iter().filter(|part| part.is_on()) {
+        part.note_changed(old.as_ref(), new.as_ref()).or_raise();
     }
     Ok(None)
 }
@@ -58,13 +39,15 @@ comment on function lockstep.note_arrived() is 'row trigger of a target: look wh
 fn note_arrived<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    let fired = match Fired::by(trigger, Side::Target) {
+    let noting = match Noting::by(trigger, Side::Target) {
         // This table is there, so the source is gone, and no row has a match any more: new ones have got false already.
         Err(Error::NoSuchTable { .. }) => return Ok(None),
-        fired => fired.or_raise(),
+        noting => noting.or_raise(),
     };
     let row = Row::new_of(trigger);
-    fired.note(&row, Change::Arrived).or_raise();
+    for part in noting.iter() {
+        part.note(&row, Change::Arrived).or_raise();
+    }
     Ok(None)
 }
 
@@ -75,32 +58,47 @@ enum Side {
     Target,
 }
 
-/// What a trigger needs to know of itself and its table, learned at its first row.
-#[derive(Clone)]
-struct Fired {
+/// What a trigger needs to know of its table and of one definition, learned at its first row.
+struct Noting {
     definition: i32,
+    fire_always: bool,
     key_number: NonZeroUsize,
     key_width: IntegerWidth,
     /// The columns in play: while they stay the same, so does the match.
-    columns: Rc<[Stored]>,
+    columns: Vec<Stored>,
+    /// What a row has to pass to match.
+    tests: Vec<Test>,
     is_heap: bool,
     /// No statement trigger will flush: a partition that was attached later, or a logical replication worker.
     flush_at_once: bool,
 }
 
 thread_local! {
-    static KNOWN: RefCell<Known<Oid, Fired>> = const { RefCell::new(Known::new()) };
+    static KNOWN: RefCell<Known<Oid, Rc<[Noting]>>> = const { RefCell::new(Known::new()) };
 }
 
-impl Fired {
-    fn by(trigger: &PgTrigger, side: Side) -> Result<Self> {
+impl Noting {
+    fn by(trigger: &PgTrigger, side: Side) -> Result<Rc<[Self]>> {
         let oid = trigger.trigger().tgoid;
-        KNOWN.with(|known| Known::get_or_learn(known, oid, || Self::learn(trigger, side)))
+        KNOWN.with(|known| Known::get_or_learn(known, oid, || Self::learn_all(trigger, side)))
+    }
+
+    /// One for each definition that the trigger serves.
+    #[cold]
+    fn learn_all(trigger: &PgTrigger, side: Side) -> Result<Rc<[Self]>> {
+        let definitions = match side {
+            Side::Source => definition_arguments(trigger)?,
+            Side::Target => vec![definition_argument(trigger)?],
+        };
+        let learned = definitions
+            .into_iter()
+            .map(|definition| Self::learn(trigger, side, definition));
+        learned.collect()
     }
 
     #[cold]
-    fn learn(trigger: &PgTrigger, side: Side) -> Result<Self> {
-        let keeper = keeper(definition_argument(trigger)?)?;
+    fn learn(trigger: &PgTrigger, side: Side, definition: i32) -> Result<Self> {
+        let keeper = keeper(definition)?;
         let resolved = &keeper.resolved;
         let (whole, key) = match side {
             Side::Source => (&resolved.source, &resolved.key),
@@ -108,25 +106,56 @@ impl Fired {
         };
         let relation = table_fired_on(trigger, whole)?;
         let key = relation.integer_column(&key.name)?;
-        let mut columns = vec![key];
+        let mut columns = vec![Stored::new(key)];
+        let mut tests = Vec::new();
         if side == Side::Source {
             for condition in &resolved.conditions {
-                columns.push(relation.column(&condition.column.name)?);
+                let column = relation.column(&condition.column.name)?;
+                columns.push(Stored::new(column));
+                tests.push(Test::new(condition, column)?);
             }
         }
         Ok(Self {
             definition: resolved.definition.id,
+            fire_always: resolved.definition.fire_always,
             key_number: key.place(),
-            columns: columns.into_iter().map(Stored::new).collect(),
+            columns,
+            tests,
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
             is_heap: relation.is_heap(),
             flush_at_once: is_logical_worker() || relation.trigger(FLUSH).is_none(),
         })
     }
 
-    /// An update that wrote the columns in play, but nothing new, as when rows that are active are activated.
-    fn is_unchanged(&self, trigger: &PgTrigger, row: &Row) -> bool {
-        Row::other_version(trigger, row).is_some_and(|other| row.has_same(&other, &self.columns))
+    /// One definition may ask for a trigger that fires in every role, and share it with one that does not.
+    fn is_on(&self) -> bool {
+        self.fire_always || !is_replica()
+    }
+
+    fn note_changed(&self, old: Option<&Row>, new: Option<&Row>) -> Result<()> {
+        if let (Some(old), Some(new)) = (old, new)
+            && new.has_same(old, &self.columns)
+        {
+            // It wrote the columns in play, but nothing new, as when rows that are active are activated.
+            return Ok(());
+        }
+        if let Some(new) = new.filter(|row| self.is_matched_by(row)) {
+            let is_certain = self.is_heap && new.is_latest();
+            let change = if is_certain {
+                Change::Gained
+            } else {
+                Change::Lost
+            };
+            self.note(new, change)?;
+        }
+        if let Some(old) = old.filter(|row| self.is_matched_by(row)) {
+            self.note(old, Change::Lost)?;
+        }
+        Ok(())
+    }
+
+    fn is_matched_by(&self, row: &Row) -> bool {
+        self.tests.iter().all(|test| test.is_passed_by(row))
     }
 
     fn note(&self, row: &Row, change: Change) -> Result<()> {

@@ -4,7 +4,6 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Column, IntegerWidth};
-use pgrx::htup::heap_getattr_raw;
 use pgrx::pg_sys;
 use pgrx::prelude::PgTrigger;
 use pgrx::varsize_any;
@@ -14,57 +13,49 @@ use std::num::NonZeroUsize;
 /// The row a row trigger fired for, valid while the trigger runs.
 pub(super) struct Row {
     tuple: *mut pg_sys::HeapTupleData,
-    descriptor: pg_sys::TupleDesc,
+    /// Holds the same row, and keeps its columns once they have been taken apart.
+    slot: *mut pg_sys::TupleTableSlot,
 }
 
 impl Row {
     /// The row as it is now: what was inserted, or the new version of an update.
     pub(super) fn new_of(trigger: &PgTrigger) -> Self {
         let data = trigger.trigger_data();
-        let tuple = if data.tg_newtuple.is_null() {
-            data.tg_trigtuple
+        if data.tg_newtuple.is_null() {
+            Self::of(data.tg_trigtuple, data.tg_trigslot)
         } else {
-            data.tg_newtuple
-        };
-        Self::of(data, tuple)
+            Self::of(data.tg_newtuple, data.tg_newslot)
+        }
     }
 
     /// The row as it was: what was deleted, or the old version of an update.
-    pub(super) fn old_of(trigger: &PgTrigger) -> Self {
+    fn old_of(trigger: &PgTrigger) -> Self {
         let data = trigger.trigger_data();
-        Self::of(data, data.tg_trigtuple)
+        Self::of(data.tg_trigtuple, data.tg_trigslot)
     }
 
-    /// The other version of the row, if the trigger fired for an update.
-    pub(super) fn other_version(trigger: &PgTrigger, this: &Self) -> Option<Self> {
-        let data = trigger.trigger_data();
-        let is_update = !data.tg_newtuple.is_null();
-        is_update.then(|| match this.tuple == data.tg_newtuple {
-            true => Self::old_of(trigger),
-            false => Self::new_of(trigger),
-        })
+    /// What there is of both versions, the old one first.
+    pub(super) fn versions_of(trigger: &PgTrigger) -> (Option<Self>, Option<Self>) {
+        let event = trigger.event();
+        (
+            (!event.fired_by_insert()).then(|| Self::old_of(trigger)),
+            (!event.fired_by_delete()).then(|| Self::new_of(trigger)),
+        )
     }
 
-    fn of(data: &pg_sys::TriggerData, tuple: *mut pg_sys::HeapTupleData) -> Self {
+    fn of(tuple: *mut pg_sys::HeapTupleData, slot: *mut pg_sys::TupleTableSlot) -> Self {
         assert!(
-            !tuple.is_null(),
+            !tuple.is_null() && !slot.is_null(),
             "a row trigger is given the row it fires for"
         );
-        // SAFETY: PostgreSQL fills in the relation for the time the trigger runs.
-        let descriptor = unsafe { (*data.tg_relation).rd_att };
-        Self { tuple, descriptor }
+        Self { tuple, slot }
     }
 
     /// The integer in the column of that number, unless it is null.
     pub(super) fn integer(&self, number: NonZeroUsize, width: IntegerWidth) -> Option<i64> {
         // SAFETY: number and width of the column were looked up for this relation since its last change.
         let datum = unsafe { self.datum(number)? };
-        let bits = datum.value();
-        Some(match width {
-            IntegerWidth::Two => i64::from(bits as i16),
-            IntegerWidth::Four => i64::from(bits as i32),
-            IntegerWidth::Eight => bits as i64,
-        })
+        Some(width.integer(datum.value()))
     }
 
     /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
@@ -84,9 +75,15 @@ impl Row {
     /// # Safety
     ///
     /// The number is that of a column of this row.
-    unsafe fn datum(&self, number: NonZeroUsize) -> Option<pg_sys::Datum> {
-        // SAFETY: the tuple belongs to the relation of the descriptor.
-        unsafe { heap_getattr_raw(self.tuple, number, self.descriptor) }
+    pub(super) unsafe fn datum(&self, number: NonZeroUsize) -> Option<pg_sys::Datum> {
+        let (number, index) = (number.get(), number.get() - 1);
+        // SAFETY: the slot holds the row, whose table has a column of that number; the arrays have room for all columns.
+        unsafe {
+            if usize::from((*self.slot).tts_nvalid as u16) < number {
+                pg_sys::slot_getsomeattrs_int(self.slot, number as i32);
+            }
+            (!*(*self.slot).tts_isnull.add(index)).then(|| *(*self.slot).tts_values.add(index))
+        }
     }
 
     /// Whether this version of the row was the current one when the trigger fired. If the transaction changed it again
@@ -130,24 +127,45 @@ impl Stored {
     }
 }
 
+/// The numbers of the definitions that the trigger carries as its arguments.
+pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
+    let trigger = trigger.trigger();
+    let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
+    let arguments = (0..count).map(|place| {
+        // SAFETY: there are so many arguments, NUL-terminated strings that live as long as the trigger's description.
+        let argument = unsafe { CStr::from_ptr(*trigger.tgargs.add(place)) };
+        let argument = argument.to_string_lossy().into_owned();
+        argument
+            .parse()
+            .map_err(|_| Error::BadTriggerArgument { argument })
+    });
+    let arguments: Vec<i32> = arguments.collect::<Result<_>>()?;
+    match arguments.is_empty() {
+        true => Err(Error::BadTriggerArgument {
+            argument: String::new(),
+        }),
+        false => Ok(arguments),
+    }
+}
+
 /// The number of the definition that the trigger carries as its only argument.
 pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
-    let trigger = trigger.trigger();
-    let argument = if trigger.tgnargs == 1 {
-        // SAFETY: there is one argument, a NUL-terminated string that lives as long as the trigger's description.
-        unsafe { CStr::from_ptr(*trigger.tgargs) }
-            .to_string_lossy()
-            .into_owned()
-    } else {
-        String::new()
-    };
-    argument
-        .parse()
-        .map_err(|_| Error::BadTriggerArgument { argument })
+    match definition_arguments(trigger)?.as_slice() {
+        [definition] => Ok(*definition),
+        _ => Err(Error::BadTriggerArgument {
+            argument: String::new(),
+        }),
+    }
 }
 
 /// Whether this backend applies changes of a subscription. It fires row triggers only, never statement triggers.
 pub(super) fn is_logical_worker() -> bool {
     // SAFETY: reads a global of the process.
     unsafe { pg_sys::IsLogicalWorker() }
+}
+
+/// Whether triggers fire that are enabled for replicas, and of the others only those that are enabled always.
+pub(super) fn is_replica() -> bool {
+    // SAFETY: reads a global of the process.
+    unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 }
 }

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// The statement trigger that flushes; one a table, shared by all definitions.
 pub(super) const FLUSH: &str = "lockstep_flush";
+/// The row trigger of a source, which notes; one a table, shared by all definitions.
+pub(super) const CHANGED: &str = "lockstep_changed";
 /// The statement trigger for TRUNCATE; one a table, shared by all definitions.
 pub(super) const TRUNCATED: &str = "lockstep_truncated";
 
@@ -105,39 +107,8 @@ impl Trigger {
     }
 }
 
-/// The row triggers of one definition.
+/// The row triggers of one definition, all on its target: that on the source is shared.
 pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
-    let mut triggers = on_source(resolved);
-    triggers.extend(on_target(resolved));
-    triggers
-}
-
-fn on_source(resolved: &Resolved) -> Vec<Trigger> {
-    let id = resolved.definition.id;
-    let (old, new) = (resolved.matches_sql("old"), resolved.matches_sql("new"));
-    let update = || Events::after_update(&resolved.source, source_columns(resolved));
-    let trigger = |what: &str, fires: Events, when: String, note: &str| Trigger {
-        table_oid: resolved.source.oid,
-        table: resolved.source.qualified_name(),
-        name: name_of(id, what),
-        fires,
-        action: format!("for each row when ({when}) execute function lockstep.{note}('{id}')"),
-        always: resolved.definition.fire_always,
-    };
-    vec![
-        trigger(
-            "inserted",
-            Events::of("after insert"),
-            new.clone(),
-            "note_gained",
-        ),
-        trigger("gained", update(), new, "note_gained"),
-        trigger("lost", update(), old.clone(), "note_lost"),
-        trigger("deleted", Events::of("after delete"), old, "note_lost"),
-    ]
-}
-
-fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     let definition = &resolved.definition;
     let id = definition.id;
     let column = resolved.column.quoted();
@@ -196,8 +167,8 @@ fn on_target(resolved: &Resolved) -> Vec<Trigger> {
     triggers
 }
 
-/// The statement triggers that a table and its partitions need for all definitions it takes part in.
-pub(super) fn statement_triggers(
+/// The triggers that a table and its partitions need for all definitions it takes part in.
+pub(super) fn shared_triggers(
     table: &Relation,
     definitions: &[Definition],
 ) -> Result<Vec<Trigger>> {
@@ -210,6 +181,10 @@ pub(super) fn statement_triggers(
         let part = Relation::describe(*part)?;
         triggers.extend(needs.triggers(&part));
     }
+    // PostgreSQL itself gives it to the partitions.
+    if needs.is_source {
+        triggers.push(needs.row_trigger(table));
+    }
     Ok(triggers)
 }
 
@@ -219,6 +194,10 @@ struct Needs {
     is_source: bool,
     insert: bool,
     update_of: BTreeSet<String>,
+    /// The definitions that the table is the source of.
+    definitions: Vec<i32>,
+    /// Of the columns, those that decide which rows match under which key.
+    source_columns: BTreeSet<String>,
     /// An update of any column counts: it can move a row to another partition, which fires the row triggers of a delete and an
     /// insert, and a BEFORE trigger can change columns that the statement does not name.
     any_update: bool,
@@ -233,6 +212,8 @@ impl Needs {
             self.is_source = true;
             self.insert = true;
             self.update_of.extend(source_columns(resolved));
+            self.definitions.push(resolved.definition.id);
+            self.source_columns.extend(source_columns(resolved));
         }
         if resolved.target.oid == table.oid {
             self.insert |= !resolved.reference.excludes_arrival;
@@ -242,6 +223,31 @@ impl Needs {
             if resolved.definition.guard {
                 self.update_of.insert(resolved.column.quoted());
             }
+        }
+    }
+
+    /// One for all definitions and events, without a WHEN: PostgreSQL copies the triggers of a table for each statement and
+    /// parses each WHEN, and keeps an event for each trigger that a row fires.
+    fn row_trigger(&self, source: &Relation) -> Trigger {
+        let ids: Vec<String> = self
+            .definitions
+            .iter()
+            .map(|id| format!("'{id}'"))
+            .collect();
+        let updated = Events::after_update(source, self.source_columns.iter().cloned());
+        Trigger {
+            table_oid: source.oid,
+            table: source.qualified_name(),
+            name: CHANGED.to_owned(),
+            fires: Events {
+                what: "after insert or delete or update".to_owned(),
+                ..updated
+            },
+            action: format!(
+                "for each row execute function lockstep.note_changed({})",
+                ids.join(", ")
+            ),
+            always: self.always,
         }
     }
 
@@ -322,5 +328,5 @@ pub(super) fn is_of_definition(id: i32, trigger: &str) -> bool {
 
 /// Whether a trigger is shared by all definitions of its table.
 pub(super) fn is_shared(trigger: &str) -> bool {
-    trigger == FLUSH || trigger == TRUNCATED
+    [FLUSH, CHANGED, TRUNCATED].contains(&trigger)
 }

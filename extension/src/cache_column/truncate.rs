@@ -5,7 +5,6 @@ use super::flush::repair;
 use super::keeper::keeper;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::Relation;
-use crate::statement::connected;
 use pgrx::prelude::*;
 
 /// AFTER TRUNCATE of a source.
@@ -39,7 +38,7 @@ fn look_at_targets_of(table: u32) -> Result<()> {
 /// Looks at all targets that say true.
 pub(super) fn look_at_all(definition: &Definition) -> Result<()> {
     let keeper = keeper(definition.id)?;
-    let keys = connected(|| keeper.keys_not_false());
+    let keys = keeper.keys_not_false();
     repair(keeper, keys);
     Ok(())
 }

@@ -31,6 +31,8 @@ pub(crate) struct Relation {
     has_inheritance_children: bool,
     columns: Vec<Column>,
     primary_key: Vec<String>,
+    /// The index of the primary key, unless its check can be deferred.
+    pub(crate) immediate_primary_index: Option<u32>,
     /// Columns that some valid, complete btree index starts with.
     indexed: Vec<String>,
     /// Single-column foreign keys that hold at the end of every statement.
@@ -45,6 +47,7 @@ pub(crate) struct Column {
     number: i16,
     pub(crate) name: String,
     type_oid: u32,
+    pub(crate) collation: u32,
     /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
     pub(crate) by_value: bool,
     pub(crate) length: i16,
@@ -104,7 +107,7 @@ select jsonb_build_object(
                    from pg_partition_tree(c.oid) p where p.relid <> c.oid),
   'has_inheritance_children', c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
   'columns', (select coalesce(jsonb_agg(jsonb_build_object(
-      'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint,
+      'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint, 'collation', a.attcollation::bigint,
       'by_value', t.typbyval, 'length', t.typlen,
       'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
       'is_generated', a.attgenerated <> '')), '[]')
@@ -114,6 +117,8 @@ select jsonb_build_object(
     from pg_index i cross join lateral unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
+  'immediate_primary_index', (select i.indexrelid::bigint
+    from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate),
   'indexed', (select coalesce(jsonb_agg(distinct a.attname), '[]')
     from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_am m on m.oid = ic.relam
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -337,6 +342,13 @@ impl Column {
         }
     }
 
+    pub(crate) fn comparison_oid(&self) -> Oid {
+        match Oid::from(self.type_oid) {
+            pg_sys::VARCHAROID => pg_sys::TEXTOID,
+            other => other,
+        }
+    }
+
     /// The equality that PostgreSQL itself uses for the type, qualified: not one that somebody made for its operands.
     pub(crate) fn equality(&self) -> Option<String> {
         default_equality(Oid::from(self.type_oid))
@@ -386,6 +398,17 @@ pub(crate) enum IntegerWidth {
     Two,
     Four,
     Eight,
+}
+
+impl IntegerWidth {
+    /// The integer that PostgreSQL passes as these bits.
+    pub(crate) fn integer(self, bits: usize) -> i64 {
+        match self {
+            Self::Two => i64::from(bits as i16),
+            Self::Four => i64::from(bits as i32),
+            Self::Eight => bits as i64,
+        }
+    }
 }
 
 /// A schema of that name exists.

@@ -36,7 +36,7 @@ select count(*) as written from (table versions except table before) as changed;
 drop view versions;
 
 -- A trigger that was lost comes back.
-drop trigger lockstep_1_lost on integrations;
+drop trigger lockstep_changed on integrations;
 select target_column, state from lockstep.cache_columns order by id;
 select * from lockstep.attach();
 select target_column, state from lockstep.cache_columns order by id;

@@ -12,10 +12,7 @@ table lockstep.cache_columns;
 create view state as select state from lockstep.cache_columns;
 
 -- Each of the triggers counts, on the source and on the target.
-begin; drop trigger lockstep_1_inserted on integrations; table state; rollback;
-begin; drop trigger lockstep_1_gained on integrations; table state; rollback;
-begin; drop trigger lockstep_1_lost on integrations; table state; rollback;
-begin; drop trigger lockstep_1_deleted on integrations; table state; rollback;
+begin; drop trigger lockstep_changed on integrations; table state; rollback;
 begin; drop trigger lockstep_flush on integrations; table state; rollback;
 begin; drop trigger lockstep_truncated on integrations; table state; rollback;
 begin; drop trigger lockstep_1_default on projects; table state; rollback;
@@ -26,18 +23,18 @@ begin; drop trigger lockstep_flush on projects; table state; rollback;
 
 -- A trigger of somebody else is none of them.
 begin;
-drop trigger lockstep_1_lost on integrations;
-create trigger lockstep_10_lost after delete on integrations for each statement execute function lockstep.flush();
+drop trigger lockstep_changed on integrations;
+create trigger lockstep_1_changed after delete on integrations for each statement execute function lockstep.flush();
 table state;
 rollback;
 
 -- Disabled: one, all, on the target.
-begin; alter table integrations disable trigger lockstep_1_gained; table state; rollback;
+begin; alter table integrations disable trigger lockstep_changed; table state; rollback;
 begin; alter table integrations disable trigger lockstep_flush; table state; rollback;
 begin; alter table integrations disable trigger all; table state; rollback;
 begin; alter table projects disable trigger user; table state; rollback;
 -- Enabled for replicas only is disabled for everyone else.
-begin; alter table integrations enable replica trigger lockstep_1_gained; table state; rollback;
+begin; alter table integrations enable replica trigger lockstep_changed; table state; rollback;
 
 -- While only the flush is disabled, a transaction that would leave a wrong value cannot commit.
 begin;
