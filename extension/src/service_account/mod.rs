@@ -8,7 +8,7 @@
 //! 3. the account is that of a consumer of the item in the root group.
 //!
 //! Where several match, the lowest id wins, so that the answer is always the same. New rows are filled as they come
-//! ([`arrival`]), old ones a key range at a time ([`fill`]); what cannot be resolved is counted, never written.
+//! ([`arrival`]), old ones a key range at a time ([`fill`](mod@fill)); what cannot be resolved is counted, never written.
 
 mod arrival;
 mod attach;
