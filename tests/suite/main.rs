@@ -1,5 +1,12 @@
 //! Every client-side test, each in a database of its own, on one cluster.
 
+mod backfill;
+mod backfill_control;
+mod backfill_crash;
+mod backfill_failure;
+mod backfill_hold;
+mod backfill_key;
+mod backfill_rights;
 mod concurrency;
 mod concurrency_prepared;
 mod crash;

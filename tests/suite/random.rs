@@ -36,7 +36,8 @@ fn from_environment<T: FromStr<Err: Debug>>(name: &str) -> Result<Option<T>> {
     }
 }
 
-fn seed() -> Result<u64> {
+/// Of this run, or of the one that is to be replayed.
+pub(crate) fn seed() -> Result<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(from_environment("LOCKSTEP_SEED")?.unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs()))
 }

@@ -37,7 +37,7 @@ thread_local! {
             "select 'standby ' || coalesce(nullif(s.application_name, ''), s.pid::text) || ' is '
                       || pg_size_pretty(s.behind) || ' behind'
                from (select r.application_name, r.pid,
-                            pg_wal_lsn_diff(pg_current_wal_insert_lsn(), coalesce(r.replay_lsn, r.flush_lsn, r.sent_lsn))::bigint
+                            pg_wal_lsn_diff(pg_current_wal_insert_lsn(), coalesce(r.replay_lsn, r.sent_lsn))::bigint
                        from pg_stat_replication r where r.state in ('streaming', 'catchup')) s (application_name, pid, behind)
               where s.behind > $1
               order by s.behind desc limit 1",

@@ -40,22 +40,29 @@ fn acquire(run: i64, slot: i32, for_session: bool, no_wait: bool) -> bool {
     }
 }
 
-/// Whether another session waits for this transaction to end.
+/// Whether another session waits for rows that this transaction, or the subtransaction it is in, has written or locked. Once the
+/// subtransaction has ended it cannot tell: who waited for that wakes up only to wait for the transaction.
 pub(super) fn is_waited_for() -> bool {
-    // SAFETY: the tag is that of the transaction's own lock, which it holds exclusively as soon as it has a number.
-    unsafe {
-        let transaction = pg_sys::GetTopTransactionIdIfAny();
-        if transaction == pg_sys::TransactionId::INVALID {
-            return false;
-        }
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: transaction.into_inner(),
-            locktag_field2: 0,
-            locktag_field3: 0,
-            locktag_field4: 0,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_TRANSACTION as u8,
-            locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
-        };
-        pg_sys::LockHasWaiters(&tag, pg_sys::ExclusiveLock as i32, false)
-    }
+    // SAFETY: reads the numbers of the transaction.
+    let transactions = unsafe {
+        [
+            pg_sys::GetCurrentTransactionIdIfAny(),
+            pg_sys::GetTopTransactionIdIfAny(),
+        ]
+    };
+    transactions
+        .into_iter()
+        .filter(|transaction| *transaction != pg_sys::TransactionId::INVALID)
+        .any(|transaction| {
+            let tag = pg_sys::LOCKTAG {
+                locktag_field1: transaction.into_inner(),
+                locktag_field2: 0,
+                locktag_field3: 0,
+                locktag_field4: 0,
+                locktag_type: pg_sys::LockTagType::LOCKTAG_TRANSACTION as u8,
+                locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+            };
+            // SAFETY: a transaction that has a number holds the lock of that number exclusively.
+            unsafe { pg_sys::LockHasWaiters(&tag, pg_sys::ExclusiveLock as i32, false) }
+        })
 }

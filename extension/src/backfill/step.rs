@@ -120,18 +120,21 @@ fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next
     }
     let begun = Instant::now();
     let (part, rows) = task.walk.cut(&range.rest, range.sub_batch_size);
+    let mut made_wait = false;
     if rows > 0 {
         match attempt_part(task, &part, settings, worker) {
-            Ok(counts) => range.counts.add(&Counts {
-                scanned: rows,
-                ..counts
-            }),
+            Ok((counts, has_waiters)) => {
+                made_wait = settings.hold_for_waiters && has_waiters;
+                range.counts.add(&Counts {
+                    scanned: rows,
+                    ..counts
+                });
+            }
             Err(failure) => return fail(run, &range, &part, rows, worker, &failure),
         }
     }
     let ms = begun.elapsed().as_secs_f64() * 1000.0;
     range.longest_ms = range.longest_ms.max(ms);
-    let made_wait = settings.hold_for_waiters && presence::is_waited_for();
     let size = match made_wait {
         true => pace::smaller(range.sub_batch_size),
         false => pace::next_size(settings, range.sub_batch_size, rows, ms),
@@ -158,12 +161,13 @@ fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next
     Ok(Next::StepAfter(pause))
 }
 
+/// What became of the rows, and whether other sessions wait for them.
 fn attempt_part(
     task: &Task,
     part: &KeyRange,
     settings: &Settings,
     worker: Worker,
-) -> Result<Counts, Failure> {
+) -> Result<(Counts, bool), Failure> {
     let lock_timeout = CString::new(settings.lock_timeout_ms.to_string()).unwrap_or_default();
     let limit = match worker {
         Worker::Background { .. } => settings.statement_timeout_ms,
@@ -177,7 +181,7 @@ fn attempt_part(
                     let counts = task.job.run(part).or_raise();
                     // What is deferred would fail at the commit, when it is too late to try with fewer rows.
                     host::run("set constraints all immediate").or_raise();
-                    counts
+                    (counts, presence::is_waited_for())
                 })
             })
         }),

@@ -239,7 +239,7 @@ impl Relation {
         let query = Statement::new(
             "select 'yes' from pg_index i
               where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-                and $2 = array(
+                and i.indnkeyatts = cardinality($2) and $2 = array(
                   select a.attname::text from unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
                     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum and a.attnotnull
                    where k.place <= i.indnkeyatts order by k.place)

@@ -1,0 +1,125 @@
+//! kill -9 of a worker and of the postmaster, at random moments of one run: no row is skipped, none is done twice, and the counts
+//! are those of the rows.
+
+use std::collections::BTreeMap;
+use std::io::{Write, stderr};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use lockstep_tests::cluster::Cluster;
+use lockstep_tests::host::{self, Layout};
+use postgres::Client;
+
+use crate::backfill::{finish, lay_out, progress, start, times, wait_until};
+use crate::concurrency::PATIENCE;
+use crate::crash::kill_backend;
+use crate::random::seed;
+use crate::random_plan::Dice;
+use crate::service_account::{CATALOG, number};
+
+const MOMENTS: usize = 50;
+
+/// Each sub-batch takes about a millisecond, so no moment is likelier than another to be between two of them.
+const SETTINGS: &str =
+    r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 1, "range_size": 400}"#;
+
+const DATABASE: &str = "backfill_crash";
+
+fn connect(cluster: &Cluster) -> Result<Client> {
+    let begun = Instant::now();
+    loop {
+        match cluster.connect(DATABASE) {
+            Ok(client) => return Ok(client),
+            Err(error) if begun.elapsed() > PATIENCE => bail!("no recovery: {error:#}"),
+            Err(_) => sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Kills at random moments while the run goes on; answers a session that is alive.
+fn kill_again_and_again(cluster: &mut Cluster, run: i64, moments: usize) -> Result<Client> {
+    let seed = seed()?;
+    // Past the capture of a test's output: the seed is wanted even if the run hangs.
+    writeln!(stderr(), "backfill_crash: LOCKSTEP_SEED={seed}")?;
+    let mut dice = Dice::new(seed, 0);
+    let mut client = connect(cluster)?;
+    for moment in 0..moments {
+        let before: i64 = progress(&mut client, run, "scanned")?.parse()?;
+        // It works again after the last time.
+        wait_until(&mut client, run, &format!("scanned > {before}"))?;
+        sleep(Duration::from_micros(dice.below(30_000)));
+        ensure!(
+            progress(&mut client, run, "status")? == "running",
+            "over after {moment} moments"
+        );
+        if dice.below(2) == 0 {
+            let pid = progress(
+                &mut client,
+                run,
+                "pids[1 + floor(random() * cardinality(pids))::integer]",
+            )?;
+            kill_backend(pid.parse()?)?;
+            let begun = Instant::now();
+            while client.simple_query("select").is_ok() {
+                ensure!(begun.elapsed() < PATIENCE, "the crash spared a connection");
+                sleep(Duration::from_millis(1));
+            }
+            client = connect(cluster)?;
+        } else {
+            cluster.kill_postmaster()?;
+            cluster.resume()?;
+            client = connect(cluster)?;
+            client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+        }
+    }
+    Ok(client)
+}
+
+#[test]
+fn each_row_is_done_once() -> Result<()> {
+    let rows = 60_000;
+    let mut cluster = Cluster::start("backfill_crash", &[])?;
+    let mut client = cluster.create_database(DATABASE)?;
+    lay_out(&mut client, rows)?;
+    let run = start(&mut client, "count", 2, SETTINGS)?;
+    let mut client = kill_again_and_again(&mut cluster, run, MOMENTS / 2)?;
+    client.batch_execute(&format!(r#"select lockstep.alter_backfill({run}, '{{"pause_ms": 0, "sub_batch_size": 1000, "target_ms": 100}}')"#))?;
+    finish(&mut client, run, rows)?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, rows)]));
+    assert_eq!(progress(&mut client, run, "updated")?, rows.to_string());
+    Ok(())
+}
+
+#[test]
+fn service_accounts_are_all_filled_and_counted() -> Result<()> {
+    let mut cluster = Cluster::start("backfill_accounts", &[])?;
+    let mut client = cluster.create_database(DATABASE)?;
+    host::create(&mut client, Layout::Narrow)?;
+    client.batch_execute("create extension lockstep")?;
+    client.batch_execute(CATALOG)?;
+    client.batch_execute(
+        "insert into duo_workflows_workflows (id, user_id, ai_catalog_item_version_id, workflow_definition, project_id, namespace_id)
+           select r * 100 + e.id, 1, e.version, e.definition, e.project, e.namespace from expected e, generate_series(0, 2999) r;
+         analyze duo_workflows_workflows",
+    )?;
+    let run = start(&mut client, "service_accounts", 2, SETTINGS)?;
+    let mut client = kill_again_and_again(&mut cluster, run, MOMENTS / 2)?;
+    finish(&mut client, run, 48_000)?;
+    let wrong =
+        "select count(*) from duo_workflows_workflows w join expected e on e.id = w.id % 100
+                 where w.service_account_id is distinct from e.account";
+    assert_eq!(number(&mut client, wrong)?, 0);
+    let right = "
+        select count(*) from lockstep.backfill_progress p
+        where p.updated = 3000 * (select count(account) from expected)
+          and p.unresolved = (select jsonb_object_agg(e.ended, e.rows) from (
+                select ended, 3000 * count(*) as rows from expected where account is null group by ended) e)";
+    assert_eq!(
+        number(&mut client, right)?,
+        1,
+        "{}",
+        progress(&mut client, run, "unresolved")?
+    );
+    Ok(())
+}
