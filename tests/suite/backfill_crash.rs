@@ -1,4 +1,4 @@
-//! kill -9 of a worker and of the postmaster, at random moments of one run: no row is skipped, none is done twice, and the counts
+//! kill -9 of a worker and of the postmaster, and a fast shutdown, at random moments of one run: no row is skipped, none is done twice, and the counts
 //! are those of the rows.
 
 use std::collections::BTreeMap;
@@ -13,16 +13,16 @@ use postgres::Client;
 
 use crate::backfill::{finish, lay_out, progress, start, times, wait_until};
 use crate::concurrency::PATIENCE;
-use crate::crash::kill_backend;
+use crate::crash::{kill_backend, wait_until_lost};
 use crate::random::seed;
 use crate::random_plan::Dice;
 use crate::service_account::{CATALOG, number};
 
 const MOMENTS: usize = 50;
 
-/// Each sub-batch takes about a millisecond, so no moment is likelier than another to be between two of them.
+/// Small sub-batches, so that many moments fit in one run.
 const SETTINGS: &str =
-    r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 1, "range_size": 400}"#;
+    r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 5, "range_size": 400}"#;
 
 const DATABASE: &str = "backfill_crash";
 
@@ -53,26 +53,29 @@ fn kill_again_and_again(cluster: &mut Cluster, run: i64, moments: usize) -> Resu
             progress(&mut client, run, "status")? == "running",
             "over after {moment} moments"
         );
-        if dice.below(2) == 0 {
-            let pid = progress(
-                &mut client,
-                run,
-                "pids[1 + floor(random() * cardinality(pids))::integer]",
-            )?;
-            kill_backend(pid.parse()?)?;
-            let begun = Instant::now();
-            while client.simple_query("select").is_ok() {
-                ensure!(begun.elapsed() < PATIENCE, "the crash spared a connection");
-                sleep(Duration::from_millis(1));
+        match dice.below(3) {
+            0 => {
+                let pid = progress(
+                    &mut client,
+                    run,
+                    "pids[1 + floor(random() * cardinality(pids))::integer]",
+                )?;
+                kill_backend(pid.parse()?)?;
+                wait_until_lost(&mut client)?;
+                // PostgreSQL starts the workers again by itself.
+                client = connect(cluster)?;
+                continue;
             }
-            client = connect(cluster)?;
-        } else {
-            cluster.kill_postmaster()?;
-            cluster.resume()?;
-            client = connect(cluster)?;
-            client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+            1 => cluster.kill_postmaster()?,
+            _ => cluster.stop()?,
         }
+        cluster.resume()?;
+        client = connect(cluster)?;
+        client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     }
+    // The rest at once.
+    let rest = r#"{"pause_ms": 0, "target_ms": 100}"#;
+    client.batch_execute(&format!("select lockstep.alter_backfill({run}, '{rest}')"))?;
     Ok(client)
 }
 
@@ -84,7 +87,6 @@ fn each_row_is_done_once() -> Result<()> {
     lay_out(&mut client, rows)?;
     let run = start(&mut client, "count", 2, SETTINGS)?;
     let mut client = kill_again_and_again(&mut cluster, run, MOMENTS / 2)?;
-    client.batch_execute(&format!(r#"select lockstep.alter_backfill({run}, '{{"pause_ms": 0, "sub_batch_size": 1000, "target_ms": 100}}')"#))?;
     finish(&mut client, run, rows)?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, rows)]));
     assert_eq!(progress(&mut client, run, "updated")?, rows.to_string());

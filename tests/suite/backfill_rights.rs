@@ -194,6 +194,7 @@ fn a_shadowing_search_path_changes_nothing() -> Result<()> {
     )?;
     client.batch_execute("call lockstep.backfill('count')")?;
     let run = crate::backfill::start(&mut client, "count", 1, SLOW)?;
+    client.batch_execute("reset search_path")?;
     finish(&mut client, run, 300)?;
     assert_eq!(
         times(&mut client, "public.counted")?,
