@@ -15,6 +15,7 @@ const KEPT: &str = "
 select jsonb_pretty(jsonb_build_object(
   'definitions', (select jsonb_agg(to_jsonb(c) || jsonb_build_object('disabled', d.disabled_triggers) order by c.id)
                   from lockstep.cache_columns c join lockstep.cache_column_definition d using (id)),
+  'jobs', (select jsonb_agg(b) from lockstep.backfill_job b),
   'triggers', (select jsonb_agg(jsonb_build_array(t.tgrelid::regclass, t.tgenabled, pg_get_triggerdef(t.oid), exists (
                          select from pg_depend p where p.objid = t.oid and p.classid = 'pg_trigger'::regclass and p.deptype = 'x'))
                        order by t.tgrelid::regclass::text, t.tgname)
@@ -33,6 +34,7 @@ fn source(name: &str) -> Result<Client> {
          select * from lockstep.attach(disable_application_triggers => true);
          select lockstep.add_cache_column('projects', 'has_chat', 'integrations', 'project_id', '{\"active\": true, \"category\": \"chat\"}',
                                           guard => true, fire_always => true);
+         select lockstep.register_backfill_job('rename', 'projects', 'update projects set name = ''n'' || id where {range}');
          insert into projects (id, namespace_id) select generate_series(1, 9), 1;
          insert into integrations (project_id, active, category, type_new)
            select n, n % 2 = 0, case n % 3 when 0 then 'issue_tracker' when 1 then 'chat' else 'common' end,
@@ -110,6 +112,9 @@ fn check_restored(client: &mut Client, before: &str) -> Result<()> {
         &[],
     )?;
     assert!(row.get::<_, bool>(0));
+    client.batch_execute("call lockstep.backfill('rename')")?;
+    let renamed = "select count(*) from projects where name is distinct from 'n' || id";
+    assert_eq!(client.query_one(renamed, &[])?.get::<_, i64>(0), 0);
     // detach still knows what attach disabled.
     client.batch_execute("select * from lockstep.detach()")?;
     let row = client.query_one(
