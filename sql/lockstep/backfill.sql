@@ -91,7 +91,7 @@ select r.id as run, r.job, r.target_table, r.status,
          else n.held_by
        end as held_by,
        t.set_aside, coalesce(n.error, r.last_error) as last_error,
-       pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, r.role, r.settings, r.started_at, r.finished_at
+       pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, r.role, r.settings, r.started_at, r.finished_at, r.rows_estimated
   from lockstep.backfill_run r
   cross join lateral (
     select r.scanned + coalesce(pg_catalog.sum(g.scanned), 0)::bigint, r.updated + coalesce(pg_catalog.sum(g.updated), 0)::bigint,

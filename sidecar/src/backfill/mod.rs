@@ -1,0 +1,87 @@
+//! The command `backfill`: begins a run of a job or finds the one there is ([`begin`]), watches it ([`watch`]) on a screen
+//! or in lines ([`display`]), and says what became of it ([`summary`]).
+
+mod begin;
+mod display;
+mod interrupt;
+mod summary;
+mod watch;
+
+use std::process::ExitCode;
+
+use crate::command_line::Backfill;
+use crate::connection::Address;
+use crate::database::{Database, Status};
+use crate::error::{Error, INTERRUPTED};
+
+use begin::Begun;
+use display::Display;
+use interrupt::Interrupts;
+use watch::{End, Watch};
+
+pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
+    let address = Address::new(arguments.database_url.as_ref())?;
+    let database = Database::open(&address).await?;
+    // From here on a signal is not the end of the process: there may be a run to pause.
+    let mut interrupts = Interrupts::listen()?;
+    let Some(begun) = begin::begin(&address, &database, arguments, &mut interrupts).await? else {
+        eprintln!("interrupted before a run was begun");
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let run = begun.run();
+    let mut display = Display::new(arguments.every);
+    display.note(&match &begun {
+        Begun::Started(run) => format!("started run {run} of {}", arguments.job),
+        Begun::Attached(progress) => format!(
+            "attached to run {run} of {}, which was {}{}",
+            progress.job,
+            progress.status.name(),
+            match progress.status == Status::Running && progress.workers == 0 {
+                true => " without a worker",
+                false => "",
+            }
+        ),
+    });
+    let mut watch = Watch::new(address, database, run, arguments.detach_on_interrupt);
+    let end = watch.to_the_end(&mut interrupts, &mut display).await;
+    display.clear();
+    match end? {
+        End::Over(progress) => {
+            let set_aside = watch.set_aside().await?;
+            print!("{}", summary::of(&progress, &set_aside));
+            Ok(match progress.status {
+                Status::Finished => ExitCode::SUCCESS,
+                _ => ExitCode::FAILURE,
+            })
+        }
+        End::WithoutWorkers(progress) => {
+            print!("{}", summary::of(&progress, &[]));
+            eprintln!("error: the workers of run {run} end again and again");
+            if let Some(error) = &progress.last_error {
+                eprintln!("detail: {error}");
+            }
+            eprintln!(
+                "hint: see the server's log, then: {}",
+                arguments.command_to_go_on()
+            );
+            Ok(ExitCode::FAILURE)
+        }
+        End::Paused(progress) => {
+            print!("{}", summary::of(&progress, &[]));
+            println!("go on: {}", arguments.command_to_go_on());
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        End::Left { pausing } => {
+            println!(
+                "run {run} {}",
+                match pausing {
+                    true => "is to pause; its workers were not waited for",
+                    false => "goes on by itself",
+                }
+            );
+            let what = if pausing { "go on" } else { "watch it again" };
+            println!("{what}: {}", arguments.command_to_go_on());
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Where the database is, and how it is reached.
+
+use std::env;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::{debug, info};
+
+use crate::error::Error;
+use crate::tls;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Debian's and Red Hat's directory of sockets.
+const SOCKETS: &str = "/var/run/postgresql";
+
+/// Reaches one database, again and again if need be.
+pub(crate) struct Address {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Address {
+    pub(crate) fn new(url: Option<&SecretString>) -> Result<Self, Error> {
+        let url = url.map_or("", |url| url.expose_secret());
+        // The driver knows no such mode: to it the certificate is the business of TLS.
+        let verified = url.replace("sslmode=verify-full", "sslmode=require");
+        let mut config: Config = verified
+            .parse()
+            .map_err(|error| Error::Address(safe_cause(&error)))?;
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            config.host(variable("PGHOST").as_deref().unwrap_or(SOCKETS));
+        }
+        if config.get_ports().is_empty()
+            && let Some(port) = variable("PGPORT")
+        {
+            let port = port
+                .parse()
+                .map_err(|_| Error::Address(": PGPORT is not a port".to_owned()))?;
+            config.port(port);
+        }
+        if config.get_user().is_none()
+            && let Some(user) = variable("PGUSER").or_else(|| variable("USER"))
+        {
+            config.user(user);
+        }
+        if config.get_password().is_none()
+            && let Some(password) = variable("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        if config.get_dbname().is_none()
+            && let Some(database) = variable("PGDATABASE")
+        {
+            config.dbname(database);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("lockstep-sidecar");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        Ok(Self {
+            config,
+            tls: tls::connector(verified != url)?,
+        })
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Client, Error> {
+        let server = self.server();
+        let (client, connection) =
+            self.config
+                .connect(self.tls.clone())
+                .await
+                .map_err(|source| Error::Connect {
+                    server: server.clone(),
+                    source,
+                })?;
+        info!(server, "connected");
+        tokio::spawn(async move {
+            // Whoever uses the client is told as well.
+            if let Err(error) = connection.await {
+                debug!(%error, "the connection ended");
+            }
+        });
+        Ok(client)
+    }
+
+    /// Ends the statement that a client is waiting for.
+    pub(crate) async fn cancel(&self, token: &tokio_postgres::CancelToken) {
+        if let Err(error) = token.cancel_query(self.tls.clone()).await {
+            debug!(%error, "could not cancel the statement");
+        }
+    }
+
+    /// What to call the server: host and port, nothing else of the URL.
+    fn server(&self) -> String {
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        match self.config.get_hosts().first() {
+            Some(Host::Tcp(host)) => format!("{host}:{port}"),
+            Some(Host::Unix(directory)) => format!("{} (port {port})", directory.display()),
+            None => match self.config.get_hostaddrs().first() {
+                Some(address) => format!("{address}:{port}"),
+                None => "the server".to_owned(),
+            },
+        }
+    }
+}
+
+/// What the driver says of a connection string it cannot read, but only where that quotes nothing of it: a password with a
+/// blank in it would be taken for the name of an option.
+fn safe_cause(error: &tokio_postgres::Error) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    cause
+        .filter(|cause| cause.starts_with("invalid value for option"))
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+    use secrecy::SecretString;
+
+    fn refusal(url: &str) -> Option<String> {
+        let address = Address::new(Some(&SecretString::from(url)));
+        address.err().map(|error| error.report())
+    }
+
+    #[test]
+    fn both_forms_are_taken() {
+        for url in [
+            "postgres://dba:secret@db.example:5433/gitlab?sslmode=verify-full",
+            "host=/tmp port=5433 user=dba password=secret dbname=gitlab sslmode=require",
+            "",
+        ] {
+            assert_eq!(refusal(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn refusal_quotes_no_password() {
+        for url in [
+            "postgres://dba:top secret@db.example:x/gitlab",
+            "host=/tmp password=top secret dbname=gitlab",
+            "postgres://dba:se#cret@db.example/gitlab",
+            "host=/tmp password='secret",
+            "secret",
+        ] {
+            let text = refusal(url).unwrap_or_default();
+            assert!(text.starts_with("error: the database URL"), "{url}: {text}");
+            assert!(!text.contains("cret"), "{url}: {text}");
+        }
+        let text = refusal("host=/tmp sslmode=maybe").unwrap_or_default();
+        assert!(text.contains("sslmode"), "{text}");
+    }
+
+    #[test]
+    fn server_is_named_without_user_and_password() -> Result<(), crate::error::Error> {
+        let url = SecretString::from("postgres://dba:secret@db.example:5433/gitlab");
+        assert_eq!(Address::new(Some(&url))?.server(), "db.example:5433");
+        Ok(())
+    }
+}

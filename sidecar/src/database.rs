@@ -1,0 +1,211 @@
+//! The functions and views of lockstep, as this program calls them. No other file names one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Client, Row};
+
+use crate::connection::Address;
+use crate::error::Error;
+
+/// A server that takes longer to say how far a run is has lost us, or is of no use now.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A session with the database.
+pub(crate) struct Database {
+    client: Client,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    Paused,
+    Cancelled,
+    Finished,
+    Failed,
+}
+
+impl Status {
+    fn named(name: &str) -> Self {
+        match name {
+            "running" => Self::Running,
+            "paused" => Self::Paused,
+            "cancelled" => Self::Cancelled,
+            "finished" => Self::Finished,
+            _ => Self::Failed,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        !matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+/// A row of lockstep.backfill_progress.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    pub(crate) run: i64,
+    pub(crate) job: String,
+    pub(crate) table: String,
+    pub(crate) status: Status,
+    pub(crate) percent: f64,
+    pub(crate) scanned: i64,
+    pub(crate) rows_estimated: i64,
+    pub(crate) updated: i64,
+    /// Rows that could not be resolved, by reason.
+    pub(crate) unresolved: BTreeMap<String, i64>,
+    pub(crate) rows_per_second: Option<f64>,
+    pub(crate) remaining: Option<Duration>,
+    pub(crate) workers: usize,
+    pub(crate) workers_wanted: i32,
+    pub(crate) held_by: Option<String>,
+    pub(crate) set_aside: i64,
+    pub(crate) last_error: Option<String>,
+    /// Since the run was started, up to its end if it has one.
+    pub(crate) elapsed: Duration,
+}
+
+impl Progress {
+    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or_default();
+        let unresolved: String = row.try_get("unresolved")?;
+        let workers: i32 = row.try_get("workers")?;
+        Ok(Self {
+            run: row.try_get("run")?,
+            job: row.try_get("job")?,
+            table: row.try_get("target_table")?,
+            status: Status::named(row.try_get("status")?),
+            percent: row.try_get("percent")?,
+            scanned: row.try_get("scanned")?,
+            rows_estimated: row.try_get("rows_estimated")?,
+            updated: row.try_get("updated")?,
+            unresolved: serde_json::from_str(&unresolved).unwrap_or_default(),
+            rows_per_second: row.try_get("rows_per_second")?,
+            remaining: row.try_get::<_, Option<f64>>("remaining")?.map(seconds),
+            workers: usize::try_from(workers).unwrap_or_default(),
+            workers_wanted: row.try_get("workers_wanted")?,
+            held_by: row.try_get("held_by")?,
+            set_aside: row.try_get("set_aside")?,
+            last_error: row.try_get("last_error")?,
+            elapsed: seconds(row.try_get("elapsed")?),
+        })
+    }
+
+    pub(crate) fn unresolved_rows(&self) -> i64 {
+        self.unresolved.values().sum()
+    }
+}
+
+/// A range of keys that a run could not do.
+pub(crate) struct SetAside {
+    pub(crate) after: String,
+    pub(crate) last: String,
+    pub(crate) error: String,
+}
+
+const PROGRESS: &str = "
+  select run, job, target_table::text, status, percent::float8, scanned, rows_estimated, updated, unresolved::text,
+         rows_per_second::float8, extract(epoch from remaining)::float8 as remaining, cardinality(pids) as workers,
+         workers_wanted, held_by, set_aside, last_error,
+         extract(epoch from coalesce(finished_at, clock_timestamp()) - started_at)::float8 as elapsed
+    from lockstep.backfill_progress where run = $1";
+
+const SET_ASIDE: &str = "
+  select array_to_string(after_key, ', '), array_to_string(last_key, ', '), concat_ws(' ', sqlstate, error)
+    from lockstep.backfill_set_aside where run = $1 order by set_aside_at limit $2";
+
+impl Database {
+    pub(crate) async fn open(address: &Address) -> Result<Self, Error> {
+        Ok(Self {
+            client: address.connect().await?,
+        })
+    }
+
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// How far a run is; nothing if there is none, or none that this role may see.
+    pub(crate) async fn progress(&self, run: i64) -> Result<Option<Progress>, Error> {
+        let arguments: [&(dyn ToSql + Sync); 1] = [&run];
+        let asking = self.client.query_opt(PROGRESS, &arguments);
+        let row = timeout(ANSWER_TIMEOUT, asking)
+            .await
+            .map_err(|_| Error::Silent)??;
+        Ok(row.as_ref().map(Progress::of).transpose()?)
+    }
+
+    /// The first ranges that a run has set aside.
+    pub(crate) async fn set_aside(&self, run: i64, most: i64) -> Result<Vec<SetAside>, Error> {
+        let rows = self.client.query(SET_ASIDE, &[&run, &most]).await?;
+        let range = |row: &Row| {
+            Ok(SetAside {
+                after: row.try_get(0)?,
+                last: row.try_get(1)?,
+                error: row.try_get(2)?,
+            })
+        };
+        rows.iter().map(range).collect()
+    }
+
+    /// Begins a run and answers its number.
+    pub(crate) async fn start(
+        &self,
+        job: &str,
+        table: Option<&str>,
+        workers: i32,
+        settings: Option<&Value>,
+    ) -> Result<i64, Error> {
+        let settings = settings.map_or_else(|| "{}".to_owned(), Value::to_string);
+        let statement =
+            "select lockstep.start_backfill($1, $2::text::regclass, $3, $4::text::jsonb)";
+        let row = self
+            .client
+            .query_one(statement, &[&job, &table, &workers, &settings])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    pub(crate) async fn pause(&self, run: i64) -> Result<(), Error> {
+        self.call("select lockstep.pause_backfill($1)", &[&run])
+            .await
+    }
+
+    /// Goes on with a run that is paused, or starts the workers that it lacks.
+    pub(crate) async fn resume(&self, run: i64) -> Result<(), Error> {
+        self.call("select lockstep.resume_backfill($1)", &[&run])
+            .await
+    }
+
+    pub(crate) async fn alter(
+        &self,
+        run: i64,
+        settings: Option<&Value>,
+        workers: Option<i32>,
+    ) -> Result<(), Error> {
+        let settings = settings.map_or_else(|| "{}".to_owned(), Value::to_string);
+        let statement = "select lockstep.alter_backfill($1, $2::text::jsonb, $3)";
+        self.call(statement, &[&run, &settings, &workers]).await
+    }
+
+    async fn call(&self, statement: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
+        let calling = self.client.query(statement, arguments);
+        timeout(ANSWER_TIMEOUT, calling)
+            .await
+            .map_err(|_| Error::Silent)??;
+        Ok(())
+    }
+}

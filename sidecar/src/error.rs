@@ -1,0 +1,139 @@
+//! What can go wrong, and how a DBA is told.
+
+use std::fmt::Write;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// The exit status after any of these errors.
+pub(crate) const STATUS: u8 = 2;
+
+/// The exit status after Ctrl-C or SIGTERM, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the database URL is no connection string{0}")]
+    Address(String),
+
+    #[error("cannot connect to {server}")]
+    Connect {
+        server: String,
+        source: tokio_postgres::Error,
+    },
+
+    #[error("the database answered with an error")]
+    Database(#[from] tokio_postgres::Error),
+
+    #[error("the database does not answer")]
+    Silent,
+
+    #[error("backfill run {run} of another job, \"{job}\", is {status} on table \"{table}\"")]
+    Occupied {
+        run: i64,
+        job: String,
+        table: String,
+        status: String,
+    },
+
+    #[error("backfill run {run} is gone")]
+    Gone { run: i64 },
+
+    #[error("lost the connection, and could not reconnect within {seconds} s")]
+    Lost {
+        run: i64,
+        seconds: u64,
+        source: Box<Error>,
+    },
+
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+
+    #[error("the system refused")]
+    System(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether the connection is of no use any more, while a new one may be.
+    pub(crate) fn is_lost_connection(&self) -> bool {
+        match self {
+            Self::Silent | Self::Connect { .. } => true,
+            Self::Database(error) => match error.code() {
+                Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
+                None => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// The run that the table has already, if that is the error. Only the message tells its number.
+    pub(crate) fn run_in_the_way(&self) -> Option<Option<i64>> {
+        let error = self.database()?;
+        if *error.code() != SqlState::OBJECT_IN_USE {
+            return None;
+        }
+        let (_, rest) = error
+            .message()
+            .split_once(" backfill run ")
+            .unwrap_or_default();
+        let digits = rest.split(' ').next().unwrap_or_default();
+        Some(digits.parse().ok())
+    }
+
+    pub(crate) fn has_code(&self, code: &SqlState) -> bool {
+        self.database().is_some_and(|error| error.code() == code)
+    }
+
+    fn database(&self) -> Option<&DbError> {
+        match self {
+            Self::Connect { source, .. } | Self::Database(source) => source.as_db_error(),
+            Self::Lost { source, .. } => source.database(),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Address(_) => Some(
+                "It is postgres://user@host/database, or host=... dbname=... user=....".to_owned(),
+            ),
+            Self::Occupied { run, .. } => Some(format!(
+                "A table has one run at a time. Wait for its end, or: select lockstep.cancel_backfill({run})."
+            )),
+            Self::Lost { run, .. } => Some(format!(
+                "Run {run} goes on by itself; see lockstep.backfill_progress, or give the same command again."
+            )),
+            _ => None,
+        }
+    }
+
+    /// The error as lines for a terminal.
+    pub(crate) fn report(&self) -> String {
+        let mut text = String::from("error: ");
+        // Writing to a String does not fail.
+        match (self, self.database()) {
+            (Self::Database(_), Some(error)) => {
+                let _ = write!(text, "{}", error.message());
+            }
+            (_, Some(error)) => {
+                let _ = write!(text, "{self}: {}", error.message());
+            }
+            (_, None) => {
+                let _ = write!(text, "{self}");
+                let mut source = std::error::Error::source(self);
+                while let Some(cause) = source {
+                    let _ = write!(text, ": {cause}");
+                    source = cause.source();
+                }
+            }
+        }
+        let database = self.database();
+        let lines = [
+            ("detail", database.and_then(DbError::detail)),
+            ("hint", database.and_then(DbError::hint)),
+            ("hint", self.hint().as_deref()),
+        ]
+        .map(|(name, line)| line.map(|line| format!("\n{name}: {line}")));
+        text.extend(lines.into_iter().flatten());
+        text
+    }
+}
