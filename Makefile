@@ -25,7 +25,7 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup demo test bench check install package clean
+.PHONY: help setup sidecar demo test bench check install package clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,10 +37,13 @@ package: setup ## build the extension's files under target/package
 	@rm -rf target/package
 	@cargo pgrx package $(PGRX_ARGS) --out-dir target/package
 
-demo: $(if $(DATABASE_URL),,package) ## show it work on 100,000 projects (DATABASE_URL=... for a server of yours)
+sidecar: ## build the sidecar under target/debug
+	@cargo build --quiet --package lockstep-sidecar
+
+demo: $(if $(DATABASE_URL),,package) sidecar ## show it work on 100,000 projects (DATABASE_URL=... for a server of yours)
 	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
-test: package ## run every test against a private PostgreSQL
+test: package sidecar ## run every test against a private PostgreSQL
 	@$(call guarded,cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)))
 
 bench: package ## measure (ONLY=part for one part)

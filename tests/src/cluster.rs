@@ -81,6 +81,14 @@ impl Cluster {
         config
     }
 
+    /// A database of the cluster as a connection string of keywords.
+    pub fn address(&self, database: &str) -> String {
+        format!(
+            "host='{}' port={PORT} user={SUPERUSER} dbname={database}",
+            self.socket().display()
+        )
+    }
+
     /// Connects to a database as superuser.
     pub fn connect(&self, database: &str) -> Result<Client> {
         self.config(database)

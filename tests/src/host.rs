@@ -27,6 +27,8 @@ pub const SERVICES_TRIGGERS: Script = host_sql!("services_triggers.sql");
 pub const STATEMENT_TRIGGERS: Script = host_sql!("statement_triggers.sql");
 /// 100,000 projects with integrations of every kind.
 pub const DEMO_DATA: Script = host_sql!("demo.sql");
+/// 300,000 workflows of those projects.
+pub const DEMO_WORKFLOWS: Script = host_sql!("demo_workflows.sql");
 
 /// Which tables a database has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

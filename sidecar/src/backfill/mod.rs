@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
         ),
     });
     let mut watch = Watch::new(address, database, run, arguments.detach_on_interrupt);
-    let end = watch.to_the_end(&mut interrupts, &mut display).await;
+    let end = watch.until_the_end(&mut interrupts, &mut display).await;
     display.clear();
     match end? {
         End::Over(progress) => {

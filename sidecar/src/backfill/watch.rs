@@ -65,7 +65,7 @@ impl Watch {
         self.database.set_aside(self.run, MOST_SET_ASIDE).await
     }
 
-    pub(super) async fn to_the_end(
+    pub(super) async fn until_the_end(
         &mut self,
         interrupts: &mut Interrupts,
         display: &mut Display,

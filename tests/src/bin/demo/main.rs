@@ -1,5 +1,6 @@
 //! Shows lockstep at work on 100,000 projects: what the application's triggers get wrong, and what it keeps right.
 
+mod backfill;
 mod column;
 mod place;
 mod race;
@@ -47,6 +48,7 @@ fn run() -> Result<i64> {
     wrong += move_to_another_project(&mut client)?;
     wrong += truncate(&mut client)?;
     wrong += race::run(&place, &mut client, "5.")?;
+    wrong += backfill::run(&place, &mut client)?;
 
     println!();
     for column in [TRACKER, WIKI] {

@@ -1,9 +1,11 @@
 //! Where the demo runs: on a private server, or in a database of its own on the server that DATABASE_URL names.
 
+use std::borrow::Cow;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::cluster::Cluster;
+use postgres::config::Host;
 use postgres::{Client, Config, NoTls};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -46,6 +48,14 @@ impl Place {
         }
     }
 
+    /// The database as a connection string of keywords; it may hold a password.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Private(cluster) => cluster.address("demo"),
+            Self::Given(given) => given.address(),
+        }
+    }
+
     /// What to call the place.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -83,6 +93,30 @@ impl Given {
             .batch_execute(&format!("create database {}", given.database))
             .context("cannot create a database on DATABASE_URL's server")?;
         Ok(given)
+    }
+
+    /// What DATABASE_URL names, but for the database.
+    fn address(&self) -> String {
+        let hosts = self.server.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let ports = self.server.get_ports().iter().map(u16::to_string);
+        let password = self.server.get_password().map(String::from_utf8_lossy);
+        let parts = [
+            ("host", Some(hosts.collect::<Vec<_>>().join(","))),
+            ("port", Some(ports.collect::<Vec<_>>().join(","))),
+            ("user", self.server.get_user().map(str::to_owned)),
+            ("password", password.map(Cow::into_owned)),
+            ("dbname", Some(self.database.clone())),
+            ("sslmode", Some("disable".to_owned())),
+        ];
+        let parts = parts.into_iter().filter_map(|(name, value)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            Some(format!("{name}='{value}'"))
+        });
+        parts.collect::<Vec<_>>().join(" ")
     }
 
     /// Nobody else would drop the database if this process were interrupted.
