@@ -14,6 +14,9 @@ use crate::error::Error;
 /// A server that takes longer to say how far a run is has lost us, or is of no use now.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// So long after the start of a run it is nothing to speak of that it has no worker yet.
+const STARTING: Duration = Duration::from_secs(2);
+
 /// A session with the database.
 pub(crate) struct Database {
     client: Client,
@@ -83,6 +86,7 @@ impl Progress {
         let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or_default();
         let unresolved: String = row.try_get("unresolved")?;
         let workers: i32 = row.try_get("workers")?;
+        let elapsed = seconds(row.try_get("elapsed")?);
         Ok(Self {
             run: row.try_get("run")?,
             job: row.try_get("job")?,
@@ -97,10 +101,12 @@ impl Progress {
             remaining: row.try_get::<_, Option<f64>>("remaining")?.map(seconds),
             workers: usize::try_from(workers).unwrap_or_default(),
             workers_wanted: row.try_get("workers_wanted")?,
-            held_by: row.try_get("held_by")?,
+            held_by: row
+                .try_get::<_, Option<String>>("held_by")?
+                .filter(|_| workers > 0 || elapsed > STARTING),
             set_aside: row.try_get("set_aside")?,
             last_error: row.try_get("last_error")?,
-            elapsed: seconds(row.try_get("elapsed")?),
+            elapsed,
         })
     }
 

@@ -25,6 +25,7 @@ mod service_account;
 mod service_account_fill;
 mod service_account_insert;
 mod service_account_rights;
+mod sidecar_backfill;
 mod smoke;
 mod surface_column;
 mod surface_match;

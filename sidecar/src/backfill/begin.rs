@@ -15,43 +15,49 @@ pub(super) enum Begun {
     Started(i64),
     /// How it was found.
     Attached(Box<Progress>),
+    /// Somebody interrupted meanwhile: the run that was begun all the same, if one was, as it is left.
+    Interrupted(Option<i64>),
 }
 
 impl Begun {
-    pub(super) fn run(&self) -> i64 {
+    pub(super) fn run(&self) -> Option<i64> {
         match self {
-            Self::Started(run) => *run,
-            Self::Attached(progress) => progress.run,
+            Self::Started(run) => Some(*run),
+            Self::Attached(progress) => Some(progress.run),
+            Self::Interrupted(run) => *run,
         }
     }
 }
 
-/// Answers nothing if it was interrupted first.
 pub(super) async fn begin(
     address: &Address,
     database: &Database,
     arguments: &Backfill,
     interrupts: &mut Interrupts,
-) -> Result<Option<Begun>, Error> {
+) -> Result<Begun, Error> {
     let token = database.cancel_token();
     let beginning = start_or_attach(database, arguments);
     tokio::pin!(beginning);
     tokio::select! {
-        begun = &mut beginning => return begun.map(Some),
+        begun = &mut beginning => return begun,
         () = interrupts.next() => {}
     }
     // It waits for somebody's lock. Whether the server had begun the run is known only when it has answered; the run is paused then.
     address.cancel(&token).await;
     let begun = tokio::select! {
         begun = beginning => begun,
-        () = interrupts.next() => return Ok(None),
+        () = interrupts.next() => return Ok(Begun::Interrupted(None)),
     };
     match begun {
-        Err(error) if error.has_code(&SqlState::QUERY_CANCELED) => Ok(None),
+        Err(error) if error.has_code(&SqlState::QUERY_CANCELED) => Ok(Begun::Interrupted(None)),
         Err(error) => Err(error),
         Ok(begun) => {
-            database.pause(begun.run()).await?;
-            Ok(Some(begun))
+            if let Some(run) = begun.run()
+                && !arguments.detach_on_interrupt
+            {
+                database.pause(run).await?;
+            }
+            Ok(Begun::Interrupted(begun.run()))
         }
     }
 }

@@ -24,24 +24,26 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
     let database = Database::open(&address).await?;
     // From here on a signal is not the end of the process: there may be a run to pause.
     let mut interrupts = Interrupts::listen()?;
-    let Some(begun) = begin::begin(&address, &database, arguments, &mut interrupts).await? else {
-        eprintln!("interrupted before a run was begun");
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
-    let run = begun.run();
-    let mut display = Display::new(arguments.every);
-    display.note(&match &begun {
-        Begun::Started(run) => format!("started run {run} of {}", arguments.job),
-        Begun::Attached(progress) => format!(
-            "attached to run {run} of {}, which was {}{}",
-            progress.job,
-            progress.status.name(),
-            match progress.status == Status::Running && progress.workers == 0 {
-                true => " without a worker",
-                false => "",
-            }
+    let begun = begin::begin(&address, &database, arguments, &mut interrupts).await?;
+    let (run, how) = match &begun {
+        Begun::Started(run) => (*run, format!("started run {run} of {}", arguments.job)),
+        Begun::Attached(progress) => (
+            progress.run,
+            format!(
+                "attached to run {} of {}, which was {}{}",
+                progress.run,
+                progress.job,
+                progress.status.name(),
+                match progress.status == Status::Running && progress.workers == 0 {
+                    true => " without a worker",
+                    false => "",
+                }
+            ),
         ),
-    });
+        Begun::Interrupted(run) => return Ok(interrupted(*run, arguments)),
+    };
+    let mut display = Display::new(arguments.every);
+    display.note(&how);
     let mut watch = Watch::new(address, database, run, arguments.detach_on_interrupt);
     let end = watch.until_the_end(&mut interrupts, &mut display).await;
     display.clear();
@@ -84,4 +86,22 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
+}
+
+/// Interrupted before there was anything to watch.
+fn interrupted(run: Option<i64>, arguments: &Backfill) -> ExitCode {
+    match run {
+        None => eprintln!("interrupted before a run was begun"),
+        Some(run) => {
+            println!(
+                "run {run} {}",
+                match arguments.detach_on_interrupt {
+                    true => "goes on by itself",
+                    false => "is to pause",
+                }
+            );
+            println!("go on: {}", arguments.command_to_go_on());
+        }
+    }
+    ExitCode::from(INTERRUPTED)
 }
