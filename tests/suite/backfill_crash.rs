@@ -20,9 +20,14 @@ use crate::service_account::{CATALOG, number};
 
 const MOMENTS: usize = 50;
 
-/// Small sub-batches, so that many moments fit in one run.
+/// Sub-batches that take some milliseconds each, most of them within the transaction: see `LINGER`.
 const SETTINGS: &str =
-    r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 5, "range_size": 400}"#;
+    r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 2, "range_size": 400}"#;
+
+/// Makes the run last, so that all moments fit in one, and find it at work rather than between two sub-batches.
+const LINGER: &str = "
+create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(0.0003); return new; end$$;
+create trigger linger before update on TABLE for each row execute function linger()";
 
 const DATABASE: &str = "backfill_crash";
 
@@ -38,13 +43,13 @@ fn connect(cluster: &Cluster) -> Result<Client> {
 }
 
 /// Kills at random moments while the run goes on; answers a session that is alive.
-fn kill_again_and_again(cluster: &mut Cluster, run: i64, moments: usize) -> Result<Client> {
+fn kill_again_and_again(cluster: &mut Cluster, run: i64, table: &str) -> Result<Client> {
     let seed = seed()?;
     // Past the capture of a test's output: the seed is wanted even if the run hangs.
     writeln!(stderr(), "backfill_crash: LOCKSTEP_SEED={seed}")?;
     let mut dice = Dice::new(seed, 0);
     let mut client = connect(cluster)?;
-    for moment in 0..moments {
+    for moment in 0..MOMENTS {
         let before: i64 = progress(&mut client, run, "scanned")?.parse()?;
         // It works again after the last time.
         wait_until(&mut client, run, &format!("scanned > {before}"))?;
@@ -74,6 +79,7 @@ fn kill_again_and_again(cluster: &mut Cluster, run: i64, moments: usize) -> Resu
         client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     }
     // The rest at once.
+    client.batch_execute(&format!("drop trigger linger on {table}"))?;
     let rest = r#"{"pause_ms": 0, "target_ms": 100}"#;
     client.batch_execute(&format!("select lockstep.alter_backfill({run}, '{rest}')"))?;
     Ok(client)
@@ -81,12 +87,13 @@ fn kill_again_and_again(cluster: &mut Cluster, run: i64, moments: usize) -> Resu
 
 #[test]
 fn each_row_is_done_once() -> Result<()> {
-    let rows = 60_000;
+    let rows = 200_000;
     let mut cluster = Cluster::start("backfill_crash", &[])?;
     let mut client = cluster.create_database(DATABASE)?;
     lay_out(&mut client, rows)?;
+    client.batch_execute(&LINGER.replace("TABLE", "counted"))?;
     let run = start(&mut client, "count", 2, SETTINGS)?;
-    let mut client = kill_again_and_again(&mut cluster, run, MOMENTS / 2)?;
+    let mut client = kill_again_and_again(&mut cluster, run, "counted")?;
     finish(&mut client, run, rows)?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, rows)]));
     assert_eq!(progress(&mut client, run, "updated")?, rows.to_string());
@@ -102,21 +109,22 @@ fn service_accounts_are_all_filled_and_counted() -> Result<()> {
     client.batch_execute(CATALOG)?;
     client.batch_execute(
         "insert into duo_workflows_workflows (id, user_id, ai_catalog_item_version_id, workflow_definition, project_id, namespace_id)
-           select r * 100 + e.id, 1, e.version, e.definition, e.project, e.namespace from expected e, generate_series(0, 2999) r;
+           select r * 100 + e.id, 1, e.version, e.definition, e.project, e.namespace from expected e, generate_series(0, 9999) r;
          analyze duo_workflows_workflows",
     )?;
+    client.batch_execute(&LINGER.replace("TABLE", "duo_workflows_workflows"))?;
     let run = start(&mut client, "service_accounts", 2, SETTINGS)?;
-    let mut client = kill_again_and_again(&mut cluster, run, MOMENTS / 2)?;
-    finish(&mut client, run, 48_000)?;
+    let mut client = kill_again_and_again(&mut cluster, run, "duo_workflows_workflows")?;
+    finish(&mut client, run, 160_000)?;
     let wrong =
         "select count(*) from duo_workflows_workflows w join expected e on e.id = w.id % 100
                  where w.service_account_id is distinct from e.account";
     assert_eq!(number(&mut client, wrong)?, 0);
     let right = "
         select count(*) from lockstep.backfill_progress p
-        where p.updated = 3000 * (select count(account) from expected)
+        where p.updated = 10000 * (select count(account) from expected)
           and p.unresolved = (select jsonb_object_agg(e.ended, e.rows) from (
-                select ended, 3000 * count(*) as rows from expected where account is null group by ended) e)";
+                select ended, 10000 * count(*) as rows from expected where account is null group by ended) e)";
     assert_eq!(
         number(&mut client, right)?,
         1,
