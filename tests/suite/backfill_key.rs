@@ -10,7 +10,11 @@ use crate::database;
 use crate::surface_refusal::refused;
 
 /// The key's columns, and a query for its values.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
+    (
+        "id date primary key",
+        "select date '2020-01-01' + g from generate_series(1, 60) g",
+    ),
     (
         "id bigint primary key",
         "select g * g * g * 1000 from generate_series(-60, 60) g",
@@ -88,6 +92,24 @@ fn each_row_is_done_once_along_any_key() -> Result<()> {
 }
 
 #[test]
+fn dates_are_the_same_under_another_style() -> Result<()> {
+    let mut client = database::empty("backfill_dates")?;
+    client.batch_execute(
+        "create extension lockstep;
+         create table days (id date primary key, n integer not null default 0);
+         insert into days select date '2020-01-01' + g from generate_series(1, 400) g;
+         select lockstep.register_backfill_job('days', 'days', 'update days set n = n + 1 where {range}');
+         set datestyle = 'German, DMY'",
+    )?;
+    // The worker has the server's style.
+    let settings = r#"{"sub_batch_size": 7, "range_size": 50, "target_ms": 0}"#;
+    let run = crate::backfill::start(&mut client, "days", 1, settings)?;
+    crate::backfill::finish(&mut client, run, 400)?;
+    assert_eq!(times(&mut client, "days")?, BTreeMap::from([(1, 400)]));
+    Ok(())
+}
+
+#[test]
 fn partitions_are_one_table() -> Result<()> {
     let mut client = database::empty("backfill_partitions")?;
     client.batch_execute(
@@ -119,6 +141,16 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
          select lockstep.register_backfill_job('taken', 't', 'update t set n = 1 where {range}')",
     )?;
     let cases = [
+        (
+            "'j', 't', 'update t set n = 1 -- {range}'",
+            "22023",
+            "not one of a condition",
+        ),
+        (
+            "'j', 't', $$update t set n = length('{range}')$$",
+            "22023",
+            "not one of a condition",
+        ),
         (
             "'j', 't', 'update t set n = 1'",
             "22023",
@@ -231,5 +263,45 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
         "42704",
         "does not exist",
     )?;
+    Ok(())
+}
+
+#[test]
+fn a_job_that_is_registered_anew_is_another() -> Result<()> {
+    let mut client = database::empty("backfill_anew")?;
+    client.batch_execute(
+        "create extension lockstep; create table t (id bigint primary key, n integer); insert into t values (1);
+         select lockstep.register_backfill_job('job', 't', 'update t set n = 1 where {range}');
+         select lockstep.backfill_batch('job', 1, 1);
+         select lockstep.unregister_backfill_job('job')",
+    )?;
+    client.batch_execute(
+        "select lockstep.register_backfill_job('job', 't', 'update t set n = 2 where {range}')",
+    )?;
+    client.batch_execute("select lockstep.backfill_batch('job', 1, 1)")?;
+    assert_eq!(times(&mut client, "t")?, BTreeMap::from([(2, 1)]));
+    Ok(())
+}
+
+#[test]
+fn ids_at_the_limits_of_the_keys_type() -> Result<()> {
+    let mut client = database::empty("backfill_limits")?;
+    client.batch_execute(
+        "create extension lockstep; create table t (id integer primary key, n integer not null default 0);
+         insert into t values (-2147483648), (0), (2147483647);
+         select lockstep.register_backfill_job('job', 't', 'update t set n = n + 1 where {range}')",
+    )?;
+    for (start, end, rows) in [
+        (i64::MIN, i64::MAX, 3_i64),
+        (-2_147_483_648, -2_147_483_648, 1),
+        (2_147_483_647, 2_147_483_647, 1),
+        (3_000_000_000, 4_000_000_000, 0),
+        (-4_000_000_000, -3_000_000_000, 0),
+        (1, 0, 0),
+    ] {
+        let query = format!("select scanned from lockstep.backfill_batch('job', {start}, {end})");
+        let scanned: i64 = client.query_one(&query, &[])?.get(0);
+        assert_eq!(scanned, rows, "{start} to {end}");
+    }
     Ok(())
 }

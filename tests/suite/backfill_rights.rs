@@ -38,6 +38,12 @@ fn runs_are_for_owners() -> Result<()> {
     }
     refused(
         &mut other,
+        &format!("select lockstep.wait_for_backfill({run}, 1)"),
+        "42501",
+        "must have the rights",
+    )?;
+    refused(
+        &mut other,
         "select lockstep.start_backfill('count')",
         "42501",
         "must have the rights",
@@ -203,6 +209,57 @@ fn a_shadowing_search_path_changes_nothing() -> Result<()> {
     assert_eq!(
         times(&mut client, "evil.counted")?,
         BTreeMap::from([(0, 1)])
+    );
+    Ok(())
+}
+
+#[test]
+fn whoever_goes_on_with_a_run_lends_it_nothing() -> Result<()> {
+    let name = "backfill_lent";
+    let mut client = database::empty(name)?;
+    client.batch_execute(&format!(
+        "create extension lockstep; create role {name}_low login; create schema low authorization {name}_low;
+         create table secret (id bigint); insert into secret values (42)"
+    ))?;
+    let mut low = cluster()?
+        .config(name)
+        .user(&format!("{name}_low"))
+        .connect(postgres::NoTls)?;
+    low.batch_execute(
+        "set search_path = low;
+         create table counted (id bigint primary key, n integer not null default 0);
+         insert into counted select generate_series(1, 50);
+         create table tried (how text);
+         create function steal() returns integer language plpgsql as $$
+           begin
+             begin execute 'reset role'; exception when others then null; end;
+             begin perform * from public.secret; insert into low.tried values ('read as ' || current_user);
+             exception when others then null; end;
+             return 1;
+           end $$;
+         create function ask() returns text language plpgsql as $$begin perform low.steal(); return null; end$$;
+         select lockstep.register_backfill_job('count', 'counted', 'update counted set n = n + steal() where {range}')",
+    )?;
+    let settings =
+        r#"{"sub_batch_size": 5, "target_ms": 0, "pause_ms": 300, "hold_function": "ask"}"#;
+    let run = crate::backfill::start(&mut low, "count", 1, settings)?;
+    low.batch_execute(&format!("select lockstep.pause_backfill({run})"))?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    // A superuser goes on with it: in workers, and by himself.
+    client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+    let before = progress(&mut client, run, "scanned")?;
+    wait_until(&mut client, run, &format!("scanned > {before}"))?;
+    client.batch_execute(
+        "select pg_terminate_backend(pid) from lockstep.backfill_progress, unnest(pids) pid",
+    )?;
+    wait_until(&mut client, run, "held_by like 'no worker%'")?;
+    client.batch_execute("call lockstep.backfill('count', settings => '{\"pause_ms\": 0}')")?;
+    finish(&mut client, run, 50)?;
+    let stolen = client.query("select how from low.tried", &[])?;
+    assert!(stolen.is_empty(), "{}", stolen[0].get::<_, String>(0));
+    assert_eq!(
+        times(&mut client, "low.counted")?,
+        BTreeMap::from([(1, 50)])
     );
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The seed of the engine: a job done to one range of ids, in the caller's transaction.
 
 use super::counts::Counts;
-use super::key::KeyRange;
 use super::registry;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::statement::sleep;
@@ -61,21 +60,17 @@ fn batch(
         }
     }
     let task = registry::task(job, registry::table_of(job, table)?)?;
-    let Some((start, end)) = task.walk.clamped(start, end) else {
+    let Some(mut rest) = task.walk.ids(start, end) else {
         return Err(BackfillError::KeyNotInteger {
             job: job.to_owned(),
             table: task.table.qualified_name(),
         }
         .into());
     };
-    let mut rest = KeyRange {
-        after: match start.checked_sub(1) {
-            Some(before) => vec![before.to_string()],
-            None => Vec::new(),
-        },
-        last: vec![end.to_string()],
-    };
     let mut counts = Counts::default();
+    if start > end {
+        return Ok(counts);
+    }
     loop {
         let (part, rows) = task.walk.cut(&rest, sub_batch_size);
         if rows > 0 {

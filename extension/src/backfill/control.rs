@@ -47,13 +47,13 @@ fn start_backfill(
 
 fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
     check_workers(workers)?;
-    check_can_set_role()?;
+    check_can_set_role(current_user())?;
     let run = match begin(job, table, workers, settings)? {
         Begun::New(run) => run,
         Begun::Other(run) => return Err(has_run(&run)),
     };
     presence::take(run, presence::STARTER);
-    worker::launch(run, job, 1..=workers)?;
+    worker::launch(run, job, current_user(), 1..=workers)?;
     Ok(run)
 }
 
@@ -179,6 +179,8 @@ comment on function lockstep.wait_for_backfill(bigint, integer) is 'part of lock
 fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>) {
     let run = required(run, "run");
     let milliseconds = required(milliseconds, "milliseconds");
+    // Whoever holds the place keeps the owner of the run out.
+    Run::load(run).or_raise();
     presence::take(run, presence::SESSION);
     sleep(milliseconds);
 }
@@ -276,22 +278,22 @@ fn retry(run: i64) -> Result<()> {
 }
 
 fn go_on(run: &Run) -> Result<()> {
-    check_can_set_role()?;
+    check_can_set_role(run.role)?;
     run.set_status(Status::Running)?;
     presence::take(run.id, presence::STARTER);
-    worker::launch(run.id, &run.job, 1..=run.workers.max(1))
+    worker::launch(run.id, &run.job, run.role, 1..=run.workers.max(1))
 }
 
-/// Workers log in as the session did, so they must be able to take the role that it has now.
-fn check_can_set_role() -> Result<()> {
-    if current_user() == session_user() {
+/// Workers log in as the session did, so they must be able to take the role of the run.
+fn check_can_set_role(role: Oid) -> Result<()> {
+    if role == session_user() {
         return Ok(());
     }
     let query = Statement::new(
         "select pg_get_userbyid($1) || ' ' || pg_get_userbyid($2) where not pg_has_role($1, $2, 'member')",
         &[pg_sys::OIDOID, pg_sys::OIDOID],
     );
-    let roles = [session_user(), current_user()].map(datum);
+    let roles = [session_user(), role].map(datum);
     match with_catalog_path(|| connected(|| query.text(&roles))) {
         None => Ok(()),
         Some(names) => {

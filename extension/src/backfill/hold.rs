@@ -1,9 +1,9 @@
 //! Reasons to let others go first.
 
-use super::settings::Settings;
+use super::run::Run;
 use super::table::OwnStatement;
 use crate::error::{Error, Result};
-use crate::statement::{Statement, View, attempt, connected, datum};
+use crate::statement::{Statement, View, as_no_other, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -53,7 +53,8 @@ thread_local! {
 }
 
 /// What holds a run on a table now, if anything does; `is_held` says that something did just before.
-pub(super) fn reason(settings: &Settings, table: u32, is_held: bool) -> Result<Option<String>> {
+pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
+    let settings = &run.settings;
     let is_early = ASKED
         .get()
         .is_some_and(|asked: Instant| asked.elapsed() < INTERVAL);
@@ -64,7 +65,7 @@ pub(super) fn reason(settings: &Settings, table: u32, is_held: bool) -> Result<O
     let mut found = None;
     STATEMENTS.with(|statements| {
         if settings.hold_for_vacuum {
-            let table = datum(Oid::from(table));
+            let table = datum(Oid::from(run.table));
             statements.vacuum.rows(&[table], |row| found = row.get(1))?;
         }
         let lag = settings.hold_at_replication_lag;
@@ -87,15 +88,18 @@ pub(super) fn reason(settings: &Settings, table: u32, is_held: bool) -> Result<O
         }
         Ok::<(), Error>(())
     })?;
-    Ok(found.or_else(|| settings.hold_function.as_deref().and_then(ask)))
+    let function = settings.hold_function.as_deref();
+    Ok(found.or_else(|| function.and_then(|function| ask(run.role, function))))
 }
 
-/// Calls the DBA's own function, with the rights of the run. That it fails is a reason to hold.
-fn ask(function: &str) -> Option<String> {
+/// Calls the DBA's own function, with the rights of the role that began the run, whoever goes on with it. That it fails is a
+/// reason to hold.
+fn ask(role: Oid, function: &str) -> Option<String> {
     let query = Statement::new(&format!("select {function}()"), &[]);
     let answer = attempt(AssertUnwindSafe(|| {
         let mut answer = None;
-        connected(|| query.rows(View::Own, &[], |row| answer = row.get::<String>(1)));
+        let ask = || connected(|| query.rows(View::Own, &[], |row| answer = row.get::<String>(1)));
+        as_no_other(role, ask);
         answer
     }));
     answer.unwrap_or_else(|failure| Some(format!("{function}() failed: {}", failure.message)))

@@ -5,7 +5,7 @@
 
 use crate::error::{BackfillError, Result};
 use crate::host::{Column, IntegerWidth, Relation};
-use crate::statement::{Statement, View, connected, datum};
+use crate::statement::{Statement, View, connected, datum, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
@@ -106,8 +106,8 @@ impl Walk {
         })
     }
 
-    /// A range of ids as far as the key's type holds them; nothing if the key is not one integer.
-    pub(super) fn clamped(&self, start: i64, end: i64) -> Option<(i64, i64)> {
+    /// The range of the ids from `start` to `end`, as far as the key's type holds them; nothing if the key is not one integer.
+    pub(super) fn ids(&self, start: i64, end: i64) -> Option<KeyRange> {
         let [column] = self.columns.as_slice() else {
             return None;
         };
@@ -116,16 +116,26 @@ impl Walk {
             IntegerWidth::Four => (i64::from(i32::MIN), i64::from(i32::MAX)),
             IntegerWidth::Eight => (i64::MIN, i64::MAX),
         };
-        // One below the start is where the range begins after.
-        Some((
-            start.clamp(least.saturating_add(1), most),
-            end.clamp(least, most),
-        ))
+        if start > most || end < least {
+            let none = vec![most.to_string()];
+            return Some(KeyRange {
+                after: none.clone(),
+                last: none,
+            });
+        }
+        Some(KeyRange {
+            // Before the least id there is no key to begin after.
+            after: match start > least {
+                true => vec![(start - 1).to_string()],
+                false => Vec::new(),
+            },
+            last: vec![end.min(most).to_string()],
+        })
     }
 
     /// The last key there is; none if the table has no rows.
     pub(super) fn last_key(&self) -> Option<Key> {
-        let row = connected(|| self.last.first_row::<Key, 1>(&[]));
+        let row = with_iso_dates(|| connected(|| self.last.first_row::<Key, 1>(&[])));
         row.and_then(|[key]| key)
     }
 
@@ -135,23 +145,32 @@ impl Walk {
         let [after, last] = range.arguments();
         let rows = i64::from(rows);
         let arguments = [after, last, Datum::from(rows)];
-        let boundary = connected(|| {
-            let mut key = None;
-            self.boundary[bounded].rows(View::Own, &arguments, |row| key = row.get::<Key>(1));
-            key
+        let boundary = with_iso_dates(|| {
+            connected(|| {
+                let mut key = None;
+                self.boundary[bounded].rows(View::Own, &arguments, |row| key = row.get::<Key>(1));
+                key
+            })
         });
         if let Some(last) = boundary {
             let after = range.after.clone();
             return (KeyRange { after, last }, rows);
         }
         let mut count = 0;
-        connected(|| {
-            self.count[bounded].rows(View::Own, &[after, last], |row| {
-                count = row.get::<i64>(1).unwrap_or_default();
-            });
+        with_iso_dates(|| {
+            connected(|| {
+                self.count[bounded].rows(View::Own, &[after, last], |row| {
+                    count = row.get::<i64>(1).unwrap_or_default();
+                });
+            })
         });
         (range.clone(), count)
     }
+}
+
+/// Keys of dates are written and read in one style, whatever that of the session: workers can have another.
+pub(super) fn with_iso_dates<R>(work: impl FnOnce() -> R) -> R {
+    with_settings(&[(c"datestyle", c"iso, mdy")], work)
 }
 
 fn is_key_type(column: &Column) -> bool {

@@ -107,7 +107,8 @@ impl Statements {
             ),
             retry_smaller: OwnStatement::new(
                 "update lockstep.backfill_range
-                    set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, updated_at = clock_timestamp()
+                    set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, held_by = null,
+                        updated_at = clock_timestamp()
                   where id = $1",
                 &[
                     pg_sys::INT8OID,
@@ -133,7 +134,7 @@ impl Statements {
             ),
             skip: OwnStatement::new(
                 "update lockstep.backfill_range
-                    set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, updated_at = clock_timestamp()
+                    set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, held_by = null, updated_at = clock_timestamp()
                   where id = $1",
                 &[
                     pg_sys::INT8OID,

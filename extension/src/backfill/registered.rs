@@ -2,18 +2,20 @@
 
 use super::counts::Counts;
 use super::job::{Job, Task};
-use super::key::{KeyRange, Walk, range_sql};
+use super::key::{KeyRange, Walk, range_sql, with_iso_dates};
 use super::registry::is_built_in;
 use super::table::OwnStatement;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
 use crate::statement::{
-    Statement, Target, View, as_restricted, connected, current_user, datum, has_rights_of,
+    Statement, Target, View, as_no_other, attempt, connected, current_user, datum, has_rights_of,
     with_settings,
 };
+use pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::ffi::CString;
+use std::panic::AssertUnwindSafe;
 
 /// Stands for the condition on the key in the statement of a job.
 const PLACEHOLDER: &str = "{range}";
@@ -63,6 +65,7 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     let walk = Walk::new(&table, &key)?;
     // Both forms are parsed, so that what is wrong is said now.
     expanded(statement, &table, &walk)?;
+    check_placeholder(statement)?;
     let query = OwnStatement::new(
         "insert into lockstep.backfill_job (name, target_table, key_columns, statement, search_path, owner)
          select $1, $2::oid::regclass, $3::name[], $4, $5, $6::regrole",
@@ -110,6 +113,21 @@ fn unregister(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// In a comment or in a string the placeholder would be no condition, and each sub-batch would write the whole table.
+fn check_placeholder(statement: &str) -> Result<()> {
+    let broken = statement.replace(PLACEHOLDER, "lockstep_no_such_column");
+    let parsed = attempt(AssertUnwindSafe(|| {
+        Statement::new(&broken, &[]).target();
+    }));
+    match parsed {
+        Err(failure) if failure.code == ERRCODE_UNDEFINED_COLUMN => Ok(()),
+        _ => Err(BackfillError::Statement {
+            reason: "its place for the range is not one of a condition".to_owned(),
+        }
+        .into()),
+    }
+}
+
 fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     name.len() <= 63
@@ -131,12 +149,13 @@ struct Registered {
     statement: String,
     search_path: String,
     owner: Oid,
+    created_at: String,
 }
 
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
-            "select target_table::oid, key_columns::text[], statement, search_path, owner::oid
+            "select target_table::oid, key_columns::text[], statement, search_path, owner::oid, created_at::text
                from lockstep.backfill_job where name = $1",
             &[pg_sys::TEXTOID],
         );
@@ -148,6 +167,7 @@ impl Registered {
                 statement: row.get(3).unwrap_or_default(),
                 search_path: row.get(4).unwrap_or_default(),
                 owner: row.get(5).unwrap_or(Oid::INVALID),
+                created_at: row.get(6).unwrap_or_default(),
             });
         })?;
         Ok(found)
@@ -180,9 +200,18 @@ pub(super) fn table_of(name: &str) -> Result<u32> {
     Ok(job.table)
 }
 
-pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
+/// Tells this registration of a job from another under the same name; the caller must have the rights of its owner.
+pub(super) fn registration(name: &str) -> Result<String> {
     let job = Registered::load(name)?;
     job.check_rights(name)?;
+    Ok(job.created_at)
+}
+
+pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
+    let job = Registered::load(name)?;
+    // The table may have changed since the job was registered.
+    table.check_is_permanent_table()?;
+    table.check_is_unique_key(&job.key)?;
     let walk = Walk::new(&table, &job.key)?;
     let statements =
         with_search_path(&job.search_path, || expanded(&job.statement, &table, &walk))?;
@@ -209,14 +238,11 @@ impl Job for RegisteredJob {
         let statement = &self.statements[usize::from(!range.after.is_empty())];
         let write = || {
             with_search_path(&self.search_path, || {
-                connected(|| statement.run_seeing(View::Own, &range.arguments()))
+                let run = || statement.run_seeing(View::Own, &range.arguments());
+                with_iso_dates(|| connected(run))
             })
         };
-        let updated = match self.owner == current_user() {
-            true => write(),
-            // Whoever starts a job of another role must not lend it his own rights.
-            false => as_restricted(self.owner, write),
-        };
+        let updated = as_no_other(self.owner, write);
         Ok(Counts {
             updated: updated as i64,
             ..Counts::default()

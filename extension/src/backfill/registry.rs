@@ -53,8 +53,13 @@ thread_local! {
 
 /// A job on a table, remembered until a table changes; the caller must own the table.
 pub(super) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
+    // What is remembered of a registered job is of one registration.
+    let known_as = match is_built_in(job) {
+        true => job.to_owned(),
+        false => format!("{job} {}", registered::registration(job)?),
+    };
     let task = TASKS.with(|known| {
-        Known::get_or_learn(known, (job.to_owned(), table), || {
+        Known::get_or_learn(known, (known_as, table), || {
             host::watch(Oid::from(table));
             learn(job, table).map(Rc::new)
         })

@@ -67,9 +67,15 @@ impl Default for Settings {
 impl Settings {
     /// Those given, and the defaults of the others.
     pub(super) fn given(settings: &Value) -> Result<Self> {
-        let invalid = |reason: String| BackfillError::Settings { reason }.into();
-        if !settings.is_object() {
-            return Err(invalid("they are not a JSON object".to_owned()));
+        let invalid = |reason: String| BackfillError::Settings { reason };
+        let Some(named) = settings.as_object() else {
+            return Err(invalid("they are not a JSON object".to_owned()).into());
+        };
+        // One by one, as the reason alone does not name the setting.
+        for (name, value) in named {
+            let alone = serde_json::json!({ name: value });
+            serde_json::from_value::<Self>(alone)
+                .map_err(|error| invalid(format!("{name}: {error}")))?;
         }
         let settings: Self =
             serde_json::from_value(settings.clone()).map_err(|error| invalid(error.to_string()))?;

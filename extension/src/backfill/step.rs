@@ -114,7 +114,7 @@ fn end(run: i64) -> Result<Next> {
 /// Does the next sub-batch of a range.
 fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next> {
     let settings = &run.settings;
-    if let Some(reason) = hold::reason(settings, run.table, range.held_by.is_some())? {
+    if let Some(reason) = hold::reason(run, range.held_by.is_some())? {
         range.hold(worker.slot(), &reason)?;
         return Ok(Next::StepAfter(settings.hold_ms));
     }
@@ -178,9 +178,9 @@ fn attempt_part(
         AssertUnwindSafe(|| {
             deadline::within(limit, || {
                 with_settings(&[(c"lock_timeout", &lock_timeout)], || {
-                    let counts = task.job.run(part).or_raise();
                     // What is deferred would fail at the commit, when it is too late to try with fewer rows.
                     host::run("set constraints all immediate").or_raise();
+                    let counts = task.job.run(part).or_raise();
                     (counts, presence::is_waited_for())
                 })
             })

@@ -9,7 +9,7 @@ use super::presence;
 use super::run::Run;
 use super::step::{Next, Worker, step};
 use crate::error::{BackfillError, OrRaise, Result};
-use crate::statement::{Failure, current_user, session_user};
+use crate::statement::{Failure, session_user};
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::pg_sys::panic::CaughtError;
@@ -68,14 +68,15 @@ impl Place {
 }
 
 /// Starts workers in these slots of a run; one whose slot is taken ends at once.
-pub(super) fn launch(run: i64, job: &str, slots: RangeInclusive<i32>) -> Result<()> {
+/// They work as `role`, whoever starts them.
+pub(super) fn launch(run: i64, job: &str, role: Oid, slots: RangeInclusive<i32>) -> Result<()> {
     let wanted = slots.clone().count();
     for (started, slot) in slots.enumerate() {
         let place = Place {
             // SAFETY: reads a value of the session.
             database: unsafe { pg_sys::MyDatabaseId },
             session_role: session_user(),
-            role: current_user(),
+            role,
             run,
             slot,
         };
