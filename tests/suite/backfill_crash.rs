@@ -100,6 +100,28 @@ fn each_row_is_done_once() -> Result<()> {
     Ok(())
 }
 
+/// It would go on without its pauses, and keep a new postmaster from starting.
+#[test]
+fn worker_does_not_outlive_the_postmaster() -> Result<()> {
+    // More than stays in the WAL's buffers, which die with the server: what an orphan does must show.
+    let rows = 200_000;
+    let mut cluster = Cluster::start("backfill_orphan", &[])?;
+    let mut client = cluster.create_database(DATABASE)?;
+    lay_out(&mut client, rows)?;
+    let settings =
+        r#"{"sub_batch_size": 300, "target_ms": 0, "pause_ms": 200, "range_size": 20000}"#;
+    let run = start(&mut client, "count", 1, settings)?;
+    wait_until(&mut client, run, "scanned > 0")?;
+    cluster.kill_postmaster()?;
+    // Enough for an orphan to do most rows.
+    sleep(Duration::from_secs(3));
+    cluster.resume()?;
+    let mut client = connect(&cluster)?;
+    let scanned: i64 = progress(&mut client, run, "scanned")?.parse()?;
+    ensure!(scanned < 20_000, "{scanned} rows without a postmaster");
+    Ok(())
+}
+
 #[test]
 fn service_accounts_are_all_filled_and_counted() -> Result<()> {
     let mut cluster = Cluster::start("backfill_accounts", &[])?;

@@ -196,7 +196,12 @@ fn work(place: &Place) {
         };
         if wait > 0 {
             report(None);
-            BackgroundWorker::wait_latch(Some(Duration::from_millis(wait.cast_unsigned().into())));
+        }
+        // Also asked without a pause: a worker that outlives the postmaster has nothing to wait on, so it would go through the
+        // rest of the table without pauses and holds, and keep a new postmaster from starting meanwhile.
+        let pause = Duration::from_millis(wait.cast_unsigned().into());
+        if !BackgroundWorker::wait_latch(Some(pause)) {
+            return;
         }
         // A shutdown may end the process here, outside of a transaction.
         pg_sys::check_for_interrupts!();
