@@ -44,7 +44,7 @@ demo: $(if $(DATABASE_URL),,package) sidecar ## show it work on 100,000 projects
 	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
 test: package sidecar ## run every test against a private PostgreSQL
-	@$(call guarded,cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)))
+	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --bin lockstep-sidecar --test suite $(if $(TEST),-- $(TEST)))
 
 bench: package ## measure (ONLY=part for one part)
 	@$(call guarded,cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         .map_err(Error::from)
         .and_then(|runtime| runtime.block_on(backfill::run(&backfill)));
     outcome.unwrap_or_else(|error| {
-        eprintln!("{}", error.report());
+        text::tell(&error.report());
         ExitCode::from(error::STATUS)
     })
 }

@@ -1,6 +1,17 @@
-//! Numbers and times as people read them.
+//! Numbers and times as people read them, and where they read them.
 
+use std::io::{Write, stderr, stdout};
 use std::time::Duration;
+
+/// Writes to stdout. Whoever read it may be gone, as `head` is; the run is not to suffer from that.
+pub(crate) fn say(text: &str) {
+    let _ = stdout().write_all(text.as_bytes());
+}
+
+/// Writes a line to stderr, in the same way.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
 
 /// A number with a comma before every third digit from the right.
 pub(crate) fn number(value: i64) -> String {

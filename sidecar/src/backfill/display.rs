@@ -7,13 +7,13 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::database::{Progress, Status};
-use crate::text::{duration, number, short};
+use crate::text::{duration, number, short, tell};
 
 /// Redrawn at most so often a second.
 const REDRAWS: u8 = 5;
 
-/// The bar is one in a thousand of the whole.
-const STEPS: u64 = 1_000;
+/// Columns of the bar itself.
+const CELLS: usize = 10;
 
 /// Columns from which numbers are written out.
 const WIDE: u16 = 120;
@@ -39,14 +39,11 @@ impl Display {
         }
         let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
-        let bar = ProgressBar::with_draw_target(Some(STEPS), target);
-        let template = match colors {
-            true => "{bar:10.green} {wide_msg}",
-            false => "{bar:10} {wide_msg}",
-        };
-        // The template is a constant, and the default bar would do.
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━━─"));
+        let bar = ProgressBar::with_draw_target(None, target);
+        // The bar is part of the message: set apart, each would be drawn with a former state of the other. The template is a
+        // constant, and the default one would do.
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
         }
         Self::Bar { bar, colors }
     }
@@ -54,8 +51,8 @@ impl Display {
     /// Says something once.
     pub(super) fn note(&self, text: &str) {
         match self {
-            Self::Bar { bar, .. } => bar.suspend(|| eprintln!("{text}")),
-            Self::Lines(_) => eprintln!("{text}"),
+            Self::Bar { bar, .. } => bar.suspend(|| tell(text)),
+            Self::Lines(_) => tell(text),
         }
     }
 
@@ -63,8 +60,8 @@ impl Display {
         match self {
             Self::Bar { bar, colors } => {
                 let (_, width) = Term::stderr().size();
-                bar.set_position((progress.percent * STEPS as f64 / 100.0) as u64);
-                bar.set_message(line(progress, width >= WIDE, *colors));
+                let line = line(progress, width >= WIDE, *colors);
+                bar.set_message(format!("{} {line}", drawn(progress.percent, *colors)));
             }
             Self::Lines(lines) => lines.show(progress),
         }
@@ -83,10 +80,20 @@ impl Lines {
             at.elapsed() >= self.every || *status != progress.status || *held_by != progress.held_by
         });
         if is_due {
-            eprintln!("{}", line(progress, true, false));
+            tell(&line(progress, true, false));
             let now = Instant::now();
             self.last = Some((now, progress.status, progress.held_by.clone()));
         }
+    }
+}
+
+fn drawn(percent: f64, colors: bool) -> String {
+    let done = (percent * CELLS as f64 / 100.0) as usize;
+    let done = done.min(CELLS);
+    let (filled, rest) = ("━".repeat(done), "─".repeat(CELLS - done));
+    match colors {
+        true => format!("\x1b[32m{filled}\x1b[0m{rest}"),
+        false => format!("{filled}{rest}"),
     }
 }
 
@@ -120,7 +127,10 @@ fn line(progress: &Progress, wide: bool, colors: bool) -> String {
         parts.extend(left.map(|left| format!("{} left", whole(left))));
     }
     parts.push(format!("{} updated", count(progress.updated)));
-    parts.push(format!("{} unresolved", count(progress.unresolved_rows())));
+    let unresolved = progress.unresolved_rows();
+    if wide || unresolved > 0 {
+        parts.push(format!("{} unresolved", count(unresolved)));
+    }
     if progress.set_aside > 0 {
         parts.push(format!("{} set aside", progress.set_aside));
     }

@@ -13,6 +13,7 @@ use crate::command_line::Backfill;
 use crate::connection::Address;
 use crate::database::{Database, Status};
 use crate::error::{Error, INTERRUPTED};
+use crate::text::{say, tell};
 
 use begin::Begun;
 use display::Display;
@@ -50,39 +51,41 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
     match end? {
         End::Over(progress) => {
             let set_aside = watch.set_aside().await?;
-            print!("{}", summary::of(&progress, &set_aside));
+            say(&summary::of(&progress, &set_aside));
             Ok(match progress.status {
                 Status::Finished => ExitCode::SUCCESS,
                 _ => ExitCode::FAILURE,
             })
         }
         End::WithoutWorkers(progress) => {
-            print!("{}", summary::of(&progress, &[]));
-            eprintln!("error: the workers of run {run} end again and again");
+            say(&summary::of(&progress, &[]));
+            tell(&format!(
+                "error: the workers of run {run} end again and again"
+            ));
             if let Some(error) = &progress.last_error {
-                eprintln!("detail: {error}");
+                tell(&format!("detail: {error}"));
             }
-            eprintln!(
+            tell(&format!(
                 "hint: see the server's log, then: {}",
                 arguments.command_to_go_on()
-            );
+            ));
             Ok(ExitCode::FAILURE)
         }
         End::Paused(progress) => {
-            print!("{}", summary::of(&progress, &[]));
-            println!("go on: {}", arguments.command_to_go_on());
+            say(&summary::of(&progress, &[]));
+            say(&format!("go on: {}\n", arguments.command_to_go_on()));
             Ok(ExitCode::from(INTERRUPTED))
         }
         End::Left { pausing } => {
-            println!(
-                "run {run} {}",
+            say(&format!(
+                "run {run} {}\n",
                 match pausing {
                     true => "is to pause; its workers were not waited for",
                     false => "goes on by itself",
                 }
-            );
+            ));
             let what = if pausing { "go on" } else { "watch it again" };
-            println!("{what}: {}", arguments.command_to_go_on());
+            say(&format!("{what}: {}\n", arguments.command_to_go_on()));
             Ok(ExitCode::from(INTERRUPTED))
         }
     }
@@ -91,16 +94,16 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
 /// Interrupted before there was anything to watch.
 fn interrupted(run: Option<i64>, arguments: &Backfill) -> ExitCode {
     match run {
-        None => eprintln!("interrupted before a run was begun"),
+        None => tell("interrupted before a run was begun"),
         Some(run) => {
-            println!(
-                "run {run} {}",
+            say(&format!(
+                "run {run} {}\n",
                 match arguments.detach_on_interrupt {
                     true => "goes on by itself",
                     false => "is to pause",
                 }
-            );
-            println!("go on: {}", arguments.command_to_go_on());
+            ));
+            say(&format!("go on: {}\n", arguments.command_to_go_on()));
         }
     }
     ExitCode::from(INTERRUPTED)
