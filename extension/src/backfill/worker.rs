@@ -13,8 +13,13 @@ use crate::statement::{Failure, session_user};
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::pg_sys::panic::CaughtError;
+#[cfg(not(feature = "pg18"))]
+use pgrx::pg_sys::pqsignal;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
+// Its name in the server since 18.
+#[cfg(feature = "pg18")]
+use pgrx::pg_sys::pqsignal_be as pqsignal;
 use std::ffi::CString;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
@@ -110,8 +115,8 @@ pub extern "C-unwind" fn lockstep_backfill_worker(_argument: Datum) {
     unsafe {
         pg_sys::on_proc_exit(Some(exit_for_good), Datum::from(0));
         // PostgreSQL's own handlers: a query ends at once, not when it next returns to us.
-        pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(die));
-        pg_sys::pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
+        pqsignal(pg_sys::SIGTERM as i32, Some(die));
+        pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
     }
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(place.database), Some(place.session_role));
