@@ -26,7 +26,6 @@ create table lockstep.backfill_run (
   status text not null default 'running'
     constraint backfill_run_status_check check (status in ('running', 'paused', 'cancelled', 'finished', 'failed')),
   role regrole not null,
-  session_role regrole not null,
   workers integer not null,
   settings jsonb not null,
   -- The key up to which ranges have been handed out, and the last one there was when the run began; empty for none.

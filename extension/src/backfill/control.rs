@@ -84,7 +84,7 @@ fn open(job: &str, table: Option<Oid>, settings: &Value) -> Result<i64> {
                     return Err(has_run(&run));
                 }
             }
-            run.change(settings, None)?;
+            run.change(&with_hold_function(settings)?, None)?;
             Ok(run.id)
         }
         Begun::Other(run) => Err(has_run(&run)),

@@ -5,7 +5,7 @@ use super::key::Key;
 use super::settings::Settings;
 use super::table::OwnStatement;
 use crate::error::{BackfillError, Result};
-use crate::statement::{current_user, datum, has_rights_of, session_user};
+use crate::statement::{current_user, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 use std::mem::ManuallyDrop;
@@ -91,13 +91,12 @@ impl Statements {
             ),
             insert: OwnStatement::new(
                 "insert into lockstep.backfill_run
-                   (job, target_table, role, session_role, workers, settings, last_key, rows_estimated)
-                 values ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)
+                   (job, target_table, role, workers, settings, last_key, rows_estimated)
+                 values ($1, $2, $3, $4, $5::jsonb, $6, $7)
                  on conflict (target_table) where status in ('running', 'paused') do nothing
                  returning id",
                 &[
                     pg_sys::TEXTOID,
-                    pg_sys::OIDOID,
                     pg_sys::OIDOID,
                     pg_sys::OIDOID,
                     pg_sys::INT4OID,
@@ -161,7 +160,6 @@ impl NewRun<'_> {
             datum(self.job),
             datum(Oid::from(self.table)),
             datum(current_user()),
-            datum(session_user()),
             datum(self.workers),
             datum(self.settings.json()),
             datum(self.last_key),
