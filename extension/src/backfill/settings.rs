@@ -12,7 +12,7 @@ pub(super) struct Settings {
     pub(super) sub_batch_size: i32,
     /// No sub-batch is larger. 20,000 bounds what a worker keeps in memory; 1 writes row by row.
     pub(super) max_sub_batch_size: i32,
-    /// Time a sub-batch should take, which is how long its rows stay locked. 100 ms is what a person takes for at once; 0
+    /// Time that a sub-batch should not exceed, which is how long its rows stay locked. 100 ms is what a person takes for at once; 0
     /// leaves the size as it is.
     pub(super) target_ms: i32,
     /// Pause after each sub-batch. 0 takes all that one core gives.

@@ -15,7 +15,7 @@ const COPY: &str = "measured";
 /// Settings that keep the server's own work out of the measured time, and the data in its buffers. The rest is
 /// PostgreSQL's default, `synchronous_commit` and `full_page_writes` among it.
 const SETTINGS: [(&str, &str); 8] = [
-    ("shared_buffers", "1GB"),
+    ("shared_buffers", "6GB"),
     ("max_wal_size", "16GB"),
     // Keeps old segments for use again, so that no statement pays for creating them.
     ("min_wal_size", "2GB"),

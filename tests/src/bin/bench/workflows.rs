@@ -7,7 +7,7 @@ use crate::server::Server;
 
 pub(crate) const TEMPLATE: &str = "workflows";
 
-/// `ROWS` stands for a thousandth of the workflows. A root group has four consumers of items that are found by definition and four of
+/// `WORKFLOWS` stands for how many there are, `ROWS` for a thousandth of those that the catalog is made for. A root group has four consumers of items that are found by definition and four of
 /// items that are found by version, one of each without an account. A workflow that is to be resolved has status 1, and its
 /// user is the account, so that a bare update can write what the others have to find.
 const FILL: &str = "
@@ -39,20 +39,20 @@ insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, work
                coalesce(p.namespace_id, g.namespace) as namespace, (coalesce(np.traversal_ids, ng.traversal_ids))[1] as root
         from (select n, case when n % 5 > 0 then 1 + floor(random() * 200 * ROWS)::bigint end as project,
                      1 + floor(random() * 100 * ROWS)::bigint as namespace
-              from generate_series(1, 1000 * ROWS) n) g
+              from generate_series(1, WORKFLOWS) n) g
         left join projects p on p.id = g.project left join namespaces np on np.id = p.namespace_id
         left join namespaces ng on ng.id = g.namespace and g.project is null) w
   order by n;
 create extension lockstep;
 analyze";
 
-/// Fills the template with so many workflows, to the thousand; answers how many there are.
-pub(crate) fn create_template(server: &mut Server, workflows: i64) -> Result<i64> {
-    let thousands = ((workflows + 999) / 1_000).max(1);
+/// Fills the template with so many workflows, and with a catalog that fits so many, to the thousand.
+pub(crate) fn create_template(server: &mut Server, workflows: i64, catalog_for: i64) -> Result<()> {
+    let thousands = ((catalog_for + 999) / 1_000).max(1);
     server.create_template(TEMPLATE, |client| {
         host::create(client, Layout::Wide)?;
-        client.batch_execute(&FILL.replace("ROWS", &thousands.to_string()))?;
+        let fill = FILL.replace("WORKFLOWS", &workflows.to_string());
+        client.batch_execute(&fill.replace("ROWS", &thousands.to_string()))?;
         Ok(())
-    })?;
-    Ok(thousands * 1_000)
+    })
 }

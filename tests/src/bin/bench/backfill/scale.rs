@@ -1,9 +1,11 @@
-//! Whether the rows per second stay what they are as the table grows.
+//! Whether the rows per second stay what they are as the table grows. The catalog has the same size throughout, or the
+//! figure would tell how much of the catalog fits into the processor's caches.
 
 use anyhow::Result;
 
 use super::NAME;
 use super::contender::{Contender, Cut, measure};
+use super::size::WORKFLOWS_PER_ROW;
 use crate::Report;
 use crate::figure::{Figure, Reach};
 use crate::selection::Selection;
@@ -23,8 +25,8 @@ pub(super) fn run(
     }
     let small = i64::from(size.rows);
     let mut rates = Vec::new();
-    for workflows in [small, small * 100] {
-        let rows = workflows::create_template(server, workflows)?;
+    for rows in [small, small * 100] {
+        workflows::create_template(server, rows, small * WORKFLOWS_PER_ROW)?;
         let sample = measure(server, Contender::Engine(1), Cut::Adaptive, rows)?;
         eprintln!("bench: {name}, {rows} rows: {:.0} ms", sample.milliseconds);
         report.table.push(vec![

@@ -14,7 +14,7 @@ use crate::size::Size;
 use crate::workflows;
 
 /// Workflows for each row that the size asks for: 1,000,000 of them by default.
-const WORKFLOWS_PER_ROW: i64 = 10;
+pub(super) const WORKFLOWS_PER_ROW: i64 = 10;
 
 /// What a sub-batch is to take by default.
 const TARGET_MS: f64 = 100.0;
@@ -38,7 +38,8 @@ pub(super) fn run(
     if !names.iter().any(|(name, _)| wanted(name)) && !wanted(&adaptive) {
         return Ok(());
     }
-    let rows = workflows::create_template(server, i64::from(size.rows) * WORKFLOWS_PER_ROW)?;
+    let rows = i64::from(size.rows) * WORKFLOWS_PER_ROW;
+    workflows::create_template(server, rows, rows)?;
     for (name, sub_batch) in names.iter().filter(|(name, _)| wanted(name)) {
         compare(server, name, *sub_batch, rows, size.rounds, report)?;
     }
