@@ -6,7 +6,11 @@ mod attach;
 mod backfill;
 mod cache_column;
 mod error;
+mod feature;
 mod host;
+mod integration;
+mod job;
+mod own_statement;
 mod pending;
 mod planner;
 mod service_account;
@@ -26,6 +30,16 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/lockstep/backfill.sql",
     name = "backfill",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/job.sql",
+    name = "job",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/integration.sql",
+    name = "integration",
     requires = ["schema"]
 );
 

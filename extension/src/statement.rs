@@ -349,6 +349,17 @@ pub(crate) fn is_in_transaction_block() -> bool {
     unsafe { pg_sys::IsTransactionBlock() }
 }
 
+/// Tells whoever listens to a channel, once the transaction has committed.
+pub(crate) fn notify(channel: &str) {
+    // SAFETY: the function takes two texts and answers nothing.
+    unsafe {
+        pgrx::direct_function_call_as_datum(
+            pg_sys::pg_notify,
+            &[channel.into_datum(), "".into_datum()],
+        );
+    }
+}
+
 /// Waits; a cancellation ends it.
 pub(crate) fn sleep(milliseconds: i32) {
     let seconds = f64::from(milliseconds) / 1000.0;

@@ -17,6 +17,7 @@ const PROJECTS_NARROW: Script = host_sql!("projects_narrow.sql");
 const INTEGRATIONS: Script = host_sql!("integrations.sql");
 const SLACK: Script = host_sql!("slack.sql");
 const WORKFLOWS: Script = host_sql!("workflows.sql");
+const CLUSTERS: Script = host_sql!("clusters.sql");
 const SERVICES: Script = host_sql!("services.sql");
 
 /// The application's own triggers on `integrations`, as GitLab has them.
@@ -45,8 +46,15 @@ pub enum Layout {
 impl Layout {
     fn scripts(self) -> &'static [Script] {
         match self {
-            Self::Wide => &[OWNERS, PROJECTS, INTEGRATIONS, SLACK, WORKFLOWS],
-            Self::Narrow => &[OWNERS, PROJECTS_NARROW, INTEGRATIONS, SLACK, WORKFLOWS],
+            Self::Wide => &[OWNERS, PROJECTS, INTEGRATIONS, SLACK, WORKFLOWS, CLUSTERS],
+            Self::Narrow => &[
+                OWNERS,
+                PROJECTS_NARROW,
+                INTEGRATIONS,
+                SLACK,
+                WORKFLOWS,
+                CLUSTERS,
+            ],
             Self::Services => &[OWNERS, PROJECTS, SERVICES],
         }
     }

@@ -1,8 +1,8 @@
 //! Reasons to let others go first.
 
 use super::run::Run;
-use super::table::OwnStatement;
 use crate::error::{Error, Result};
+use crate::own_statement::OwnStatement;
 use crate::statement::{Statement, View, as_no_other, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;

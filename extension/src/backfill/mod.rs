@@ -22,5 +22,4 @@ mod registry;
 mod run;
 mod settings;
 mod step;
-mod table;
 mod worker;

@@ -3,8 +3,8 @@
 use super::counts::Counts;
 use super::key::{Key, KeyRange};
 use super::run::Run;
-use super::table::OwnStatement;
 use crate::error::Result;
+use crate::own_statement::OwnStatement;
 use crate::statement::{Failure, datum};
 use pgrx::pg_sys::{self, Datum};
 use std::mem::ManuallyDrop;

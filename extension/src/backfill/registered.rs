@@ -4,9 +4,9 @@ use super::counts::Counts;
 use super::job::{Job, Task};
 use super::key::{KeyRange, Walk, range_sql, with_iso_dates};
 use super::registry::is_built_in;
-use super::table::OwnStatement;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
+use crate::own_statement::OwnStatement;
 use crate::statement::{
     Statement, Target, View, as_no_other, attempt, connected, current_user, datum, has_rights_of,
     with_settings,

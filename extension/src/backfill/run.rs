@@ -3,8 +3,8 @@
 use super::counts::Counts;
 use super::key::Key;
 use super::settings::Settings;
-use super::table::OwnStatement;
 use crate::error::{BackfillError, Result};
+use crate::own_statement::OwnStatement;
 use crate::statement::{current_user, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;

@@ -4,9 +4,13 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod integration;
+mod job;
 mod report;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use integration::IntegrationError;
+pub(crate) use job::JobError;
 use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use report::Report;
@@ -160,6 +164,8 @@ pub(crate) enum Error {
         columns: String,
     },
     Backfill(BackfillError),
+    Integration(IntegrationError),
+    Job(JobError),
     Catalog {
         message: String,
     },
@@ -168,6 +174,18 @@ pub(crate) enum Error {
 impl From<BackfillError> for Error {
     fn from(error: BackfillError) -> Self {
         Self::Backfill(error)
+    }
+}
+
+impl From<IntegrationError> for Error {
+    fn from(error: IntegrationError) -> Self {
+        Self::Integration(error)
+    }
+}
+
+impl From<JobError> for Error {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
     }
 }
 

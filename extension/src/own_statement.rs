@@ -1,4 +1,5 @@
-//! The extension's own tables, which callers need no rights on: what they may do has been checked on theirs.
+//! The extension's own tables, which callers need no rights on: what they may do is checked on theirs, or by their right to call
+//! the function.
 
 use crate::cache_column::extension_owner;
 use crate::error::Result;
@@ -6,21 +7,28 @@ use crate::host::Known;
 use crate::statement::{Answer, Statement, View, as_extension_owner, connected, with_catalog_path};
 use pgrx::pg_sys::{Datum, Oid};
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// A statement on the extension's tables.
-pub(super) struct OwnStatement(Statement);
+pub(crate) struct OwnStatement(Statement);
 
 impl OwnStatement {
-    pub(super) fn new(text: &str, parameters: &[Oid]) -> Self {
+    pub(crate) fn new(text: &str, parameters: &[Oid]) -> Self {
         Self(Statement::new(text, parameters))
     }
 
+    /// One that walks the indexes that start with these columns, also where the planner takes the table for small.
+    pub(crate) fn by_index(text: &str, parameters: &[Oid], columns: &[&str]) -> Self {
+        let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
+        Self(Statement::by_index(text, parameters, &columns))
+    }
+
     /// Answers how many rows it wrote.
-    pub(super) fn run(&self, arguments: &[Datum]) -> Result<u64> {
+    pub(crate) fn run(&self, arguments: &[Datum]) -> Result<u64> {
         self.within(|statement| statement.run_seeing(View::Own, arguments))
     }
 
-    pub(super) fn rows(&self, arguments: &[Datum], read: impl FnMut(&Answer)) -> Result<()> {
+    pub(crate) fn rows(&self, arguments: &[Datum], read: impl FnMut(&Answer)) -> Result<()> {
         self.within(|statement| statement.rows(View::Own, arguments, read))
     }
 

@@ -1,0 +1,119 @@
+//! Switches an integration of all projects of a cluster, as one statement each.
+
+use super::table;
+use crate::error::{IntegrationError, OrRaise, Result, required};
+use crate::host::{Relation, check_owner_may_read};
+use crate::statement::{Statement, View, as_owner, connected, datum};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+/// The category of an integration that a cluster can bring along, where it is not the table's default.
+const CATEGORIES: [(&str, &str); 1] = [("prometheus", "monitoring")];
+
+/// Switches an integration of all projects of a cluster on or off. A project that has none yet gets one when it is switched on.
+#[pg_extern(sql = r#"
+create function lockstep.set_cluster_integration(cluster bigint, integration text, active boolean, schema text default 'public')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_cluster_integration(bigint, text, boolean, text) is
+  'switches an integration, such as prometheus, of all projects of a cluster on or off; returns how many rows it wrote';
+revoke execute on function lockstep.set_cluster_integration(bigint, text, boolean, text) from public;
+"#)]
+fn set_cluster_integration(
+    cluster: Option<i64>,
+    integration: Option<&str>,
+    active: Option<bool>,
+    schema: Option<&str>,
+) -> i64 {
+    let cluster = required(cluster, "cluster");
+    let integration = required(integration, "integration");
+    let active = required(active, "active");
+    let schema = required(schema, "schema");
+    set(cluster, integration, active, schema).or_raise()
+}
+
+fn set(cluster: i64, integration: &str, active: bool, schema: &str) -> Result<i64> {
+    let class = class_name(integration)?;
+    let integrations = table(schema, "integrations")?;
+    let projects = projects_of_cluster(schema, &integrations)?;
+    let name = integrations.qualified_name();
+    // In the order of their ids, so that two jobs of clusters with common projects do not deadlock.
+    let switch = Statement::planned_anew(
+        &format!(
+            "with it as materialized (
+               select i.id from {name} i
+                where i.type_new operator(pg_catalog.=) $2 and i.active operator(pg_catalog.<>) $3
+                  and i.project_id operator(pg_catalog.=) any (array({projects}))
+                order by i.id for no key update)
+             update {name} i set active = $3, updated_at = pg_catalog.clock_timestamp() at time zone 'utc'
+               from it where i.id operator(pg_catalog.=) it.id"
+        ),
+        &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::BOOLOID],
+    );
+    let category = CATEGORIES.iter().find(|(name, _)| *name == integration);
+    let category = category.map_or("common", |(_, category)| category);
+    let create = Statement::planned_anew(
+        &format!(
+            "insert into {name} (project_id, type_new, category, active, created_at, updated_at)
+             select p.id, $2, $3, true, pg_catalog.clock_timestamp() at time zone 'utc', pg_catalog.clock_timestamp() at time zone 'utc'
+               from pg_catalog.unnest(array({projects})) as p (id)
+              where not exists (select from {name} i
+                                 where i.project_id operator(pg_catalog.=) p.id and i.type_new operator(pg_catalog.=) $2)
+              order by p.id
+             on conflict do nothing"
+        ),
+        &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+    );
+    let class = datum(class);
+    let written = as_owner(Oid::from(integrations.owner), || {
+        connected(|| {
+            let switched = switch.run_seeing(View::Own, &[datum(cluster), class, datum(active)]);
+            let created = match active {
+                true => create.run_seeing(View::Own, &[datum(cluster), class, datum(category)]),
+                false => 0,
+            };
+            switched + created
+        })
+    });
+    Ok(written as i64)
+}
+
+/// A query for the ids of the projects of cluster `$1`: those it is of, and those of its groups and the groups below.
+fn projects_of_cluster(schema: &str, integrations: &Relation) -> Result<String> {
+    let [of_projects, of_groups, namespaces, projects] = [
+        "cluster_projects",
+        "cluster_groups",
+        "namespaces",
+        "projects",
+    ]
+    .map(|name| table(schema, name));
+    let tables = [of_projects?, of_groups?, namespaces?, projects?];
+    for table in &tables {
+        check_owner_may_read(integrations, table)?;
+    }
+    let [of_projects, of_groups, namespaces, projects] = tables.map(|table| table.qualified_name());
+    Ok(format!(
+        "select c.project_id::pg_catalog.int8 from {of_projects} c where c.cluster_id operator(pg_catalog.=) $1
+         union
+         select p.id::pg_catalog.int8 from {of_groups} g
+           join {namespaces} n on g.group_id operator(pg_catalog.=) any (n.traversal_ids)
+           join {projects} p on p.namespace_id operator(pg_catalog.=) n.id
+          where g.cluster_id operator(pg_catalog.=) $1"
+    ))
+}
+
+/// The class of an integration that the host calls by this name: `Integrations::Prometheus` for `prometheus`.
+fn class_name(integration: &str) -> Result<String> {
+    let is_plain = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
+    if integration.is_empty() || !integration.chars().all(is_plain) {
+        return Err(IntegrationError::Name {
+            name: integration.chars().take(50).collect(),
+        }
+        .into());
+    }
+    let words = integration.split('_').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    Ok(format!("Integrations::{}", words.collect::<String>()))
+}

@@ -1,0 +1,68 @@
+//! Events that an integration is told of.
+
+use super::table;
+use crate::error::{OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{Statement, View, as_owner, connected, datum};
+use pgrx::JsonB;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static INSERT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "insert into lockstep.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
+         on conflict (job) do nothing",
+        &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
+    ));
+}
+
+/// Records an event at an integration. Like the host's worker it passes in silence over an integration that is gone.
+#[pg_extern(sql = r#"
+create function lockstep.record_integration_event(integration bigint, data jsonb, job bigint default null, schema text default 'public')
+returns boolean language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.record_integration_event(bigint, jsonb, bigint, text) is
+  'records an event at an integration, once a job; returns whether the integration exists';
+revoke execute on function lockstep.record_integration_event(bigint, jsonb, bigint, text) from public;
+"#)]
+fn record_integration_event(
+    integration: Option<i64>,
+    data: Option<JsonB>,
+    job: Option<i64>,
+    schema: Option<&str>,
+) -> bool {
+    let integration = required(integration, "integration");
+    let data = required(data, "data").0;
+    let schema = required(schema, "schema");
+    let event = data.get("object_kind").and_then(|kind| kind.as_str());
+    record(integration, event, job, schema).or_raise()
+}
+
+fn record(integration: i64, event: Option<&str>, job: Option<i64>, schema: &str) -> Result<bool> {
+    let integrations = table(schema, "integrations")?;
+    let id = integrations.integer_primary_key()?;
+    let query = Statement::new(
+        &format!(
+            "select 1 from {} i where i.{} operator(pg_catalog.=) $1 for key share",
+            integrations.qualified_name(),
+            id.quoted()
+        ),
+        &[pg_sys::INT8OID],
+    );
+    let arguments = [datum(integration)];
+    let found = as_owner(Oid::from(integrations.owner), || {
+        connected(|| query.run_seeing(View::Own, &arguments))
+    });
+    if found == 0 {
+        return Ok(false);
+    }
+    let arguments = [
+        datum(integration),
+        datum(event.unwrap_or_default()),
+        datum(job.unwrap_or_default()),
+    ];
+    INSERT.with(|statement| statement.run(&arguments))?;
+    Ok(true)
+}

@@ -1,0 +1,108 @@
+//! Claims jobs, many at once.
+
+use super::{MOST_AT_ONCE, runner};
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    due: OwnStatement,
+    claim: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        // Jobs for later are kept apart, or those of a high priority would have to be stepped over at each claim.
+        due: OwnStatement::by_index(
+            "with due as materialized (
+               select id from lockstep.job where status = 'scheduled' and run_at <= clock_timestamp()
+                order by run_at limit 1000 for update skip locked)
+             update lockstep.job j set status = 'waiting' from due where j.id = due.id",
+            &[],
+            &["run_at", "id"],
+        ),
+        // Each worker's next jobs come from the index in order; what others are claiming right now is passed by, so a few
+        // more of them are looked at than are wanted.
+        claim: OwnStatement::by_index(
+            "with next as materialized (
+               select n.* from unnest($2) w (name)
+                 cross join lateral (
+                   select j.id, j.priority, j.run_at from lockstep.job j
+                    where j.worker = w.name and j.status = 'waiting'
+                    order by j.priority, j.run_at, j.id limit 4 * $3) n
+                order by n.priority, n.run_at, n.id),
+             picked as materialized (
+               select j.id from next join lockstep.job j on j.id = next.id
+                where j.status = 'waiting'
+                order by next.priority, next.run_at, next.id limit $3 for update of j skip locked),
+             claimed as (
+               update lockstep.job j set status = 'running', runner = $1, started_at = clock_timestamp()
+                 from picked where j.id = picked.id
+               returning j.id, j.worker, j.args, j.failures, j.losses, j.priority, j.run_at, j.enqueued_at)
+             select id, worker, args, failures + losses + 1, enqueued_at from claimed order by priority, run_at, id",
+            &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::INT4OID],
+            &["worker", "id"],
+        ),
+    });
+}
+
+type Claimed = (i64, String, JsonB, i32, TimestampWithTimeZone);
+
+/// Claims the next jobs of these workers for a runner.
+#[pg_extern(sql = r#"
+create function lockstep.claim_jobs(runner bigint, workers text[], most integer default 1)
+returns table(job bigint, worker text, args jsonb, attempt integer, enqueued_at timestamptz)
+language c rows 100 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.claim_jobs(bigint, text[], integer) is
+  'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left';
+revoke execute on function lockstep.claim_jobs(bigint, text[], integer) from public;
+"#)]
+fn claim_jobs(
+    runner: Option<i64>,
+    workers: Option<Vec<Option<String>>>,
+    most: Option<i32>,
+) -> TableIterator<
+    'static,
+    (
+        name!(job, i64),
+        name!(worker, String),
+        name!(args, JsonB),
+        name!(attempt, i32),
+        name!(enqueued_at, TimestampWithTimeZone),
+    ),
+> {
+    let runner = required(runner, "runner");
+    let workers = required(workers, "workers").into_iter().flatten().collect();
+    let most = required(most, "most");
+    TableIterator::new(claim(runner, workers, most).or_raise())
+}
+
+fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed>> {
+    if !(1..=MOST_AT_ONCE).contains(&most) {
+        return Err(JobError::Most { most }.into());
+    }
+    // A name given twice would have its jobs looked at twice.
+    workers.sort_unstable();
+    workers.dedup();
+    runner::renew(runner)?;
+    runner::take_over_from_lost()?;
+    let arguments = [datum(runner), datum(workers), datum(most)];
+    let mut claimed = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.due.run(&[])?;
+        statements.claim.rows(&arguments, |row| {
+            if let (Some(job), Some(worker), Some(args), Some(attempt), Some(enqueued_at)) =
+                (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
+            {
+                claimed.push((job, worker, args, attempt, enqueued_at));
+            }
+        })
+    })?;
+    Ok(claimed)
+}

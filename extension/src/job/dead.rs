@@ -1,0 +1,106 @@
+//! Jobs that failed for good.
+
+use super::CHANNEL;
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{datum, notify};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    retry: OwnStatement,
+    retry_all: OwnStatement,
+    discard: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        retry: OwnStatement::new(
+            "update lockstep.job
+                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
+              where id = $1 and status = 'dead'",
+            &[pg_sys::INT8OID],
+        ),
+        // A dead job whose key another one has got stays dead: the other does the same.
+        retry_all: OwnStatement::new(
+            "with dead as materialized (
+               select distinct on (coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text)) d.id
+                 from lockstep.job d
+                where d.status = 'dead' and ($1 = '' or d.worker = $1)
+                  and not exists (select from lockstep.job o
+                                   where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key and o.status <> 'dead')
+                order by coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text), d.id)
+             update lockstep.job j
+                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
+               from dead where j.id = dead.id and j.status = 'dead'",
+            &[pg_sys::TEXTOID],
+        ),
+        discard: OwnStatement::new(
+            "delete from lockstep.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            &[pg_sys::INT8OID],
+        ),
+    });
+}
+
+/// Tries a dead job again, with all its retries.
+#[pg_extern(sql = r#"
+create function lockstep.retry_job(job bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.retry_job(bigint) is 'lets a dead job wait again, with all its retries';
+revoke execute on function lockstep.retry_job(bigint) from public;
+"#)]
+fn retry_job(job: Option<i64>) {
+    let job = required(job, "job");
+    let run = || -> Result<()> {
+        match STATEMENTS.with(|statements| statements.retry.run(&[datum(job)]))? {
+            0 => Err(JobError::NotDead { job }.into()),
+            _ => {
+                notify(CHANNEL);
+                Ok(())
+            }
+        }
+    };
+    run().or_raise();
+}
+
+/// Tries dead jobs again, of one worker or of all.
+#[pg_extern(sql = r#"
+create function lockstep.retry_dead_jobs(worker text default null)
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.retry_dead_jobs(text) is
+  'lets dead jobs of a worker, or of all, wait again; returns how many. One whose unique key another job has stays dead';
+revoke execute on function lockstep.retry_dead_jobs(text) from public;
+"#)]
+fn retry_dead_jobs(worker: Option<&str>) -> i64 {
+    let arguments = [datum(worker.unwrap_or_default())];
+    let jobs = STATEMENTS
+        .with(|statements| statements.retry_all.run(&arguments))
+        .or_raise();
+    if jobs > 0 {
+        notify(CHANNEL);
+    }
+    jobs as i64
+}
+
+/// Removes a job that nobody is running.
+#[pg_extern(sql = r#"
+create function lockstep.discard_job(job bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.discard_job(bigint) is 'removes a job that is dead or has not been begun';
+revoke execute on function lockstep.discard_job(bigint) from public;
+"#)]
+fn discard_job(job: Option<i64>) {
+    let job = required(job, "job");
+    let run = || -> Result<()> {
+        match STATEMENTS.with(|statements| statements.discard.run(&[datum(job)]))? {
+            0 => Err(JobError::NotDiscardable { job }.into()),
+            _ => Ok(()),
+        }
+    };
+    run().or_raise();
+}

@@ -1,0 +1,27 @@
+//! The job queue. A job is enqueued in the transaction that causes it ([`enqueue`]). A runner ([`runner`]) claims jobs
+//! ([`claim`]) and says what became of them ([`outcome`]); what failed for good is kept ([`dead`]). Workers have rules for trying
+//! again ([`worker`]), and names that change behind a feature flag ([`rename`]).
+
+mod claim;
+mod dead;
+mod enqueue;
+mod outcome;
+mod rename;
+mod runner;
+mod worker;
+
+/// Whoever listens to it hears that a job waits. No payload, so that a transaction sends one notification for all its jobs.
+const CHANNEL: &str = "lockstep_job";
+
+/// A runner that takes more at once holds them back from others.
+const MOST_AT_ONCE: i32 = 10_000;
+
+fn check_worker(name: &str) -> crate::error::Result<()> {
+    match name.chars().count() {
+        1..=255 => Ok(()),
+        _ => Err(crate::error::JobError::WorkerName {
+            worker: name.chars().take(50).collect(),
+        }
+        .into()),
+    }
+}

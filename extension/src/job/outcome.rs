@@ -1,0 +1,200 @@
+//! What became of jobs. A runner can say so only of jobs that are still its own.
+
+use super::{CHANNEL, runner};
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{datum, keys_argument, notify};
+use pgrx::datum::Interval;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+/// Of an error's text so much is kept.
+const MOST_CHARACTERS: usize = 10_000;
+
+struct Statements {
+    complete: OwnStatement,
+    give_back: OwnStatement,
+    lock: OwnStatement,
+    discard: OwnStatement,
+    retry: OwnStatement,
+    bury: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        complete: OwnStatement::by_index(
+            "delete from lockstep.job where id = any ($2) and runner = $1 returning id",
+            &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        give_back: OwnStatement::by_index(
+            "update lockstep.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
+            &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        lock: OwnStatement::by_index(
+            "select failures >= retries, keeps_dead from lockstep.job where id = $2 and runner = $1 for update",
+            &[pg_sys::INT8OID, pg_sys::INT8OID],
+            &["id"],
+        ),
+        discard: OwnStatement::by_index(
+            "delete from lockstep.job where id = $1",
+            &[pg_sys::INT8OID],
+            &["id"],
+        ),
+        // The intervals of Sidekiq: from seconds to, after 25 failures, five days; spread, so that what failed together is not
+        // tried again together.
+        retry: OwnStatement::by_index(
+            "update lockstep.job
+                set runner = null, status = 'scheduled', failures = failures + 1, last_error = $2,
+                    run_at = clock_timestamp() + case when $3 >= interval '0' then $3 else make_interval(secs =>
+                               pow(failures, 4) + 15 + floor(random() * 10) * (failures + 1)) end
+              where id = $1",
+            &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INTERVALOID],
+            &["id"],
+        ),
+        bury: OwnStatement::by_index(
+            "update lockstep.job
+                set runner = null, status = 'dead', failures = failures + 1, last_error = $2, died_at = clock_timestamp()
+              where id = $1",
+            &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            &["id"],
+        ),
+    });
+}
+
+/// Hands in jobs that are done.
+#[pg_extern(sql = r#"
+create function lockstep.complete_jobs(runner bigint, jobs bigint[])
+returns bigint[] language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.complete_jobs(bigint, bigint[]) is
+  'removes jobs that are done; returns those that it refused, because they are no longer the runner''s: others may do them again';
+revoke execute on function lockstep.complete_jobs(bigint, bigint[]) from public;
+"#)]
+fn complete_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64> {
+    let runner = required(runner, "runner");
+    let jobs: Vec<i64> = required(jobs, "jobs").into_iter().flatten().collect();
+    complete(runner, &jobs).or_raise()
+}
+
+fn complete(runner: i64, jobs: &[i64]) -> Result<Vec<i64>> {
+    of_runner(runner, jobs, |statements| &statements.complete)
+}
+
+/// Hands in a job that is done, in the transaction that did it: if the job is another's by now, that is undone.
+#[pg_extern(sql = r#"
+create function lockstep.complete_job(runner bigint, job bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.complete_job(bigint, bigint) is
+  'removes a job that is done; an error if it is no longer the runner''s, which undoes what the transaction did for it';
+revoke execute on function lockstep.complete_job(bigint, bigint) from public;
+"#)]
+fn complete_job(runner: Option<i64>, job: Option<i64>) {
+    let runner = required(runner, "runner");
+    let job = required(job, "job");
+    let refused = complete(runner, &[job]).or_raise();
+    if !refused.is_empty() {
+        crate::error::Error::from(JobError::NotRunners { runner, job }).raise();
+    }
+}
+
+/// Gives back jobs that were not begun; that counts as no failure.
+#[pg_extern(sql = r#"
+create function lockstep.release_jobs(runner bigint, jobs bigint[])
+returns bigint[] language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.release_jobs(bigint, bigint[]) is
+  'gives back jobs, which wait again and have not failed; returns those that are no longer the runner''s';
+revoke execute on function lockstep.release_jobs(bigint, bigint[]) from public;
+"#)]
+fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64> {
+    let runner = required(runner, "runner");
+    let jobs: Vec<i64> = required(jobs, "jobs").into_iter().flatten().collect();
+    let refused = of_runner(runner, &jobs, |statements| &statements.give_back).or_raise();
+    if refused.len() < jobs.len() {
+        notify(CHANNEL);
+    }
+    refused
+}
+
+/// Does something to the jobs that are still the runner's; answers the others.
+fn of_runner(
+    runner: i64,
+    jobs: &[i64],
+    statement: impl Fn(&Statements) -> &OwnStatement,
+) -> Result<Vec<i64>> {
+    if !runner::share(runner)? {
+        return Ok(jobs.to_vec());
+    }
+    let mut sorted = jobs.to_vec();
+    sorted.sort_unstable();
+    let mut done = Vec::with_capacity(jobs.len());
+    let arguments = [datum(runner), keys_argument(&sorted)];
+    STATEMENTS.with(|statements| {
+        statement(statements).rows(&arguments, |row| done.extend(row.get::<i64>(1)))
+    })?;
+    done.sort_unstable();
+    let is_done = |job: &i64| done.binary_search(job).is_ok();
+    Ok(jobs.iter().copied().filter(|job| !is_done(job)).collect())
+}
+
+/// Hands in a job that failed.
+#[pg_extern(sql = r#"
+create function lockstep.fail_job(runner bigint, job bigint, error text, retry_after interval default null)
+returns text language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.fail_job(bigint, bigint, text, interval) is
+  'says that a job failed and returns what becomes of it: scheduled (to be tried again), dead or discarded, by the rules of its worker';
+revoke execute on function lockstep.fail_job(bigint, bigint, text, interval) from public;
+"#)]
+fn fail_job(
+    runner: Option<i64>,
+    job: Option<i64>,
+    error: Option<&str>,
+    retry_after: Option<Interval>,
+) -> &'static str {
+    let runner = required(runner, "runner");
+    let job = required(job, "job");
+    let error = required(error, "error");
+    fail(runner, job, error, retry_after).or_raise()
+}
+
+fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Result<&'static str> {
+    if let Some(after) = &retry_after
+        && (after.months() < 0 || after.days() < 0 || after.micros() < 0)
+    {
+        return Err(JobError::RetryAfter.into());
+    }
+    let mut rules = None;
+    if runner::share(runner)? {
+        let arguments = [datum(runner), datum(job)];
+        STATEMENTS.with(|statements| {
+            statements.lock.rows(&arguments, |row| {
+                rules = row.get::<bool>(1).zip(row.get::<bool>(2));
+            })
+        })?;
+    }
+    let error: String = error.chars().take(MOST_CHARACTERS).collect();
+    STATEMENTS.with(|statements| match rules {
+        None => Err(JobError::NotRunners { runner, job }.into()),
+        Some((false, _)) => {
+            // Below nothing: PostgreSQL is to compute the interval.
+            let after = retry_after.unwrap_or_else(|| Interval::from_micros(-1));
+            let arguments = [datum(job), datum(error), datum(after)];
+            statements.retry.run(&arguments)?;
+            Ok("scheduled")
+        }
+        Some((true, true)) => {
+            statements.bury.run(&[datum(job), datum(error)])?;
+            Ok("dead")
+        }
+        Some((true, false)) => {
+            statements.discard.run(&[datum(job)])?;
+            Ok("discarded")
+        }
+    })
+}

@@ -1,0 +1,267 @@
+//! Workers that change their names while jobs flow. While the feature of a rename is off, jobs are enqueued under the old name,
+//! which every runner knows; once it is on, under the new one. Jobs keep the name they were enqueued under.
+
+use super::check_worker;
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::feature;
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    all: OwnStatement,
+    insert: OwnStatement,
+    remove: OwnStatement,
+    lock: OwnStatement,
+    jobs: OwnStatement,
+    retire: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        all: OwnStatement::new(
+            "select r.old_name, r.new_name, r.feature, r.feature_schema, t.name is not null, r.is_built_in
+               from lockstep.worker_rename r left join lockstep.retired_worker t on t.name = r.old_name",
+            &[],
+        ),
+        insert: OwnStatement::new(
+            "insert into lockstep.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+            ],
+        ),
+        remove: OwnStatement::new(
+            "delete from lockstep.worker_rename where old_name = $1",
+            &[pg_sys::TEXTOID],
+        ),
+        // Every transaction that enqueues reads the table, and so holds the lock that this one waits for.
+        lock: OwnStatement::new("lock table lockstep.worker_rename in access exclusive mode", &[]),
+        jobs: OwnStatement::new(
+            "select count(*) filter (where status in ('scheduled', 'waiting')), count(*) filter (where status = 'running'),
+                    count(*) filter (where status = 'dead')
+               from lockstep.job where worker = $1",
+            &[pg_sys::TEXTOID],
+        ),
+        retire: OwnStatement::new(
+            "insert into lockstep.retired_worker (name) values ($1) on conflict (name) do nothing",
+            &[pg_sys::TEXTOID],
+        ),
+    });
+}
+
+struct Rename {
+    old: String,
+    new: String,
+    feature: String,
+    schema: String,
+    is_retired: bool,
+    is_built_in: bool,
+}
+
+impl Rename {
+    fn is_on(&self) -> Result<bool> {
+        Ok(self.is_retired || feature::is_enabled(&self.feature, &self.schema)?)
+    }
+}
+
+/// What a worker is called.
+pub(super) struct Names {
+    /// The name it had before any rename.
+    pub(super) first: String,
+    /// The one to enqueue under now.
+    pub(super) current: String,
+}
+
+/// The renames there are: few, so they are read as a whole.
+pub(super) struct Renames(Vec<Rename>);
+
+impl Renames {
+    pub(super) fn read() -> Result<Self> {
+        let mut renames = Vec::new();
+        STATEMENTS.with(|statements| {
+            statements.all.rows(&[], |row| {
+                let text = |column| row.get::<String>(column).unwrap_or_default();
+                renames.push(Rename {
+                    old: text(1),
+                    new: text(2),
+                    feature: text(3),
+                    schema: text(4),
+                    is_retired: row.get(5).unwrap_or_default(),
+                    is_built_in: row.get(6).unwrap_or_default(),
+                });
+            })
+        })?;
+        Ok(Self(renames))
+    }
+
+    /// Those of a worker that is known under this name, whether an old or a new one: a caller that was written before the
+    /// rename and one that was written after it both get the name that is due.
+    pub(super) fn names(&self, worker: &str) -> Result<Names> {
+        let first = self.first_name(worker).to_owned();
+        let mut current = &first;
+        while let Some(rename) = self.from(current)
+            && rename.is_on()?
+        {
+            current = &rename.new;
+        }
+        Ok(Names {
+            current: current.clone(),
+            first,
+        })
+    }
+
+    // Neither way has a circle: a new rename that would close one is refused.
+    fn first_name<'a>(&'a self, worker: &'a str) -> &'a str {
+        let mut first = worker;
+        while let Some(rename) = self.to(first) {
+            first = &rename.old;
+        }
+        first
+    }
+
+    fn from(&self, old: &str) -> Option<&Rename> {
+        self.0.iter().find(|rename| rename.old == old)
+    }
+
+    fn to(&self, new: &str) -> Option<&Rename> {
+        self.0.iter().find(|rename| rename.new == new)
+    }
+}
+
+/// Enqueues jobs of a worker under a new name as soon as a feature is on.
+#[pg_extern(sql = r#"
+create function lockstep.rename_worker(old_name text, new_name text, feature text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.rename_worker(text, text, text, text) is
+  'from now on jobs of the worker are enqueued under the new name while the feature is on, and under the old one while it is off';
+revoke execute on function lockstep.rename_worker(text, text, text, text) from public;
+"#)]
+fn rename_worker(
+    old_name: Option<&str>,
+    new_name: Option<&str>,
+    feature: Option<&str>,
+    schema: Option<&str>,
+) {
+    let old = required(old_name, "old_name");
+    let new = required(new_name, "new_name");
+    let feature = required(feature, "feature");
+    let schema = required(schema, "schema");
+    rename(old, new, feature, schema).or_raise();
+}
+
+fn rename(old: &str, new: &str, feature: &str, schema: &str) -> Result<()> {
+    check_worker(old)?;
+    check_worker(new)?;
+    let refused = |reason: String| JobError::Rename {
+        old: old.to_owned(),
+        new: new.to_owned(),
+        reason,
+    };
+    if feature.is_empty() {
+        return Err(refused("the feature has no name".to_owned()).into());
+    }
+    lock_renames()?;
+    let renames = Renames::read()?;
+    if let Some(other) = renames.from(old) {
+        return Err(refused(format!("\"{old}\" is renamed to \"{}\" already", other.new)).into());
+    }
+    if let Some(other) = renames.to(new) {
+        return Err(refused(format!("\"{}\" is renamed to \"{new}\" already", other.old)).into());
+    }
+    if renames.first_name(old) == new || old == new {
+        return Err(refused("the worker had that name before".to_owned()).into());
+    }
+    let arguments = [old, new, feature, schema].map(datum);
+    STATEMENTS.with(|statements| statements.insert.run(&arguments))?;
+    Ok(())
+}
+
+/// Ends a rename: the worker has its old name again, or, once that is retired, its new one for good.
+#[pg_extern(sql = r#"
+create function lockstep.remove_worker_rename(old_name text)
+returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_worker_rename(text) is
+  'forgets the rename of a worker: jobs are enqueued under the name that the caller gives';
+revoke execute on function lockstep.remove_worker_rename(text) from public;
+"#)]
+fn remove_worker_rename(old_name: Option<&str>) {
+    remove(required(old_name, "old_name")).or_raise();
+}
+
+fn remove(old: &str) -> Result<()> {
+    lock_renames()?;
+    match Renames::read()?.from(old) {
+        None => Err(JobError::NotRenamed {
+            worker: old.to_owned(),
+        }
+        .into()),
+        Some(rename) if rename.is_built_in => Err(JobError::BuiltInRename {
+            worker: old.to_owned(),
+        }
+        .into()),
+        Some(_) => {
+            STATEMENTS.with(|statements| statements.remove.run(&[datum(old)]))?;
+            Ok(())
+        }
+    }
+}
+
+/// Gives up the old name of a worker, if no job has it any more.
+// The lock waits for transactions that have enqueued, and everybody who enqueues waits for it: not for long.
+#[pg_extern(sql = r#"
+create function lockstep.retire_worker(old_name text)
+returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.retire_worker(text) is
+  'gives up the old name of a renamed worker, if no job has it any more and none can get it: its feature is fully on';
+revoke execute on function lockstep.retire_worker(text) from public;
+"#)]
+fn retire_worker(old_name: Option<&str>) {
+    retire(required(old_name, "old_name")).or_raise();
+}
+
+fn retire(old: &str) -> Result<()> {
+    lock_renames()?;
+    let renames = Renames::read()?;
+    let Some(rename) = renames.from(old) else {
+        return Err(JobError::NotRenamed {
+            worker: old.to_owned(),
+        }
+        .into());
+    };
+    if !rename.is_retired && !feature::is_fully_on(&rename.feature, &rename.schema)? {
+        return Err(JobError::RenameNotOn {
+            worker: old.to_owned(),
+            feature: rename.feature.clone(),
+        }
+        .into());
+    }
+    let mut jobs = [0; 3];
+    STATEMENTS.with(|statements| {
+        statements.jobs.rows(&[datum(old)], |row| {
+            jobs = [1, 2, 3].map(|column| row.get::<i64>(column).unwrap_or_default());
+        })
+    })?;
+    if jobs != [0; 3] {
+        return Err(JobError::NotDrained {
+            worker: old.to_owned(),
+            jobs,
+        }
+        .into());
+    }
+    STATEMENTS.with(|statements| statements.retire.run(&[datum(old)]))?;
+    Ok(())
+}
+
+fn lock_renames() -> Result<()> {
+    STATEMENTS.with(|statements| statements.lock.run(&[]))?;
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Who runs jobs, and how the others know that he is alive: by a lease, which each of his calls renews and a heartbeat does
+//! while he is busy. When it ends, whoever claims next takes over his jobs.
+//!
+//! Three modes of one row lock keep this safe. A claim and a heartbeat write the runner's row; saying what became of jobs
+//! shares it; taking over needs it alone, and passes by a row that is in use. So no job is taken from a runner that is
+//! just handing it in, and none is claimed by a runner that is just being given up.
+
+use super::CHANNEL;
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{datum, notify};
+use pgrx::datum::Interval;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+/// A job that was taken along by this many lost runners is taken for the cause, and is dead.
+const MOST_LOSSES: i32 = 20;
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+struct Statements {
+    start: OwnStatement,
+    renew: OwnStatement,
+    share: OwnStatement,
+    lock: OwnStatement,
+    lapsed: OwnStatement,
+    take_over: OwnStatement,
+    give_back: OwnStatement,
+    remove: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        start: OwnStatement::new(
+            "insert into lockstep.job_runner (name, lease_for, leased_until) values ($1, $2, clock_timestamp() + $2) returning id",
+            &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
+        ),
+        renew: OwnStatement::by_index(
+            "update lockstep.job_runner set leased_until = clock_timestamp() + lease_for where id = $1",
+            &[pg_sys::INT8OID],
+            &["id"],
+        ),
+        share: OwnStatement::by_index(
+            "select id from lockstep.job_runner where id = $1 for key share",
+            &[pg_sys::INT8OID],
+            &["id"],
+        ),
+        lock: OwnStatement::by_index(
+            "select id from lockstep.job_runner where id = $1 for update",
+            &[pg_sys::INT8OID],
+            &["id"],
+        ),
+        lapsed: OwnStatement::new(
+            "select id, name from lockstep.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
+            &[],
+        ),
+        take_over: OwnStatement::by_index(
+            "update lockstep.job
+                set runner = null, losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
+                    status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
+                    died_at = case when losses + 1 >= $3 then clock_timestamp() end
+              where runner = $1 and status = 'running'",
+            &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
+            &["runner"],
+        ),
+        give_back: OwnStatement::by_index(
+            "update lockstep.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
+            &[pg_sys::INT8OID],
+            &["runner"],
+        ),
+        remove: OwnStatement::by_index(
+            "delete from lockstep.job_runner where id = $1",
+            &[pg_sys::INT8OID],
+            &["id"],
+        ),
+    });
+}
+
+/// Renews the lease; an error if it has ended and others have the jobs.
+pub(super) fn renew(runner: i64) -> Result<()> {
+    match STATEMENTS.with(|statements| statements.renew.run(&[datum(runner)]))? {
+        0 => Err(JobError::RunnerLost { runner }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps the runner's jobs his until the transaction ends; false if they are no longer.
+pub(super) fn share(runner: i64) -> Result<bool> {
+    let mut is_there = false;
+    STATEMENTS.with(|statements| statements.share.rows(&[datum(runner)], |_| is_there = true))?;
+    Ok(is_there)
+}
+
+/// Gives the jobs of runners whose lease has ended to whoever claims them.
+pub(super) fn take_over_from_lost() -> Result<()> {
+    let mut lost: Vec<(i64, String)> = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.lapsed.rows(&[], |row| {
+            lost.extend(row.get(1).zip(row.get(2)));
+        })
+    })?;
+    for (runner, name) in lost {
+        let arguments = [datum(runner), datum(name), datum(MOST_LOSSES)];
+        STATEMENTS.with(|statements| statements.take_over.run(&arguments))?;
+        STATEMENTS.with(|statements| statements.remove.run(&[datum(runner)]))?;
+    }
+    Ok(())
+}
+
+/// Begins to run jobs. Answers the number that the other functions ask for.
+#[pg_extern(sql = r#"
+create function lockstep.start_runner(name text, lease_for interval default '30 seconds')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.start_runner(text, interval) is
+  'registers a runner of jobs; returns its number. If it is not heard of for the time of its lease, others take over its jobs';
+revoke execute on function lockstep.start_runner(text, interval) from public;
+"#)]
+fn start_runner(name: Option<&str>, lease_for: Option<Interval>) -> i64 {
+    let name = required(name, "name");
+    let lease_for = required(lease_for, "lease_for");
+    start(name, lease_for).or_raise()
+}
+
+fn start(name: &str, lease_for: Interval) -> Result<i64> {
+    let is_within = lease_for.months() == 0
+        && lease_for.days() == 0
+        && (SECOND..=DAY).contains(&lease_for.micros());
+    if !is_within {
+        return Err(JobError::Lease.into());
+    }
+    let mut runner = 0;
+    STATEMENTS.with(|statements| {
+        statements
+            .start
+            .rows(&[datum(name), datum(lease_for)], |row| {
+                runner = row.get(1).unwrap_or_default();
+            })
+    })?;
+    Ok(runner)
+}
+
+/// Says that a runner is alive.
+#[pg_extern(sql = r#"
+create function lockstep.runner_heartbeat(runner bigint)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.runner_heartbeat(bigint) is
+  'renews the lease of a runner on all its jobs; an error if it has ended and others have them';
+revoke execute on function lockstep.runner_heartbeat(bigint) from public;
+"#)]
+fn runner_heartbeat(runner: Option<i64>) {
+    renew(required(runner, "runner")).or_raise();
+}
+
+/// Ends a runner; the jobs that it has not done wait for others.
+#[pg_extern(sql = r#"
+create function lockstep.stop_runner(runner bigint)
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.stop_runner(bigint) is
+  'ends a runner and gives back the jobs it has not done; returns how many. Nothing happens if its lease has ended already';
+revoke execute on function lockstep.stop_runner(bigint) from public;
+"#)]
+fn stop_runner(runner: Option<i64>) -> i64 {
+    stop(required(runner, "runner")).or_raise()
+}
+
+fn stop(runner: i64) -> Result<i64> {
+    let arguments = [datum(runner)];
+    // Whatever is being handed in is waited for.
+    STATEMENTS.with(|statements| statements.lock.run(&arguments))?;
+    let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
+    STATEMENTS.with(|statements| statements.remove.run(&arguments))?;
+    if jobs > 0 {
+        notify(CHANNEL);
+    }
+    Ok(jobs as i64)
+}

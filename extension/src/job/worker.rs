@@ -1,0 +1,46 @@
+//! How often the jobs of a worker are tried again.
+
+use super::check_worker;
+use crate::error::{JobError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+const MOST_RETRIES: i32 = 100;
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static DEFINE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "insert into lockstep.worker (name, retries, keeps_dead) values ($1, $2, $3)
+         on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead, is_built_in = false",
+        &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::BOOLOID],
+    ));
+}
+
+/// Gives a worker rules of its own, which count for jobs enqueued from now on.
+#[pg_extern(sql = r#"
+create function lockstep.define_worker(name text, retries integer, keeps_dead boolean default true)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.define_worker(text, integer, boolean) is
+  'how often jobs of a worker that fail are tried again, and whether those that failed for good are kept; for jobs enqueued from now on';
+revoke execute on function lockstep.define_worker(text, integer, boolean) from public;
+"#)]
+fn define_worker(name: Option<&str>, retries: Option<i32>, keeps_dead: Option<bool>) {
+    let name = required(name, "name");
+    let retries = required(retries, "retries");
+    let keeps_dead = required(keeps_dead, "keeps_dead");
+    define(name, retries, keeps_dead).or_raise();
+}
+
+fn define(name: &str, retries: i32, keeps_dead: bool) -> Result<()> {
+    check_worker(name)?;
+    if !(0..=MOST_RETRIES).contains(&retries) {
+        return Err(JobError::Retries { retries }.into());
+    }
+    let arguments = [datum(name), datum(retries), datum(keeps_dead)];
+    DEFINE.with(|statement| statement.run(&arguments))?;
+    Ok(())
+}

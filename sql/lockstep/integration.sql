@@ -1,0 +1,12 @@
+create table lockstep.integration_event (
+  id bigint generated always as identity
+    constraint integration_event_pkey primary key,
+  integration_id bigint not null,
+  event text,
+  -- A job that is done twice, since its runner was lost before it said so, records its event once.
+  job bigint
+    constraint integration_event_job_key unique,
+  recorded_at timestamptz not null default pg_catalog.clock_timestamp()
+);
+comment on table lockstep.integration_event is 'events that integrations were told of; written by lockstep.record_integration_event alone';
+create index integration_event_integration_id_idx on lockstep.integration_event (integration_id);
