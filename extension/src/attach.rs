@@ -2,6 +2,7 @@
 
 use crate::cache_column;
 use crate::error::{OrRaise, Result, required};
+use crate::feature;
 use crate::host;
 use crate::service_account;
 use pgrx::prelude::*;
@@ -16,7 +17,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns and fills service accounts from now on; one row a feature';
+  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on; one row a feature';
 "#)]
 fn attach(
     schema: Option<&str>,
@@ -36,6 +37,7 @@ fn attach(
         host::check_schema(schema)?;
         let mut answers = cache_column::attach(schema, disable_application_triggers)?;
         answers.push(service_account::attach(schema)?);
+        answers.push(feature::attach(schema)?);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())
@@ -65,6 +67,7 @@ fn detach(
         host::check_schema(schema)?;
         let mut answers = cache_column::detach(schema)?;
         answers.push(service_account::detach(schema)?);
+        answers.push(feature::detach(schema)?);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

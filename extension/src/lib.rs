@@ -33,6 +33,16 @@ pgrx::extension_sql_file!(
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/feature.sql",
+    name = "feature",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/feature_view.sql",
+    name = "feature_view",
+    requires = [feature::list_features]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/job.sql",
     name = "job",
     requires = ["schema"]

@@ -29,7 +29,17 @@ impl OwnStatement {
     }
 
     pub(crate) fn rows(&self, arguments: &[Datum], read: impl FnMut(&Answer)) -> Result<()> {
-        self.within(|statement| statement.rows(View::Own, arguments, read))
+        self.rows_seeing(View::Own, arguments, read)
+    }
+
+    /// The same, with a choice of what it sees.
+    pub(crate) fn rows_seeing(
+        &self,
+        view: View,
+        arguments: &[Datum],
+        read: impl FnMut(&Answer),
+    ) -> Result<()> {
+        self.within(|statement| statement.rows(view, arguments, read))
     }
 
     fn within<R>(&self, work: impl FnOnce(&Statement) -> R) -> Result<R> {

@@ -5,6 +5,7 @@
 //! would be lost.
 
 use crate::error::{Error, OrRaise};
+use crate::feature;
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 
@@ -200,7 +201,10 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
 ) {
     use pg_sys::SubXactEvent::*;
     match event {
-        SUBXACT_EVENT_ABORT_SUB => PENDING.with_borrow_mut(|pending| pending.roll_back(nesting())),
+        SUBXACT_EVENT_ABORT_SUB => {
+            PENDING.with_borrow_mut(|pending| pending.roll_back(nesting()));
+            feature::forget();
+        }
         SUBXACT_EVENT_COMMIT_SUB => PENDING.with_borrow_mut(|pending| pending.release(nesting())),
         _ => {}
     }

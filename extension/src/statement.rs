@@ -283,6 +283,10 @@ impl Moment {
                 return None;
             }
             let snapshot = &*pg_sys::GetActiveSnapshot();
+            // On a standby a snapshot does not count the transactions that run.
+            if snapshot.takenDuringRecovery {
+                return None;
+            }
             Some(Self {
                 snapshot: [snapshot.xmin, snapshot.xmax],
                 running: snapshot.xcnt,
@@ -358,6 +362,19 @@ pub(crate) fn notify(channel: &str) {
             &[channel.into_datum(), "".into_datum()],
         );
     }
+}
+
+/// A random number from 0 up to but not including 1, of the session's own series.
+pub(crate) fn random() -> f64 {
+    // SAFETY: the function takes nothing and answers a double precision.
+    let number = unsafe { pgrx::direct_function_call::<f64>(pg_sys::drandom, &[]) };
+    number.unwrap_or_default()
+}
+
+/// Whether what the transaction reads must be noted, as others may depend on it.
+pub(crate) fn is_serializable() -> bool {
+    // SAFETY: reads the isolation level of the transaction.
+    unsafe { pg_sys::XactIsoLevel as u32 == pg_sys::XACT_SERIALIZABLE }
 }
 
 /// Waits; a cancellation ends it.

@@ -55,3 +55,16 @@ create procedure reset_rooms() language sql as $$
   delete from guests;
   delete from rooms;
 $$;
+
+-- Four jobs, numbered from 1, and two runners.
+create procedure reset_jobs() language plpgsql as $$
+begin
+  delete from lockstep.job;
+  delete from lockstep.job_runner;
+  alter table lockstep.job alter column id restart;
+  alter table lockstep.job_runner alter column id restart;
+  perform lockstep.enqueue_job('Test') from generate_series(1, 4);
+  perform lockstep.start_runner('runner ' || n, '1 hour') from generate_series(1, 2) n;
+end $$;
+
+create view jobs as select id as job, runner, status, losses from lockstep.job order by id;

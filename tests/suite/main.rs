@@ -15,6 +15,7 @@ mod database;
 mod drivers;
 mod dump;
 mod host_drop;
+mod job;
 mod privilege_call;
 mod privilege_flush;
 mod privilege_search_path;

@@ -4,11 +4,13 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod feature;
 mod integration;
 mod job;
 mod report;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use feature::FeatureError;
 pub(crate) use integration::IntegrationError;
 pub(crate) use job::JobError;
 use pgrx::PgLogLevel;
@@ -164,6 +166,7 @@ pub(crate) enum Error {
         columns: String,
     },
     Backfill(BackfillError),
+    Feature(FeatureError),
     Integration(IntegrationError),
     Job(JobError),
     Catalog {
@@ -174,6 +177,12 @@ pub(crate) enum Error {
 impl From<BackfillError> for Error {
     fn from(error: BackfillError) -> Self {
         Self::Backfill(error)
+    }
+}
+
+impl From<FeatureError> for Error {
+    fn from(error: FeatureError) -> Self {
+        Self::Feature(error)
     }
 }
 

@@ -18,7 +18,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("shared_buffers", "6GB"),
     ("max_wal_size", "16GB"),
     // Keeps old segments for use again, so that no statement pays for creating them.
-    ("min_wal_size", "2GB"),
+    ("min_wal_size", "12GB"),
     ("checkpoint_timeout", "1h"),
     ("autovacuum", "off"),
     ("jit", "off"),

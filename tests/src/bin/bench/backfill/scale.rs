@@ -13,6 +13,9 @@ use crate::server::Server;
 use crate::size::Size;
 use crate::workflows;
 
+/// About as many rows as the engine chooses.
+const BARE_SUB_BATCH: i64 = 4_000;
+
 pub(super) fn run(
     server: &mut Server,
     selection: &Selection,
@@ -27,25 +30,44 @@ pub(super) fn run(
     let mut rates = Vec::new();
     for rows in [small, small * 100] {
         workflows::create_template(server, rows, small * WORKFLOWS_PER_ROW)?;
-        let sample = measure(server, Contender::Engine(1), Cut::Adaptive, rows)?;
-        eprintln!("bench: {name}, {rows} rows: {:.0} ms", sample.milliseconds);
-        report.table.push(vec![
-            format!("{rows} rows"),
-            Contender::Engine(1).name(),
-            format!("{:.0}", sample.milliseconds),
-            format!("{:.2}", sample.milliseconds * 1_000.0 / rows as f64),
-            format!("{:.0}", sample.wal_bytes / rows as f64),
-        ]);
-        rates.push(rows as f64 / sample.milliseconds);
+        let mut pair = [0.0; 2];
+        // The bare update tells how much of a difference is the server's own.
+        for (rate, (contender, cut)) in pair.iter_mut().zip([
+            (Contender::Engine(1), Cut::Adaptive),
+            (Contender::Bare, Cut::Rows(BARE_SUB_BATCH)),
+        ]) {
+            let sample = measure(server, contender, cut, rows)?;
+            let contender = contender.name();
+            eprintln!(
+                "bench: {name}, {rows} rows, {contender}: {:.0} ms",
+                sample.milliseconds
+            );
+            report.table.push(vec![
+                format!("{rows} rows"),
+                contender,
+                format!("{:.0}", sample.milliseconds),
+                format!("{:.2}", sample.milliseconds * 1_000.0 / rows as f64),
+                format!("{:.0}", sample.wal_bytes / rows as f64),
+            ]);
+            *rate = rows as f64 / sample.milliseconds;
+        }
+        rates.push(pair);
         server.drop_database(workflows::TEMPLATE)?;
     }
-    if let [small, large] = rates.as_slice() {
-        report.figures.push(Figure::with_reach(
-            format!("{name}/rows_per_second_at_100_times_the_rows"),
-            large / small,
-            "ratio",
-            Reach::AtLeast(0.9),
-        ));
+    if let [[small, bare_small], [large, bare_large]] = rates.as_slice() {
+        report.figures.extend([
+            Figure::with_reach(
+                format!("{name}/rows_per_second_at_100_times_the_rows"),
+                large / small,
+                "ratio",
+                Reach::AtLeast(0.9),
+            ),
+            Figure::plain(
+                format!("{name}/bare_update_at_100_times_the_rows"),
+                bare_large / bare_small,
+                "ratio",
+            ),
+        ]);
     }
     Ok(())
 }

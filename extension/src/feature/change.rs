@@ -1,0 +1,331 @@
+//! Changes of flags, with the effect that Flipper's have. Those of one flag take turns, by a lock on its row: two percentages set at
+//! once would both stay.
+
+use super::attach::check_is_audited;
+use super::check_name;
+use super::gates::{Gates, OPT_OUT, State};
+use super::tables::Tables;
+use crate::error::{FeatureError, OrRaise, Result, required};
+use crate::statement::{Statement, View, connected, datum};
+use pgrx::AnyNumeric;
+use pgrx::prelude::*;
+use std::rc::Rc;
+
+/// A flag that is being changed.
+struct Change<'a> {
+    name: &'a str,
+    tables: Rc<Tables>,
+    gates: Gates,
+}
+
+impl<'a> Change<'a> {
+    /// Makes the flag's row, if there is none, and locks it. All is written with the rights of the caller.
+    fn begin(name: &'a str, schema: &str) -> Result<Self> {
+        check_name(name)?;
+        let tables = Tables::of_schema(schema)?;
+        check_is_audited(&tables)?;
+        let arguments = [datum(name)];
+        connected(|| {
+            tables.create.run_seeing(View::Own, &arguments);
+            tables.lock.run_seeing(View::Own, &arguments);
+        });
+        let gates = Gates::read(name, Some(&tables), View::Own)?;
+        Ok(Self {
+            name,
+            tables,
+            gates,
+        })
+    }
+
+    fn run(&self, statement: impl Fn(&Tables) -> &Statement, arguments: &[&str]) {
+        let mut all = vec![datum(self.name)];
+        all.extend(arguments.iter().copied().map(datum));
+        connected(|| statement(&self.tables).run_seeing(View::Own, &all));
+    }
+
+    fn open(&self, gate: &str, value: &str) {
+        self.run(|tables| &tables.open, &[gate, value]);
+    }
+
+    fn close(&self, gate: &str, value: &str) {
+        self.run(|tables| &tables.close, &[gate, value]);
+    }
+
+    fn refuse_if_fully_on(&self, hint: &'static str) -> Result<()> {
+        match self.gates.state() {
+            State::On => Err(FeatureError::FullyOn {
+                name: self.name.to_owned(),
+                hint,
+            }
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Turns a flag on or off for everybody.
+#[pg_extern(sql = r#"
+create function lockstep.set_feature(name text, enabled boolean, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_feature(text, boolean, text) is
+  'turns a feature flag on or off for everybody; either removes all that was set for some';
+"#)]
+fn set_feature(name: Option<&str>, enabled: Option<bool>, schema: Option<&str>) {
+    let name = required(name, "name");
+    let enabled = required(enabled, "enabled");
+    let schema = required(schema, "schema");
+    set(name, enabled, schema).or_raise();
+}
+
+fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
+    let change = Change::begin(name, schema)?;
+    change.run(|tables| &tables.clear, &[]);
+    if enabled {
+        change.open("boolean", "true");
+    }
+    Ok(())
+}
+
+/// Turns a flag on for a share of the actors, or of the time.
+#[pg_extern(sql = r#"
+create function lockstep.set_feature_percentage(name text, percentage numeric, "of" text default 'actors', schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_feature_percentage(text, numeric, text, text) is
+  'turns a feature flag on for a percentage of the actors, always the same ones, or of the time';
+"#)]
+fn set_feature_percentage(
+    name: Option<&str>,
+    percentage: Option<AnyNumeric>,
+    of: Option<&str>,
+    schema: Option<&str>,
+) {
+    let name = required(name, "name");
+    let percentage = required(percentage, "percentage");
+    let of = required(of, "of");
+    let schema = required(schema, "schema");
+    set_percentage(name, &percentage.to_string(), of, schema).or_raise();
+}
+
+fn set_percentage(name: &str, percentage: &str, of: &str, schema: &str) -> Result<()> {
+    let gate = match of {
+        "actors" => "percentage_of_actors",
+        "time" => "percentage_of_time",
+        _ => return Err(FeatureError::PercentageOf { of: of.to_owned() }.into()),
+    };
+    let value = percentage_text(percentage)?;
+    let change = Change::begin(name, schema)?;
+    change.refuse_if_fully_on("Turn it off first: that clears it, and what is set then counts.")?;
+    change.run(|tables| &tables.clear_gate, &[gate]);
+    change.open(gate, value);
+    Ok(())
+}
+
+/// The number as Flipper stores it: from 0 to 100, with a point only if it has decimals, of which three count.
+fn percentage_text(percentage: &str) -> Result<&str> {
+    let text = match percentage.contains('.') {
+        true => percentage.trim_end_matches('0').trim_end_matches('.'),
+        false => percentage,
+    };
+    let decimals = text
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
+    let is_within = text
+        .parse::<f64>()
+        .is_ok_and(|number| (0.0..=100.0).contains(&number));
+    match is_within && decimals <= 3 && !text.starts_with('-') {
+        true => Ok(text),
+        false => Err(FeatureError::Percentage {
+            percentage: percentage.chars().take(50).collect(),
+        }
+        .into()),
+    }
+}
+
+/// Turns a flag on for one actor.
+#[pg_extern(sql = r#"
+create function lockstep.enable_feature_for(name text, actor text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.enable_feature_for(text, text, text) is
+  'turns a feature flag on for one actor, such as User:1, Group:22 or Project:333';
+"#)]
+fn enable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
+    with_actor(name, actor, schema, |change, actor| {
+        if change.gates.has_opted_out(actor) {
+            return Err(FeatureError::OptedOut {
+                name: change.name.to_owned(),
+                actor: actor.to_owned(),
+            }
+            .into());
+        }
+        change.open("actors", actor);
+        Ok(())
+    });
+}
+
+/// Takes back that a flag is on for one actor.
+#[pg_extern(sql = r#"
+create function lockstep.disable_feature_for(name text, actor text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.disable_feature_for(text, text, text) is
+  'takes back that a feature flag was turned on for one actor; where it is on for everybody, lockstep.opt_out_of_feature makes an exception';
+"#)]
+fn disable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
+    with_actor(name, actor, schema, |change, actor| {
+        change.refuse_if_fully_on("To make an exception, call lockstep.opt_out_of_feature.")?;
+        change.close("actors", actor);
+        Ok(())
+    });
+}
+
+/// Makes an exception for one actor.
+#[pg_extern(sql = r#"
+create function lockstep.opt_out_of_feature(name text, actor text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.opt_out_of_feature(text, text, text) is
+  'keeps a feature flag off for one actor, however it is turned on';
+"#)]
+fn opt_out_of_feature(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
+    with_actor(name, actor, schema, |change, actor| {
+        change.open("actors", &format!("{actor}{OPT_OUT}"));
+        Ok(())
+    });
+}
+
+/// Ends the exception for one actor.
+#[pg_extern(sql = r#"
+create function lockstep.remove_feature_opt_out(name text, actor text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_feature_opt_out(text, text, text) is
+  'ends the exception that lockstep.opt_out_of_feature made';
+"#)]
+fn remove_feature_opt_out(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
+    with_actor(name, actor, schema, |change, actor| {
+        if !change.gates.has_opted_out(actor) {
+            return Err(FeatureError::NotOptedOut {
+                name: change.name.to_owned(),
+                actor: actor.to_owned(),
+            }
+            .into());
+        }
+        change.close("actors", &format!("{actor}{OPT_OUT}"));
+        Ok(())
+    });
+}
+
+fn with_actor(
+    name: Option<&str>,
+    actor: Option<&str>,
+    schema: Option<&str>,
+    work: impl FnOnce(&Change, &str) -> Result<()>,
+) {
+    let name = required(name, "name");
+    let actor = required(actor, "actor");
+    let schema = required(schema, "schema");
+    let run = || {
+        check_actor(actor)?;
+        work(&Change::begin(name, schema)?, actor)
+    };
+    run().or_raise();
+}
+
+/// `Class:id`, as the application names actors.
+fn check_actor(actor: &str) -> Result<()> {
+    let is_actor = !actor.ends_with(OPT_OUT)
+        && !actor.chars().any(char::is_whitespace)
+        && actor.rsplit_once(':').is_some_and(|(class, id)| {
+            !id.is_empty() && class.starts_with(|letter: char| letter.is_ascii_uppercase())
+        });
+    match is_actor {
+        true => Ok(()),
+        false => Err(FeatureError::Actor {
+            actor: actor.chars().take(100).collect(),
+        }
+        .into()),
+    }
+}
+
+/// Turns a flag on for a group of actors.
+#[pg_extern(sql = r#"
+create function lockstep.enable_feature_for_group(name text, "group" text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.enable_feature_for_group(text, text, text) is
+  'turns a feature flag on for the actors of a group that lockstep.register_feature_group has made known';
+"#)]
+fn enable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
+    with_group(name, group, schema, |change, group| {
+        change.open("groups", group)
+    });
+}
+
+/// Takes back that a flag is on for a group.
+#[pg_extern(sql = r#"
+create function lockstep.disable_feature_for_group(name text, "group" text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.disable_feature_for_group(text, text, text) is
+  'takes back that a feature flag was turned on for a group';
+"#)]
+fn disable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
+    with_group(name, group, schema, |change, group| {
+        change.close("groups", group)
+    });
+}
+
+fn with_group(
+    name: Option<&str>,
+    group: Option<&str>,
+    schema: Option<&str>,
+    work: impl FnOnce(&Change, &str),
+) {
+    let name = required(name, "name");
+    let group = required(group, "group");
+    let schema = required(schema, "schema");
+    let run = || -> Result<()> {
+        check_name(group)?;
+        let change = Change::begin(name, schema)?;
+        change.refuse_if_fully_on("It is on for the group as well.")?;
+        work(&change, group);
+        Ok(())
+    };
+    run().or_raise();
+}
+
+/// Removes a flag as if it had never been set.
+#[pg_extern(sql = r#"
+create function lockstep.remove_feature(name text, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_feature(text, text) is
+  'removes a feature flag as if it had never been set; then its default counts';
+"#)]
+fn remove_feature(name: Option<&str>, schema: Option<&str>) {
+    let name = required(name, "name");
+    let schema = required(schema, "schema");
+    remove(name, schema).or_raise();
+}
+
+fn remove(name: &str, schema: &str) -> Result<()> {
+    let tables = Tables::of_schema(schema)?;
+    check_is_audited(&tables)?;
+    let arguments = [datum(name)];
+    let removed = connected(|| {
+        // First the lock, so that a change under way is removed as well.
+        tables.lock.run_seeing(View::Own, &arguments);
+        tables.clear.run_seeing(View::Own, &arguments)
+            + tables.remove.run_seeing(View::Own, &arguments)
+    });
+    match removed {
+        0 => Err(FeatureError::NoSuchFeature {
+            name: name.to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}

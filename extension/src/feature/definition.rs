@@ -1,0 +1,146 @@
+//! What is declared of flags beside their rows: the type, and the default of those that nobody has set.
+
+use crate::error::{FeatureError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{View, datum};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+/// Types, and whether a flag of the type may be on by default.
+const TYPES: [(&str, bool); 7] = [
+    ("gitlab_com_derisk", false),
+    ("wip", false),
+    ("beta", true),
+    ("ops", true),
+    ("experiment", false),
+    ("worker", true),
+    ("development", true),
+];
+
+struct Statements {
+    default: OwnStatement,
+    all: OwnStatement,
+    define: OwnStatement,
+    undefine: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        default: OwnStatement::by_index(
+            "select d.default_enabled from lockstep.feature_definition d where d.name = $1",
+            &[pg_sys::TEXTOID],
+            &["name"],
+        ),
+        all: OwnStatement::new(
+            "select d.name, d.type, d.default_enabled from lockstep.feature_definition d order by d.name collate \"C\"",
+            &[],
+        ),
+        define: OwnStatement::new(
+            "insert into lockstep.feature_definition (name, default_enabled, type) values ($1, $2, $3)
+             on conflict (name) do update set default_enabled = excluded.default_enabled, type = excluded.type
+               where not feature_definition.is_built_in",
+            &[pg_sys::TEXTOID, pg_sys::BOOLOID, pg_sys::TEXTOID],
+        ),
+        undefine: OwnStatement::new(
+            "delete from lockstep.feature_definition where name = $1 and not is_built_in",
+            &[pg_sys::TEXTOID],
+        ),
+    });
+}
+
+pub(super) struct Definition {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) default_enabled: bool,
+}
+
+/// Whether a flag is on that nobody has set; one that nobody has defined is off.
+pub(super) fn default_of(name: &str, view: View) -> Result<bool> {
+    let mut default = false;
+    STATEMENTS.with(|statements| {
+        statements.default.rows_seeing(view, &[datum(name)], |row| {
+            default = row.get(1).unwrap_or_default();
+        })
+    })?;
+    Ok(default)
+}
+
+pub(super) fn all() -> Result<Vec<Definition>> {
+    let mut definitions = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.all.rows_seeing(View::Caller, &[], |row| {
+            definitions.push(Definition {
+                name: row.get(1).unwrap_or_default(),
+                kind: row.get(2).unwrap_or_default(),
+                default_enabled: row.get(3).unwrap_or_default(),
+            });
+        })
+    })?;
+    Ok(definitions)
+}
+
+/// Declares a flag, or changes what is declared of it.
+#[pg_extern(sql = r#"
+create function lockstep.define_feature(name text, default_enabled boolean default false, type text default 'gitlab_com_derisk')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.define_feature(text, boolean, text) is
+  'declares a feature flag: whether it is on as long as nobody has set it, and its type';
+revoke execute on function lockstep.define_feature(text, boolean, text) from public;
+"#)]
+fn define_feature(name: Option<&str>, default_enabled: Option<bool>, kind: Option<&str>) {
+    let name = required(name, "name");
+    let default_enabled = required(default_enabled, "default_enabled");
+    let kind = required(kind, "type");
+    define(name, default_enabled, kind).or_raise();
+}
+
+fn define(name: &str, default_enabled: bool, kind: &str) -> Result<()> {
+    super::check_name(name)?;
+    match TYPES.iter().find(|(name, _)| *name == kind) {
+        None => {
+            return Err(FeatureError::Type {
+                kind: kind.to_owned(),
+                known: TYPES.map(|(name, _)| name).join(", "),
+            }
+            .into());
+        }
+        Some((_, false)) if default_enabled => {
+            return Err(FeatureError::DefaultOn {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+            }
+            .into());
+        }
+        Some(_) => {}
+    }
+    let arguments = [datum(name), datum(default_enabled), datum(kind)];
+    match STATEMENTS.with(|statements| statements.define.run(&arguments))? {
+        0 => Err(FeatureError::BuiltIn {
+            name: name.to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets what was declared of a flag.
+#[pg_extern(sql = r#"
+create function lockstep.undefine_feature(name text)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.undefine_feature(text) is 'forgets what was declared of a feature flag; its rows stay';
+revoke execute on function lockstep.undefine_feature(text) from public;
+"#)]
+fn undefine_feature(name: Option<&str>) {
+    let name = required(name, "name");
+    let removed = STATEMENTS.with(|statements| statements.undefine.run(&[datum(name)]));
+    if removed.or_raise() == 0 {
+        crate::error::Error::from(FeatureError::NotDefined {
+            name: name.to_owned(),
+        })
+        .raise();
+    }
+}

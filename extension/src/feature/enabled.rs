@@ -1,0 +1,44 @@
+//! Whether a flag is on.
+
+use super::gates::{Gates, State};
+use super::tables::Tables;
+use super::{group, known};
+use crate::error::{FeatureError, OrRaise, Result, required};
+use crate::statement::{View, random};
+use pgrx::prelude::*;
+
+/// Whether a flag is on for an actor, or for nobody in particular.
+// No pinned search path: to set one takes longer than to answer, and every name in a statement is qualified. Two answers of one
+// statement may differ where a percentage of the time decides; the application's do as well.
+#[pg_extern(sql = r#"
+create function lockstep.feature_enabled(name text, actor text default null, schema text default 'public')
+returns boolean language c stable parallel restricted cost 10
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.feature_enabled(text, text, text) is
+  'whether a feature flag is on, for an actor such as User:1 if one is given; by the rules of Flipper';
+"#)]
+fn feature_enabled(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) -> bool {
+    let name = required(name, "name");
+    let schema = required(schema, "schema");
+    decide(name, actor, schema).or_raise()
+}
+
+fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<bool> {
+    if name.is_empty() {
+        return Err(FeatureError::Name.into());
+    }
+    let gates = known::gates(name, schema)?;
+    let is_in_group = |group: &String| group::contains(group, actor.unwrap_or_default());
+    gates.are_open(name, actor, random, is_in_group)
+}
+
+/// Whether a flag is on, for nobody in particular.
+pub(crate) fn is_enabled(name: &str, schema: &str) -> Result<bool> {
+    decide(name, None, schema)
+}
+
+/// Whether a flag is on for everybody, as of now: the caller may have waited since his statement began.
+pub(crate) fn is_fully_on(name: &str, schema: &str) -> Result<bool> {
+    let gates = Gates::read(name, Tables::find(schema)?.as_deref(), View::Own)?;
+    Ok(gates.state() == State::On)
+}

@@ -1,0 +1,174 @@
+//! The gates of one flag, with their values as Flipper reads them.
+
+use super::definition;
+use super::tables::Tables;
+use crate::error::Result;
+use crate::statement::{View, as_owner, connected, datum};
+use pgrx::pg_sys::Oid;
+use std::collections::HashSet;
+
+/// What an actor's own row ends with that takes him out of a flag that is on.
+pub(super) const OPT_OUT: &str = ":opt_out";
+
+/// Shares of actors are counted in thousandths of a percent.
+const SCALE: f64 = 1_000.0;
+const SHARES: u32 = 100_000;
+
+/// A flag as it is stored.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Gates {
+    /// It has a row of its own; then its default does not count.
+    pub(super) is_persisted: bool,
+    pub(super) default_enabled: bool,
+    pub(super) boolean: bool,
+    pub(super) actors: HashSet<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) percentage_of_actors: f64,
+    pub(super) percentage_of_time: f64,
+}
+
+/// As Flipper calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    On,
+    Off,
+    Conditional,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Conditional => "conditional",
+        }
+    }
+}
+
+impl Gates {
+    /// Reads a flag with the rights of the owner of the tables, as a foreign key is looked up: whoever is concerned by a flag need
+    /// not be able to read all of them. Without tables a flag has its default.
+    pub(super) fn read(name: &str, tables: Option<&Tables>, view: View) -> Result<Self> {
+        let mut gates = Self {
+            default_enabled: definition::default_of(name, view)?,
+            ..Self::default()
+        };
+        let Some(tables) = tables else {
+            return Ok(gates);
+        };
+        // Of several rows where there should be one, the oldest counts.
+        let mut numbers = [None, None];
+        as_owner(Oid::from(tables.features.owner), || {
+            connected(|| {
+                tables.read.rows(view, &[datum(name)], |row| {
+                    let value = row.get::<String>(2);
+                    match (row.get::<String>(1).as_deref(), value) {
+                        (None, _) => gates.is_persisted = true,
+                        (Some("boolean"), value) => {
+                            gates.boolean |= matches!(value.as_deref(), Some("true" | "1"));
+                        }
+                        (Some("actors"), Some(actor)) => {
+                            gates.actors.insert(actor);
+                        }
+                        (Some("groups"), Some(group)) => gates.groups.push(group),
+                        (Some("percentage_of_actors"), value) => {
+                            numbers[0].get_or_insert(percentage(value.as_deref()));
+                        }
+                        (Some("percentage_of_time"), value) => {
+                            numbers[1].get_or_insert(percentage(value.as_deref()));
+                        }
+                        _ => {}
+                    }
+                })
+            })
+        });
+        [gates.percentage_of_actors, gates.percentage_of_time] =
+            numbers.map(Option::unwrap_or_default);
+        Ok(gates)
+    }
+
+    pub(super) fn is_by_default(&self) -> bool {
+        self.default_enabled && !self.is_persisted
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.is_by_default() || self.boolean || self.percentage_of_time == 100.0 {
+            State::On
+        } else if self.actors.is_empty()
+            && self.groups.is_empty()
+            && self.percentage_of_actors <= 0.0
+            && self.percentage_of_time <= 0.0
+        {
+            State::Off
+        } else {
+            State::Conditional
+        }
+    }
+
+    /// Whether the flag is on for an actor; `time` is from 0 up to but not including 1, and random; `is_in_group` tells of a
+    /// group whether the actor is in it.
+    pub(super) fn are_open(
+        &self,
+        name: &str,
+        actor: Option<&str>,
+        time: impl FnOnce() -> f64,
+        is_in_group: impl FnMut(&String) -> Result<bool>,
+    ) -> Result<bool> {
+        if self.is_by_default() {
+            return Ok(true);
+        }
+        let is_open = self.boolean
+            || actor
+                .is_some_and(|actor| self.actors.contains(actor) || self.is_in_share(name, actor))
+            || (self.percentage_of_time > 0.0 && time() < self.percentage_of_time / 100.0)
+            || (actor.is_some() && any(&self.groups, is_in_group)?);
+        Ok(is_open && !actor.is_some_and(|actor| self.has_opted_out(actor)))
+    }
+
+    pub(super) fn has_opted_out(&self, actor: &str) -> bool {
+        !self.actors.is_empty() && self.actors.contains(&format!("{actor}{OPT_OUT}"))
+    }
+
+    fn is_in_share(&self, name: &str, actor: &str) -> bool {
+        if self.percentage_of_actors <= 0.0 {
+            return false;
+        }
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(name.as_bytes());
+        hash.update(actor.as_bytes());
+        f64::from(hash.finalize() % SHARES) < self.percentage_of_actors * SCALE
+    }
+}
+
+fn any(groups: &[String], mut is_in_group: impl FnMut(&String) -> Result<bool>) -> Result<bool> {
+    for group in groups {
+        if is_in_group(group)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A number as Ruby reads it from a text: what it begins with, with a fraction only if there is a point anywhere.
+fn percentage(value: Option<&str>) -> f64 {
+    let value = value.unwrap_or_default();
+    let text = value.trim_start();
+    let sign = usize::from(text.starts_with(['-', '+']));
+    let digits = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        rest.bytes().take_while(u8::is_ascii_digit).count()
+    };
+    let mut end = sign + digits(sign);
+    if value.contains('.')
+        && end > sign
+        && text.get(end..).is_some_and(|rest| rest.starts_with('.'))
+    {
+        let fraction = digits(end + 1);
+        if fraction > 0 {
+            end += 1 + fraction;
+        }
+    }
+    text.get(..end)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
+}

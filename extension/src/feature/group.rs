@@ -1,0 +1,125 @@
+//! Groups of actors. The application registers a block of code for each; here it is a function.
+
+use crate::error::{FeatureError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::{
+    Statement, View, as_no_other, connected, current_user, datum, with_catalog_path,
+};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    find: OwnStatement,
+    register: OwnStatement,
+    unregister: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        find: OwnStatement::by_index(
+            "select n.nspname || '.' || quote_ident(p.proname), g.owner::oid
+               from lockstep.feature_group g join pg_proc p on p.oid = g.function
+               cross join lateral (select quote_ident(s.nspname) from pg_namespace s where s.oid = p.pronamespace) n (nspname)
+              where g.name = $1",
+            &[pg_sys::TEXTOID],
+            &["name", "oid"],
+        ),
+        register: OwnStatement::new(
+            "insert into lockstep.feature_group (name, function, owner) values ($1, $2, $3)
+             on conflict (name) do update set function = excluded.function, owner = excluded.owner
+               where pg_has_role($3, feature_group.owner, 'usage')",
+            &[pg_sys::TEXTOID, pg_sys::OIDOID, pg_sys::OIDOID],
+        ),
+        unregister: OwnStatement::new(
+            "delete from lockstep.feature_group g where g.name = $1 and pg_has_role($2, g.owner, 'usage')",
+            &[pg_sys::TEXTOID, pg_sys::OIDOID],
+        ),
+    });
+}
+
+/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that
+/// registered it, and no others.
+pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
+    let mut found: Option<(String, Oid)> = None;
+    STATEMENTS.with(|statements| {
+        statements
+            .find
+            .rows_seeing(View::Caller, &[datum(group)], |row| {
+                found = row.get(1).zip(row.get(2));
+            })
+    })?;
+    let Some((function, owner)) = found else {
+        return Ok(false);
+    };
+    let ask = Statement::new(
+        &format!("select {function}($1::pg_catalog.text)"),
+        &[pg_sys::TEXTOID],
+    );
+    let mut answer = None;
+    as_no_other(owner, || {
+        connected(|| {
+            ask.rows(View::Caller, &[datum(actor)], |row| {
+                answer = row.get::<bool>(1)
+            })
+        })
+    });
+    Ok(answer.unwrap_or_default())
+}
+
+/// Says who is in a group.
+#[pg_extern(sql = r#"
+create function lockstep.register_feature_group(name text, function regprocedure)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.register_feature_group(text, regprocedure) is
+  'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of the caller of this';
+revoke execute on function lockstep.register_feature_group(text, regprocedure) from public;
+"#)]
+fn register_feature_group(name: Option<&str>, function: Option<Oid>) {
+    let name = required(name, "name");
+    let function = required(function, "function");
+    register(name, function).or_raise();
+}
+
+fn register(name: &str, function: Oid) -> Result<()> {
+    super::check_name(name)?;
+    let query = Statement::new(
+        "select 'yes' from pg_proc p
+          where p.oid = $1 and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype and p.prorettype = 'boolean'::regtype
+            and not p.proretset and p.prokind = 'f' and has_function_privilege(p.oid, 'execute')",
+        &[pg_sys::OIDOID],
+    );
+    if with_catalog_path(|| connected(|| query.text(&[datum(function)]))).is_none() {
+        return Err(FeatureError::GroupFunction.into());
+    }
+    let arguments = [datum(name), datum(function), datum(current_user())];
+    match STATEMENTS.with(|statements| statements.register.run(&arguments))? {
+        0 => Err(FeatureError::NotGroupOwner {
+            name: name.to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets who is in a group.
+#[pg_extern(sql = r#"
+create function lockstep.unregister_feature_group(name text)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.unregister_feature_group(text) is 'forgets a group; from now on nobody is in it';
+revoke execute on function lockstep.unregister_feature_group(text) from public;
+"#)]
+fn unregister_feature_group(name: Option<&str>) {
+    let name = required(name, "name");
+    let arguments = [datum(name), datum(current_user())];
+    let removed = STATEMENTS.with(|statements| statements.unregister.run(&arguments));
+    if removed.or_raise() == 0 {
+        crate::error::Error::from(FeatureError::NotGroupOwner {
+            name: name.to_owned(),
+        })
+        .raise();
+    }
+}

@@ -1,0 +1,68 @@
+//! Flags this backend has read, for as long as no statement could read something else.
+
+use super::gates::Gates;
+use super::tables::Tables;
+use crate::error::Result;
+use crate::host;
+use crate::statement::{Moment, View, is_serializable};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// More flags than an application has; what goes beyond is read anew.
+const MOST: usize = 1_000;
+
+struct Known {
+    moment: Moment,
+    generation: u64,
+    schema: String,
+    flags: HashMap<String, Rc<Gates>>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// A flag as the statement sees it that called us.
+pub(super) fn gates(name: &str, schema: &str) -> Result<Rc<Gates>> {
+    // A serializable transaction has to be seen reading, or a change it depends on would go unnoticed.
+    let moment = match is_serializable() {
+        true => None,
+        false => Moment::of_caller(),
+    };
+    let is_now = |known: &Known| {
+        moment == Some(known.moment)
+            && known.generation == host::generation()
+            && known.schema == schema
+    };
+    let found = KNOWN.with_borrow(|known| {
+        let known = known.as_ref().filter(|known| is_now(known))?;
+        known.flags.get(name).cloned()
+    });
+    if let Some(gates) = found {
+        return Ok(gates);
+    }
+    let tables = Tables::find(schema)?;
+    let gates = Rc::new(Gates::read(name, tables.as_deref(), View::Caller)?);
+    if let Some(moment) = moment {
+        KNOWN.with_borrow_mut(|known| {
+            let kept = known
+                .take()
+                .filter(|known| is_now(known) && known.flags.len() < MOST);
+            let mut kept = kept.unwrap_or_else(|| Known {
+                moment,
+                generation: host::generation(),
+                schema: schema.to_owned(),
+                flags: HashMap::new(),
+            });
+            kept.flags.insert(name.to_owned(), Rc::clone(&gates));
+            *known = Some(kept);
+        });
+    }
+    Ok(gates)
+}
+
+/// After a rollback to a savepoint the same moment is seen as before, without what was rolled back.
+pub(crate) fn forget() {
+    KNOWN.take();
+}

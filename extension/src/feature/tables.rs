@@ -1,0 +1,149 @@
+//! Flipper's tables in one schema, and the statements that read and write them.
+
+use crate::error::{FeatureError, Result};
+use crate::host::{self, Known, Relation};
+use crate::statement::Statement;
+use pgrx::pg_sys::{self, Oid};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+pub(super) const FEATURES: &str = "features";
+pub(super) const GATES: &str = "feature_gates";
+
+/// What each table must have: the columns that are read and written here.
+const COLUMNS: [(&str, &[&str]); 2] = [
+    (FEATURES, &["key", "created_at", "updated_at"]),
+    (
+        GATES,
+        &["feature_key", "key", "value", "created_at", "updated_at"],
+    ),
+];
+
+pub(super) struct Tables {
+    pub(super) features: Relation,
+    pub(super) gates: Relation,
+    /// `$1` flag: null, null for the flag itself; then the key and value of each gate, the oldest first.
+    pub(super) read: Statement,
+    /// `$1` flag: makes its row, if there is none.
+    pub(super) create: Statement,
+    /// `$1` flag: locks its row.
+    pub(super) lock: Statement,
+    /// `$1` flag: removes its row.
+    pub(super) remove: Statement,
+    /// `$1` flag: removes all its gates.
+    pub(super) clear: Statement,
+    /// `$1` flag, `$2` gate: removes the gates of that key.
+    pub(super) clear_gate: Statement,
+    /// `$1` flag, `$2` gate, `$3` value: removes that gate.
+    pub(super) close: Statement,
+    /// `$1` flag, `$2` gate, `$3` value: adds that gate, if there is none.
+    pub(super) open: Statement,
+    /// All flags of the schema: name, created, updated.
+    pub(super) all: Statement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Option<Rc<Tables>>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+impl Tables {
+    /// Those of a schema, remembered by the backend until one of them changes; none where the host has none.
+    pub(super) fn find(schema: &str) -> Result<Option<Rc<Self>>> {
+        // What other sessions have done to the tables: a transaction that has just begun knows, one that waited may not.
+        host::catch_up();
+        let known = KNOWN.with(|known| {
+            Known::get_or_learn(known, schema.to_owned(), || {
+                Ok(Self::look_up(schema)?.map(Rc::new))
+            })
+        })?;
+        match known {
+            Some(tables) => Ok(Some(tables)),
+            // Nothing tells when tables come into being.
+            None => Ok(Self::look_up(schema)?.map(Rc::new)),
+        }
+    }
+
+    pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
+        host::check_schema(schema)?;
+        Self::find(schema)?.ok_or_else(|| {
+            FeatureError::NoTables {
+                schema: schema.to_owned(),
+            }
+            .into()
+        })
+    }
+
+    fn look_up(schema: &str) -> Result<Option<Self>> {
+        let features = Relation::find_table(schema, FEATURES)?;
+        let gates = Relation::find_table(schema, GATES)?;
+        let (Some(features), Some(gates)) = (features, gates) else {
+            return Ok(None);
+        };
+        for (table, (_, columns)) in [&features, &gates].into_iter().zip(COLUMNS) {
+            host::watch(Oid::from(table.oid));
+            for column in columns {
+                table.column(column)?;
+            }
+        }
+        Ok(Some(Self::new(features, gates)))
+    }
+
+    fn new(features: Relation, gates: Relation) -> Self {
+        let f = features.qualified_name();
+        let g = gates.qualified_name();
+        let text = |count: usize| vec![pg_sys::TEXTOID; count];
+        let now = "pg_catalog.clock_timestamp() at time zone 'utc'";
+        let of_flag = "t.feature_key operator(pg_catalog.=) $1";
+        let gate = "t.key operator(pg_catalog.=) $2";
+        Self {
+            read: Statement::new(
+                &format!(
+                    "select null::pg_catalog.text, null::pg_catalog.text from {f} t where t.key operator(pg_catalog.=) $1
+                     union all
+                     (select t.key::pg_catalog.text, t.value::pg_catalog.text from {g} t where {of_flag} order by t.id)"
+                ),
+                &text(1),
+            ),
+            create: Statement::new(
+                &format!("insert into {f} (key, created_at, updated_at) values ($1, {now}, {now}) on conflict (key) do nothing"),
+                &text(1),
+            ),
+            lock: Statement::new(
+                &format!("select 1 from {f} t where t.key operator(pg_catalog.=) $1 for no key update"),
+                &text(1),
+            ),
+            remove: Statement::new(
+                &format!("delete from {f} t where t.key operator(pg_catalog.=) $1"),
+                &text(1),
+            ),
+            clear: Statement::new(&format!("delete from {g} t where {of_flag}"), &text(1)),
+            clear_gate: Statement::new(
+                &format!("delete from {g} t where {of_flag} and {gate}"),
+                &text(2),
+            ),
+            close: Statement::new(
+                &format!("delete from {g} t where {of_flag} and {gate} and t.value operator(pg_catalog.=) $3"),
+                &text(3),
+            ),
+            open: Statement::new(
+                &format!(
+                    "insert into {g} (feature_key, key, value, created_at, updated_at) values ($1, $2, $3, {now}, {now})
+                     on conflict (feature_key, key, value) do nothing"
+                ),
+                &text(3),
+            ),
+            all: Statement::new(
+                &format!(
+                    "select t.key::pg_catalog.text, t.created_at, t.updated_at from {f} t
+                      order by t.key::pg_catalog.text collate \"C\""
+                ),
+                &[],
+            ),
+            features,
+            gates,
+        }
+    }
+}

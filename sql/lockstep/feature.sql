@@ -1,0 +1,50 @@
+-- What the application declares in files of its own: the default of a flag that nobody has set.
+create table lockstep.feature_definition (
+  name text not null
+    constraint feature_definition_pkey primary key
+    constraint feature_definition_name_check check (name <> ''),
+  default_enabled boolean not null,
+  type text not null
+    constraint feature_definition_type_check
+      check (type in ('gitlab_com_derisk', 'wip', 'beta', 'ops', 'experiment', 'worker', 'development')),
+  is_built_in boolean not null default false,
+  constraint feature_definition_check check (not default_enabled or type not in ('gitlab_com_derisk', 'wip', 'experiment'))
+);
+comment on table lockstep.feature_definition is 'feature flags with their defaults; written by lockstep.define_feature alone';
+select pg_catalog.pg_extension_config_dump('lockstep.feature_definition', 'where not is_built_in');
+grant select on lockstep.feature_definition to public;
+insert into lockstep.feature_definition (name, default_enabled, type, is_built_in)
+values ('rename_integrations_workers', false, 'development', true);
+
+create table lockstep.feature_group (
+  name text not null
+    constraint feature_group_pkey primary key
+    constraint feature_group_name_check check (name <> ''),
+  function regprocedure not null,
+  owner regrole not null
+);
+comment on table lockstep.feature_group is 'groups of actors, each a function that tells who is in it; written by lockstep.register_feature_group alone';
+select pg_catalog.pg_extension_config_dump('lockstep.feature_group', '');
+grant select on lockstep.feature_group to public;
+
+create table lockstep.feature_audit (
+  id bigint generated always as identity
+    constraint feature_audit_pkey primary key,
+  changed_at timestamptz not null default pg_catalog.clock_timestamp(),
+  role text not null,
+  session_role text not null default session_user,
+  application_name text not null default pg_catalog.current_setting('application_name'),
+  schema text not null,
+  feature text,
+  change text not null
+    constraint feature_audit_change_check check (change in ('insert', 'update', 'delete', 'truncate')),
+  -- Null for the flag itself.
+  gate text,
+  before text,
+  after text
+);
+comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
+create index feature_audit_feature_idx on lockstep.feature_audit (feature, id);
+select pg_catalog.pg_extension_config_dump('lockstep.feature_audit', '');
+select pg_catalog.pg_extension_config_dump('lockstep.feature_audit_id_seq', '');
+grant select on lockstep.feature_audit to pg_monitor;
