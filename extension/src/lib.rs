@@ -40,7 +40,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/lockstep/feature_view.sql",
     name = "feature_view",
-    requires = [feature::list_features]
+    requires = [feature::list::list_features, "feature"]
 );
 pgrx::extension_sql_file!(
     "../../sql/lockstep/job.sql",

@@ -95,7 +95,7 @@ impl Tables {
         let f = features.qualified_name();
         let g = gates.qualified_name();
         let text = |count: usize| vec![pg_sys::TEXTOID; count];
-        let now = "pg_catalog.clock_timestamp() at time zone 'utc'";
+        let now = "pg_catalog.now() at time zone 'utc'";
         let of_flag = "t.feature_key operator(pg_catalog.=) $1";
         let gate = "t.key operator(pg_catalog.=) $2";
         Self {
