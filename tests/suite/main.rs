@@ -14,6 +14,7 @@ mod crash_prepared;
 mod database;
 mod drivers;
 mod dump;
+mod feature;
 mod host_drop;
 mod job;
 mod privilege_call;

@@ -27,6 +27,10 @@ pub(crate) enum JobError {
     NotDead {
         job: i64,
     },
+    KeyTaken {
+        job: i64,
+        key: String,
+    },
     NotDiscardable {
         job: i64,
     },
@@ -108,6 +112,12 @@ impl JobError {
                 format!("there is no dead job {job}"),
                 "Only a job that failed for good can be tried again by hand.",
                 "See lockstep.dead_jobs for those there are.",
+            ),
+            Self::KeyTaken { job, key } => report(
+                ERRCODE_UNIQUE_VIOLATION,
+                format!("dead job {job} cannot be tried again: another job has its unique key"),
+                format!("The key is \"{key}\"; the other job waits or runs."),
+                "Discard the dead one, or try it again once the other is done.",
             ),
             Self::NotDiscardable { job } => report(
                 ERRCODE_UNDEFINED_OBJECT,

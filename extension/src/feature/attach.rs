@@ -62,7 +62,20 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             .all(|(name, _)| table.trigger(name).is_some())
     };
     if tables.iter().all(is_installed) {
-        return answer("attached", "already attached, nothing changed");
+        let is_off = |table: &&Relation| {
+            let triggers = TRIGGERS.iter().filter_map(|(name, _)| table.trigger(name));
+            triggers.into_iter().any(|trigger| !trigger.enabled)
+        };
+        return answer(
+            "attached",
+            match tables.iter().find(is_off) {
+                Some(table) => format!(
+                    "already attached, but disabled; to enable it: alter table {} enable trigger user",
+                    table.qualified_name()
+                ),
+                None => "already attached, nothing changed".to_owned(),
+            },
+        );
     }
     lock_tables(&tables.each_ref());
     for table in &tables {

@@ -260,7 +260,8 @@ comment on function lockstep.enable_feature_for_group(text, text, text) is
 "#)]
 fn enable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
     with_group(name, group, schema, |change, group| {
-        change.open("groups", group)
+        change.open("groups", group);
+        Ok(())
     });
 }
 
@@ -274,7 +275,9 @@ comment on function lockstep.disable_feature_for_group(text, text, text) is
 "#)]
 fn disable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
     with_group(name, group, schema, |change, group| {
-        change.close("groups", group)
+        change.refuse_if_fully_on("To make exceptions, call lockstep.opt_out_of_feature.")?;
+        change.close("groups", group);
+        Ok(())
     });
 }
 
@@ -282,7 +285,7 @@ fn with_group(
     name: Option<&str>,
     group: Option<&str>,
     schema: Option<&str>,
-    work: impl FnOnce(&Change, &str),
+    work: impl FnOnce(&Change, &str) -> Result<()>,
 ) {
     let name = required(name, "name");
     let group = required(group, "group");
@@ -290,9 +293,7 @@ fn with_group(
     let run = || -> Result<()> {
         check_name(group)?;
         let change = Change::begin(name, schema)?;
-        change.refuse_if_fully_on("It is on for the group as well.")?;
-        work(&change, group);
-        Ok(())
+        work(&change, group)
     };
     run().or_raise();
 }

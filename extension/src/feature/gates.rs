@@ -159,10 +159,7 @@ fn percentage(value: Option<&str>) -> f64 {
         rest.bytes().take_while(u8::is_ascii_digit).count()
     };
     let mut end = sign + digits(sign);
-    if value.contains('.')
-        && end > sign
-        && text.get(end..).is_some_and(|rest| rest.starts_with('.'))
-    {
+    if value.contains('.') && text.get(end..).is_some_and(|rest| rest.starts_with('.')) {
         let fraction = digits(end + 1);
         if fraction > 0 {
             end += 1 + fraction;

@@ -10,6 +10,7 @@ use std::mem::ManuallyDrop;
 
 struct Statements {
     retry: OwnStatement,
+    is_dead: OwnStatement,
     retry_all: OwnStatement,
     discard: OwnStatement,
 }
@@ -20,7 +21,13 @@ thread_local! {
         retry: OwnStatement::new(
             "update lockstep.job
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
-              where id = $1 and status = 'dead'",
+              where id = $1 and status = 'dead'
+                and not exists (select from lockstep.job o where o.unique_worker = job.unique_worker
+                                   and o.unique_key = job.unique_key and o.status <> 'dead')",
+            &[pg_sys::INT8OID],
+        ),
+        is_dead: OwnStatement::new(
+            "select coalesce(unique_key, '') from lockstep.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
         ),
         // A dead job whose key another one has got stays dead: the other does the same.
@@ -53,17 +60,26 @@ comment on function lockstep.retry_job(bigint) is 'lets a dead job wait again, w
 revoke execute on function lockstep.retry_job(bigint) from public;
 "#)]
 fn retry_job(job: Option<i64>) {
-    let job = required(job, "job");
-    let run = || -> Result<()> {
-        match STATEMENTS.with(|statements| statements.retry.run(&[datum(job)]))? {
-            0 => Err(JobError::NotDead { job }.into()),
-            _ => {
-                notify(CHANNEL);
-                Ok(())
-            }
-        }
-    };
-    run().or_raise();
+    retry(required(job, "job")).or_raise();
+}
+
+fn retry(job: i64) -> Result<()> {
+    let arguments = [datum(job)];
+    if STATEMENTS.with(|statements| statements.retry.run(&arguments))? > 0 {
+        notify(CHANNEL);
+        return Ok(());
+    }
+    let mut key = None;
+    STATEMENTS.with(|statements| {
+        statements
+            .is_dead
+            .rows(&arguments, |row| key = row.get::<String>(1))
+    })?;
+    Err(match key {
+        Some(key) => JobError::KeyTaken { job, key },
+        None => JobError::NotDead { job },
+    }
+    .into())
 }
 
 /// Tries dead jobs again, of one worker or of all.

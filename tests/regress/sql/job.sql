@@ -30,7 +30,7 @@ select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
 
 -- complete, fail, release
 select lockstep.complete_jobs(r.id, array[f.id, f.id + 2]) = array[f.id + 2] as refused_what_it_had_not from runner r, first f;
-select lockstep.release_jobs(r.id, array[f.id + 3]) as refused from runner r, first f;
+select lockstep.release_jobs(r.id, array[f.id + 3, f.id + 4]) = array[f.id + 3] as refused_what_it_had_not from runner r, first f;
 select lockstep.fail_job(r.id, f.id + 1, 'no such host') from runner r, first f;
 select * from pg_temp.show();
 select run_at between now() + interval '15 seconds' and now() + interval '30 seconds' as is_soon, last_error

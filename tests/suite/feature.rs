@@ -1,0 +1,426 @@
+//! Feature flags: the same answer as Flipper's rule, what a session sees when, changes side by side, and rights.
+
+use std::collections::{BTreeSet, HashMap};
+
+use anyhow::{Result, anyhow, ensure};
+use postgres::Client;
+
+use crate::concurrency::{pid_of, wait_until_blocked};
+use crate::database::{self, cluster};
+use crate::job::denied;
+use crate::service_account::number;
+use crate::surface_refusal::error_of;
+
+fn flags(name: &str) -> Result<Client> {
+    let mut client = database::empty(name)?;
+    client.batch_execute("create extension lockstep; select * from lockstep.attach()")?;
+    Ok(client)
+}
+
+fn is_on(client: &mut Client, name: &str, actor: Option<&str>) -> Result<bool> {
+    let row = client.query_one("select lockstep.feature_enabled($1, $2)", &[&name, &actor])?;
+    Ok(row.get(0))
+}
+
+/// zlib's checksum, bit by bit.
+fn crc32(text: &str) -> u32 {
+    let mut sum = u32::MAX;
+    for byte in text.bytes() {
+        sum ^= u32::from(byte);
+        for _ in 0..8 {
+            sum = match sum & 1 {
+                0 => sum >> 1,
+                _ => (sum >> 1) ^ 0xEDB8_8320,
+            };
+        }
+    }
+    !sum
+}
+
+/// A generator of numbers that any seed replays.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[test]
+fn answers_are_flippers_for_100_000_triples() -> Result<()> {
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEED={seed}");
+    let mut random = Random(seed);
+    let mut client = flags("feature_triples")?;
+    assert_eq!(crc32("some_featureUser:1"), 4_054_109_890);
+    assert_eq!(crc32("some_featureGroup:1"), 2_227_455_842);
+    // 200 flags with 500 actors each; percentages with no, few and three decimals.
+    let mut percentages: HashMap<String, f64> = HashMap::new();
+    for number in 0..200 {
+        let name = format!("flag_{number}_{}é", random.below(1_000_000));
+        let percentage = match random.below(3) {
+            0 => random.below(101).to_string(),
+            1 => format!("{}.{}", random.below(100), random.below(10)),
+            _ => format!("{}.{:03}", random.below(100), random.below(1_000)),
+        };
+        client.execute(
+            "select lockstep.set_feature_percentage($1, $2::text::numeric)",
+            &[&name, &percentage],
+        )?;
+        percentages.insert(name, percentage.parse()?);
+    }
+    let classes = ["User", "Project", "Group", "Ci::Runner", "FlipperRequest"];
+    let mut asked = 0;
+    let mut open = 0;
+    for (name, percentage) in &percentages {
+        let actors: Vec<String> = (0..500)
+            .map(|_| {
+                let class = classes[random.below(classes.len() as u64) as usize];
+                format!("{class}:{}", random.below(10_000_000))
+            })
+            .collect();
+        let rows = client.query(
+            "select a, lockstep.feature_enabled($1, a) from unnest($2::text[]) a",
+            &[name, &actors],
+        )?;
+        for row in rows {
+            let actor: &str = row.get(0);
+            let share = crc32(&format!("{name}{actor}")) % 100_000;
+            let expected = f64::from(share) < percentage * 1_000.0;
+            ensure!(
+                row.get::<_, bool>(1) == expected,
+                "{name} at {percentage} % for {actor}: not {expected}"
+            );
+            asked += 1;
+            open += i32::from(expected);
+        }
+    }
+    assert_eq!(asked, 100_000);
+    assert!((20_000..80_000).contains(&open), "{open} of {asked}");
+    Ok(())
+}
+
+#[test]
+fn a_percentage_of_the_time_is_about_that() -> Result<()> {
+    let mut client = flags("feature_time")?;
+    client.batch_execute(
+        "select setseed(0.5); select lockstep.set_feature_percentage('f', 12.5, 'time')",
+    )?;
+    let open = number(
+        &mut client,
+        "select count(*) filter (where lockstep.feature_enabled('f', 'User:' || n)) from generate_series(1, 40000) n",
+    )?;
+    // Four standard deviations.
+    assert!((4_736..=5_264).contains(&open), "{open} of 40000");
+    Ok(())
+}
+
+#[test]
+fn a_change_is_seen_by_the_next_statement() -> Result<()> {
+    let name = "feature_seen";
+    let mut client = flags(name)?;
+    let mut other = cluster()?.connect(name)?;
+    for round in 0..20 {
+        let wanted = round % 2 == 0;
+        other.execute("select lockstep.set_feature('f', $1)", &[&wanted])?;
+        assert_eq!(is_on(&mut client, "f", None)?, wanted, "round {round}");
+        assert_eq!(
+            is_on(&mut client, "f", Some("User:1"))?,
+            wanted,
+            "round {round}"
+        );
+    }
+    // Not before it has committed, and not at all if it is rolled back.
+    other.batch_execute("begin; select lockstep.set_feature('f', true)")?;
+    assert!(is_on(&mut other, "f", None)?);
+    assert!(!is_on(&mut client, "f", None)?);
+    other.batch_execute("rollback")?;
+    assert!(!is_on(&mut other, "f", None)?);
+    assert!(!is_on(&mut client, "f", None)?);
+    // Within a statement of a function in READ COMMITTED, each of its statements looks anew.
+    client.batch_execute(
+        "create function look_twice(out before boolean, out after boolean) language plpgsql as $$
+         begin
+           before := lockstep.feature_enabled('f');
+           perform lockstep.set_feature('f', true);
+           after := lockstep.feature_enabled('f');
+         end $$",
+    )?;
+    let row = client.query_one("select * from look_twice()", &[])?;
+    assert_eq!((row.get(0), row.get(1)), (false, true));
+    Ok(())
+}
+
+#[test]
+fn a_rollback_to_a_savepoint_is_seen() -> Result<()> {
+    let mut client = flags("feature_savepoint")?;
+    client.batch_execute("begin; savepoint s; select lockstep.set_feature('f', true)")?;
+    assert!(is_on(&mut client, "f", None)?);
+    client.batch_execute("rollback to s")?;
+    assert!(!is_on(&mut client, "f", None)?);
+    client.batch_execute("commit")?;
+    // The same with rows written by hand, and with an error that a block caught.
+    client.batch_execute(
+        "create function caught() returns boolean language plpgsql as $$
+         declare inside boolean;
+         begin
+           begin
+             insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('g', 'boolean', 'true', now(), now());
+             inside := lockstep.feature_enabled('g');
+             raise 'undo';
+           exception when raise_exception then null;
+           end;
+           return inside and not lockstep.feature_enabled('g');
+         end $$",
+    )?;
+    assert!(client.query_one("select caught()", &[])?.get::<_, bool>(0));
+    Ok(())
+}
+
+#[test]
+fn a_frozen_snapshot_stays_as_it_is() -> Result<()> {
+    let name = "feature_frozen";
+    let mut client = flags(name)?;
+    let mut other = cluster()?.connect(name)?;
+    for level in ["repeatable read", "serializable"] {
+        other.batch_execute("select lockstep.set_feature('f', false)")?;
+        client.batch_execute(&format!("begin isolation level {level}"))?;
+        assert!(!is_on(&mut client, "f", None)?);
+        other.batch_execute("select lockstep.set_feature('f', true)")?;
+        assert!(!is_on(&mut client, "f", None)?, "{level}");
+        client.batch_execute("commit")?;
+        assert!(is_on(&mut client, "f", None)?, "{level}");
+    }
+    // A cursor sees what there was when it was opened, whatever was asked in between.
+    client.batch_execute("begin; declare c cursor for select lockstep.feature_enabled('f') from generate_series(1, 3)")?;
+    assert!(client.query_one("fetch c", &[])?.get::<_, bool>(0));
+    other.batch_execute("select lockstep.set_feature('f', false)")?;
+    assert!(!is_on(&mut client, "f", None)?);
+    assert!(client.query_one("fetch c", &[])?.get::<_, bool>(0));
+    assert!(!is_on(&mut client, "f", None)?);
+    client.batch_execute("commit")?;
+    Ok(())
+}
+
+/// Two transactions that each turn off what the other has looked at: one of them must fail.
+#[test]
+fn serializable_transactions_are_seen_reading() -> Result<()> {
+    let name = "feature_serializable";
+    let mut one = flags(name)?;
+    let mut two = cluster()?.connect(name)?;
+    one.batch_execute(
+        "select lockstep.set_feature('a', true); select lockstep.set_feature('b', true)",
+    )?;
+    for client in [&mut one, &mut two] {
+        client.batch_execute("set default_transaction_isolation = 'serializable'")?;
+        // So that both have read the flags before.
+        assert!(is_on(client, "a", None)? && is_on(client, "b", None)?);
+    }
+    one.batch_execute("begin")?;
+    two.batch_execute("begin")?;
+    assert!(is_on(&mut one, "a", None)?);
+    assert!(is_on(&mut two, "b", None)?);
+    let outcomes = [
+        one.batch_execute("select lockstep.set_feature('b', false); commit"),
+        two.batch_execute("select lockstep.set_feature('a', false); commit"),
+    ];
+    let codes: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            outcome
+                .as_ref()
+                .err()?
+                .code()
+                .map(|code| code.code().to_owned())
+        })
+        .collect();
+    assert_eq!(codes, ["40001"]);
+    Ok(())
+}
+
+#[test]
+fn changes_of_one_flag_take_turns() -> Result<()> {
+    let name = "feature_turns";
+    let mut client = flags(name)?;
+    let mut one = cluster()?.connect(name)?;
+    let mut two = cluster()?.connect(name)?;
+    for first in [
+        "select lockstep.set_feature_percentage('f', 1)",
+        "select lockstep.set_feature_percentage('f', 10)",
+    ] {
+        one.batch_execute(&format!("begin; {first}"))?;
+        let pid = pid_of(&mut two)?;
+        std::thread::scope(|scope| -> Result<()> {
+            let waiting = scope
+                .spawn(|| two.batch_execute("select lockstep.set_feature_percentage('f', 20)"));
+            wait_until_blocked(&mut client, pid)?;
+            one.batch_execute("commit")?;
+            waiting
+                .join()
+                .map_err(|_| anyhow!("a session panicked"))??;
+            Ok(())
+        })?;
+        let rows = client.query(
+            "select value from feature_gates where feature_key = 'f'",
+            &[],
+        )?;
+        let values: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(values, ["20"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn who_may_what() -> Result<()> {
+    let name = "feature_rights";
+    let mut client = flags(name)?;
+    client.batch_execute(&format!(
+        "select lockstep.set_feature('f', true); create role {name}_other; create role {name}_writer;
+         grant create on database {name} to {name}_other;
+         grant select, insert, update, delete on features, feature_gates to {name}_writer;
+         grant usage on sequence features_id_seq, feature_gates_id_seq to {name}_writer;
+         set role {name}_other"
+    ))?;
+    // Whoever is concerned by a flag learns whether it is on, and no more.
+    assert!(is_on(&mut client, "f", Some("User:1"))?);
+    for call in [
+        "set_feature('f', false)",
+        "set_feature_percentage('f', 1)",
+        "enable_feature_for('f', 'User:1')",
+        "disable_feature_for('f', 'User:1')",
+        "opt_out_of_feature('f', 'User:1')",
+        "remove_feature_opt_out('f', 'User:1')",
+        "enable_feature_for_group('f', 'g')",
+        "disable_feature_for_group('f', 'g')",
+        "remove_feature('f')",
+        "define_feature('f')",
+        "undefine_feature('f')",
+        "register_feature_group('g', 'pg_catalog.texticlike(text, text)')",
+        "unregister_feature_group('g')",
+    ] {
+        denied(&mut client, &format!("select lockstep.{call}"))?;
+    }
+    denied(&mut client, "select from lockstep.feature_audit")?;
+    denied(
+        &mut client,
+        "insert into lockstep.feature_audit (role, schema, change) values ('me', 'public', 'insert')",
+    )?;
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.features where schema is not null"
+        )?,
+        0
+    );
+    // Nor does his search path lead anywhere.
+    client.batch_execute(
+        "create schema trap;
+         create function trap.equal(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+         create operator trap.= (leftarg = text, rightarg = text, function = trap.equal);
+         create function trap.equal(varchar, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+         create operator trap.= (leftarg = varchar, rightarg = text, function = trap.equal);
+         create function trap.now() returns timestamptz language plpgsql as $$ begin raise 'trapped'; end $$;
+         grant usage on schema trap to public; set search_path = trap, pg_catalog",
+    )?;
+    assert!(is_on(&mut client, "f", Some("User:2"))?);
+    assert!(!is_on(&mut client, "never", Some("User:2"))?);
+    client.batch_execute(&format!("reset role; set role {name}_writer"))?;
+    // He needs no right on what is recorded.
+    client.batch_execute("select lockstep.set_feature('f', false); select lockstep.enable_feature_for('f', 'User:3')")?;
+    assert!(is_on(&mut client, "f", Some("User:3"))?);
+    client.batch_execute("reset role; reset search_path")?;
+    let rows = client.query(
+        "select role, session_role, change, gate, before, after from lockstep.feature_audit where role like 'feature_rights%' order by id",
+        &[],
+    )?;
+    let changes: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            assert_ne!(row.get::<_, &str>(1), row.get::<_, &str>(0));
+            (
+                row.get::<_, &str>(2),
+                row.get::<_, Option<&str>>(4),
+                row.get::<_, Option<&str>>(5),
+            )
+        })
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            ("delete", Some("true"), None),
+            ("insert", None, Some("User:3"))
+        ]
+    );
+    Ok(())
+}
+
+/// The function of a group has the rights of the role that registered it, and nobody else's.
+#[test]
+fn a_group_has_the_rights_of_its_owner() -> Result<()> {
+    let name = "feature_group";
+    let mut client = flags(name)?;
+    client.batch_execute(&format!(
+        "create role {name}_owner; grant execute on function lockstep.register_feature_group(text, regprocedure) to {name}_owner;
+         create table secrets (t text); insert into secrets values ('s');
+         create table members (actor text); insert into members values ('User:1'); grant select on members to {name}_owner;
+         create schema theirs authorization {name}_owner;
+         select lockstep.enable_feature_for_group('f', 'members'); select lockstep.enable_feature_for_group('g', 'thieves');
+         set role {name}_owner;
+         create function theirs.is_member(actor text) returns boolean language sql as
+           $$ select exists (select from public.members m where m.actor = is_member.actor) $$;
+         create function theirs.steal(actor text) returns boolean language plpgsql as
+           $$ begin perform from public.secrets; return true; end $$;
+         select lockstep.register_feature_group('members', 'theirs.is_member(text)');
+         select lockstep.register_feature_group('thieves', 'theirs.steal(text)');
+         reset role"
+    ))?;
+    assert!(is_on(&mut client, "f", Some("User:1"))?);
+    assert!(!is_on(&mut client, "f", Some("User:2"))?);
+    let error = error_of(
+        &mut client,
+        "select lockstep.feature_enabled('g', 'User:1')",
+    )?;
+    assert_eq!(error.code().code(), "42501", "{error}");
+    Ok(())
+}
+
+#[test]
+fn the_view_shows_states_as_flipper_calls_them() -> Result<()> {
+    let mut client = flags("feature_view")?;
+    client.batch_execute(
+        "select lockstep.set_feature('on', true); select lockstep.set_feature('off', false);
+         select lockstep.set_feature_percentage('always', 100, 'time'); select lockstep.set_feature_percentage('all', 100);
+         select lockstep.set_feature_percentage('none', 0); select lockstep.enable_feature_for('some', 'User:1');
+         select lockstep.define_feature('standard', true, 'ops')",
+    )?;
+    let rows = client.query(
+        "select name, state from lockstep.features order by name",
+        &[],
+    )?;
+    let states: BTreeSet<(String, String)> =
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected = [
+        ("all", "conditional"),
+        ("always", "on"),
+        ("none", "off"),
+        ("off", "off"),
+        ("on", "on"),
+        ("rename_integrations_workers", "off"),
+        ("some", "conditional"),
+        ("standard", "on"),
+    ];
+    assert_eq!(
+        states,
+        expected
+            .map(|(name, state)| (name.to_owned(), state.to_owned()))
+            .into()
+    );
+    Ok(())
+}
