@@ -15,9 +15,28 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Backfill(Backfill),
+    Work(Work),
 }
 
-const EXAMPLES: &str = "\
+macro_rules! connection_help {
+    () => {
+        "\
+The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it
+leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default),
+require, or verify-full, which alone checks the certificate of the server, against the certificates that the system
+trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections."
+    };
+}
+
+/// Where the database is
+#[derive(Args, Debug)]
+pub(crate) struct Connection {
+    /// The database, as a URL or as keywords; may hold a password, which is never shown
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    pub(crate) database_url: Option<SecretString>,
+}
+
+const BACKFILL_EXAMPLES: &str = concat!("\
 Examples:
   lockstep-sidecar backfill service_accounts --workers 2 --database-url postgres://dba@db.example/gitlab
   lockstep-sidecar backfill cache_columns --table public.projects --settings '{\"pause_ms\": 50}'
@@ -28,10 +47,23 @@ Exit status:
   2    wrong usage, the database refused, or it could not be reached
   130  interrupted: the run is paused, and the same command goes on with it
 
-The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it
-leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default),
-require, or verify-full, which alone checks the certificate of the server, against the certificates that the system
-trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections.";
+", connection_help!());
+
+const WORK_EXAMPLES: &str = concat!(
+    "\
+Examples:
+  lockstep-sidecar work --concurrency 20 --database-url postgres://dba@db.example/gitlab
+  lockstep-sidecar work --worker IrkerWorker --worker Integrations::ExecuteWorker
+  lockstep-sidecar work --until-empty
+
+Exit status:
+  0    stopped by a signal, or (--until-empty) no job was left; what it had is done or given back
+  2    wrong usage, the database refused, or it could not be reached at the start
+  130  a second signal: what was running is given back, and may be done again
+
+",
+    connection_help!()
+);
 
 /// Run a backfill job and watch it
 ///
@@ -46,7 +78,7 @@ trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=
 /// In a terminal one line shows the progress. Elsewhere a line is written every few seconds, and whenever the status
 /// or what holds the run changes. Both go to stderr, the summary to stdout.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = BACKFILL_EXAMPLES)]
 pub(crate) struct Backfill {
     /// service_accounts, cache_columns, or a job of lockstep.register_backfill_job
     pub(crate) job: String,
@@ -63,9 +95,8 @@ pub(crate) struct Backfill {
     #[arg(long, value_name = "JSON", value_parser = object)]
     pub(crate) settings: Option<Value>,
 
-    /// The database, as a URL or as keywords; may hold a password, which is never shown
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
-    pub(crate) database_url: Option<SecretString>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 
     /// Upon Ctrl-C stop watching, and let the run go on
     #[arg(long)]
@@ -74,6 +105,54 @@ pub(crate) struct Backfill {
     /// Without a terminal: seconds between two lines
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) every: u64,
+}
+
+/// Run jobs of the queue
+///
+/// Claims jobs of the workers it knows, runs them and hands them in, until a signal stops it. Several such processes share
+/// the jobs; if one dies, the others take over its jobs when its lease ends.
+///
+/// Ctrl-C (or SIGTERM) stops it: it claims no more, gives back what it has not begun and finishes what it has, but waits no
+/// longer than --grace. A second one gives back everything at once. If the connection is lost it connects again by itself.
+///
+/// A worker that was renamed is known by both its names.
+#[derive(Args, Debug)]
+#[command(after_help = WORK_EXAMPLES)]
+pub(crate) struct Work {
+    /// Only jobs of this worker, by either of its names; may be given several times
+    #[arg(long = "worker", value_name = "NAME")]
+    pub(crate) workers: Vec<String>,
+
+    /// How many jobs run at the same time
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) concurrency: u16,
+
+    /// Seconds without a sign of life after which others take over the jobs
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) lease: u64,
+
+    /// Seconds after which it looks for jobs although nobody has told it of one
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) poll: u64,
+
+    /// Seconds that running jobs get to finish after a signal
+    #[arg(long, value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) grace: u64,
+
+    /// What to call this process in lockstep.job_runner [default: host and process number]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// The schema of the host's tables
+    #[arg(long, default_value = "public")]
+    pub(crate) schema: String,
+
+    /// End when no job is left that could be run now
+    #[arg(long)]
+    pub(crate) until_empty: bool,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 impl Backfill {
@@ -85,7 +164,7 @@ impl Backfill {
             words.extend(["--table".to_owned(), quoted(table)]);
         }
         let variable = std::env::var("DATABASE_URL").unwrap_or_default();
-        if let Some(url) = &self.database_url
+        if let Some(url) = &self.connection.database_url
             && !url.expose_secret().is_empty()
             && url.expose_secret() != variable
         {
@@ -138,7 +217,9 @@ mod tests {
             "--database-url",
             "postgres://dba:secret@host/db",
         ]);
-        let Command::Backfill(backfill) = arguments.command;
+        let Command::Backfill(backfill) = arguments.command else {
+            unreachable!("the command line says backfill");
+        };
         assert_eq!(
             backfill.command_to_go_on(),
             "lockstep-sidecar backfill job --table '\"My Table\"' --database-url ..."

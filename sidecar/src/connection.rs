@@ -1,11 +1,12 @@
 //! Where the database is, and how it is reached.
 
 use std::env;
+use std::future::poll_fn;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::Host;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, info};
 
@@ -71,8 +72,16 @@ impl Address {
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Error> {
+        self.connect_listening(|| {}).await
+    }
+
+    /// The same; `wake` is called at each notification.
+    pub(crate) async fn connect_listening(
+        &self,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Client, Error> {
         let server = self.server();
-        let (client, connection) =
+        let (client, mut connection) =
             self.config
                 .connect(self.tls.clone())
                 .await
@@ -82,12 +91,25 @@ impl Address {
                 })?;
         info!(server, "connected");
         tokio::spawn(async move {
-            // Whoever uses the client is told as well.
-            if let Err(error) = connection.await {
-                debug!(%error, "the connection ended");
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notification(_))) => wake(),
+                    Some(Ok(_)) => {}
+                    // Whoever uses the client is told as well.
+                    Some(Err(error)) => {
+                        debug!(%error, "the connection ended");
+                        return;
+                    }
+                    None => return,
+                }
             }
         });
         Ok(client)
+    }
+
+    /// For who keeps sessions himself.
+    pub(crate) fn parts(&self) -> (Config, MakeRustlsConnect) {
+        (self.config.clone(), self.tls.clone())
     }
 
     /// Ends the statement that a client is waiting for.

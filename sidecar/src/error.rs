@@ -45,6 +45,12 @@ pub(crate) enum Error {
         source: Box<Error>,
     },
 
+    #[error("no session with the database: {0}")]
+    Pool(String),
+
+    #[error("unknown worker \"{name}\"")]
+    Worker { name: String, known: String },
+
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
 
@@ -102,6 +108,7 @@ impl Error {
             Self::Lost { run, .. } => Some(format!(
                 "Run {run} goes on by itself; see lockstep.backfill_progress, or give the same command again."
             )),
+            Self::Worker { known, .. } => Some(format!("It is one of {known}.")),
             _ => None,
         }
     }

@@ -2,11 +2,11 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::interrupt::Interrupts;
 use crate::command_line::Backfill;
 use crate::connection::Address;
 use crate::database::{Database, Progress, Status};
 use crate::error::Error;
+use crate::interrupt::Interrupts;
 
 /// A run that is in the way may end before it is looked at, and another may begin.
 const MOST_TRIES: u32 = 5;

@@ -3,7 +3,6 @@
 
 mod begin;
 mod display;
-mod interrupt;
 mod summary;
 mod watch;
 
@@ -15,13 +14,13 @@ use crate::database::{Database, Status};
 use crate::error::{Error, INTERRUPTED};
 use crate::text::{say, tell};
 
+use crate::interrupt::Interrupts;
 use begin::Begun;
 use display::Display;
-use interrupt::Interrupts;
 use watch::{End, Watch};
 
 pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
-    let address = Address::new(arguments.database_url.as_ref())?;
+    let address = Address::new(arguments.connection.database_url.as_ref())?;
     let database = Database::open(&address).await?;
     // From here on a signal is not the end of the process: there may be a run to pause.
     let mut interrupts = Interrupts::listen()?;

@@ -7,10 +7,10 @@ use tokio_postgres::error::SqlState;
 use tracing::debug;
 
 use super::display::Display;
-use super::interrupt::Interrupts;
 use crate::connection::Address;
 use crate::database::{Database, Progress, SetAside, Status};
 use crate::error::Error;
+use crate::interrupt::Interrupts;
 
 /// How often the database is asked. A question takes it about a millisecond.
 const INTERVAL: Duration = Duration::from_millis(500);

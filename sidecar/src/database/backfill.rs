@@ -1,26 +1,16 @@
-//! The functions and views of lockstep, as this program calls them. No other file names one.
+//! Runs of backfill jobs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::timeout;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, Client, Row};
+use tokio_postgres::Row;
 
-use crate::connection::Address;
+use super::Database;
 use crate::error::Error;
-
-/// A server that takes longer to say how far a run is has lost us, or is of no use now.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// So long after the start of a run it is nothing to speak of that it has no worker yet.
 const STARTING: Duration = Duration::from_secs(2);
-
-/// A session with the database.
-pub(crate) struct Database {
-    client: Client,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -134,24 +124,10 @@ const SET_ASIDE: &str = "
     from lockstep.backfill_set_aside where run = $1 order by set_aside_at limit $2";
 
 impl Database {
-    pub(crate) async fn open(address: &Address) -> Result<Self, Error> {
-        Ok(Self {
-            client: address.connect().await?,
-        })
-    }
-
-    pub(crate) fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
-    }
-
     /// How far a run is; nothing if there is none, or none that this role may see.
     pub(crate) async fn progress(&self, run: i64) -> Result<Option<Progress>, Error> {
-        let arguments: [&(dyn ToSql + Sync); 1] = [&run];
-        let asking = self.client.query_opt(PROGRESS, &arguments);
-        let row = timeout(ANSWER_TIMEOUT, asking)
-            .await
-            .map_err(|_| Error::Silent)??;
-        Ok(row.as_ref().map(Progress::of).transpose()?)
+        let rows = self.ask(PROGRESS, &[&run]).await?;
+        Ok(rows.first().map(Progress::of).transpose()?)
     }
 
     /// The first ranges that a run has set aside.
@@ -186,14 +162,16 @@ impl Database {
     }
 
     pub(crate) async fn pause(&self, run: i64) -> Result<(), Error> {
-        self.call("select lockstep.pause_backfill($1)", &[&run])
-            .await
+        self.ask("select lockstep.pause_backfill($1)", &[&run])
+            .await?;
+        Ok(())
     }
 
     /// Goes on with a run that is paused, or starts the workers that it lacks.
     pub(crate) async fn resume(&self, run: i64) -> Result<(), Error> {
-        self.call("select lockstep.resume_backfill($1)", &[&run])
-            .await
+        self.ask("select lockstep.resume_backfill($1)", &[&run])
+            .await?;
+        Ok(())
     }
 
     pub(crate) async fn alter(
@@ -204,14 +182,7 @@ impl Database {
     ) -> Result<(), Error> {
         let settings = settings.map_or_else(|| "{}".to_owned(), Value::to_string);
         let statement = "select lockstep.alter_backfill($1, $2::text::jsonb, $3)";
-        self.call(statement, &[&run, &settings, &workers]).await
-    }
-
-    async fn call(&self, statement: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
-        let calling = self.client.query(statement, arguments);
-        timeout(ANSWER_TIMEOUT, calling)
-            .await
-            .map_err(|_| Error::Silent)??;
+        self.ask(statement, &[&run, &settings, &workers]).await?;
         Ok(())
     }
 }

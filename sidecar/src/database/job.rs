@@ -1,0 +1,228 @@
+//! The queue, and what workers do in the database.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::ANSWER_TIMEOUT;
+use crate::connection::Address;
+use crate::error::Error;
+
+/// A job that this process has claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) id: i64,
+    /// The runner that claimed it: after its lease has ended this process has another number.
+    pub(crate) runner: i64,
+    pub(crate) worker: String,
+    pub(crate) args: Value,
+    pub(crate) attempt: i32,
+}
+
+/// A session in which jobs are claimed and handed in.
+pub(crate) struct Queue {
+    client: Client,
+    heartbeat: Statement,
+    claim: Statement,
+    complete: Statement,
+    fail: Statement,
+    release: Statement,
+}
+
+impl Queue {
+    /// Opens a session; `wake` is called whenever jobs have been enqueued since, so that a claim after this misses none.
+    pub(crate) async fn open(
+        address: &Address,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Self, Error> {
+        let client = address.connect_listening(wake).await?;
+        client.batch_execute("listen lockstep_job").await?;
+        Self::with(client).await
+    }
+
+    /// A session that only keeps a lease: it is not to wait for anything else.
+    pub(crate) async fn open_for_heartbeat(address: &Address) -> Result<Self, Error> {
+        Self::with(address.connect().await?).await
+    }
+
+    async fn with(client: Client) -> Result<Self, Error> {
+        Ok(Self {
+            heartbeat: client
+                .prepare("select lockstep.runner_heartbeat($1)")
+                .await?,
+            claim: client
+                .prepare("select job, worker, args, attempt from lockstep.claim_jobs($1, $2, $3)")
+                .await?,
+            complete: client
+                .prepare("select lockstep.complete_jobs($1, $2)")
+                .await?,
+            fail: client
+                .prepare("select lockstep.fail_job($1, $2, $3)")
+                .await?,
+            release: client
+                .prepare("select lockstep.release_jobs($1, $2)")
+                .await?,
+            client,
+        })
+    }
+
+    pub(crate) async fn start_runner(&self, name: &str, lease: Duration) -> Result<i64, Error> {
+        let statement = "select lockstep.start_runner($1, make_interval(secs => $2))";
+        let rows = self.ask(statement, &[&name, &lease.as_secs_f64()]).await?;
+        number(&rows)
+    }
+
+    /// False if the lease has ended.
+    pub(crate) async fn heartbeat(&self, runner: i64) -> Result<bool, Error> {
+        match self.ask(&self.heartbeat, &[&runner]).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nothing if the lease has ended.
+    pub(crate) async fn claim(
+        &self,
+        runner: i64,
+        workers: &[&str],
+        most: i32,
+    ) -> Result<Option<Vec<Job>>, Error> {
+        let rows = match self.ask(&self.claim, &[&runner, &workers, &most]).await {
+            Ok(rows) => rows,
+            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let job = |row: &Row| {
+            Ok(Job {
+                id: row.try_get(0)?,
+                runner,
+                worker: row.try_get(1)?,
+                args: row.try_get(2)?,
+                attempt: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(job).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Answers the jobs that are no longer the runner's.
+    pub(crate) async fn complete(&self, runner: i64, jobs: &[i64]) -> Result<Vec<i64>, Error> {
+        numbers(&self.ask(&self.complete, &[&runner, &jobs]).await?)
+    }
+
+    /// Answers what becomes of the job, or nothing if it is no longer the runner's.
+    pub(crate) async fn fail(
+        &self,
+        runner: i64,
+        job: i64,
+        error: &str,
+    ) -> Result<Option<String>, Error> {
+        match self.ask(&self.fail, &[&runner, &job, &error]).await {
+            Ok(rows) => Ok(rows.first().map(|row| row.try_get(0)).transpose()?),
+            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn release(&self, runner: i64, jobs: &[i64]) -> Result<(), Error> {
+        self.ask(&self.release, &[&runner, &jobs]).await?;
+        Ok(())
+    }
+
+    /// Gives back what the runner has; answers how many jobs.
+    pub(crate) async fn stop_runner(&self, runner: i64) -> Result<i64, Error> {
+        number(
+            &self
+                .ask("select lockstep.stop_runner($1)", &[&runner])
+                .await?,
+        )
+    }
+
+    async fn ask<T: ?Sized + tokio_postgres::ToStatement>(
+        &self,
+        statement: &T,
+        arguments: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let asking = self.client.query(statement, arguments);
+        let rows = timeout(ANSWER_TIMEOUT, asking)
+            .await
+            .map_err(|_| Error::Silent)??;
+        Ok(rows)
+    }
+}
+
+fn number(rows: &[Row]) -> Result<i64, Error> {
+    let row = rows.first().ok_or(Error::Silent)?;
+    Ok(row.try_get(0)?)
+}
+
+fn numbers(rows: &[Row]) -> Result<Vec<i64>, Error> {
+    let row = rows.first().ok_or(Error::Silent)?;
+    Ok(row.try_get(0)?)
+}
+
+/// What jobs do in the database, each in a session of its own.
+#[derive(Clone)]
+pub(crate) struct Effects {
+    pool: Pool,
+    schema: String,
+}
+
+impl Effects {
+    /// At most so many sessions, opened when they are needed.
+    pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
+        let recycling_method = RecyclingMethod::Fast;
+        let (config, tls) = address.parts();
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method });
+        let pool = Pool::builder(manager).max_size(sessions).build();
+        Ok(Self {
+            pool: pool.map_err(|error| Error::Pool(error.to_string()))?,
+            schema: schema.to_owned(),
+        })
+    }
+
+    /// Whether the integration exists.
+    pub(crate) async fn record_event(
+        &self,
+        integration: i64,
+        data: &Value,
+        job: i64,
+    ) -> Result<bool, Error> {
+        let statement = "select lockstep.record_integration_event($1, $2, $3, $4)";
+        let row = self
+            .call(statement, &[&integration, data, &job, &self.schema])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// How many rows were written.
+    pub(crate) async fn set_cluster_integration(
+        &self,
+        cluster: i64,
+        integration: &str,
+        active: bool,
+    ) -> Result<i64, Error> {
+        let statement = "select lockstep.set_cluster_integration($1, $2, $3, $4)";
+        let row = self
+            .call(statement, &[&cluster, &integration, &active, &self.schema])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    async fn call(&self, statement: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        let client = self
+            .pool
+            .get()
+            .await
+            .map_err(|error| Error::Pool(error.to_string()))?;
+        let statement = client.prepare_cached(statement).await?;
+        Ok(client.query_one(&statement, arguments).await?)
+    }
+}

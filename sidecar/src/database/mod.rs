@@ -1,0 +1,49 @@
+//! The functions and views of lockstep, as this program calls them. No file outside this folder names one.
+
+mod backfill;
+mod job;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Client, Row};
+
+use crate::connection::Address;
+use crate::error::Error;
+
+pub(crate) use backfill::{Progress, SetAside, Status};
+pub(crate) use job::{Effects, Job, Queue};
+
+/// A server that takes longer for a short answer has lost us, or is of no use now.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A session with the database.
+pub(crate) struct Database {
+    client: Client,
+}
+
+impl Database {
+    pub(crate) async fn open(address: &Address) -> Result<Self, Error> {
+        Ok(Self {
+            client: address.connect().await?,
+        })
+    }
+
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// Calls what answers at once.
+    async fn ask(
+        &self,
+        statement: &str,
+        arguments: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let asking = self.client.query(statement, arguments);
+        let rows = timeout(ANSWER_TIMEOUT, asking)
+            .await
+            .map_err(|_| Error::Silent)??;
+        Ok(rows)
+    }
+}

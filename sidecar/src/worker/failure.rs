@@ -1,0 +1,42 @@
+//! Why a job failed, in words that are stored with it.
+
+use std::io;
+
+use tokio::task::JoinError;
+
+use crate::error::Error;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("the arguments of the job are not {0}")]
+    Arguments(&'static str),
+
+    #[error("{}", .0.report())]
+    Database(#[from] Error),
+
+    #[error("irkerd at {address}: {source}")]
+    Irkerd { address: String, source: io::Error },
+
+    #[error("no worker of that name")]
+    NoWorker,
+
+    #[error("panicked: {0}")]
+    Panicked(String),
+}
+
+impl Failure {
+    /// Of a task that ended without an answer.
+    pub(super) fn of_task(error: JoinError) -> Self {
+        let Ok(panic) = error.try_into_panic() else {
+            return Self::Panicked("the job was aborted".to_owned());
+        };
+        let text = match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => match panic.downcast::<&str>() {
+                Ok(text) => (*text).to_owned(),
+                Err(_) => "without a message".to_owned(),
+            },
+        };
+        Self::Panicked(text)
+    }
+}

@@ -1,0 +1,87 @@
+//! The workers there are, by all their names. A new one is a line here and a file beside this one.
+
+use std::pin::Pin;
+
+use super::failure::Failure;
+use super::{cluster, execute, irker};
+use crate::database::{Effects, Job};
+use crate::error::Error;
+
+type Performing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+struct Worker {
+    /// The present name, and the one from before the rename.
+    names: [&'static str; 2],
+    perform: for<'a> fn(&'a Effects, &'a Job) -> Performing<'a>,
+}
+
+static WORKERS: [Worker; 4] = [
+    Worker {
+        names: ["Integrations::ExecuteWorker", "ProjectServiceWorker"],
+        perform: |effects, job| Box::pin(execute::perform(effects, job)),
+    },
+    Worker {
+        names: ["Integrations::IrkerWorker", "IrkerWorker"],
+        perform: |_, job| Box::pin(irker::perform(job)),
+    },
+    Worker {
+        names: [
+            "Clusters::Applications::ActivateIntegrationWorker",
+            "Clusters::Applications::ActivateServiceWorker",
+        ],
+        perform: |effects, job| Box::pin(cluster::perform(effects, job, true)),
+    },
+    Worker {
+        names: [
+            "Clusters::Applications::DeactivateIntegrationWorker",
+            "Clusters::Applications::DeactivateServiceWorker",
+        ],
+        perform: |effects, job| Box::pin(cluster::perform(effects, job, false)),
+    },
+];
+
+/// Both names of each of these workers; of all, if none is named.
+pub(super) fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
+    let mut names = Vec::new();
+    for name in wanted {
+        let worker = find(name).ok_or_else(|| Error::Worker {
+            name: name.clone(),
+            known: WORKERS.each_ref().map(|worker| worker.names[0]).join(", "),
+        })?;
+        names.extend(worker.names);
+    }
+    if wanted.is_empty() {
+        names.extend(WORKERS.iter().flat_map(|worker| worker.names));
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+fn find(name: &str) -> Option<&'static Worker> {
+    WORKERS.iter().find(|worker| worker.names.contains(&name))
+}
+
+pub(super) async fn perform(effects: &Effects, job: &Job) -> Result<(), Failure> {
+    match find(&job.worker) {
+        Some(worker) => (worker.perform)(effects, job).await,
+        None => Err(Failure::NoWorker),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WORKERS, names};
+
+    #[test]
+    fn either_name_means_both() {
+        let both = ["Integrations::IrkerWorker", "IrkerWorker"];
+        for name in both {
+            let found = names(&[name.to_owned(), name.to_owned()]).unwrap_or_default();
+            assert_eq!(found, both);
+        }
+        let all = names(&[]).unwrap_or_default();
+        assert_eq!(all.len(), 2 * WORKERS.len());
+        assert!(names(&["Mailer".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,434 @@
+//! Claims jobs, runs them and hands them in. One loop decides; what waits for the database is a task that tells the loop when it
+//! is done, so that claiming, running and handing in go on at the same time.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, info, warn};
+
+use super::failure::Failure;
+use super::rate::Rate;
+use super::registry;
+use super::session::Door;
+use crate::command_line::Work;
+use crate::connection::Address;
+use crate::database::{Effects, Job, Queue};
+use crate::error::{Error, INTERRUPTED};
+use crate::interrupt::Interrupts;
+
+type Outcome = Result<(), Failure>;
+type Joined = Result<(task::Id, Outcome), JoinError>;
+
+enum Event {
+    Claimed {
+        most: usize,
+        jobs: Result<Option<Vec<Job>>, Error>,
+    },
+    HandedIn {
+        left: Done,
+        error: Option<Error>,
+    },
+    Opened(Arc<Queue>, i64),
+    LeaseEnded,
+}
+
+/// Jobs that are to be handed in.
+#[derive(Default)]
+struct Done {
+    completed: Vec<Job>,
+    failed: VecDeque<(Job, Failure)>,
+}
+
+impl Done {
+    fn is_empty(&self) -> bool {
+        self.completed.is_empty() && self.failed.is_empty()
+    }
+}
+
+pub(super) struct Runner {
+    door: Arc<Door>,
+    effects: Effects,
+    workers: Arc<[&'static str]>,
+    concurrency: usize,
+    poll: Duration,
+    grace: Duration,
+    until_empty: bool,
+
+    /// None while the connection is lost.
+    queue: Option<Arc<Queue>>,
+    runner: watch::Sender<i64>,
+    events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+
+    /// Claimed, not begun.
+    held: VecDeque<Job>,
+    running: JoinSet<Outcome>,
+    jobs: HashMap<task::Id, Job>,
+    done: Done,
+    rate: Rate,
+    is_claiming: bool,
+    is_handing_in: bool,
+    /// There may be jobs that nobody has claimed.
+    may_have_more: bool,
+    is_stopping: bool,
+    counts: [u64; 2],
+}
+
+impl Runner {
+    pub(super) async fn start(
+        arguments: &Work,
+        address: Address,
+        effects: Effects,
+        workers: Vec<&'static str>,
+    ) -> Result<Self, Error> {
+        let door = Arc::new(Door {
+            address,
+            name: arguments.name.clone().unwrap_or_else(own_name),
+            lease: Duration::from_secs(arguments.lease),
+            wake: Arc::new(Notify::new()),
+        });
+        let queue = door.open().await?;
+        let number = door.begin(&queue).await?;
+        info!(runner = number, name = door.name, "started");
+        let (runner, number) = watch::channel(number);
+        let (events, inbox) = mpsc::unbounded_channel();
+        spawn_heartbeat(&door, number, &events);
+        Ok(Self {
+            door,
+            effects,
+            workers: workers.into(),
+            concurrency: arguments.concurrency.into(),
+            poll: Duration::from_secs(arguments.poll),
+            grace: Duration::from_secs(arguments.grace),
+            until_empty: arguments.until_empty,
+            queue: Some(queue),
+            runner,
+            events,
+            inbox,
+            held: VecDeque::new(),
+            running: JoinSet::new(),
+            jobs: HashMap::new(),
+            done: Done::default(),
+            rate: Rate::new(),
+            is_claiming: false,
+            is_handing_in: false,
+            may_have_more: true,
+            is_stopping: false,
+            counts: [0; 2],
+        })
+    }
+
+    pub(super) async fn work(mut self, interrupts: &mut Interrupts) -> Result<ExitCode, Error> {
+        let wake = Arc::clone(&self.door.wake);
+        let mut poll = interval(self.poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = None;
+        let mut status = ExitCode::SUCCESS;
+        loop {
+            self.begin_jobs();
+            self.hand_in();
+            self.claim();
+            if self.is_stopping && self.has_handed_in() || self.is_out_of_jobs() {
+                break;
+            }
+            let end = deadline.unwrap_or_else(|| Instant::now() + self.poll);
+            tokio::select! {
+                Some(event) = self.inbox.recv() => self.take(event),
+                Some(joined) = self.running.join_next_with_id() => {
+                    self.finish(joined);
+                    // Whatever else has ended is handed in together with it.
+                    while let Some(joined) = self.running.try_join_next_with_id() {
+                        self.finish(joined);
+                    }
+                }
+                () = wake.notified() => self.may_have_more = true,
+                _ = poll.tick() => self.may_have_more = true,
+                () = interrupts.next() => {
+                    if mem::replace(&mut self.is_stopping, true) {
+                        status = ExitCode::from(INTERRUPTED);
+                        break;
+                    }
+                    info!(running = self.running.len(), "stopping");
+                    deadline = Some(Instant::now() + self.grace);
+                    self.give_back_held().await;
+                }
+                () = sleep_until(end.into()), if deadline.is_some() => {
+                    warn!(running = self.running.len(), "the time to finish is over");
+                    break;
+                }
+            }
+        }
+        self.stop().await;
+        Ok(status)
+    }
+
+    fn has_handed_in(&self) -> bool {
+        self.running.is_empty() && self.done.is_empty() && !self.is_handing_in
+    }
+
+    fn is_out_of_jobs(&self) -> bool {
+        self.until_empty
+            && self.has_handed_in()
+            && self.held.is_empty()
+            && !self.is_claiming
+            && !self.may_have_more
+            && self.queue.is_some()
+    }
+
+    fn begin_jobs(&mut self) {
+        while !self.is_stopping
+            && self.running.len() < self.concurrency
+            && let Some(job) = self.held.pop_front()
+        {
+            let effects = self.effects.clone();
+            let its = job.clone();
+            let task = self
+                .running
+                .spawn(async move { registry::perform(&effects, &its).await });
+            self.jobs.insert(task.id(), job);
+        }
+    }
+
+    fn finish(&mut self, joined: Joined) {
+        let (id, outcome) = match joined {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => (error.id(), Err(Failure::of_task(error))),
+        };
+        let Some(job) = self.jobs.remove(&id) else {
+            return;
+        };
+        self.rate.count();
+        match outcome {
+            Ok(()) => self.done.completed.push(job),
+            Err(failure) => {
+                warn!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
+                self.done.failed.push_back((job, failure));
+            }
+        }
+    }
+
+    /// Claims as many jobs as there is room for, and as many as are done before the next claim can be back.
+    fn claim(&mut self) {
+        let ahead = self.rate.per_window(Instant::now());
+        let target = self.concurrency + ahead;
+        let has = self.running.len() + self.held.len();
+        let has_room = match ahead {
+            0 => has < target,
+            _ => has <= target / 2,
+        };
+        if self.is_claiming || self.is_stopping || !self.may_have_more || !has_room {
+            return;
+        }
+        let Some(queue) = self.queue.clone() else {
+            return;
+        };
+        self.is_claiming = true;
+        self.may_have_more = false;
+        let most = target - has;
+        let runner = *self.runner.borrow();
+        let (workers, events) = (Arc::clone(&self.workers), self.events.clone());
+        tokio::spawn(async move {
+            let number = i32::try_from(most).unwrap_or(i32::MAX);
+            let jobs = queue.claim(runner, &workers, number).await;
+            // The loop is gone only when the process ends.
+            let _ = events.send(Event::Claimed { most, jobs });
+        });
+    }
+
+    /// Hands in all that has ended since the last time.
+    fn hand_in(&mut self) {
+        if self.is_handing_in || self.done.is_empty() {
+            return;
+        }
+        let Some(queue) = self.queue.clone() else {
+            return;
+        };
+        self.is_handing_in = true;
+        let mut left = mem::take(&mut self.done);
+        self.counts[0] += left.completed.len() as u64;
+        self.counts[1] += left.failed.len() as u64;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let error = hand_in(&queue, &mut left).await.err();
+            let _ = events.send(Event::HandedIn { left, error });
+        });
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Claimed { most, jobs } => {
+                self.is_claiming = false;
+                match jobs {
+                    Ok(Some(jobs)) => {
+                        debug!(jobs = jobs.len(), most, "claimed");
+                        self.may_have_more |= jobs.len() == most;
+                        self.held.extend(jobs);
+                    }
+                    Ok(None) => self.lose("the lease has ended"),
+                    Err(error) => self.lose(&error.report()),
+                }
+            }
+            Event::HandedIn { left, error } => {
+                self.is_handing_in = false;
+                self.counts[0] -= left.completed.len() as u64;
+                self.counts[1] -= left.failed.len() as u64;
+                self.done.completed.extend(left.completed);
+                self.done.failed.extend(left.failed);
+                if let Some(error) = error {
+                    self.lose(&error.report());
+                }
+            }
+            Event::Opened(queue, runner) => {
+                if runner != *self.runner.borrow() {
+                    // Others have them.
+                    self.held.clear();
+                    self.runner.send_replace(runner);
+                    spawn_heartbeat(&self.door, self.runner.subscribe(), &self.events);
+                }
+                self.queue = Some(queue);
+                self.may_have_more = true;
+            }
+            Event::LeaseEnded => self.lose("the lease has ended"),
+        }
+    }
+
+    /// Opens another session, or gets another lease.
+    fn lose(&mut self, reason: &str) {
+        // Somebody is about it already.
+        if self.queue.take().is_none() {
+            return;
+        }
+        warn!(reason, "no session with the queue");
+        let (door, events) = (Arc::clone(&self.door), self.events.clone());
+        let runner = *self.runner.borrow();
+        tokio::spawn(async move {
+            let (queue, runner) = door.open_again(runner).await;
+            let _ = events.send(Event::Opened(queue, runner));
+        });
+    }
+
+    async fn give_back_held(&mut self) {
+        let jobs: Vec<i64> = self.held.drain(..).map(|job| job.id).collect();
+        if let Some(queue) = &self.queue
+            && !jobs.is_empty()
+            && let Err(error) = queue.release(*self.runner.borrow(), &jobs).await
+        {
+            warn!("{}", error.report());
+        }
+    }
+
+    /// Hands in what has ended, and gives back the rest.
+    async fn stop(&mut self) {
+        self.running.shutdown().await;
+        // What is being handed in right now is waited for, so that it is not given back.
+        while self.is_handing_in || self.is_claiming {
+            match self.inbox.recv().await {
+                Some(event) => self.take(event),
+                None => break,
+            }
+        }
+        let runner = *self.runner.borrow();
+        if let Some(queue) = self.queue.take() {
+            let mut left = mem::take(&mut self.done);
+            self.counts[0] += left.completed.len() as u64;
+            self.counts[1] += left.failed.len() as u64;
+            let stopped = match hand_in(&queue, &mut left).await {
+                Ok(()) => queue.stop_runner(runner).await,
+                Err(error) => Err(error),
+            };
+            match stopped {
+                Ok(given_back) => {
+                    let [done, failed] = self.counts;
+                    info!(runner, done, failed, given_back, "stopped");
+                    return;
+                }
+                Err(error) => warn!("{}", error.report()),
+            }
+        }
+        warn!(runner, "others take over its jobs when its lease ends");
+    }
+}
+
+/// Takes out what has been handed in; an error leaves the rest.
+async fn hand_in(queue: &Queue, done: &mut Done) -> Result<(), Error> {
+    while let Some(first) = done.completed.first() {
+        let runner = first.runner;
+        let (its, others): (Vec<Job>, Vec<Job>) = mem::take(&mut done.completed)
+            .into_iter()
+            .partition(|job| job.runner == runner);
+        let ids: Vec<i64> = its.iter().map(|job| job.id).collect();
+        match queue.complete(runner, &ids).await {
+            Ok(refused) => {
+                done.completed = others;
+                if !refused.is_empty() {
+                    warn!(runner, jobs = ?refused, "done too late: others may do them again");
+                }
+            }
+            Err(error) => {
+                done.completed = its.into_iter().chain(others).collect();
+                return Err(error);
+            }
+        }
+    }
+    while let Some((job, failure)) = done.failed.front() {
+        match queue.fail(job.runner, job.id, &failure.to_string()).await? {
+            Some(outcome) => debug!(job = job.id, outcome, "handed in a failure"),
+            None => warn!(job = job.id, "failed too late: others do it again"),
+        }
+        done.failed.pop_front();
+    }
+    Ok(())
+}
+
+fn spawn_heartbeat(
+    door: &Arc<Door>,
+    runner: watch::Receiver<i64>,
+    events: &mpsc::UnboundedSender<Event>,
+) {
+    let (door, events) = (Arc::clone(door), events.clone());
+    tokio::spawn(async move {
+        door.keep_lease(&runner).await;
+        let _ = events.send(Event::LeaseEnded);
+    });
+}
+
+/// What to find the process by.
+fn own_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use tokio::task::JoinSet;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_the_job_with_its_text() {
+        let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
+        running.spawn(async { unreachable!("at job {}", 7) });
+        running.spawn(async { std::panic::panic_any(7) });
+        let mut texts = Vec::new();
+        while let Some(joined) = running.join_next_with_id().await {
+            texts.extend(
+                joined
+                    .err()
+                    .map(|error| Failure::of_task(error).to_string()),
+            );
+        }
+        texts.sort();
+        assert_eq!(
+            texts,
+            [
+                "panicked: internal error: entered unreachable code: at job 7",
+                "panicked: without a message"
+            ]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! The session in which jobs are claimed and handed in, and the lease: kept while they last, got anew when they are lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::connection::Address;
+use crate::database::Queue;
+use crate::error::Error;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What it takes to open a session and to get a lease.
+pub(super) struct Door {
+    pub(super) address: Address,
+    pub(super) name: String,
+    pub(super) lease: Duration,
+    /// Told when jobs have been enqueued.
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Door {
+    pub(super) async fn open(&self) -> Result<Arc<Queue>, Error> {
+        let wake = Arc::clone(&self.wake);
+        let queue = Queue::open(&self.address, move || wake.notify_one()).await?;
+        Ok(Arc::new(queue))
+    }
+
+    pub(super) async fn begin(&self, queue: &Queue) -> Result<i64, Error> {
+        queue.start_runner(&self.name, self.lease).await
+    }
+
+    /// Opens another session, however long that takes, and answers it with the runner: the same one if its lease has lasted.
+    pub(super) async fn open_again(&self, runner: i64) -> (Arc<Queue>, i64) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.try_again(runner).await {
+                Ok(opened) => return opened,
+                Err(error) => {
+                    warn!("{}", error.report());
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn try_again(&self, runner: i64) -> Result<(Arc<Queue>, i64), Error> {
+        let queue = self.open().await?;
+        if queue.heartbeat(runner).await? {
+            return Ok((queue, runner));
+        }
+        let new = self.begin(&queue).await?;
+        info!(
+            runner = new,
+            former = runner,
+            "others have the jobs of the former lease"
+        );
+        Ok((queue, new))
+    }
+
+    /// Renews the lease of whichever runner this is, until it has ended.
+    pub(super) async fn keep_lease(&self, runner: &watch::Receiver<i64>) {
+        let mut queue = None;
+        let mut pause = self.lease / 3;
+        loop {
+            sleep(pause).await;
+            let now = *runner.borrow();
+            match self.renew(&mut queue, now).await {
+                Ok(true) => pause = self.lease / 3,
+                // It may have got another number meanwhile.
+                Ok(false) if now != *runner.borrow() => {}
+                Ok(false) => return,
+                Err(error) => {
+                    warn!("{}", error.report());
+                    queue = None;
+                    pause = FIRST_PAUSE;
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, queue: &mut Option<Queue>, runner: i64) -> Result<bool, Error> {
+        let queue = match queue {
+            Some(queue) => queue,
+            None => queue.insert(Queue::open_for_heartbeat(&self.address).await?),
+        };
+        queue.heartbeat(runner).await
+    }
+}
