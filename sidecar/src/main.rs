@@ -10,6 +10,7 @@ mod text;
 mod tls;
 mod worker;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
     let filter = EnvFilter::builder().with_default_directive(level.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
+        .with_ansi(std::io::stderr().is_terminal())
+        // Whoever reads the log may be gone; the work is not to suffer from that.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
     // One thread: what takes time is done by the database, or waits for a peer.

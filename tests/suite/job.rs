@@ -168,6 +168,32 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     Ok(())
 }
 
+/// The answer to a claim was lost with the connection: the runner names what it knows of.
+#[test]
+fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
+    let mut client = queue("job_unknown")?;
+    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 5)")?;
+    let first = runner(&mut client)?;
+    let second = runner(&mut client)?;
+    assert_eq!(claim(&mut client, first, 4)?, [1, 2, 3, 4]);
+    assert_eq!(claim(&mut client, second, 1)?, [5]);
+    let released = format!("select lockstep.release_other_jobs({first}, '{{2, 4, 5, null}}')");
+    assert_eq!(number(&mut client, &released)?, 2);
+    assert_eq!(number(&mut client, &released)?, 0);
+    assert_eq!(claim(&mut client, second, 10)?, [1, 3]);
+    assert_eq!(
+        number(
+            &mut client,
+            "select sum(failures + losses) from lockstep.job"
+        )?,
+        0
+    );
+    client.execute("select lockstep.stop_runner($1)", &[&first])?;
+    let error = error_of(&mut client, &released)?;
+    assert_eq!(error.code().code(), "55000", "{error}");
+    Ok(())
+}
+
 #[test]
 fn job_that_takes_runner_after_runner_along_is_dead() -> Result<()> {
     let mut client = queue("job_poison")?;
@@ -277,6 +303,7 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         "complete_job(1, 1)",
         "complete_jobs(1, '{1}')",
         "release_jobs(1, '{1}')",
+        "release_other_jobs(1, '{1}')",
         "fail_job(1, 1, 'e')",
         "retry_job(1)",
         "retry_dead_jobs()",

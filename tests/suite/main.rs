@@ -28,6 +28,8 @@ mod service_account_fill;
 mod service_account_insert;
 mod service_account_rights;
 mod sidecar_backfill;
+mod sidecar_work;
+mod sidecar_work_crash;
 mod smoke;
 mod surface_column;
 mod surface_match;

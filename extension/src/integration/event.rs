@@ -2,12 +2,15 @@
 
 use super::table;
 use crate::error::{OrRaise, Result, required};
+use crate::host::{self, Known};
 use crate::own_statement::OwnStatement;
 use crate::statement::{Statement, View, as_owner, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
+use std::rc::Rc;
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
@@ -40,20 +43,44 @@ fn record_integration_event(
     record(integration, event, job, schema).or_raise()
 }
 
+/// The host's integrations: who owns them, and how one is looked up.
+struct Integrations {
+    owner: Oid,
+    find: Statement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Integrations>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+fn integrations(schema: &str) -> Result<Rc<Integrations>> {
+    // What other sessions have done to the table: this one may have been idle for long.
+    host::catch_up();
+    KNOWN.with(|known| {
+        Known::get_or_learn(known, schema.to_owned(), || {
+            let table = table(schema, "integrations")?;
+            host::watch(Oid::from(table.oid));
+            let id = table.integer_primary_key()?;
+            let find = format!(
+                "select 1 from {} i where i.{} operator(pg_catalog.=) $1 for key share",
+                table.qualified_name(),
+                id.quoted()
+            );
+            Ok(Rc::new(Integrations {
+                owner: Oid::from(table.owner),
+                find: Statement::by_index(&find, &[pg_sys::INT8OID], &Rc::from([id.name.clone()])),
+            }))
+        })
+    })
+}
+
 fn record(integration: i64, event: Option<&str>, job: Option<i64>, schema: &str) -> Result<bool> {
-    let integrations = table(schema, "integrations")?;
-    let id = integrations.integer_primary_key()?;
-    let query = Statement::new(
-        &format!(
-            "select 1 from {} i where i.{} operator(pg_catalog.=) $1 for key share",
-            integrations.qualified_name(),
-            id.quoted()
-        ),
-        &[pg_sys::INT8OID],
-    );
+    let integrations = integrations(schema)?;
     let arguments = [datum(integration)];
-    let found = as_owner(Oid::from(integrations.owner), || {
-        connected(|| query.run_seeing(View::Own, &arguments))
+    let found = as_owner(integrations.owner, || {
+        connected(|| integrations.find.run_seeing(View::Own, &arguments))
     });
     if found == 0 {
         return Ok(false);

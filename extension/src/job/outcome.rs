@@ -15,6 +15,7 @@ const MOST_CHARACTERS: usize = 10_000;
 struct Statements {
     complete: OwnStatement,
     give_back: OwnStatement,
+    give_back_others: OwnStatement,
     lock: OwnStatement,
     discard: OwnStatement,
     retry: OwnStatement,
@@ -33,6 +34,12 @@ thread_local! {
             "update lockstep.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
+        ),
+        give_back_others: OwnStatement::by_index(
+            "update lockstep.job set runner = null, status = 'waiting'
+              where runner = $1 and status = 'running' and id <> all ($2)",
+            &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
+            &["runner"],
         ),
         lock: OwnStatement::by_index(
             "select failures >= retries, keeps_dead from lockstep.job where id = $2 and runner = $1 for update",
@@ -119,6 +126,33 @@ fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64>
         notify(CHANNEL);
     }
     refused
+}
+
+/// Gives back the jobs that a runner was given without learning of it: the answer to a claim was lost with the connection.
+#[pg_extern(sql = r#"
+create function lockstep.release_other_jobs(runner bigint, jobs bigint[])
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.release_other_jobs(bigint, bigint[]) is
+  'gives back all jobs of a runner but those it names, as after a lost connection the answer to a claim may never have arrived; returns how many';
+revoke execute on function lockstep.release_other_jobs(bigint, bigint[]) from public;
+"#)]
+fn release_other_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> i64 {
+    let runner = required(runner, "runner");
+    let jobs: Vec<i64> = required(jobs, "jobs").into_iter().flatten().collect();
+    release_others(runner, &jobs).or_raise()
+}
+
+fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
+    if !runner::share(runner)? {
+        return Err(JobError::RunnerLost { runner }.into());
+    }
+    let arguments = [datum(runner), keys_argument(jobs)];
+    let released = STATEMENTS.with(|statements| statements.give_back_others.run(&arguments))?;
+    if released > 0 {
+        notify(CHANNEL);
+    }
+    Ok(released as i64)
 }
 
 /// Does something to the jobs that are still the runner's; answers the others.

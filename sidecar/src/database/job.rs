@@ -136,6 +136,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Gives back what the runner has been given without learning of it; answers how many jobs.
+    pub(crate) async fn release_others(&self, runner: i64, known: &[i64]) -> Result<i64, Error> {
+        let statement = "select lockstep.release_other_jobs($1, $2)";
+        number(&self.ask(statement, &[&runner, &known]).await?)
+    }
+
     /// Gives back what the runner has; answers how many jobs.
     pub(crate) async fn stop_runner(&self, runner: i64) -> Result<i64, Error> {
         number(

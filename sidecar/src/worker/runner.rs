@@ -34,6 +34,7 @@ enum Event {
         left: Done,
         error: Option<Error>,
     },
+    Compared(Result<i64, Error>),
     Opened(Arc<Queue>, i64),
     LeaseEnded,
 }
@@ -72,10 +73,13 @@ pub(super) struct Runner {
     jobs: HashMap<task::Id, Job>,
     done: Done,
     rate: Rate,
+    /// Also while jobs are compared, as a new one would not be known.
     is_claiming: bool,
     is_handing_in: bool,
     /// There may be jobs that nobody has claimed.
     may_have_more: bool,
+    /// The server may have given us jobs without our learning of it: an answer was lost.
+    must_compare: bool,
     is_stopping: bool,
     counts: [u64; 2],
 }
@@ -119,6 +123,7 @@ impl Runner {
             is_claiming: false,
             is_handing_in: false,
             may_have_more: true,
+            must_compare: false,
             is_stopping: false,
             counts: [0; 2],
         })
@@ -128,10 +133,13 @@ impl Runner {
         let wake = Arc::clone(&self.door.wake);
         let mut poll = interval(self.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(self.door.lease / 3);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline = None;
         let mut status = ExitCode::SUCCESS;
         loop {
             self.begin_jobs();
+            self.compare();
             self.hand_in();
             self.claim();
             if self.is_stopping && self.has_handed_in() || self.is_out_of_jobs() {
@@ -149,6 +157,8 @@ impl Runner {
                 }
                 () = wake.notified() => self.may_have_more = true,
                 _ = poll.tick() => self.may_have_more = true,
+                // A session that is lost to us may go on at the server for a while, and claim.
+                _ = heartbeat.tick() => self.must_compare = true,
                 () = interrupts.next() => {
                     if mem::replace(&mut self.is_stopping, true) {
                         status = ExitCode::from(INTERRUPTED);
@@ -241,6 +251,33 @@ impl Runner {
         });
     }
 
+    /// Gives back what the server thinks we have, and we do not.
+    fn compare(&mut self) {
+        // What is being claimed or handed in is neither known nor unknown.
+        if !self.must_compare || self.is_claiming || self.is_handing_in || self.is_stopping {
+            return;
+        }
+        let Some(queue) = self.queue.clone() else {
+            return;
+        };
+        self.must_compare = false;
+        self.is_claiming = true;
+        let runner = *self.runner.borrow();
+        let done = &self.done;
+        let failed = done.failed.iter().map(|(job, _)| job);
+        let known = self.held.iter().chain(self.jobs.values());
+        let known: Vec<i64> = known
+            .chain(&done.completed)
+            .chain(failed)
+            .map(|job| job.id)
+            .collect();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let released = queue.release_others(runner, &known).await;
+            let _ = events.send(Event::Compared(released));
+        });
+    }
+
     /// Hands in all that has ended since the last time.
     fn hand_in(&mut self) {
         if self.is_handing_in || self.done.is_empty() {
@@ -274,6 +311,14 @@ impl Runner {
                     Err(error) => self.lose(&error.report()),
                 }
             }
+            Event::Compared(released) => {
+                self.is_claiming = false;
+                match released {
+                    Ok(0) => {}
+                    Ok(jobs) => info!(jobs, "gave back what it had not heard of"),
+                    Err(error) => self.lose(&error.report()),
+                }
+            }
             Event::HandedIn { left, error } => {
                 self.is_handing_in = false;
                 self.counts[0] -= left.completed.len() as u64;
@@ -292,6 +337,7 @@ impl Runner {
                     spawn_heartbeat(&self.door, self.runner.subscribe(), &self.events);
                 }
                 self.queue = Some(queue);
+                self.must_compare = true;
                 self.may_have_more = true;
             }
             Event::LeaseEnded => self.lose("the lease has ended"),
