@@ -47,6 +47,7 @@ test: package sidecar ## run every test against a private PostgreSQL
 	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --bin lockstep-sidecar --test suite $(if $(TEST),-- $(TEST)))
 
 bench: package ## measure (ONLY=part for one part)
+	@cargo build --quiet --release --package lockstep-sidecar
 	@$(call guarded,cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))
 
 check: setup ## rustfmt, clippy, doc links, licences and sources of dependencies

@@ -7,7 +7,9 @@
 
 mod backfill;
 mod cache_column;
+mod feature;
 mod figure;
+mod job;
 mod median;
 mod selection;
 mod server;
@@ -32,7 +34,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 5] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -44,6 +46,14 @@ const PARTS: [Part; 3] = [
     Part {
         name: backfill::NAME,
         run: backfill::run,
+    },
+    Part {
+        name: feature::NAME,
+        run: feature::run,
+    },
+    Part {
+        name: job::NAME,
+        run: job::run,
     },
 ];
 

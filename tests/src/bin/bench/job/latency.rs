@@ -1,0 +1,77 @@
+//! How soon a job starts on an idle system: from the end of the call that enqueues it, before its commit, to what its worker
+//! writes. Both times are the server's.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::Result;
+use lockstep_tests::host::{self, Layout};
+
+use super::NAME;
+use super::runners::{Peer, Runners};
+use crate::Report;
+use crate::figure::{Figure, Reach};
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+
+const TEMPLATE: &str = "idle";
+const JOBS: usize = 500;
+
+pub(super) fn run(
+    server: &mut Server,
+    selection: &Selection,
+    _size: Size,
+    report: &mut Report,
+) -> Result<()> {
+    let name = format!("{NAME}/start");
+    if !selection.includes(&name) {
+        return Ok(());
+    }
+    server.create_template(TEMPLATE, |client| {
+        host::create(client, Layout::Narrow)?;
+        client.batch_execute(
+            "create extension lockstep; insert into projects (id, namespace_id) values (1, 1);
+             insert into integrations (id, project_id, type_new, active) values (1, 1, 'Integrations::Slack', true)",
+        )?;
+        Ok(())
+    })?;
+    let mut times: Vec<f64> = server.with_copy(TEMPLATE, |copy| {
+        let _runners = Runners::start(copy, Peer::Lockstep)?;
+        let client = &mut copy.client;
+        client.batch_execute("create table asked (job bigint, at timestamptz)")?;
+        for _ in 0..JOBS {
+            client.batch_execute(
+                "with job as materialized (select lockstep.enqueue_job('ProjectServiceWorker', '[1, {}]') as id)
+                 insert into asked select id, clock_timestamp() from job",
+            )?;
+            sleep(Duration::from_millis(5));
+        }
+        let done = "select count(*) from lockstep.integration_event";
+        while client.query_one(done, &[])?.get::<_, i64>(0) < JOBS as i64 {
+            sleep(Duration::from_millis(20));
+        }
+        let times = "select extract(epoch from e.recorded_at - a.at)::float8 * 1000
+                       from asked a join lockstep.integration_event e on e.job = a.job";
+        let rows = client.query(times, &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    })?;
+    server.drop_database(TEMPLATE)?;
+    times.sort_unstable_by(f64::total_cmp);
+    for (part, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let place = (times.len() as f64 * share) as usize;
+        let value = times.get(place).copied().unwrap_or(f64::NAN);
+        report.table.push(vec![
+            format!("enqueue to start, {part}"),
+            "lockstep".to_owned(),
+            format!("{value:.2}"),
+            "ms".to_owned(),
+        ]);
+        let name = format!("{name}/{part}");
+        report.figures.push(match part {
+            "p99" => Figure::with_reach(name, value, "ms", Reach::AtMost(20.0)),
+            _ => Figure::plain(name, value, "ms"),
+        });
+    }
+    Ok(())
+}

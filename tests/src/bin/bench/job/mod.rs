@@ -1,0 +1,29 @@
+//! The queue: jobs that do nothing, beside another queue in the same server; claims from a long queue; and how soon a job starts.
+
+mod claim;
+mod latency;
+mod runners;
+mod throughput;
+
+use anyhow::Result;
+
+use crate::Report;
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+use crate::table::Table;
+
+pub(crate) const NAME: &str = "job";
+
+/// Runs what is asked for of this part.
+pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
+    let mut report = Report {
+        table: Table::with_heading(["work", "variant", "value", "unit"]),
+        figures: Vec::new(),
+    };
+    let mut server = Server::start()?;
+    throughput::run(&mut server, selection, size, &mut report)?;
+    claim::run(&mut server, selection, size, &mut report)?;
+    latency::run(&mut server, selection, size, &mut report)?;
+    Ok(report)
+}
