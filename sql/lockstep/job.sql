@@ -1,16 +1,24 @@
--- How often jobs of a worker are tried again, and whether one that has failed for good is kept. Other workers have the
--- defaults of Sidekiq, 25 and kept.
+-- How often jobs of a worker are tried again, and whether one that has failed for good is kept: by a DBA's word, else as the host
+-- has it, else by the defaults of Sidekiq, 25 and kept.
 create table lockstep.worker (
   name text not null
     constraint worker_pkey primary key
     constraint worker_name_check check (name <> '' and pg_catalog.length(name) <= 255),
   retries integer not null
     constraint worker_retries_check check (retries between 0 and 100),
-  keeps_dead boolean not null,
-  is_built_in boolean not null default false
+  keeps_dead boolean not null
 );
 comment on table lockstep.worker is 'workers with retry rules of their own; written by lockstep.define_worker alone';
-select pg_catalog.pg_extension_config_dump('lockstep.worker', 'where not is_built_in');
+select pg_catalog.pg_extension_config_dump('lockstep.worker', '');
+
+-- Apart, as a dump must not hold what the extension brings along.
+create table lockstep.host_worker (
+  name text not null
+    constraint host_worker_pkey primary key,
+  retries integer not null,
+  keeps_dead boolean not null
+);
+comment on table lockstep.host_worker is 'the workers of the host, with their retry rules';
 
 create table lockstep.worker_rename (
   old_name text not null
@@ -95,7 +103,7 @@ create view lockstep.worker_status as
 select n.name as worker, r.new_name as renamed_to, r.feature,
        coalesce(c.enqueued, 0) as enqueued, coalesce(c.scheduled, 0) as scheduled, coalesce(c.running, 0) as running,
        coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at
-  from (select w.name from lockstep.worker w union select o.old_name from lockstep.worker_rename o
+  from (select w.name from lockstep.worker w union select h.name from lockstep.host_worker h union select o.old_name from lockstep.worker_rename o
         union select o.new_name from lockstep.worker_rename o union select j.worker from lockstep.job j) n
   left join lockstep.worker_rename r on r.old_name = n.name
   left join lockstep.retired_worker t on t.name = n.name
@@ -112,8 +120,8 @@ comment on view lockstep.worker_status is
 -- Without arguments and errors, which are the business of those who run jobs.
 grant select on lockstep.worker_status to pg_monitor;
 
-insert into lockstep.worker (name, retries, keeps_dead, is_built_in)
-select n.name, 3, n.keeps_dead, true
+insert into lockstep.host_worker (name, retries, keeps_dead)
+select n.name, 3, n.keeps_dead
   from (values ('ProjectServiceWorker', false), ('Integrations::ExecuteWorker', false),
                ('IrkerWorker', true), ('Integrations::IrkerWorker', true),
                ('Clusters::Applications::ActivateServiceWorker', true), ('Clusters::Applications::ActivateIntegrationWorker', true),

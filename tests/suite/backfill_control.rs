@@ -6,11 +6,12 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use lockstep_tests::cluster::Cluster;
 use postgres::Client;
 use postgres::error::SqlState;
 
-use crate::backfill::{SLOW, counted, finish, progress, start, times, wait_until};
-use crate::concurrency::PATIENCE;
+use crate::backfill::{SLOW, counted, finish, lay_out, progress, start, times, wait_until};
+use crate::concurrency::{PATIENCE, pid_of, wait_until_blocked};
 use crate::database::{self, cluster};
 use crate::service_account::number;
 use crate::surface_refusal::{error_of, refused};
@@ -378,4 +379,117 @@ fn private_kilobytes(pid: i32) -> Result<i64> {
     let line = status.lines().find(|line| line.starts_with("RssAnon:"));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     Ok(number.context("no RssAnon")?.parse()?)
+}
+
+/// Calls of one job at the same time: a second one is refused, or helps with the run if it comes between two steps of the first.
+#[test]
+fn calls_at_the_same_time_do_each_row_once() -> Result<()> {
+    let name = "backfill_calls";
+    let mut client = counted(name, 2_000)?;
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push(cluster()?.connect(name)?);
+    }
+    let call = format!("call lockstep.backfill('count', settings => '{SLOW}')");
+    let outcomes = thread::scope(|scope| {
+        let called: Vec<_> = sessions
+            .iter_mut()
+            .map(|session| scope.spawn(|| session.batch_execute(&call)))
+            .collect();
+        let joined = called
+            .into_iter()
+            .map(|session| session.join().map_err(|_| anyhow!("a session panicked")));
+        joined.collect::<Result<Vec<_>>>()
+    })?;
+    let mut finished = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(()) => finished += 1,
+            Err(error) => assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE), "{error:?}"),
+        }
+    }
+    assert!(finished >= 1);
+    // The one who refused came while it ran; the others worked on the same run, or, after its end, on one more.
+    let runs = number(
+        &mut client,
+        "select count(*) from lockstep.backfill_progress where status = 'finished'",
+    )?;
+    let scanned = number(
+        &mut client,
+        "select sum(scanned)::bigint from lockstep.backfill_progress",
+    )?;
+    assert_eq!(scanned, 2_000 * runs);
+    assert_eq!(
+        times(&mut client, "counted")?,
+        BTreeMap::from([(i32::try_from(runs)?, 2_000)])
+    );
+    Ok(())
+}
+
+/// A failed run is retried while another one of the table is just being begun.
+#[test]
+fn retry_beside_a_start_is_refused() -> Result<()> {
+    let name = "backfill_retry_start";
+    let mut client = counted(name, 10)?;
+    client.batch_execute(
+        "select lockstep.register_backfill_job('fail', 'counted', 'update counted set n = n / 0 where {range}')",
+    )?;
+    let run = start(&mut client, "fail", 1, r#"{"max_attempts": 1}"#)?;
+    wait_until(&mut client, run, "status = 'failed'")?;
+    let mut other = cluster()?.connect(name)?;
+    let mut third = cluster()?.connect(name)?;
+    let pid = pid_of(&mut third)?;
+    other.batch_execute("begin; select lockstep.start_backfill('count')")?;
+    let retry = format!("select lockstep.retry_backfill({run})");
+    let error = thread::scope(|scope| -> Result<_> {
+        let retried = scope.spawn(|| error_of(&mut third, &retry));
+        wait_until_blocked(&mut client, pid)?;
+        other.batch_execute("commit")?;
+        retried.join().map_err(|_| anyhow!("a session panicked"))?
+    })?;
+    assert_eq!(error.code().code(), "55006", "{error}");
+    finish(&mut client, run + 1, 10)?;
+    assert_eq!(progress(&mut client, run, "status")?, "failed");
+    // Nothing of it was undone by halves.
+    assert!(
+        number(
+            &mut client,
+            &format!("select count(*) from lockstep.backfill_set_aside where run = {run}")
+        )? > 0
+    );
+    Ok(())
+}
+
+/// The server has no room for the workers: the start is refused as a whole.
+#[test]
+fn start_without_room_for_workers_leaves_no_run() -> Result<()> {
+    // One of them is PostgreSQL's own, for logical replication.
+    let cluster = Cluster::start("few_workers", &[("max_worker_processes", "3")])?;
+    let mut client = cluster.create_database("few_workers")?;
+    lay_out(&mut client, 1_000)?;
+    let error = error_of(
+        &mut client,
+        "select lockstep.start_backfill('count', workers => 5)",
+    )?;
+    assert_eq!(error.code().code(), "53400", "{error}");
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.backfill_progress"
+        )?,
+        0
+    );
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 1_000)]));
+    // Those that were begun for it end, and leave their place.
+    let begun = Instant::now();
+    let run = loop {
+        match start(&mut client, "count", 2, SLOW) {
+            Ok(run) => break run,
+            Err(error) => ensure!(begun.elapsed() < PATIENCE, "{error:#}"),
+        }
+        sleep(Duration::from_millis(50));
+    };
+    finish(&mut client, run, 1_000)?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 1_000)]));
+    Ok(())
 }

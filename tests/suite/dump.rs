@@ -254,3 +254,46 @@ fn restored_to_other_owners() -> Result<()> {
     }
     Ok(())
 }
+
+/// Jobs that wait or were being run, flags and who changed them, and names: all that is not to be lost.
+#[test]
+fn jobs_and_flags_come_along() -> Result<()> {
+    let mut client = database::empty("dump_jobs")?;
+    client.batch_execute(
+        "create extension lockstep;
+         select * from lockstep.attach();
+         select lockstep.set_feature_percentage('f', 12.5); select lockstep.define_feature('g', true, 'ops');
+         select lockstep.define_worker('A', 2); select lockstep.define_worker('IrkerWorker', 7);
+         select lockstep.rename_worker('A', 'B', 'f');
+         select lockstep.set_feature('rename_integrations_workers', true); select lockstep.retire_worker('ProjectServiceWorker');
+         select lockstep.enqueue_job('A', '[1]', unique_key => 'k'); select lockstep.enqueue_job('A', run_at => 'tomorrow');
+         select lockstep.start_runner('gone', '1 second'); select count(*) from lockstep.claim_jobs(1, '{A}')",
+    )?;
+    let kept = "select jsonb_build_object(
+        'jobs', (select jsonb_agg(j order by j.id) from lockstep.job j), 'runners', (select jsonb_agg(r) from lockstep.job_runner r),
+        'workers', (select jsonb_agg(w order by w.name) from lockstep.worker w),
+        'renames', (select jsonb_agg(r order by r.old_name) from lockstep.worker_rename r),
+        'retired', (select jsonb_agg(r) from lockstep.retired_worker r),
+        'flags', (select jsonb_agg(f order by f.name) from lockstep.features f),
+        'audit', (select jsonb_agg(a order by a.id) from lockstep.feature_audit a))::text";
+    let before: String = client.query_one(kept, &[])?.get(0);
+    let dumped = dump(&[], "dump_jobs")?;
+    let mut restored = cluster()?.create_database("dump_jobs_restored")?;
+    restore("psql", &PSQL, "dump_jobs_restored", &dumped)?;
+    let after: String = restored.query_one(kept, &[])?.get(0);
+    assert_eq!(after, before);
+    // Numbers go on, the runner that is not there any more is given up, and changes are recorded.
+    restored.batch_execute("select pg_sleep(1.1); select lockstep.start_runner('here')")?;
+    let job = restored.query_one("select job from lockstep.claim_jobs(2, '{A}')", &[])?;
+    assert_eq!(job.get::<_, i64>(0), 1);
+    let next = restored.query_one("select lockstep.enqueue_job('ProjectServiceWorker')", &[])?;
+    assert_eq!(next.get::<_, i64>(0), 3);
+    restored.batch_execute("select lockstep.set_feature('f', false)")?;
+    let count = "select count(*) from lockstep.feature_audit";
+    let [recorded, former] = [
+        restored.query_one(count, &[])?.get::<_, i64>(0),
+        client.query_one(count, &[])?.get::<_, i64>(0),
+    ];
+    assert_eq!(recorded, former + 1);
+    Ok(())
+}

@@ -321,6 +321,7 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         "job",
         "job_runner",
         "worker",
+        "host_worker",
         "worker_rename",
         "retired_worker",
         "dead_jobs",

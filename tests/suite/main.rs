@@ -17,6 +17,7 @@ mod dump;
 mod feature;
 mod host_drop;
 mod job;
+mod job_rename;
 mod privilege_call;
 mod privilege_flush;
 mod privilege_search_path;

@@ -11,13 +11,14 @@ use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use crate::host::Relation;
 use crate::statement::{
-    Statement, connected, current_user, datum, is_in_transaction_block, session_user, sleep,
-    with_catalog_path,
+    Statement, attempt_catching, connected, current_user, datum, is_in_transaction_block,
+    session_user, sleep, with_catalog_path,
 };
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
+use std::panic::AssertUnwindSafe;
 
 /// As many as PostgreSQL may be told to have.
 const MOST_WORKERS: i32 = 1_024;
@@ -279,9 +280,28 @@ fn retry(run: i64) -> Result<()> {
 
 fn go_on(run: &Run) -> Result<()> {
     check_can_set_role(run.role)?;
-    run.set_status(Status::Running)?;
+    set_running(run)?;
     presence::take(run.id, presence::STARTER);
     worker::launch(run.id, &run.job, run.role, 1..=run.workers.max(1))
+}
+
+/// Another run of the table may be begun at the same moment: then this waits for it, and is refused.
+fn set_running(run: &Run) -> Result<()> {
+    let set = attempt_catching(
+        |code| code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+        AssertUnwindSafe(|| run.set_status(Status::Running)),
+    );
+    match set {
+        Ok(set) => set,
+        Err(_) => Err(match Run::of_table(run.table)? {
+            Some(other) => has_run(&other),
+            None => BackfillError::TableHasRun {
+                table: Relation::describe(run.table)?.qualified_name(),
+                run: None,
+            }
+            .into(),
+        }),
+    }
 }
 
 /// Workers log in as the session did, so they must be able to take the role of the run.

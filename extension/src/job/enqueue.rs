@@ -23,8 +23,8 @@ thread_local! {
             "insert into lockstep.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
              select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
                     case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end,
-                    coalesce(w.retries, 25), coalesce(w.keeps_dead, true)
-               from (select) one left join lockstep.worker w on w.name = $1
+                    coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true)
+               from (select) one left join lockstep.worker w on w.name = $1 left join lockstep.host_worker h on h.name = $1
              on conflict (unique_worker, unique_key) where unique_key is not null and status <> 'dead' do nothing
              returning id, status = 'waiting'",
             &[

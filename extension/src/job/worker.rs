@@ -14,7 +14,7 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static DEFINE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
         "insert into lockstep.worker (name, retries, keeps_dead) values ($1, $2, $3)
-         on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead, is_built_in = false",
+         on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead",
         &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::BOOLOID],
     ));
 }
