@@ -131,6 +131,18 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     let second = runner(&mut client)?;
     assert_eq!(claim(&mut client, first, 2)?, [1, 2]);
     assert_eq!(claim(&mut client, second, 10)?, [3]);
+    // What another one has is none of its business.
+    for call in ["complete_jobs", "release_jobs"] {
+        let refused: Vec<i64> = client
+            .query_one(&format!("select lockstep.{call}($1, '{{3}}')"), &[&first])?
+            .get(0);
+        assert_eq!(refused, [3], "{call}");
+    }
+    let error = error_of(
+        &mut client,
+        &format!("select lockstep.fail_job({first}, 3, 'no')"),
+    )?;
+    assert_eq!(error.code().code(), "55000", "{error}");
     lapse(&mut client, first)?;
     // Nobody has noticed: a call of the runner itself keeps it alive.
     client.batch_execute(&format!("select lockstep.runner_heartbeat({first})"))?;
