@@ -12,8 +12,8 @@ use crate::text::{duration, number, short, tell};
 /// Redrawn at most so often a second.
 const REDRAWS: u8 = 5;
 
-/// Columns of the bar itself.
-const CELLS: usize = 10;
+/// Columns of the bar itself, where there is room and where there is not.
+const CELLS: [usize; 2] = [10, 5];
 
 /// Columns from which numbers are written out.
 const WIDE: u16 = 120;
@@ -60,8 +60,13 @@ impl Display {
         match self {
             Self::Bar { bar, colors } => {
                 let (_, width) = Term::stderr().size();
-                let line = line(progress, width >= WIDE, *colors);
-                bar.set_message(format!("{} {line}", drawn(progress.percent, *colors)));
+                let wide = width >= WIDE;
+                let cells = CELLS[usize::from(!wide)];
+                let line = line(progress, wide, *colors);
+                bar.set_message(format!(
+                    "{} {line}",
+                    drawn(progress.percent, cells, *colors)
+                ));
             }
             Self::Lines(lines) => lines.show(progress),
         }
@@ -87,10 +92,10 @@ impl Lines {
     }
 }
 
-fn drawn(percent: f64, colors: bool) -> String {
-    let done = (percent * CELLS as f64 / 100.0) as usize;
-    let done = done.min(CELLS);
-    let (filled, rest) = ("━".repeat(done), "─".repeat(CELLS - done));
+fn drawn(percent: f64, cells: usize, colors: bool) -> String {
+    let done = (percent * cells as f64 / 100.0) as usize;
+    let done = done.min(cells);
+    let (filled, rest) = ("━".repeat(done), "─".repeat(cells - done));
     match colors {
         true => format!("\x1b[32m{filled}\x1b[0m{rest}"),
         false => format!("{filled}{rest}"),
@@ -126,6 +131,12 @@ fn line(progress: &Progress, wide: bool, colors: bool) -> String {
             .map(|left| left.max(Duration::from_secs(1)));
         parts.extend(left.map(|left| format!("{} left", whole(left))));
     }
+    let wanted = usize::try_from(progress.workers_wanted).unwrap_or_default();
+    parts.push(match (progress.workers, wanted) {
+        (1, 0 | 1) => "1 worker".to_owned(),
+        (workers, wanted) if workers < wanted => format!("{workers} of {wanted} workers"),
+        (workers, _) => format!("{workers} workers"),
+    });
     parts.push(format!("{} updated", count(progress.updated)));
     let unresolved = progress.unresolved_rows();
     if wide || unresolved > 0 {
@@ -134,12 +145,6 @@ fn line(progress: &Progress, wide: bool, colors: bool) -> String {
     if progress.set_aside > 0 {
         parts.push(format!("{} set aside", progress.set_aside));
     }
-    let wanted = usize::try_from(progress.workers_wanted).unwrap_or_default();
-    parts.push(match (progress.workers, wanted) {
-        (1, 0 | 1) => "1 worker".to_owned(),
-        (workers, wanted) if workers < wanted => format!("{workers} of {wanted} workers"),
-        (workers, _) => format!("{workers} workers"),
-    });
     parts.join(if wide { ", " } else { "  " })
 }
 
