@@ -459,7 +459,7 @@ mod tests {
     async fn a_panic_is_a_failure_of_the_job_with_its_text() {
         let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
         running.spawn(async { unreachable!("at job {}", 7) });
-        running.spawn(async { std::panic::panic_any(7) });
+        running.spawn(async { std::panic::resume_unwind(Box::new(7)) });
         let mut texts = Vec::new();
         while let Some(joined) = running.join_next_with_id().await {
             texts.extend(
