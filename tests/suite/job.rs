@@ -240,17 +240,14 @@ fn completion_is_part_of_the_transaction_that_did_the_job() -> Result<()> {
     assert_eq!(claim(&mut client, first, 1)?, [1]);
     lapse(&mut client, first)?;
     assert_eq!(claim(&mut client, second, 1)?, [1]);
-    let mut work = |runner: i64| {
-        client.batch_execute(&format!(
+    let work = |runner: i64| {
+        format!(
             "begin; insert into done values (1); select lockstep.complete_job({runner}, 1); commit"
-        ))
+        )
     };
-    assert!(work(first).is_err());
-    drop(work);
+    assert!(client.batch_execute(&work(first)).is_err());
     client.batch_execute("rollback")?;
-    client.batch_execute(&format!(
-        "begin; insert into done values (1); select lockstep.complete_job({second}, 1); commit"
-    ))?;
+    client.batch_execute(&work(second))?;
     assert_eq!(number(&mut client, "select count(*) from done")?, 1);
     Ok(())
 }

@@ -80,12 +80,11 @@ fn no_job_is_lost() -> Result<()> {
         "insert into projects (id, namespace_id) values (1, 1);
          insert into integrations (id, project_id, type_new, active) values (1, 1, 'Integrations::Slack', true)",
     )?;
-    let mut started = RUNNERS;
     let mut runners = (0..RUNNERS)
         .map(|number| Ok((number, runner(&cluster, number)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut killed = BTreeSet::new();
-    for round in 0..ROUNDS {
+    for (started, round) in (RUNNERS..).zip(0..ROUNDS) {
         // In the transaction that enqueues, half of which are rolled back.
         let some = format!(
             "select count(lockstep.enqueue_job('ProjectServiceWorker', '[1, {{\"object_kind\": \"push\"}}]'))
@@ -104,7 +103,6 @@ fn no_job_is_lost() -> Result<()> {
         sidecar.0.wait()?;
         killed.insert(number);
         runners.push((started, runner(&cluster, started)?));
-        started += 1;
         if round == ROUNDS / 2 {
             drop(client);
             cluster.restart()?;

@@ -34,6 +34,8 @@ language c stable set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_features() is 'part of lockstep.features, which is to be read instead';
 "#)]
+// It has as many types as columns.
+#[allow(clippy::type_complexity)]
 fn list_features() -> TableIterator<
     'static,
     (
