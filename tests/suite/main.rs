@@ -31,6 +31,7 @@ mod service_account_rights;
 mod sidecar_backfill;
 mod sidecar_work;
 mod sidecar_work_crash;
+mod sidecar_worker;
 mod smoke;
 mod surface_column;
 mod surface_match;

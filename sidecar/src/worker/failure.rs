@@ -40,3 +40,32 @@ impl Failure {
         Self::Panicked(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Failure;
+    use tokio::task::JoinSet;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_the_job_with_its_text() {
+        let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
+        running.spawn(async { unreachable!("at job {}", 7) });
+        running.spawn(async { std::panic::resume_unwind(Box::new(7)) });
+        let mut texts = Vec::new();
+        while let Some(joined) = running.join_next_with_id().await {
+            texts.extend(
+                joined
+                    .err()
+                    .map(|error| Failure::of_task(error).to_string()),
+            );
+        }
+        texts.sort();
+        assert_eq!(
+            texts,
+            [
+                "panicked: internal error: entered unreachable code: at job 7",
+                "panicked: without a message"
+            ]
+        );
+    }
+}

@@ -237,12 +237,24 @@ fn cut(mut message: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arguments, MOST_BYTES, MOST_COMMITS, Push, Settings};
+    use super::{Arguments, MOST_BYTES, MOST_COMMITS, Push, Settings, TIMEOUT, in_time, io};
     use serde::Deserialize;
     use serde_json::{Value, json};
+    use std::future::pending;
+    use tokio::time::Instant;
 
     fn push(data: Value) -> Push {
         Push::deserialize(&data).unwrap_or_default()
+    }
+
+    /// The clock of the test is moved on as soon as there is nothing else to do.
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_an_error_after_a_while() {
+        let begun = Instant::now();
+        let outcome: io::Result<()> = in_time(pending()).await;
+        let kind = outcome.err().map(|error| error.kind());
+        assert_eq!(kind, Some(io::ErrorKind::TimedOut));
+        assert!(begun.elapsed() >= TIMEOUT && begun.elapsed() < TIMEOUT * 2);
     }
 
     #[test]

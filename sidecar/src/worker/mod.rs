@@ -2,6 +2,7 @@
 //! ([`execute`], [`irker`], [`cluster`]); [`registry`] names them all.
 
 mod cluster;
+mod done;
 mod execute;
 mod failure;
 mod irker;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,11 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::done::Done;
 use super::failure::Failure;
 use super::rate::Rate;
 use super::registry;
-use super::session::Door;
+use super::session::{self, Door};
 use crate::command_line::Work;
 use crate::connection::Address;
 use crate::database::{Effects, Job, Queue};
@@ -37,19 +38,6 @@ enum Event {
     Compared(Result<i64, Error>),
     Opened(Arc<Queue>, i64),
     LeaseEnded,
-}
-
-/// Jobs that are to be handed in.
-#[derive(Default)]
-struct Done {
-    completed: Vec<Job>,
-    failed: VecDeque<(Job, Failure)>,
-}
-
-impl Done {
-    fn is_empty(&self) -> bool {
-        self.completed.is_empty() && self.failed.is_empty()
-    }
 }
 
 pub(super) struct Runner {
@@ -93,7 +81,7 @@ impl Runner {
     ) -> Result<Self, Error> {
         let door = Arc::new(Door {
             address,
-            name: arguments.name.clone().unwrap_or_else(own_name),
+            name: arguments.name.clone().unwrap_or_else(session::own_name),
             lease: Duration::from_secs(arguments.lease),
             wake: Arc::new(Notify::new()),
         });
@@ -228,10 +216,8 @@ impl Runner {
         let ahead = self.rate.per_window(Instant::now());
         let target = self.concurrency + ahead;
         let has = self.running.len() + self.held.len();
-        let has_room = match ahead {
-            0 => has < target,
-            _ => has <= target / 2,
-        };
+        // No place is left empty; what is claimed ahead is claimed in large parts.
+        let has_room = has < self.concurrency || has <= target / 2;
         if self.is_claiming || self.is_stopping || !self.may_have_more || !has_room {
             return;
         }
@@ -292,7 +278,7 @@ impl Runner {
         self.counts[1] += left.failed.len() as u64;
         let events = self.events.clone();
         tokio::spawn(async move {
-            let error = hand_in(&queue, &mut left).await.err();
+            let error = left.hand_in(&queue).await.err();
             let _ = events.send(Event::HandedIn { left, error });
         });
     }
@@ -384,7 +370,7 @@ impl Runner {
             let mut left = mem::take(&mut self.done);
             self.counts[0] += left.completed.len() as u64;
             self.counts[1] += left.failed.len() as u64;
-            let stopped = match hand_in(&queue, &mut left).await {
+            let stopped = match left.hand_in(&queue).await {
                 Ok(()) => queue.stop_runner(runner).await,
                 Err(error) => Err(error),
             };
@@ -401,37 +387,6 @@ impl Runner {
     }
 }
 
-/// Takes out what has been handed in; an error leaves the rest.
-async fn hand_in(queue: &Queue, done: &mut Done) -> Result<(), Error> {
-    while let Some(first) = done.completed.first() {
-        let runner = first.runner;
-        let (its, others): (Vec<Job>, Vec<Job>) = mem::take(&mut done.completed)
-            .into_iter()
-            .partition(|job| job.runner == runner);
-        let ids: Vec<i64> = its.iter().map(|job| job.id).collect();
-        match queue.complete(runner, &ids).await {
-            Ok(refused) => {
-                done.completed = others;
-                if !refused.is_empty() {
-                    warn!(runner, jobs = ?refused, "done too late: others may do them again");
-                }
-            }
-            Err(error) => {
-                done.completed = its.into_iter().chain(others).collect();
-                return Err(error);
-            }
-        }
-    }
-    while let Some((job, failure)) = done.failed.front() {
-        match queue.fail(job.runner, job.id, &failure.to_string()).await? {
-            Some(outcome) => debug!(job = job.id, outcome, "handed in a failure"),
-            None => warn!(job = job.id, "failed too late: others do it again"),
-        }
-        done.failed.pop_front();
-    }
-    Ok(())
-}
-
 fn spawn_heartbeat(
     door: &Arc<Door>,
     runner: watch::Receiver<i64>,
@@ -442,39 +397,4 @@ fn spawn_heartbeat(
         door.keep_lease(&runner).await;
         let _ = events.send(Event::LeaseEnded);
     });
-}
-
-/// What to find the process by.
-fn own_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), process::id())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Failure;
-    use tokio::task::JoinSet;
-
-    #[tokio::test]
-    async fn a_panic_is_a_failure_of_the_job_with_its_text() {
-        let mut running: JoinSet<Result<(), Failure>> = JoinSet::new();
-        running.spawn(async { unreachable!("at job {}", 7) });
-        running.spawn(async { std::panic::resume_unwind(Box::new(7)) });
-        let mut texts = Vec::new();
-        while let Some(joined) = running.join_next_with_id().await {
-            texts.extend(
-                joined
-                    .err()
-                    .map(|error| Failure::of_task(error).to_string()),
-            );
-        }
-        texts.sort();
-        assert_eq!(
-            texts,
-            [
-                "panicked: internal error: entered unreachable code: at job 7",
-                "panicked: without a message"
-            ]
-        );
-    }
 }

@@ -1,5 +1,6 @@
 //! The session in which jobs are claimed and handed in, and the lease: kept while they last, got anew when they are lost.
 
+use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,4 +92,10 @@ impl Door {
         };
         queue.heartbeat(runner).await
     }
+}
+
+/// What to find the process by.
+pub(super) fn own_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", host.trim(), process::id())
 }
