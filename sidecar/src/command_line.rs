@@ -21,10 +21,10 @@ pub(crate) enum Command {
 macro_rules! connection_help {
     () => {
         "\
-The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it
-leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default),
-require, or verify-full, which alone checks the certificate of the server, against the certificates that the system
-trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections."
+The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it \
+         leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default), \
+         require, or verify-full, which alone checks the certificate of the server, against the certificates that the system \
+         trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections."
     };
 }
 

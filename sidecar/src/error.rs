@@ -108,6 +108,13 @@ impl Error {
             Self::Lost { run, .. } => Some(format!(
                 "Run {run} goes on by itself; see lockstep.backfill_progress, or give the same command again."
             )),
+            Self::Database(_) if self.has_code(&SqlState::INVALID_SCHEMA_NAME) => {
+                Some("Create the extension in that database: create extension lockstep.".to_owned())
+            }
+            Self::Database(_) if self.has_code(&SqlState::UNDEFINED_FUNCTION) => Some(
+                "The extension is older than this program: alter extension lockstep update."
+                    .to_owned(),
+            ),
             Self::Worker { known, .. } => Some(format!("It is one of {known}.")),
             _ => None,
         }
