@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use serde_json::Value;
-use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row, Statement, ToStatement};
 
-use super::ANSWER_TIMEOUT;
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -151,16 +149,12 @@ impl Queue {
         )
     }
 
-    async fn ask<T: ?Sized + tokio_postgres::ToStatement>(
+    async fn ask<T: ?Sized + ToStatement>(
         &self,
         statement: &T,
         arguments: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let asking = self.client.query(statement, arguments);
-        let rows = timeout(ANSWER_TIMEOUT, asking)
-            .await
-            .map_err(|_| Error::Silent)??;
-        Ok(rows)
+        super::ask(&self.client, statement, arguments).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, Client, Row};
+use tokio_postgres::{CancelToken, Client, Row, ToStatement};
 
 use crate::connection::Address;
 use crate::error::Error;
@@ -34,16 +34,24 @@ impl Database {
         self.client.cancel_token()
     }
 
-    /// Calls what answers at once.
     async fn ask(
         &self,
         statement: &str,
         arguments: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let asking = self.client.query(statement, arguments);
-        let rows = timeout(ANSWER_TIMEOUT, asking)
-            .await
-            .map_err(|_| Error::Silent)??;
-        Ok(rows)
+        ask(&self.client, statement, arguments).await
     }
+}
+
+/// Calls what answers at once.
+async fn ask<T: ?Sized + ToStatement>(
+    client: &Client,
+    statement: &T,
+    arguments: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    let asking = client.query(statement, arguments);
+    let rows = timeout(ANSWER_TIMEOUT, asking)
+        .await
+        .map_err(|_| Error::Silent)??;
+    Ok(rows)
 }
