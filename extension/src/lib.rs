@@ -56,6 +56,7 @@ pgrx::extension_sql_file!(
 /// Called once, when the library is loaded into a backend.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
+    backfill::init();
     host::init();
     pending::init();
     planner::init();

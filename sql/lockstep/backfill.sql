@@ -114,7 +114,7 @@ select r.id as run, r.job, r.target_table, r.status,
   cross join lateral (
     select coalesce(pg_catalog.array_agg(l.pid order by l.pid), '{}')
       from pg_catalog.pg_locks l
-     where l.locktype = 'advisory' and l.objsubid = 19522 and l.granted
+     where l.locktype = 'advisory' and l.objsubid = 19522 and l.mode = 'ExclusiveLock' and l.granted
        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
        and l.classid::bigint = r.id % 4294967296 and l.objid::bigint <> 4294967295
   ) as w (pids)
@@ -134,16 +134,16 @@ begin
   loop
     pause := lockstep.backfill_step(run);
     commit;
-    exit when pause is null;
-    if pause operator(pg_catalog.>) 0 then
+    if pause is null then
+      exit when lockstep.report_backfill(run);
+    elsif pause operator(pg_catalog.>) 0 then
       perform lockstep.wait_for_backfill(run, pause);
     end if;
   end loop;
-  perform lockstep.report_backfill(run);
 end
 $$;
 comment on procedure lockstep.backfill(text, regclass, jsonb) is
-  'runs a job in this session and commits every sub-batch; goes on with a run of it that was interrupted';
+  'runs a job in this session and commits every sub-batch; goes on with a run of it that nobody works on any more';
 
 create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at

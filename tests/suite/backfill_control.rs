@@ -54,6 +54,7 @@ fn a_table_has_one_run() -> Result<()> {
         let error = refused(&mut client, &format!("select {other}"), "55006", "already")?;
         assert!(error.message().contains(&run.to_string()), "{error}");
     }
+    wait_until(&mut client, run, "pids <> '{}'")?;
     refused(
         &mut client,
         "call lockstep.backfill('count')",
@@ -381,7 +382,7 @@ fn private_kilobytes(pid: i32) -> Result<i64> {
     Ok(number.context("no RssAnon")?.parse()?)
 }
 
-/// Calls of one job at the same time: a second one is refused, or helps with the run if it comes between two steps of the first.
+/// Calls of one job at the same time: a second one is refused, or begins a run of its own if it comes after the first.
 #[test]
 fn calls_at_the_same_time_do_each_row_once() -> Result<()> {
     let name = "backfill_calls";
@@ -401,7 +402,7 @@ fn calls_at_the_same_time_do_each_row_once() -> Result<()> {
             .map(|session| session.join().map_err(|_| anyhow!("a session panicked")));
         joined.collect::<Result<Vec<_>>>()
     })?;
-    let mut finished = 0;
+    let mut finished: i64 = 0;
     for outcome in outcomes {
         match outcome {
             Ok(()) => finished += 1,
@@ -409,11 +410,11 @@ fn calls_at_the_same_time_do_each_row_once() -> Result<()> {
         }
     }
     assert!(finished >= 1);
-    // The one who refused came while it ran; the others worked on the same run, or, after its end, on one more.
     let runs = number(
         &mut client,
         "select count(*) from lockstep.backfill_progress where status = 'finished'",
     )?;
+    assert_eq!(finished, runs);
     let scanned = number(
         &mut client,
         "select sum(scanned)::bigint from lockstep.backfill_progress",

@@ -1,6 +1,7 @@
 //! Every client-side test, each in a database of its own, on one cluster.
 
 mod backfill;
+mod backfill_call;
 mod backfill_control;
 mod backfill_crash;
 mod backfill_failure;

@@ -53,7 +53,7 @@ fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Resul
         Begun::New(run) => run,
         Begun::Other(run) => return Err(has_run(&run)),
     };
-    presence::take(run, presence::STARTER);
+    presence::hold_back_workers(run);
     worker::launch(run, job, current_user(), 1..=workers)?;
     Ok(run)
 }
@@ -76,14 +76,14 @@ fn open(job: &str, table: Option<Oid>, settings: &Value) -> Result<i64> {
         return Err(BackfillError::InTransactionBlock.into());
     }
     match begin(job, table, 0, settings)? {
-        Begun::New(run) => Ok(run),
-        Begun::Other(run) if run.job == job && run.status == Status::Running => {
+        Begun::New(run) => {
+            presence::try_work_alone(run);
+            Ok(run)
+        }
+        Begun::Other(run) if run.job == job => {
             let run = Run::lock(run.id)?;
-            let slots = std::iter::once(presence::SESSION).chain(1..=run.workers);
-            for slot in slots {
-                if !presence::try_take(run.id, slot, false) {
-                    return Err(has_run(&run));
-                }
+            if run.status != Status::Running || !presence::try_work_alone(run.id) {
+                return Err(has_run(&run));
             }
             run.change(&with_hold_function(settings)?, None)?;
             Ok(run.id)
@@ -159,14 +159,19 @@ comment on function lockstep.backfill_step(bigint) is 'part of lockstep.backfill
 "#)]
 fn backfill_step(run: Option<i64>) -> Option<i32> {
     let run = required(run, "run");
-    // The rights are checked here, not at each step of a worker, which has those of the run.
-    let next = Run::load(run).and_then(|_| {
-        presence::take(run, presence::SESSION);
-        step(run, Worker::Session)
-    });
+    let next = check_place(run).and_then(|()| step(run, Worker::Session));
     match next.or_raise() {
         Next::StepAfter(ms) => Some(ms),
         Next::Stop => None,
+    }
+}
+
+/// The rights are checked here, not at each step of a worker, which has those of the run.
+fn check_place(run: i64) -> Result<()> {
+    let run = Run::load(run)?;
+    match presence::try_step_alone(run.id) {
+        true => Ok(()),
+        false => Err(has_run(&run)),
     }
 }
 
@@ -181,27 +186,32 @@ fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>) {
     let run = required(run, "run");
     let milliseconds = required(milliseconds, "milliseconds");
     // Whoever holds the place keeps the owner of the run out.
-    Run::load(run).or_raise();
-    presence::take(run, presence::SESSION);
+    check_place(run).or_raise();
     sleep(milliseconds);
 }
 
-/// Raises an error if the run did not do all rows.
+/// Leaves a run that is over, and raises an error if it did not do all rows. False if it goes on: it was paused, and resumed before
+/// the session had left.
 #[pg_extern(sql = r#"
 create function lockstep.report_backfill(run bigint)
-returns void language c set search_path = pg_catalog, pg_temp
+returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
-fn report_backfill(run: Option<i64>) {
+fn report_backfill(run: Option<i64>) -> bool {
     let run = required(run, "run");
-    report(run).or_raise();
+    report(run).or_raise()
 }
 
-fn report(run: i64) -> Result<()> {
-    let run = Run::load(run)?;
+fn report(run: i64) -> Result<bool> {
+    // Whoever resumes the run waits for this lock, so the workers he starts find the place either taken, and worked in, or free.
+    let run = Run::lock(run)?;
+    if run.status == Status::Running {
+        return Ok(false);
+    }
+    presence::leave(run.id);
     match run.status {
-        Status::Running | Status::Finished => Ok(()),
+        Status::Finished => Ok(true),
         status => Err(BackfillError::NotFinished {
             run: run.id,
             status: status.name(),
@@ -281,7 +291,7 @@ fn retry(run: i64) -> Result<()> {
 fn go_on(run: &Run) -> Result<()> {
     check_can_set_role(run.role)?;
     set_running(run)?;
-    presence::take(run.id, presence::STARTER);
+    presence::hold_back_workers(run.id);
     worker::launch(run.id, &run.job, run.role, 1..=run.workers.max(1))
 }
 

@@ -23,3 +23,8 @@ mod run;
 mod settings;
 mod step;
 mod worker;
+
+/// Called once, when the library is loaded into a backend.
+pub(crate) fn init() {
+    presence::init();
+}

@@ -1,42 +1,120 @@
-//! Who works on a run: a lock that whoever does holds, which the view of progress reads and which ends with its holder.
+//! Who works on a run: locks that whoever does holds, which the view of progress reads and which end with their holder.
+//!
+//! A run is worked on by its workers or by one session, never by both: workers share the place of the session.
 
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::ffi::c_void;
 
 /// Sets these locks apart from the advisory locks of applications, whose fourth field is 1 or 2. The view names the number.
 const LOCK_CLASS: u16 = 0x4c42;
 
 /// The slot that nobody works in: whoever starts a run holds it until his transaction ends, and workers wait for it.
-pub(super) const STARTER: i32 = -1;
+const STARTER: i32 = -1;
 
 /// The slot of a session that runs a job by itself.
 pub(super) const SESSION: i32 = 0;
 
-/// Takes the place of a worker until the transaction ends, or as long as the process lives; false if somebody else has it.
-pub(super) fn try_take(run: i64, slot: i32, for_session: bool) -> bool {
-    acquire(run, slot, for_session, true)
+const ALONE: pg_sys::LOCKMODE = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
+const SHARED: pg_sys::LOCKMODE = pg_sys::ShareLock as pg_sys::LOCKMODE;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    EndOfTransaction,
+    Released,
 }
 
-/// The same, but waits for whoever has it.
-pub(super) fn take(run: i64, slot: i32) {
-    acquire(run, slot, false, false);
+thread_local! {
+    /// The runs whose place the statement under way holds, over the commits that it makes.
+    static HELD: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
 }
 
-fn acquire(run: i64, slot: i32, for_session: bool, no_wait: bool) -> bool {
-    // SAFETY: the tag is fully set; a lock of the transaction is released at its end, one of the session with the process.
-    unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: run as u32,
-            locktag_field3: slot.cast_unsigned(),
-            locktag_field4: LOCK_CLASS,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        };
-        let mode = pg_sys::ExclusiveLock as i32;
-        let answer = pg_sys::LockAcquire(&tag, mode, for_session, no_wait);
-        answer != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+/// Keeps workers waiting until the transaction ends; waits itself for whoever does so already.
+pub(super) fn hold_back_workers(run: i64) {
+    acquire(run, STARTER, ALONE, Until::EndOfTransaction, false);
+}
+
+/// Takes the place of a worker as long as the process lives; false if somebody else has it, or a session works on the run.
+pub(super) fn try_join(run: i64, slot: i32) -> bool {
+    acquire(run, SESSION, SHARED, Until::Released, true)
+        && acquire(run, slot, ALONE, Until::Released, true)
+}
+
+/// Takes the place of the session until [`leave`], or until the statement that the client sent ends, in whatever way: a call
+/// keeps it between its steps, which are transactions. False if anybody works on the run.
+pub(super) fn try_work_alone(run: i64) -> bool {
+    let is_mine = acquire(run, SESSION, ALONE, Until::Released, true);
+    if is_mine {
+        HELD.with_borrow_mut(|held| held.push(run));
+    }
+    is_mine
+}
+
+/// The same until the transaction ends, which is true also of the session that has the place already.
+pub(super) fn try_step_alone(run: i64) -> bool {
+    acquire(run, SESSION, ALONE, Until::EndOfTransaction, true)
+}
+
+/// Gives the place of the session back, if it has it.
+pub(super) fn leave(run: i64) {
+    let was_held = HELD.with_borrow_mut(|held| {
+        let place = held.iter().position(|other| *other == run);
+        place.map(|place| held.swap_remove(place)).is_some()
+    });
+    if was_held {
+        release(run);
+    }
+}
+
+fn acquire(run: i64, slot: i32, mode: pg_sys::LOCKMODE, until: Until, no_wait: bool) -> bool {
+    let tag = tag(run, slot);
+    // SAFETY: the tag is fully set; a lock of the transaction is released at its end, one of the session with the process at the
+    // latest.
+    let answer = unsafe { pg_sys::LockAcquire(&tag, mode, until == Until::Released, no_wait) };
+    answer != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+fn release(run: i64) {
+    let tag = tag(run, SESSION);
+    // SAFETY: the tag is fully set; a lock that is not held is no more than a warning.
+    unsafe { pg_sys::LockRelease(&tag, ALONE, true) };
+}
+
+fn tag(run: i64, slot: i32) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: reads a value of the session.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: run as u32,
+        locktag_field3: slot.cast_unsigned(),
+        locktag_field4: LOCK_CLASS,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}
+
+/// Registers the transaction callback, once for the life of the backend.
+pub(super) fn init() {
+    // SAFETY: the callback is a static function of the signature PostgreSQL asks for, and never unregistered.
+    unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
+}
+
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    // A commit inside of a call happens while the portal of the call is active; that of the client's statement comes after it. An
+    // abort is the end of a call.
+    let is_over = match event {
+        // SAFETY: reads a value of the session.
+        XACT_EVENT_COMMIT => unsafe { pg_sys::ActivePortal.is_null() },
+        XACT_EVENT_ABORT => true,
+        _ => false,
+    };
+    if is_over {
+        for run in HELD.take() {
+            release(run);
+        }
     }
 }
 

@@ -151,7 +151,7 @@ fn prepare(place: &Place) {
         set(&format!("set role {}", pgrx::spi::quote_identifier(role)));
     }
     // Until the transaction that started the run has ended.
-    presence::take(place.run, presence::STARTER);
+    presence::hold_back_workers(place.run);
 }
 
 fn set(statement: &str) {
@@ -169,8 +169,8 @@ fn role_name(role: Oid) -> String {
 }
 
 fn work(place: &Place) {
-    let is_mine = || presence::try_take(place.run, place.slot, true);
-    if !transaction(is_mine).unwrap_or(false) {
+    let joins = || presence::try_join(place.run, place.slot);
+    if !transaction(joins).unwrap_or(false) {
         return;
     }
     let mut errors = 0;
