@@ -8,6 +8,7 @@ mod backfill_failure;
 mod backfill_hold;
 mod backfill_key;
 mod backfill_rights;
+mod backfill_worker;
 mod concurrency;
 mod concurrency_prepared;
 mod crash;
