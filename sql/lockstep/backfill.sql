@@ -37,6 +37,8 @@ create table lockstep.backfill_run (
   unresolved jsonb not null default '{}',
   longest_ms double precision not null default 0,
   last_error text,
+  -- Why it is paused, unless somebody paused it.
+  held_by text,
   started_at timestamptz not null default pg_catalog.now(),
   finished_at timestamptz
 ) with (fillfactor = 50);
@@ -85,11 +87,11 @@ select r.id as run, r.job, r.target_table, r.status,
        end as remaining,
        w.pids, r.workers as workers_wanted, n.sub_batch_size,
        case
-         when r.status <> 'running' then null
+         when r.status <> 'running' then r.held_by
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by
        end as held_by,
-       t.set_aside, coalesce(n.error, r.last_error) as last_error,
+       t.set_aside, case when r.held_by is null then coalesce(n.error, r.last_error) else r.last_error end as last_error,
        pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, r.role, r.settings, r.started_at, r.finished_at, r.rows_estimated
   from lockstep.backfill_run r
   cross join lateral (

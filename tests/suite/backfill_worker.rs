@@ -1,4 +1,4 @@
-//! Background workers that cannot be started.
+//! Background workers that cannot be started, and those that give up.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -8,13 +8,18 @@ use anyhow::{Result, ensure};
 use lockstep_tests::cluster::Cluster;
 use postgres::Client;
 
-use crate::backfill::{finish, lay_out, progress, start, times, wait_until};
+use crate::backfill::{counted, finish, lay_out, progress, start, times, wait_until};
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
-use crate::surface_refusal::error_of;
+use crate::surface_refusal::{error_of, refused};
 
 /// Slow enough to stay, and quick to notice what is done to the run.
 const STAYING: &str = r#"{"sub_batch_size": 1, "target_ms": 0, "pause_ms": 100}"#;
+
+/// Lets steps of workers fail that are about to take a range, which is no business of the job.
+const SPOIL: &str = "
+create function spoil() returns trigger language plpgsql as $$begin raise 'spoiled'; end$$;
+create trigger spoil before insert on lockstep.backfill_range for each row";
 
 /// All workers are started, or none; what needs none goes on.
 #[test]
@@ -91,4 +96,63 @@ fn start_when_free(
         }
         sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn a_run_whose_workers_all_give_up_is_paused() -> Result<()> {
+    let mut client = counted("backfill_given_up", 100)?;
+    client.batch_execute(&format!("{SPOIL} execute function spoil()"))?;
+    let run = start(&mut client, "count", 2, "{}")?;
+    wait_until(&mut client, run, "status = 'paused' and pids = '{}'")?;
+    let says = "array[held_by like 'its workers failed 5 times in a row%', last_error = 'spoiled', finished_at is null]";
+    assert_eq!(progress(&mut client, run, says)?, "{t,t,t}");
+    refused(
+        &mut client,
+        "call lockstep.backfill('count')",
+        "55006",
+        "which is paused",
+    )?;
+    client.batch_execute("drop trigger spoil on lockstep.backfill_range")?;
+    client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+    finish(&mut client, run, 100)?;
+    assert_eq!(progress(&mut client, run, "held_by")?, "");
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
+    Ok(())
+}
+
+#[test]
+fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
+    let mut client = counted("backfill_one_gives_up", 100)?;
+    client.batch_execute(&format!(
+        "{SPOIL} when (new.slot = 1) execute function spoil()"
+    ))?;
+    // The other one does a sub-batch and waits.
+    let settings =
+        r#"{"sub_batch_size": 10, "target_ms": 0, "range_size": 20, "pause_ms": 3600000}"#;
+    let run = start(&mut client, "count", 2, settings)?;
+    wait_until(
+        &mut client,
+        run,
+        "last_error = 'spoiled' and scanned = 10 and cardinality(pids) = 1",
+    )?;
+    let workers = "select count(*) from pg_stat_activity where backend_type = 'lockstep backfill' and datname = current_database()";
+    let begun = Instant::now();
+    while number(&mut client, workers)? > 1 {
+        ensure!(begun.elapsed() < PATIENCE, "the worker stays");
+        sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        progress(&mut client, run, "array[status, held_by]")?,
+        "{running,NULL}"
+    );
+    client.batch_execute(&format!(
+        r#"drop trigger spoil on lockstep.backfill_range;
+           select pg_terminate_backend(pids[1]) from lockstep.backfill_progress where run = {run};
+           select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}')"#
+    ))?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+    finish(&mut client, run, 100)?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
+    Ok(())
 }

@@ -42,6 +42,14 @@ pub(super) fn try_join(run: i64, slot: i32) -> bool {
         && acquire(run, slot, ALONE, Until::Released, true)
 }
 
+/// Gives the place of a worker back, which ends then; true if nobody else works on the run, nor can begin to before the transaction
+/// ends. Of workers that leave at the same moment one is the last if each holds the row of the run.
+pub(super) fn leave_last(run: i64, slot: i32) -> bool {
+    release(run, slot, ALONE);
+    release(run, SESSION, SHARED);
+    try_step_alone(run)
+}
+
 /// Takes the place of the session until [`leave`], or until the statement that the client sent ends, in whatever way: a call
 /// keeps it between its steps, which are transactions. False if anybody works on the run.
 pub(super) fn try_work_alone(run: i64) -> bool {
@@ -64,7 +72,7 @@ pub(super) fn leave(run: i64) {
         place.map(|place| held.swap_remove(place)).is_some()
     });
     if was_held {
-        release(run);
+        release(run, SESSION, ALONE);
     }
 }
 
@@ -76,10 +84,10 @@ fn acquire(run: i64, slot: i32, mode: pg_sys::LOCKMODE, until: Until, no_wait: b
     answer != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-fn release(run: i64) {
-    let tag = tag(run, SESSION);
+fn release(run: i64, slot: i32, mode: pg_sys::LOCKMODE) {
+    let tag = tag(run, slot);
     // SAFETY: the tag is fully set; a lock that is not held is no more than a warning.
-    unsafe { pg_sys::LockRelease(&tag, ALONE, true) };
+    unsafe { pg_sys::LockRelease(&tag, mode, true) };
 }
 
 fn tag(run: i64, slot: i32) -> pg_sys::LOCKTAG {
@@ -113,7 +121,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     };
     if is_over {
         for run in HELD.take() {
-            release(run);
+            release(run, SESSION, ALONE);
         }
     }
 }

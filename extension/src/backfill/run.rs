@@ -71,6 +71,7 @@ struct Statements {
     counts: OwnStatement,
     add_counts: OwnStatement,
     set_error: OwnStatement,
+    give_up: OwnStatement,
 }
 
 thread_local! {
@@ -107,7 +108,7 @@ impl Statements {
             ),
             set_status: OwnStatement::new(
                 "update lockstep.backfill_run
-                    set status = $2, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
+                    set status = $2, held_by = null, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
                   where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
@@ -138,6 +139,10 @@ impl Statements {
             set_error: OwnStatement::new(
                 "update lockstep.backfill_run set last_error = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
+            give_up: OwnStatement::new(
+                "update lockstep.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
             ),
         }
     }
@@ -272,6 +277,13 @@ impl Run {
     pub(super) fn set_error(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.set_error.run(&arguments))?;
+        Ok(())
+    }
+
+    /// Pauses the run for a reason that stays until it is resumed.
+    pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
+        let arguments = [datum(self.id), datum(reason), datum(error)];
+        STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;
         Ok(())
     }
 }

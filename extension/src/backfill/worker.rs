@@ -1,12 +1,13 @@
 //! Background workers: started with a run, no more than its number, gone when it is over.
 //!
 //! PostgreSQL starts a worker again if the server recovers from a crash. One that ends in any other way, be it that somebody
-//! terminated it, stays away: its run keeps its place, and `resume_backfill` starts workers anew.
+//! terminated it, stays away: its run keeps its place, and `resume_backfill` starts workers anew. One whose steps keep failing outside
+//! of the job leaves as well, and the last to do so pauses the run.
 
 #![allow(unsafe_code)]
 
 use super::presence;
-use super::run::Run;
+use super::run::{Run, Status};
 use super::step::{Next, Worker, step};
 use crate::error::{BackfillError, OrRaise, Result};
 use crate::statement::{Failure, session_user};
@@ -190,8 +191,13 @@ fn work(place: &Place) {
             Err(failure) => {
                 errors += 1;
                 log(place, &failure);
-                let text = failure.message.clone();
-                let noted = transaction(|| Run::set_error(place.run, &text).or_raise());
+                let noted = transaction(|| {
+                    match errors {
+                        MOST_ERRORS => give_up(place, &failure.message),
+                        _ => Run::set_error(place.run, &failure.message),
+                    }
+                    .or_raise();
+                });
                 // If not even that can be done, the extension is gone.
                 if errors == MOST_ERRORS || noted.is_err() {
                     return;
@@ -211,6 +217,19 @@ fn work(place: &Place) {
         // A shutdown may end the process here, outside of a transaction.
         pg_sys::check_for_interrupts!();
     }
+}
+
+/// Leaves the run to the other workers. The last one pauses it, so that nobody takes it for one that is being done.
+fn give_up(place: &Place, error: &str) -> Result<()> {
+    let run = Run::lock(place.run)?;
+    let is_last = presence::leave_last(run.id, place.slot);
+    if is_last && run.status == Status::Running {
+        return run.give_up(
+            &format!("its workers failed {MOST_ERRORS} times in a row: see last_error, then call lockstep.resume_backfill"),
+            error,
+        );
+    }
+    Run::set_error(run.id, error)
 }
 
 /// Takes in a changed configuration, as sessions do between statements.

@@ -34,7 +34,7 @@ const MOST_SET_ASIDE: i64 = 10;
 
 pub(super) enum End {
     Over(Progress),
-    /// Workers were started, and ended without having done anything.
+    /// Workers were started, and ended without having done anything, or gave up and paused the run.
     WithoutWorkers(Progress),
     /// Interrupted; nobody works on it any more.
     Paused(Progress),
@@ -190,6 +190,9 @@ impl Absence {
         if progress.scanned > self.scanned {
             self.scanned = progress.scanned;
             self.starts = 0;
+        }
+        if progress.status == Status::Paused && progress.held_by.is_some() {
+            return Verdict::GiveUp;
         }
         if progress.status == Status::Paused || progress.workers > 0 {
             self.since = None;
