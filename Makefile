@@ -4,6 +4,8 @@
 #   DATABASE_URL  demo only: a server that has the extension's files already
 #   ONLY          bench only: the part to run, e.g. ONLY=cache_column
 #   TEST          test only: the tests whose name contains it
+#   ONCE          demo only: 1 ends it where it would stay for you to try the Slack app
+#   SECONDS       fuzz only: how long
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -25,7 +27,7 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup sidecar demo test bench check install package clean
+.PHONY: help setup sidecar demo test bench fuzz check install package clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,11 +46,23 @@ demo: $(if $(DATABASE_URL),,package) sidecar ## show it work on 100,000 projects
 	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
 test: package sidecar ## run every test against a private PostgreSQL
-	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --bin lockstep-sidecar --test suite $(if $(TEST),-- $(TEST)))
+	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --lib --test suite $(if $(TEST),-- $(TEST)))
 
 bench: package ## measure (ONLY=part for one part)
 	@cargo build --quiet --release --package lockstep-sidecar
 	@$(call guarded,cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))
+
+# A stable compiler has the instrumentation as well, if it is asked for by its own name.
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing
+FUZZ_SECONDS = $(or $(SECONDS),60)
+
+fuzz: ## send anything to the Slack app's request path (SECONDS=60)
+	@mkdir -p target/fuzz/corpus
+	@RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=target/fuzz cargo build --quiet --release --manifest-path sidecar/fuzz/Cargo.toml \
+	  --target $$(rustc -vV | sed -n 's/^host: //p')
+	@cd target/fuzz && ./$$(rustc -vV | sed -n 's/^host: //p')/release/request corpus ../../sidecar/fuzz/seeds \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
 
 check: setup ## rustfmt, clippy, doc links, licences and sources of dependencies
 	cargo fmt --all --check

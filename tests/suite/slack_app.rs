@@ -301,4 +301,3 @@ pub(crate) fn sidecar_url(database: &str) -> Result<String> {
         lockstep_tests::cluster::PORT
     ))
 }
-

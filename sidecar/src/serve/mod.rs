@@ -9,6 +9,8 @@ mod router;
 #[cfg(test)]
 mod tests;
 mod verified;
+#[cfg(any(test, feature = "fuzzing"))]
+mod without_database;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +36,10 @@ pub(crate) use problem::Problem;
 pub(crate) use router::{
     COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STYLE,
 };
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use without_database::signed_headers;
+#[cfg(feature = "fuzzing")]
+pub(crate) use without_database::{SECRET, router_without_database};
 
 const LEASE: Duration = Duration::from_secs(30);
 

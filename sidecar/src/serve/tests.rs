@@ -1,51 +1,19 @@
 //! The router as a whole, without a database: what is answered to whom.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::{Method, Request, Response, StatusCode};
-use clap::Parser;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 use super::router::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS};
-use crate::app::App;
-use crate::command_line::{Arguments, Command};
-use crate::config::Config;
-use crate::slack::signed_headers;
+use super::without_database::{SECRET, router_without_database, signed_headers};
 
-const SECRET: &str = "a secret of tests";
 const FORM: &str = "application/x-www-form-urlencoded";
-
-/// A router whose database refuses connections.
-fn router() -> Router {
-    let arguments = Arguments::parse_from([
-        "lockstep-sidecar",
-        "serve",
-        "--public-url=https://slack.example",
-        "--slack-client-id=1.2",
-        "--slack-client-secret=client secret",
-        "--slack-signing-secret",
-        SECRET,
-        "--token-key=0123456789abcdef0123456789abcdef",
-        "--viewer-password=password of viewers",
-        "--database-url=host=/nowhere dbname=none user=nobody",
-    ]);
-    let Command::Serve(serve) = &arguments.command else {
-        unreachable!("the command line says serve");
-    };
-    let config = Config::new(serve).unwrap_or_else(|problems| unreachable!("{problems:?}"));
-    let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let app = App::new(config, metrics).unwrap_or_else(|error| unreachable!("{error}"));
-    let app = Arc::new(app);
-    super::router::public(&app).merge(super::router::admin(&app))
-}
 
 fn request(path: &str, kind: &str, body: &[u8], headers: &[(String, String)]) -> Request<Body> {
     let mut request = Request::post(path).header(CONTENT_TYPE, kind);
@@ -74,7 +42,7 @@ fn send(request: Request<Body>) -> (StatusCode, String) {
 
 fn respond(request: Request<Body>) -> Response<Body> {
     run(async {
-        router()
+        router_without_database()
             .oneshot(request)
             .await
             .unwrap_or_else(|never| match never {})

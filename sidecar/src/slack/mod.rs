@@ -28,6 +28,4 @@ pub(crate) use manifest::print_manifest;
 pub(crate) use options::receive_options_request;
 pub(crate) use refresh::keep;
 pub(crate) use signature::SigningSecret;
-#[cfg(test)]
-pub(crate) use signature::tests::signed as signed_headers;
 pub(crate) use workers::SlackWorkers;

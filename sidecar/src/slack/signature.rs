@@ -105,15 +105,15 @@ fn digit(letter: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
 
     use axum::http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
-    use ring::hmac;
     use secrecy::SecretString;
 
     use super::{Refusal, SIGNATURE, SigningSecret, TIMESTAMP};
+    use crate::serve::signed_headers;
 
     // The example of Slack's documentation, "Verifying requests from Slack".
     const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -136,22 +136,6 @@ pub(crate) mod tests {
         secret(SECRET).map_or(Err(Refusal::Forged), |secret| {
             secret.verify(&headers, body, now)
         })
-    }
-
-    /// Headers as Slack would send them with a body.
-    pub(crate) fn signed(secret: &str, body: &[u8], at: SystemTime) -> [(String, String); 2] {
-        let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let tag = hmac::sign(&key, &[format!("v0:{at}:").as_bytes(), body].concat());
-        let digits: String = tag
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        [
-            (TIMESTAMP.to_string(), at.to_string()),
-            (SIGNATURE.to_string(), format!("v0={digits}")),
-        ]
     }
 
     #[test]
@@ -219,7 +203,7 @@ pub(crate) mod tests {
         #[test]
         fn what_slack_signs_is_accepted_and_nothing_else(body: Vec<u8>, other: Vec<u8>, at in 0..u64::MAX >> 16) {
             let moment = UNIX_EPOCH + Duration::from_secs(at);
-            let [(_, timestamp), (_, signature)] = signed(SECRET, &body, moment);
+            let [(_, timestamp), (_, signature)] = signed_headers(SECRET, &body, moment);
             prop_assert_eq!(verify(timestamp.as_bytes(), signature.as_bytes(), &body, at), Ok(()));
             if other != body {
                 prop_assert!(verify(timestamp.as_bytes(), signature.as_bytes(), &other, at).is_err());

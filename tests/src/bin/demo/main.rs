@@ -5,6 +5,7 @@ mod column;
 mod place;
 mod race;
 mod scene;
+mod slack;
 mod text;
 
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ fn run() -> Result<i64> {
     wrong += truncate(&mut client)?;
     wrong += race::run(&place, &mut client, "5.")?;
     wrong += backfill::run(&place, &mut client)?;
+    let (served, differing) = slack::run(&place, &mut client)?;
+    wrong += differing;
 
     println!();
     for column in [TRACKER, WIKI] {
@@ -56,7 +59,9 @@ fn run() -> Result<i64> {
         println!("drift of projects.{}: {drift}", column.name);
         wrong += drift;
     }
+    println!("drift of Slack workspaces: {differing}");
     println!("{}", duration(start.elapsed()));
+    served.stay()?;
     Ok(wrong)
 }
 
