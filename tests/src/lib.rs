@@ -11,6 +11,7 @@ mod installation;
 
 pub mod http;
 pub mod slack;
+pub mod virtual_environment;
 
 use std::path::PathBuf;
 
