@@ -44,6 +44,7 @@ demo: $(if $(DATABASE_URL),,package) sidecar ## show it work on 100,000 projects
 	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
 test: package sidecar ## run every test against a private PostgreSQL
+	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
 	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --bin lockstep-sidecar --test suite $(if $(TEST),-- $(TEST)))
 
 bench: package ## measure (ONLY=part for one part)

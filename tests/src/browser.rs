@@ -260,7 +260,7 @@ fn installed(program: &str, package: &str) -> Result<PathBuf> {
         .map(|directory| directory.join(program))
         .find(|program| program.exists())
         .with_context(|| {
-            format!("{program} is missing: make setup installs Debian's package {package}")
+            format!("{program} is missing: .ci/setup tests installs Debian's package {package}")
         })
 }
 

@@ -149,5 +149,5 @@ fn installed() -> Result<PathBuf> {
         .chain(["/usr/sbin".into()])
         .map(|directory| directory.join("pgbouncer"))
         .find(|program| program.exists())
-        .context("pgbouncer is missing: make setup installs it")
+        .context("pgbouncer is missing: .ci/setup tests installs it")
 }

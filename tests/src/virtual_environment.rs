@@ -50,7 +50,7 @@ impl VirtualEnvironment {
         run(command("python3")
             .args(["-m", "venv", "--clear"])
             .arg(&directory))
-        .context("cannot make a virtual environment: make setup installs what is missing")?;
+        .context("cannot make a virtual environment: .ci/setup tests installs what is missing")?;
         run(command(&environment.python)
             .args([
                 "-m",

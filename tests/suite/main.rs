@@ -41,6 +41,7 @@ mod slack_fake;
 mod slack_fake_block;
 mod slack_fake_failure;
 mod slack_fake_oauth;
+mod slack_fake_program;
 mod slack_fake_view;
 mod slack_sdk;
 mod smoke;

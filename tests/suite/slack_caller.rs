@@ -11,7 +11,7 @@ use lockstep_tests::http::send_raw;
 use lockstep_tests::slack::caller::{
     Origin, block_actions, block_suggestion, sign, view_closed, view_submission,
 };
-use lockstep_tests::slack::{App, Caller};
+use lockstep_tests::slack::{App, Caller, FakeSlack};
 use serde_json::{Value, json};
 
 use crate::slack_fake::PATIENCE;
@@ -298,5 +298,59 @@ fn raw_bytes_go_out_as_they_are() -> Result<()> {
     let answer = send_raw(address, b"BREW /pot HTCPCP/1.0\r\n\r\n", PATIENCE)?;
     ensure!(answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
     assert_eq!(arrived.recv()?.head, "BREW /pot HTCPCP/1.0\r\n\r\n");
+    Ok(())
+}
+
+/// Where Slack's own samples of payloads are, if they are at hand.
+fn sample(name: &str) -> Option<Value> {
+    let directory = lockstep_tests::root().join("../shared/data/slack-payloads");
+    let text = std::fs::read_to_string(directory.join(name)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Fields that real payloads have and the samples lack.
+const NOT_IN_SAMPLES: [&str; 3] = ["response_urls", "context_team_id", "context_enterprise_id"];
+
+#[test]
+fn payloads_have_no_fields_of_our_own() -> Result<()> {
+    let fake = FakeSlack::start(App::default())?;
+    let team = fake.create_workspace("Acme");
+    let ada = fake.create_user(&team.id, "ada");
+    fake.install(&team.id, &ada.id, &["commands"])?;
+    let opened = fake.home_opened(&team.id, &ada.id)?;
+    fake.uninstall(&team.id);
+    let events = fake.take_events();
+    let (app, origin) = (fake.app(), origin());
+    let view = json!({ "id": "V1" });
+    let cases = [
+        ("app-home-opened.json", opened),
+        ("app-uninstalled.json", events[0].clone()),
+        ("tokens-revoked.json", events[1].clone()),
+        (
+            "block-action.json",
+            block_actions(&app, &origin, Some(&view), &json!([])),
+        ),
+        (
+            "view-submission.json",
+            view_submission(&app, &origin, &view, &json!({})),
+        ),
+        ("view-closed.json", view_closed(&app, &origin, &view)),
+    ];
+    for (name, payload) in cases {
+        let Some(sample) = sample(name) else {
+            continue;
+        };
+        for part in ["", "/event", "/user", "/team", "/authorizations/0"] {
+            let ours = payload.pointer(part).and_then(Value::as_object);
+            let theirs = sample.pointer(part);
+            for field in ours.into_iter().flat_map(|fields| fields.keys()) {
+                let is_known = theirs.is_some_and(|theirs| theirs.get(field).is_some());
+                ensure!(
+                    is_known || NOT_IN_SAMPLES.contains(&field.as_str()),
+                    "{name}{part}: {field}"
+                );
+            }
+        }
+    }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The fake Slack: limits of rate, faults that a test switches on, response URLs.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -45,6 +47,8 @@ fn limits_are_those_of_the_tiers() -> Result<()> {
         ("views.update", 100),
         ("chat.postEphemeral", 100),
         ("auth.test", 600),
+        ("oauth.v2.access", 100),
+        ("chat.postMessage", 300),
     ] {
         let scene = Scene::new()?;
         // What these calls ask for is wrong for most methods, and counts nevertheless.
@@ -173,6 +177,27 @@ fn slow_answer_comes_late() -> Result<()> {
     let begun = Instant::now();
     assert_eq!(scene.outcome("auth.test", &json!({}))?, "ok");
     ensure!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
+    Ok(())
+}
+
+#[test]
+fn what_the_app_did_not_wait_for_takes_effect_nevertheless() -> Result<()> {
+    let scene = Scene::new()?;
+    let slow = Fault::Slow(Duration::from_millis(200));
+    scene.fake.fail("views.publish", slow, Some(1));
+    let body = json!({ "user_id": scene.ada.id, "view": home() }).to_string();
+    let mut stream = TcpStream::connect(scene.fake.address())?;
+    write!(
+        stream,
+        "POST /api/views.publish HTTP/1.1\r\nhost: slack\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        scene.token,
+        body.len()
+    )?;
+    drop(stream);
+    let is_recorded = scene.fake.wait_for_calls("views.publish", 1, PATIENCE);
+    ensure!(is_recorded, "not recorded");
+    ensure!(scene.fake.home(&scene.ada.id).is_some(), "not published");
     Ok(())
 }
 

@@ -253,7 +253,18 @@ fn whole_organization_gets_one_token_for_all_its_workspaces() -> Result<()> {
         let arguments = json!({ "user_id": user, "view": view });
         assert_eq!(scene.outcome("views.publish", &arguments)?, expected);
     }
+    let modal =
+        json!({ "type": "modal", "title": { "type": "plain_text", "text": "t" }, "blocks": [] });
+    for (team, expected) in [
+        (&workspace.id, "ok"),
+        (&scene.team.id, "invalid_trigger_id"),
+    ] {
+        let arguments = json!({ "trigger_id": scene.fake.trigger(team), "view": modal });
+        assert_eq!(scene.outcome("views.open", &arguments)?, expected);
+    }
     let event = scene.fake.home_opened(&enterprise.id, &eve.id)?;
+    assert_eq!(event["team_id"], json!(workspace.id));
+    assert_eq!(event["enterprise_id"], json!(enterprise.id));
     let authorization = &event["authorizations"][0];
     assert_eq!(authorization["team_id"], Value::Null);
     assert_eq!(authorization["is_enterprise_install"], json!(true));

@@ -160,7 +160,13 @@ fn modal_is_updated_by_its_id() -> Result<()> {
         &json!({ "trigger_id": trigger, "view": view }),
     )?;
     let (id, hash) = (answer["view"]["id"].clone(), answer["view"]["hash"].clone());
-    let changed = modal(&json!({ "callback_id": "second" }));
+    let trigger = scene.fake.trigger(&scene.team.id);
+    let again = json!({ "trigger_id": trigger, "view": view });
+    assert_eq!(
+        scene.outcome("views.open", &again)?,
+        "duplicate_external_id"
+    );
+    let changed = modal(&json!({ "callback_id": "second", "external_id": "mine" }));
     let cases = [
         (json!({ "view_id": "V0NOTHING" }), "not_found"),
         (json!({}), "invalid_arguments"),
