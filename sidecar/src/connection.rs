@@ -19,9 +19,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKETS: &str = "/var/run/postgresql";
 
 /// Reaches one database, again and again if need be.
+#[derive(Clone)]
 pub(crate) struct Address {
     config: Config,
     tls: MakeRustlsConnect,
+    is_pooled: bool,
 }
 
 impl Address {
@@ -68,7 +70,18 @@ impl Address {
         Ok(Self {
             config,
             tls: tls::connector(verified != url)?,
+            is_pooled: false,
         })
+    }
+
+    /// A pooler that shares sessions by the transaction is in between: nothing that lasts longer is asked of one.
+    pub(crate) fn through_pooler(mut self, is_pooled: bool) -> Self {
+        self.is_pooled = is_pooled;
+        self
+    }
+
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.is_pooled
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Error> {
@@ -119,17 +132,24 @@ impl Address {
         }
     }
 
-    /// What to call the server: host and port, nothing else of the URL.
-    fn server(&self) -> String {
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        match self.config.get_hosts().first() {
-            Some(Host::Tcp(host)) => format!("{host}:{port}"),
-            Some(Host::Unix(directory)) => format!("{} (port {port})", directory.display()),
-            None => match self.config.get_hostaddrs().first() {
-                Some(address) => format!("{address}:{port}"),
-                None => "the server".to_owned(),
-            },
+    /// What to call the servers: hosts and ports, nothing else of the URL.
+    pub(crate) fn server(&self) -> String {
+        let ports = self.config.get_ports();
+        let port = |place: usize| ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+        let hosts = self.config.get_hosts().iter().enumerate();
+        let mut names: Vec<String> = hosts
+            .map(|(place, host)| match host {
+                Host::Tcp(host) => format!("{host}:{}", port(place)),
+                Host::Unix(directory) => {
+                    format!("{} (port {})", directory.display(), port(place))
+                }
+            })
+            .collect();
+        if names.is_empty() {
+            let addresses = self.config.get_hostaddrs().iter().enumerate();
+            names.extend(addresses.map(|(place, address)| format!("{address}:{}", port(place))));
         }
+        names.join(", ")
     }
 }
 

@@ -1,8 +1,11 @@
 //! What can go wrong, and how a DBA is told.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use tokio_postgres::error::{DbError, SqlState};
+
+use crate::config::Problem;
 
 /// The exit status after any of these errors.
 pub(crate) const STATUS: u8 = 2;
@@ -51,11 +54,32 @@ pub(crate) enum Error {
     #[error("unknown worker \"{name}\"")]
     Worker { name: String, known: String },
 
+    #[error("the configuration does not do{}", lines(.0))]
+    Config(Vec<Problem>),
+
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+
+    #[error("cannot count requests: {0}")]
+    Metrics(String),
+
+    #[error("cannot seal or open a token: {0}")]
+    Token(String),
+
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
 
     #[error("the system refused")]
     System(#[from] std::io::Error),
+}
+
+/// What is wrong with each setting, a line each.
+fn lines(problems: &[Problem]) -> String {
+    let lines = problems.iter().map(|problem| format!("\n  {problem}"));
+    lines.collect()
 }
 
 impl Error {
@@ -66,6 +90,26 @@ impl Error {
             Self::Database(error) => match error.code() {
                 Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
                 None => true,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the session is of no use any more, as the server has ended it, or may no longer write. The question was not
+    /// answered then; asked in another session it may be.
+    pub(crate) fn is_lost_session(&self) -> bool {
+        match self {
+            Self::Database(error) => match error.code() {
+                Some(code) => {
+                    let class = code.code();
+                    class.starts_with("57P")
+                        || class.starts_with("08")
+                        || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                }
+                None => {
+                    let source = std::error::Error::source(error);
+                    error.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
+                }
             },
             _ => false,
         }
@@ -116,6 +160,13 @@ impl Error {
                     .to_owned(),
             ),
             Self::Worker { known, .. } => Some(format!("It is one of {known}.")),
+            Self::Config(_) => Some(
+                "lockstep-sidecar serve --help tells of all settings; check looks at them without serving."
+                    .to_owned(),
+            ),
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("Another program listens there; choose another port with --listen.".to_owned())
+            }
             _ => None,
         }
     }

@@ -1,22 +1,27 @@
 //! The commands of lockstep that run outside the database.
 
+mod app;
 mod backfill;
+mod check;
 mod command_line;
+mod config;
 mod connection;
 mod database;
 mod error;
 mod interrupt;
+mod log;
+mod page;
+mod rekey;
+mod serve;
+mod slack;
 mod text;
 mod tls;
 mod worker;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::runtime::Builder;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
 
 use command_line::{Arguments, Command};
 use error::Error;
@@ -24,24 +29,19 @@ use error::Error;
 fn main() -> ExitCode {
     // Ends with status 2 itself where the command line is wrong.
     let arguments = Arguments::parse();
-    // A progress bar and log lines would write over each other.
-    let level = match &arguments.command {
-        Command::Backfill(_) => LevelFilter::ERROR,
-        Command::Work(_) => LevelFilter::INFO,
+    log::begin(&arguments);
+    // What takes time is done by the database, or waits for a peer, so one thread does; requests are many.
+    let runtime = match arguments.command {
+        Command::Serve(_) => Builder::new_multi_thread().enable_all().build(),
+        _ => Builder::new_current_thread().enable_all().build(),
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
-        .with_ansi(std::io::stderr().is_terminal())
-        // Whoever reads the log may be gone; the work is not to suffer from that.
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr)
-        .init();
-    // One thread: what takes time is done by the database, or waits for a peer.
-    let runtime = Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match &arguments.command {
+                Command::Serve(serve) => serve::run(serve).await,
+                Command::Check(check) => check::run(check).await,
+                Command::Manifest(manifest) => slack::print_manifest(manifest),
+                Command::Rekey(rekey) => rekey::run(rekey).await,
                 Command::Backfill(backfill) => backfill::run(backfill).await,
                 Command::Work(work) => worker::run(work).await,
             }

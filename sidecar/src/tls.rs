@@ -13,21 +13,28 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::Error;
 
 pub(crate) fn connector(verify: bool) -> Result<MakeRustlsConnect, Error> {
+    if verify {
+        return Ok(MakeRustlsConnect::new(verifying()?));
+    }
     let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?;
-    let config = if verify {
-        let mut roots = RootCertStore::empty();
-        // A certificate that cannot be read vouches for nobody; a server whose authority is missing is refused.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        builder.with_root_certificates(roots).with_no_client_auth()
-    } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth()
-    };
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// Checks the certificate of the server against those that the system trusts.
+pub(crate) fn verifying() -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    // A certificate that cannot be read vouches for nobody; a server whose authority is missing is refused.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
 }
 
 /// Takes any certificate, as a DBA is used to from psql with `sslmode=require`: servers come with certificates of their own

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement, ToStatement};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
+use super::pool::{Arguments, Pool};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -22,62 +22,51 @@ pub(crate) struct Job {
     pub(crate) attempt: i32,
 }
 
-/// A session in which jobs are claimed and handed in.
+/// A session in which jobs are claimed and handed in. It prepares nothing, so that it may go through a pooler.
 pub(crate) struct Queue {
     client: Client,
-    heartbeat: Statement,
-    claim: Statement,
-    complete: Statement,
-    fail: Statement,
-    release: Statement,
 }
 
 impl Queue {
-    /// Opens a session; `wake` is called whenever jobs have been enqueued since, so that a claim after this misses none.
+    /// Opens a session; `wake` is called whenever jobs have been enqueued since, so that a claim after this misses none. Through a
+    /// pooler nobody is told.
     pub(crate) async fn open(
         address: &Address,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Self, Error> {
         let client = address.connect_listening(wake).await?;
-        client.batch_execute("listen lockstep_job").await?;
-        Self::with(client).await
+        if !address.is_pooled() {
+            client.batch_execute("listen lockstep_job").await?;
+        }
+        Ok(Self { client })
     }
 
     /// A session that only keeps a lease: it is not to wait for anything else.
     pub(crate) async fn open_for_heartbeat(address: &Address) -> Result<Self, Error> {
-        Self::with(address.connect().await?).await
-    }
-
-    async fn with(client: Client) -> Result<Self, Error> {
-        Ok(Self {
-            heartbeat: client
-                .prepare("select lockstep.runner_heartbeat($1)")
-                .await?,
-            claim: client
-                .prepare("select job, worker, args, attempt from lockstep.claim_jobs($1, $2, $3)")
-                .await?,
-            complete: client
-                .prepare("select lockstep.complete_jobs($1, $2)")
-                .await?,
-            fail: client
-                .prepare("select lockstep.fail_job($1, $2, $3)")
-                .await?,
-            release: client
-                .prepare("select lockstep.release_jobs($1, $2)")
-                .await?,
-            client,
-        })
+        let client = address.connect().await?;
+        Ok(Self { client })
     }
 
     pub(crate) async fn start_runner(&self, name: &str, lease: Duration) -> Result<i64, Error> {
         let statement = "select lockstep.start_runner($1, make_interval(secs => $2))";
-        let rows = self.ask(statement, &[&name, &lease.as_secs_f64()]).await?;
+        let rows = self
+            .ask(
+                statement,
+                &[(&name, Type::TEXT), (&lease.as_secs_f64(), Type::FLOAT8)],
+            )
+            .await?;
         number(&rows)
     }
 
     /// False if the lease has ended.
     pub(crate) async fn heartbeat(&self, runner: i64) -> Result<bool, Error> {
-        match self.ask(&self.heartbeat, &[&runner]).await {
+        match self
+            .ask(
+                "select lockstep.runner_heartbeat($1)",
+                &[(&runner, Type::INT8)],
+            )
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(false),
             Err(error) => Err(error),
@@ -91,7 +80,13 @@ impl Queue {
         workers: &[&str],
         most: i32,
     ) -> Result<Option<Vec<Job>>, Error> {
-        let rows = match self.ask(&self.claim, &[&runner, &workers, &most]).await {
+        let statement = "select job, worker, args, attempt from lockstep.claim_jobs($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&runner, Type::INT8),
+            (&workers, Type::TEXT_ARRAY),
+            (&most, Type::INT4),
+        ];
+        let rows = match self.ask(statement, arguments).await {
             Ok(rows) => rows,
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
                 return Ok(None);
@@ -112,7 +107,9 @@ impl Queue {
 
     /// Answers the jobs that are no longer the runner's.
     pub(crate) async fn complete(&self, runner: i64, jobs: &[i64]) -> Result<Vec<i64>, Error> {
-        numbers(&self.ask(&self.complete, &[&runner, &jobs]).await?)
+        let statement = "select lockstep.complete_jobs($1, $2)";
+        let arguments: Arguments = &[(&runner, Type::INT8), (&jobs, Type::INT8_ARRAY)];
+        numbers(&self.ask(statement, arguments).await?)
     }
 
     /// Answers what becomes of the job, or nothing if it is no longer the runner's.
@@ -122,7 +119,13 @@ impl Queue {
         job: i64,
         error: &str,
     ) -> Result<Option<String>, Error> {
-        match self.ask(&self.fail, &[&runner, &job, &error]).await {
+        let statement = "select lockstep.fail_job($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&runner, Type::INT8),
+            (&job, Type::INT8),
+            (&error, Type::TEXT),
+        ];
+        match self.ask(statement, arguments).await {
             Ok(rows) => Ok(rows.first().map(|row| row.try_get(0)).transpose()?),
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Ok(None),
             Err(error) => Err(error),
@@ -130,31 +133,27 @@ impl Queue {
     }
 
     pub(crate) async fn release(&self, runner: i64, jobs: &[i64]) -> Result<(), Error> {
-        self.ask(&self.release, &[&runner, &jobs]).await?;
+        let statement = "select lockstep.release_jobs($1, $2)";
+        let arguments: Arguments = &[(&runner, Type::INT8), (&jobs, Type::INT8_ARRAY)];
+        self.ask(statement, arguments).await?;
         Ok(())
     }
 
     /// Gives back what the runner has been given without learning of it; answers how many jobs.
     pub(crate) async fn release_others(&self, runner: i64, known: &[i64]) -> Result<i64, Error> {
         let statement = "select lockstep.release_other_jobs($1, $2)";
-        number(&self.ask(statement, &[&runner, &known]).await?)
+        let arguments: Arguments = &[(&runner, Type::INT8), (&known, Type::INT8_ARRAY)];
+        number(&self.ask(statement, arguments).await?)
     }
 
     /// Gives back what the runner has; answers how many jobs.
     pub(crate) async fn stop_runner(&self, runner: i64) -> Result<i64, Error> {
-        number(
-            &self
-                .ask("select lockstep.stop_runner($1)", &[&runner])
-                .await?,
-        )
+        let statement = "select lockstep.stop_runner($1)";
+        number(&self.ask(statement, &[(&runner, Type::INT8)]).await?)
     }
 
-    async fn ask<T: ?Sized + ToStatement>(
-        &self,
-        statement: &T,
-        arguments: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Error> {
-        super::ask(&self.client, statement, arguments).await
+    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+        super::ask_unprepared(&self.client, statement, arguments).await
     }
 }
 
@@ -178,12 +177,8 @@ pub(crate) struct Effects {
 impl Effects {
     /// At most so many sessions, opened when they are needed.
     pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
-        let recycling_method = RecyclingMethod::Fast;
-        let (config, tls) = address.parts();
-        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method });
-        let pool = Pool::builder(manager).max_size(sessions).build();
         Ok(Self {
-            pool: pool.map_err(|error| Error::Pool(error.to_string()))?,
+            pool: Pool::new(address, sessions)?,
             schema: schema.to_owned(),
         })
     }
@@ -196,9 +191,13 @@ impl Effects {
         job: i64,
     ) -> Result<bool, Error> {
         let statement = "select lockstep.record_integration_event($1, $2, $3, $4)";
-        let row = self
-            .call(statement, &[&integration, data, &job, &self.schema])
-            .await?;
+        let arguments: Arguments = &[
+            (&integration, Type::INT8),
+            (data, Type::JSONB),
+            (&job, Type::INT8),
+            (&self.schema, Type::TEXT),
+        ];
+        let row = self.call(statement, arguments).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -210,19 +209,18 @@ impl Effects {
         active: bool,
     ) -> Result<i64, Error> {
         let statement = "select lockstep.set_cluster_integration($1, $2, $3, $4)";
-        let row = self
-            .call(statement, &[&cluster, &integration, &active, &self.schema])
-            .await?;
+        let arguments: Arguments = &[
+            (&cluster, Type::INT8),
+            (&integration, Type::TEXT),
+            (&active, Type::BOOL),
+            (&self.schema, Type::TEXT),
+        ];
+        let row = self.call(statement, arguments).await?;
         Ok(row.try_get(0)?)
     }
 
-    async fn call(&self, statement: &str, arguments: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
-        let client = self
-            .pool
-            .get()
-            .await
-            .map_err(|error| Error::Pool(error.to_string()))?;
-        let statement = client.prepare_cached(statement).await?;
-        Ok(client.query_one(&statement, arguments).await?)
+    async fn call(&self, statement: &str, arguments: Arguments<'_>) -> Result<Row, Error> {
+        let rows = self.pool.ask(statement, arguments).await?;
+        rows.into_iter().next().ok_or(Error::Silent)
     }
 }

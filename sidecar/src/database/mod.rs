@@ -2,6 +2,8 @@
 
 mod backfill;
 mod job;
+mod pool;
+mod slack;
 
 use std::time::Duration;
 
@@ -14,6 +16,11 @@ use crate::error::Error;
 
 pub(crate) use backfill::{Progress, SetAside, Status};
 pub(crate) use job::{Effects, Job, Queue};
+use pool::Arguments;
+pub(crate) use slack::{
+    Install, Integration, NewEvent, Received, Refresh, Sealed, SlackDatabase, StoredTokens,
+    TakenState, Tenant, Which, Workspace,
+};
 
 /// A server that takes longer for a short answer has lost us, or is of no use now.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,6 +57,19 @@ async fn ask<T: ?Sized + ToStatement>(
     arguments: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Error> {
     let asking = client.query(statement, arguments);
+    let rows = timeout(ANSWER_TIMEOUT, asking)
+        .await
+        .map_err(|_| Error::Silent)??;
+    Ok(rows)
+}
+
+/// The same in one round trip, and without a prepared statement, which a pooler would lose.
+async fn ask_unprepared(
+    client: &Client,
+    statement: &str,
+    arguments: Arguments<'_>,
+) -> Result<Vec<Row>, Error> {
+    let asking = client.query_typed(statement, arguments);
     let rows = timeout(ANSWER_TIMEOUT, asking)
         .await
         .map_err(|_| Error::Silent)??;

@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use crate::error::Error;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error("the arguments of the job are not {0}")]
     Arguments(&'static str),
 
@@ -16,6 +16,10 @@ pub(super) enum Failure {
 
     #[error("irkerd at {address}: {source}")]
     Irkerd { address: String, source: io::Error },
+
+    /// Of Slack's API, by the name that Slack has for it.
+    #[error("Slack: {0}")]
+    Slack(String),
 
     #[error("no worker of that name")]
     NoWorker,

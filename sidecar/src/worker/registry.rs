@@ -1,13 +1,9 @@
-//! The workers there are, by all their names. A new one is a line here and a file beside this one.
-
-use std::pin::Pin;
+//! The host's workers, by all their names. A new one is a line here and a file beside this one.
 
 use super::failure::Failure;
-use super::{cluster, execute, irker};
+use super::{Performing, Workers, cluster, execute, irker};
 use crate::database::{Effects, Job};
 use crate::error::Error;
-
-type Performing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 struct Worker {
     /// The present name, and the one from before the rename.
@@ -40,8 +36,35 @@ static WORKERS: [Worker; 4] = [
     },
 ];
 
+/// Those of the host's workers that a process runs.
+pub(super) struct HostWorkers {
+    names: Vec<&'static str>,
+    effects: Effects,
+}
+
+impl HostWorkers {
+    /// Those that are wanted, by either name; all, if none is named.
+    pub(super) fn new(wanted: &[String], effects: Effects) -> Result<Self, Error> {
+        let names = names(wanted)?;
+        Ok(Self { names, effects })
+    }
+}
+
+impl Workers for HostWorkers {
+    fn names(&self) -> Vec<&'static str> {
+        self.names.clone()
+    }
+
+    fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a> {
+        match find(&job.worker) {
+            Some(worker) => (worker.perform)(&self.effects, job),
+            None => Box::pin(async { Err(Failure::NoWorker) }),
+        }
+    }
+}
+
 /// Both names of each of these workers; of all, if none is named.
-pub(super) fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
+fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
     let mut names = Vec::new();
     for name in wanted {
         let worker = find(name).ok_or_else(|| Error::Worker {
@@ -60,13 +83,6 @@ pub(super) fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
 
 fn find(name: &str) -> Option<&'static Worker> {
     WORKERS.iter().find(|worker| worker.names.contains(&name))
-}
-
-pub(super) async fn perform(effects: &Effects, job: &Job) -> Result<(), Failure> {
-    match find(&job.worker) {
-        Some(worker) => (worker.perform)(effects, job).await,
-        None => Err(Failure::NoWorker),
-    }
 }
 
 #[cfg(test)]

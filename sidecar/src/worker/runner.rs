@@ -12,14 +12,13 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::Workers;
 use super::done::Done;
 use super::failure::Failure;
 use super::rate::Rate;
-use super::registry;
 use super::session::{self, Door};
-use crate::command_line::Work;
 use crate::connection::Address;
-use crate::database::{Effects, Job, Queue};
+use crate::database::{Job, Queue};
 use crate::error::{Error, INTERRUPTED};
 use crate::interrupt::Interrupts;
 
@@ -40,10 +39,21 @@ enum Event {
     LeaseEnded,
 }
 
-pub(super) struct Runner {
+/// How jobs are run.
+pub(crate) struct Settings {
+    /// What to call this process; host and process number, if not given.
+    pub(crate) name: Option<String>,
+    pub(crate) concurrency: usize,
+    pub(crate) lease: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) until_empty: bool,
+}
+
+pub(crate) struct Runner {
     door: Arc<Door>,
-    effects: Effects,
-    workers: Arc<[&'static str]>,
+    workers: Arc<dyn Workers>,
+    names: Arc<[&'static str]>,
     concurrency: usize,
     poll: Duration,
     grace: Duration,
@@ -73,16 +83,15 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) async fn start(
-        arguments: &Work,
+    pub(crate) async fn start(
+        settings: Settings,
         address: Address,
-        effects: Effects,
-        workers: Vec<&'static str>,
+        workers: Arc<dyn Workers>,
     ) -> Result<Self, Error> {
         let door = Arc::new(Door {
             address,
-            name: arguments.name.clone().unwrap_or_else(session::own_name),
-            lease: Duration::from_secs(arguments.lease),
+            name: settings.name.unwrap_or_else(session::own_name),
+            lease: settings.lease,
             wake: Arc::new(Notify::new()),
         });
         let queue = door.open().await?;
@@ -93,12 +102,12 @@ impl Runner {
         spawn_heartbeat(&door, number, &events);
         Ok(Self {
             door,
-            effects,
-            workers: workers.into(),
-            concurrency: arguments.concurrency.into(),
-            poll: Duration::from_secs(arguments.poll),
-            grace: Duration::from_secs(arguments.grace),
-            until_empty: arguments.until_empty,
+            names: workers.names().into(),
+            workers,
+            concurrency: settings.concurrency,
+            poll: settings.poll,
+            grace: settings.grace,
+            until_empty: settings.until_empty,
             queue: Some(queue),
             runner,
             events,
@@ -117,7 +126,7 @@ impl Runner {
         })
     }
 
-    pub(super) async fn work(mut self, interrupts: &mut Interrupts) -> Result<ExitCode, Error> {
+    pub(crate) async fn work(mut self, interrupts: &mut Interrupts) -> Result<ExitCode, Error> {
         let wake = Arc::clone(&self.door.wake);
         let mut poll = interval(self.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -184,11 +193,11 @@ impl Runner {
             && self.running.len() < self.concurrency
             && let Some(job) = self.held.pop_front()
         {
-            let effects = self.effects.clone();
+            let workers = Arc::clone(&self.workers);
             let its = job.clone();
             let task = self
                 .running
-                .spawn(async move { registry::perform(&effects, &its).await });
+                .spawn(async move { workers.perform(&its).await });
             self.jobs.insert(task.id(), job);
         }
     }
@@ -228,10 +237,10 @@ impl Runner {
         self.may_have_more = false;
         let most = target - has;
         let runner = *self.runner.borrow();
-        let (workers, events) = (Arc::clone(&self.workers), self.events.clone());
+        let (names, events) = (Arc::clone(&self.names), self.events.clone());
         tokio::spawn(async move {
             let number = i32::try_from(most).unwrap_or(i32::MAX);
-            let jobs = queue.claim(runner, &workers, number).await;
+            let jobs = queue.claim(runner, &names, number).await;
             // The loop is gone only when the process ends.
             let _ = events.send(Event::Claimed { most, jobs });
         });
@@ -347,9 +356,10 @@ impl Runner {
 
     async fn give_back_held(&mut self) {
         let jobs: Vec<i64> = self.held.drain(..).map(|job| job.id).collect();
+        let runner = *self.runner.borrow();
         if let Some(queue) = &self.queue
             && !jobs.is_empty()
-            && let Err(error) = queue.release(*self.runner.borrow(), &jobs).await
+            && let Err(error) = queue.release(runner, &jobs).await
         {
             warn!("{}", error.report());
         }

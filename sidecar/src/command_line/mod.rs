@@ -1,19 +1,38 @@
 //! What can be said on the command line.
 
-use clap::{Args, Parser, Subcommand};
+mod serve;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// Runs and watches what lockstep does inside a PostgreSQL database
+pub(crate) use serve::{Check, Manifest, Rekey, Serve, TokenKeyArguments};
+
+/// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database
 #[derive(Debug, Parser)]
 #[command(name = "lockstep-sidecar", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+
+    /// How the log is written
+    #[arg(long, global = true, value_enum, env = "LOCKSTEP_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// A line for people, or an object for programs
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Serve(Box<Serve>),
+    Check(Box<Check>),
+    Manifest(Manifest),
+    Rekey(Rekey),
     Backfill(Backfill),
     Work(Work),
 }
@@ -151,6 +170,10 @@ pub(crate) struct Work {
     #[arg(long)]
     pub(crate) until_empty: bool,
 
+    /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
+    #[arg(long, env = "LOCKSTEP_POOLER")]
+    pub(crate) pooler: bool,
+
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -184,7 +207,7 @@ fn quoted(word: &str) -> String {
 }
 
 // A parser of its own, whose errors cannot quote the text.
-fn secret(text: &str) -> Result<SecretString, String> {
+pub(super) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(text))
 }
 

@@ -1,0 +1,131 @@
+//! The command `check`: what is wrong with the settings of `serve`, before anybody relies on it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+
+use crate::command_line::Check;
+use crate::config::Config;
+use crate::database::SlackDatabase;
+use crate::error::Error;
+use crate::serve::fits;
+use crate::slack::SlackClient;
+use crate::text::say;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Enough to tell whether the keys are the right ones.
+const SOME: i32 = 100;
+
+pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
+    let config = match Config::new(&arguments.serve) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in &problems {
+                say(&format!("wrong: {problem}\n"));
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    say("ok: the settings\n");
+    if arguments.offline {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut findings = Findings::default();
+    let database = SlackDatabase::new(&config.address, &config.schema, 1)?;
+    let asking = ask_database(&config, &database, &mut findings);
+    match timeout(TIMEOUT, asking).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => findings.wrong(&format!(
+            "the database at {}: {}",
+            config.address.server(),
+            error.report().replace('\n', "\n  ")
+        )),
+        Err(_) => findings.wrong(&format!(
+            "the database at {} does not answer",
+            config.address.server()
+        )),
+    }
+    match SlackClient::new(&config.slack_url)?.test().await {
+        Ok(()) => findings.fine(&format!("Slack answers at {}", config.slack_url)),
+        Err(error) => findings.wrong(&format!(
+            "Slack at {}: {error}. The program needs https to it, without a proxy",
+            config.slack_url
+        )),
+    }
+    Ok(match findings.has_wrong {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+#[derive(Default)]
+struct Findings {
+    has_wrong: bool,
+}
+
+impl Findings {
+    fn fine(&mut self, text: &str) {
+        say(&format!("ok: {text}\n"));
+    }
+
+    fn wrong(&mut self, text: &str) {
+        self.has_wrong = true;
+        say(&format!("wrong: {text}\n"));
+    }
+}
+
+async fn ask_database(
+    config: &Config,
+    database: &SlackDatabase,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let version = database.extension_version().await?;
+    findings.fine(&format!("the database at {}", config.address.server()));
+    if version.is_empty() {
+        findings.wrong("the extension is missing: create extension lockstep");
+        return Ok(());
+    }
+    if !fits(&version) {
+        findings.wrong(&format!(
+            "the extension is version {version}, this program {}: alter extension lockstep update, or take the program of that version",
+            env!("CARGO_PKG_VERSION")
+        ));
+        return Ok(());
+    }
+    findings.fine(&format!("the extension, version {version}"));
+    let out_of_reach = database.functions_out_of_reach().await?;
+    if !out_of_reach.is_empty() {
+        findings.wrong(&format!(
+            "its role may not call {}: grant lockstep_sidecar to it",
+            out_of_reach.join(", ")
+        ));
+        return Ok(());
+    }
+    findings.fine("the rights of its role");
+    let tokens = match database.tokens_after("", SOME).await {
+        Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
+            findings.wrong(&format!(
+                "the tables of schema {} are not attached: select * from lockstep.attach('{0}')",
+                config.schema
+            ));
+            return Ok(());
+        }
+        tokens => tokens?,
+    };
+    findings.fine(&format!("the host's tables in schema {}", config.schema));
+    let is_closed = |sealed| config.token_keys.open(sealed).is_err();
+    let closed = tokens.iter().filter(|tokens| {
+        is_closed(&tokens.token) || tokens.refresh.as_ref().is_some_and(is_closed)
+    });
+    match (tokens.len(), closed.count()) {
+        (0, _) => findings.fine("the token keys: no workspace has a token yet"),
+        (all, 0) => findings.fine(&format!("the token keys open the tokens of {all} workspaces")),
+        (all, closed) => findings.wrong(&format!(
+            "the token keys do not open the tokens of {closed} of {all} workspaces: the key is another one, or a former one is missing"
+        )),
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! What can be said of the Slack app.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use clap::builder::ValueParser;
+use secrecy::SecretString;
+
+use super::{Connection, secret};
+
+const EXAMPLES: &str = "\
+Example, with the secrets in the environment of a service rather than on the command line, where other users see them:
+  DATABASE_URL='host=db1,db2 dbname=gitlab user=slack target_session_attrs=read-write' LOCKSTEP_PUBLIC_URL=https://slack.example \\
+  SLACK_CLIENT_ID=... SLACK_CLIENT_SECRET=... SLACK_SIGNING_SECRET=... LOCKSTEP_TOKEN_KEY=... lockstep-sidecar serve
+
+Before:
+  lockstep-sidecar check       with the same settings tells what is wrong with them
+  lockstep-sidecar manifest    prints the manifest to create the app with at api.slack.com
+
+Pages:
+  GET  /                                       Add to Slack; which workspaces have it
+  GET  /slack/install, /slack/install/callback  the installation
+  POST /api/v4/integrations/slack/events, /interactions, /options, /api/v4/slack/trigger    from Slack, signed
+  GET  /healthz, /readyz, /metrics             for load balancers and Prometheus
+
+Exit status:
+  0    stopped by a signal, and what it had taken is done
+  2    wrong usage or configuration, the address is taken, or the database refused at the start
+  130  a second signal: what was under way is given up
+
+RUST_LOG=lockstep_sidecar=debug logs each request.";
+
+const CHECK_EXAMPLES: &str = "\
+Exit status:
+  0  all is well
+  1  something is wrong, and what to do about it is printed
+  2  wrong usage";
+
+/// Serve the Slack app
+///
+/// Takes what Slack sends, answers at once or makes it a job, and runs these jobs. It keeps nothing by itself, so run as many as
+/// you like behind a load balancer.
+///
+/// SIGTERM or Ctrl-C stops it: /readyz says so, it goes on for --drain-delay, takes no more connections, finishes what it has
+/// taken, but waits no longer than --grace. It connects to the database by itself, also if that comes later or moves.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LOCKSTEP_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Where /healthz, /readyz and /metrics are; beside the rest, if not given
+    #[arg(long, value_name = "ADDRESS", env = "LOCKSTEP_ADMIN_LISTEN")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+
+    /// The address under which Slack and browsers reach this program
+    #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) app: SlackApp,
+
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// Where Slack is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOCKSTEP_SLACK_URL",
+        default_value = "https://slack.com"
+    )]
+    pub(crate) slack_url: String,
+
+    /// A password, with any user name, that shows on the page which workspaces have the app; without it nobody sees that
+    #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) viewer_password: Option<SecretString>,
+
+    /// A Slack user who may switch any project on and off, besides whoever connected it; may be given several times
+    #[arg(
+        long = "manager",
+        value_name = "USER ID",
+        env = "LOCKSTEP_MANAGERS",
+        value_delimiter = ','
+    )]
+    pub(crate) managers: Vec<String>,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    /// Sessions with the database for requests
+    #[arg(long, value_name = "N", env = "LOCKSTEP_SESSIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) sessions: u16,
+
+    /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
+    #[arg(long, env = "LOCKSTEP_POOLER")]
+    pub(crate) pooler: bool,
+
+    /// How many jobs of the app run at the same time; 0 leaves them to others
+    #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) job_concurrency: u16,
+
+    /// Seconds that requests and jobs under way get to finish after a signal
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) grace: u64,
+
+    /// Seconds after a signal in which requests are still taken, for the load balancer to notice
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_DRAIN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) drain_delay: u64,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What Slack's page "Basic Information" of the app shows
+#[derive(Args, Debug)]
+pub(crate) struct SlackApp {
+    /// The app's client id
+    #[arg(long, value_name = "ID", env = "SLACK_CLIENT_ID")]
+    pub(crate) slack_client_id: Option<String>,
+
+    /// The app's client secret
+    #[arg(long, value_name = "SECRET", env = "SLACK_CLIENT_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) slack_client_secret: Option<SecretString>,
+
+    /// The secret that Slack signs its requests with
+    #[arg(long, value_name = "SECRET", env = "SLACK_SIGNING_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) slack_signing_secret: Option<SecretString>,
+}
+
+/// What tokens are sealed with before they reach the database
+#[derive(Args, Debug)]
+pub(crate) struct TokenKeyArguments {
+    /// The key of tokens in the database: the host's db_key_base, or any text whose first 32 bytes are random
+    #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) token_key: Option<SecretString>,
+
+    /// A former key, until `rekey` has been run; may be given several times, in the environment separated by commas
+    #[arg(long = "previous-token-key", value_name = "KEY", env = "LOCKSTEP_PREVIOUS_TOKEN_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = ValueParser::new(secret))]
+    pub(crate) previous_token_keys: Vec<SecretString>,
+}
+
+/// Tell what is wrong with the settings of serve
+///
+/// Looks at the settings, then asks the database (version, rights, attached tables, whether the keys open the tokens there) and
+/// Slack. Changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct Check {
+    /// Look at the settings alone
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// Print the manifest to create the app with
+///
+/// At api.slack.com/apps choose "Create New App", "From a manifest", and paste it.
+#[derive(Args, Debug)]
+pub(crate) struct Manifest {
+    /// The address under which Slack and browsers reach `serve`
+    #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+
+    /// The slash command
+    #[arg(long, value_name = "COMMAND", default_value = "/gitlab")]
+    pub(crate) command: String,
+
+    /// Ask for tokens that expire and are refreshed
+    #[arg(long)]
+    pub(crate) token_rotation: bool,
+
+    /// Let the owner of an organization install it for all its workspaces
+    #[arg(long)]
+    pub(crate) org_deploy: bool,
+}
+
+/// Seal the tokens in the database with another key
+///
+/// With the new key as --token-key and the former one as --previous-token-key it goes through all workspaces and seals anew what
+/// the former key has sealed. Run `serve` with both keys before and until it is done. It may be interrupted and run again.
+#[derive(Args, Debug)]
+pub(crate) struct Rekey {
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}

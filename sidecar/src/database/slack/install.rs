@@ -1,0 +1,148 @@
+//! Installations of the app.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::token::Sealed;
+use super::{Arguments, SlackDatabase};
+use crate::error::Error;
+
+/// An installation of the app.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    pub(crate) name: String,
+    pub(crate) is_organization: bool,
+    pub(crate) integrations: i64,
+    pub(crate) active: i64,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) has_token: bool,
+    pub(crate) refresh_error: Option<String>,
+}
+
+/// What Slack answered to an installation, its tokens sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct Install {
+    /// The workspace, or the organization if it is for all its workspaces.
+    pub(crate) team: String,
+    pub(crate) team_name: String,
+    pub(crate) user: String,
+    pub(crate) bot_user: String,
+    pub(crate) token: Sealed,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) enterprise: Option<String>,
+    pub(crate) app: Option<String>,
+    pub(crate) refresh: Option<Sealed>,
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenState {
+    /// Ours, in time, from the same browser, for the first time.
+    Valid,
+    Unknown,
+    Expired,
+    OtherBrowser,
+}
+
+impl SlackDatabase {
+    pub(crate) async fn begin_install(
+        &self,
+        state: &[u8],
+        browser: &[u8],
+        ticket: Option<&str>,
+        valid_for: Duration,
+    ) -> Result<Option<String>, Error> {
+        let statement = "select lockstep.begin_slack_install($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
+        let row = self
+            .ask_one(
+                statement,
+                &[
+                    (&state, Type::BYTEA),
+                    (&browser, Type::BYTEA),
+                    (&ticket, Type::TEXT),
+                    (&valid_for.as_secs_f64(), Type::FLOAT8),
+                    (&self.schema, Type::TEXT),
+                ],
+            )
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    pub(crate) async fn take_install(
+        &self,
+        state: &[u8],
+        browser: &[u8],
+    ) -> Result<TakenState, Error> {
+        let statement = "select lockstep.take_slack_install($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&state, Type::BYTEA),
+            (&browser, Type::BYTEA),
+            (&self.schema, Type::TEXT),
+        ];
+        let row = self.ask_one(statement, arguments).await?;
+        Ok(match row.try_get(0)? {
+            "ok" => TakenState::Valid,
+            "expired" => TakenState::Expired,
+            "other_browser" => TakenState::OtherBrowser,
+            _ => TakenState::Unknown,
+        })
+    }
+
+    /// Answers the alias, if the installation is for a project, group or instance.
+    pub(crate) async fn finish_install(
+        &self,
+        state: &[u8],
+        install: &Install,
+    ) -> Result<Option<String>, Error> {
+        let statement = "
+            select alias from lockstep.finish_slack_install(
+              state => $1, team_id => $2, team_name => $3, user_id => $4, bot_user_id => $5, token => $6, token_iv => $7,
+              scopes => $8, enterprise_id => $9, app_id => $10, refresh_token => $11, refresh_token_iv => $12,
+              expires_at => $13, schema => $14)";
+        let refresh = install.refresh.as_ref();
+        let row = self
+            .ask_one(
+                statement,
+                &[
+                    (&state, Type::BYTEA),
+                    (&install.team, Type::TEXT),
+                    (&install.team_name, Type::TEXT),
+                    (&install.user, Type::TEXT),
+                    (&install.bot_user, Type::TEXT),
+                    (&install.token.bytes, Type::BYTEA),
+                    (&install.token.nonce, Type::BYTEA),
+                    (&install.scopes, Type::TEXT_ARRAY),
+                    (&install.enterprise, Type::TEXT),
+                    (&install.app, Type::TEXT),
+                    (&refresh.map(|token| &token.bytes), Type::BYTEA),
+                    (&refresh.map(|token| &token.nonce), Type::BYTEA),
+                    (&install.expires_at, Type::TIMESTAMPTZ),
+                    (&self.schema, Type::TEXT),
+                ],
+            )
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    pub(crate) async fn workspaces(&self, most: i32) -> Result<Vec<Workspace>, Error> {
+        let statement = "
+            select team_name, is_org, integrations, active, scopes, has_token, refresh_error
+              from lockstep.list_slack_workspaces($1, $2)";
+        let arguments: Arguments = &[(&most, Type::INT4), (&self.schema, Type::TEXT)];
+        let rows = self.ask(statement, arguments).await?;
+        let workspace = |row: &Row| {
+            Ok(Workspace {
+                name: row.try_get(0)?,
+                is_organization: row.try_get(1)?,
+                integrations: row.try_get(2)?,
+                active: row.try_get(3)?,
+                scopes: row.try_get(4)?,
+                has_token: row.try_get(5)?,
+                refresh_error: row.try_get(6)?,
+            })
+        };
+        rows.iter().map(workspace).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the Slack app asks of the database: about installations ([`install`]), events and jobs ([`event`]), integrations
+//! ([`integration`]) and tokens ([`token`]). All of it is granted to the role `lockstep_sidecar`.
+
+mod event;
+mod install;
+mod integration;
+mod token;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::pool::{Arguments, Pool};
+use crate::connection::Address;
+use crate::error::Error;
+
+pub(crate) use event::{NewEvent, Received};
+pub(crate) use install::{Install, TakenState, Workspace};
+pub(crate) use integration::{Integration, Which};
+pub(crate) use token::{Refresh, Sealed, StoredTokens};
+
+/// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant<'a> {
+    pub(crate) team: &'a str,
+    pub(crate) enterprise: Option<&'a str>,
+}
+
+#[derive(Clone)]
+pub(crate) struct SlackDatabase {
+    pool: Pool,
+    schema: String,
+}
+
+impl SlackDatabase {
+    pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Pool::new(address, sessions)?,
+            schema: schema.to_owned(),
+        })
+    }
+
+    /// The version of the extension in the database; empty if it is not there.
+    pub(crate) async fn extension_version(&self) -> Result<String, Error> {
+        let statement = "select extversion from pg_catalog.pg_extension where extname = 'lockstep'";
+        let rows = self.ask(statement, &[]).await?;
+        match rows.first() {
+            Some(row) => Ok(row.try_get(0)?),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// Of the functions that are called here, those that this role may not call, or that are missing.
+    pub(crate) async fn functions_out_of_reach(&self) -> Result<Vec<String>, Error> {
+        let statement = "
+            select wanted.name
+              from pg_catalog.unnest($1) wanted (name)
+              left join pg_catalog.pg_proc p on p.proname = wanted.name
+               and p.pronamespace = pg_catalog.to_regnamespace('lockstep')
+             where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
+             order by 1";
+        let rows = self
+            .ask(statement, &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)])
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+        self.pool.ask(statement, arguments).await
+    }
+
+    async fn ask_one(&self, statement: &str, arguments: Arguments<'_>) -> Result<Row, Error> {
+        let rows = self.ask(statement, arguments).await?;
+        rows.into_iter().next().ok_or(Error::Silent)
+    }
+}
+
+/// All functions that `serve` calls.
+const FUNCTIONS: [&str; 23] = [
+    "begin_slack_install",
+    "claim_jobs",
+    "claim_slack_token_refresh",
+    "complete_jobs",
+    "enqueue_slack_job",
+    "fail_job",
+    "finish_slack_install",
+    "give_back_slack_token_refresh",
+    "list_slack_integrations",
+    "list_slack_tokens",
+    "list_slack_workspaces",
+    "receive_slack_event",
+    "release_jobs",
+    "release_other_jobs",
+    "replace_slack_token",
+    "runner_heartbeat",
+    "set_slack_integration_active",
+    "slack_bot",
+    "start_runner",
+    "stop_runner",
+    "store_slack_token",
+    "sweep_slack",
+    "take_slack_install",
+];

@@ -1,0 +1,184 @@
+//! Tokens: the app's own in a workspace, and those that new ones are got with.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::{Arguments, SlackDatabase, Tenant};
+use crate::error::Error;
+
+/// A token as it is stored: ciphertext with its tag, and the nonce.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) nonce: Vec<u8>,
+}
+
+/// The app's user in a workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Bot {
+    pub(crate) team: String,
+    pub(crate) token: Sealed,
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+/// A token that is ours to refresh.
+#[derive(Clone, Debug)]
+pub(crate) struct Refresh {
+    pub(crate) team: String,
+    pub(crate) token: Sealed,
+    pub(crate) lease: i64,
+}
+
+/// The tokens of one workspace, as they are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredTokens {
+    pub(crate) team: String,
+    pub(crate) token: Sealed,
+    pub(crate) refresh: Option<Sealed>,
+}
+
+impl SlackDatabase {
+    pub(crate) async fn bot(&self, tenant: Tenant<'_>) -> Result<Option<Bot>, Error> {
+        let statement =
+            "select team_id, token, token_iv, expires_at from lockstep.slack_bot($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let bot = |row: &Row| {
+            Ok(Bot {
+                team: row.try_get(0)?,
+                token: sealed(row, 1)?,
+                expires_at: row.try_get(3)?,
+            })
+        };
+        rows.first().map(bot).transpose()
+    }
+
+    /// A token that expires within that time, which nobody else refreshes as long as the lease lasts.
+    pub(crate) async fn claim_refresh(
+        &self,
+        before: Duration,
+        lease: Duration,
+    ) -> Result<Option<Refresh>, Error> {
+        let statement = "
+            select team_id, refresh_token, refresh_token_iv, lease
+              from lockstep.claim_slack_token_refresh(
+                pg_catalog.make_interval(secs => $1), pg_catalog.make_interval(secs => $2), $3)";
+        let arguments: Arguments = &[
+            (&before.as_secs_f64(), Type::FLOAT8),
+            (&lease.as_secs_f64(), Type::FLOAT8),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let refresh = |row: &Row| {
+            Ok(Refresh {
+                team: row.try_get(0)?,
+                token: sealed(row, 1)?,
+                lease: row.try_get(3)?,
+            })
+        };
+        rows.first().map(refresh).transpose()
+    }
+
+    /// False if the lease is another's by now, or the app was uninstalled.
+    pub(crate) async fn store_refreshed(
+        &self,
+        claimed: &Refresh,
+        token: &Sealed,
+        refresh: &Sealed,
+        expires_at: SystemTime,
+    ) -> Result<bool, Error> {
+        let statement = "select lockstep.store_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
+        let arguments: Arguments = &[
+            (&claimed.team, Type::TEXT),
+            (&claimed.lease, Type::INT8),
+            (&token.bytes, Type::BYTEA),
+            (&token.nonce, Type::BYTEA),
+            (&refresh.bytes, Type::BYTEA),
+            (&refresh.nonce, Type::BYTEA),
+            (&expires_at, Type::TIMESTAMPTZ),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    pub(crate) async fn give_back_refresh(
+        &self,
+        claimed: &Refresh,
+        error: &str,
+        retry_after: Duration,
+    ) -> Result<bool, Error> {
+        let statement = "
+            select lockstep.give_back_slack_token_refresh($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
+        let arguments: Arguments = &[
+            (&claimed.team, Type::TEXT),
+            (&claimed.lease, Type::INT8),
+            (&error, Type::TEXT),
+            (&retry_after.as_secs_f64(), Type::FLOAT8),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    /// The tokens there are, by workspace, after that one.
+    pub(crate) async fn tokens_after(
+        &self,
+        team: &str,
+        most: i32,
+    ) -> Result<Vec<StoredTokens>, Error> {
+        let statement = "
+            select team_id, token, token_iv, refresh_token is not null, coalesce(refresh_token, ''), coalesce(refresh_token_iv, '')
+              from lockstep.list_slack_tokens($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&team, Type::TEXT),
+            (&most, Type::INT4),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let tokens = |row: &Row| {
+            Ok(StoredTokens {
+                team: row.try_get(0)?,
+                token: sealed(row, 1)?,
+                refresh: match row.try_get(3)? {
+                    true => Some(sealed(row, 4)?),
+                    false => None,
+                },
+            })
+        };
+        rows.iter().map(tokens).collect()
+    }
+
+    /// The same tokens in other bytes; false if they have been replaced by others since they were read.
+    pub(crate) async fn replace_tokens(
+        &self,
+        old: &StoredTokens,
+        new: &StoredTokens,
+    ) -> Result<bool, Error> {
+        let statement = "select lockstep.replace_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
+        let refresh = new.refresh.as_ref();
+        let arguments: Arguments = &[
+            (&old.team, Type::TEXT),
+            (&old.token.nonce, Type::BYTEA),
+            (&new.token.bytes, Type::BYTEA),
+            (&new.token.nonce, Type::BYTEA),
+            (&old.refresh.as_ref().map(|token| &token.nonce), Type::BYTEA),
+            (&refresh.map(|token| &token.bytes), Type::BYTEA),
+            (&refresh.map(|token| &token.nonce), Type::BYTEA),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+}
+
+/// Bytes and nonce, in two columns side by side.
+fn sealed(row: &Row, column: usize) -> Result<Sealed, Error> {
+    Ok(Sealed {
+        bytes: row.try_get(column)?,
+        nonce: row.try_get(column + 1)?,
+    })
+}

@@ -1,0 +1,95 @@
+//! The command `rekey`: seals with the current key what a former one has sealed.
+
+use std::process::ExitCode;
+
+use secrecy::SecretString;
+
+use crate::command_line::Rekey;
+use crate::config::token_keys;
+use crate::connection::Address;
+use crate::database::{Sealed, SlackDatabase, StoredTokens};
+use crate::error::Error;
+use crate::slack::{SealedWith, TokenKeys};
+use crate::text::say;
+
+/// So many workspaces are read at a time.
+const MANY: i32 = 500;
+
+#[derive(Default)]
+struct Counts {
+    sealed: usize,
+    unchanged: usize,
+    overtaken: usize,
+    closed: usize,
+}
+
+pub(crate) async fn run(arguments: &Rekey) -> Result<ExitCode, Error> {
+    let mut problems = Vec::new();
+    let Some(keys) = token_keys(&arguments.keys, &mut problems) else {
+        return Err(Error::Config(problems));
+    };
+    let address = Address::new(arguments.connection.database_url.as_ref())?;
+    let database = SlackDatabase::new(&address, &arguments.schema, 1)?;
+    let mut counts = Counts::default();
+    let mut after = String::new();
+    loop {
+        let tokens = database.tokens_after(&after, MANY).await?;
+        for old in &tokens {
+            reseal(&database, &keys, old, &mut counts).await?;
+        }
+        match tokens.last() {
+            Some(last) => after.clone_from(&last.team),
+            None => break,
+        }
+    }
+    let Counts {
+        sealed,
+        unchanged,
+        overtaken,
+        closed,
+    } = counts;
+    say(&format!(
+        "{sealed} workspaces sealed anew, {unchanged} had the current key, {overtaken} got new tokens meanwhile, {closed} can be opened with no key\n"
+    ));
+    Ok(match closed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+async fn reseal(
+    database: &SlackDatabase,
+    keys: &TokenKeys,
+    old: &StoredTokens,
+    counts: &mut Counts,
+) -> Result<(), Error> {
+    let token = keys.open(&old.token);
+    let refresh = old.refresh.as_ref().map(|refresh| keys.open(refresh));
+    let (Ok((token, with)), Ok(refresh)) = (token, refresh.transpose()) else {
+        say(&format!(
+            "{}: none of the keys opens its tokens\n",
+            old.team
+        ));
+        counts.closed += 1;
+        return Ok(());
+    };
+    let is_current = |with: &SealedWith| *with == SealedWith::Current;
+    if is_current(&with) && refresh.as_ref().is_none_or(|(_, with)| is_current(with)) {
+        counts.unchanged += 1;
+        return Ok(());
+    }
+    let seal = |token: &SecretString| -> Result<Sealed, Error> {
+        keys.seal(token)
+            .map_err(|error| Error::Token(error.to_string()))
+    };
+    let new = StoredTokens {
+        team: old.team.clone(),
+        token: seal(&token)?,
+        refresh: refresh.as_ref().map(|(token, _)| seal(token)).transpose()?,
+    };
+    match database.replace_tokens(old, &new).await? {
+        true => counts.sealed += 1,
+        false => counts.overtaken += 1,
+    }
+    Ok(())
+}

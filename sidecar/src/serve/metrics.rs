@@ -1,0 +1,59 @@
+//! What is counted, for Prometheus.
+
+use metrics::{counter, describe_counter, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::error::Error;
+
+/// Around the three seconds that Slack waits, in seconds.
+const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 3.0];
+
+/// The counters there are. Each has labels of few values: nothing that a request says goes into one as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter {
+    name: &'static str,
+    label: &'static str,
+    help: &'static str,
+}
+
+macro_rules! counters {
+    ($($constant:ident: $name:literal, $label:literal, $help:literal;)*) => {
+        impl Counter {
+            $(pub(crate) const $constant: Self = Self { name: $name, label: $label, help: $help };)*
+            const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+counters! {
+    REFUSALS: "lockstep_slack_refusals_total", "reason", "requests that were not taken for Slack's";
+    EVENTS: "lockstep_slack_events_total", "event", "events that Slack sent, known ones by type";
+    EVENT_OUTCOMES: "lockstep_slack_event_outcomes_total", "outcome", "what became of known events";
+    COMMANDS: "lockstep_slack_commands_total", "command", "slash commands";
+    INTERACTIONS: "lockstep_slack_interactions_total", "action", "interactions, known ones by action";
+    CALLS: "lockstep_slack_calls_total", "outcome", "calls of Slack's API";
+    INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack";
+    REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire";
+    LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request";
+}
+
+/// Counts one.
+pub(crate) fn count(what: Counter, value: &'static str) {
+    counter!(what.name, what.label => value).increment(1);
+}
+
+pub(super) const REQUESTS: &str = "lockstep_requests_total";
+pub(super) const SECONDS: &str = "lockstep_request_seconds";
+
+pub(super) fn install() -> Result<PrometheusHandle, Error> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(SECONDS.to_owned()), &BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| Error::Metrics(error.to_string()))?;
+    for counter in Counter::ALL {
+        describe_counter!(counter.name, counter.help);
+    }
+    describe_counter!(REQUESTS, "requests answered, by route and status");
+    describe_histogram!(SECONDS, "time to answer a request, by route, in seconds");
+    Ok(handle)
+}

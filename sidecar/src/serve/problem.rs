@@ -1,0 +1,60 @@
+//! What is answered to a request that does not do, as RFC 9457 has it. Nothing that the database says is in it.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tracing::warn;
+
+use crate::error::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: &'static str,
+}
+
+impl Problem {
+    pub(crate) const fn bad_request(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) const fn new(status: StatusCode, detail: &'static str) -> Self {
+        Self { status, detail }
+    }
+
+    /// Slack, or whoever asked, is to ask again.
+    pub(crate) const fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The database does not answer now. Nothing was changed; try again.",
+        )
+    }
+}
+
+/// The database's error is logged, and not told.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        warn!(error = %error.report(), "a request failed");
+        Self::unavailable()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let headers = [
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/problem+json"),
+            ),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        (self.status, headers, body.to_string()).into_response()
+    }
+}

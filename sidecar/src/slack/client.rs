@@ -1,0 +1,288 @@
+//! Slack's Web API, as far as the app calls it.
+
+use std::time::Duration;
+
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Request, StatusCode, Uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::error::Error;
+use crate::tls;
+
+/// How long Slack may take for an answer. It gives up on us after three seconds; we are more patient with jobs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What Slack answers is smaller by far.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// Slack says no shorter pause than this, so where it says none this is it.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where late replies to commands go.
+const REPLY_HOST: &str = "hooks.slack.com";
+
+pub(crate) struct SlackClient {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: Url,
+}
+
+/// Why a call was of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Not sent, or no answer came: Slack may have done it or not.
+    #[error("no answer: {0}")]
+    Unanswered(String),
+
+    #[error("too many calls, for {} s", .0.as_secs())]
+    RateLimited(Duration),
+
+    #[error("status {0}")]
+    Status(u16),
+
+    #[error("an answer that is none of Slack's")]
+    Garbled,
+
+    /// Slack's own name of the error.
+    #[error("{name}{}", and_needs(.needed.as_deref()))]
+    Refused {
+        name: String,
+        needed: Option<String>,
+    },
+
+    #[error("not a URL that Slack takes replies at")]
+    ForeignUrl,
+}
+
+fn and_needs(scope: Option<&str>) -> String {
+    scope
+        .map(|scope| format!(", needs {scope}"))
+        .unwrap_or_default()
+}
+
+impl CallError {
+    /// Whether the same call may succeed later, by Slack's word.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => true,
+            Self::Status(status) => *status >= 500,
+            Self::Refused { name, .. } => TRANSIENT.contains(&name.as_str()),
+            Self::ForeignUrl => false,
+        }
+    }
+
+    /// Whether the workspace has to install the app anew.
+    pub(crate) fn is_lost_installation(&self) -> bool {
+        matches!(self, Self::Refused { name, .. } if LOST.contains(&name.as_str()))
+    }
+}
+
+const TRANSIENT: [&str; 8] = [
+    "ratelimited",
+    "rate_limited",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+    "org_login_required",
+];
+
+const LOST: [&str; 7] = [
+    "account_inactive",
+    "invalid_auth",
+    "not_authed",
+    "token_revoked",
+    "missing_scope",
+    "no_permission",
+    "invalid_refresh_token",
+];
+
+/// What all answers of the Web API have in common.
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    error: Option<String>,
+    needed: Option<String>,
+}
+
+impl SlackClient {
+    /// `base` is `https://slack.com`, but for tests.
+    pub(crate) fn new(base: &Url) -> Result<Self, Error> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(ANSWER_TIMEOUT / 2));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::verifying()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        Ok(Self {
+            http,
+            base: base.clone(),
+        })
+    }
+
+    /// The address of a page or method.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// Calls a method in the name of the app's user.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        token: &SecretString,
+        arguments: &Value,
+    ) -> Result<Value, CallError> {
+        let request = Request::post(self.uri(&format!("/api/{method}"))?)
+            .header(CONTENT_TYPE, "application/json; charset=utf-8")
+            .header(
+                AUTHORIZATION,
+                secret_value(format!("Bearer {}", token.expose_secret()))?,
+            );
+        self.send(request, arguments.to_string()).await
+    }
+
+    /// Calls `oauth.v2.access` in the name of the app itself.
+    pub(crate) async fn access(
+        &self,
+        client_id: &str,
+        client_secret: &SecretString,
+        form: &[(&str, &str)],
+    ) -> Result<Value, CallError> {
+        let pair = format!("{client_id}:{}", client_secret.expose_secret());
+        let request = Request::post(self.uri("/api/oauth.v2.access")?)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                AUTHORIZATION,
+                secret_value(format!("Basic {}", STANDARD.encode(pair)))?,
+            );
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        self.send(request, body).await
+    }
+
+    /// Whether Slack is there at all.
+    pub(crate) async fn test(&self) -> Result<(), CallError> {
+        let request = Request::post(self.uri("/api/api.test")?);
+        self.send(request, String::new()).await.map(|_| ())
+    }
+
+    /// Answers a command after its request is over.
+    pub(crate) async fn reply(&self, url: &str, message: &Value) -> Result<(), CallError> {
+        let target = Url::parse(url).map_err(|_| CallError::ForeignUrl)?;
+        let is_slacks = match self.base.scheme() {
+            "https" => target.scheme() == "https" && target.host_str() == Some(REPLY_HOST),
+            _ => target.origin() == self.base.origin(),
+        };
+        if !is_slacks {
+            return Err(CallError::ForeignUrl);
+        }
+        let uri = url.parse::<Uri>().map_err(|_| CallError::ForeignUrl)?;
+        let request = Request::post(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        let (status, _, _) = self.exchange(request, message.to_string()).await?;
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(CallError::Status(status.as_u16())),
+        }
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, CallError> {
+        self.url(path)
+            .as_str()
+            .parse()
+            .map_err(|_| CallError::ForeignUrl)
+    }
+
+    async fn send(
+        &self,
+        request: axum::http::request::Builder,
+        body: String,
+    ) -> Result<Value, CallError> {
+        let (status, pause, body) = self.exchange(request, body).await?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(CallError::RateLimited(pause));
+        }
+        if !status.is_success() {
+            return Err(CallError::Status(status.as_u16()));
+        }
+        let value: Value = serde_json::from_slice(&body).map_err(|_| CallError::Garbled)?;
+        let answer = Answer::deserialize(&value).map_err(|_| CallError::Garbled)?;
+        match answer {
+            Answer { ok: true, .. } => Ok(value),
+            Answer { error, needed, .. } => Err(match error {
+                Some(name) if name == "ratelimited" => CallError::RateLimited(pause),
+                Some(name) => CallError::Refused { name, needed },
+                None => CallError::Garbled,
+            }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: axum::http::request::Builder,
+        body: String,
+    ) -> Result<(StatusCode, Duration, Bytes), CallError> {
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| CallError::ForeignUrl)?;
+        let answering = async {
+            let answer = self.http.request(request).await.map_err(unanswered)?;
+            let status = answer.status();
+            let pause = answer
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok())
+                .map_or(SHORTEST_PAUSE, Duration::from_secs)
+                .max(SHORTEST_PAUSE);
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| CallError::Unanswered(error.to_string()))?;
+            Ok((status, pause, body.to_bytes()))
+        };
+        timeout(ANSWER_TIMEOUT, answering)
+            .await
+            .map_err(|_| CallError::Unanswered("it took too long".to_owned()))?
+    }
+}
+
+/// The innermost cause: the outer ones only say that a request failed.
+fn unanswered(error: hyper_util::client::legacy::Error) -> CallError {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    CallError::Unanswered(cause.to_string())
+}
+
+/// A header that is never shown.
+fn secret_value(text: String) -> Result<HeaderValue, CallError> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| CallError::Refused {
+        name: "invalid_auth".to_owned(),
+        needed: None,
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}

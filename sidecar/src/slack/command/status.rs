@@ -1,0 +1,157 @@
+//! How a project, group or instance is connected with the workspace.
+
+use std::fmt::Write;
+
+use super::{Answering, Command, Given, Run};
+use crate::app::App;
+use crate::config::{Config, SCOPES};
+use crate::database::{Integration, Which};
+use crate::serve::INSTALL;
+use crate::slack::message::{Reply, code, escape, shorten};
+
+pub(super) const COMMAND: Command = Command {
+    name: "status",
+    usage: "<alias> status` shows what a project notifies of here, and what it lacks",
+    run: Run::Asking(status),
+};
+
+/// Without an alias, so many are listed.
+const MOST: i32 = 20;
+
+fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let tenant = given.slash.owner.tenant();
+        let alias = given.alias.as_deref();
+        let (which, most) = match alias {
+            Some(alias) => (Which::Alias(alias), 1),
+            None => (Which::All, MOST + 1),
+        };
+        let found = app.database.integrations(tenant, which, most).await?;
+        let slash = &given.slash.command;
+        Ok(match (alias, found.as_slice()) {
+            (Some(alias), []) => not_found(alias, slash),
+            (Some(_), [integration, ..]) => Reply::new(in_full(&app.config, integration)),
+            (None, []) => nothing(&app.config),
+            (None, [integration]) => Reply::new(in_full(&app.config, integration)),
+            (None, several) => Reply::new(listed(several, slash)),
+        })
+    })
+}
+
+fn not_found(alias: &str, slash: &str) -> Reply {
+    Reply::new(format!(
+        "No project or group of the alias {} is connected with this workspace. {} lists those that are.",
+        code(&shorten(alias, 100)),
+        code(&format!("{slash} status")),
+    ))
+}
+
+fn nothing(config: &Config) -> Reply {
+    Reply::new(format!(
+        "No project is connected with this workspace. Its maintainers connect it in its settings; if the app is not installed here, \
+         <{}|add it to Slack> first.",
+        config.page(INSTALL)
+    ))
+}
+
+fn in_full(config: &Config, integration: &Integration) -> String {
+    let mut text = format!("*{}*", escape(&integration.alias));
+    // Writing to a String does not fail.
+    if let Some(path) = &integration.path
+        && *path != integration.alias
+    {
+        let _ = write!(text, " ({} {})", integration.owner, escape(path));
+    }
+    text.push_str(match integration.is_active {
+        true => "\n:white_check_mark: Active",
+        false => "\n:double_vertical_bar: Switched off: nobody is notified",
+    });
+    let events = events(integration);
+    let _ = match events.is_empty() {
+        true => write!(
+            text,
+            "\n:bell: Notifies of nothing as yet: choose events in its settings"
+        ),
+        false => write!(text, "\n:bell: Notifies of {}", events.join(", ")),
+    };
+    let missing = missing_scopes(integration);
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.into_iter().map(code).collect();
+        let _ = write!(
+            text,
+            "\n:warning: The app lacks the scopes {}",
+            missing.join(", ")
+        );
+    }
+    if !integration.has_token {
+        text.push_str(
+            "\n:warning: The app was installed before it could notify, or its token is gone",
+        );
+    }
+    match needs_reinstallation(integration) {
+        true => {
+            let _ = write!(
+                text,
+                "\n:arrows_counterclockwise: <{}|Install it again>",
+                config.page(INSTALL)
+            );
+        }
+        false => text.push_str("\n:key: All scopes are there"),
+    }
+    text
+}
+
+fn listed(integrations: &[Integration], slash: &str) -> String {
+    let shown = &integrations[..integrations.len().min(MOST as usize)];
+    let lines = shown.iter().map(|integration| {
+        let state = match (integration.is_active, needs_reinstallation(integration)) {
+            (_, true) => ":arrows_counterclockwise: has to be installed again",
+            (true, false) => ":white_check_mark: active",
+            (false, false) => ":double_vertical_bar: switched off",
+        };
+        format!("• {} {state}\n", code(&shorten(&integration.alias, 100)))
+    });
+    let more = match integrations.len() > shown.len() {
+        true => "… and more\n",
+        false => "",
+    };
+    format!(
+        "*Connected with this workspace*\n{}{more}{} tells more of one.",
+        lines.collect::<String>(),
+        code(&format!("{slash} <alias> status")),
+    )
+}
+
+/// The scopes that the app needs and has not been granted.
+pub(in crate::slack) fn missing_scopes(integration: &Integration) -> Vec<&'static str> {
+    let is_missing = |scope: &&str| !integration.scopes.iter().any(|has| has == scope);
+    SCOPES.into_iter().filter(is_missing).collect()
+}
+
+pub(in crate::slack) fn needs_reinstallation(integration: &Integration) -> bool {
+    !integration.has_token || !missing_scopes(integration).is_empty()
+}
+
+/// What people call the events of the host's columns. Others mean nothing to this app.
+const EVENTS: [(&str, &str); 14] = [
+    ("push", "pushes"),
+    ("tag_push", "tags"),
+    ("issues", "issues"),
+    ("confidential_issues", "confidential issues"),
+    ("incident", "incidents"),
+    ("merge_requests", "merge requests"),
+    ("note", "comments"),
+    ("confidential_note", "confidential comments"),
+    ("pipeline", "pipelines"),
+    ("wiki_page", "wiki pages"),
+    ("deployment", "deployments"),
+    ("alert", "alerts"),
+    ("vulnerability", "vulnerabilities"),
+    ("group_mention", "mentions of the group"),
+];
+
+pub(in crate::slack) fn events(integration: &Integration) -> Vec<&'static str> {
+    let has = |name: &str| integration.events.iter().any(|event| event == name);
+    let known = EVENTS.into_iter().filter(|(name, _)| has(name));
+    known.map(|(_, words)| words).collect()
+}

@@ -1,0 +1,88 @@
+//! The App Home: what of this workspace is connected, with switches for those who may use them ([`view`]). It is published by jobs.
+
+mod view;
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::client::CallError;
+use super::payload::Owner;
+use crate::app::App;
+use crate::database::Which;
+use crate::serve::{Counter, count};
+use crate::worker::Failure;
+
+pub(super) use view::{Notice, PICKER, SWITCH_OFF, SWITCH_ON};
+
+/// A job waits this long for its turn by itself; the queue has longer pauses.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Publishes the App Home of a user. `picked` is shown first; `notice` says what was done just now.
+pub(super) async fn publish(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    picked: Option<i64>,
+    notice: Option<Notice>,
+) -> Result<(), Failure> {
+    let tenant = owner.tenant();
+    let Some(bot) = app.database.bot(tenant).await? else {
+        info!(team = owner.team, "no token, so no App Home");
+        return Ok(());
+    };
+    let is_expired = bot.expires_at.is_some_and(|at| at <= SystemTime::now());
+    if is_expired {
+        return Err(Failure::Slack(
+            "the token has expired; a new one is asked for".to_owned(),
+        ));
+    }
+    let (token, _) = app
+        .config
+        .token_keys
+        .open(&bot.token)
+        .map_err(|error| Failure::Slack(error.to_string()))?;
+    let integrations = app
+        .database
+        .integrations(tenant, Which::All, view::MOST + 1)
+        .await?;
+    let integrations = match picked {
+        None => integrations,
+        Some(id) => view::with_first(app, tenant, integrations, id).await?,
+    };
+    let view = view::of(app, user, &integrations, notice);
+    let arguments = json!({ "user_id": user, "view": view });
+    let mut published = app.slack.call("views.publish", &token, &arguments).await;
+    if let Err(CallError::RateLimited(pause)) = published
+        && pause <= PATIENCE
+    {
+        count(Counter::CALLS, "rate_limited");
+        sleep(pause).await;
+        published = app.slack.call("views.publish", &token, &arguments).await;
+    }
+    match published {
+        Ok(_) => {
+            count(Counter::CALLS, "ok");
+            Ok(())
+        }
+        // To try again is of no use; the pages and the status say that the app has to be installed again.
+        Err(error) if error.is_lost_installation() => {
+            count(Counter::CALLS, "lost_installation");
+            warn!(team = bot.team, %error, "the installation is of no use any more");
+            Ok(())
+        }
+        Err(error) => {
+            count(
+                Counter::CALLS,
+                if error.is_transient() {
+                    "transient"
+                } else {
+                    "refused"
+                },
+            );
+            Err(Failure::Slack(error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The installation by OAuth: [`begin_install`] sends a browser to Slack with a state that is used once, [`finish_install`] takes it
+//! back and exchanges the code for tokens ([`exchange`]).
+
+mod exchange;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::config::SCOPES;
+use crate::database::{Install, TakenState};
+use crate::error::Error;
+use crate::page::{self, Trouble};
+use crate::serve::{Counter, INSTALLED, count};
+
+use state::Secret;
+
+/// How long a browser may stay at Slack.
+const VALID_FOR: Duration = Duration::from_secs(600);
+
+/// Somebody is waiting in front of a browser.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A code is exchanged once, so what it was exchanged for is worth some patience.
+const STORE_TRIES: u32 = 5;
+
+#[derive(Deserialize)]
+pub(crate) struct Begin {
+    /// From `lockstep.issue_slack_install_ticket`: which project is to be connected.
+    ticket: Option<String>,
+}
+
+pub(crate) async fn begin_install(
+    State(app): State<Arc<App>>,
+    Query(begin): Query<Begin>,
+) -> Result<Response, Trouble> {
+    let (state, browser) = (Secret::new()?, Secret::new()?);
+    let digests = [&state, &browser].map(Secret::digest);
+    let ticket = begin.ticket.as_deref().filter(|ticket| !ticket.is_empty());
+    let beginning = app
+        .database
+        .begin_install(&digests[0], &digests[1], ticket, VALID_FOR);
+    match timeout(DATABASE_TIMEOUT, beginning).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) if error.has_code(&SqlState::NO_DATA_FOUND) => return Err(Trouble::Ticket),
+        Ok(Err(error)) => return Err(unavailable(&error)),
+        Err(_) => return Err(unavailable(&Error::Silent)),
+    }
+    let config = &app.config;
+    let mut url = app.slack.url("/oauth/v2/authorize");
+    url.query_pairs_mut()
+        .append_pair("client_id", &config.client_id)
+        .append_pair("scope", &SCOPES.join(","))
+        .append_pair("redirect_uri", config.page(INSTALLED).as_str())
+        .append_pair("state", state.text());
+    let headers = AppendHeaders([
+        (LOCATION, url.to_string()),
+        (SET_COOKIE, state::cookie(config, &browser, VALID_FOR)),
+    ]);
+    Ok((StatusCode::FOUND, headers).into_response())
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Return {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+/// The cookie is removed however it ends.
+pub(crate) async fn finish_install(
+    State(app): State<Arc<App>>,
+    Query(back): Query<Return>,
+    headers: HeaderMap,
+) -> Response {
+    let cookies = headers.get_all(COOKIE).iter();
+    let browser = cookies
+        .filter_map(|header| header.to_str().ok())
+        .find_map(state::of_cookies);
+    let finished = finish(&app, back, browser).await;
+    let outcome = match &finished {
+        Ok(_) => "installed",
+        Err(trouble) => trouble.name(),
+    };
+    count(Counter::INSTALLS, outcome);
+    let removed = AppendHeaders([(SET_COOKIE, state::removed_cookie(&app.config))]);
+    match finished {
+        Ok(installed) => (removed, page::installed(&installed)).into_response(),
+        Err(trouble) => (removed, trouble).into_response(),
+    }
+}
+
+/// What there is to say of an installation.
+pub(crate) struct Installed {
+    pub(crate) team: String,
+    pub(crate) team_name: String,
+    /// What was connected, if anything was.
+    pub(crate) alias: Option<String>,
+}
+
+async fn finish(app: &App, back: Return, browser: Option<Secret>) -> Result<Installed, Trouble> {
+    // Slack's administrators can install apps without coming by here first; then nobody knows what they came from.
+    let state = back.state.as_deref().and_then(Secret::of_text);
+    let state = state.ok_or(Trouble::NoState)?;
+    let browser = browser.ok_or(Trouble::OtherBrowser)?;
+    let digests = [&state, &browser].map(Secret::digest);
+    let taking = app.database.take_install(&digests[0], &digests[1]);
+    let taken = timeout(DATABASE_TIMEOUT, taking).await;
+    match taken
+        .unwrap_or(Err(Error::Silent))
+        .map_err(|error| unavailable(&error))?
+    {
+        TakenState::Valid => {}
+        TakenState::Expired => return Err(Trouble::Expired),
+        TakenState::OtherBrowser => return Err(Trouble::OtherBrowser),
+        TakenState::Unknown => return Err(Trouble::Used),
+    }
+    if let Some(error) = back.error {
+        info!(error, "Slack sent a browser back without a code");
+        return Err(match error.as_str() {
+            "access_denied" => Trouble::Denied,
+            _ => Trouble::Refused,
+        });
+    }
+    let code = back.code.ok_or(Trouble::Refused)?;
+    let install = exchange::exchange(app, &code).await?;
+    let alias = store(app, &digests[0], &install).await?;
+    info!(team = install.team, alias, "installed");
+    Ok(Installed {
+        team: install.team,
+        team_name: install.team_name,
+        alias,
+    })
+}
+
+async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<String>, Trouble> {
+    let mut tries = 0;
+    loop {
+        let storing = app.database.finish_install(state, install);
+        let stored = timeout(DATABASE_TIMEOUT, storing).await;
+        let error = match stored.unwrap_or(Err(Error::Silent)) {
+            Ok(alias) => return Ok(alias),
+            Err(error) => error,
+        };
+        // The ticket names an alias that another project has.
+        if error.has_code(&SqlState::UNIQUE_VIOLATION) {
+            warn!(error = %error.report(), "an installation was not stored");
+            return Err(Trouble::AliasTaken);
+        }
+        if error.has_code(&SqlState::NO_DATA_FOUND) {
+            return Err(Trouble::Ticket);
+        }
+        // An answer was lost on the way, and it is stored.
+        if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) && tries > 0 {
+            return Ok(None);
+        }
+        tries += 1;
+        if tries == STORE_TRIES {
+            return Err(unavailable(&error));
+        }
+        warn!(error = %error.report(), "an installation is not stored as yet");
+        sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
+    }
+}
+
+fn unavailable(error: &Error) -> Trouble {
+    warn!(error = %error.report(), "an installation failed");
+    Trouble::Unavailable
+}

@@ -1,0 +1,65 @@
+//! What people do in the App Home. It is acknowledged once it is a job.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tracing::debug;
+
+use super::home::{PICKER, SWITCH_OFF, SWITCH_ON};
+use super::payload::{of_form, owner_of};
+use super::workers::INTERACTION;
+use crate::app::App;
+use crate::serve::{Counter, Problem, count};
+
+const KNOWN: [&str; 3] = [SWITCH_ON, SWITCH_OFF, PICKER];
+
+pub(crate) async fn receive_interaction(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let payload = of_form(&body).ok_or(Problem::bad_request(
+        "The form has no field payload with a JSON object.",
+    ))?;
+    let actions = payload["actions"].as_array().map_or(&[][..], Vec::as_slice);
+    for action in actions {
+        take(&app, &payload, action).await?;
+    }
+    if actions.is_empty() {
+        // A view that was sent or closed, a shortcut: none of them is ours.
+        count(Counter::INTERACTIONS, "unknown");
+    }
+    Ok(StatusCode::OK)
+}
+
+async fn take(app: &App, payload: &Value, action: &Value) -> Result<(), Problem> {
+    let id = action["action_id"].as_str().unwrap_or_default();
+    let Some(id) = KNOWN.into_iter().find(|known| *known == id) else {
+        // A button that is only a link tells of it as well.
+        count(Counter::INTERACTIONS, "unknown");
+        debug!(action = id, "an unknown action");
+        return Ok(());
+    };
+    count(Counter::INTERACTIONS, id);
+    let owner = owner_of(payload).ok_or(Problem::bad_request("It names no workspace."))?;
+    let user = payload["user"]["id"].as_str().unwrap_or_default();
+    let value = action["value"]
+        .as_str()
+        .or_else(|| action["selected_option"]["value"].as_str());
+    let integration: Option<i64> = value.and_then(|value| value.parse().ok());
+    let (false, Some(integration)) = (user.is_empty(), integration) else {
+        return Err(Problem::bad_request("It names no user or no project."));
+    };
+    let args = owner.in_args(json!({
+        "user_id": user,
+        "action": id,
+        "slack_integration_id": integration,
+    }));
+    // The same click, should it come twice.
+    let at = action["action_ts"].as_str().unwrap_or_default();
+    let key = format!("{} {user} {id} {integration} {at}", owner.team);
+    app.database.enqueue(INTERACTION, &args, Some(&key)).await?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The manifest to create the app with. Slack publishes a schema of it; its limits are checked by a test.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::command_line::Manifest;
+use crate::config::{SCOPES, page, public_url};
+use crate::error::Error;
+use crate::serve::{COMMANDS, EVENTS, INSTALLED, INTERACTIONS, OPTIONS};
+use crate::text::say;
+
+/// Slack's longest name.
+const LONGEST_NAME: usize = 35;
+
+const DESCRIPTION: &str = "Tells channels what happens in GitLab projects";
+
+const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab instance with this workspace: what happens in them is told \
+    in the channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists what \
+    is connected, and lets those who connected a project switch it off and on.";
+
+pub(crate) fn print_manifest(arguments: &Manifest) -> Result<ExitCode, Error> {
+    let mut problems = Vec::new();
+    let url = public_url(arguments.public_url.as_deref(), &mut problems);
+    let Some(url) = url else {
+        return Err(Error::Config(problems));
+    };
+    say(&format!("{:#}\n", manifest(arguments, &url)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manifest(arguments: &Manifest, public_url: &Url) -> Value {
+    let url = |path| page(public_url, path).to_string();
+    json!({
+        "display_information": {
+            "name": name(public_url),
+            "description": DESCRIPTION,
+            "background_color": "#171321",
+            "long_description": LONG_DESCRIPTION,
+        },
+        "features": {
+            "app_home": {
+                "home_tab_enabled": true,
+                "messages_tab_enabled": false,
+                "messages_tab_read_only_enabled": true,
+            },
+            "bot_user": { "display_name": "GitLab", "always_online": true },
+            "slash_commands": [{
+                "command": arguments.command,
+                "url": url(COMMANDS),
+                "description": "How projects are connected with this workspace",
+                "usage_hint": "[project or alias] command",
+                "should_escape": false,
+            }],
+        },
+        "oauth_config": {
+            "redirect_urls": [url(INSTALLED)],
+            "scopes": { "bot": SCOPES },
+        },
+        "settings": {
+            "event_subscriptions": {
+                "request_url": url(EVENTS),
+                "bot_events": ["app_home_opened", "app_uninstalled", "tokens_revoked"],
+            },
+            "interactivity": {
+                "is_enabled": true,
+                "request_url": url(INTERACTIONS),
+                "message_menu_options_url": url(OPTIONS),
+            },
+            "org_deploy_enabled": arguments.org_deploy,
+            "socket_mode_enabled": false,
+            "token_rotation_enabled": arguments.token_rotation,
+        },
+    })
+}
+
+/// With the host, so that apps of several instances are told apart.
+fn name(public_url: &Url) -> String {
+    let host = public_url.host_str().unwrap_or_default();
+    let room = LONGEST_NAME - "GitLab ()".len();
+    let host: String = host.chars().take(room).collect();
+    format!("GitLab ({host})")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use url::Url;
+
+    use super::manifest;
+    use crate::command_line::Manifest;
+
+    /// The limits of Slack's published schema: where, and how many characters or entries at least and at most.
+    const LIMITS: [(&str, usize, usize); 15] = [
+        ("/display_information/name", 1, 35),
+        ("/display_information/description", 1, 140),
+        ("/display_information/long_description", 175, 4000),
+        ("/display_information/background_color", 4, 7),
+        ("/features/bot_user/display_name", 1, 80),
+        ("/features/slash_commands", 0, 50),
+        ("/features/slash_commands/0/command", 2, 32),
+        ("/features/slash_commands/0/url", 1, 3000),
+        ("/features/slash_commands/0/description", 1, 2000),
+        ("/features/slash_commands/0/usage_hint", 0, 1000),
+        ("/oauth_config/redirect_urls", 0, 1000),
+        ("/oauth_config/scopes/bot", 0, 255),
+        ("/settings/event_subscriptions/request_url", 1, 3500),
+        ("/settings/event_subscriptions/bot_events", 0, 100),
+        ("/settings/interactivity/request_url", 1, 3500),
+    ];
+
+    #[test]
+    fn manifest_is_within_the_limits_of_the_schema() -> Result<(), url::ParseError> {
+        let arguments = Manifest {
+            public_url: None,
+            command: "/gitlab".to_owned(),
+            token_rotation: true,
+            org_deploy: true,
+        };
+        for host in [
+            "a.example",
+            &format!("{}.example", "long".repeat(15)),
+            "xn--bcher-kva.example",
+        ] {
+            let url = Url::parse(&format!("https://{host}"))?;
+            let manifest = manifest(&arguments, &url);
+            for (place, least, most) in LIMITS {
+                let length = match manifest.pointer(place) {
+                    Some(Value::String(text)) => text.chars().count(),
+                    Some(Value::Array(entries)) => entries.len(),
+                    other => unreachable!("{place} is {other:?}"),
+                };
+                assert!(
+                    (least..=most).contains(&length),
+                    "{place} of {host}: {length}"
+                );
+            }
+            let command = &manifest["features"]["slash_commands"][0];
+            assert!(
+                command["command"]
+                    .as_str()
+                    .is_some_and(|command| command.starts_with('/'))
+            );
+            assert_eq!(
+                command["url"],
+                format!("https://{host}/api/v4/slack/trigger")
+            );
+            let top: Vec<&String> = manifest
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys())
+                .collect();
+            assert_eq!(top.len(), 4, "{top:?}");
+        }
+        Ok(())
+    }
+}

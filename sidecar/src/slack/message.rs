@@ -1,0 +1,109 @@
+//! What is written to people in Slack.
+
+use std::borrow::Cow;
+
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// Longer texts Slack cuts by itself, or refuses in a block.
+pub(super) const LONGEST_TEXT: usize = 3_000;
+
+/// A reply that only whoever gave the command sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply(String);
+
+impl Reply {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        match text.len() <= LONGEST_TEXT {
+            true => Self(text),
+            false => Self(format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8()))),
+        }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "response_type": "ephemeral", "text": self.0 })
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (kind, self.json().to_string()).into_response()
+    }
+}
+
+/// Text of others, so that it links to nothing and calls nobody.
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>']) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    Cow::Owned(escaped)
+}
+
+/// Text of others as code, in which a backtick would end it.
+pub(super) fn code(text: &str) -> String {
+    format!(
+        "`{}`",
+        escape(&text.replace('`', "'").replace(['\n', '\r'], " "))
+    )
+}
+
+/// The beginning of a text, of so many bytes at most, and whole characters.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The beginning of a text, of so many characters at most, with a mark where it was cut.
+pub(super) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+            Cow::Owned(kept + "…")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{LONGEST_TEXT, Reply, code, cut, escape, shorten};
+
+    #[test]
+    fn nobody_is_called_by_the_text_of_others() {
+        assert_eq!(
+            escape("<!channel> & <@U1>"),
+            "&lt;!channel&gt; &amp; &lt;@U1&gt;"
+        );
+        assert_eq!(escape("plain"), "plain");
+        assert_eq!(code("a`b\n<c>"), "`a'b &lt;c&gt;`");
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_cut_between_characters(text: String, most in 0..40_usize) {
+            prop_assert!(cut(&text, most).len() <= most);
+            prop_assert!(text.starts_with(cut(&text, most)));
+            prop_assert!(shorten(&text, most.max(1)).chars().count() <= most.max(1));
+            prop_assert!(!escape(&text).contains(['<', '>']));
+        }
+
+        #[test]
+        fn replies_stay_within_the_limit(text in "[aä€😀]{0,2000}") {
+            prop_assert!(Reply::new(text).text().len() <= LONGEST_TEXT);
+        }
+    }
+}

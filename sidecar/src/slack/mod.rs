@@ -1,0 +1,33 @@
+//! The Slack app. A request is verified ([`signature`]) before it gets here; then it is an event ([`event`]), a slash command
+//! ([`command`]), or something done in the App Home ([`interaction`], [`options`]). What cannot be answered at once becomes a job
+//! ([`workers`]). Installations come in through [`install`], and their tokens are kept by [`cipher`] and [`refresh`].
+
+mod cipher;
+mod client;
+mod command;
+mod event;
+mod home;
+mod install;
+mod interaction;
+mod late;
+mod manifest;
+mod message;
+mod options;
+mod payload;
+mod refresh;
+mod signature;
+mod workers;
+
+pub(crate) use cipher::{SealedWith, TokenKeys};
+pub(crate) use client::SlackClient;
+pub(crate) use command::receive_command;
+pub(crate) use event::receive_event;
+pub(crate) use install::{Installed, begin_install, finish_install};
+pub(crate) use interaction::receive_interaction;
+pub(crate) use manifest::print_manifest;
+pub(crate) use options::receive_options_request;
+pub(crate) use refresh::keep;
+pub(crate) use signature::SigningSecret;
+#[cfg(test)]
+pub(crate) use signature::tests::signed as signed_headers;
+pub(crate) use workers::SlackWorkers;

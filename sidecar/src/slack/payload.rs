@@ -1,0 +1,285 @@
+//! What Slack sends, as far as it is looked at. Slack adds fields at any time, and leaves out more than it says.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::database::Tenant;
+
+/// A workspace, and the organization it is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) team: String,
+    pub(super) enterprise: Option<String>,
+}
+
+impl Owner {
+    /// An installation for all of an organization has no workspace: it goes by the organization's id.
+    pub(super) fn new(team: Option<&str>, enterprise: Option<&str>) -> Option<Self> {
+        let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
+        let (team, enterprise) = (given(team), given(enterprise));
+        let team = team.or_else(|| enterprise.clone())?;
+        Some(Self { team, enterprise })
+    }
+
+    pub(super) fn tenant(&self) -> Tenant<'_> {
+        Tenant {
+            team: &self.team,
+            enterprise: self.enterprise.as_deref(),
+        }
+    }
+
+    /// As jobs carry it.
+    pub(super) fn in_args(&self, mut args: Value) -> Value {
+        args["team_id"] = json!(self.team);
+        args["enterprise_id"] = json!(self.enterprise);
+        args
+    }
+
+    pub(super) fn of_args(args: &Value) -> Option<Self> {
+        Self::new(args["team_id"].as_str(), args["enterprise_id"].as_str())
+    }
+}
+
+/// The body of a request of the Events API.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) challenge: Option<String>,
+    pub(super) event: Option<Value>,
+    pub(super) event_id: Option<String>,
+    pub(super) event_time: Option<i64>,
+    #[serde(default, deserialize_with = "lenient")]
+    team_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    enterprise_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    authorizations: Option<Vec<Authorization>>,
+}
+
+/// For whom an event is sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Authorization {
+    team_id: Option<String>,
+    enterprise_id: Option<String>,
+}
+
+impl Envelope {
+    /// That of the installation the event is for: in a shared channel `team_id` may be another's.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        let authorizations = self.authorizations.as_deref().unwrap_or_default();
+        let first = authorizations.first();
+        let of_first = |id: fn(&Authorization) -> &Option<String>| {
+            first.and_then(|first| id(first).as_deref())
+        };
+        let team = of_first(|first| &first.team_id).or(self.team_id.as_deref());
+        let enterprise = of_first(|first| &first.enterprise_id).or(self.enterprise_id.as_deref());
+        Owner::new(team, enterprise)
+    }
+}
+
+/// What a slash command comes as, in a form.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct SlashCommand {
+    pub(super) owner: Owner,
+    pub(super) user: String,
+    pub(super) command: String,
+    pub(super) text: String,
+    pub(super) response_url: Option<String>,
+}
+
+impl SlashCommand {
+    /// Nothing if it lacks what Slack always sends.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        let mut command = Self::default();
+        let (mut team, mut enterprise) = (None, None);
+        for (name, value) in form_urlencoded::parse(body) {
+            match &*name {
+                "team_id" => team = Some(value),
+                "enterprise_id" => enterprise = Some(value),
+                "user_id" => command.user = value.into_owned(),
+                "command" => command.command = value.into_owned(),
+                "text" => command.text = value.into_owned(),
+                "response_url" => command.response_url = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        command.owner = Owner::new(team.as_deref(), enterprise.as_deref())?;
+        (!command.user.is_empty() && !command.command.is_empty()).then_some(command)
+    }
+}
+
+/// The JSON that comes in the form field `payload`.
+pub(super) fn of_form(body: &[u8]) -> Option<Value> {
+    let mut payloads = form_urlencoded::parse(body).filter(|(name, _)| name == "payload");
+    let (_, payload) = payloads.next()?;
+    serde_json::from_str(&payload).ok().filter(Value::is_object)
+}
+
+/// Whose interaction it is. In an installation for all of an organization `team` is null.
+pub(super) fn owner_of(payload: &Value) -> Option<Owner> {
+    let team = &payload["team"];
+    let teams = [
+        &payload["view"]["app_installed_team_id"],
+        &team["id"],
+        team,
+        &payload["team_id"],
+        &payload["user"]["team_id"],
+        &payload["view"]["team_id"],
+    ];
+    let enterprise = &payload["enterprise"];
+    let enterprises = [
+        &enterprise["id"],
+        enterprise,
+        &team["enterprise_id"],
+        &payload["enterprise_id"],
+    ];
+    let first = |values: &[&Value]| {
+        let mut texts = values.iter().filter_map(|value| value.as_str());
+        texts.find(|text| !text.is_empty()).map(str::to_owned)
+    };
+    Owner::new(first(&teams).as_deref(), first(&enterprises).as_deref())
+}
+
+/// A field of another type than expected is as good as none.
+fn lenient<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: for<'a> Deserialize<'a>,
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(T::deserialize(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{Envelope, Owner, SlashCommand, of_form, owner_of};
+
+    fn owner(team: &str, enterprise: Option<&str>) -> Option<Owner> {
+        Owner::new(Some(team), enterprise)
+    }
+
+    #[test]
+    fn owner_of_an_event_is_the_one_it_is_sent_for() {
+        let cases = [
+            (json!({"team_id": "T1"}), owner("T1", None)),
+            (
+                json!({"team_id": "T2", "authorizations": [{"team_id": "T1", "enterprise_id": null}]}),
+                owner("T1", None),
+            ),
+            (
+                json!({"team_id": "T1", "authorizations": [{"team_id": null, "enterprise_id": "E1"}]}),
+                owner("T1", Some("E1")),
+            ),
+            (
+                json!({"authorizations": [{"enterprise_id": "E1"}]}),
+                owner("E1", Some("E1")),
+            ),
+            (
+                json!({"team_id": "T1", "authorizations": "none"}),
+                owner("T1", None),
+            ),
+            (json!({"team_id": ["T1"], "enterprise_id": 7}), None),
+            (json!({"team_id": ""}), None),
+        ];
+        for (mut body, expected) in cases {
+            body["type"] = json!("event_callback");
+            let envelope: Option<Envelope> = serde_json::from_value(body.clone()).ok();
+            assert_eq!(
+                envelope.and_then(|envelope| envelope.owner()),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn owner_of_an_interaction_is_found_wherever_slack_puts_it() {
+        let cases = [
+            (
+                json!({"team": {"id": "T1"}, "user": {"team_id": "T9"}}),
+                owner("T1", None),
+            ),
+            (
+                json!({"team": null, "enterprise": {"id": "E1"}, "user": {"team_id": "T1"}}),
+                owner("T1", Some("E1")),
+            ),
+            (
+                json!({"team": null, "enterprise": {"id": "E1"}}),
+                owner("E1", Some("E1")),
+            ),
+            (
+                json!({"team": "T1", "enterprise": "E1"}),
+                owner("T1", Some("E1")),
+            ),
+            (
+                json!({"view": {"app_installed_team_id": "T1", "team_id": "T2"}, "team": {"id": "T3"}}),
+                owner("T1", None),
+            ),
+            (json!({"view": {"team_id": "T2"}}), owner("T2", None)),
+            (json!({}), None),
+        ];
+        for (payload, expected) in cases {
+            assert_eq!(owner_of(&payload), expected, "{payload}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn command_comes_out_as_it_went_in(team in "T[A-Z0-9]{1,9}", user in "U[A-Z0-9]{1,9}", text: String, url: Option<String>) {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.extend_pairs([("team_id", &*team), ("user_id", &*user), ("command", "/gitlab"), ("text", &*text)]);
+            if let Some(url) = &url {
+                form.append_pair("response_url", url);
+            }
+            let parsed = SlashCommand::parse(form.finish().as_bytes());
+            prop_assert_eq!(parsed, Some(SlashCommand {
+                owner: Owner { team, enterprise: None },
+                user,
+                command: "/gitlab".to_owned(),
+                text,
+                response_url: url,
+            }));
+        }
+
+        #[test]
+        fn any_body_is_survived(body: Vec<u8>, json: String) {
+            let _ = SlashCommand::parse(&body);
+            let _ = of_form(&body);
+            let _ = serde_json::from_slice::<Envelope>(&body);
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.append_pair("payload", &json);
+            let _ = of_form(form.finish().as_bytes()).as_ref().and_then(owner_of);
+        }
+
+        #[test]
+        fn any_payload_is_survived(fields in proptest::collection::vec(("type|team|user|view|enterprise|actions", any_json()), 0..6)) {
+            let payload: Value = fields.into_iter().collect();
+            let _ = owner_of(&payload);
+            let _ = serde_json::from_value::<Envelope>(payload).ok().and_then(|envelope| envelope.owner());
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec(
+                    ("id|team_id|enterprise_id|app_installed_team_id", inner),
+                    0..4
+                )
+                .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Tokens that expire are refreshed before they do. The database says which, and to one process only: Slack revokes a refresh
+//! token when it is used, so that to use it twice would cut the workspace off.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::client::CallError;
+use crate::app::App;
+use crate::database::{Refresh, Sealed};
+use crate::error::Error;
+use crate::serve::{Counter, count};
+
+/// Tokens last twelve hours.
+const BEFORE: Duration = Duration::from_secs(2 * 3600);
+
+/// Longer by far than an answer of Slack may take, so that nobody else asks while we wait for it.
+const LEASE: Duration = Duration::from_secs(300);
+
+const PERIOD: Duration = Duration::from_secs(30);
+const SWEEP_PERIOD: Duration = Duration::from_secs(600);
+
+/// After an error that may pass, and after one that will not by itself.
+const SOON: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_secs(3600);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Refreshes tokens, and removes what is over, until the process is to stop.
+pub(crate) async fn keep(app: Arc<App>) {
+    let mut swept: Option<Instant> = None;
+    loop {
+        while !app.is_draining() {
+            match refresh_one(&app).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    warn!(error = %error.report(), "cannot look for tokens to refresh");
+                    break;
+                }
+            }
+        }
+        if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
+            match app.database.sweep().await {
+                Ok(_) => swept = Some(Instant::now()),
+                Err(error) => warn!(error = %error.report(), "cannot remove old events"),
+            }
+        }
+        let until = Instant::now() + PERIOD;
+        while Instant::now() < until {
+            if app.is_draining() {
+                return;
+            }
+            sleep(FIRST_PAUSE).await;
+        }
+    }
+}
+
+/// What Slack answers with a new token.
+#[derive(Deserialize)]
+struct Refreshed {
+    access_token: SecretString,
+    refresh_token: SecretString,
+    expires_in: u64,
+}
+
+/// False if there was none to refresh.
+async fn refresh_one(app: &App) -> Result<bool, Error> {
+    let Some(claimed) = app.database.claim_refresh(BEFORE, LEASE).await? else {
+        return Ok(false);
+    };
+    match ask(app, &claimed).await {
+        Ok((token, refresh, expires_at)) => {
+            // Slack has revoked the old one: what is not stored now is lost.
+            store(app, &claimed, &token, &refresh, expires_at).await;
+        }
+        Err(Refusal { reason, is_final }) => {
+            count(
+                Counter::REFRESHES,
+                if is_final { "refused" } else { "failed" },
+            );
+            warn!(team = claimed.team, reason, "a token was not refreshed");
+            let pause = if is_final { LATER } else { SOON };
+            app.database
+                .give_back_refresh(&claimed, &reason, pause)
+                .await?;
+        }
+    }
+    Ok(true)
+}
+
+struct Refusal {
+    reason: String,
+    is_final: bool,
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_final: !error.is_transient(),
+        }
+    }
+}
+
+async fn ask(app: &App, claimed: &Refresh) -> Result<(Sealed, Sealed, SystemTime), Refusal> {
+    use secrecy::ExposeSecret;
+    let of_cipher = |error: super::cipher::CipherError| Refusal {
+        reason: error.to_string(),
+        is_final: true,
+    };
+    let keys = &app.config.token_keys;
+    let (refresh, _) = keys.open(&claimed.token).map_err(of_cipher)?;
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh.expose_secret()),
+    ];
+    let asked = SystemTime::now();
+    let config = &app.config;
+    let answer = app
+        .slack
+        .access(&config.client_id, &config.client_secret, &form)
+        .await?;
+    let refreshed = Refreshed::deserialize(answer).map_err(|_| CallError::Garbled)?;
+    Ok((
+        keys.seal(&refreshed.access_token).map_err(of_cipher)?,
+        keys.seal(&refreshed.refresh_token).map_err(of_cipher)?,
+        asked + Duration::from_secs(refreshed.expires_in),
+    ))
+}
+
+/// Stores it, however long the database is away; a graceful stop waits for that.
+async fn store(
+    app: &App,
+    claimed: &Refresh,
+    token: &Sealed,
+    refresh: &Sealed,
+    expires_at: SystemTime,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let stored = app
+            .database
+            .store_refreshed(claimed, token, refresh, expires_at)
+            .await;
+        match stored {
+            Ok(true) => {
+                count(Counter::REFRESHES, "done");
+                info!(team = claimed.team, "refreshed a token");
+                return;
+            }
+            Ok(false) => {
+                count(Counter::REFRESHES, "overtaken");
+                warn!(
+                    team = claimed.team,
+                    "a refreshed token came too late: the app was uninstalled or installed anew"
+                );
+                return;
+            }
+            Err(error) => {
+                warn!(error = %error.report(), "a refreshed token is not stored as yet");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}

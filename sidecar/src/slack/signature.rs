@@ -1,0 +1,234 @@
+//! Whether a request comes from Slack: an HMAC over the time and the bytes of the body, with a secret that both know.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
+
+/// How far the clock of Slack may be off ours, either way, in seconds.
+const TOLERANCE: u64 = 300;
+
+/// The signing secret of the app.
+#[derive(Clone)]
+pub(crate) struct SigningSecret(hmac::Key);
+
+/// Why a request is not taken for one of Slack's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A header is missing, is there twice, or is not of Slack's form.
+    Unsigned,
+    /// Signed too long ago, or in the future.
+    Stale,
+    /// Signed by somebody else, or changed on the way.
+    Forged,
+}
+
+impl Refusal {
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::Stale => "stale",
+            Self::Forged => "forged",
+        }
+    }
+}
+
+impl SigningSecret {
+    /// A blank secret is none: anybody could sign with it.
+    pub(crate) fn new(secret: &SecretString) -> Option<Self> {
+        let secret = secret.expose_secret().trim();
+        (!secret.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
+    }
+
+    /// Checks the signature over the raw bytes of the body, in constant time.
+    pub(crate) fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        let timestamp = only(headers, &TIMESTAMP).ok_or(Refusal::Unsigned)?;
+        let signature = only(headers, &SIGNATURE)
+            .and_then(|value| decoded(value.as_bytes()))
+            .ok_or(Refusal::Unsigned)?;
+        let at = timestamp.to_str().ok().filter(|text| is_digits(text));
+        let at: u64 = at
+            .and_then(|text| text.parse().ok())
+            .ok_or(Refusal::Unsigned)?;
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut signed = hmac::Context::with_key(&self.0);
+        for part in [b"v0:", timestamp.as_bytes(), b":", body] {
+            signed.update(part);
+        }
+        // Compared before the time is looked at, so that only Slack learns that its clock is off.
+        let expected = signed.sign();
+        let is_slacks = expected.as_ref().ct_eq(&signature);
+        match (is_slacks.into(), at.abs_diff(now) <= TOLERANCE) {
+            (false, _) => Err(Refusal::Forged),
+            (true, false) => Err(Refusal::Stale),
+            (true, true) => Ok(()),
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// The bytes of `v0=` and 64 small hexadecimal digits; capitals, which Slack never sends, would be a second form of the same.
+fn decoded(value: &[u8]) -> Option<[u8; 32]> {
+    let digits: &[u8; 64] = value.strip_prefix(b"v0=")?.try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn digit(letter: u8) -> Option<u8> {
+    match letter {
+        b'0'..=b'9' => Some(letter - b'0'),
+        b'a'..=b'f' => Some(letter - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use axum::http::{HeaderMap, HeaderValue};
+    use proptest::prelude::*;
+    use ring::hmac;
+    use secrecy::SecretString;
+
+    use super::{Refusal, SIGNATURE, SigningSecret, TIMESTAMP};
+
+    // The example of Slack's documentation, "Verifying requests from Slack".
+    const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const AT: u64 = 1_531_420_618;
+    const BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+    const SIGNED: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+
+    fn secret(text: &str) -> Option<SigningSecret> {
+        SigningSecret::new(&SecretString::from(text))
+    }
+
+    fn verify(timestamp: &[u8], signature: &[u8], body: &[u8], now: u64) -> Result<(), Refusal> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(TIMESTAMP, timestamp), (SIGNATURE, signature)] {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.insert(name, value);
+            }
+        }
+        let now = UNIX_EPOCH + Duration::from_secs(now);
+        secret(SECRET).map_or(Err(Refusal::Forged), |secret| {
+            secret.verify(&headers, body, now)
+        })
+    }
+
+    /// Headers as Slack would send them with a body.
+    pub(crate) fn signed(secret: &str, body: &[u8], at: SystemTime) -> [(String, String); 2] {
+        let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag = hmac::sign(&key, &[format!("v0:{at}:").as_bytes(), body].concat());
+        let digits: String = tag
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        [
+            (TIMESTAMP.to_string(), at.to_string()),
+            (SIGNATURE.to_string(), format!("v0={digits}")),
+        ]
+    }
+
+    #[test]
+    fn example_of_the_documentation_is_accepted() {
+        let timestamp = AT.to_string();
+        for now in [AT - 300, AT, AT + 300] {
+            let verified = verify(
+                timestamp.as_bytes(),
+                SIGNED.as_bytes(),
+                BODY.as_bytes(),
+                now,
+            );
+            assert_eq!(verified, Ok(()), "{now}");
+        }
+        for now in [AT - 301, AT + 301, 0, u64::MAX >> 2] {
+            let verified = verify(
+                timestamp.as_bytes(),
+                SIGNED.as_bytes(),
+                BODY.as_bytes(),
+                now,
+            );
+            assert_eq!(verified, Err(Refusal::Stale), "{now}");
+        }
+    }
+
+    #[test]
+    fn any_bit_that_differs_is_refused() {
+        let timestamp = AT.to_string();
+        let parts: [&[u8]; 3] = [timestamp.as_bytes(), SIGNED.as_bytes(), BODY.as_bytes()];
+        for (part, bytes) in parts.iter().enumerate() {
+            for bit in 0..bytes.len() * 8 {
+                let mut changed = parts.map(<[u8]>::to_vec);
+                changed[part][bit / 8] ^= 1 << (bit % 8);
+                let [timestamp, signature, body] = &changed;
+                let verified = verify(timestamp, signature, body, AT);
+                assert!(verified.is_err(), "part {part}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn headers_are_there_once() {
+        let mut headers = HeaderMap::new();
+        let verify = |headers: &HeaderMap| {
+            let now = UNIX_EPOCH + Duration::from_secs(AT);
+            secret(SECRET).map(|secret| secret.verify(headers, BODY.as_bytes(), now))
+        };
+        assert_eq!(verify(&headers), Some(Err(Refusal::Unsigned)));
+        headers.append(TIMESTAMP, HeaderValue::from(AT));
+        assert_eq!(verify(&headers), Some(Err(Refusal::Unsigned)));
+        headers.append(SIGNATURE, HeaderValue::from_static(SIGNED));
+        assert_eq!(verify(&headers), Some(Ok(())));
+        headers.append(SIGNATURE, HeaderValue::from_static(SIGNED));
+        assert_eq!(verify(&headers), Some(Err(Refusal::Unsigned)));
+    }
+
+    #[test]
+    fn blank_secret_is_none() {
+        for text in ["", " ", "\t\n"] {
+            assert!(secret(text).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_slack_signs_is_accepted_and_nothing_else(body: Vec<u8>, other: Vec<u8>, at in 0..u64::MAX >> 16) {
+            let moment = UNIX_EPOCH + Duration::from_secs(at);
+            let [(_, timestamp), (_, signature)] = signed(SECRET, &body, moment);
+            prop_assert_eq!(verify(timestamp.as_bytes(), signature.as_bytes(), &body, at), Ok(()));
+            if other != body {
+                prop_assert!(verify(timestamp.as_bytes(), signature.as_bytes(), &other, at).is_err());
+            }
+        }
+
+        #[test]
+        fn any_headers_are_survived(timestamp: Vec<u8>, signature: Vec<u8>, body: Vec<u8>) {
+            prop_assert!(verify(&timestamp, &signature, &body, AT).is_err());
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What goes wrong around the sidecar: the database goes away and comes back, Slack fails in all its ways, and it is told to stop.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lockstep_tests::cluster::Cluster;
+use lockstep_tests::host::{self, Layout};
+use lockstep_tests::slack::caller::Origin;
+use lockstep_tests::slack::{App, Caller, FakeSlack, Fault};
+use nix::sys::signal::Signal;
+use postgres::Client;
+
+use crate::concurrency::PATIENCE;
+use crate::service_account::number;
+use crate::slack_app::{COMMANDS, EVENTS, Sidecar, Stage};
+
+/// What Slack gives up after.
+const SLACKS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A cluster of its own, to stop and to start, with one workspace installed.
+struct Place {
+    cluster: Cluster,
+    slack: FakeSlack,
+    team: String,
+    ada: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Result<Self> {
+        let cluster = Cluster::start(name, &[])?;
+        let mut client = cluster.create_database("app")?;
+        host::create(&mut client, Layout::Narrow)?;
+        client.batch_execute(
+            "create extension lockstep;
+             do $$begin perform lockstep.attach(); end$$;
+             select lockstep.install_slack_workspace('T1', 'Acme', 'U1', 'B1', 'token', 'nonce', array['commands'])",
+        )?;
+        let slack = FakeSlack::start(App::default())?;
+        let team = slack.create_workspace("Acme").id;
+        let ada = slack.create_user(&team, "ada").id;
+        Ok(Self {
+            cluster,
+            slack,
+            team,
+            ada,
+        })
+    }
+
+    fn url(&self) -> String {
+        self.cluster.address("app")
+    }
+
+    fn client(&self) -> Result<Client> {
+        self.cluster.connect("app")
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            team_id: Some(self.team.clone()),
+            user_id: self.ada.clone(),
+            ..Origin::default()
+        }
+    }
+}
+
+#[test]
+fn database_comes_goes_and_comes_back() -> Result<()> {
+    let mut place = Place::new("slack_database")?;
+    place.cluster.stop()?;
+    let sidecar = Sidecar::start(&place.url(), &place.slack, &[])?;
+    let caller = Caller::new(&sidecar.base, place.slack.app()).with_patience(SLACKS_PATIENCE);
+    let origin = place.origin();
+    let mut event = place.slack.event(
+        &place.team,
+        serde_json::json!({ "type": "app_home_opened", "user": place.ada, "tab": "home" }),
+    );
+    if event.is_err() {
+        // The fake tells of events of workspaces that have the app.
+        place
+            .slack
+            .install(&place.team, &place.ada, &["commands"])?;
+        event = place.slack.home_opened(&place.team, &place.ada);
+    }
+    let event = event?;
+
+    // Three times: down at the start, then lost while it serves, once in good order and once not.
+    for round in 0..3 {
+        ensure!(sidecar.get("/healthz")?.status == 200);
+        ensure!(sidecar.get("/readyz")?.status == 503);
+        let reply = caller.command(COMMANDS, &origin, "/gitlab", "status")?;
+        ensure!(
+            reply.status == 200 && reply.text().contains("The database does not answer now"),
+            "{}",
+            reply.text()
+        );
+        // Not acknowledged, so Slack sends it again.
+        assert_eq!(caller.event(EVENTS, &event)?.status, 503);
+        ensure!(
+            caller
+                .command(COMMANDS, &origin, "/gitlab", "help")?
+                .text()
+                .contains("*Commands*")
+        );
+
+        place.cluster.resume()?;
+        sidecar.wait_until_ready()?;
+        let reply = caller.command(COMMANDS, &origin, "/gitlab", "status")?;
+        ensure!(
+            reply.text().contains("No project is connected"),
+            "{}",
+            reply.text()
+        );
+        match round {
+            0 => place.cluster.stop()?,
+            1 => place.cluster.kill_postmaster()?,
+            _ => {}
+        }
+    }
+    // Acknowledged now, and done.
+    assert_eq!(caller.event(EVENTS, &event)?.status, 200);
+    let mut client = place.client()?;
+    let begun = Instant::now();
+    while number(&mut client, "select count(*) from lockstep.job")? > 0 {
+        ensure!(begun.elapsed() < PATIENCE, "{}", sidecar.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep.slack_event")?,
+        1
+    );
+    Ok(())
+}
+
+/// An event is acknowledged only once it is in the database: what was acknowledged before a crash is done after it.
+#[test]
+fn what_was_acknowledged_survives_a_crash() -> Result<()> {
+    let mut place = Place::new("slack_crash")?;
+    place
+        .slack
+        .install(&place.team, &place.ada, &["commands"])?;
+    // Nobody runs its jobs, as yet.
+    let sidecar = Sidecar::start(&place.url(), &place.slack, &["--job-concurrency=0"])?;
+    sidecar.wait_until_ready()?;
+    let caller = Caller::new(&sidecar.base, place.slack.app());
+    let mut acknowledged = 0;
+    for _ in 0..20 {
+        let event = place.slack.home_opened(&place.team, &place.ada)?;
+        acknowledged += i64::from(caller.event(EVENTS, &event)?.status == 200);
+    }
+    sidecar.signal(Signal::SIGKILL)?;
+    place.cluster.kill_postmaster()?;
+    place.cluster.resume()?;
+    assert_eq!(acknowledged, 20);
+    assert_eq!(
+        number(&mut place.client()?, "select count(*) from lockstep.job")?,
+        acknowledged
+    );
+    Ok(())
+}
+
+/// The database answers later than Slack waits.
+#[test]
+fn slow_answer_comes_late() -> Result<()> {
+    let mut stage = Stage::set("slack_late")?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    let channel = stage.slack.create_channel(&team.id, "general");
+    stage.connect(1)?;
+    let origin = Origin {
+        team_id: Some(team.id.clone()),
+        user_id: ada.id.clone(),
+        channel_id: channel.id.clone(),
+        response_url: stage.slack.response_url(&team.id, &channel.id, &ada.id),
+        ..Origin::default()
+    };
+    let mut holder = crate::database::cluster()?.connect("slack_late")?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table slack_integrations in access exclusive mode")?;
+    let caller = stage.caller.clone().with_patience(SLACKS_PATIENCE);
+    let reply = caller.command(COMMANDS, &origin, "/gitlab", "group/one status")?;
+    ensure!(
+        reply.status == 200 && reply.text().contains("a moment longer"),
+        "{}",
+        reply.text()
+    );
+    // A graceful stop waits for it.
+    stage.sidecar.signal(Signal::SIGTERM)?;
+    stage.sidecar.wait_for_log("stopping")?;
+    transaction.rollback()?;
+    ensure!(stage.slack.wait_for_calls("response_url", 1, PATIENCE));
+    let messages = stage.slack.messages(&channel.id);
+    ensure!(
+        messages.len() == 1 && messages[0].text.contains("Active"),
+        "{messages:?}"
+    );
+    let (status, log) = stage.sidecar.end()?;
+    ensure!(status == Some(0) && log.contains("stopped"), "{log}");
+    Ok(())
+}
+
+/// A job that Slack fails is done when Slack is well again; the request that made it a job was answered long ago.
+#[test]
+fn faults_of_slack_delay_jobs() -> Result<()> {
+    let mut stage = Stage::set("slack_faults")?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    let caller = stage.caller.clone().with_patience(SLACKS_PATIENCE);
+    for (number, fault) in [
+        Fault::Status(500),
+        Fault::RateLimited(1),
+        Fault::ClosedBefore,
+        Fault::ClosedAfter,
+        Fault::Garbage,
+        Fault::Slow(Duration::from_secs(11)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let published = stage
+            .slack
+            .home(&ada.id)
+            .map_or(0, |home| home.publications);
+        stage.slack.fail("views.publish", fault, Some(1));
+        let event = stage.slack.home_opened(&team.id, &ada.id)?;
+        assert_eq!(caller.event(EVENTS, &event)?.status, 200);
+        let was_tried = "select not exists (select from lockstep.job where failures = 0)";
+        stage.wait_for(was_tried)?;
+        // Not to wait for the pause that the queue makes.
+        stage.client.batch_execute("select lockstep.enqueue_slack_job('Slack::AppHomeWorker', args) from lockstep.job; delete from lockstep.job where failures > 0")?;
+        stage.wait_for("select not exists (select from lockstep.job)")?;
+        let home = stage
+            .slack
+            .home(&ada.id)
+            .map_or(0, |home| home.publications);
+        ensure!(
+            home > published,
+            "fault {number}: {:?}",
+            stage.slack.calls_of("views.publish")
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
+    let stage = Stage::set_with("slack_stop", App::default(), &["--drain-delay=3600"])?;
+    stage.sidecar.signal(Signal::SIGTERM)?;
+    let begun = Instant::now();
+    // It says so, and still answers.
+    while !stage
+        .sidecar
+        .get("/readyz")?
+        .text()
+        .contains("\"draining\":true")
+    {
+        ensure!(begun.elapsed() < PATIENCE, "{}", stage.sidecar.log());
+    }
+    ensure!(
+        stage.sidecar.get("/readyz")?.status == 503 && stage.sidecar.get("/healthz")?.status == 200
+    );
+    stage.sidecar.signal(Signal::SIGTERM)?;
+    let (status, log) = stage.sidecar.end()?;
+    ensure!(status == Some(130), "{log}");
+    let runners = "select count(*) from lockstep.job_runner";
+    let mut client = stage.client;
+    assert_eq!(number(&mut client, runners)?, 0);
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! The app is installed: from two projects of one workspace, for a whole organization, and in all the ways that come to nothing.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::http::Reply;
+use lockstep_tests::slack::caller::Origin;
+use lockstep_tests::slack::{App, Decision, Fault};
+use postgres::Client;
+
+use crate::slack_app::{EVENTS, Stage, cookie_of, http};
+
+/// All that the rows of a workspace share, as one text a row, scopes by name.
+const SHARED: &str = "
+  select array_agg(distinct concat_ws(' ', user_id, bot_user_id, encode(encrypted_bot_access_token, 'hex'),
+                                      encode(encrypted_bot_access_token_iv, 'hex'), updated_at,
+                                      (select string_agg(a.name, ',' order by a.name)
+                                         from slack_integrations_scopes l join slack_api_scopes a on a.id = l.slack_api_scope_id
+                                        where l.slack_integration_id = s.id)))
+    from slack_integrations s where team_id = $1";
+
+fn shared(client: &mut Client, team: &str) -> Result<Vec<String>> {
+    Ok(client
+        .query_one(SHARED, &[&team])?
+        .get::<_, Option<_>>(0)
+        .unwrap_or_default())
+}
+
+fn rows(client: &mut Client) -> Result<Vec<String>> {
+    let query = "select array_agg(team_id || ' ' || alias || ' ' || project_id order by alias) from slack_integrations";
+    Ok(client
+        .query_one(query, &[])?
+        .get::<_, Option<_>>(0)
+        .unwrap_or_default())
+}
+
+/// That page, and a cookie that is gone.
+fn assert_trouble(reply: &Reply, status: u16, words: &str) -> Result<()> {
+    let text = reply.text();
+    ensure!(
+        reply.status == status && text.contains(words),
+        "{} {text}",
+        reply.status
+    );
+    let cookie = reply.header("set-cookie").context("no cookie")?;
+    ensure!(cookie.contains("Max-Age=0"), "{cookie}");
+    ensure!(
+        reply.header("referrer-policy") == Some("no-referrer"),
+        "{:?}",
+        reply.headers
+    );
+    Ok(())
+}
+
+#[test]
+fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result<()> {
+    let mut stage = Stage::set("slack_two_projects")?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    let bob = stage.slack.create_user(&team.id, "bob");
+    let origin = Origin {
+        team_id: Some(team.id.clone()),
+        user_id: ada.id.clone(),
+        ..Origin::default()
+    };
+
+    let text = stage.say(&origin, "status")?;
+    ensure!(text.contains("No project is connected"), "{text}");
+    for (project, user) in [(1, &ada), (2, &bob)] {
+        stage.slack.decide(Decision::Approve {
+            tenant: team.id.clone(),
+            user: user.id.clone(),
+        });
+        let ticket = stage.ticket(project)?;
+        let page = stage.install(&format!("?ticket={ticket}"))?;
+        let (status, text) = (page.status, page.text());
+        ensure!(status == 200 && text.contains("Acme"), "{status} {text}");
+        // The ticket is used up.
+        let again = http().get(
+            &format!("{}/slack/install?ticket={ticket}", stage.sidecar.base),
+            &[],
+        )?;
+        ensure!(
+            again.status == 400 && again.text().contains("not valid any more"),
+            "{}",
+            again.text()
+        );
+    }
+    let aliases = [("group/one", 1), ("group/two", 2)];
+    let expected: Vec<String> = aliases
+        .iter()
+        .map(|(alias, project)| format!("{} {alias} {project}", team.id))
+        .collect();
+    assert_eq!(rows(&mut stage.client)?, expected);
+    let same = shared(&mut stage.client, &team.id)?;
+    ensure!(same.len() == 1 && same[0].starts_with(&bob.id), "{same:?}");
+    ensure!(
+        same[0].ends_with("chat:write,chat:write.public,commands"),
+        "{same:?}"
+    );
+
+    for (alias, _) in aliases {
+        let text = stage.say(&origin, &format!("{alias} status"))?;
+        for words in [
+            alias,
+            ":white_check_mark: Active",
+            "Notifies of nothing as yet",
+            "All scopes are there",
+        ] {
+            ensure!(text.contains(words), "{words}: {text}");
+        }
+    }
+    let text = stage.say(&origin, "status")?;
+    ensure!(
+        text.contains("`group/one`") && text.contains("`group/two`"),
+        "{text}"
+    );
+    let text = stage.say(&origin, "group/three status")?;
+    ensure!(
+        text.contains("No project or group of the alias `group/three`"),
+        "{text}"
+    );
+    // In another workspace nothing of this is known.
+    let other = Origin {
+        team_id: Some("T999".to_owned()),
+        ..origin.clone()
+    };
+    let text = stage.say(&other, "group/one status")?;
+    ensure!(text.contains("No project or group of the alias"), "{text}");
+
+    stage.slack.uninstall(&team.id);
+    for event in stage.slack.take_events() {
+        let reply = stage.caller.event(EVENTS, &event)?;
+        ensure!(reply.status == 200, "{}", reply.text());
+    }
+    assert_eq!(rows(&mut stage.client)?, [""; 0]);
+    let left = "select not exists (select from lockstep.slack_installation) and not exists (select from integrations where active)";
+    ensure!(stage.client.query_one(left, &[])?.get::<_, bool>(0));
+
+    let log = stage.sidecar.log();
+    let tokens = stage.slack.calls_of("oauth.v2.access").len();
+    ensure!(
+        tokens == 2 && !log.contains("xoxb") && !log.contains("xoxe"),
+        "{log}"
+    );
+    Ok(())
+}
+
+/// What the host would decrypt is the token.
+#[test]
+fn token_is_sealed_as_the_host_does_it() -> Result<()> {
+    let mut stage = Stage::set("slack_sealed")?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    let row = stage.client.query_one(
+        "select octet_length(encrypted_bot_access_token_iv), octet_length(encrypted_bot_access_token),
+                encrypted_bot_access_token like '%xox%', user_id from slack_integrations",
+        &[],
+    )?;
+    assert_eq!(row.get::<_, i32>(0), 12);
+    ensure!(row.get::<_, i32>(1) > 16 && !row.get::<_, bool>(2));
+    assert_eq!(row.get::<_, String>(3), ada.id);
+    Ok(())
+}
+
+#[test]
+fn installation_without_a_project_renews_those_that_are_connected() -> Result<()> {
+    let mut stage = Stage::set("slack_renewed")?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    stage.client.batch_execute(
+        "delete from slack_integrations_scopes using slack_api_scopes a where a.id = slack_api_scope_id and a.name <> 'commands'",
+    )?;
+    let origin = Origin {
+        team_id: Some(team.id.clone()),
+        user_id: ada.id,
+        ..Origin::default()
+    };
+    let text = stage.say(&origin, "group/one status")?;
+    ensure!(
+        text.contains("lacks the scopes `chat:write`, `chat:write.public`")
+            && text.contains("|Install it again>"),
+        "{text}"
+    );
+    let page = stage.install("")?;
+    ensure!(
+        page.status == 200 && page.text().contains("have its new rights"),
+        "{}",
+        page.text()
+    );
+    let text = stage.say(&origin, "group/one status")?;
+    ensure!(text.contains("All scopes are there"), "{text}");
+    assert_eq!(rows(&mut stage.client)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn organization_installs_for_all_its_workspaces() -> Result<()> {
+    let mut stage = Stage::set("slack_organization")?;
+    let organization = stage.slack.create_enterprise("Globex");
+    let team = stage
+        .slack
+        .create_workspace_in(&organization.id, "Globex East");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.slack.decide(Decision::Approve {
+        tenant: organization.id.clone(),
+        user: ada.id.clone(),
+    });
+    stage.connect(1)?;
+    assert_eq!(
+        rows(&mut stage.client)?,
+        [format!("{} group/one 1", organization.id)]
+    );
+    let origin = Origin {
+        team_id: Some(team.id),
+        enterprise_id: Some(organization.id.clone()),
+        is_enterprise_install: true,
+        user_id: ada.id.clone(),
+        ..Origin::default()
+    };
+    let text = stage.say(&origin, "group/one status")?;
+    ensure!(text.contains("Active"), "{text}");
+    let nowhere = Origin {
+        team_id: None,
+        ..origin
+    };
+    ensure!(stage.say(&nowhere, "group/one status")?.contains("Active"));
+
+    let event = stage.slack.home_opened(&organization.id, &ada.id)?;
+    ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
+    ensure!(
+        stage
+            .slack
+            .wait_for_calls("views.publish", 1, crate::concurrency::PATIENCE)
+    );
+    ensure!(stage.slack.home(&ada.id).is_some());
+
+    stage.slack.uninstall(&organization.id);
+    for event in stage.slack.take_events() {
+        ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
+    }
+    assert_eq!(rows(&mut stage.client)?, [""; 0]);
+    Ok(())
+}
+
+/// A browser that has begun, and is sent back from Slack.
+struct Begun {
+    cookie: String,
+    back: String,
+}
+
+fn begin(stage: &Stage) -> Result<Begun> {
+    let begun = http().get(&format!("{}/slack/install", stage.sidecar.base), &[])?;
+    let cookie = begun.header("set-cookie").context("no cookie")?;
+    for words in [
+        "HttpOnly",
+        "SameSite=Lax",
+        "Path=/slack/install",
+        "Max-Age=600",
+    ] {
+        ensure!(cookie.contains(words), "{cookie}");
+    }
+    let consent = http().get(begun.header("location").context("no location")?, &[])?;
+    Ok(Begun {
+        cookie: cookie_of(&begun)?,
+        back: consent
+            .header("location")
+            .context("Slack leads nowhere")?
+            .to_owned(),
+    })
+}
+
+impl Begun {
+    fn finish(&self) -> Result<Reply> {
+        http().get(&self.back, &[("cookie", &self.cookie)])
+    }
+}
+
+#[test]
+fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
+    let mut stage = Stage::set("slack_troubles")?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+
+    let begun = begin(&stage)?;
+    let other = begin(&stage)?;
+    let crossed = http().get(&begun.back, &[("cookie", &other.cookie)])?;
+    assert_trouble(&crossed, 400, "Not the browser")?;
+    assert_trouble(&http().get(&begun.back, &[])?, 400, "Not the browser")?;
+    // It was not used up by that, and is by this.
+    assert_eq!(begun.finish()?.status, 200);
+    assert_trouble(&begun.finish()?, 400, "over already")?;
+
+    stage.client.batch_execute(
+        "update lockstep.slack_install_state set expires_at = now() - interval '1 second'",
+    )?;
+    assert_trouble(&other.finish()?, 400, "took too long")?;
+    let base = &stage.sidecar.base;
+    assert_trouble(
+        &http().get(&format!("{base}/slack/install/callback?code=c"), &[])?,
+        400,
+        "Begin here",
+    )?;
+    let forged = format!(
+        "{base}/slack/install/callback?code=c&state={}",
+        "A".repeat(43)
+    );
+    assert_trouble(
+        &http().get(&forged, &[("cookie", &other.cookie)])?,
+        400,
+        "over already",
+    )?;
+    let unknown = http().get(&format!("{base}/slack/install?ticket=unknown"), &[])?;
+    ensure!(unknown.status == 400 && unknown.text().contains("not valid any more"));
+
+    stage.slack.decide(Decision::Deny);
+    assert_trouble(&begin(&stage)?.finish()?, 200, "Nothing was installed")?;
+    stage.slack.decide(Decision::ApproveFirst);
+
+    for (fault, words) in [
+        (Fault::Status(500), "Slack does not answer now"),
+        (Fault::RateLimited(30), "Slack does not answer now"),
+        (Fault::ClosedBefore, "Slack does not answer now"),
+        (Fault::ClosedAfter, "Slack does not answer now"),
+        (Fault::Garbage, "Slack does not answer now"),
+        (
+            Fault::Error("bad_client_secret".into()),
+            "did not give access",
+        ),
+        (Fault::Error("invalid_code".into()), "over already"),
+    ] {
+        let begun = begin(&stage)?;
+        stage.slack.fail("oauth.v2.access", fault, Some(1));
+        let reply = begun.finish()?;
+        let status = if words.contains("over") { 400 } else { 502 };
+        assert_trouble(&reply, status, words)?;
+    }
+    // What was installed in between was for no project.
+    assert_eq!(rows(&mut stage.client)?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn alias_that_is_taken_is_told() -> Result<()> {
+    let mut stage = Stage::set_with("slack_alias_taken", App::default(), &[])?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    let query = "select lockstep.issue_slack_install_ticket(project_id => 2, alias => 'group/one')";
+    let ticket: String = stage.client.query_one(query, &[])?.get(0);
+    let reply = stage.install(&format!("?ticket={ticket}"))?;
+    assert_trouble(&reply, 409, "The alias is taken")?;
+    assert_eq!(rows(&mut stage.client)?.len(), 1);
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Tokens that expire, keys that change, and what `check` says of settings.
+
+use std::process::Output;
+
+use anyhow::{Result, ensure};
+use lockstep_tests::slack::{App, FakeSlack, Fault};
+use postgres::Client;
+
+use crate::concurrency::PATIENCE;
+use crate::slack_app::{EVENTS, Sidecar, Stage, TOKEN_KEY, command, sidecar_url, with_projects};
+
+fn rotating() -> App {
+    App {
+        rotates_tokens: true,
+        ..App::default()
+    }
+}
+
+/// Due from now on: as if it had been there for hours.
+const SOON: &str = "update lockstep.slack_installation set expires_at = now() + interval '1 hour'";
+
+fn refreshes(slack: &FakeSlack) -> usize {
+    let calls = slack.calls_of("oauth.v2.access");
+    calls
+        .iter()
+        .filter(|call| call.arguments["grant_type"] == "refresh_token")
+        .count()
+}
+
+#[test]
+fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
+    let mut stage = Stage::set_with("slack_refresh", rotating(), &[])?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    stage.connect(2)?;
+    stage.client.batch_execute(SOON)?;
+    // Each looks for tokens when it begins.
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Sidecar::start(&stage.url, &stage.slack, &[])?);
+    }
+    stage.wait_for("select expires_at > now() + interval '2 hours' and refresh_error is null from lockstep.slack_installation")?;
+    for other in &others {
+        other.wait_until_ready()?;
+    }
+    assert_eq!(refreshes(&stage.slack), 1);
+    let query = "select count(distinct encrypted_bot_access_token) = 1 and count(*) = 2
+                        and min(encrypted_bot_access_token) = (select encrypted_bot_access_token from lockstep.slack_installation)
+                   from slack_integrations";
+    ensure!(stage.client.query_one(query, &[])?.get::<_, bool>(0));
+    // The new token is the one that Slack takes.
+    let event = stage.slack.home_opened(&team.id, &ada.id)?;
+    ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
+    ensure!(stage.slack.wait_for_calls("views.publish", 1, PATIENCE));
+    ensure!(
+        stage.slack.home(&ada.id).is_some(),
+        "{:?}",
+        stage.slack.calls_of("views.publish")
+    );
+    for log in others.iter().map(Sidecar::log).chain([stage.sidecar.log()]) {
+        ensure!(!log.contains("xox"), "{log}");
+    }
+    Ok(())
+}
+
+#[test]
+fn refused_refresh_is_recorded_and_shown() -> Result<()> {
+    let mut stage = Stage::set_with(
+        "slack_refresh_refused",
+        rotating(),
+        &["--viewer-password=a password of viewers"],
+    )?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    stage.client.batch_execute(SOON)?;
+    stage.slack.fail(
+        "oauth.v2.access",
+        Fault::Error("invalid_refresh_token".into()),
+        Some(1),
+    );
+    let _other = Sidecar::start(&stage.url, &stage.slack, &[])?;
+    stage.wait_for(
+        "select refresh_error = 'invalid_refresh_token' from lockstep.slack_installation",
+    )?;
+    assert_eq!(refreshes(&stage.slack), 1);
+    Ok(())
+}
+
+fn run(
+    name: &str,
+    url: &str,
+    slack: &FakeSlack,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<Output> {
+    let mut command = command(name, url, slack);
+    Ok(command
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()?)
+}
+
+fn text(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    )
+}
+
+const NEW_KEY: &str = "another key, of thirty-two bytes at least";
+
+#[test]
+fn keys_are_changed_under_way() -> Result<()> {
+    let mut stage = Stage::set_with("slack_rekey", rotating(), &[])?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    stage.connect(1)?;
+    stage.connect(2)?;
+    let rekey = |key: &str, previous: &str| {
+        let variables = [
+            ("LOCKSTEP_TOKEN_KEY", key),
+            ("LOCKSTEP_PREVIOUS_TOKEN_KEYS", previous),
+        ];
+        run("rekey", &stage.url, &stage.slack, &[], &variables)
+    };
+    // Without the former key nothing can be done, and nothing is.
+    let output = rekey(NEW_KEY, "")?;
+    ensure!(
+        output.status.code() == Some(1) && text(&output).contains("1 can be opened with no key"),
+        "{}",
+        text(&output)
+    );
+    let output = rekey(NEW_KEY, TOKEN_KEY)?;
+    ensure!(
+        output.status.success() && text(&output).starts_with("1 workspaces sealed anew"),
+        "{}",
+        text(&output)
+    );
+    let output = rekey(NEW_KEY, TOKEN_KEY)?;
+    ensure!(
+        text(&output).starts_with("0 workspaces sealed anew, 1 had the current key"),
+        "{}",
+        text(&output)
+    );
+    let query = "select count(distinct encrypted_bot_access_token) = 1 and count(*) = 2 from slack_integrations";
+    ensure!(stage.client.query_one(query, &[])?.get::<_, bool>(0));
+
+    drop(std::mem::replace(
+        &mut stage.sidecar,
+        Sidecar::start(&stage.url, &stage.slack, &["--token-key", NEW_KEY])?,
+    ));
+    let caller = lockstep_tests::slack::Caller::new(&stage.sidecar.base, stage.slack.app());
+    let event = stage.slack.home_opened(&team.id, &ada.id)?;
+    stage.sidecar.wait_until_ready()?;
+    ensure!(caller.event(EVENTS, &event)?.status == 200);
+    ensure!(
+        stage.slack.wait_for_calls("views.publish", 1, PATIENCE),
+        "{}",
+        stage.sidecar.log()
+    );
+    // The refresh token as well.
+    stage.client.batch_execute(SOON)?;
+    let _other = Sidecar::start(&stage.url, &stage.slack, &["--token-key", NEW_KEY])?;
+    stage.wait_for(
+        "select expires_at > now() + interval '2 hours' from lockstep.slack_installation",
+    )?;
+    Ok(())
+}
+
+fn check(
+    client: &mut Client,
+    slack: &FakeSlack,
+    url: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<(Option<i32>, String)> {
+    // Nothing that check does may change anything.
+    let count = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables";
+    let _: Option<i64> = client.query_one(count, &[])?.get(0);
+    let mut all = vec!["--public-url=https://slack.example"];
+    all.extend(arguments);
+    let output = run("check", url, slack, &all, variables)?;
+    Ok((output.status.code(), text(&output)))
+}
+
+#[test]
+fn check_tells_what_is_wrong() -> Result<()> {
+    let mut client = with_projects("slack_check")?;
+    let slack = FakeSlack::start(App::default())?;
+    let url = sidecar_url("slack_check")?;
+    let (status, text) = check(&mut client, &slack, &url, &[], &[])?;
+    ensure!(status == Some(0) && !text.contains("wrong"), "{text}");
+
+    let (status, text) = check(
+        &mut client,
+        &slack,
+        &url,
+        &["--offline"],
+        &[
+            ("SLACK_SIGNING_SECRET", " "),
+            ("SLACK_CLIENT_ID", ""),
+            ("LOCKSTEP_TOKEN_KEY", "short"),
+            ("LOCKSTEP_VIEWER_PASSWORD", "guess"),
+            ("LOCKSTEP_SLACK_URL", "http://slack.com"),
+        ],
+    )?;
+    assert_eq!(status, Some(1));
+    for words in [
+        "SLACK_SIGNING_SECRET",
+        "SLACK_CLIENT_ID",
+        "LOCKSTEP_TOKEN_KEY",
+        "LOCKSTEP_VIEWER_PASSWORD",
+        "LOCKSTEP_SLACK_URL",
+    ] {
+        ensure!(text.contains(words), "{words}: {text}");
+    }
+    ensure!(
+        !text.contains("guess") && !text.contains("short:"),
+        "{text}"
+    );
+
+    // Each of these is found by asking.
+    let nobody = format!("{url} user=nobody");
+    client.batch_execute(
+        "do $$begin if to_regrole('nobody') is null then create role nobody login; end if; end$$",
+    )?;
+    for (address, schema, words) in [
+        (&nobody, "public", "grant lockstep_sidecar"),
+        (&url, "elsewhere", "not attached"),
+        (
+            &"host=/nowhere dbname=none user=nobody".to_owned(),
+            "public",
+            "cannot connect",
+        ),
+    ] {
+        let (status, text) = check(&mut client, &slack, address, &["--schema", schema], &[])?;
+        ensure!(status == Some(1) && text.contains(words), "{words}: {text}");
+    }
+    slack.fail("api.test", Fault::Status(503), Some(1));
+    let (status, text) = check(&mut client, &slack, &url, &[], &[])?;
+    ensure!(status == Some(1) && text.contains("Slack at"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn serve_refuses_to_start_without_a_signing_secret() -> Result<()> {
+    let slack = FakeSlack::start(App::default())?;
+    for secret in ["", "  "] {
+        let output = run(
+            "serve",
+            "host=/nowhere",
+            &slack,
+            &["--public-url=https://slack.example"],
+            &[("SLACK_SIGNING_SECRET", secret)],
+        )?;
+        assert_eq!(output.status.code(), Some(2));
+        ensure!(
+            text(&output).contains("SLACK_SIGNING_SECRET"),
+            "{}",
+            text(&output)
+        );
+    }
+    Ok(())
+}
