@@ -46,7 +46,9 @@ demo: $(if $(DATABASE_URL),,package) sidecar ## show it work on 100,000 projects
 	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
 test: package sidecar ## run every test against a private PostgreSQL
-	@$(call guarded,cargo test --package lockstep-sidecar --package lockstep-tests --lib --test suite $(if $(TEST),-- $(TEST)))
+	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
+	@$(call guarded,{ cargo test --package lockstep-sidecar --lib $(if $(TEST),-- $(TEST)) && \
+	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
 
 bench: package ## measure (ONLY=part for one part)
 	@cargo build --quiet --release --package lockstep-sidecar

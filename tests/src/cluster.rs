@@ -52,12 +52,23 @@ pub struct Cluster {
 impl Cluster {
     /// Creates and starts a cluster. Its log is `target/pg/<purpose>.log`; `settings` override the usual ones.
     pub fn start(purpose: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(purpose, |home, account| {
+            initialize(home, account)?;
+            configure(home, &SETTINGS, settings)
+        })
+    }
+
+    /// Creates and starts a cluster with the data that `fill` puts into its home.
+    pub(crate) fn start_with(
+        purpose: &str,
+        fill: impl FnOnce(&Home, Account) -> Result<()>,
+    ) -> Result<Self> {
         let account = Account::of_server()?;
         let home = Home::create(purpose, account)?;
         let log = clusters()?.join(format!("{purpose}.log"));
         File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let watchdog = watch()?;
-        initialize(&home, account, settings)?;
+        fill(&home, account)?;
         let server = spawn(&home, account, &log)?;
         let mut cluster = Self {
             home,
@@ -122,6 +133,15 @@ impl Cluster {
             .env("PGPORT", PORT.to_string())
             .env("PGUSER", SUPERUSER);
         program
+    }
+
+    /// The directory of everything that is the cluster's own.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        self.account
     }
 
     /// Where the installation keeps `psql`.
@@ -237,7 +257,7 @@ fn watch() -> Result<Child> {
 }
 
 /// Creates the cluster's data with a locale that every system has, at best with UTF-8 in its character classes.
-fn initialize(home: &Home, account: Account, settings: &[(&str, &str)]) -> Result<()> {
+fn initialize(home: &Home, account: Account) -> Result<()> {
     let run = |locale: &str| {
         account
             .command(home.installation.bin.join("initdb"))
@@ -263,12 +283,21 @@ fn initialize(home: &Home, account: Account, settings: &[(&str, &str)]) -> Resul
             String::from_utf8_lossy(&output.stderr).trim()
         );
     }
+    Ok(())
+}
+
+/// Appends settings to the configuration, and the place of the socket; the last of a name is the one that counts.
+pub(crate) fn configure(
+    home: &Home,
+    usual: &[(&str, &str)],
+    settings: &[(&str, &str)],
+) -> Result<()> {
     let socket = home.socket();
     let socket = ("unix_socket_directories", &*socket.to_string_lossy());
     let mut file = OpenOptions::new()
         .append(true)
         .open(home.data().join("postgresql.conf"))?;
-    for (name, value) in SETTINGS.iter().chain([&socket]).chain(settings) {
+    for (name, value) in usual.iter().chain([&socket]).chain(settings) {
         writeln!(file, "{name} = '{value}'")?;
     }
     Ok(())

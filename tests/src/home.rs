@@ -92,6 +92,11 @@ impl Home {
         self.path.join("data")
     }
 
+    /// What is directly in here may be read by every account.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The directory of the socket; nobody but the server's account and root may enter it.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("socket")

@@ -9,8 +9,12 @@ mod account;
 mod home;
 mod installation;
 
+pub mod browser;
 pub mod http;
+pub mod pgbouncer;
 pub mod slack;
+pub mod standby;
+pub mod virtual_environment;
 
 use std::path::PathBuf;
 

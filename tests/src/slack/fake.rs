@@ -226,23 +226,33 @@ impl FakeSlack {
 
     /// The envelope of an event for an installation, which a `Caller` delivers.
     pub fn event(&self, tenant: &str, event: Value) -> Result<Value> {
+        self.event_in(tenant, None, event)
+    }
+
+    fn event_in(&self, tenant: &str, workspace: Option<&str>, event: Value) -> Result<Value> {
         let mut world = self.shared.world();
         let installation = world.installations.get(tenant).cloned();
         let installation =
             installation.with_context(|| format!("the app is not installed in {tenant}"))?;
-        Ok(world.envelope(&installation, event))
+        Ok(world.envelope(&installation, workspace, event))
     }
 
-    /// The event of a user who opens the app's Home.
+    /// The event of a user who opens the app's Home. Of an org-wide installation it comes from the user's workspace.
     pub fn home_opened(&self, tenant: &str, user: &str) -> Result<Value> {
+        let (workspace, ts) = {
+            let mut world = self.shared.world();
+            let found = world.users.get(user).map(|found| found.tenant.clone());
+            (found, world.ts())
+        };
+        let workspace = workspace.with_context(|| format!("there is no user {user}"))?;
         let event = json!({
             "type": "app_home_opened",
             "user": user,
             "channel": format!("D0HOME{user}"),
             "tab": "home",
-            "event_ts": self.shared.world().ts(),
+            "event_ts": ts,
         });
-        self.event(tenant, event)
+        self.event_in(tenant, Some(&workspace), event)
     }
 
     /// Takes the events that wait to be delivered, oldest first.
@@ -282,6 +292,11 @@ impl FakeSlack {
         let mut calls = self.calls();
         calls.retain(|call| call.method == method);
         calls
+    }
+
+    /// Empties the record, for what runs long.
+    pub fn forget_calls(&self) {
+        self.shared.world().calls.clear();
     }
 
     /// Waits until a method was called so many times, counting those that failed; false after `patience`.

@@ -40,6 +40,8 @@ pub struct Home {
 pub struct Modal {
     pub id: String,
     pub tenant: String,
+    /// The workspace of whoever sees it.
+    pub team: String,
     /// As the app sent it.
     pub view: Value,
     pub hash: String,
@@ -71,14 +73,18 @@ impl World {
         let user = request.required("user_id")?;
         let view = checked_view(request, Surface::Home)?;
         let known = self.users.get(&user).filter(|found| !found.is_bot);
-        if !known.is_some_and(|found| self.covers(&installation.tenant, &found.tenant)) {
-            return Err(Refusal::new("user_not_found"));
-        }
+        let team = known
+            .map(|found| found.tenant.clone())
+            .filter(|team| self.covers(&installation.tenant, team))
+            .ok_or_else(|| Refusal::new("user_not_found"))?;
         if !self.app.has_home {
             return Err(Refusal::new("not_enabled"));
         }
         let before = self.homes.get(&user);
         check_hash(request, before.map(|home| &*home.hash))?;
+        let others = self.homes.values().filter(|home| home.user != user);
+        let others = others.map(|home| (&home.tenant, &home.view));
+        check_external_id(installation, &view, others)?;
         let publications = before.map_or(0, |home| home.publications) + 1;
         let home = Home {
             user: user.clone(),
@@ -88,7 +94,7 @@ impl World {
             publications,
         };
         let id = format!("V0HOME{user}");
-        let answer = self.view_json(installation, &id, &home.view, &home.hash);
+        let answer = self.view_json(installation, &team, &id, &home.view, &home.hash);
         self.homes.insert(user, home);
         Ok(json!({ "view": answer }))
     }
@@ -101,26 +107,38 @@ impl World {
     ) -> Result<Value, Refusal> {
         let text = request.required("trigger_id")?;
         let view = checked_view(request, Surface::Modal)?;
-        let now = self.now();
-        let trigger = self
-            .triggers
-            .get_mut(&text)
-            .filter(|trigger| trigger.tenant == installation.tenant)
+        let known = self.triggers.get(&text).cloned();
+        let known = known
+            .filter(|trigger| self.covers(&installation.tenant, &trigger.tenant))
             .ok_or_else(|| Refusal::new("invalid_trigger_id"))?;
-        if trigger.is_used {
+        if known.is_used {
             return Err(Refusal::new("exchanged_trigger_id"));
         }
-        if trigger.expires_at <= now {
+        if known.expires_at <= self.now() {
             return Err(Refusal::new("expired_trigger_id"));
         }
-        trigger.is_used = true;
+        let others = self
+            .modals
+            .values()
+            .map(|modal| (&modal.tenant, &modal.view));
+        check_external_id(installation, &view, others)?;
+        if let Some(trigger) = self.triggers.get_mut(&text) {
+            trigger.is_used = true;
+        }
         let modal = Modal {
             id: self.id("V"),
             tenant: installation.tenant.clone(),
+            team: known.tenant,
             view,
             hash: self.hash(),
         };
-        let answer = self.view_json(installation, &modal.id, &modal.view, &modal.hash);
+        let answer = self.view_json(
+            installation,
+            &modal.team,
+            &modal.id,
+            &modal.view,
+            &modal.hash,
+        );
         self.modals.insert(modal.id.clone(), modal);
         Ok(json!({ "view": answer }))
     }
@@ -150,7 +168,7 @@ impl World {
             .ok_or_else(|| Refusal::new("not_found"))?;
         check_hash(request, Some(&modal.hash))?;
         let hash = self.hash();
-        let answer = self.view_json(installation, &modal.id, &view, &hash);
+        let answer = self.view_json(installation, &modal.team, &modal.id, &view, &hash);
         let id = modal.id.clone();
         self.modals.insert(
             id,
@@ -167,13 +185,14 @@ impl World {
     pub(crate) fn view_json(
         &self,
         installation: &Installation,
+        team: &str,
         id: &str,
         view: &Value,
         hash: &str,
     ) -> Value {
         let mut all = Map::from_iter([
             ("id".to_owned(), json!(id)),
-            ("team_id".to_owned(), json!(installation.tenant)),
+            ("team_id".to_owned(), json!(team)),
             ("state".to_owned(), json!({ "values": {} })),
             ("hash".to_owned(), json!(hash)),
             ("previous_view_id".to_owned(), Value::Null),
@@ -193,6 +212,28 @@ impl World {
         }
         Value::Object(all)
     }
+}
+
+/// The app's own id of a view is no other view's of the same installation.
+fn check_external_id<'a>(
+    installation: &Installation,
+    view: &Value,
+    mut others: impl Iterator<Item = (&'a String, &'a Value)>,
+) -> Result<(), Refusal> {
+    let id_of = |view: &Value| {
+        view.get("external_id")
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    let Some(id) = id_of(view).filter(|id| !id.is_empty()) else {
+        return Ok(());
+    };
+    if others
+        .any(|(tenant, other)| *tenant == installation.tenant && id_of(other) == Some(id.clone()))
+    {
+        return Err(Refusal::new("duplicate_external_id"));
+    }
+    Ok(())
 }
 
 /// An update that names the version it is meant for is refused for any other.

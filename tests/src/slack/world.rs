@@ -263,15 +263,22 @@ impl World {
 
     /// Wraps an event of Slack's for the app and lets it wait until a test delivers it.
     pub(crate) fn push_event(&mut self, installation: &Installation, event: Value) {
-        let envelope = self.envelope(installation, event);
+        let envelope = self.envelope(installation, None, event);
         self.events.push(envelope);
     }
 
-    pub(crate) fn envelope(&mut self, installation: &Installation, event: Value) -> Value {
+    /// An event in a workspace, which is the installation's own unless that is of a whole organization.
+    pub(crate) fn envelope(
+        &mut self,
+        installation: &Installation,
+        workspace: Option<&str>,
+        event: Value,
+    ) -> Value {
         let id = self.id("Ev");
         let tenant = &installation.tenant;
         let enterprise = self.enterprise_of(tenant).map(|found| found.id.clone());
-        let team = (!installation.is_org_wide).then(|| tenant.clone());
+        let installed_in = (!installation.is_org_wide).then(|| tenant.clone());
+        let team = workspace.map(str::to_owned).or(installed_in.clone());
         json!({
             "token": self.app.verification_token,
             "team_id": team.clone().or_else(|| enterprise.clone()),
@@ -286,7 +293,7 @@ impl World {
             "is_ext_shared_channel": false,
             "authorizations": [{
                 "enterprise_id": enterprise,
-                "team_id": team,
+                "team_id": installed_in,
                 "user_id": installation.bot_user_id,
                 "is_bot": true,
                 "is_enterprise_install": installation.is_org_wide,

@@ -1,0 +1,285 @@
+//! A browser without a window, as a person or a phone sees a page: Debian's Chromium, driven over WebDriver.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use nix::unistd::geteuid;
+use serde_json::{Value, json};
+
+use crate::account::command;
+use crate::http::Http;
+
+/// How wide and high the page is that is seen, in CSS pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    pub width: u32,
+    pub height: u32,
+    /// Whether it behaves as a phone's: a page that does not say how wide it wants to be is laid out for a desk and shrunk.
+    pub is_phone: bool,
+}
+
+/// A phone of today.
+pub const PHONE: Screen = Screen {
+    width: 390,
+    height: 844,
+    is_phone: true,
+};
+
+/// A desk.
+pub const DESK: Screen = Screen {
+    width: 1280,
+    height: 800,
+    is_phone: false,
+};
+
+/// The name under which WebDriver keeps the id of an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Starting a browser on a machine that is busy takes a while.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running browser with one page; it ends when this is dropped, and with this process, however that ends.
+#[derive(Debug)]
+pub struct Browser {
+    driver: Child,
+    http: Http,
+    /// The address of the session.
+    session: String,
+    screen: Screen,
+}
+
+impl Browser {
+    /// Starts one that reaches nothing but this machine.
+    pub fn start(screen: Screen) -> Result<Self> {
+        let mut driver = start_driver()?;
+        let started = (|| {
+            let base = format!("http://127.0.0.1:{}", port_of(&mut driver)?);
+            let http = Http::new(PATIENCE);
+            let session = new_session(&http, &base)?;
+            Ok((http, format!("{base}/session/{session}")))
+        })();
+        match started {
+            Ok((http, session)) => {
+                let mut browser = Self {
+                    driver,
+                    http,
+                    session,
+                    screen,
+                };
+                browser.resize(screen)?;
+                Ok(browser)
+            }
+            Err(error) => {
+                end(&mut driver);
+                Err(error)
+            }
+        }
+    }
+
+    /// Shows the page on another screen.
+    pub fn resize(&mut self, screen: Screen) -> Result<()> {
+        let parameters = json!({
+            "width": screen.width,
+            "height": screen.height,
+            "deviceScaleFactor": 1,
+            "mobile": screen.is_phone,
+        });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": parameters });
+        self.post("goog/cdp/execute", &command)?;
+        self.screen = screen;
+        Ok(())
+    }
+
+    /// Opens a page and waits until it is loaded.
+    pub fn open(&self, url: &str) -> Result<()> {
+        self.post("url", &json!({ "url": url }))?;
+        Ok(())
+    }
+
+    /// Where it is, after redirects.
+    pub fn url(&self) -> Result<String> {
+        text(self.get("url")?)
+    }
+
+    /// The page as HTML, as it is now.
+    pub fn dom(&self) -> Result<String> {
+        text(self.run("return document.documentElement.outerHTML", &json!([]))?)
+    }
+
+    /// What a script returns; its arguments are `arguments[0]` and so on.
+    pub fn run(&self, script: &str, arguments: &Value) -> Result<Value> {
+        self.post(
+            "execute/sync",
+            &json!({ "script": script, "args": arguments }),
+        )
+    }
+
+    /// By how many CSS pixels the page is wider than the screen: more than 0 must be scrolled sideways.
+    pub fn overflow(&self) -> Result<i64> {
+        // Not innerWidth: a phone makes that larger to show what does not fit.
+        let script = "const root = document.documentElement; \
+                      return [root.scrollWidth, window.innerWidth - root.clientWidth]";
+        let widths = self.run(script, &json!([]))?;
+        let width = |number: usize| widths.get(number).and_then(Value::as_i64);
+        let (Some(page), Some(bar)) = (width(0), width(1)) else {
+            bail!("no widths: {widths}");
+        };
+        // At a desk the bar for scrolling down takes its share of the screen.
+        let bar = if self.screen.is_phone { 0 } else { bar };
+        Ok(page - (i64::from(self.screen.width) - bar))
+    }
+
+    /// The text of the first element that a CSS selector finds.
+    pub fn text_of(&self, selector: &str) -> Result<String> {
+        let element = self.find(selector)?;
+        text(self.get(&format!("element/{element}/text"))?)
+    }
+
+    /// Clicks on the first element that a CSS selector finds; one that is covered or out of sight is an error.
+    pub fn click(&self, selector: &str) -> Result<()> {
+        let element = self.find(selector)?;
+        self.post(&format!("element/{element}/click"), &json!({}))?;
+        Ok(())
+    }
+
+    /// Types into the first element that a CSS selector finds.
+    pub fn fill(&self, selector: &str, text: &str) -> Result<()> {
+        let element = self.find(selector)?;
+        self.post(
+            &format!("element/{element}/value"),
+            &json!({ "text": text }),
+        )?;
+        Ok(())
+    }
+
+    /// Writes what is on the screen as a PNG.
+    pub fn screenshot(&self, path: &Path) -> Result<()> {
+        let image = STANDARD.decode(text(self.get("screenshot")?)?)?;
+        fs::write(path, image).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn find(&self, selector: &str) -> Result<String> {
+        let using = json!({ "using": "css selector", "value": selector });
+        let found = self.post("element", &using)?;
+        let id = found.get(ELEMENT).and_then(Value::as_str);
+        Ok(id
+            .with_context(|| format!("no element: {found}"))?
+            .to_owned())
+    }
+
+    fn get(&self, what: &str) -> Result<Value> {
+        value(self.http.get(&format!("{}/{what}", self.session), &[])?)
+            .with_context(|| what.to_owned())
+    }
+
+    fn post(&self, what: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}/{what}", self.session);
+        value(self.http.post_json(&url, &[], body)?).with_context(|| what.to_owned())
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // A browser that hangs ends with its driver.
+        let _ = self.http.send("DELETE", &self.session, &[], b"");
+        end(&mut self.driver);
+    }
+}
+
+/// Starts the driver under a shell that ends it as soon as this process is gone.
+fn start_driver() -> Result<Child> {
+    let program = installed("chromedriver", "chromium-driver")?;
+    command("sh")
+        .args(["-c", "\"$0\" --port=0 </dev/null & read -r _; kill \"$!\""])
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("cannot start chromedriver")
+}
+
+/// Closing its input is what the shell waits for.
+fn end(driver: &mut Child) {
+    drop(driver.stdin.take());
+    let _ = driver.wait();
+}
+
+/// The driver says which port it took.
+fn port_of(driver: &mut Child) -> Result<u16> {
+    let output = driver.stdout.take().context("no output")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        if let Some((_, rest)) = line.split_once("started successfully on port ") {
+            return Ok(rest.trim_end_matches('.').parse()?);
+        }
+    }
+    bail!("chromedriver did not start")
+}
+
+fn new_session(http: &Http, base: &str) -> Result<String> {
+    let mut arguments = vec![
+        "--headless=new",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--no-proxy-server",
+        "--disable-background-networking",
+        "--disable-component-update",
+        // No name is known and no other address reached: a page that needs the network shows it.
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        // By a pipe the browser notices that its driver is gone, and ends.
+        "--remote-debugging-pipe",
+    ];
+    if geteuid().is_root() {
+        arguments.push("--no-sandbox");
+    }
+    let options = json!({
+        "binary": installed("chromium", "chromium")?,
+        "args": arguments,
+    });
+    let timeouts = json!({ "pageLoad": 60_000, "script": 60_000, "implicit": 0 });
+    let wanted = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
+    let body = json!({ "capabilities": { "alwaysMatch": wanted } });
+    let session = value(http.post_json(&format!("{base}/session"), &[], &body)?)
+        .context("cannot start chromium")?;
+    text(session.get("sessionId").cloned().unwrap_or_default())
+}
+
+fn installed(program: &str, package: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|program| program.exists())
+        .with_context(|| {
+            format!("{program} is missing: .ci/setup tests installs Debian's package {package}")
+        })
+}
+
+/// What WebDriver answers, or its error.
+fn value(reply: crate::http::Reply) -> Result<Value> {
+    let answer = reply.json()?;
+    let value = answer.get("value").cloned().unwrap_or_default();
+    ensure!(
+        reply.status == 200,
+        "{}: {}",
+        value["error"].as_str().unwrap_or_default(),
+        value["message"].as_str().unwrap_or_default()
+    );
+    Ok(value)
+}
+
+fn text(value: Value) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text),
+        other => bail!("not a text: {other}"),
+    }
+}

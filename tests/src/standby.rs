@@ -1,0 +1,89 @@
+//! A second server that follows a cluster by streaming replication and can take its place.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::{Cluster, PORT, SUPERUSER, configure};
+
+/// How long it may take to catch up or to be promoted.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A hot standby. Its cluster answers queries, and after `promote` takes writes.
+#[derive(Debug)]
+pub struct Standby {
+    cluster: Cluster,
+}
+
+impl Standby {
+    /// Copies the primary as it is now and follows it from there on. Its log is `target/pg/<purpose>.log`.
+    ///
+    /// The primary keeps for it, in a slot named after `purpose`, what it has not seen yet.
+    pub fn start(primary: &Cluster, purpose: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        let program = primary.programs().join("pg_basebackup");
+        let slot = purpose.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
+        let cluster = Cluster::start_with(purpose, |home, account| {
+            let output = account
+                .command(&program)
+                .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream"])
+                .args(["--write-recovery-conf", "--create-slot", "--slot", &slot])
+                .args(["--port", &PORT.to_string(), "--username", SUPERUSER])
+                .arg("--host")
+                .arg(primary.socket())
+                .arg("--pgdata")
+                .arg(home.data())
+                .output()
+                .context("cannot run pg_basebackup")?;
+            let errors = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "pg_basebackup: {}", errors.trim());
+            // The copy has the primary's settings; of the socket's place, and of these, the last one counts.
+            configure(home, &[], settings)
+        })?;
+        Ok(Self { cluster })
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// To stop, kill or resume it.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+
+    /// Waits until everything that the primary has written so far can be seen here.
+    pub fn catch_up(&self, primary: &Cluster) -> Result<()> {
+        let row = primary
+            .connect("postgres")?
+            .query_one("select pg_current_wal_insert_lsn()::text", &[])?;
+        let goal: String = row.get(0);
+        let mut client = self.cluster.connect("postgres")?;
+        let begun = Instant::now();
+        let reached = "select coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)";
+        while !client.query_one(reached, &[&goal])?.get::<_, bool>(0) {
+            if begun.elapsed() > PATIENCE {
+                bail!(
+                    "the standby does not reach {goal}, see {}",
+                    self.cluster.log().display()
+                );
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Makes it a server of its own that takes writes, whether the primary is there or not.
+    pub fn promote(&self) -> Result<()> {
+        let row = self.cluster.connect("postgres")?.query_one(
+            "select pg_promote(wait => true, wait_seconds => $1)",
+            &[&i32::try_from(PATIENCE.as_secs())?],
+        )?;
+        ensure!(
+            row.get::<_, bool>(0),
+            "the standby was not promoted, see {}",
+            self.cluster.log().display()
+        );
+        Ok(())
+    }
+}
