@@ -10,11 +10,16 @@ use postgres::Client;
 
 use crate::backfill::{counted, finish, lay_out, progress, start, times, wait_until};
 use crate::concurrency::PATIENCE;
+use crate::database::cluster;
 use crate::service_account::number;
 use crate::surface_refusal::{error_of, refused};
 
 /// Slow enough to stay, and quick to notice what is done to the run.
 const STAYING: &str = r#"{"sub_batch_size": 1, "target_ms": 0, "pause_ms": 100}"#;
+
+/// A sub-batch, and then a pause that no test waits for.
+const AN_HOUR: &str =
+    r#"{"sub_batch_size": 10, "target_ms": 0, "range_size": 20, "pause_ms": 3600000}"#;
 
 /// Lets steps of workers fail that are about to take a range, which is no business of the job.
 const SPOIL: &str = "
@@ -122,14 +127,18 @@ fn a_run_whose_workers_all_give_up_is_paused() -> Result<()> {
 
 #[test]
 fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
-    let mut client = counted("backfill_one_gives_up", 100)?;
+    let name = "backfill_one_gives_up";
+    let mut client = counted(name, 100)?;
     client.batch_execute(&format!(
         "{SPOIL} when (new.slot = 1) execute function spoil()"
     ))?;
+    // Neither begins before both are there: it would be the last one that gives up otherwise.
+    let mut other = cluster()?.connect(name)?;
+    other.batch_execute("begin; lock table lockstep.backfill_range in exclusive mode")?;
+    let run = start(&mut client, "count", 2, AN_HOUR)?;
+    wait_until(&mut client, run, "cardinality(pids) = 2")?;
+    other.batch_execute("commit")?;
     // The other one does a sub-batch and waits.
-    let settings =
-        r#"{"sub_batch_size": 10, "target_ms": 0, "range_size": 20, "pause_ms": 3600000}"#;
-    let run = start(&mut client, "count", 2, settings)?;
     wait_until(
         &mut client,
         run,
@@ -154,5 +163,26 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
     client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     finish(&mut client, run, 100)?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
+    Ok(())
+}
+
+/// PostgreSQL wakes a process that waits for more reasons than that its time is over.
+#[test]
+fn a_pause_lasts_however_often_the_worker_is_woken() -> Result<()> {
+    let mut client = counted("backfill_woken", 100)?;
+    let run = start(&mut client, "count", 1, AN_HOUR)?;
+    wait_until(&mut client, run, "scanned = 10")?;
+    for _ in 0..3 {
+        client.batch_execute("select pg_reload_conf()")?;
+        client.batch_execute("create database backfill_wakes")?;
+        // Since PostgreSQL 15 this ends only when all processes have taken note of it.
+        client.batch_execute("drop database backfill_wakes")?;
+    }
+    client.batch_execute(&format!(
+        "select pg_terminate_backend(pids[1]) from lockstep.backfill_progress where run = {run}"
+    ))?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    assert_eq!(progress(&mut client, run, "scanned")?, "10");
+    client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
     Ok(())
 }

@@ -24,7 +24,7 @@ use pgrx::pg_sys::pqsignal_be as pqsignal;
 use std::ffi::CString;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After a crash, PostgreSQL starts workers again as soon as it has recovered; the number only has to be there.
 const RESTART: Duration = Duration::from_secs(1);
@@ -208,14 +208,31 @@ fn work(place: &Place) {
         if wait > 0 {
             report(None);
         }
-        // Also asked without a pause: a worker that outlives the postmaster has nothing to wait on, so it would go through the
-        // rest of the table without pauses and holds, and keep a new postmaster from starting meanwhile.
-        let pause = Duration::from_millis(wait.cast_unsigned().into());
-        if !BackgroundWorker::wait_latch(Some(pause)) {
+        if !pause(Duration::from_millis(wait.cast_unsigned().into())) {
             return;
+        }
+    }
+}
+
+/// Waits as long as it is told to; false if the postmaster is gone. That is asked also without a pause: a worker that outlives the
+/// postmaster has nothing to wait on, so it would go through the rest of the table without pauses and holds, and keep a new
+/// postmaster from starting meanwhile.
+fn pause(length: Duration) -> bool {
+    let begun = Instant::now();
+    loop {
+        let rest = length.saturating_sub(begun.elapsed());
+        // Rounded up, as PostgreSQL counts milliseconds and the last one would be spent asking over and over.
+        let rest = Duration::from_millis(rest.as_micros().div_ceil(1_000) as u64);
+        if !BackgroundWorker::wait_latch(Some(rest)) {
+            return false;
         }
         // A shutdown may end the process here, outside of a transaction.
         pg_sys::check_for_interrupts!();
+        // That the latch was set does not end the pause. Any session does it that lets others know of changed tables or of a dropped
+        // database; and so does an alarm of ours: PostgreSQL leaves it set when a time-out is no longer needed.
+        if begun.elapsed() >= length {
+            return true;
+        }
     }
 }
 
