@@ -194,6 +194,8 @@ fn what_the_app_did_not_wait_for_takes_effect_nevertheless() -> Result<()> {
         scene.token,
         body.len()
     )?;
+    let has_begun = scene.fake.wait_for_arrivals("views.publish", 1, PATIENCE);
+    ensure!(has_begun, "not begun");
     drop(stream);
     let is_recorded = scene.fake.wait_for_calls("views.publish", 1, PATIENCE);
     ensure!(is_recorded, "not recorded");

@@ -296,13 +296,23 @@ impl FakeSlack {
 
     /// Empties the record, for what runs long.
     pub fn forget_calls(&self) {
-        self.shared.world().calls.clear();
+        let mut world = self.shared.world();
+        world.calls.clear();
+        world.arrived.clear();
     }
 
     /// Waits until a method was called so many times, counting those that failed; false after `patience`.
     pub fn wait_for_calls(&self, method: &str, calls: usize, patience: Duration) -> bool {
         self.shared.wait(patience, |world| {
             let of_method = world.calls.iter().filter(|call| call.method == method);
+            of_method.count() >= calls
+        })
+    }
+
+    /// The same for calls that have begun: one with `Fault::Slow` is not recorded before it is over.
+    pub fn wait_for_arrivals(&self, method: &str, calls: usize, patience: Duration) -> bool {
+        self.shared.wait(patience, |world| {
+            let of_method = world.arrived.iter().filter(|arrived| *arrived == method);
             of_method.count() >= calls
         })
     }

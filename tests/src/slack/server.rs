@@ -30,8 +30,8 @@ const BODY: usize = 4_000_000;
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     world: Mutex<World>,
-    /// Told of each call once it is recorded.
-    recorded: Condvar,
+    /// Told of each call as it arrives, and once more when it is recorded.
+    called: Condvar,
 }
 
 impl Shared {
@@ -42,15 +42,23 @@ impl Shared {
     /// Waits until `is_met`, looking again after each call; false if that takes longer than `patience`.
     pub(crate) fn wait(&self, patience: Duration, mut is_met: impl FnMut(&World) -> bool) -> bool {
         let waited = self
-            .recorded
+            .called
             .wait_timeout_while(self.world(), patience, |world| !is_met(world));
         let (_world, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         !timeout.timed_out()
     }
 
+    /// Notes that a call has begun; answers what is to go wrong with it.
+    fn arrive(&self, method: &str) -> Option<Fault> {
+        let mut world = self.world();
+        world.arrived.push(method.to_owned());
+        self.called.notify_all();
+        world.faults.take(method)
+    }
+
     fn record(&self, call: Call) {
         self.world().calls.push(call);
-        self.recorded.notify_all();
+        self.called.notify_all();
     }
 }
 
@@ -172,7 +180,7 @@ async fn answer(
         body: body.to_vec(),
         path,
     };
-    let fault = shared.world().faults.take(&incoming.method);
+    let fault = shared.arrive(&incoming.method);
     // In a task of its own: a caller that gives up and goes does not undo what Slack is doing.
     let task = tokio::spawn(async move {
         if let Some(Fault::Slow(time)) = fault {

@@ -137,6 +137,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
     pub(crate) calls: Vec<Call>,
+    /// The methods of calls that have begun, whether they are recorded yet or not.
+    pub(crate) arrived: Vec<String>,
     issued: u64,
 }
 
