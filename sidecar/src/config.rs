@@ -246,7 +246,13 @@ pub(crate) fn token_keys(
         problems.push(missing("--token-key (LOCKSTEP_TOKEN_KEY)", hint));
         return None;
     };
-    match TokenKeys::new(current, &arguments.previous_token_keys) {
+    // An empty variable is no key.
+    let previous = arguments.previous_token_keys.iter();
+    let previous: Vec<SecretString> = previous
+        .filter(|key| !key.expose_secret().is_empty())
+        .cloned()
+        .collect();
+    match TokenKeys::new(current, &previous) {
         Ok(keys) => Some(keys),
         Err(error) => {
             problems.push(Problem {

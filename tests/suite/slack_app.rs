@@ -274,11 +274,8 @@ pub(crate) fn with_projects(name: &str) -> Result<Client> {
     let mut client = with_host(name, Layout::Narrow)?;
     client.batch_execute(
         "do $$begin perform lockstep.attach(); end$$;
-         insert into organizations (id) values (1) on conflict do nothing;
-         insert into namespaces (id, name, path, type, traversal_ids, organization_id)
-         values (1, 'Group', 'group', 'Group', '{1}', 1) on conflict do nothing;
-         insert into projects (id, name, path, namespace_id, organization_id)
-         values (1, 'One', 'one', 1, 1), (2, 'Two', 'two', 1, 1), (3, 'Three', 'three', 1, 1);",
+         update namespaces set path = 'group' where id = 1;
+         insert into projects (id, name, path, namespace_id) values (1, 'One', 'one', 1), (2, 'Two', 'two', 1), (3, 'Three', 'three', 1)",
     )?;
     Ok(client)
 }

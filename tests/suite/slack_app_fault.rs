@@ -107,8 +107,9 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
         let reply = caller.command(COMMANDS, &origin, "/gitlab", "status")?;
         ensure!(
             reply.text().contains("No project is connected"),
-            "{}",
-            reply.text()
+            "{}\n{}",
+            reply.text(),
+            sidecar.log()
         );
         match round {
             0 => place.cluster.stop()?,

@@ -143,8 +143,8 @@ fn others_may_not() -> Result<()> {
 fn menu_finds_projects_by_what_is_typed() -> Result<()> {
     let mut home = Home::of("slack_picker")?;
     home.stage.client.batch_execute(&format!("
-        insert into projects (id, name, path, namespace_id, organization_id)
-          select id, 'P', 'p' || id, 1, 1 from generate_series(100, 260) id;
+        insert into projects (id, name, path, namespace_id)
+          select id, 'P', 'p' || id, 1 from generate_series(100, 260) id;
         insert into integrations (id, project_id, type_new, active)
           select id, id, 'Integrations::GitlabSlackApplication', true from generate_series(100, 260) id;
         insert into slack_integrations (team_id, team_name, alias, user_id, integration_id, project_id, created_at, updated_at)
