@@ -34,6 +34,7 @@ mod sidecar_backfill;
 mod sidecar_work;
 mod sidecar_work_crash;
 mod sidecar_worker;
+mod slack;
 mod smoke;
 mod surface_column;
 mod surface_match;
