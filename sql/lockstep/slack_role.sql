@@ -17,7 +17,7 @@ grant execute on function
   lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text),
   lockstep.enqueue_slack_job(text, jsonb, text, text),
   lockstep.slack_bot(text, text, text),
-  lockstep.list_slack_integrations(text, text, text, text, integer, text),
+  lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text),
   lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
   lockstep.list_slack_workspaces(integer, text),
   lockstep.claim_slack_token_refresh(interval, interval, text),

@@ -36,6 +36,7 @@ mod sidecar_backfill;
 mod sidecar_work;
 mod sidecar_work_crash;
 mod sidecar_worker;
+mod slack;
 mod slack_app;
 mod slack_app_event;
 mod slack_app_fault;

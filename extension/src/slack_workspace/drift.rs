@@ -1,14 +1,16 @@
 //! Rows that differ from the row that would win in their team, and their repair.
 
+use super::compare::compare;
 use super::flush::best;
-use super::host_text::{differ, qualified};
+use super::host_text::qualified;
 use super::lock;
+use super::scopes::{Known, Links};
 use super::spread::spread;
-use super::statements::{SHARED, order_of_rows, organization_of_row};
+use super::statements::SHARED;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
 use crate::host::check_is_owner;
-use crate::statement::{Statement, View, datum, nullable};
+use crate::statement::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
@@ -43,73 +45,42 @@ fn slack_workspace_drift(
 
 /// The rows that differ, of some teams or of all.
 fn drift(tables: &Tables, teams: Option<Vec<String>>) -> Vec<Drift> {
-    let query = Statement::planned_anew(&qualified(&query(tables)), &[pg_sys::TEXTARRAYOID]);
-    let mut rows = Vec::new();
-    tables.on_host(|| {
-        query.rows_with_nulls(View::Newest, &[nullable(teams)], |row| {
-            if let (Some(team), Some(id), Some(columns)) = (row.get(1), row.get(2), row.get(3)) {
-                rows.push((team, id, columns));
+    tables.as_owner(|| {
+        let teams = teams.unwrap_or_else(|| all_teams(tables));
+        let winners: Vec<i64> = best(tables, teams).into_values().collect();
+        let (rows, scopes) = compare(tables, &winners);
+        let known = Known::look_up(tables, &scopes);
+        let mut drift = Vec::new();
+        for (row, it) in rows.iter().zip(&scopes) {
+            let mut differs: Vec<String> = SHARED
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| row.differing & (1 << place) != 0)
+                .map(|(_, column)| (*column).to_owned())
+                .collect();
+            if known.difference(it, &mut Links::default(), &mut Links::default()) {
+                differs.push("scopes".to_owned());
             }
-        });
-    });
-    rows
+            if !differs.is_empty() {
+                drift.push((row.team.to_string(), it.row, differs));
+            }
+        }
+        drift.sort_unstable();
+        drift
+    })
 }
 
-fn query(tables: &Tables) -> String {
-    let s = tables.slack.qualified_name();
-    let l = tables.links.qualified_name();
-    let c = tables.scopes.qualified_name();
-    let has_organization = tables.scopes_have_organization();
-    let shared = |of: &str| SHARED.map(|column| format!("{of}.{column}")).join(", ");
-    let columns = SHARED.map(|column| {
-        format!(
-            "case when {} then '{column}'::pg_catalog.text end",
-            differ(&format!("s.{column}"), &format!("w.{column}"))
-        )
-    });
-    let of_winner = match has_organization {
-        true => format!(
-            "(select pg_catalog.min(c.organization_id) from {l} l join {c} c on c.id == l.slack_api_scope_id
-               where l.slack_integration_id == b.id) as organization_id,"
+fn all_teams(tables: &Tables) -> Vec<String> {
+    let query = Statement::planned_anew(
+        &format!(
+            "select distinct s.team_id::pg_catalog.text from {} s",
+            tables.slack.qualified_name()
         ),
-        false => String::new(),
-    };
-    let (organization, same) = match has_organization {
-        true => (
-            format!(
-                "coalesce({}, w.organization_id) as organization_id",
-                organization_of_row(tables)
-            ),
-            "and c.organization_id == o.organization_id",
-        ),
-        false => ("1".to_owned(), ""),
-    };
-    format!(
-        "with b as materialized (
-           select distinct on (s.team_id) s.id, s.team_id, {shared} from {s} s where $1 is null or s.team_id == any ($1)
-            order by s.team_id, {order}),
-         w as materialized (
-           select b.*, {of_winner}
-                  array(select c.name from {l} l join {c} c on c.id == l.slack_api_scope_id where l.slack_integration_id == b.id) as names
-             from b),
-         d as (
-           select s.team_id::pg_catalog.text as team_id, s.id::pg_catalog.int8 as id,
-                  pg_catalog.array_remove(array[{columns},
-                    case when exists (select from {l} l where l.slack_integration_id == s.id
-                                         and not exists (select from {c} c where c.id == l.slack_api_scope_id and c.name == any (w.names) {same}))
-                           or exists (select from pg_catalog.unnest(w.names) x (name)
-                                       where not exists (select from {l} l join {c} c on c.id == l.slack_api_scope_id
-                                                          where l.slack_integration_id == s.id and c.name == x.name {same}))
-                         then 'scopes'::pg_catalog.text end], null) as differs
-             from w join {s} s on s.team_id == w.team_id
-            cross join lateral (select {organization}) o
-            where s.id <> w.id)
-         select d.team_id, d.id, d.differs from d where pg_catalog.cardinality(d.differs) <> 0
-          order by d.team_id collate \"C\", d.id",
-        shared = shared("s"),
-        order = order_of_rows(tables),
-        columns = columns.join(", "),
-    )
+        &[],
+    );
+    let mut teams = Vec::new();
+    query.rows(View::Newest, &[], |row| teams.extend(row.get::<String>(1)));
+    teams
 }
 
 /// Repairs the teams of the rows with ids from `first` to `last`, whole teams, so that their rows are identical after each step;

@@ -5,14 +5,16 @@ use super::host_text::{NOW, differ, qualified};
 use super::installation::Installation;
 use super::lock;
 use super::owner::Owner;
-use super::spread::{spread, write_links};
-use super::tables::Tables;
+use super::scopes::{ScopesOfRow, write_scopes};
+use super::spread::spread;
+use super::tables::{Host, Tables};
 use super::writing::Writing;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::statement::{Statement, View, datum, nullable};
+use crate::statement::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What became of an installation: the owner's row, its alias, and how many rows were written.
 pub(super) type Installed = (Option<i64>, Option<String>, i64);
@@ -193,15 +195,30 @@ impl Write<'_> {
             &format!("update {{slack}} s set updated_at = {NOW} where s.id == $1"),
             &[pg_sys::INT8OID],
         );
-        let arguments = [datum(row), datum(self.installation.scopes.clone())];
         let winners = BTreeMap::from([(self.installation.team_id.to_owned(), row)]);
         tables.on_host(|| {
-            let links = write_links(&tables.statements.links_of_one, &arguments);
-            if links > 0 && written == 0 {
+            let has_others = write_scopes(tables, &self.scopes_of(row));
+            if has_others && written == 0 {
                 written += touch.run(&[datum(row)]);
             }
             (written + spread(tables, &winners)) as i64
         })
+    }
+
+    /// The scopes that the row has, and those it is to have.
+    fn scopes_of(&self, row: i64) -> Vec<ScopesOfRow> {
+        let mut rows = Vec::new();
+        let arguments = [keys_argument(&[row])];
+        let scopes_of = &self.tables.statements.scopes_of;
+        scopes_of.rows(View::Newest, &arguments, |answer| {
+            rows.push(ScopesOfRow {
+                row,
+                organization: answer.get(2),
+                scopes: answer.get(3).unwrap_or_default(),
+                wanted: Rc::from(self.installation.scopes.as_slice()),
+            });
+        });
+        rows
     }
 
     fn statement(&self, text: &str, parameters: &[pg_sys::Oid]) -> Statement {
@@ -341,7 +358,7 @@ impl Write<'_> {
     }
 
     fn insert(&self, owner: Owner, integration: i64, alias: &str) -> Result<i64> {
-        let columns = Tables::owner_columns(&self.tables.slack);
+        let columns = Host::owner_columns(&self.tables.slack);
         let place = |column: &&str| match *column {
             "project_id" => "$9",
             "group_id" => "$10",

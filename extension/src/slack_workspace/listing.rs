@@ -8,7 +8,7 @@ use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::statement::{Statement, View, datum, nullable};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use pgrx::spi::quote_literal;
 
@@ -28,21 +28,22 @@ type Listed = (
 /// The integrations of a workspace.
 #[pg_extern(sql = r#"
 create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
-  max_rows integer default 100, schema text default 'public')
+  id bigint default null, max_rows integer default 100, schema text default 'public')
 returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
                has_token boolean, user_id text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_slack_integrations(text, text, text, text, integer, text) is
-  'the integrations of a Slack workspace by alias, which can be given, or a part of it; with their owner, events and scopes';
-revoke execute on function lockstep.list_slack_integrations(text, text, text, text, integer, text) from public;
+comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
+  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events and scopes';
+revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
-#[allow(clippy::type_complexity)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
 fn list_slack_integrations(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
     alias: Option<&str>,
     search: Option<&str>,
+    id: Option<i64>,
     max_rows: Option<i32>,
     schema: Option<&str>,
 ) -> TableIterator<
@@ -62,18 +63,22 @@ fn list_slack_integrations(
 > {
     let max_rows = required(max_rows, "max_rows");
     let schema = required(schema, "schema");
-    let rows = list((team_id, enterprise_id), alias, search, max_rows, schema);
+    let wanted = [
+        nullable(alias),
+        nullable(search),
+        nullable(id),
+        Some(datum(max_rows)),
+    ];
+    let rows =
+        check_max_rows(max_rows).and_then(|()| list((team_id, enterprise_id), wanted, schema));
     TableIterator::new(rows.or_raise())
 }
 
 fn list(
     (team, enterprise): (Option<&str>, Option<&str>),
-    alias: Option<&str>,
-    search: Option<&str>,
-    max_rows: i32,
+    [alias, search, id, max_rows]: [Option<Datum>; 4],
     schema: &str,
 ) -> Result<Vec<Listed>> {
-    check_max_rows(max_rows)?;
     let tables = Tables::attached(schema)?;
     let team = workspace(&tables, team, enterprise)?;
     let query = Statement::new(
@@ -82,15 +87,11 @@ fn list(
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
+            pg_sys::INT8OID,
             pg_sys::INT4OID,
         ],
     );
-    let arguments = [
-        Some(datum(team)),
-        nullable(alias),
-        nullable(search),
-        Some(datum(max_rows)),
-    ];
+    let arguments = [Some(datum(team)), alias, search, id, max_rows];
     let mut rows = Vec::new();
     tables.as_owner(|| {
         query.rows_with_nulls(View::Newest, &arguments, |row| {
@@ -134,7 +135,8 @@ fn list_query(tables: &Tables) -> String {
           cross join lateral (select {owner_project} as project_id, {owner_group} as group_id offset 0) o
           where s.team_id == $1 and ($2 is null or s.alias == $2)
             and ($3 is null or pg_catalog.strpos(pg_catalog.lower(s.alias), pg_catalog.lower($3)) operator(pg_catalog.>) 0)
-          order by s.alias::pg_catalog.text collate \"C\" limit $4",
+            and ($4 is null or s.id == $4)
+          order by s.alias::pg_catalog.text collate \"C\" limit $5",
         of_project = path_of_project(tables, "p"),
         of_group = path_of_group(tables, "g"),
         events = events.join(", "),

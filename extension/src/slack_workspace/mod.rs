@@ -8,6 +8,7 @@
 
 mod attach;
 mod bot;
+mod compare;
 mod drift;
 mod event;
 mod flush;
@@ -19,6 +20,7 @@ mod lock;
 mod noted;
 mod oauth_state;
 mod owner;
+mod scopes;
 mod spread;
 mod statements;
 mod sweep;

@@ -1,7 +1,7 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
 use super::host_text::{differ, qualified};
-use super::tables::Tables;
+use super::tables::Host;
 use crate::host::Relation;
 use crate::statement::Statement;
 use pgrx::pg_sys::{self, Oid};
@@ -25,71 +25,68 @@ pub(super) struct Statements {
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
     pub(super) best: Statement,
-    /// `$1` ids: team, token, its iv, user, bot user, scopes.
+    /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id.
     pub(super) describe: Statement,
-    /// `$1` ids of winners: writes the other rows of their teams.
+    /// `$1` ids of winners: of each other row of their teams the id, team, which of the shared columns differ, a bit each, its
+    /// organization and its scopes.
+    pub(super) others: Statement,
+    /// `$1` ids: id, organization, scopes.
+    pub(super) scopes_of: Statement,
+    /// `$1` ids, `$2` ids of winners: writes the shared columns.
     pub(super) write_rows: Statement,
-    /// `$1` ids of winners: the scopes of the other rows.
-    pub(super) links: Links,
-    /// `$1` id of one row, `$2` names: the scopes of that row.
-    pub(super) links_of_one: Links,
-}
-
-/// Brings the links of rows in lockstep with the scopes that they are to have.
-pub(super) struct Links {
+    /// `$1` names, `$2` organizations: the scopes of those names and organizations, as id, name, organization.
+    pub(super) scopes: Statement,
+    /// `$1` names, `$2` organizations, pairs: makes those that there are not.
     pub(super) create_scopes: Statement,
-    pub(super) delete: Statement,
-    pub(super) insert: Statement,
-}
-
-impl Default for Statements {
-    fn default() -> Self {
-        let none = || Statement::new("", &[]);
-        let links = || Links {
-            create_scopes: none(),
-            delete: none(),
-            insert: none(),
-        };
-        Self {
-            teams_of: none(),
-            has_rows: none(),
-            scopes_left: none(),
-            best: none(),
-            describe: none(),
-            write_rows: none(),
-            links: links(),
-            links_of_one: links(),
-        }
-    }
+    /// `$1` ids, `$2` scopes, pairs.
+    pub(super) delete_links: Statement,
+    /// `$1` ids, `$2` scopes, pairs.
+    pub(super) insert_links: Statement,
 }
 
 /// A query by index: a team may have one row or ten thousand, and the plan is kept for both.
-pub(super) fn by_index(text: &str, parameters: &[Oid]) -> Statement {
-    let columns: [&str; 6] = [
+fn by_index(text: &str, parameters: &[Oid]) -> Statement {
+    let columns = [
         "id",
         "team_id",
         "slack_integration_id",
         "organization_id",
         "name",
-        "integration_id",
     ];
     let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
     Statement::by_index(&qualified(text), parameters, &columns)
 }
 
 impl Statements {
-    pub(super) fn new(tables: &Tables) -> Self {
+    pub(super) fn new(tables: &Host) -> Self {
         let s = tables.slack.qualified_name();
         let l = tables.links.qualified_name();
         let c = tables.scopes.qualified_name();
         let ids = &[pg_sys::INT8ARRAYOID];
+        let pairs = &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID];
+        let named = &[pg_sys::TEXTARRAYOID, pg_sys::INT8ARRAYOID];
+        let (organization, of_scope, of_its_scopes) = match tables.scopes_have_organization() {
+            true => (
+                organization_of_row(tables),
+                "c.organization_id",
+                format!(
+                    "(select pg_catalog.min(c.organization_id) from {l} l join {c} c on c.id == l.slack_api_scope_id
+                       where l.slack_integration_id == s.id)"
+                ),
+            ),
+            false => ("0".to_owned(), "0", "0".to_owned()),
+        };
+        let scopes_of_row = format!(
+            "array(select l.slack_api_scope_id::pg_catalog.int8 from {l} l where l.slack_integration_id == s.id)"
+        );
         let columns = |of: &str| SHARED.map(|column| format!("{of}.{column}")).join(", ");
-        let differs = SHARED
-            .map(|column| differ(&format!("s.{column}"), &format!("w.{column}")))
-            .join(" or ");
-        let set = SHARED
-            .map(|column| format!("{column} = it.{column}"))
-            .join(", ");
+        let mut place = 0;
+        let differing = SHARED.map(|column| {
+            let bit = 1 << place;
+            place += 1;
+            let differ = differ(&format!("s.{column}"), &format!("w.{column}"));
+            format!("case when {differ} then {bit} else 0 end")
+        });
         Self {
             teams_of: by_index(
                 &format!("select s.id::pg_catalog.int8, s.team_id::pg_catalog.text from {s} s where s.id == any ($1)"),
@@ -116,128 +113,90 @@ impl Statements {
                     "select s.team_id::pg_catalog.text, s.encrypted_bot_access_token, s.encrypted_bot_access_token_iv,
                             s.user_id::pg_catalog.text, s.bot_user_id::pg_catalog.text,
                             array(select c.name::pg_catalog.text from {l} l join {c} c on c.id == l.slack_api_scope_id
-                                   where l.slack_integration_id == s.id order by c.name::pg_catalog.text collate \"C\")
+                                   where l.slack_integration_id == s.id order by c.name::pg_catalog.text collate \"C\"),
+                            {of_its_scopes}::pg_catalog.int8, s.id::pg_catalog.int8
                        from {s} s where s.id == any ($1)"
+                ),
+                ids,
+            ),
+            // "offset 0" keeps the planner from turning the join around: it would read all teams to find those of the winners.
+            others: by_index(
+                &format!(
+                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($1))
+                     select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, {differing},
+                            ({organization})::pg_catalog.int8, {scopes_of_row}
+                       from w cross join lateral (select * from {s} s where s.team_id == w.team_id and s.id <> w.id offset 0) s",
+                    shared = columns("s"),
+                    differing = differing.join(" operator(pg_catalog.+) "),
+                ),
+                ids,
+            ),
+            scopes_of: by_index(
+                &format!(
+                    "select s.id::pg_catalog.int8, ({organization})::pg_catalog.int8, {scopes_of_row} from {s} s where s.id == any ($1)"
                 ),
                 ids,
             ),
             write_rows: by_index(
                 &format!(
-                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($1)),
-                     it as materialized (
-                       select s.id, s.team_id, {of_winner} from w join {s} s on s.team_id == w.team_id
-                        where s.id <> w.id and ({differs}) order by s.id)
-                     update {s} t set {set} from it where t.id == it.id and t.team_id == it.team_id",
-                    shared = columns("s"),
-                    of_winner = columns("w"),
+                    "update {s} t set {set}
+                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, winner) join {s} w on w.id == k.winner
+                      where t.id == k.id and t.team_id == w.team_id",
+                    set = SHARED.map(|column| format!("{column} = w.{column}")).join(", "),
                 ),
-                ids,
+                pairs,
             ),
-            links: Links::new(
-                tables,
-                ids,
+            scopes: by_index(
                 &format!(
-                    "w as materialized (
-                       select s.id, s.team_id, {of_its_scopes}
-                              array(select c.name from {l} l join {c} c on c.id == l.slack_api_scope_id
-                                     where l.slack_integration_id == s.id) as names
-                         from {s} s where s.id == any ($1)),
-                     r as materialized (
-                       select s.id, w.names{organization} from w join {s} s on s.team_id == w.team_id where s.id <> w.id)",
-                    of_its_scopes = match tables.scopes_have_organization() {
-                        true => format!(
-                            "(select pg_catalog.min(c.organization_id) from {l} l join {c} c on c.id == l.slack_api_scope_id
-                               where l.slack_integration_id == s.id) as organization_id,"
-                        ),
-                        false => String::new(),
-                    },
-                    organization = match tables.scopes_have_organization() {
-                        true => format!(
-                            ", coalesce({}, w.organization_id) as organization_id",
-                            organization_of_row(tables)
-                        ),
-                        false => String::new(),
-                    },
+                    "select c.id::pg_catalog.int8, c.name::pg_catalog.text, {of_scope}::pg_catalog.int8
+                       from {c} c where c.name == any ($1) and {of_scope} == any ($2)"
                 ),
+                named,
             ),
-            links_of_one: Links::new(
-                tables,
-                &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
-                &format!(
-                    "r as materialized (select s.id, $2 as names{} from {s} s where s.id == $1)",
-                    match tables.scopes_have_organization() {
-                        true => format!(", {} as organization_id", organization_of_row(tables)),
-                        false => String::new(),
-                    },
-                ),
-            ),
-        }
-    }
-}
-
-impl Links {
-    /// `rows` is a query r of ids, names and, where scopes have one, the organization.
-    fn new(tables: &Tables, parameters: &[Oid], rows: &str) -> Self {
-        let s = tables.slack.qualified_name();
-        let l = tables.links.qualified_name();
-        let c = tables.scopes.qualified_name();
-        let (column, of_need, same, is_known) = match tables.scopes_have_organization() {
-            true => (
-                ", organization_id",
-                ", n.organization_id",
-                "and c.organization_id == r.organization_id",
-                "n.organization_id is not null and",
-            ),
-            false => ("", "", "", ""),
-        };
-        let same_as_needed = same.replace("r.", "n.");
-        let owners = Tables::owner_columns(&tables.links);
-        let owner_values: String = owners
-            .iter()
-            .map(|column| format!(", {}", owner_of_row(tables, column)))
-            .collect();
-        let owner_columns: String = owners.iter().map(|column| format!(", {column}")).collect();
-        Self {
             create_scopes: by_index(
-                &format!(
-                    "with {rows},
-                     k as materialized (select distinct r.names{of_rows} from r),
-                     n as materialized (select distinct x.name{of_keys} from k cross join lateral pg_catalog.unnest(k.names) x (name))
-                     insert into {c} (name{column}) select n.name{of_need} from n
-                      where {is_known} not exists (select from {c} c where c.name == n.name {same_as_needed})
-                      order by n.name{of_need} on conflict do nothing",
-                    of_rows = column.replace(", ", ", r."),
-                    of_keys = column.replace(", ", ", k."),
-                ),
-                parameters,
+                &match tables.scopes_have_organization() {
+                    true => format!(
+                        "insert into {c} (name, organization_id)
+                         select k.name, k.organization_id
+                           from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (name, organization_id) on conflict do nothing"
+                    ),
+                    false => format!(
+                        "insert into {c} (name) select k.name
+                           from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (name, organization_id) on conflict do nothing"
+                    ),
+                },
+                named,
             ),
-            delete: by_index(
+            delete_links: by_index(
                 &format!(
-                    "with {rows}
-                     delete from {l} l using r where l.slack_integration_id == r.id
-                        and not exists (select from {c} c where c.id == l.slack_api_scope_id and c.name == any (r.names) {same})"
+                    "delete from {l} l using rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope)
+                      where l.slack_integration_id == k.id and l.slack_api_scope_id == k.scope"
                 ),
-                parameters,
+                pairs,
             ),
-            insert: by_index(
+            insert_links: by_index(
                 &format!(
-                    "with {rows}
-                     insert into {l} (slack_integration_id, slack_api_scope_id{owner_columns})
-                     select s.id, c.id{owner_values}
-                       from r cross join lateral pg_catalog.unnest(r.names) x (name)
-                       join {c} c on c.name == x.name {same}
-                       join {s} s on s.id == r.id
-                      where not exists (select from {l} l where l.slack_integration_id == r.id and l.slack_api_scope_id == c.id)
-                      order by s.id, c.id on conflict do nothing"
+                    "insert into {l} (slack_integration_id, slack_api_scope_id{names})
+                     select s.id, k.scope{values}
+                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope) join {s} s on s.id == k.id
+                     on conflict do nothing",
+                    names = Host::owner_columns(&tables.links)
+                        .iter()
+                        .map(|column| format!(", {column}"))
+                        .collect::<String>(),
+                    values = Host::owner_columns(&tables.links)
+                        .iter()
+                        .map(|column| format!(", {}", owner_of_row(tables, column)))
+                        .collect::<String>(),
                 ),
-                parameters,
+                pairs,
             ),
         }
     }
 }
 
 /// Which row of a team wins where none carries: the first in this order.
-pub(super) fn order_of_rows(tables: &Tables) -> String {
+fn order_of_rows(tables: &Host) -> String {
     format!(
         "(s.encrypted_bot_access_token is not null) desc, s.updated_at desc,
          (select pg_catalog.count(*) from {} l where l.slack_integration_id == s.id) desc, s.id desc",
@@ -246,13 +205,13 @@ pub(super) fn order_of_rows(tables: &Tables) -> String {
 }
 
 /// The organization of row `s`: its own, else that of its project or group, else that of its integration.
-pub(super) fn organization_of_row(tables: &Tables) -> String {
+fn organization_of_row(tables: &Host) -> String {
     let of_integration = format!(
         "(select {} from {} i where i.id == s.integration_id)",
         organization_of(tables, &tables.integrations, "i"),
         tables.integrations.qualified_name()
     );
-    match Tables::owner_columns(&tables.slack).is_empty() {
+    match Host::owner_columns(&tables.slack).is_empty() {
         true => of_integration,
         false => format!(
             "coalesce({}, {of_integration})",
@@ -261,8 +220,8 @@ pub(super) fn organization_of_row(tables: &Tables) -> String {
     }
 }
 
-fn organization_of(tables: &Tables, table: &Relation, alias: &str) -> String {
-    let looks = Tables::owner_columns(table)
+fn organization_of(tables: &Host, table: &Relation, alias: &str) -> String {
+    let looks = Host::owner_columns(table)
         .into_iter()
         .filter_map(|column| match column {
             "project_id" => organization_of_project(tables, alias),
@@ -283,7 +242,7 @@ fn organization_of(tables: &Tables, table: &Relation, alias: &str) -> String {
 }
 
 /// Older hosts know the organization of a namespace, but not that of a project.
-fn organization_of_project(tables: &Tables, alias: &str) -> Option<String> {
+fn organization_of_project(tables: &Host, alias: &str) -> Option<String> {
     let has = |table: &Relation| table.find_column("organization_id").is_some();
     let of_namespace = format!(
         "(select n.organization_id from {} n where n.id == o.namespace_id)",
@@ -302,7 +261,7 @@ fn organization_of_project(tables: &Tables, alias: &str) -> Option<String> {
 }
 
 /// An owner column of row `s`; from its integration, if the row names no owner.
-pub(super) fn owner_of_row(tables: &Tables, column: &str) -> String {
+pub(super) fn owner_of_row(tables: &Host, column: &str) -> String {
     let of_integration = match tables.integrations.find_column(column) {
         Some(_) => format!(
             "(select i.{column} from {} i where i.id == s.integration_id)",
@@ -310,7 +269,7 @@ pub(super) fn owner_of_row(tables: &Tables, column: &str) -> String {
         ),
         None => "null::pg_catalog.int8".to_owned(),
     };
-    let owners = Tables::owner_columns(&tables.slack);
+    let owners = Host::owner_columns(&tables.slack);
     if owners.is_empty() {
         return of_integration;
     }

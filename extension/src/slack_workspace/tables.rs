@@ -10,6 +10,7 @@ use pgrx::spi::quote_identifier;
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::rc::Rc;
 
 pub(crate) const SLACK: &str = "slack_integrations";
@@ -54,7 +55,8 @@ const COLUMNS: [(&str, &[&str]); 6] = [
     ("namespaces", &["id", "path", "traversal_ids"]),
 ];
 
-pub(super) struct Tables {
+/// The tables as they are found.
+pub(super) struct Host {
     pub(super) schema: String,
     pub(super) slack: Relation,
     pub(super) links: Relation,
@@ -63,8 +65,21 @@ pub(super) struct Tables {
     pub(super) projects: Relation,
     pub(super) namespaces: Relation,
     pub(super) organizations: Option<Relation>,
-    pub(super) statements: Statements,
     path: CString,
+}
+
+/// The tables, with the statements on them.
+pub(super) struct Tables {
+    host: Host,
+    pub(super) statements: Statements,
+}
+
+impl Deref for Tables {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
 }
 
 thread_local! {
@@ -120,7 +135,7 @@ impl Tables {
         })?;
         let [slack, links, scopes, integrations, projects, namespaces] = tables;
         let path = format!("{}, pg_temp", quote_identifier(schema));
-        let mut tables = Self {
+        let host = Host {
             schema: schema.to_owned(),
             slack,
             links,
@@ -129,14 +144,17 @@ impl Tables {
             projects,
             namespaces,
             organizations,
-            statements: Statements::default(),
             // A NUL cannot occur: PostgreSQL itself has stored the name.
             path: CString::new(path).unwrap_or_default(),
         };
-        tables.statements = Statements::new(&tables);
-        Ok(tables)
+        Ok(Self {
+            statements: Statements::new(&host),
+            host,
+        })
     }
+}
 
+impl Host {
     /// Runs `work` with the rights of the owner of the table of integrations, who must have rights on the others as well.
     pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.slack.owner), || connected(work))
