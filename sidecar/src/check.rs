@@ -106,6 +106,10 @@ async fn ask_database(
     }
     findings.fine("the rights of its role");
     let tokens = match database.tokens_after("", SOME).await {
+        Err(error) if error.has_code(&SqlState::INVALID_SCHEMA_NAME) => {
+            findings.wrong(&format!("there is no schema {}", config.schema));
+            return Ok(());
+        }
         Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
             findings.wrong(&format!(
                 "the tables of schema {} are not attached: select * from lockstep.attach('{0}')",

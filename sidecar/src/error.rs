@@ -133,6 +133,15 @@ impl Error {
         self.database().is_some_and(|error| error.code() == code)
     }
 
+    /// Whether the extension is missing: its schema is.
+    fn is_without_extension(&self) -> bool {
+        let error = self.database();
+        error.is_some_and(|error| {
+            *error.code() == SqlState::INVALID_SCHEMA_NAME
+                && error.message().contains("\"lockstep\"")
+        })
+    }
+
     fn database(&self) -> Option<&DbError> {
         match self {
             Self::Connect { source, .. } | Self::Database(source) => source.as_db_error(),
@@ -152,7 +161,7 @@ impl Error {
             Self::Lost { run, .. } => Some(format!(
                 "Run {run} goes on by itself; see lockstep.backfill_progress, or give the same command again."
             )),
-            Self::Database(_) if self.has_code(&SqlState::INVALID_SCHEMA_NAME) => {
+            Self::Database(_) if self.is_without_extension() => {
                 Some("Create the extension in that database: create extension lockstep.".to_owned())
             }
             Self::Database(_) if self.has_code(&SqlState::UNDEFINED_FUNCTION) => Some(

@@ -204,7 +204,7 @@ fn check_tells_what_is_wrong() -> Result<()> {
             ("SLACK_SIGNING_SECRET", " "),
             ("SLACK_CLIENT_ID", ""),
             ("LOCKSTEP_TOKEN_KEY", "short"),
-            ("LOCKSTEP_VIEWER_PASSWORD", "guess"),
+            ("LOCKSTEP_VIEWER_PASSWORD", "tiny-one"),
             ("LOCKSTEP_SLACK_URL", "http://slack.com"),
         ],
     )?;
@@ -219,7 +219,7 @@ fn check_tells_what_is_wrong() -> Result<()> {
         ensure!(text.contains(words), "{words}: {text}");
     }
     ensure!(
-        !text.contains("guess") && !text.contains("short:"),
+        !text.contains("tiny-one") && !text.contains("short:"),
         "{text}"
     );
 
@@ -230,7 +230,8 @@ fn check_tells_what_is_wrong() -> Result<()> {
     )?;
     for (address, schema, words) in [
         (&nobody, "public", "grant lockstep_sidecar"),
-        (&url, "elsewhere", "not attached"),
+        (&url, "elsewhere", "there is no schema elsewhere"),
+        (&url, "lockstep", "not attached"),
         (
             &"host=/nowhere dbname=none user=nobody".to_owned(),
             "public",

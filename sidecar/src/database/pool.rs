@@ -1,8 +1,11 @@
 //! Sessions that are shared by whoever has a short question. What is asked here may be asked twice: the functions of lockstep
 //! answer a question that they have answered already in the same way, so a session that turns out to be lost is no failure yet.
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, RecyclingMethod, Timeouts};
 use std::time::Duration;
+
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
@@ -17,7 +20,11 @@ pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
-pub(super) struct Pool(deadpool_postgres::Pool);
+pub(super) struct Pool {
+    sessions: deadpool_postgres::Pool,
+    /// What to call the server.
+    server: String,
+}
 
 impl Pool {
     /// At most so many sessions, opened when they are needed.
@@ -32,10 +39,12 @@ impl Pool {
                 create: Some(SESSION_TIMEOUT),
                 recycle: Some(SESSION_TIMEOUT),
             })
-            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .runtime(Runtime::Tokio1)
             .build();
-        pool.map(Self)
-            .map_err(|error| Error::Pool(error.to_string()))
+        Ok(Self {
+            sessions: pool.map_err(|error| Error::Pool(error.to_string()))?,
+            server: address.server(),
+        })
     }
 
     /// Asks, and once more if it was the session that failed: one that has been idle since before a restart or a failover.
@@ -54,17 +63,21 @@ impl Pool {
     }
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
-        let session = self.0.get().await.map_err(|error| match error {
-            deadpool_postgres::PoolError::Backend(source) => Error::Database(source),
+        let session = self.sessions.get().await.map_err(|error| match error {
+            PoolError::Backend(source) => Error::Connect {
+                server: self.server.clone(),
+                source,
+            },
             other => Error::Pool(other.to_string()),
         })?;
         let answered = ask_unprepared(&session, statement, arguments).await;
         if let Err(error) = &answered
             && error.is_lost_session()
         {
-            // Also one to a server that has become a standby: it is alive, and of no use.
+            // Also one to a server that has become a standby: it is alive, and of no use. What befell this one has befallen those
+            // that are idle as well.
             drop(Object::take(session));
-            self.0.retain(|session, _| !session.is_closed());
+            self.sessions.retain(|_, _| false);
         }
         answered
     }

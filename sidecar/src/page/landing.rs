@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -110,22 +110,22 @@ fn trouble(workspace: &Workspace) -> Option<String> {
     }
 }
 
-/// Asks for the password, which browsers then send along.
+/// Asks for the password, and then is the first page: not every browser sends a password along when it is led elsewhere.
 pub(crate) async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if app.config.viewer_password.is_some() && !may_see(&app, &headers) {
-        let challenge = [(
-            WWW_AUTHENTICATE,
-            "Basic realm=\"workspaces\", charset=\"UTF-8\"",
-        )];
-        let body = html! {
-            h1 { "Who has the app?" }
-            p { "Only those who have the password may see that." }
-            p { a href="/" { "Back" } }
-        };
-        let page = layout::page("Sign in", &body);
-        return (StatusCode::UNAUTHORIZED, challenge, page).into_response();
+    if app.config.viewer_password.is_none() || may_see(&app, &headers) {
+        return landing(State(app), headers).await;
     }
-    (StatusCode::FOUND, [(LOCATION, "/")]).into_response()
+    let challenge = [(
+        WWW_AUTHENTICATE,
+        "Basic realm=\"workspaces\", charset=\"UTF-8\"",
+    )];
+    let body = html! {
+        h1 { "Who has the app?" }
+        p { "Only those who have the password may see that." }
+        p { a href="/" { "Back" } }
+    };
+    let page = layout::page("Sign in", &body);
+    (StatusCode::UNAUTHORIZED, challenge, page).into_response()
 }
 
 /// Whether the request has the password, with any name.
