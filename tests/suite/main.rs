@@ -35,6 +35,8 @@ mod sidecar_work;
 mod sidecar_work_crash;
 mod sidecar_worker;
 mod slack;
+mod slack_install;
+mod slack_sidecar;
 mod smoke;
 mod surface_column;
 mod surface_match;
