@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 
     /// How the log is written
-    #[arg(long, global = true, value_enum, env = "LOCKSTEP_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, display_order = 900, value_enum, env = "LOCKSTEP_LOG_FORMAT", default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
 }
 

@@ -9,23 +9,25 @@ use secrecy::SecretString;
 use super::{Connection, secret};
 
 const EXAMPLES: &str = "\
-Example, with the secrets in the environment of a service rather than on the command line, where other users see them:
-  DATABASE_URL='host=db1,db2 dbname=gitlab user=slack target_session_attrs=read-write' LOCKSTEP_PUBLIC_URL=https://slack.example \\
-  SLACK_CLIENT_ID=... SLACK_CLIENT_SECRET=... SLACK_SIGNING_SECRET=... LOCKSTEP_TOKEN_KEY=... lockstep-sidecar serve
-
-Before:
-  lockstep-sidecar check       with the same settings tells what is wrong with them
-  lockstep-sidecar manifest    prints the manifest to create the app with at api.slack.com
+Example. Secrets are in the environment, as others see a command line:
+  export DATABASE_URL='host=db1,db2 dbname=gitlab target_session_attrs=read-write'
+  export LOCKSTEP_PUBLIC_URL=https://slack.example LOCKSTEP_TOKEN_KEY=...
+  export SLACK_CLIENT_ID=... SLACK_CLIENT_SECRET=... SLACK_SIGNING_SECRET=...
+  lockstep-sidecar check      tells what is wrong with these settings
+  lockstep-sidecar manifest   prints what to create the app with at api.slack.com
+  lockstep-sidecar serve
 
 Pages:
-  GET  /                                       Add to Slack; which workspaces have it
-  GET  /slack/install, /slack/install/callback  the installation
-  POST /api/v4/integrations/slack/events, /interactions, /options, /api/v4/slack/trigger    from Slack, signed
-  GET  /healthz, /readyz, /metrics             for load balancers and Prometheus
+  GET /                             Add to Slack; which workspaces have the app
+  GET /slack/install, .../callback  the installation
+  GET /healthz, /readyz, /metrics   for load balancers and Prometheus
+Signed by Slack:
+  POST /api/v4/integrations/slack/events, .../interactions, .../options
+  POST /api/v4/slack/trigger
 
 Exit status:
   0    stopped by a signal, and what it had taken is done
-  2    wrong usage or configuration, the address is taken, or the database refused at the start
+  2    wrong usage or configuration, or the address is taken
   130  a second signal: what was under way is given up
 
 RUST_LOG=lockstep_sidecar=debug logs each request.";
