@@ -36,6 +36,7 @@ mod sidecar_work_crash;
 mod sidecar_worker;
 mod slack;
 mod slack_install;
+mod slack_rights;
 mod slack_sidecar;
 mod smoke;
 mod surface_column;
