@@ -54,6 +54,7 @@ mod slack_fake_oauth;
 mod slack_fake_program;
 mod slack_fake_view;
 mod slack_install;
+mod slack_rights;
 mod slack_sdk;
 mod slack_sidecar;
 mod smoke;

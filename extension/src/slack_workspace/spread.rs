@@ -8,6 +8,9 @@ use super::writing::Writing;
 use crate::statement::{View, keys_argument};
 use std::collections::BTreeMap;
 
+/// Each row is written by looking through this many winners: for one that is faster than to find it by its key.
+const MOST_WINNERS: usize = 16;
+
 /// Writes what differs from the winners; answers how many rows of Slack integrations that were.
 pub(super) fn spread(tables: &Tables, winners: &BTreeMap<String, i64>) -> u64 {
     if winners.is_empty() {
@@ -20,14 +23,29 @@ pub(super) fn spread(tables: &Tables, winners: &BTreeMap<String, i64>) -> u64 {
         .iter()
         .zip(&scopes)
         .filter(|(row, _)| row.differing != 0);
-    let (ids, winners): (Vec<i64>, Vec<i64>) =
-        differing.map(|(row, it)| (it.row, row.winner)).unzip();
-    let mut written = 0;
-    if !ids.is_empty() {
-        let arguments = [keys_argument(&ids), keys_argument(&winners)];
-        let write_rows = &tables.statements.write_rows;
-        written = write_rows.run_seeing(View::Newest, &arguments);
+    let mut by_winner: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for (row, it) in differing {
+        by_winner.entry(row.winner).or_default().push(it.row);
     }
+    let by_winner: Vec<(i64, Vec<i64>)> = by_winner.into_iter().collect();
+    let written = by_winner
+        .chunks(MOST_WINNERS)
+        .map(|some| write_rows(tables, some))
+        .sum();
     write_scopes(tables, &scopes);
     written
+}
+
+/// Writes the rows of some winners, those of each in the order of their ids.
+fn write_rows(tables: &Tables, rows: &[(i64, Vec<i64>)]) -> u64 {
+    let (mut ids, mut of_each) = (Vec::new(), Vec::new());
+    let mut winners = Vec::new();
+    for (winner, its) in rows {
+        winners.push(*winner);
+        ids.extend_from_slice(its);
+        of_each.resize(ids.len(), *winner);
+    }
+    let arguments = [&ids, &of_each, &winners].map(|keys| keys_argument(keys));
+    let write_rows = &tables.statements.write_rows;
+    write_rows.run_seeing(View::Newest, &arguments)
 }

@@ -32,7 +32,7 @@ pub(super) struct Statements {
     pub(super) others: Statement,
     /// `$1` ids: id, organization, scopes.
     pub(super) scopes_of: Statement,
-    /// `$1` ids, `$2` ids of winners: writes the shared columns.
+    /// `$1` ids, `$2` ids of their winners, pairs, `$3` these winners, few: writes the shared columns.
     pub(super) write_rows: Statement,
     /// `$1` names, `$2` organizations: the scopes of those names and organizations, as id, name, organization.
     pub(super) scopes: Statement,
@@ -139,12 +139,14 @@ impl Statements {
             ),
             write_rows: by_index(
                 &format!(
-                    "update {s} t set {set}
-                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, winner) join {s} w on w.id == k.winner
+                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($3))
+                     update {s} t set {set}
+                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, winner) join w on w.id == k.winner
                       where t.id == k.id and t.team_id == w.team_id",
+                    shared = columns("s"),
                     set = SHARED.map(|column| format!("{column} = w.{column}")).join(", "),
                 ),
-                pairs,
+                &[pg_sys::INT8ARRAYOID; 3],
             ),
             scopes: by_index(
                 &format!(

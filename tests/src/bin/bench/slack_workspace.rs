@@ -47,7 +47,11 @@ const INSTALL: &str = "
 select written from lockstep.install_slack_workspace('T0', 'Team', 'U1', 'B1', sha256('b'), 'abcdefghijkl', '{commands,chat:write,chat:write.public}',
                                                      project_id => 1)";
 
-/// Rows that have been written since the statistics were reset, in all tables of the host.
+/// An installation of another team: sessions of the sidecar last, and know the tables after their first call.
+const OTHER: &str = "
+select written from lockstep.install_slack_workspace('OTHER', 'Team', 'U1', 'B1', sha256('b'), 'abcdefghijkl', '{commands}', project_id => PROJECT)";
+
+/// Rows that this session has written and not reported yet, in all tables.
 const WRITTEN: &str = "
 select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_xact_user_tables";
 
@@ -77,7 +81,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     })?;
     let mut rounds = Vec::new();
     for _ in 0..size.rounds {
-        let round = measure(&mut server)?;
+        let round = measure(&mut server, rows)?;
         eprintln!(
             "bench: {NAME} bare {:.0} ms, install {:.0} ms, again {:.0} ms",
             round.bare_ms, round.install_ms, round.again_ms
@@ -124,7 +128,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     Ok(Report { table, figures })
 }
 
-fn measure(server: &mut Server) -> Result<Round> {
+fn measure(server: &mut Server, rows: u32) -> Result<Round> {
     let bare_ms = server.with_copy(TEMPLATE, |copy| {
         copy.settle()?;
         let start = Instant::now();
@@ -138,6 +142,8 @@ fn measure(server: &mut Server) -> Result<Round> {
     server.with_copy(TEMPLATE, |copy| {
         copy.client
             .batch_execute("select * from lockstep.attach()")?;
+        copy.client
+            .batch_execute(&OTHER.replace("PROJECT", &(rows + 1).to_string()))?;
         copy.settle()?;
         let mut elapsed = || -> Result<f64> {
             let start = Instant::now();
@@ -150,6 +156,7 @@ fn measure(server: &mut Server) -> Result<Round> {
         let again_ms = elapsed()?;
         let mut transaction = copy.client.transaction()?;
         let wal = "select pg_current_wal_insert_lsn()::text";
+        let rows_before: i64 = transaction.query_one(WRITTEN, &[])?.get(0);
         let before: String = transaction.query_one(wal, &[])?.get(0);
         transaction.batch_execute(INSTALL)?;
         let again_wal = transaction
@@ -158,13 +165,13 @@ fn measure(server: &mut Server) -> Result<Round> {
                 &[&before],
             )?
             .get(0);
-        let again_rows = transaction.query_one(WRITTEN, &[])?.get(0);
+        let rows_after: i64 = transaction.query_one(WRITTEN, &[])?.get(0);
         transaction.commit()?;
         Ok(Round {
             bare_ms,
             install_ms,
             again_ms,
-            again_rows,
+            again_rows: rows_after - rows_before,
             again_wal,
         })
     })
