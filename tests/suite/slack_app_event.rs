@@ -35,7 +35,7 @@ fn acknowledged(stage: &Stage, event: &Value) -> Result<()> {
 
 #[test]
 fn home_is_published_once_an_event() -> Result<()> {
-    let (mut stage, team, ada) = connected("slack_home_opened")?;
+    let (mut stage, team, ada) = connected("app_home_opened")?;
     let event = stage.slack.home_opened(&team, &ada)?;
     acknowledged(&stage, &event)?;
     ensure!(stage.slack.wait_for_calls("views.publish", 1, PATIENCE));
@@ -73,7 +73,7 @@ fn home_is_published_once_an_event() -> Result<()> {
 /// A job that failed for good is tried again when Slack sends the event again.
 #[test]
 fn retry_after_a_failure_runs() -> Result<()> {
-    let (mut stage, team, ada) = connected("slack_failed_event")?;
+    let (mut stage, team, ada) = connected("app_failed_event")?;
     let event = stage.slack.home_opened(&team, &ada)?;
     stage
         .slack
@@ -99,7 +99,7 @@ fn retry_after_a_failure_runs() -> Result<()> {
 
 #[test]
 fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
-    for (name, is_reversed) in [("slack_uninstalled", false), ("slack_revoked", true)] {
+    for (name, is_reversed) in [("app_uninstalled", false), ("app_revoked", true)] {
         let (mut stage, team, _) = connected(name)?;
         stage.slack.uninstall(&team);
         let mut events = stage.slack.take_events();
@@ -122,7 +122,7 @@ fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
 /// Slack sends again what it could not deliver, up to minutes later: by then the app may be back.
 #[test]
 fn uninstallation_that_comes_late_spares_a_new_installation() -> Result<()> {
-    let (mut stage, team, _) = connected("slack_late_uninstall")?;
+    let (mut stage, team, _) = connected("app_late_uninstall")?;
     stage.slack.uninstall(&team);
     let mut events = stage.slack.take_events();
     stage.connect(1)?;
@@ -137,7 +137,7 @@ fn uninstallation_that_comes_late_spares_a_new_installation() -> Result<()> {
 
 #[test]
 fn revoked_tokens_of_users_are_no_business_of_the_app() -> Result<()> {
-    let (mut stage, team, ada) = connected("slack_user_tokens")?;
+    let (mut stage, team, ada) = connected("app_user_tokens")?;
     let event = stage.slack.event(
         &team,
         json!({ "type": "tokens_revoked", "tokens": { "oauth": [ada], "bot": [] } }),
@@ -149,7 +149,7 @@ fn revoked_tokens_of_users_are_no_business_of_the_app() -> Result<()> {
 
 #[test]
 fn unknown_events_are_acknowledged_and_counted() -> Result<()> {
-    let (mut stage, team, ada) = connected("slack_unknown_events")?;
+    let (mut stage, team, ada) = connected("app_unknown_events")?;
     for kind in [
         "message",
         "app_mention",

@@ -121,7 +121,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
 #[test]
 fn synchronous_standby_has_all_that_was_acknowledged() -> Result<()> {
     // Commits wait for the standby once there is one.
-    let (all, kept) = fail_over("slack_sync", true)?;
+    let (all, kept) = fail_over("app_sync", true)?;
     for acknowledged in &all {
         let lost: Vec<&String> = acknowledged
             .iter()
@@ -141,7 +141,7 @@ fn synchronous_standby_has_all_that_was_acknowledged() -> Result<()> {
 /// failover, and nothing before something that is there.
 #[test]
 fn standby_has_what_was_acknowledged_up_to_its_last_commit() -> Result<()> {
-    let (all, kept) = fail_over("slack_async", false)?;
+    let (all, kept) = fail_over("app_async", false)?;
     for acknowledged in &all {
         let has: Vec<bool> = acknowledged.iter().map(|id| kept.contains(id)).collect();
         let first_lost = has.iter().position(|has| !has).unwrap_or(has.len());
@@ -162,12 +162,12 @@ fn standby_has_what_was_acknowledged_up_to_its_last_commit() -> Result<()> {
 /// All through pgbouncer in transaction mode: an installation, a command, and jobs, which are polled for.
 #[test]
 fn everything_goes_through_a_pooler() -> Result<()> {
-    let mut client = with_projects("slack_pooler")?;
-    let bouncer = PgBouncer::start(cluster()?, "slack_pooler", 2)?;
+    let mut client = with_projects("app_pooler")?;
+    let bouncer = PgBouncer::start(cluster()?, "app_pooler", 2)?;
     let slack = FakeSlack::start(App::default())?;
     let team = slack.create_workspace("Acme").id;
     let ada = slack.create_user(&team, "ada").id;
-    let url = bouncer.address("slack_pooler");
+    let url = bouncer.address("app_pooler");
     let sidecar = Sidecar::start(&url, &slack, &["--pooler", "--sessions=8"])?;
     sidecar.wait_until_ready()?;
     let caller = Caller::new(&sidecar.base, slack.app());
@@ -215,7 +215,7 @@ fn everything_goes_through_a_pooler() -> Result<()> {
 /// The pool keeps sessions that have been idle through a restart: the next request finds out, and is answered all the same.
 #[test]
 fn sessions_that_were_lost_while_idle_are_no_failure() -> Result<()> {
-    let mut stage = Stage::set("slack_idle")?;
+    let mut stage = Stage::set("app_idle")?;
     let team = stage.slack.create_workspace("Acme").id;
     let ada = stage.slack.create_user(&team, "ada").id;
     stage.connect(1)?;

@@ -65,7 +65,7 @@ impl Place {
 
 #[test]
 fn database_comes_goes_and_comes_back() -> Result<()> {
-    let mut place = Place::new("slack_database")?;
+    let mut place = Place::new("app_database")?;
     place.cluster.stop()?;
     let sidecar = Sidecar::start(&place.url(), &place.slack, &[])?;
     let caller = Caller::new(&sidecar.base, place.slack.app()).with_patience(SLACKS_PATIENCE);
@@ -135,7 +135,7 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
 /// An event is acknowledged only once it is in the database: what was acknowledged before a crash is done after it.
 #[test]
 fn what_was_acknowledged_survives_a_crash() -> Result<()> {
-    let mut place = Place::new("slack_crash")?;
+    let mut place = Place::new("app_crash")?;
     place
         .slack
         .install(&place.team, &place.ada, &["commands"])?;
@@ -162,7 +162,7 @@ fn what_was_acknowledged_survives_a_crash() -> Result<()> {
 /// The database answers later than Slack waits.
 #[test]
 fn slow_answer_comes_late() -> Result<()> {
-    let mut stage = Stage::set("slack_late")?;
+    let mut stage = Stage::set("app_late")?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     let channel = stage.slack.create_channel(&team.id, "general");
@@ -174,7 +174,7 @@ fn slow_answer_comes_late() -> Result<()> {
         response_url: stage.slack.response_url(&team.id, &channel.id, &ada.id),
         ..Origin::default()
     };
-    let mut holder = crate::database::cluster()?.connect("slack_late")?;
+    let mut holder = crate::database::cluster()?.connect("app_late")?;
     let mut transaction = holder.transaction()?;
     transaction.batch_execute("lock table slack_integrations in access exclusive mode")?;
     let caller = stage.caller.clone().with_patience(SLACKS_PATIENCE);
@@ -202,7 +202,7 @@ fn slow_answer_comes_late() -> Result<()> {
 /// A job that Slack fails is done when Slack is well again; the request that made it a job was answered long ago.
 #[test]
 fn faults_of_slack_delay_jobs() -> Result<()> {
-    let mut stage = Stage::set("slack_faults")?;
+    let mut stage = Stage::set("app_faults")?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
@@ -245,7 +245,7 @@ fn faults_of_slack_delay_jobs() -> Result<()> {
 
 #[test]
 fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
-    let stage = Stage::set_with("slack_stop", App::default(), &["--drain-delay=3600"])?;
+    let stage = Stage::set_with("app_stop", App::default(), &["--drain-delay=3600"])?;
     stage.sidecar.signal(Signal::SIGTERM)?;
     let begun = Instant::now();
     // It says so, and still answers.

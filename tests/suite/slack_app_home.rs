@@ -91,7 +91,7 @@ fn click(action: &str, row: i64, at: &str) -> Value {
 
 #[test]
 fn whoever_connected_a_project_switches_it() -> Result<()> {
-    let mut home = Home::of("slack_switch")?;
+    let mut home = Home::of("app_switch")?;
     let (row, ada) = (home.row()?, home.ada.id.clone());
     for (action, says, is_active) in [
         ("switch_off", "`group/one` is switched off", false),
@@ -110,7 +110,7 @@ fn whoever_connected_a_project_switches_it() -> Result<()> {
 
 #[test]
 fn others_may_not() -> Result<()> {
-    let mut home = Home::of("slack_no_switch")?;
+    let mut home = Home::of("app_no_switch")?;
     let (row, bob) = (home.row()?, home.bob.id.clone());
     let view = home
         .act(&bob, click("switch_off", row, "1700000000.1"))?
@@ -141,7 +141,7 @@ fn others_may_not() -> Result<()> {
 
 #[test]
 fn menu_finds_projects_by_what_is_typed() -> Result<()> {
-    let mut home = Home::of("slack_picker")?;
+    let mut home = Home::of("app_picker")?;
     home.stage.client.batch_execute(&format!("
         insert into projects (id, name, path, namespace_id)
           select id, 'P', 'p' || id, 1 from generate_series(100, 260) id;
@@ -211,7 +211,7 @@ fn menu_finds_projects_by_what_is_typed() -> Result<()> {
 /// A button that only opens a link, and what other apps might send.
 #[test]
 fn unknown_interactions_are_acknowledged() -> Result<()> {
-    let mut home = Home::of("slack_unknown_actions")?;
+    let mut home = Home::of("app_unknown_actions")?;
     let origin = home.origin(&home.ada.id.clone());
     let app = home.stage.slack.app();
     let link =

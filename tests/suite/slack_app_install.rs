@@ -52,7 +52,7 @@ fn assert_trouble(reply: &Reply, status: u16, words: &str) -> Result<()> {
 
 #[test]
 fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result<()> {
-    let mut stage = Stage::set("slack_two_projects")?;
+    let mut stage = Stage::set("app_two_projects")?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     let bob = stage.slack.create_user(&team.id, "bob");
@@ -147,7 +147,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
 /// What the host would decrypt is the token.
 #[test]
 fn token_is_sealed_as_the_host_does_it() -> Result<()> {
-    let mut stage = Stage::set("slack_sealed")?;
+    let mut stage = Stage::set("app_sealed")?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
@@ -164,7 +164,7 @@ fn token_is_sealed_as_the_host_does_it() -> Result<()> {
 
 #[test]
 fn installation_without_a_project_renews_those_that_are_connected() -> Result<()> {
-    let mut stage = Stage::set("slack_renewed")?;
+    let mut stage = Stage::set("app_renewed")?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
@@ -196,7 +196,7 @@ fn installation_without_a_project_renews_those_that_are_connected() -> Result<()
 
 #[test]
 fn organization_installs_for_all_its_workspaces() -> Result<()> {
-    let mut stage = Stage::set("slack_organization")?;
+    let mut stage = Stage::set("app_organization")?;
     let organization = stage.slack.create_enterprise("Globex");
     let team = stage
         .slack
@@ -278,7 +278,7 @@ impl Begun {
 
 #[test]
 fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
-    let mut stage = Stage::set("slack_troubles")?;
+    let mut stage = Stage::set("app_troubles")?;
     let team = stage.slack.create_workspace("Acme");
     stage.slack.create_user(&team.id, "ada");
 
@@ -342,7 +342,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
 
 #[test]
 fn alias_that_is_taken_is_told() -> Result<()> {
-    let mut stage = Stage::set_with("slack_alias_taken", App::default(), &[])?;
+    let mut stage = Stage::set_with("app_alias_taken", App::default(), &[])?;
     let team = stage.slack.create_workspace("Acme");
     stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;

@@ -30,7 +30,7 @@ fn with_password(base: &str, path: &str) -> String {
 
 #[test]
 fn pages_are_readable_on_a_phone() -> Result<()> {
-    let mut stage = stage("slack_page_phone")?;
+    let mut stage = stage("app_page_phone")?;
     workspace(&stage.slack);
     let mut browser = Browser::start(PHONE)?;
     browser.open(&format!("{}/", stage.sidecar.base))?;
@@ -92,7 +92,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
 
 #[test]
 fn workspaces_are_shown_to_those_with_the_password() -> Result<()> {
-    let mut stage = stage("slack_page_password")?;
+    let mut stage = stage("app_page_password")?;
     workspace(&stage.slack);
     stage.connect(1)?;
     let page = |credentials: Option<&str>| {

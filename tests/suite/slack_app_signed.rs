@@ -24,7 +24,7 @@ fn status(stage: &Stage, body: &[u8], timestamp: &str, signature: &str) -> Resul
 
 #[test]
 fn slacks_library_signs_what_is_accepted() -> Result<()> {
-    let stage = Stage::set("slack_signed")?;
+    let stage = Stage::set("app_signed")?;
     let bodies = [
         form(&[
             ("team_id", "T1"),
@@ -134,7 +134,7 @@ fn as_sent(name: &str, sample: &Value) -> (&'static str, &'static str, String) {
 /// The samples of Slack's, where they are at hand, and some of our own in any case.
 #[test]
 fn samples_of_what_slack_sends_go_through() -> Result<()> {
-    let mut stage = Stage::set("slack_samples")?;
+    let mut stage = Stage::set("app_samples")?;
     let mut samples: Vec<(String, Value)> = vec![
         (
             "app-home-opened".into(),

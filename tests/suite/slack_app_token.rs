@@ -29,7 +29,7 @@ fn refreshes(slack: &FakeSlack) -> usize {
 
 #[test]
 fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
-    let mut stage = Stage::set_with("slack_refresh", rotating(), &[])?;
+    let mut stage = Stage::set_with("app_refresh", rotating(), &[])?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
@@ -67,7 +67,7 @@ fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
 #[test]
 fn refused_refresh_is_recorded_and_shown() -> Result<()> {
     let mut stage = Stage::set_with(
-        "slack_refresh_refused",
+        "app_refresh_refused",
         rotating(),
         &["--viewer-password=a password of viewers"],
     )?;
@@ -115,7 +115,7 @@ const NEW_KEY: &str = "another key, of thirty-two bytes at least";
 
 #[test]
 fn keys_are_changed_under_way() -> Result<()> {
-    let mut stage = Stage::set_with("slack_rekey", rotating(), &[])?;
+    let mut stage = Stage::set_with("app_rekey", rotating(), &[])?;
     let team = stage.slack.create_workspace("Acme");
     let ada = stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
@@ -189,9 +189,9 @@ fn check(
 
 #[test]
 fn check_tells_what_is_wrong() -> Result<()> {
-    let mut client = with_projects("slack_check")?;
+    let mut client = with_projects("app_check")?;
     let slack = FakeSlack::start(App::default())?;
-    let url = sidecar_url("slack_check")?;
+    let url = sidecar_url("app_check")?;
     let (status, text) = check(&mut client, &slack, &url, &[], &[])?;
     ensure!(status == Some(0) && !text.contains("wrong"), "{text}");
 
