@@ -1,8 +1,11 @@
 //! What requests and jobs of the Slack app share.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
+use nonzero_ext::nonzero;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -10,11 +13,17 @@ use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::slack::SlackClient;
 
+/// More than people begin in a second, and how many may do so at once.
+const BEGINNINGS: NonZeroU32 = nonzero!(5_u32);
+const BURST: NonZeroU32 = nonzero!(50_u32);
+
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) database: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) metrics: PrometheusHandle,
+    /// Anybody can begin an installation, and each is a row for a while.
+    pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
     is_draining: AtomicBool,
@@ -27,6 +36,7 @@ impl App {
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,
+            beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
             late: TaskTracker::new(),
             is_draining: AtomicBool::new(false),
         })

@@ -16,6 +16,7 @@ pub(crate) enum Trouble {
     OtherBrowser,
     Ticket,
     AliasTaken,
+    TooMany,
     Refused,
     SlackUnavailable,
     Unavailable,
@@ -32,6 +33,7 @@ impl Trouble {
             Self::OtherBrowser => "other_browser",
             Self::Ticket => "ticket",
             Self::AliasTaken => "alias_taken",
+            Self::TooMany => "too_many",
             Self::Refused => "refused",
             Self::SlackUnavailable => "slack_unavailable",
             Self::Unavailable => "unavailable",
@@ -74,6 +76,11 @@ impl Trouble {
                 StatusCode::CONFLICT,
                 "The alias is taken",
                 "Another project of this workspace has the alias that was chosen. Choose another in the project's settings, and begin anew.",
+            ),
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many at once",
+                "More installations begin now than can be taken. Begin anew in a few seconds.",
             ),
             Self::Refused => (
                 StatusCode::BAD_GATEWAY,

@@ -290,6 +290,24 @@ fn pages_are_guarded() {
     }));
 }
 
+/// Each beginning is a row in the database, and anybody can begin.
+#[test]
+fn beginnings_are_limited() {
+    let router = router_without_database();
+    let statuses = run(async {
+        let mut statuses = Vec::new();
+        for _ in 0..500 {
+            let request = Request::get("/slack/install").body(Body::empty());
+            let request = request.unwrap_or_else(|error| unreachable!("{error}"));
+            let Ok(response) = router.clone().oneshot(request).await;
+            statuses.push(response.status());
+        }
+        statuses
+    });
+    assert_eq!(statuses[0], StatusCode::SERVICE_UNAVAILABLE);
+    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
+}
+
 #[test]
 fn health_says_what_is_wrong() {
     assert_eq!(get("/healthz").status(), StatusCode::OK);

@@ -30,9 +30,6 @@ const LARGEST_ANSWER: usize = 1 << 20;
 /// Slack says no shorter pause than this, so where it says none this is it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where late replies to commands go.
-const REPLY_HOST: &str = "hooks.slack.com";
-
 pub(crate) struct SlackClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
@@ -195,7 +192,11 @@ impl SlackClient {
     pub(crate) async fn reply(&self, url: &str, message: &Value) -> Result<(), CallError> {
         let target = Url::parse(url).map_err(|_| CallError::ForeignUrl)?;
         let is_slacks = match self.base.scheme() {
-            "https" => target.scheme() == "https" && target.host_str() == Some(REPLY_HOST),
+            // As hooks.slack.com.
+            "https" => {
+                let host = format!("hooks.{}", self.base.host_str().unwrap_or_default());
+                target.scheme() == "https" && target.host_str() == Some(&*host)
+            }
             _ => target.origin() == self.base.origin(),
         };
         if !is_slacks {
@@ -288,4 +289,64 @@ fn secret_value(text: String) -> Result<HeaderValue, CallError> {
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::runtime::Builder;
+    use url::Url;
+
+    use super::{CallError, SlackClient};
+    use crate::error::Error;
+
+    /// Whoever could make the app send a reply elsewhere would make it speak to machines that only it reaches.
+    #[test]
+    fn replies_go_to_slack_alone() -> Result<(), Error> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        for (base, url) in [
+            ("https://slack.com", "https://example.com/commands/1"),
+            ("https://slack.com", "http://hooks.slack.com/commands/1"),
+            ("https://slack.com", "https://hooks.slack.com.example.com/1"),
+            (
+                "https://slack.com",
+                "https://user@example.com/hooks.slack.com",
+            ),
+            ("https://slack.com", "https://slack.com/commands/1"),
+            ("https://slack.com", "file:///etc/passwd"),
+            ("https://slack.com", "commands/1"),
+            ("http://127.0.0.1:1", "http://127.0.0.1:2/response"),
+            ("http://127.0.0.1:1", "https://127.0.0.1:1/response"),
+        ] {
+            let Ok(base) = Url::parse(base) else {
+                unreachable!("{base} is an address");
+            };
+            let client = SlackClient::new(&base)?;
+            let sent = runtime.block_on(client.reply(url, &json!({})));
+            assert_eq!(sent, Err(CallError::ForeignUrl), "{base} {url}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn errors_of_slack_are_told_apart() {
+        let refused = |name: &str| CallError::Refused {
+            name: name.to_owned(),
+            needed: None,
+        };
+        assert!(
+            refused("internal_error").is_transient()
+                && !refused("internal_error").is_lost_installation()
+        );
+        assert!(
+            refused("token_revoked").is_lost_installation()
+                && !refused("token_revoked").is_transient()
+        );
+        assert!(CallError::Status(503).is_transient() && !CallError::Status(403).is_transient());
+        let needs = CallError::Refused {
+            name: "missing_scope".to_owned(),
+            needed: Some("chat:write".to_owned()),
+        };
+        assert_eq!(needs.to_string(), "missing_scope, needs chat:write");
+    }
 }

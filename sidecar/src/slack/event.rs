@@ -65,9 +65,13 @@ async fn receive(app: &App, envelope: &Envelope) -> Result<Response, Problem> {
         .ok_or(Problem::bad_request("The event names no workspace."))?;
     let id = envelope.event_id.as_deref().filter(|id| !id.is_empty());
     let id = id.ok_or(Problem::bad_request("The event has no event_id."))?;
-    let args = match kind {
-        "tokens_revoked" => json!({ "tokens": event["tokens"] }),
-        _ => owner.in_args(json!({ "user_id": event["user"] })),
+    let user = event["user"].as_str().filter(|user| !user.is_empty());
+    let args = match (kind, user) {
+        ("app_home_opened", Some(user)) => owner.in_args(json!({ "user_id": user })),
+        ("app_home_opened", None) => {
+            return Err(Problem::bad_request("The event names no user."));
+        }
+        _ => json!({ "tokens": event["tokens"] }),
     };
     let received = app
         .database

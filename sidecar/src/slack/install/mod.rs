@@ -44,6 +44,9 @@ pub(crate) async fn begin_install(
     State(app): State<Arc<App>>,
     Query(begin): Query<Begin>,
 ) -> Result<Response, Trouble> {
+    if app.beginnings.check().is_err() {
+        return Err(Trouble::TooMany);
+    }
     let (state, browser) = (Secret::new()?, Secret::new()?);
     let digests = [&state, &browser].map(Secret::digest);
     let ticket = begin.ticket.as_deref().filter(|ticket| !ticket.is_empty());

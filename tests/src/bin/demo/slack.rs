@@ -198,7 +198,7 @@ impl Served {
         );
         println!("at=$(date +%s)");
         println!(
-            "curl {base}{COMMANDS} --data \"$body\" -H \"X-Slack-Request-Timestamp: $at\" -H \"X-Slack-Signature: v0=$(printf 'v0:%s:%s' \
+            "curl -s {base}{COMMANDS} --data \"$body\" -H \"X-Slack-Request-Timestamp: $at\" -H \"X-Slack-Signature: v0=$(printf 'v0:%s:%s' \
              \"$at\" \"$body\" | openssl dgst -sha256 -hmac '{}' | sed 's/.* //')\"",
             self.slack.app().signing_secret
         );
