@@ -93,6 +93,8 @@ begin
   delete from lockstep.slack_event;
   delete from projects;
   insert into projects (id, path, namespace_id) select n, 'p' || n, 1 from generate_series(1, 5) n;
+  -- Two sessions that make the same scope wait for each other, whatever their teams: here all scopes are there.
+  insert into slack_api_scopes (name, organization_id) values ('commands', 1), ('chat:write', 1);
   perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 1);
   perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 2);
   perform lockstep.install_slack_workspace('B', 'B', 'U0', 'B', 't0', 'i', '{commands}', project_id => 3);

@@ -34,7 +34,7 @@ select * from lockstep.install_slack_workspace('E1', 'Enterprise', 'U4', 'B4', '
 table team;
 
 -- Plain writes. The last row that carries something wins.
-update slack_integrations set user_id = 'U5', encrypted_bot_access_token = 'token ' || alias where team_id = 'T1' and alias <> 'all';
+update slack_integrations set user_id = 'U5', encrypted_bot_access_token = ('token ' || alias)::bytea where team_id = 'T1' and alias <> 'all';
 table team;
 -- A legacy row takes what there is.
 insert into integrations (id, project_id, type_new) values (100, 2, 'Integrations::GitlabSlackApplication');
@@ -51,17 +51,23 @@ table team;
 -- A row that goes to another team.
 update slack_integrations set team_id = 'T2' where alias = 'legacy';
 table team;
--- A scope that is deleted takes its links along, in all rows of every organization.
+-- A scope that is deleted takes its links along. In another organization there still is one of the name, so it comes back; then it is gone.
 delete from slack_api_scopes where name = 'chat:write' and organization_id = 1;
+table team;
+delete from slack_api_scopes where name = 'chat:write';
+insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
+select 100, c.id, 2 from slack_api_scopes c where c.name = 'commands' and c.organization_id = 1;
 table team;
 select team_id, encode(encrypted_bot_access_token, 'escape') as token, scopes from lockstep.slack_installation order by team_id;
 
 -- What was wrong before.
 alter table slack_integrations disable trigger user;
+alter table slack_integrations_scopes disable trigger user;
 update slack_integrations set user_id = 'U7', updated_at = '2001-01-01' where alias = 'all';
 delete from slack_integrations_scopes where slack_integration_id = 100;
 alter table slack_integrations enable trigger user;
-select team_id, alias, differs from lockstep.slack_workspace_drift() d join slack_integrations s on s.id = d.slack_integration_id order by 1, 2;
+alter table slack_integrations_scopes enable trigger user;
+select s.team_id, alias, differs from lockstep.slack_workspace_drift() d join slack_integrations s on s.id = d.slack_integration_id order by 1, 2;
 select * from lockstep.backfill_batch('slack_workspaces', 1, 1000);
 select * from lockstep.slack_workspace_drift();
 table team;
