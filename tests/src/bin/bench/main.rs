@@ -11,10 +11,12 @@ mod feature;
 mod figure;
 mod job;
 mod median;
+mod npm;
 mod selection;
 mod server;
 mod service_account;
 mod size;
+mod slack;
 mod table;
 mod workflows;
 
@@ -34,7 +36,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -54,6 +56,10 @@ const PARTS: [Part; 5] = [
     Part {
         name: job::NAME,
         run: job::run,
+    },
+    Part {
+        name: slack::NAME,
+        run: slack::run,
     },
 ];
 
