@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use lockstep_tests::slack::{App, Caller};
 use lockstep_tests::target;
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::placement::Placement;
 use crate::npm;
@@ -35,7 +36,8 @@ impl Contender {
     pub(super) fn sidecar(placement: Placement, database: &str) -> Result<Self> {
         let app = App::default();
         let mut command = placement.command(target().join("release/lockstep-sidecar"));
-        command.arg("serve");
+        // What it logs at its start is of no interest here; what goes wrong is.
+        command.arg("serve").env("RUST_LOG", "warn");
         Self::start(command, app, |command, address, app| {
             command
                 .env("LOCKSTEP_LISTEN", address.to_string())
@@ -110,7 +112,24 @@ impl Contender {
         let kilobytes: f64 = kilobytes.context("no VmHWM in /proc")?.parse()?;
         Ok(kilobytes * 1024.0 / 1e6)
     }
+
+    /// How long its threads have run on a core so far, in seconds.
+    pub(super) fn cpu_time(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // The name of the program, in parentheses, may contain blanks.
+        let (_, fields) = status.rsplit_once(')').context("no name in /proc")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |place: usize| -> Result<f64> {
+            Ok(fields.get(place).context("too short a line in /proc")?.parse()?)
+        };
+        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock")?;
+        Ok((ticks(USER)? + ticks(SYSTEM)?) / per_second as f64)
+    }
 }
+
+/// Fields of /proc/<pid>/stat after the name.
+const USER: usize = 11;
+const SYSTEM: usize = 12;
 
 impl Drop for Contender {
     fn drop(&mut self) {

@@ -32,7 +32,7 @@ pub(crate) const NAME: &str = "slack";
 /// Runs what is asked for of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut report = Report {
-        table: Table::with_heading(["work", "where", "req/s", "of Bolt", "p99 ms at half"]),
+        table: Table::with_heading(["command", "cores", "req/s", "of Bolt", "CPU us", "p99 ms"]),
         figures: Vec::new(),
     };
     if !npm::install(BOLT, BOLT_VERSION)? {
@@ -45,22 +45,24 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         .collect();
     let mut server = Server::start()?;
     workspace::create(&mut server, &courses)?;
-    let mut memory: f64 = 0.0;
+    let mut memory = [0.0_f64; 2];
     for placement in Placement::all()? {
         let measured = server.with_copy(workspace::TEMPLATE, |copy| {
             copy.settle()?;
             Rounds::new(placement, copy, &courses)?.run(size)
         })?;
-        memory = memory.max(measured.peak_memory);
+        let peaks = [measured.sidecars_memory, measured.bolts_memory];
+        for (memory, peak) in memory.iter_mut().zip(peaks) {
+            *memory = memory.max(peak);
+        }
         describe(placement, &measured, &mut report);
     }
     server.drop_database(workspace::TEMPLATE)?;
-    report.figures.push(Figure::with_reach(
-        format!("{NAME}/memory"),
-        memory,
-        "MB",
-        Reach::AtMost(30.0),
-    ));
+    let [sidecars, bolts] = memory;
+    report.figures.extend([
+        Figure::with_reach(format!("{NAME}/memory"), sidecars, "MB", Reach::AtMost(30.0)),
+        Figure::plain(format!("{NAME}/memory/bolt"), bolts, "MB"),
+    ]);
     Ok(report)
 }
 
@@ -78,12 +80,14 @@ fn describe(placement: Placement, measured: &Measured, report: &mut Report) {
     };
     for of in &measured.courses {
         let course = of.course;
-        let [rate, ratio, p99] = [&of.rates, &of.ratios, &of.p99s].map(|all| median(all.iter().copied()));
+        let [rate, ratio, cost, p99] =
+            [&of.rates, &of.ratios, &of.costs, &of.p99s].map(|all| median(all.iter().copied()));
         report.table.push(vec![
             course.describe().to_owned(),
             placement.name().to_owned(),
             format!("{rate:.0}"),
             format!("{ratio:.2}"),
+            format!("{cost:.1}"),
             format!("{p99:.2}"),
         ]);
         if let Some(least) = course.least_ratio() {

@@ -74,14 +74,17 @@ pub(super) struct OfCourse {
     pub(super) rates: Vec<f64>,
     /// The same over Bolt's in that round.
     pub(super) ratios: Vec<f64>,
+    /// Microseconds that the server itself ran on a core for each.
+    pub(super) costs: Vec<f64>,
     /// At half of the median of `rates`, in milliseconds.
     pub(super) p99s: Vec<f64>,
 }
 
 pub(super) struct Measured {
     pub(super) courses: Vec<OfCourse>,
-    /// The sidecar's, in MB.
-    pub(super) peak_memory: f64,
+    /// In MB.
+    pub(super) sidecars_memory: f64,
+    pub(super) bolts_memory: f64,
 }
 
 /// Both contenders, ready to answer.
@@ -120,7 +123,12 @@ impl Rounds {
         let mut all: Vec<OfCourse> = self.courses.iter().map(|course| OfCourse::new(*course)).collect();
         for _ in 0..size.rounds {
             for of in &mut all {
-                of.rates.push(self.load(of.course, Pace::Greedy, lasting)?.rate);
+                let contender = self.contender(of.course);
+                let before = contender.cpu_time()?;
+                let outcome = self.load(of.course, Pace::Greedy, lasting)?;
+                let took = contender.cpu_time()? - before;
+                of.rates.push(outcome.rate);
+                of.costs.push(took * 1e6 / outcome.times.len() as f64);
             }
             let bolts = all.iter().find(|of| of.course == Course::Bolt);
             let bolts = bolts.and_then(|of| of.rates.last()).copied();
@@ -129,6 +137,7 @@ impl Rounds {
                 of.ratios.extend(rate.zip(bolts).map(|(rate, bolts)| rate / bolts));
             }
             self.tell(&all, "req/s", |of| &of.rates);
+            self.tell(&all, "us of CPU a request", |of| &of.costs);
         }
         for _ in 0..size.rounds {
             for of in &mut all {
@@ -139,15 +148,20 @@ impl Rounds {
         }
         Ok(Measured {
             courses: all,
-            peak_memory: self.sidecar.peak_memory()?,
+            sidecars_memory: self.sidecar.peak_memory()?,
+            bolts_memory: self.bolt.peak_memory()?,
         })
     }
 
-    fn load(&self, course: Course, pace: Pace, lasting: Duration) -> Result<load::Outcome> {
-        let contender = match course {
+    fn contender(&self, course: Course) -> &Contender {
+        match course {
             Course::Help | Course::Status => &self.sidecar,
             Course::Bolt => &self.bolt,
-        };
+        }
+    }
+
+    fn load(&self, course: Course, pace: Pace, lasting: Duration) -> Result<load::Outcome> {
+        let contender = self.contender(course);
         let request = course.typed().request(&contender.caller)?;
         load::run(contender.address, &request, pace, lasting, self.placement.generator())
             .with_context(|| course.name())
@@ -169,6 +183,7 @@ impl OfCourse {
             course,
             rates: Vec::new(),
             ratios: Vec::new(),
+            costs: Vec::new(),
             p99s: Vec::new(),
         }
     }
