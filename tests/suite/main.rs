@@ -34,6 +34,7 @@ mod sidecar_backfill;
 mod sidecar_work;
 mod sidecar_work_crash;
 mod sidecar_worker;
+mod slack;
 mod slack_caller;
 mod slack_fake;
 mod slack_fake_failure;
