@@ -40,6 +40,8 @@ mod slack_fake;
 mod slack_fake_failure;
 mod slack_fake_oauth;
 mod slack_fake_view;
+mod slack_install;
+mod slack_sidecar;
 mod smoke;
 mod surface_column;
 mod surface_match;

@@ -30,7 +30,7 @@ impl SlackError {
         match self {
             Self::NotAttached { schema } => report(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("Slack integrations of schema {schema} are not kept in lockstep"),
+                format!("schema {schema} has no Slack integrations that are kept in lockstep"),
                 "It has no table slack_integrations, or the triggers of lockstep on it are missing or disabled.",
                 format!(
                     "Install them: select * from lockstep.attach({}).",
@@ -123,7 +123,7 @@ impl SlackError {
             ),
             Self::NoSuchRow { id, team } => report(
                 ERRCODE_NO_DATA_FOUND,
-                format!("Slack workspace \"{team}\" has no integration {id}"),
+                format!("there is no integration {id} in Slack workspace \"{team}\""),
                 "It was removed, or belongs to another workspace.",
                 "See lockstep.list_slack_integrations for those there are.",
             ),

@@ -17,6 +17,7 @@ mod server;
 mod service_account;
 mod size;
 mod slack;
+mod slack_workspace;
 mod table;
 mod workflows;
 
@@ -36,7 +37,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -60,6 +61,10 @@ const PARTS: [Part; 6] = [
     Part {
         name: slack::NAME,
         run: slack::run,
+    },
+    Part {
+        name: slack_workspace::NAME,
+        run: slack_workspace::run,
     },
 ];
 

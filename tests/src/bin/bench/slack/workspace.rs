@@ -23,10 +23,10 @@ pub(super) fn create(server: &mut Server, courses: &[Course]) -> Result<()> {
         if !is_asked {
             return Ok(());
         }
-        host::create(client, Layout::Narrow)?;
+        host::create(client, Layout::Wide)?;
         client.batch_execute(&format!(
-            "insert into projects (id, namespace_id)
-             select n, 1 from generate_series(1, {WORKSPACES} * {PROJECTS}) n;
+            "insert into projects (id, name, path, namespace_id, project_namespace_id, organization_id)
+             select n, 'project ' || n, 'project-' || n, 1, 1000000 + n, 1 from generate_series(1, {WORKSPACES} * {PROJECTS}) n;
              select lockstep.attach();
              select lockstep.install_slack_workspace(
                team_id => case workspace when 1 then '{TEAM}' else 'T' || workspace end, team_name => 'Example',
