@@ -77,7 +77,7 @@ fn retry_after_a_failure_runs() -> Result<()> {
     let event = stage.slack.home_opened(&team, &ada)?;
     stage
         .slack
-        .fail("views.publish", Fault::Error("not_enabled".into()), None);
+        .fail("views.publish", Fault::Error("not_enabled"), None);
     acknowledged(&stage, &event)?;
     stage.wait_for("select exists (select from lockstep.job where failures = 1)")?;
     // As if it had been tried all its times.

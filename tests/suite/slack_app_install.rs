@@ -324,10 +324,10 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
         (Fault::ClosedAfter, "Slack does not answer now"),
         (Fault::Garbage, "Slack does not answer now"),
         (
-            Fault::Error("bad_client_secret".into()),
+            Fault::Error("bad_client_secret"),
             "did not give access",
         ),
-        (Fault::Error("invalid_code".into()), "over already"),
+        (Fault::Error("invalid_code"), "over already"),
     ] {
         let begun = begin(&stage)?;
         stage.slack.fail("oauth.v2.access", fault, Some(1));

@@ -77,7 +77,7 @@ fn refused_refresh_is_recorded_and_shown() -> Result<()> {
     stage.client.batch_execute(SOON)?;
     stage.slack.fail(
         "oauth.v2.access",
-        Fault::Error("invalid_refresh_token".into()),
+        Fault::Error("invalid_refresh_token"),
         Some(1),
     );
     let _other = Sidecar::start(&stage.url, &stage.slack, &[])?;

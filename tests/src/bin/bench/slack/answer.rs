@@ -32,10 +32,7 @@ pub(super) fn is_whole(bytes: &[u8]) -> Result<bool> {
             return Ok(body.ends_with(LAST_CHUNK));
         }
     }
-    bail!(
-        "no length of the body: {}",
-        String::from_utf8_lossy(head)
-    )
+    bail!("no length of the body: {}", String::from_utf8_lossy(head))
 }
 
 fn place(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

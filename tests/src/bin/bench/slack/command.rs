@@ -27,7 +27,8 @@ fn origin() -> Origin {
         user_id: "U0BENCH01".to_owned(),
         user_name: "somebody".to_owned(),
         trigger_id: "13345224609.738474920.8088930838d88f008e0".to_owned(),
-        response_url: "https://hooks.slack.example/commands/T0BENCH/1234567890/abcdefghijkl".to_owned(),
+        response_url: "https://hooks.slack.example/commands/T0BENCH/1234567890/abcdefghijkl"
+            .to_owned(),
         ..Origin::default()
     }
 }
@@ -40,7 +41,8 @@ impl Typed {
         let answer = reply.json()?;
         let text = answer["text"].as_str().unwrap_or_default();
         ensure!(
-            text.contains(self.expected) && answer == json!({ "response_type": "ephemeral", "text": text }),
+            text.contains(self.expected)
+                && answer == json!({ "response_type": "ephemeral", "text": text }),
             "to {}: {answer}",
             self.text
         );
@@ -53,7 +55,9 @@ impl Typed {
     /// The bytes of the request, signed now: for five minutes they are taken.
     pub(super) fn request(&self, caller: &Caller) -> Result<Vec<u8>> {
         let url = caller.url(PATH);
-        let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let host = url
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split('/').next());
         let host = host.context("no host")?;
         let body = caller.command_body(&origin(), COMMAND, &self.text);
         // As Slack sends them.

@@ -120,7 +120,10 @@ impl Contender {
         let (_, fields) = status.rsplit_once(')').context("no name in /proc")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks = |place: usize| -> Result<f64> {
-            Ok(fields.get(place).context("too short a line in /proc")?.parse()?)
+            Ok(fields
+                .get(place)
+                .context("too short a line in /proc")?
+                .parse()?)
         };
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock")?;
         Ok((ticks(USER)? + ticks(SYSTEM)?) / per_second as f64)

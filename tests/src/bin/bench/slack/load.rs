@@ -132,11 +132,7 @@ async fn generate(
     Ok(Outcome { rate, times })
 }
 
-async fn connection(
-    mut stream: TcpStream,
-    request: Rc<[u8]>,
-    plan: Rc<Plan>,
-) -> Result<Vec<f64>> {
+async fn connection(mut stream: TcpStream, request: Rc<[u8]>, plan: Rc<Plan>) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     let mut buffer = Vec::with_capacity(4096);
     while let Some(due) = plan.due() {

@@ -60,7 +60,12 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     server.drop_database(workspace::TEMPLATE)?;
     let [sidecars, bolts] = memory;
     report.figures.extend([
-        Figure::with_reach(format!("{NAME}/memory"), sidecars, "MB", Reach::AtMost(30.0)),
+        Figure::with_reach(
+            format!("{NAME}/memory"),
+            sidecars,
+            "MB",
+            Reach::AtMost(30.0),
+        ),
         Figure::plain(format!("{NAME}/memory/bolt"), bolts, "MB"),
     ]);
     Ok(report)

@@ -34,10 +34,13 @@ impl Placement {
     pub(super) fn all() -> Result<Vec<Self>> {
         let set = sched_getaffinity(Pid::from_raw(0))?;
         let mut cores = (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap_or(false));
-        let apart = cores.next().zip(cores.next()).map(|(one, other)| Self::Apart {
-            server: Core(one),
-            generator: Core(other),
-        });
+        let apart = cores
+            .next()
+            .zip(cores.next())
+            .map(|(one, other)| Self::Apart {
+                server: Core(one),
+                generator: Core(other),
+            });
         Ok(apart.into_iter().chain([Self::Free]).collect())
     }
 

@@ -100,7 +100,10 @@ impl Rounds {
     pub(super) fn new(placement: Placement, copy: &Copy, courses: &[Course]) -> Result<Self> {
         let sidecar = Contender::sidecar(placement, &copy.cluster.address(copy.database()))?;
         for course in courses {
-            course.typed().check(&sidecar.caller).context("the sidecar")?;
+            course
+                .typed()
+                .check(&sidecar.caller)
+                .context("the sidecar")?;
         }
         let text = Course::Help.typed().check(&sidecar.caller)?;
         let bolt = Contender::bolt(placement, &text)?;
@@ -120,7 +123,11 @@ impl Rounds {
         for course in &self.courses {
             self.load(*course, Pace::Greedy, lasting)?;
         }
-        let mut all: Vec<OfCourse> = self.courses.iter().map(|course| OfCourse::new(*course)).collect();
+        let mut all: Vec<OfCourse> = self
+            .courses
+            .iter()
+            .map(|course| OfCourse::new(*course))
+            .collect();
         for _ in 0..size.rounds {
             for of in &mut all {
                 let contender = self.contender(of.course);
@@ -134,7 +141,8 @@ impl Rounds {
             let bolts = bolts.and_then(|of| of.rates.last()).copied();
             for of in &mut all {
                 let rate = of.rates.last().copied();
-                of.ratios.extend(rate.zip(bolts).map(|(rate, bolts)| rate / bolts));
+                of.ratios
+                    .extend(rate.zip(bolts).map(|(rate, bolts)| rate / bolts));
             }
             self.tell(&all, "req/s", |of| &of.rates);
             self.tell(&all, "us of CPU a request", |of| &of.costs);
@@ -142,7 +150,8 @@ impl Rounds {
         for _ in 0..size.rounds {
             for of in &mut all {
                 let half = Pace::PerSecond(median(of.rates.iter().copied()) / 2.0);
-                of.p99s.push(self.load(of.course, half, lasting)?.percentile(0.99));
+                of.p99s
+                    .push(self.load(of.course, half, lasting)?.percentile(0.99));
             }
             self.tell(&all, "ms, p99 at half of that", |of| &of.p99s);
         }
@@ -163,8 +172,14 @@ impl Rounds {
     fn load(&self, course: Course, pace: Pace, lasting: Duration) -> Result<load::Outcome> {
         let contender = self.contender(course);
         let request = course.typed().request(&contender.caller)?;
-        load::run(contender.address, &request, pace, lasting, self.placement.generator())
-            .with_context(|| course.name())
+        load::run(
+            contender.address,
+            &request,
+            pace,
+            lasting,
+            self.placement.generator(),
+        )
+        .with_context(|| course.name())
     }
 
     fn tell(&self, all: &[OfCourse], unit: &str, values: fn(&OfCourse) -> &Vec<f64>) {
@@ -173,7 +188,11 @@ impl Rounds {
             format!("{} {value:.2}", of.course.name())
         });
         let values: Vec<String> = values.collect();
-        eprintln!("bench: {NAME}, {}: {} {unit}", self.placement.name(), values.join(", "));
+        eprintln!(
+            "bench: {NAME}, {}: {} {unit}",
+            self.placement.name(),
+            values.join(", ")
+        );
     }
 }
 
