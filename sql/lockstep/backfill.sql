@@ -140,6 +140,8 @@ begin
       exit when lockstep.report_backfill(run);
     elsif pause operator(pg_catalog.>) 0 then
       perform lockstep.wait_for_backfill(run, pause);
+      -- Above read committed, the next step would see the run as it was when the pause began.
+      commit;
     end if;
   end loop;
 end

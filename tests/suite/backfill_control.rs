@@ -246,6 +246,50 @@ fn workers_end_with_the_extension_and_with_the_database() -> Result<()> {
     Ok(())
 }
 
+/// A drop takes the tables of the extension in the order in which they were made, jobs before runs; a step takes a run, then its job.
+#[test]
+fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
+    let name = "backfill_drop";
+    let mut client = counted(name, 1_000)?;
+    let mut witness = cluster()?.connect(name)?;
+    let mut other = cluster()?.connect(name)?;
+    let mut dropping = cluster()?.connect(name)?;
+    let pid = pid_of(&mut dropping)?;
+    let run = start(&mut client, "count", 1, SLOW)?;
+    call(&mut client, "pause_backfill", run)?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    other.batch_execute("begin; lock table lockstep.backfill_job in access exclusive mode")?;
+    // The worker begins when this commits.
+    client.batch_execute("begin")?;
+    call(&mut client, "resume_backfill", run)?;
+    thread::scope(|scope| -> Result<()> {
+        let dropped = scope.spawn(|| dropping.batch_execute("drop extension lockstep cascade"));
+        wait_until_blocked(&mut witness, pid)?;
+        client.batch_execute("commit")?;
+        let begun = Instant::now();
+        let waiting = "select count(*) from pg_stat_activity
+                       where backend_type = 'lockstep backfill' and datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0";
+        while number(&mut witness, waiting)? == 0 {
+            ensure!(begun.elapsed() < PATIENCE, "the worker does not wait");
+            sleep(Duration::from_millis(5));
+        }
+        // The worker has looked for a deadlock by then (deadlock_timeout), which it does once a wait: it would be the drop that fails.
+        sleep(Duration::from_millis(1_500));
+        other.batch_execute("commit")?;
+        dropped
+            .join()
+            .map_err(|_| anyhow!("the session panicked"))??;
+        Ok(())
+    })?;
+    let workers = "select count(*) from pg_stat_activity where backend_type = 'lockstep backfill' and datname = current_database()";
+    let begun = Instant::now();
+    while number(&mut witness, workers)? > 0 {
+        ensure!(begun.elapsed() < PATIENCE, "the worker stays");
+        sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
 #[test]
 fn settings_are_checked_and_can_be_changed() -> Result<()> {
     let mut client = counted("backfill_settings", 500)?;

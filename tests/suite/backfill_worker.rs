@@ -1,10 +1,10 @@
 //! Background workers that cannot be started, and those that give up.
 
 use std::collections::BTreeMap;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use lockstep_tests::cluster::Cluster;
 use postgres::Client;
 
@@ -184,5 +184,77 @@ fn a_pause_lasts_however_often_the_worker_is_woken() -> Result<()> {
     wait_until(&mut client, run, "pids = '{}'")?;
     assert_eq!(progress(&mut client, run, "scanned")?, "10");
     client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
+    Ok(())
+}
+
+/// Pauses and holds of an hour, in a background worker; the next test is about those of a call.
+#[test]
+fn a_pause_ends_when_the_run_is_paused_cancelled_or_altered() -> Result<()> {
+    let mut client = counted("backfill_pause_ends", 100)?;
+    let run = start(&mut client, "count", 2, AN_HOUR)?;
+    wait_until(&mut client, run, "scanned = 20 and cardinality(pids) = 2")?;
+    client.batch_execute(&format!("select lockstep.pause_backfill({run})"))?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
+    wait_until(&mut client, run, "scanned = 40 and cardinality(pids) = 2")?;
+    client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
+    wait_until(&mut client, run, "pids = '{}'")?;
+    assert_eq!(progress(&mut client, run, "scanned")?, "40");
+
+    client.batch_execute(
+        "create function wait() returns text language sql as $$select 'wait'$$; update counted set n = 0",
+    )?;
+    let settings = r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 3600000, "hold_ms": 3600000, "hold_function": "wait"}"#;
+    let run = start(&mut client, "count", 1, settings)?;
+    wait_until(&mut client, run, "held_by = 'wait'")?;
+    let alter = |client: &mut Client, settings: &str| {
+        client.batch_execute(&format!(
+            "select lockstep.alter_backfill({run}, '{settings}')"
+        ))
+    };
+    alter(&mut client, r#"{"hold_function": null}"#)?;
+    wait_until(&mut client, run, "scanned = 10")?;
+    alter(&mut client, r#"{"pause_ms": 0}"#)?;
+    finish(&mut client, run, 100)?;
+    assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
+    Ok(())
+}
+
+#[test]
+fn a_pause_of_a_call_ends_when_the_run_is_cancelled_or_altered() -> Result<()> {
+    let name = "backfill_call_pause_ends";
+    let mut client = counted(name, 100)?;
+    let mut session = cluster()?.connect(name)?;
+    // What it sees does not change within a transaction. The limit is for a call that nothing ends.
+    session.batch_execute(
+        "set default_transaction_isolation = 'repeatable read'; set statement_timeout = '2min'",
+    )?;
+    let call = format!("call lockstep.backfill('count', settings => '{AN_HOUR}')");
+    for (run, told) in [
+        (1, "cancel_backfill(1)"),
+        (2, r#"alter_backfill(2, '{"pause_ms": 0}')"#),
+    ] {
+        let outcome = thread::scope(|scope| -> Result<_> {
+            let calling = scope.spawn(|| session.batch_execute(&call));
+            let begun = Instant::now();
+            let done = format!(
+                "select count(*) from lockstep.backfill_progress where run = {run} and scanned = 10"
+            );
+            while number(&mut client, &done)? == 0 {
+                ensure!(begun.elapsed() < PATIENCE, "the call does nothing");
+            }
+            client.batch_execute(&format!("select lockstep.{told}"))?;
+            wait_until(&mut client, run, "pids = '{}'")?;
+            calling.join().map_err(|_| anyhow!("the session panicked"))
+        })?;
+        let code = outcome.as_ref().err().and_then(postgres::Error::code);
+        let expected = if run == 1 { "55000" } else { "" };
+        assert_eq!(code.map_or("", |code| code.code()), expected, "{outcome:?}");
+    }
+    finish(&mut client, 2, 100)?;
+    assert_eq!(
+        times(&mut client, "counted")?,
+        BTreeMap::from([(1, 90), (2, 10)])
+    );
     Ok(())
 }

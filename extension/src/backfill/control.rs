@@ -6,7 +6,7 @@ use super::registered::hold_function;
 use super::registry;
 use super::run::{NewRun, Run, Status};
 use super::settings::Settings;
-use super::step::{Next, Worker, step};
+use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use crate::host::Relation;
@@ -168,6 +168,7 @@ fn backfill_step(run: Option<i64>) -> Option<i32> {
 
 /// The rights are checked here, not at each step of a worker, which has those of the run.
 fn check_place(run: i64) -> Result<()> {
+    presence::keep_extension();
     let run = Run::load(run)?;
     match presence::try_step_alone(run.id) {
         true => Ok(()),
@@ -175,7 +176,7 @@ fn check_place(run: i64) -> Result<()> {
     }
 }
 
-/// Waits between two steps, visible as the run's worker.
+/// Waits between two steps, visible as the run's worker; no longer once the run is paused, cancelled or altered.
 #[pg_extern(sql = r#"
 create function lockstep.wait_for_backfill(run bigint, milliseconds integer)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -184,10 +185,17 @@ comment on function lockstep.wait_for_backfill(bigint, integer) is 'part of lock
 "#)]
 fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>) {
     let run = required(run, "run");
-    let milliseconds = required(milliseconds, "milliseconds");
+    let mut rest = required(milliseconds, "milliseconds");
     // Whoever holds the place keeps the owner of the run out.
     check_place(run).or_raise();
-    sleep(milliseconds);
+    while rest > 0 {
+        let part = rest.min(LOOK_EVERY_MS);
+        sleep(part);
+        rest -= part;
+        if rest > 0 && is_changed(run).or_raise() {
+            return;
+        }
+    }
 }
 
 /// Leaves a run that is over, and raises an error if it did not do all rows. False if it goes on: it was paused, and resumed before

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::ffi::c_void;
 
@@ -99,6 +99,20 @@ fn tag(run: i64, slot: i32) -> pg_sys::LOCKTAG {
         locktag_field4: LOCK_CLASS,
         locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
         locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}
+
+/// Keeps the extension from being dropped until the transaction ends; comes before any of its tables. A drop takes the extension
+/// first as well, and then its tables in an order of its own: of the two one could have a table that the other waits for.
+pub(super) fn keep_extension() {
+    // SAFETY: looks a name up and takes a lock of the transaction. It is taken by OID, so that of an extension that is gone by
+    // then does no harm: the next statement finds no tables.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"lockstep".as_ptr(), true);
+        if extension != Oid::INVALID {
+            let shared = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+            pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, shared);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::key::Key;
 use super::settings::Settings;
 use crate::error::{BackfillError, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::{current_user, datum, has_rights_of};
+use crate::statement::{View, current_user, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 use std::mem::ManuallyDrop;
@@ -182,13 +182,18 @@ impl NewRun<'_> {
 
 impl Run {
     pub(super) fn find(id: i64) -> Result<Option<Self>> {
-        STATEMENTS.with(|statements| Self::one(&statements.load, datum(id)))
+        STATEMENTS.with(|statements| Self::one(&statements.load, View::Own, datum(id)))
+    }
+
+    /// The run as it is now, whatever it was when the transaction began.
+    pub(super) fn find_newest(id: i64) -> Result<Option<Self>> {
+        STATEMENTS.with(|statements| Self::one(&statements.load, View::NewestReadOnly, datum(id)))
     }
 
     /// The run, locked until the end of the transaction; the caller must have the rights of the role that began it.
     pub(super) fn lock(id: i64) -> Result<Self> {
         STATEMENTS
-            .with(|statements| Self::one(&statements.lock, datum(id)))?
+            .with(|statements| Self::one(&statements.lock, View::Own, datum(id)))?
             .ok_or(BackfillError::NoSuchRun { run: id })?
             .checked()
     }
@@ -209,12 +214,13 @@ impl Run {
 
     /// The run that a table has now.
     pub(super) fn of_table(table: u32) -> Result<Option<Self>> {
-        STATEMENTS.with(|statements| Self::one(&statements.of_table, datum(Oid::from(table))))
+        STATEMENTS
+            .with(|statements| Self::one(&statements.of_table, View::Own, datum(Oid::from(table))))
     }
 
-    fn one(statement: &OwnStatement, argument: Datum) -> Result<Option<Self>> {
+    fn one(statement: &OwnStatement, view: View, argument: Datum) -> Result<Option<Self>> {
         let mut found = None;
-        statement.rows(&[argument], |row| {
+        statement.rows_seeing(view, &[argument], |row| {
             found = Some(Self {
                 id: row.get(1).unwrap_or_default(),
                 job: row.get(2).unwrap_or_default(),

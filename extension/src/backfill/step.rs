@@ -15,6 +15,7 @@ use crate::error::{OrRaise, Result};
 use crate::host;
 use crate::statement::{Failure, attempt_catching, with_settings};
 use pgrx::PgSqlErrorCode::{self, *};
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -60,10 +61,32 @@ const WAIT_FOR_OTHERS_MS: i32 = 200;
 /// What a sub-batch that timed out waits before it is tried again.
 const WAIT_AFTER_TIMEOUT_MS: i32 = 100;
 
+/// How often in a pause or hold a worker looks whether its run is to do something else. Who cancels a run does not mind a second, and
+/// a look takes 0.2 ms.
+pub(super) const LOOK_EVERY_MS: i32 = 1_000;
+
+thread_local! {
+    /// The run of this process's last step, and the settings that the step went by.
+    static LAST: RefCell<Option<(i64, Settings)>> = const { RefCell::new(None) };
+}
+
+/// Whether a pause after the last step is over before its time: the run does not go on, or it has other settings by now.
+pub(super) fn is_changed(run: i64) -> Result<bool> {
+    let Some(run) = Run::find_newest(run)?.filter(|run| run.status == Status::Running) else {
+        return Ok(true);
+    };
+    Ok(LAST.with_borrow(|last| {
+        last.as_ref()
+            .is_some_and(|(id, settings)| *id == run.id && *settings != run.settings)
+    }))
+}
+
 pub(super) fn step(run: i64, worker: Worker) -> Result<Next> {
+    presence::keep_extension();
     let Some(run) = Run::find(run)?.filter(|run| run.status == Status::Running) else {
         return Ok(Next::Stop);
     };
+    LAST.set(Some((run.id, run.settings.clone())));
     let task = registry::task(&run.job, run.table)?;
     if let Some(range) = Range::take(&run, worker.slot(), Whose::Mine)? {
         return work(&run, &task, range, worker);

@@ -8,7 +8,7 @@
 
 use super::presence;
 use super::run::{Run, Status};
-use super::step::{Next, Worker, step};
+use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use crate::error::{BackfillError, OrRaise, Result};
 use crate::statement::{Failure, session_user};
 use pgrx::PgTryBuilder;
@@ -208,19 +208,24 @@ fn work(place: &Place) {
         if wait > 0 {
             report(None);
         }
-        if !pause(Duration::from_millis(wait.cast_unsigned().into())) {
+        if !pause(
+            place.run,
+            Duration::from_millis(wait.cast_unsigned().into()),
+        ) {
             return;
         }
     }
 }
 
-/// Waits as long as it is told to; false if the postmaster is gone. That is asked also without a pause: a worker that outlives the
-/// postmaster has nothing to wait on, so it would go through the rest of the table without pauses and holds, and keep a new
-/// postmaster from starting meanwhile.
-fn pause(length: Duration) -> bool {
+const LOOK_EVERY: Duration = Duration::from_millis(LOOK_EVERY_MS as u64);
+
+/// Waits as long as it is told to, or until the run is paused, cancelled or altered; false if the postmaster is gone. That is asked
+/// also without a pause: a worker that outlives the postmaster has nothing to wait on, so it would go through the rest of the table
+/// without pauses and holds, and keep a new postmaster from starting meanwhile.
+fn pause(run: i64, length: Duration) -> bool {
     let begun = Instant::now();
     loop {
-        let rest = length.saturating_sub(begun.elapsed());
+        let rest = length.saturating_sub(begun.elapsed()).min(LOOK_EVERY);
         // Rounded up, as PostgreSQL counts milliseconds and the last one would be spent asking over and over.
         let rest = Duration::from_millis(rest.as_micros().div_ceil(1_000) as u64);
         if !BackgroundWorker::wait_latch(Some(rest)) {
@@ -231,6 +236,10 @@ fn pause(length: Duration) -> bool {
         // That the latch was set does not end the pause. Any session does it that lets others know of changed tables or of a dropped
         // database; and so does an alarm of ours: PostgreSQL leaves it set when a time-out is no longer needed.
         if begun.elapsed() >= length {
+            return true;
+        }
+        // That it cannot look, since the extension is gone perhaps, is for the next step to say.
+        if transaction(|| is_changed(run).or_raise()).unwrap_or(true) {
             return true;
         }
     }
