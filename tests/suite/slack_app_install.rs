@@ -323,10 +323,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
         (Fault::ClosedBefore, "Slack does not answer now"),
         (Fault::ClosedAfter, "Slack does not answer now"),
         (Fault::Garbage, "Slack does not answer now"),
-        (
-            Fault::Error("bad_client_secret"),
-            "did not give access",
-        ),
+        (Fault::Error("bad_client_secret"), "did not give access"),
         (Fault::Error("invalid_code"), "over already"),
     ] {
         let begun = begin(&stage)?;

@@ -258,8 +258,11 @@ pub(super) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
     })
 }
 
-/// The triggers, by table: name, when it fires, its function.
-pub(super) const TRIGGERS: [(&str, [(&str, &str, &str); 4]); 2] = [
+/// A trigger's name, when it fires, its function.
+type Trigger = (&'static str, &'static str, &'static str);
+
+/// The triggers, by table.
+pub(super) const TRIGGERS: [(&str, [Trigger; 4]); 2] = [
     (
         SLACK,
         [
