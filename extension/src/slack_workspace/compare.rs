@@ -16,7 +16,6 @@ pub(super) struct Compared {
 
 /// What the winner of a team has.
 struct Winner {
-    id: i64,
     team: Rc<str>,
     scopes: Rc<[String]>,
     organization: Option<i64>,
@@ -28,28 +27,27 @@ pub(super) fn compare(tables: &Tables, winners: &[i64]) -> (Vec<Compared>, Vec<S
         return (Vec::new(), Vec::new());
     }
     let arguments = [keys_argument(winners)];
-    let mut teams: BTreeMap<String, Winner> = BTreeMap::new();
+    let mut found: BTreeMap<i64, Winner> = BTreeMap::new();
     let describe = &tables.statements.describe;
     describe.rows(View::Newest, &arguments, |row| {
         let team: String = row.get(1).unwrap_or_default();
         let winner = Winner {
-            id: row.get(8).unwrap_or_default(),
             team: Rc::from(team.as_str()),
             scopes: Rc::from(row.get::<Vec<String>>(6).unwrap_or_default()),
             organization: row.get(7),
         };
-        teams.insert(team, winner);
+        found.insert(row.get(8).unwrap_or_default(), winner);
     });
     let mut rows = Vec::new();
     let others = &tables.statements.others;
     others.rows(View::Newest, &arguments, |row| {
-        let team: String = row.get(2).unwrap_or_default();
-        let Some(winner) = teams.get(&team) else {
+        let id: i64 = row.get(2).unwrap_or_default();
+        let Some(winner) = found.get(&id) else {
             return;
         };
         let compared = Compared {
             team: Rc::clone(&winner.team),
-            winner: winner.id,
+            winner: id,
             differing: row.get(3).unwrap_or_default(),
         };
         let scopes = ScopesOfRow {

@@ -30,7 +30,7 @@ pub(super) struct Statements {
     pub(super) best: Statement,
     /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id.
     pub(super) describe: Statement,
-    /// `$1` ids of winners: of each other row of their teams the id, team, which of the shared columns differ, a bit each, its
+    /// `$1` ids of winners: of each other row of their teams the id, the winner's id, which of the shared columns differ, a bit each, its
     /// organization and its scopes.
     pub(super) others: Statement,
     /// `$1` ids: id, organization, scopes.
@@ -127,7 +127,7 @@ impl Statements {
             others: by_index(
                 &format!(
                     "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($1))
-                     select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, {differing},
+                     select s.id::pg_catalog.int8, w.id::pg_catalog.int8, {differing},
                             ({organization})::pg_catalog.int8, {scopes_of_row}
                        from w cross join lateral (select * from {s} s where s.team_id == w.team_id and s.id <> w.id offset 0) s",
                     shared = columns("s"),
@@ -180,12 +180,13 @@ impl Statements {
                 ),
                 pairs,
             ),
+            // Without "on conflict": under the lock of the team nobody else inserts them, and a speculative insertion costs half as
+            // much again.
             insert_links: by_index(
                 &format!(
                     "insert into {l} (slack_integration_id, slack_api_scope_id{names})
                      select s.id, k.scope{values}
-                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope) join {s} s on s.id == k.id
-                     on conflict do nothing",
+                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope) join {s} s on s.id == k.id",
                     names = Host::owner_columns(&tables.links)
                         .iter()
                         .map(|column| format!(", {column}"))

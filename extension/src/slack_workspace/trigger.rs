@@ -132,21 +132,23 @@ struct Place {
 impl Place {
     fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
         let Some(new) = new else { return };
+        let table = self.tables.slack.oid;
+        let is_ours = || is_writing(table, &new.text(&self.team).unwrap_or_default());
+        if is_writing_any(table) && is_ours() {
+            return;
+        }
         let carries = match old {
             None => new.has_value(&self.token),
             Some(old) if !new.has_same(old, &self.carried) => true,
             Some(old) if !new.has_same(old, &self.followed) => false,
             Some(_) => return,
         };
-        let team = new.text(&self.team).unwrap_or_default();
-        if !is_writing(self.tables.slack.oid, &team) {
-            let cause = if carries {
-                Cause::Carries
-            } else {
-                Cause::Follows
-            };
-            self.note(new, cause);
-        }
+        let cause = if carries {
+            Cause::Carries
+        } else {
+            Cause::Follows
+        };
+        self.note(new, cause);
     }
 
     fn note_link(&self, old: Option<&Row>, new: Option<&Row>) {
