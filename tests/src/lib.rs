@@ -1,4 +1,5 @@
-//! What tests, demo and bench share: a private PostgreSQL cluster with the extension, and a database shaped like GitLab's.
+//! What tests, demo and bench share: a private PostgreSQL cluster with the extension, a database shaped like GitLab's,
+//! and a fake Slack.
 
 pub mod cluster;
 pub mod host;
@@ -7,6 +8,9 @@ pub mod regress;
 mod account;
 mod home;
 mod installation;
+
+pub mod http;
+pub mod slack;
 
 use std::path::PathBuf;
 

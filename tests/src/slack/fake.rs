@@ -1,0 +1,327 @@
+//! The handle of a test: starts the fake, prepares what is in it, and reads what the app did.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::clock::Clock;
+use super::fault::Fault;
+use super::oauth::Decision;
+use super::rate::Rate;
+use super::server::{Server, Shared};
+use super::token::{End, Issued};
+use super::view::{Home, Modal};
+use super::world::{App, Call, Channel, Enterprise, Installation, Message, User, Workspace};
+
+/// A running fake; it stops when this is dropped.
+#[derive(Debug)]
+pub struct FakeSlack {
+    // Before `shared`, so that it stops first.
+    server: Server,
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+impl FakeSlack {
+    /// A Slack with one app and nothing else, on a free port.
+    pub fn start(app: App) -> Result<Self> {
+        Self::start_on(app, 0)
+    }
+
+    /// The same on a given port.
+    pub fn start_on(app: App, port: u16) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let clock = Clock::default();
+        {
+            let mut world = shared.world();
+            world.app = app;
+            world.clock = clock.clone();
+        }
+        let server = Server::start(Arc::clone(&shared), port)?;
+        shared.world().base_url = format!("http://{}", server.address);
+        Ok(Self {
+            server,
+            shared,
+            clock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// In place of `https://slack.com`: methods are at `<base>/api/`, the page of consent at `<base>/oauth/v2/authorize`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// Slack's time. Freeze it before anything that depends on how much of it passes.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn app(&self) -> App {
+        self.shared.world().app.clone()
+    }
+
+    /// Changes how the app is registered.
+    pub fn change_app(&self, change: impl FnOnce(&mut App)) {
+        change(&mut self.shared.world().app);
+    }
+
+    // What there is.
+
+    pub fn create_enterprise(&self, name: &str) -> Enterprise {
+        let mut world = self.shared.world();
+        let enterprise = Enterprise {
+            id: world.id("E"),
+            name: name.to_owned(),
+        };
+        world
+            .enterprises
+            .insert(enterprise.id.clone(), enterprise.clone());
+        enterprise
+    }
+
+    /// A workspace by itself.
+    pub fn create_workspace(&self, name: &str) -> Workspace {
+        self.add_workspace(name, None)
+    }
+
+    /// A workspace of an organization.
+    pub fn create_workspace_in(&self, enterprise: &str, name: &str) -> Workspace {
+        self.add_workspace(name, Some(enterprise.to_owned()))
+    }
+
+    fn add_workspace(&self, name: &str, enterprise_id: Option<String>) -> Workspace {
+        let mut world = self.shared.world();
+        let workspace = Workspace {
+            id: world.id("T"),
+            name: name.to_owned(),
+            domain: name.to_lowercase().replace(' ', "-"),
+            enterprise_id,
+        };
+        world
+            .workspaces
+            .insert(workspace.id.clone(), workspace.clone());
+        workspace
+    }
+
+    pub fn create_user(&self, team: &str, name: &str) -> User {
+        let mut world = self.shared.world();
+        let user = User {
+            id: world.id("U"),
+            name: name.to_owned(),
+            tenant: team.to_owned(),
+            is_bot: false,
+        };
+        world.users.insert(user.id.clone(), user.clone());
+        user
+    }
+
+    /// A public channel that nobody is in.
+    pub fn create_channel(&self, team: &str, name: &str) -> Channel {
+        self.add_channel(team, name, false)
+    }
+
+    pub fn create_private_channel(&self, team: &str, name: &str) -> Channel {
+        self.add_channel(team, name, true)
+    }
+
+    fn add_channel(&self, team: &str, name: &str, is_private: bool) -> Channel {
+        let mut world = self.shared.world();
+        let channel = Channel {
+            id: world.id("C"),
+            name: name.to_owned(),
+            team_id: team.to_owned(),
+            is_private,
+            is_archived: false,
+            members: Default::default(),
+        };
+        world.channels.insert(channel.id.clone(), channel.clone());
+        channel
+    }
+
+    /// Puts a user, or the app by its bot user, into a channel.
+    pub fn join(&self, channel: &str, user: &str) -> Result<()> {
+        self.change_channel(channel, |channel| {
+            channel.members.insert(user.to_owned());
+        })
+    }
+
+    pub fn archive(&self, channel: &str) -> Result<()> {
+        self.change_channel(channel, |channel| channel.is_archived = true)
+    }
+
+    fn change_channel(&self, id: &str, change: impl FnOnce(&mut Channel)) -> Result<()> {
+        let mut world = self.shared.world();
+        let channel = world.channels.get_mut(id);
+        change(channel.with_context(|| format!("there is no channel {id}"))?);
+        Ok(())
+    }
+
+    // The app in a workspace, or in an organization by its id.
+
+    /// Installs the app past the page of consent; answers the installation and its token.
+    pub fn install(
+        &self,
+        tenant: &str,
+        user: &str,
+        scopes: &[&str],
+    ) -> Result<(Installation, Issued)> {
+        let mut world = self.shared.world();
+        let is_known =
+            world.workspaces.contains_key(tenant) || world.enterprises.contains_key(tenant);
+        ensure!(is_known, "there is no workspace or organization {tenant}");
+        let installation = world.install(tenant, user, scopes);
+        Ok((installation, world.issue(tenant)))
+    }
+
+    /// Ends all tokens of an installation, as an administrator does; the event for it waits to be delivered.
+    pub fn revoke_tokens(&self, tenant: &str) -> Result<()> {
+        let mut world = self.shared.world();
+        let installation = world.installations.get(tenant).cloned();
+        let installation =
+            installation.with_context(|| format!("the app is not installed in {tenant}"))?;
+        world.end_tokens(tenant, End::Revoked);
+        world.tell_revoked(&installation);
+        Ok(())
+    }
+
+    /// Takes the app out; app_uninstalled and tokens_revoked wait to be delivered, in this order.
+    pub fn uninstall(&self, tenant: &str) {
+        self.shared.world().uninstall(tenant);
+    }
+
+    /// What the next pages of consent do.
+    pub fn decide(&self, decision: Decision) {
+        self.shared.world().decision = decision;
+    }
+
+    /// A code as the page of consent gives it, for an installation that an administrator begins: without a state.
+    pub fn issue_code(
+        &self,
+        tenant: &str,
+        user: &str,
+        scopes: &[&str],
+        redirect_uri: &str,
+    ) -> String {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.shared.world().code(tenant, user, scopes, redirect_uri)
+    }
+
+    /// A trigger as commands and interactions carry it: good for 3 seconds, once.
+    pub fn trigger(&self, tenant: &str) -> String {
+        self.shared.world().trigger(tenant)
+    }
+
+    /// An address for late answers: good for 30 minutes, five times.
+    pub fn response_url(&self, tenant: &str, channel: &str, user: &str) -> String {
+        self.shared.world().response_url(tenant, channel, user)
+    }
+
+    /// The envelope of an event for an installation, which a `Caller` delivers.
+    pub fn event(&self, tenant: &str, event: Value) -> Result<Value> {
+        let mut world = self.shared.world();
+        let installation = world.installations.get(tenant).cloned();
+        let installation =
+            installation.with_context(|| format!("the app is not installed in {tenant}"))?;
+        Ok(world.envelope(&installation, event))
+    }
+
+    /// The event of a user who opens the app's Home.
+    pub fn home_opened(&self, tenant: &str, user: &str) -> Result<Value> {
+        let event = json!({
+            "type": "app_home_opened",
+            "user": user,
+            "channel": format!("D0HOME{user}"),
+            "tab": "home",
+            "event_ts": self.shared.world().ts(),
+        });
+        self.event(tenant, event)
+    }
+
+    /// Takes the events that wait to be delivered, oldest first.
+    pub fn take_events(&self) -> Vec<Value> {
+        std::mem::take(&mut self.shared.world().events)
+    }
+
+    // What goes wrong.
+
+    /// Lets the next `calls` of a method fail, or all until `clear_faults`. `authorize` and `response_url` are methods too.
+    pub fn fail(&self, method: &str, fault: Fault, calls: Option<u32>) {
+        self.shared.world().faults.add(method, fault, calls);
+    }
+
+    pub fn clear_faults(&self) {
+        self.shared.world().faults.clear();
+    }
+
+    /// Changes a limit, or lifts it. "chat.postMessage channel" is the one of each channel.
+    pub fn limit(&self, method: &str, rate: Option<Rate>) {
+        self.shared.world().limits.change(method, rate);
+    }
+
+    /// Lifts every limit, for benches.
+    pub fn lift_limits(&self) {
+        self.shared.world().limits.turn_off();
+    }
+
+    // What the app did.
+
+    /// Every call, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.world().calls.clone()
+    }
+
+    pub fn calls_of(&self, method: &str) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(|call| call.method == method);
+        calls
+    }
+
+    /// Waits until a method was called so many times, counting those that failed; false after `patience`.
+    pub fn wait_for_calls(&self, method: &str, calls: usize, patience: Duration) -> bool {
+        self.shared.wait(patience, |world| {
+            let of_method = world.calls.iter().filter(|call| call.method == method);
+            of_method.count() >= calls
+        })
+    }
+
+    pub fn installations(&self) -> Vec<Installation> {
+        self.shared
+            .world()
+            .installations
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub fn installation(&self, tenant: &str) -> Option<Installation> {
+        self.shared.world().installations.get(tenant).cloned()
+    }
+
+    /// The Home tab of a user.
+    pub fn home(&self, user: &str) -> Option<Home> {
+        self.shared.world().homes.get(user).cloned()
+    }
+
+    /// Every modal that was opened, as it is now.
+    pub fn modals(&self) -> Vec<Modal> {
+        self.shared.world().modals.values().cloned().collect()
+    }
+
+    /// The messages of a channel, those to single users and to response URLs too, oldest first.
+    pub fn messages(&self, channel: &str) -> Vec<Message> {
+        let world = self.shared.world();
+        let of_channel = world
+            .messages
+            .iter()
+            .filter(|message| message.channel == channel);
+        of_channel.cloned().collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! A fake Slack on loopback, and the calls that Slack makes to an app.
+//!
+//! [`FakeSlack`] answers the Web API, the page of consent and response URLs by Slack's rules: an app that breaks one is
+//! refused as Slack would. Where Slack is lenient or its documentation leaves a limit open, the fake is the stricter one.
+//! [`Caller`] is the other direction: signed events, commands and interactions, with Slack's retries.
+
+mod answer;
+mod block;
+pub mod caller;
+mod chat;
+mod check;
+mod clock;
+mod fake;
+mod fault;
+mod method;
+mod oauth;
+mod rate;
+mod request;
+mod response_url;
+mod server;
+mod token;
+mod view;
+mod world;
+
+pub use caller::Caller;
+pub use check::{wrong_in_home, wrong_in_message, wrong_in_modal, wrong_in_options};
+pub use clock::Clock;
+pub use fake::FakeSlack;
+pub use fault::Fault;
+pub use oauth::Decision;
+pub use rate::Rate;
+pub use token::Issued;
+pub use view::{Home, Modal};
+pub use world::{App, Call, Channel, Enterprise, Installation, Message, User, Workspace};

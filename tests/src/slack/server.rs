@@ -1,0 +1,284 @@
+//! Serves the fake over HTTP, on loopback and in a thread of its own.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::fault::Fault;
+use super::request::Request;
+use super::world::{Call, World};
+
+/// No request of the Web API is larger.
+const BODY: usize = 4_000_000;
+
+/// What the server's thread and the handles share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    world: Mutex<World>,
+    /// Told of each call once it is recorded.
+    recorded: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `is_met`, looking again after each call; false if that takes longer than `patience`.
+    pub(crate) fn wait(&self, patience: Duration, mut is_met: impl FnMut(&World) -> bool) -> bool {
+        let waited = self
+            .recorded
+            .wait_timeout_while(self.world(), patience, |world| !is_met(world));
+        let (_world, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
+    }
+
+    fn record(&self, call: Call) {
+        self.world().calls.push(call);
+        self.recorded.notify_all();
+    }
+}
+
+/// Stops the server when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Port 0 is any that is free.
+    pub(crate) fn start(shared: Arc<Shared>, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("fake-slack".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        result = serve(listener, shared) => {
+                            if let Err(error) = result {
+                                eprintln!("fake slack: {error}");
+                            }
+                        }
+                        _ = stopped => {}
+                    }
+                });
+                // Open connections end with the runtime.
+            })?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router: Router = Router::new().fallback(answer).with_state(shared);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let router = router.clone();
+        tokio::spawn(async move {
+            // axum::serve cannot close a connection without an answer; a service that fails does.
+            let service = service_fn(move |request| {
+                let mut router = router.clone();
+                async move {
+                    let Ok(response) = router.call(request).await;
+                    match response.extensions().get::<HangUp>() {
+                        Some(_) => Err(io::Error::other("closed on purpose")),
+                        None => Ok(response),
+                    }
+                }
+            });
+            // Its errors are the other side's, or closed on purpose.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Marks an answer that must not be sent.
+#[derive(Clone, Copy, Debug)]
+struct HangUp;
+
+/// One call from the app: as it came, before anything was looked at.
+struct Incoming {
+    /// As in the record.
+    method: String,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+async fn answer(
+    axum::extract::State(shared): axum::extract::State<Arc<Shared>>,
+    request: axum::extract::Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let method = match path.as_str() {
+        "/oauth/v2/authorize" => "authorize",
+        path if path.starts_with("/response/") => "response_url",
+        path => match path.strip_prefix("/api/") {
+            Some(method) => method,
+            None => return StatusCode::NOT_FOUND.into_response(),
+        },
+    };
+    let Ok(body) = to_bytes(body, BODY).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let incoming = Incoming {
+        method: method.to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body: body.to_vec(),
+        path,
+    };
+    let fault = shared.world().faults.take(&incoming.method);
+    if let Some(Fault::Slow(time)) = fault {
+        tokio::time::sleep(time).await;
+    }
+    respond(&shared, &incoming, fault)
+}
+
+/// Does what is asked unless the fault prevents it, and records it.
+fn respond(shared: &Shared, incoming: &Incoming, fault: Option<Fault>) -> Response {
+    let (mut call, answer) = {
+        let mut world = shared.world();
+        let mut call = Call {
+            method: incoming.method.clone(),
+            tenant: None,
+            arguments: Value::Null,
+            at: world.now(),
+            status: None,
+            error: None,
+        };
+        let prevented = match fault {
+            Some(Fault::Status(status)) => Some(Answer::text(status, "upstream failed")),
+            Some(Fault::RateLimited(seconds)) => Some(Answer {
+                retry_after: Some(seconds),
+                ..Answer::json(429, json!({"ok": false, "error": "ratelimited"}))
+            }),
+            Some(Fault::Error(error)) => {
+                Some(Answer::json(200, json!({"ok": false, "error": error})))
+            }
+            Some(Fault::ClosedBefore) => Some(Answer::text(0, "")),
+            _ => None,
+        };
+        let answer = handle(&mut world, incoming, &mut call, prevented);
+        (call, answer)
+    };
+    if matches!(fault, Some(Fault::ClosedBefore | Fault::ClosedAfter)) {
+        shared.record(call);
+        let mut response = StatusCode::OK.into_response();
+        response.extensions_mut().insert(HangUp);
+        return response;
+    }
+    let answer = match fault {
+        Some(Fault::Garbage) => Answer::text(200, "<html>not what was asked for"),
+        _ => answer,
+    };
+    call.status = Some(answer.status);
+    call.error = answer
+        .body
+        .get("error")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    shared.record(call);
+    into_response(answer)
+}
+
+fn handle(
+    world: &mut World,
+    incoming: &Incoming,
+    call: &mut Call,
+    prevented: Option<Answer>,
+) -> Answer {
+    if let Some(key) = incoming.path.strip_prefix("/response/") {
+        call.tenant = world.response_urls.get(key).map(|url| url.tenant.clone());
+        call.arguments = serde_json::from_slice(&incoming.body).unwrap_or_default();
+        return prevented.unwrap_or_else(|| world.respond(key, &incoming.body));
+    }
+    let request = match Request::read(
+        &incoming.method,
+        &incoming.query,
+        &incoming.headers,
+        &incoming.body,
+    ) {
+        Ok(request) => request,
+        Err(refusal) => return prevented.unwrap_or_else(|| Err(refusal).into()),
+    };
+    call.arguments = Value::Object(request.arguments.clone());
+    if let Some(prevented) = prevented {
+        call.tenant = world.authenticate(&request).ok().map(|found| found.tenant);
+        return prevented;
+    }
+    if incoming.method == "authorize" {
+        return match world.authorize(&request) {
+            Ok(address) => Answer::text(302, &address),
+            Err(answer) => answer,
+        };
+    }
+    let outcome = world.call(&incoming.method, &request);
+    call.tenant = outcome.tenant;
+    outcome.result.into()
+}
+
+fn into_response(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let (kind, body) = match answer.body {
+        Value::String(text) if status == StatusCode::FOUND => {
+            return match HeaderValue::from_str(&text) {
+                Ok(address) => (status, [(header::LOCATION, address)]).into_response(),
+                Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            };
+        }
+        Value::String(text) => ("text/html; charset=utf-8", text),
+        json => ("application/json; charset=utf-8", json.to_string()),
+    };
+    let mut response = (status, [(header::CONTENT_TYPE, kind)], Body::from(body)).into_response();
+    if let Some(seconds) = answer.retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

@@ -1,0 +1,297 @@
+//! What there is in the fake Slack: organizations, workspaces, people, channels and the app.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::clock::{Clock, since_epoch};
+use super::fault::Faults;
+use super::oauth::{Code, Decision};
+use super::rate::Limits;
+use super::response_url::ResponseUrl;
+use super::token::{RefreshToken, Token};
+use super::view::{Home, Modal, Trigger};
+
+/// The app as it is registered with Slack.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub id: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub signing_secret: String,
+    /// The deprecated token in the bodies of commands and events.
+    pub verification_token: String,
+    /// Whether access tokens expire and are exchanged for new ones by refresh tokens.
+    pub rotates_tokens: bool,
+    /// How long they live if so.
+    pub token_life: Duration,
+    /// Where an authorization may lead to: addresses that begin with one of these. Empty: anywhere on loopback.
+    pub redirect_urls: Vec<String>,
+    /// Whether the app has a Home tab.
+    pub has_home: bool,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self {
+            id: "A0LOCKSTEP".to_owned(),
+            client_id: "1234567890.0987654321".to_owned(),
+            client_secret: "client-secret-of-the-fake".to_owned(),
+            signing_secret: "signing-secret-of-the-fake".to_owned(),
+            verification_token: "verification-token-of-the-fake".to_owned(),
+            rotates_tokens: false,
+            token_life: Duration::from_secs(43_200),
+            redirect_urls: Vec::new(),
+            has_home: true,
+        }
+    }
+}
+
+/// An organization of Enterprise Grid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enterprise {
+    pub id: String,
+    pub name: String,
+}
+
+/// A workspace, of an organization or by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    pub id: String,
+    pub name: String,
+    pub domain: String,
+    pub enterprise_id: Option<String>,
+}
+
+/// A person or a bot user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: String,
+    pub name: String,
+    /// The workspace, or the organization for the bot user of an org-wide installation.
+    pub tenant: String,
+    pub is_bot: bool,
+}
+
+/// A channel and who is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    pub id: String,
+    pub name: String,
+    pub team_id: String,
+    pub is_private: bool,
+    pub is_archived: bool,
+    pub members: BTreeSet<String>,
+}
+
+/// A message as it is in a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub channel: String,
+    /// Identifies it in its channel.
+    pub ts: String,
+    /// The user who alone sees it.
+    pub only_for: Option<String>,
+    pub text: String,
+    pub thread_ts: Option<String>,
+    /// All that the app sent, as the method got it.
+    pub sent: Value,
+}
+
+/// The app in a workspace, or in a whole organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// The id of the workspace, or of the organization.
+    pub tenant: String,
+    pub is_org_wide: bool,
+    pub scopes: BTreeSet<String>,
+    pub bot_user_id: String,
+    pub bot_id: String,
+    pub installed_by: String,
+}
+
+/// Everything that Slack knows.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) app: App,
+    /// `http://` and the address that the fake listens at.
+    pub(crate) base_url: String,
+    pub(crate) clock: Clock,
+    pub(crate) enterprises: BTreeMap<String, Enterprise>,
+    pub(crate) workspaces: BTreeMap<String, Workspace>,
+    pub(crate) users: BTreeMap<String, User>,
+    pub(crate) channels: BTreeMap<String, Channel>,
+    pub(crate) installations: BTreeMap<String, Installation>,
+    pub(crate) tokens: BTreeMap<String, Token>,
+    pub(crate) refresh_tokens: BTreeMap<String, RefreshToken>,
+    pub(crate) codes: BTreeMap<String, Code>,
+    pub(crate) decision: Decision,
+    pub(crate) triggers: BTreeMap<String, Trigger>,
+    pub(crate) modals: BTreeMap<String, Modal>,
+    pub(crate) homes: BTreeMap<String, Home>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) response_urls: BTreeMap<String, ResponseUrl>,
+    /// Events that Slack would send to the app, oldest first.
+    pub(crate) events: Vec<Value>,
+    pub(crate) faults: Faults,
+    pub(crate) limits: Limits,
+    pub(crate) calls: Vec<Call>,
+    issued: u64,
+}
+
+/// One call that the app made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// `chat.postMessage` and so on, `authorize` for the page of consent, `response_url`.
+    pub method: String,
+    /// The workspace or organization of the token.
+    pub tenant: Option<String>,
+    pub arguments: Value,
+    pub at: SystemTime,
+    /// Of HTTP; none if the connection was closed without an answer.
+    pub status: Option<u16>,
+    /// The error that was answered.
+    pub error: Option<String>,
+}
+
+impl World {
+    /// A number that was never given before.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.issued += 1;
+        self.issued
+    }
+
+    /// An id that was never given before.
+    pub(crate) fn id(&mut self, prefix: &str) -> String {
+        let number = self.number();
+        format!("{prefix}0FAKE{number:05}")
+    }
+
+    /// The timestamp of a new message, which no other has.
+    pub(crate) fn ts(&mut self) -> String {
+        let number = self.number();
+        format!("{}.{number:06}", self.clock.epoch())
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    pub(crate) fn now_epoch(&self) -> u64 {
+        since_epoch(self.now()).as_secs()
+    }
+
+    /// Whether something of this workspace (or organization) is within reach of a tenant's token.
+    pub(crate) fn covers(&self, tenant: &str, team: &str) -> bool {
+        tenant == team
+            || self
+                .workspaces
+                .get(team)
+                .is_some_and(|workspace| workspace.enterprise_id.as_deref() == Some(tenant))
+    }
+
+    pub(crate) fn team_json(&self, id: &str) -> Value {
+        match self.workspaces.get(id) {
+            Some(workspace) => json!({ "id": workspace.id, "name": workspace.name }),
+            None => Value::Null,
+        }
+    }
+
+    /// The organization itself, or that of a workspace.
+    pub(crate) fn enterprise_of(&self, tenant: &str) -> Option<&Enterprise> {
+        let id = match self.workspaces.get(tenant) {
+            Some(workspace) => workspace.enterprise_id.as_deref()?,
+            None => tenant,
+        };
+        self.enterprises.get(id)
+    }
+
+    pub(crate) fn enterprise_json(&self, tenant: &str) -> Value {
+        match self.enterprise_of(tenant) {
+            Some(enterprise) => json!({ "id": enterprise.id, "name": enterprise.name }),
+            None => Value::Null,
+        }
+    }
+
+    /// Puts the app into a workspace or organization, or adds scopes to those it has there.
+    pub(crate) fn install(&mut self, tenant: &str, user: &str, scopes: &[&str]) -> Installation {
+        let bot_number = self.number();
+        let installation = self
+            .installations
+            .entry(tenant.to_owned())
+            .or_insert_with(|| Installation {
+                tenant: tenant.to_owned(),
+                is_org_wide: self.enterprises.contains_key(tenant),
+                scopes: BTreeSet::new(),
+                bot_user_id: format!("U0BOT{bot_number:06}"),
+                bot_id: format!("B0BOT{bot_number:06}"),
+                installed_by: user.to_owned(),
+            });
+        installation
+            .scopes
+            .extend(scopes.iter().map(|scope| (*scope).to_owned()));
+        user.clone_into(&mut installation.installed_by);
+        let installation = installation.clone();
+        self.users
+            .entry(installation.bot_user_id.clone())
+            .or_insert_with(|| User {
+                id: installation.bot_user_id.clone(),
+                name: "lockstep".to_owned(),
+                tenant: tenant.to_owned(),
+                is_bot: true,
+            });
+        installation
+    }
+
+    /// Takes the app out; what Slack tells the app of it waits in `events`.
+    pub(crate) fn uninstall(&mut self, tenant: &str) {
+        let Some(installation) = self.installations.remove(tenant) else {
+            return;
+        };
+        self.end_tokens(tenant, super::token::End::Inactive);
+        for channel in self.channels.values_mut() {
+            channel.members.remove(&installation.bot_user_id);
+        }
+        self.push_event(&installation, json!({ "type": "app_uninstalled" }));
+        let tokens = json!({ "oauth": [], "bot": [installation.bot_user_id] });
+        self.push_event(
+            &installation,
+            json!({ "type": "tokens_revoked", "tokens": tokens }),
+        );
+    }
+
+    /// Wraps an event of Slack's for the app and lets it wait until a test delivers it.
+    pub(crate) fn push_event(&mut self, installation: &Installation, event: Value) {
+        let envelope = self.envelope(installation, event);
+        self.events.push(envelope);
+    }
+
+    pub(crate) fn envelope(&mut self, installation: &Installation, event: Value) -> Value {
+        let id = self.id("Ev");
+        let tenant = &installation.tenant;
+        let enterprise = self.enterprise_of(tenant).map(|found| found.id.clone());
+        let team = (!installation.is_org_wide).then(|| tenant.clone());
+        json!({
+            "token": self.app.verification_token,
+            "team_id": team.clone().or_else(|| enterprise.clone()),
+            "enterprise_id": enterprise,
+            "context_team_id": team,
+            "context_enterprise_id": enterprise,
+            "api_app_id": self.app.id,
+            "type": "event_callback",
+            "event_id": id,
+            "event_time": self.now_epoch(),
+            "event_context": format!("4-{id}"),
+            "is_ext_shared_channel": false,
+            "authorizations": [{
+                "enterprise_id": enterprise,
+                "team_id": team,
+                "user_id": installation.bot_user_id,
+                "is_bot": true,
+                "is_enterprise_install": installation.is_org_wide,
+            }],
+            "event": event,
+        })
+    }
+}
