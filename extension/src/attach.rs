@@ -5,6 +5,7 @@ use crate::error::{OrRaise, Result, required};
 use crate::feature;
 use crate::host;
 use crate::service_account;
+use crate::slack_workspace;
 use pgrx::prelude::*;
 
 /// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
@@ -17,7 +18,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on; one row a feature';
+  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts, records changes of feature flags and keeps Slack workspaces in lockstep from now on; one row a feature';
 "#)]
 fn attach(
     schema: Option<&str>,
@@ -38,6 +39,7 @@ fn attach(
         let mut answers = cache_column::attach(schema, disable_application_triggers)?;
         answers.push(service_account::attach(schema)?);
         answers.push(feature::attach(schema)?);
+        answers.push(slack_workspace::attach(schema)?);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())
@@ -68,6 +70,7 @@ fn detach(
         let mut answers = cache_column::detach(schema)?;
         answers.push(service_account::detach(schema)?);
         answers.push(feature::detach(schema)?);
+        answers.push(slack_workspace::detach(schema)?);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

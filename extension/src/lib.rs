@@ -10,10 +10,14 @@ mod feature;
 mod host;
 mod integration;
 mod job;
+mod levels;
+mod lock;
 mod own_statement;
 mod pending;
 mod planner;
+mod row;
 mod service_account;
+mod slack_workspace;
 mod statement;
 
 #[cfg(not(panic = "unwind"))]
@@ -51,6 +55,44 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/integration.sql",
     name = "integration",
     requires = ["schema"]
+);
+
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/slack.sql",
+    name = "slack",
+    requires = ["job"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/slack_role.sql",
+    name = "slack_role",
+    requires = [
+        "slack",
+        slack_workspace::oauth_state::begin_slack_install,
+        slack_workspace::oauth_state::take_slack_install,
+        slack_workspace::oauth_state::finish_slack_install,
+        slack_workspace::event::receive_slack_event,
+        slack_workspace::event::enqueue_slack_job,
+        slack_workspace::bot::slack_bot,
+        slack_workspace::bot::list_slack_workspaces,
+        slack_workspace::listing::list_slack_integrations,
+        slack_workspace::listing::set_slack_integration_active,
+        slack_workspace::token::claim_slack_token_refresh,
+        slack_workspace::token::store_slack_token,
+        slack_workspace::token::give_back_slack_token_refresh,
+        slack_workspace::token::list_slack_tokens,
+        slack_workspace::token::replace_slack_token,
+        slack_workspace::sweep::sweep_slack,
+        job::runner::start_runner,
+        job::runner::runner_heartbeat,
+        job::runner::stop_runner,
+        job::claim::claim_jobs,
+        job::outcome::complete_jobs,
+        job::outcome::fail_job,
+        job::outcome::release_jobs,
+        job::outcome::release_other_jobs,
+        integration::event::record_integration_event,
+        integration::cluster::set_cluster_integration
+    ]
 );
 
 /// Called once, when the library is loaded into a backend.

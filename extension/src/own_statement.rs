@@ -28,6 +28,11 @@ impl OwnStatement {
         self.within(|statement| statement.run_seeing(View::Own, arguments))
     }
 
+    /// The same, with arguments that may be null.
+    pub(crate) fn run_with_nulls(&self, arguments: &[Option<Datum>]) -> Result<u64> {
+        self.within(|statement| statement.run_with_nulls(View::Own, arguments))
+    }
+
     pub(crate) fn rows(&self, arguments: &[Datum], read: impl FnMut(&Answer)) -> Result<()> {
         self.rows_seeing(View::Own, arguments, read)
     }

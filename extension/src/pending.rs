@@ -5,7 +5,8 @@
 //! would be lost.
 
 use crate::error::{Error, OrRaise};
-use crate::feature;
+use crate::levels::{Layer, Levels, nesting};
+use crate::{feature, slack_workspace};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 
@@ -54,89 +55,34 @@ impl Notes {
 }
 
 /// Notes of one (sub)transaction, by definition. A statement touches few definitions, so a list beats a map.
-struct Level {
-    nesting: i32,
-    notes: Vec<(i32, Notes)>,
-}
-
-impl Level {
-    fn notes_of(&mut self, definition: i32) -> &mut Notes {
-        let found = self.notes.iter().position(|(id, _)| *id == definition);
-        let index = found.unwrap_or_else(|| {
-            self.notes.push((definition, Notes::default()));
-            self.notes.len() - 1
-        });
-        &mut self.notes[index].1
-    }
-}
-
-/// Levels in order of nesting, innermost last; a level exists only while it holds notes.
 #[derive(Default)]
-struct Pending(Vec<Level>);
+struct Definitions(Vec<(i32, Notes)>);
 
-impl Pending {
-    fn note(&mut self, nesting: i32, definition: i32, key: i64, change: Change) {
-        if self.0.last().is_none_or(|level| level.nesting < nesting) {
-            self.0.push(Level {
-                nesting,
-                notes: Vec::new(),
-            });
-        }
-        if let Some(level) = self.0.last_mut() {
-            level.notes_of(definition).push(key, change);
-        }
+impl Definitions {
+    fn notes_of(&mut self, definition: i32) -> &mut Notes {
+        let found = self.0.iter().position(|(id, _)| *id == definition);
+        let index = found.unwrap_or_else(|| {
+            self.0.push((definition, Notes::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[index].1
     }
+}
 
-    /// What outer levels took for gained may be what this level lost: an exception block in a trigger of the host can take
-    /// back what its statement did. So they have to look, whether or not this level is rolled back later.
-    fn take(&mut self, nesting: i32) -> Vec<(i32, Notes)> {
-        let Some(taken) = self.0.pop_if(|level| level.nesting >= nesting) else {
-            return Vec::new();
-        };
-        for outer in &mut self.0 {
-            for (definition, notes) in &taken.notes {
-                if !notes.lost.is_empty() {
-                    outer.notes_of(*definition).doubt();
-                }
-            }
-        }
-        taken.notes
-    }
-
-    fn roll_back(&mut self, nesting: i32) {
-        self.0.retain(|level| level.nesting < nesting);
-    }
-
-    /// The notes of a released savepoint belong to the level around it.
-    fn release(&mut self, nesting: i32) {
-        let Some(released) = self.0.pop_if(|level| level.nesting >= nesting) else {
-            return;
-        };
-        let outer = nesting - 1;
-        if self.0.last().is_none_or(|level| level.nesting < outer) {
-            self.0.push(Level {
-                nesting: outer,
-                notes: Vec::new(),
-            });
-        }
-        if let Some(level) = self.0.last_mut() {
-            for (definition, notes) in released.notes {
-                level.notes_of(definition).append(notes);
-            }
+impl Layer for Definitions {
+    fn append(&mut self, inner: Self) {
+        for (definition, notes) in inner.0 {
+            self.notes_of(definition).append(notes);
         }
     }
 
     fn len(&self) -> usize {
-        self.0
-            .iter()
-            .flat_map(|level| &level.notes)
-            .map(|(_, notes)| notes.len())
-            .sum()
+        self.0.iter().map(|(_, notes)| notes.len()).sum()
     }
 }
 
 thread_local! {
-    static PENDING: RefCell<Pending> = RefCell::default();
+    static PENDING: RefCell<Levels<Definitions>> = const { RefCell::new(Levels::new()) };
     static LOSSES: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -150,18 +96,30 @@ pub(crate) fn note(definition: i32, key: i64, change: Change) {
     if change == Change::Lost {
         LOSSES.set(LOSSES.get() + 1);
     }
-    PENDING.with_borrow_mut(|pending| pending.note(nesting(), definition, key, change));
+    PENDING.with_borrow_mut(|pending| {
+        pending.at(nesting(), |level| {
+            level.notes_of(definition).push(key, change)
+        });
+    });
 }
 
-/// Takes all notes of the current level, by definition.
+/// Takes all notes of the current level, by definition. What outer levels took for gained may be what this level lost: an exception
+/// block in a trigger of the host can take back what its statement did. So they have to look, whether or not this level is
+/// rolled back later.
 pub(crate) fn take() -> Vec<(i32, Notes)> {
-    PENDING.with_borrow_mut(|pending| pending.take(nesting()))
-}
-
-#[allow(unsafe_code)]
-fn nesting() -> i32 {
-    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
-    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+    PENDING.with_borrow_mut(|pending| {
+        let Some(taken) = pending.take(nesting()) else {
+            return Vec::new();
+        };
+        for outer in pending.layers() {
+            for (definition, notes) in &taken.0 {
+                if !notes.lost.is_empty() {
+                    outer.notes_of(*definition).doubt();
+                }
+            }
+        }
+        taken.0
+    })
 }
 
 /// Registers the transaction callbacks, once for the life of the backend.
@@ -186,6 +144,7 @@ unsafe extern "C-unwind" fn at_transaction_end(
         // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
         XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
             PENDING.with_borrow_mut(|pending| pending.roll_back(0));
+            slack_workspace::roll_back_notes(0);
         }
         _ => {}
     }
@@ -203,16 +162,20 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     match event {
         SUBXACT_EVENT_ABORT_SUB => {
             PENDING.with_borrow_mut(|pending| pending.roll_back(nesting()));
+            slack_workspace::roll_back_notes(nesting());
             feature::forget();
         }
-        SUBXACT_EVENT_COMMIT_SUB => PENDING.with_borrow_mut(|pending| pending.release(nesting())),
+        SUBXACT_EVENT_COMMIT_SUB => {
+            PENDING.with_borrow_mut(|pending| pending.release(nesting()));
+            slack_workspace::release_notes(nesting());
+        }
         _ => {}
     }
 }
 
 /// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.
 fn refuse_unflushed() -> Result<(), Error> {
-    match PENDING.with_borrow(Pending::len) {
+    match PENDING.with_borrow(Levels::len) + slack_workspace::notes_left() {
         0 => Ok(()),
         keys => Err(Error::NotFlushed { keys }),
     }

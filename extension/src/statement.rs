@@ -86,6 +86,11 @@ impl Statement {
 
     /// The same, with a choice of what it sees.
     pub(crate) fn run_seeing(&self, view: View, arguments: &[Datum]) -> u64 {
+        self.run_with_nulls(view, &all(arguments))
+    }
+
+    /// The same, with arguments that may be null.
+    pub(crate) fn run_with_nulls(&self, view: View, arguments: &[Option<Datum>]) -> u64 {
         self.execute(arguments, view);
         // SAFETY: both globals are set by the execution above; freeing a null table is allowed.
         unsafe {
@@ -99,12 +104,22 @@ impl Statement {
         &self,
         arguments: &[Datum],
     ) -> Option<[Option<T>; N]> {
-        self.execute(arguments, View::Newest);
+        self.execute(&all(arguments), View::Newest);
         first_row()
     }
 
     /// Runs a query; hands each row of its answer to `read`.
-    pub(crate) fn rows(&self, view: View, arguments: &[Datum], mut read: impl FnMut(&Answer)) {
+    pub(crate) fn rows(&self, view: View, arguments: &[Datum], read: impl FnMut(&Answer)) {
+        self.rows_with_nulls(view, &all(arguments), read);
+    }
+
+    /// The same, with arguments that may be null.
+    pub(crate) fn rows_with_nulls(
+        &self,
+        view: View,
+        arguments: &[Option<Datum>],
+        mut read: impl FnMut(&Answer),
+    ) {
         self.execute(arguments, view);
         // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says and room made for
         // as many columns as its descriptor has; nothing that `read` may do with a row frees it, which happens after.
@@ -133,20 +148,27 @@ impl Statement {
 
     /// Runs a query on the catalogs that answers with one text.
     pub(crate) fn text(&self, arguments: &[Datum]) -> Option<String> {
-        self.execute(arguments, View::NewestReadOnly);
+        self.execute(&all(arguments), View::NewestReadOnly);
         let [text] = first_row::<String, 1>()?;
         text
     }
 
-    fn execute(&self, arguments: &[Datum], view: View) {
+    fn execute(&self, arguments: &[Option<Datum>], view: View) {
         assert_eq!(
             arguments.len(),
             self.parameters.len(),
             "a statement is run with the arguments it declares"
         );
         let plan = self.prepared();
-        let mut arguments = arguments.to_vec();
-        // SAFETY: the plan is valid (kept until drop), the arguments have the declared number and are not null, and
+        let nulls: Vec<c_char> = arguments
+            .iter()
+            .map(|argument| if argument.is_none() { b'n' } else { b' ' } as c_char)
+            .collect();
+        let mut arguments: Vec<Datum> = arguments
+            .iter()
+            .map(|argument| argument.unwrap_or_else(Datum::null))
+            .collect();
+        // SAFETY: the plan is valid (kept until drop), the arguments and their marks have the declared number, and
         // the snapshots are those that PostgreSQL hands out for the current transaction, which SPI copies.
         unsafe {
             let frozen = pg_sys::XactIsoLevel as u32 >= pg_sys::XACT_REPEATABLE_READ;
@@ -169,7 +191,7 @@ impl Statement {
             pg_sys::SPI_execute_snapshot(
                 plan,
                 arguments.as_mut_ptr(),
-                ptr::null(),
+                nulls.as_ptr(),
                 snapshot,
                 crosscheck,
                 read_only,
@@ -465,6 +487,30 @@ pub(crate) fn attempt_catching<R>(
             other => other.rethrow(),
         })
     }
+}
+
+fn all(arguments: &[Datum]) -> Vec<Option<Datum>> {
+    arguments.iter().copied().map(Some).collect()
+}
+
+/// How many triggers are running, each within the one before.
+pub(crate) fn trigger_depth() -> i32 {
+    // SAFETY: the function takes nothing and answers an integer.
+    let depth = unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) };
+    depth.unwrap_or_default()
+}
+
+/// Bytes that nobody can guess; none if the server has no source of them.
+pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    // SAFETY: the buffer has the length that is named.
+    let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
+    is_filled.then_some(bytes)
+}
+
+/// A value as an argument of its type, which may be null.
+pub(crate) fn nullable(value: Option<impl IntoDatum>) -> Option<Datum> {
+    value.and_then(IntoDatum::into_datum)
 }
 
 /// A value as an argument of its type.

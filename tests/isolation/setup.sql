@@ -68,3 +68,33 @@ begin
 end $$;
 
 create view jobs as select id as job, runner, status, losses from lockstep.job order by id;
+
+-- Slack workspaces: team A of two rows and team B of one, and the oracle: rows of a team that differ from another.
+create view slack_rows as
+select s.team_id as team, s.alias, s.user_id as "user", encode(s.encrypted_bot_access_token, 'escape') as token,
+       (select string_agg(c.name, ' ' order by c.name collate "C") from slack_integrations_scopes l
+          join slack_api_scopes c on c.id = l.slack_api_scope_id where l.slack_integration_id = s.id) as scopes,
+       (select count(distinct o.updated_at) from slack_integrations o where o.team_id = s.team_id) as times
+  from slack_integrations s
+ order by s.team_id, s.alias collate "C";
+
+create view slack_wrong as
+select team, count(*) as kinds
+  from (select team, "user", token, scopes, times from slack_rows group by 1, 2, 3, 4, 5) k
+ group by team having count(*) > 1 or bool_or(times > 1)
+union all
+select team_id, -1 from lockstep.slack_workspace_drift();
+
+create procedure reset_slack() language plpgsql as $$
+begin
+  delete from integrations;
+  delete from slack_api_scopes;
+  delete from lockstep.slack_installation;
+  delete from lockstep.slack_event;
+  delete from projects;
+  insert into projects (id, path, namespace_id) select n, 'p' || n, 1 from generate_series(1, 5) n;
+  perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 1);
+  perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 2);
+  perform lockstep.install_slack_workspace('B', 'B', 'U0', 'B', 't0', 'i', '{commands}', project_id => 3);
+  insert into integrations (id, project_id, type_new) values (-4, 4, 'Integrations::GitlabSlackApplication');
+end $$;

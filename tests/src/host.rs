@@ -16,6 +16,7 @@ const PROJECTS: Script = host_sql!("projects.sql");
 const PROJECTS_NARROW: Script = host_sql!("projects_narrow.sql");
 const INTEGRATIONS: Script = host_sql!("integrations.sql");
 const SLACK: Script = host_sql!("slack.sql");
+const SLACK_18_6: Script = host_sql!("slack_18_6.sql");
 const WORKFLOWS: Script = host_sql!("workflows.sql");
 const CLUSTERS: Script = host_sql!("clusters.sql");
 const SERVICES: Script = host_sql!("services.sql");
@@ -39,6 +40,8 @@ pub enum Layout {
     Wide,
     /// `Wide` with a `projects` of 7 columns and only its primary key.
     Narrow,
+    /// `Narrow` with the Slack app's tables of GitLab 18.6: scopes without an organization, links without an owner.
+    Older,
     /// The tables until 14.x: `services` in place of `integrations`, with a key of type integer.
     Services,
 }
@@ -52,6 +55,14 @@ impl Layout {
                 PROJECTS_NARROW,
                 INTEGRATIONS,
                 SLACK,
+                WORKFLOWS,
+                CLUSTERS,
+            ],
+            Self::Older => &[
+                OWNERS,
+                PROJECTS_NARROW,
+                INTEGRATIONS,
+                SLACK_18_6,
                 WORKFLOWS,
                 CLUSTERS,
             ],

@@ -6,7 +6,7 @@ use super::key::{KeyRange, Walk};
 use super::registered;
 use crate::error::{BackfillError, Result};
 use crate::host::{self, Known, Relation, check_is_owner};
-use crate::{cache_column, service_account};
+use crate::{cache_column, service_account, slack_workspace};
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -14,9 +14,10 @@ use std::rc::Rc;
 
 const SERVICE_ACCOUNTS: &str = "service_accounts";
 const CACHE_COLUMNS: &str = "cache_columns";
+const SLACK_WORKSPACES: &str = "slack_workspaces";
 
 pub(super) fn is_built_in(job: &str) -> bool {
-    matches!(job, SERVICE_ACCOUNTS | CACHE_COLUMNS)
+    matches!(job, SERVICE_ACCOUNTS | CACHE_COLUMNS | SLACK_WORKSPACES)
 }
 
 /// The table a job is to go through: the one named, or the one it has if that is clear.
@@ -25,6 +26,7 @@ pub(super) fn table_of(job: &str, named: Option<Oid>) -> Result<u32> {
     let known = match job {
         SERVICE_ACCOUNTS => service_account::tables_to_fill(),
         CACHE_COLUMNS => cache_column::targets()?,
+        SLACK_WORKSPACES => host::tables_named(slack_workspace::TABLE),
         _ => vec![registered::table_of(job)?],
     };
     match (named, known.as_slice()) {
@@ -80,6 +82,9 @@ fn learn(job: &str, table: u32) -> Result<Task> {
             SERVICE_ACCOUNTS => Box::new(ServiceAccounts {
                 schema: table.schema().to_owned(),
             }),
+            SLACK_WORKSPACES => Box::new(SlackWorkspaces {
+                schema: table.schema().to_owned(),
+            }),
             _ => Box::new(CacheColumns { target: table.oid }),
         },
         table,
@@ -108,6 +113,23 @@ impl Job for ServiceAccounts {
             unresolved: unresolved
                 .map(|(reason, rows)| (reason.to_owned(), rows))
                 .into(),
+        })
+    }
+}
+
+struct SlackWorkspaces {
+    schema: String,
+}
+
+impl Job for SlackWorkspaces {
+    fn run(&self, range: &KeyRange) -> Result<Counts> {
+        let Some((first, last)) = range.integers() else {
+            return Ok(Counts::default());
+        };
+        let updated = slack_workspace::repair_range(&self.schema, first, last)?;
+        Ok(Counts {
+            updated: updated as i64,
+            ..Counts::default()
         })
     }
 }

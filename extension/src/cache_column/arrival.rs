@@ -2,9 +2,9 @@
 
 use super::definition::Definition;
 use super::known::table_fired_on;
-use super::row::definition_argument;
 use crate::error::{OrRaise, Result};
 use crate::host::{Known, Relation};
+use crate::row::definition_argument;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

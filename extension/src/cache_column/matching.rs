@@ -7,9 +7,9 @@
 #![allow(unsafe_code)]
 
 use super::definition::Condition;
-use super::row::Row;
 use crate::error::{Error, Result};
 use crate::host::Column;
+use crate::row::Row;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{
     varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u, vardata_any, varsize_any, varsize_any_exhdr,

@@ -15,7 +15,6 @@ mod keeper;
 mod known;
 mod matching;
 mod note;
-mod row;
 mod target_row;
 mod triggers;
 mod truncate;

@@ -100,7 +100,7 @@ impl BackfillError {
             Self::NoSuchJob { job } => report(
                 ERRCODE_UNDEFINED_OBJECT,
                 format!("backfill job \"{job}\" does not exist"),
-                "It is neither service_accounts nor cache_columns, nor has it been registered.",
+                "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
                 "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
             ),
             Self::NotJobOwner { job } => report(

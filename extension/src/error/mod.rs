@@ -8,6 +8,7 @@ mod feature;
 mod integration;
 mod job;
 mod report;
+mod slack;
 
 pub(crate) use backfill::BackfillError;
 pub(crate) use feature::FeatureError;
@@ -16,6 +17,7 @@ pub(crate) use job::JobError;
 use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use report::Report;
+pub(crate) use slack::SlackError;
 
 /// What went wrong, told so that the reader knows what to do next.
 #[derive(Debug)]
@@ -169,6 +171,7 @@ pub(crate) enum Error {
     Feature(FeatureError),
     Integration(IntegrationError),
     Job(JobError),
+    Slack(SlackError),
     Catalog {
         message: String,
     },
@@ -195,6 +198,12 @@ impl From<IntegrationError> for Error {
 impl From<JobError> for Error {
     fn from(error: JobError) -> Self {
         Self::Job(error)
+    }
+}
+
+impl From<SlackError> for Error {
+    fn from(error: SlackError) -> Self {
+        Self::Slack(error)
     }
 }
 

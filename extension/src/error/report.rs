@@ -322,6 +322,7 @@ impl Error {
             Self::Feature(error) => error.into_report(),
             Self::Integration(error) => error.into_report(),
             Self::Job(error) => error.into_report(),
+            Self::Slack(error) => error.into_report(),
             Self::Catalog { message } => report(
                 ERRCODE_INTERNAL_ERROR,
                 format!("cannot read the system catalogs: {message}"),

@@ -4,11 +4,13 @@
 mod alter;
 mod equality;
 mod known;
+mod named;
 mod relation;
 mod watch;
 
 pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
 pub(crate) use known::Known;
+pub(crate) use named::tables_named;
 pub(crate) use relation::{
     Column, InstalledTrigger, IntegerWidth, Reference, Relation, check_schema,
 };

@@ -188,6 +188,10 @@ impl Relation {
         self.is_heap
     }
 
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
     pub(crate) fn find_column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }

@@ -63,7 +63,7 @@ fn retry_job(job: Option<i64>) {
     retry(required(job, "job")).or_raise();
 }
 
-fn retry(job: i64) -> Result<()> {
+pub(crate) fn retry(job: i64) -> Result<()> {
     let arguments = [datum(job)];
     if STATEMENTS.with(|statements| statements.retry.run(&arguments))? > 0 {
         notify(CHANNEL);

@@ -10,6 +10,9 @@ mod rename;
 mod runner;
 mod worker;
 
+pub(crate) use dead::retry;
+pub(crate) use enqueue::NewJob;
+
 /// Whoever listens to it hears that a job waits. No payload, so that a transaction sends one notification for all its jobs.
 const CHANNEL: &str = "lockstep_job";
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{self, Column, Known, Relation, check_owner_may_read};
-use crate::statement::{Answer, Statement, View, as_owner, connected, datum, with_catalog_path};
+use crate::statement::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -16,20 +16,7 @@ const CONSUMERS: &str = "ai_catalog_item_consumers";
 
 /// The tables of workflows that there are, in any schema.
 pub(crate) fn tables_to_fill() -> Vec<u32> {
-    let query = Statement::new(
-        "select c.oid::bigint from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where c.relname = $1 and c.relkind in ('r', 'p') and n.nspname !~ '^pg_'",
-        &[pg_sys::TEXTOID],
-    );
-    let mut tables = Vec::new();
-    with_catalog_path(|| {
-        connected(|| {
-            query.rows(View::NewestReadOnly, &[datum(WORKFLOWS)], |row| {
-                tables.extend(row.get::<i64>(1).map(|oid| oid as u32));
-            });
-        });
-    });
-    tables
+    host::tables_named(WORKFLOWS)
 }
 
 /// With whose rights the tables are read, and which state of them.

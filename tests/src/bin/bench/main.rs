@@ -15,6 +15,7 @@ mod selection;
 mod server;
 mod service_account;
 mod size;
+mod slack_workspace;
 mod table;
 mod workflows;
 
@@ -34,7 +35,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -54,6 +55,10 @@ const PARTS: [Part; 5] = [
     Part {
         name: job::NAME,
         run: job::run,
+    },
+    Part {
+        name: slack_workspace::NAME,
+        run: slack_workspace::run,
     },
 ];
 

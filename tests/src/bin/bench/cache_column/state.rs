@@ -161,7 +161,7 @@ impl State {
     /// The cache columns start right. Half of the columns of the wide layout have values.
     fn insert_projects(self) -> String {
         let (columns, values) = match self.layout {
-            Layout::Narrow => ("", ""),
+            Layout::Narrow | Layout::Older => ("", ""),
             Layout::Wide | Layout::Services => (
                 ", project_namespace_id, organization_id, creator_id, created_at, last_activity_at, description, \
                  import_url, runners_token_encrypted, repository_size_limit, storage_version, jobs_cache_index, \
@@ -215,6 +215,7 @@ impl State {
 pub(super) fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::Narrow => "narrow",
+        Layout::Older => "older",
         Layout::Wide => "wide",
         Layout::Services => "services",
     }

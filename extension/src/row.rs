@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Column, IntegerWidth};
+use pgrx::datum::FromDatum;
 use pgrx::pg_sys;
 use pgrx::prelude::PgTrigger;
 use pgrx::varsize_any;
@@ -11,7 +12,7 @@ use std::ffi::CStr;
 use std::num::NonZeroUsize;
 
 /// The row a row trigger fired for, valid while the trigger runs.
-pub(super) struct Row {
+pub(crate) struct Row {
     tuple: *mut pg_sys::HeapTupleData,
     /// Holds the same row, and keeps its columns once they have been taken apart.
     slot: *mut pg_sys::TupleTableSlot,
@@ -19,7 +20,7 @@ pub(super) struct Row {
 
 impl Row {
     /// The row as it is now: what was inserted, or the new version of an update.
-    pub(super) fn new_of(trigger: &PgTrigger) -> Self {
+    pub(crate) fn new_of(trigger: &PgTrigger) -> Self {
         let data = trigger.trigger_data();
         if data.tg_newtuple.is_null() {
             Self::of(data.tg_trigtuple, data.tg_trigslot)
@@ -35,7 +36,7 @@ impl Row {
     }
 
     /// What there is of both versions, the old one first.
-    pub(super) fn versions_of(trigger: &PgTrigger) -> (Option<Self>, Option<Self>) {
+    pub(crate) fn versions_of(trigger: &PgTrigger) -> (Option<Self>, Option<Self>) {
         let event = trigger.event();
         (
             (!event.fired_by_insert()).then(|| Self::old_of(trigger)),
@@ -52,15 +53,30 @@ impl Row {
     }
 
     /// The integer in the column of that number, unless it is null.
-    pub(super) fn integer(&self, number: NonZeroUsize, width: IntegerWidth) -> Option<i64> {
+    pub(crate) fn integer(&self, number: NonZeroUsize, width: IntegerWidth) -> Option<i64> {
         // SAFETY: number and width of the column were looked up for this relation since its last change.
         let datum = unsafe { self.datum(number)? };
         Some(width.integer(datum.value()))
     }
 
+    /// Whether there is a value in the column of that number.
+    pub(crate) fn has_value(&self, column: &Stored) -> bool {
+        // SAFETY: the column was looked up for this relation since its last change.
+        unsafe { self.datum(column.number) }.is_some()
+    }
+
+    /// The text in the column of that number, unless it is null.
+    pub(crate) fn text(&self, column: &Stored) -> Option<String> {
+        // SAFETY: the column was looked up for this relation since its last change, as one of text.
+        unsafe {
+            let datum = self.datum(column.number)?;
+            String::from_datum(datum, false)
+        }
+    }
+
     /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
     /// form count as different, which costs a look and changes nothing.
-    pub(super) fn has_same(&self, other: &Self, columns: &[Stored]) -> bool {
+    pub(crate) fn has_same(&self, other: &Self, columns: &[Stored]) -> bool {
         // SAFETY: both tuples belong to the relation that the columns were looked up for.
         columns.iter().all(|column| unsafe {
             match (self.datum(column.number), other.datum(column.number)) {
@@ -75,7 +91,7 @@ impl Row {
     /// # Safety
     ///
     /// The number is that of a column of this row.
-    pub(super) unsafe fn datum(&self, number: NonZeroUsize) -> Option<pg_sys::Datum> {
+    pub(crate) unsafe fn datum(&self, number: NonZeroUsize) -> Option<pg_sys::Datum> {
         let (number, index) = (number.get(), number.get() - 1);
         // SAFETY: the slot holds the row, whose table has a column of that number; the arrays have room for all columns.
         unsafe {
@@ -88,7 +104,7 @@ impl Row {
 
     /// Whether this version of the row was the current one when the trigger fired. If the transaction changed it again
     /// meanwhile, in a trigger of the host for example, this version says nothing about what the row is now.
-    pub(super) fn is_latest(&self) -> bool {
+    pub(crate) fn is_latest(&self) -> bool {
         // SAFETY: the header is a copy of the one on the page, made when the trigger fired.
         let flags = u32::from(unsafe { (*(*self.tuple).t_data).t_infomask });
         flags & (pg_sys::HEAP_XMAX_INVALID | pg_sys::HEAP_XMAX_LOCK_ONLY) != 0
@@ -96,14 +112,14 @@ impl Row {
 }
 
 /// A column, as far as it takes to compare what is stored in it.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     number: NonZeroUsize,
     by_value: bool,
     length: i16,
 }
 
 impl Stored {
-    pub(super) fn new(column: &Column) -> Self {
+    pub(crate) fn new(column: &Column) -> Self {
         Self {
             number: column.place(),
             by_value: column.by_value,
@@ -128,7 +144,7 @@ impl Stored {
 }
 
 /// The numbers of the definitions that the trigger carries as its arguments.
-pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
+pub(crate) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
     let trigger = trigger.trigger();
     let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
     let arguments = (0..count).map(|place| {
@@ -149,7 +165,7 @@ pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
 }
 
 /// The number of the definition that the trigger carries as its only argument.
-pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
+pub(crate) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
     match definition_arguments(trigger)?.as_slice() {
         [definition] => Ok(*definition),
         _ => Err(Error::BadTriggerArgument {
@@ -159,13 +175,13 @@ pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
 }
 
 /// Whether this backend applies changes of a subscription. It fires row triggers only, never statement triggers.
-pub(super) fn is_logical_worker() -> bool {
+pub(crate) fn is_logical_worker() -> bool {
     // SAFETY: reads a global of the process.
     unsafe { pg_sys::IsLogicalWorker() }
 }
 
 /// Whether triggers fire that are enabled for replicas, and of the others only those that are enabled always.
-pub(super) fn is_replica() -> bool {
+pub(crate) fn is_replica() -> bool {
     // SAFETY: reads a global of the process.
     unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 }
 }

@@ -1,0 +1,72 @@
+//! What was noted, stacked by subtransaction: what a savepoint is rolled back over goes, what it is released over goes to the level
+//! around it.
+
+use pgrx::pg_sys;
+
+/// What is noted at one level.
+pub(crate) trait Layer: Default {
+    /// Takes over what a level further in has noted, which is later.
+    fn append(&mut self, inner: Self);
+
+    fn len(&self) -> usize;
+}
+
+struct Level<L> {
+    nesting: i32,
+    layer: L,
+}
+
+/// Levels in order of nesting, innermost last; a level exists only while it holds notes.
+#[derive(Default)]
+pub(crate) struct Levels<L>(Vec<Level<L>>);
+
+impl<L: Layer> Levels<L> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Hands the layer of that nesting to `write`.
+    pub(crate) fn at(&mut self, nesting: i32, write: impl FnOnce(&mut L)) {
+        if self.0.last().is_none_or(|level| level.nesting < nesting) {
+            self.0.push(Level {
+                nesting,
+                layer: L::default(),
+            });
+        }
+        if let Some(level) = self.0.last_mut() {
+            write(&mut level.layer);
+        }
+    }
+
+    /// Takes what the innermost level has noted, if it is of that nesting.
+    pub(crate) fn take(&mut self, nesting: i32) -> Option<L> {
+        let level = self.0.pop_if(|level| level.nesting >= nesting)?;
+        Some(level.layer)
+    }
+
+    pub(crate) fn layers(&mut self) -> impl Iterator<Item = &mut L> {
+        self.0.iter_mut().map(|level| &mut level.layer)
+    }
+
+    pub(crate) fn roll_back(&mut self, nesting: i32) {
+        self.0.retain(|level| level.nesting < nesting);
+    }
+
+    /// The notes of a released savepoint belong to the level around it.
+    pub(crate) fn release(&mut self, nesting: i32) {
+        if let Some(released) = self.take(nesting) {
+            self.at(nesting - 1, |outer| outer.append(released));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(|level| level.layer.len()).sum()
+    }
+}
+
+/// How deep in savepoints the transaction is.
+#[allow(unsafe_code)]
+pub(crate) fn nesting() -> i32 {
+    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
+    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
+}

@@ -1,0 +1,34 @@
+//! Locks of lockstep's own, held until the transaction ends.
+
+#![allow(unsafe_code)]
+
+use pgrx::pg_sys;
+
+/// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// Keys of a cache column's target that have no row.
+    Absence = 0x4c53,
+    /// All teams of a table of Slack integrations.
+    SlackTable = 0x4c54,
+    /// A team of a table of Slack integrations, by a hash of its id.
+    SlackTeam = 0x4c55,
+    /// An owner of integrations, by a hash.
+    SlackOwner = 0x4c56,
+}
+
+/// Waits for the lock.
+pub(crate) fn take(kind: Kind, table: u32, number: u32, mode: u32) {
+    // SAFETY: the tag is fully set, and the lock is one of the transaction, released at its end.
+    unsafe {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
+            locktag_field2: table,
+            locktag_field3: number,
+            locktag_field4: kind as u16,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        };
+        pg_sys::LockAcquire(&tag, mode as i32, false, false);
+    }
+}

@@ -1,0 +1,38 @@
+//! Slack workspaces. The host has a row per integration, though token, bot user and scopes belong to the workspace, its *team*:
+//! all rows of a team are kept identical in these.
+//!
+//! The way of the data: a row or a link to a scope is written, by whom ever; the team is locked before it ([`lock`]), the row
+//! noted ([`trigger`], [`noted`]), and at the end of the statement the row that wins in each team is found ([`flush`](mod@flush)) and
+//! spread to the others ([`spread`](mod@spread)). The installation itself ([`installation`]) has a table of its own, as it may have no row. The
+//! functions of the sidecar are [`oauth_state`], [`event`], [`bot`], [`listing`] and [`token`].
+
+mod attach;
+mod bot;
+mod compare;
+mod drift;
+mod event;
+mod flush;
+mod host_text;
+mod install;
+mod installation;
+mod listing;
+mod lock;
+mod noted;
+mod oauth_state;
+mod owner;
+mod scopes;
+mod spread;
+mod statements;
+mod sweep;
+mod tables;
+mod ticket;
+mod token;
+mod trigger;
+mod uninstall;
+mod workspace;
+mod writing;
+
+pub(crate) use attach::{attach, detach};
+pub(crate) use drift::repair_range;
+pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
+pub(crate) use tables::SLACK as TABLE;

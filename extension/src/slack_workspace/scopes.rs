@@ -1,0 +1,143 @@
+//! The scopes of rows: which links have to go, and which to come.
+
+use super::tables::Tables;
+use crate::statement::{View, datum, keys_argument};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// A row, as far as its scopes go.
+pub(super) struct ScopesOfRow {
+    pub(super) row: i64,
+    /// The organization whose scopes it has; none if it cannot be told.
+    pub(super) organization: Option<i64>,
+    pub(super) scopes: Vec<i64>,
+    /// The names of those it is to have.
+    pub(super) wanted: Rc<[String]>,
+}
+
+/// Pairs of a row and a scope.
+#[derive(Default)]
+pub(super) struct Links {
+    rows: Vec<i64>,
+    scopes: Vec<i64>,
+}
+
+impl Links {
+    fn push(&mut self, row: i64, scope: i64) {
+        self.rows.push(row);
+        self.scopes.push(scope);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// The scopes of some names and organizations.
+pub(super) struct Known(BTreeMap<(i64, String), i64>);
+
+impl Known {
+    /// Those there are.
+    pub(super) fn look_up(tables: &Tables, rows: &[ScopesOfRow]) -> Self {
+        let pairs = pairs(rows);
+        let names: BTreeSet<String> = pairs.iter().map(|(_, name)| name.clone()).collect();
+        let organizations: BTreeSet<i64> = pairs.iter().map(|(it, _)| *it).collect();
+        let mut known = Self(BTreeMap::new());
+        if names.is_empty() {
+            return known;
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        let organizations: Vec<i64> = organizations.into_iter().collect();
+        let arguments = [datum(names), keys_argument(&organizations)];
+        let scopes = &tables.statements.scopes;
+        scopes.rows(View::Newest, &arguments, |row| {
+            if let (Some(id), Some(name), Some(organization)) = (row.get(1), row.get(2), row.get(3))
+            {
+                known.0.insert((organization, name), id);
+            }
+        });
+        known
+    }
+
+    /// The same, and those that there are not are made.
+    pub(super) fn find_or_create(tables: &Tables, rows: &[ScopesOfRow]) -> Self {
+        let known = Self::look_up(tables, rows);
+        let missing = pairs(rows)
+            .into_iter()
+            .filter(|pair| !known.0.contains_key(pair));
+        let (organizations, names): (Vec<i64>, Vec<String>) = missing.unzip();
+        if names.is_empty() {
+            return known;
+        }
+        let arguments = [datum(names), keys_argument(&organizations)];
+        let create = &tables.statements.create_scopes;
+        create.run_seeing(View::Newest, &arguments);
+        // Somebody else may have made one of them just now.
+        Self::look_up(tables, rows)
+    }
+
+    /// What a row has too much, and what it has too little.
+    pub(super) fn difference(&self, it: &ScopesOfRow, gone: &mut Links, come: &mut Links) -> bool {
+        let Some(organization) = it.organization else {
+            return false;
+        };
+        let before = (gone.rows.len(), come.rows.len());
+        let mut is_complete = true;
+        let wanted: Vec<i64> = it
+            .wanted
+            .iter()
+            .filter_map(|name| {
+                let found = self.0.get(&(organization, name.clone())).copied();
+                is_complete &= found.is_some();
+                found
+            })
+            .collect();
+        for scope in it.scopes.iter().filter(|scope| !wanted.contains(scope)) {
+            gone.push(it.row, *scope);
+        }
+        for scope in wanted.iter().filter(|scope| !it.scopes.contains(scope)) {
+            come.push(it.row, *scope);
+        }
+        !is_complete || before != (gone.rows.len(), come.rows.len())
+    }
+}
+
+/// The organizations and names that rows want scopes of.
+fn pairs(rows: &[ScopesOfRow]) -> BTreeSet<(i64, String)> {
+    let mut groups: Vec<(i64, &Rc<[String]>)> = Vec::new();
+    for it in rows {
+        if let Some(organization) = it.organization {
+            let is_same = |(other, names): &(i64, &Rc<[String]>)| {
+                *other == organization && Rc::ptr_eq(names, &it.wanted)
+            };
+            // The rows of a team follow each other, and most often have one organization.
+            if !groups.last().is_some_and(is_same) {
+                groups.push((organization, &it.wanted));
+            }
+        }
+    }
+    let pairs = groups.into_iter().flat_map(|(organization, names)| {
+        names.iter().map(move |name| (organization, name.clone()))
+    });
+    pairs.collect()
+}
+
+/// Gives rows the scopes that they are to have; answers whether any of them had others.
+pub(super) fn write_scopes(tables: &Tables, rows: &[ScopesOfRow]) -> bool {
+    let known = Known::find_or_create(tables, rows);
+    let (mut gone, mut come) = (Links::default(), Links::default());
+    for it in rows {
+        known.difference(it, &mut gone, &mut come);
+    }
+    let statements = &tables.statements;
+    for (links, statement) in [
+        (&gone, &statements.delete_links),
+        (&come, &statements.insert_links),
+    ] {
+        if !links.is_empty() {
+            let arguments = [keys_argument(&links.rows), keys_argument(&links.scopes)];
+            statement.run_seeing(View::Newest, &arguments);
+        }
+    }
+    !gone.is_empty() || !come.is_empty()
+}

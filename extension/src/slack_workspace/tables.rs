@@ -1,0 +1,179 @@
+//! The host's tables of Slack workspaces, found in one schema. Columns that older hosts lack are optional.
+
+use super::statements::Statements;
+use super::trigger::NOTE;
+use crate::error::{Error, Result, SlackError};
+use crate::host::{self, Known, Relation};
+use crate::statement::{as_owner, connected, with_settings};
+use pgrx::pg_sys::Oid;
+use pgrx::spi::quote_identifier;
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::rc::Rc;
+
+pub(crate) const SLACK: &str = "slack_integrations";
+pub(super) const LINKS: &str = "slack_integrations_scopes";
+pub(super) const SCOPES: &str = "slack_api_scopes";
+pub(super) const OWNERS: [&str; 3] = ["project_id", "group_id", "organization_id"];
+
+/// What each table must have.
+const COLUMNS: [(&str, &[&str]); 6] = [
+    (
+        SLACK,
+        &[
+            "id",
+            "team_id",
+            "team_name",
+            "alias",
+            "user_id",
+            "created_at",
+            "updated_at",
+            "bot_user_id",
+            "encrypted_bot_access_token",
+            "encrypted_bot_access_token_iv",
+            "integration_id",
+        ],
+    ),
+    (LINKS, &["slack_integration_id", "slack_api_scope_id"]),
+    (SCOPES, &["id", "name"]),
+    (
+        "integrations",
+        &[
+            "id",
+            "project_id",
+            "group_id",
+            "type_new",
+            "category",
+            "active",
+            "created_at",
+            "updated_at",
+        ],
+    ),
+    ("projects", &["id", "path", "namespace_id"]),
+    ("namespaces", &["id", "path", "traversal_ids"]),
+];
+
+/// The tables as they are found.
+pub(super) struct Host {
+    pub(super) schema: String,
+    pub(super) slack: Relation,
+    pub(super) links: Relation,
+    pub(super) scopes: Relation,
+    pub(super) integrations: Relation,
+    pub(super) projects: Relation,
+    pub(super) namespaces: Relation,
+    pub(super) organizations: Option<Relation>,
+    path: CString,
+}
+
+/// The tables, with the statements on them.
+pub(super) struct Tables {
+    host: Host,
+    pub(super) statements: Statements,
+}
+
+impl Deref for Tables {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+impl Tables {
+    /// Those of a schema, remembered by the backend until one of them changes.
+    pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
+        // What other sessions have done to the tables: this one may have been idle for long.
+        host::catch_up();
+        KNOWN.with(|known| {
+            Known::get_or_learn(known, schema.to_owned(), || Self::find(schema).map(Rc::new))
+        })
+    }
+
+    /// Those of a schema that is attached.
+    pub(super) fn attached(schema: &str) -> Result<Rc<Self>> {
+        host::check_schema(schema)?;
+        let tables = match Self::of_schema(schema) {
+            Err(Error::HostTableMissing { .. }) => None,
+            tables => Some(tables?),
+        };
+        let is_attached =
+            |tables: &Rc<Self>| tables.slack.trigger(NOTE).is_some_and(|it| it.enabled);
+        tables.filter(is_attached).ok_or_else(|| {
+            SlackError::NotAttached {
+                schema: schema.to_owned(),
+            }
+            .into()
+        })
+    }
+
+    fn find(schema: &str) -> Result<Self> {
+        let mut tables = Vec::new();
+        for (name, columns) in COLUMNS {
+            let table =
+                Relation::find_table(schema, name)?.ok_or_else(|| Error::HostTableMissing {
+                    schema: schema.to_owned(),
+                    name,
+                })?;
+            host::watch(Oid::from(table.oid));
+            for column in columns {
+                table.column(column)?;
+            }
+            tables.push(table);
+        }
+        let organizations = Relation::find_table(schema, "organizations")?;
+        let tables: [Relation; 6] = tables.try_into().map_err(|_| Error::Catalog {
+            message: "a table of the host went missing".to_owned(),
+        })?;
+        let [slack, links, scopes, integrations, projects, namespaces] = tables;
+        let path = format!("{}, pg_temp", quote_identifier(schema));
+        let host = Host {
+            schema: schema.to_owned(),
+            slack,
+            links,
+            scopes,
+            integrations,
+            projects,
+            namespaces,
+            organizations,
+            // A NUL cannot occur: PostgreSQL itself has stored the name.
+            path: CString::new(path).unwrap_or_default(),
+        };
+        Ok(Self {
+            statements: Statements::new(&host),
+            host,
+        })
+    }
+}
+
+impl Host {
+    /// Runs `work` with the rights of the owner of the table of integrations, who must have rights on the others as well.
+    pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
+        as_owner(Oid::from(self.slack.owner), || connected(work))
+    }
+
+    /// The same for a function that was called with a search path of our own: triggers of the host that its writes fire find
+    /// the host's tables by their bare names, as when the host writes.
+    pub(super) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
+        with_settings(&[(c"search_path", &self.path)], || self.as_owner(work))
+    }
+
+    /// The owner columns that both tables of Slack integrations have.
+    pub(super) fn owner_columns(table: &Relation) -> Vec<&'static str> {
+        let there = |name: &&str| table.find_column(name).is_some();
+        OWNERS.into_iter().filter(there).collect()
+    }
+
+    /// Whether scopes are those of an organization each.
+    pub(super) fn scopes_have_organization(&self) -> bool {
+        self.scopes.find_column("organization_id").is_some()
+    }
+}

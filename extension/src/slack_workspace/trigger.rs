@@ -1,0 +1,315 @@
+//! The triggers: they lock a team before its rows are, note what changed, and have it flushed at the end of the statement.
+
+use super::flush;
+use super::lock;
+use super::noted::{Cause, Note, note};
+use super::tables::{LINKS, SLACK, Tables};
+use super::writing::{is_writing, is_writing_any};
+use crate::error::{Error, OrRaise, Result, SlackError};
+use crate::host::{self, IntegerWidth, Known, Relation};
+use crate::row::{Row, Stored};
+use crate::statement::{Answer, View, keys_argument, trigger_depth};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// The name of the trigger that tells whether the tables are attached.
+pub(super) const NOTE: &str = "lockstep_slack_note";
+
+/// BEFORE an UPDATE, or a DELETE of links: its rows, and so its teams, are not known until they are locked.
+#[pg_trigger(sql = "
+create function lockstep.lock_slack_teams() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.lock_slack_teams() is 'statement trigger of slack_integrations and their scopes: one writer of unknown teams at a time';")]
+fn lock_slack_teams<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let place = place(trigger, Firing::Statement).or_raise();
+    let table = place.tables.slack.oid;
+    // A cascade deletes links of rows that are locked already: to wait now would be too late, and there is nothing to spread.
+    let is_cascade = place.table == Table::Links && trigger_depth() > 1;
+    if !is_cascade && !is_writing_any(table) {
+        lock::all_teams(table);
+    }
+    Ok(None)
+}
+
+/// BEFORE INSERT of a row, or of a link.
+#[pg_trigger(sql = "
+create function lockstep.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
+fn lock_slack_team<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let place = place(trigger, Firing::Row).or_raise();
+    let table = place.tables.slack.oid;
+    let row = Row::new_of(trigger);
+    let team = match place.table {
+        Table::Rows => row.text(&place.team),
+        Table::Links if is_writing_any(table) => None,
+        Table::Links => row
+            .integer(place.id, place.id_width)
+            .and_then(|id| team_of(&place.tables, id)),
+    };
+    if let Some(team) = team.filter(|team| !is_writing(table, team)) {
+        lock::teams(table, [team.as_str()]);
+    }
+    Ok(trigger.new())
+}
+
+/// AFTER INSERT or UPDATE of a row; AFTER INSERT, UPDATE or DELETE of a link.
+#[pg_trigger(sql = "
+create function lockstep.note_slack_row() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_slack_row() is 'row trigger of slack_integrations and their scopes: notes the row that its team has to follow';")]
+fn note_slack_row<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let place = place(trigger, Firing::Row).or_raise();
+    let (old, new) = Row::versions_of(trigger);
+    match place.table {
+        Table::Rows => place.note_row(old.as_ref(), new.as_ref()),
+        Table::Links => place.note_link(old.as_ref(), new.as_ref()),
+    }
+    Ok(None)
+}
+
+/// AFTER each statement on rows or links.
+#[pg_trigger(sql = "
+create function lockstep.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.flush_slack() is 'statement trigger of slack_integrations and their scopes: brings the teams of all noted rows in lockstep';")]
+fn flush_slack<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let _ = trigger;
+    flush::flush().or_raise();
+    Ok(None)
+}
+
+fn team_of(tables: &Tables, row: i64) -> Option<String> {
+    let mut team = None;
+    let read = |answer: &Answer| team = answer.get(2);
+    tables.as_owner(|| {
+        tables
+            .statements
+            .teams_of
+            .rows(View::Newest, &[keys_argument(&[row])], read);
+    });
+    team
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Rows,
+    Links,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Firing {
+    Row,
+    Statement,
+}
+
+/// Which table a trigger is on, and where it keeps what.
+struct Place {
+    tables: Rc<Tables>,
+    table: Table,
+    /// The id of the row of Slack integrations.
+    id: NonZeroUsize,
+    id_width: IntegerWidth,
+    /// Of a link.
+    scope: NonZeroUsize,
+    scope_width: IntegerWidth,
+    team: Stored,
+    token: Stored,
+    /// What a row carries.
+    carried: Vec<Stored>,
+    /// What makes it follow.
+    followed: Vec<Stored>,
+}
+
+impl Place {
+    fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
+        let Some(new) = new else { return };
+        let carries = match old {
+            None => new.has_value(&self.token),
+            Some(old) if !new.has_same(old, &self.carried) => true,
+            Some(old) if !new.has_same(old, &self.followed) => false,
+            Some(_) => return,
+        };
+        let team = new.text(&self.team).unwrap_or_default();
+        if !is_writing(self.tables.slack.oid, &team) {
+            let cause = if carries {
+                Cause::Carries
+            } else {
+                Cause::Follows
+            };
+            self.note(new, cause);
+        }
+    }
+
+    fn note_link(&self, old: Option<&Row>, new: Option<&Row>) {
+        if is_writing_any(self.tables.slack.oid) {
+            return;
+        }
+        for row in [old, new].into_iter().flatten() {
+            if let Some(scope) = row.integer(self.scope, self.scope_width) {
+                self.note(row, Cause::Linked(scope));
+            }
+        }
+    }
+
+    fn note(&self, row: &Row, cause: Cause) {
+        if let Some(row) = row.integer(self.id, self.id_width) {
+            let table = self.tables.slack.oid;
+            note(Note { table, row, cause });
+        }
+    }
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {
+    let is_as_expected = match firing {
+        Firing::Row => trigger.event().fired_for_row(),
+        Firing::Statement => trigger.event().fired_for_statement(),
+    };
+    if !is_as_expected {
+        return Err(SlackError::NotASlackTrigger {
+            trigger: trigger.name().unwrap_or_default().to_owned(),
+        }
+        .into());
+    }
+    let oid = trigger.trigger().tgoid;
+    PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(trigger).map(Rc::new)))
+}
+
+#[cold]
+fn learn_place(trigger: &PgTrigger) -> Result<Place> {
+    let oid = trigger.relid().map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })?;
+    host::watch(oid);
+    // Anyone may create a trigger on a table of his own with a function of ours.
+    let fired_on = Relation::describe(oid.to_u32())?;
+    let tables = Tables::of_schema(fired_on.schema())?;
+    let table = match oid.to_u32() {
+        oid if oid == tables.slack.oid => Table::Rows,
+        oid if oid == tables.links.oid => Table::Links,
+        _ => {
+            return Err(SlackError::NotASlackTrigger {
+                trigger: trigger.name().unwrap_or_default().to_owned(),
+            }
+            .into());
+        }
+    };
+    let stored = |name: &str| -> Result<Stored> { Ok(Stored::new(tables.slack.column(name)?)) };
+    let of_links = [
+        tables.links.integer_column("slack_integration_id")?,
+        tables.links.integer_column("slack_api_scope_id")?,
+    ];
+    let id = match table {
+        Table::Rows => tables.slack.integer_column("id")?,
+        Table::Links => of_links[0],
+    };
+    let width = |column: &host::Column| column.integer_width().unwrap_or(IntegerWidth::Eight);
+    Ok(Place {
+        table,
+        id: id.place(),
+        id_width: width(id),
+        scope: of_links[1].place(),
+        scope_width: width(of_links[1]),
+        team: stored("team_id")?,
+        token: stored("encrypted_bot_access_token")?,
+        carried: [
+            "user_id",
+            "bot_user_id",
+            "encrypted_bot_access_token",
+            "encrypted_bot_access_token_iv",
+        ]
+        .into_iter()
+        .map(stored)
+        .collect::<Result<_>>()?,
+        followed: ["team_id", "updated_at"]
+            .into_iter()
+            .map(stored)
+            .collect::<Result<_>>()?,
+        tables: Rc::clone(&tables),
+    })
+}
+
+/// The tables that a table of Slack integrations is one of.
+pub(super) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
+    thread_local! {
+        // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+        static TABLES: ManuallyDrop<RefCell<Known<u32, Rc<Tables>>>> =
+            const { ManuallyDrop::new(RefCell::new(Known::new())) };
+    }
+    TABLES.with(|known| {
+        Known::get_or_learn(known, oid, || {
+            host::watch(Oid::from(oid));
+            Tables::of_schema(Relation::describe(oid)?.schema())
+        })
+    })
+}
+
+/// The triggers, by table: name, when it fires, its function.
+pub(super) const TRIGGERS: [(&str, [(&str, &str, &str); 4]); 2] = [
+    (
+        SLACK,
+        [
+            (
+                "lockstep_slack_lock",
+                "before update of user_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, team_id, updated_at
+                   on {table} for each statement",
+                "lock_slack_teams",
+            ),
+            (
+                "lockstep_slack_lock_row",
+                "before insert on {table} for each row",
+                "lock_slack_team",
+            ),
+            // Not of certain columns: a trigger of the host may change one that the statement does not name.
+            (
+                NOTE,
+                "after insert or update on {table} for each row",
+                "note_slack_row",
+            ),
+            (
+                "lockstep_slack_flush",
+                "after insert or update on {table} for each statement",
+                "flush_slack",
+            ),
+        ],
+    ),
+    (
+        LINKS,
+        [
+            (
+                "lockstep_slack_lock",
+                "before update or delete on {table} for each statement",
+                "lock_slack_teams",
+            ),
+            (
+                "lockstep_slack_lock_row",
+                "before insert on {table} for each row",
+                "lock_slack_team",
+            ),
+            (
+                NOTE,
+                "after insert or update or delete on {table} for each row",
+                "note_slack_row",
+            ),
+            (
+                "lockstep_slack_flush",
+                "after insert or update or delete on {table} for each statement",
+                "flush_slack",
+            ),
+        ],
+    ),
+];

@@ -1,0 +1,39 @@
+-- The role that the sidecar works as, once a DBA has made its login role a member: the functions it needs and nothing else. Roles
+-- belong to all databases of a server, so it may be there already, and another database may be making it right now.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_sidecar') then
+    create role lockstep_sidecar nologin;
+  end if;
+exception when duplicate_object or unique_violation then
+  null;
+end
+$$;
+
+grant execute on function
+  lockstep.begin_slack_install(bytea, bytea, text, interval, text),
+  lockstep.take_slack_install(bytea, bytea, text),
+  lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text),
+  lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text),
+  lockstep.enqueue_slack_job(text, jsonb, text, text),
+  lockstep.slack_bot(text, text, text),
+  lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text),
+  lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
+  lockstep.list_slack_workspaces(integer, text),
+  lockstep.claim_slack_token_refresh(interval, interval, text),
+  lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text),
+  lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text),
+  lockstep.list_slack_tokens(text, integer, text),
+  lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text),
+  lockstep.sweep_slack(text),
+  lockstep.start_runner(text, interval),
+  lockstep.runner_heartbeat(bigint),
+  lockstep.claim_jobs(bigint, text[], integer),
+  lockstep.complete_jobs(bigint, bigint[]),
+  lockstep.fail_job(bigint, bigint, text, interval),
+  lockstep.release_jobs(bigint, bigint[]),
+  lockstep.release_other_jobs(bigint, bigint[]),
+  lockstep.stop_runner(bigint),
+  lockstep.record_integration_event(bigint, jsonb, bigint, text),
+  lockstep.set_cluster_integration(bigint, text, boolean, text)
+to lockstep_sidecar;

@@ -1,0 +1,171 @@
+//! Slack workspaces: an installation that all rows of a team have to follow, beside the bare writes of these rows.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use lockstep_tests::host::{self, Layout};
+
+use crate::Report;
+use crate::figure::{Figure, Reach};
+use crate::median::median;
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+use crate::table::Table;
+
+pub(crate) const NAME: &str = "slack_workspace";
+
+const TEMPLATE: &str = "slack";
+
+/// One team of `ROWS` projects with two scopes each, among others as many.
+const FILL: &str = "
+insert into projects (id, path, namespace_id, project_namespace_id, organization_id)
+  select n, 'project-' || n, 1, n, 1 from generate_series(1, 2 * ROWS) n;
+insert into integrations (id, project_id, type_new, category, active)
+  select n, n, 'Integrations::GitlabSlackApplication', 'chat', true from generate_series(1, 2 * ROWS) n;
+insert into slack_integrations (id, team_id, team_name, alias, user_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv,
+                                created_at, updated_at, integration_id, project_id)
+  select n, case when n <= ROWS then 'T0' else 'T' || n end, 'Team', 'group-1/project-' || n, 'U0123456789', 'B0123456789', sha256('a'),
+         '0123456789ab', now(), now(), n, n
+  from generate_series(1, 2 * ROWS) n;
+insert into slack_api_scopes (id, name, organization_id) values (1, 'commands', 1), (2, 'chat:write', 1), (3, 'chat:write.public', 1);
+insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
+  select n, s, n from generate_series(1, 2 * ROWS) n, generate_series(1, 2) s;
+create extension lockstep;
+analyze";
+
+/// The writes that an installation comes down to: another token for all rows, and one scope more.
+const BARE: [&str; 2] = [
+    "update slack_integrations
+        set user_id = 'U1', bot_user_id = 'B1', encrypted_bot_access_token = sha256('b'), encrypted_bot_access_token_iv = 'abcdefghijkl', updated_at = now()
+      where team_id = 'T0'",
+    "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
+     select s.id, 3, s.project_id from slack_integrations s where s.team_id = 'T0'",
+];
+
+const INSTALL: &str = "
+select written from lockstep.install_slack_workspace('T0', 'Team', 'U1', 'B1', sha256('b'), 'abcdefghijkl', '{commands,chat:write,chat:write.public}',
+                                                     project_id => 1)";
+
+/// Rows that have been written since the statistics were reset, in all tables of the host.
+const WRITTEN: &str = "
+select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_xact_user_tables";
+
+/// What one round measured.
+struct Round {
+    bare_ms: f64,
+    install_ms: f64,
+    again_ms: f64,
+    /// Rows that the installation wrote when it was made again, and the bytes of WAL.
+    again_rows: i64,
+    again_wal: i64,
+}
+
+/// Runs what is asked for of this part.
+pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
+    let mut table = Table::with_heading(["work", "elapsed ms", "us/row"]);
+    let mut figures = Vec::new();
+    if !selection.includes(NAME) {
+        return Ok(Report { table, figures });
+    }
+    let mut server = Server::start()?;
+    let rows = (size.rows / 10).max(10);
+    server.create_template(TEMPLATE, |client| {
+        host::create(client, Layout::Wide)?;
+        client.batch_execute(&FILL.replace("ROWS", &rows.to_string()))?;
+        Ok(())
+    })?;
+    let mut rounds = Vec::new();
+    for _ in 0..size.rounds {
+        let round = measure(&mut server)?;
+        eprintln!(
+            "bench: {NAME} bare {:.0} ms, install {:.0} ms, again {:.0} ms",
+            round.bare_ms, round.install_ms, round.again_ms
+        );
+        rounds.push(round);
+    }
+    let of_all = |value: fn(&Round) -> f64| median(rounds.iter().map(value));
+    for (work, elapsed) in [
+        ("bare writes", of_all(|round| round.bare_ms)),
+        ("install", of_all(|round| round.install_ms)),
+        ("the same again", of_all(|round| round.again_ms)),
+    ] {
+        let each = elapsed * 1_000.0 / f64::from(rows);
+        table.push(vec![
+            work.to_owned(),
+            format!("{elapsed:.0}"),
+            format!("{each:.2}"),
+        ]);
+    }
+    figures.push(Figure::with_reach(
+        format!("{NAME}/install/ratio"),
+        of_all(|round| round.install_ms / round.bare_ms),
+        "x",
+        Reach::AtMost(1.3),
+    ));
+    figures.push(Figure::with_reach(
+        format!("{NAME}/again/rows"),
+        of_all(|round| round.again_rows as f64),
+        "rows",
+        Reach::AtMost(0.0),
+    ));
+    // A commit alone is a few dozen bytes, and a page that is read for the first time may be tidied up.
+    figures.push(Figure::with_reach(
+        format!("{NAME}/again/wal"),
+        of_all(|round| round.again_wal as f64),
+        "bytes",
+        Reach::AtMost(1_000.0),
+    ));
+    figures.push(Figure::plain(
+        format!("{NAME}/again/elapsed"),
+        of_all(|round| round.again_ms),
+        "ms",
+    ));
+    Ok(Report { table, figures })
+}
+
+fn measure(server: &mut Server) -> Result<Round> {
+    let bare_ms = server.with_copy(TEMPLATE, |copy| {
+        copy.settle()?;
+        let start = Instant::now();
+        let mut transaction = copy.client.transaction()?;
+        for statement in BARE {
+            transaction.batch_execute(statement)?;
+        }
+        transaction.commit()?;
+        Ok(start.elapsed().as_secs_f64() * 1_000.0)
+    })?;
+    server.with_copy(TEMPLATE, |copy| {
+        copy.client
+            .batch_execute("select * from lockstep.attach()")?;
+        copy.settle()?;
+        let mut elapsed = || -> Result<f64> {
+            let start = Instant::now();
+            copy.client.batch_execute(INSTALL)?;
+            Ok(start.elapsed().as_secs_f64() * 1_000.0)
+        };
+        let install_ms = elapsed()?;
+        // The first look at the new row versions leaves marks on their pages.
+        elapsed()?;
+        let again_ms = elapsed()?;
+        let mut transaction = copy.client.transaction()?;
+        let wal = "select pg_current_wal_insert_lsn()::text";
+        let before: String = transaction.query_one(wal, &[])?.get(0);
+        transaction.batch_execute(INSTALL)?;
+        let again_wal = transaction
+            .query_one(
+                "select (pg_current_wal_insert_lsn() - $1::text::pg_lsn)::bigint",
+                &[&before],
+            )?
+            .get(0);
+        let again_rows = transaction.query_one(WRITTEN, &[])?.get(0);
+        transaction.commit()?;
+        Ok(Round {
+            bare_ms,
+            install_ms,
+            again_ms,
+            again_rows,
+            again_wal,
+        })
+    })
+}
