@@ -11,10 +11,12 @@ mod feature;
 mod figure;
 mod job;
 mod median;
+mod npm;
 mod selection;
 mod server;
 mod service_account;
 mod size;
+mod slack;
 mod slack_workspace;
 mod table;
 mod workflows;
@@ -35,7 +37,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -55,6 +57,10 @@ const PARTS: [Part; 6] = [
     Part {
         name: job::NAME,
         run: job::run,
+    },
+    Part {
+        name: slack::NAME,
+        run: slack::run,
     },
     Part {
         name: slack_workspace::NAME,

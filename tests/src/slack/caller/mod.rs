@@ -138,12 +138,18 @@ impl Caller {
 
     /// A slash command such as `/gitlab` with the text after it.
     pub fn command(&self, path: &str, origin: &Origin, command: &str, text: &str) -> Result<Reply> {
+        let body = self.command_body(origin, command, text);
+        self.post(path, FORM, body.as_bytes())
+    }
+
+    /// The form that a slash command comes as.
+    pub fn command_body(&self, origin: &Origin, command: &str, text: &str) -> String {
         let fields = origin.command(&self.app, command, text);
         let fields: Vec<_> = fields
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        self.post(path, FORM, form(&fields).as_bytes())
+        form(&fields)
     }
 
     /// An interaction, or the question for options: JSON in one field of a form.

@@ -6,15 +6,17 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use lockstep_tests::cluster::{PORT, SUPERUSER};
 use lockstep_tests::target;
 
+use crate::npm;
 use crate::server::Copy;
 
 const RUNNERS: usize = 2;
 const CONCURRENCY: &str = "10";
-const PACKAGE: &str = "graphile-worker@0.17.3";
+const PACKAGE: &str = "graphile-worker";
+const VERSION: &str = "0.17.3";
 
 /// `BATCHES` is what its documentation recommends for many short jobs.
 const SCRIPT: &str = r#"
@@ -42,19 +44,10 @@ pub(super) enum Peer {
 impl Peer {
     /// All of them, if the other one can be installed.
     pub(super) fn all() -> Result<Option<[Self; 3]>> {
-        let directory = peer_directory();
-        if !directory.join("node_modules/graphile-worker").exists() {
-            fs::create_dir_all(&directory)?;
-            let npm = Command::new("npm")
-                .args(["install", "--no-audit", "--no-fund", "--silent", PACKAGE])
-                .current_dir(&directory)
-                .status();
-            match npm {
-                Ok(status) => ensure!(status.success(), "npm cannot install {PACKAGE}"),
-                Err(_) => return Ok(None),
-            }
+        if !npm::install(PACKAGE, VERSION)? {
+            return Ok(None);
         }
-        fs::write(directory.join("runner.js"), SCRIPT)?;
+        fs::write(peer_directory().join("runner.js"), SCRIPT)?;
         Ok(Some([
             Self::Lockstep,
             Self::Graphile { in_batches: false },
@@ -130,7 +123,7 @@ impl Peer {
 }
 
 fn peer_directory() -> PathBuf {
-    target().join("bench/graphile-worker")
+    npm::directory(PACKAGE, VERSION)
 }
 
 /// Runners that end with this.

@@ -1,0 +1,74 @@
+//! The commands that are sent, and what has to come back.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::http::FORM;
+use lockstep_tests::slack::Caller;
+use lockstep_tests::slack::caller::Origin;
+use serde_json::json;
+
+use super::contender::{COMMAND, PATH};
+
+/// What a user of a workspace types after the slash command.
+pub(super) struct Typed {
+    pub(super) text: String,
+    /// What the answer must contain.
+    pub(super) expected: &'static str,
+}
+
+/// The workspace.
+pub(super) const TEAM: &str = "T0BENCH";
+
+fn origin() -> Origin {
+    Origin {
+        team_id: Some(TEAM.to_owned()),
+        team_domain: "example".to_owned(),
+        channel_id: "C0BENCH01".to_owned(),
+        channel_name: "development".to_owned(),
+        user_id: "U0BENCH01".to_owned(),
+        user_name: "somebody".to_owned(),
+        trigger_id: "13345224609.738474920.8088930838d88f008e0".to_owned(),
+        response_url: "https://hooks.slack.example/commands/T0BENCH/1234567890/abcdefghijkl"
+            .to_owned(),
+        ..Origin::default()
+    }
+}
+
+impl Typed {
+    /// Makes sure that a server answers it as it should, and nobody but Slack; answers the text.
+    pub(super) fn check(&self, caller: &Caller) -> Result<String> {
+        let reply = caller.command(PATH, &origin(), COMMAND, &self.text)?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        let answer = reply.json()?;
+        let text = answer["text"].as_str().unwrap_or_default();
+        ensure!(
+            text.contains(self.expected)
+                && answer == json!({ "response_type": "ephemeral", "text": text }),
+            "to {}: {answer}",
+            self.text
+        );
+        let forged = caller.clone().with_signing_secret("another");
+        let reply = forged.command(PATH, &origin(), COMMAND, &self.text)?;
+        ensure!(reply.status == 401, "to a forged command: {}", reply.status);
+        Ok(text.to_owned())
+    }
+
+    /// The bytes of the request, signed now: for five minutes they are taken.
+    pub(super) fn request(&self, caller: &Caller) -> Result<Vec<u8>> {
+        let url = caller.url(PATH);
+        let host = url
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split('/').next());
+        let host = host.context("no host")?;
+        let body = caller.command_body(&origin(), COMMAND, &self.text);
+        // As Slack sends them.
+        let mut head = format!(
+            "POST {PATH} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Slackbot 1.0 (+https://api.slack.com/robots)\r\n\
+             Accept-Encoding: gzip,deflate\r\nAccept: application/json,*/*\r\nContent-Type: {FORM}\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        for (name, value) in caller.signature_headers(body.as_bytes()) {
+            head += &format!("{name}: {value}\r\n");
+        }
+        Ok(format!("{head}\r\n{body}").into_bytes())
+    }
+}
