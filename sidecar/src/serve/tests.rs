@@ -126,7 +126,10 @@ fn what_slack_did_not_sign_is_refused_and_told_nothing() {
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path} {headers:?}");
             let problem = json_of(&text);
             assert_eq!(problem["status"], 401);
-            assert!(!text.contains("challenge") && !text.contains("v0="), "{text}");
+            assert!(
+                !text.contains("challenge") && !text.contains("v0="),
+                "{text}"
+            );
         }
     }
 }

@@ -89,12 +89,24 @@ pub(super) struct SlashCommand {
     pub(super) response_url: Option<String>,
 }
 
+/// Of thirteen or more; the others are not worth decoding.
+const USED_FIELDS: [&[u8]; 6] = [
+    b"team_id=",
+    b"enterprise_id=",
+    b"user_id=",
+    b"command=",
+    b"text=",
+    b"response_url=",
+];
+
 impl SlashCommand {
     /// Nothing if it lacks what Slack always sends.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let mut command = Self::default();
         let (mut team, mut enterprise) = (None, None);
-        for (name, value) in form_urlencoded::parse(body) {
+        let fields = body.split(|byte| *byte == b'&');
+        let used = fields.filter(|field| USED_FIELDS.iter().any(|name| field.starts_with(name)));
+        for (name, value) in used.flat_map(form_urlencoded::parse) {
             match &*name {
                 "team_id" => team = Some(value),
                 "enterprise_id" => enterprise = Some(value),
