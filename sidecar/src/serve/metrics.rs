@@ -1,7 +1,10 @@
 //! What is counted, for Prometheus.
 
+use std::time::Duration;
+
 use metrics::{counter, describe_counter, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Error;
 
@@ -56,4 +59,15 @@ pub(super) fn install() -> Result<PrometheusHandle, Error> {
     describe_counter!(REQUESTS, "requests answered, by route and status");
     describe_histogram!(SECONDS, "time to answer a request, by route, in seconds");
     Ok(handle)
+}
+
+/// Times are kept one by one until they are sorted into their buckets: without this, until somebody asks for them, which may
+/// be never. Often, as what has gathered is sorted in one go.
+pub(super) async fn sort(handle: PrometheusHandle) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
 }

@@ -43,6 +43,7 @@ const POLL: Duration = Duration::from_secs(1);
 pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let config = Config::new(arguments).map_err(Error::Config)?;
     let app = Arc::new(App::new(config, metrics::install()?)?);
+    tokio::spawn(metrics::sort(app.metrics.clone()));
     // From here on a signal is not the end of the process: there may be something to finish.
     let mut interrupts = Interrupts::listen()?;
     let mut listeners = vec![listen::bind(app.config.listen).await?];
