@@ -2,7 +2,7 @@
 
 use super::host_text::{NOW, qualified};
 use super::lock;
-use super::tables::Tables;
+use super::tables::{Host, Tables};
 use crate::error::{Result, SlackError};
 use crate::statement::{Statement, View, datum};
 use pgrx::pg_sys;
@@ -190,7 +190,7 @@ impl Owner {
 }
 
 /// The events that integrations can be told of, in alphabetical order: name, and the column that says so, quoted.
-pub(super) fn event_columns(tables: &Tables) -> Vec<(String, String)> {
+pub(super) fn event_columns(tables: &Host) -> Vec<(String, String)> {
     let columns = tables.integrations.columns();
     let settable = columns
         .iter()
@@ -206,7 +206,7 @@ pub(super) fn event_columns(tables: &Tables) -> Vec<(String, String)> {
 }
 
 /// An expression: the full path of the project of that alias.
-pub(super) fn path_of_project(tables: &Tables, alias: &str) -> String {
+pub(super) fn path_of_project(tables: &Host, alias: &str) -> String {
     format!(
         "(select pg_catalog.concat_ws('/', {}, {alias}.path) from {} h where h.id == {alias}.namespace_id)",
         path_of_group(tables, "h"),
@@ -215,7 +215,7 @@ pub(super) fn path_of_project(tables: &Tables, alias: &str) -> String {
 }
 
 /// An expression: the full path of the namespace of that alias.
-pub(super) fn path_of_group(tables: &Tables, alias: &str) -> String {
+pub(super) fn path_of_group(tables: &Host, alias: &str) -> String {
     format!(
         "(select pg_catalog.string_agg(n.path::pg_catalog.text, '/' order by t.place)
             from pg_catalog.unnest(case when pg_catalog.cardinality({alias}.traversal_ids) == 0 then array[{alias}.id::pg_catalog.int8]

@@ -1,6 +1,7 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
 use super::host_text::{differ, qualified};
+use super::listing;
 use super::tables::Host;
 use crate::host::Relation;
 use crate::statement::Statement;
@@ -21,6 +22,8 @@ pub(super) struct Statements {
     pub(super) teams_of: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
+    /// What is listed to users, see [`listing`].
+    pub(super) listed: Statement,
     /// `$1` scopes: those there are.
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
@@ -45,7 +48,7 @@ pub(super) struct Statements {
 }
 
 /// A query by index: a team may have one row or ten thousand, and the plan is kept for both.
-fn by_index(text: &str, parameters: &[Oid]) -> Statement {
+pub(super) fn by_index(text: &str, parameters: &[Oid]) -> Statement {
     let columns = [
         "id",
         "team_id",
@@ -96,6 +99,7 @@ impl Statements {
                 &format!("select 1 from {s} s where s.team_id == $1 limit 1"),
                 &[pg_sys::TEXTOID],
             ),
+            listed: listing::statement(tables),
             scopes_left: by_index(
                 &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
                 ids,
@@ -269,9 +273,14 @@ pub(super) fn owner_of_row(tables: &Host, column: &str) -> String {
         ),
         None => "null::pg_catalog.int8".to_owned(),
     };
+    owner_or(tables, column, &of_integration)
+}
+
+/// The same, with an expression for that of the integration.
+pub(super) fn owner_or(tables: &Host, column: &str, of_integration: &str) -> String {
     let owners = Host::owner_columns(&tables.slack);
     if owners.is_empty() {
-        return of_integration;
+        return of_integration.to_owned();
     }
     let of_row = match owners.contains(&column) {
         true => format!("s.{column}"),

@@ -100,9 +100,12 @@ impl Tables {
 
     /// Those of a schema that is attached.
     pub(super) fn attached(schema: &str) -> Result<Rc<Self>> {
-        host::check_schema(schema)?;
         let tables = match Self::of_schema(schema) {
-            Err(Error::HostTableMissing { .. }) => None,
+            // Asked only now, as it takes a query: tables that are found have a schema.
+            Err(Error::HostTableMissing { .. }) => {
+                host::check_schema(schema)?;
+                None
+            }
             tables => Some(tables?),
         };
         let is_attached =
