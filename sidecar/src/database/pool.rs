@@ -6,11 +6,13 @@ use std::time::Duration;
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
+use tokio::time::timeout;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
 
-use super::ask_unprepared;
+use super::{ANSWER_TIMEOUT, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -24,6 +26,9 @@ pub(super) struct Pool {
     sessions: deadpool_postgres::Pool,
     /// What to call the server.
     server: String,
+    /// Whether a session keeps what is asked of it prepared, which takes a third off the server's work for a short question.
+    /// A pooler in between would lose it.
+    prepares: bool,
 }
 
 impl Pool {
@@ -44,6 +49,7 @@ impl Pool {
         Ok(Self {
             sessions: pool.map_err(|error| Error::Pool(error.to_string()))?,
             server: address.server(),
+            prepares: !address.is_pooled(),
         })
     }
 
@@ -70,7 +76,10 @@ impl Pool {
             },
             other => Error::Pool(other.to_string()),
         })?;
-        let answered = ask_unprepared(&session, statement, arguments).await;
+        let answered = match self.prepares {
+            true => ask_prepared(&session, statement, arguments).await,
+            false => ask_unprepared(&session, statement, arguments).await,
+        };
         if let Err(error) = &answered
             && error.is_lost_session()
         {
@@ -82,3 +91,35 @@ impl Pool {
         answered
     }
 }
+
+/// A statement is prepared when a session is first asked it. One that has become unfit, since the extension was upgraded or since
+/// there is a pooler after all, is forgotten.
+async fn ask_prepared(
+    session: &Object,
+    statement: &str,
+    arguments: Arguments<'_>,
+) -> Result<Vec<Row>, Error> {
+    let types: Vec<Type> = arguments.iter().map(|(_, kind)| kind.clone()).collect();
+    let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|(value, _)| *value).collect();
+    let asking = async {
+        let prepared = session.prepare_typed_cached(statement, &types).await?;
+        session.query(&prepared, &values).await
+    };
+    let answered = timeout(ANSWER_TIMEOUT, asking)
+        .await
+        .map_err(|_| Error::Silent)?;
+    match answered {
+        Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
+            session.statement_cache.remove(statement, &types);
+            ask_unprepared(session, statement, arguments).await
+        }
+        answered => Ok(answered?),
+    }
+}
+
+/// Another type of result, no such statement, and one of that name already: nothing was run.
+const UNFIT: [SqlState; 3] = [
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::DUPLICATE_PSTATEMENT,
+];

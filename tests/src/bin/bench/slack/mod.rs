@@ -1,8 +1,11 @@
 //! Slash commands: how many a second, how soon and in how much memory the sidecar answers them, beside Bolt for
 //! JavaScript, which Slack makes for that.
 //!
-//! Both check the signature of each request and answer with the same text. Bolt asks no database, also where the sidecar
-//! does.
+//! Both check the signature of each request; to `help` they answer with the same text. Bolt asks no database, also where the
+//! sidecar does.
+//!
+//! `one_core`: the contender has one core, though the sidecar could use more, and the generator another; PostgreSQL, which
+//! works for the sidecar alone, runs on any. `unpinned`: all of them run wherever the kernel puts them.
 
 mod answer;
 mod command;

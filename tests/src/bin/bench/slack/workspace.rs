@@ -33,7 +33,8 @@ pub(super) fn create(server: &mut Server, courses: &[Course]) -> Result<()> {
                user_id => 'U0BENCH01', bot_user_id => 'U0BOT', token => '\\x00', token_iv => '\\x00',
                scopes => '{{commands, chat:write, chat:write.public}}',
                project_id => (workspace - 1) * {PROJECTS} + project, alias => 'group/project-' || project)
-               from generate_series(1, {WORKSPACES}) workspace, generate_series(1, {PROJECTS}) project;"
+               from generate_series(1, {WORKSPACES}) workspace, generate_series(1, {PROJECTS}) project;
+             update integrations set push_events = true, issues_events = true, merge_requests_events = true, note_events = true;"
         ))?;
         Ok(())
     })
