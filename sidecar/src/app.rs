@@ -17,9 +17,17 @@ use crate::slack::SlackClient;
 const BEGINNINGS: NonZeroU32 = nonzero!(5_u32);
 const BURST: NonZeroU32 = nonzero!(50_u32);
 
+/// Jobs wait for Slack most of the time.
+const JOB_SESSIONS: usize = 4;
+
 pub(crate) struct App {
     pub(crate) config: Config,
+    /// For requests.
     pub(crate) database: SlackDatabase,
+    /// For what nobody waits for: jobs that are slow are not to keep requests waiting.
+    pub(crate) for_jobs: SlackDatabase,
+    /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
+    pub(crate) for_readiness: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) metrics: PrometheusHandle,
     /// Anybody can begin an installation, and each is a row for a while.
@@ -31,8 +39,11 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
+        let database = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
         Ok(Self {
-            database: SlackDatabase::new(&config.address, &config.schema, config.sessions)?,
+            database: database(config.sessions)?,
+            for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
+            for_readiness: database(1)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::command_line::Check;
 use crate::config::Config;
-use crate::database::SlackDatabase;
+use crate::database::{Sealed, SlackDatabase};
 use crate::error::Error;
 use crate::serve::fits;
 use crate::slack::SlackClient;
@@ -82,7 +82,15 @@ async fn ask_database(
     database: &SlackDatabase,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    let version = database.extension_version().await?;
+    let condition = database.condition().await?;
+    let version = condition.extension;
+    if condition.is_standby {
+        findings.wrong(&format!(
+            "the database at {} is a standby: name all its hosts, and target_session_attrs=read-write",
+            config.address.server()
+        ));
+        return Ok(());
+    }
     findings.fine(&format!("the database at {}", config.address.server()));
     if version.is_empty() {
         findings.wrong("the extension is missing: create extension lockstep");
@@ -99,7 +107,7 @@ async fn ask_database(
     let out_of_reach = database.functions_out_of_reach().await?;
     if !out_of_reach.is_empty() {
         findings.wrong(&format!(
-            "its role may not call {}: grant lockstep_sidecar to it",
+            "its role may not call {}: grant lockstep_sidecar to that role",
             out_of_reach.join(", ")
         ));
         return Ok(());
@@ -120,10 +128,13 @@ async fn ask_database(
         tokens => tokens?,
     };
     findings.fine(&format!("the host's tables in schema {}", config.schema));
-    let is_closed = |sealed| config.token_keys.open(sealed).is_err();
-    let closed = tokens.iter().filter(|tokens| {
-        is_closed(&tokens.token) || tokens.refresh.as_ref().is_some_and(is_closed)
-    });
+    let is_closed = |sealed: &Option<Sealed>| {
+        let sealed = sealed.as_ref();
+        sealed.is_some_and(|sealed| config.token_keys.open(sealed).is_err())
+    };
+    let closed = tokens
+        .iter()
+        .filter(|tokens| is_closed(&tokens.token) || is_closed(&tokens.refresh));
     match (tokens.len(), closed.count()) {
         (0, _) => findings.fine("the token keys: no workspace has a token yet"),
         (all, 0) => findings.fine(&format!("the token keys open the tokens of {all} workspaces")),

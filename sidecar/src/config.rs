@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
+use url::{Host, Url};
 
 use crate::command_line::{Serve, TokenKeyArguments};
 use crate::connection::Address;
@@ -53,6 +53,9 @@ impl fmt::Display for Problem {
         write!(formatter, "{setting} {wrong}: {hint}")
     }
 }
+
+/// How long a host of the database may take to say hello, before the next one is asked: Slack waits for three seconds in all.
+const HELLO: Duration = Duration::from_millis(1_500);
 
 /// A viewer's password that is shorter can be guessed.
 const SHORTEST_PASSWORD: usize = 12;
@@ -105,7 +108,7 @@ impl Config {
             });
         }
         let address = match Address::new(arguments.connection.database_url.as_ref()) {
-            Ok(address) => Some(address.through_pooler(arguments.pooler)),
+            Ok(address) => Some(address.through_pooler(arguments.pooler).within(HELLO)),
             Err(error) => {
                 problems.push(Problem {
                     setting: "--database-url (DATABASE_URL)",
@@ -220,9 +223,12 @@ fn slack_url(text: &str, problems: &mut Vec<Problem>) -> Option<Url> {
 /// An https address, or an http one of this machine, and nothing more.
 fn web_address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim()).map_err(|error| format!("is no address: {error}"))?;
-    let is_local = url
-        .host_str()
-        .is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."));
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
     if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
         return Err(
             "does not begin with https://, which only an address of this machine may lack"

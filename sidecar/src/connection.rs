@@ -5,8 +5,11 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::Host;
-use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, info};
 
@@ -15,13 +18,17 @@ use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a server may leave what was sent unanswered, before it is asked whether it is there.
+const GONE: Duration = Duration::from_secs(10);
+
 /// Debian's and Red Hat's directory of sockets.
 const SOCKETS: &str = "/var/run/postgresql";
 
 /// Reaches one database, again and again if need be.
 #[derive(Clone)]
 pub(crate) struct Address {
-    config: Config,
+    /// One for each host: one that does not answer is not to use up the time of the others.
+    hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     is_pooled: bool,
 }
@@ -67,8 +74,14 @@ impl Address {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
+        // A server that has gone without a word is noticed within half a minute, not after a quarter of an hour.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(GONE);
+        }
+        config.keepalives_idle(GONE);
+        config.keepalives_interval(GONE / 2);
         Ok(Self {
-            config,
+            hosts: one_by_one(&config),
             tls: tls::connector(verified != url)?,
             is_pooled: false,
         })
@@ -77,6 +90,16 @@ impl Address {
     /// A pooler that shares sessions by the transaction is in between: nothing that lasts longer is asked of one.
     pub(crate) fn through_pooler(mut self, is_pooled: bool) -> Self {
         self.is_pooled = is_pooled;
+        self
+    }
+
+    /// For requests, which have little time: as long as this for each host, unless the URL says otherwise.
+    pub(crate) fn within(mut self, patience: Duration) -> Self {
+        for host in &mut self.hosts {
+            if host.get_connect_timeout() == Some(&CONNECT_TIMEOUT) {
+                host.connect_timeout(patience);
+            }
+        }
         self
     }
 
@@ -93,36 +116,35 @@ impl Address {
         &self,
         wake: impl Fn() + Send + 'static,
     ) -> Result<Client, Error> {
-        let server = self.server();
-        let (client, mut connection) =
-            self.config
-                .connect(self.tls.clone())
-                .await
-                .map_err(|source| Error::Connect {
-                    server: server.clone(),
-                    source,
-                })?;
-        info!(server, "connected");
-        tokio::spawn(async move {
-            loop {
-                match poll_fn(|context| connection.poll_message(context)).await {
-                    Some(Ok(AsyncMessage::Notification(_))) => wake(),
-                    Some(Ok(_)) => {}
-                    // Whoever uses the client is told as well.
-                    Some(Err(error)) => {
-                        debug!(%error, "the connection ended");
-                        return;
-                    }
-                    None => return,
-                }
-            }
-        });
+        let (client, _) = self.open(wake).await?;
         Ok(client)
     }
 
-    /// For who keeps sessions himself.
-    pub(crate) fn parts(&self) -> (Config, MakeRustlsConnect) {
-        (self.config.clone(), self.tls.clone())
+    /// A session with the first host that will do, and the task that serves it.
+    pub(crate) async fn open(
+        &self,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<(Client, JoinHandle<()>), Error> {
+        let mut failure = Error::Silent;
+        for host in &self.hosts {
+            let patience = host.get_connect_timeout().copied();
+            let connecting = host.connect(self.tls.clone());
+            // The driver's own limit does not count what the server takes to say hello.
+            match timeout(patience.unwrap_or(CONNECT_TIMEOUT), connecting).await {
+                Ok(Ok((client, connection))) => {
+                    info!(server = name_of(host), "connected");
+                    return Ok((client, tokio::spawn(serve(connection, wake))));
+                }
+                Ok(Err(source)) => {
+                    failure = Error::Connect {
+                        server: name_of(host),
+                        source,
+                    };
+                }
+                Err(_) => debug!(server = name_of(host), "no answer"),
+            }
+        }
+        Err(failure)
     }
 
     /// Ends the statement that a client is waiting for.
@@ -134,23 +156,101 @@ impl Address {
 
     /// What to call the servers: hosts and ports, nothing else of the URL.
     pub(crate) fn server(&self) -> String {
-        let ports = self.config.get_ports();
-        let port = |place: usize| ports.get(place).or(ports.first()).copied().unwrap_or(5432);
-        let hosts = self.config.get_hosts().iter().enumerate();
-        let mut names: Vec<String> = hosts
-            .map(|(place, host)| match host {
-                Host::Tcp(host) => format!("{host}:{}", port(place)),
-                Host::Unix(directory) => {
-                    format!("{} (port {})", directory.display(), port(place))
-                }
-            })
-            .collect();
-        if names.is_empty() {
-            let addresses = self.config.get_hostaddrs().iter().enumerate();
-            names.extend(addresses.map(|(place, address)| format!("{address}:{}", port(place))));
-        }
+        let names: Vec<String> = self.hosts.iter().map(name_of).collect();
         names.join(", ")
     }
+}
+
+async fn serve<S, T>(mut connection: PgConnection<S, T>, wake: impl Fn())
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => wake(),
+            Some(Ok(_)) => {}
+            // Whoever uses the client is told as well.
+            Some(Err(error)) => {
+                debug!(%error, "the connection ended");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
+fn name_of(host: &Config) -> String {
+    let port = host.get_ports().first().copied().unwrap_or(5432);
+    match host.get_hosts().first() {
+        Some(Host::Tcp(host)) => format!("{host}:{port}"),
+        Some(Host::Unix(directory)) => format!("{} (port {port})", directory.display()),
+        None => match host.get_hostaddrs().first() {
+            Some(address) => format!("{address}:{port}"),
+            None => "the server".to_owned(),
+        },
+    }
+}
+
+/// The same connection for each of the hosts alone.
+fn one_by_one(config: &Config) -> Vec<Config> {
+    let hosts = config.get_hosts();
+    let addresses = config.get_hostaddrs();
+    let ports = config.get_ports();
+    let count = hosts.len().max(addresses.len());
+    let of = |place: usize| {
+        let mut one = Config::new();
+        match hosts.get(place) {
+            Some(Host::Tcp(host)) => {
+                one.host(host);
+            }
+            Some(Host::Unix(directory)) => {
+                one.host_path(directory);
+            }
+            None => {}
+        }
+        if let Some(address) = addresses.get(place) {
+            one.hostaddr(*address);
+        }
+        if let Some(port) = ports.get(place).or(ports.first()) {
+            one.port(*port);
+        }
+        if let Some(user) = config.get_user() {
+            one.user(user);
+        }
+        if let Some(database) = config.get_dbname() {
+            one.dbname(database);
+        }
+        if let Some(options) = config.get_options() {
+            one.options(options);
+        }
+        if let Some(name) = config.get_application_name() {
+            one.application_name(name);
+        }
+        if let Some(password) = config.get_password() {
+            one.password(password);
+        }
+        if let Some(patience) = config.get_connect_timeout() {
+            one.connect_timeout(*patience);
+        }
+        if let Some(patience) = config.get_tcp_user_timeout() {
+            one.tcp_user_timeout(*patience);
+        }
+        if let Some(interval) = config.get_keepalives_interval() {
+            one.keepalives_interval(interval);
+        }
+        if let Some(retries) = config.get_keepalives_retries() {
+            one.keepalives_retries(retries);
+        }
+        one.keepalives(config.get_keepalives())
+            .keepalives_idle(config.get_keepalives_idle())
+            .ssl_mode(config.get_ssl_mode())
+            .ssl_negotiation(config.get_ssl_negotiation())
+            .channel_binding(config.get_channel_binding())
+            .target_session_attrs(config.get_target_session_attrs());
+        one
+    };
+    (0..count).map(of).collect()
 }
 
 /// What the driver says of a connection string it cannot read, but only where that quotes nothing of it: a password with a

@@ -63,9 +63,9 @@ async fn reseal(
     old: &StoredTokens,
     counts: &mut Counts,
 ) -> Result<(), Error> {
-    let token = keys.open(&old.token);
-    let refresh = old.refresh.as_ref().map(|refresh| keys.open(refresh));
-    let (Ok((token, with)), Ok(refresh)) = (token, refresh.transpose()) else {
+    let open =
+        |sealed: &Option<Sealed>| sealed.as_ref().map(|sealed| keys.open(sealed)).transpose();
+    let (Ok(token), Ok(refresh)) = (open(&old.token), open(&old.refresh)) else {
         say(&format!(
             "{}: none of the keys opens its tokens\n",
             old.team
@@ -73,19 +73,19 @@ async fn reseal(
         counts.closed += 1;
         return Ok(());
     };
-    let is_current = |with: &SealedWith| *with == SealedWith::Current;
-    if is_current(&with) && refresh.as_ref().is_none_or(|(_, with)| is_current(with)) {
+    let mut opened = token.iter().chain(&refresh);
+    if opened.all(|(_, with)| *with == SealedWith::Current) {
         counts.unchanged += 1;
         return Ok(());
     }
-    let seal = |token: &SecretString| -> Result<Sealed, Error> {
-        keys.seal(token)
+    let seal = |token: &(SecretString, SealedWith)| -> Result<Sealed, Error> {
+        keys.seal(&token.0)
             .map_err(|error| Error::Token(error.to_string()))
     };
     let new = StoredTokens {
         team: old.team.clone(),
-        token: seal(&token)?,
-        refresh: refresh.as_ref().map(|(token, _)| seal(token)).transpose()?,
+        token: token.as_ref().map(seal).transpose()?,
+        refresh: refresh.as_ref().map(seal).transpose()?,
     };
     match database.replace_tokens(old, &new).await? {
         true => counts.sealed += 1,

@@ -33,7 +33,5 @@ grant execute on function
   lockstep.fail_job(bigint, bigint, text, interval),
   lockstep.release_jobs(bigint, bigint[]),
   lockstep.release_other_jobs(bigint, bigint[]),
-  lockstep.stop_runner(bigint),
-  lockstep.record_integration_event(bigint, jsonb, bigint, text),
-  lockstep.set_cluster_integration(bigint, text, boolean, text)
+  lockstep.stop_runner(bigint)
 to lockstep_sidecar;

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
@@ -134,6 +135,21 @@ impl Browser {
         // At a desk the bar for scrolling down takes its share of the screen.
         let bar = if self.screen.is_phone { 0 } else { bar };
         Ok(page - (i64::from(self.screen.width) - bar))
+    }
+
+    /// Waits until the address is as wanted: a click is over before the page that it leads to is there.
+    pub fn wait_for_url(&self, is_wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let url = self.url()?;
+            if is_wanted(&url) {
+                return Ok(url);
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("still at {url}");
+            }
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// The text of the first element that a CSS selector finds.

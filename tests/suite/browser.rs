@@ -81,7 +81,8 @@ fn browser_shows_measures_and_clicks() -> Result<()> {
     browser.open(&base)?;
     browser.fill("input", "lock step")?;
     browser.click("button")?;
-    assert_eq!(browser.url()?, format!("{base}/wide?q=lock+step"));
+    let wanted = format!("{base}/wide?q=lock+step");
+    browser.wait_for_url(|url| url == wanted)?;
 
     browser.resize(DESK)?;
     for page in ["fits", "wide", "unaware"] {

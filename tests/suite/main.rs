@@ -46,6 +46,7 @@ mod slack_app_install;
 mod slack_app_page;
 mod slack_app_signed;
 mod slack_app_token;
+mod slack_app_trouble;
 mod slack_caller;
 mod slack_fake;
 mod slack_fake_block;

@@ -17,7 +17,8 @@ fn with_roles(name: &str) -> Result<Client> {
          alter table duo_workflows_workflows owner to {name}_owner; alter table ai_catalog_items owner to {name}_owner;
          alter table ai_catalog_item_versions owner to {name}_owner; alter table ai_catalog_item_consumers owner to {name}_owner;
          alter table projects owner to {name}_owner; alter table namespaces owner to {name}_owner;
-         alter table integrations owner to {name}_owner;
+         alter table integrations owner to {name}_owner; alter table slack_integrations owner to {name}_owner;
+         alter table slack_integrations_scopes owner to {name}_owner; alter table slack_api_scopes owner to {name}_owner;
          grant select on users to {name}_owner;
          grant insert, select on duo_workflows_workflows to {name}_writer; grant select on expected to {name}_writer, {name}_reader, {name}_owner;
          grant usage on sequence duo_workflows_workflows_id_seq to {name}_writer, {name}_owner;

@@ -170,7 +170,7 @@ fn no_job_is_lost() -> Result<()> {
         unexplained.is_empty(),
         "done twice without a reason: {unexplained:?}"
     );
-    let other_errors = "select count(*) from failed where error not like '%connection%' and error not like '%terminat%'
+    let other_errors = "select count(*) from failed where error not like '%connect%' and error not like '%terminat%'
                           and error not like '%shut%down%' and error not like '%starting up%' and error not like '%session%'";
     assert_eq!(number(&mut client, other_errors)?, 0);
     Ok(())

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::slack::caller::{Origin, block_actions, block_suggestion};
-use lockstep_tests::slack::{App, User, wrong_in_home, wrong_in_options};
+use lockstep_tests::slack::{App, Decision, User, wrong_in_home, wrong_in_options};
 use serde_json::{Value, json};
 
 use crate::concurrency::PATIENCE;
 use crate::slack_app::{INTERACTIONS, OPTIONS, Stage};
+
+/// The third user of a fake Slack that is new.
+const MANAGER: &str = "U0FAKE00004";
 
 struct Home {
     stage: Stage,
@@ -16,12 +19,19 @@ struct Home {
 }
 
 impl Home {
-    /// Ada has connected project 1; Bob is in the workspace, and Cid is a manager.
+    /// Ada has installed the app and connected project 1; Bob is in the workspace, and Cid is a manager.
     fn of(name: &str) -> Result<Self> {
-        let mut stage = Stage::set_with(name, App::default(), &["--manager=UMANAGER"])?;
+        let mut stage =
+            Stage::set_with(name, App::default(), &[&format!("--manager=U1,{MANAGER}")])?;
         let team = stage.slack.create_workspace("Acme").id;
         let ada = stage.slack.create_user(&team, "ada");
         let bob = stage.slack.create_user(&team, "bob");
+        let cid = stage.slack.create_user(&team, "cid");
+        ensure!(cid.id == MANAGER, "{cid:?}");
+        stage.slack.decide(Decision::Approve {
+            tenant: team.clone(),
+            user: ada.id.clone(),
+        });
         stage.connect(1)?;
         Ok(Self {
             stage,
@@ -109,6 +119,38 @@ fn whoever_connected_a_project_switches_it() -> Result<()> {
 }
 
 #[test]
+fn manager_switches_any_project() -> Result<()> {
+    let mut home = Home::of("app_manager")?;
+    let row = home.row()?;
+    let view = home.act(MANAGER, click("switch_off", row, "1700000000.1"))?;
+    ensure!(!home.is_active()?);
+    ensure!(view.is_some_and(|view| view.to_string().contains("Switch on")));
+    Ok(())
+}
+
+/// What is in the names of projects is text to Slack, and calls nobody.
+#[test]
+fn names_are_escaped() -> Result<()> {
+    let mut home = Home::of("app_escaped")?;
+    home.stage
+        .client
+        .batch_execute("update slack_integrations set alias = '<!channel>&'")?;
+    let ada = home.ada.id.clone();
+    let origin = home.origin(&ada);
+    let text = home.stage.say(&origin, "status")?;
+    ensure!(text.starts_with("*&lt;!channel&gt;&amp;*"), "{text}");
+    let row = home.row()?;
+    let view = home
+        .act(&ada, click("switch_off", row, "1700000000.1"))?
+        .context("no home")?;
+    ensure!(
+        !view.to_string().contains("<!channel>") && view.to_string().contains("&lt;!channel&gt;"),
+        "{view}"
+    );
+    Ok(())
+}
+
+#[test]
 fn others_may_not() -> Result<()> {
     let mut home = Home::of("app_no_switch")?;
     let (row, bob) = (home.row()?, home.bob.id.clone());
@@ -117,7 +159,7 @@ fn others_may_not() -> Result<()> {
         .context("no home")?;
     ensure!(
         view.to_string()
-            .contains("Only whoever connected a project"),
+            .contains("Only whoever installed the app here last"),
         "{view}"
     );
     ensure!(!view.to_string().contains("Switch off"), "{view}");

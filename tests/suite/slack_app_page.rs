@@ -52,6 +52,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
 
     // The whole way: to Slack, which agrees, and back.
     browser.click("a.button")?;
+    browser.wait_for_url(|url| url.contains("/slack/install/callback"))?;
     ensure!(
         browser
             .text_of("h1")?

@@ -39,8 +39,8 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(
         row.get::<_, String>(0),
         "begin_slack_install claim_jobs claim_slack_token_refresh complete_jobs enqueue_slack_job fail_job finish_slack_install \
-         give_back_slack_token_refresh list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event record_integration_event \
-         release_jobs release_other_jobs replace_slack_token runner_heartbeat set_cluster_integration set_slack_integration_active slack_bot \
+         give_back_slack_token_refresh list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event \
+         release_jobs release_other_jobs replace_slack_token runner_heartbeat set_slack_integration_active slack_bot \
          start_runner stop_runner store_slack_token sweep_slack take_slack_install"
     );
     // Nobody else has the functions of workspaces.
@@ -77,7 +77,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
            perform lockstep.complete_jobs(runner, array_agg(job)) from lockstep.claim_jobs(runner, '{{Slack::AppHomeWorker}}', 10);
            perform lockstep.release_jobs(runner, '{{}}'), lockstep.release_other_jobs(runner, '{{}}'), lockstep.stop_runner(runner);
          end $$;
-         select lockstep.record_integration_event(1, '{{}}'); select lockstep.receive_slack_event('2', 'app_uninstalled', 'B', null, now(), '{{}}')"
+         select lockstep.receive_slack_event('2', 'app_uninstalled', 'B', null, now(), '{{}}')"
     ))?;
     assert!(state(&mut client, "A")?.starts_with("U2 B2 t3 i3"));
     in_lockstep(&mut client)?;
@@ -88,6 +88,8 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         "select lockstep.slack_workspace_drift()",
         "select lockstep.issue_slack_install_ticket(project_id => 1)",
         "select lockstep.enqueue_job('X')",
+        "select lockstep.record_integration_event(1, '{}')",
+        "select lockstep.set_cluster_integration(1, 'prometheus', true)",
         "select lockstep.retry_job(1)",
         "select lockstep.define_worker('X', 1)",
         "select * from lockstep.backfill_batch('slack_workspaces', 1, 9)",

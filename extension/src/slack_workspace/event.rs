@@ -102,8 +102,11 @@ impl Event<'_> {
         match kind {
             "app_home_opened" => self.enqueue(),
             "tokens_revoked" if !self.revokes_bot() => Ok("done"),
+            // What is told of a workspace is not done to its organization, though nothing of the workspace may be left.
             _ => {
-                let team = workspace(&tables, self.team, self.enterprise)?;
+                let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
+                let team = given(self.team).or_else(|| given(self.enterprise));
+                let team = team.ok_or(SlackError::NoWorkspace)?;
                 uninstall(&team, Some(self.time), self.schema)?;
                 Ok("done")
             }

@@ -171,7 +171,7 @@ pub(crate) struct Work {
     pub(crate) until_empty: bool,
 
     /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
-    #[arg(long, env = "LOCKSTEP_POOLER")]
+    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) pooler: bool,
 
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use clap::builder::ValueParser;
+use clap::builder::{FalseyValueParser, ValueParser};
 use secrecy::SecretString;
 
 use super::{Connection, secret};
@@ -27,6 +27,7 @@ Signed by Slack:
 
 Exit status:
   0    stopped by a signal, and what it had taken is done
+  1    stopped by a signal, and --grace was over before all was done
   2    wrong usage or configuration, or the address is taken
   130  a second signal: what was under way is given up
 
@@ -84,7 +85,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) viewer_password: Option<SecretString>,
 
-    /// A Slack user who may switch any project on and off, besides whoever connected it; may be given several times
+    /// A Slack user who may switch projects on and off, besides whoever installed the app in the workspace last; may be given
+    /// several times
     #[arg(
         long = "manager",
         value_name = "USER ID",
@@ -102,7 +104,7 @@ pub(crate) struct Serve {
     pub(crate) sessions: u16,
 
     /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
-    #[arg(long, env = "LOCKSTEP_POOLER")]
+    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
     pub(crate) pooler: bool,
 
     /// How many jobs of the app run at the same time; 0 leaves them to others
@@ -174,7 +176,7 @@ pub(crate) struct Manifest {
     pub(crate) public_url: Option<String>,
 
     /// The slash command
-    #[arg(long, value_name = "COMMAND", default_value = "/gitlab")]
+    #[arg(long, value_name = "COMMAND", default_value = "/gitlab", value_parser = slash_command)]
     pub(crate) command: String,
 
     /// Ask for tokens that expire and are refreshed
@@ -201,4 +203,38 @@ pub(crate) struct Rekey {
 
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// As Slack takes it in a manifest.
+fn slash_command(text: &str) -> Result<String, String> {
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+    let length = text.chars().count();
+    match text.strip_prefix('/') {
+        Some(name) if (2..=32).contains(&length) && name.chars().all(is_name) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is a slash and up to 31 letters, digits, - or _".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slash_command;
+
+    #[test]
+    fn slash_commands_are_those_that_slack_takes() {
+        for text in ["/gitlab", "/g", "/gitlab-staging", "/grüße"] {
+            assert_eq!(slash_command(text), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            "/",
+            "gitlab",
+            "/git lab",
+            "/git/lab",
+            &format!("/{}", "x".repeat(32)),
+        ] {
+            assert!(slash_command(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
-//! Sessions that are shared by whoever has a short question. What is asked here may be asked twice: the functions of lockstep
-//! answer a question that they have answered already in the same way, so a session that turns out to be lost is no failure yet.
+//! Sessions that are shared by whoever has a short question. What is asked here may be asked twice: but for the state of an
+//! installation, which is taken once, the functions of lockstep answer a question that they have answered already in the same way.
+//! So a session that turns out to be lost is no failure yet.
 
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool_postgres::ClientWrapper;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -21,34 +21,84 @@ pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 /// How long a question waits for a session.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Opens sessions, host by host.
+struct Opener(Address);
+
+impl managed::Manager for Opener {
+    type Type = ClientWrapper;
+    type Error = Error;
+
+    async fn create(&self) -> Result<ClientWrapper, Error> {
+        let (client, serving) = self.0.open(|| {}).await?;
+        Ok(ClientWrapper::new(client, serving))
+    }
+
+    async fn recycle(&self, session: &mut ClientWrapper, _: &Metrics) -> RecycleResult<Error> {
+        match session.is_closed() {
+            true => Err(RecycleError::message("closed")),
+            false => Ok(()),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Pool {
-    sessions: deadpool_postgres::Pool,
-    /// What to call the server.
-    server: String,
+    sessions: managed::Pool<Opener>,
+    address: Address,
     /// Whether a session keeps what is asked of it prepared, which takes a third off the server's work for a short question.
     /// A pooler in between would lose it.
     prepares: bool,
 }
 
+/// A session that is asked something. If the answer is not waited for, the session is of no use to others: it would answer them
+/// once it is done with this, or never.
+struct Asked {
+    session: Option<Object<Opener>>,
+    address: Address,
+}
+
+impl Asked {
+    fn session(&self) -> Result<&ClientWrapper, Error> {
+        self.session.as_deref().ok_or(Error::Silent)
+    }
+
+    /// The answer has come.
+    fn give_back(mut self) {
+        drop(self.session.take());
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        let token = session.cancel_token();
+        drop(Object::take(session));
+        let address = self.address.clone();
+        // What nobody waits for is not to hold locks.
+        tokio::spawn(async move {
+            let _ = timeout(SESSION_TIMEOUT, address.cancel(&token)).await;
+        });
+    }
+}
+
 impl Pool {
     /// At most so many sessions, opened when they are needed.
     pub(super) fn new(address: &Address, sessions: usize) -> Result<Self, Error> {
-        let recycling_method = RecyclingMethod::Fast;
-        let (config, tls) = address.parts();
-        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method });
-        let pool = deadpool_postgres::Pool::builder(manager)
+        let pool = managed::Pool::builder(Opener(address.clone()))
             .max_size(sessions)
             .timeouts(Timeouts {
                 wait: Some(SESSION_TIMEOUT),
-                create: Some(SESSION_TIMEOUT),
-                recycle: Some(SESSION_TIMEOUT),
+                // Each host has a limit of its own.
+                create: None,
+                recycle: None,
             })
-            .runtime(Runtime::Tokio1)
+            .runtime(deadpool::Runtime::Tokio1)
             .build();
         Ok(Self {
             sessions: pool.map_err(|error| Error::Pool(error.to_string()))?,
-            server: address.server(),
+            address: address.clone(),
             prepares: !address.is_pooled(),
         })
     }
@@ -69,33 +119,43 @@ impl Pool {
     }
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
-        let session = self.sessions.get().await.map_err(|error| match error {
-            PoolError::Backend(source) => Error::Connect {
-                server: self.server.clone(),
-                source,
-            },
-            other => Error::Pool(other.to_string()),
-        })?;
-        let answered = match self.prepares {
-            true => ask_prepared(&session, statement, arguments).await,
-            false => ask_unprepared(&session, statement, arguments).await,
+        let asked = Asked {
+            session: Some(self.session().await?),
+            address: self.address.clone(),
         };
-        if let Err(error) = &answered
-            && error.is_lost_session()
-        {
+        let session = asked.session()?;
+        let answered = match self.prepares {
+            true => ask_prepared(session, statement, arguments).await,
+            false => ask_unprepared(session, statement, arguments).await,
+        };
+        match &answered {
             // Also one to a server that has become a standby: it is alive, and of no use. What befell this one has befallen those
             // that are idle as well.
-            drop(Object::take(session));
-            self.sessions.retain(|_, _| false);
+            Err(error) if error.is_lost_session() || matches!(error, Error::Silent) => {
+                self.sessions.retain(|_, _| false);
+            }
+            _ => asked.give_back(),
         }
         answered
+    }
+
+    /// One that is idle, or a new one. It is opened by a task of its own, as whoever asks may give up before it is there: then the
+    /// next one has it.
+    async fn session(&self) -> Result<Object<Opener>, Error> {
+        let sessions = self.sessions.clone();
+        let opening = tokio::spawn(async move { sessions.get().await });
+        let opened = opening.await.map_err(|_| Error::Silent)?;
+        opened.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            other => Error::Pool(other.to_string()),
+        })
     }
 }
 
 /// A statement is prepared when a session is first asked it. One that has become unfit, since the extension was upgraded or since
 /// there is a pooler after all, is forgotten.
 async fn ask_prepared(
-    session: &Object,
+    session: &ClientWrapper,
     statement: &str,
     arguments: Arguments<'_>,
 ) -> Result<Vec<Row>, Error> {

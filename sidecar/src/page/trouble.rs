@@ -107,7 +107,8 @@ impl IntoResponse for Trouble {
         let body = html! {
             h1 { (title) }
             p { (text) }
-            @if self != Self::Ticket {
+            @if !matches!(self, Self::Ticket | Self::AliasTaken) {
+                p { "If you came by the link of a project, open that link again, as the button is for no project in particular." }
                 p { a.button href=(INSTALL) { "Begin anew" } }
             }
             p { a href="/" { "To the first page" } }

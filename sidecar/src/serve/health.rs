@@ -23,11 +23,20 @@ pub(super) async fn healthz() -> &'static str {
 
 /// It can do what it is for: the database answers, its extension fits, and no signal has come.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let version = timeout(TIMEOUT, app.database.extension_version()).await;
-    let (database, extension) = match &version {
-        Ok(Ok(version)) if fits(version) => ("reachable", "fits"),
-        Ok(Ok(version)) if version.is_empty() => ("reachable", "missing"),
-        Ok(Ok(_)) => ("reachable", "of another version"),
+    let condition = timeout(TIMEOUT, app.for_readiness.condition()).await;
+    let (database, extension) = match &condition {
+        Ok(Ok(condition)) => {
+            let database = match condition.is_standby {
+                true => "a standby",
+                false => "reachable",
+            };
+            let extension = match condition.extension.as_str() {
+                "" => "missing",
+                version if fits(version) => "fits",
+                _ => "of another version",
+            };
+            (database, extension)
+        }
         Ok(Err(error)) => {
             warn!(error = %error.report(), "not ready");
             ("out of reach", "unknown")
@@ -35,7 +44,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         Err(_) => ("too slow", "unknown"),
     };
     let is_draining = app.is_draining();
-    let is_ready = extension == "fits" && !is_draining;
+    let is_ready = database == "reachable" && extension == "fits" && !is_draining;
     let body = json!({
         "ready": is_ready,
         "database": database,
@@ -63,4 +72,37 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics.run_upkeep();
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, app.metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn versions_fit_within_a_minor_one() {
+        let own = env!("CARGO_PKG_VERSION");
+        let mut numbers = own
+            .split('.')
+            .map(|number| number.parse::<u32>().unwrap_or_default());
+        let (major, minor) = (
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or_default(),
+        );
+        for version in [
+            own.to_owned(),
+            format!("{major}.{minor}.999"),
+            format!("{major}.{minor}"),
+        ] {
+            assert!(fits(&version), "{version}");
+        }
+        for version in [
+            format!("{major}.{}.0", minor + 1),
+            format!("{}.{minor}.0", major + 1),
+            String::new(),
+            "x".to_owned(),
+            "1".to_owned(),
+        ] {
+            assert!(!fits(&version), "{version}");
+        }
+    }
 }

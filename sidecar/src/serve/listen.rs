@@ -17,11 +17,27 @@ use tracing::{debug, warn};
 
 use crate::error::Error;
 
-/// A client that has not sent the head of a request by then is none; also how long a connection is kept without requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client that has not sent the head of a request by then is none.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// More than Slack opens, and few enough not to run out of files.
-const MOST_CONNECTIONS: usize = 4096;
+/// Heads of requests are smaller by far; what a connection may hold in memory before anybody has looked at it.
+const LARGEST_HEAD: usize = 32 << 10;
+
+/// More than Slack opens.
+const MOST_CONNECTIONS: u64 = 4096;
+
+/// Files for all else: sessions with the database, calls of Slack, the log.
+const OTHER_FILES: u64 = 256;
+
+/// How many connections there may be at a time without running out of files.
+pub(super) fn most_connections() -> usize {
+    let wanted = MOST_CONNECTIONS + OTHER_FILES;
+    let files = rlimit::increase_nofile_limit(wanted).unwrap_or(1024);
+    let connections = files
+        .saturating_sub(OTHER_FILES)
+        .clamp(64, MOST_CONNECTIONS);
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}
 
 pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address)
@@ -35,11 +51,12 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn start(listener: TcpListener, router: Router) -> Self {
+    /// `places` are shared by all listeners.
+    pub(super) fn start(listener: TcpListener, router: Router, places: Arc<Semaphore>) -> Self {
         let (stop, stopped) = oneshot::channel();
         Self {
             stop,
-            accepting: tokio::spawn(accept(listener, router, stopped)),
+            accepting: tokio::spawn(accept(listener, router, places, stopped)),
         }
     }
 
@@ -55,10 +72,10 @@ impl Listener {
 async fn accept(
     listener: TcpListener,
     router: Router,
+    places: Arc<Semaphore>,
     mut stopped: oneshot::Receiver<()>,
 ) -> GracefulShutdown {
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let accepted = async {
             // Never closed.
@@ -97,5 +114,6 @@ fn connection(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -65,10 +66,11 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     for listener in &listeners {
         announce(listener)?;
     }
+    let places = Arc::new(Semaphore::new(listen::most_connections()));
     let listeners: Vec<Listener> = listeners
         .into_iter()
         .zip(routers)
-        .map(|(listener, router)| Listener::start(listener, router))
+        .map(|(listener, router)| Listener::start(listener, router, Arc::clone(&places)))
         .collect();
 
     let (stop, stopped) = Interrupts::relayed();
@@ -82,11 +84,13 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let finishing = async {
         sleep(app.config.drain_delay).await;
         let _ = stop.send(());
-        finish(&app, listeners, runner, keeper).await;
+        finish(&app, listeners, runner, keeper).await
     };
     let mut status = ExitCode::SUCCESS;
     tokio::select! {
-        () = finishing => {}
+        is_finished = finishing => if !is_finished {
+            status = ExitCode::FAILURE;
+        },
         () = interrupts.next() => {
             // Jobs are given back even so.
             let _ = stop.send(());
@@ -109,13 +113,13 @@ fn announce(listener: &TcpListener) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits for requests, late answers, jobs and refreshed tokens, as long as is granted.
+/// Waits for requests, late answers, jobs and refreshed tokens, as long as is granted; whether all ended in that time.
 async fn finish(
     app: &App,
     listeners: Vec<Listener>,
     runner: Option<JoinHandle<()>>,
     keeper: JoinHandle<()>,
-) {
+) -> bool {
     let grace = app.config.grace;
     let finishing = async {
         for listener in listeners {
@@ -129,9 +133,11 @@ async fn finish(
         let _ = keeper.await;
     };
     // The runner counts the same time by itself, and needs a moment more to give back.
-    if timeout(grace + 2 * GIVE_BACK, finishing).await.is_err() {
+    let finished = timeout(grace + 2 * GIVE_BACK, finishing).await;
+    if finished.is_err() {
         warn!("the time to finish is over");
     }
+    finished.is_ok()
 }
 
 /// Runs the app's jobs from when the database is there until told to stop.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -11,14 +11,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::problem::Problem;
 use super::{Counter, count, router};
 use crate::app::App;
+use crate::slack::{Refusal, SigningSecret};
 
 /// A view may have 250 kB, and each byte may be written as three in a form.
 const LARGEST_BODY: usize = 1 << 20;
+
+/// An ssl_check is a short form.
+const LARGEST_CHECK: usize = 4 << 10;
+
+/// Slack sends its bodies at once.
+const BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Slack waits for three seconds.
 const DEADLINE: Duration = Duration::from_millis(2_800);
@@ -26,13 +33,41 @@ const DEADLINE: Duration = Duration::from_millis(2_800);
 pub(super) async fn verify(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match timeout(DEADLINE, verified(&app, request, next)).await {
         Ok(answered) => answered.unwrap_or_else(Problem::into_response),
-        Err(_) => Problem::unavailable().into_response(),
+        Err(_) => {
+            warn!("no answer in time");
+            Problem::unavailable().into_response()
+        }
     }
 }
 
 async fn verified(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, LARGEST_BODY).await.map_err(|error| {
+    let headers = &parts.headers;
+    if let Err(refusal) = SigningSecret::may_be_signed(headers, SystemTime::now()) {
+        let may_be_check = parts.uri.path() == router::COMMANDS && is_form(headers);
+        // Nobody is to have us keep a body who is not Slack.
+        if may_be_check && is_ssl_check(&read(body, LARGEST_CHECK).await?) {
+            return Ok(StatusCode::OK.into_response());
+        }
+        return Err(refused(refusal));
+    }
+    let body = read(body, LARGEST_BODY).await?;
+    let secret = &app.config.signing_secret;
+    secret
+        .verify(headers, &body, SystemTime::now())
+        .map_err(refused)?;
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+}
+
+async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
+    let reading = timeout(BODY_TIMEOUT, to_bytes(body, largest));
+    let read = reading.await.map_err(|_| {
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body did not arrive in time.",
+        )
+    })?;
+    read.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.is_some_and(|source| source.is::<LengthLimitError>()) {
             true => Problem::new(
@@ -41,29 +76,23 @@ async fn verified(app: &App, request: Request, next: Next) -> Result<Response, P
             ),
             false => Problem::bad_request("The body did not arrive whole."),
         }
-    })?;
-    if parts.uri.path() == router::COMMANDS && is_ssl_check(&parts.headers, &body) {
-        return Ok(StatusCode::OK.into_response());
-    }
-    let secret = &app.config.signing_secret;
-    if let Err(refusal) = secret.verify(&parts.headers, &body, SystemTime::now()) {
-        count(Counter::REFUSALS, refusal.reason());
-        debug!(reason = refusal.reason(), "refused");
-        // The reason is for the log: whoever forges is not told how far he came.
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "The request is not signed by Slack, or its time is off by more than five minutes.",
-        ));
-    }
-    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+    })
+}
+
+/// The reason is for the log: whoever forges is not told how far he came.
+fn refused(refusal: Refusal) -> Problem {
+    count(Counter::REFUSALS, refusal.reason());
+    debug!(reason = refusal.reason(), "refused");
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "The request is not signed by Slack, or its time is off by more than five minutes.",
+    )
 }
 
 /// Slack asks an address for commands now and then, unsigned, whether its certificate is in order. Nothing is done then.
-/// Looked for as Slack writes it: to decode every command for that would cost more than its signature.
-fn is_ssl_check(headers: &HeaderMap, body: &[u8]) -> bool {
-    let fields = body.split(|byte| *byte == b'&');
-    let mut values = fields.filter_map(|field| field.strip_prefix(b"ssl_check="));
-    values.next() == Some(b"1") && values.next().is_none() && is_form(headers)
+fn is_ssl_check(body: &[u8]) -> bool {
+    let mut values = form_urlencoded::parse(body).filter(|(name, _)| name == "ssl_check");
+    values.next().is_some_and(|(_, value)| value == "1") && values.next().is_none()
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -60,9 +60,11 @@ async fn receive(app: &App, envelope: &Envelope) -> Result<Response, Problem> {
     if kind == "app_home_opened" && event["tab"].as_str().is_some_and(|tab| tab != "home") {
         return Ok(acknowledged());
     }
-    let owner = envelope
-        .owner()
-        .ok_or(Problem::bad_request("The event names no workspace."))?;
+    let owner = match kind {
+        "app_home_opened" => envelope.owner(),
+        _ => envelope.ended(),
+    };
+    let owner = owner.ok_or(Problem::bad_request("The event names no workspace."))?;
     let id = envelope.event_id.as_deref().filter(|id| !id.is_empty());
     let id = id.ok_or(Problem::bad_request("The event has no event_id."))?;
     let user = event["user"].as_str().filter(|user| !user.is_empty());

@@ -1,4 +1,5 @@
-//! What people do in the App Home. It is acknowledged once it is a job.
+//! What people do in the App Home. A switch is set before it is acknowledged, so that clicks count in the order in which they come;
+//! to show what became of it is a job.
 
 use std::sync::Arc;
 
@@ -6,10 +7,11 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use tracing::debug;
+use tokio_postgres::error::SqlState;
+use tracing::{debug, info};
 
-use super::home::{PICKER, SWITCH_OFF, SWITCH_ON};
-use super::payload::{of_form, owner_of};
+use super::home::{Notice, PICKER, SWITCH_OFF, SWITCH_ON};
+use super::payload::{Owner, of_form, owner_of};
 use super::workers::INTERACTION;
 use crate::app::App;
 use crate::serve::{Counter, Problem, count};
@@ -52,14 +54,49 @@ async fn take(app: &App, payload: &Value, action: &Value) -> Result<(), Problem>
     let (false, Some(integration)) = (user.is_empty(), integration) else {
         return Err(Problem::bad_request("It names no user or no project."));
     };
+    let notice = match id {
+        SWITCH_ON | SWITCH_OFF => {
+            Some(switch(app, &owner, user, integration, id == SWITCH_ON).await?)
+        }
+        _ => None,
+    };
     let args = owner.in_args(json!({
         "user_id": user,
-        "action": id,
-        "slack_integration_id": integration,
+        "picked": integration,
+        "notice": notice,
     }));
     // The same click, should it come twice.
     let at = action["action_ts"].as_str().unwrap_or_default();
     let key = format!("{} {user} {id} {integration} {at}", owner.team);
     app.database.enqueue(INTERACTION, &args, Some(&key)).await?;
     Ok(())
+}
+
+async fn switch(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    id: i64,
+    is_active: bool,
+) -> Result<Notice, Problem> {
+    let is_manager = app.config.managers.contains(user);
+    let switched = app
+        .database
+        .set_active(owner.tenant(), id, user, is_active, is_manager)
+        .await;
+    match switched {
+        Ok((alias, changed)) => {
+            info!(
+                team = owner.team,
+                user, alias, is_active, changed, "switched"
+            );
+            Ok(Notice::Switched { alias, is_active })
+        }
+        Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            info!(team = owner.team, user, id, "may not switch");
+            Ok(Notice::NotAllowed)
+        }
+        Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Ok(Notice::Gone),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -27,5 +27,5 @@ pub(crate) use interaction::receive_interaction;
 pub(crate) use manifest::print_manifest;
 pub(crate) use options::receive_options_request;
 pub(crate) use refresh::keep;
-pub(crate) use signature::SigningSecret;
+pub(crate) use signature::{Refusal, SigningSecret};
 pub(crate) use workers::SlackWorkers;

@@ -29,10 +29,11 @@ pub(crate) async fn receive_options_request(
     let mut options = Vec::new();
     if payload["action_id"] == PICKER {
         let owner = owner_of(&payload).ok_or(Problem::bad_request("It names no workspace."))?;
-        let search = payload["value"].as_str().unwrap_or_default().trim();
+        let search = payload["value"].as_str().unwrap_or_default();
+        let search = search.replace('\0', " ");
         let found = app
             .database
-            .integrations(owner.tenant(), Which::Like(search), MOST)
+            .integrations(owner.tenant(), Which::Like(search.trim()), MOST)
             .await?;
         options.extend(found.iter().map(|integration| {
             json!({

@@ -63,6 +63,7 @@ pub(super) struct Envelope {
 struct Authorization {
     team_id: Option<String>,
     enterprise_id: Option<String>,
+    is_enterprise_install: bool,
 }
 
 impl Envelope {
@@ -76,6 +77,22 @@ impl Envelope {
         let team = of_first(|first| &first.team_id).or(self.team_id.as_deref());
         let enterprise = of_first(|first| &first.enterprise_id).or(self.enterprise_id.as_deref());
         Owner::new(team, enterprise)
+    }
+
+    /// The installation itself that has ended. A workspace of an organization can have one of its own: when that ends, the
+    /// organization's has not.
+    pub(super) fn ended(&self) -> Option<Owner> {
+        let mut owner = self.owner()?;
+        let authorizations = self.authorizations.as_deref().unwrap_or_default();
+        let is_organizations = authorizations
+            .first()
+            .is_some_and(|first| first.is_enterprise_install);
+        if let Some(enterprise) = owner.enterprise.take()
+            && is_organizations
+        {
+            owner.team = enterprise;
+        }
+        Some(owner)
     }
 }
 
@@ -112,7 +129,8 @@ impl SlashCommand {
                 "enterprise_id" => enterprise = Some(value),
                 "user_id" => command.user = value.into_owned(),
                 "command" => command.command = value.into_owned(),
-                "text" => command.text = value.into_owned(),
+                // A zero byte is no letter, and the database takes none.
+                "text" => command.text = value.replace('\0', " "),
                 "response_url" => command.response_url = Some(value.into_owned()),
                 _ => {}
             }
@@ -210,6 +228,32 @@ mod tests {
     }
 
     #[test]
+    fn workspace_ends_without_its_organization() {
+        let cases = [
+            (
+                json!({"team_id": "T1", "authorizations": [{"team_id": "T1", "enterprise_id": "E1"}]}),
+                "T1",
+            ),
+            (
+                json!({"team_id": "T1", "authorizations": [{"team_id": "T1", "enterprise_id": "E1", "is_enterprise_install": false}]}),
+                "T1",
+            ),
+            (json!({"team_id": "T1", "enterprise_id": "E1"}), "T1"),
+            (
+                json!({"team_id": "T1", "authorizations": [{"team_id": null, "enterprise_id": "E1", "is_enterprise_install": true}]}),
+                "E1",
+            ),
+            (json!({"team_id": "E1"}), "E1"),
+        ];
+        for (mut body, expected) in cases {
+            body["type"] = json!("event_callback");
+            let envelope: Option<Envelope> = serde_json::from_value(body.clone()).ok();
+            let ended = envelope.and_then(|envelope| envelope.ended());
+            assert_eq!(ended, owner(expected, None), "{body}");
+        }
+    }
+
+    #[test]
     fn owner_of_an_interaction_is_found_wherever_slack_puts_it() {
         let cases = [
             (
@@ -253,7 +297,7 @@ mod tests {
                 owner: Owner { team, enterprise: None },
                 user,
                 command: "/gitlab".to_owned(),
-                text,
+                text: text.replace('\0', " "),
                 response_url: url,
             }));
         }

@@ -18,11 +18,14 @@ use crate::serve::{Counter, count};
 /// Tokens last twelve hours.
 const BEFORE: Duration = Duration::from_secs(2 * 3600);
 
-/// Longer by far than an answer of Slack may take, so that nobody else asks while we wait for it.
-const LEASE: Duration = Duration::from_secs(300);
+/// Nobody else asks meanwhile. Longer than the database is likely to be away once Slack has answered, since until the new token is
+/// stored only this process has it; and still short of when the old one expires, should this process die.
+const LEASE: Duration = Duration::from_secs(3600);
 
 const PERIOD: Duration = Duration::from_secs(30);
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
+
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 
 /// After an error that may pass, and after one that will not by itself.
 const SOON: Duration = Duration::from_secs(60);
@@ -46,7 +49,7 @@ pub(crate) async fn keep(app: Arc<App>) {
             }
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
-            match app.database.sweep().await {
+            match app.for_jobs.sweep().await {
                 Ok(_) => swept = Some(Instant::now()),
                 Err(error) => warn!(error = %error.report(), "cannot remove old events"),
             }
@@ -69,9 +72,14 @@ struct Refreshed {
     expires_in: u64,
 }
 
-/// False if there was none to refresh.
+/// How long a token lives by Slack's word, within reason: a moment beyond all clocks is none.
+pub(super) fn life(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_LIFE)
+}
+
+/// False if there was none to refresh, or Slack wants us to wait.
 async fn refresh_one(app: &App) -> Result<bool, Error> {
-    let Some(claimed) = app.database.claim_refresh(BEFORE, LEASE).await? else {
+    let Some(claimed) = app.for_jobs.claim_refresh(BEFORE, LEASE).await? else {
         return Ok(false);
     };
     match ask(app, &claimed).await {
@@ -79,16 +87,25 @@ async fn refresh_one(app: &App) -> Result<bool, Error> {
             // Slack has revoked the old one: what is not stored now is lost.
             store(app, &claimed, &token, &refresh, expires_at).await;
         }
-        Err(Refusal { reason, is_final }) => {
+        Err(Refusal {
+            reason,
+            is_final,
+            wait,
+        }) => {
             count(
                 Counter::REFRESHES,
                 if is_final { "refused" } else { "failed" },
             );
             warn!(team = claimed.team, reason, "a token was not refreshed");
             let pause = if is_final { LATER } else { SOON };
-            app.database
-                .give_back_refresh(&claimed, &reason, pause)
+            app.for_jobs
+                .give_back_refresh(&claimed, &reason, wait.unwrap_or(pause).max(SOON))
                 .await?;
+            if let Some(wait) = wait {
+                // It is the app that is to wait, whatever the workspace.
+                sleep(wait.min(PERIOD)).await;
+                return Ok(false);
+            }
         }
     }
     Ok(true)
@@ -97,6 +114,8 @@ async fn refresh_one(app: &App) -> Result<bool, Error> {
 struct Refusal {
     reason: String,
     is_final: bool,
+    /// How long Slack wants us to call no more.
+    wait: Option<Duration>,
 }
 
 impl From<CallError> for Refusal {
@@ -104,6 +123,10 @@ impl From<CallError> for Refusal {
         Self {
             reason: error.to_string(),
             is_final: !error.is_transient(),
+            wait: match error {
+                CallError::RateLimited(wait) => Some(wait),
+                _ => None,
+            },
         }
     }
 }
@@ -113,6 +136,7 @@ async fn ask(app: &App, claimed: &Refresh) -> Result<(Sealed, Sealed, SystemTime
     let of_cipher = |error: super::cipher::CipherError| Refusal {
         reason: error.to_string(),
         is_final: true,
+        wait: None,
     };
     let keys = &app.config.token_keys;
     let (refresh, _) = keys.open(&claimed.token).map_err(of_cipher)?;
@@ -130,7 +154,7 @@ async fn ask(app: &App, claimed: &Refresh) -> Result<(Sealed, Sealed, SystemTime
     Ok((
         keys.seal(&refreshed.access_token).map_err(of_cipher)?,
         keys.seal(&refreshed.refresh_token).map_err(of_cipher)?,
-        asked + Duration::from_secs(refreshed.expires_in),
+        asked + life(refreshed.expires_in),
     ))
 }
 
@@ -145,7 +169,7 @@ async fn store(
     let mut pause = FIRST_PAUSE;
     loop {
         let stored = app
-            .database
+            .for_jobs
             .store_refreshed(claimed, token, refresh, expires_at)
             .await;
         match stored {

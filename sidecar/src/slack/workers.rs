@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::error::SqlState;
-use tracing::info;
+use serde::Deserialize;
 
-use super::home::{self, Notice, PICKER, SWITCH_OFF, SWITCH_ON};
+use super::home::{self, Notice};
 use super::payload::Owner;
 use crate::app::App;
 use crate::database::Job;
@@ -13,7 +12,7 @@ use crate::worker::{Failure, Performing, Workers};
 
 /// Publishes the App Home of a user who has opened it.
 const APP_HOME: &str = "Slack::AppHomeWorker";
-/// Does what somebody asked for in the App Home.
+/// Publishes the App Home of a user who has done something there.
 pub(super) const INTERACTION: &str = "Slack::InteractionWorker";
 
 struct Worker {
@@ -28,7 +27,7 @@ static WORKERS: [Worker; 2] = [
     },
     Worker {
         name: INTERACTION,
-        perform: |app, job| Box::pin(interact(app, job)),
+        perform: |app, job| Box::pin(show_outcome(app, job)),
     },
 ];
 
@@ -67,49 +66,10 @@ async fn show_home(app: &App, job: &Job) -> Result<(), Failure> {
     home::publish(app, &owner, user, None, None).await
 }
 
-async fn interact(app: &App, job: &Job) -> Result<(), Failure> {
+async fn show_outcome(app: &App, job: &Job) -> Result<(), Failure> {
     let (owner, user) = addressee(job)?;
-    let action = job.args["action"].as_str();
-    let id = job.args["slack_integration_id"].as_i64();
-    let (Some(action), Some(id)) = (action, id) else {
-        return Err(Failure::Arguments("{action, slack_integration_id}"));
-    };
-    let (picked, notice) = match action {
-        PICKER => (Some(id), None),
-        SWITCH_ON | SWITCH_OFF => (
-            None,
-            Some(switch(app, &owner, user, id, action == SWITCH_ON).await?),
-        ),
-        _ => return Err(Failure::Arguments("an action of the App Home")),
-    };
+    let picked = job.args["picked"].as_i64();
+    let notice = Option::<Notice>::deserialize(&job.args["notice"])
+        .map_err(|_| Failure::Arguments("{picked, notice}"))?;
     home::publish(app, &owner, user, picked, notice).await
-}
-
-async fn switch(
-    app: &App,
-    owner: &Owner,
-    user: &str,
-    id: i64,
-    is_active: bool,
-) -> Result<Notice, Failure> {
-    let is_manager = app.config.managers.contains(user);
-    let switched = app
-        .database
-        .set_active(owner.tenant(), id, user, is_active, is_manager)
-        .await;
-    match switched {
-        Ok((alias, changed)) => {
-            info!(
-                team = owner.team,
-                user, alias, is_active, changed, "switched"
-            );
-            Ok(Notice::Switched { alias, is_active })
-        }
-        Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            info!(team = owner.team, user, id, "may not switch");
-            Ok(Notice::NotAllowed)
-        }
-        Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Ok(Notice::Gone),
-        Err(error) => Err(error.into()),
-    }
 }

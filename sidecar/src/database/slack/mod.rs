@@ -25,6 +25,13 @@ pub(crate) struct Tenant<'a> {
     pub(crate) enterprise: Option<&'a str>,
 }
 
+pub(crate) struct Condition {
+    /// The version of the extension; empty if it is not there.
+    pub(crate) extension: String,
+    /// It takes no writes.
+    pub(crate) is_standby: bool,
+}
+
 #[derive(Clone)]
 pub(crate) struct SlackDatabase {
     pool: Pool,
@@ -39,14 +46,16 @@ impl SlackDatabase {
         })
     }
 
-    /// The version of the extension in the database; empty if it is not there.
-    pub(crate) async fn extension_version(&self) -> Result<String, Error> {
-        let statement = "select extversion from pg_catalog.pg_extension where extname = 'lockstep'";
-        let rows = self.ask(statement, &[]).await?;
-        match rows.first() {
-            Some(row) => Ok(row.try_get(0)?),
-            None => Ok(String::new()),
-        }
+    /// What the database is, as far as the app depends on it.
+    pub(crate) async fn condition(&self) -> Result<Condition, Error> {
+        let statement = "
+            select coalesce((select e.extversion from pg_catalog.pg_extension e where e.extname = 'lockstep'), ''),
+                   pg_catalog.pg_is_in_recovery()";
+        let row = self.ask_one(statement, &[]).await?;
+        Ok(Condition {
+            extension: row.try_get(0)?,
+            is_standby: row.try_get(1)?,
+        })
     }
 
     /// Of the functions that are called here, those that this role may not call, or that are missing.

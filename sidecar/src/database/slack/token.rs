@@ -35,14 +35,14 @@ pub(crate) struct Refresh {
 #[derive(Clone, Debug)]
 pub(crate) struct StoredTokens {
     pub(crate) team: String,
-    pub(crate) token: Sealed,
+    /// None where it was taken away.
+    pub(crate) token: Option<Sealed>,
     pub(crate) refresh: Option<Sealed>,
 }
 
 impl SlackDatabase {
     pub(crate) async fn bot(&self, tenant: Tenant<'_>) -> Result<Option<Bot>, Error> {
-        let statement =
-            "select team_id, token, token_iv, expires_at from lockstep.slack_bot($1, $2, $3)";
+        let statement = "select team_id, token, token_iv, expires_at from lockstep.slack_bot($1, $2, $3) where token is not null";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
@@ -132,7 +132,7 @@ impl SlackDatabase {
         most: i32,
     ) -> Result<Vec<StoredTokens>, Error> {
         let statement = "
-            select team_id, token, token_iv, refresh_token is not null, coalesce(refresh_token, ''), coalesce(refresh_token_iv, '')
+            select team_id, token is not null, coalesce(token, ''), coalesce(token_iv, ''), refresh_token is not null, coalesce(refresh_token, ''), coalesce(refresh_token_iv, '')
               from lockstep.list_slack_tokens($1, $2, $3)";
         let arguments: Arguments = &[
             (&team, Type::TEXT),
@@ -143,9 +143,12 @@ impl SlackDatabase {
         let tokens = |row: &Row| {
             Ok(StoredTokens {
                 team: row.try_get(0)?,
-                token: sealed(row, 1)?,
-                refresh: match row.try_get(3)? {
-                    true => Some(sealed(row, 4)?),
+                token: match row.try_get(1)? {
+                    true => Some(sealed(row, 2)?),
+                    false => None,
+                },
+                refresh: match row.try_get(4)? {
+                    true => Some(sealed(row, 5)?),
                     false => None,
                 },
             })
@@ -160,12 +163,12 @@ impl SlackDatabase {
         new: &StoredTokens,
     ) -> Result<bool, Error> {
         let statement = "select lockstep.replace_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
-        let refresh = new.refresh.as_ref();
+        let (token, refresh) = (new.token.as_ref(), new.refresh.as_ref());
         let arguments: Arguments = &[
             (&old.team, Type::TEXT),
-            (&old.token.nonce, Type::BYTEA),
-            (&new.token.bytes, Type::BYTEA),
-            (&new.token.nonce, Type::BYTEA),
+            (&old.token.as_ref().map(|token| &token.nonce), Type::BYTEA),
+            (&token.map(|token| &token.bytes), Type::BYTEA),
+            (&token.map(|token| &token.nonce), Type::BYTEA),
             (&old.refresh.as_ref().map(|token| &token.nonce), Type::BYTEA),
             (&refresh.map(|token| &token.bytes), Type::BYTEA),
             (&refresh.map(|token| &token.nonce), Type::BYTEA),

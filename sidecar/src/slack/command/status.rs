@@ -18,6 +18,9 @@ pub(super) const COMMAND: Command = Command {
 /// Without an alias, so many are listed.
 const MOST: i32 = 20;
 
+/// An alias may have thousands of characters.
+const LONGEST: usize = 200;
+
 fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
     Box::pin(async move {
         let tenant = given.slash.owner.tenant();
@@ -55,12 +58,13 @@ fn nothing(config: &Config) -> Reply {
 }
 
 fn in_full(config: &Config, integration: &Integration) -> String {
-    let mut text = format!("*{}*", escape(&integration.alias));
+    let mut text = format!("*{}*", escape(&shorten(&integration.alias, LONGEST)));
     // Writing to a String does not fail.
     if let Some(path) = &integration.path
         && *path != integration.alias
     {
-        let _ = write!(text, " ({} {})", integration.owner, escape(path));
+        let path = shorten(path, LONGEST);
+        let _ = write!(text, " ({} {})", integration.owner, escape(&path));
     }
     text.push_str(match integration.is_active {
         true => "\n:white_check_mark: Active",

@@ -29,7 +29,7 @@ pub(super) async fn publish(
     notice: Option<Notice>,
 ) -> Result<(), Failure> {
     let tenant = owner.tenant();
-    let Some(bot) = app.database.bot(tenant).await? else {
+    let Some(bot) = app.for_jobs.bot(tenant).await? else {
         info!(team = owner.team, "no token, so no App Home");
         return Ok(());
     };
@@ -45,7 +45,7 @@ pub(super) async fn publish(
         .open(&bot.token)
         .map_err(|error| Failure::Slack(error.to_string()))?;
     let integrations = app
-        .database
+        .for_jobs
         .integrations(tenant, Which::All, view::MOST + 1)
         .await?;
     let integrations = match picked {

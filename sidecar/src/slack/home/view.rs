@@ -1,5 +1,6 @@
 //! The App Home as blocks of Slack's Block Kit.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -19,7 +20,8 @@ pub(in crate::slack) const SWITCH_OFF: &str = "switch_off";
 pub(in crate::slack) const PICKER: &str = "project_picker";
 
 /// What is said of a switch that was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(in crate::slack) enum Notice {
     Switched { alias: String, is_active: bool },
     NotAllowed,
@@ -36,7 +38,7 @@ impl Notice {
                     false => format!(":double_vertical_bar: {alias} is switched off: nobody is notified."),
                 }
             }
-            Self::NotAllowed => ":no_entry: Only whoever connected a project, or a manager of this app, may switch it.".to_owned(),
+            Self::NotAllowed => ":no_entry: Only whoever installed the app here last, or a manager of it, may switch projects.".to_owned(),
             Self::Gone => ":grey_question: That project is no longer connected with this workspace.".to_owned(),
         }
     }
@@ -54,7 +56,7 @@ pub(super) async fn with_first(
         Some(place) => Some(integrations.remove(place)),
         // Beyond those that are listed.
         None => {
-            let found = app.database.integrations(tenant, Which::Id(id), 1).await?;
+            let found = app.for_jobs.integrations(tenant, Which::Id(id), 1).await?;
             found.into_iter().next()
         }
     };

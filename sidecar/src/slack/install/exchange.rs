@@ -1,6 +1,6 @@
 //! A code of Slack's becomes tokens, which are sealed at once.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use crate::database::Install;
 use crate::page::Trouble;
 use crate::serve::INSTALLED;
 use crate::slack::client::CallError;
+use crate::slack::refresh::life;
 
 /// What Slack answers. Of an installation for all of an organization `team` is null; with rotation there is more to the token.
 #[derive(Deserialize)]
@@ -84,9 +85,7 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
         enterprise: access.enterprise.map(|enterprise| enterprise.id),
         app: access.app_id,
         refresh: access.refresh_token.as_ref().map(seal).transpose()?,
-        expires_at: access
-            .expires_in
-            .map(|seconds| asked + Duration::from_secs(seconds)),
+        expires_at: access.expires_in.map(|seconds| asked + life(seconds)),
     })
 }
 

@@ -7,6 +7,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,11 +15,11 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tracing::{info, warn};
+use tracing::{Instrument, Span, info, warn};
 
 use crate::app::App;
 use crate::config::SCOPES;
-use crate::database::{Install, TakenState};
+use crate::database::{Install, TakenState, Tenant};
 use crate::error::Error;
 use crate::page::{self, Trouble};
 use crate::serve::{Counter, INSTALLED, count};
@@ -42,8 +43,9 @@ pub(crate) struct Begin {
 
 pub(crate) async fn begin_install(
     State(app): State<Arc<App>>,
-    Query(begin): Query<Begin>,
+    begin: Result<Query<Begin>, QueryRejection>,
 ) -> Result<Response, Trouble> {
+    let Query(begin) = begin.map_err(|_| Trouble::Ticket)?;
     if app.beginnings.check().is_err() {
         return Err(Trouble::TooMany);
     }
@@ -73,7 +75,7 @@ pub(crate) async fn begin_install(
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Return {
     code: Option<String>,
     state: Option<String>,
@@ -83,14 +85,22 @@ pub(crate) struct Return {
 /// The cookie is removed however it ends.
 pub(crate) async fn finish_install(
     State(app): State<Arc<App>>,
-    Query(back): Query<Return>,
+    back: Result<Query<Return>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
+    // What cannot be read is as good as nothing.
+    let back = back.map(|Query(back)| back).unwrap_or_default();
     let cookies = headers.get_all(COOKIE).iter();
     let browser = cookies
         .filter_map(|header| header.to_str().ok())
         .find_map(state::of_cookies);
-    let finished = finish(&app, back, browser).await;
+    // A code is exchanged once: whoever closes the page meanwhile must not undo that by half.
+    let finishing = {
+        let app = Arc::clone(&app);
+        async move { finish(&app, back, browser).await }
+    };
+    let finished = app.late.spawn(finishing.instrument(Span::current())).await;
+    let finished = finished.unwrap_or(Err(Trouble::Unavailable));
     let outcome = match &finished {
         Ok(_) => "installed",
         Err(trouble) => trouble.name(),
@@ -163,9 +173,12 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         if error.has_code(&SqlState::NO_DATA_FOUND) {
             return Err(Trouble::Ticket);
         }
-        // An answer was lost on the way, and it is stored.
-        if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) && tries > 0 {
-            return Ok(None);
+        // The state is used up: by the try before, whose answer was lost, or by another installation with the same ticket.
+        if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
+            return match is_stored(app, install).await {
+                true => Ok(None),
+                false => Err(Trouble::Ticket),
+            };
         }
         tries += 1;
         if tries == STORE_TRIES {
@@ -174,6 +187,16 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         warn!(error = %error.report(), "an installation is not stored as yet");
         sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
     }
+}
+
+/// Whether the token of this very installation is the one in the database.
+async fn is_stored(app: &App, install: &Install) -> bool {
+    let tenant = Tenant {
+        team: &install.team,
+        enterprise: None,
+    };
+    let bot = app.database.bot(tenant).await;
+    bot.is_ok_and(|bot| bot.is_some_and(|bot| bot.token.nonce == install.token.nonce))
 }
 
 fn unavailable(error: &Error) -> Trouble {
