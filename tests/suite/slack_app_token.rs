@@ -4,7 +4,6 @@ use std::process::Output;
 
 use anyhow::{Result, ensure};
 use lockstep_tests::slack::{App, FakeSlack, Fault};
-use postgres::Client;
 
 use crate::concurrency::PATIENCE;
 use crate::slack_app::{EVENTS, Sidecar, Stage, TOKEN_KEY, command, sidecar_url, with_projects};
@@ -184,7 +183,6 @@ fn keys_are_changed_under_way() -> Result<()> {
 }
 
 fn check(
-    client: &mut Client,
     slack: &FakeSlack,
     url: &str,
     arguments: &[&str],
@@ -201,11 +199,10 @@ fn check_tells_what_is_wrong() -> Result<()> {
     let mut client = with_projects("app_check")?;
     let slack = FakeSlack::start(App::default())?;
     let url = sidecar_url("app_check")?;
-    let (status, text) = check(&mut client, &slack, &url, &[], &[])?;
+    let (status, text) = check(&slack, &url, &[], &[])?;
     ensure!(status == Some(0) && !text.contains("wrong"), "{text}");
 
     let (status, text) = check(
-        &mut client,
         &slack,
         &url,
         &["--offline"],
@@ -247,11 +244,11 @@ fn check_tells_what_is_wrong() -> Result<()> {
             "cannot connect",
         ),
     ] {
-        let (status, text) = check(&mut client, &slack, address, &["--schema", schema], &[])?;
+        let (status, text) = check(&slack, address, &["--schema", schema], &[])?;
         ensure!(status == Some(1) && text.contains(words), "{words}: {text}");
     }
     slack.fail("api.test", Fault::Status(503), Some(1));
-    let (status, text) = check(&mut client, &slack, &url, &[], &[])?;
+    let (status, text) = check(&slack, &url, &[], &[])?;
     ensure!(status == Some(1) && text.contains("Slack at"), "{text}");
     Ok(())
 }

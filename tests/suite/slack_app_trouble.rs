@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 use crate::slack_app::{
-    COMMANDS, EVENTS, INTERACTIONS, Sidecar, Stage, command, cookie_of, http, sidecar_url,
+    COMMANDS, EVENTS, INTERACTIONS, Sidecar, Stage, command, cookie_of, http, install, sidecar_url,
     with_projects,
 };
 
@@ -223,6 +223,7 @@ struct Hole {
     port: u16,
     era: Arc<AtomicUsize>,
 }
+
 fn hole(socket: String) -> Result<Hole> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
@@ -235,11 +236,10 @@ fn hole(socket: String) -> Result<Hole> {
             };
             let born = its.load(Ordering::SeqCst);
             for is_up in [true, false] {
-                let (era, mut tcp, mut unix) = (
-                    Arc::clone(&its),
-                    stream.try_clone().unwrap(),
-                    server.try_clone().unwrap(),
-                );
+                let (Ok(mut tcp), Ok(mut unix)) = (stream.try_clone(), server.try_clone()) else {
+                    return;
+                };
+                let era = Arc::clone(&its);
                 thread::spawn(move || {
                     let mut bytes = [0; 65536];
                     loop {
