@@ -33,6 +33,12 @@ impl OwnStatement {
         self.within(|statement| statement.run_with_nulls(View::Own, arguments))
     }
 
+    /// The same, seeing what has committed by now: in REPEATABLE READ and above it is a serialization failure to change what the
+    /// transaction does not see.
+    pub(crate) fn run_newest_with_nulls(&self, arguments: &[Option<Datum>]) -> Result<u64> {
+        self.within(|statement| statement.run_with_nulls(View::Newest, arguments))
+    }
+
     pub(crate) fn rows(&self, arguments: &[Datum], read: impl FnMut(&Answer)) -> Result<()> {
         self.rows_seeing(View::Own, arguments, read)
     }

@@ -285,7 +285,7 @@ fn host_that_went_silent() -> Result<()> {
         lockstep_tests::cluster::PORT
     ))?;
     let url = format!(
-        "host=127.0.0.1 port={} user=sidecar dbname=review_silent sslmode=disable",
+        "host=127.0.0.1 port={} user=sidecar dbname=app_t_silent sslmode=disable",
         hole.port
     );
     let sidecar = Sidecar::start(&url, &slack, &[])?;
@@ -355,7 +355,7 @@ fn first_host_hangs() -> Result<()> {
         }
     });
     let url = format!(
-        "host='127.0.0.1,{}' port={port},{} user=sidecar dbname=review_hosts sslmode=disable target_session_attrs=read-write",
+        "host='127.0.0.1,{}' port={port},{} user=sidecar dbname=app_t_hosts sslmode=disable target_session_attrs=read-write",
         cluster.socket().display(),
         lockstep_tests::cluster::PORT
     );

@@ -14,6 +14,7 @@ pub(crate) enum SlackError {
     AliasTaken { alias: String, team: String },
     NotInserted,
     Empty { name: &'static str },
+    TooLong { name: &'static str, most: usize },
     NoWorkspace,
     NoChance,
     Ticket,
@@ -78,6 +79,12 @@ impl SlackError {
                 format!("{name} must not be empty"),
                 "It is what tells one from the other.",
                 "Pass what Slack or the browser sent.",
+            ),
+            Self::TooLong { name, most } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("{name} is longer than {most} characters"),
+                "The column of the host takes no more.",
+                "Pass what Slack sent.",
             ),
             Self::NoWorkspace => report(
                 ERRCODE_INVALID_PARAMETER_VALUE,

@@ -98,7 +98,7 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
         return Ok(bot);
     }
     tables.as_owner(|| {
-        let best = super::flush::best(&tables, vec![team]);
+        let best = super::flush::best(&tables, vec![team], &[]);
         let ids: Vec<i64> = best.into_values().collect();
         let arguments = [crate::statement::keys_argument(&ids)];
         let describe = &tables.statements.describe;

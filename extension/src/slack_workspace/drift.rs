@@ -47,7 +47,7 @@ fn slack_workspace_drift(
 fn drift(tables: &Tables, teams: Option<Vec<String>>) -> Vec<Drift> {
     tables.as_owner(|| {
         let teams = teams.unwrap_or_else(|| all_teams(tables));
-        let winners: Vec<i64> = best(tables, teams).into_values().collect();
+        let winners: Vec<i64> = best(tables, teams, &[]).into_values().collect();
         let (rows, scopes) = compare(tables, &winners);
         let known = Known::look_up(tables, &scopes);
         let mut drift = Vec::new();
@@ -115,7 +115,7 @@ pub(crate) fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize>
     let teams: Vec<String> = teams.into_iter().collect();
     let drifted = drift(&tables, Some(teams.clone()));
     tables.as_owner(|| {
-        let winners = best(&tables, teams);
+        let winners = best(&tables, teams, &[]);
         spread(&tables, &winners);
     });
     Ok(drifted.len())

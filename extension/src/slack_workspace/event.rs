@@ -2,7 +2,6 @@
 
 use super::tables::Tables;
 use super::uninstall::uninstall;
-use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::job::{NewJob, retry};
 use crate::own_statement::OwnStatement;
@@ -85,7 +84,7 @@ struct Event<'a> {
 
 impl Event<'_> {
     fn receive(&self, kind: &str) -> Result<&'static str> {
-        let tables = Tables::attached(self.schema)?;
+        Tables::attached(self.schema)?;
         if self.id.is_empty() {
             return Err(SlackError::Empty { name: "event_id" }.into());
         }

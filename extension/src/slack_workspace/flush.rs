@@ -34,9 +34,13 @@ fn flush_table(tables: &Tables, notes: &[Note]) -> Result<()> {
             .filter(|(_, row)| row.is_some())
             .map(|(team, _)| team.clone())
             .collect();
-        (with_best(tables, winners), carried)
+        // What came to a team has nothing to say there, as long as the team has a row of its own with a token.
+        let came = notes.iter().filter(|note| note.cause == Cause::Came);
+        let came: Vec<i64> = came.map(|note| note.row).collect();
+        (with_best(tables, winners, &came), carried)
     });
-    tables.as_owner(|| spread(tables, &winners));
+    // Triggers of the host fire under the path of its schema, whatever that of whoever wrote the first row.
+    tables.on_host(|| spread(tables, &winners));
     installation::follow(tables, &winners, &carried)
 }
 
@@ -67,7 +71,7 @@ fn winners(tables: &Tables, notes: &[Note]) -> BTreeMap<String, Option<i64>> {
         };
         let carries = match note.cause {
             Cause::Carries => true,
-            Cause::Follows => false,
+            Cause::Follows | Cause::Came => false,
             Cause::Linked(scope) => scopes_left.contains(&scope),
         };
         let winner = winners.entry(team.clone()).or_default();
@@ -99,22 +103,27 @@ fn scopes_left(tables: &Tables, notes: &[Note]) -> BTreeSet<i64> {
 }
 
 /// The winner of each team; where none carries, the best row.
-fn with_best(tables: &Tables, winners: BTreeMap<String, Option<i64>>) -> BTreeMap<String, i64> {
+fn with_best(
+    tables: &Tables,
+    winners: BTreeMap<String, Option<i64>>,
+    came: &[i64],
+) -> BTreeMap<String, i64> {
     let without = winners.iter().filter(|(_, row)| row.is_none());
     let without: Vec<String> = without.map(|(team, _)| team.clone()).collect();
     let mut all: BTreeMap<String, i64> = winners
         .into_iter()
         .filter_map(|(team, row)| Some((team, row?)))
         .collect();
-    all.append(&mut best(tables, without));
+    all.append(&mut best(tables, without, came));
     all
 }
 
-/// The best row of each team. The caller runs with the rights of the tables' owner.
-pub(super) fn best(tables: &Tables, teams: Vec<String>) -> BTreeMap<String, i64> {
+/// The best row of each team; one that has just come only if no other has a token. The caller runs with the rights of the tables'
+/// owner.
+pub(super) fn best(tables: &Tables, teams: Vec<String>, came: &[i64]) -> BTreeMap<String, i64> {
     let mut best = BTreeMap::new();
     if !teams.is_empty() {
-        let arguments = [datum(teams)];
+        let arguments = [datum(teams), keys_argument(came)];
         tables
             .statements
             .best

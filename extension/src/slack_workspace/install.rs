@@ -13,7 +13,7 @@ use crate::error::{OrRaise, Result, SlackError, required};
 use crate::statement::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What became of an installation: the owner's row, its alias, and how many rows were written.
@@ -107,18 +107,19 @@ pub(super) fn install(
     if installation.team_id.is_empty() {
         return Err(SlackError::Empty { name: "team_id" }.into());
     }
+    installation.check()?;
     let tables = Tables::attached(schema)?;
     // The integration is locked before the team: whoever deletes it locks it before its row of Slack.
     let owned = match owner {
         Some(owner) => Some((owner, owner.path(&tables)?, owner.integration(&tables)?)),
         None => None,
     };
-    lock::teams(tables.slack.oid, [installation.team_id]);
-    installation.record(schema)?;
     let write = Write {
         tables: &tables,
         installation,
     };
+    write.lock(owned.as_ref().map(|(_, _, integration)| *integration));
+    installation.record(schema)?;
     match owned {
         Some((owner, path, integration)) => write.row_of(owner, &path, integration, alias),
         None => Ok((None, None, write.rows_there_are())),
@@ -131,6 +132,36 @@ struct Write<'a> {
 }
 
 impl Write<'_> {
+    /// Locks the team, and the one that the integration's row is to leave: whoever writes that one's rows must not find one that has
+    /// gone to another meanwhile.
+    fn lock(&self, integration: Option<i64>) {
+        let table = self.tables.slack.oid;
+        let mut teams = BTreeSet::from([self.installation.team_id.to_owned()]);
+        loop {
+            lock::teams(table, teams.iter().map(String::as_str));
+            let now = integration.map(|it| self.teams_of(it)).unwrap_or_default();
+            if now.is_subset(&teams) {
+                return;
+            }
+            teams.extend(now);
+        }
+    }
+
+    /// The teams that an integration has rows in.
+    fn teams_of(&self, integration: i64) -> BTreeSet<String> {
+        let query = self.statement(
+            "select s.team_id::pg_catalog.text from {slack} s where s.integration_id == $1",
+            &[pg_sys::INT8OID],
+        );
+        let mut teams = BTreeSet::new();
+        self.tables.on_host(|| {
+            query.rows(View::Newest, &[datum(integration)], |row| {
+                teams.extend(row.get::<String>(1))
+            });
+        });
+        teams
+    }
+
     /// Writes the row of an owner, and has the others of the team follow.
     fn row_of(
         &self,
@@ -342,7 +373,7 @@ impl Write<'_> {
                 "update {{slack}} s
                     set user_id = $2, bot_user_id = $3, encrypted_bot_access_token = $4, encrypted_bot_access_token_iv = $5,
                         updated_at = {NOW}
-                  where s.id == $1 and ({differs})"
+                  where s.id == $1 and s.team_id == $6 and ({differs})"
             ),
             &[
                 pg_sys::INT8OID,
@@ -350,10 +381,12 @@ impl Write<'_> {
                 pg_sys::TEXTOID,
                 pg_sys::BYTEAOID,
                 pg_sys::BYTEAOID,
+                pg_sys::TEXTOID,
             ],
         );
         let [user, bot, token, iv] = self.shared();
-        let arguments = [datum(row), user, bot, token, iv];
+        let team = datum(self.installation.team_id);
+        let arguments = [datum(row), user, bot, token, iv, team];
         self.tables.on_host(|| update.run(&arguments))
     }
 

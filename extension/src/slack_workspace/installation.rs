@@ -1,7 +1,7 @@
 //! What is known of a workspace's installation itself, which has no row at the host: its tokens, the refresh token among them.
 
 use super::tables::Tables;
-use crate::error::Result;
+use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
 use crate::statement::{View, datum, keys_argument, nullable};
 use pgrx::datum::TimestampWithTimeZone;
@@ -26,6 +26,7 @@ thread_local! {
                     encrypted_refresh_token = case when t.is_same then i.encrypted_refresh_token end,
                     encrypted_refresh_token_iv = case when t.is_same then i.encrypted_refresh_token_iv end,
                     expires_at = case when t.is_same then i.expires_at end,
+                    installed_at = case when t.is_same then i.installed_at else clock_timestamp() end,
                     lease = case when t.is_same then i.lease end,
                     leased_until = case when t.is_same then i.leased_until end,
                     refresh_error = case when t.is_same then i.refresh_error end
@@ -114,7 +115,29 @@ pub(super) struct Installation<'a> {
     pub(super) expires_at: Option<TimestampWithTimeZone>,
 }
 
+/// What a column of the host takes.
+const LONGEST_BOT_USER: usize = 255;
+
 impl Installation<'_> {
+    /// Refuses what a constraint would refuse, whose error would show the whole row with its tokens.
+    pub(super) fn check(&self) -> Result<()> {
+        check_token(self.token, self.token_iv)?;
+        check_refresh_token(self.refresh_token, self.refresh_token_iv)?;
+        for (name, value) in [("user_id", self.user_id), ("bot_user_id", self.bot_user_id)] {
+            if value.is_empty() {
+                return Err(SlackError::Empty { name }.into());
+            }
+        }
+        if self.bot_user_id.chars().count() > LONGEST_BOT_USER {
+            return Err(SlackError::TooLong {
+                name: "bot_user_id",
+                most: LONGEST_BOT_USER,
+            }
+            .into());
+        }
+        Ok(())
+    }
+
     /// Records it, in place of the one before. If it is the same, nothing is written.
     pub(super) fn record(&self, schema: &str) -> Result<()> {
         let arguments = [
@@ -137,6 +160,30 @@ impl Installation<'_> {
     }
 }
 
+pub(super) fn check_token(token: &[u8], iv: &[u8]) -> Result<()> {
+    match (token.is_empty(), iv.is_empty()) {
+        (true, _) => Err(SlackError::Empty { name: "token" }.into()),
+        (_, true) => Err(SlackError::Empty { name: "token_iv" }.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Both parts of it, or none.
+pub(super) fn check_refresh_token(token: Option<&[u8]>, iv: Option<&[u8]>) -> Result<()> {
+    let is_there = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty());
+    match (is_there(token), is_there(iv)) {
+        (true, false) => Err(SlackError::Empty {
+            name: "refresh_token_iv",
+        }
+        .into()),
+        (false, true) => Err(SlackError::Empty {
+            name: "refresh_token",
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 /// Has the installations of teams follow the rows that won, which somebody else has written. A row without a token that came to a
 /// team has nothing to say of the installation.
 pub(super) fn follow(
@@ -146,7 +193,7 @@ pub(super) fn follow(
 ) -> Result<()> {
     let ids: Vec<i64> = winners.values().copied().collect();
     let mut all = Vec::new();
-    tables.as_owner(|| {
+    tables.on_host(|| {
         let arguments = [keys_argument(&ids)];
         let describe = &tables.statements.describe;
         describe.rows(View::Newest, &arguments, |row| {
@@ -165,7 +212,7 @@ pub(super) fn follow(
             }
         });
         for arguments in &all {
-            STATEMENTS.with(|statements| statements.follow.run_with_nulls(arguments))?;
+            STATEMENTS.with(|statements| statements.follow.run_newest_with_nulls(arguments))?;
         }
         Ok(())
     })

@@ -8,8 +8,10 @@ use std::cell::RefCell;
 pub(super) enum Cause {
     /// It brings what the team is to have.
     Carries,
-    /// It came to the team, or says nothing new of it: the team's best row wins.
+    /// It says nothing new of the team: the team's best row wins.
     Follows,
+    /// It came to the team without saying anything of it: the best of the others wins.
+    Came,
     /// A link of it to this scope came or went. If the scope itself is gone, it follows; else it carries.
     Linked(i64),
 }

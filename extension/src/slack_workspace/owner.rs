@@ -27,6 +27,9 @@ pub(super) struct Owner {
     pub(super) id: i64,
 }
 
+/// How often an integration is looked for and made.
+const MOST_TRIES: usize = 3;
+
 impl Owner {
     /// The one that is named, if any is; two are an error.
     pub(super) fn of(
@@ -147,7 +150,7 @@ impl Owner {
         );
         let [id, class, category] = [datum(self.id), datum(CLASS), datum(CATEGORY)];
         let mut found: Option<(i64, bool)> = None;
-        loop {
+        for _ in 0..MOST_TRIES {
             tables.on_host(|| {
                 find.rows(View::Newest, &[id, class], |row| {
                     found = row.get(1).zip(row.get(2));
@@ -161,14 +164,13 @@ impl Owner {
                     activate.run(&[datum(integration)]);
                 }
             });
-            match found {
-                Some((integration, _)) => return Ok(integration),
-                // Somebody who does not take the lock has made one just now.
-                None => {
-                    pgrx::check_for_interrupts!();
-                }
+            // If not, somebody who does not take the lock has made one just now.
+            if let Some((integration, _)) = found {
+                return Ok(integration);
             }
         }
+        // A trigger of the host keeps it out.
+        Err(SlackError::NotInserted.into())
     }
 
     /// Events are off until somebody turns them on: their columns and values, as parts of an insert.

@@ -110,7 +110,7 @@ impl Statements {
                        from {s} s where s.team_id == any ($1) order by s.team_id, {}",
                     order_of_rows(tables)
                 ),
-                &[pg_sys::TEXTARRAYOID],
+                &[pg_sys::TEXTARRAYOID, pg_sys::INT8ARRAYOID],
             ),
             describe: by_index(
                 &format!(
@@ -164,7 +164,16 @@ impl Statements {
                     true => format!(
                         "insert into {c} (name, organization_id)
                          select k.name, k.organization_id
-                           from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (name, organization_id) on conflict do nothing"
+                           from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (name, organization_id)
+                          {is_there} on conflict do nothing",
+                        // One that is being deleted takes its scopes along, and the rows that have them.
+                        is_there = match &tables.organizations {
+                            Some(organizations) => format!(
+                                "where exists (select from {} o where o.id == k.organization_id)",
+                                organizations.qualified_name()
+                            ),
+                            None => String::new(),
+                        },
                     ),
                     false => format!(
                         "insert into {c} (name) select k.name
@@ -205,7 +214,7 @@ impl Statements {
 /// Which row of a team wins where none carries: the first in this order.
 fn order_of_rows(tables: &Host) -> String {
     format!(
-        "(s.encrypted_bot_access_token is not null) desc, s.updated_at desc,
+        "(s.encrypted_bot_access_token is not null) desc, (s.id::pg_catalog.int8 == any ($2)), s.updated_at desc,
          (select pg_catalog.count(*) from {} l where l.slack_integration_id == s.id) desc, s.id desc",
         tables.links.qualified_name()
     )

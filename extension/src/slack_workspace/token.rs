@@ -2,6 +2,7 @@
 
 use super::bot::check_max_rows;
 use super::host_text::{NOW, differ, qualified};
+use super::installation::{check_refresh_token, check_token};
 use super::lock;
 use super::spread::spread;
 use super::tables::Tables;
@@ -200,6 +201,8 @@ fn store_slack_token(
     let token = (required(token, "token"), required(token_iv, "token_iv"));
     let schema = required(schema, "schema");
     let store = || -> Result<bool> {
+        check_token(token.0, token.1)?;
+        check_refresh_token(refresh_token, refresh_token_iv)?;
         let tables = Tables::attached(schema)?;
         lock::teams(tables.slack.oid, [team]);
         let [new, iv] = [token.0, token.1].map(datum);
@@ -237,16 +240,21 @@ fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8])) {
     let write = Statement::new(
         &qualified(&format!(
             "update {s} s set encrypted_bot_access_token = $2, encrypted_bot_access_token_iv = $3, updated_at = {NOW}
-              where s.id == $1 and ({differs})"
+              where s.id == $1 and s.team_id == $4 and ({differs})"
         )),
-        &[pg_sys::INT8OID, pg_sys::BYTEAOID, pg_sys::BYTEAOID],
+        &[
+            pg_sys::INT8OID,
+            pg_sys::BYTEAOID,
+            pg_sys::BYTEAOID,
+            pg_sys::TEXTOID,
+        ],
     );
     tables.on_host(|| {
         let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
         // The best row stands for all: should they have drifted, the others follow it in all else as well.
-        let best: BTreeMap<String, i64> = super::flush::best(tables, vec![team.to_owned()]);
+        let best: BTreeMap<String, i64> = super::flush::best(tables, vec![team.to_owned()], &[]);
         for row in best.values() {
-            write.run(&[datum(*row), datum(token), datum(iv)]);
+            write.run(&[datum(*row), datum(token), datum(iv), datum(team)]);
         }
         spread(tables, &best);
     });
@@ -334,14 +342,14 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
             "select distinct on (s.team_id) s.team_id::pg_catalog.text, s.encrypted_bot_access_token, s.encrypted_bot_access_token_iv
                from {} s
               where s.encrypted_bot_access_token is not null and (s.team_id::pg_catalog.text collate \"C\") operator(pg_catalog.>) $1
-              order by s.team_id, s.updated_at desc, s.id desc",
+              order by s.team_id, s.updated_at desc, s.id desc limit $2",
             tables.slack.qualified_name()
         )),
-        &[pg_sys::TEXTOID],
+        &[pg_sys::TEXTOID, pg_sys::INT4OID],
     );
     let mut teams: BTreeMap<String, Tokens> = BTreeMap::new();
     tables.as_owner(|| {
-        of_rows.rows(View::Newest, &[datum(after)], |row| {
+        of_rows.rows(View::Newest, &[datum(after), datum(max_rows)], |row| {
             let team: String = row.get(1).unwrap_or_default();
             teams.insert(team.clone(), (team, row.get(2), row.get(3), None, None));
         });
@@ -420,7 +428,7 @@ fn has_iv(tables: &Tables, team: &str, iv: &[u8]) -> bool {
         &[pg_sys::INT8OID, pg_sys::BYTEAOID],
     );
     tables.as_owner(|| {
-        let best = super::flush::best(tables, vec![team.to_owned()]);
+        let best = super::flush::best(tables, vec![team.to_owned()], &[]);
         best.values()
             .any(|row| query.run_seeing(View::Newest, &[datum(*row), datum(iv)]) > 0)
     })

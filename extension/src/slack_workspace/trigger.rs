@@ -137,16 +137,13 @@ impl Place {
         if is_writing_any(table) && is_ours() {
             return;
         }
-        let carries = match old {
-            None => new.has_value(&self.token),
-            Some(old) if !new.has_same(old, &self.carried) => true,
-            Some(old) if !new.has_same(old, &self.followed) => false,
+        let cause = match old {
+            None if new.has_value(&self.token) => Cause::Carries,
+            None => Cause::Came,
+            Some(old) if !new.has_same(old, &self.carried) => Cause::Carries,
+            Some(old) if !new.has_same(old, std::slice::from_ref(&self.team)) => Cause::Came,
+            Some(old) if !new.has_same(old, &self.followed) => Cause::Follows,
             Some(_) => return,
-        };
-        let cause = if carries {
-            Cause::Carries
-        } else {
-            Cause::Follows
         };
         self.note(new, cause);
     }
@@ -237,7 +234,7 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
         .into_iter()
         .map(stored)
         .collect::<Result<_>>()?,
-        followed: ["team_id", "updated_at"]
+        followed: ["updated_at"]
             .into_iter()
             .map(stored)
             .collect::<Result<_>>()?,
