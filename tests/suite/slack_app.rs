@@ -256,11 +256,24 @@ impl Stage {
 
 pub(crate) fn install(sidecar: &Sidecar, query: &str) -> Result<Reply> {
     let begun = http().get(&format!("{}/slack/install{query}", sidecar.base), &[])?;
-    ensure!(begun.status == 302, "{}: {}", begun.status, begun.text());
     let cookie = cookie_of(&begun)?;
-    let consent = http().get(begun.header("location").context("no location")?, &[])?;
+    let consent = http().get(&way_to_slack(&begun)?, &[])?;
     let back = consent.header("location").context("Slack leads nowhere")?;
     http().get(back, &[("cookie", &cookie)])
+}
+
+/// Where the first page of an installation leads: at once, or for a project by a button.
+pub(crate) fn way_to_slack(begun: &Reply) -> Result<String> {
+    if let Some(location) = begun.header("location") {
+        return Ok(location.to_owned());
+    }
+    let text = begun.text();
+    ensure!(begun.status == 200, "{}: {text}", begun.status);
+    let (_, rest) = text
+        .split_once("class=\"button\" href=\"")
+        .context("no button")?;
+    let (link, _) = rest.split_once('"').context("no end of a link")?;
+    Ok(link.replace("&amp;", "&"))
 }
 
 /// What a browser sends back of a cookie that it was given.

@@ -61,7 +61,22 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
         browser.dom()?
     );
     ensure!(browser.dom()?.contains("&lt;Söhne&gt;"));
-    stage.connect(1)?;
+    // For a project it first says which one.
+    let ticket = stage.ticket(1)?;
+    browser.open(&format!(
+        "{}/slack/install?ticket={ticket}",
+        stage.sidecar.base
+    ))?;
+    assert_eq!(browser.text_of("h1")?, "Connect group/one with Slack");
+    assert_eq!(browser.overflow()?, 0);
+    browser.screenshot(&target().join("page-confirm-390.png"))?;
+    browser.click("a.button")?;
+    browser.wait_for_url(|url| url.contains("/slack/install/callback"))?;
+    ensure!(
+        browser.dom()?.contains("/gitlab group/one status"),
+        "{}",
+        browser.dom()?
+    );
     let pages = [
         with_password(&stage.sidecar.base, "/sign-in"),
         format!("{}/", stage.sidecar.base),

@@ -17,14 +17,13 @@ use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 use crate::slack_app::{
     COMMANDS, EVENTS, INTERACTIONS, Sidecar, Stage, command, cookie_of, http, install, sidecar_url,
-    with_projects,
+    way_to_slack, with_projects,
 };
 
 fn go(stage: &Stage, query: &str) -> Result<(String, String)> {
     let begun = http().get(&format!("{}/slack/install{query}", stage.sidecar.base), &[])?;
-    ensure!(begun.status == 302, "{}", begun.text());
     let cookie = cookie_of(&begun)?;
-    let consent = http().get(begun.header("location").context("no location")?, &[])?;
+    let consent = http().get(&way_to_slack(&begun)?, &[])?;
     Ok((
         consent.header("location").context("nowhere")?.to_owned(),
         cookie,

@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use url::Url;
 
 pub(crate) use landing::{landing, sign_in};
 pub(crate) use trouble::Trouble;
@@ -47,6 +48,20 @@ pub(crate) async fn style() -> Response {
         (CACHE_CONTROL, "public, max-age=3600"),
     ];
     (headers, include_str!("style.css")).into_response()
+}
+
+/// Before an installation for a project, a group or the instance.
+pub(crate) fn confirm(owner: &str, slack: &Url) -> Markup {
+    let body = html! {
+        h1 { "Connect " (owner) " with Slack" }
+        p {
+            "What happens in " strong { (owner) } " will be told in channels of the Slack workspace that you choose next. "
+            "Go on only if that project is yours, and the workspace as well."
+        }
+        p { a.button href=(slack) { "Go on to Slack" } }
+        p.faint { "If somebody sent you this link without your asking for it, close this page." }
+    };
+    layout::page("Connect a project", &body)
 }
 
 /// After an installation.

@@ -55,12 +55,12 @@ pub(crate) async fn begin_install(
     let beginning = app
         .database
         .begin_install(&digests[0], &digests[1], ticket, VALID_FOR);
-    match timeout(DATABASE_TIMEOUT, beginning).await {
-        Ok(Ok(_)) => {}
+    let owner = match timeout(DATABASE_TIMEOUT, beginning).await {
+        Ok(Ok(owner)) => owner,
         Ok(Err(error)) if error.has_code(&SqlState::NO_DATA_FOUND) => return Err(Trouble::Ticket),
         Ok(Err(error)) => return Err(unavailable(&error)),
         Err(_) => return Err(unavailable(&Error::Silent)),
-    }
+    };
     let config = &app.config;
     let mut url = app.slack.url("/oauth/v2/authorize");
     url.query_pairs_mut()
@@ -68,11 +68,15 @@ pub(crate) async fn begin_install(
         .append_pair("scope", &SCOPES.join(","))
         .append_pair("redirect_uri", config.page(INSTALLED).as_str())
         .append_pair("state", state.text());
-    let headers = AppendHeaders([
-        (LOCATION, url.to_string()),
-        (SET_COOKIE, state::cookie(config, &browser, VALID_FOR)),
-    ]);
-    Ok((StatusCode::FOUND, headers).into_response())
+    let cookie = (SET_COOKIE, state::cookie(config, &browser, VALID_FOR));
+    Ok(match owner {
+        // Whoever was sent the link of somebody else's project is to see whose it is, before Slack asks about the app alone.
+        Some(owner) => (AppendHeaders([cookie]), page::confirm(&owner, &url)).into_response(),
+        None => {
+            let headers = AppendHeaders([(LOCATION, url.to_string()), cookie]);
+            (StatusCode::FOUND, headers).into_response()
+        }
+    })
 }
 
 #[derive(Default, Deserialize)]

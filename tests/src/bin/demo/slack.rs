@@ -96,10 +96,12 @@ fn install(base: &str, ticket: &str) -> Result<()> {
     let begun = http.get(&format!("{base}/slack/install?ticket={ticket}"), &[])?;
     let cookie = begun.header("set-cookie").context("no cookie")?;
     let cookie = cookie.split(';').next().unwrap_or_default();
-    let consent = http.get(
-        begun.header("location").context("the app leads nowhere")?,
-        &[],
-    )?;
+    let text = begun.text();
+    let (_, rest) = text
+        .split_once("class=\"button\" href=\"")
+        .context("the app leads nowhere")?;
+    let link = rest.split('"').next().unwrap_or_default();
+    let consent = http.get(&link.replace("&amp;", "&"), &[])?;
     let back = consent.header("location").context("Slack leads nowhere")?;
     let page = http.get(back, &[("cookie", cookie)])?;
     ensure!(
