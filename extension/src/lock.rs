@@ -19,16 +19,33 @@ pub(crate) enum Kind {
 
 /// Waits for the lock.
 pub(crate) fn take(kind: Kind, table: u32, number: u32, mode: u32) {
+    let tag = tag(kind, table, number);
     // SAFETY: the tag is fully set, and the lock is one of the transaction, released at its end.
     unsafe {
-        let tag = pg_sys::LOCKTAG {
-            locktag_field1: pg_sys::MyDatabaseId.to_u32(),
-            locktag_field2: table,
-            locktag_field3: number,
-            locktag_field4: kind as u16,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        };
         pg_sys::LockAcquire(&tag, mode as i32, false, false);
+    }
+}
+
+/// Whether the transaction has it already, in that mode.
+pub(crate) fn is_held(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let tag = tag(kind, table, number);
+    // SAFETY: the tag is fully set; the function looks into the memory of the backend.
+    unsafe {
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        return pg_sys::LockHeldByMe(&tag, mode as i32, false);
+        #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+        pg_sys::LockHeldByMe(&tag, mode as i32)
+    }
+}
+
+fn tag(kind: Kind, table: u32, number: u32) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: reads a global of the process.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: table,
+        locktag_field3: number,
+        locktag_field4: kind as u16,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     }
 }

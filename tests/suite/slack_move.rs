@@ -277,3 +277,49 @@ fn refusals_show_no_token() -> Result<()> {
     }
     Ok(())
 }
+
+/// Two transactions that write a team each, and then more of it: neither waits for the other.
+#[test]
+fn transactions_go_on_with_their_teams() -> Result<()> {
+    let name = "slack_move_upgrade";
+    let mut client = workspaces(name, Layout::Narrow)?;
+    let mut other = cluster()?.connect(name)?;
+    let insert = |team: &str, integration: i64| {
+        format!(
+            "begin; set local lock_timeout = '10s';
+             insert into slack_integrations (team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+             values ('{team}', '{team}', 'new', 'U', now(), now(), {integration})"
+        )
+    };
+    client.batch_execute(&insert("C", 7))?;
+    other.batch_execute(&insert("D", 8))?;
+    client.batch_execute(
+        "update slack_integrations set user_id = 'U9' where team_id = 'C'; commit",
+    )?;
+    other.batch_execute(
+        "update slack_integrations set user_id = 'U9' where team_id = 'D'; commit",
+    )?;
+    in_lockstep(&mut client)
+}
+
+/// A backfill looks at each team once, however its rows are spread over the ranges.
+#[test]
+fn backfill_repairs_a_team_with_its_first_row() -> Result<()> {
+    let mut client = workspaces("slack_move_backfill", Layout::Narrow)?;
+    client.batch_execute(
+        "alter table slack_integrations disable trigger user;
+         update slack_integrations set user_id = 'drifted' where id in (2, 6);
+         alter table slack_integrations enable trigger user",
+    )?;
+    let repair = |client: &mut Client, range: &str| -> Result<i64> {
+        let query =
+            format!("select updated from lockstep.backfill_batch('slack_workspaces', {range})");
+        number(client, &query)
+    };
+    assert_eq!(repair(&mut client, "2, 4")?, 0);
+    assert_eq!(repair(&mut client, "1, 1")?, 1);
+    client.batch_execute(
+        "call lockstep.backfill('slack_workspaces', settings => '{\"sub_batch_size\": 1}')",
+    )?;
+    in_lockstep(&mut client)
+}

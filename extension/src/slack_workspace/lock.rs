@@ -6,9 +6,12 @@
 use crate::lock::{self, Kind};
 use pgrx::pg_sys::{ExclusiveLock, ShareLock};
 
-/// For whoever writes rows of any team.
+/// For whoever writes rows of any team. A transaction that has written a team already shares the lock, and others that share it may wait
+/// for this as well: two that did so would wait for each other. It goes on with its share, and locks the teams when it knows them.
 pub(super) fn all_teams(table: u32) {
-    lock::take(Kind::SlackTable, table, 0, ExclusiveLock);
+    if !lock::is_held(Kind::SlackTable, table, 0, ShareLock) {
+        lock::take(Kind::SlackTable, table, 0, ExclusiveLock);
+    }
 }
 
 /// For whoever writes the rows of some teams, in one order for all.
