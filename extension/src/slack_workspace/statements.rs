@@ -24,6 +24,7 @@ pub(super) struct Statements {
     pub(super) has_rows: Statement,
     /// What is listed to users, see [`listing`].
     pub(super) listed: Statement,
+    pub(super) listed_by_alias: Statement,
     /// `$1` scopes: those there are.
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
@@ -99,7 +100,8 @@ impl Statements {
                 &format!("select 1 from {s} s where s.team_id == $1 limit 1"),
                 &[pg_sys::TEXTOID],
             ),
-            listed: listing::statement(tables),
+            listed: listing::statement(tables, false),
+            listed_by_alias: listing::statement(tables, true),
             scopes_left: by_index(
                 &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
                 ids,
