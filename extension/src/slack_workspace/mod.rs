@@ -4,7 +4,7 @@
 //! The way of the data: a row or a link to a scope is written, by whom ever; the team is locked before it ([`lock`]), the row
 //! noted ([`trigger`], [`noted`]), and at the end of the statement the row that wins in each team is found ([`flush`](mod@flush)) and
 //! spread to the others ([`spread`](mod@spread)). The installation itself ([`installation`]) has a table of its own, as it may have no row. The
-//! functions of the sidecar are [`oauth_state`], [`event`], [`bot`], [`listing`] and [`token`].
+//! functions of the sidecar are [`oauth_state`], [`event`], [`bot`], [`listing`], [`token`] and [`reseal`].
 
 mod attach;
 mod bot;
@@ -20,6 +20,7 @@ mod lock;
 mod noted;
 mod oauth_state;
 mod owner;
+mod reseal;
 mod scopes;
 mod spread;
 mod statements;

@@ -1,140 +1,29 @@
-//! A workspace is installed: the installation is recorded, the owner's integration has a row, and all rows of the team have what
-//! Slack answered.
+//! What an installation writes into the host's tables: the owner's row, and what the others of its team are to have.
 
-use super::host_text::{NOW, differ, qualified};
-use super::installation::Installation;
-use super::lock;
-use super::owner::Owner;
-use super::scopes::{ScopesOfRow, write_scopes};
-use super::spread::spread;
-use super::tables::{Host, Tables};
-use super::writing::Writing;
-use crate::error::{OrRaise, Result, SlackError, required};
+use super::super::host_text::{NOW, differ, qualified};
+use super::super::installation::Installation;
+use super::super::lock;
+use super::super::owner::Owner;
+use super::super::scopes::{ScopesOfRow, write_scopes};
+use super::super::spread::spread;
+use super::super::tables::{Host, Tables};
+use super::super::writing::Writing;
+use super::{Installed, check_alias};
+use crate::error::{Result, SlackError};
 use crate::statement::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
-use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// What became of an installation: the owner's row, its alias, and how many rows were written.
-pub(super) type Installed = (Option<i64>, Option<String>, i64);
-
-/// Records that a workspace was installed, for one owner if it is named.
-#[pg_extern(sql = r#"
-create function lockstep.install_slack_workspace(team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
-  scopes text[], project_id bigint default null, group_id bigint default null, organization_id bigint default null, alias text default null,
-  enterprise_id text default null, app_id text default null, refresh_token bytea default null, refresh_token_iv bytea default null,
-  expires_at timestamptz default null, schema text default 'public')
-returns table (slack_integration_id bigint, alias text, written bigint)
-language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text, bytea,
-                                                     bytea, timestamptz, text) is
-  'records the installation of a Slack workspace and brings all its rows in lockstep; with an owner, finds or creates its integration and its row';
-revoke execute on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text,
-                                                            bytea, bytea, timestamptz, text) from public;
-"#)]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-fn install_slack_workspace(
-    team_id: Option<&str>,
-    team_name: Option<&str>,
-    user_id: Option<&str>,
-    bot_user_id: Option<&str>,
-    token: Option<&[u8]>,
-    token_iv: Option<&[u8]>,
-    scopes: Option<Vec<Option<String>>>,
-    project_id: Option<i64>,
-    group_id: Option<i64>,
-    organization_id: Option<i64>,
-    alias: Option<&str>,
-    enterprise_id: Option<&str>,
-    app_id: Option<&str>,
-    refresh_token: Option<&[u8]>,
-    refresh_token_iv: Option<&[u8]>,
-    expires_at: Option<TimestampWithTimeZone>,
-    schema: Option<&str>,
-) -> TableIterator<
-    'static,
-    (
-        name!(slack_integration_id, Option<i64>),
-        name!(alias, Option<String>),
-        name!(written, i64),
-    ),
-> {
-    let installation = Installation {
-        team_id: required(team_id, "team_id"),
-        team_name: required(team_name, "team_name"),
-        user_id: required(user_id, "user_id"),
-        bot_user_id: required(bot_user_id, "bot_user_id"),
-        token: required(token, "token"),
-        token_iv: required(token_iv, "token_iv"),
-        scopes: scope_names(required(scopes, "scopes")),
-        enterprise_id,
-        app_id,
-        refresh_token,
-        refresh_token_iv,
-        expires_at,
-    };
-    let schema = required(schema, "schema");
-    let installed = Owner::of(project_id, group_id, organization_id)
-        .and_then(|owner| install(&installation, owner, alias, schema));
-    TableIterator::once(installed.or_raise())
-}
-
-/// Names of scopes in alphabetical order, each once.
-pub(super) fn scope_names(names: Vec<Option<String>>) -> Vec<String> {
-    let mut names: Vec<String> = names.into_iter().flatten().collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-/// An alias is what users type to say which project they mean.
-pub(super) fn check_alias(alias: &str) -> Result<()> {
-    match alias.chars().count() {
-        2..=4096 => Ok(()),
-        _ => Err(SlackError::AliasLength.into()),
-    }
-}
-
-pub(super) fn install(
-    installation: &Installation,
-    owner: Option<Owner>,
-    alias: Option<&str>,
-    schema: &str,
-) -> Result<Installed> {
-    alias.map_or(Ok(()), check_alias)?;
-    if installation.team_id.is_empty() {
-        return Err(SlackError::Empty { name: "team_id" }.into());
-    }
-    installation.check()?;
-    let tables = Tables::attached(schema)?;
-    // The integration is locked before the team: whoever deletes it locks it before its row of Slack.
-    let owned = match owner {
-        Some(owner) => Some((owner, owner.path(&tables)?, owner.integration(&tables)?)),
-        None => None,
-    };
-    let write = Write {
-        tables: &tables,
-        installation,
-    };
-    write.lock(owned.as_ref().map(|(_, _, integration)| *integration));
-    installation.record(schema)?;
-    match owned {
-        Some((owner, path, integration)) => write.row_of(owner, &path, integration, alias),
-        None => Ok((None, None, write.rows_there_are())),
-    }
-}
-
-struct Write<'a> {
-    tables: &'a Tables,
-    installation: &'a Installation<'a>,
+pub(super) struct Write<'a> {
+    pub(super) tables: &'a Tables,
+    pub(super) installation: &'a Installation<'a>,
 }
 
 impl Write<'_> {
     /// Locks the team, and the one that the integration's row is to leave: whoever writes that one's rows must not find one that has
     /// gone to another meanwhile.
-    fn lock(&self, integration: Option<i64>) {
+    pub(super) fn lock(&self, integration: Option<i64>) {
         let table = self.tables.slack.oid;
         let mut teams = BTreeSet::from([self.installation.team_id.to_owned()]);
         loop {
@@ -163,7 +52,7 @@ impl Write<'_> {
     }
 
     /// Writes the row of an owner, and has the others of the team follow.
-    fn row_of(
+    pub(super) fn row_of(
         &self,
         owner: Owner,
         path: &str,
@@ -198,7 +87,7 @@ impl Write<'_> {
     }
 
     /// Without an owner: the rows of the team, one of which stands for all.
-    fn rows_there_are(&self) -> i64 {
+    pub(super) fn rows_there_are(&self) -> i64 {
         let first = self.statement(
             "select s.id::pg_catalog.int8 from {slack} s where s.team_id == $1 order by s.id limit 1",
             &[pg_sys::TEXTOID],
