@@ -63,6 +63,9 @@ pub(crate) enum Error {
         source: std::io::Error,
     },
 
+    #[error("{0} has ended")]
+    Ended(&'static str),
+
     #[error("cannot count requests: {0}")]
     Metrics(String),
 

@@ -28,7 +28,7 @@ Signed by Slack:
 Exit status:
   0    stopped by a signal, and what it had taken is done
   1    stopped by a signal, and --grace was over before all was done
-  2    wrong usage or configuration, or the address is taken
+  2    wrong usage or configuration, the address is taken, or a part of it failed
   130  a second signal: what was under way is given up
 
 RUST_LOG=lockstep_sidecar=debug logs each request.";

@@ -74,12 +74,16 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         .collect();
 
     let (stop, stopped) = Interrupts::relayed();
-    let runner =
+    let mut runner =
         (app.config.job_concurrency > 0).then(|| tokio::spawn(run_jobs(Arc::clone(&app), stopped)));
-    let keeper = tokio::spawn(slack::keep(Arc::clone(&app)));
+    let mut keeper = tokio::spawn(slack::keep(Arc::clone(&app)));
 
-    interrupts.next().await;
-    info!("stopping");
+    // Neither of the two ends by itself: whoever restarts this program can do more than one that is half of itself.
+    tokio::select! {
+        () = interrupts.next() => info!("stopping"),
+        _ = &mut keeper => return Err(Error::Ended("what refreshes tokens")),
+        () = ended(runner.as_mut()) => return Err(Error::Ended("what runs jobs")),
+    }
     app.drain();
     let finishing = async {
         sleep(app.config.drain_delay).await;
@@ -106,6 +110,15 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
 
 /// How long it takes at most to give back jobs.
 const GIVE_BACK: Duration = Duration::from_millis(500);
+
+async fn ended(task: Option<&mut JoinHandle<()>>) {
+    match task {
+        Some(task) => {
+            let _ = task.await;
+        }
+        None => std::future::pending().await,
+    }
+}
 
 fn announce(listener: &TcpListener) -> Result<(), Error> {
     let address = listener.local_addr()?;
