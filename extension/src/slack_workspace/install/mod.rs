@@ -1,5 +1,5 @@
 //! A workspace is installed: the installation is recorded, the owner's integration has a row, and all rows of the team have what
-//! Slack answered ([`write`]).
+//! Slack answered ([`mod@write`]).
 
 mod write;
 

@@ -130,7 +130,7 @@ impl Contender {
     }
 }
 
-/// Fields of /proc/<pid>/stat after the name.
+/// Fields of `/proc/PID/stat` after the name.
 const USER: usize = 11;
 const SYSTEM: usize = 12;
 
