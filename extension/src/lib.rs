@@ -75,7 +75,7 @@ pgrx::extension_sql_file!(
         slack_workspace::bot::slack_bot,
         slack_workspace::bot::list_slack_workspaces,
         slack_workspace::listing::list_slack_integrations,
-        slack_workspace::listing::set_slack_integration_active,
+        slack_workspace::switch::set_slack_integration_active,
         slack_workspace::token::claim_slack_token_refresh,
         slack_workspace::token::store_slack_token,
         slack_workspace::token::give_back_slack_token_refresh,

@@ -25,6 +25,7 @@ mod scopes;
 mod spread;
 mod statements;
 mod sweep;
+mod switch;
 mod tables;
 mod ticket;
 mod token;

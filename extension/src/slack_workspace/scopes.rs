@@ -15,21 +15,17 @@ pub(super) struct ScopesOfRow {
     pub(super) wanted: Rc<[String]>,
 }
 
-/// Pairs of a row and a scope.
+/// Rows by scope.
 #[derive(Default)]
-pub(super) struct Links {
-    rows: Vec<i64>,
-    scopes: Vec<i64>,
-}
+pub(super) struct Links(BTreeMap<i64, Vec<i64>>);
 
 impl Links {
     fn push(&mut self, row: i64, scope: i64) {
-        self.rows.push(row);
-        self.scopes.push(scope);
+        self.0.entry(scope).or_default().push(row);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.0.is_empty()
     }
 }
 
@@ -81,7 +77,6 @@ impl Known {
         let Some(organization) = it.organization else {
             return false;
         };
-        let before = (gone.rows.len(), come.rows.len());
         let mut is_complete = true;
         let wanted: Vec<i64> = it
             .wanted
@@ -92,13 +87,16 @@ impl Known {
                 found
             })
             .collect();
+        let mut differs = !is_complete;
         for scope in it.scopes.iter().filter(|scope| !wanted.contains(scope)) {
             gone.push(it.row, *scope);
+            differs = true;
         }
         for scope in wanted.iter().filter(|scope| !it.scopes.contains(scope)) {
             come.push(it.row, *scope);
+            differs = true;
         }
-        !is_complete || before != (gone.rows.len(), come.rows.len())
+        differs
     }
 }
 
@@ -134,9 +132,8 @@ pub(super) fn write_scopes(tables: &Tables, rows: &[ScopesOfRow]) -> bool {
         (&gone, &statements.delete_links),
         (&come, &statements.insert_links),
     ] {
-        if !links.is_empty() {
-            let arguments = [keys_argument(&links.rows), keys_argument(&links.scopes)];
-            statement.run_seeing(View::Newest, &arguments);
+        for (scope, rows) in &links.0 {
+            statement.run_seeing(View::Newest, &[keys_argument(rows), datum(*scope)]);
         }
     }
     !gone.is_empty() || !come.is_empty()

@@ -36,16 +36,11 @@ pub(super) fn spread(tables: &Tables, winners: &BTreeMap<String, i64>) -> u64 {
     written
 }
 
-/// Writes the rows of some winners, those of each in the order of their ids.
+/// Writes the rows of some winners in the order of their ids.
 fn write_rows(tables: &Tables, rows: &[(i64, Vec<i64>)]) -> u64 {
-    let (mut ids, mut of_each) = (Vec::new(), Vec::new());
-    let mut winners = Vec::new();
-    for (winner, its) in rows {
-        winners.push(*winner);
-        ids.extend_from_slice(its);
-        of_each.resize(ids.len(), *winner);
-    }
-    let arguments = [&ids, &of_each, &winners].map(|keys| keys_argument(keys));
+    let winners: Vec<i64> = rows.iter().map(|(winner, _)| *winner).collect();
+    let ids: Vec<i64> = rows.iter().flat_map(|(_, its)| its).copied().collect();
+    let arguments = [keys_argument(&ids), keys_argument(&winners)];
     let write_rows = &tables.statements.write_rows;
     write_rows.run_seeing(View::Newest, &arguments)
 }

@@ -1,7 +1,7 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
 use super::host_text::{differ, qualified};
-use super::listing;
+use super::listing::Listing;
 use super::tables::Host;
 use crate::host::Relation;
 use crate::statement::Statement;
@@ -22,9 +22,8 @@ pub(super) struct Statements {
     pub(super) teams_of: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
-    /// What is listed to users, see [`listing`].
-    pub(super) listed: Statement,
-    pub(super) listed_by_alias: Statement,
+    pub(super) listed: Listing,
+    pub(super) listed_by_alias: Listing,
     /// `$1` scopes: those there are.
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
@@ -36,15 +35,15 @@ pub(super) struct Statements {
     pub(super) others: Statement,
     /// `$1` ids: id, organization, scopes.
     pub(super) scopes_of: Statement,
-    /// `$1` ids, `$2` ids of their winners, pairs, `$3` these winners, few: writes the shared columns.
+    /// `$1` ids, `$2` the winners of their teams, few: writes the shared columns.
     pub(super) write_rows: Statement,
     /// `$1` names, `$2` organizations: the scopes of those names and organizations, as id, name, organization.
     pub(super) scopes: Statement,
     /// `$1` names, `$2` organizations, pairs: makes those that there are not.
     pub(super) create_scopes: Statement,
-    /// `$1` ids, `$2` scopes, pairs.
+    /// `$1` ids, `$2` a scope.
     pub(super) delete_links: Statement,
-    /// `$1` ids, `$2` scopes, pairs.
+    /// `$1` ids, `$2` a scope.
     pub(super) insert_links: Statement,
 }
 
@@ -67,7 +66,8 @@ impl Statements {
         let l = tables.links.qualified_name();
         let c = tables.scopes.qualified_name();
         let ids = &[pg_sys::INT8ARRAYOID];
-        let pairs = &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID];
+        let ids_and_winners = &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID];
+        let ids_and_scope = &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID];
         let named = &[pg_sys::TEXTARRAYOID, pg_sys::INT8ARRAYOID];
         let (organization, of_scope, of_its_scopes) = match tables.scopes_have_organization() {
             true => (
@@ -100,8 +100,8 @@ impl Statements {
                 &format!("select 1 from {s} s where s.team_id == $1 limit 1"),
                 &[pg_sys::TEXTOID],
             ),
-            listed: listing::statement(tables, false),
-            listed_by_alias: listing::statement(tables, true),
+            listed: Listing::new(tables, false),
+            listed_by_alias: Listing::new(tables, true),
             scopes_left: by_index(
                 &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
                 ids,
@@ -143,16 +143,16 @@ impl Statements {
                 ),
                 ids,
             ),
+            // One walk over the ids: as a table to join with they would take three times as long. The array keeps the planner from the
+            // index on teams, which would find all rows of each.
             write_rows: by_index(
                 &format!(
-                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($3))
-                     update {s} t set {set}
-                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, winner) join w on w.id == k.winner
-                      where t.id == k.id and t.team_id == w.team_id",
+                    "with w as materialized (select s.team_id, {shared} from {s} s where s.id == any ($2))
+                     update {s} t set {set} from w where t.id == any ($1) and w.team_id == any (array[t.team_id])",
                     shared = columns("s"),
                     set = SHARED.map(|column| format!("{column} = w.{column}")).join(", "),
                 ),
-                &[pg_sys::INT8ARRAYOID; 3],
+                ids_and_winners,
             ),
             scopes: by_index(
                 &format!(
@@ -185,19 +185,15 @@ impl Statements {
                 named,
             ),
             delete_links: by_index(
-                &format!(
-                    "delete from {l} l using rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope)
-                      where l.slack_integration_id == k.id and l.slack_api_scope_id == k.scope"
-                ),
-                pairs,
+                &format!("delete from {l} l where l.slack_integration_id == any ($1) and l.slack_api_scope_id == $2"),
+                ids_and_scope,
             ),
             // Without "on conflict": under the lock of the team nobody else inserts them, and a speculative insertion costs half as
             // much again.
             insert_links: by_index(
                 &format!(
                     "insert into {l} (slack_integration_id, slack_api_scope_id{names})
-                     select s.id, k.scope{values}
-                       from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (id, scope) join {s} s on s.id == k.id",
+                     select s.id, $2{values} from {s} s where s.id == any ($1)",
                     names = Host::owner_columns(&tables.links)
                         .iter()
                         .map(|column| format!(", {column}"))
@@ -207,7 +203,7 @@ impl Statements {
                         .map(|column| format!(", {}", owner_of_row(tables, column)))
                         .collect::<String>(),
                 ),
-                pairs,
+                ids_and_scope,
             ),
         }
     }

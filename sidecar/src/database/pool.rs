@@ -139,12 +139,17 @@ impl Pool {
         answered
     }
 
-    /// One that is idle, or a new one. It is opened by a task of its own, as whoever asks may give up before it is there: then the
+    /// One that is idle, or a new one. That is opened by a task of its own, as whoever asks may give up before it is there: then the
     /// next one has it.
     async fn session(&self) -> Result<Object<Opener>, Error> {
-        let sessions = self.sessions.clone();
-        let opening = tokio::spawn(async move { sessions.get().await });
-        let opened = opening.await.map_err(|_| Error::Silent)?;
+        let opened = match self.sessions.status().available {
+            0 => {
+                let sessions = self.sessions.clone();
+                let opening = tokio::spawn(async move { sessions.get().await });
+                opening.await.map_err(|_| Error::Silent)?
+            }
+            _ => self.sessions.get().await,
+        };
         opened.map_err(|error| match error {
             PoolError::Backend(error) => error,
             other => Error::Pool(other.to_string()),

@@ -1,0 +1,100 @@
+//! The integrations of a workspace, as its users see them.
+
+mod query;
+
+use super::bot::check_max_rows;
+use super::tables::Tables;
+use super::workspace::workspace;
+use crate::error::{OrRaise, Result, required};
+use crate::statement::{View, datum, nullable};
+use pgrx::pg_sys::Datum;
+use pgrx::prelude::*;
+
+pub(super) use query::Listing;
+use query::{Found, Paths};
+
+type Listed = (
+    i64,
+    i64,
+    String,
+    String,
+    Option<String>,
+    bool,
+    Vec<String>,
+    Vec<String>,
+    bool,
+    String,
+);
+
+/// The integrations of a workspace.
+#[pg_extern(sql = r#"
+create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
+  id bigint default null, max_rows integer default 100, schema text default 'public')
+returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
+               has_token boolean, user_id text)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
+  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events and scopes';
+revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
+fn list_slack_integrations(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    alias: Option<&str>,
+    search: Option<&str>,
+    id: Option<i64>,
+    max_rows: Option<i32>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(slack_integration_id, i64),
+        name!(integration_id, i64),
+        name!(alias, String),
+        name!(owner, String),
+        name!(path, Option<String>),
+        name!(active, bool),
+        name!(events, Vec<String>),
+        name!(scopes, Vec<String>),
+        name!(has_token, bool),
+        name!(user_id, String),
+    ),
+> {
+    let max_rows = required(max_rows, "max_rows");
+    let schema = required(schema, "schema");
+    let wanted = [
+        nullable(alias),
+        nullable(search),
+        nullable(id),
+        Some(datum(max_rows)),
+    ];
+    let rows =
+        check_max_rows(max_rows).and_then(|()| list((team_id, enterprise_id), wanted, schema));
+    TableIterator::new(rows.or_raise())
+}
+
+fn list(
+    (team, enterprise): (Option<&str>, Option<&str>),
+    [alias, search, id, max_rows]: [Option<Datum>; 4],
+    schema: &str,
+) -> Result<Vec<Listed>> {
+    let tables = Tables::attached(schema)?;
+    let team = workspace(&tables, team, enterprise)?;
+    let listing = match alias {
+        Some(_) => &tables.statements.listed_by_alias,
+        None => &tables.statements.listed,
+    };
+    let arguments = [Some(datum(team)), alias, search, id, max_rows];
+    let mut found: Vec<Found> = Vec::new();
+    let paths = tables.as_owner(|| {
+        listing
+            .query
+            .rows_with_nulls(View::Newest, &arguments, |row| {
+                found.push(listing.read(row))
+            });
+        Paths::look_up(&tables, &found)
+    });
+    Ok(found.into_iter().map(|it| it.listed(&paths)).collect())
+}

@@ -1,0 +1,85 @@
+//! An integration is switched on or off, as a user of Slack asks.
+
+use super::host_text::{NOW, qualified};
+use super::tables::Tables;
+use super::workspace::workspace;
+use crate::error::{OrRaise, Result, SlackError, required};
+use crate::statement::{Statement, View, datum};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// Switches one integration of a workspace, as a user of Slack asks.
+#[pg_extern(sql = r#"
+create function lockstep.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
+  is_manager boolean default false, schema text default 'public')
+returns table (alias text, changed boolean)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
+  'switches an integration of a Slack workspace on or off, for whoever installed it or a manager';
+revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments)]
+fn set_slack_integration_active(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    user_id: Option<&str>,
+    active: Option<bool>,
+    is_manager: Option<bool>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(alias, String), name!(changed, bool))> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let user = required(user_id, "user_id");
+    let active = required(active, "active");
+    let is_manager = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let set = || -> Result<(String, bool)> {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let (alias, installer) = find(&tables, &team, row)?;
+        if installer != user && !is_manager {
+            return Err(SlackError::NotInstaller { alias }.into());
+        }
+        Ok((alias, switch(&tables, &team, row, active)))
+    };
+    TableIterator::once(set().or_raise())
+}
+
+/// The alias of a row, and who installed it.
+fn find(tables: &Tables, team: &str, row: i64) -> Result<(String, String)> {
+    let query = Statement::new(
+        &qualified(&format!(
+            "select s.alias::pg_catalog.text, s.user_id::pg_catalog.text from {} s where s.team_id == $1 and s.id == $2",
+            tables.slack.qualified_name()
+        )),
+        &[pg_sys::TEXTOID, pg_sys::INT8OID],
+    );
+    let mut found = None;
+    tables.as_owner(|| {
+        query.rows(View::Newest, &[datum(team), datum(row)], |answer| {
+            found = answer.get(1).zip(answer.get(2));
+        });
+    });
+    found.ok_or_else(|| {
+        SlackError::NoSuchRow {
+            id: row,
+            team: team.to_owned(),
+        }
+        .into()
+    })
+}
+
+fn switch(tables: &Tables, team: &str, row: i64, active: bool) -> bool {
+    let update = Statement::new(
+        &qualified(&format!(
+            "update {} i set active = $3, updated_at = {NOW} from {} s
+              where s.team_id == $1 and s.id == $2 and i.id == s.integration_id and i.active <> $3",
+            tables.integrations.qualified_name(),
+            tables.slack.qualified_name()
+        )),
+        &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::BOOLOID],
+    );
+    let arguments = [datum(team), datum(row), datum(active)];
+    tables.on_host(|| update.run(&arguments)) > 0
+}
