@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
+use crate::notification::Publisher;
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) database: SlackDatabase,
     /// For what nobody waits for: jobs that are slow are not to keep requests waiting.
     pub(crate) for_jobs: SlackDatabase,
+    /// For what GitLab tells of.
+    pub(crate) publisher: Publisher,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
     pub(crate) slack: SlackClient,
@@ -40,15 +43,18 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
         let database = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
+        let database_for_requests = database(config.sessions)?;
+        let late = TaskTracker::new();
         Ok(Self {
-            database: database(config.sessions)?,
+            publisher: Publisher::new(database_for_requests.clone(), late.clone()),
+            database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_readiness: database(1)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
-            late: TaskTracker::new(),
+            late,
             is_draining: AtomicBool::new(false),
         })
     }

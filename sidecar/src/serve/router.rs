@@ -11,13 +11,16 @@ use axum::routing::{get, post};
 use super::problem::Problem;
 use super::{health, observe, verified};
 use crate::app::App;
-use crate::{page, slack};
+use crate::{notification, page, slack};
 
 /// The paths that the manifest of the host's Slack app names.
 pub(crate) const EVENTS: &str = "/api/v4/integrations/slack/events";
 pub(crate) const INTERACTIONS: &str = "/api/v4/integrations/slack/interactions";
 pub(crate) const OPTIONS: &str = "/api/v4/integrations/slack/options";
 pub(crate) const COMMANDS: &str = "/api/v4/slack/trigger";
+
+/// GitLab's webhooks.
+pub(crate) const HOOKS: &str = "/gitlab/hooks";
 
 pub(crate) const INSTALL: &str = "/slack/install";
 pub(crate) const INSTALLED: &str = "/slack/install/callback";
@@ -32,6 +35,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route(OPTIONS, post(slack::receive_options_request))
         .route(COMMANDS, post(slack::receive_command))
         .layer(from_fn_with_state(Arc::clone(app), verified::verify));
+    let from_gitlab = Router::new().route(HOOKS, post(notification::receive_hook));
     let pages = Router::new()
         .route("/", get(page::landing))
         .route(SIGN_IN, get(page::sign_in))
@@ -40,6 +44,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route(STYLE, get(page::style))
         .layer(from_fn(page::protect));
     from_slack
+        .merge(from_gitlab)
         .merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)

@@ -19,7 +19,7 @@ mod signature;
 mod workers;
 
 pub(crate) use cipher::{SealedWith, TokenKeys};
-pub(crate) use client::SlackClient;
+pub(crate) use client::{CallError, SlackClient};
 pub(crate) use command::receive_command;
 pub(crate) use event::receive_event;
 pub(crate) use install::{Installed, begin_install, finish_install};

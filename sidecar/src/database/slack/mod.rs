@@ -1,9 +1,11 @@
 //! What the Slack app asks of the database: about installations ([`install`]), events and jobs ([`event`]), integrations
 //! ([`integration`]) and tokens ([`token`]). All of it is granted to the role `lockstep_sidecar`.
 
+mod delivery;
 mod event;
 mod install;
 mod integration;
+mod publish;
 mod token;
 
 use tokio_postgres::Row;
@@ -13,9 +15,13 @@ use super::pool::{Arguments, Pool};
 use crate::connection::Address;
 use crate::error::Error;
 
+pub(crate) use delivery::{
+    Delivery, Finished, Outcome, Sent, Standing, Trouble, Updates, listen_for_deliveries,
+};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{Integration, Which};
+pub(crate) use publish::Published;
 pub(crate) use token::{Refresh, Sealed, StoredTokens};
 
 /// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
@@ -84,18 +90,23 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 30] = [
     "begin_slack_install",
+    "claim_deliveries",
     "claim_jobs",
     "claim_slack_token_refresh",
     "complete_jobs",
+    "delivery_results",
+    "delivery_wait",
     "enqueue_slack_job",
     "fail_job",
+    "finish_deliveries",
     "finish_slack_install",
     "give_back_slack_token_refresh",
     "list_slack_integrations",
     "list_slack_tokens",
     "list_slack_workspaces",
+    "publish_events",
     "receive_slack_event",
     "release_jobs",
     "release_other_jobs",
@@ -103,9 +114,11 @@ const FUNCTIONS: [&str; 23] = [
     "runner_heartbeat",
     "set_slack_integration_active",
     "slack_bot",
+    "slack_channel_troubles",
     "start_runner",
     "stop_runner",
     "store_slack_token",
     "sweep_slack",
     "take_slack_install",
+    "test_slack_workspace_integration",
 ];

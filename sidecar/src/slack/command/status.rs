@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use super::trouble::advice;
 use super::{Answering, Command, Given, Run};
 use crate::app::App;
 use crate::config::{Config, SCOPES};
-use crate::database::{Integration, Which};
+use crate::database::{Integration, Trouble, Which};
 use crate::serve::INSTALL;
 use crate::slack::message::{Reply, code, escape, shorten};
 
@@ -17,6 +18,9 @@ pub(super) const COMMAND: Command = Command {
 
 /// Without an alias, so many are listed.
 const MOST: i32 = 20;
+
+/// An integration has ten channels an event.
+const MOST_TROUBLES: usize = 10;
 
 /// An alias may have thousands of characters.
 const LONGEST: usize = 200;
@@ -33,15 +37,21 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let slash = &given.slash.command;
         Ok(match (alias, found.as_slice()) {
             (Some(alias), []) => not_found(alias, slash),
-            (Some(_), [integration, ..]) => Reply::new(in_full(&app.config, integration)),
             (None, []) => nothing(&app.config),
-            (None, [integration]) => Reply::new(in_full(&app.config, integration)),
+            (Some(_), [integration, ..]) | (None, [integration]) => {
+                let mut text = in_full(&app.config, integration);
+                if integration.has_trouble {
+                    let troubles = app.database.channel_troubles(tenant, integration.id);
+                    text.push_str(&troubled(&troubles.await?));
+                }
+                Reply::new(text)
+            }
             (None, several) => Reply::new(listed(several, slash)),
         })
     })
 }
 
-fn not_found(alias: &str, slash: &str) -> Reply {
+pub(super) fn not_found(alias: &str, slash: &str) -> Reply {
     Reply::new(format!(
         "No project or group of the alias {} is connected with this workspace. {} lists those that are.",
         code(&shorten(alias, 100)),
@@ -103,6 +113,22 @@ fn in_full(config: &Config, integration: &Integration) -> String {
         false => text.push_str("\n:key: All scopes are there"),
     }
     text
+}
+
+/// Channels that were not to be reached lately.
+fn troubled(troubles: &[Trouble]) -> String {
+    let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
+        format!(
+            "\n:x: {}: {}; {} not told",
+            code(&shorten(&trouble.channel, 80)),
+            advice(&trouble.error, trouble.needed.as_deref()),
+            match trouble.failures {
+                1 => "one message was".to_owned(),
+                failures => format!("{failures} messages were"),
+            }
+        )
+    });
+    lines.collect()
 }
 
 fn listed(integrations: &[Integration], slash: &str) -> String {
