@@ -230,6 +230,39 @@ pub(crate) struct Rekey {
     pub(crate) connection: Connection,
 }
 
+const IMPORT_EXAMPLES: &str = "\
+Exit status:
+  0  all that could be imported is
+  1  some could not, and why is printed
+  2  wrong usage, or the database refused or could not be reached";
+
+/// Take over the channels and filters that the host keeps of the Slack app
+///
+/// The host seals them, so that the database cannot read them. With the host's db_key_base as --token-key they become settings of
+/// lockstep, as lockstep.set_slack_notifications sets them. Integrations that have settings already keep them. The host's
+/// are not changed. It may be run again, and needs more rights than `serve`: on the tables of the host, and on these functions.
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportSettings {
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// Replace settings that integrations have already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Only tell how many there are
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
 /// As Slack takes it in a manifest.
 fn slash_command(text: &str) -> Result<String, String> {
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';

@@ -1,5 +1,5 @@
 //! The Slack app. A request is verified ([`signature`]) before it gets here; then it is an event ([`event`]), a slash command
-//! ([`command`]), or something done in the App Home ([`interaction`], [`options`]). What cannot be answered at once becomes a job
+//! ([`command`]), or something done in the App Home ([`interaction`], [`options`], [`settings`]). What cannot be answered at once becomes a job
 //! ([`workers`]). Installations come in through [`install`], and their tokens are kept by [`cipher`] and [`refresh`].
 
 mod cipher;
@@ -15,6 +15,7 @@ mod message;
 mod options;
 mod payload;
 mod refresh;
+mod settings;
 mod signature;
 mod workers;
 

@@ -66,8 +66,6 @@ pub(crate) enum Outcome {
     },
     /// The message that was to be changed is gone.
     LostMessage,
-    /// It was not tried.
-    Released,
 }
 
 impl Outcome {
@@ -79,7 +77,6 @@ impl Outcome {
             Self::RateLimited { .. } => "rate_limited",
             Self::Failed { .. } => "failed",
             Self::LostMessage => "lost_message",
-            Self::Released => "release",
         }
     }
 }
@@ -117,7 +114,7 @@ impl Finished {
                 result["error"] = json!(error);
                 result["needed"] = json!(needed);
             }
-            Outcome::Delivered(None) | Outcome::LostMessage | Outcome::Released => {}
+            Outcome::Delivered(None) | Outcome::LostMessage => {}
         }
         result
     }

@@ -6,6 +6,7 @@ mod event;
 mod install;
 mod integration;
 mod publish;
+mod settings;
 mod token;
 
 use tokio_postgres::Row;
@@ -22,6 +23,7 @@ pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{Integration, Which};
 pub(crate) use publish::Published;
+pub(crate) use settings::HostProperties;
 pub(crate) use token::{Refresh, Sealed, StoredTokens};
 
 /// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.

@@ -164,7 +164,7 @@ impl Courier {
             Outcome::Retry { wait, .. }
             | Outcome::Uncertain { wait, .. }
             | Outcome::RateLimited { wait } => *wait,
-            Outcome::LostMessage | Outcome::Released => Duration::ZERO,
+            Outcome::LostMessage => Duration::ZERO,
             Outcome::Delivered(_) | Outcome::Failed { .. } => {
                 SPACING.saturating_sub(begun.map_or(SPACING, |begun| begun.elapsed()))
             }

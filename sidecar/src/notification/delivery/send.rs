@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::super::message::{Message, render};
 use super::answer::{self, Verdict};
@@ -40,6 +40,12 @@ pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Ins
             .await;
     }
     let outcome = outcome(delivery, method, answered);
+    if let Outcome::Failed { error, .. } = &outcome {
+        let Delivery {
+            id, team, channel, ..
+        } = delivery;
+        info!(delivery = id, team, channel, error, "a channel is not told");
+    }
     (outcome, Some(begun))
 }
 

@@ -9,6 +9,7 @@ use crate::config::{Config, SCOPES};
 use crate::database::{Integration, Trouble, Which};
 use crate::serve::INSTALL;
 use crate::slack::message::{Reply, code, escape, shorten};
+use crate::slack::settings::EVENTS;
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -162,26 +163,9 @@ pub(in crate::slack) fn needs_reinstallation(integration: &Integration) -> bool 
     !integration.has_token || !missing_scopes(integration).is_empty()
 }
 
-/// What people call the events of the host's columns. Others mean nothing to this app.
-const EVENTS: [(&str, &str); 14] = [
-    ("push", "pushes"),
-    ("tag_push", "tags"),
-    ("issues", "issues"),
-    ("confidential_issues", "confidential issues"),
-    ("incident", "incidents"),
-    ("merge_requests", "merge requests"),
-    ("note", "comments"),
-    ("confidential_note", "confidential comments"),
-    ("pipeline", "pipelines"),
-    ("wiki_page", "wiki pages"),
-    ("deployment", "deployments"),
-    ("alert", "alerts"),
-    ("vulnerability", "vulnerabilities"),
-    ("group_mention", "mentions of the group"),
-];
-
+/// What people call the events that it notifies of. Others mean nothing to this app.
 pub(in crate::slack) fn events(integration: &Integration) -> Vec<&'static str> {
-    let has = |name: &str| integration.events.iter().any(|event| event == name);
-    let known = EVENTS.into_iter().filter(|(name, _)| has(name));
-    known.map(|(_, words)| words).collect()
+    let has = |column: &str| integration.events.iter().any(|event| event == column);
+    let known = EVENTS.iter().filter(|event| has(event.column));
+    known.map(|event| event.words).collect()
 }
