@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::notification::Publisher;
+use crate::page::LastDrift;
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
+    /// What was found when drift was looked for.
+    pub(crate) drift: LastDrift,
     is_draining: AtomicBool,
 }
 
@@ -55,6 +58,7 @@ impl App {
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
             late,
+            drift: LastDrift::default(),
             is_draining: AtomicBool::new(false),
         })
     }

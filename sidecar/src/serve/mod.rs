@@ -36,7 +36,8 @@ use listen::Listener;
 pub(crate) use metrics::{Counter, count};
 pub(crate) use problem::Problem;
 pub(crate) use router::{
-    COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STYLE,
+    COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
+    STATUS_SCRIPT, STYLE,
 };
 pub(crate) use verified::read as read_body;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -26,6 +26,9 @@ pub(crate) const INSTALL: &str = "/slack/install";
 pub(crate) const INSTALLED: &str = "/slack/install/callback";
 pub(crate) const SIGN_IN: &str = "/sign-in";
 pub(crate) const STYLE: &str = "/style.css";
+pub(crate) const STATUS: &str = "/status";
+pub(crate) const STATUS_PART: &str = "/status/part";
+pub(crate) const STATUS_SCRIPT: &str = "/status.js";
 
 /// What Slack and browsers reach.
 pub(super) fn public(app: &Arc<App>) -> Router {
@@ -42,6 +45,9 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route(INSTALL, get(slack::begin_install))
         .route(INSTALLED, get(slack::finish_install))
         .route(STYLE, get(page::style))
+        .route(STATUS, get(page::status))
+        .route(STATUS_PART, get(page::status_part))
+        .route(STATUS_SCRIPT, get(page::status_script))
         .layer(from_fn(page::protect));
     from_slack
         .merge(from_gitlab)

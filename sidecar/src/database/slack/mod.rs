@@ -9,6 +9,7 @@ mod publish;
 mod settings;
 mod token;
 
+use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -81,6 +82,24 @@ impl SlackDatabase {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// What waits, what was sent, backfills and flags.
+    pub(crate) async fn status_report(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.status_report($1)";
+        let row = self
+            .ask_one(statement, &[(&self.schema, Type::TEXT)])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// How many rows are not what they should be, which takes reading all of them.
+    pub(crate) async fn drift_report(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.drift_report($1)";
+        let row = self
+            .ask_one(statement, &[(&self.schema, Type::TEXT)])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
         self.pool.ask(statement, arguments).await
     }
@@ -92,7 +111,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 30] = [
+const FUNCTIONS: [&str; 34] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -100,6 +119,7 @@ const FUNCTIONS: [&str; 30] = [
     "complete_jobs",
     "delivery_results",
     "delivery_wait",
+    "drift_report",
     "enqueue_slack_job",
     "fail_job",
     "finish_deliveries",
@@ -115,9 +135,12 @@ const FUNCTIONS: [&str; 30] = [
     "replace_slack_token",
     "runner_heartbeat",
     "set_slack_integration_active",
+    "set_slack_integration_settings",
     "slack_bot",
     "slack_channel_troubles",
+    "slack_integration_settings",
     "start_runner",
+    "status_report",
     "stop_runner",
     "store_slack_token",
     "sweep_slack",
