@@ -22,12 +22,17 @@ const BURST: NonZeroU32 = nonzero!(50_u32);
 /// Jobs wait for Slack most of the time.
 const JOB_SESSIONS: usize = 4;
 
+/// One claims while the other hands in.
+const DELIVERY_SESSIONS: usize = 2;
+
 pub(crate) struct App {
     pub(crate) config: Config,
     /// For requests.
     pub(crate) database: SlackDatabase,
     /// For what nobody waits for: jobs that are slow are not to keep requests waiting.
     pub(crate) for_jobs: SlackDatabase,
+    /// For messages to channels, whose pace is not to depend on anything else.
+    pub(crate) for_deliveries: SlackDatabase,
     /// For what GitLab tells of.
     pub(crate) publisher: Publisher,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
@@ -52,6 +57,7 @@ impl App {
             publisher: Publisher::new(database_for_requests.clone(), late.clone()),
             database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
+            for_deliveries: database(DELIVERY_SESSIONS)?,
             for_readiness: database(1)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,

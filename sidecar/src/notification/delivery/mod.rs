@@ -119,7 +119,7 @@ impl Courier {
         let rate = self.app.config.workspace_rate;
         let claimed = self
             .app
-            .for_jobs
+            .for_deliveries
             .claim_deliveries(room, LEASE, rate)
             .await?;
         let is_all = claimed.len() < room;
@@ -128,7 +128,7 @@ impl Courier {
         }
         if !is_all {
             self.look_at(Instant::now());
-        } else if let Some(wait) = self.app.for_jobs.delivery_wait(rate).await? {
+        } else if let Some(wait) = self.app.for_deliveries.delivery_wait(rate).await? {
             self.look_at(Instant::now() + wait.max(TOGETHER));
         }
         Ok(())
@@ -187,7 +187,7 @@ impl Courier {
             return;
         }
         let finished = mem::take(&mut self.finished);
-        match self.app.for_jobs.finish_deliveries(&finished).await {
+        match self.app.for_deliveries.finish_deliveries(&finished).await {
             Ok(counted) => {
                 let late = finished
                     .len()
