@@ -6,6 +6,7 @@ mod attach;
 mod backfill;
 mod cache_column;
 mod error;
+mod event;
 mod feature;
 mod host;
 mod integration;
@@ -63,6 +64,11 @@ pgrx::extension_sql_file!(
     requires = ["job"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/notification.sql",
+    name = "notification",
+    requires = ["schema", "feature"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -82,6 +88,10 @@ pgrx::extension_sql_file!(
         slack_workspace::reseal::list_slack_tokens,
         slack_workspace::reseal::replace_slack_token,
         slack_workspace::sweep::sweep_slack,
+        event::publish::publish_events,
+        event::workspace::slack_workspace_notifications,
+        event::workspace::set_slack_integration_settings,
+        event::trial::test_slack_workspace_integration,
         job::runner::start_runner,
         job::runner::runner_heartbeat,
         job::runner::stop_runner,

@@ -236,7 +236,7 @@ fn workspaces(max_rows: i32, schema: &str) -> Result<BTreeMap<String, Workspace>
     Ok(workspaces)
 }
 
-pub(super) fn check_max_rows(max_rows: i32) -> Result<()> {
+pub(crate) fn check_max_rows(max_rows: i32) -> Result<()> {
     match max_rows {
         0.. => Ok(()),
         _ => Err(SlackError::MaxRows { rows: max_rows }.into()),

@@ -35,6 +35,11 @@ mod workspace;
 mod writing;
 
 pub(crate) use attach::{attach, detach};
+pub(crate) use bot::check_max_rows;
 pub(crate) use drift::repair_range;
+pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
-pub(crate) use tables::SLACK as TABLE;
+pub(crate) use owner::CLASS;
+pub(crate) use switch::{allowed, of_workspace};
+pub(crate) use tables::{SLACK as TABLE, Tables};
+pub(crate) use workspace::workspace;
