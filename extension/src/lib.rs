@@ -63,6 +63,11 @@ pgrx::extension_sql_file!(
     requires = ["job"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/notification.sql",
+    name = "notification",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
