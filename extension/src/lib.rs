@@ -5,6 +5,7 @@
 mod attach;
 mod backfill;
 mod cache_column;
+mod delivery;
 mod error;
 mod feature;
 mod host;
@@ -68,6 +69,11 @@ pgrx::extension_sql_file!(
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/delivery.sql",
+    name = "delivery",
+    requires = ["notification"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -87,6 +93,12 @@ pgrx::extension_sql_file!(
         slack_workspace::reseal::list_slack_tokens,
         slack_workspace::reseal::replace_slack_token,
         slack_workspace::sweep::sweep_slack,
+        delivery::claim::claim_deliveries,
+        delivery::wait::delivery_wait,
+        delivery::finish::finish_deliveries,
+        delivery::outcome::slack_channel_troubles,
+        delivery::outcome::delivery_results,
+        delivery::report::status_report,
         job::runner::start_runner,
         job::runner::runner_heartbeat,
         job::runner::stop_runner,
