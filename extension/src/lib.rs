@@ -5,6 +5,7 @@
 mod attach;
 mod backfill;
 mod cache_column;
+mod delivery;
 mod error;
 mod event;
 mod feature;
@@ -69,6 +70,11 @@ pgrx::extension_sql_file!(
     requires = ["schema", "feature"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/delivery.sql",
+    name = "delivery",
+    requires = ["notification"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -92,6 +98,12 @@ pgrx::extension_sql_file!(
         event::workspace::slack_workspace_notifications,
         event::workspace::set_slack_integration_settings,
         event::trial::test_slack_workspace_integration,
+        delivery::claim::claim_deliveries,
+        delivery::wait::delivery_wait,
+        delivery::finish::finish_deliveries,
+        delivery::outcome::slack_channel_troubles,
+        delivery::outcome::delivery_results,
+        delivery::report::status_report,
         job::runner::start_runner,
         job::runner::runner_heartbeat,
         job::runner::stop_runner,

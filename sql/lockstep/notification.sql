@@ -54,11 +54,13 @@ create table lockstep.slack_channel (
   channel text not null,
   -- No message to it begins before.
   not_before timestamptz not null default '-infinity',
-  -- Who sends to it now, alone.
+  -- Who sends to it now, alone; what, and the pipeline or merge request whose message that is to become.
   lease bigint,
   leased_until timestamptz,
+  delivery bigint,
+  subject text,
   constraint slack_channel_key unique (schema, team_id, channel),
-  constraint slack_channel_lease_check check (lease is null or leased_until is not null)
+  constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
 ) with (fillfactor = 50);
 comment on table lockstep.slack_channel is 'channels that were ever told of anything, each with its pace and who sends to it';
 select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');

@@ -4,6 +4,7 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod delivery;
 mod event;
 mod feature;
 mod integration;
@@ -12,6 +13,7 @@ mod report;
 mod slack;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use delivery::DeliveryError;
 pub(crate) use event::EventError;
 pub(crate) use feature::FeatureError;
 pub(crate) use integration::IntegrationError;
@@ -171,6 +173,7 @@ pub(crate) enum Error {
     },
     Backfill(BackfillError),
     Event(EventError),
+    Delivery(DeliveryError),
     Feature(FeatureError),
     Integration(IntegrationError),
     Job(JobError),
@@ -189,6 +192,12 @@ impl From<BackfillError> for Error {
 impl From<EventError> for Error {
     fn from(error: EventError) -> Self {
         Self::Event(error)
+    }
+}
+
+impl From<DeliveryError> for Error {
+    fn from(error: DeliveryError) -> Self {
+        Self::Delivery(error)
     }
 }
 

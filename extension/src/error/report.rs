@@ -320,6 +320,7 @@ impl Error {
             ),
             Self::Backfill(error) => error.into_report(),
             Self::Event(error) => error.into_report(),
+            Self::Delivery(error) => error.into_report(),
             Self::Feature(error) => error.into_report(),
             Self::Integration(error) => error.into_report(),
             Self::Job(error) => error.into_report(),

@@ -138,7 +138,7 @@ const FUNCTIONS: [&str; 34] = [
     "set_slack_integration_settings",
     "slack_bot",
     "slack_channel_troubles",
-    "slack_integration_settings",
+    "slack_workspace_notifications",
     "start_runner",
     "status_report",
     "stop_runner",

@@ -48,7 +48,7 @@ impl SlackDatabase {
         tenant: Tenant<'_>,
         slack_integration: i64,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.slack_integration_settings($1, $2, $3, $4)";
+        let statement = "select lockstep.slack_workspace_notifications($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
