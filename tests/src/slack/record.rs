@@ -98,6 +98,11 @@ impl FakeSlack {
         })
     }
 
+    /// Every channel, conversations with users among them.
+    pub fn channels(&self) -> Vec<Channel> {
+        self.shared.world().channels.values().cloned().collect()
+    }
+
     /// The conversation of the app with a user, if there was any.
     pub fn direct(&self, user: &str) -> Option<Channel> {
         let world = self.shared.world();
