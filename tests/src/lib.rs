@@ -1,5 +1,5 @@
 //! What tests, demo and bench share: a private PostgreSQL cluster with the extension, a database shaped like GitLab's,
-//! and a fake Slack.
+//! GitLab's webhooks, and a fake Slack.
 
 pub mod cluster;
 pub mod host;
@@ -10,6 +10,7 @@ mod home;
 mod installation;
 
 pub mod browser;
+pub mod gitlab;
 pub mod http;
 pub mod pgbouncer;
 pub mod slack;

@@ -116,6 +116,12 @@ impl Sidecar {
         Ok(())
     }
 
+    /// Waits for the end of one that was killed: its address is free then.
+    pub(crate) fn wait_until_dead(&mut self) -> Result<()> {
+        self.process.wait()?;
+        Ok(())
+    }
+
     /// Its exit status, and all that it logged.
     pub(crate) fn end(mut self) -> Result<(Option<i32>, String)> {
         let status = self.process.wait()?.code();

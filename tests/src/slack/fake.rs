@@ -1,5 +1,6 @@
-//! The handle of a test: starts the fake, prepares what is in it, and reads what the app did.
+//! The handle of a test: starts the fake, and prepares what is in it and what goes wrong.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +10,19 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::fault::Fault;
+use super::message::Message;
 use super::oauth::Decision;
 use super::rate::Rate;
 use super::server::{Server, Shared};
 use super::token::{End, Issued};
-use super::view::{Home, Modal};
-use super::world::{App, Call, Channel, Enterprise, Installation, Message, User, Workspace};
+use super::world::{App, Channel, Enterprise, Installation, User, Workspace};
 
 /// A running fake; it stops when this is dropped.
 #[derive(Debug)]
 pub struct FakeSlack {
     // Before `shared`, so that it stops first.
     server: Server,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     clock: Clock,
 }
 
@@ -139,9 +140,12 @@ impl FakeSlack {
             name: name.to_owned(),
             team_id: team.to_owned(),
             is_private,
-            is_archived: false,
-            members: Default::default(),
+            ..Channel::default()
         };
+        world
+            .channel_names
+            .entry((team.to_owned(), name.to_owned()))
+            .or_insert_with(|| channel.id.clone());
         world.channels.insert(channel.id.clone(), channel.clone());
         channel
     }
@@ -155,6 +159,43 @@ impl FakeSlack {
 
     pub fn archive(&self, channel: &str) -> Result<()> {
         self.change_channel(channel, |channel| channel.is_archived = true)
+    }
+
+    /// Closes a channel to apps, though they are in it.
+    pub fn make_read_only(&self, channel: &str) -> Result<()> {
+        self.change_channel(channel, |channel| channel.is_read_only = true)
+    }
+
+    /// Lets a user write a message; answers its ts.
+    pub fn say(&self, channel: &str, user: &str, text: &str) -> String {
+        let mut world = self.shared.world();
+        let message = Message {
+            channel: channel.to_owned(),
+            ts: world.ts(),
+            only_for: None,
+            by: Some(user.to_owned()),
+            text: text.to_owned(),
+            thread_ts: None,
+            sent: Value::Null,
+            at: world.now(),
+            is_answered: true,
+            updates: 0,
+        };
+        let ts = message.ts.clone();
+        world.messages.add(message);
+        ts
+    }
+
+    /// Takes a message away, whoever wrote it.
+    pub fn delete_message(&self, channel: &str, ts: &str) -> Result<()> {
+        let is_deleted = self.shared.world().messages.delete(channel, ts);
+        ensure!(is_deleted, "there is no message {ts} in {channel}");
+        Ok(())
+    }
+
+    /// How long after it was posted a message may be changed; at first for ever, as for most workspaces.
+    pub fn limit_edits(&self, window: Option<Duration>) {
+        self.shared.world().edit_window = window;
     }
 
     fn change_channel(&self, id: &str, change: impl FnOnce(&mut Channel)) -> Result<()> {
@@ -267,6 +308,29 @@ impl FakeSlack {
         self.shared.world().faults.add(method, fault, calls);
     }
 
+    /// The same for calls that name this channel, as they name it.
+    pub fn fail_in(&self, method: &str, channel: &str, fault: Fault, calls: Option<u32>) {
+        let mut world = self.shared.world();
+        world.faults.add_in(method, channel, fault, calls);
+    }
+
+    /// Lets calls of a method fail by chance, so many of a hundred in each way; the same seed gives the same faults to
+    /// the same calls.
+    pub fn fail_by_chance(&self, method: &str, seed: u64, percent: &[(Fault, u64)]) {
+        let mut world = self.shared.world();
+        world.faults.add_by_chance(method, seed, percent);
+    }
+
+    /// How many calls each fault befell.
+    pub fn faults_given(&self) -> BTreeMap<Fault, usize> {
+        self.shared.world().faults.given()
+    }
+
+    /// Sends every answer only so long after its call came. What the call does is done at once.
+    pub fn answer_after(&self, delay: Duration) {
+        self.shared.world().answer_after = delay;
+    }
+
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
     }
@@ -279,74 +343,5 @@ impl FakeSlack {
     /// Lifts every limit, for benches.
     pub fn lift_limits(&self) {
         self.shared.world().limits.turn_off();
-    }
-
-    // What the app did.
-
-    /// Every call, oldest first.
-    pub fn calls(&self) -> Vec<Call> {
-        self.shared.world().calls.clone()
-    }
-
-    pub fn calls_of(&self, method: &str) -> Vec<Call> {
-        let mut calls = self.calls();
-        calls.retain(|call| call.method == method);
-        calls
-    }
-
-    /// Empties the record, for what runs long.
-    pub fn forget_calls(&self) {
-        let mut world = self.shared.world();
-        world.calls.clear();
-        world.arrived.clear();
-    }
-
-    /// Waits until a method was called so many times, counting those that failed; false after `patience`.
-    pub fn wait_for_calls(&self, method: &str, calls: usize, patience: Duration) -> bool {
-        self.shared.wait(patience, |world| {
-            let of_method = world.calls.iter().filter(|call| call.method == method);
-            of_method.count() >= calls
-        })
-    }
-
-    /// The same for calls that have begun: one with `Fault::Slow` is not recorded before it is over.
-    pub fn wait_for_arrivals(&self, method: &str, calls: usize, patience: Duration) -> bool {
-        self.shared.wait(patience, |world| {
-            let of_method = world.arrived.iter().filter(|arrived| *arrived == method);
-            of_method.count() >= calls
-        })
-    }
-
-    pub fn installations(&self) -> Vec<Installation> {
-        self.shared
-            .world()
-            .installations
-            .values()
-            .cloned()
-            .collect()
-    }
-
-    pub fn installation(&self, tenant: &str) -> Option<Installation> {
-        self.shared.world().installations.get(tenant).cloned()
-    }
-
-    /// The Home tab of a user.
-    pub fn home(&self, user: &str) -> Option<Home> {
-        self.shared.world().homes.get(user).cloned()
-    }
-
-    /// Every modal that was opened, as it is now.
-    pub fn modals(&self) -> Vec<Modal> {
-        self.shared.world().modals.values().cloned().collect()
-    }
-
-    /// The messages of a channel, those to single users and to response URLs too, oldest first.
-    pub fn messages(&self, channel: &str) -> Vec<Message> {
-        let world = self.shared.world();
-        let of_channel = world
-            .messages
-            .iter()
-            .filter(|message| message.channel == channel);
-        of_channel.cloned().collect()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One way in which a call goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Takes effect and is answered as usual, but only after this time.
     Slow(Duration),
@@ -22,26 +22,65 @@ pub enum Fault {
     Garbage,
 }
 
-/// Which methods fail, how, and for how many calls more (None: until cleared).
+/// Which methods fail, and how.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(BTreeMap<String, Vec<(Fault, Option<u32>)>>);
+pub(crate) struct Faults {
+    /// By method, or by method and channel: for how many calls more (None: until cleared).
+    ordered: BTreeMap<String, Vec<(Fault, Option<u32>)>>,
+    by_chance: BTreeMap<String, Chance>,
+    given: BTreeMap<Fault, usize>,
+}
+
+/// Faults that befall so many calls of a hundred each.
+#[derive(Debug)]
+struct Chance {
+    percent: Vec<(Fault, u64)>,
+    state: u64,
+}
 
 impl Faults {
     /// Faults of one method come one after the other, in the order in which they were added.
     pub(crate) fn add(&mut self, method: &str, fault: Fault, calls: Option<u32>) {
-        self.0
+        self.ordered
             .entry(method.to_owned())
             .or_default()
             .push((fault, calls));
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// The same for calls that name this channel.
+    pub(crate) fn add_in(&mut self, method: &str, channel: &str, fault: Fault, calls: Option<u32>) {
+        self.add(&in_channel(method, channel), fault, calls);
     }
 
-    /// The fault of this call.
-    pub(crate) fn take(&mut self, method: &str) -> Option<Fault> {
-        let waiting = self.0.get_mut(method)?;
+    pub(crate) fn add_by_chance(&mut self, method: &str, seed: u64, percent: &[(Fault, u64)]) {
+        let chance = Chance {
+            percent: percent.to_vec(),
+            state: seed,
+        };
+        self.by_chance.insert(method.to_owned(), chance);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.ordered.clear();
+        self.by_chance.clear();
+    }
+
+    pub(crate) fn given(&self) -> BTreeMap<Fault, usize> {
+        self.given.clone()
+    }
+
+    /// The fault of this call: what was ordered comes before what chance has.
+    pub(crate) fn take(&mut self, method: &str, channel: Option<&str>) -> Option<Fault> {
+        let fault = channel
+            .and_then(|channel| self.take_ordered(&in_channel(method, channel)))
+            .or_else(|| self.take_ordered(method))
+            .or_else(|| self.by_chance.get_mut(method)?.draw())?;
+        *self.given.entry(fault.clone()).or_default() += 1;
+        Some(fault)
+    }
+
+    fn take_ordered(&mut self, of: &str) -> Option<Fault> {
+        let waiting = self.ordered.get_mut(of)?;
         waiting.retain(|(_, calls)| *calls != Some(0));
         let (fault, calls) = waiting.first_mut()?;
         if let Some(calls) = calls {
@@ -49,4 +88,30 @@ impl Faults {
         }
         Some(fault.clone())
     }
+}
+
+impl Chance {
+    fn draw(&mut self) -> Option<Fault> {
+        let mut drawn = self.number() % 100;
+        for (fault, percent) in &self.percent {
+            if drawn < *percent {
+                return Some(fault.clone());
+            }
+            drawn -= percent;
+        }
+        None
+    }
+
+    /// SplitMix64: the same seed gives the same faults.
+    fn number(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn in_channel(method: &str, channel: &str) -> String {
+    format!("{method} {channel}")
 }

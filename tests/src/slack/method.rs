@@ -9,7 +9,7 @@ use super::world::{Installation, World};
 /// The scope that a method needs.
 fn scope_of(method: &str) -> Option<&'static str> {
     match method {
-        "chat.postMessage" | "chat.postEphemeral" => Some("chat:write"),
+        "chat.postMessage" | "chat.postEphemeral" | "chat.update" => Some("chat:write"),
         "team.info" => Some("team:read"),
         "users.info" => Some("users:read"),
         _ => None,
@@ -72,6 +72,7 @@ impl World {
             "apps.uninstall" => self.uninstall_by_app(&installation.tenant, request),
             "chat.postMessage" => self.post_message(installation, request),
             "chat.postEphemeral" => self.post_ephemeral(installation, request),
+            "chat.update" => self.update_message(installation, request),
             "team.info" => self.team_info(installation, request),
             "users.info" => self.user_info(installation, request),
             "views.open" => self.open(installation, request),

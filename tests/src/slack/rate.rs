@@ -34,7 +34,7 @@ const TIER_4: Rate = Rate::per_minute(100);
 fn usual(method: &str) -> Rate {
     match method {
         "apps.uninstall" => TIER_1,
-        "auth.revoke" | "team.info" => TIER_3,
+        "auth.revoke" | "chat.update" | "team.info" => TIER_3,
         "auth.test" => Rate::per_minute(600),
         // "Several hundred per minute", over all channels of a workspace.
         "chat.postMessage" => Rate::per_minute(300),

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::block::{Surface, check_blocks};
-use super::world::{Message, World};
+use super::message::Message;
+use super::world::World;
 
 /// How long and how often one may be used.
 const LIFE: Duration = Duration::from_secs(1800);
@@ -78,11 +79,15 @@ impl World {
             channel: url.channel,
             ts: self.ts(),
             only_for: (!is_public).then_some(url.user),
+            by: None,
             text: text.to_owned(),
             thread_ts: None,
             sent,
+            at: now,
+            is_answered: true,
+            updates: 0,
         };
-        self.messages.push(message);
+        self.messages.add(message);
         Answer::text(200, "ok")
     }
 }

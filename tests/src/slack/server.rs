@@ -9,16 +9,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use super::answer::Answer;
+use super::answer::{Answer, Refusal};
 use super::fault::Fault;
 use super::request::Request;
 use super::world::{Call, World};
@@ -48,16 +49,25 @@ impl Shared {
         !timeout.timed_out()
     }
 
-    /// Notes that a call has begun; answers what is to go wrong with it.
-    fn arrive(&self, method: &str) -> Option<Fault> {
+    /// Notes that a call has begun; answers what is to go wrong with it, and how long it is to take.
+    fn arrive(&self, incoming: &Incoming) -> (Option<Fault>, Duration) {
         let mut world = self.world();
-        world.arrived.push(method.to_owned());
+        world.count(&incoming.method).arrived += 1;
         self.called.notify_all();
-        world.faults.take(method)
+        let channel = match &incoming.request {
+            Ok(request) => request.text("channel"),
+            Err(_) => None,
+        };
+        let fault = world.faults.take(&incoming.method, channel.as_deref());
+        (fault, world.answer_after)
     }
 
     fn record(&self, call: Call) {
-        self.world().calls.push(call);
+        let mut world = self.world();
+        world.count(&call.method).done += 1;
+        if !world.only_counts {
+            world.calls.push(call);
+        }
         self.called.notify_all();
     }
 }
@@ -121,6 +131,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
     let router: Router = Router::new().fallback(answer).with_state(shared);
     loop {
         let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         let router = router.clone();
         tokio::spawn(async move {
             // axum::serve cannot close a connection without an answer; a service that fails does.
@@ -146,14 +157,13 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
 #[derive(Clone, Copy, Debug)]
 struct HangUp;
 
-/// One call from the app: as it came, before anything was looked at.
+/// One call from the app, before anything was done.
 struct Incoming {
     /// As in the record.
     method: String,
     path: String,
-    query: String,
-    headers: HeaderMap,
     body: Vec<u8>,
+    request: Result<Request, Refusal>,
 }
 
 async fn answer(
@@ -173,20 +183,25 @@ async fn answer(
     let Ok(body) = to_bytes(body, BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    let query = parts.uri.query().unwrap_or_default();
     let incoming = Incoming {
         method: method.to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
+        request: Request::read(method, query, &parts.headers, &body),
         body: body.to_vec(),
         path,
     };
-    let fault = shared.arrive(&incoming.method);
+    let came = Instant::now();
+    let (fault, delay) = shared.arrive(&incoming);
     // In a task of its own: a caller that gives up and goes does not undo what Slack is doing.
     let task = tokio::spawn(async move {
         if let Some(Fault::Slow(time)) = fault {
             tokio::time::sleep(time).await;
         }
-        respond(&shared, &incoming, fault)
+        let response = respond(&shared, incoming, fault);
+        if !delay.is_zero() {
+            tokio::time::sleep_until(came + delay).await;
+        }
+        response
     });
     match task.await {
         Ok(response) => response,
@@ -195,7 +210,7 @@ async fn answer(
 }
 
 /// Does what is asked unless the fault prevents it, and records it.
-fn respond(shared: &Shared, incoming: &Incoming, fault: Option<Fault>) -> Response {
+fn respond(shared: &Shared, incoming: Incoming, fault: Option<Fault>) -> Response {
     let (mut call, answer) = {
         let mut world = shared.world();
         let mut call = Call {
@@ -219,6 +234,9 @@ fn respond(shared: &Shared, incoming: &Incoming, fault: Option<Fault>) -> Respon
             _ => None,
         };
         let answer = handle(&mut world, incoming, &mut call, prevented);
+        if matches!(fault, Some(Fault::ClosedAfter | Fault::Garbage)) {
+            world.note_untold(&call.method, &answer.body);
+        }
         (call, answer)
     };
     if matches!(fault, Some(Fault::ClosedBefore | Fault::ClosedAfter)) {
@@ -243,7 +261,7 @@ fn respond(shared: &Shared, incoming: &Incoming, fault: Option<Fault>) -> Respon
 
 fn handle(
     world: &mut World,
-    incoming: &Incoming,
+    incoming: Incoming,
     call: &mut Call,
     prevented: Option<Answer>,
 ) -> Answer {
@@ -252,16 +270,11 @@ fn handle(
         call.arguments = serde_json::from_slice(&incoming.body).unwrap_or_default();
         return prevented.unwrap_or_else(|| world.respond(key, &incoming.body));
     }
-    let request = match Request::read(
-        &incoming.method,
-        &incoming.query,
-        &incoming.headers,
-        &incoming.body,
-    ) {
+    let request = match incoming.request {
         Ok(request) => request,
         Err(refusal) => return prevented.unwrap_or_else(|| Err(refusal).into()),
     };
-    call.arguments = Value::Object(request.arguments.clone());
+    call.arguments = world.kept(&request);
     if let Some(prevented) = prevented {
         call.tenant = world.authenticate(&request).ok().map(|found| found.tenant);
         return prevented;

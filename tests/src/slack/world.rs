@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::clock::{Clock, since_epoch};
 use super::fault::Faults;
+use super::message::Messages;
 use super::oauth::{Code, Decision};
 use super::rate::Limits;
 use super::response_url::ResponseUrl;
@@ -30,6 +31,8 @@ pub struct App {
     pub redirect_urls: Vec<String>,
     /// Whether the app has a Home tab.
     pub has_home: bool,
+    /// Whether users may exchange messages with it.
+    pub has_messages: bool,
 }
 
 impl Default for App {
@@ -44,6 +47,7 @@ impl Default for App {
             token_life: Duration::from_secs(43_200),
             redirect_urls: Vec::new(),
             has_home: true,
+            has_messages: true,
         }
     }
 }
@@ -75,28 +79,16 @@ pub struct User {
 }
 
 /// A channel and who is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Channel {
     pub id: String,
     pub name: String,
     pub team_id: String,
     pub is_private: bool,
     pub is_archived: bool,
+    /// Whether it is closed to apps, for all that they are in it.
+    pub is_read_only: bool,
     pub members: BTreeSet<String>,
-}
-
-/// A message as it is in a channel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Message {
-    pub channel: String,
-    /// Identifies it in its channel.
-    pub ts: String,
-    /// The user who alone sees it.
-    pub only_for: Option<String>,
-    pub text: String,
-    pub thread_ts: Option<String>,
-    /// All that the app sent, as the method got it.
-    pub sent: Value,
 }
 
 /// The app in a workspace, or in a whole organization.
@@ -122,6 +114,10 @@ pub(crate) struct World {
     pub(crate) workspaces: BTreeMap<String, Workspace>,
     pub(crate) users: BTreeMap<String, User>,
     pub(crate) channels: BTreeMap<String, Channel>,
+    /// Ids by workspace and name.
+    pub(crate) channel_names: BTreeMap<(String, String), String>,
+    /// Ids of the conversations of bot users with users.
+    pub(crate) directs: BTreeMap<(String, String), String>,
     pub(crate) installations: BTreeMap<String, Installation>,
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) refresh_tokens: BTreeMap<String, RefreshToken>,
@@ -130,16 +126,31 @@ pub(crate) struct World {
     pub(crate) triggers: BTreeMap<String, Trigger>,
     pub(crate) modals: BTreeMap<String, Modal>,
     pub(crate) homes: BTreeMap<String, Home>,
-    pub(crate) messages: Vec<Message>,
+    pub(crate) messages: Messages,
+    /// How long after it was posted a message may be changed; none: always.
+    pub(crate) edit_window: Option<Duration>,
     pub(crate) response_urls: BTreeMap<String, ResponseUrl>,
     /// Events that Slack would send to the app, oldest first.
     pub(crate) events: Vec<Value>,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
+    /// How much later than a call comes its answer is sent.
+    pub(crate) answer_after: Duration,
+    /// Whether calls are only counted, and messages kept without all that was sent.
+    pub(crate) only_counts: bool,
     pub(crate) calls: Vec<Call>,
-    /// The methods of calls that have begun, whether they are recorded yet or not.
-    pub(crate) arrived: Vec<String>,
+    pub(crate) counts: BTreeMap<String, Count>,
+    /// Of the latest message, in microseconds.
+    last_ts: u128,
     issued: u64,
+}
+
+/// How often a method was called.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    /// Those that have begun, whether they are over yet or not.
+    pub(crate) arrived: usize,
+    pub(crate) done: usize,
 }
 
 /// One call that the app made.
@@ -170,10 +181,19 @@ impl World {
         format!("{prefix}0FAKE{number:05}")
     }
 
-    /// The timestamp of a new message, which no other has.
+    /// The timestamp of a new message: later than that of any other.
     pub(crate) fn ts(&mut self) -> String {
-        let number = self.number();
-        format!("{}.{number:06}", self.clock.epoch())
+        let now = since_epoch(self.now()).as_micros();
+        self.last_ts = now.max(self.last_ts + 1);
+        format!(
+            "{}.{:06}",
+            self.last_ts / 1_000_000,
+            self.last_ts % 1_000_000
+        )
+    }
+
+    pub(crate) fn count(&mut self, method: &str) -> &mut Count {
+        self.counts.entry(method.to_owned()).or_default()
     }
 
     pub(crate) fn now(&self) -> SystemTime {

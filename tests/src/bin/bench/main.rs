@@ -11,6 +11,7 @@ mod feature;
 mod figure;
 mod job;
 mod median;
+mod notification;
 mod npm;
 mod selection;
 mod server;
@@ -37,7 +38,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -65,6 +66,10 @@ const PARTS: [Part; 7] = [
     Part {
         name: slack_workspace::NAME,
         run: slack_workspace::run,
+    },
+    Part {
+        name: notification::NAME,
+        run: notification::run,
     },
 ];
 

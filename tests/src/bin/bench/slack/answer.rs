@@ -6,7 +6,7 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Whether these bytes are a whole answer. Fails if it is none, or not the one of a command that is understood.
-pub(super) fn is_whole(bytes: &[u8]) -> Result<bool> {
+pub(crate) fn is_whole(bytes: &[u8]) -> Result<bool> {
     let Some(end) = place(bytes, END_OF_HEAD) else {
         return Ok(false);
     };

@@ -7,7 +7,7 @@
 //! `one_core`: the contender has one core, though the sidecar could use more, and the generator another; PostgreSQL, which
 //! works for the sidecar alone, runs on any. `unpinned`: all of them run wherever the kernel puts them.
 
-mod answer;
+pub(crate) mod answer;
 mod command;
 mod contender;
 mod load;

@@ -1,0 +1,55 @@
+//! Notifications: how many webhooks a second are taken, how close to Slack's own pace channels are told, how soon after an event,
+//! and what an event costs that a thousand integrations match.
+//!
+//! The sidecar, PostgreSQL, the fake Slack and what sends the webhooks share the machine, wherever the kernel puts them.
+
+mod accepted;
+mod fan_out;
+mod latency;
+mod load;
+mod pace;
+mod scene;
+
+use anyhow::Result;
+
+use crate::Report;
+use crate::selection::Selection;
+use crate::server::Server;
+use crate::size::Size;
+use crate::table::Table;
+
+pub(crate) const NAME: &str = "notification";
+
+/// Runs what is asked for of this part.
+pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
+    let mut report = Report {
+        table: Table::with_heading(["what", "value", "unit"]),
+        figures: Vec::new(),
+    };
+    let parts = [
+        (accepted::NAME, accepted::run as Run),
+        (pace::NAME, pace::run),
+        (latency::NAME, latency::run),
+        (fan_out::NAME, fan_out::run),
+    ];
+    let mut server = Server::start()?;
+    scene::create_template(&mut server)?;
+    for (name, run) in parts {
+        if selection.includes(name) {
+            run(&mut server, size, &mut report)?;
+        }
+    }
+    server.drop_database(scene::TEMPLATE)?;
+    Ok(report)
+}
+
+/// Measures one figure and adds it to the report.
+type Run = fn(&mut Server, Size, &mut Report) -> Result<()>;
+
+fn row(report: &mut Report, what: &str, value: f64, unit: &str) {
+    report.table.push(vec![
+        what.to_owned(),
+        format!("{value:.2}"),
+        unit.to_owned(),
+    ]);
+}

@@ -1,0 +1,167 @@
+//! Webhooks as GitLab sends them, with a secret token or with a signature by the rules of Standard Webhooks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::http::{Http, Reply};
+
+/// Where the sidecar takes them.
+const PATH: &str = "/gitlab/hooks";
+
+/// How a webhook shows where it comes from.
+#[derive(Clone, Debug)]
+enum Proof {
+    None,
+    Token(String),
+    /// The text that GitLab shows: `whsec_` and the key in Base64.
+    SigningToken(String),
+}
+
+/// A webhook of a project, pointed at an app.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    url: String,
+    http: Http,
+    proof: Proof,
+    /// Seconds that GitLab's clock is ahead.
+    skew: i64,
+    /// Whether requests say by a header of their own which ones are the same.
+    has_key: bool,
+    next: Arc<AtomicU64>,
+}
+
+impl Webhook {
+    /// One without any proof, to `http://` and an address.
+    pub fn new(base_url: &str, patience: Duration) -> Self {
+        Self {
+            url: format!("{base_url}{PATH}"),
+            http: Http::new(patience),
+            proof: Proof::None,
+            skew: 0,
+            has_key: true,
+            next: Arc::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.proof = Proof::Token(token.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn with_signing_token(mut self, token: &str) -> Self {
+        self.proof = Proof::SigningToken(token.to_owned());
+        self
+    }
+
+    /// One of a GitLab whose clock is wrong by so many seconds.
+    #[must_use]
+    pub fn with_skew(mut self, seconds: i64) -> Self {
+        self.skew = seconds;
+        self
+    }
+
+    /// As GitLab was before it sent an `Idempotency-Key`.
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        self.has_key = false;
+        self
+    }
+
+    /// Sends an event for the first time.
+    pub fn send(&self, event: &Value) -> Result<Reply> {
+        self.send_as(&self.key(), event)
+    }
+
+    /// Sends an event under a key: as GitLab does again when it was not answered.
+    pub fn send_as(&self, key: &str, event: &Value) -> Result<Reply> {
+        Ok(self.post(key, kind_of(event), event.to_string().as_bytes())?)
+    }
+
+    /// A key that none before had.
+    pub fn key(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_nanos();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{now:024x}-{number:06x}")
+    }
+
+    /// Sends any bytes.
+    pub fn post(&self, key: &str, kind: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
+        let headers = self.headers(key, kind, body);
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        self.http.send("POST", &self.url, &headers, body)
+    }
+
+    /// What GitLab sends above a body.
+    pub fn headers(&self, key: &str, kind: &str, body: &[u8]) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("user-agent", "GitLab/18.6.0".to_owned()),
+            ("x-gitlab-event", kind.to_owned()),
+            ("x-gitlab-event-uuid", format!("event-{key}")),
+            ("x-gitlab-webhook-uuid", "webhook-of-the-tests".to_owned()),
+            ("x-gitlab-instance", "https://gitlab.example.com".to_owned()),
+        ];
+        if self.has_key {
+            headers.push(("idempotency-key", key.to_owned()));
+        }
+        match &self.proof {
+            Proof::None => {}
+            Proof::Token(token) => headers.push(("x-gitlab-token", token.clone())),
+            Proof::SigningToken(token) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH);
+                let now = i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or_default();
+                let timestamp = (now + self.skew).to_string();
+                let signature = sign(token, key, &timestamp, body);
+                headers.push(("webhook-id", key.to_owned()));
+                headers.push(("webhook-timestamp", timestamp));
+                headers.push(("webhook-signature", signature));
+            }
+        }
+        headers
+    }
+}
+
+/// What the header `x-gitlab-event` says of an event.
+fn kind_of(event: &Value) -> &'static str {
+    match event["object_kind"].as_str() {
+        Some("push") => "Push Hook",
+        Some("tag_push") => "Tag Push Hook",
+        Some("issue" | "work_item") => "Issue Hook",
+        Some("merge_request") => "Merge Request Hook",
+        Some("note") => "Note Hook",
+        Some("pipeline") => "Pipeline Hook",
+        Some("wiki_page") => "Wiki Page Hook",
+        Some("deployment") => "Deployment Hook",
+        Some("vulnerability") => "Vulnerability Hook",
+        _ => "System Hook",
+    }
+}
+
+/// Signs a body by the rules of Standard Webhooks: HMAC-SHA256 over `<id>.<timestamp>.<body>` with the bytes of the key, in
+/// Base64 after `v1,`. Empty if the token is none.
+pub fn sign(token: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
+    let key = token
+        .strip_prefix("whsec_")
+        .and_then(|key| STANDARD.decode(key).ok());
+    let mac = key.and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok());
+    let Some(mut mac) = mac else {
+        return String::new();
+    };
+    mac.update(format!("{id}.{timestamp}.").as_bytes());
+    mac.update(body);
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
