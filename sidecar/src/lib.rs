@@ -12,6 +12,7 @@ mod error;
 pub mod fuzzing;
 mod interrupt;
 mod log;
+mod notification;
 mod page;
 mod rekey;
 mod serve;
