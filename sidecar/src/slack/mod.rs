@@ -26,6 +26,7 @@ pub(crate) use event::receive_event;
 pub(crate) use install::{Installed, begin_install, finish_install};
 pub(crate) use interaction::receive_interaction;
 pub(crate) use manifest::print_manifest;
+pub(crate) use message::{code, escape, shorten};
 pub(crate) use options::receive_options_request;
 pub(crate) use refresh::keep;
 pub(crate) use signature::{Refusal, SigningSecret};
