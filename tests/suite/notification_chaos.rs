@@ -185,10 +185,12 @@ fn run(seed: u64) -> Result<()> {
         ended
     })?;
     let took = begun.elapsed();
-    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
-    assert_eq!(number(client, delivered)?, i64::try_from(expected)?);
     let events = number(client, "select count(*) from lockstep.event")?;
     assert_eq!(events, PROJECTS * EVENTS);
+    let twice = "select count(*) from (select from lockstep.slack_delivery group by event, channel having count(*) > 1) d";
+    assert_eq!(number(client, twice)?, 0);
+    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
+    assert_eq!(number(client, delivered)?, i64::try_from(expected)?);
 
     let uncertain = uncertain(client)?;
     let last_kill = *herd.last_kill.read().ok().context("poisoned")?;

@@ -55,7 +55,7 @@ fn message_of_a_pipeline_is_changed() -> Result<()> {
     assert_eq!(updates, [1, 0, 1, 0], "{messages:?}");
     assert_eq!(messages[0].ts, first[0].ts);
     ensure!(
-        messages[0].sent != first[0].sent && messages[0].text != first[0].text,
+        messages[0].sent != first[0].sent,
         "the same as before: {:?}",
         messages[0]
     );

@@ -1,5 +1,7 @@
 //! What is answered to a request that does not do, as RFC 9457 has it. Nothing that the database says is in it.
 
+use std::borrow::Cow;
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -8,10 +10,10 @@ use tracing::warn;
 
 use crate::error::Error;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
-    detail: &'static str,
+    detail: Cow<'static, str>,
 }
 
 impl Problem {
@@ -20,7 +22,16 @@ impl Problem {
     }
 
     pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Self {
+        let detail = Cow::Borrowed(detail);
         Self { status, detail }
+    }
+
+    /// What was sent is JSON, and not what it should be.
+    pub(crate) fn unprocessable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            detail: detail.into(),
+        }
     }
 
     /// Slack, or whoever asked, is to ask again.

@@ -305,6 +305,7 @@ fn mention(project: i64, is_confidential: bool) -> Value {
         project,
         "group_mention",
         json!({
+            "object_kind": "issue",
             "id": 51,
             "iid": 5,
             "title": "Ask everybody",

@@ -15,7 +15,9 @@ pub(crate) enum Published {
     },
     /// It was published before.
     Duplicate,
-    UnknownKind,
+    UnknownKind {
+        kind: String,
+    },
     Malformed {
         field: String,
     },
@@ -29,11 +31,16 @@ impl Published {
             Self::Done { deliveries: 0 } => "told_nobody",
             Self::Done { .. } => "published",
             Self::Duplicate => "duplicate",
-            Self::UnknownKind => "unknown_kind",
+            Self::UnknownKind { .. } => "unknown_kind",
             Self::Malformed { .. } => "malformed",
             Self::UnknownProject => "unknown_project",
         }
     }
+}
+
+/// Names are short; what is no name need not be said back as a whole.
+fn shown(name: Option<String>) -> String {
+    name.unwrap_or_default().chars().take(100).collect()
 }
 
 impl SlackDatabase {
@@ -59,10 +66,12 @@ impl SlackDatabase {
                     deliveries: row.try_get(2)?,
                 },
                 "duplicate" => Published::Duplicate,
-                "unknown_kind" => Published::UnknownKind,
+                "unknown_kind" => Published::UnknownKind {
+                    kind: shown(detail),
+                },
                 "unknown_project" => Published::UnknownProject,
                 _ => Published::Malformed {
-                    field: detail.unwrap_or_default(),
+                    field: shown(detail),
                 },
             })
         };

@@ -72,16 +72,13 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     match published {
         Published::Done { deliveries } => Ok(answer(&json!({ "deliveries": deliveries }))),
         Published::Duplicate => Ok(answer(&json!({ "duplicate": true }))),
-        Published::UnknownKind => Err(unprocessable(
-            "Nobody is told of events of this object_kind.",
-        )),
-        Published::Malformed { field } => {
-            debug!(field, "a malformed webhook");
-            Err(unprocessable(
-                "A field of the event is missing or of another type.",
-            ))
-        }
-        Published::UnknownProject => Err(unprocessable(
+        Published::UnknownKind { kind } => Err(Problem::unprocessable(format!(
+            "Nobody is told of events of the object_kind {kind}."
+        ))),
+        Published::Malformed { field } => Err(Problem::unprocessable(format!(
+            "The event's {field} is missing, or of another type than GitLab's."
+        ))),
+        Published::UnknownProject => Err(Problem::unprocessable(
             "The project or group of the event does not exist here.",
         )),
     }
@@ -90,10 +87,6 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
 fn answer(value: &Value) -> Response {
     let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (kind, value.to_string()).into_response()
-}
-
-fn unprocessable(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 /// The reason is for the log: whoever forges is not told how far he came.

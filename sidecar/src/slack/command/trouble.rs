@@ -5,13 +5,11 @@ use crate::slack::message::{code, shorten};
 /// For people in Slack.
 pub(super) fn advice(error: &str, needed: Option<&str>) -> String {
     let known = ADVICE.iter().find(|(names, _)| names.contains(&error));
-    let advice = match known {
-        Some((_, advice)) => (*advice).to_owned(),
-        None => format!("Slack does not take it ({})", code(&shorten(error, 60))),
-    };
+    let advice = known.map_or("Slack does not take it", |(_, advice)| advice);
+    let error = code(&shorten(error, 60));
     match needed {
-        Some(scope) => format!("{advice} (it lacks {})", code(&shorten(scope, 60))),
-        None => advice,
+        Some(scope) => format!("{advice} ({error}, it lacks {})", code(&shorten(scope, 60))),
+        None => format!("{advice} ({error})"),
     }
 }
 
@@ -91,7 +89,10 @@ mod tests {
     #[test]
     fn each_trouble_says_what_to_do() {
         assert!(advice("is_archived", None).contains("archived"));
-        assert!(advice("missing_scope", Some("chat:write")).ends_with("(it lacks `chat:write`)"));
+        assert!(
+            advice("missing_scope", Some("chat:write"))
+                .ends_with("(`missing_scope`, it lacks `chat:write`)")
+        );
         assert_eq!(
             advice("<!here>", None),
             "Slack does not take it (`&lt;!here&gt;`)"
