@@ -5,7 +5,9 @@
 mod attach;
 mod backfill;
 mod cache_column;
+mod delivery;
 mod error;
+mod event;
 mod feature;
 mod host;
 mod integration;
@@ -63,6 +65,16 @@ pgrx::extension_sql_file!(
     requires = ["job"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/notification.sql",
+    name = "notification",
+    requires = ["schema", "feature"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/delivery.sql",
+    name = "delivery",
+    requires = ["notification"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -82,6 +94,16 @@ pgrx::extension_sql_file!(
         slack_workspace::reseal::list_slack_tokens,
         slack_workspace::reseal::replace_slack_token,
         slack_workspace::sweep::sweep_slack,
+        event::publish::publish_events,
+        event::workspace::slack_workspace_notifications,
+        event::workspace::set_slack_integration_settings,
+        event::trial::test_slack_workspace_integration,
+        delivery::claim::claim_deliveries,
+        delivery::wait::delivery_wait,
+        delivery::finish::finish_deliveries,
+        delivery::outcome::slack_channel_troubles,
+        delivery::outcome::delivery_results,
+        delivery::report::status_report,
         job::runner::start_runner,
         job::runner::runner_heartbeat,
         job::runner::stop_runner,

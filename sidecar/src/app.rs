@@ -11,6 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
+use crate::notification::Publisher;
+use crate::page::LastDrift;
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -20,12 +22,19 @@ const BURST: NonZeroU32 = nonzero!(50_u32);
 /// Jobs wait for Slack most of the time.
 const JOB_SESSIONS: usize = 4;
 
+/// One claims while the other hands in.
+const DELIVERY_SESSIONS: usize = 2;
+
 pub(crate) struct App {
     pub(crate) config: Config,
     /// For requests.
     pub(crate) database: SlackDatabase,
     /// For what nobody waits for: jobs that are slow are not to keep requests waiting.
     pub(crate) for_jobs: SlackDatabase,
+    /// For messages to channels, whose pace is not to depend on anything else.
+    pub(crate) for_deliveries: SlackDatabase,
+    /// For what GitLab tells of.
+    pub(crate) publisher: Publisher,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
     pub(crate) slack: SlackClient,
@@ -34,21 +43,28 @@ pub(crate) struct App {
     pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
+    /// What was found when drift was looked for.
+    pub(crate) drift: LastDrift,
     is_draining: AtomicBool,
 }
 
 impl App {
     pub(crate) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
         let database = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
+        let database_for_requests = database(config.sessions)?;
+        let late = TaskTracker::new();
         Ok(Self {
-            database: database(config.sessions)?,
+            publisher: Publisher::new(database_for_requests.clone(), late.clone()),
+            database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
+            for_deliveries: database(DELIVERY_SESSIONS)?,
             for_readiness: database(1)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
-            late: TaskTracker::new(),
+            late,
+            drift: LastDrift::default(),
             is_draining: AtomicBool::new(false),
         })
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::command_line::{Serve, TokenKeyArguments};
+use crate::command_line::{Hooks, Serve, TokenKeyArguments};
 use crate::connection::Address;
+use crate::notification::HookSecrets;
 use crate::slack::{SigningSecret, TokenKeys};
 
 /// Scopes that the app asks for: for commands, and to write to channels with and without being in them.
@@ -24,12 +25,16 @@ pub(crate) struct Config {
     pub(crate) client_secret: SecretString,
     pub(crate) signing_secret: SigningSecret,
     pub(crate) token_keys: TokenKeys,
+    pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
     pub(crate) managers: HashSet<String>,
     pub(crate) address: Address,
     pub(crate) sessions: usize,
     pub(crate) schema: String,
     pub(crate) job_concurrency: usize,
+    pub(crate) deliveries: usize,
+    /// Messages a minute in one workspace.
+    pub(crate) workspace_rate: i32,
     pub(crate) grace: Duration,
     pub(crate) drain_delay: Duration,
 }
@@ -96,6 +101,7 @@ impl Config {
             ));
         }
         let token_keys = token_keys(&arguments.keys, &mut problems);
+        let hook_secrets = hook_secrets(&arguments.hooks, &mut problems);
         let viewer_password = arguments.viewer_password.clone();
         if viewer_password
             .as_ref()
@@ -149,12 +155,15 @@ impl Config {
             client_secret,
             signing_secret,
             token_keys,
+            hook_secrets,
             viewer_password,
             managers: arguments.managers.iter().cloned().collect(),
             address,
             sessions: arguments.sessions.into(),
             schema: arguments.schema.clone(),
             job_concurrency: arguments.job_concurrency.into(),
+            deliveries: arguments.deliveries.into(),
+            workspace_rate: arguments.workspace_rate.try_into().unwrap_or(i32::MAX),
             grace: Duration::from_secs(arguments.grace),
             drain_delay: Duration::from_secs(arguments.drain_delay),
         })
@@ -241,6 +250,31 @@ fn web_address(text: &str) -> Result<Url, String> {
         true => Err("has more than a host and a port".to_owned()),
         false => Ok(url),
     }
+}
+
+fn hook_secrets(arguments: &Hooks, problems: &mut Vec<Problem>) -> HookSecrets {
+    let is_short = |token: &SecretString| {
+        (1..SHORTEST_PASSWORD).contains(&token.expose_secret().chars().count())
+    };
+    if arguments.gitlab_token.as_ref().is_some_and(is_short) {
+        problems.push(Problem {
+            setting: "--gitlab-token (LOCKSTEP_GITLAB_TOKEN)",
+            wrong: "is shorter than 12 characters".to_owned(),
+            hint: "it is guessed over the network: choose a long one, here and in the webhook's settings",
+        });
+    }
+    let secrets = HookSecrets::new(
+        arguments.gitlab_token.as_ref(),
+        arguments.gitlab_signing_token.as_ref(),
+    );
+    secrets.unwrap_or_else(|| {
+        problems.push(Problem {
+            setting: "--gitlab-signing-token (LOCKSTEP_GITLAB_SIGNING_TOKEN)",
+            wrong: "is no signing token".to_owned(),
+            hint: "it is whsec_ and the base64 of 32 bytes, as the webhook's settings show it once",
+        });
+        HookSecrets::default()
+    })
 }
 
 pub(crate) fn token_keys(

@@ -10,8 +10,10 @@ mod database;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod import_settings;
 mod interrupt;
 mod log;
+mod notification;
 mod page;
 mod rekey;
 mod serve;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
                 Command::Check(check) => check::run(check).await,
                 Command::Manifest(manifest) => slack::print_manifest(manifest),
                 Command::Rekey(rekey) => rekey::run(rekey).await,
+                Command::ImportSettings(import) => import_settings::run(import).await,
                 Command::Backfill(backfill) => backfill::run(backfill).await,
                 Command::Work(work) => worker::run(work).await,
             }

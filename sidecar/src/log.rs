@@ -11,7 +11,9 @@ pub(crate) fn begin(arguments: &Arguments) {
     // A progress bar, or what is printed, and log lines would write over each other.
     let level = match &arguments.command {
         Command::Backfill(_) | Command::Check(_) | Command::Manifest(_) => LevelFilter::ERROR,
-        Command::Serve(_) | Command::Work(_) | Command::Rekey(_) => LevelFilter::INFO,
+        Command::Serve(_) | Command::Work(_) | Command::Rekey(_) | Command::ImportSettings(_) => {
+            LevelFilter::INFO
+        }
     };
     let filter = EnvFilter::builder().with_default_directive(level.into());
     let log = tracing_subscriber::fmt()

@@ -84,6 +84,8 @@ impl VirtualEnvironment {
     /// Runs a script of tests/slack with a line of JSON for each input; answers the line it printed for each.
     pub fn run(&self, script: &str, inputs: &[Value]) -> Result<Vec<String>> {
         let mut child = command(&self.python)
+            // Nothing is to be left beside the scripts.
+            .arg("-B")
             .arg(scripts().join(script))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

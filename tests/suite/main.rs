@@ -65,6 +65,7 @@ mod slack_fake_oauth;
 mod slack_fake_program;
 mod slack_fake_view;
 mod slack_install;
+mod slack_message;
 mod slack_move;
 mod slack_rights;
 mod slack_sdk;

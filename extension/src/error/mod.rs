@@ -4,6 +4,8 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod delivery;
+mod event;
 mod feature;
 mod integration;
 mod job;
@@ -11,6 +13,8 @@ mod report;
 mod slack;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use delivery::DeliveryError;
+pub(crate) use event::EventError;
 pub(crate) use feature::FeatureError;
 pub(crate) use integration::IntegrationError;
 pub(crate) use job::JobError;
@@ -168,6 +172,8 @@ pub(crate) enum Error {
         columns: String,
     },
     Backfill(BackfillError),
+    Event(EventError),
+    Delivery(DeliveryError),
     Feature(FeatureError),
     Integration(IntegrationError),
     Job(JobError),
@@ -180,6 +186,18 @@ pub(crate) enum Error {
 impl From<BackfillError> for Error {
     fn from(error: BackfillError) -> Self {
         Self::Backfill(error)
+    }
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        Self::Event(error)
+    }
+}
+
+impl From<DeliveryError> for Error {
+    fn from(error: DeliveryError) -> Self {
+        Self::Delivery(error)
     }
 }
 

@@ -319,6 +319,8 @@ impl Error {
                 format!("Create one: create unique index concurrently on {table} ({columns})."),
             ),
             Self::Backfill(error) => error.into_report(),
+            Self::Event(error) => error.into_report(),
+            Self::Delivery(error) => error.into_report(),
             Self::Feature(error) => error.into_report(),
             Self::Integration(error) => error.into_report(),
             Self::Job(error) => error.into_report(),

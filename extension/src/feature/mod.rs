@@ -15,7 +15,7 @@ mod list;
 mod tables;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use enabled::{is_enabled, is_fully_on};
+pub(crate) use enabled::{Flag, is_enabled, is_fully_on};
 pub(crate) use known::forget;
 
 /// Names of flags and of groups.

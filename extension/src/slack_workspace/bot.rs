@@ -13,6 +13,7 @@ use std::mem::ManuallyDrop;
 
 struct Own {
     bot: OwnStatement,
+    tokens: OwnStatement,
     workspaces: OwnStatement,
 }
 
@@ -23,6 +24,12 @@ thread_local! {
             "select team_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, scopes, expires_at, user_id
                from lockstep.slack_installation where schema = $1 and team_id = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+        ),
+        tokens: OwnStatement::by_index(
+            "select i.team_id, i.enterprise_id, i.encrypted_bot_access_token, i.encrypted_bot_access_token_iv
+               from unnest($2) t (id) join lockstep.slack_installation i on i.schema = $1 and i.team_id = t.id",
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            &["schema"],
         ),
         workspaces: OwnStatement::new(
             "select team_id, team_name, scopes, encrypted_bot_access_token is not null, installed_at, expires_at, refresh_error
@@ -117,6 +124,53 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
         });
     });
     Ok(bot)
+}
+
+/// What it takes to speak as the bot of a workspace; nothing, if that has no token.
+#[derive(Clone, Default)]
+pub(crate) struct Token {
+    pub(crate) enterprise: Option<String>,
+    pub(crate) token: Option<Vec<u8>>,
+    pub(crate) iv: Option<Vec<u8>>,
+}
+
+/// The tokens of some workspaces, each as [`slack_bot`] finds it.
+pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String, Token>> {
+    let mut tokens: BTreeMap<String, Token> = BTreeMap::new();
+    STATEMENTS.with(|statements| {
+        let arguments = [datum(schema), datum(teams.clone())];
+        statements.tokens.rows(&arguments, |row| {
+            let token = Token {
+                enterprise: row.get(2),
+                token: row.get(3),
+                iv: row.get(4),
+            };
+            tokens.insert(row.get(1).unwrap_or_default(), token);
+        })
+    })?;
+    let has_token = |team: &String| tokens.get(team).is_some_and(|it| it.token.is_some());
+    let without: Vec<String> = teams.into_iter().filter(|team| !has_token(team)).collect();
+    if without.is_empty() {
+        return Ok(tokens);
+    }
+    let tables = Tables::attached(schema)?;
+    tables.as_owner(|| {
+        let best = super::flush::best(&tables, without, &[]);
+        let ids: Vec<i64> = best.into_values().collect();
+        let describe = &tables.statements.describe;
+        describe.rows(
+            View::Newest,
+            &[crate::statement::keys_argument(&ids)],
+            |row| {
+                if let Some(token) = row.get::<Vec<u8>>(2) {
+                    let known = tokens.entry(row.get(1).unwrap_or_default()).or_default();
+                    known.token = Some(token);
+                    known.iv = row.get(3);
+                }
+            },
+        );
+    });
+    Ok(tokens)
 }
 
 /// A workspace as it is listed.
@@ -236,7 +290,7 @@ fn workspaces(max_rows: i32, schema: &str) -> Result<BTreeMap<String, Workspace>
     Ok(workspaces)
 }
 
-pub(super) fn check_max_rows(max_rows: i32) -> Result<()> {
+pub(crate) fn check_max_rows(max_rows: i32) -> Result<()> {
     match max_rows {
         0.. => Ok(()),
         _ => Err(SlackError::MaxRows { rows: max_rows }.into()),

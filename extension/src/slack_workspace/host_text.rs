@@ -2,7 +2,7 @@
 //! his own in it: `==` here stands for PostgreSQL's own equality, and IS DISTINCT FROM, which cannot be qualified, is not used.
 
 /// Qualifies the operators of a text.
-pub(super) fn qualified(text: &str) -> String {
+pub(crate) fn qualified(text: &str) -> String {
     text.replace("==", "operator(pg_catalog.=)")
         .replace("<>", "operator(pg_catalog.<>)")
 }
@@ -15,4 +15,4 @@ pub(super) fn differ(one: &str, other: &str) -> String {
 }
 
 /// The time as the host's columns without a time zone hold it.
-pub(super) const NOW: &str = "pg_catalog.timezone('utc', pg_catalog.clock_timestamp())";
+pub(crate) const NOW: &str = "pg_catalog.timezone('utc', pg_catalog.clock_timestamp())";

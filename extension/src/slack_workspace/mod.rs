@@ -9,6 +9,7 @@
 mod attach;
 mod bot;
 mod compare;
+mod destination;
 mod drift;
 mod event;
 mod flush;
@@ -35,6 +36,13 @@ mod workspace;
 mod writing;
 
 pub(crate) use attach::{attach, detach};
+pub(crate) use bot::check_max_rows;
+pub(crate) use bot::{Token, tokens};
+pub(crate) use destination::{Destination, destination_of, destinations, inherited};
 pub(crate) use drift::repair_range;
+pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
-pub(crate) use tables::SLACK as TABLE;
+pub(crate) use owner::CLASS;
+pub(crate) use switch::{allowed, of_workspace};
+pub(crate) use tables::{SLACK as TABLE, Tables};
+pub(crate) use workspace::workspace;

@@ -8,7 +8,7 @@ use crate::statement::{Statement, View, datum};
 use pgrx::pg_sys;
 
 /// The class of the integration of the Slack app, as the host names it.
-pub(super) const CLASS: &str = "Integrations::GitlabSlackApplication";
+pub(crate) const CLASS: &str = "Integrations::GitlabSlackApplication";
 const CATEGORY: &str = "chat";
 
 /// The alias of an integration of a whole instance.

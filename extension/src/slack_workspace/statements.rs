@@ -1,5 +1,6 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
+use super::destination::DestinationStatements;
 use super::host_text::{differ, qualified};
 use super::listing::Listing;
 use super::tables::Host;
@@ -24,6 +25,7 @@ pub(super) struct Statements {
     pub(super) has_rows: Statement,
     pub(super) listed: Listing,
     pub(super) listed_by_alias: Listing,
+    pub(super) destinations: DestinationStatements,
     /// `$1` scopes: those there are.
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
@@ -102,6 +104,7 @@ impl Statements {
             ),
             listed: Listing::new(tables, false),
             listed_by_alias: Listing::new(tables, true),
+            destinations: DestinationStatements::new(tables),
             scopes_left: by_index(
                 &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
                 ids,

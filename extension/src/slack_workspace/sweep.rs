@@ -10,7 +10,13 @@ struct Own {
     events: OwnStatement,
     states: OwnStatement,
     tickets: OwnStatement,
+    deliveries: OwnStatement,
+    delivered_events: OwnStatement,
+    messages: OwnStatement,
 }
+
+/// A statement removes no more than 10,000 rows, and is run so often at most.
+const MOST_BATCHES: u32 = 20;
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
@@ -33,16 +39,41 @@ thread_local! {
                 and not exists (select from lockstep.slack_install_state s where s.ticket = t.token_digest)",
             &[],
         ),
+        // A time from a subquery, as an index is not walked up to one that changes.
+        deliveries: OwnStatement::new(
+            "delete from lockstep.slack_delivery d
+              where d.id = any (array(
+                select o.id from lockstep.slack_delivery o
+                 where o.status <> 'waiting' and o.done_at < (select clock_timestamp() - interval '1 day')
+                 order by o.done_at limit 10000 for update skip locked))",
+            &[],
+        ),
+        delivered_events: OwnStatement::new(
+            "delete from lockstep.event e
+              where e.id = any (array(
+                select o.id from lockstep.event o
+                 where o.received_at < (select clock_timestamp() - interval '1 day')
+                   and not exists (select from lockstep.slack_delivery d where d.event = o.id)
+                 order by o.received_at limit 10000 for update skip locked))",
+            &[],
+        ),
+        messages: OwnStatement::new(
+            "delete from lockstep.slack_message m using (
+               select o.channel, o.subject from lockstep.slack_message o
+                where o.at < (select clock_timestamp() - interval '14 days') order by o.at limit 10000 for update skip locked) old
+              where m.channel = old.channel and m.subject = old.subject",
+            &[],
+        ),
     });
 }
 
-/// Removes events, states and tickets that have ended a day ago.
+/// Removes events, states, tickets and deliveries that have ended a day ago, and messages that nothing was said of for two weeks.
 #[pg_extern(sql = r#"
 create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago; returns how many';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old; returns how many';
 revoke execute on function lockstep.sweep_slack(text) from public;
 "#)]
 fn sweep_slack(schema: Option<&str>) -> i64 {
@@ -53,8 +84,31 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             let events = statements.events.run(&[])?;
             let states = statements.states.run(&[])?;
             let tickets = statements.tickets.run(&[])?;
-            Ok((events + states + tickets) as i64)
+            // Deliveries before the events that they are of.
+            let deliveries = in_batches(&statements.deliveries)?;
+            let delivered_events = in_batches(&statements.delivered_events)?;
+            let messages = in_batches(&statements.messages)?;
+            let all = [
+                events,
+                states,
+                tickets,
+                deliveries,
+                delivered_events,
+                messages,
+            ];
+            Ok(all.iter().sum::<u64>() as i64)
         })
     };
     sweep().or_raise()
+}
+
+fn in_batches(statement: &OwnStatement) -> Result<u64> {
+    let mut all = 0;
+    for _ in 0..MOST_BATCHES {
+        match statement.run(&[])? {
+            0 => break,
+            rows => all += rows,
+        }
+    }
+    Ok(all)
 }

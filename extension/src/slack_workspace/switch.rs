@@ -37,20 +37,41 @@ fn set_slack_integration_active(
     let set = || -> Result<(String, bool)> {
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let (alias, installer) = find(&tables, &team, row)?;
-        if installer != user && !is_manager {
-            return Err(SlackError::NotInstaller { alias }.into());
-        }
-        Ok((alias, switch(&tables, &team, row, active)))
+        let found = allowed(&tables, &team, row, user, is_manager)?;
+        let changed = switch(&tables, &team, row, active);
+        Ok((found.alias, changed))
     };
     TableIterator::once(set().or_raise())
 }
 
-/// The alias of a row, and who installed it.
-fn find(tables: &Tables, team: &str, row: i64) -> Result<(String, String)> {
+/// An integration of a workspace.
+pub(crate) struct Found {
+    pub(crate) alias: String,
+    pub(crate) integration: i64,
+    /// Slack's id of the user.
+    installer: String,
+}
+
+/// The row, if that user of Slack may change its integration: whoever installed it and managers may.
+pub(crate) fn allowed(
+    tables: &Tables,
+    team: &str,
+    row: i64,
+    user: &str,
+    is_manager: bool,
+) -> Result<Found> {
+    let found = of_workspace(tables, team, row)?;
+    if found.installer != user && !is_manager {
+        return Err(SlackError::NotInstaller { alias: found.alias }.into());
+    }
+    Ok(found)
+}
+
+/// The row of that id, if it is one of the workspace.
+pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Found> {
     let query = Statement::new(
         &qualified(&format!(
-            "select s.alias::pg_catalog.text, s.user_id::pg_catalog.text from {} s where s.team_id == $1 and s.id == $2",
+            "select s.alias::pg_catalog.text, s.integration_id::pg_catalog.int8, s.user_id::pg_catalog.text from {} s where s.team_id == $1 and s.id == $2",
             tables.slack.qualified_name()
         )),
         &[pg_sys::TEXTOID, pg_sys::INT8OID],
@@ -58,7 +79,14 @@ fn find(tables: &Tables, team: &str, row: i64) -> Result<(String, String)> {
     let mut found = None;
     tables.as_owner(|| {
         query.rows(View::Newest, &[datum(team), datum(row)], |answer| {
-            found = answer.get(1).zip(answer.get(2));
+            let read = |alias| {
+                Some(Found {
+                    alias,
+                    integration: answer.get(2)?,
+                    installer: answer.get(3)?,
+                })
+            };
+            found = answer.get(1).and_then(read);
         });
     });
     found.ok_or_else(|| {

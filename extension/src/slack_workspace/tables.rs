@@ -56,20 +56,20 @@ const COLUMNS: [(&str, &[&str]); 6] = [
 ];
 
 /// The tables as they are found.
-pub(super) struct Host {
-    pub(super) schema: String,
-    pub(super) slack: Relation,
+pub(crate) struct Host {
+    pub(crate) schema: String,
+    pub(crate) slack: Relation,
     pub(super) links: Relation,
     pub(super) scopes: Relation,
-    pub(super) integrations: Relation,
-    pub(super) projects: Relation,
-    pub(super) namespaces: Relation,
+    pub(crate) integrations: Relation,
+    pub(crate) projects: Relation,
+    pub(crate) namespaces: Relation,
     pub(super) organizations: Option<Relation>,
     path: CString,
 }
 
 /// The tables, with the statements on them.
-pub(super) struct Tables {
+pub(crate) struct Tables {
     host: Host,
     pub(super) statements: Statements,
 }
@@ -99,7 +99,7 @@ impl Tables {
     }
 
     /// Those of a schema that is attached.
-    pub(super) fn attached(schema: &str) -> Result<Rc<Self>> {
+    pub(crate) fn attached(schema: &str) -> Result<Rc<Self>> {
         let tables = match Self::of_schema(schema) {
             // Asked only now, as it takes a query: tables that are found have a schema.
             Err(Error::HostTableMissing { .. }) => {
@@ -159,13 +159,13 @@ impl Tables {
 
 impl Host {
     /// Runs `work` with the rights of the owner of the table of integrations, who must have rights on the others as well.
-    pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.slack.owner), || connected(work))
     }
 
     /// The same for a function that was called with a search path of our own: triggers of the host that its writes fire find
     /// the host's tables by their bare names, as when the host writes.
-    pub(super) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
         with_settings(&[(c"search_path", &self.path)], || self.as_owner(work))
     }
 

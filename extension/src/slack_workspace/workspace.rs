@@ -18,7 +18,7 @@ thread_local! {
 
 /// The id that rows and installation are kept under: that of the workspace, if there is anything of it, else that of the
 /// enterprise.
-pub(super) fn workspace(
+pub(crate) fn workspace(
     tables: &Tables,
     team: Option<&str>,
     enterprise: Option<&str>,

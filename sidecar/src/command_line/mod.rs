@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-pub(crate) use serve::{Check, Manifest, Rekey, Serve, TokenKeyArguments};
+pub(crate) use serve::{Check, Hooks, ImportSettings, Manifest, Rekey, Serve, TokenKeyArguments};
 
 /// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database
 #[derive(Debug, Parser)]
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Check(Box<Check>),
     Manifest(Manifest),
     Rekey(Rekey),
+    ImportSettings(ImportSettings),
     Backfill(Backfill),
     Work(Work),
 }

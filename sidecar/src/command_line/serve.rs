@@ -24,6 +24,8 @@ Pages:
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
   POST /api/v4/slack/trigger
+From GitLab, with a secret or signed:
+  POST /gitlab/hooks                webhooks, that channels are told of
 
 Exit status:
   0    stopped by a signal, and what it had taken is done
@@ -41,8 +43,8 @@ Exit status:
 
 /// Serve the Slack app
 ///
-/// Takes what Slack sends, answers at once or makes it a job, and runs these jobs. It keeps nothing by itself, so run as many as
-/// you like behind a load balancer.
+/// Takes what Slack sends, answers at once or makes it a job, and runs these jobs. Takes webhooks of GitLab, and tells Slack's
+/// channels of what happened. It keeps nothing by itself, so run as many as you like behind a load balancer.
 ///
 /// SIGTERM or Ctrl-C stops it: /readyz says so, it goes on for --drain-delay, takes no more connections, finishes what it has
 /// taken, but waits no longer than --grace. It connects to the database by itself, also if that comes later or moves.
@@ -111,6 +113,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) job_concurrency: u16,
 
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
+
+    /// How many messages are sent to Slack at the same time; 0 leaves them to others
+    #[arg(long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) deliveries: u16,
+
+    /// Messages a minute in one workspace, of all such programs together; Slack allows several hundred
+    #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) workspace_rate: u32,
+
     /// Seconds that requests and jobs under way get to finish after a signal
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) grace: u64,
@@ -137,6 +150,18 @@ pub(crate) struct SlackApp {
     /// The secret that Slack signs its requests with
     #[arg(long, value_name = "SECRET", env = "SLACK_SIGNING_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) slack_signing_secret: Option<SecretString>,
+}
+
+/// What GitLab proves with that a webhook is its own; without any, none is taken
+#[derive(Args, Debug)]
+pub(crate) struct Hooks {
+    /// The webhook's secret token, which GitLab sends along
+    #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_TOKEN", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) gitlab_token: Option<SecretString>,
+
+    /// The webhook's signing token, whsec_..., which GitLab signs with
+    #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_SIGNING_TOKEN", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) gitlab_signing_token: Option<SecretString>,
 }
 
 /// What tokens are sealed with before they reach the database
@@ -196,6 +221,39 @@ pub(crate) struct Manifest {
 pub(crate) struct Rekey {
     #[command(flatten)]
     pub(crate) keys: TokenKeyArguments,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Exit status:
+  0  all that could be imported is
+  1  some could not, and why is printed
+  2  wrong usage, or the database refused or could not be reached";
+
+/// Take over the channels and filters that the host keeps of the Slack app
+///
+/// The host seals them, so that the database cannot read them. With the host's db_key_base as --token-key they become settings of
+/// lockstep, as lockstep.set_slack_notifications sets them. Integrations that have settings already keep them. The host's
+/// are not changed. It may be run again, and needs more rights than `serve`: on the tables of the host, and on these functions.
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportSettings {
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// Replace settings that integrations have already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Only tell how many there are
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// The schema of the host's tables
     #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]

@@ -18,8 +18,9 @@ pub(crate) use backfill::{Progress, SetAside, Status};
 pub(crate) use job::{Effects, Job, Queue};
 use pool::Arguments;
 pub(crate) use slack::{
-    Install, Integration, NewEvent, Received, Refresh, Sealed, SlackDatabase, StoredTokens,
-    TakenState, Tenant, Which, Workspace,
+    Delivery, Finished, HostProperties, Install, Integration, NewEvent, Outcome, Published,
+    Received, Refresh, Sealed, Sent, SlackDatabase, Standing, StoredTokens, TakenState, Tenant,
+    Trouble, Updates, Which, Workspace, listen_for_deliveries,
 };
 
 /// A server that takes longer for a short answer has lost us, or is of no use now.

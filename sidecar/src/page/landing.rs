@@ -4,24 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
-use ring::digest::{SHA256, digest};
-use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::layout;
+use super::viewer::{challenge, may_see};
 use crate::app::App;
 use crate::config::SCOPES;
 use crate::database::Workspace;
 use crate::error::Error;
-use crate::serve::{INSTALL, SIGN_IN};
+use crate::serve::{INSTALL, SIGN_IN, STATUS};
 
 /// More would be no page to read.
 const MOST: i32 = 500;
@@ -52,7 +47,10 @@ pub(crate) async fn landing(State(app): State<Arc<App>>, headers: HeaderMap) -> 
             ". To connect a project, its maintainer opens the link that the project's settings give."
         }
         @match workspaces {
-            Some(Ok(workspaces)) => (list(&workspaces)),
+            Some(Ok(workspaces)) => {
+                p { a href=(STATUS) { "Status" } " of messages, jobs, backfills and flags" }
+                (list(&workspaces))
+            }
             Some(Err(_)) => {
                 h2 { "Workspaces" }
                 p.bad { "The database does not answer now. Try again in a moment." }
@@ -115,39 +113,5 @@ pub(crate) async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     if app.config.viewer_password.is_none() || may_see(&app, &headers) {
         return landing(State(app), headers).await;
     }
-    let challenge = [(
-        WWW_AUTHENTICATE,
-        "Basic realm=\"workspaces\", charset=\"UTF-8\"",
-    )];
-    let body = html! {
-        h1 { "Who has the app?" }
-        p { "Only those who have the password may see that." }
-        p { a href="/" { "Back" } }
-    };
-    let page = layout::page("Sign in", &body);
-    (StatusCode::UNAUTHORIZED, challenge, page).into_response()
-}
-
-/// Whether the request has the password, with any name.
-fn may_see(app: &App, headers: &HeaderMap) -> bool {
-    let Some(password) = &app.config.viewer_password else {
-        return false;
-    };
-    let given = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, pair) = value.to_str().ok()?.split_once(' ')?;
-        let pair = STANDARD.decode(pair.trim()).ok()?;
-        let pair = String::from_utf8(pair).ok()?;
-        let (_, given) = pair.split_once(':')?;
-        scheme
-            .eq_ignore_ascii_case("basic")
-            .then(|| SecretString::from(given))
-    });
-    given.is_some_and(|given| are_equal(&given, password))
-}
-
-/// In a time that tells neither where they differ nor how long they are.
-fn are_equal(one: &SecretString, other: &SecretString) -> bool {
-    let digest_of = |secret: &SecretString| digest(&SHA256, secret.expose_secret().as_bytes());
-    let (one, other) = (digest_of(one), digest_of(other));
-    one.as_ref().ct_eq(other.as_ref()).into()
+    challenge(&app)
 }

@@ -2,7 +2,9 @@
 
 mod landing;
 mod layout;
+mod status;
 mod trouble;
+mod viewer;
 
 use axum::extract::Request;
 use axum::http::header::{
@@ -15,11 +17,12 @@ use maud::{Markup, html};
 use url::Url;
 
 pub(crate) use landing::{landing, sign_in};
+pub(crate) use status::{LastDrift, status, status_part, status_script};
 pub(crate) use trouble::Trouble;
 
 use crate::slack::Installed;
 
-/// A page loads nothing but its own style, runs no script, and is in no frame. Its address, which may hold a code of Slack's, is
+/// A page loads nothing but its own style, runs no script unless it says so itself, and is in no frame. Its address, which may hold a code of Slack's, is
 /// told to nobody, and nothing of it is kept.
 const HEADERS: [(HeaderName, &str); 4] = [
     (

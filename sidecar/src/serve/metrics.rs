@@ -37,6 +37,8 @@ counters! {
     CALLS: "lockstep_slack_calls_total", "outcome", "calls of Slack's API";
     INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack";
     REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire";
+    HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab";
+    DELIVERIES: "lockstep_deliveries_total", "outcome", "messages sent to channels, and what became of them";
     LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request";
 }
 

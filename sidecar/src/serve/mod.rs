@@ -27,6 +27,7 @@ use crate::command_line::Serve;
 use crate::config::Config;
 use crate::error::{Error, INTERRUPTED};
 use crate::interrupt::Interrupts;
+use crate::notification;
 use crate::slack::{self, SlackWorkers};
 use crate::worker::{Runner, Settings};
 
@@ -35,8 +36,10 @@ use listen::Listener;
 pub(crate) use metrics::{Counter, count};
 pub(crate) use problem::Problem;
 pub(crate) use router::{
-    COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STYLE,
+    COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
+    STATUS_SCRIPT, STYLE,
 };
+pub(crate) use verified::read as read_body;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use without_database::signed_headers;
 #[cfg(feature = "fuzzing")]
@@ -76,19 +79,24 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let (stop, stopped) = Interrupts::relayed();
     let mut runner =
         (app.config.job_concurrency > 0).then(|| tokio::spawn(run_jobs(Arc::clone(&app), stopped)));
+    let (stop_deliveries, deliveries_stopped) = Interrupts::relayed();
+    let mut courier = (app.config.deliveries > 0)
+        .then(|| tokio::spawn(notification::deliver(Arc::clone(&app), deliveries_stopped)));
     let mut keeper = tokio::spawn(slack::keep(Arc::clone(&app)));
 
-    // Neither of the two ends by itself: whoever restarts this program can do more than one that is half of itself.
+    // None of the three ends by itself: whoever restarts this program can do more than one that is half of itself.
     tokio::select! {
         () = interrupts.next() => info!("stopping"),
         _ = &mut keeper => return Err(Error::Ended("what refreshes tokens")),
         () = ended(runner.as_mut()) => return Err(Error::Ended("what runs jobs")),
+        () = ended(courier.as_mut()) => return Err(Error::Ended("what sends messages")),
     }
     app.drain();
     let finishing = async {
         sleep(app.config.drain_delay).await;
         let _ = stop.send(());
-        finish(&app, listeners, runner, keeper).await
+        let _ = stop_deliveries.send(());
+        finish(&app, listeners, [runner, courier, Some(keeper)]).await
     };
     let mut status = ExitCode::SUCCESS;
     tokio::select! {
@@ -126,13 +134,8 @@ fn announce(listener: &TcpListener) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits for requests, late answers, jobs and refreshed tokens, as long as is granted; whether all ended in that time.
-async fn finish(
-    app: &App,
-    listeners: Vec<Listener>,
-    runner: Option<JoinHandle<()>>,
-    keeper: JoinHandle<()>,
-) -> bool {
+/// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as is granted; whether all ended in that time.
+async fn finish(app: &App, listeners: Vec<Listener>, parts: [Option<JoinHandle<()>>; 3]) -> bool {
     let grace = app.config.grace;
     let finishing = async {
         for listener in listeners {
@@ -140,10 +143,9 @@ async fn finish(
         }
         app.late.close();
         app.late.wait().await;
-        if let Some(runner) = runner {
-            let _ = runner.await;
+        for part in parts.into_iter().flatten() {
+            let _ = part.await;
         }
-        let _ = keeper.await;
     };
     // The runner counts the same time by itself, and needs a moment more to give back.
     let finished = timeout(grace + 2 * GIVE_BACK, finishing).await;

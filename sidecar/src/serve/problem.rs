@@ -19,7 +19,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(super) const fn new(status: StatusCode, detail: &'static str) -> Self {
+    pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Self {
         Self { status, detail }
     }
 

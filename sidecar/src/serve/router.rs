@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use super::problem::Problem;
 use super::{health, observe, verified};
 use crate::app::App;
-use crate::{page, slack};
+use crate::{notification, page, slack};
 
 /// The paths that the manifest of the host's Slack app names.
 pub(crate) const EVENTS: &str = "/api/v4/integrations/slack/events";
@@ -19,10 +19,16 @@ pub(crate) const INTERACTIONS: &str = "/api/v4/integrations/slack/interactions";
 pub(crate) const OPTIONS: &str = "/api/v4/integrations/slack/options";
 pub(crate) const COMMANDS: &str = "/api/v4/slack/trigger";
 
+/// GitLab's webhooks.
+pub(crate) const HOOKS: &str = "/gitlab/hooks";
+
 pub(crate) const INSTALL: &str = "/slack/install";
 pub(crate) const INSTALLED: &str = "/slack/install/callback";
 pub(crate) const SIGN_IN: &str = "/sign-in";
 pub(crate) const STYLE: &str = "/style.css";
+pub(crate) const STATUS: &str = "/status";
+pub(crate) const STATUS_PART: &str = "/status/part";
+pub(crate) const STATUS_SCRIPT: &str = "/status.js";
 
 /// What Slack and browsers reach.
 pub(super) fn public(app: &Arc<App>) -> Router {
@@ -32,14 +38,19 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .route(OPTIONS, post(slack::receive_options_request))
         .route(COMMANDS, post(slack::receive_command))
         .layer(from_fn_with_state(Arc::clone(app), verified::verify));
+    let from_gitlab = Router::new().route(HOOKS, post(notification::receive_hook));
     let pages = Router::new()
         .route("/", get(page::landing))
         .route(SIGN_IN, get(page::sign_in))
         .route(INSTALL, get(slack::begin_install))
         .route(INSTALLED, get(slack::finish_install))
         .route(STYLE, get(page::style))
+        .route(STATUS, get(page::status))
+        .route(STATUS_PART, get(page::status_part))
+        .route(STATUS_SCRIPT, get(page::status_script))
         .layer(from_fn(page::protect));
     from_slack
+        .merge(from_gitlab)
         .merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)

@@ -46,12 +46,12 @@ async fn verified(app: &App, request: Request, next: Next) -> Result<Response, P
     if let Err(refusal) = SigningSecret::may_be_signed(headers, SystemTime::now()) {
         let may_be_check = parts.uri.path() == router::COMMANDS && is_form(headers);
         // Nobody is to have us keep a body who is not Slack.
-        if may_be_check && is_ssl_check(&read(body, LARGEST_CHECK).await?) {
+        if may_be_check && is_ssl_check(&read(body, LARGEST_CHECK, BODY_TIMEOUT).await?) {
             return Ok(StatusCode::OK.into_response());
         }
         return Err(refused(refusal));
     }
-    let body = read(body, LARGEST_BODY).await?;
+    let body = read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
     let secret = &app.config.signing_secret;
     secret
         .verify(headers, &body, SystemTime::now())
@@ -59,8 +59,9 @@ async fn verified(app: &App, request: Request, next: Next) -> Result<Response, P
     Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
-async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
-    let reading = timeout(BODY_TIMEOUT, to_bytes(body, largest));
+/// The whole of a body, which is neither larger nor takes longer.
+pub(crate) async fn read(body: Body, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let reading = timeout(patience, to_bytes(body, largest));
     let read = reading.await.map_err(|_| {
         Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -72,7 +73,7 @@ async fn read(body: Body, largest: usize) -> Result<Bytes, Problem> {
         match source.is_some_and(|source| source.is::<LengthLimitError>()) {
             true => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is larger than any of Slack's.",
+                "The body is larger than any that is taken.",
             ),
             false => Problem::bad_request("The body did not arrive whole."),
         }

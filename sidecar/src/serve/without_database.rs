@@ -15,6 +15,12 @@ use crate::config::Config;
 
 pub(crate) const SECRET: &str = "a secret of tests";
 
+/// What GitLab sends along.
+#[cfg(test)]
+pub(crate) const HOOK_TOKEN: &str = "a token of tests";
+#[cfg(not(test))]
+const HOOK_TOKEN: &str = "a token of tests";
+
 pub(crate) fn router_without_database() -> Router {
     let arguments = Arguments::parse_from([
         "lockstep-sidecar",
@@ -26,6 +32,8 @@ pub(crate) fn router_without_database() -> Router {
         SECRET,
         "--token-key=0123456789abcdef0123456789abcdef",
         "--viewer-password=password of viewers",
+        "--gitlab-token",
+        HOOK_TOKEN,
         "--database-url=host=/nowhere dbname=none user=nobody",
     ]);
     let Command::Serve(serve) = &arguments.command else {

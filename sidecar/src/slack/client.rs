@@ -38,7 +38,11 @@ pub(crate) struct SlackClient {
 /// Why a call was of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
-    /// Not sent, or no answer came: Slack may have done it or not.
+    /// Nothing was sent.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+
+    /// No answer came: Slack may have done it or not.
     #[error("no answer: {0}")]
     Unanswered(String),
 
@@ -72,7 +76,9 @@ impl CallError {
     /// Whether the same call may succeed later, by Slack's word.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => true,
+            Self::Unreachable(_) | Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => {
+                true
+            }
             Self::Status(status) => *status >= 500,
             Self::Refused { name, .. } => TRANSIENT.contains(&name.as_str()),
             Self::ForeignUrl => false,
@@ -278,7 +284,10 @@ fn unanswered(error: hyper_util::client::legacy::Error) -> CallError {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    CallError::Unanswered(cause.to_string())
+    match error.is_connect() {
+        true => CallError::Unreachable(cause.to_string()),
+        false => CallError::Unanswered(cause.to_string()),
+    }
 }
 
 /// A header that is never shown.

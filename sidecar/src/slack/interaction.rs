@@ -6,25 +6,30 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tokio_postgres::error::SqlState;
 use tracing::{debug, info};
 
-use super::home::{Notice, PICKER, SWITCH_OFF, SWITCH_ON};
+use super::home::{Notice, PICKER, SWITCH_OFF, SWITCH_ON, show_later};
 use super::payload::{Owner, of_form, owner_of};
-use super::workers::INTERACTION;
+use super::settings::{self, SETTINGS};
 use crate::app::App;
 use crate::serve::{Counter, Problem, count};
 
-const KNOWN: [&str; 3] = [SWITCH_ON, SWITCH_OFF, PICKER];
+const KNOWN: [&str; 4] = [SWITCH_ON, SWITCH_OFF, PICKER, SETTINGS];
 
 pub(crate) async fn receive_interaction(
     State(app): State<Arc<App>>,
     body: Bytes,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let payload = of_form(&body).ok_or(Problem::bad_request(
         "The form has no field payload with a JSON object.",
     ))?;
+    if payload["type"] == "view_submission" && payload["view"]["callback_id"] == SETTINGS {
+        count(Counter::INTERACTIONS, "settings_saved");
+        return settings::submit(&app, &payload).await;
+    }
     let actions = payload["actions"].as_array().map_or(&[][..], Vec::as_slice);
     for action in actions {
         take(&app, &payload, action).await?;
@@ -33,7 +38,7 @@ pub(crate) async fn receive_interaction(
         // A view that was sent or closed, a shortcut: none of them is ours.
         count(Counter::INTERACTIONS, "unknown");
     }
-    Ok(StatusCode::OK)
+    Ok(StatusCode::OK.into_response())
 }
 
 async fn take(app: &App, payload: &Value, action: &Value) -> Result<(), Problem> {
@@ -58,17 +63,13 @@ async fn take(app: &App, payload: &Value, action: &Value) -> Result<(), Problem>
         SWITCH_ON | SWITCH_OFF => {
             Some(switch(app, &owner, user, integration, id == SWITCH_ON).await?)
         }
+        SETTINGS => return settings::open(app, &owner, payload, integration).await,
         _ => None,
     };
-    let args = owner.in_args(json!({
-        "user_id": user,
-        "picked": integration,
-        "notice": notice,
-    }));
     // The same click, should it come twice.
     let at = action["action_ts"].as_str().unwrap_or_default();
     let key = format!("{} {user} {id} {integration} {at}", owner.team);
-    app.database.enqueue(INTERACTION, &args, Some(&key)).await?;
+    show_later(app, &owner, user, integration, notice, &key).await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use unicode_segmentation::UnicodeSegmentation;
 
 /// Longer texts Slack cuts by itself, or refuses in a block.
 pub(super) const LONGEST_TEXT: usize = 3_000;
@@ -41,7 +42,7 @@ impl IntoResponse for Reply {
 }
 
 /// Text of others, so that it links to nothing and calls nobody.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>']) {
         return Cow::Borrowed(text);
     }
@@ -53,7 +54,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// Text of others as code, in which a backtick would end it.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!(
         "`{}`",
         escape(&text.replace('`', "'").replace(['\n', '\r'], " "))
@@ -65,15 +66,28 @@ pub(super) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// The beginning of a text, of so many characters at most, with a mark where it was cut.
-pub(super) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
-        None => Cow::Borrowed(text),
-        Some(_) => {
-            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-            Cow::Owned(kept + "…")
-        }
+/// The beginning of a text, of so many characters at most, with a mark where it was cut: not between a letter and its accent, nor
+/// within an emoji.
+pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+    if text.char_indices().nth(most).is_none() {
+        return Cow::Borrowed(text);
     }
+    let room = most.saturating_sub(1);
+    let mut kept = String::new();
+    let mut length = 0;
+    for cluster in text.graphemes(true) {
+        length += cluster.chars().count();
+        if length > room {
+            break;
+        }
+        kept.push_str(cluster);
+    }
+    // Hundreds of accents on one letter are nobody's language.
+    if kept.is_empty() {
+        kept.extend(text.chars().take(room));
+    }
+    kept.push('…');
+    Cow::Owned(kept)
 }
 
 #[cfg(test)]
@@ -90,6 +104,14 @@ mod tests {
         );
         assert_eq!(escape("plain"), "plain");
         assert_eq!(code("a`b\n<c>"), "`a'b &lt;c&gt;`");
+    }
+
+    #[test]
+    fn letters_keep_their_accents() {
+        assert_eq!(shorten("nai\u{308}ve", 4), "na…");
+        assert_eq!(shorten("nai\u{308}ve", 5), "nai\u{308}…");
+        assert_eq!(shorten("👩\u{200d}🚀👩\u{200d}🚀", 5), "👩\u{200d}🚀…");
+        assert_eq!(shorten("e\u{301}\u{301}\u{301}", 3), "e\u{301}…");
     }
 
     proptest! {

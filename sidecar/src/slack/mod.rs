@@ -1,5 +1,5 @@
 //! The Slack app. A request is verified ([`signature`]) before it gets here; then it is an event ([`event`]), a slash command
-//! ([`command`]), or something done in the App Home ([`interaction`], [`options`]). What cannot be answered at once becomes a job
+//! ([`command`]), or something done in the App Home ([`interaction`], [`options`], [`settings`]). What cannot be answered at once becomes a job
 //! ([`workers`]). Installations come in through [`install`], and their tokens are kept by [`cipher`] and [`refresh`].
 
 mod cipher;
@@ -15,16 +15,18 @@ mod message;
 mod options;
 mod payload;
 mod refresh;
+mod settings;
 mod signature;
 mod workers;
 
 pub(crate) use cipher::{SealedWith, TokenKeys};
-pub(crate) use client::SlackClient;
+pub(crate) use client::{CallError, SlackClient};
 pub(crate) use command::receive_command;
 pub(crate) use event::receive_event;
 pub(crate) use install::{Installed, begin_install, finish_install};
 pub(crate) use interaction::receive_interaction;
 pub(crate) use manifest::print_manifest;
+pub(crate) use message::{code, escape, shorten};
 pub(crate) use options::receive_options_request;
 pub(crate) use refresh::keep;
 pub(crate) use signature::{Refusal, SigningSecret};

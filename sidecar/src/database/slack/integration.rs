@@ -21,6 +21,8 @@ pub(crate) struct Integration {
     pub(crate) has_token: bool,
     /// Who installed the app.
     pub(crate) user: String,
+    /// Whether a channel of it was not to be reached.
+    pub(crate) has_trouble: bool,
 }
 
 /// Of which integrations is asked.
@@ -48,7 +50,7 @@ impl SlackDatabase {
             Which::Id(id) => (None, None, Some(id)),
         };
         let statement = "
-            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, user_id
+            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, user_id, has_trouble
               from lockstep.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
@@ -71,6 +73,7 @@ impl SlackDatabase {
                 scopes: row.try_get(6)?,
                 has_token: row.try_get(7)?,
                 user: row.try_get(8)?,
+                has_trouble: row.try_get(9)?,
             })
         };
         rows.iter().map(integration).collect()

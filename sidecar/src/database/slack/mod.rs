@@ -1,11 +1,15 @@
 //! What the Slack app asks of the database: about installations ([`install`]), events and jobs ([`event`]), integrations
 //! ([`integration`]) and tokens ([`token`]). All of it is granted to the role `lockstep_sidecar`.
 
+mod delivery;
 mod event;
 mod install;
 mod integration;
+mod publish;
+mod settings;
 mod token;
 
+use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -13,9 +17,14 @@ use super::pool::{Arguments, Pool};
 use crate::connection::Address;
 use crate::error::Error;
 
+pub(crate) use delivery::{
+    Delivery, Finished, Outcome, Sent, Standing, Trouble, Updates, listen_for_deliveries,
+};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{Integration, Which};
+pub(crate) use publish::Published;
+pub(crate) use settings::HostProperties;
 pub(crate) use token::{Refresh, Sealed, StoredTokens};
 
 /// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
@@ -73,6 +82,24 @@ impl SlackDatabase {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// What waits, what was sent, backfills and flags.
+    pub(crate) async fn status_report(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.status_report($1)";
+        let row = self
+            .ask_one(statement, &[(&self.schema, Type::TEXT)])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// How many rows are not what they should be, which takes reading all of them.
+    pub(crate) async fn drift_report(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.drift_report($1)";
+        let row = self
+            .ask_one(statement, &[(&self.schema, Type::TEXT)])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
         self.pool.ask(statement, arguments).await
     }
@@ -84,28 +111,39 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 34] = [
     "begin_slack_install",
+    "claim_deliveries",
     "claim_jobs",
     "claim_slack_token_refresh",
     "complete_jobs",
+    "delivery_results",
+    "delivery_wait",
+    "drift_report",
     "enqueue_slack_job",
     "fail_job",
+    "finish_deliveries",
     "finish_slack_install",
     "give_back_slack_token_refresh",
     "list_slack_integrations",
     "list_slack_tokens",
     "list_slack_workspaces",
+    "publish_events",
     "receive_slack_event",
     "release_jobs",
     "release_other_jobs",
     "replace_slack_token",
     "runner_heartbeat",
     "set_slack_integration_active",
+    "set_slack_integration_settings",
     "slack_bot",
+    "slack_channel_troubles",
+    "slack_workspace_notifications",
     "start_runner",
+    "status_report",
     "stop_runner",
     "store_slack_token",
     "sweep_slack",
     "take_slack_install",
+    "test_slack_workspace_integration",
 ];

@@ -179,7 +179,7 @@ impl SlackDatabase {
 }
 
 /// Bytes and nonce, in two columns side by side.
-fn sealed(row: &Row, column: usize) -> Result<Sealed, Error> {
+pub(super) fn sealed(row: &Row, column: usize) -> Result<Sealed, Error> {
     Ok(Sealed {
         bytes: row.try_get(column)?,
         nonce: row.try_get(column + 1)?,

@@ -4,6 +4,8 @@
 mod help;
 mod parse;
 mod status;
+mod test;
+mod trouble;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ struct Given {
     alias: Option<String>,
 }
 
-static COMMANDS: [Command; 2] = [help::COMMAND, status::COMMAND];
+static COMMANDS: [Command; 3] = [help::COMMAND, status::COMMAND, test::COMMAND];
 
 pub(crate) async fn receive_command(
     State(app): State<Arc<App>>,

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use super::trouble::advice;
 use super::{Answering, Command, Given, Run};
 use crate::app::App;
 use crate::config::{Config, SCOPES};
-use crate::database::{Integration, Which};
+use crate::database::{Integration, Trouble, Which};
 use crate::serve::INSTALL;
 use crate::slack::message::{Reply, code, escape, shorten};
+use crate::slack::settings::EVENTS;
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -17,6 +19,9 @@ pub(super) const COMMAND: Command = Command {
 
 /// Without an alias, so many are listed.
 const MOST: i32 = 20;
+
+/// An integration has ten channels an event.
+const MOST_TROUBLES: usize = 10;
 
 /// An alias may have thousands of characters.
 const LONGEST: usize = 200;
@@ -33,15 +38,21 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let slash = &given.slash.command;
         Ok(match (alias, found.as_slice()) {
             (Some(alias), []) => not_found(alias, slash),
-            (Some(_), [integration, ..]) => Reply::new(in_full(&app.config, integration)),
             (None, []) => nothing(&app.config),
-            (None, [integration]) => Reply::new(in_full(&app.config, integration)),
+            (Some(_), [integration, ..]) | (None, [integration]) => {
+                let mut text = in_full(&app.config, integration);
+                if integration.has_trouble {
+                    let troubles = app.database.channel_troubles(tenant, integration.id);
+                    text.push_str(&troubled(&troubles.await?));
+                }
+                Reply::new(text)
+            }
             (None, several) => Reply::new(listed(several, slash)),
         })
     })
 }
 
-fn not_found(alias: &str, slash: &str) -> Reply {
+pub(super) fn not_found(alias: &str, slash: &str) -> Reply {
     Reply::new(format!(
         "No project or group of the alias {} is connected with this workspace. {} lists those that are.",
         code(&shorten(alias, 100)),
@@ -105,6 +116,22 @@ fn in_full(config: &Config, integration: &Integration) -> String {
     text
 }
 
+/// Channels that were not to be reached lately.
+fn troubled(troubles: &[Trouble]) -> String {
+    let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
+        format!(
+            "\n:x: {}: {}; {} not told",
+            code(&shorten(&trouble.channel, 80)),
+            advice(&trouble.error, trouble.needed.as_deref()),
+            match trouble.failures {
+                1 => "one message was".to_owned(),
+                failures => format!("{failures} messages were"),
+            }
+        )
+    });
+    lines.collect()
+}
+
 fn listed(integrations: &[Integration], slash: &str) -> String {
     let shown = &integrations[..integrations.len().min(MOST as usize)];
     let lines = shown.iter().map(|integration| {
@@ -136,26 +163,9 @@ pub(in crate::slack) fn needs_reinstallation(integration: &Integration) -> bool 
     !integration.has_token || !missing_scopes(integration).is_empty()
 }
 
-/// What people call the events of the host's columns. Others mean nothing to this app.
-const EVENTS: [(&str, &str); 14] = [
-    ("push", "pushes"),
-    ("tag_push", "tags"),
-    ("issues", "issues"),
-    ("confidential_issues", "confidential issues"),
-    ("incident", "incidents"),
-    ("merge_requests", "merge requests"),
-    ("note", "comments"),
-    ("confidential_note", "confidential comments"),
-    ("pipeline", "pipelines"),
-    ("wiki_page", "wiki pages"),
-    ("deployment", "deployments"),
-    ("alert", "alerts"),
-    ("vulnerability", "vulnerabilities"),
-    ("group_mention", "mentions of the group"),
-];
-
+/// What people call the events that it notifies of. Others mean nothing to this app.
 pub(in crate::slack) fn events(integration: &Integration) -> Vec<&'static str> {
-    let has = |name: &str| integration.events.iter().any(|event| event == name);
-    let known = EVENTS.into_iter().filter(|(name, _)| has(name));
-    known.map(|(_, words)| words).collect()
+    let has = |column: &str| integration.events.iter().any(|event| event == column);
+    let known = EVENTS.iter().filter(|event| has(event.column));
+    known.map(|event| event.words).collect()
 }

@@ -10,8 +10,10 @@ use tracing::{info, warn};
 
 use super::client::CallError;
 use super::payload::Owner;
+use super::workers::INTERACTION;
 use crate::app::App;
 use crate::database::Which;
+use crate::error::Error;
 use crate::serve::{Counter, count};
 use crate::worker::Failure;
 
@@ -19,6 +21,24 @@ pub(super) use view::{Notice, PICKER, SWITCH_OFF, SWITCH_ON};
 
 /// A job waits this long for its turn by itself; the queue has longer pauses.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Has the App Home of a user published by a job; the same key counts once.
+pub(super) async fn show_later(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    picked: i64,
+    notice: Option<Notice>,
+    key: &str,
+) -> Result<(), Error> {
+    let args = owner.in_args(json!({
+        "user_id": user,
+        "picked": picked,
+        "notice": notice,
+    }));
+    app.database.enqueue(INTERACTION, &args, Some(key)).await?;
+    Ok(())
+}
 
 /// Publishes the App Home of a user. `picked` is shown first; `notice` says what was done just now.
 pub(super) async fn publish(

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::serve::INSTALL;
 use crate::slack::command::{events, needs_reinstallation};
 use crate::slack::message::{code, escape, shorten};
+use crate::slack::settings::SETTINGS;
 
 /// So many are shown; others are found by their names. A view has 100 blocks.
 pub(super) const MOST: i32 = 30;
@@ -24,6 +25,7 @@ pub(in crate::slack) const PICKER: &str = "project_picker";
 #[serde(rename_all = "snake_case")]
 pub(in crate::slack) enum Notice {
     Switched { alias: String, is_active: bool },
+    Changed { alias: String },
     NotAllowed,
     Gone,
 }
@@ -37,6 +39,9 @@ impl Notice {
                     true => format!(":white_check_mark: {alias} is active."),
                     false => format!(":double_vertical_bar: {alias} is switched off: nobody is notified."),
                 }
+            }
+            Self::Changed { alias } => {
+                format!(":white_check_mark: Settings of {} are changed.", code(&shorten(alias, 100)))
             }
             Self::NotAllowed => ":no_entry: Only whoever installed the app here last, or a manager of it, may switch projects.".to_owned(),
             Self::Gone => ":grey_question: That project is no longer connected with this workspace.".to_owned(),
@@ -98,7 +103,7 @@ pub(super) fn of(
     blocks.extend(
         integrations[..shown]
             .iter()
-            .map(|integration| row(config, user, integration)),
+            .flat_map(|integration| rows(config, user, integration)),
     );
     if integrations.len() > shown {
         blocks.push(picker());
@@ -106,7 +111,8 @@ pub(super) fn of(
     json!({ "type": "home", "blocks": blocks })
 }
 
-fn row(config: &Config, user: &str, integration: &Integration) -> Value {
+/// What is said of an integration and, for whoever may change it, its buttons.
+fn rows(config: &Config, user: &str, integration: &Integration) -> Vec<Value> {
     let state = match integration.is_active {
         true => ":white_check_mark: active",
         false => ":double_vertical_bar: switched off",
@@ -124,14 +130,24 @@ fn row(config: &Config, user: &str, integration: &Integration) -> Value {
             false => (SWITCH_ON, "Switch on"),
         };
         block["block_id"] = json!(format!("integration-{}", integration.id));
-        block["accessory"] = json!({
-            "type": "button",
-            "action_id": action,
-            "value": integration.id.to_string(),
-            "text": { "type": "plain_text", "text": label },
+        block["accessory"] = button(action, integration, label);
+        let settings = json!({
+            "type": "actions",
+            "block_id": format!("settings-{}", integration.id),
+            "elements": [button(SETTINGS, integration, "Channels and filters")],
         });
+        return vec![block, settings];
     }
-    block
+    vec![block]
+}
+
+fn button(action: &str, integration: &Integration, label: &str) -> Value {
+    json!({
+        "type": "button",
+        "action_id": action,
+        "value": integration.id.to_string(),
+        "text": { "type": "plain_text", "text": label },
+    })
 }
 
 /// A menu that asks us for projects by what is typed.

@@ -1,0 +1,207 @@
+//! Channels: which are due, who sends to them.
+
+use crate::error::Result;
+use crate::own_statement::OwnStatement;
+use crate::statement::{datum, keys_argument};
+use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::pg_sys::{self, Datum};
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+
+/// So many channels with waiting deliveries are looked at together. Each costs 3 microseconds, however many deliveries wait in it.
+const WINDOW: i32 = 1_000;
+
+struct Statements {
+    window: OwnStatement,
+    lock: OwnStatement,
+    count_lost: OwnStatement,
+    end_leases: OwnStatement,
+    lease: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        // From channel to channel by the index, past all other deliveries of each. A delivery whose channel is gone ends nothing.
+        window: OwnStatement::by_index(
+            &format!(
+                "with recursive {WAITING}
+                 select w.channel, c.team_id, c.not_before
+                   from waiting w
+                   left join lockstep.slack_channel c
+                     on c.id = w.channel and c.schema = $3 and c.not_before <= clock_timestamp()
+                    and (c.lease is null or c.leased_until <= clock_timestamp())
+                  where w.channel is not null limit $2"
+            ),
+            &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
+            &["channel", "id"],
+        ),
+        lock: OwnStatement::by_index(
+            "select c.id, c.team_id, c.channel, c.lease is not null
+               from unnest($1) with ordinality p (id, place) join lockstep.slack_channel c on c.id = p.id
+              where c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp())
+              order by p.place limit $2 for no key update of c skip locked",
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
+            &["id"],
+        ),
+        count_lost: OwnStatement::by_index(
+            "update lockstep.slack_delivery d set uncertain = d.uncertain + 1
+               from lockstep.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        end_leases: OwnStatement::by_index(
+            "update lockstep.slack_channel
+                set lease = null, leased_until = null, delivery = null, subject = null where id = any ($1)",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        lease: OwnStatement::by_index(
+            "update lockstep.slack_channel c
+                set lease = $4, leased_until = clock_timestamp() + $5, delivery = n.delivery, subject = n.subject,
+                    not_before = clock_timestamp() + interval '1 second'
+               from unnest($1, $2, $3) n (channel, delivery, subject) where c.id = n.channel",
+            &[
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT8OID,
+                pg_sys::INTERVALOID,
+            ],
+            &["id"],
+        ),
+    });
+
+    /// The channel after which the next claim of this session begins to look.
+    static PLACE: Cell<i64> = const { Cell::new(i64::MIN) };
+}
+
+/// The channels with waiting deliveries, in order, after `$1`; null ends them.
+pub(super) const WAITING: &str = "waiting (channel) as (
+       select (select d.channel from lockstep.slack_delivery d
+                where d.status = 'waiting' and d.channel > $1 order by d.channel, d.id limit 1)
+       union all
+       select (select d.channel from lockstep.slack_delivery d
+                where d.status = 'waiting' and d.channel > w.channel order by d.channel, d.id limit 1)
+         from waiting w where w.channel is not null)";
+
+/// A channel that is due.
+#[derive(Clone, Debug)]
+pub(super) struct Due {
+    pub(super) id: i64,
+    pub(super) team: String,
+    since: TimestampWithTimeZone,
+}
+
+/// A channel whose row this transaction has locked.
+#[derive(Clone, Debug)]
+pub(super) struct Locked {
+    pub(super) id: i64,
+    pub(super) team: String,
+    pub(super) channel: String,
+    is_lost: bool,
+}
+
+/// Looks for channels that are due, until `is_enough` says so of those found. Where thousands wait, it goes on where it ended
+/// the last time.
+pub(super) fn look(
+    schema: &str,
+    mut is_enough: impl FnMut(&[Due]) -> Result<bool>,
+) -> Result<Vec<Due>> {
+    let start = PLACE.get();
+    let mut due = Vec::new();
+    let mut place = start;
+    let mut is_round = false;
+    loop {
+        let before = due.len();
+        let (seen, last) = look_on(schema, place, &mut due)?;
+        if let Some(last) = last {
+            place = last;
+        }
+        if is_round && place >= start {
+            // What was seen at first is seen again.
+            let others = due.split_off(before);
+            due.extend(others.into_iter().filter(|it| it.id <= start));
+            break;
+        }
+        if seen < WINDOW {
+            if is_round || start == i64::MIN {
+                place = i64::MIN;
+                break;
+            }
+            is_round = true;
+            place = i64::MIN;
+        }
+        if is_enough(&due)? {
+            break;
+        }
+    }
+    PLACE.set(place);
+    due.sort_by_key(|it| (it.since.into_inner(), it.id));
+    Ok(due)
+}
+
+/// One window: how many channels were seen, and the last of them.
+fn look_on(schema: &str, after: i64, due: &mut Vec<Due>) -> Result<(i32, Option<i64>)> {
+    let arguments = [datum(after), datum(WINDOW), datum(schema)];
+    let mut seen = 0;
+    let mut last = None;
+    STATEMENTS.with(|statements| {
+        statements.window.rows(&arguments, |row| {
+            seen += 1;
+            last = last.max(row.get::<i64>(1));
+            if let (Some(id), Some(team), Some(since)) = (row.get(1), row.get(2), row.get(3)) {
+                due.push(Due { id, team, since });
+            }
+        })
+    })?;
+    Ok((seen, last))
+}
+
+/// Locks up to so many of these channels, the first first, but passes by what others have locked or what is due no longer. The leases
+/// that ran out end.
+pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
+    let mut locked: Vec<Locked> = Vec::new();
+    let arguments = [keys_argument(channels), datum(most)];
+    STATEMENTS.with(|statements| {
+        statements.lock.rows(&arguments, |row| {
+            locked.push(Locked {
+                id: row.get(1).unwrap_or_default(),
+                team: row.get(2).unwrap_or_default(),
+                channel: row.get(3).unwrap_or_default(),
+                is_lost: row.get(4).unwrap_or_default(),
+            });
+        })?;
+        let lost = locked.iter().filter(|it| it.is_lost);
+        let lost: Vec<i64> = lost.map(|it| it.id).collect();
+        if !lost.is_empty() {
+            statements.count_lost.run(&[keys_argument(&lost)])?;
+            statements.end_leases.run(&[keys_argument(&lost)])?;
+        }
+        Ok::<_, crate::error::Error>(())
+    })?;
+    Ok(locked)
+}
+
+/// What is to be sent to a channel.
+pub(super) struct Next {
+    pub(super) channel: i64,
+    pub(super) delivery: i64,
+    pub(super) subject: Option<String>,
+}
+
+/// Leases channels that this transaction has locked.
+pub(super) fn lease(next: &[Next], lease: i64, lease_for: Interval) -> Result<()> {
+    let channels: Vec<i64> = next.iter().map(|it| it.channel).collect();
+    let deliveries: Vec<i64> = next.iter().map(|it| it.delivery).collect();
+    let subjects: Vec<Option<&str>> = next.iter().map(|it| it.subject.as_deref()).collect();
+    let arguments: [Datum; 5] = [
+        keys_argument(&channels),
+        keys_argument(&deliveries),
+        datum(subjects),
+        datum(lease),
+        datum(lease_for),
+    ];
+    STATEMENTS.with(|statements| statements.lease.run(&arguments))?;
+    Ok(())
+}

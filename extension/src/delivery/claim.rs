@@ -1,0 +1,274 @@
+//! Claims deliveries, many at once.
+
+use super::channel::{self, Due, Locked, Next};
+use super::head::{Head, fail_without_event, heads};
+use super::pace::Pace;
+use super::subject::{self, SEPARATE};
+use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
+use crate::slack_workspace::{Token, tokens};
+use crate::statement::random_bytes;
+
+use pgrx::datum::Interval;
+use pgrx::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A sender that takes more at once holds them back from others.
+const MOST_AT_ONCE: i32 = 10_000;
+/// Of channels that others may just be claiming so many more are tried than are wanted.
+const TRIES: usize = 4;
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+type Claimed = (
+    i64,
+    i64,
+    String,
+    Option<String>,
+    String,
+    i64,
+    String,
+    // A json, whose values PostgreSQL keeps as those of text: as it came, without being parsed.
+    String,
+    i32,
+    i32,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+);
+
+/// Claims the first waiting delivery of channels that are due.
+#[pg_extern(sql = r#"
+create function lockstep.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
+returns table (delivery bigint, lease bigint, team_id text, enterprise_id text, channel text, integration_id bigint, alias text, event json,
+               attempts integer, uncertain integer, updates text, subject text, ts text, slack_channel text, token bytea, token_iv bytea)
+language c rows 50 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.claim_deliveries(integer, interval, integer, text) is
+  'claims the first waiting delivery of channels that are due, as many a minute and workspace as are given, with what it takes to send it; the channel is the caller''s until lockstep.finish_deliveries';
+revoke execute on function lockstep.claim_deliveries(integer, interval, integer, text) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn claim_deliveries(
+    most: Option<i32>,
+    lease_for: Option<Interval>,
+    per_minute: Option<i32>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(delivery, i64),
+        name!(lease, i64),
+        name!(team_id, String),
+        name!(enterprise_id, Option<String>),
+        name!(channel, String),
+        name!(integration_id, i64),
+        name!(alias, String),
+        name!(event, String),
+        name!(attempts, i32),
+        name!(uncertain, i32),
+        name!(updates, String),
+        name!(subject, Option<String>),
+        name!(ts, Option<String>),
+        name!(slack_channel, Option<String>),
+        name!(token, Option<Vec<u8>>),
+        name!(token_iv, Option<Vec<u8>>),
+    ),
+> {
+    let most = required(most, "most");
+    let lease_for = required(lease_for, "lease_for");
+    let per_minute = required(per_minute, "per_minute");
+    let schema = required(schema, "schema");
+    TableIterator::new(claim(most, lease_for, per_minute, schema).or_raise())
+}
+
+fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Result<Vec<Claimed>> {
+    if !(1..=MOST_AT_ONCE).contains(&most) {
+        return Err(DeliveryError::Most { most }.into());
+    }
+    let is_within = lease_for.months() == 0
+        && lease_for.days() == 0
+        && (SECOND..=DAY).contains(&lease_for.micros());
+    if !is_within {
+        return Err(DeliveryError::Lease.into());
+    }
+    let pace = Pace::per_minute(per_minute)?;
+    let wanted = usize::try_from(most).unwrap_or_default();
+    let channels = candidates(schema, pace, wanted)?;
+    let locked = channel::lock(&channels, most)?;
+    let heads = heads(schema, &locked)?;
+    let admitted = admit(schema, pace, locked, heads)?;
+    let messages = with_messages(schema, admitted)?;
+    hand_out(schema, messages, lease_for)
+}
+
+/// The channels to try, those that have been due for longest first, no more of a workspace than its pace admits.
+fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<Vec<i64>> {
+    let mut chosen = Vec::new();
+    let mut room: BTreeMap<String, i64> = BTreeMap::new();
+    let due = channel::look(schema, |due| {
+        fill_up(&mut room, schema, pace, due)?;
+        Ok(choose(due, &room, wanted).len() >= wanted)
+    })?;
+    fill_up(&mut room, schema, pace, &due)?;
+    chosen.extend(choose(&due, &room, TRIES * wanted));
+    Ok(chosen)
+}
+
+/// Looks up the room of workspaces that were not looked up yet.
+fn fill_up(room: &mut BTreeMap<String, i64>, schema: &str, pace: Pace, due: &[Due]) -> Result<()> {
+    let teams: BTreeSet<&str> = due.iter().map(|it| it.team.as_str()).collect();
+    let new: Vec<&str> = teams
+        .into_iter()
+        .filter(|team| !room.contains_key(*team))
+        .collect();
+    if !new.is_empty() {
+        room.extend(new.iter().map(|team| ((*team).to_owned(), pace.burst())));
+        room.extend(pace.room(schema, new)?);
+    }
+    Ok(())
+}
+
+fn choose(due: &[Due], room: &BTreeMap<String, i64>, most: usize) -> Vec<i64> {
+    let mut left: BTreeMap<&str, i64> = room.iter().map(|(team, n)| (&**team, *n)).collect();
+    due.iter()
+        .filter(|it| takes_one(&mut left, &it.team))
+        .take(most)
+        .map(|it| it.id)
+        .collect()
+}
+
+/// Takes one of what is left for the workspace, if any is.
+fn takes_one<K: Ord + std::borrow::Borrow<str>>(left: &mut BTreeMap<K, i64>, team: &str) -> bool {
+    match left.get_mut(team) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Those of the deliveries that the pace of their workspaces admits.
+fn admit(
+    schema: &str,
+    pace: Pace,
+    locked: Vec<Locked>,
+    mut heads: BTreeMap<i64, Head>,
+) -> Result<Vec<(Locked, Head)>> {
+    let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
+    for channel in locked.iter().filter(|it| heads.contains_key(&it.id)) {
+        *wanted.entry(channel.team.clone()).or_default() += 1;
+    }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut admitted = pace.admit(schema, &wanted)?;
+    let found = locked.into_iter().filter_map(|channel| {
+        let head = heads.remove(&channel.id)?;
+        takes_one(&mut admitted, &channel.team).then_some((channel, head))
+    });
+    Ok(found.collect())
+}
+
+/// A delivery with all that belongs to its message.
+struct Outgoing {
+    channel: Locked,
+    head: Head,
+    event: String,
+    updates: String,
+    subject: Option<String>,
+    message: Option<(String, String)>,
+}
+
+fn with_messages(schema: &str, admitted: Vec<(Locked, Head)>) -> Result<Vec<Outgoing>> {
+    if admitted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let integrations: BTreeSet<i64> = admitted.iter().map(|(_, it)| it.integration).collect();
+    let updates = subject::updates(schema, integrations)?;
+    let events: BTreeSet<i64> = admitted.iter().map(|(_, it)| it.event).collect();
+    let events: Vec<i64> = events.into_iter().collect();
+    let payloads = subject::payloads(&events)?;
+    let mut outgoing = Vec::with_capacity(admitted.len());
+    let mut without_event = Vec::new();
+    for (channel, head) in admitted {
+        let Some(event) = payloads.get(&head.event).cloned() else {
+            without_event.push(head.id);
+            continue;
+        };
+        let updates = updates.get(&head.integration).cloned();
+        let updates = updates.unwrap_or_else(|| SEPARATE.to_owned());
+        let subject = match updates == SEPARATE {
+            true => None,
+            false => subject::subject(&event),
+        };
+        outgoing.push(Outgoing {
+            channel,
+            head,
+            event,
+            updates,
+            subject,
+            message: None,
+        });
+    }
+    fail_without_event(&without_event)?;
+    let subjects: Vec<(i64, String)> = outgoing
+        .iter()
+        .filter_map(|it| Some((it.channel.id, it.subject.clone()?)))
+        .collect();
+    if !subjects.is_empty() {
+        let mut messages = subject::messages(&subjects)?;
+        for it in &mut outgoing {
+            it.message = messages.remove(&it.channel.id);
+        }
+    }
+    Ok(outgoing)
+}
+
+fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Result<Vec<Claimed>> {
+    if outgoing.is_empty() {
+        return Ok(Vec::new());
+    }
+    // By chance, so that no lease is ever that of an earlier sender.
+    let lease = random_bytes::<8>().ok_or(SlackError::NoChance)?;
+    let lease = i64::from_le_bytes(lease) & i64::MAX;
+    let next: Vec<Next> = outgoing
+        .iter()
+        .map(|it| Next {
+            channel: it.channel.id,
+            delivery: it.head.id,
+            subject: it.subject.clone(),
+        })
+        .collect();
+    channel::lease(&next, lease, lease_for)?;
+    let teams: BTreeSet<String> = outgoing.iter().map(|it| it.channel.team.clone()).collect();
+    let tokens = tokens(schema, teams.into_iter().collect())?;
+    let none = Token::default();
+    let claimed = outgoing.into_iter().map(|it| {
+        let token = tokens.get(&it.channel.team).unwrap_or(&none);
+        let (ts, slack_channel) = it.message.unzip();
+        (
+            it.head.id,
+            lease,
+            it.channel.team,
+            token.enterprise.clone(),
+            it.channel.channel,
+            it.head.integration,
+            it.head.alias,
+            it.event,
+            it.head.attempts,
+            it.head.uncertain,
+            it.updates,
+            it.subject,
+            ts,
+            slack_channel,
+            token.token.clone(),
+            token.iv.clone(),
+        )
+    });
+    Ok(claimed.collect())
+}

@@ -1,0 +1,163 @@
+//! The pace of each workspace, over all of its channels and all senders: the generic cell rate algorithm. A message takes its interval,
+//! and so many may be sent at once as make up ten seconds.
+
+use crate::error::{DeliveryError, Result};
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::pg_sys;
+use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
+
+const MINUTE: i64 = 60_000_000;
+/// A burst is the messages of a minute divided by this.
+const BURST: i64 = 6;
+const MOST_PER_MINUTE: i32 = 100_000;
+
+struct Statements {
+    room: OwnStatement,
+    begin: OwnStatement,
+    lock: OwnStatement,
+    admit: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        room: OwnStatement::by_index(
+            &format!(
+                "select p.team_id, {ROOM}
+                   from (select clock_timestamp()) now (at)
+                  cross join unnest($2) t (id) join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id"
+            ),
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT8OID,
+                pg_sys::INT8OID,
+            ],
+            &["schema"],
+        ),
+        begin: OwnStatement::by_index(
+            "insert into lockstep.slack_team_pace (schema, team_id, free_at)
+             select $1, t.id, '-infinity' from unnest($2) with ordinality t (id, place) order by t.place on conflict do nothing",
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            &["schema"],
+        ),
+        lock: OwnStatement::by_index(
+            "select from unnest($2) with ordinality t (id, place) join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id
+              order by t.place for no key update of p",
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            &["schema"],
+        ),
+        // In a statement of its own: what time it is counts once the rows are locked.
+        admit: OwnStatement::by_index(
+            &format!(
+                "with admitted as materialized (
+                   select p.team_id, now.at, least(t.wanted, {ROOM}) as messages
+                     from (select clock_timestamp()) now (at)
+                    cross join unnest($2, $5) t (id, wanted)
+                     join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id)
+                 update lockstep.slack_team_pace p
+                    set free_at = greatest(p.free_at, a.at) + a.messages * $3 * interval '1 microsecond'
+                   from admitted a where p.schema = $1 and p.team_id = a.team_id and a.messages > 0
+                 returning p.team_id, a.messages"
+            ),
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT8OID,
+                pg_sys::INT8OID,
+                pg_sys::INT8ARRAYOID,
+            ],
+            &["schema"],
+        ),
+    });
+}
+
+/// How many messages of the workspace of row `p` are admitted at `now.at`: `$3` is the interval of one, `$4` how far they may be
+/// ahead, both in microseconds.
+const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(p.free_at, now.at) - now.at) * 1000000)::int8) / $3";
+
+/// So many messages a minute.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// Of one message, in microseconds; rounded up, so that never more than allowed are sent.
+    interval: i64,
+    burst: i64,
+}
+
+impl Pace {
+    pub(super) fn per_minute(per_minute: i32) -> Result<Self> {
+        if !(1..=MOST_PER_MINUTE).contains(&per_minute) {
+            return Err(DeliveryError::PerMinute { per_minute }.into());
+        }
+        let per_minute = i64::from(per_minute);
+        Ok(Self {
+            interval: (MINUTE + per_minute - 1) / per_minute,
+            burst: (per_minute / BURST).max(1),
+        })
+    }
+
+    /// How far messages may be ahead of their time, in microseconds.
+    pub(super) fn ahead(self) -> i64 {
+        (self.burst - 1) * self.interval
+    }
+
+    /// How many messages of each workspace are admitted now, as far as that is fewer than a burst. Others may take them.
+    pub(super) fn room(self, schema: &str, teams: Vec<&str>) -> Result<BTreeMap<String, i64>> {
+        let mut room = BTreeMap::new();
+        let arguments = [
+            datum(schema),
+            datum(teams),
+            datum(self.interval),
+            datum(self.ahead()),
+        ];
+        STATEMENTS.with(|statements| {
+            statements.room.rows(&arguments, |row| {
+                room.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
+            })
+        })?;
+        Ok(room)
+    }
+
+    pub(super) fn burst(self) -> i64 {
+        self.burst
+    }
+
+    /// Admits messages of workspaces, given how many are wanted of each; they count from now on. In one order for all, so that two claims
+    /// never wait for each other: first the rows that are missing, then all.
+    pub(super) fn admit(
+        self,
+        schema: &str,
+        wanted: &BTreeMap<String, i64>,
+    ) -> Result<BTreeMap<String, i64>> {
+        let teams: Vec<&str> = wanted.keys().map(String::as_str).collect();
+        let counts: Vec<i64> = wanted.values().copied().collect();
+        let known = self.room(schema, teams.clone())?;
+        let missing: Vec<&str> = teams
+            .iter()
+            .copied()
+            .filter(|team| !known.contains_key(*team))
+            .collect();
+        let mut admitted = BTreeMap::new();
+        STATEMENTS.with(|statements| {
+            if !missing.is_empty() {
+                statements.begin.run(&[datum(schema), datum(missing)])?;
+            }
+            statements
+                .lock
+                .run(&[datum(schema), datum(teams.clone())])?;
+            let arguments = [
+                datum(schema),
+                datum(teams),
+                datum(self.interval),
+                datum(self.ahead()),
+                crate::statement::keys_argument(&counts),
+            ];
+            statements.admit.rows(&arguments, |row| {
+                admitted.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
+            })
+        })?;
+        Ok(admitted)
+    }
+}

@@ -1,0 +1,144 @@
+//! What several events are about, and the message that is of it.
+
+use crate::error::Result;
+use crate::own_statement::OwnStatement;
+use crate::slack_workspace::inherited;
+use crate::statement::{datum, keys_argument};
+use pgrx::pg_sys;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
+
+/// An event is a message of its own.
+pub(super) const SEPARATE: &str = "separate";
+
+/// Settings are inherited from a group, which may have its own from another one, and so on.
+const MOST_LEVELS: usize = 30;
+
+struct Statements {
+    updates: OwnStatement,
+    payloads: OwnStatement,
+    messages: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        updates: OwnStatement::by_index(
+            "select n.integration_id, n.updates
+               from unnest($2) i (id) join lockstep.slack_notification n on n.schema = $1 and n.integration_id = i.id",
+            &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+            &["schema"],
+        ),
+        payloads: OwnStatement::by_index(
+            "select e.id, e.payload::text from lockstep.event e where e.id = any ($1) and e.payload is not null",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        messages: OwnStatement::by_index(
+            "select m.channel, m.ts, m.slack_channel
+               from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject",
+            &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
+            &["channel"],
+        ),
+    });
+}
+
+/// What becomes of several events about one subject, by integration: its own setting, else that of the nearest it inherits from.
+pub(super) fn updates(schema: &str, integrations: BTreeSet<i64>) -> Result<BTreeMap<i64, String>> {
+    let mut found = BTreeMap::new();
+    // Each with the one whose setting is looked for.
+    let mut left: Vec<(i64, i64)> = integrations.into_iter().map(|id| (id, id)).collect();
+    for _ in 0..MOST_LEVELS {
+        let wanted: BTreeSet<i64> = left.iter().map(|(_, of)| *of).collect();
+        let wanted: Vec<i64> = wanted.into_iter().collect();
+        let mut settings: BTreeMap<i64, String> = BTreeMap::new();
+        STATEMENTS.with(|statements| {
+            let arguments = [datum(schema), keys_argument(&wanted)];
+            statements.updates.rows(&arguments, |row| {
+                settings.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
+            })
+        })?;
+        left.retain(|(id, of)| match settings.get(of) {
+            Some(updates) => {
+                found.insert(*id, updates.clone());
+                false
+            }
+            None => true,
+        });
+        if left.is_empty() {
+            break;
+        }
+        let from = inherited(
+            schema,
+            &left.iter().map(|(_, of)| *of).collect::<Vec<i64>>(),
+        )?;
+        left = left
+            .into_iter()
+            .filter_map(|(id, of)| from.get(&of).map(|of| (id, *of)))
+            .collect();
+        if left.is_empty() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The events, as they came.
+pub(super) fn payloads(events: &[i64]) -> Result<BTreeMap<i64, String>> {
+    let mut payloads = BTreeMap::new();
+    STATEMENTS.with(|statements| {
+        statements.payloads.rows(&[keys_argument(events)], |row| {
+            payloads.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
+        })
+    })?;
+    Ok(payloads)
+}
+
+/// The message of each channel's subject, as Slack names it and its channel.
+pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<i64, (String, String)>> {
+    let channels: Vec<i64> = subjects.iter().map(|(channel, _)| *channel).collect();
+    let names: Vec<&str> = subjects
+        .iter()
+        .map(|(_, subject)| subject.as_str())
+        .collect();
+    let mut messages = BTreeMap::new();
+    STATEMENTS.with(|statements| {
+        let arguments = [keys_argument(&channels), datum(names)];
+        statements.messages.rows(&arguments, |row| {
+            if let (Some(channel), Some(ts), Some(slack_channel)) =
+                (row.get(1), row.get(2), row.get(3))
+            {
+                messages.insert(channel, (ts, slack_channel));
+            }
+        })
+    })?;
+    Ok(messages)
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    object_kind: String,
+    #[serde(default)]
+    project: Option<Numbered>,
+    object_attributes: Numbered,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    id: i64,
+}
+
+/// The pipeline or merge request that an event is about. Parsed here and not by PostgreSQL, which refuses a payload if there is a NUL
+/// anywhere in it.
+pub(super) fn subject(payload: &str) -> Option<String> {
+    let payload: Payload = serde_json::from_str(payload).ok()?;
+    if !matches!(&*payload.object_kind, "pipeline" | "merge_request") {
+        return None;
+    }
+    let project = payload.project.map(|it| it.id).unwrap_or_default();
+    Some(format!(
+        "{}:{project}:{}",
+        payload.object_kind, payload.object_attributes.id
+    ))
+}

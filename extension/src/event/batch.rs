@@ -1,0 +1,309 @@
+//! How a batch of events is published: looked up, decided and written as a whole, each step by statements for all of its events.
+
+use super::candidate::{Candidate, Candidates};
+use super::filter::{self, Reason, Surroundings, Told};
+use super::flag::Notifications;
+use super::occurrence::{Flaw, Occurrence, Place};
+use super::pipeline::{self, Finished};
+use super::protection::{ChatNames, ProtectedBranches};
+use super::scope::{Scope, Scopes};
+use super::settings::{self, Effective};
+use super::tables::Tables;
+use super::write::{self, NewDelivery};
+use crate::error::Result;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Characters of a key, at most.
+const MOST_OF_KEY: usize = 255;
+
+/// What became of an event.
+pub(super) enum Outcome {
+    /// What each integration is told that might be.
+    Published(Vec<Answer>),
+    Duplicate,
+    Flawed(Flaw),
+    /// It happened where nobody knows of.
+    Nowhere(String),
+}
+
+pub(super) struct Answer {
+    pub(super) integration: i64,
+    pub(super) slack_integration: Option<i64>,
+    /// The channels, or why none is told.
+    pub(super) told: Result<Vec<String>, Reason>,
+}
+
+impl Answer {
+    pub(super) fn deliveries(&self) -> usize {
+        self.told.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// An event that can be read.
+struct Event<'a> {
+    key: &'a str,
+    text: &'a str,
+    it: Occurrence<'a>,
+}
+
+/// One of those that have a place, with the integrations that might be told, as far as the host's switches let them.
+struct Switched<'a> {
+    /// Where it stands in the batch.
+    place: usize,
+    event: &'a Event<'a>,
+    scope: &'a Scope,
+    candidates: Vec<(&'a Candidate, Result<(), Reason>)>,
+}
+
+/// The same, with who is told.
+struct Decided<'a> {
+    place: usize,
+    event: &'a Event<'a>,
+    scope: &'a Scope,
+    candidates: Vec<(&'a Candidate, Result<Told<'a>, Reason>)>,
+}
+
+/// Publishes events with their keys; answers what became of each.
+pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result<Vec<Outcome>> {
+    let tables = Tables::attached(schema)?;
+    let events = events.iter().map(|(text, key)| read(*text, key));
+    let events: Vec<Result<Event, Flaw>> = events.collect();
+    let places = || events.iter().flatten().map(|event| &event.it.place);
+    let (scopes, candidates) = tables.as_owner(|| {
+        let scopes = Scopes::look_up(&tables, places());
+        let found: Vec<&Scope> = places().filter_map(|place| scopes.of(place)).collect();
+        let candidates = Candidates::look_up(&tables, &found);
+        (scopes, candidates)
+    });
+    let mut outcomes = Vec::with_capacity(events.len());
+    let mut new = Vec::with_capacity(events.len());
+    let mut keys = HashSet::new();
+    for (place, event) in events.iter().enumerate() {
+        outcomes.push(match event {
+            Err(flaw) => Outcome::Flawed(flaw.clone()),
+            Ok(event) => match scopes.of(&event.it.place) {
+                None => Outcome::Nowhere(name_of(&event.it.place)),
+                Some(scope) => {
+                    if keys.insert(event.key) {
+                        new.push((place, event, scope));
+                    }
+                    // Unless it turns out to be new.
+                    Outcome::Duplicate
+                }
+            },
+        });
+    }
+    let switched = switch(new, &candidates, schema)?;
+    let let_through = switched.iter().flat_map(|it| &it.candidates);
+    let let_through = let_through.filter(|(_, switched)| switched.is_ok());
+    let settings = settings::effective(
+        &tables,
+        let_through.map(|(candidate, _)| (candidate.integration, candidate.inherits_from)),
+    )?;
+    let mut decided = decide(&tables, switched, &settings)?;
+    let ids = write(&mut decided, schema)?;
+    for decided in decided {
+        if ids.contains_key(decided.event.key)
+            && let Some(outcome) = outcomes.get_mut(decided.place)
+        {
+            *outcome = decided.outcome();
+        }
+    }
+    Ok(outcomes)
+}
+
+fn read<'a>(text: Option<&'a str>, key: &'a str) -> Result<Event<'a>, Flaw> {
+    if key.is_empty() || key.chars().count() > MOST_OF_KEY {
+        return Err(Flaw::Field("key".to_owned()));
+    }
+    let text = text.ok_or_else(|| Flaw::Field("object_kind".to_owned()))?;
+    let it = Occurrence::read(text)?;
+    Ok(Event { key, text, it })
+}
+
+fn name_of(place: &Place) -> String {
+    match place {
+        Place::Project(id) => format!("project {id}"),
+        Place::Group(id) => format!("group {id}"),
+        Place::GroupOfPath(path) => format!("group \"{path}\""),
+    }
+}
+
+fn switch<'a>(
+    events: Vec<(usize, &'a Event<'a>, &'a Scope)>,
+    candidates: &'a Candidates,
+    schema: &str,
+) -> Result<Vec<Switched<'a>>> {
+    let notifications = match events.is_empty() {
+        true => return Ok(Vec::new()),
+        false => Notifications::read(schema)?,
+    };
+    let switch = |(place, event, scope): (usize, &'a Event<'a>, &'a Scope)| {
+        let is_on = notifications.are_on(scope, &event.it.author)?;
+        let candidates = candidates.of(scope).into_iter();
+        Ok(Switched {
+            place,
+            event,
+            scope,
+            candidates: candidates
+                .map(|it| (it, filter::switched(it, &event.it, is_on)))
+                .collect(),
+        })
+    };
+    events.into_iter().map(switch).collect()
+}
+
+fn decide<'a>(
+    tables: &Tables,
+    switched: Vec<Switched<'a>>,
+    settings: &'a HashMap<i64, Effective>,
+) -> Result<Vec<Decided<'a>>> {
+    let settings_of = |candidate: &Candidate| settings.get(&candidate.integration);
+    let mut projects = BTreeSet::new();
+    let mut users = BTreeSet::new();
+    for it in &switched {
+        for (candidate, switched) in &it.candidates {
+            if let (Ok(()), Some(found)) = (switched, settings_of(candidate)) {
+                if filter::needs_protected_branches(&it.event.it, &found.settings) {
+                    projects.extend(it.scope.project);
+                }
+                if !found.settings.own_actions {
+                    users.extend(it.event.it.author.id);
+                }
+            }
+        }
+    }
+    let protected_branches = ProtectedBranches::of(tables, projects)?;
+    let chat_names = ChatNames::of(tables, users)?;
+    let decide = |it: Switched<'a>| {
+        let around = Surroundings {
+            scope: it.scope,
+            protected_branches: &protected_branches,
+            chat_names: &chat_names,
+        };
+        let mut candidates: Vec<(&Candidate, Result<Told, Reason>)> =
+            Vec::with_capacity(it.candidates.len());
+        for (candidate, switched) in it.candidates {
+            let told = switched.and_then(|()| match settings_of(candidate) {
+                Some(found) => filter::filtered(candidate, &it.event.it, &found.settings, &around),
+                None => Err(Reason::NoChannel),
+            });
+            let told = told.and_then(|told| without_repeats(told, candidate, &candidates));
+            candidates.push((candidate, told));
+        }
+        Decided {
+            place: it.place,
+            event: it.event,
+            scope: it.scope,
+            candidates,
+        }
+    };
+    Ok(switched.into_iter().map(decide).collect())
+}
+
+/// An integration that is in a workspace twice tells each channel once. Its rows stand one after the other.
+fn without_repeats<'a>(
+    mut told: Told<'a>,
+    candidate: &Candidate,
+    before: &[(&Candidate, Result<Told, Reason>)],
+) -> Result<Told<'a>, Reason> {
+    let of_same = before
+        .iter()
+        .rev()
+        .take_while(|(other, _)| other.integration == candidate.integration);
+    for (_, other) in of_same {
+        if let Ok(other) = other
+            && other.team == told.team
+        {
+            told.channels.retain(|it| !other.channels.contains(it));
+        }
+    }
+    match told.channels.is_empty() {
+        true => Err(Reason::NoChannel),
+        false => Ok(told),
+    }
+}
+
+/// Writes the events that are new, with their deliveries; answers their ids, by key.
+fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> {
+    let events = decided.iter().map(|it| {
+        let payload = it.told().next().map(|_| it.event.text);
+        (it.event.key, payload)
+    });
+    let ids = write::events(events.collect(), schema)?;
+    take_down_pipelines(decided, &ids, schema)?;
+    let mut deliveries = Vec::new();
+    for it in decided.iter() {
+        let Some(event) = ids.get(it.event.key) else {
+            continue;
+        };
+        for (candidate, told) in it.told() {
+            deliveries.extend(told.channels.iter().map(|channel| NewDelivery {
+                event: *event,
+                integration: candidate.integration,
+                slack_integration: told.slack_integration,
+                team: told.team,
+                channel,
+            }));
+        }
+    }
+    write::deliveries(&deliveries, schema)?;
+    Ok(ids)
+}
+
+/// Whoever wants to know only of pipelines that changed how a branch stands is not told of the others. What is new is known only once
+/// the events are written: an event that comes again must not count as the one before itself.
+fn take_down_pipelines(
+    decided: &mut [Decided],
+    ids: &HashMap<String, i64>,
+    schema: &str,
+) -> Result<()> {
+    let finished: Vec<(usize, Finished)> = decided
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| ids.contains_key(it.event.key))
+        .filter_map(|(place, it)| {
+            let pipeline = it.event.it.pipeline.as_ref();
+            let pipeline = pipeline.filter(|pipeline| pipeline::is_finished(pipeline))?;
+            Some((place, (it.scope.project?, pipeline)))
+        })
+        .collect();
+    let (places, finished): (Vec<usize>, Vec<Finished>) = finished.into_iter().unzip();
+    let changed = pipeline::take_down(&finished, schema)?;
+    let mut untold = Vec::new();
+    for (place, _) in places
+        .into_iter()
+        .zip(changed)
+        .filter(|(_, changed)| !changed)
+    {
+        let Some(it) = decided.get_mut(place) else {
+            continue;
+        };
+        let had_any = it.told().next().is_some();
+        for (_, told) in &mut it.candidates {
+            if matches!(told, Ok(told) if told.if_changed) {
+                *told = Err(Reason::PipelineStatus);
+            }
+        }
+        if had_any && it.told().next().is_none() {
+            untold.extend(ids.get(it.event.key));
+        }
+    }
+    write::forget_payloads(&untold)
+}
+
+impl<'a> Decided<'a> {
+    fn told(&self) -> impl Iterator<Item = (&'a Candidate, &Told<'a>)> {
+        let candidates = self.candidates.iter();
+        candidates.filter_map(|(candidate, told)| told.as_ref().ok().map(|told| (*candidate, told)))
+    }
+
+    fn outcome(self) -> Outcome {
+        let answer = |(candidate, told): (&Candidate, Result<Told, Reason>)| Answer {
+            integration: candidate.integration,
+            slack_integration: candidate.installed.as_ref().map(|(row, _)| *row),
+            told: told.map(|told| told.channels.into_iter().map(str::to_owned).collect()),
+        };
+        Outcome::Published(self.candidates.into_iter().map(answer).collect())
+    }
+}

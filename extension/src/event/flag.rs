@@ -1,0 +1,28 @@
+//! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody has set it.
+
+use super::occurrence::Author;
+use super::scope::Scope;
+use crate::error::Result;
+use crate::feature::Flag;
+
+const NAME: &str = "integration_slack_app_notifications";
+
+pub(super) struct Notifications(Flag);
+
+impl Notifications {
+    pub(super) fn read(schema: &str) -> Result<Self> {
+        Flag::read(NAME, schema).map(Self)
+    }
+
+    /// Whether it is on for the project, for a group around it or for whoever acted.
+    pub(super) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
+        if let Some(is_on) = self.0.is_for_all() {
+            return Ok(is_on);
+        }
+        let project = scope.project.map(|id| format!("Project:{id}"));
+        let groups = scope.groups.iter().map(|id| format!("Group:{id}"));
+        let user = author.id.map(|id| format!("User:{id}"));
+        let actors: Vec<String> = project.into_iter().chain(groups).chain(user).collect();
+        self.0.is_on_for_any(&actors)
+    }
+}

@@ -1,0 +1,72 @@
+//! What the host keeps encrypted of an integration, for whoever has its key.
+
+use super::tables::{Tables, class};
+use crate::error::{OrRaise, Result, required};
+use crate::slack_workspace::{check_max_rows, qualified};
+use crate::statement::{Statement, View, datum};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+type Properties = (i64, Vec<u8>, Option<Vec<u8>>);
+
+/// Lists what the host keeps encrypted of the integrations of the Slack app.
+#[pg_extern(sql = r#"
+create function lockstep.list_integration_properties(after bigint default 0, most integer default 1000, schema text default 'public')
+returns table (integration_id bigint, properties bytea, iv bytea)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.list_integration_properties(bigint, integer, text) is
+  'the integrations of the Slack app after the one of that id, with what the host keeps encrypted of each';
+revoke execute on function lockstep.list_integration_properties(bigint, integer, text) from public;
+"#)]
+fn list_integration_properties(
+    after: Option<i64>,
+    most: Option<i32>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(integration_id, i64),
+        name!(properties, Vec<u8>),
+        name!(iv, Option<Vec<u8>>),
+    ),
+> {
+    let after = required(after, "after");
+    let most = required(most, "most");
+    let schema = required(schema, "schema");
+    TableIterator::new(list(after, most, schema).or_raise())
+}
+
+fn list(after: i64, most: i32, schema: &str) -> Result<Vec<Properties>> {
+    check_max_rows(most)?;
+    let tables = Tables::attached(schema)?;
+    let i = &tables.integrations;
+    let column = |name| {
+        i.find_column(name)
+            .map(|column| format!("i.{}", column.quoted()))
+    };
+    let Some(properties) = column("encrypted_properties") else {
+        return Ok(Vec::new());
+    };
+    let iv = column("encrypted_properties_iv");
+    let query = Statement::planned_anew(
+        &qualified(&format!(
+            "select i.id::pg_catalog.int8, {properties}::pg_catalog.bytea, {}::pg_catalog.bytea from {} i
+              where i.type_new == $2 and i.id operator(pg_catalog.>) $1 and {properties} is not null order by i.id limit $3",
+            iv.as_deref().unwrap_or("null"),
+            i.qualified_name()
+        )),
+        &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
+    );
+    let mut found = Vec::new();
+    tables.as_owner(|| {
+        query.rows(View::Own, &[datum(after), class(), datum(most)], |row| {
+            found.extend(
+                row.get(1)
+                    .zip(row.get(2))
+                    .map(|(id, properties)| (id, properties, row.get(3))),
+            );
+        });
+    });
+    Ok(found)
+}

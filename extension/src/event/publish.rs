@@ -1,0 +1,123 @@
+//! Events are published, one or a batch.
+
+use super::batch::{Answer, Outcome, publish};
+use super::occurrence::Flaw;
+use crate::error::{EventError, OrRaise, Result, SlackError, required};
+use crate::statement::random_bytes;
+use pgrx::JsonB;
+use pgrx::prelude::*;
+
+/// Publishes an event.
+#[pg_extern(sql = r#"
+create function lockstep.publish_event(event jsonb, key text default null, schema text default 'public')
+returns table (integration_id bigint, slack_integration_id bigint, channels text[], outcome text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.publish_event(jsonb, text, text) is
+  'publishes an event, as the webhooks of the host have it, once a key; of each integration that might be told: in which channels, or why not';
+revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
+"#)]
+fn publish_event(
+    event: Option<JsonB>,
+    key: Option<&str>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(integration_id, i64),
+        name!(slack_integration_id, Option<i64>),
+        name!(channels, Vec<String>),
+        name!(outcome, &'static str),
+    ),
+> {
+    let event = required(event, "event").0.to_string();
+    let schema = required(schema, "schema");
+    let rows = one(&event, key, schema).or_raise();
+    TableIterator::new(rows.into_iter().map(|it| {
+        let (channels, outcome) = match it.told {
+            Ok(channels) => (channels, "queued"),
+            Err(reason) => (Vec::new(), reason.name()),
+        };
+        (it.integration, it.slack_integration, channels, outcome)
+    }))
+}
+
+fn one(event: &str, key: Option<&str>, schema: &str) -> Result<Vec<Answer>> {
+    let key = key.map_or_else(random_key, |key| Ok(key.to_owned()))?;
+    match publish(&[(Some(event), key)], schema)?.pop() {
+        Some(Outcome::Published(answers)) => Ok(answers),
+        None | Some(Outcome::Duplicate) => Ok(Vec::new()),
+        Some(Outcome::Flawed(Flaw::Kind(kind))) => Err(EventError::UnknownKind { kind }.into()),
+        Some(Outcome::Flawed(Flaw::Field(field))) => Err(EventError::Field { field }.into()),
+        Some(Outcome::Nowhere(place)) => Err(EventError::NoSuchPlace { place }.into()),
+    }
+}
+
+/// Publishes a batch of events.
+#[pg_extern(sql = r#"
+create function lockstep.publish_events(events json[], keys text[], schema text default 'public')
+returns table (place integer, outcome text, detail text, deliveries integer)
+language c rows 50 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.publish_events(json[], text[], text) is
+  'publishes events in their order, each once a key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
+revoke execute on function lockstep.publish_events(json[], text[], text) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn publish_events(
+    events: Option<Vec<Option<String>>>,
+    keys: Option<Vec<Option<String>>>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(place, i32),
+        name!(outcome, &'static str),
+        name!(detail, Option<String>),
+        name!(deliveries, i32),
+    ),
+> {
+    let events = required(events, "events");
+    let keys = required(keys, "keys");
+    let schema = required(schema, "schema");
+    let outcomes = many(&events, keys, schema).or_raise();
+    TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
+        let (outcome, detail, deliveries) = match outcome {
+            Outcome::Published(answers) => (
+                "published",
+                None,
+                answers.iter().map(Answer::deliveries).sum(),
+            ),
+            Outcome::Duplicate => ("duplicate", None, 0),
+            Outcome::Flawed(Flaw::Kind(kind)) => ("unknown_kind", Some(kind), 0),
+            Outcome::Flawed(Flaw::Field(field)) => ("malformed", Some(field), 0),
+            Outcome::Nowhere(place) => ("unknown_project", Some(place), 0),
+        };
+        (place, outcome, detail, deliveries as i32)
+    }))
+}
+
+fn many(
+    events: &[Option<String>],
+    keys: Vec<Option<String>>,
+    schema: &str,
+) -> Result<Vec<Outcome>> {
+    if events.len() != keys.len() {
+        return Err(EventError::Keys {
+            events: events.len(),
+            keys: keys.len(),
+        }
+        .into());
+    }
+    let events = events.iter().zip(keys).map(|(event, key)| {
+        let key = key.map_or_else(random_key, Ok)?;
+        Ok((event.as_deref(), key))
+    });
+    publish(&events.collect::<Result<Vec<_>>>()?, schema)
+}
+
+/// A key that no other event has.
+fn random_key() -> Result<String> {
+    let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,210 @@
+//! The host's tables, as far as they say who is told of an event, and the statements on them.
+
+use super::kind::KINDS;
+use crate::error::Result;
+use crate::host::{Known, Relation};
+use crate::slack_workspace::{self, CLASS, qualified};
+use crate::statement::{Statement, datum};
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The tables, those of the Slack app among them.
+pub(super) struct Tables {
+    slack: Rc<slack_workspace::Tables>,
+    pub(super) statements: Statements,
+}
+
+pub(super) struct Statements {
+    /// `$1` projects: project, namespace, the ids from the root to that namespace, organization.
+    pub(super) projects: Statement,
+    /// `$1` groups: group, the ids from the root to it, organization.
+    pub(super) groups: Statement,
+    /// `$1` last parts of paths: group, the ids from the root to it.
+    pub(super) groups_of_name: Statement,
+    /// `$1` groups: group, the last part of its path.
+    pub(super) names: Statement,
+    /// Integrations by owner: `$1` owners, `$2` class. Owner, integration, whether it is active, the one it inherits from, its row of a
+    /// workspace and the team of that, the columns of its events.
+    pub(super) of_projects: Statement,
+    pub(super) of_groups: Statement,
+    pub(super) of_organizations: Statement,
+    /// `$1` integration, `$2` class: row, team and alias of each workspace it is installed in; one without any, if it is in none.
+    pub(super) installations: Statement,
+    /// `$1` integrations, `$2` class: integration and the one it inherits from.
+    pub(super) parents: Statement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+impl Deref for Tables {
+    type Target = slack_workspace::Tables;
+
+    fn deref(&self) -> &slack_workspace::Tables {
+        &self.slack
+    }
+}
+
+impl Tables {
+    /// Those of a schema whose Slack integrations are kept in lockstep.
+    pub(super) fn attached(schema: &str) -> Result<Rc<Self>> {
+        let slack = slack_workspace::Tables::attached(schema)?;
+        KNOWN.with(|known| {
+            Known::get_or_learn(known, schema.to_owned(), || {
+                Ok(Rc::new(Self {
+                    statements: Statements::new(&slack),
+                    slack: Rc::clone(&slack),
+                }))
+            })
+        })
+    }
+}
+
+/// The class of integration that is told of events.
+pub(super) fn class() -> Datum {
+    datum(CLASS)
+}
+
+/// A statement by index, as it is planned once for one event and for a batch.
+pub(super) fn by_index(text: &str, parameters: &[Oid], columns: &[&str]) -> Statement {
+    let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
+    Statement::by_index(&qualified(text), parameters, &columns)
+}
+
+/// A column, or null where the host lacks it.
+fn column_or_null(table: &Relation, alias: &str, column: &str) -> String {
+    match table.find_column(column) {
+        Some(column) => format!("{alias}.{}::pg_catalog.int8", column.quoted()),
+        None => "null::pg_catalog.int8".to_owned(),
+    }
+}
+
+impl Statements {
+    fn new(tables: &slack_workspace::Tables) -> Self {
+        let p = tables.projects.qualified_name();
+        let n = tables.namespaces.qualified_name();
+        let i = tables.integrations.qualified_name();
+        let s = tables.slack.qualified_name();
+        let ids = &[pg_sys::INT8ARRAYOID];
+        let ids_and_class = &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID];
+        let organization = column_or_null(&tables.namespaces, "n", "organization_id");
+        // So that the host's index on paths of groups fits, which is one of these alone.
+        let is_group = match tables.namespaces.find_column("type") {
+            Some(_) => "and n.type == 'Group'",
+            None => "",
+        };
+        let inherits = column_or_null(&tables.integrations, "i", "inherit_from_id");
+        let rows = |owner: &str, condition: &str| {
+            format!(
+                "select {owner}, i.id::pg_catalog.int8, i.active, {inherits}, s.id::pg_catalog.int8, s.team_id::pg_catalog.text{events}
+                   from {i} i left join {s} s on s.integration_id == i.id where {condition} and i.type_new == $2",
+                events = event_columns(tables),
+            )
+        };
+        let of_owner = |owner: &str| {
+            let text = rows(
+                &format!("i.{owner}::pg_catalog.int8"),
+                &format!("i.{owner} == any ($1)"),
+            );
+            by_index(&text, ids_and_class, &[owner, "integration_id"])
+        };
+        Self {
+            projects: by_index(
+                &format!(
+                    "select p.id::pg_catalog.int8, p.namespace_id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[],
+                            coalesce({}, {organization})
+                       from {p} p left join {n} n on n.id == p.namespace_id where p.id == any ($1)",
+                    column_or_null(&tables.projects, "p", "organization_id")
+                ),
+                ids,
+                &["id"],
+            ),
+            groups: by_index(
+                &format!(
+                    "select n.id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[], {organization} from {n} n where n.id == any ($1)"
+                ),
+                ids,
+                &["id"],
+            ),
+            groups_of_name: by_index(
+                &format!(
+                    "select n.id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[] from {n} n where n.path == any ($1) {is_group}"
+                ),
+                &[pg_sys::TEXTARRAYOID],
+                &["path"],
+            ),
+            names: by_index(
+                &format!("select n.id::pg_catalog.int8, n.path::pg_catalog.text from {n} n where n.id == any ($1)"),
+                ids,
+                &["id"],
+            ),
+            of_projects: of_owner("project_id"),
+            of_groups: of_owner("group_id"),
+            of_organizations: by_index(
+                &of_instance(tables, rows),
+                ids_and_class,
+                &["organization_id", "type_new", "integration_id"],
+            ),
+            installations: by_index(
+                &format!(
+                    "select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, s.alias::pg_catalog.text
+                       from {i} i left join {s} s on s.integration_id == i.id where i.id == $1 and i.type_new == $2 order by s.id"
+                ),
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
+                &["id", "integration_id"],
+            ),
+            parents: by_index(
+                &format!(
+                    "select i.id::pg_catalog.int8, {inherits} from {i} i where i.id == any ($1) and i.type_new == $2"
+                ),
+                ids_and_class,
+                &["id"],
+            ),
+        }
+    }
+}
+
+/// The columns that switch events, in the order of their kinds.
+fn event_columns(tables: &slack_workspace::Tables) -> String {
+    KINDS
+        .into_iter()
+        .map(
+            |kind| match tables.integrations.find_column(kind.column()) {
+                Some(column) if column.is_boolean() => format!(", i.{}", column.quoted()),
+                _ => ", false".to_owned(),
+            },
+        )
+        .collect()
+}
+
+/// Integrations of the whole instance: of the organizations `$1`, or of none.
+fn of_instance(tables: &slack_workspace::Tables, rows: impl Fn(&str, &str) -> String) -> String {
+    let i = &tables.integrations;
+    let owner = column_or_null(i, "i", "organization_id");
+    let mut parts = Vec::new();
+    let mut conditions = "i.project_id is null and i.group_id is null".to_owned();
+    if i.find_column("organization_id").is_some() {
+        parts.push(rows(
+            &owner,
+            &format!("i.organization_id == any ($1) and {conditions}"),
+        ));
+        conditions += " and i.organization_id is null";
+    }
+    let is_of_instance = match i.find_column("instance") {
+        Some(_) => "i.instance",
+        // Where the host has no such column, there are none.
+        None => "false",
+    };
+    // The first parameter must be there in any case.
+    parts.push(rows(
+        &owner,
+        &format!("{is_of_instance} and {conditions} and $1 is not null"),
+    ));
+    parts.join(" union all ")
+}

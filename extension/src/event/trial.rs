@@ -1,0 +1,127 @@
+//! A message to each channel of an integration, to see whether it arrives.
+
+use super::configure;
+use super::tables::{Tables, class};
+use super::write::{self, NewDelivery};
+use crate::error::{EventError, OrRaise, Result, SlackError, required};
+use crate::slack_workspace::{of_workspace, workspace};
+use crate::statement::{View, datum, random_bytes};
+use pgrx::prelude::*;
+use serde_json::json;
+
+/// Channels that get a message, at most, as the host has it.
+const MOST_CHANNELS: usize = 10;
+
+/// Tests an integration.
+#[pg_extern(sql = r#"
+create function lockstep.test_slack_integration(integration_id bigint, schema text default 'public')
+returns table (delivery bigint, channel text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.test_slack_integration(bigint, text) is
+  'sends a test message to the channels of an integration of the Slack app, 10 at most; lockstep.delivery_results tells what becomes of each';
+revoke execute on function lockstep.test_slack_integration(bigint, text) from public;
+"#)]
+fn test_slack_integration(
+    integration_id: Option<i64>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(delivery, i64), name!(channel, String))> {
+    let integration = required(integration_id, "integration_id");
+    let schema = required(schema, "schema");
+    let test = || test(&*Tables::attached(schema)?, integration, None);
+    TableIterator::new(test().or_raise())
+}
+
+/// Tests an integration of a workspace.
+#[pg_extern(sql = r#"
+create function lockstep.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+returns table (delivery bigint, channel text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text) is
+  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does';
+revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text) from public;
+"#)]
+fn test_slack_workspace_integration(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(delivery, i64), name!(channel, String))> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let schema = required(schema, "schema");
+    let test = || {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = of_workspace(&tables, &team, row)?;
+        test(&tables, found.integration, Some(row))
+    };
+    TableIterator::new(test().or_raise())
+}
+
+/// Where an integration is installed.
+struct Installation {
+    row: i64,
+    team: String,
+    alias: String,
+}
+
+/// In one of its workspaces, if that is named, else in all.
+fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<(i64, String)>> {
+    let settings = configure::of(tables, integration)?.settings;
+    let installations = installations(tables, integration, only);
+    let Some(first) = installations.first() else {
+        return Err(EventError::NotInstalled { id: integration }.into());
+    };
+    let mut channels = settings.all_channels();
+    if channels.is_empty() {
+        return Err(EventError::NoChannels { id: integration }.into());
+    }
+    channels.truncate(MOST_CHANNELS);
+    let payload = json!({
+        "object_kind": "lockstep_test",
+        "integration": { "id": integration, "alias": first.alias },
+    });
+    let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let schema = tables.schema.as_str();
+    let events = write::events(vec![(&key, Some(&payload.to_string()))], schema)?;
+    let mut deliveries: Vec<NewDelivery> = Vec::new();
+    for installation in &installations {
+        for channel in &channels {
+            let is_there =
+                |it: &NewDelivery| it.team == installation.team && it.channel == *channel;
+            if !deliveries.iter().any(is_there) {
+                deliveries.extend(events.values().map(|event| NewDelivery {
+                    event: *event,
+                    integration,
+                    slack_integration: installation.row,
+                    team: &installation.team,
+                    channel,
+                }));
+            }
+        }
+    }
+    let ids = write::deliveries(&deliveries, schema)?;
+    let channels = deliveries.iter().map(|it| it.channel.to_owned());
+    Ok(ids.into_iter().zip(channels).collect())
+}
+
+fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {
+    let mut found = Vec::new();
+    let query = &tables.statements.installations;
+    tables.as_owner(|| {
+        query.rows(View::Own, &[datum(integration), class()], |row| {
+            if let (Some(id), Some(team), Some(alias)) = (row.get(1), row.get(2), row.get(3))
+                && only.is_none_or(|only| only == id)
+            {
+                found.push(Installation {
+                    row: id,
+                    team,
+                    alias,
+                });
+            }
+        });
+    });
+    found
+}

@@ -1,0 +1,119 @@
+//! Settings as users of Slack see and change them: of the integrations of their own workspace alone.
+
+use super::configure;
+use super::kind::Kind;
+use super::tables::Tables;
+use crate::error::{EventError, OrRaise, Result, required};
+use crate::slack_workspace::{NOW, allowed, of_workspace, qualified, workspace};
+use crate::statement::{Statement, datum};
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde_json::Value;
+
+/// Shows the settings of an integration of a workspace.
+#[pg_extern(sql = r#"
+create function lockstep.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
+  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them';
+revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
+"#)]
+fn slack_workspace_notifications(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    schema: Option<&str>,
+) -> JsonB {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let schema = required(schema, "schema");
+    let shown = || {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = of_workspace(&tables, &team, row)?;
+        configure::shown(&tables, found.integration)
+    };
+    JsonB(shown().or_raise())
+}
+
+/// Changes settings of an integration of a workspace, as a user of Slack asks.
+#[pg_extern(sql = r#"
+create function lockstep.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+  is_manager boolean, settings jsonb, events jsonb, schema text default 'public')
+returns table (alias text)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
+  'changes settings of an integration of a Slack workspace and switches its events on or off, for whoever installed it or a manager';
+revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments)]
+fn set_slack_integration_settings(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    user_id: Option<&str>,
+    is_manager: Option<bool>,
+    settings: Option<JsonB>,
+    events: Option<JsonB>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(alias, String),)> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let user = required(user_id, "user_id");
+    let is_manager = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let set = || -> Result<String> {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = allowed(&tables, &team, row, user, is_manager)?;
+        if let Some(events) = events {
+            switch_events(&tables, found.integration, &events.0)?;
+        }
+        if let Some(settings) = settings {
+            configure::set(&tables, found.integration, &settings.0)?;
+        }
+        Ok(found.alias)
+    };
+    TableIterator::once((set().or_raise(),))
+}
+
+/// Switches events, given by their names, in the host's own columns.
+fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()> {
+    let wrong = |path: String, problem: &str| EventError::Setting {
+        path,
+        problem: problem.to_owned(),
+    };
+    let Value::Object(events) = events else {
+        return Err(wrong("events".to_owned(), "is not an object").into());
+    };
+    let mut assignments = String::new();
+    let mut differences = Vec::new();
+    for (name, value) in events {
+        let path = || format!("events.{}", name.chars().take(50).collect::<String>());
+        let kind = Kind::of_name(name).ok_or_else(|| wrong(path(), "is not an event"))?;
+        let is_on = value
+            .as_bool()
+            .ok_or_else(|| wrong(path(), "is not a boolean"))?;
+        let column = tables.integrations.find_column(kind.column());
+        let column = column
+            .filter(|column| column.is_boolean() && !column.is_generated())
+            .ok_or_else(|| wrong(path(), "is not an event that the host has"))?
+            .quoted();
+        assignments += &format!("{column} = {is_on}, ");
+        differences.push(format!("i.{column} is not {is_on}"));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let update = Statement::new(
+        &qualified(&format!(
+            "update {} i set {assignments} updated_at = {NOW} where i.id == $1 and ({})",
+            tables.integrations.qualified_name(),
+            differences.join(" or ")
+        )),
+        &[pg_sys::INT8OID],
+    );
+    tables.on_host(|| update.run(&[datum(integration)]));
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Messages that channels are to have.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::token::{Sealed, sealed};
+use super::{Arguments, SlackDatabase, Tenant};
+use crate::connection::Address;
+use crate::error::Error;
+
+/// A message that this process is to send now, and nobody else.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: i64,
+    pub(crate) lease: i64,
+    pub(crate) team: String,
+    /// As it was configured: a name, or an id of Slack's.
+    pub(crate) channel: String,
+    pub(crate) event: Value,
+    /// How often it failed, or its outcome is not known.
+    pub(crate) failures: i32,
+    pub(crate) updates: Updates,
+    /// The message that tells of the same pipeline or merge request.
+    pub(crate) earlier: Option<Sent>,
+    pub(crate) token: Option<Sealed>,
+}
+
+/// A message as Slack knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) channel: String,
+    pub(crate) ts: String,
+}
+
+/// What becomes of a message when there is news of its pipeline or merge request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Updates {
+    Separate,
+    Update,
+    Thread,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Delivered(Option<Sent>),
+    /// It failed for sure, and is to be tried again.
+    Retry {
+        error: String,
+        wait: Duration,
+    },
+    /// Nobody knows, and it is to be tried again.
+    Uncertain {
+        error: String,
+        wait: Duration,
+    },
+    RateLimited {
+        wait: Duration,
+    },
+    Failed {
+        error: String,
+        needed: Option<String>,
+    },
+    /// The message that was to be changed is gone.
+    LostMessage,
+}
+
+impl Outcome {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered(_) => "delivered",
+            Self::Retry { .. } => "retry",
+            Self::Uncertain { .. } => "uncertain",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Failed { .. } => "failed",
+            Self::LostMessage => "lost_message",
+        }
+    }
+}
+
+/// What is to be handed in of a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    pub(crate) delivery: i64,
+    pub(crate) lease: i64,
+    pub(crate) outcome: Outcome,
+    /// When the last request began, if there was one.
+    pub(crate) begun: Option<Instant>,
+}
+
+impl Finished {
+    fn json(&self) -> Value {
+        let seconds = Duration::as_secs_f64;
+        let mut result = json!({
+            "delivery": self.delivery,
+            "lease": self.lease,
+            "outcome": self.outcome.name(),
+            "ago": self.begun.map(|begun| seconds(&begun.elapsed())),
+        });
+        match &self.outcome {
+            Outcome::Delivered(Some(sent)) => {
+                result["ts"] = json!(sent.ts);
+                result["channel"] = json!(sent.channel);
+            }
+            Outcome::Retry { error, wait } | Outcome::Uncertain { error, wait } => {
+                result["error"] = json!(error);
+                result["wait"] = json!(seconds(wait));
+            }
+            Outcome::RateLimited { wait } => result["wait"] = json!(seconds(wait)),
+            Outcome::Failed { error, needed } => {
+                result["error"] = json!(error);
+                result["needed"] = json!(needed);
+            }
+            Outcome::Delivered(None) | Outcome::LostMessage => {}
+        }
+        result
+    }
+}
+
+/// What is wrong with a channel of an integration.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) channel: String,
+    pub(crate) error: String,
+    pub(crate) needed: Option<String>,
+    pub(crate) failures: i64,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) delivery: i64,
+    /// `waiting`, `delivered` or `failed`.
+    pub(crate) status: String,
+    pub(crate) error: Option<String>,
+    pub(crate) needed: Option<String>,
+}
+
+/// A session in which `wake` is called whenever there are deliveries.
+pub(crate) async fn listen_for_deliveries(
+    address: &Address,
+    wake: impl Fn() + Send + 'static,
+) -> Result<Client, Error> {
+    let client = address.connect_listening(wake).await?;
+    client.batch_execute("listen lockstep_delivery").await?;
+    Ok(client)
+}
+
+impl SlackDatabase {
+    /// The first messages of channels that may have one now.
+    pub(crate) async fn claim_deliveries(
+        &self,
+        most: usize,
+        lease: Duration,
+        per_minute: i32,
+    ) -> Result<Vec<Delivery>, Error> {
+        let statement = "
+            select delivery, lease, team_id, channel, event, attempts + uncertain, updates, ts, slack_channel, token is not null,
+                   coalesce(token, ''), coalesce(token_iv, '')
+              from lockstep.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let arguments: Arguments = &[
+            (&most, Type::INT4),
+            (&lease.as_secs_f64(), Type::FLOAT8),
+            (&per_minute, Type::INT4),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let delivery = |row: &Row| {
+            let ts: Option<String> = row.try_get(7)?;
+            let channel: Option<String> = row.try_get(8)?;
+            Ok(Delivery {
+                id: row.try_get(0)?,
+                lease: row.try_get(1)?,
+                team: row.try_get(2)?,
+                channel: row.try_get(3)?,
+                event: row.try_get(4)?,
+                failures: row.try_get(5)?,
+                updates: match row.try_get(6)? {
+                    "update" => Updates::Update,
+                    "thread" => Updates::Thread,
+                    _ => Updates::Separate,
+                },
+                earlier: channel.zip(ts).map(|(channel, ts)| Sent { channel, ts }),
+                token: match row.try_get(9)? {
+                    true => Some(sealed(row, 10)?),
+                    false => None,
+                },
+            })
+        };
+        rows.iter().map(delivery).collect()
+    }
+
+    /// How long it is until a channel may have its next message; none, if nothing waits.
+    pub(crate) async fn delivery_wait(&self, per_minute: i32) -> Result<Option<Duration>, Error> {
+        let statement = "select lockstep.delivery_wait($1, $2)";
+        let arguments: Arguments = &[(&per_minute, Type::INT4), (&self.schema, Type::TEXT)];
+        let seconds: Option<f64> = self.ask_one(statement, arguments).await?.try_get(0)?;
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+    }
+
+    /// How many of them counted: of the others the lease is another's by now.
+    pub(crate) async fn finish_deliveries(&self, results: &[Finished]) -> Result<i32, Error> {
+        let statement = "select lockstep.finish_deliveries($1, $2)";
+        let results: Value = results.iter().map(Finished::json).collect();
+        let arguments: Arguments = &[(&results, Type::JSONB), (&self.schema, Type::TEXT)];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    /// What is wrong with the channels of an integration.
+    pub(crate) async fn channel_troubles(
+        &self,
+        tenant: Tenant<'_>,
+        integration: i64,
+    ) -> Result<Vec<Trouble>, Error> {
+        let statement = "
+            select channel, error, needed, failures from lockstep.slack_channel_troubles($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&integration, Type::INT8),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let trouble = |row: &Row| {
+            Ok(Trouble {
+                channel: row.try_get(0)?,
+                error: row.try_get(1)?,
+                needed: row.try_get(2)?,
+                failures: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(trouble).collect()
+    }
+
+    /// A message to each channel of an integration, to see which of them can be reached: number and channel of each.
+    pub(crate) async fn test_integration(
+        &self,
+        tenant: Tenant<'_>,
+        integration: i64,
+    ) -> Result<Vec<(i64, String)>, Error> {
+        let statement = "
+            select delivery, channel from lockstep.test_slack_workspace_integration($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&integration, Type::INT8),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
+    }
+
+    pub(crate) async fn delivery_standings(
+        &self,
+        deliveries: &[i64],
+    ) -> Result<Vec<Standing>, Error> {
+        let statement = "select delivery, status, error, needed from lockstep.delivery_results($1)";
+        let rows = self
+            .ask(statement, &[(&deliveries, Type::INT8_ARRAY)])
+            .await?;
+        let standing = |row: &Row| {
+            Ok(Standing {
+                delivery: row.try_get(0)?,
+                status: row.try_get(1)?,
+                error: row.try_get(2)?,
+                needed: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(standing).collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! Where an integration notifies, and of what.
+
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::token::sealed;
+use super::{Arguments, Sealed, SlackDatabase, Tenant};
+use crate::error::Error;
+
+/// What the host keeps of an integration, sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct HostProperties {
+    pub(crate) integration: i64,
+    pub(crate) sealed: Sealed,
+    /// There are settings of it in the extension.
+    pub(crate) has_settings: bool,
+}
+
+impl SlackDatabase {
+    /// The integrations of the app that the host keeps something of, by number, after that one.
+    pub(crate) async fn host_properties(
+        &self,
+        after: i64,
+        most: i32,
+    ) -> Result<Vec<HostProperties>, Error> {
+        let statement = "
+            select integration_id, has_settings, properties, iv from lockstep.list_integration_properties($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&after, Type::INT8),
+            (&most, Type::INT4),
+            (&self.schema, Type::TEXT),
+        ];
+        let rows = self.ask(statement, arguments).await?;
+        let properties = |row: &Row| {
+            Ok(HostProperties {
+                integration: row.try_get(0)?,
+                has_settings: row.try_get(1)?,
+                sealed: sealed(row, 2)?,
+            })
+        };
+        rows.iter().map(properties).collect()
+    }
+
+    /// All settings of an integration, those that have their defaults as well.
+    pub(crate) async fn notification_settings(
+        &self,
+        tenant: Tenant<'_>,
+        slack_integration: i64,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.slack_workspace_notifications($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&slack_integration, Type::INT8),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    /// Sets what is given, as a user of Slack asks; answers the alias.
+    pub(crate) async fn set_integration_settings(
+        &self,
+        tenant: Tenant<'_>,
+        slack_integration: i64,
+        user: &str,
+        is_manager: bool,
+        settings: &Value,
+        events: &Value,
+    ) -> Result<String, Error> {
+        let statement = "
+            select alias from lockstep.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&slack_integration, Type::INT8),
+            (&user, Type::TEXT),
+            (&is_manager, Type::BOOL),
+            (settings, Type::JSONB),
+            (events, Type::JSONB),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    /// Changes those settings that are given.
+    pub(crate) async fn set_notifications(
+        &self,
+        integration: i64,
+        settings: &Value,
+    ) -> Result<(), Error> {
+        let statement = "select lockstep.set_slack_notifications($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&integration, Type::INT8),
+            (settings, Type::JSONB),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask_one(statement, arguments).await?;
+        Ok(())
+    }
+}

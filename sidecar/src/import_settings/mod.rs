@@ -1,0 +1,117 @@
+//! The command `import-settings`: channels and filters that the host keeps sealed become settings that the database can read.
+
+mod properties;
+
+use std::process::ExitCode;
+
+use crate::command_line::ImportSettings;
+use crate::config::token_keys;
+use crate::connection::Address;
+use crate::database::{HostProperties, SlackDatabase};
+use crate::error::Error;
+use crate::slack::TokenKeys;
+use crate::text::say;
+
+use properties::settings_of;
+
+/// So many integrations are read at a time.
+const MANY: i32 = 500;
+
+#[derive(Default)]
+struct Counts {
+    imported: usize,
+    /// They have settings already.
+    kept: usize,
+    /// The host has nothing that is a setting.
+    empty: usize,
+    failed: usize,
+}
+
+pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
+    let mut problems = Vec::new();
+    let Some(keys) = token_keys(&arguments.keys, &mut problems) else {
+        return Err(Error::Config(problems));
+    };
+    let address = Address::new(arguments.connection.database_url.as_ref())?;
+    let database = SlackDatabase::new(&address, &arguments.schema, 1)?;
+    let mut counts = Counts::default();
+    let mut after = 0;
+    loop {
+        let page = database.host_properties(after, MANY).await?;
+        for of_integration in &page {
+            import(&database, &keys, of_integration, arguments, &mut counts).await?;
+        }
+        match page.last() {
+            Some(last) => after = last.integration,
+            None => break,
+        }
+    }
+    let Counts {
+        imported,
+        kept,
+        empty,
+        failed,
+    } = counts;
+    let would = if arguments.dry_run {
+        "would be imported"
+    } else {
+        "imported"
+    };
+    say(&format!(
+        "{imported} {would}, {kept} have settings already, {empty} have none in the host, {failed} failed\n"
+    ));
+    Ok(match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// A mistake in one of them is told, and does not keep the others from being imported.
+async fn import(
+    database: &SlackDatabase,
+    keys: &TokenKeys,
+    of: &HostProperties,
+    arguments: &ImportSettings,
+    counts: &mut Counts,
+) -> Result<(), Error> {
+    let integration = of.integration;
+    if of.has_settings && !arguments.overwrite {
+        counts.kept += 1;
+        return Ok(());
+    }
+    let Ok((properties, _)) = keys.open(&of.sealed) else {
+        counts.failed += 1;
+        say(&format!(
+            "integration {integration}: none of the keys opens what the host keeps of it\n"
+        ));
+        return Ok(());
+    };
+    let Some(settings) = settings_of(&properties) else {
+        counts.failed += 1;
+        say(&format!(
+            "integration {integration}: what the host keeps of it is no JSON object\n"
+        ));
+        return Ok(());
+    };
+    if settings.is_empty() {
+        counts.empty += 1;
+        return Ok(());
+    }
+    if arguments.dry_run {
+        counts.imported += 1;
+        return Ok(());
+    }
+    match database
+        .set_notifications(integration, &settings.into())
+        .await
+    {
+        Ok(()) => counts.imported += 1,
+        Err(error) if error.is_lost_connection() => return Err(error),
+        Err(error) => {
+            counts.failed += 1;
+            let error = error.report();
+            say(&format!("integration {integration}: {error}\n"));
+        }
+    }
+    Ok(())
+}

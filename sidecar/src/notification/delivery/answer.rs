@@ -1,0 +1,164 @@
+//! What Slack's answers mean for a message.
+
+use std::time::Duration;
+
+use crate::slack::CallError;
+
+/// What is to be done after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Slack said how long.
+    Wait(Duration),
+    /// It has not done it.
+    Again(Duration),
+    /// It may have done it.
+    Unknown(Duration),
+    /// The message that was to be changed or answered is not there any more.
+    MessageGone,
+    /// The same would be answered each time.
+    Never,
+}
+
+/// After so many failures nobody waits for the message any more: that is an hour.
+const MOST_FAILURES: i32 = 20;
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Of the message, not of the channel: without blocks it may do.
+const TOO_MUCH: [&str; 6] = [
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "msg_blocks_too_long",
+    "too_many_attachments",
+    "attachment_payload_limit_exceeded",
+    "invalid_attachments",
+];
+
+const MESSAGE_GONE: [&str; 4] = [
+    "message_not_found",
+    "thread_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+];
+
+pub(super) fn is_too_much(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { name, .. } if TOO_MUCH.contains(&name.as_str()))
+}
+
+/// What is to be done, if it failed so often before.
+pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
+    let has_failed_enough = failures >= MOST_FAILURES;
+    match error {
+        CallError::RateLimited(wait) => Verdict::Wait(*wait),
+        CallError::Refused { name, .. } if MESSAGE_GONE.contains(&name.as_str()) => {
+            Verdict::MessageGone
+        }
+        // A new one is on its way.
+        CallError::Refused { name, .. } if name == "token_expired" && !has_failed_enough => {
+            Verdict::Again(pause(failures.max(3)))
+        }
+        error if !error.is_transient() || has_failed_enough => Verdict::Never,
+        CallError::Unanswered(_) | CallError::Garbled => Verdict::Unknown(pause(failures)),
+        _ => Verdict::Again(pause(failures)),
+    }
+}
+
+/// Twice as long each time.
+fn pause(failures: i32) -> Duration {
+    let doublings = u32::try_from(failures).unwrap_or_default().min(10);
+    Duration::from_secs(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// What is kept of an error: Slack's name of it and the scope it lacks, or what happened on the way.
+pub(super) fn name(error: &CallError) -> (String, Option<String>) {
+    match error {
+        CallError::Refused { name, needed } => (name.clone(), needed.clone()),
+        CallError::Status(status) => (format!("http_{status}"), None),
+        CallError::Unreachable(_) => ("unreachable".to_owned(), None),
+        CallError::Unanswered(_) => ("no_answer".to_owned(), None),
+        CallError::RateLimited(_) => ("ratelimited".to_owned(), None),
+        CallError::Garbled => ("garbled_answer".to_owned(), None),
+        CallError::ForeignUrl => ("invalid_url".to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{MOST_FAILURES, Verdict, is_too_much, name, verdict};
+    use crate::slack::CallError;
+
+    fn refused(name: &str) -> CallError {
+        CallError::Refused {
+            name: name.to_owned(),
+            needed: None,
+        }
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        let second = Duration::from_secs(1);
+        for (error, expected) in [
+            (
+                CallError::RateLimited(second * 7),
+                Verdict::Wait(second * 7),
+            ),
+            (CallError::Status(500), Verdict::Again(second)),
+            (CallError::Status(404), Verdict::Never),
+            (
+                CallError::Unreachable(String::new()),
+                Verdict::Again(second),
+            ),
+            (
+                CallError::Unanswered(String::new()),
+                Verdict::Unknown(second),
+            ),
+            (CallError::Garbled, Verdict::Unknown(second)),
+            (refused("internal_error"), Verdict::Again(second)),
+            (refused("service_unavailable"), Verdict::Again(second)),
+            (refused("channel_not_found"), Verdict::Never),
+            (refused("not_in_channel"), Verdict::Never),
+            (refused("is_archived"), Verdict::Never),
+            (refused("token_revoked"), Verdict::Never),
+            (refused("missing_scope"), Verdict::Never),
+            (refused("something_new"), Verdict::Never),
+            (refused("message_not_found"), Verdict::MessageGone),
+            (refused("edit_window_closed"), Verdict::MessageGone),
+        ] {
+            assert_eq!(verdict(&error, 0), expected, "{error}");
+        }
+        assert!(is_too_much(&refused("invalid_blocks")) && !is_too_much(&refused("no_text")));
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let error = CallError::Status(503);
+        let pauses: Vec<Verdict> = (0..4).map(|failures| verdict(&error, failures)).collect();
+        let seconds = [1, 2, 4, 8].map(|seconds| Verdict::Again(Duration::from_secs(seconds)));
+        assert_eq!(pauses, seconds);
+        let last = verdict(&error, MOST_FAILURES - 1);
+        assert_eq!(last, Verdict::Again(Duration::from_secs(300)));
+        assert_eq!(verdict(&error, MOST_FAILURES), Verdict::Never);
+        assert_eq!(verdict(&error, i32::MAX), Verdict::Never);
+        // To be told to wait is no failure.
+        let limited = CallError::RateLimited(Duration::from_secs(2));
+        assert_eq!(
+            verdict(&limited, i32::MAX),
+            Verdict::Wait(Duration::from_secs(2))
+        );
+    }
+
+    #[test]
+    fn errors_have_names() {
+        let needs = CallError::Refused {
+            name: "missing_scope".to_owned(),
+            needed: Some("chat:write".to_owned()),
+        };
+        assert_eq!(
+            name(&needs),
+            ("missing_scope".to_owned(), Some("chat:write".to_owned()))
+        );
+        assert_eq!(name(&CallError::Status(502)).0, "http_502");
+    }
+}

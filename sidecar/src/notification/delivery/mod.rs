@@ -1,0 +1,239 @@
+//! Sends what channels are to be told. One loop decides: it claims what may be sent now, has each sent by a task of its own
+//! ([`send`]), and hands in what became of them. The database keeps the order and the pace of each channel, so any number of
+//! processes may do this.
+
+mod answer;
+mod send;
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::{sleep, sleep_until, timeout};
+use tokio_postgres::Client;
+use tracing::{debug, warn};
+
+use crate::app::App;
+use crate::connection::Address;
+use crate::database::{Delivery, Finished, Outcome, listen_for_deliveries};
+use crate::error::Error;
+use crate::interrupt::Interrupts;
+use crate::serve::{Counter, count};
+
+/// Longer than two requests to Slack take.
+const LEASE: Duration = Duration::from_secs(45);
+
+/// A delivery is noticed at once where the database tells of it; this is for when it does not, and for those that others left.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What comes due within such a time is claimed together.
+const TOGETHER: Duration = Duration::from_millis(4);
+
+/// After an error of the database.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Slack's pace in a channel: from one request to the next.
+const SPACING: Duration = Duration::from_secs(1);
+
+type Joined = Result<(task::Id, (Outcome, Option<Instant>)), JoinError>;
+
+/// Delivers until told to stop; what is being sent then is finished.
+pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
+    let wake = Arc::new(Notify::new());
+    let listening = (!app.config.address.is_pooled())
+        .then(|| tokio::spawn(listen(app.config.address.clone(), Arc::clone(&wake))));
+    let mut courier = Courier::new(app);
+    loop {
+        courier.claim().await;
+        courier.hand_in().await;
+        let next = courier.next_look;
+        tokio::select! {
+            () = stopped.next() => break,
+            () = wake.notified() => courier.look_at(Instant::now() + TOGETHER),
+            () = sleep_until(next.into()), if courier.has_room() => {}
+            Some(joined) = courier.sending.join_next_with_id() => courier.end(joined),
+        }
+    }
+    if let Some(listening) = listening {
+        listening.abort();
+    }
+    let finishing = timeout(courier.app.config.grace, courier.finish()).await;
+    if finishing.is_err() {
+        warn!("the time to finish is over; what was being sent may be sent twice");
+    }
+}
+
+struct Courier {
+    app: Arc<App>,
+    sending: JoinSet<(Outcome, Option<Instant>)>,
+    /// Deliveries and leases of what is being sent.
+    sent: HashMap<task::Id, (i64, i64)>,
+    finished: Vec<Finished>,
+    /// When to look for more.
+    next_look: Instant,
+}
+
+impl Courier {
+    fn new(app: Arc<App>) -> Self {
+        Self {
+            app,
+            sending: JoinSet::new(),
+            sent: HashMap::new(),
+            finished: Vec::new(),
+            next_look: Instant::now(),
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.app
+            .config
+            .deliveries
+            .saturating_sub(self.sending.len())
+    }
+
+    fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    fn look_at(&mut self, moment: Instant) {
+        self.next_look = self.next_look.min(moment);
+    }
+
+    /// Claims what may be sent now, if it is time to look.
+    async fn claim(&mut self) {
+        if !self.has_room() || self.next_look > Instant::now() {
+            return;
+        }
+        self.next_look = Instant::now() + POLL;
+        if let Err(error) = self.try_claim().await {
+            warn!(error = %error.report(), "cannot look for deliveries");
+            self.next_look = Instant::now() + PAUSE;
+        }
+    }
+
+    async fn try_claim(&mut self) -> Result<(), Error> {
+        let room = self.room();
+        let rate = self.app.config.workspace_rate;
+        let claimed = self
+            .app
+            .for_deliveries
+            .claim_deliveries(room, LEASE, rate)
+            .await?;
+        let is_all = claimed.len() < room;
+        for delivery in claimed {
+            self.begin(delivery);
+        }
+        if !is_all {
+            self.look_at(Instant::now());
+        } else if let Some(wait) = self.app.for_deliveries.delivery_wait(rate).await? {
+            self.look_at(Instant::now() + wait.max(TOGETHER));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, delivery: Delivery) {
+        let key = (delivery.id, delivery.lease);
+        let app = Arc::clone(&self.app);
+        let task = self
+            .sending
+            .spawn(async move { send::send(&app, &delivery).await });
+        self.sent.insert(task.id(), key);
+    }
+
+    fn end(&mut self, joined: Joined) {
+        let (task, (outcome, begun)) = match joined {
+            Ok(ended) => ended,
+            Err(error) => {
+                warn!(%error, "a delivery broke off");
+                let outcome = Outcome::Uncertain {
+                    error: "broke_off".to_owned(),
+                    wait: Duration::from_secs(60),
+                };
+                (error.id(), (outcome, None))
+            }
+        };
+        let Some((delivery, lease)) = self.sent.remove(&task) else {
+            return;
+        };
+        count(Counter::DELIVERIES, outcome.name());
+        debug!(delivery, outcome = outcome.name(), "sent");
+        let wait = match &outcome {
+            Outcome::Retry { wait, .. }
+            | Outcome::Uncertain { wait, .. }
+            | Outcome::RateLimited { wait } => *wait,
+            Outcome::LostMessage => Duration::ZERO,
+            Outcome::Delivered(_) | Outcome::Failed { .. } => {
+                SPACING.saturating_sub(begun.map_or(SPACING, |begun| begun.elapsed()))
+            }
+        };
+        self.look_at(Instant::now() + wait + TOGETHER);
+        self.finished.push(Finished {
+            delivery,
+            lease,
+            outcome,
+            begun,
+        });
+    }
+
+    /// Hands in what has been sent, together with what ends in the meantime.
+    async fn hand_in(&mut self) {
+        while let Some(joined) = self.sending.try_join_next_with_id() {
+            self.end(joined);
+        }
+        if self.finished.is_empty() {
+            return;
+        }
+        let finished = mem::take(&mut self.finished);
+        match self.app.for_deliveries.finish_deliveries(&finished).await {
+            Ok(counted) => {
+                let late = finished
+                    .len()
+                    .saturating_sub(usize::try_from(counted).unwrap_or_default());
+                if late > 0 {
+                    warn!(late, "handed in too late: others may send them again");
+                }
+            }
+            Err(error) => {
+                warn!(error = %error.report(), "deliveries are not handed in as yet");
+                self.finished.extend(finished);
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Waits for what is being sent, and hands it in.
+    async fn finish(&mut self) {
+        while let Some(joined) = self.sending.join_next_with_id().await {
+            self.end(joined);
+        }
+        while !self.finished.is_empty() {
+            self.hand_in().await;
+        }
+    }
+}
+
+/// Has the loop look whenever the database tells of deliveries.
+async fn listen(address: Address, wake: Arc<Notify>) {
+    loop {
+        let waking = Arc::clone(&wake);
+        let listening = listen_for_deliveries(&address, move || waking.notify_one());
+        match listening.await {
+            Ok(session) => {
+                // There may have been some before.
+                wake.notify_one();
+                is_closed(&session).await;
+            }
+            Err(error) => debug!(error = %error.report(), "deliveries are looked for each second"),
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn is_closed(session: &Client) {
+    while !session.is_closed() {
+        sleep(POLL).await;
+    }
+}

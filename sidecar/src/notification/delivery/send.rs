@@ -1,0 +1,119 @@
+//! One message, from the event to Slack's answer.
+
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use super::super::message::{Message, render};
+use super::answer::{self, Verdict};
+use crate::app::App;
+use crate::database::{Delivery, Outcome, Sent, Updates};
+use crate::slack::CallError;
+
+/// Slack takes one message a second in a channel.
+const SPACING: Duration = Duration::from_millis(1_050);
+
+/// Sends a message; answers also when the last request began, if there was one.
+pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Instant>) {
+    let token = match token(app, delivery) {
+        Ok(token) => token,
+        Err(error) => {
+            let needed = None;
+            return (Outcome::Failed { error, needed }, None);
+        }
+    };
+    let message = render(&delivery.event);
+    let (method, arguments) = request(delivery, &message);
+    let mut begun = Instant::now();
+    let mut answered = app.slack.call(method, &token, &arguments).await;
+    if answered.as_ref().is_err_and(answer::is_too_much) {
+        // Without its blocks the text says the same, less well.
+        debug!(delivery = delivery.id, "sent as plain text");
+        sleep(SPACING.saturating_sub(begun.elapsed())).await;
+        begun = Instant::now();
+        answered = app
+            .slack
+            .call(method, &token, &plain(arguments, &message))
+            .await;
+    }
+    let outcome = outcome(delivery, method, answered);
+    if let Outcome::Failed { error, .. } = &outcome {
+        let Delivery {
+            id, team, channel, ..
+        } = delivery;
+        info!(delivery = id, team, channel, error, "a channel is not told");
+    }
+    (outcome, Some(begun))
+}
+
+fn token(app: &App, delivery: &Delivery) -> Result<SecretString, String> {
+    let sealed = delivery.token.as_ref().ok_or("not_installed")?;
+    match app.config.token_keys.open(sealed) {
+        Ok((token, _)) => Ok(token),
+        Err(_) => Err("token_unreadable".to_owned()),
+    }
+}
+
+/// The method, and what it is called with: a new message, one that is changed, or one in the thread of an earlier one.
+fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
+    match (delivery.updates, &delivery.earlier) {
+        (Updates::Update, Some(earlier)) => {
+            let mut arguments = message.arguments(&earlier.channel);
+            arguments["ts"] = json!(earlier.ts);
+            ("chat.update", arguments)
+        }
+        (Updates::Thread, Some(earlier)) => {
+            let mut arguments = message.arguments(&earlier.channel);
+            arguments["thread_ts"] = json!(earlier.ts);
+            ("chat.postMessage", arguments)
+        }
+        _ => ("chat.postMessage", message.arguments(&delivery.channel)),
+    }
+}
+
+fn plain(mut arguments: Value, message: &Message) -> Value {
+    arguments["text"] = json!(message.text);
+    for part in ["blocks", "attachments"] {
+        // An empty list takes away what a message had that is changed.
+        arguments[part] = json!([]);
+    }
+    arguments
+}
+
+fn outcome(delivery: &Delivery, method: &str, answered: Result<Value, CallError>) -> Outcome {
+    match answered {
+        Ok(answer) => Outcome::Delivered(kept(delivery, method, &answer)),
+        Err(error) => match answer::verdict(&error, delivery.failures) {
+            Verdict::Wait(wait) => Outcome::RateLimited { wait },
+            Verdict::Again(wait) => Outcome::Retry {
+                error: error.to_string(),
+                wait,
+            },
+            Verdict::Unknown(wait) => Outcome::Uncertain {
+                error: error.to_string(),
+                wait,
+            },
+            Verdict::MessageGone if delivery.earlier.is_some() => Outcome::LostMessage,
+            Verdict::MessageGone | Verdict::Never => {
+                let (error, needed) = answer::name(&error);
+                Outcome::Failed { error, needed }
+            }
+        },
+    }
+}
+
+/// The message that later ones about the same thing change or answer: the first one.
+fn kept(delivery: &Delivery, method: &str, answer: &Value) -> Option<Sent> {
+    let is_new = method == "chat.postMessage" && delivery.earlier.is_none();
+    if !is_new || delivery.updates == Updates::Separate {
+        return None;
+    }
+    let text = |name: &str| answer[name].as_str().map(str::to_owned);
+    Some(Sent {
+        channel: text("channel")?,
+        ts: text("ts")?,
+    })
+}

@@ -1,0 +1,82 @@
+//! What happened in a sentence, once with Slack's markup, and once without for where Slack shows none.
+
+use super::link::link;
+use super::payload::{Project, User};
+use super::user_text::{NAME, code, line};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phrase {
+    pub(super) markup: String,
+    pub(super) plain: String,
+}
+
+impl Phrase {
+    /// Words of our own.
+    pub(super) fn new(words: &str) -> Self {
+        Self::default().words(words)
+    }
+
+    /// Who did it.
+    pub(super) fn of(user: &User) -> Self {
+        let name = line(user.name.or(&user.username), NAME);
+        let username = line(&user.username, NAME);
+        if name.is_empty() {
+            return Self::new("Somebody");
+        }
+        let username = match username.is_empty() || username == name {
+            true => String::new(),
+            false => format!(" ({username})"),
+        };
+        Self {
+            markup: format!("*{name}*{username}"),
+            plain: format!("{name}{username}"),
+        }
+    }
+
+    pub(super) fn words(mut self, words: &str) -> Self {
+        self.markup.push_str(words);
+        self.plain.push_str(words);
+        self
+    }
+
+    /// Words of our own where there is no markup to say as much.
+    pub(super) fn plainly(mut self, words: &str) -> Self {
+        self.plain.push_str(words);
+        self
+    }
+
+    /// Only where there is markup.
+    pub(super) fn marked(mut self, markup: &str) -> Self {
+        self.markup.push_str(markup);
+        self
+    }
+
+    /// A link with words of others, or of our own if those show nothing.
+    pub(super) fn link(mut self, address: &str, label: &str, most: usize, unnamed: &str) -> Self {
+        let label = line(label, most);
+        let label = if label.is_empty() { unnamed } else { &label };
+        self.markup.push_str(&link(address, label));
+        self.plain.push_str(label);
+        self
+    }
+
+    /// A name that a computer reads; words of our own if it shows nothing.
+    pub(super) fn code(mut self, name: &str, unnamed: &str) -> Self {
+        match code(name, NAME) {
+            empty if empty.is_empty() => self.words(unnamed),
+            code => {
+                self.markup.push_str(&code);
+                self.plain.push_str(&line(name, NAME));
+                self
+            }
+        }
+    }
+
+    /// In which project it happened, where there is no context to say so.
+    pub(super) fn within(self, project: &Project) -> Self {
+        match line(project.name(), NAME) {
+            name if name.is_empty() => self,
+            name => self.plainly(&format!(" in {name}")),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Pipelines. Their messages have a colour, always: see [`Message::arguments`](super::Message::arguments).
+
+mod jobs;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::draft::{DANGER, Draft, GOOD, SLATE, WARNING};
+use super::issue::label;
+use super::link::{link, path};
+use super::moment;
+use super::payload::{Commit, Flag, List, Number, Part, Project, Text, User, read, short};
+use super::phrase::Phrase;
+use super::user_text::{NAME, TITLE, code, line};
+use jobs::{Job, failed};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Event {
+    object_attributes: Part<Pipeline>,
+    merge_request: Part<MergeRequest>,
+    user: Part<User>,
+    project: Part<Project>,
+    commit: Part<Commit>,
+    builds: List<Part<Job>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Pipeline {
+    id: Text,
+    name: Text,
+    #[serde(rename = "ref")]
+    reference: Text,
+    tag: Flag,
+    sha: Text,
+    status: Text,
+    detailed_status: Text,
+    stages: List<Text>,
+    finished_at: Text,
+    duration: Number,
+    url: Text,
+    yaml_errors: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct MergeRequest {
+    iid: Text,
+    title: Text,
+    url: Text,
+}
+
+pub(super) fn draft(event: &Value) -> Draft {
+    let event: Event = read(event);
+    let pipeline = &event.object_attributes;
+    let failed = failed(&event.builds, &pipeline.stages);
+    let has_warnings = pipeline.detailed_status.contains("warning") || failed.has_forgiven();
+    let (sign, words, color) = match (&*pipeline.status, has_warnings) {
+        ("success", false) => ("✅", " has passed", GOOD),
+        ("success", true) => ("⚠️", " has passed with warnings", WARNING),
+        ("failed", _) => ("❌", " has failed", DANGER),
+        ("canceled" | "canceling", _) => ("⚠️", " was canceled", WARNING),
+        ("skipped", _) => ("⚠️", " was skipped", WARNING),
+        ("manual", _) => ("⏳", " waits for somebody", SLATE),
+        ("running", _) => ("⏳", " is running", SLATE),
+        _ => ("⏳", " is about to run", SLATE),
+    };
+    let page = match pipeline.url.or("") {
+        "" => event
+            .project
+            .page(&format!("pipelines/{}", path(&pipeline.id))),
+        url => url.to_owned(),
+    };
+    let page = match failed.is_empty() || &*pipeline.status != "failed" {
+        true => page,
+        false if page.is_empty() => page,
+        false => format!("{page}/failures"),
+    };
+    let headline = Phrase::default()
+        .marked(&format!("{sign} "))
+        .words("Pipeline ")
+        .link(
+            &page,
+            &label("#", &pipeline.id, ""),
+            NAME,
+            "without a number",
+        )
+        .words(words)
+        .words(&duration(pipeline.duration))
+        .plainly(&on(pipeline))
+        .within(&event.project);
+    let request = &event.merge_request;
+    let request = link(
+        &request.url,
+        &line(&label("!", &request.iid, &request.title), TITLE),
+    );
+    let draft = Draft::new(headline)
+        .field(kind(pipeline), &reference(&event))
+        .field("Commit", &commit(&event))
+        .field("Merge request", &request)
+        .field("Pipeline", &line(&pipeline.name, TITLE));
+    let draft = match &*pipeline.status {
+        "failed" => draft
+            .field(failed.stages_name(), &failed.stages())
+            .field(failed.jobs_name(), &failed.jobs(&event.project))
+            .field("Invalid configuration", &line(&pipeline.yaml_errors, TITLE)),
+        "success" => draft.field("Failed, as allowed", &failed.forgiven(&event.project)),
+        _ => draft,
+    };
+    let by = line(event.user.name.or(&event.user.username), NAME);
+    draft
+        .project(&event.project)
+        .context((!by.is_empty()).then(|| format!("by {by}")))
+        .context(moment::shown(&pipeline.finished_at))
+        .color(color)
+}
+
+/// What it ran on. `refs/merge-requests/1/head` is neither a branch nor a tag.
+fn kind(pipeline: &Pipeline) -> &'static str {
+    match pipeline.tag.is_set() {
+        true => "Tag",
+        false if pipeline.reference.starts_with("refs/") => "Ref",
+        false => "Branch",
+    }
+}
+
+/// The same in words, for where there are no fields.
+fn on(pipeline: &Pipeline) -> String {
+    match line(&pipeline.reference, NAME) {
+        empty if empty.is_empty() => empty,
+        name => format!(" on {} {name}", kind(pipeline).to_lowercase()),
+    }
+}
+
+fn reference(event: &Event) -> String {
+    let pipeline = &event.object_attributes;
+    let name = &pipeline.reference;
+    if kind(pipeline) == "Ref" {
+        return code(name, NAME);
+    }
+    let page = match pipeline.tag.is_set() {
+        true => event.project.page(&format!("tags/{}", path(name))),
+        false => event.project.page(&format!("tree/{}", path(name))),
+    };
+    link(&page, &line(name, NAME))
+}
+
+fn commit(event: &Event) -> String {
+    let commit = &event.commit;
+    let id = line(short(commit.id.or(&event.object_attributes.sha)), NAME);
+    let title = line(commit.title(), TITLE);
+    format!("{} {title}", link(&commit.url, &id))
+        .trim()
+        .to_owned()
+}
+
+/// ` after MM:SS`, if it is known.
+fn duration(seconds: Number) -> String {
+    let Some(seconds) = seconds.0.filter(|seconds| (0.0..1e9).contains(seconds)) else {
+        return String::new();
+    };
+    let seconds = seconds.round() as u64;
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    match minutes / 60 {
+        0 => format!(" after {minutes:02}:{seconds:02}"),
+        hours => format!(" after {hours}:{:02}:{seconds:02}", minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Number, duration};
+
+    #[test]
+    fn durations_are_minutes_and_seconds() {
+        let cases = [
+            (0.0, " after 00:00"),
+            (63.0, " after 01:03"),
+            (3_599.4, " after 59:59"),
+            (3_599.5, " after 1:00:00"),
+            (90_061.0, " after 25:01:01"),
+            (-1.0, ""),
+            (1e12, ""),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(duration(Number(Some(seconds))), expected, "{seconds}");
+        }
+        assert_eq!(duration(Number(None)), "");
+    }
+}

@@ -1,0 +1,102 @@
+//! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
+//! asks for the part that changes every few seconds; without scripts the page loads itself anew.
+
+mod part;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use serde::Deserialize;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::layout;
+use super::viewer::{challenge, may_see};
+use crate::app::App;
+use crate::error::Error;
+use crate::serve::{STATUS_PART, STATUS_SCRIPT};
+
+pub(crate) use report::LastDrift;
+use report::{DriftReport, Report};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// To look for drift reads whole tables, so it is done this seldom, while somebody looks at the page.
+const DRIFT_PERIOD: Duration = Duration::from_secs(300);
+const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
+
+/// Besides what all pages may do, this one runs its own script, which asks us.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
+pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    if !may_see(&app, &headers) {
+        return challenge(&app);
+    }
+    let (status, part) = part(&app).await;
+    let body = html! {
+        h1 { "Status" }
+        div #live data-part=(STATUS_PART) { (part) }
+        script src=(STATUS_SCRIPT) defer {}
+        noscript { meta http-equiv="refresh" content="10"; }
+    };
+    let policy = [(CONTENT_SECURITY_POLICY, POLICY)];
+    (status, policy, layout::page("Status", &body)).into_response()
+}
+
+/// The part that changes.
+pub(crate) async fn status_part(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    if !may_see(&app, &headers) {
+        return challenge(&app);
+    }
+    part(&app).await.into_response()
+}
+
+pub(crate) async fn status_script() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (CACHE_CONTROL, "public, max-age=3600"),
+    ];
+    (headers, include_str!("live.js")).into_response()
+}
+
+async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
+    let asking = timeout(TIMEOUT, app.for_jobs.status_report()).await;
+    let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
+        Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
+    });
+    match report {
+        Ok(report) => (StatusCode::OK, part::of(&report, drift(app).as_ref())),
+        Err(error) => {
+            warn!(error = %error.report(), "cannot tell the status");
+            let trouble = html! {
+                p.bad { "The database does not answer now. This page goes on asking." }
+            };
+            (StatusCode::SERVICE_UNAVAILABLE, trouble)
+        }
+    }
+}
+
+/// What was found the last time; looks again in the background if that was long ago.
+fn drift(app: &Arc<App>) -> Option<DriftReport> {
+    if app.drift.is_due(DRIFT_PERIOD) {
+        let app = Arc::clone(app);
+        tokio::spawn(async move {
+            let asking = timeout(DRIFT_TIMEOUT, app.for_jobs.drift_report()).await;
+            let found = asking.unwrap_or(Err(Error::Silent)).and_then(|found| {
+                DriftReport::deserialize(found).map_err(|error| Error::Pool(error.to_string()))
+            });
+            match found {
+                Ok(found) => app.drift.set(found),
+                Err(error) => warn!(error = %error.report(), "cannot look for drift"),
+            }
+        });
+    }
+    app.drift.get()
+}

@@ -1,0 +1,125 @@
+//! What the database reports. A field that is missing, since the extension is of another version, is as good as nothing.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Report {
+    pub(super) queue: Vec<Worker>,
+    pub(super) deliveries: Deliveries,
+    pub(super) failures: Vec<Failures>,
+    pub(super) backfills: Vec<Backfill>,
+    pub(super) features: Vec<Feature>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Worker {
+    pub(super) worker: String,
+    pub(super) renamed_to: Option<String>,
+    pub(super) enqueued: i64,
+    pub(super) scheduled: i64,
+    pub(super) running: i64,
+    pub(super) dead: i64,
+    pub(super) drained: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Deliveries {
+    pub(super) waiting: i64,
+    pub(super) delivered_last_hour: i64,
+    pub(super) failed_last_hour: i64,
+    pub(super) channels_waiting: i64,
+    pub(super) channels_held: i64,
+    pub(super) channels: Vec<Channel>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Channel {
+    pub(super) team_id: String,
+    pub(super) channel: String,
+    pub(super) waiting: i64,
+    pub(super) last_error: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Failures {
+    pub(super) error: String,
+    pub(super) deliveries: i64,
+    pub(super) channels: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backfill {
+    pub(super) run: i64,
+    pub(super) job: String,
+    pub(super) target_table: String,
+    pub(super) status: String,
+    pub(super) percent: f64,
+    pub(super) scanned: i64,
+    pub(super) updated: i64,
+    pub(super) rows_per_second: Option<f64>,
+    pub(super) held_by: Option<String>,
+    pub(super) set_aside: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Feature {
+    pub(super) name: String,
+    pub(super) state: String,
+    pub(super) percentage_of_actors: Option<f64>,
+    pub(super) percentage_of_time: Option<f64>,
+    pub(super) actors: i64,
+}
+
+/// Rows that are not what they should be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct DriftReport {
+    pub(super) found: Vec<Drift>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Drift {
+    pub(super) what: String,
+    pub(super) rows: i64,
+    /// There are more that were not counted.
+    pub(super) is_more: bool,
+}
+
+/// The last look for drift.
+#[derive(Default)]
+pub(crate) struct LastDrift(Mutex<(Option<Instant>, Option<DriftReport>)>);
+
+impl LastDrift {
+    /// Whether the last look is so long ago. Whoever is told so is the one to look.
+    pub(super) fn is_due(&self, period: Duration) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.0.is_none_or(|at| at.elapsed() >= period);
+        if is_due {
+            last.0 = Some(Instant::now());
+        }
+        is_due
+    }
+
+    pub(super) fn set(&self, found: DriftReport) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(found);
+    }
+
+    pub(super) fn get(&self) -> Option<DriftReport> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .clone()
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether the channels of a project can be reached: each is sent a message, and what Slack answers is told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::trouble::advice;
+use super::{Answering, Command, Given, Run, status};
+use crate::app::App;
+use crate::database::{Standing, Which};
+use crate::error::Error;
+use crate::slack::message::{Reply, code, shorten};
+
+pub(super) const COMMAND: Command = Command {
+    name: "test",
+    usage: "<alias> test` sends a message to each channel of a project, and tells which cannot be reached",
+    run: Run::Asking(test),
+};
+
+/// Whoever waits is told what is known by then.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+const LOOK: Duration = Duration::from_millis(150);
+
+fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let slash = &given.slash.command;
+        let Some(alias) = given.alias.as_deref() else {
+            return Ok(Reply::new(format!(
+                "Which one? For example {}.",
+                code(&format!("{slash} group/project test"))
+            )));
+        };
+        let tenant = given.slash.owner.tenant();
+        let found = app.database.integrations(tenant, Which::Alias(alias), 1);
+        let found = found.await?;
+        let Some(integration) = found.first() else {
+            return Ok(status::not_found(alias, slash));
+        };
+        let tested = app
+            .database
+            .test_integration(tenant, integration.id)
+            .await?;
+        if tested.is_empty() {
+            return Ok(Reply::new(
+                "No channel is chosen as yet. Choose some in the App Home, or in the integration's settings.",
+            ));
+        }
+        let ids: Vec<i64> = tested.iter().map(|(id, _)| *id).collect();
+        let standings = ended(app, &ids).await?;
+        let lines = tested.iter().map(|(id, channel)| {
+            let standing = standings.iter().find(|it| it.delivery == *id);
+            line(channel, standing)
+        });
+        Ok(Reply::new(format!(
+            "*{}*\n{}",
+            crate::slack::message::escape(&shorten(alias, 100)),
+            lines.collect::<String>()
+        )))
+    })
+}
+
+/// How the messages stand once all have ended, or it takes too long.
+async fn ended(app: &App, ids: &[i64]) -> Result<Vec<Standing>, Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let standings = app.database.delivery_standings(ids).await?;
+        let is_waiting = standings.iter().any(|it| it.status == "waiting");
+        if !is_waiting || Instant::now() >= until {
+            return Ok(standings);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn line(channel: &str, standing: Option<&Standing>) -> String {
+    let channel = code(&shorten(channel, 80));
+    match standing {
+        Some(it) if it.status == "delivered" => format!(":white_check_mark: {channel} has it\n"),
+        Some(it) if it.status == "failed" => {
+            let error = it.error.as_deref().unwrap_or_default();
+            format!(":x: {channel}: {}\n", advice(error, it.needed.as_deref()))
+        }
+        _ => format!(
+            ":hourglass_flowing_sand: {channel} has not got it as yet; it comes after what it waits for\n"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+    use crate::database::Standing;
+
+    #[test]
+    fn channels_are_told_apart() {
+        let standing = |status: &str, error: Option<&str>| Standing {
+            delivery: 1,
+            status: status.to_owned(),
+            error: error.map(str::to_owned),
+            needed: None,
+        };
+        let delivered = line("#a", Some(&standing("delivered", None)));
+        assert_eq!(delivered, ":white_check_mark: `#a` has it\n");
+        let failed = line("#b", Some(&standing("failed", Some("not_in_channel"))));
+        assert!(
+            failed.starts_with(":x: `#b`: ") && failed.contains("/invite"),
+            "{failed}"
+        );
+        for unknown in [None, Some(standing("waiting", None))] {
+            assert!(line("<!here>", unknown.as_ref()).contains("`&lt;!here&gt;` has not got it"));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+create view lockstep.slack_delivery_status as
+select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.oldest,
+       coalesce(h.delivered, 0) as delivered_last_hour, coalesce(h.failed, 0) as failed_last_hour,
+       case when c.not_before > pg_catalog.clock_timestamp() then c.not_before end as held_until,
+       c.leased_until, coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
+  from lockstep.slack_channel c
+  left join (
+    select o.channel, pg_catalog.count(*) as waiting, pg_catalog.min(o.created_at) as oldest, pg_catalog.min(o.id) as first
+      from lockstep.slack_delivery o where o.status = 'waiting' group by o.channel
+  ) w on w.channel = c.id
+  left join (
+    select o.channel, pg_catalog.count(*) filter (where o.status = 'delivered') as delivered,
+           pg_catalog.count(*) filter (where o.status = 'failed') as failed
+      from lockstep.slack_delivery o
+     where o.status <> 'waiting' and o.done_at > (select pg_catalog.clock_timestamp() - interval '1 hour') group by o.channel
+  ) h on h.channel = c.id
+  left join lockstep.slack_delivery d on d.id = w.first
+  left join lateral (
+    select o.error, o.needed from lockstep.slack_channel_trouble o
+     where o.schema = c.schema and o.team_id = c.team_id and o.channel = c.channel order by o.last_at desc limit 1
+  ) t on true
+ where w.channel is not null or h.channel is not null or t.error is not null;
+comment on view lockstep.slack_delivery_status is
+  'channels of Slack that deliveries wait for, that were told of anything within the last hour, or that cannot be reached; held: until when nothing is sent';
+grant select on lockstep.slack_delivery_status to pg_monitor;

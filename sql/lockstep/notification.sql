@@ -1,0 +1,152 @@
+-- Notifications through the Slack app: what happened, who is told of it in which channels, and what became of it.
+
+-- Settings of an integration; one without a row has the defaults.
+create table lockstep.slack_notification (
+  schema text not null,
+  integration_id bigint not null,
+  -- For every event that has none of its own.
+  channels text[] not null default '{}',
+  -- The channels of events that have their own: {"push": ["#general", "C0123"]}.
+  event_channels jsonb not null default '{}'
+    constraint slack_notification_event_channels_check check (pg_catalog.jsonb_typeof(event_channels) = 'object'),
+  branches text not null default 'default'
+    constraint slack_notification_branches_check check (branches in ('all', 'default', 'protected', 'default_and_protected')),
+  labels text[] not null default '{}',
+  all_labels boolean not null default false,
+  only_broken_pipelines boolean not null default true,
+  only_changed_pipelines boolean not null default false,
+  -- How the events of one pipeline or merge request become messages: one each, one that is updated, or a thread.
+  updates text not null default 'separate'
+    constraint slack_notification_updates_check check (updates in ('separate', 'update', 'thread')),
+  -- If false, a direct-message channel is not told of what its user did himself.
+  own_actions boolean not null default true,
+  -- Users of the host, by name, whose actions nobody is told of.
+  muted_authors text[] not null default '{}',
+  constraint slack_notification_pkey primary key (schema, integration_id)
+);
+comment on table lockstep.slack_notification is
+  'who is told of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
+select pg_catalog.pg_extension_config_dump('lockstep.slack_notification', '');
+
+create table lockstep.event (
+  id bigint generated always as identity
+    constraint event_pkey primary key,
+  schema text not null,
+  -- What tells an event from all others: one that comes twice counts once.
+  key text not null
+    constraint event_key_check check (pg_catalog.length(key) between 1 and 255),
+  received_at timestamptz not null default pg_catalog.clock_timestamp(),
+  -- As it came; null where nobody is told of it.
+  payload json,
+  constraint event_key unique (schema, key)
+);
+comment on table lockstep.event is 'events of projects and groups that were published; written by lockstep.publish_events';
+create index event_received_at_idx on lockstep.event (received_at);
+select pg_catalog.pg_extension_config_dump('lockstep.event', '');
+select pg_catalog.pg_extension_config_dump('lockstep.event_id_seq', '');
+
+create table lockstep.slack_channel (
+  id bigint generated always as identity
+    constraint slack_channel_pkey primary key,
+  schema text not null,
+  team_id text not null,
+  -- As it is configured: a name or an id.
+  channel text not null,
+  -- No message to it begins before.
+  not_before timestamptz not null default '-infinity',
+  -- Who sends to it now, alone; what, and the pipeline or merge request whose message that is to become.
+  lease bigint,
+  leased_until timestamptz,
+  delivery bigint,
+  subject text,
+  constraint slack_channel_key unique (schema, team_id, channel),
+  constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
+) with (fillfactor = 50);
+comment on table lockstep.slack_channel is 'channels that were ever told of anything, each with its pace and who sends to it';
+select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');
+select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');
+
+create table lockstep.slack_team_pace (
+  schema text not null,
+  team_id text not null,
+  -- When the workspace has no message left to wait for (GCRA's theoretical arrival time).
+  free_at timestamptz not null,
+  constraint slack_team_pace_pkey primary key (schema, team_id)
+) with (fillfactor = 50);
+comment on table lockstep.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
+
+create table lockstep.slack_delivery (
+  id bigint generated always as identity
+    constraint slack_delivery_pkey primary key,
+  schema text not null,
+  -- No foreign keys here: there is a delivery a channel of every event.
+  event bigint not null,
+  integration_id bigint not null,
+  slack_integration_id bigint not null,
+  channel bigint not null,
+  status text not null default 'waiting'
+    constraint slack_delivery_status_check check (status in ('waiting', 'delivered', 'failed')),
+  -- Requests that failed for sure, and those whose outcome nobody knows: to repeat these may tell somebody twice.
+  attempts integer not null default 0,
+  uncertain integer not null default 0,
+  -- Slack's name of the last error, and of the scope that was needed.
+  error text,
+  needed text,
+  created_at timestamptz not null default pg_catalog.clock_timestamp(),
+  done_at timestamptz,
+  constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))
+) with (
+  -- As with jobs: most of the table is done a moment later.
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
+);
+comment on table lockstep.slack_delivery is
+  'an event for one channel of one integration; the order in a channel is that of the ids; written by the functions of lockstep alone';
+create index slack_delivery_waiting_idx on lockstep.slack_delivery (channel, id) where status = 'waiting';
+create index slack_delivery_event_idx on lockstep.slack_delivery (event);
+create index slack_delivery_done_at_idx on lockstep.slack_delivery (done_at) where status <> 'waiting';
+create index slack_delivery_failed_idx on lockstep.slack_delivery (integration_id) where status = 'failed';
+select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery', '');
+select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery_id_seq', '');
+
+create table lockstep.slack_channel_trouble (
+  schema text not null,
+  integration_id bigint not null,
+  team_id text not null,
+  channel text not null,
+  error text not null,
+  needed text,
+  failures bigint not null default 1,
+  since timestamptz not null default pg_catalog.clock_timestamp(),
+  last_at timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint slack_channel_trouble_pkey primary key (schema, integration_id, team_id, channel)
+);
+comment on table lockstep.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
+
+create table lockstep.slack_message (
+  channel bigint not null,
+  -- The pipeline or merge request that the message is of.
+  subject text not null,
+  -- Slack's own names of the message and of its channel.
+  ts text not null,
+  slack_channel text not null,
+  at timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint slack_message_pkey primary key (channel, subject)
+);
+comment on table lockstep.slack_message is 'messages that are to be updated, or answered in a thread';
+create index slack_message_at_idx on lockstep.slack_message (at);
+select pg_catalog.pg_extension_config_dump('lockstep.slack_message', '');
+
+create table lockstep.pipeline_status (
+  schema text not null,
+  project_id bigint not null,
+  ref text not null,
+  pipeline_id bigint not null,
+  status text not null,
+  constraint pipeline_status_pkey primary key (schema, project_id, ref)
+) with (fillfactor = 50);
+comment on table lockstep.pipeline_status is 'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that';
+select pg_catalog.pg_extension_config_dump('lockstep.pipeline_status', '');
+
+-- The host has made it general: where nobody has set it, it is on.
+insert into lockstep.feature_definition (name, default_enabled, type, is_built_in)
+values ('integration_slack_app_notifications', true, 'development', true);
