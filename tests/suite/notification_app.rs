@@ -140,7 +140,8 @@ impl Scene {
             user_id: self.ada.clone(),
             ..Origin::default()
         };
-        self.stage.say(&origin, "group/one status")
+        let said = self.stage.say(&origin, "group/one status");
+        said.with_context(|| self.stage.sidecar.log())
     }
 
     pub(crate) fn count(&mut self, from: &str) -> Result<i64> {
