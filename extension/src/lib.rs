@@ -21,6 +21,7 @@ mod row;
 mod service_account;
 mod slack_workspace;
 mod statement;
+mod status;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
@@ -103,7 +104,8 @@ pgrx::extension_sql_file!(
         delivery::finish::finish_deliveries,
         delivery::outcome::slack_channel_troubles,
         delivery::outcome::delivery_results,
-        delivery::report::status_report,
+        status::report::status_report,
+        status::drift::drift_report,
         job::runner::start_runner,
         job::runner::runner_heartbeat,
         job::runner::stop_runner,

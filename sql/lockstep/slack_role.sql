@@ -36,6 +36,7 @@ grant execute on function
   lockstep.slack_channel_troubles(text, text, bigint, text),
   lockstep.delivery_results(bigint[]),
   lockstep.status_report(text),
+  lockstep.drift_report(text),
   lockstep.start_runner(text, interval),
   lockstep.runner_heartbeat(bigint),
   lockstep.claim_jobs(bigint, text[], integer),

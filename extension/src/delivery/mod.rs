@@ -12,7 +12,6 @@ pub(crate) mod finish;
 mod head;
 pub(crate) mod outcome;
 mod pace;
-pub(crate) mod report;
 mod result;
 mod subject;
 pub(crate) mod wait;

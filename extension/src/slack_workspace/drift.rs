@@ -43,6 +43,12 @@ fn slack_workspace_drift(
     TableIterator::new(rows.or_raise())
 }
 
+/// How many rows differ.
+pub(crate) fn count_drift(schema: &str) -> Result<usize> {
+    let tables = Tables::attached(schema)?;
+    Ok(drift(&tables, None).len())
+}
+
 /// The rows that differ, of some teams or of all.
 fn drift(tables: &Tables, teams: Option<Vec<String>>) -> Vec<Drift> {
     tables.as_owner(|| {

@@ -6,9 +6,12 @@ use super::bot::check_max_rows;
 use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, required};
-use crate::statement::{View, datum, nullable};
-use pgrx::pg_sys::Datum;
+use crate::own_statement::OwnStatement;
+use crate::statement::{View, datum, keys_argument, nullable};
+use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
+use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
 
 pub(super) use query::Listing;
 use query::{Found, Paths};
@@ -24,6 +27,7 @@ type Listed = (
     Vec<String>,
     bool,
     String,
+    bool,
 );
 
 /// The integrations of a workspace.
@@ -31,11 +35,11 @@ type Listed = (
 create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
   id bigint default null, max_rows integer default 100, schema text default 'public')
 returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
-               has_token boolean, user_id text)
+               has_token boolean, user_id text, has_trouble boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
-  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events and scopes';
+  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
 revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
@@ -60,6 +64,7 @@ fn list_slack_integrations(
         name!(scopes, Vec<String>),
         name!(has_token, bool),
         name!(user_id, String),
+        name!(has_trouble, bool),
     ),
 > {
     let max_rows = required(max_rows, "max_rows");
@@ -96,5 +101,31 @@ fn list(
             });
         Paths::look_up(&tables, &found)
     });
-    Ok(found.into_iter().map(|it| it.listed(&paths)).collect())
+    let troubled = troubled(schema, &found)?;
+    Ok(found
+        .into_iter()
+        .map(|it| it.listed(&paths, &troubled))
+        .collect())
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static TROUBLED: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+        "select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+        &["schema"],
+    ));
+}
+
+/// The integrations among these that have a channel which could not be told of something.
+fn troubled(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
+    let ids: Vec<i64> = found.iter().map(|it| it.integration).collect();
+    let mut troubled = BTreeSet::new();
+    if !ids.is_empty() {
+        let arguments = [datum(schema), keys_argument(&ids)];
+        TROUBLED.with(|statement| {
+            statement.rows(&arguments, |row| troubled.extend(row.get::<i64>(1)))
+        })?;
+    }
+    Ok(troubled)
 }

@@ -23,7 +23,7 @@ pub(in super::super) struct Listing {
 /// An integration, as it is found.
 pub(super) struct Found {
     id: i64,
-    integration: i64,
+    pub(super) integration: i64,
     alias: String,
     project: Option<String>,
     is_group: bool,
@@ -126,7 +126,7 @@ impl Listing {
 }
 
 impl Found {
-    pub(super) fn listed(self, paths: &Paths) -> Listed {
+    pub(super) fn listed(self, paths: &Paths, troubled: &BTreeSet<i64>) -> Listed {
         let owner = match (&self.project, self.is_group) {
             (Some(_), _) => "project",
             (None, true) => "group",
@@ -143,6 +143,7 @@ impl Found {
             self.scopes,
             self.has_token,
             self.user,
+            troubled.contains(&self.integration),
         )
     }
 }
