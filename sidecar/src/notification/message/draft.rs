@@ -185,7 +185,7 @@ fn fit(markup: &str, most: usize) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::fit;
+    use super::{Draft, Phrase, fit};
 
     #[test]
     fn markup_is_cut_between_its_parts() {
@@ -201,6 +201,24 @@ mod tests {
         for (markup, most, expected) in cases {
             assert_eq!(fit(markup, most), expected, "{markup} {most}");
         }
+    }
+
+    #[test]
+    fn every_part_is_cut_to_what_slack_takes() {
+        let long = "long ".repeat(2_000);
+        let mut draft = Draft::new(Phrase::new(&long)).context(long.clone());
+        for _ in 0..12 {
+            draft = draft.field("Field", &long);
+        }
+        let message = draft.finish();
+        let length = |text: &serde_json::Value| text["text"].as_str().unwrap().chars().count();
+        let section = &message.blocks[0];
+        assert_eq!(message.text.chars().count(), 4_000);
+        assert_eq!(length(&section["text"]), 3_000);
+        let fields = section["fields"].as_array().unwrap();
+        assert_eq!(fields.len(), 10);
+        assert!(fields.iter().all(|field| length(field) == 2_000));
+        assert_eq!(length(&message.blocks[1]["elements"][0]), 2_000);
     }
 
     proptest! {
