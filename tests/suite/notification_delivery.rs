@@ -87,7 +87,11 @@ fn channel_that_is_closed_spares_the_others() -> Result<()> {
         "#nowhere",
         "channel_not_found",
     ] {
-        ensure!(status.contains(words), "{words} is not in: {status}\n{}", scene.stage.sidecar.log());
+        ensure!(
+            status.contains(words),
+            "{words} is not in: {status}\n{}",
+            scene.stage.sidecar.log()
+        );
     }
     ensure!(!status.contains("#general"), "{status}");
 

@@ -3,11 +3,13 @@
 
 const live = document.getElementById("live");
 const PERIOD = 3000;
+// The address of the page may hold a password, and a request may not.
+const part = new URL(live.dataset.part, location.origin);
 
 async function look() {
   if (!document.hidden) {
     try {
-      const answer = await fetch(live.dataset.part, { credentials: "same-origin" });
+      const answer = await fetch(part, { credentials: "same-origin" });
       live.innerHTML = await answer.text();
       live.classList.remove("stale");
     } catch {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
 
 use super::trouble::advice;
 use super::{Answering, Command, Given, Run, status};
@@ -37,10 +38,11 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let Some(integration) = found.first() else {
             return Ok(status::not_found(alias, slash));
         };
-        let tested = app
-            .database
-            .test_integration(tenant, integration.id)
-            .await?;
+        let tested = match app.database.test_integration(tenant, integration.id).await {
+            // That it is attached the list of integrations has shown.
+            Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Vec::new(),
+            tested => tested?,
+        };
         if tested.is_empty() {
             return Ok(Reply::new(
                 "No channel is chosen as yet. Choose some in the App Home, or in the integration's settings.",

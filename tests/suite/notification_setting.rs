@@ -1,0 +1,312 @@
+//! Channels and filters: chosen in a modal of the App Home, tried out by a command, and taken over from the host.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::gitlab::{merge_request, push};
+use lockstep_tests::slack::caller::{Origin, block_actions, view_submission};
+use lockstep_tests::slack::{App, FakeSlack};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use serde_json::{Value, json};
+
+use crate::notification_app::Scene;
+use crate::slack_app::{INTERACTIONS, TOKEN_KEY, command};
+use crate::slack_sdk::found;
+
+impl Scene {
+    fn origin(&self, user: &str) -> Origin {
+        Origin {
+            team_id: Some(self.team.clone()),
+            user_id: user.to_owned(),
+            trigger_id: self.stage.slack.trigger(&self.team),
+            ..Origin::default()
+        }
+    }
+
+    fn row(&mut self) -> Result<i64> {
+        let query = "select min(id) from slack_integrations";
+        Ok(self.stage.client.query_one(query, &[])?.get(0))
+    }
+
+    /// Clicks on the button of the App Home; the modals that have opened.
+    fn open_settings(&mut self, user: &str) -> Result<Vec<Value>> {
+        let row = self.row()?;
+        let action = json!([{ "type": "button", "action_id": "notification_settings", "block_id": format!("settings-{row}"),
+                              "value": row.to_string(), "action_ts": "1700000000.1" }]);
+        let payload = block_actions(&self.stage.slack.app(), &self.origin(user), None, &action);
+        let reply = self.stage.caller.interaction(INTERACTIONS, &payload)?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        let calls = self.stage.slack.calls_of("views.open");
+        let refused = calls.iter().find(|call| call.error.is_some());
+        ensure!(refused.is_none(), "{refused:?}");
+        Ok(calls
+            .into_iter()
+            .map(|call| call.arguments["view"].clone())
+            .collect())
+    }
+
+    /// Sends the modal off with what was filled in.
+    fn save(&mut self, user: &str, view: &Value, values: &Value) -> Result<Value> {
+        let mut view = view.clone();
+        view["id"] = json!("V1");
+        view["hash"] = json!("1700000000.abc");
+        let app = self.stage.slack.app();
+        let payload = view_submission(&app, &self.origin(user), &view, values);
+        let reply = self.stage.caller.interaction(INTERACTIONS, &payload)?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        match reply.body.is_empty() {
+            true => Ok(Value::Null),
+            false => Ok(reply.json()?),
+        }
+    }
+
+    fn settings(&mut self) -> Result<Value> {
+        let query = "select lockstep.slack_notifications(min(i.id))::text from integrations i where i.project_id = 1";
+        let text: String = self.stage.client.query_one(query, &[])?.get(0);
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// What `/gitlab` says.
+    fn say(&self, text: &str) -> Result<String> {
+        self.stage.say(&self.origin(&self.ada), text)
+    }
+}
+
+fn filled_in(channels: &str, event_channels: &str, events: &[&str]) -> Value {
+    let chosen: Vec<Value> = events
+        .iter()
+        .map(|event| json!({ "value": event }))
+        .collect();
+    json!({
+        "events": { "events": { "type": "multi_static_select", "selected_options": chosen } },
+        "channels": { "channels": { "type": "plain_text_input", "value": channels } },
+        "event_channels": { "event_channels": { "type": "plain_text_input", "value": event_channels } },
+        "branches": { "branches": { "type": "static_select", "selected_option": { "value": "all" } } },
+        "labels": { "labels": { "type": "plain_text_input", "value": null } },
+        "updates": { "updates": { "type": "static_select", "selected_option": { "value": "thread" } } },
+        "switches": { "switches": { "type": "checkboxes", "selected_options": [] } },
+        "muted_authors": { "muted_authors": { "type": "plain_text_input", "value": "@bot" } },
+    })
+}
+
+#[test]
+fn channels_are_chosen_in_the_home() -> Result<()> {
+    let mut scene = Scene::new("notification_modal")?;
+    let (general, review) = (scene.channel("general"), scene.channel("review"));
+    let ada = scene.ada.clone();
+    let views = scene.open_settings(&ada)?;
+    let view = views.first().context("no modal")?;
+    assert_eq!(
+        found(&[json!({ "kind": "modal", "value": view })])?,
+        [[""; 0]]
+    );
+    // As it is: told of everything, nowhere.
+    let events = &view["blocks"][1]["element"]["initial_options"];
+    assert_eq!(events.as_array().map(Vec::len), Some(15), "{events}");
+
+    let values = filled_in(
+        "#general",
+        "merge requests: #review",
+        &["push", "merge_request"],
+    );
+    assert_eq!(scene.save(&ada, view, &values)?, Value::Null);
+    let settings = scene.settings()?;
+    assert_eq!(settings["channels"], json!(["#general"]));
+    assert_eq!(
+        settings["event_channels"],
+        json!({ "merge_request": ["#review"] })
+    );
+    assert_eq!(settings["updates"], "thread");
+    assert_eq!(settings["muted_authors"], json!(["bot"]));
+    scene.tell(&push(1, "Boil the water"), 1)?;
+    scene.tell(&merge_request(1, 71, "open"), 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    assert_eq!(scene.settled(&review)?.len(), 1);
+    // The others are off.
+    let query = "select count(*) from integrations where project_id = 1 and push_events and merge_requests_events
+                   and not (note_events or issues_events or pipeline_events or alert_events)";
+    assert_eq!(
+        scene.stage.client.query_one(query, &[])?.get::<_, i64>(0),
+        1
+    );
+
+    // The modal shows what was chosen.
+    let views = scene.open_settings(&ada)?;
+    let view = views.last().context("no modal")?.to_string();
+    for words in [
+        "\"initial_value\":\"#general\"",
+        "merge_request: #review",
+        "\"initial_value\":\"bot\"",
+    ] {
+        ensure!(view.contains(words), "{words}: {view}");
+    }
+    Ok(())
+}
+
+#[test]
+fn mistakes_are_shown_beside_their_fields() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_wrong")?;
+    let ada = scene.ada.clone();
+    let before = scene.settings()?;
+    let view = scene.open_settings(&ada)?.remove(0);
+    let eleven: Vec<String> = (0..11).map(|number| format!("#c{number}")).collect();
+    for (channels, event_channels, field) in [
+        ("<!channel>", "", "channels"),
+        (&*eleven.join(" "), "", "channels"),
+        ("#a", "tea: #b", "event_channels"),
+        ("#a", "push #b", "event_channels"),
+    ] {
+        let answer = scene.save(&ada, &view, &filled_in(channels, event_channels, &["push"]))?;
+        assert_eq!(
+            answer["response_action"], "errors",
+            "{channels} {event_channels}"
+        );
+        let errors = answer["errors"].as_object().context("no errors")?;
+        assert_eq!(errors.keys().collect::<Vec<_>>(), [field]);
+    }
+    assert_eq!(scene.settings()?, before);
+    Ok(())
+}
+
+#[test]
+fn only_who_installed_the_app_changes_settings() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_rights")?;
+    let bob = scene.stage.slack.create_user(&scene.team, "bob").id;
+    let before = scene.settings()?;
+    assert_eq!(scene.open_settings(&bob)?, [Value::Null; 0]);
+    // He makes one up.
+    let ada = scene.ada.clone();
+    let view = scene.open_settings(&ada)?.remove(0);
+    scene.save(&bob, &view, &filled_in("#bobs", "", &["push"]))?;
+    assert_eq!(scene.settings()?, before);
+    // Of a project that is connected with another workspace he is told nothing either.
+    let other = scene.stage.slack.create_workspace("Other").id;
+    let eve = scene.stage.slack.create_user(&other, "eve").id;
+    scene.team = other;
+    assert_eq!(scene.open_settings(&eve)?.len(), 1);
+    scene.save(&eve, &view, &filled_in("#eves", "", &["push"]))?;
+    assert_eq!(scene.settings()?, before);
+    Ok(())
+}
+
+#[test]
+fn channels_are_tried_out() -> Result<()> {
+    let mut scene = Scene::new("notification_tried")?;
+    let general = scene.channel("general");
+    let old = scene.channel("old");
+    scene.stage.slack.archive(&old)?;
+    ensure!(
+        scene
+            .say("group/one test")?
+            .starts_with("No channel is chosen")
+    );
+    ensure!(
+        scene
+            .say("group/none test")?
+            .starts_with("No project or group of the alias")
+    );
+    ensure!(scene.say("test")?.starts_with("Which one?"));
+    let settings = json!({ "channels": ["#general", "#old"], "event_channels": { "push": ["#general", "#gone"] } });
+    scene.set("project_id", 1, &settings)?;
+    let said = scene.say("group/one test")?;
+    for words in [
+        ":white_check_mark: `#general` has it",
+        ":x: `#old`: the channel is archived",
+        ":x: `#gone`: there is no such channel",
+    ] {
+        ensure!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    // From SQL as well.
+    let tried = scene.stage.client.query(
+        "select t.channel from integrations i, lockstep.test_slack_integration(i.id) t where i.project_id = 1 order by t.delivery",
+        &[],
+    )?;
+    let tried: Vec<String> = tried.iter().map(|row| row.get(0)).collect();
+    assert_eq!(tried, ["#general", "#old", "#gone"]);
+    assert_eq!(scene.settled(&general)?.len(), 2);
+    Ok(())
+}
+
+/// As the host keeps it: AES-256-GCM over JSON with the first 32 bytes of its key, 12 bytes beside it, the tag at the end.
+fn sealed(properties: &Value, nonce: [u8; 12]) -> Result<Vec<u8>> {
+    let key = UnboundKey::new(&AES_256_GCM, &TOKEN_KEY.as_bytes()[..32])
+        .ok()
+        .context("no key")?;
+    let mut bytes = properties.to_string().into_bytes();
+    LessSafeKey::new(key)
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::empty(),
+            &mut bytes,
+        )
+        .ok()
+        .context("not sealed")?;
+    Ok(bytes)
+}
+
+#[test]
+fn settings_of_the_host_are_taken_over() -> Result<()> {
+    let mut scene = Scene::new("notification_import")?;
+    let nonce = *b"nonce of 12!";
+    let properties = json!({
+        "channel": "#general, #dev", "push_channel": "#push", "branches_to_be_notified": "protected",
+        "labels_to_be_notified": "~bug", "notify_only_broken_pipelines": "0",
+    });
+    let set = "update integrations set encrypted_properties = $1, encrypted_properties_iv = $2 where project_id = $3";
+    scene.stage.client.execute(
+        set,
+        &[&sealed(&properties, nonce)?, &nonce.as_slice(), &1_i64],
+    )?;
+    // The same command as a DBA gives it.
+    let url = scene.stage.url.replace("user=sidecar", "user=postgres");
+    let app = FakeSlack::start(App::default())?;
+    let import = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let mut import = command("import-settings", &url, &app);
+        let output = import.args(arguments).output()?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&text).into_owned(),
+        ))
+    };
+    let (status, said) = import(&["--dry-run"])?;
+    ensure!(
+        status == Some(0) && said.contains("1 would be imported"),
+        "{said}"
+    );
+    let (status, said) = import(&["--token-key", "another key, of thirty-two bytes at least"])?;
+    ensure!(
+        status == Some(1) && said.contains("none of the keys"),
+        "{said}"
+    );
+    let (status, said) = import(&[])?;
+    ensure!(
+        status == Some(0) && said.starts_with("1 imported, 0 have settings already"),
+        "{said}"
+    );
+    let (status, said) = import(&[])?;
+    ensure!(
+        status == Some(0) && said.starts_with("0 imported, 1 have settings already"),
+        "{said}"
+    );
+    let settings = scene.settings()?;
+    assert_eq!(settings["channels"], json!(["#general", "#dev"]));
+    assert_eq!(settings["event_channels"], json!({ "push": ["#push"] }));
+    assert_eq!(settings["branches"], "protected");
+    assert_eq!(settings["labels"], json!(["bug"]));
+    assert_eq!(settings["only_broken_pipelines"], false);
+
+    // What the database does not take is told, and the rest stays as it was.
+    let eleven: Vec<String> = (0..11).map(|number| format!("#c{number}")).collect();
+    let properties = json!({ "channel": eleven.join(",") });
+    scene.stage.client.execute(
+        set,
+        &[&sealed(&properties, nonce)?, &nonce.as_slice(), &1_i64],
+    )?;
+    let (status, said) = import(&["--overwrite"])?;
+    ensure!(
+        status == Some(1) && said.contains("1 failed") && said.contains("10"),
+        "{said}"
+    );
+    assert_eq!(scene.settings()?, settings);
+    Ok(())
+}
