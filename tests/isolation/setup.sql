@@ -100,3 +100,73 @@ begin
   perform lockstep.install_slack_workspace('B', 'B', 'U0', 'B', 't0', 'i', '{commands}', project_id => 3);
   insert into integrations (id, project_id, type_new) values (-4, 4, 'Integrations::GitlabSlackApplication');
 end $$;
+
+-- Deliveries 1 and 2 to channel 1, 3 and 4 to channel 2, both of team A, and 5 to channel 3 of team B; what is claimed is noted.
+create table claimed (who text, delivery bigint, lease bigint);
+
+create procedure reset_deliveries() language plpgsql as $$
+begin
+  call reset_slack();
+  delete from claimed;
+  delete from lockstep.slack_delivery;
+  delete from lockstep.slack_channel;
+  delete from lockstep.slack_team_pace;
+  delete from lockstep.event;
+  alter table lockstep.slack_delivery alter column id restart;
+  alter table lockstep.slack_channel alter column id restart;
+  alter table lockstep.event alter column id restart;
+  insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#one'), ('public', 'A', '#two'), ('public', 'B', '#three');
+  perform publish_to(channel) from unnest(array[1, 1, 2, 2, 3]) channel;
+end $$;
+
+create function publish_to(to_channel bigint) returns bigint language sql as $$
+  with event as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, '{"object_kind": "push"}') returning id)
+  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel)
+  select 'public', event.id, s.integration_id, s.id, c.id
+    from event, lockstep.slack_channel c
+    join lateral (select * from slack_integrations s where s.team_id = c.team_id order by s.id limit 1) s on true
+   where c.id = to_channel
+  returning id
+$$;
+
+create function claim_for(who text, most integer, per_minute integer default 60000) returns text language plpgsql as $$
+begin
+  insert into claimed select who, d.delivery, d.lease from lockstep.claim_deliveries(most, '1 hour', per_minute) d;
+  return (select string_agg(c.delivery::text, ' ' order by c.delivery) from claimed c where c.who = claim_for.who);
+end $$;
+
+create function finish_for(who text, outcome text) returns integer language plpgsql as $$
+declare
+  taken constant integer := lockstep.finish_deliveries((
+    select coalesce(jsonb_agg(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', outcome)), '[]')
+      from claimed c where c.who = finish_for.who));
+begin
+  -- What was released was never sent.
+  delete from claimed c where c.who = finish_for.who and outcome = 'release';
+  return taken;
+end $$;
+
+create procedure make_due() language sql as $$ update lockstep.slack_channel set not_before = '-infinity' $$;
+
+create procedure let_leases_run_out() language sql as $$
+  update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null
+$$;
+
+create view deliveries as
+select d.id, d.channel, d.status, d.attempts, d.uncertain, c.lease is not null as in_flight
+  from lockstep.slack_delivery d left join lockstep.slack_channel c on c.delivery = d.id
+ order by d.id;
+
+-- The oracle: deliveries that were claimed more often than can be told from their counts; channels in which one was sent past another.
+create view deliveries_wrong as
+select d.id, 'claimed too often' as what
+  from lockstep.slack_delivery d join claimed c on c.delivery = d.id
+ group by d.id having count(*) > 1 + d.attempts + d.uncertain
+union all
+select d.id, 'out of order'
+  from lockstep.slack_delivery d
+ where d.status = 'waiting' and exists (
+   select from lockstep.slack_delivery o join claimed c on c.delivery = o.id where o.channel = d.channel and o.id > d.id and o.status = 'delivered')
+union all
+select d.id, 'in flight, and done'
+  from lockstep.slack_channel c join lockstep.slack_delivery d on d.id = c.delivery where d.status <> 'waiting';

@@ -38,10 +38,10 @@ fn the_role_has_no_attributes() -> Result<()> {
     )?;
     assert_eq!(
         row.get::<_, String>(0),
-        "begin_slack_install claim_jobs claim_slack_token_refresh complete_jobs enqueue_slack_job fail_job finish_slack_install \
-         give_back_slack_token_refresh list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event \
+        "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait enqueue_slack_job \
+         fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event \
          release_jobs release_other_jobs replace_slack_token runner_heartbeat set_slack_integration_active slack_bot \
-         start_runner stop_runner store_slack_token sweep_slack take_slack_install"
+         slack_channel_troubles start_runner status_report stop_runner store_slack_token sweep_slack take_slack_install"
     );
     // Nobody else has the functions of workspaces.
     let of_public = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ 'slack' and p.prorettype <> 'trigger'::regtype
@@ -49,6 +49,14 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(number(&mut client, of_public)?, 0);
     Ok(())
 }
+
+/// One that waits for integration 2.
+const DELIVERY: &str = r##"
+insert into lockstep.event (schema, key, payload) values ('public', 'k', '{"object_kind": "pipeline", "project": {"id": 1}, "object_attributes": {"id": 1}}');
+insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#c');
+insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel) values ('public', 1, 2, 2, 1);
+insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 2, 'update');
+"##;
 
 /// A member of the role does all its work without a right on any table, and can do nothing else.
 #[test]
@@ -61,6 +69,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
             &[],
         )?
         .get(0);
+    client.batch_execute(DELIVERY)?;
     let mut sidecar = sidecar(name)?;
     sidecar.batch_execute(&format!(
         "select lockstep.begin_slack_install('s', 'b', '{ticket}'); select lockstep.take_slack_install('s', 'b');
@@ -77,8 +86,14 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
            perform lockstep.complete_jobs(runner, array_agg(job)) from lockstep.claim_jobs(runner, '{{Slack::AppHomeWorker}}', 10);
            perform lockstep.release_jobs(runner, '{{}}'), lockstep.release_other_jobs(runner, '{{}}'), lockstep.stop_runner(runner);
          end $$;
+         select lockstep.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2); select * from lockstep.delivery_results('{{1}}');
+         select lockstep.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', 'delivered')))
+           from lockstep.claim_deliveries(10, '1 minute', 1000) d;
+         select lockstep.status_report();
          select lockstep.receive_slack_event('2', 'app_uninstalled', 'B', null, now(), '{{}}')"
     ))?;
+    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
+    assert_eq!(number(&mut client, delivered)?, 1);
     assert!(state(&mut client, "A")?.starts_with("U2 B2 t3 i3"));
     in_lockstep(&mut client)?;
     let install = "select lockstep.install_slack_workspace('A', 'A', 'U', 'B', 't', 'i', '{}')";
@@ -91,6 +106,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         "select lockstep.record_integration_event(1, '{}')",
         "select lockstep.set_cluster_integration(1, 'prometheus', true)",
         "select lockstep.retry_job(1)",
+        "select lockstep.retry_deliveries()",
         "select lockstep.define_worker('X', 1)",
         "select * from lockstep.backfill_batch('slack_workspaces', 1, 9)",
         "select * from lockstep.attach()",
@@ -119,6 +135,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
             "delete from lockstep.slack_installation",
             "truncate lockstep.job",
             "update lockstep.slack_event set job = 1",
+            "update lockstep.slack_delivery set status = 'waiting'",
         ]
         .map(str::to_owned),
     );
@@ -223,6 +240,7 @@ create table evil.integrations (like public.integrations);
 fn hostile_paths_change_nothing() -> Result<()> {
     let mut client = workspaces("slack_evil", Layout::Narrow)?;
     client.batch_execute(EVIL)?;
+    client.batch_execute(DELIVERY)?;
     client.batch_execute(
         "create temporary table slack_integrations (like public.slack_integrations); create temporary table slack_api_scopes ();
          set search_path = pg_temp, evil, pg_catalog, public;
@@ -241,6 +259,11 @@ fn hostile_paths_change_nothing() -> Result<()> {
          select * from lockstep.set_slack_integration_active('A', null, 1, 'U2', false); select * from lockstep.list_slack_workspaces();
          select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', pg_catalog.now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
          select * from lockstep.list_slack_tokens('', 9); select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3');
+         select lockstep.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2);
+         create temporary table claimed as select * from lockstep.claim_deliveries(10, '1 minute', 1000);
+         select lockstep.finish_deliveries(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', o, 'ts', '1', 'channel', 'C')))
+           from pg_temp.claimed d, (values ('retry'), ('delivered')) o (o);
+         select lockstep.status_report(); select * from lockstep.delivery_results('{1}'); select lockstep.retry_deliveries(); table lockstep.slack_delivery_status;
          select lockstep.sweep_slack(); select * from lockstep.slack_workspace_drift(); select * from lockstep.backfill_batch('slack_workspaces', 1, 1000, \"table\" => 'public.slack_integrations');
          select lockstep.uninstall_slack_workspace('B')",
     )?;
@@ -250,6 +273,8 @@ fn hostile_paths_change_nothing() -> Result<()> {
     )?;
     assert!(!calls.get::<_, bool>(1), "{} calls", calls.get::<_, i64>(0));
     client.batch_execute("set search_path = public")?;
+    let tried = "select count(*) from lockstep.slack_delivery where attempts = 1";
+    assert_eq!(number(&mut client, tried)?, 1);
     assert_eq!(
         number(&mut client, "select count(*) from evil.slack_integrations")?,
         0

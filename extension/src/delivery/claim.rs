@@ -5,7 +5,7 @@ use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
 use super::subject::{self, SEPARATE};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
-use crate::slack_workspace::{Token, tokens};
+use crate::slack_workspace::{Token, check_attached, tokens};
 use crate::statement::random_bytes;
 
 use pgrx::datum::Interval;
@@ -96,9 +96,16 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
         return Err(DeliveryError::Lease.into());
     }
     let pace = Pace::per_minute(per_minute)?;
+    check_attached(schema)?;
     let wanted = usize::try_from(most).unwrap_or_default();
     let channels = candidates(schema, pace, wanted)?;
+    if channels.is_empty() {
+        return Ok(Vec::new());
+    }
     let locked = channel::lock(&channels, most)?;
+    if locked.is_empty() {
+        return Ok(Vec::new());
+    }
     let heads = heads(schema, &locked)?;
     let admitted = admit(schema, pace, locked, heads)?;
     let messages = with_messages(schema, admitted)?;
@@ -107,15 +114,13 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
 
 /// The channels to try, those that have been due for longest first, no more of a workspace than its pace admits.
 fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<Vec<i64>> {
-    let mut chosen = Vec::new();
     let mut room: BTreeMap<String, i64> = BTreeMap::new();
     let due = channel::look(schema, |due| {
         fill_up(&mut room, schema, pace, due)?;
         Ok(choose(due, &room, wanted).len() >= wanted)
     })?;
     fill_up(&mut room, schema, pace, &due)?;
-    chosen.extend(choose(&due, &room, TRIES * wanted));
-    Ok(chosen)
+    Ok(choose(&due, &room, TRIES * wanted))
 }
 
 /// Looks up the room of workspaces that were not looked up yet.

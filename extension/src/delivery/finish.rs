@@ -94,8 +94,8 @@ thread_local! {
             &["schema"],
         ),
         trouble: OwnStatement::by_index(
-            "insert into lockstep.slack_channel_trouble as t (schema, integration_id, team_id, channel, error, needed)
-             select $1, r.* from unnest($2, $3, $4, $5, $6) r
+            "insert into lockstep.slack_channel_trouble as t (schema, integration_id, team_id, channel, error, needed, since, last_at)
+             select $1, r.*, now.at, now.at from (select clock_timestamp()) now (at) cross join unnest($2, $3, $4, $5, $6) r
                  on conflict (schema, integration_id, team_id, channel) do update
                 set error = excluded.error, needed = excluded.needed, failures = t.failures + 1, last_at = clock_timestamp()",
             &[

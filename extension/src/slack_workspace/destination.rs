@@ -56,6 +56,11 @@ impl DestinationStatements {
     }
 }
 
+/// An error, unless the schema has Slack integrations that are kept in lockstep.
+pub(crate) fn check_attached(schema: &str) -> Result<()> {
+    Tables::attached(schema).map(|_| ())
+}
+
 /// Those of these Slack integrations that there are, by id.
 pub(crate) fn destinations(schema: &str, ids: &[i64]) -> Result<BTreeMap<i64, Destination>> {
     let tables = Tables::attached(schema)?;
