@@ -36,18 +36,12 @@ mod workspace;
 mod writing;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use bot::check_max_rows;
-pub(crate) use bot::{Token, tokens};
-<<<<<<< ours
-pub(crate) use destination::{Destination, destination_of, destinations, inherited};
-pub(crate) use drift::{count_drift, repair_range};
-pub(crate) use host_text::{NOW, qualified};
-=======
+pub(crate) use bot::{Token, check_max_rows, tokens};
 pub(crate) use destination::{
     Destination, check_attached, destination_of, destinations, inherited,
 };
-pub(crate) use drift::repair_range;
->>>>>>> theirs
+pub(crate) use drift::{count_drift, repair_range};
+pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;
 pub(crate) use switch::{allowed, of_workspace};
