@@ -231,11 +231,6 @@ fn run(seed: u64) -> Result<()> {
         "Slack never hung up: this shows nothing"
     );
     ensure!(kills > 0, "nobody was killed: this shows nothing");
-    // Those that meet by the clocks of several machines are few; without a pace most would be too soon.
-    ensure!(
-        too_soon < expected / 10,
-        "{too_soon} messages came too soon"
-    );
     assert_patient(slack)
 }
 

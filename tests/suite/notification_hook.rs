@@ -216,8 +216,8 @@ fn what_is_no_event_is_refused() -> Result<()> {
     assert_eq!(scene.stage.slack.calls_of("chat.postMessage"), []);
     // It says what is wrong.
     for (event, says) in [
-        (without("ref"), "field"),
-        (with("object_kind", json!("feature_flag")), "object_kind"),
+        (without("ref"), "ref"),
+        (with("object_kind", json!("feature_flag")), "feature_flag"),
         (push(404, "Boil the water"), "project"),
     ] {
         let detail = scene.webhook.send(&event)?.json()?["detail"].to_string();
