@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use lockstep_tests::gitlab::{Webhook, push};
 use lockstep_tests::http::Http;
 use lockstep_tests::slack::caller::Origin;
 use lockstep_tests::slack::{App, Caller, FakeSlack, User, Workspace};
@@ -87,6 +88,7 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
         alias,
     };
     served.give_command()?;
+    served.tell(client)?;
     Ok((served, wrong))
 }
 
@@ -134,6 +136,7 @@ impl Sidecar {
                 "a key of the demo, of no use elsewhere",
             )
             .env("LOCKSTEP_VIEWER_PASSWORD", VIEWER_PASSWORD)
+            .env("LOCKSTEP_GITLAB_TOKEN", HOOK_TOKEN)
             .env("RUST_LOG", "lockstep_sidecar=warn")
             .stdin(Stdio::null())
             .spawn()
@@ -159,6 +162,11 @@ impl Sidecar {
 
 const VIEWER_PASSWORD: &str = "see the demo";
 
+/// The secret token of a webhook.
+const HOOK_TOKEN: &str = "the token of the demo's webhook";
+
+const HOOKS: &str = "/gitlab/hooks";
+
 impl Served {
     fn give_command(&self) -> Result<()> {
         let caller = Caller::new(&self.sidecar.base, self.slack.app());
@@ -173,6 +181,41 @@ impl Served {
         let message = reply.json()?;
         for line in message["text"].as_str().unwrap_or_default().lines() {
             print_wrapped(6, line);
+        }
+        Ok(())
+    }
+
+    /// Somebody pushes to project 2, and a channel is told of it.
+    fn tell(&self, client: &mut Client) -> Result<()> {
+        let channel = self.slack.create_channel(&self.team.id, "general");
+        client.batch_execute("update integrations set push_events = true, pipeline_events = true where project_id = 2 and type_new = 'Integrations::GitlabSlackApplication'")?;
+        let set = "select lockstep.set_slack_notifications(i.id, '{\"channels\": \"#general\"}')
+                     from integrations i where i.project_id = 2 and i.type_new = 'Integrations::GitlabSlackApplication'";
+        client.query(set, &[])?;
+        println!(
+            "    select lockstep.set_slack_notifications(integration, '{{\"channels\": \"#general\"}}');"
+        );
+        println!("    POST {HOOKS}: Grace Hopper pushes to project 2");
+        let webhook = Webhook::new(&self.sidecar.base, PATIENCE).with_token(HOOK_TOKEN);
+        let taken = webhook.send(&push(2, "Make the tea before the cup"))?;
+        ensure!(
+            taken.status == 200,
+            "the webhook was answered with {}",
+            taken.status
+        );
+        let begun = Instant::now();
+        let messages = loop {
+            let messages = self.slack.messages(&channel.id);
+            if !messages.is_empty() || begun.elapsed() > PATIENCE {
+                break messages;
+            }
+            sleep(Duration::from_millis(20));
+        };
+        let message = messages.first().context("nobody was told of it")?;
+        let attachment = &message.sent["attachments"][0];
+        let text = attachment["blocks"][0]["text"]["text"].as_str();
+        for line in text.unwrap_or(&message.text).lines() {
+            print_wrapped(6, &format!("#general: {line}"));
         }
         Ok(())
     }
@@ -203,6 +246,13 @@ impl Served {
             "curl -s {base}{COMMANDS} --data \"$body\" -H \"X-Slack-Request-Timestamp: $at\" -H \"X-Slack-Signature: v0=$(printf 'v0:%s:%s' \
              \"$at\" \"$body\" | openssl dgst -sha256 -hmac '{}' | sed 's/.* //')\"",
             self.slack.app().signing_secret
+        );
+        println!();
+        println!("A webhook of GitLab, and {base}/status, where it is counted:");
+        println!();
+        println!(
+            "curl -s {base}{HOOKS} -H 'X-Gitlab-Token: {HOOK_TOKEN}' -d '{{\"object_kind\": \"pipeline\", \"project\": {{\"id\": 2, \"default_branch\": \"main\"}}, \
+             \"object_attributes\": {{\"id\": 7, \"ref\": \"main\", \"status\": \"failed\"}}}}'",
         );
         println!();
         println!("Ctrl-C stops all; make demo ONCE=1 does not stay.");
