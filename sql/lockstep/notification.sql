@@ -39,6 +39,9 @@ create table lockstep.event (
   -- As it came; null where nobody is told of it.
   payload json,
   constraint event_key unique (schema, key)
+) with (
+  -- Most payloads are of 2 to 8 kB: to compress one and put it elsewhere takes as long as half of the rest.
+  toast_tuple_target = 8160
 );
 comment on table lockstep.event is 'events of projects and groups that were published; written by lockstep.publish_events';
 create index event_received_at_idx on lockstep.event (received_at);

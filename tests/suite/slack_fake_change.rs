@@ -88,6 +88,32 @@ fn change_keeps_to_the_rules_of_messages() -> Result<()> {
 }
 
 #[test]
+fn blocks_that_a_change_leaves_out_stay() -> Result<()> {
+    let scene = scene()?;
+    let id = &scene.channel.id;
+    let divider = json!([{ "type": "divider" }]);
+    let attachments = json!([{ "color": "good", "blocks": divider }]);
+    let ts = scene.posted(
+        id,
+        &json!({ "blocks": divider, "attachments": attachments }),
+    )?;
+    assert_eq!(scene.update(id, &ts)?, "ok");
+    let sent = scene.fake.messages(id)[0].sent.clone();
+    assert_eq!(
+        (&sent["text"], &sent["blocks"], &sent["attachments"]),
+        (&json!("new"), &divider, &attachments)
+    );
+    let emptied = json!({ "channel": id, "ts": ts, "text": "newer", "attachments": [] });
+    assert_eq!(scene.outcome(UPDATE, &emptied)?, "ok");
+    let sent = scene.fake.messages(id)[0].sent.clone();
+    assert_eq!(
+        (&sent["blocks"], &sent["attachments"]),
+        (&divider, &json!([]))
+    );
+    Ok(())
+}
+
+#[test]
 fn change_comes_too_late() -> Result<()> {
     let scene = scene()?;
     let id = &scene.channel.id;

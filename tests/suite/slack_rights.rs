@@ -82,6 +82,9 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
          select lockstep.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep.list_slack_tokens('', 9);
          select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
+         select * from lockstep.set_slack_integration_settings('A', null, 1, 'U2', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true}}');
+         select lockstep.slack_workspace_notifications('A', null, 1); select * from lockstep.test_slack_workspace_integration('A', null, 1);
+         select * from lockstep.publish_events('{{null}}', '{{k}}');
          do $$ declare runner bigint := lockstep.start_runner('x'); begin
            perform lockstep.runner_heartbeat(runner);
            perform lockstep.complete_jobs(runner, array_agg(job)) from lockstep.claim_jobs(runner, '{{Slack::AppHomeWorker}}', 10);
@@ -105,6 +108,11 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         "select lockstep.issue_slack_install_ticket(project_id => 1)",
         "select lockstep.enqueue_job('X')",
         "select lockstep.record_integration_event(1, '{}')",
+        "select lockstep.publish_event('{}')",
+        "select lockstep.set_slack_notifications(1, '{}')",
+        "select lockstep.slack_notifications(1)",
+        "select lockstep.test_slack_integration(1)",
+        "select lockstep.list_integration_properties()",
         "select lockstep.set_cluster_integration(1, 'prometheus', true)",
         "select lockstep.retry_job(1)",
         "select lockstep.retry_deliveries()",
@@ -204,7 +212,7 @@ fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
 
 /// A schema of operators and functions that a query without qualified names would call, first in the path; each call leaves a trace that
 /// no rollback removes.
-const EVIL: &str = r#"
+pub(crate) const EVIL: &str = r#"
 create schema evil;
 create sequence evil.calls;
 grant usage on schema evil to public;

@@ -38,7 +38,7 @@ fn status_is_live_on_a_phone() -> Result<()> {
     scene.tell(&push(1, "Boil the water"), 1)?;
     scene.settle()?;
     let base = scene.stage.sidecar.base.clone();
-    let mut browser = Browser::start(PHONE)?;
+    let browser = Browser::start(PHONE)?;
     browser.open(&with_password(&base, "/status"))?;
     assert_eq!(browser.text_of("h1")?, "Status");
     assert_eq!(browser.overflow()?, 0);
@@ -72,7 +72,7 @@ fn status_is_live_on_a_phone() -> Result<()> {
         sleep(Duration::from_millis(100));
     }
     drop(browser);
-    let mut browser = Browser::start(DESK)?;
+    let browser = Browser::start(DESK)?;
     browser.open(&with_password(&base, "/status"))?;
     assert_eq!(browser.overflow()?, 0);
     browser.screenshot(&target().join("page-status-1280.png"))?;

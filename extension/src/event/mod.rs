@@ -21,6 +21,7 @@ mod pipeline;
 mod properties;
 mod protection;
 pub(crate) mod publish;
+mod readable;
 mod scope;
 mod settings;
 mod tables;

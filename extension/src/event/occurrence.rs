@@ -3,6 +3,7 @@
 use super::field::BadField;
 use super::kind::Kind;
 use super::payload::{Labels, Payload};
+use super::readable::check_is_readable;
 use std::borrow::Cow;
 
 /// What is wrong with an event.
@@ -77,6 +78,7 @@ impl<'a> Occurrence<'a> {
                 false => Flaw::Field("object_kind".to_owned()),
             }
         })?;
+        check_is_readable(text).map_err(Flaw::Field)?;
         let name = payload.object_kind.required("object_kind")?;
         let kind = payload
             .kind(name)?

@@ -319,19 +319,17 @@ fn mention(project: i64, is_confidential: bool) -> Value {
         true => "group_confidential_mention",
         false => "group_mention",
     };
-    let object = event["object_attributes"].clone();
     merge(
         &mut event,
         json!({
             "event_type": event_type,
             "mentioned": {
                 "object_kind": "group",
+                "id": 1,
                 "name": "group",
                 "full_path": "group",
                 "url": "https://gitlab.example.com/groups/group",
             },
-            "group": { "id": 1, "full_path": "group", "name": "group" },
-            "issue": object,
         }),
     );
     event

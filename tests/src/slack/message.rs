@@ -17,7 +17,7 @@ pub struct Message {
     pub by: Option<String>,
     pub text: String,
     pub thread_ts: Option<String>,
-    /// All that the app sent, as the method got it.
+    /// All that the app sent, as the method got it; blocks and attachments that a change left out are those of before.
     pub sent: Value,
     /// When it was taken, by Slack's clock.
     pub at: SystemTime,

@@ -34,8 +34,10 @@ use serde_json::Value;
 
 use draft::Draft;
 
+type Drafting = fn(&Value) -> Draft;
+
 /// What drafts the message, by the `object_kind` of a payload.
-const KINDS: [(&str, fn(&Value) -> Draft); 13] = [
+const KINDS: [(&str, Drafting); 13] = [
     ("push", push::draft),
     ("tag_push", push::draft),
     ("issue", issue::draft),
@@ -55,6 +57,6 @@ const KINDS: [(&str, fn(&Value) -> Draft); 13] = [
 pub(crate) fn render(event: &Value) -> Message {
     let kind = event["object_kind"].as_str().unwrap_or_default();
     let known = KINDS.iter().find(|(name, _)| *name == kind);
-    let draft = known.map_or(unknown::draft as fn(&Value) -> Draft, |(_, draft)| *draft);
+    let draft = known.map_or(unknown::draft as Drafting, |(_, draft)| *draft);
     draft(event).finish()
 }

@@ -37,7 +37,7 @@ pub(super) fn lines(text: &str) -> Vec<String> {
     let mut lines: Vec<&str> = Vec::new();
     for line in plain.lines().map(str::trim_end) {
         let is_first = lines.last().is_none_or(|last| last.is_empty());
-        if !is_fence(line) && !(line.is_empty() && is_first) {
+        if !(is_fence(line) || line.is_empty() && is_first) {
             lines.push(line);
         }
     }

@@ -101,10 +101,19 @@ impl World {
             Some(_) => {}
         }
         let content = Content::of(request)?;
-        let sent = self.kept(request);
+        let mut sent = self.kept(request);
         let Some(message) = self.messages.find_mut(&channel.id, &ts) else {
             return Err(Refusal::new("message_not_found"));
         };
+        // What is left out stays: only an empty list takes it away.
+        for part in ["blocks", "attachments"] {
+            if let Value::Object(sent) = &mut sent
+                && !sent.contains_key(part)
+                && let Some(before) = message.sent.get(part)
+            {
+                sent.insert(part.to_owned(), before.clone());
+            }
+        }
         content.text.clone_into(&mut message.text);
         message.sent = sent;
         message.updates += 1;
