@@ -4,6 +4,7 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod chatops;
 mod feature;
 mod integration;
 mod job;
@@ -11,6 +12,7 @@ mod report;
 mod slack;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use chatops::ChatopsError;
 pub(crate) use feature::FeatureError;
 pub(crate) use integration::IntegrationError;
 pub(crate) use job::JobError;
@@ -168,6 +170,7 @@ pub(crate) enum Error {
         columns: String,
     },
     Backfill(BackfillError),
+    Chatops(ChatopsError),
     Feature(FeatureError),
     Integration(IntegrationError),
     Job(JobError),
@@ -180,6 +183,12 @@ pub(crate) enum Error {
 impl From<BackfillError> for Error {
     fn from(error: BackfillError) -> Self {
         Self::Backfill(error)
+    }
+}
+
+impl From<ChatopsError> for Error {
+    fn from(error: ChatopsError) -> Self {
+        Self::Chatops(error)
     }
 }
 

@@ -35,6 +35,6 @@ mod workspace;
 mod writing;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use drift::repair_range;
+pub(crate) use drift::{repair_range, rows_adrift};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use tables::SLACK as TABLE;
