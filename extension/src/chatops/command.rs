@@ -59,11 +59,10 @@ pub(super) struct Command {
 
 impl Command {
     pub(super) fn parse(value: JsonB) -> Result<Self> {
-        let command: Self = serde_json::from_value(value.0).map_err(|error| {
-            ChatopsError::Command {
+        let command: Self =
+            serde_json::from_value(value.0).map_err(|error| ChatopsError::Command {
                 message: error.to_string(),
-            }
-        })?;
+            })?;
         match command.trigger_id.is_empty() || command.user_id.is_empty() {
             true => Err(ChatopsError::Command {
                 message: "trigger_id or user_id is empty".to_owned(),

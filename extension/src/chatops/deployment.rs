@@ -41,7 +41,8 @@ impl Host {
 
     /// The deployments of which a condition holds, the last successful and the last of all of each environment.
     fn deployments(&self, condition: &str, types: &[Oid], arguments: &[Datum]) -> Value {
-        let when = "pg_catalog.to_char(coalesce(d.finished_at, d.created_at), 'YYYY-MM-DD HH24:MI')";
+        let when =
+            "pg_catalog.to_char(coalesce(d.finished_at, d.created_at), 'YYYY-MM-DD HH24:MI')";
         let text = format!(
             "with d as materialized (select * from {d} d where {condition})
              select coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(

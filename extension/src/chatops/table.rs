@@ -106,9 +106,8 @@ pub(super) fn read(
 
 /// Whether chatops will find what it asks of deployments: one row of what `attach` answers. Nothing is installed.
 pub(crate) fn attach(schema: &str) -> Result<Answer> {
-    let answer = |status: &str, detail: String| {
-        Ok(("deployments".to_owned(), status.to_owned(), detail))
-    };
+    let answer =
+        |status: &str, detail: String| Ok(("deployments".to_owned(), status.to_owned(), detail));
     for needed in &OF_DEPLOYMENTS {
         match find(needed, schema) {
             Ok(_) => {}

@@ -139,7 +139,12 @@ pub(super) fn namespace(path: &str, schema: &str) -> Result<Option<Namespace>> {
         let Some(id) = routed(&routes, path, "Namespace") else {
             return Ok(None);
         };
-        return Ok(step(&namespaces, "t.id == $1", &[pg_sys::INT8OID], &[datum(id)]));
+        return Ok(step(
+            &namespaces,
+            "t.id == $1",
+            &[pg_sys::INT8OID],
+            &[datum(id)],
+        ));
     }
     let mut found: Option<Namespace> = None;
     let same_path = "pg_catalog.lower(t.path::pg_catalog.text) == pg_catalog.lower($1)";

@@ -8,28 +8,43 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 /// Longer texts Slack cuts by itself, or refuses in a block.
-pub(super) const LONGEST_TEXT: usize = 3_000;
+pub(crate) const LONGEST_TEXT: usize = 3_000;
 
-/// A reply that only whoever gave the command sees.
+/// A reply, which only whoever gave the command sees, or all of the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply(String);
+pub(crate) struct Reply {
+    text: String,
+    is_public: bool,
+}
 
 impl Reply {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        match text.len() <= LONGEST_TEXT {
-            true => Self(text),
-            false => Self(format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8()))),
+        let text = match text.len() <= LONGEST_TEXT {
+            true => text,
+            false => format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8())),
+        };
+        Self {
+            text,
+            is_public: false,
         }
     }
 
+    pub(crate) fn in_channel(self, is_public: bool) -> Self {
+        Self { is_public, ..self }
+    }
+
     pub(super) fn json(&self) -> Value {
-        json!({ "response_type": "ephemeral", "text": self.0 })
+        let kind = match self.is_public {
+            true => "in_channel",
+            false => "ephemeral",
+        };
+        json!({ "response_type": kind, "text": self.text })
     }
 
     #[cfg(test)]
-    pub(super) fn text(&self) -> &str {
-        &self.0
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -41,7 +56,7 @@ impl IntoResponse for Reply {
 }
 
 /// Text of others, so that it links to nothing and calls nobody.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>']) {
         return Cow::Borrowed(text);
     }
@@ -53,7 +68,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// Text of others as code, in which a backtick would end it.
-pub(super) fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     format!(
         "`{}`",
         escape(&text.replace('`', "'").replace(['\n', '\r'], " "))
@@ -61,12 +76,12 @@ pub(super) fn code(text: &str) -> String {
 }
 
 /// The beginning of a text, of so many bytes at most, and whole characters.
-pub(super) fn cut(text: &str, most: usize) -> &str {
+pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
 /// The beginning of a text, of so many characters at most, with a mark where it was cut.
-pub(super) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         None => Cow::Borrowed(text),
         Some(_) => {

@@ -3,7 +3,7 @@
 use crate::slack::message::{code, shorten};
 
 /// For people in Slack.
-pub(super) fn advice(error: &str, needed: Option<&str>) -> String {
+pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     let known = ADVICE.iter().find(|(names, _)| names.contains(&error));
     let advice = match known {
         Some((_, advice)) => (*advice).to_owned(),
