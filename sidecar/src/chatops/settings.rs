@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn environments_are_lines() {
         let (settings, problems) = settings(&[
-            "--environment=production=host=a,b dbname=x password=secret\n\nstaging = postgres://u@h/d?a=b\n",
+            "--environment=production=host=a,b dbname=x password=secret\n\nstaging = postgres://u@h/d?sslmode=disable\n",
             "--environment=staging-ref=postgres://u@h/d",
             "--chatops-user=U1,U2",
             "--production-channel=C1",

@@ -133,6 +133,7 @@ mod tests {
     #[test]
     fn manifest_is_within_the_limits_of_the_schema() -> Result<(), url::ParseError> {
         let arguments = Manifest {
+            chatops: true,
             public_url: None,
             command: "/gitlab".to_owned(),
             token_rotation: true,
