@@ -14,7 +14,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let said = room.say("run auto_deploy status 0123456789abcdef0123456789abcdef01234567")?;
     assert_eq!(
         said,
-        "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table merge_requests. It is read of the tables of the host."
+        "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read of the tables of the host."
     );
     with_deployments(&mut room.stage.client)?;
     room.stage.client.batch_execute(
@@ -154,13 +154,13 @@ fn backfills_are_controlled() -> Result<()> {
     let said = room.say("run backfill list --production")?;
     ensure!(
         said.contains(&format!(
-            "*production*\n• run {run} of cache_columns on projects: running, "
+            "*production*\n• run {run} of cache_columns on public.projects: running, "
         )),
         "{said}"
     );
     let said = room.say(&format!("run backfill pause {run}"))?;
     ensure!(
-        said.starts_with(&format!("@ada: `/chatops run backfill pause {run}`\n• production: run {run} of cache_columns on projects: paused, ")),
+        said.starts_with(&format!("@ada: `/chatops run backfill pause {run}`\n• production: run {run} of cache_columns on public.projects: paused, ")),
         "{said}"
     );
     let said = room.say(&format!("run backfill pause {run}"))?;
@@ -211,14 +211,14 @@ fn backfills_are_controlled() -> Result<()> {
     )?;
     let said = room.say("run backfill start cache_columns --staging --workers 2")?;
     ensure!(
-        said.contains("\n• staging: run 1 of cache_columns on projects: running")
+        said.contains("\n• staging: run 1 of cache_columns on public.projects: running")
             || said.contains(":x:"),
         "{said}"
     );
     let begun = Instant::now();
     loop {
         let said = room.say("run backfill list --staging")?;
-        if said.contains("finished, 100 %") || said.contains("no run") {
+        if said == "*staging*\n• run 1 of cache_columns on public.projects: finished, 100 %" {
             break;
         }
         ensure!(begun.elapsed() < PATIENCE, "{said}");
@@ -230,18 +230,23 @@ fn backfills_are_controlled() -> Result<()> {
 #[test]
 fn drift_is_counted() -> Result<()> {
     let mut room = Room::set("chatops_drift")?;
-    let said = room.say("run drift --production")?;
-    assert_eq!(
-        said,
-        "*production*\n• `projects.has_external_issue_tracker`: :warning: 4 rows differ\n• `projects.has_external_wiki`: :warning: 4 rows differ\n• `slack_integrations`: :white_check_mark: no row differs"
-    );
-    room.stage.client.batch_execute(
-        "update projects set has_external_issue_tracker = false, has_external_wiki = id = 1 where true",
-    )?;
     let said = room.say("run drift")?;
     assert_eq!(
         said,
-        "*production*\n• `projects.has_external_issue_tracker`: :white_check_mark: no row differs\n• `projects.has_external_wiki`: :warning: 1 row differs\n• `slack_integrations`: :white_check_mark: no row differs"
+        "*production*\n• `public.projects.has_external_wiki`: :white_check_mark: no row differs\n\
+         • `public.projects.has_external_issue_tracker`: :white_check_mark: no row differs\n\
+         • `slack_integrations`: :white_check_mark: no row differs"
+    );
+    room.staging.batch_execute(
+        "update projects set has_external_issue_tracker = true where id < 3; update projects set has_external_wiki = null where id = 4;
+         drop table slack_integrations cascade",
+    )?;
+    room.reach("pre", false)?;
+    let said = room.say("run drift --staging --pre")?;
+    assert_eq!(
+        said,
+        ":warning: pre: cannot be reached\n*staging*\n• `public.projects.has_external_wiki`: :warning: 1 row differs\n\
+         • `public.projects.has_external_issue_tracker`: :warning: 2 rows differ"
     );
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Who is told of what was done.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::environment::Name;
@@ -10,6 +11,10 @@ use super::given::Given;
 use super::outcome::Outcome;
 use super::page::Answer;
 use crate::slack::{CallError, advice, code, shorten};
+
+/// As long as this the answer waits for the team to be told.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Who did what.
 pub(super) fn headline(given: &Given<'_>) -> String {
@@ -72,18 +77,43 @@ async fn post(given: &Given<'_>, channel: &str, text: &str) -> Result<(), String
     let opened = app.config.token_keys.open(&bot.token);
     let (token, _) = opened.map_err(|_| "token_unreadable")?;
     let arguments = json!({ "channel": channel, "text": text, "unfurl_links": false });
-    let called = app.slack.call("chat.postMessage", &token, &arguments).await;
-    called.map(|_| ()).map_err(|error| match error {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let error = match app.slack.call("chat.postMessage", &token, &arguments).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        // A channel takes one message a second. What may have arrived is not sent again.
+        let pause = match &error {
+            CallError::RateLimited(pause) => *pause,
+            CallError::Unreachable(_) => PAUSE,
+            error
+                if error.is_transient()
+                    && !matches!(error, CallError::Unanswered(_) | CallError::Garbled) =>
+            {
+                PAUSE
+            }
+            _ => return Err(name_of(error)),
+        };
+        if Instant::now() + pause > until {
+            return Err(name_of(error));
+        }
+        sleep(pause).await;
+    }
+}
+
+fn name_of(error: CallError) -> String {
+    match error {
         CallError::Refused { name, .. } => name,
         other => other.to_string(),
-    })
+    }
 }
 
 /// What became of a change that is no flag's, a line an environment.
 pub(super) fn changes(
     given: &Given<'_>,
     outcomes: Vec<(Name, Outcome)>,
-    said: impl Fn(&serde_json::Value) -> String,
+    said: impl Fn(&Value) -> String,
 ) -> Answer {
     if let Some(answer) = repeated(&outcomes) {
         return answer;
