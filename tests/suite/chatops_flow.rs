@@ -13,7 +13,7 @@ use crate::slack_app::COMMANDS;
 
 #[test]
 fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
-    let room = Room::set("chatops_down")?;
+    let mut room = Room::set("chatops_down")?;
     room.reach("pre", false)?;
     let said = room.say("run feature set f true --pre --staging --production")?;
     assert_eq!(
@@ -52,9 +52,20 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
         said,
         "*f*\n• pre: not set, so off\n• staging: on\n• production: on"
     );
+    // What is turned off, is in production first; staging follows.
+    room.stage
+        .client
+        .batch_execute("alter table features disable trigger lockstep_feature_audit")?;
+    let said = room.say("run feature set f false --pre --staging --production")?;
+    assert_eq!(
+        said,
+        "@ada: `/chatops run feature set f false --pre --staging --production`\n\
+         • pre: not set, so off → off\n\
+         :x: staging: nothing was changed: it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless\n\
+         :x: production: nothing was changed: changes of table \"public.features\" are not recorded. A trigger named lockstep_feature_audit is missing or disabled, so nobody would learn who changed the flag."
+    );
     Ok(())
 }
-
 #[test]
 fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     let mut room = Room::set("chatops_twice")?;

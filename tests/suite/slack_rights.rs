@@ -39,7 +39,7 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(
         row.get::<_, String>(0),
         "begin_slack_install claim_jobs claim_slack_token_refresh complete_jobs enqueue_slack_job fail_job finish_slack_install \
-         give_back_slack_token_refresh list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event \
+         give_back_slack_token_refresh is_chatops_member list_slack_integrations list_slack_tokens list_slack_workspaces receive_slack_event \
          release_jobs release_other_jobs replace_slack_token runner_heartbeat set_slack_integration_active slack_bot \
          start_runner stop_runner store_slack_token sweep_slack take_slack_install"
     );

@@ -57,11 +57,11 @@ pub(super) const DEPLOYED: Needed = Needed(
 
 /// Those that `auto_deploy status` and `release check` read.
 const OF_DEPLOYMENTS: [Needed; 5] = [
-    PROJECTS,
-    MERGE_REQUESTS,
     DEPLOYMENTS,
     ENVIRONMENTS,
     DEPLOYED,
+    MERGE_REQUESTS,
+    PROJECTS,
 ];
 
 /// A table that is there, and has what is needed.

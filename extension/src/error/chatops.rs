@@ -54,7 +54,7 @@ impl ChatopsError {
                 "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
             ),
             Self::NoSuchTarget { kind, name } => report(
-                ERRCODE_UNDEFINED_OBJECT,
+                ERRCODE_NO_DATA_FOUND,
                 format!("{kind} \"{name}\" does not exist"),
                 "It is looked up in the tables of the host.",
                 "Give the full path of a project, group or namespace, or the user name of a user.",
@@ -84,7 +84,7 @@ impl ChatopsError {
                 "For example: 'Sign-in is slow', 2.",
             ),
             Self::NoSuchIncident { id } => report(
-                ERRCODE_UNDEFINED_OBJECT,
+                ERRCODE_NO_DATA_FOUND,
                 format!("incident {id} does not exist, or is closed already"),
                 "Only an open incident can be closed.",
                 "See lockstep.chatops_incident.",

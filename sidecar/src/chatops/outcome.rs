@@ -100,10 +100,11 @@ impl Outcome {
 }
 
 /// With these the functions of lockstep say what people can do about it.
-const OWN: [SqlState; 9] = [
+const OWN: [SqlState; 10] = [
     SqlState::INVALID_PARAMETER_VALUE,
     SqlState::INVALID_NAME,
     SqlState::INVALID_SCHEMA_NAME,
+    SqlState::NO_DATA_FOUND,
     SqlState::NULL_VALUE_NOT_ALLOWED,
     SqlState::OBJECT_IN_USE,
     SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
