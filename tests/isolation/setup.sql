@@ -114,4 +114,4 @@ create view chatops_state as
 select (select coalesce(string_agg(key || '=' || value, ' '), 'off') from feature_gates) as flag,
        (select count(*) from lockstep.chatops_incident where closed_at is null) as incidents,
        (select count(*) from lockstep.chatops_command) as commands,
-       (select count(*) from lockstep.feature_audit where actor is distinct from 'U1') as unattributed;
+       (select count(*) from lockstep.feature_audit where actor is distinct from 'U1' and change <> 'truncate') as unattributed;

@@ -105,8 +105,8 @@ fn chatops_control_backfill(
                 "resume" => backfill::resume(run)?,
                 "retry" => backfill::retry(run)?,
                 _ => {
-                    return Err(ChatopsError::Wish {
-                        message: "action is pause, resume, retry or cancel".to_owned(),
+                    return Err(ChatopsError::Action {
+                        action: action.chars().take(50).collect(),
                     }
                     .into());
                 }

@@ -11,6 +11,9 @@ pub(crate) enum ChatopsError {
     Wish {
         message: String,
     },
+    Action {
+        action: String,
+    },
     NoSuchTarget {
         kind: &'static str,
         name: String,
@@ -52,6 +55,12 @@ impl ChatopsError {
                 "what is wished of it cannot be done",
                 format!("It does not fit: {message}."),
                 "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
+            ),
+            Self::Action { action } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("a run cannot be made to \"{action}\""),
+                "Of a run one may ask four things.",
+                "Pass 'pause', 'resume', 'retry' or 'cancel'.",
             ),
             Self::NoSuchTarget { kind, name } => report(
                 ERRCODE_NO_DATA_FOUND,

@@ -62,7 +62,7 @@ select actor, source, change, gate, after from lockstep.feature_audit where sche
 -- list, history and deletion
 select lockstep.chatops_features('F', null, 10, 'ops') ->> 'total' as total, lockstep.chatops_features('', 60, 10, 'ops') as old,
        jsonb_array_length(lockstep.chatops_features('', null, 1, 'ops') -> 'features') as first;
-update lockstep.feature_audit set changed_at = changed_at - interval '61 days' where schema = 'ops' and feature = 'g';
+update lockstep.feature_audit set changed_at = changed_at - interval '1464 hours' where schema = 'ops' and feature = 'g';
 select f ->> 'name' as name, f ->> 'unchanged_days' as days from jsonb_array_elements(lockstep.chatops_features('', 60, 10, 'ops') -> 'features') f;
 select r #>> '{history,changed_by}' as by, r #>> '{history,hours_unchanged}' as hours, r ->> 'stale_rows' as stale from lockstep.chatops_rollout('g', 'ops') r;
 insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('gone', 'actors', 'User:1', now(), now());
