@@ -13,22 +13,24 @@ use std::mem::ManuallyDrop;
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static HISTORY: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        // The truncation of a table counts as a change of each flag.
-        "with a as materialized (
-           select * from lockstep.feature_audit f where f.schema = $1 and (f.feature = $2 or f.change = 'truncate')),
-         l as (select * from a order by a.id desc limit 1)
+        // The truncation of a table counts as a change of each flag. What was before a flag was deleted is of an earlier rollout;
+        // the application deletes the flag first and its gates after it.
+        "with whole as materialized (
+           select f.* from lockstep.feature_audit f where f.schema = $1 and (f.feature = $2 or f.change = 'truncate')),
+         deletion as (select d.id, d.changed_at from whole d where d.change = 'delete' and d.gate is null order by d.id desc limit 1),
+         now as (select a.* from whole a where a.id > coalesce((select d.id from deletion d), 0)),
+         last as (select l.* from whole l order by l.id desc limit 1)
          select jsonb_build_object(
-             'changes', (select count(*) from a),
-             'first_on_at', (select to_char(min(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from a
-                              where a.change <> 'delete' and a.gate is not null and a.after is distinct from '0'),
-             'fully_on_since', (select to_char(max(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from a
+             'first_on_at', (select to_char(min(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from now a
+                              where a.change in ('insert', 'update') and a.gate is not null and a.after is distinct from '0'),
+             'fully_on_since', (select to_char(max(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from now a
                                  where a.change = 'insert' and a.gate = 'boolean'),
-             'deleted_at', (select to_char(l.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from l
-                             where l.change = 'delete' and l.gate is null),
-             'changed_at', (select to_char(l.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from l),
-             'changed_by', (select coalesce(l.actor, l.role) from l),
-             'is_changed_in_slack', (select l.actor is not null from l),
-             'hours_unchanged', (select floor(extract(epoch from clock_timestamp() - l.changed_at) / 3600)::bigint from l))::text",
+             'deleted_at', (select to_char(d.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from deletion d
+                             where not exists (select from now a where a.change = 'insert')),
+             'changed_at', (select to_char(l.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from last l),
+             'changed_by', (select coalesce(l.actor, l.role) from last l),
+             'is_changed_in_slack', (select l.actor is not null from last l),
+             'hours_unchanged', (select floor(extract(epoch from clock_timestamp() - l.changed_at) / 3600)::bigint from last l))::text",
         &[pg_sys::TEXTOID, pg_sys::TEXTOID],
     ));
 }

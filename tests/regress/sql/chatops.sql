@@ -69,6 +69,12 @@ insert into feature_gates (feature_key, key, value, created_at, updated_at) valu
 select lockstep.chatops_rollout('gone', 'ops') ->> 'stale_rows' as stale;
 select lockstep.chatops_delete_feature(command('7'), 'f', schema => 'ops') #>> '{result,after,is_set}' as is_set;
 select lockstep.chatops_delete_feature(command('8'), 'f', schema => 'ops');
+-- what was before a deletion is of an earlier rollout
+update lockstep.feature_audit set changed_at = '2026-01-02 03:04+00' where schema = 'ops' and feature = 'f';
+select r #>> '{history,deleted_at}' as deleted_at, r #>> '{history,first_on_at}' as first_on_at, r #>> '{history,changed_by}' as by from lockstep.chatops_rollout('f', 'ops') r;
+select lockstep.set_feature('f', true, 'ops');
+update lockstep.feature_audit set changed_at = '2026-01-03 03:04+00' where schema = 'ops' and feature = 'f' and actor is null;
+select r #>> '{history,deleted_at}' as deleted_at, r #>> '{history,first_on_at}' as first_on_at, r #>> '{history,fully_on_since}' as since from lockstep.chatops_rollout('f', 'ops') r;
 -- incidents
 select lockstep.chatops_declare_incident(command('9'), ' ', 2);
 select lockstep.chatops_declare_incident(command('9'), 'x', 0);
