@@ -1,6 +1,7 @@
 //! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
 
 use crate::cache_column;
+use crate::chatops;
 use crate::error::{OrRaise, Result, required};
 use crate::feature;
 use crate::host;
@@ -40,6 +41,7 @@ fn attach(
         answers.push(service_account::attach(schema)?);
         answers.push(feature::attach(schema)?);
         answers.push(slack_workspace::attach(schema)?);
+        answers.push(chatops::attach(schema)?);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

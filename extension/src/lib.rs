@@ -5,6 +5,7 @@
 mod attach;
 mod backfill;
 mod cache_column;
+mod chatops;
 mod delivery;
 mod error;
 mod event;
@@ -116,6 +117,37 @@ pgrx::extension_sql_file!(
         job::outcome::release_other_jobs,
         integration::event::record_integration_event,
         integration::cluster::set_cluster_integration
+    ]
+);
+
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/chatops.sql",
+    name = "chatops",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/chatops_role.sql",
+    name = "chatops_role",
+    requires = [
+        "chatops",
+        "slack_role",
+        chatops::backfill::chatops_backfills,
+        chatops::backfill::chatops_control_backfill,
+        chatops::backfill::chatops_start_backfill,
+        chatops::deployment::chatops_deployments,
+        chatops::deployment::chatops_release,
+        chatops::drift::chatops_drift,
+        chatops::flag::chatops_delete_feature,
+        chatops::flag::chatops_feature,
+        chatops::flag::chatops_features,
+        chatops::flag::chatops_set_feature,
+        chatops::incident::chatops_close_incident,
+        chatops::incident::chatops_declare_incident,
+        chatops::incident::chatops_incidents,
+        chatops::member::is_chatops_member,
+        chatops::rollout::chatops_rollout,
+        chatops::worker::chatops_retire_worker,
+        chatops::worker::chatops_workers
     ]
 );
 

@@ -53,6 +53,15 @@ impl OwnStatement {
         self.within(|statement| statement.rows(view, arguments, read))
     }
 
+    /// The same, with arguments that may be null.
+    pub(crate) fn rows_with_nulls(
+        &self,
+        arguments: &[Option<Datum>],
+        read: impl FnMut(&Answer),
+    ) -> Result<()> {
+        self.within(|statement| statement.rows_with_nulls(View::Own, arguments, read))
+    }
+
     fn within<R>(&self, work: impl FnOnce(&Statement) -> R) -> Result<R> {
         let owner = owner()?;
         Ok(as_extension_owner(owner, || {

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use nonzero_ext::nonzero;
 use tokio_util::task::TaskTracker;
 
+use crate::chatops::Environments;
 use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) publisher: Publisher,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
+    /// What chatops changes.
+    pub(crate) environments: Environments,
     pub(crate) slack: SlackClient,
     pub(crate) metrics: PrometheusHandle,
     /// Anybody can begin an installation, and each is a row for a while.
@@ -59,6 +62,7 @@ impl App {
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_deliveries: database(DELIVERY_SESSIONS)?,
             for_readiness: database(1)?,
+            environments: Environments::new(&config.chatops, &config.schema)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
+use crate::chatops::Environments;
 use crate::command_line::Check;
 use crate::config::Config;
-use crate::database::{Sealed, SlackDatabase};
+use crate::database::{Sealed, SlackDatabase, Tenant};
 use crate::error::Error;
 use crate::serve::fits;
 use crate::slack::SlackClient;
@@ -48,6 +49,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
             config.address.server()
         )),
     }
+    ask_environments(&config, &mut findings).await?;
     match SlackClient::new(&config.slack_url)?.test().await {
         Ok(()) => findings.fine(&format!("Slack answers at {}", config.slack_url)),
         Err(error) => findings.wrong(&format!(
@@ -75,6 +77,50 @@ impl Findings {
         self.has_wrong = true;
         say(&format!("wrong: {text}\n"));
     }
+}
+
+/// Whether chatops reaches what it is to change.
+async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<(), Error> {
+    let environments = Environments::new(&config.chatops, &config.schema)?;
+    for it in environments.all() {
+        let name = it.name.text();
+        match timeout(TIMEOUT, it.database.functions_out_of_reach()).await {
+            Ok(Ok(functions)) if functions.is_empty() => {
+                findings.fine(&format!("the environment {name}"));
+            }
+            Ok(Ok(functions)) => findings.wrong(&format!(
+                "the environment {name}: its role may not call {}, or the extension is missing or older: grant lockstep_chatops to that role",
+                functions.join(", ")
+            )),
+            Ok(Err(error)) => findings.wrong(&format!(
+                "the environment {name}: {}",
+                error.report().replace('\n', "\n  ")
+            )),
+            Err(_) => findings.wrong(&format!("the environment {name} does not answer")),
+        }
+    }
+    let Some(group) = &config.chatops.group else {
+        return Ok(());
+    };
+    if environments.is_empty() {
+        return Ok(());
+    }
+    let database = SlackDatabase::new(&config.address, &config.schema, 1)?;
+    let nobody = Tenant {
+        team: "",
+        enterprise: None,
+    };
+    match timeout(TIMEOUT, database.is_chatops_member(nobody, "", group)).await {
+        Ok(Ok(_)) => findings.fine(&format!(
+            "the group {group}, whose members may give commands"
+        )),
+        Ok(Err(error)) => findings.wrong(&format!(
+            "the group {group}, whose members may give commands: {}",
+            error.report().replace('\n', "\n  ")
+        )),
+        Err(_) => findings.wrong("the members of the group for chatops are not looked up in time"),
+    }
+    Ok(())
 }
 
 async fn ask_database(

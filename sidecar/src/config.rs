@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use crate::chatops;
 use crate::command_line::{Hooks, Serve, TokenKeyArguments};
 use crate::connection::Address;
 use crate::notification::HookSecrets;
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
     pub(crate) managers: HashSet<String>,
+    pub(crate) chatops: chatops::Settings,
     pub(crate) address: Address,
     pub(crate) sessions: usize,
     pub(crate) schema: String,
@@ -60,7 +62,7 @@ impl fmt::Display for Problem {
 }
 
 /// How long a host of the database may take to say hello, before the next one is asked: Slack waits for three seconds in all.
-const HELLO: Duration = Duration::from_millis(1_500);
+pub(crate) const HELLO: Duration = Duration::from_millis(1_500);
 
 /// A viewer's password that is shorter can be guessed.
 const SHORTEST_PASSWORD: usize = 12;
@@ -102,6 +104,7 @@ impl Config {
         }
         let token_keys = token_keys(&arguments.keys, &mut problems);
         let hook_secrets = hook_secrets(&arguments.hooks, &mut problems);
+        let chatops = chatops::Settings::new(&arguments.chatops, arguments.pooler, &mut problems);
         let viewer_password = arguments.viewer_password.clone();
         if viewer_password
             .as_ref()
@@ -158,6 +161,7 @@ impl Config {
             hook_secrets,
             viewer_password,
             managers: arguments.managers.iter().cloned().collect(),
+            chatops,
             address,
             sessions: arguments.sessions.into(),
             schema: arguments.schema.clone(),

@@ -2,6 +2,7 @@
 
 mod app;
 mod backfill;
+mod chatops;
 mod check;
 mod command_line;
 mod config;

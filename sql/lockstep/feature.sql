@@ -8,13 +8,16 @@ create table lockstep.feature_definition (
     constraint feature_definition_type_check
       check (type in ('gitlab_com_derisk', 'wip', 'beta', 'ops', 'experiment', 'worker', 'development')),
   is_built_in boolean not null default false,
+  -- Who answers for it, such as group::integrations.
+  "group" text
+    constraint feature_definition_group_check check ("group" <> ''),
   constraint feature_definition_check check (not default_enabled or type not in ('gitlab_com_derisk', 'wip', 'experiment'))
 );
 comment on table lockstep.feature_definition is 'feature flags with their defaults; written by lockstep.define_feature alone';
 select pg_catalog.pg_extension_config_dump('lockstep.feature_definition', 'where not is_built_in');
 grant select on lockstep.feature_definition to public;
-insert into lockstep.feature_definition (name, default_enabled, type, is_built_in)
-values ('rename_integrations_workers', false, 'development', true);
+insert into lockstep.feature_definition (name, default_enabled, type, is_built_in, "group")
+values ('rename_integrations_workers', false, 'development', true, 'group::integrations');
 
 create table lockstep.feature_group (
   name text not null
@@ -41,7 +44,10 @@ create table lockstep.feature_audit (
   -- Null for the flag itself.
   gate text,
   before text,
-  after text
+  after text,
+  -- Who asked for it, where that is no role: a user of Slack, and how he did.
+  actor text,
+  source text
 );
 comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
 create index feature_audit_feature_idx on lockstep.feature_audit (feature, id);

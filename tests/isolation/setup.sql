@@ -170,3 +170,17 @@ select d.id, 'out of order'
 union all
 select d.id, 'in flight, and done'
   from lockstep.slack_channel c join lockstep.slack_delivery d on d.id = c.delivery where d.status <> 'waiting';
+-- No flag, no incident, no command of chatops.
+create procedure reset_chatops() language plpgsql as $$
+begin
+  truncate features, feature_gates, lockstep.feature_audit, lockstep.chatops_command;
+  truncate lockstep.chatops_incident restart identity;
+end $$;
+create function chatops(trigger_id text, request text, environment text default 'production') returns jsonb language sql as $$
+  select jsonb_build_object('trigger_id', trigger_id, 'request', request, 'team_id', 'T1', 'user_id', 'U1', 'text', 'x', 'environment', environment)
+$$;
+create view chatops_state as
+select (select coalesce(string_agg(key || '=' || value, ' '), 'off') from feature_gates) as flag,
+       (select count(*) from lockstep.chatops_incident where closed_at is null) as incidents,
+       (select count(*) from lockstep.chatops_command) as commands,
+       (select count(*) from lockstep.feature_audit where actor is distinct from 'U1' and change <> 'truncate') as unattributed;

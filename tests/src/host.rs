@@ -21,6 +21,10 @@ const WORKFLOWS: Script = host_sql!("workflows.sql");
 const CLUSTERS: Script = host_sql!("clusters.sql");
 const SERVICES: Script = host_sql!("services.sql");
 
+/// Merge requests and where they are deployed.
+pub const DEPLOYMENTS: Script = host_sql!("deployments.sql");
+/// Members of groups, and accounts that are linked with Slack.
+pub const MEMBERS: Script = host_sql!("members.sql");
 /// The application's own triggers on `integrations`, as GitLab has them.
 pub const APPLICATION_TRIGGERS: Script = host_sql!("application_triggers.sql");
 /// The application's own triggers on `services`, as GitLab had them until 14.x.

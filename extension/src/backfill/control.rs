@@ -11,7 +11,7 @@ use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use crate::host::Relation;
 use crate::statement::{
-    Statement, attempt_catching, connected, current_user, datum, is_in_transaction_block,
+    Statement, as_owner, attempt_catching, connected, current_user, datum, is_in_transaction_block,
     session_user, sleep, with_catalog_path,
 };
 use pgrx::JsonB;
@@ -46,7 +46,7 @@ fn start_backfill(
     start(job, table, workers, &settings).or_raise()
 }
 
-fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
+pub(crate) fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
     check_workers(workers)?;
     check_can_set_role(current_user())?;
     let run = match begin(job, table, workers, settings)? {
@@ -273,21 +273,27 @@ fn retry_backfill(run: Option<i64>) {
     retry(required(run, "run")).or_raise();
 }
 
-fn pause(run: i64) -> Result<()> {
+pub(crate) fn pause(run: i64) -> Result<()> {
     locked(run, &[Status::Running], "paused")?.set_status(Status::Paused)
 }
 
-fn cancel(run: i64) -> Result<()> {
+pub(crate) fn cancel(run: i64) -> Result<()> {
     locked(run, &[Status::Running, Status::Paused], "cancelled")?.set_status(Status::Cancelled)
 }
 
+/// Does something to a run with the rights of its role, as for somebody who may do so to any run.
+pub(crate) fn as_role_of(run: i64, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let found = Run::find(run)?.ok_or(BackfillError::NoSuchRun { run })?;
+    as_owner(found.role, work)
+}
+
 /// Also starts workers that a running run lacks, as after a restart of the server.
-fn resume(run: i64) -> Result<()> {
+pub(crate) fn resume(run: i64) -> Result<()> {
     let run = locked(run, &[Status::Running, Status::Paused], "resumed")?;
     go_on(&run)
 }
 
-fn retry(run: i64) -> Result<()> {
+pub(crate) fn retry(run: i64) -> Result<()> {
     let run = locked(run, &[Status::Failed], "retried")?;
     if let Some(other) = Run::of_table(run.table)? {
         return Err(has_run(&other));

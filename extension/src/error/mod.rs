@@ -4,6 +4,7 @@
 //! DETAIL, because the error's name fields do not survive the way through a Rust frame.
 
 mod backfill;
+mod chatops;
 mod delivery;
 mod event;
 mod feature;
@@ -13,6 +14,7 @@ mod report;
 mod slack;
 
 pub(crate) use backfill::BackfillError;
+pub(crate) use chatops::ChatopsError;
 pub(crate) use delivery::DeliveryError;
 pub(crate) use event::EventError;
 pub(crate) use feature::FeatureError;
@@ -172,6 +174,7 @@ pub(crate) enum Error {
         columns: String,
     },
     Backfill(BackfillError),
+    Chatops(ChatopsError),
     Event(EventError),
     Delivery(DeliveryError),
     Feature(FeatureError),
@@ -198,6 +201,12 @@ impl From<EventError> for Error {
 impl From<DeliveryError> for Error {
     fn from(error: DeliveryError) -> Self {
         Self::Delivery(error)
+    }
+}
+
+impl From<ChatopsError> for Error {
+    fn from(error: ChatopsError) -> Self {
+        Self::Chatops(error)
     }
 }
 

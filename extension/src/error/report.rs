@@ -319,6 +319,7 @@ impl Error {
                 format!("Create one: create unique index concurrently on {table} ({columns})."),
             ),
             Self::Backfill(error) => error.into_report(),
+            Self::Chatops(error) => error.into_report(),
             Self::Event(error) => error.into_report(),
             Self::Delivery(error) => error.into_report(),
             Self::Feature(error) => error.into_report(),

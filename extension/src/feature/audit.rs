@@ -7,15 +7,17 @@ use crate::statement::datum;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static INSERT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
         // A value that is not there is told from an empty one by its first letter.
-        "insert into lockstep.feature_audit (role, schema, feature, change, gate, before, after)
+        "insert into lockstep.feature_audit (role, schema, feature, change, gate, before, after, actor, source)
          values (pg_get_userbyid($1), $2, nullif($3, ''), $4, nullif($5, ''),
-                 case when $6 like '=%' then substr($6, 2) end, case when $7 like '=%' then substr($7, 2) end)",
+                 case when $6 like '=%' then substr($6, 2) end, case when $7 like '=%' then substr($7, 2) end,
+                 nullif($8, ''), nullif($9, ''))",
         &[
             pg_sys::OIDOID,
             pg_sys::TEXTOID,
@@ -24,8 +26,38 @@ thread_local! {
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
+            pg_sys::TEXTOID,
         ],
     ));
+}
+
+/// On whose behalf flags are changed now, and how he asked for it.
+#[derive(Default)]
+struct Behalf {
+    actor: String,
+    source: String,
+}
+
+thread_local! {
+    static BEHALF: RefCell<Option<Behalf>> = const { RefCell::new(None) };
+}
+
+/// What `work` changes is recorded as asked for by somebody who is no role.
+pub(crate) fn on_behalf_of<R>(actor: &str, source: &str, work: impl FnOnce() -> R) -> R {
+    /// Also after an error: that unwinds.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            BEHALF.take();
+        }
+    }
+    BEHALF.replace(Some(Behalf {
+        actor: actor.to_owned(),
+        source: source.to_owned(),
+    }));
+    let _end = End;
+    work()
 }
 
 /// What a row says: the flag, the gate and its value.
@@ -106,6 +138,12 @@ fn record(schema: &str, change: &str, row: Row, after: Option<Row>) -> Result<()
     };
     let marked =
         |value: Option<String>| value.map_or_else(String::new, |value| format!("={value}"));
+    let (actor, source) = BEHALF.with_borrow(|behalf| {
+        behalf
+            .as_ref()
+            .map(|it| (it.actor.clone(), it.source.clone()))
+            .unwrap_or_default()
+    });
     let arguments = [
         datum(crate::statement::current_user()),
         datum(schema),
@@ -114,6 +152,8 @@ fn record(schema: &str, change: &str, row: Row, after: Option<Row>) -> Result<()
         datum(row.gate),
         datum(marked(before)),
         datum(marked(after)),
+        datum(actor),
+        datum(source),
     ];
     INSERT.with(|statement| statement.run(&arguments))?;
     Ok(())

@@ -78,7 +78,7 @@ fn set_feature(name: Option<&str>, enabled: Option<bool>, schema: Option<&str>) 
     set(name, enabled, schema).or_raise();
 }
 
-fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
+pub(crate) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
     let change = Change::begin(name, schema)?;
     change.run(|tables| &tables.clear, &[]);
     if enabled {
@@ -108,7 +108,7 @@ fn set_feature_percentage(
     set_percentage(name, &percentage.to_string(), of, schema).or_raise();
 }
 
-fn set_percentage(name: &str, percentage: &str, of: &str, schema: &str) -> Result<()> {
+pub(crate) fn set_percentage(name: &str, percentage: &str, of: &str, schema: &str) -> Result<()> {
     let gate = match of {
         "actors" => "percentage_of_actors",
         "time" => "percentage_of_time",
@@ -152,17 +152,19 @@ comment on function lockstep.enable_feature_for(text, text, text) is
   'turns a feature flag on for one actor, such as User:1, Group:22 or Project:333';
 "#)]
 fn enable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
-    with_actor(name, actor, schema, |change, actor| {
-        if change.gates.has_opted_out(actor) {
-            return Err(FeatureError::OptedOut {
-                name: change.name.to_owned(),
-                actor: actor.to_owned(),
-            }
-            .into());
+    with_actor(name, actor, schema, enable_for);
+}
+
+fn enable_for(change: &Change, actor: &str) -> Result<()> {
+    if change.gates.has_opted_out(actor) {
+        return Err(FeatureError::OptedOut {
+            name: change.name.to_owned(),
+            actor: actor.to_owned(),
         }
-        change.open("actors", actor);
-        Ok(())
-    });
+        .into());
+    }
+    change.open("actors", actor);
+    Ok(())
 }
 
 /// Takes back that a flag is on for one actor.
@@ -174,11 +176,43 @@ comment on function lockstep.disable_feature_for(text, text, text) is
   'takes back that a feature flag was turned on for one actor; where it is on for everybody, lockstep.opt_out_of_feature makes an exception';
 "#)]
 fn disable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
-    with_actor(name, actor, schema, |change, actor| {
-        change.refuse_if_fully_on("To make an exception, call lockstep.opt_out_of_feature.")?;
-        change.close("actors", actor);
-        Ok(())
-    });
+    with_actor(name, actor, schema, disable_for);
+}
+
+fn disable_for(change: &Change, actor: &str) -> Result<()> {
+    change.refuse_if_fully_on("To make an exception, call lockstep.opt_out_of_feature.")?;
+    change.close("actors", actor);
+    Ok(())
+}
+
+/// Turns a flag on for some actors and groups, or takes that back.
+pub(crate) fn set_for(
+    name: &str,
+    enabled: bool,
+    actors: &[String],
+    groups: &[String],
+    schema: &str,
+) -> Result<()> {
+    for actor in actors {
+        check_actor(actor)?;
+    }
+    for group in groups {
+        check_name(group)?;
+    }
+    let change = Change::begin(name, schema)?;
+    for actor in actors {
+        match enabled {
+            true => enable_for(&change, actor)?,
+            false => disable_for(&change, actor)?,
+        }
+    }
+    for group in groups {
+        match enabled {
+            true => change.open("groups", group),
+            false => disable_for_group_of(&change, group)?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes an exception for one actor.
@@ -274,11 +308,13 @@ comment on function lockstep.disable_feature_for_group(text, text, text) is
   'takes back that a feature flag was turned on for a group';
 "#)]
 fn disable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
-    with_group(name, group, schema, |change, group| {
-        change.refuse_if_fully_on("To make exceptions, call lockstep.opt_out_of_feature.")?;
-        change.close("groups", group);
-        Ok(())
-    });
+    with_group(name, group, schema, disable_for_group_of);
+}
+
+fn disable_for_group_of(change: &Change, group: &str) -> Result<()> {
+    change.refuse_if_fully_on("To make exceptions, call lockstep.opt_out_of_feature.")?;
+    change.close("groups", group);
+    Ok(())
 }
 
 fn with_group(
@@ -312,7 +348,7 @@ fn remove_feature(name: Option<&str>, schema: Option<&str>) {
     remove(name, schema).or_raise();
 }
 
-fn remove(name: &str, schema: &str) -> Result<()> {
+pub(crate) fn remove(name: &str, schema: &str) -> Result<()> {
     let tables = Tables::of_schema(schema)?;
     check_is_audited(&tables)?;
     let arguments = [datum(name)];

@@ -34,14 +34,20 @@ thread_local! {
             &["name"],
         ),
         all: OwnStatement::new(
-            "select d.name, d.type, d.default_enabled from lockstep.feature_definition d order by d.name collate \"C\"",
+            "select d.name, d.type, d.default_enabled, d.\"group\" from lockstep.feature_definition d order by d.name collate \"C\"",
             &[],
         ),
         define: OwnStatement::new(
-            "insert into lockstep.feature_definition (name, default_enabled, type) values ($1, $2, $3)
-             on conflict (name) do update set default_enabled = excluded.default_enabled, type = excluded.type
+            "insert into lockstep.feature_definition (name, default_enabled, type, \"group\") values ($1, $2, $3, nullif($4, ''))
+             on conflict (name) do update
+               set default_enabled = excluded.default_enabled, type = excluded.type, \"group\" = excluded.\"group\"
                where not feature_definition.is_built_in",
-            &[pg_sys::TEXTOID, pg_sys::BOOLOID, pg_sys::TEXTOID],
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::BOOLOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+            ],
         ),
         undefine: OwnStatement::new(
             "delete from lockstep.feature_definition where name = $1 and not is_built_in",
@@ -54,6 +60,8 @@ pub(super) struct Definition {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) default_enabled: bool,
+    /// Who answers for it, such as `group::integrations`.
+    pub(super) group: Option<String>,
 }
 
 /// Whether a flag is on that nobody has set; one that nobody has defined is off.
@@ -75,6 +83,7 @@ pub(super) fn all() -> Result<Vec<Definition>> {
                 name: row.get(1).unwrap_or_default(),
                 kind: row.get(2).unwrap_or_default(),
                 default_enabled: row.get(3).unwrap_or_default(),
+                group: row.get(4),
             });
         })
     })?;
@@ -83,21 +92,27 @@ pub(super) fn all() -> Result<Vec<Definition>> {
 
 /// Declares a flag, or changes what is declared of it.
 #[pg_extern(sql = r#"
-create function lockstep.define_feature(name text, default_enabled boolean default false, type text default 'gitlab_com_derisk')
+create function lockstep.define_feature(name text, default_enabled boolean default false, type text default 'gitlab_com_derisk',
+                                        "group" text default null)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.define_feature(text, boolean, text) is
-  'declares a feature flag: whether it is on as long as nobody has set it, and its type';
-revoke execute on function lockstep.define_feature(text, boolean, text) from public;
+comment on function lockstep.define_feature(text, boolean, text, text) is
+  'declares a feature flag: whether it is on as long as nobody has set it, its type, and the group that answers for it';
+revoke execute on function lockstep.define_feature(text, boolean, text, text) from public;
 "#)]
-fn define_feature(name: Option<&str>, default_enabled: Option<bool>, kind: Option<&str>) {
+fn define_feature(
+    name: Option<&str>,
+    default_enabled: Option<bool>,
+    kind: Option<&str>,
+    group: Option<&str>,
+) {
     let name = required(name, "name");
     let default_enabled = required(default_enabled, "default_enabled");
     let kind = required(kind, "type");
-    define(name, default_enabled, kind).or_raise();
+    define(name, default_enabled, kind, group.unwrap_or_default()).or_raise();
 }
 
-fn define(name: &str, default_enabled: bool, kind: &str) -> Result<()> {
+fn define(name: &str, default_enabled: bool, kind: &str, group: &str) -> Result<()> {
     super::check_name(name)?;
     match TYPES.iter().find(|(name, _)| *name == kind) {
         None => {
@@ -116,7 +131,12 @@ fn define(name: &str, default_enabled: bool, kind: &str) -> Result<()> {
         }
         Some(_) => {}
     }
-    let arguments = [datum(name), datum(default_enabled), datum(kind)];
+    let arguments = [
+        datum(name),
+        datum(default_enabled),
+        datum(kind),
+        datum(group),
+    ];
     match STATEMENTS.with(|statements| statements.define.run(&arguments))? {
         0 => Err(FeatureError::BuiltIn {
             name: name.to_owned(),

@@ -1,7 +1,8 @@
 //! Feature flags, in the rows and by the rules of Flipper, so that the application and the database give the same answer. The
 //! tables ([`tables`]) are read ([`gates`]), remembered for as long as nothing can have changed ([`known`]), and decide
 //! ([`enabled`]). Flags are changed here ([`change`]) or by the application; either is recorded ([`audit`]). What the
-//! application declares in files is declared in [`definition`] and [`group`].
+//! application declares in files is declared in [`definition`] and [`group`]. How flags stand is told
+//! by [`list`], and for chatops by [`standing`].
 
 mod attach;
 mod audit;
@@ -12,11 +13,15 @@ mod gates;
 mod group;
 mod known;
 mod list;
+mod standing;
 mod tables;
 
 pub(crate) use attach::{attach, detach};
+pub(crate) use audit::on_behalf_of;
+pub(crate) use change::{remove, set, set_for, set_percentage};
 pub(crate) use enabled::{Flag, is_enabled, is_fully_on};
 pub(crate) use known::forget;
+pub(crate) use standing::{as_flags_owner, stale_gates, standing, standings};
 
 /// Names of flags and of groups.
 fn check_name(name: &str) -> crate::error::Result<()> {

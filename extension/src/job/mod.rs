@@ -12,6 +12,7 @@ mod worker;
 
 pub(crate) use dead::retry;
 pub(crate) use enqueue::NewJob;
+pub(crate) use rename::retire;
 
 /// Whoever listens to it hears that a job waits. No payload, so that a transaction sends one notification for all its jobs.
 const CHANNEL: &str = "lockstep_job";

@@ -8,7 +8,7 @@ use super::scopes::{Known, Links};
 use super::spread::spread;
 use super::statements::SHARED;
 use super::tables::Tables;
-use crate::error::{OrRaise, Result, required};
+use crate::error::{Error, OrRaise, Result, SlackError, required};
 use crate::host::check_is_owner;
 use crate::statement::{Statement, View, datum};
 use pgrx::pg_sys;
@@ -43,10 +43,17 @@ fn slack_workspace_drift(
     TableIterator::new(rows.or_raise())
 }
 
-/// How many rows differ.
-pub(crate) fn count_drift(schema: &str) -> Result<usize> {
-    let tables = Tables::attached(schema)?;
-    Ok(drift(&tables, None).len())
+/// How many rows differ; nothing where the schema is not attached.
+pub(crate) fn rows_adrift(schema: &str) -> Result<Option<usize>> {
+    match Tables::attached(schema) {
+        Ok(tables) => Ok(Some(drift(&tables, None).len())),
+        Err(
+            Error::Slack(SlackError::NotAttached { .. })
+            | Error::NoSuchColumn { .. }
+            | Error::HostTableMissing { .. },
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The rows that differ, of some teams or of all.

@@ -40,7 +40,7 @@ pub(crate) use bot::{Token, check_max_rows, tokens};
 pub(crate) use destination::{
     Destination, check_attached, destination_of, destinations, inherited,
 };
-pub(crate) use drift::{count_drift, repair_range};
+pub(crate) use drift::{repair_range, rows_adrift};
 pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;

@@ -2,7 +2,7 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::slack_workspace::count_drift;
+use crate::slack_workspace::rows_adrift;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -45,8 +45,10 @@ fn report(schema: &str) -> Result<Value> {
             }
         })
     })?;
-    let rows = i64::try_from(count_drift(schema)?).unwrap_or(i64::MAX);
-    found.push(counted("slack_integrations", rows));
+    if let Some(rows) = rows_adrift(schema)? {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        found.push(counted("slack_integrations", rows));
+    }
     Ok(json!({ "found": found }))
 }
 

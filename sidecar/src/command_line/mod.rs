@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
+mod chatops;
 mod serve;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+pub(crate) use chatops::Chatops;
 pub(crate) use serve::{Check, Hooks, ImportSettings, Manifest, Rekey, Serve, TokenKeyArguments};
 
 /// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{FalseyValueParser, ValueParser};
 use secrecy::SecretString;
 
-use super::{Connection, secret};
+use super::{Chatops, Connection, secret};
 
 const EXAMPLES: &str = "\
 Example. Secrets are in the environment, as others see a command line:
@@ -116,6 +116,9 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) hooks: Hooks,
 
+    #[command(flatten)]
+    pub(crate) chatops: Chatops,
+
     /// How many messages are sent to Slack at the same time; 0 leaves them to others
     #[arg(long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) deliveries: u16,
@@ -203,6 +206,10 @@ pub(crate) struct Manifest {
     /// The slash command
     #[arg(long, value_name = "COMMAND", default_value = "/gitlab", value_parser = slash_command)]
     pub(crate) command: String,
+
+    /// Have the slash command /chatops as well
+    #[arg(long)]
+    pub(crate) chatops: bool,
 
     /// Ask for tokens that expire and are refreshed
     #[arg(long)]

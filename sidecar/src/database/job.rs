@@ -153,7 +153,7 @@ impl Queue {
     }
 
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
-        super::ask_unprepared(&self.client, statement, arguments).await
+        super::ask_unprepared(&self.client, statement, arguments, super::ANSWER_TIMEOUT).await
     }
 }
 

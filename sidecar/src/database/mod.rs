@@ -1,6 +1,7 @@
 //! The functions and views of lockstep, as this program calls them. No file outside this folder names one.
 
 mod backfill;
+mod chatops;
 mod job;
 mod pool;
 mod slack;
@@ -15,6 +16,7 @@ use crate::connection::Address;
 use crate::error::Error;
 
 pub(crate) use backfill::{Progress, SetAside, Status};
+pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 use pool::Arguments;
 pub(crate) use slack::{
@@ -69,9 +71,10 @@ async fn ask_unprepared(
     client: &Client,
     statement: &str,
     arguments: Arguments<'_>,
+    patience: Duration,
 ) -> Result<Vec<Row>, Error> {
     let asking = client.query_typed(statement, arguments);
-    let rows = timeout(ANSWER_TIMEOUT, asking)
+    let rows = timeout(patience, asking)
         .await
         .map_err(|_| Error::Silent)??;
     Ok(rows)

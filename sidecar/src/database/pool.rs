@@ -48,6 +48,8 @@ pub(super) struct Pool {
     /// Whether a session keeps what is asked of it prepared, which takes a third off the server's work for a short question.
     /// A pooler in between would lose it.
     prepares: bool,
+    /// How long an answer is waited for.
+    patience: Duration,
 }
 
 /// A session that is asked something. If the answer is not waited for, the session is of no use to others: it would answer them
@@ -100,7 +102,16 @@ impl Pool {
             sessions: pool.map_err(|error| Error::Pool(error.to_string()))?,
             address: address.clone(),
             prepares: !address.is_pooled(),
+            patience: ANSWER_TIMEOUT,
         })
+    }
+
+    /// The same sessions, asked what takes longer.
+    pub(super) fn within(&self, patience: Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
     }
 
     /// Asks, and once more if it was the session that failed: one that has been idle since before a restart or a failover.
@@ -125,8 +136,8 @@ impl Pool {
         };
         let session = asked.session()?;
         let answered = match self.prepares {
-            true => ask_prepared(session, statement, arguments).await,
-            false => ask_unprepared(session, statement, arguments).await,
+            true => ask_prepared(session, statement, arguments, self.patience).await,
+            false => ask_unprepared(session, statement, arguments, self.patience).await,
         };
         match &answered {
             // Also one to a server that has become a standby: it is alive, and of no use. What befell this one has befallen those
@@ -163,6 +174,7 @@ async fn ask_prepared(
     session: &ClientWrapper,
     statement: &str,
     arguments: Arguments<'_>,
+    patience: Duration,
 ) -> Result<Vec<Row>, Error> {
     let types: Vec<Type> = arguments.iter().map(|(_, kind)| kind.clone()).collect();
     let values: Vec<&(dyn ToSql + Sync)> = arguments.iter().map(|(value, _)| *value).collect();
@@ -170,13 +182,11 @@ async fn ask_prepared(
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    let answered = timeout(ANSWER_TIMEOUT, asking)
-        .await
-        .map_err(|_| Error::Silent)?;
+    let answered = timeout(patience, asking).await.map_err(|_| Error::Silent)?;
     match answered {
         Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
             session.statement_cache.remove(statement, &types);
-            ask_unprepared(session, statement, arguments).await
+            ask_unprepared(session, statement, arguments, patience).await
         }
         answered => Ok(answered?),
     }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, warn};
 
+use super::client::CallError;
 use super::message::Reply;
 use crate::app::App;
 use crate::serve::{Counter, count};
 
 /// Slack waits for three seconds, of which the network takes some.
 const IN_TIME: Duration = Duration::from_millis(2_000);
+
+/// What an answer takes to Slack and into the channel, so that what follows comes after it.
+const AFTER_FIRST: Duration = Duration::from_millis(400);
 
 /// Nobody waits longer for an answer.
 const LATEST: Duration = Duration::from_secs(20);
@@ -32,17 +37,63 @@ pub(super) async fn in_time(
         let app = Arc::clone(app);
         async move {
             let reply = timeout(LATEST, asking).await.unwrap_or_else(|_| too_slow());
-            let sent = app.slack.reply(&url, &reply.json()).await;
-            match sent {
-                Ok(()) => count(Counter::LATE, "sent"),
-                Err(error) => {
-                    count(Counter::LATE, "failed");
-                    warn!(%error, "a late reply did not arrive");
-                }
+            send(&app, Some(&url), &reply).await;
+        }
+    };
+    app.late.spawn(task.instrument(Span::current()));
+    takes_longer()
+}
+
+/// An answer of several messages, to what goes on whether anybody waits for it or not. It answers in some time of its own.
+pub(super) async fn all_in_time(
+    app: &Arc<App>,
+    response_url: Option<String>,
+    working: impl Future<Output = Vec<Reply>> + Send + 'static,
+) -> Reply {
+    let (hand_over, mut handed_over) = oneshot::channel();
+    let task = {
+        let app = Arc::clone(app);
+        async move {
+            let mut replies = working.await.into_iter();
+            let first = replies.next();
+            let is_in_time = first.map(|first| hand_over.send(first));
+            let late = match is_in_time {
+                Some(Err(first)) => Some(first),
+                _ => None,
+            };
+            if late.is_none() && replies.len() > 0 {
+                // The first is on its way.
+                sleep(AFTER_FIRST).await;
+            }
+            for reply in late.into_iter().chain(replies) {
+                send(&app, response_url.as_deref(), &reply).await;
             }
         }
     };
     app.late.spawn(task.instrument(Span::current()));
+    if let Ok(Ok(reply)) = timeout(IN_TIME, &mut handed_over).await {
+        return reply;
+    }
+    handed_over.close();
+    // It may have come this very moment.
+    handed_over.try_recv().unwrap_or_else(|_| takes_longer())
+}
+
+async fn send(app: &App, url: Option<&str>, reply: &Reply) {
+    let sent = match url {
+        Some(url) => app.slack.reply(url, &reply.json()).await,
+        None => Err(CallError::ForeignUrl),
+    };
+    match sent {
+        Ok(()) => count(Counter::LATE, "sent"),
+        Err(error) => {
+            count(Counter::LATE, "failed");
+            warn!(%error, "a late reply did not arrive");
+        }
+    }
+}
+
+fn takes_longer() -> Reply {
     Reply::new(":hourglass_flowing_sand: The answer takes a moment longer.")
 }
 

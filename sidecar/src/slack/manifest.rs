@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::chatops;
 use crate::command_line::Manifest;
 use crate::config::{SCOPES, page, public_url};
 use crate::error::Error;
@@ -46,13 +47,7 @@ fn manifest(arguments: &Manifest, public_url: &Url) -> Value {
                 "messages_tab_read_only_enabled": true,
             },
             "bot_user": { "display_name": "GitLab", "always_online": true },
-            "slash_commands": [{
-                "command": arguments.command,
-                "url": url(COMMANDS),
-                "description": "How projects are connected with this workspace",
-                "usage_hint": "[project or alias] command",
-                "should_escape": false,
-            }],
+            "slash_commands": slash_commands(arguments, &url(COMMANDS)),
         },
         "oauth_config": {
             "redirect_urls": [url(INSTALLED)],
@@ -73,6 +68,31 @@ fn manifest(arguments: &Manifest, public_url: &Url) -> Value {
             "token_rotation_enabled": arguments.token_rotation,
         },
     })
+}
+
+fn slash_commands(arguments: &Manifest, url: &str) -> Vec<Value> {
+    let command = |name: &str, description: &str, hint: &str| {
+        json!({
+            "command": name,
+            "url": url,
+            "description": description,
+            "usage_hint": hint,
+            "should_escape": false,
+        })
+    };
+    let mut commands = vec![command(
+        &arguments.command,
+        "How projects are connected with this workspace",
+        "[project or alias] command",
+    )];
+    if arguments.chatops {
+        commands.push(command(
+            chatops::COMMAND,
+            "Feature flags, deployments and backfills",
+            "run command, or run --help",
+        ));
+    }
+    commands
 }
 
 /// With the host, so that apps of several instances are told apart.
@@ -113,6 +133,7 @@ mod tests {
     #[test]
     fn manifest_is_within_the_limits_of_the_schema() -> Result<(), url::ParseError> {
         let arguments = Manifest {
+            chatops: true,
             public_url: None,
             command: "/gitlab".to_owned(),
             token_rotation: true,

@@ -9,28 +9,43 @@ use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Longer texts Slack cuts by itself, or refuses in a block.
-pub(super) const LONGEST_TEXT: usize = 3_000;
+pub(crate) const LONGEST_TEXT: usize = 3_000;
 
-/// A reply that only whoever gave the command sees.
+/// A reply, which only whoever gave the command sees, or all of the channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply(String);
+pub(crate) struct Reply {
+    text: String,
+    is_public: bool,
+}
 
 impl Reply {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        match text.len() <= LONGEST_TEXT {
-            true => Self(text),
-            false => Self(format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8()))),
+        let text = match text.len() <= LONGEST_TEXT {
+            true => text,
+            false => format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8())),
+        };
+        Self {
+            text,
+            is_public: false,
         }
     }
 
+    pub(crate) fn in_channel(self, is_public: bool) -> Self {
+        Self { is_public, ..self }
+    }
+
     pub(super) fn json(&self) -> Value {
-        json!({ "response_type": "ephemeral", "text": self.0 })
+        let kind = match self.is_public {
+            true => "in_channel",
+            false => "ephemeral",
+        };
+        json!({ "response_type": kind, "text": self.text })
     }
 
     #[cfg(test)]
-    pub(super) fn text(&self) -> &str {
-        &self.0
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -62,7 +77,7 @@ pub(crate) fn code(text: &str) -> String {
 }
 
 /// The beginning of a text, of so many bytes at most, and whole characters.
-pub(super) fn cut(text: &str, most: usize) -> &str {
+pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 

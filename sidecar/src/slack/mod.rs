@@ -21,13 +21,14 @@ mod workers;
 
 pub(crate) use cipher::{SealedWith, TokenKeys};
 pub(crate) use client::{CallError, SlackClient};
-pub(crate) use command::receive_command;
+pub(crate) use command::{advice, receive_command};
 pub(crate) use event::receive_event;
 pub(crate) use install::{Installed, begin_install, finish_install};
 pub(crate) use interaction::receive_interaction;
 pub(crate) use manifest::print_manifest;
-pub(crate) use message::{code, escape, shorten};
+pub(crate) use message::{LONGEST_TEXT, Reply, code, cut, escape, shorten};
 pub(crate) use options::receive_options_request;
+pub(crate) use payload::SlashCommand;
 pub(crate) use refresh::keep;
 pub(crate) use signature::{Refusal, SigningSecret};
 pub(crate) use workers::SlackWorkers;

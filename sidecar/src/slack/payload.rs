@@ -7,21 +7,21 @@ use crate::database::Tenant;
 
 /// A workspace, and the organization it is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) team: String,
-    pub(super) enterprise: Option<String>,
+pub(crate) struct Owner {
+    pub(crate) team: String,
+    pub(crate) enterprise: Option<String>,
 }
 
 impl Owner {
     /// An installation for all of an organization has no workspace: it goes by the organization's id.
-    pub(super) fn new(team: Option<&str>, enterprise: Option<&str>) -> Option<Self> {
+    pub(crate) fn new(team: Option<&str>, enterprise: Option<&str>) -> Option<Self> {
         let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
         let (team, enterprise) = (given(team), given(enterprise));
         let team = team.or_else(|| enterprise.clone())?;
         Some(Self { team, enterprise })
     }
 
-    pub(super) fn tenant(&self) -> Tenant<'_> {
+    pub(crate) fn tenant(&self) -> Tenant<'_> {
         Tenant {
             team: &self.team,
             enterprise: self.enterprise.as_deref(),
@@ -98,19 +98,26 @@ impl Envelope {
 
 /// What a slash command comes as, in a form.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SlashCommand {
-    pub(super) owner: Owner,
-    pub(super) user: String,
-    pub(super) command: String,
-    pub(super) text: String,
-    pub(super) response_url: Option<String>,
+pub(crate) struct SlashCommand {
+    pub(crate) owner: Owner,
+    pub(crate) user: String,
+    pub(crate) user_name: String,
+    pub(crate) channel: String,
+    pub(crate) command: String,
+    pub(crate) text: String,
+    pub(crate) response_url: Option<String>,
+    /// Slack's number of the command, the same if it is delivered twice.
+    pub(crate) trigger: Option<String>,
 }
 
 /// Of thirteen or more; the others are not worth decoding.
-const USED_FIELDS: [&[u8]; 6] = [
+const USED_FIELDS: [&[u8]; 9] = [
     b"team_id=",
     b"enterprise_id=",
     b"user_id=",
+    b"user_name=",
+    b"channel_id=",
+    b"trigger_id=",
     b"command=",
     b"text=",
     b"response_url=",
@@ -128,6 +135,9 @@ impl SlashCommand {
                 "team_id" => team = Some(value),
                 "enterprise_id" => enterprise = Some(value),
                 "user_id" => command.user = value.into_owned(),
+                "user_name" => command.user_name = value.replace('\0', " "),
+                "channel_id" => command.channel = value.replace('\0', " "),
+                "trigger_id" => command.trigger = Some(value.replace('\0', " ")),
                 "command" => command.command = value.into_owned(),
                 // A zero byte is no letter, and the database takes none.
                 "text" => command.text = value.replace('\0', " "),
@@ -299,6 +309,7 @@ mod tests {
                 command: "/gitlab".to_owned(),
                 text: text.replace('\0', " "),
                 response_url: url,
+                ..SlashCommand::default()
             }));
         }
 

@@ -44,7 +44,7 @@ pub(crate) struct Condition {
 #[derive(Clone)]
 pub(crate) struct SlackDatabase {
     pool: Pool,
-    schema: String,
+    pub(super) schema: String,
 }
 
 impl SlackDatabase {
@@ -104,7 +104,11 @@ impl SlackDatabase {
         self.pool.ask(statement, arguments).await
     }
 
-    async fn ask_one(&self, statement: &str, arguments: Arguments<'_>) -> Result<Row, Error> {
+    pub(super) async fn ask_one(
+        &self,
+        statement: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<Row, Error> {
         let rows = self.ask(statement, arguments).await?;
         rows.into_iter().next().ok_or(Error::Silent)
     }

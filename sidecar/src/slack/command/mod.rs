@@ -19,11 +19,13 @@ use super::late;
 use super::message::Reply;
 use super::payload::SlashCommand;
 use crate::app::App;
+use crate::chatops;
 use crate::error::Error;
 use crate::serve::{Counter, Problem, count};
 
 use parse::Words;
 pub(super) use status::{events, needs_reinstallation};
+pub(crate) use trouble::advice;
 
 type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send + 'a>>;
 
@@ -57,6 +59,17 @@ pub(crate) async fn receive_command(
     let slash = SlashCommand::parse(&body).ok_or(Problem::bad_request(
         "The form lacks team_id, user_id or command.",
     ))?;
+    if slash.command == chatops::COMMAND {
+        count(Counter::COMMANDS, "chatops");
+        let url = slash.response_url.clone();
+        let answering = {
+            let app = Arc::clone(&app);
+            async move { chatops::answer(&app, &slash).await.pages() }
+        };
+        return Ok(late::all_in_time(&app, url, answering)
+            .await
+            .into_response());
+    }
     let Words { alias, name, .. } = Words::of(&slash.text);
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         count(Counter::COMMANDS, "unknown");

@@ -3,7 +3,7 @@
 use crate::slack::message::{code, shorten};
 
 /// For people in Slack.
-pub(super) fn advice(error: &str, needed: Option<&str>) -> String {
+pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     let known = ADVICE.iter().find(|(names, _)| names.contains(&error));
     let advice = known.map_or("Slack does not take it", |(_, advice)| advice);
     let error = code(&shorten(error, 60));

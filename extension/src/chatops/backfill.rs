@@ -1,0 +1,122 @@
+//! Backfills, looked at and controlled.
+
+use super::command::Command;
+use crate::backfill;
+use crate::error::{ChatopsError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde_json::{Value, json};
+use std::mem::ManuallyDrop;
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static RUNS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "select coalesce(jsonb_agg(p.run order by (p.run ->> 'run')::bigint desc), '[]')::text
+           from (select jsonb_build_object(
+                          'run', p.run, 'job', p.job, 'table', p.target_table::text, 'status', p.status, 'percent', p.percent,
+                          'scanned', p.scanned, 'updated', p.updated, 'unresolved', p.unresolved,
+                          'rows_per_second', p.rows_per_second,
+                          'remaining', p.remaining::text, 'held_by', p.held_by, 'set_aside', p.set_aside,
+                          'last_error', p.last_error, 'role', p.role::text,
+                          'started_at', to_char(p.started_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'),
+                          'finished_at', to_char(p.finished_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'))
+                   from lockstep.backfill_progress p
+                  where $1 is null or p.run = $1
+                  order by p.run desc limit 30) p (run)",
+        &[pg_sys::INT8OID],
+    ));
+}
+
+fn runs(run: Option<i64>) -> Result<Vec<Value>> {
+    let mut text = String::new();
+    RUNS.with(|statement| {
+        statement.rows_with_nulls(&[run.map(datum)], |row| {
+            text = row.get(1).unwrap_or_default();
+        })
+    })?;
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// Runs of backfill jobs.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_backfills(run bigint default null)
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_backfills(bigint) is
+  'the last runs of backfill jobs, or one of them, whoever began them: lockstep.backfill_progress, for chatops';
+revoke execute on function lockstep.chatops_backfills(bigint) from public;
+"#)]
+fn chatops_backfills(run: Option<i64>) -> JsonB {
+    JsonB(Value::Array(runs(run).or_raise()))
+}
+
+/// Begins a run. Its role is the caller's, who needs rights on the table.
+// It does not pin its search path, as lockstep.start_backfill does not.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_start_backfill(command jsonb, job text, workers integer default 1)
+returns jsonb language c
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_start_backfill(jsonb, text, integer) is
+  'begins a run of a backfill job, as lockstep.start_backfill does with the rights of the caller, as a user of Slack asks';
+revoke execute on function lockstep.chatops_start_backfill(jsonb, text, integer) from public;
+"#)]
+fn chatops_start_backfill(
+    command: Option<JsonB>,
+    job: Option<&str>,
+    workers: Option<i32>,
+) -> JsonB {
+    let command = required(command, "command");
+    let job = required(job, "job");
+    let workers = required(workers, "workers");
+    let start = || -> Result<Value> {
+        Command::parse(command)?.once(|| {
+            let run = backfill::start(job, None, workers, &json!({}))?;
+            one(run)
+        })
+    };
+    JsonB(start().or_raise())
+}
+
+/// Pauses, resumes, retries or cancels a run.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_control_backfill(command jsonb, run bigint, action text)
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_control_backfill(jsonb, bigint, text) is
+  'pauses, resumes, retries or cancels a run, as a user of Slack asks: pause and cancel whoever began it, the others with the rights of the caller';
+revoke execute on function lockstep.chatops_control_backfill(jsonb, bigint, text) from public;
+"#)]
+fn chatops_control_backfill(
+    command: Option<JsonB>,
+    run: Option<i64>,
+    action: Option<&str>,
+) -> JsonB {
+    let command = required(command, "command");
+    let run = required(run, "run");
+    let action = required(action, "action");
+    let control = || -> Result<Value> {
+        Command::parse(command)?.once(|| {
+            match action {
+                "pause" => backfill::as_role_of(run, || backfill::pause(run))?,
+                "cancel" => backfill::as_role_of(run, || backfill::cancel(run))?,
+                "resume" => backfill::resume(run)?,
+                "retry" => backfill::retry(run)?,
+                _ => {
+                    return Err(ChatopsError::Action {
+                        action: action.chars().take(50).collect(),
+                    }
+                    .into());
+                }
+            }
+            one(run)
+        })
+    };
+    JsonB(control().or_raise())
+}
+
+fn one(run: i64) -> Result<Value> {
+    Ok(runs(Some(run))?.into_iter().next().unwrap_or_default())
+}

@@ -1,0 +1,120 @@
+//! A command as it was given, which is done once however often it is delivered.
+
+use crate::error::{ChatopsError, Result};
+use crate::feature;
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    begin: OwnStatement,
+    end: OwnStatement,
+    earlier: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        // It waits for another delivery of the command that is under way.
+        begin: OwnStatement::new(
+            "insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)
+             on conflict (trigger_id, user_id, environment) do nothing",
+            &[pg_sys::TEXTOID; 8],
+        ),
+        end: OwnStatement::new(
+            "update lockstep.chatops_command set result = $4::jsonb where trigger_id = $1 and user_id = $2 and environment = $3",
+            &[pg_sys::TEXTOID; 4],
+        ),
+        earlier: OwnStatement::new(
+            "select c.request, c.result::text from lockstep.chatops_command c
+              where c.trigger_id = $1 and c.user_id = $2 and c.environment = $3",
+            &[pg_sys::TEXTOID; 3],
+        ),
+    });
+}
+
+/// Who gave which command, and where.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Command {
+    /// Slack's number of it, the same at each delivery.
+    trigger_id: String,
+    /// The number of the delivery, the same each time it is tried.
+    request: String,
+    team_id: String,
+    user_id: String,
+    #[serde(default)]
+    user_name: String,
+    #[serde(default)]
+    channel_id: String,
+    text: String,
+    #[serde(default)]
+    environment: String,
+}
+
+impl Command {
+    pub(super) fn parse(value: JsonB) -> Result<Self> {
+        let command: Self =
+            serde_json::from_value(value.0).map_err(|error| ChatopsError::Command {
+                message: error.to_string(),
+            })?;
+        match command.trigger_id.is_empty() || command.user_id.is_empty() {
+            true => Err(ChatopsError::Command {
+                message: "trigger_id or user_id is empty".to_owned(),
+            }
+            .into()),
+            false => Ok(command),
+        }
+    }
+
+    /// Does the work, unless it was done already; then the answer is that of the first time. An error leaves no trace.
+    pub(super) fn once(&self, work: impl FnOnce() -> Result<Value>) -> Result<Value> {
+        let key = [&self.trigger_id, &self.user_id, &self.environment];
+        let mut all = key.map(|text| datum(text.as_str())).to_vec();
+        let more = [
+            &self.team_id,
+            &self.user_name,
+            &self.channel_id,
+            &self.text,
+            &self.request,
+        ];
+        all.extend(more.map(|text| datum(text.as_str())));
+        let key = key.map(|text| datum(text.as_str()));
+        if STATEMENTS.with(|statements| statements.begin.run(&all))? == 0 {
+            let mut earlier: Option<(String, String)> = None;
+            STATEMENTS.with(|statements| {
+                statements.earlier.rows(&key, |row| {
+                    earlier = row.get(1).zip(row.get(2));
+                })
+            })?;
+            let (request, result) = earlier.unwrap_or_default();
+            let result: Value = serde_json::from_str(&result).unwrap_or_default();
+            return Ok(json!({ "repeated": request != self.request, "result": result }));
+        }
+        let result = work()?;
+        let text = result.to_string();
+        let [trigger, user, environment] = key;
+        let arguments = [trigger, user, environment, datum(text)];
+        STATEMENTS.with(|statements| statements.end.run(&arguments))?;
+        Ok(json!({ "repeated": false, "result": result }))
+    }
+
+    /// Changes of flags that `work` makes are recorded with whoever gave the command.
+    pub(super) fn attributed<R>(&self, work: impl FnOnce() -> R) -> R {
+        let source = format!("slack {} {}", self.team_id, self.channel_id);
+        feature::on_behalf_of(&self.user_id, source.trim_end(), work)
+    }
+
+    /// Who gave it, for people to read.
+    pub(super) fn user(&self) -> String {
+        match self.user_name.is_empty() {
+            true => self.user_id.clone(),
+            false => format!("{} ({})", self.user_name, self.user_id),
+        }
+    }
+}

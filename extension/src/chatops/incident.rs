@@ -1,0 +1,151 @@
+//! Incidents, which hold changes in production.
+
+use super::command::Command;
+use crate::error::{ChatopsError, OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::statement::datum;
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde_json::{Value, json};
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    lock: OwnStatement,
+    holding: OwnStatement,
+    declare: OwnStatement,
+    close: OwnStatement,
+    all: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        // Whoever declares one waits for the changes that are under way, and the other way round.
+        lock: OwnStatement::new("lock table lockstep.chatops_incident in share mode", &[]),
+        holding: OwnStatement::new(
+            "select i.id, i.severity::bigint, i.title from lockstep.chatops_incident i
+              where i.closed_at is null and i.severity <= 2 order by i.severity, i.id limit 1",
+            &[],
+        ),
+        declare: OwnStatement::new(
+            "insert into lockstep.chatops_incident (title, severity, declared_by) values ($1, $2, $3) returning id",
+            &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::TEXTOID],
+        ),
+        close: OwnStatement::new(
+            "update lockstep.chatops_incident set closed_by = $2, closed_at = clock_timestamp()
+              where id = $1 and closed_at is null returning title",
+            &[pg_sys::INT8OID, pg_sys::TEXTOID],
+        ),
+        all: OwnStatement::new(
+            "select coalesce(jsonb_agg(jsonb_build_object(
+                      'id', i.id, 'title', i.title, 'severity', i.severity, 'declared_by', i.declared_by,
+                      'declared_at', to_char(i.declared_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by i.id), '[]')::text
+               from lockstep.chatops_incident i where i.closed_at is null",
+            &[],
+        ),
+    });
+}
+
+/// Nothing is changed in production while an incident of severity 1 or 2 is open.
+pub(super) fn refuse_while_declared() -> Result<()> {
+    STATEMENTS.with(|statements| statements.lock.run(&[]))?;
+    let mut holding: Option<ChatopsError> = None;
+    STATEMENTS.with(|statements| {
+        statements.holding.rows(&[], |row| {
+            holding = Some(ChatopsError::Incident {
+                id: row.get(1).unwrap_or_default(),
+                severity: row.get(2).unwrap_or_default(),
+                title: row.get(3).unwrap_or_default(),
+            });
+        })
+    })?;
+    holding.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Declares an incident.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_declare_incident(command jsonb, title text, severity integer default 2)
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_declare_incident(jsonb, text, integer) is
+  'declares an incident as a user of Slack asks; one of severity 1 or 2 holds changes of flags in production until it is closed';
+revoke execute on function lockstep.chatops_declare_incident(jsonb, text, integer) from public;
+"#)]
+fn chatops_declare_incident(
+    command: Option<JsonB>,
+    title: Option<&str>,
+    severity: Option<i32>,
+) -> JsonB {
+    let command = required(command, "command");
+    let title = required(title, "title");
+    let severity = required(severity, "severity");
+    let declare = || -> Result<Value> {
+        let command = Command::parse(command)?;
+        if title.trim().is_empty() || !(1..=4).contains(&severity) {
+            return Err(ChatopsError::IncidentTerms { severity }.into());
+        }
+        command.once(|| {
+            let mut id = 0;
+            let arguments = [datum(title), datum(severity), datum(command.user())];
+            STATEMENTS.with(|statements| {
+                statements.declare.rows(&arguments, |row| {
+                    id = row.get::<i64>(1).unwrap_or_default();
+                })
+            })?;
+            Ok(json!({ "id": id, "title": title, "severity": severity }))
+        })
+    };
+    JsonB(declare().or_raise())
+}
+
+/// Closes an incident.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_close_incident(command jsonb, incident bigint)
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_close_incident(jsonb, bigint) is 'closes an incident as a user of Slack asks';
+revoke execute on function lockstep.chatops_close_incident(jsonb, bigint) from public;
+"#)]
+fn chatops_close_incident(command: Option<JsonB>, incident: Option<i64>) -> JsonB {
+    let command = required(command, "command");
+    let incident = required(incident, "incident");
+    let close = || -> Result<Value> {
+        let command = Command::parse(command)?;
+        command.once(|| {
+            let mut title: Option<String> = None;
+            let arguments = [datum(incident), datum(command.user())];
+            STATEMENTS.with(|statements| {
+                statements.close.rows(&arguments, |row| {
+                    title = row.get(1);
+                })
+            })?;
+            match title {
+                Some(title) => Ok(json!({ "id": incident, "title": title })),
+                None => Err(ChatopsError::NoSuchIncident { id: incident }.into()),
+            }
+        })
+    };
+    JsonB(close().or_raise())
+}
+
+/// Those that are open.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_incidents()
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_incidents() is 'incidents that are open';
+revoke execute on function lockstep.chatops_incidents() from public;
+"#)]
+fn chatops_incidents() -> JsonB {
+    let list = || -> Result<Value> {
+        let mut text = String::new();
+        STATEMENTS.with(|statements| {
+            statements.all.rows(&[], |row| {
+                text = row.get(1).unwrap_or_default();
+            })
+        })?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    };
+    JsonB(list().or_raise())
+}

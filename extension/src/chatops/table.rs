@@ -1,0 +1,122 @@
+//! The host's tables that chatops reads, each with the columns that it needs.
+
+use crate::attach::Answer;
+use crate::error::{ChatopsError, Error, Result};
+use crate::host::{self, Relation};
+use crate::statement::{Answer as Row, Statement, View, as_owner, connected};
+use pgrx::pg_sys::{Datum, Oid};
+
+/// A table, with the columns that are read of it.
+pub(super) struct Needed(pub(super) &'static str, pub(super) &'static [&'static str]);
+
+pub(super) const PROJECTS: Needed = Needed("projects", &["id", "path", "namespace_id"]);
+pub(super) const NAMESPACES: Needed = Needed("namespaces", &["id", "path", "parent_id", "type"]);
+pub(super) const USERS: Needed = Needed("users", &["id", "username"]);
+pub(super) const ROUTES: Needed = Needed("routes", &["source_id", "source_type", "path"]);
+pub(super) const CHAT_NAMES: Needed = Needed("chat_names", &["user_id", "team_id", "chat_id"]);
+pub(super) const MEMBERS: Needed = Needed(
+    "members",
+    &[
+        "user_id",
+        "source_id",
+        "source_type",
+        "access_level",
+        "requested_at",
+        "expires_at",
+    ],
+);
+pub(super) const MERGE_REQUESTS: Needed = Needed(
+    "merge_requests",
+    &[
+        "id",
+        "iid",
+        "target_project_id",
+        "title",
+        "state_id",
+        "merge_commit_sha",
+        "squash_commit_sha",
+    ],
+);
+pub(super) const DEPLOYMENTS: Needed = Needed(
+    "deployments",
+    &[
+        "id",
+        "environment_id",
+        "ref",
+        "sha",
+        "status",
+        "created_at",
+        "finished_at",
+    ],
+);
+pub(super) const ENVIRONMENTS: Needed = Needed("environments", &["id", "name"]);
+pub(super) const DEPLOYED: Needed = Needed(
+    "deployment_merge_requests",
+    &["deployment_id", "merge_request_id"],
+);
+
+/// Those that `auto_deploy status` and `release check` read.
+const OF_DEPLOYMENTS: [Needed; 5] = [
+    DEPLOYMENTS,
+    ENVIRONMENTS,
+    DEPLOYED,
+    MERGE_REQUESTS,
+    PROJECTS,
+];
+
+/// A table that is there, and has what is needed.
+pub(super) fn find(needed: &Needed, schema: &str) -> Result<Relation> {
+    let Needed(name, columns) = *needed;
+    let missing = |what: String| -> Error {
+        ChatopsError::HostLacks {
+            schema: schema.to_owned(),
+            what,
+        }
+        .into()
+    };
+    let Some(table) = Relation::find_table(schema, name)? else {
+        host::check_schema(schema)?;
+        return Err(missing(format!("table {name}")));
+    };
+    match columns.iter().find(|it| table.find_column(it).is_none()) {
+        Some(column) => Err(missing(format!("column {column} of {name}"))),
+        None => Ok(table),
+    }
+}
+
+/// The same, or nothing where the host has no such table.
+pub(super) fn find_optional(needed: &Needed, schema: &str) -> Result<Option<Relation>> {
+    match Relation::find_table(schema, needed.0)? {
+        Some(_) => find(needed, schema).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads with the rights of the owner of a table.
+pub(super) fn read(
+    table: &Relation,
+    statement: &Statement,
+    arguments: &[Datum],
+    row: impl FnMut(&Row),
+) {
+    as_owner(Oid::from(table.owner), || {
+        connected(|| statement.rows(View::Newest, arguments, row))
+    });
+}
+
+/// Whether chatops will find what it asks of deployments: one row of what `attach` answers. Nothing is installed.
+pub(crate) fn attach(schema: &str) -> Result<Answer> {
+    let answer =
+        |status: &str, detail: String| Ok(("deployments".to_owned(), status.to_owned(), detail));
+    for needed in &OF_DEPLOYMENTS {
+        match find(needed, schema) {
+            Ok(_) => {}
+            Err(error @ Error::Chatops(_)) => return answer("skipped", error.message()),
+            Err(error) => return Err(error),
+        }
+    }
+    answer(
+        "attached",
+        "chatops reads them; nothing is installed".to_owned(),
+    )
+}

@@ -1,0 +1,205 @@
+//! Actors of flags by the names that people have for them.
+
+use super::table::{self, NAMESPACES, PROJECTS, ROUTES, USERS};
+use crate::error::{ChatopsError, Result};
+use crate::host::Relation;
+use crate::statement::{Statement, datum};
+use pgrx::pg_sys::{self, Datum};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Project,
+    Group,
+    /// Of a group or of a user.
+    Namespace,
+    User,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Group => "group",
+            Self::Namespace => "namespace",
+            Self::User => "user",
+        }
+    }
+}
+
+/// A namespace, and whether it is a user's.
+#[derive(Clone, Copy)]
+pub(super) struct Namespace {
+    pub(super) id: i64,
+    is_users: bool,
+}
+
+/// All actors that are named; one that is not there is an error.
+pub(super) fn actors(named: &[(Kind, &Vec<String>)], schema: &str) -> Result<Vec<String>> {
+    let mut actors = Vec::new();
+    for (kind, names) in named {
+        for name in *names {
+            let actor = find(*kind, name, schema)?.ok_or_else(|| ChatopsError::NoSuchTarget {
+                kind: kind.name(),
+                name: name.clone(),
+            })?;
+            if !actors.contains(&actor) {
+                actors.push(actor);
+            }
+        }
+    }
+    Ok(actors)
+}
+
+fn find(kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
+    let id: Option<i64> = match name.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => name.parse().ok(),
+        false => None,
+    };
+    Ok(match kind {
+        Kind::User => user(name, schema)?.map(|id| format!("User:{id}")),
+        Kind::Project => match id {
+            Some(id) => by_id(&table::find(&PROJECTS, schema)?, id, "true")?,
+            None => project(name, schema)?,
+        }
+        .map(|id| format!("Project:{id}")),
+        Kind::Group => match id {
+            Some(id) => by_id(&table::find(&NAMESPACES, schema)?, id, "t.type == 'Group'")?,
+            None => namespace(name, schema)?
+                .filter(|found| !found.is_users)
+                .map(|found| found.id),
+        }
+        .map(|id| format!("Group:{id}")),
+        // As the application names the class of each.
+        Kind::Namespace => namespace(name, schema)?.map(|found| match found.is_users {
+            true => format!("Namespaces::UserNamespace:{}", found.id),
+            false => format!("Group:{}", found.id),
+        }),
+    })
+}
+
+/// The operator is PostgreSQL's own, whatever the search path.
+pub(super) fn qualified(text: &str) -> String {
+    text.replace("==", "operator(pg_catalog.=)")
+        .replace("<>", "operator(pg_catalog.<>)")
+}
+
+fn first(table: &Relation, text: &str, types: &[pg_sys::Oid], arguments: &[Datum]) -> Option<i64> {
+    let query = Statement::new(&qualified(text), types);
+    let mut found = None;
+    table::read(table, &query, arguments, |row| {
+        found = found.or(row.get::<i64>(1));
+    });
+    found
+}
+
+fn by_id(table: &Relation, id: i64, condition: &str) -> Result<Option<i64>> {
+    let text = format!(
+        "select t.id::pg_catalog.int8 from {} t where t.id == $1 and {condition}",
+        table.qualified_name()
+    );
+    Ok(first(table, &text, &[pg_sys::INT8OID], &[datum(id)]))
+}
+
+fn user(name: &str, schema: &str) -> Result<Option<i64>> {
+    let users = table::find(&USERS, schema)?;
+    let name = name.strip_prefix('@').unwrap_or(name);
+    let text = format!(
+        "select t.id::pg_catalog.int8 from {} t where pg_catalog.lower(t.username::pg_catalog.text) == pg_catalog.lower($1) order by t.id limit 1",
+        users.qualified_name()
+    );
+    Ok(first(&users, &text, &[pg_sys::TEXTOID], &[datum(name)]))
+}
+
+/// A project by its full path.
+pub(super) fn project(path: &str, schema: &str) -> Result<Option<i64>> {
+    if let Some(routes) = table::find_optional(&ROUTES, schema)? {
+        return Ok(routed(&routes, path, "Project"));
+    }
+    let Some((namespace_path, name)) = path.rsplit_once('/') else {
+        return Ok(None);
+    };
+    let projects = table::find(&PROJECTS, schema)?;
+    let Some(namespace) = namespace(namespace_path, schema)? else {
+        return Ok(None);
+    };
+    let text = format!(
+        "select t.id::pg_catalog.int8 from {} t where t.namespace_id == $1 and pg_catalog.lower(t.path::pg_catalog.text) == pg_catalog.lower($2)
+          order by t.id limit 1",
+        projects.qualified_name()
+    );
+    let arguments = [datum(namespace.id), datum(name)];
+    let types = [pg_sys::INT8OID, pg_sys::TEXTOID];
+    Ok(first(&projects, &text, &types, &arguments))
+}
+
+/// A namespace of a group or user by its full path.
+pub(super) fn namespace(path: &str, schema: &str) -> Result<Option<Namespace>> {
+    let namespaces = table::find(&NAMESPACES, schema)?;
+    if let Some(routes) = table::find_optional(&ROUTES, schema)? {
+        let Some(id) = routed(&routes, path, "Namespace") else {
+            return Ok(None);
+        };
+        return Ok(step(
+            &namespaces,
+            "t.id == $1",
+            &[pg_sys::INT8OID],
+            &[datum(id)],
+        ));
+    }
+    let mut found: Option<Namespace> = None;
+    let same_path = "pg_catalog.lower(t.path::pg_catalog.text) == pg_catalog.lower($1)";
+    for part in path.split('/') {
+        let next = match found {
+            None => step(
+                &namespaces,
+                &format!("{same_path} and t.parent_id is null"),
+                &[pg_sys::TEXTOID],
+                &[datum(part)],
+            ),
+            Some(parent) => step(
+                &namespaces,
+                &format!("{same_path} and t.parent_id == $2"),
+                &[pg_sys::TEXTOID, pg_sys::INT8OID],
+                &[datum(part), datum(parent.id)],
+            ),
+        };
+        match next {
+            None => return Ok(None),
+            found_next => found = found_next,
+        }
+    }
+    Ok(found)
+}
+
+fn step(
+    namespaces: &Relation,
+    condition: &str,
+    types: &[pg_sys::Oid],
+    arguments: &[Datum],
+) -> Option<Namespace> {
+    let text = format!(
+        "select t.id::pg_catalog.int8, t.type::pg_catalog.text == 'User' from {} t
+          where {condition} and t.type::pg_catalog.text <> 'Project' order by t.id limit 1",
+        namespaces.qualified_name()
+    );
+    let query = Statement::new(&qualified(&text), types);
+    let mut found = None;
+    table::read(namespaces, &query, arguments, |row| {
+        found = row.get(1).map(|id| Namespace {
+            id,
+            is_users: row.get(2).unwrap_or_default(),
+        });
+    });
+    found
+}
+
+/// The host keeps all full paths in a table of their own, by their small letters.
+fn routed(routes: &Relation, path: &str, class: &str) -> Option<i64> {
+    let text = format!(
+        "select t.source_id::pg_catalog.int8 from {} t
+          where pg_catalog.lower(t.path::pg_catalog.text) == pg_catalog.lower($1) and t.source_type::pg_catalog.text == $2 limit 1",
+        routes.qualified_name()
+    );
+    let types = [pg_sys::TEXTOID, pg_sys::TEXTOID];
+    first(routes, &text, &types, &[datum(path), datum(class)])
+}

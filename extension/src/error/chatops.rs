@@ -1,0 +1,115 @@
+//! What can go wrong with commands from Slack. Messages and details are told to people there.
+
+use super::report::{Report, report};
+use pgrx::PgSqlErrorCode::*;
+
+#[derive(Debug)]
+pub(crate) enum ChatopsError {
+    Command {
+        message: String,
+    },
+    Wish {
+        message: String,
+    },
+    Action {
+        action: String,
+    },
+    NoSuchTarget {
+        kind: &'static str,
+        name: String,
+    },
+    HostLacks {
+        schema: String,
+        what: String,
+    },
+    Incident {
+        id: i64,
+        severity: i64,
+        title: String,
+    },
+    IncidentTerms {
+        severity: i32,
+    },
+    NoSuchIncident {
+        id: i64,
+    },
+    Sha {
+        sha: String,
+    },
+    Milestone {
+        milestone: String,
+    },
+}
+
+impl ChatopsError {
+    pub(super) fn into_report(self) -> Report {
+        match self {
+            Self::Command { message } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the command is not one as Slack gives it",
+                format!("It does not fit: {message}."),
+                "Pass an object with trigger_id, request, team_id, user_id and text.",
+            ),
+            Self::Wish { message } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "what is wished of it cannot be done",
+                format!("It does not fit: {message}."),
+                "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
+            ),
+            Self::Action { action } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("a run cannot be made to \"{action}\""),
+                "Of a run one may ask four things.",
+                "Pass 'pause', 'resume', 'retry' or 'cancel'.",
+            ),
+            Self::NoSuchTarget { kind, name } => report(
+                ERRCODE_NO_DATA_FOUND,
+                format!("{kind} \"{name}\" does not exist"),
+                "It is looked up in the tables of the host.",
+                "Give the full path of a project, group or namespace, or the user name of a user.",
+            ),
+            Self::HostLacks { schema, what } => report(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("schema {schema} has no {what}"),
+                "It is read of the tables of the host.",
+                "Name the schema that holds the host's tables.",
+            ),
+            Self::Incident {
+                id,
+                severity,
+                title,
+            } => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("incident {id} of severity {severity} is open: {title}"),
+                "Until it is closed no flag is changed in production.",
+                "Close it, or pass --ignore-production-check if the change is to end it.",
+            ),
+            Self::IncidentTerms { severity } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!(
+                    "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
+                ),
+                "Incidents of severity 1 and 2 hold changes in production.",
+                "For example: 'Sign-in is slow', 2.",
+            ),
+            Self::NoSuchIncident { id } => report(
+                ERRCODE_NO_DATA_FOUND,
+                format!("incident {id} does not exist, or is closed already"),
+                "Only an open incident can be closed.",
+                "See lockstep.chatops_incident.",
+            ),
+            Self::Sha { sha } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{sha}\" is not the sha of a commit"),
+                "It has from 7 to 64 hexadecimal digits.",
+                "Copy it from the page of the commit.",
+            ),
+            Self::Milestone { milestone } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{milestone}\" is not a milestone"),
+                "It is a major and a minor version.",
+                "For example: 15.1.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How flags stand, as values that chatops tells people in Slack.
+
+use super::definition::{self, Definition};
+use super::gates::{Gates, OPT_OUT};
+use super::tables::Tables;
+use crate::error::Result;
+use crate::statement::{View, as_owner, connected};
+use pgrx::pg_sys::Oid;
+use serde_json::{Value, json};
+
+/// Runs `work` with the rights of the owner of the tables of flags.
+pub(crate) fn as_flags_owner<R>(schema: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    let tables = Tables::of_schema(schema)?;
+    as_owner(Oid::from(tables.features.owner), work)
+}
+
+/// How a flag stands now; one that nobody has set has its default.
+pub(crate) fn standing(name: &str, schema: &str) -> Result<Value> {
+    super::check_name(name)?;
+    let tables = Tables::of_schema(schema)?;
+    let gates = Gates::read(name, Some(&tables), View::Own)?;
+    let definitions = definition::all()?;
+    let definition = definitions.iter().find(|it| it.name == name);
+    Ok(value(name, &gates, definition))
+}
+
+/// Those that are set whose name contains a text, whatever its case; by name.
+pub(crate) fn standings(part: &str, schema: &str) -> Result<Vec<Value>> {
+    let tables = Tables::of_schema(schema)?;
+    let mut names = Vec::new();
+    as_owner(Oid::from(tables.features.owner), || {
+        connected(|| {
+            tables.all.rows(View::Own, &[], |row| {
+                names.extend(row.get::<String>(1));
+            });
+        });
+    });
+    let definitions = definition::all()?;
+    let part = part.to_lowercase();
+    names.retain(|name| name.to_lowercase().contains(&part));
+    let standing = |name: &String| {
+        let gates = Gates::read(name, Some(&tables), View::Own)?;
+        let definition = definitions.iter().find(|it| it.name == *name);
+        Ok(value(name, &gates, definition))
+    };
+    names.iter().map(standing).collect()
+}
+
+fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
+    let (mut opted_out, mut actors) = (Vec::new(), Vec::new());
+    for actor in &gates.actors {
+        match actor.strip_suffix(OPT_OUT) {
+            Some(actor) => opted_out.push(actor),
+            None => actors.push(actor),
+        }
+    }
+    opted_out.sort_unstable();
+    actors.sort_unstable();
+    json!({
+        "name": name,
+        "state": gates.state().name(),
+        "is_set": gates.is_persisted,
+        "boolean": gates.boolean,
+        "default_enabled": gates.default_enabled,
+        "percentage_of_actors": gates.percentage_of_actors,
+        "percentage_of_time": gates.percentage_of_time,
+        "actors": actors,
+        "opted_out": opted_out,
+        "groups": gates.groups,
+        "type": definition.map(|it| &it.kind),
+        "group": definition.and_then(|it| it.group.as_ref()),
+    })
+}
+
+/// How many gates a flag has that say nothing: those of a flag that is gone, and those beside one that opens it for everybody.
+pub(crate) fn stale_gates(name: &str, schema: &str) -> Result<usize> {
+    let tables = Tables::of_schema(schema)?;
+    let gates = Gates::read(name, Some(&tables), View::Own)?;
+    let all = gates.actors.len()
+        + gates.groups.len()
+        + usize::from(gates.percentage_of_actors > 0.0)
+        + usize::from(gates.percentage_of_time > 0.0);
+    Ok(match (gates.is_persisted, gates.boolean) {
+        (false, boolean) => all + usize::from(boolean),
+        (true, true) => all,
+        (true, false) => 0,
+    })
+}

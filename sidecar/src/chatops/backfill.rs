@@ -1,0 +1,142 @@
+//! `backfill`: runs of backfill jobs.
+
+use serde_json::Value;
+
+use super::arguments::{Backfill, Run};
+use super::environment::{Name, each};
+use super::flag::plain;
+use super::given::Given;
+use super::guard;
+use super::outcome::Outcome;
+use super::page::Answer;
+use super::told;
+use crate::error::Error;
+
+pub(super) async fn answer(given: &Given<'_>, command: Backfill) -> Result<Answer, Answer> {
+    match command {
+        Backfill::List(looked) => {
+            let environments = given.environments(looked.environments)?;
+            let answers = each(&environments, |it| async move {
+                it.database.backfills(None).await
+            })
+            .await;
+            Ok(listed(answers, None))
+        }
+        Backfill::Status(Run { run, environments }) => {
+            let environments = given.environments(environments)?;
+            let answers = each(&environments, |it| async move {
+                it.database.backfills(Some(run)).await
+            });
+            Ok(listed(answers.await, Some(run)))
+        }
+        Backfill::Start {
+            job,
+            workers,
+            environments,
+        } => {
+            let environments = given.environments(environments)?;
+            guard::check_channel(given, &environments)?;
+            let answers = each(&environments, |it| {
+                let (command, job) = (given.record(it.name), job.clone());
+                async move { it.database.start_backfill(&command, &job, workers).await }
+            });
+            Ok(changed(given, answers.await))
+        }
+        Backfill::Pause(run) => control(given, run, "pause").await,
+        Backfill::Resume(run) => control(given, run, "resume").await,
+        Backfill::Retry(run) => control(given, run, "retry").await,
+        Backfill::Cancel(run) => control(given, run, "cancel").await,
+    }
+}
+
+async fn control(
+    given: &Given<'_>,
+    Run { run, environments }: Run,
+    action: &'static str,
+) -> Result<Answer, Answer> {
+    let environments = given.environments(environments)?;
+    guard::check_channel(given, &environments)?;
+    let answers = each(&environments, |it| {
+        let command = given.record(it.name);
+        async move { it.database.control_backfill(&command, run, action).await }
+    });
+    Ok(changed(given, answers.await))
+}
+
+fn changed(given: &Given<'_>, answers: Vec<(Name, Result<Value, Error>)>) -> Answer {
+    let changes = answers
+        .into_iter()
+        .map(|(name, it)| (name, Outcome::of_change(name, it)));
+    told::changes(given, changes.collect(), line)
+}
+
+fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answer {
+    let mut answer = Answer::default();
+    for (environment, answered) in answers {
+        let runs = match answered {
+            Ok(runs) => runs,
+            Err(error) => {
+                answer.say(Outcome::of_error(environment, &error).silence(environment));
+                continue;
+            }
+        };
+        let runs = runs.as_array().map_or(&[][..], Vec::as_slice);
+        answer.say(match (runs.is_empty(), run) {
+            (false, _) => format!("*{}*", environment.text()),
+            (true, None) => format!("*{}*: no run", environment.text()),
+            (true, Some(run)) => format!("*{}*: there is no run {run}", environment.text()),
+        });
+        for it in runs {
+            answer.say(format!("• {}", line(it)));
+            if run.is_some() {
+                details(it).into_iter().for_each(|line| answer.say(line));
+            }
+        }
+    }
+    answer
+}
+
+/// A run in one line.
+fn line(run: &Value) -> String {
+    let text = |key: &str| plain(run[key].as_str().unwrap_or_default());
+    let mut line = format!(
+        "run {} of {} on {}: {}",
+        run["run"],
+        text("job"),
+        text("table"),
+        text("status")
+    );
+    if let Some(percent) = run["percent"].as_f64() {
+        line.push_str(&format!(", {percent} %"));
+    }
+    if let Some(held) = run["held_by"].as_str() {
+        line.push_str(&format!(", held: {}", plain(held)));
+    }
+    if let Some(error) = run["last_error"].as_str() {
+        line.push_str(&format!(", last error: {}", plain(error)));
+    }
+    line
+}
+
+/// What else there is to say of a run.
+fn details(run: &Value) -> Vec<String> {
+    let number = |key: &str| run[key].as_i64().unwrap_or_default();
+    let text = |key: &str| run[key].as_str().map(plain);
+    let mut lines = vec![format!(
+        "   {} rows looked at, {} updated, {} ranges set aside",
+        number("scanned"),
+        number("updated"),
+        number("set_aside")
+    )];
+    if let Some(remaining) = text("remaining") {
+        let rate = run["rows_per_second"].as_f64().unwrap_or_default();
+        lines.push(format!("   {rate} rows a second, about {remaining} to go"));
+    }
+    if let Some(began) = text("started_at") {
+        lines.push(match text("finished_at") {
+            Some(ended) => format!("   from {began} to {ended} UTC"),
+            None => format!("   since {began} UTC"),
+        });
+    }
+    lines
+}

@@ -1,0 +1,43 @@
+//! `drift`: how many rows are not what they should be.
+
+use super::arguments::Looked;
+use super::environment::each;
+use super::given::Given;
+use super::outcome::Outcome;
+use super::page::Answer;
+use crate::slack::code;
+
+pub(super) async fn answer(given: &Given<'_>, looked: Looked) -> Result<Answer, Answer> {
+    let environments = given.environments(looked.environments)?;
+    let answers = each(&environments, |it| async move { it.database.drift().await });
+    let mut answer = Answer::default();
+    for (environment, answered) in answers.await {
+        let parts = match answered {
+            Ok(parts) => parts,
+            Err(error) => {
+                answer.say(Outcome::of_error(environment, &error).silence(environment));
+                continue;
+            }
+        };
+        let parts = parts.as_array().map_or(&[][..], Vec::as_slice);
+        answer.say(match parts.is_empty() {
+            true => format!("*{}*: nothing is kept there", environment.text()),
+            false => format!("*{}*", environment.text()),
+        });
+        for part in parts {
+            let what = code(part["what"].as_str().unwrap_or_default());
+            let state = part["state"].as_str().unwrap_or_default();
+            let rows = match part["rows"].as_u64() {
+                Some(0) => ":white_check_mark: no row differs".to_owned(),
+                Some(1) => ":warning: 1 row differs".to_owned(),
+                Some(rows) => format!(":warning: {rows} rows differ"),
+                None => ":warning: not counted".to_owned(),
+            };
+            answer.say(match state {
+                "active" => format!("• {what}: {rows}"),
+                state => format!("• {what}: {rows}; :warning: {state}"),
+            });
+        }
+    }
+    Ok(answer)
+}

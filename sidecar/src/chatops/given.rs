@@ -1,0 +1,91 @@
+//! A command that was given: who gave it, where, and what a database is told of that.
+
+use std::fmt::Write;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+
+use super::arguments::Environments;
+use super::environment::{Environment, Name};
+use super::page::Answer;
+use crate::app::App;
+use crate::slack::{SlashCommand, code, shorten};
+
+pub(super) struct Given<'a> {
+    pub(super) app: &'a App,
+    pub(super) slash: &'a SlashCommand,
+    /// Slack's number of the command.
+    trigger: String,
+    /// Ours of this delivery of it.
+    request: String,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(app: &'a App, slash: &'a SlashCommand) -> Self {
+        let request = random();
+        let trigger = slash.trigger.clone().filter(|trigger| !trigger.is_empty());
+        Self {
+            app,
+            slash,
+            trigger: trigger.unwrap_or_else(|| request.clone()),
+            request,
+        }
+    }
+
+    /// As it is recorded.
+    pub(super) fn record(&self, environment: Name) -> Value {
+        json!({
+            "trigger_id": self.trigger,
+            "request": self.request,
+            "team_id": self.slash.owner.team,
+            "user_id": self.slash.user,
+            "user_name": self.slash.user_name,
+            "channel_id": self.slash.channel,
+            "text": shorten(&format!("{} {}", self.slash.command, self.slash.text.trim()), 4_000),
+            "environment": environment.text(),
+        })
+    }
+
+    /// Whoever gave it, as Slack shows people.
+    pub(super) fn user(&self) -> String {
+        format!("<@{}>", self.slash.user)
+    }
+
+    /// Those that are named, else production. One that is not configured is an error.
+    pub(super) fn environments(&self, named: Environments) -> Result<Vec<Environment>, Answer> {
+        let names = named.named();
+        let names = match names.is_empty() {
+            true => vec![Name::Production],
+            false => names,
+        };
+        let find = |name: &Name| {
+            let found = self.app.environments.get(*name).cloned();
+            found.ok_or_else(|| self.not_configured(*name))
+        };
+        names.iter().map(find).collect()
+    }
+
+    fn not_configured(&self, name: Name) -> Answer {
+        let known = self.app.environments.all().iter();
+        let known: Vec<String> = known
+            .map(|it| code(&format!("--{}", it.name.text())))
+            .collect();
+        Answer::text(format!(
+            ":x: There is no environment {} here, so nothing was done. There are {}.",
+            code(name.text()),
+            known.join(", ")
+        ))
+    }
+}
+
+/// A number that nobody else has.
+fn random() -> String {
+    let mut bytes = [0; 16];
+    // Without a source of randomness nothing else of this program would work.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

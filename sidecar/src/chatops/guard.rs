@@ -1,0 +1,58 @@
+//! Who may do what, and where.
+
+use tracing::warn;
+
+use super::environment::{Environment, Name};
+use super::given::Given;
+use super::page::Answer;
+use crate::slack::code;
+
+/// Only people who are named, and members of the group.
+pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
+    let settings = &given.app.config.chatops;
+    let user = &given.slash.user;
+    if settings.users.contains(user) {
+        return Ok(());
+    }
+    let Some(group) = &settings.group else {
+        return Err(Answer::text(
+            ":no_entry: You may not give commands here, so nothing was done. Whoever runs the app sets who may: `--chatops-user`.",
+        ));
+    };
+    let tenant = given.slash.owner.tenant();
+    match given
+        .app
+        .database
+        .is_chatops_member(tenant, user, group)
+        .await
+    {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Answer::text(format!(
+            ":no_entry: You may not give commands here, so nothing was done. Members of the group {} may, once they have linked their \
+             account with Slack.",
+            code(group)
+        ))),
+        Err(error) => {
+            warn!(error = %error.report(), "membership cannot be looked up");
+            Err(Answer::text(format!(
+                ":warning: Whether you are a member of the group {} cannot be looked up now, so nothing was done.",
+                code(group)
+            )))
+        }
+    }
+}
+
+/// Production is changed in the channel where people expect that.
+pub(super) fn check_channel(given: &Given<'_>, environments: &[Environment]) -> Result<(), Answer> {
+    let is_production = environments.iter().any(|it| it.name == Name::Production);
+    let channels = &given.app.config.chatops.production_channels;
+    if !is_production || channels.contains(&given.slash.channel) {
+        return Ok(());
+    }
+    let mut channels: Vec<String> = channels.iter().map(|id| format!("<#{id}>")).collect();
+    channels.sort();
+    Err(Answer::text(format!(
+        ":no_entry: Production is changed only in {}, so nothing was changed. For others name them, as `--staging`.",
+        channels.join(" or ")
+    )))
+}

@@ -1,0 +1,103 @@
+//! `incident`: while one of severity 1 or 2 is open, no flag is changed in production.
+
+use serde_json::Value;
+
+use super::arguments::Incident;
+use super::environment::{Environment, each};
+use super::flag::plain;
+use super::given::Given;
+use super::outcome::Outcome;
+use super::page::Answer;
+use super::told;
+
+pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {
+    match command {
+        Incident::List(looked) => {
+            let environments = given.environments(looked.environments)?;
+            let answers = each(
+                &environments,
+                |it| async move { it.database.incidents().await },
+            );
+            let mut answer = Answer::default();
+            for (environment, answered) in answers.await {
+                match answered {
+                    Ok(list) => say(&mut answer, environment.text(), &list),
+                    Err(error) => {
+                        answer.say(Outcome::of_error(environment, &error).silence(environment));
+                    }
+                }
+            }
+            Ok(answer)
+        }
+        Incident::Declare {
+            title,
+            severity,
+            environments,
+        } => {
+            let environments = given.environments(environments)?;
+            let title = title.join(" ");
+            let answers = each(&environments, |it| {
+                let (command, title) = (given.record(it.name), title.clone());
+                async move {
+                    it.database
+                        .declare_incident(&command, &title, severity)
+                        .await
+                }
+            })
+            .await;
+            let changes = answers
+                .into_iter()
+                .map(|(name, it)| (name, Outcome::of_change(name, it)));
+            let said = |result: &Value| {
+                let holds = match severity {
+                    1 | 2 => "until it is closed no flag is changed there",
+                    _ => "it holds nothing",
+                };
+                format!(
+                    "incident {} of severity {severity} is open: {holds}",
+                    result["id"]
+                )
+            };
+            Ok(told::changes(given, changes.collect(), said))
+        }
+        Incident::Close {
+            incident,
+            environments,
+        } => {
+            let environments: Vec<Environment> = given.environments(environments)?;
+            let answers = each(&environments, |it| {
+                let command = given.record(it.name);
+                async move { it.database.close_incident(&command, incident).await }
+            })
+            .await;
+            let changes = answers
+                .into_iter()
+                .map(|(name, it)| (name, Outcome::of_change(name, it)));
+            let said = |result: &Value| {
+                let title = result["title"].as_str().unwrap_or_default();
+                format!("incident {incident} is closed: {}", plain(title))
+            };
+            Ok(told::changes(given, changes.collect(), said))
+        }
+    }
+}
+
+fn say(answer: &mut Answer, environment: &str, list: &Value) {
+    let incidents = list.as_array().map_or(&[][..], Vec::as_slice);
+    if incidents.is_empty() {
+        answer.say(format!("*{environment}*: no incident is open"));
+        return;
+    }
+    answer.say(format!("*{environment}*"));
+    for incident in incidents {
+        let text = |key: &str| plain(incident[key].as_str().unwrap_or_default());
+        answer.say(format!(
+            "• {} of severity {}, since {} UTC by {}: {}",
+            incident["id"],
+            incident["severity"],
+            text("declared_at"),
+            text("declared_by"),
+            text("title")
+        ));
+    }
+}

@@ -1,0 +1,64 @@
+//! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is taken apart into
+//! [`words`], and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
+//! is changed by functions of the [`environment`]'s database, once however often the command is delivered, and told in the channel
+//! and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
+//! [`answer`](self::answer()).
+
+mod arguments;
+mod backfill;
+mod deployment;
+mod drift;
+mod environment;
+mod flag;
+mod given;
+mod guard;
+mod incident;
+mod outcome;
+mod page;
+mod rollout;
+mod set;
+mod settings;
+mod told;
+mod words;
+mod worker;
+
+pub(crate) use environment::Environments;
+pub(crate) use settings::Settings;
+
+use crate::app::App;
+use crate::slack::SlashCommand;
+
+use arguments::Command;
+use given::Given;
+use page::Answer;
+
+/// The slash command.
+pub(crate) const COMMAND: &str = "/chatops";
+
+/// Does what a command says. It takes as long as the databases do.
+pub(crate) async fn answer(app: &App, slash: &SlashCommand) -> Answer {
+    if app.environments.is_empty() {
+        return Answer::text(
+            "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`.",
+        );
+    }
+    let command = match arguments::parse(&slash.text) {
+        Ok(command) => command,
+        Err(answer) => return answer,
+    };
+    let given = Given::new(app, slash);
+    if let Err(answer) = guard::check_may(&given).await {
+        return answer;
+    }
+    let answered = match command {
+        Command::Feature(command) => flag::answer(&given, command).await,
+        Command::AutoDeploy(command) => deployment::auto_deploy(&given, command).await,
+        Command::Release(command) => deployment::release(&given, command).await,
+        Command::Backfill(command) => backfill::answer(&given, command).await,
+        Command::Workers(command) => worker::answer(&given, command).await,
+        Command::Drift(command) => drift::answer(&given, command).await,
+        Command::Rollout(command) => rollout::answer(&given, command).await,
+        Command::Incident(command) => incident::answer(&given, command).await,
+    };
+    answered.unwrap_or_else(|refusal| refusal)
+}

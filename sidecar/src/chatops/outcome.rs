@@ -1,0 +1,141 @@
+//! What became of a command in one environment.
+
+use serde_json::Value;
+use tokio_postgres::error::{DbError, SqlState};
+use tracing::warn;
+
+use super::environment::Name;
+use crate::error::Error;
+use crate::slack::{escape, shorten};
+
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Done(Value),
+    /// An earlier delivery of the command did it.
+    Repeated(Value),
+    /// Nothing was changed, for a reason that people understand.
+    Refused(String),
+    /// Nothing was changed.
+    Unreachable,
+    /// It may have been done or not.
+    Unknown,
+    /// Nothing was changed, as the database could not.
+    Failed,
+}
+
+impl Outcome {
+    /// Of a change, which the database answers with whether it was done before, and the result.
+    pub(super) fn of_change(name: Name, answered: Result<Value, Error>) -> Self {
+        match answered {
+            Ok(mut answer) => {
+                let result = answer["result"].take();
+                match answer["repeated"].as_bool() {
+                    Some(true) => Self::Repeated(result),
+                    _ => Self::Done(result),
+                }
+            }
+            Err(error) => Self::of_error(name, &error),
+        }
+    }
+
+    pub(super) fn of_error(name: Name, error: &Error) -> Self {
+        let environment = name.text();
+        warn!(environment, error = %error.report(), "a command of chatops was not done");
+        match error {
+            Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,
+            Error::Database(error) => match error.as_db_error() {
+                Some(error) => Self::of_database(error),
+                None => Self::Unknown,
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_database(error: &DbError) -> Self {
+        let code = error.code();
+        if OWN.contains(code) {
+            let detail = error.detail().unwrap_or_default();
+            return Self::Refused(format!(
+                "{}. {}",
+                escape(&shorten(error.message(), 400)),
+                escape(&shorten(detail, 400))
+            ));
+        }
+        let known = KNOWN.iter().find(|(known, _)| known == code);
+        match known {
+            Some((_, words)) => Self::Refused((*words).to_owned()),
+            // The server is about to stop, or lost the session.
+            None if code.code().starts_with("08") => Self::Unknown,
+            None => Self::Failed,
+        }
+    }
+
+    /// Why nothing was changed there; nothing if something was.
+    pub(super) fn trouble(&self, name: Name) -> Option<String> {
+        let name = name.text();
+        match self {
+            Self::Done(_) | Self::Repeated(_) => None,
+            Self::Refused(why) => Some(format!(":x: {name}: nothing was changed: {why}")),
+            Self::Unreachable => Some(format!(
+                ":warning: {name}: cannot be reached, so nothing was changed there"
+            )),
+            Self::Unknown => Some(format!(
+                ":warning: {name}: does not answer. Whether it was done is not known: look before you do it again"
+            )),
+            Self::Failed => Some(format!(
+                ":warning: {name}: the database could not do it, so nothing was changed there. Whoever runs the app finds more in its log"
+            )),
+        }
+    }
+
+    /// The same of something that was only asked.
+    pub(super) fn silence(&self, name: Name) -> String {
+        let name = name.text();
+        match self {
+            Self::Refused(why) => format!(":x: {name}: {why}"),
+            Self::Unreachable => format!(":warning: {name}: cannot be reached"),
+            _ => format!(":warning: {name}: does not answer now"),
+        }
+    }
+}
+
+/// With these the functions of lockstep say what people can do about it.
+const OWN: [SqlState; 10] = [
+    SqlState::INVALID_PARAMETER_VALUE,
+    SqlState::INVALID_NAME,
+    SqlState::INVALID_SCHEMA_NAME,
+    SqlState::NO_DATA_FOUND,
+    SqlState::NULL_VALUE_NOT_ALLOWED,
+    SqlState::OBJECT_IN_USE,
+    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+    SqlState::UNDEFINED_COLUMN,
+    SqlState::UNDEFINED_OBJECT,
+    SqlState::UNDEFINED_TABLE,
+];
+
+const KNOWN: [(SqlState, &str); 6] = [
+    (
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "the role of chatops may not do that there",
+    ),
+    (
+        SqlState::UNDEFINED_FUNCTION,
+        "the extension there is older than this program",
+    ),
+    (
+        SqlState::LOCK_NOT_AVAILABLE,
+        "others are at work there; try again in a moment",
+    ),
+    (
+        SqlState::T_R_DEADLOCK_DETECTED,
+        "others are at work there; try again in a moment",
+    ),
+    (
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        "others are at work there; try again in a moment",
+    ),
+    (
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        "the database there is a standby",
+    ),
+];

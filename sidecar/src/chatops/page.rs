@@ -1,0 +1,172 @@
+//! An answer as the messages that Slack takes.
+
+use std::fmt::Write;
+
+use crate::slack::{LONGEST_TEXT, Reply, cut, escape};
+
+/// An address for answers may be used so often.
+const MOST_PAGES: usize = 5;
+
+/// Room for what is said of lines that are left out.
+const NOTE: usize = 100;
+const FENCE: &str = "```";
+
+/// What is answered: lines, of which some are code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Others in the channel see it as well.
+    is_public: bool,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Line {
+    /// As it is written, with what others wrote already escaped.
+    Marked(String),
+    Code(String),
+}
+
+impl Answer {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        let mut answer = Self::default();
+        answer.say(text);
+        answer
+    }
+
+    /// Something as it would be in a terminal.
+    pub(super) fn code(text: &str) -> Self {
+        let lines = text.trim_end().lines();
+        Self {
+            is_public: false,
+            lines: lines.map(|line| Line::Code(line.to_owned())).collect(),
+        }
+    }
+
+    pub(super) fn say(&mut self, text: impl Into<String>) {
+        self.lines.push(Line::Marked(text.into()));
+    }
+
+    pub(super) fn publish(mut self) -> Self {
+        self.is_public = true;
+        self
+    }
+
+    /// Cut between lines; what is too much is counted.
+    pub(crate) fn pages(&self) -> Vec<Reply> {
+        let most = LONGEST_TEXT - NOTE;
+        let mut pages: Vec<String> = Vec::new();
+        let mut page = String::new();
+        let mut is_code = false;
+        for (place, line) in self.lines.iter().enumerate() {
+            let (text, wants_code) = match line {
+                Line::Marked(text) => (cut(text, most).to_owned(), false),
+                Line::Code(text) => {
+                    let safe = escape(text).replace(FENCE, "'''");
+                    (cut(&safe, most - 2 * FENCE.len() - 2).to_owned(), true)
+                }
+            };
+            // Both fences are counted for each line of code.
+            let needed = text.len() + 1 + 2 * (FENCE.len() + 1);
+            if !page.is_empty() && page.len() + needed > most {
+                close(&mut page, &mut is_code);
+                pages.push(std::mem::take(&mut page));
+                if pages.len() == MOST_PAGES {
+                    let left = self.lines.len() - place;
+                    if let Some(last) = pages.last_mut() {
+                        // Writing to a String does not fail.
+                        let _ = write!(
+                            last,
+                            "… and {left} lines more, which are too much for Slack."
+                        );
+                    }
+                    break;
+                }
+            }
+            if wants_code != is_code {
+                match wants_code {
+                    true => {
+                        page.push_str(FENCE);
+                        page.push('\n');
+                        is_code = true;
+                    }
+                    false => close(&mut page, &mut is_code),
+                }
+            }
+            page.push_str(&text);
+            page.push('\n');
+        }
+        if !page.is_empty() {
+            close(&mut page, &mut is_code);
+            pages.push(page);
+        }
+        let reply = |page: &String| Reply::new(page.trim_end()).in_channel(self.is_public);
+        pages.iter().map(reply).collect()
+    }
+}
+
+fn close(page: &mut String, is_code: &mut bool) {
+    if *is_code {
+        page.push_str(FENCE);
+        page.push('\n');
+        *is_code = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Answer, Line, MOST_PAGES};
+    use crate::slack::LONGEST_TEXT;
+
+    #[test]
+    fn a_short_answer_is_one_message() {
+        let mut answer = Answer::text("*one*");
+        answer.lines.push(Line::Code("a <b> ```".to_owned()));
+        answer.say("two");
+        let pages = answer.pages();
+        let texts: Vec<&str> = pages.iter().map(|page| page.text()).collect();
+        assert_eq!(texts, ["*one*\n```\na &lt;b&gt; '''\n```\ntwo"]);
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let lines: Vec<String> = (0..1_000)
+            .map(|line| format!("line {line} {}", "x".repeat(50)))
+            .collect();
+        let pages = Answer::code(&lines.join("\n")).pages();
+        assert_eq!(pages.len(), MOST_PAGES);
+        let all: String = pages.iter().map(|page| page.text()).collect();
+        let shown = lines
+            .iter()
+            .filter(|line| all.contains(line.as_str()))
+            .count();
+        let last = pages[MOST_PAGES - 1].text();
+        assert!(
+            last.ends_with(&format!(
+                "… and {} lines more, which are too much for Slack.",
+                1_000 - shown
+            )),
+            "{last}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pages_are_whole_and_fit(lines in proptest::collection::vec((any::<bool>(), "[a-zä€ `<&]{0,400}"), 0..60)) {
+            let mut answer = Answer::default();
+            for (is_code, line) in &lines {
+                answer.lines.push(match is_code {
+                    true => Line::Code(line.clone()),
+                    false => Line::Marked(line.replace('`', "'")),
+                });
+            }
+            let pages = answer.pages();
+            prop_assert!(pages.len() <= MOST_PAGES);
+            for page in &pages {
+                prop_assert!(page.text().len() <= LONGEST_TEXT);
+                prop_assert_eq!(page.text().matches("```").count() % 2, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What is configured of chatops.
+
+use std::collections::{HashMap, HashSet};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::environment::Name;
+use crate::command_line::Chatops;
+use crate::config::{HELLO, Problem};
+use crate::connection::Address;
+
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) environments: Vec<(Name, Address)>,
+    pub(crate) production_channels: HashSet<String>,
+    pub(crate) users: HashSet<String>,
+    pub(crate) group: Option<String>,
+    /// By the group that answers for a flag.
+    pub(crate) team_channels: HashMap<String, String>,
+}
+
+const ENVIRONMENT: &str = "--environment (LOCKSTEP_ENVIRONMENTS)";
+const TEAM_CHANNEL: &str = "--team-channel (LOCKSTEP_TEAM_CHANNELS)";
+
+impl Settings {
+    pub(crate) fn new(arguments: &Chatops, is_pooled: bool, problems: &mut Vec<Problem>) -> Self {
+        let given = |texts: &[String]| -> HashSet<String> {
+            let trimmed = texts.iter().map(|text| text.trim().to_owned());
+            trimmed.filter(|text| !text.is_empty()).collect()
+        };
+        let settings = Self {
+            environments: environments(&arguments.environments, is_pooled, problems),
+            production_channels: given(&arguments.production_channels),
+            users: given(&arguments.users),
+            group: arguments
+                .group
+                .as_deref()
+                .map(|group| group.trim().trim_matches('/').to_owned())
+                .filter(|group| !group.is_empty()),
+            team_channels: team_channels(&arguments.team_channels, problems),
+        };
+        if settings.environments.is_empty() {
+            return settings;
+        }
+        if settings.users.is_empty() && settings.group.is_none() {
+            problems.push(Problem {
+                setting: "--chatops-user (LOCKSTEP_CHATOPS_USERS), --chatops-group (LOCKSTEP_CHATOPS_GROUP)",
+                wrong: "are not set".to_owned(),
+                hint: "nobody may give commands: name users of Slack by their ids, or a group of the host",
+            });
+        }
+        let has_production = settings
+            .environments
+            .iter()
+            .any(|(name, _)| *name == Name::Production);
+        if has_production && settings.production_channels.is_empty() {
+            problems.push(Problem {
+                setting: "--production-channel (LOCKSTEP_PRODUCTION_CHANNELS)",
+                wrong: "is not set".to_owned(),
+                hint: "production is an environment, and is changed from this channel alone: give its id, such as C0123456789",
+            });
+        }
+        settings
+    }
+}
+
+fn environments(
+    texts: &[SecretString],
+    is_pooled: bool,
+    problems: &mut Vec<Problem>,
+) -> Vec<(Name, Address)> {
+    let mut environments: Vec<(Name, Address)> = Vec::new();
+    let mut wrong = |wrong: String, hint: &'static str| {
+        problems.push(Problem {
+            setting: ENVIRONMENT,
+            wrong,
+            hint,
+        });
+    };
+    // Nothing of a text is told but a name that is known: the rest may be a password.
+    for (place, text) in (1..).zip(texts) {
+        let text = text.expose_secret().trim();
+        if text.is_empty() {
+            continue;
+        }
+        let named = text.split_once('=').and_then(|(name, url)| {
+            let name = Name::named(name.trim())?;
+            Some((name, url.trim()))
+        });
+        let Some((name, url)) = named else {
+            wrong(
+                format!("number {place} does not begin with the name of an environment and ="),
+                "it is dev, ops, pre, staging, staging-ref or production, as staging=postgres://user@host/database",
+            );
+            continue;
+        };
+        if environments.iter().any(|(other, _)| *other == name) {
+            wrong(
+                format!("has {} twice", name.text()),
+                "an environment is one database: its hosts are part of one URL",
+            );
+            continue;
+        }
+        match Address::new(Some(&SecretString::from(url))) {
+            Ok(address) => {
+                let address = address.through_pooler(is_pooled).within(HELLO);
+                environments.push((name, address));
+            }
+            Err(error) => wrong(
+                format!("of {}: {error}", name.text()),
+                "it is postgres://user@host/database, or host=... dbname=... user=...",
+            ),
+        }
+    }
+    environments.sort_by_key(|(name, _)| *name);
+    environments
+}
+
+/// A group has a `=` no more than a channel has.
+fn team_channels(texts: &[String], problems: &mut Vec<Problem>) -> HashMap<String, String> {
+    let mut channels = HashMap::new();
+    for text in texts.iter().map(|text| text.trim()) {
+        if text.is_empty() {
+            continue;
+        }
+        match text.split_once('=') {
+            Some((group, channel)) if !group.trim().is_empty() && !channel.trim().is_empty() => {
+                channels.insert(group.trim().to_owned(), channel.trim().to_owned());
+            }
+            _ => problems.push(Problem {
+                setting: TEAM_CHANNEL,
+                wrong: format!("is {text:?}"),
+                hint: "it is a group and the id of a channel, as group::integrations=C0123456789",
+            }),
+        }
+    }
+    channels
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Name, Settings};
+    use crate::command_line::{Arguments, Command};
+
+    fn settings(arguments: &[&str]) -> (Settings, Vec<String>) {
+        let all = ["lockstep-sidecar", "serve"].iter().chain(arguments);
+        let Command::Serve(serve) = Arguments::parse_from(all).command else {
+            unreachable!("the command line says serve");
+        };
+        let mut problems = Vec::new();
+        let settings = Settings::new(&serve.chatops, false, &mut problems);
+        (settings, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn environments_are_lines() {
+        let (settings, problems) = settings(&[
+            "--environment=production=host=a,b dbname=x password=secret\n\nstaging = postgres://u@h/d?sslmode=disable\n",
+            "--environment=staging-ref=postgres://u@h/d",
+            "--chatops-user=U1,U2",
+            "--production-channel=C1",
+            "--team-channel=group::integrations=C2",
+        ]);
+        assert_eq!(problems, [""; 0]);
+        let names: Vec<Name> = settings
+            .environments
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(names, [Name::Staging, Name::StagingRef, Name::Production]);
+        assert_eq!(settings.environments[2].1.server(), "a, b");
+        assert_eq!(settings.users.len(), 2);
+        assert_eq!(settings.team_channels["group::integrations"], "C2");
+    }
+
+    #[test]
+    fn what_does_not_do_is_told_without_secrets() {
+        let (_, problems) = settings(&[
+            "--environment=secret1",
+            "--environment=mars=postgres://u:secret2@h/d",
+            "--environment=production=nonsense://u:secret3@h",
+            "--environment=staging=host=a",
+            "--environment=staging=host=b password=secret4",
+            "--team-channel=group::x",
+        ]);
+        let text = problems.join("\n");
+        assert_eq!(problems.len(), 6, "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        for words in [
+            "number 1 does not begin with the name",
+            "number 2 does not begin with the name",
+            "of production: ",
+            "has staging twice",
+            "is \"group::x\"",
+            "nobody may give commands",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let (_, problems) = settings(&["--environment=production=host=a", "--chatops-group=g"]);
+        assert_eq!(problems.len(), 1);
+        assert!(
+            problems[0].contains("production is an environment"),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn without_an_environment_nothing_is_needed() {
+        let (settings, problems) = settings(&[]);
+        assert_eq!(problems, [""; 0]);
+        assert!(settings.environments.is_empty());
+    }
+}

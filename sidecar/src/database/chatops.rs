@@ -1,0 +1,275 @@
+//! What chatops asks of the database of an environment. All of it is granted to the role `lockstep_chatops`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_postgres::types::Type;
+
+use super::pool::{Arguments, Pool};
+use super::slack::{SlackDatabase, Tenant};
+use crate::connection::Address;
+use crate::error::Error;
+
+/// Several people may ask at once, and each may wait for a lock.
+const SESSIONS: usize = 4;
+
+/// What reads whole tables takes longer than anything else.
+const LONG: Duration = Duration::from_secs(600);
+
+#[derive(Clone)]
+pub(crate) struct ChatopsDatabase {
+    pool: Pool,
+    schema: String,
+}
+
+/// What a command asks of the host's own tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OfHost<'a> {
+    Commit(&'a str),
+    Release {
+        project: &'a str,
+        iid: i64,
+        milestone: &'a str,
+    },
+}
+
+impl ChatopsDatabase {
+    pub(crate) fn new(address: &Address, schema: &str) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Pool::new(address, SESSIONS)?,
+            schema: schema.to_owned(),
+        })
+    }
+
+    pub(crate) async fn set_feature(
+        &self,
+        command: &Value,
+        name: &str,
+        wish: &Value,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_set_feature($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&name, Type::TEXT),
+            (wish, Type::JSONB),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn delete_feature(
+        &self,
+        command: &Value,
+        name: &str,
+        is_held_by_incidents: bool,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_delete_feature($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&name, Type::TEXT),
+            (&is_held_by_incidents, Type::BOOL),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn feature(&self, name: &str) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_feature($1, $2)";
+        let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
+        self.ask(statement, arguments).await
+    }
+
+    /// Those whose name contains a text, and that nobody has changed for so many days.
+    pub(crate) async fn features(
+        &self,
+        part: &str,
+        unchanged_days: Option<i64>,
+        most: i32,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_features($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&part, Type::TEXT),
+            (&unchanged_days, Type::INT8),
+            (&most, Type::INT4),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn rollout(&self, name: &str) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_rollout($1, $2)";
+        let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn of_host(&self, what: OfHost<'_>) -> Result<Value, Error> {
+        match what {
+            OfHost::Commit(sha) => {
+                let statement = "select lockstep.chatops_deployments($1, $2)";
+                let arguments: Arguments = &[(&sha, Type::TEXT), (&self.schema, Type::TEXT)];
+                self.ask(statement, arguments).await
+            }
+            OfHost::Release {
+                project,
+                iid,
+                milestone,
+            } => {
+                let statement = "select lockstep.chatops_release($1, $2, $3, $4)";
+                let arguments: Arguments = &[
+                    (&project, Type::TEXT),
+                    (&iid, Type::INT8),
+                    (&milestone, Type::TEXT),
+                    (&self.schema, Type::TEXT),
+                ];
+                self.ask(statement, arguments).await
+            }
+        }
+    }
+
+    pub(crate) async fn incidents(&self) -> Result<Value, Error> {
+        self.ask("select lockstep.chatops_incidents()", &[]).await
+    }
+
+    pub(crate) async fn declare_incident(
+        &self,
+        command: &Value,
+        title: &str,
+        severity: i32,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_declare_incident($1, $2, $3)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&title, Type::TEXT),
+            (&severity, Type::INT4),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn close_incident(
+        &self,
+        command: &Value,
+        incident: i64,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_close_incident($1, $2)";
+        let arguments: Arguments = &[(command, Type::JSONB), (&incident, Type::INT8)];
+        self.ask(statement, arguments).await
+    }
+
+    /// The last runs, or one.
+    pub(crate) async fn backfills(&self, run: Option<i64>) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_backfills($1)";
+        self.ask(statement, &[(&run, Type::INT8)]).await
+    }
+
+    pub(crate) async fn start_backfill(
+        &self,
+        command: &Value,
+        job: &str,
+        workers: i32,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_start_backfill($1, $2, $3)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&job, Type::TEXT),
+            (&workers, Type::INT4),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn control_backfill(
+        &self,
+        command: &Value,
+        run: i64,
+        action: &str,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_control_backfill($1, $2, $3)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&run, Type::INT8),
+            (&action, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn workers(&self) -> Result<Value, Error> {
+        self.ask("select lockstep.chatops_workers()", &[]).await
+    }
+
+    pub(crate) async fn retire_worker(
+        &self,
+        command: &Value,
+        old_name: &str,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_retire_worker($1, $2)";
+        let arguments: Arguments = &[(command, Type::JSONB), (&old_name, Type::TEXT)];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn drift(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_drift($1)";
+        let arguments: Arguments = &[(&self.schema, Type::TEXT)];
+        let rows = self.pool.within(LONG).ask(statement, arguments).await?;
+        let row = rows.first().ok_or(Error::Silent)?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Whether the extension is there and the role may call what is called here: what is out of reach.
+    pub(crate) async fn functions_out_of_reach(&self) -> Result<Vec<String>, Error> {
+        let statement = "
+            select wanted.name
+              from pg_catalog.unnest($1) wanted (name)
+              left join pg_catalog.pg_proc p on p.proname = wanted.name
+               and p.pronamespace = pg_catalog.to_regnamespace('lockstep')
+             where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
+             order by 1";
+        let arguments: Arguments = &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)];
+        let rows = self.pool.ask(statement, arguments).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
+        let rows = self.pool.ask(statement, arguments).await?;
+        let row = rows.first().ok_or(Error::Silent)?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+/// All functions that chatops calls.
+const FUNCTIONS: [&str; 16] = [
+    "chatops_backfills",
+    "chatops_close_incident",
+    "chatops_control_backfill",
+    "chatops_declare_incident",
+    "chatops_delete_feature",
+    "chatops_deployments",
+    "chatops_drift",
+    "chatops_feature",
+    "chatops_features",
+    "chatops_incidents",
+    "chatops_release",
+    "chatops_retire_worker",
+    "chatops_rollout",
+    "chatops_set_feature",
+    "chatops_start_backfill",
+    "chatops_workers",
+];
+
+impl SlackDatabase {
+    /// Whether a user of Slack has linked an account of the host that is a member of a group.
+    pub(crate) async fn is_chatops_member(
+        &self,
+        tenant: Tenant<'_>,
+        user: &str,
+        group: &str,
+    ) -> Result<bool, Error> {
+        let statement = "select lockstep.is_chatops_member($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&user, Type::TEXT),
+            (&group, Type::TEXT),
+            (&self.schema, Type::TEXT),
+        ];
+        let row = self.ask_one(statement, arguments).await?;
+        Ok(row.try_get(0)?)
+    }
+}

@@ -1,0 +1,57 @@
+-- Merge requests and where they are deployed, with the columns of GitLab 18 that tell so.
+
+create table merge_requests (
+  id bigserial primary key,
+  iid integer,
+  target_branch character varying not null default 'master',
+  source_branch character varying not null default '',
+  source_project_id bigint,
+  target_project_id bigint not null references projects (id) on delete cascade,
+  author_id bigint,
+  title character varying,
+  milestone_id bigint,
+  state_id smallint not null default 1,
+  merge_commit_sha character varying,
+  squash_commit_sha character varying,
+  created_at timestamp without time zone,
+  updated_at timestamp without time zone
+);
+create unique index index_merge_requests_on_target_project_id_and_iid on merge_requests (target_project_id, iid);
+create index index_merge_requests_on_merge_commit_sha on merge_requests (merge_commit_sha);
+
+create table environments (
+  id bigserial primary key,
+  project_id bigint not null references projects (id) on delete cascade,
+  name character varying not null,
+  external_url character varying,
+  environment_type character varying,
+  state character varying not null default 'available',
+  slug character varying not null,
+  tier smallint,
+  created_at timestamp without time zone,
+  updated_at timestamp without time zone
+);
+
+-- 0 created, 1 running, 2 success, 3 failed, 4 canceled, 5 skipped, 6 blocked.
+create table deployments (
+  id bigserial primary key,
+  iid integer not null,
+  project_id bigint not null references projects (id) on delete cascade,
+  environment_id bigint not null references environments (id) on delete cascade,
+  ref character varying not null,
+  tag boolean not null,
+  sha character varying not null,
+  user_id bigint,
+  status smallint not null,
+  created_at timestamp without time zone,
+  updated_at timestamp without time zone,
+  finished_at timestamp without time zone
+);
+create index index_deployments_on_project_id_sha on deployments (project_id, sha);
+
+create table deployment_merge_requests (
+  deployment_id bigint not null references deployments (id) on delete cascade,
+  merge_request_id bigint not null references merge_requests (id) on delete cascade,
+  environment_id bigint,
+  primary key (deployment_id, merge_request_id)
+);

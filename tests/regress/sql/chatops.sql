@@ -1,0 +1,93 @@
+-- Chatops: what its functions answer, what they record, and what they refuse.
+\pset null null
+create schema ops;
+set search_path = ops;
+create table projects (id bigint primary key, path text, namespace_id bigint);
+create table namespaces (id bigint primary key, path text, parent_id bigint, type text);
+create table users (id bigint primary key, username text);
+insert into namespaces values (1, 'Top', null, 'Group'), (2, 'sub', 1, 'Group'), (3, 'ada', null, 'User'), (4, 'p', 1, 'Project');
+insert into projects values (10, 'app', 2), (11, 'dotfiles', 3);
+insert into users values (7, 'Ada');
+do $$ begin perform lockstep.attach('ops'); end $$;
+create function command(trigger_id text, request text default 'r') returns jsonb language sql as $$
+  select jsonb_build_object('trigger_id', trigger_id, 'request', request, 'team_id', 'T1', 'user_id', 'U1', 'user_name', 'ada',
+                            'channel_id', 'C1', 'text', '/chatops run', 'environment', 'staging')
+$$;
+create function set_flag(trigger_id text, wish jsonb) returns jsonb language sql as $$
+  select lockstep.chatops_set_feature(command(trigger_id), 'f', wish, 'ops') -> 'result' -> 'after'
+$$;
+
+-- targets by path, whatever the case, and by id; each once
+select set_flag('1', '{"enabled": true, "projects": ["top/SUB/app", "10", "ada/dotfiles"], "groups": ["top/sub", "2"],
+                       "namespaces": ["top", "ada"], "users": ["ada", "@ADA"], "feature_groups": ["staff"]}') -> 'actors' as actors;
+select set_flag('2', '{"enabled": false, "users": ["ada"]}') -> 'actors' as actors;
+-- by the host's own table of paths, where it has one
+create table routes (source_id bigint, source_type text, path text);
+insert into routes values (10, 'Project', 'moved/app'), (2, 'Namespace', 'moved');
+select set_flag('3', '{"enabled": true, "projects": ["Moved/App"], "groups": ["MOVED"]}') -> 'actors' as actors;
+select set_flag('4', '{"enabled": true, "projects": ["top/sub/app"]}');
+drop table routes;
+-- one that is not there is named, and nothing is done
+select set_flag('5', '{"enabled": true, "users": ["ada", "nobody"]}');
+select set_flag('5', '{"enabled": true, "projects": ["app"]}');
+select set_flag('5', '{"enabled": true, "groups": ["top/p"]}');
+select set_flag('5', '{"enabled": true, "groups": ["ada"]}');
+select set_flag('5', '{"enabled": true, "namespaces": ["top//sub"]}');
+select set_flag('5', '{"enabled": true, "projects": ["99999999999999999999"]}');
+-- what is no wish
+select set_flag('5', '{}');
+select set_flag('5', '{"enabled": true, "percentage": "5"}');
+select set_flag('5', '{"percentage": "5", "users": ["ada"]}');
+select set_flag('5', '{"percentage": "101"}');
+select set_flag('5', '{"percentage": "5", "of": "users"}');
+select set_flag('5', '{"on": true}');
+select set_flag(null, '{"enabled": true}');
+select set_flag('', '{"enabled": true}');
+select lockstep.chatops_set_feature('{}', 'f', '{"enabled": true}', 'ops');
+select lockstep.chatops_set_feature(command('5'), null, '{"enabled": true}', 'ops');
+select lockstep.chatops_set_feature(command('5'), '', '{"enabled": true}', 'ops');
+select lockstep.chatops_set_feature(command('5'), 'f', '{"enabled": true}', 'nowhere');
+select count(*) from lockstep.chatops_command where trigger_id = '5' or trigger_id = '';
+-- the same command again, by another delivery and by the same one
+select lockstep.chatops_set_feature(command('6', 'a'), 'g', '{"percentage": "12"}', 'ops') #>> '{result,after,percentage_of_actors}' as percentage;
+select lockstep.set_feature('g', false, 'ops');
+select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_of_actors}' as percentage
+  from lockstep.chatops_set_feature(command('6', 'b'), 'g', '{"percentage": "12"}', 'ops') answer;
+select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_of_actors}' as percentage
+  from lockstep.chatops_set_feature(command('6', 'a'), 'g', '{"percentage": "12"}', 'ops') answer;
+select lockstep.chatops_feature('g', 'ops') ->> 'state' as state;
+-- who it was; after an error nobody is taken for him
+select distinct actor, source from lockstep.feature_audit where schema = 'ops' and feature = 'f';
+select actor, source, change, gate, after from lockstep.feature_audit where schema = 'ops' and feature = 'g' order by id;
+-- list, history and deletion
+select lockstep.chatops_features('F', null, 10, 'ops') ->> 'total' as total, lockstep.chatops_features('', 60, 10, 'ops') as old,
+       jsonb_array_length(lockstep.chatops_features('', null, 1, 'ops') -> 'features') as first;
+update lockstep.feature_audit set changed_at = changed_at - interval '1464 hours' where schema = 'ops' and feature = 'g';
+select f ->> 'name' as name, f ->> 'unchanged_days' as days from jsonb_array_elements(lockstep.chatops_features('', 60, 10, 'ops') -> 'features') f;
+select r #>> '{history,changed_by}' as by, r #>> '{history,hours_unchanged}' as hours, r ->> 'stale_rows' as stale from lockstep.chatops_rollout('g', 'ops') r;
+insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('gone', 'actors', 'User:1', now(), now());
+select lockstep.chatops_rollout('gone', 'ops') ->> 'stale_rows' as stale;
+select lockstep.chatops_delete_feature(command('7'), 'f', schema => 'ops') #>> '{result,after,is_set}' as is_set;
+select lockstep.chatops_delete_feature(command('8'), 'f', schema => 'ops');
+-- what was before a deletion is of an earlier rollout
+update lockstep.feature_audit set changed_at = '2026-01-02 03:04+00' where schema = 'ops' and feature = 'f';
+select r #>> '{history,deleted_at}' as deleted_at, r #>> '{history,first_on_at}' as first_on_at, r #>> '{history,changed_by}' as by from lockstep.chatops_rollout('f', 'ops') r;
+select lockstep.set_feature('f', true, 'ops');
+update lockstep.feature_audit set changed_at = '2026-01-03 03:04+00' where schema = 'ops' and feature = 'f' and actor is null;
+select r #>> '{history,deleted_at}' as deleted_at, r #>> '{history,first_on_at}' as first_on_at, r #>> '{history,fully_on_since}' as since from lockstep.chatops_rollout('f', 'ops') r;
+-- incidents
+select lockstep.chatops_declare_incident(command('9'), ' ', 2);
+select lockstep.chatops_declare_incident(command('9'), 'x', 0);
+select lockstep.chatops_close_incident(command('9'), 12345);
+-- the host's tables
+select lockstep.chatops_deployments('abcdef0', 'ops');
+select lockstep.chatops_deployments('abc', 'ops');
+select lockstep.chatops_release('top/sub/app', 1, '15', 'ops');
+select lockstep.is_chatops_member('T1', 'U1', 'top', 'ops');
+-- backfills and workers
+select lockstep.chatops_backfills(12345);
+select lockstep.chatops_control_backfill(command('9'), 12345, 'pause');
+select lockstep.chatops_control_backfill(command('9'), 12345, 'stop');
+select lockstep.chatops_retire_worker(command('9'), 'Nobody');
+set client_min_messages = warning;
+drop schema ops cascade;

@@ -1,0 +1,252 @@
+//! Deployments, backfills, workers and drift, looked at from Slack.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::chatops::{Room, with_deployments};
+use crate::concurrency::PATIENCE;
+
+#[test]
+fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
+    let mut room = Room::set("chatops_deploy")?;
+    let said = room.say("run auto_deploy status 0123456789abcdef0123456789abcdef01234567")?;
+    assert_eq!(
+        said,
+        "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read of the tables of the host."
+    );
+    with_deployments(&mut room.stage.client)?;
+    room.stage.client.batch_execute(
+        "insert into merge_requests (id, iid, target_project_id, title, state_id, merge_commit_sha, squash_commit_sha) values
+           (1, 11, 1, 'Rename <workers>', 3, 'aaaaaaaaaa000000000000000000000000000001', 'bbbbbbbbbb000000000000000000000000000001'),
+           (2, 12, 1, 'Not merged', 1, null, null),
+           (3, 13, 4, 'Waiting', 3, 'aaaaaaaaaa000000000000000000000000000003', null);
+         insert into environments (id, project_id, name, slug, tier) values
+           (1, 1, 'gstg', 'gstg', 1), (2, 1, 'gprd', 'gprd', 0), (3, 1, 'gprd-cny', 'cny', 0), (4, 1, 'release', 'release', 0);
+         insert into deployments (id, iid, project_id, environment_id, ref, tag, sha, status, created_at, finished_at) values
+           (1, 1, 1, 1, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 10:00', '2022-06-01 11:00'),
+           (2, 2, 1, 3, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 12:00', '2022-06-01 12:30'),
+           (3, 3, 1, 2, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 1, '2022-06-01 13:00', null),
+           (4, 4, 1, 1, '15-1-auto-deploy-2022060200', true, 'cccccccccc000000000000000000000000000002', 2, '2022-06-02 10:00', '2022-06-02 11:00');
+         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 1, 3), (3, 1, 2), (4, 1, 1)",
+    )?;
+    let status = "\n:white_large_square: gprd: being deployed\n:white_check_mark: gprd-cny: deployed at 2022-06-01 12:30 UTC\n:white_check_mark: gstg: deployed at 2022-06-01 11:00 UTC";
+    let check = |room: &Room, cases: &[(&str, String)]| -> Result<()> {
+        for (text, expected) in cases {
+            let said = room.say(text)?;
+            ensure!(
+                said == *expected,
+                "{text}\nexpected: {expected}\n     was: {said}"
+            );
+        }
+        Ok(())
+    };
+    check(
+        &room,
+        &[
+            // By the commit that was deployed, by that of the merge request, by the one it was squashed to, shortened and in capitals.
+            ("run auto_deploy status cccccccccc000000000000000000000000000001", format!("*cccccccccc000000000000000000000000000001*{status}")),
+            ("run auto_deploy status aaaaaaaaaa000000000000000000000000000001", format!("*aaaaaaaaaa000000000000000000000000000001*{status}")),
+            ("run auto_deploy status bbbbbbbbbb000000000000000000000000000001", format!("*bbbbbbbbbb000000000000000000000000000001*{status}")),
+            ("gitlab run auto_deploy status BBBBBBBBBB", format!("*BBBBBBBBBB*{status}")),
+            (
+                "run auto_deploy status aaaaaaaaaa000000000000000000000000000003",
+                "*aaaaaaaaaa000000000000000000000000000003*\n:white_large_square: no deployment has it".to_owned(),
+            ),
+            (
+                "run auto_deploy status master",
+                "*master*\n:x: production: \"master\" is not the sha of a commit. It has from 7 to 64 hexadecimal digits.".to_owned(),
+            ),
+            (
+                "run release check https://gitlab.example/group/one/-/merge_requests/11 15.1",
+                format!(":hourglass_flowing_sand: *group/one!11* (Rename &lt;workers&gt;) is merged, but not in 15.1 as yet: nothing of that release was deployed with it.{status}"),
+            ),
+            (
+                "run release check group/one!12 15.1",
+                ":x: *group/one!12* (Not merged) is opened, so it is not in 15.1.\n:white_large_square: no deployment has it".to_owned(),
+            ),
+            (
+                "run release check https://gitlab.example/group/one/-/merge_requests/99 15.1",
+                ":x: production: merge request \"group/one!99\" does not exist. It is looked up in the tables of the host.".to_owned(),
+            ),
+            (
+                "run release check https://gitlab.example/group/nine/-/merge_requests/1 15.1",
+                ":x: production: project \"group/nine\" does not exist. It is looked up in the tables of the host.".to_owned(),
+            ),
+            (
+                "run release check group/one!11 next",
+                ":x: production: \"next\" is not a milestone. It is a major and a minor version.".to_owned(),
+            ),
+            (
+                "run release check 11 15.1",
+                ":x: `11` is not the address of a merge request, such as `https://gitlab.example/group/project/-/merge_requests/1`.".to_owned(),
+            ),
+        ],
+    )?;
+    // The tag of the release, and one of another that begins alike.
+    room.stage.client.batch_execute(
+        "insert into deployments (id, iid, project_id, environment_id, ref, tag, sha, status, created_at, finished_at) values
+           (5, 5, 1, 4, 'v15.10.0-ee', true, 'cccccccccc000000000000000000000000000003', 2, '2022-06-22 10:00', '2022-06-22 11:00'),
+           (6, 6, 1, 4, 'v15.1.0-ee', true, 'cccccccccc000000000000000000000000000004', 3, '2022-06-22 10:00', '2022-06-22 11:00');
+         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (5, 1, 4), (6, 1, 4)",
+    )?;
+    let said = room.say("run release check group/one!11 15.1")?;
+    ensure!(said.starts_with(":hourglass_flowing_sand: "), "{said}");
+    room.stage
+        .client
+        .batch_execute("update deployments set status = 2 where id = 6")?;
+    check(
+        &room,
+        &[(
+            "run release check <https://gitlab.example/group/one/-/merge_requests/11> 15.1",
+            format!(
+                ":white_check_mark: *group/one!11* (Rename &lt;workers&gt;) is in 15.1, deployed from `v15.1.0-ee`.{status}\n:white_check_mark: release: deployed at 2022-06-22 11:00 UTC"
+            ),
+        )],
+    )?;
+    room.stage
+        .client
+        .batch_execute("alter table deployments rename finished_at to ended_at")?;
+    let said = room.say("run auto_deploy status cccccccccc")?;
+    assert_eq!(
+        said,
+        "*cccccccccc*\n:x: production: schema public has no column finished_at of deployments. It is read of the tables of the host."
+    );
+    let row = room.stage.client.query_one(
+        "select status, detail from lockstep.attach() where feature = 'deployments'",
+        &[],
+    )?;
+    assert_eq!(
+        (row.get::<_, String>(0), row.get::<_, String>(1)),
+        (
+            "skipped".to_owned(),
+            "schema public has no column finished_at of deployments".to_owned()
+        )
+    );
+    Ok(())
+}
+
+/// A run that a DBA began, held by what it waits for, is paused, resumed and cancelled.
+#[test]
+fn backfills_are_controlled() -> Result<()> {
+    let mut room = Room::set("chatops_backfill")?;
+    let said = room.say("run backfill list")?;
+    assert_eq!(said, "*production*: no run");
+    let said = room.say("run backfill pause 7")?;
+    ensure!(
+        said.contains(":x: production: nothing was changed: backfill run 7 does not exist"),
+        "{said}"
+    );
+    let said = room.say("run backfill start no_such_job")?;
+    ensure!(
+        said.contains(":x: production: nothing was changed: "),
+        "{said}"
+    );
+    let run: i64 = room
+        .stage
+        .client
+        .query_one(
+            "select lockstep.open_backfill('cache_columns', 'projects')",
+            &[],
+        )?
+        .get(0);
+    let said = room.say("run backfill list --production")?;
+    ensure!(
+        said.contains(&format!(
+            "*production*\n• run {run} of cache_columns on public.projects: running, "
+        )),
+        "{said}"
+    );
+    let said = room.say(&format!("run backfill pause {run}"))?;
+    ensure!(
+        said.starts_with(&format!("@ada: `/chatops run backfill pause {run}`\n• production: run {run} of cache_columns on public.projects: paused, ")),
+        "{said}"
+    );
+    let said = room.say(&format!("run backfill pause {run}"))?;
+    ensure!(
+        said.contains(":x: production: nothing was changed: backfill run"),
+        "{said}"
+    );
+    let said = room.say(&format!("run backfill status {run}"))?;
+    ensure!(
+        said.contains(": paused, ")
+            && said.contains("0 rows looked at, 0 updated, 0 ranges set aside"),
+        "{said}"
+    );
+    // It is a DBA's, whose rights chatops has not.
+    let said = room.say(&format!("run backfill resume {run}"))?;
+    ensure!(
+        said.contains(
+            ":x: production: nothing was changed: the role of chatops may not do that there"
+        ),
+        "{said}"
+    );
+    let said = room.say(&format!("run backfill cancel {run}"))?;
+    ensure!(said.contains(": cancelled"), "{said}");
+    let said = room.say(&format!("run backfill retry {run}"))?;
+    ensure!(
+        said.contains(":x: production: nothing was changed: "),
+        "{said}"
+    );
+    let said = room.say("run backfill status 99")?;
+    assert_eq!(said, "*production*: there is no run 99");
+    // Elsewhere production is left alone.
+    let said = room.give(
+        &room.origin(&room.ada, &room.general),
+        "run backfill cancel 1",
+    )?;
+    ensure!(
+        said.text
+            .starts_with(":no_entry: Production is changed only in #production"),
+        "{}",
+        said.text
+    );
+
+    // A role that has rights on the table begins and resumes its own.
+    room.staging.batch_execute(
+        "create role chatops_owner nologin in role lockstep_chatops; grant chatops_owner to chatops;
+         grant create, usage on schema public to chatops_owner;
+         alter table projects owner to chatops_owner; alter table integrations owner to chatops_owner; alter table namespaces owner to chatops_owner",
+    )?;
+    let said = room.say("run backfill start cache_columns --staging --workers 2")?;
+    ensure!(
+        said.contains("\n• staging: run 1 of cache_columns on public.projects: running")
+            || said.contains(":x:"),
+        "{said}"
+    );
+    let begun = Instant::now();
+    loop {
+        let said = room.say("run backfill list --staging")?;
+        if said == "*staging*\n• run 1 of cache_columns on public.projects: finished, 100 %" {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{said}");
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+#[test]
+fn drift_is_counted() -> Result<()> {
+    let mut room = Room::set("chatops_drift")?;
+    let said = room.say("run drift")?;
+    assert_eq!(
+        said,
+        "*production*\n• `public.projects.has_external_wiki`: :white_check_mark: no row differs\n\
+         • `public.projects.has_external_issue_tracker`: :white_check_mark: no row differs\n\
+         • `slack_integrations`: :white_check_mark: no row differs"
+    );
+    room.staging.batch_execute(
+        "update projects set has_external_issue_tracker = true where id < 3; update projects set has_external_wiki = null where id = 4;
+         drop table slack_integrations cascade",
+    )?;
+    room.reach("pre", false)?;
+    let said = room.say("run drift --staging --pre")?;
+    assert_eq!(
+        said,
+        ":warning: pre: cannot be reached\n*staging*\n• `public.projects.has_external_wiki`: :warning: 1 row differs\n\
+         • `public.projects.has_external_issue_tracker`: :warning: 2 rows differ"
+    );
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Who may give commands, and what the role of chatops may do.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::slack::caller::Origin;
+
+use crate::chatops::{Room, chatops_url, with_deployments};
+use crate::slack_app::{COMMANDS, Stage, command};
+use lockstep_tests::slack::App;
+
+#[test]
+fn members_of_a_group_may_give_commands() -> Result<()> {
+    let mut room = Room::set_with("chatops_member", &["--chatops-group=group/sub"])?;
+    let refused = ":no_entry: You may not give commands here, so nothing was done. Members of the group `group/sub` may, once they have linked their account with Slack.";
+    let give = |room: &Room| -> Result<String> {
+        Ok(room
+            .give(
+                &room.origin(&room.eve, &room.general),
+                "run feature get f --staging",
+            )?
+            .text)
+    };
+    // The host has no such tables as yet.
+    assert_eq!(
+        give(&room)?,
+        ":warning: Whether you are a member of the group `group/sub` cannot be looked up now, so nothing was done."
+    );
+    with_deployments(&mut room.stage.client)?;
+    assert_eq!(give(&room)?, refused);
+    let (team, eve) = (room.team.clone(), room.eve.id.clone());
+    room.stage.client.execute(
+        "insert into chat_names (user_id, team_id, chat_id) values (3, $1, $2)",
+        &[&team, &eve],
+    )?;
+    assert_eq!(give(&room)?, refused);
+    let insert = "insert into members (id, access_level, source_id, source_type, user_id, type) values (1, 30, 2, 'Namespace', 3, 'GroupMember')";
+    room.stage.client.batch_execute(insert)?;
+    assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
+    for change in [
+        "access_level = 5",
+        "source_type = 'Project'",
+        "source_id = 3",
+        "requested_at = now()",
+        "expires_at = current_date - 2",
+        "user_id = 2",
+    ] {
+        room.stage
+            .client
+            .batch_execute(&format!("update members set {change}"))?;
+        ensure!(give(&room)? == refused, "{change}");
+        room.stage
+            .client
+            .batch_execute(&format!("delete from members; {insert}"))?;
+    }
+    // A member of a group above is one as well; the same user of Slack in another workspace is somebody else.
+    room.stage
+        .client
+        .batch_execute("update members set source_id = 1, expires_at = current_date + 2")?;
+    assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
+    room.stage
+        .client
+        .batch_execute("update chat_names set team_id = 'T9'")?;
+    assert_eq!(give(&room)?, refused);
+    // Who is named may, also where the host cannot be asked.
+    ensure!(room.say("run feature get f --staging")?.starts_with("*f*"));
+    Ok(())
+}
+
+/// Its functions and nothing else; and nobody else has them.
+#[test]
+fn the_role_has_its_functions_alone() -> Result<()> {
+    let mut room = Room::set("chatops_role")?;
+    let functions = "
+        select string_agg(p.proname, ' ' order by p.proname) from pg_proc p
+         where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ '^(is_)?chatops_' and has_function_privilege($1, p.oid, 'execute')";
+    let of = |room: &mut Room, role: &str| -> Result<Option<String>> {
+        Ok(room.stage.client.query_one(functions, &[&role])?.get(0))
+    };
+    let all = of(&mut room, "lockstep_chatops")?.context("none")?;
+    assert_eq!(all.split(' ').count(), 16, "{all}");
+    ensure!(!all.contains("is_chatops_member"));
+    assert_eq!(
+        of(&mut room, "lockstep_sidecar")?.as_deref(),
+        Some("is_chatops_member")
+    );
+    assert_eq!(of(&mut room, "public")?, None);
+    let denied = "
+        select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname in ('public', 'lockstep') and c.relkind in ('r', 'p')
+           and has_table_privilege('lockstep_chatops', c.oid, 'select, insert, update, delete')
+           and not has_table_privilege('public', c.oid, 'select')";
+    let count: i64 = room.stage.client.query_one(denied, &[])?.get(0);
+    assert_eq!(count, 0);
+    // Flags are set by its function, not otherwise.
+    let mut client = chatops_url("chatops_role")?
+        .parse::<postgres::Config>()?
+        .connect(postgres::NoTls)?;
+    for statement in [
+        "select lockstep.set_feature('f', true)",
+        "select from features",
+        "select from lockstep.chatops_command",
+        "select lockstep.retire_worker('IrkerWorker')",
+        "insert into lockstep.chatops_incident (title) values ('x')",
+    ] {
+        let code = client
+            .batch_execute(statement)
+            .err()
+            .and_then(|error| error.code().cloned());
+        ensure!(
+            code == Some(postgres::error::SqlState::INSUFFICIENT_PRIVILEGE),
+            "{statement}: {code:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn without_an_environment_chatops_is_off() -> Result<()> {
+    let stage = Stage::set("chatops_off")?;
+    let origin = Origin {
+        team_id: Some("T1".to_owned()),
+        user_id: "U1".to_owned(),
+        ..Origin::default()
+    };
+    let reply = stage
+        .caller
+        .command(COMMANDS, &origin, "/chatops", "run feature list")?;
+    assert_eq!(
+        reply.json()?["text"],
+        "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`."
+    );
+    assert_eq!(reply.json()?["response_type"], "ephemeral");
+    Ok(())
+}
+
+#[test]
+fn check_tells_what_an_environment_lacks() -> Result<()> {
+    let room = Room::set("chatops_check")?;
+    let slack = lockstep_tests::slack::FakeSlack::start(App::default())?;
+    let check = |more: &[String]| -> Result<String> {
+        let output = command("check", &room.stage.url, &slack)
+            .arg("--public-url=https://slack.example")
+            .args(more)
+            .output()?;
+        Ok(String::from_utf8(output.stdout)? + &String::from_utf8(output.stderr)?)
+    };
+    let arguments = |url: String| {
+        vec![
+            format!("--environment=staging={url}"),
+            "--chatops-user=U1".to_owned(),
+        ]
+    };
+    let fine = check(&arguments(chatops_url("chatops_check_staging")?))?;
+    ensure!(fine.contains("ok: the environment staging\n"), "{fine}");
+    // The role of the sidecar has none of the rights.
+    let wrong = check(&arguments(room.stage.url.clone()))?;
+    ensure!(
+        wrong.contains("wrong: the environment staging: its role may not call chatops_backfills, ")
+            && wrong.contains("grant lockstep_chatops to that role"),
+        "{wrong}"
+    );
+    let mut grouped = arguments(chatops_url("chatops_check_staging")?);
+    grouped.push("--chatops-group=group".to_owned());
+    let wrong = check(&grouped)?;
+    ensure!(
+        wrong.contains("wrong: the group group, whose members may give commands: error: schema public has no table chat_names"),
+        "{wrong}"
+    );
+    let wrong = check(&arguments(
+        "host=127.0.0.1 port=1 user=x dbname=y password=secret1".to_owned(),
+    ))?;
+    ensure!(
+        wrong.contains("wrong: the environment staging: error: cannot connect")
+            && !wrong.contains("secret1"),
+        "{wrong}"
+    );
+    Ok(())
+}
