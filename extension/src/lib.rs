@@ -69,7 +69,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/lockstep/notification.sql",
     name = "notification",
-    requires = ["schema", "feature"]
+    requires = ["schema"]
 );
 pgrx::extension_sql_file!(
     "../../sql/lockstep/delivery.sql",

@@ -149,7 +149,3 @@ create table lockstep.pipeline_status (
 ) with (fillfactor = 50);
 comment on table lockstep.pipeline_status is 'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that';
 select pg_catalog.pg_extension_config_dump('lockstep.pipeline_status', '');
-
--- The host has made it general: where nobody has set it, it is on.
-insert into lockstep.feature_definition (name, default_enabled, type, is_built_in)
-values ('integration_slack_app_notifications', true, 'development', true);

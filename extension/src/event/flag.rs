@@ -1,4 +1,4 @@
-//! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody has set it.
+//! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody knows of it.
 
 use super::occurrence::Author;
 use super::scope::Scope;
@@ -16,6 +16,9 @@ impl Notifications {
 
     /// Whether it is on for the project, for a group around it or for whoever acted.
     pub(super) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
+        if !self.0.is_known() {
+            return Ok(true);
+        }
         if let Some(is_on) = self.0.is_for_all() {
             return Ok(is_on);
         }

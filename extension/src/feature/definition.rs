@@ -64,12 +64,12 @@ pub(super) struct Definition {
     pub(super) group: Option<String>,
 }
 
-/// Whether a flag is on that nobody has set; one that nobody has defined is off.
-pub(super) fn default_of(name: &str, view: View) -> Result<bool> {
-    let mut default = false;
+/// Whether a flag is on that nobody has set, if it is defined.
+pub(super) fn default_of(name: &str, view: View) -> Result<Option<bool>> {
+    let mut default = None;
     STATEMENTS.with(|statements| {
         statements.default.rows_seeing(view, &[datum(name)], |row| {
-            default = row.get(1).unwrap_or_default();
+            default = row.get(1);
         })
     })?;
     Ok(default)

@@ -50,6 +50,11 @@ impl Flag {
         Ok(Self { name, gates })
     }
 
+    /// Whether anybody has defined it or set it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.gates.is_defined || self.gates.is_persisted
+    }
+
     /// Whether it is on, if that is the same for every actor.
     pub(crate) fn is_for_all(&self) -> Option<bool> {
         match self.gates.state() {

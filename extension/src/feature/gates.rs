@@ -19,6 +19,8 @@ const SHARES: u32 = 100_000;
 pub(super) struct Gates {
     /// It has a row of its own; then its default does not count.
     pub(super) is_persisted: bool,
+    /// If nobody has defined it, it is off by default.
+    pub(super) is_defined: bool,
     pub(super) default_enabled: bool,
     pub(super) boolean: bool,
     pub(super) actors: HashSet<String>,
@@ -49,8 +51,10 @@ impl Gates {
     /// Reads a flag with the rights of the owner of the tables, as a foreign key is looked up: whoever is concerned by a flag need
     /// not be able to read all of them. Without tables a flag has its default.
     pub(super) fn read(name: &str, tables: Option<&Tables>, view: View) -> Result<Self> {
+        let default = definition::default_of(name, view)?;
         let mut gates = Self {
-            default_enabled: definition::default_of(name, view)?,
+            is_defined: default.is_some(),
+            default_enabled: default.unwrap_or_default(),
             ..Self::default()
         };
         let Some(tables) = tables else {
