@@ -250,3 +250,34 @@ fn drift_is_counted() -> Result<()> {
     );
     Ok(())
 }
+
+/// Those that were changed since are left out, wherever that was.
+#[test]
+fn flags_that_nobody_changes_are_listed() -> Result<()> {
+    let mut room = Room::set("chatops_stale")?;
+    for client in [&mut room.staging, &mut room.stage.client] {
+        client.batch_execute(
+            "select lockstep.set_feature('old', true), lockstep.set_feature('new', true)",
+        )?;
+    }
+    room.staging.batch_execute(
+        "update lockstep.feature_audit set changed_at = changed_at - interval '61 days' where feature = 'old'",
+    )?;
+    room.stage.client.batch_execute(
+        "update lockstep.feature_audit set changed_at = changed_at - interval '59 days' where feature = 'old'",
+    )?;
+    room.reach("pre", false)?;
+    assert_eq!(
+        room.say("run rollout")?,
+        "Nobody has changed these for two months:\n:warning: pre: cannot be reached\n*staging*: 1 flag\n• `old`: on\n*production*: no flag"
+    );
+    let said = room.say("run rollout old")?;
+    ensure!(
+        said.ends_with(
+            "\n:white_large_square: cleaned up, once the code does without it: `/chatops run feature delete old --staging --production`\n\
+             :warning: staging: nobody has changed it for 61 days\n:warning: pre: cannot be reached"
+        ),
+        "{said}"
+    );
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! `feature`: flags as they stand. What changes them is in [`set`](super::set).
+//! `feature`: flags as they stand. What changes them is in [`set`].
 
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 //! [`words`], and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
 //! is changed by functions of the [`environment`]'s database, once however often the command is delivered, and told in the channel
 //! and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
-//! [`answer`](self::answer()).
+//! [`answer`](answer()).
 
 mod arguments;
 mod backfill;

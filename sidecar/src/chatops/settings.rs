@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn environments_are_lines() {
         let (settings, problems) = settings(&[
-            "--environment=production=host=a,b dbname=x password=secret\n\nstaging = postgres://u@h/d?sslmode=disable\n",
+            "--environment=production=host=a,b port=1 dbname=x password=secret\n\nstaging = postgres://u@h/d?sslmode=disable\n",
             "--environment=staging-ref=postgres://u@h/d",
             "--chatops-user=U1,U2",
             "--production-channel=C1",
@@ -170,7 +170,7 @@ mod tests {
             .map(|(name, _)| *name)
             .collect();
         assert_eq!(names, [Name::Staging, Name::StagingRef, Name::Production]);
-        assert_eq!(settings.environments[2].1.server(), "a, b");
+        assert_eq!(settings.environments[2].1.server(), "a:1, b:1");
         assert_eq!(settings.users.len(), 2);
         assert_eq!(settings.team_channels["group::integrations"], "C2");
     }

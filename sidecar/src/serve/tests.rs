@@ -62,11 +62,15 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn command(text: &str) -> Vec<u8> {
+    slash("/gitlab", text)
+}
+
+fn slash(command: &str, text: &str) -> Vec<u8> {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs([
             ("team_id", "T1"),
             ("user_id", "U1"),
-            ("command", "/gitlab"),
+            ("command", command),
             ("text", text),
         ])
         .finish()
@@ -176,6 +180,39 @@ fn help_needs_no_database() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn chatops_tells_which_environment_is_out_of_reach() {
+    let give = |text: &str| {
+        let (status, text) = send(signed(COMMANDS, FORM, &slash("/chatops", text)));
+        assert_eq!(status, StatusCode::OK, "{text}");
+        json_of(&text)
+    };
+    for (text, expected) in [
+        (
+            "run feature get f --staging",
+            "*f*\n:warning: staging: cannot be reached",
+        ),
+        (
+            "run feature set f true --staging",
+            "<@U1>: `/chatops run feature set f true --staging`\n:warning: staging: cannot be reached, so nothing was changed there",
+        ),
+        (
+            "run feature set f true",
+            ":x: There is no environment `production` here, so nothing was done. There are `--staging`.",
+        ),
+    ] {
+        let message = give(text);
+        assert_eq!(message["text"], expected);
+        assert_eq!(message["response_type"], "ephemeral");
+    }
+    let help = give("run feature set --help");
+    let help = help["text"].as_str().unwrap_or_default();
+    assert!(
+        help.contains("--ignore-feature-flag-consistency-check"),
+        "{help}"
+    );
 }
 
 #[test]
@@ -342,6 +379,13 @@ fn requests_have_ids() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_text_of_chatops_is_answered(text in "(run (feature|incident|release|rollout|workers) )?.{0,60}") {
+        let (status, text) = send(signed(COMMANDS, FORM, &slash("/chatops", &text)));
+        prop_assert_eq!(status, StatusCode::OK);
+        prop_assert!(json_of(&text)["text"].as_str().is_some_and(|text| !text.is_empty()), "{}", text);
+    }
 
     /// Whatever is signed is answered, and never by a panic or a status that a program would not expect.
     #[test]

@@ -34,6 +34,8 @@ pub(crate) fn router_without_database() -> Router {
         "--viewer-password=password of viewers",
         "--gitlab-token",
         HOOK_TOKEN,
+        "--environment=staging=host=/nowhere dbname=none user=nobody",
+        "--chatops-user=U1",
         "--database-url=host=/nowhere dbname=none user=nobody",
     ]);
     let Command::Serve(serve) = &arguments.command else {

@@ -167,6 +167,10 @@ mod tests {
                 command["url"],
                 format!("https://{host}/api/v4/slack/trigger")
             );
+            assert_eq!(
+                manifest.pointer("/features/slash_commands/1/command"),
+                Some(&Value::from("/chatops"))
+            );
             let top: Vec<&String> = manifest
                 .as_object()
                 .into_iter()
