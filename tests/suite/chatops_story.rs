@@ -39,9 +39,11 @@ fn let_time_pass(client: &mut Client, flag: &str, time: &str) -> Result<()> {
 fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     let mut room = Room::set("chatops_story_flag")?;
     let flag = "integration_slack_app_notifications";
-    for client in [&mut room.staging, &mut room.stage.client] {
+    // As it was at the time: off as long as nobody had set it. Where it comes with lockstep it is on by now.
+    for client in [&mut room.pre, &mut room.staging, &mut room.stage.client] {
         client.execute(
-            "select lockstep.define_feature($1, \"group\" => 'group::integrations')",
+            "insert into lockstep.feature_definition (name, default_enabled, type, \"group\") values ($1, false, 'beta', 'group::integrations')
+             on conflict (name) do update set default_enabled = false, \"group\" = excluded.\"group\"",
             &[&flag],
         )?;
     }

@@ -2,7 +2,7 @@
 //! tables ([`tables`]) are read ([`gates`]), remembered for as long as nothing can have changed ([`known`]), and decide
 //! ([`enabled`]). Flags are changed here ([`change`]) or by the application; either is recorded ([`audit`]). What the
 //! application declares in files is declared in [`definition`] and [`group`]. How flags stand is told
-//! by [`list`], and for chatops by [`standing`].
+//! by [`list`], and for chatops by [`standing`](mod@standing).
 
 mod attach;
 mod audit;
