@@ -1,5 +1,7 @@
 //! What Slack sends, as far as it is looked at. Slack adds fields at any time, and leaves out more than it says.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -111,33 +113,37 @@ pub(crate) struct SlashCommand {
 }
 
 /// Of thirteen or more; the others are not worth decoding.
-const USED_FIELDS: [&[u8]; 9] = [
+const USED_FIELDS: [&[u8]; 6] = [
     b"team_id=",
     b"enterprise_id=",
     b"user_id=",
-    b"user_name=",
-    b"channel_id=",
-    b"trigger_id=",
     b"command=",
     b"text=",
     b"response_url=",
 ];
+
+/// Of use only to commands that say who gave them, and where.
+const ORIGIN_FIELDS: [&[u8]; 3] = [b"user_name=", b"channel_id=", b"trigger_id="];
+
+fn decoded<'a>(
+    body: &'a [u8],
+    names: &'a [&'a [u8]],
+) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
+    let fields = body.split(|byte| *byte == b'&');
+    let wanted = fields.filter(|field| names.iter().any(|name| field.starts_with(name)));
+    wanted.flat_map(form_urlencoded::parse)
+}
 
 impl SlashCommand {
     /// Nothing if it lacks what Slack always sends.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let mut command = Self::default();
         let (mut team, mut enterprise) = (None, None);
-        let fields = body.split(|byte| *byte == b'&');
-        let used = fields.filter(|field| USED_FIELDS.iter().any(|name| field.starts_with(name)));
-        for (name, value) in used.flat_map(form_urlencoded::parse) {
+        for (name, value) in decoded(body, &USED_FIELDS) {
             match &*name {
                 "team_id" => team = Some(value),
                 "enterprise_id" => enterprise = Some(value),
                 "user_id" => command.user = value.into_owned(),
-                "user_name" => command.user_name = value.replace('\0', " "),
-                "channel_id" => command.channel = value.replace('\0', " "),
-                "trigger_id" => command.trigger = Some(value.replace('\0', " ")),
                 "command" => command.command = value.into_owned(),
                 // A zero byte is no letter, and the database takes none.
                 "text" => command.text = value.replace('\0', " "),
@@ -147,6 +153,20 @@ impl SlashCommand {
         }
         command.owner = Owner::new(team.as_deref(), enterprise.as_deref())?;
         (!command.user.is_empty() && !command.command.is_empty()).then_some(command)
+    }
+
+    /// The same with what tells who gave it, where, and from another that is worded alike.
+    pub(super) fn with_origin(mut self, body: &[u8]) -> Self {
+        for (name, value) in decoded(body, &ORIGIN_FIELDS) {
+            let value = value.replace('\0', " ");
+            match &*name {
+                "user_name" => self.user_name = value,
+                "channel_id" => self.channel = value,
+                "trigger_id" => self.trigger = Some(value),
+                _ => {}
+            }
+        }
+        self
     }
 }
 

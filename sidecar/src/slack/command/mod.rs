@@ -62,6 +62,7 @@ pub(crate) async fn receive_command(
     if slash.command == chatops::COMMAND {
         count(Counter::COMMANDS, "chatops");
         let url = slash.response_url.clone();
+        let slash = slash.with_origin(&body);
         let answering = {
             let app = Arc::clone(&app);
             async move { chatops::answer(&app, &slash).await.pages() }
