@@ -10,7 +10,7 @@ use pgrx::PgSqlErrorCode::{self, ERRCODE_ADMIN_SHUTDOWN, ERRCODE_QUERY_CANCELED}
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::{IntoDatum, PgTryBuilder};
+use pgrx::{AnyElement, IntoDatum, PgTryBuilder};
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -506,6 +506,19 @@ pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     // SAFETY: the buffer has the length that is named.
     let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
     is_filled.then_some(bytes)
+}
+
+/// The text of a jsonb, unread: serde's own reading of an argument has no way to say what is wrong with it.
+pub(crate) fn jsonb_text(value: &AnyElement) -> Option<String> {
+    if value.oid() != pg_sys::JSONBOID {
+        return None;
+    }
+    // SAFETY: the value is a jsonb, and the function answers a string of its own.
+    let text = unsafe {
+        let arguments = [Some(value.datum())];
+        pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &arguments)
+    };
+    text.map(|text| text.to_string_lossy().into_owned())
 }
 
 /// A value as an argument of its type, which may be null.

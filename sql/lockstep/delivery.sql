@@ -1,9 +1,10 @@
 create view lockstep.slack_delivery_status as
 select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.oldest,
        coalesce(h.delivered, 0) as delivered_last_hour, coalesce(h.failed, 0) as failed_last_hour,
-       case when c.not_before > pg_catalog.clock_timestamp() then c.not_before end as held_until,
-       c.leased_until, coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
+       case when l.not_before > pg_catalog.clock_timestamp() then l.not_before end as held_until,
+       l.leased_until, coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
   from lockstep.slack_channel c
+  join lockstep.slack_channel l on l.id = coalesce(c.same_as, c.id)
   left join (
     select o.channel, pg_catalog.count(*) as waiting, pg_catalog.min(o.created_at) as oldest, pg_catalog.min(o.id) as first
       from lockstep.slack_delivery o where o.status = 'waiting' group by o.channel

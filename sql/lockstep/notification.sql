@@ -53,8 +53,12 @@ create table lockstep.slack_channel (
     constraint slack_channel_pkey primary key,
   schema text not null,
   team_id text not null,
-  -- As it is configured: a name or an id.
+  -- As it is configured, a name with its # or an id.
   channel text not null,
+  -- As Slack answers it, whatever it was called by; null until it has taken a message.
+  slack_id text,
+  -- The row of the same channel that has its order and its pace, if this one has not.
+  same_as bigint,
   -- No message to it begins before.
   not_before timestamptz not null default '-infinity',
   -- Who sends to it now, alone; what, and the pipeline or merge request whose message that is to become.
@@ -63,9 +67,12 @@ create table lockstep.slack_channel (
   delivery bigint,
   subject text,
   constraint slack_channel_key unique (schema, team_id, channel),
+  constraint slack_channel_same_as_check check (same_as <> id),
   constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
 ) with (fillfactor = 50);
-comment on table lockstep.slack_channel is 'channels that were ever told of anything, each with its pace and who sends to it';
+comment on table lockstep.slack_channel is
+  'channels that were ever told of anything, by each name they are called; one row of each has its pace and who sends to it';
+create index slack_channel_slack_id_idx on lockstep.slack_channel (slack_id, team_id) where slack_id is not null;
 select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');
 select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');
 
@@ -86,7 +93,9 @@ create table lockstep.slack_delivery (
   event bigint not null,
   integration_id bigint not null,
   slack_integration_id bigint not null,
+  -- What it is to be called, and the row whose order and pace it has: these differ where a channel is called by several names.
   channel bigint not null,
+  lane bigint not null,
   status text not null default 'waiting'
     constraint slack_delivery_status_check check (status in ('waiting', 'delivered', 'failed')),
   -- Requests that failed for sure, and those whose outcome nobody knows: to repeat these may tell somebody twice.
@@ -103,8 +112,8 @@ create table lockstep.slack_delivery (
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
 comment on table lockstep.slack_delivery is
-  'an event for one channel of one integration; the order in a channel is that of the ids; written by the functions of lockstep alone';
-create index slack_delivery_waiting_idx on lockstep.slack_delivery (channel, id) where status = 'waiting';
+  'an event for one channel of one integration; the order in a lane is that of the ids; written by the functions of lockstep alone';
+create index slack_delivery_waiting_idx on lockstep.slack_delivery (lane, id) where status = 'waiting';
 create index slack_delivery_event_idx on lockstep.slack_delivery (event);
 create index slack_delivery_done_at_idx on lockstep.slack_delivery (done_at) where status <> 'waiting';
 create index slack_delivery_failed_idx on lockstep.slack_delivery (integration_id) where status = 'failed';

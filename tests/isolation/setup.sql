@@ -121,8 +121,8 @@ end $$;
 
 create function publish_to(to_channel bigint) returns bigint language sql as $$
   with event as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, '{"object_kind": "push"}') returning id)
-  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel)
-  select 'public', event.id, s.integration_id, s.id, c.id
+  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+  select 'public', event.id, s.integration_id, s.id, c.id, c.id
     from event, lockstep.slack_channel c
     join lateral (select * from slack_integrations s where s.team_id = c.team_id order by s.id limit 1) s on true
    where c.id = to_channel

@@ -23,14 +23,14 @@ const SENDERS: u64 = 6;
 const DELIVERIES: i64 = 700;
 /// Channels 1 to 5 are those of team A, 6 and 7 of team B.
 const CHANNELS: i64 = 7;
-/// A burst is of 20 messages, each of which takes half a second.
+/// A burst is of 12 messages, and a minute has no more than its messages.
 const PER_MINUTE: i32 = 120;
-const BURST: f64 = 20.0;
-const INTERVAL: f64 = 0.5;
+const BURST: f64 = 12.0;
+const INTERVAL: f64 = 61.0 / 109.0;
 /// Nobody waits here: what waits for its time has that moved instead, by so many seconds. The pace only once it is used up, or time would
 /// be given away.
 const STEP: f64 = 1.0;
-const USED_UP: f64 = 9.0;
+const USED_UP: f64 = 5.5;
 
 /// What is known for sure while all of this goes on: who says of himself that he sends to a channel does so in the database as well, as long
 /// as nobody lets his lease run out.

@@ -152,8 +152,8 @@ fn what_is_done_is_swept_after_a_day() -> Result<()> {
     // More than a batch.
     client.batch_execute(
         "insert into lockstep.event (schema, key, payload, received_at) select 'public', 'k' || n, '{}', clock_timestamp() - interval '2 days' from generate_series(1, 25000) n;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, status, done_at)
-           select 'public', e.id, 1, 1, 1, 'delivered', clock_timestamp() - interval '2 days' from lockstep.event e where e.key like 'k%'",
+         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
+           select 'public', e.id, 1, 1, 1, 1, 'delivered', clock_timestamp() - interval '2 days' from lockstep.event e where e.key like 'k%'",
     )?;
     assert_eq!(
         number(&mut client, "select lockstep.sweep_slack()")?,

@@ -17,8 +17,8 @@ use postgres::Client;
 
 use crate::notification_app::TOKEN;
 use crate::notification_chaos_plan::{
-    EVENTS, FIRST, Herd, PATIENCE, PROJECTS, PUBLISHERS, SIDECARS, Seen, Told, UNDER_WAY, lay_out,
-    publish, title,
+    EVENTS, FIRST, Herd, PATIENCE, PROJECTS, PUBLISHERS, SIDECARS, Seen, Told, UNDER_WAY,
+    assert_paced, lay_out, publish, title,
 };
 use crate::notification_restart::event_of;
 use crate::random::seed;
@@ -220,10 +220,11 @@ fn run(seed: u64) -> Result<()> {
         calls.len()
     )?;
     assert_eq!(taken, expected + copies.hung_up + copies.killed);
-    // Each hang-up is in doubt, and a kill leaves no more in doubt than was under way.
+    // Each hang-up is in doubt, each error in the midst of Slack, and a kill leaves no more in doubt than was under way.
     ensure!(
         doubts >= copies.hung_up + copies.killed
-            && doubts <= given[&Fault::ClosedAfter] + kills * UNDER_WAY,
+            && doubts
+                <= given[&Fault::ClosedAfter] + given[&Fault::Status(500)] + kills * UNDER_WAY,
         "{doubts} in doubt"
     );
     ensure!(
@@ -231,10 +232,11 @@ fn run(seed: u64) -> Result<()> {
         "Slack never hung up: this shows nothing"
     );
     ensure!(kills > 0, "nobody was killed: this shows nothing");
-    assert_patient(slack)
+    assert_patient(slack)?;
+    assert_paced(client)
 }
 
-/// Without kills it is exact: told again is what Slack hung up on after it had accepted it, and nothing else is in doubt.
+/// Without kills it is exact: told again is what Slack hung up on after it had accepted it, and in doubt is that and each error in its midst.
 #[test]
 fn only_hang_ups_are_told_again() -> Result<()> {
     const DATABASE: &str = "notification_hang_ups";
@@ -275,10 +277,11 @@ fn only_hang_ups_are_told_again() -> Result<()> {
             .count();
     }
     let doubts: usize = uncertain(&mut stage.client)?.values().sum();
-    let hung_up = stage.slack.faults_given()[&Fault::ClosedAfter];
+    let given = stage.slack.faults_given();
+    let in_doubt = given[&Fault::ClosedAfter] + given[&Fault::Status(500)];
     ensure!(
-        (doubts, taken) == (hung_up, expected + unanswered),
-        "LOCKSTEP_SEED={seed}: {expected} messages, {taken} taken, {unanswered} of them unanswered, {hung_up} hang-ups, {doubts} in doubt\n{}",
+        (doubts, taken) == (in_doubt, expected + unanswered),
+        "LOCKSTEP_SEED={seed}: {expected} messages, {taken} taken, {unanswered} of them unanswered, {given:?}, {doubts} in doubt\n{}",
         stage.sidecar.log()
     );
     Ok(())

@@ -10,11 +10,13 @@ use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{Webhook, push};
 use lockstep_tests::slack::{Decision, FakeSlack};
 use nix::sys::signal::Signal;
+use postgres::Client;
 use serde_json::{Value, json};
 
 use crate::database::cluster;
 use crate::notification_app::TOKEN;
 use crate::random_plan::Dice;
+use crate::service_account::number;
 use crate::slack_app::{Sidecar, Stage};
 
 const WORKSPACES: i64 = 50;
@@ -125,10 +127,13 @@ pub(crate) fn lay_out(stage: &mut Stage) -> Result<Vec<Told>> {
         };
         let names: Vec<String> = suffixes
             .iter()
-            .map(|suffix| format!("p{project}{suffix}"))
+            .map(|suffix| format!("#p{project}{suffix}"))
             .collect();
         for name in &names {
-            let id = stage.slack.create_channel(team, name).id;
+            let id = stage
+                .slack
+                .create_channel(team, name.trim_start_matches('#'))
+                .id;
             let name = name.clone();
             told.push(Told { name, id, project });
         }
@@ -140,7 +145,35 @@ pub(crate) fn lay_out(stage: &mut Stage) -> Result<Vec<Told>> {
     stage
         .client
         .batch_execute("update integrations set push_events = true; analyze")?;
+    stage.client.batch_execute(LEASES)?;
     Ok(told)
+}
+
+/// Takes down each lease of a channel as it is given, and until when the channel was not to be sent anything.
+const LEASES: &str = "
+create table lease_given (id bigint generated always as identity, channel bigint, at timestamptz, not_before timestamptz, next_not_before timestamptz);
+create function take_down() returns trigger language plpgsql security definer set search_path = public as $$
+begin
+  insert into lease_given (channel, at, not_before, next_not_before) values (new.id, clock_timestamp(), old.not_before, new.not_before);
+  return new;
+end $$;
+create trigger take_down before update of lease on lockstep.slack_channel for each row
+  when (new.lease is not null and new.lease is distinct from old.lease) execute function take_down()";
+
+/// That no lease was given before its time, and none left the time of the next as it was: the pace of a channel, by the clock of the
+/// database alone.
+pub(crate) fn assert_paced(client: &mut Client) -> Result<()> {
+    let too_soon = "select string_agg(concat_ws(' ', l.channel, l.at, l.not_before, l.before), '; ') from (
+                      select *, lag(next_not_before) over (partition by channel order by id) as before from lease_given) l
+                     where l.at < l.not_before or l.next_not_before <= l.not_before or l.not_before < l.before";
+    let row = client.query_one(too_soon, &[])?;
+    let found: Option<String> = row.get(0);
+    ensure!(found.is_none(), "too soon: {found:?}");
+    ensure!(
+        number(client, "select count(*) from lease_given")? > 0,
+        "no lease was given"
+    );
+    Ok(())
 }
 
 pub(crate) fn title(project: i64, event: i64) -> String {

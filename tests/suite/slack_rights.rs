@@ -55,7 +55,7 @@ fn the_role_has_no_attributes() -> Result<()> {
 const DELIVERY: &str = r##"
 insert into lockstep.event (schema, key, payload) values ('public', 'k', '{"object_kind": "pipeline", "project": {"id": 1}, "object_attributes": {"id": 1}}');
 insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#c');
-insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel) values ('public', 1, 2, 2, 1);
+insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 2, 2, 1, 1);
 insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 2, 'update');
 "##;
 

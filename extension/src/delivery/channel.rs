@@ -1,4 +1,4 @@
-//! Channels: which are due, who sends to them.
+//! Channels: which are due, who sends to them. A channel that is called by several names has one of their rows for all of it: its lane.
 
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
@@ -16,6 +16,7 @@ struct Statements {
     lock: OwnStatement,
     count_lost: OwnStatement,
     end_leases: OwnStatement,
+    divert: OwnStatement,
     lease: OwnStatement,
 }
 
@@ -26,18 +27,18 @@ thread_local! {
         window: OwnStatement::by_index(
             &format!(
                 "with recursive {WAITING}
-                 select w.channel, c.team_id, c.not_before
+                 select w.lane, c.team_id, c.not_before
                    from waiting w
                    left join lockstep.slack_channel c
-                     on c.id = w.channel and c.schema = $3 and c.not_before <= clock_timestamp()
+                     on c.id = w.lane and c.schema = $3 and c.not_before <= clock_timestamp()
                     and (c.lease is null or c.leased_until <= clock_timestamp())
-                  where w.channel is not null limit $2"
+                  where w.lane is not null limit $2"
             ),
             &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
-            &["channel", "id"],
+            &["lane", "id"],
         ),
         lock: OwnStatement::by_index(
-            "select c.id, c.team_id, c.channel, c.lease is not null
+            "select c.id, c.team_id, c.channel, c.lease is not null, c.same_as is not null
                from unnest($1) with ordinality p (id, place) join lockstep.slack_channel c on c.id = p.id
               where c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp())
               order by p.place limit $2 for no key update of c skip locked",
@@ -55,6 +56,13 @@ thread_local! {
                 set lease = null, leased_until = null, delivery = null, subject = null where id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
+        ),
+        divert: OwnStatement::by_index(
+            "update lockstep.slack_delivery d set lane = c.same_as
+               from unnest($1) p (id) join lockstep.slack_channel c on c.id = p.id
+              where d.lane = c.id and d.status = 'waiting'",
+            &[pg_sys::INT8ARRAYOID],
+            &["id", "lane"],
         ),
         lease: OwnStatement::by_index(
             "update lockstep.slack_channel c
@@ -76,14 +84,14 @@ thread_local! {
     static PLACE: Cell<i64> = const { Cell::new(i64::MIN) };
 }
 
-/// The channels with waiting deliveries, in order, after `$1`; null ends them.
-pub(super) const WAITING: &str = "waiting (channel) as (
-       select (select d.channel from lockstep.slack_delivery d
-                where d.status = 'waiting' and d.channel > $1 order by d.channel, d.id limit 1)
+/// The lanes with waiting deliveries, in order, after `$1`; null ends them.
+pub(super) const WAITING: &str = "waiting (lane) as (
+       select (select d.lane from lockstep.slack_delivery d
+                where d.status = 'waiting' and d.lane > $1 order by d.lane, d.id limit 1)
        union all
-       select (select d.channel from lockstep.slack_delivery d
-                where d.status = 'waiting' and d.channel > w.channel order by d.channel, d.id limit 1)
-         from waiting w where w.channel is not null)";
+       select (select d.lane from lockstep.slack_delivery d
+                where d.status = 'waiting' and d.lane > w.lane order by d.lane, d.id limit 1)
+         from waiting w where w.lane is not null)";
 
 /// A channel that is due.
 #[derive(Clone, Debug)]
@@ -100,6 +108,8 @@ pub(super) struct Locked {
     pub(super) team: String,
     pub(super) channel: String,
     is_lost: bool,
+    /// Another row has the channel's order and pace by now.
+    is_diverted: bool,
 }
 
 /// Looks for channels that are due, until `is_enough` says so of those found. Where thousands wait, it goes on where it ended
@@ -159,7 +169,7 @@ fn look_on(schema: &str, after: i64, due: &mut Vec<Due>) -> Result<(i32, Option<
 }
 
 /// Locks up to so many of these channels, the first first, but passes by what others have locked or what is due no longer. The leases
-/// that ran out end.
+/// that ran out end; what waits in a row that is a lane no longer goes to the one that is, for the next claim.
 pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
     let mut locked: Vec<Locked> = Vec::new();
     let arguments = [keys_argument(channels), datum(most)];
@@ -170,6 +180,7 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
                 team: row.get(2).unwrap_or_default(),
                 channel: row.get(3).unwrap_or_default(),
                 is_lost: row.get(4).unwrap_or_default(),
+                is_diverted: row.get(5).unwrap_or_default(),
             });
         })?;
         let lost = locked.iter().filter(|it| it.is_lost);
@@ -177,6 +188,11 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
         if !lost.is_empty() {
             statements.count_lost.run(&[keys_argument(&lost)])?;
             statements.end_leases.run(&[keys_argument(&lost)])?;
+        }
+        let diverted = locked.extract_if(.., |it| it.is_diverted);
+        let diverted: Vec<i64> = diverted.map(|it| it.id).collect();
+        if !diverted.is_empty() {
+            statements.divert.run(&[keys_argument(&diverted)])?;
         }
         Ok::<_, crate::error::Error>(())
     })?;

@@ -223,12 +223,13 @@ fn with_messages(schema: &str, admitted: Vec<(Locked, Head)>) -> Result<Vec<Outg
     fail_without_event(&without_event)?;
     let subjects: Vec<(i64, String)> = outgoing
         .iter()
-        .filter_map(|it| Some((it.channel.id, it.subject.clone()?)))
+        .filter_map(|it| Some((it.head.channel, it.subject.clone()?)))
         .collect();
     if !subjects.is_empty() {
         let mut messages = subject::messages(&subjects)?;
         for it in &mut outgoing {
-            it.message = messages.remove(&it.channel.id);
+            let subject = it.subject.clone();
+            it.message = subject.and_then(|subject| messages.remove(&(it.head.channel, subject)));
         }
     }
     Ok(outgoing)
@@ -261,7 +262,7 @@ fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Resul
             lease,
             it.channel.team,
             token.enterprise.clone(),
-            it.channel.channel,
+            it.head.name.unwrap_or(it.channel.channel),
             it.head.integration,
             it.head.alias,
             it.event,

@@ -1,6 +1,7 @@
 //! What became of deliveries. A sender can say so only as long as the channel is still its own.
 
 use super::CHANNEL;
+use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
@@ -26,13 +27,16 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         lock: OwnStatement::by_index(
-            "select d.id, c.id, c.team_id, c.channel, c.subject, d.integration_id
+            "select d.id, c.id, c.team_id, coalesce(n.channel, c.channel), c.subject, d.integration_id, d.channel, n.slack_id,
+                    coalesce((select min(s.id) from lockstep.slack_channel s
+                               where s.slack_id = n.slack_id and s.team_id = n.team_id and s.schema = n.schema), n.id)
+                      = coalesce(n.same_as, n.id)
                from unnest($1, $2) r (delivery, lease) join lockstep.slack_delivery d on d.id = r.delivery
-               join lockstep.slack_channel c on c.id = d.channel
+               join lockstep.slack_channel c on c.id = d.lane left join lockstep.slack_channel n on n.id = d.channel
               where c.schema = $3 and c.lease = r.lease and c.delivery = r.delivery
               order by c.id for no key update of c",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
-            &["id"],
+            &["id", "slack_id"],
         ),
         deliveries: OwnStatement::by_index(
             "update lockstep.slack_delivery d
@@ -110,9 +114,9 @@ thread_local! {
         ),
         more: OwnStatement::by_index(
             "select from unnest($1) c (id)
-              where exists (select from lockstep.slack_delivery d where d.channel = c.id and d.status = 'waiting') limit 1",
+              where exists (select from lockstep.slack_delivery d where d.lane = c.id and d.status = 'waiting') limit 1",
             &[pg_sys::INT8ARRAYOID],
-            &["channel"],
+            &["lane"],
         ),
     });
 }
@@ -138,6 +142,7 @@ fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
         write_channels(&results)?;
         write_messages(&results)?;
         write_troubles(&results, schema)?;
+        learn_names(&results)?;
         notify_of_more(&results)?;
         Ok(i32::try_from(results.len()).unwrap_or(i32::MAX))
     };
@@ -147,9 +152,13 @@ fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
 /// A result of a delivery whose channel is locked, and was the sender's.
 struct Own {
     given: Given,
-    channel: i64,
+    lane: i64,
     team: String,
+    /// What it was called by, and that row.
     name: String,
+    channel: i64,
+    slack_id: Option<String>,
+    is_in_lane: bool,
     subject: Option<String>,
     integration: i64,
 }
@@ -171,11 +180,14 @@ fn own(given: Vec<Given>, schema: &str) -> Result<Vec<Own>> {
             if let Some(given) = given.remove(&delivery) {
                 own.push(Own {
                     given,
-                    channel: row.get(2).unwrap_or_default(),
+                    lane: row.get(2).unwrap_or_default(),
                     team: row.get(3).unwrap_or_default(),
                     name: row.get(4).unwrap_or_default(),
                     subject: row.get(5),
                     integration: row.get(6).unwrap_or_default(),
+                    channel: row.get(7).unwrap_or_default(),
+                    slack_id: row.get(8),
+                    is_in_lane: row.get(9).unwrap_or(true),
                 });
             }
         })
@@ -210,10 +222,10 @@ fn write_deliveries(results: &[Own]) -> Result<()> {
 }
 
 fn write_channels(results: &[Own]) -> Result<()> {
-    let channels: Vec<i64> = results.iter().map(|it| it.channel).collect();
+    let lanes: Vec<i64> = results.iter().map(|it| it.lane).collect();
     let waits: Vec<f64> = results.iter().map(|it| it.given.wait()).collect();
     let ago: Vec<Option<f64>> = results.iter().map(|it| it.given.ago()).collect();
-    let arguments = [keys_argument(&channels), datum(waits), datum(ago)];
+    let arguments = [keys_argument(&lanes), datum(waits), datum(ago)];
     STATEMENTS.with(|statements| statements.channels.run(&arguments))?;
     Ok(())
 }
@@ -291,14 +303,25 @@ fn write_troubles(results: &[Own], schema: &str) -> Result<()> {
     })
 }
 
+/// Slack's answer says which channel that is which is called by a name.
+fn learn_names(results: &[Own]) -> Result<()> {
+    let names = results.iter().filter_map(|it| {
+        let given = (it.given.outcome == Outcome::Delivered).then_some(&it.given)?;
+        let slack_id = given.channel.as_deref()?;
+        let is_known = it.slack_id.as_deref() == Some(slack_id) && it.is_in_lane;
+        (!is_known).then_some((it.channel, slack_id))
+    });
+    lane::learn(names.collect())
+}
+
 /// Other senders may have nothing to do meanwhile.
 fn notify_of_more(results: &[Own]) -> Result<()> {
-    let channels: Vec<i64> = results.iter().map(|it| it.channel).collect();
+    let lanes: Vec<i64> = results.iter().map(|it| it.lane).collect();
     let mut is_more = false;
     STATEMENTS.with(|statements| {
         statements
             .more
-            .rows(&[keys_argument(&channels)], |_| is_more = true)
+            .rows(&[keys_argument(&lanes)], |_| is_more = true)
     })?;
     if is_more {
         notify(CHANNEL);

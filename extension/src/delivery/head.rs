@@ -23,25 +23,26 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         first: OwnStatement::by_index(
-            "select h.* from unnest($1) c (id)
+            "select h.*, n.channel from unnest($1) c (id)
               cross join lateral (
-                select d.channel, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain
+                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.channel
                   from lockstep.slack_delivery d
-                 where d.channel = c.id and d.status = 'waiting' order by d.channel, d.id limit 1) h",
+                 where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
+               left join lockstep.slack_channel n on n.id = h.channel",
             &[pg_sys::INT8ARRAYOID],
-            &["channel"],
+            &["lane", "id"],
         ),
         fail: OwnStatement::by_index(
             "update lockstep.slack_delivery d
                 set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
-               from unnest($1, $2, $3) g (channel, slack_integration_id, error)
-              where d.channel = g.channel and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id",
+               from unnest($1, $2, $3) g (lane, slack_integration_id, error)
+              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id",
             &[
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::TEXTARRAYOID,
             ],
-            &["channel"],
+            &["lane"],
         ),
         fail_without_event: OwnStatement::by_index(
             "update lockstep.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
@@ -55,6 +56,9 @@ thread_local! {
 /// A delivery that can be sent.
 pub(super) struct Head {
     pub(super) id: i64,
+    /// The row of the name that the channel is called by, and that name.
+    pub(super) channel: i64,
+    pub(super) name: Option<String>,
     pub(super) integration: i64,
     pub(super) alias: String,
     pub(super) event: i64,
@@ -63,7 +67,7 @@ pub(super) struct Head {
 }
 
 struct First {
-    channel: i64,
+    lane: i64,
     slack_integration: i64,
     head: Head,
 }
@@ -84,11 +88,11 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let mut gone = Vec::new();
         for mut first in firsts {
             let destination = destinations.get(&first.slack_integration);
-            match trouble(&first, destination, teams.get(&first.channel).copied()) {
-                Some(error) => gone.push((first.channel, first.slack_integration, error)),
+            match trouble(&first, destination, teams.get(&first.lane).copied()) {
+                Some(error) => gone.push((first.lane, first.slack_integration, error)),
                 None => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
-                    heads.insert(first.channel, first.head);
+                    heads.insert(first.lane, first.head);
                 }
             }
         }
@@ -96,7 +100,7 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
             break;
         }
         fail(&gone)?;
-        left = gone.into_iter().map(|(channel, ..)| channel).collect();
+        left = gone.into_iter().map(|(lane, ..)| lane).collect();
     }
     Ok(heads)
 }
@@ -113,15 +117,17 @@ fn trouble(first: &First, to: Option<&Destination>, team: Option<&str>) -> Optio
     }
 }
 
-fn firsts(channels: &[i64]) -> Result<Vec<First>> {
+fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
     let mut firsts = Vec::new();
     STATEMENTS.with(|statements| {
-        statements.first.rows(&[keys_argument(channels)], |row| {
+        statements.first.rows(&[keys_argument(lanes)], |row| {
             firsts.push(First {
-                channel: row.get(1).unwrap_or_default(),
+                lane: row.get(1).unwrap_or_default(),
                 slack_integration: row.get(3).unwrap_or_default(),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
+                    channel: row.get(8).unwrap_or_default(),
+                    name: row.get(9),
                     integration: row.get(4).unwrap_or_default(),
                     alias: String::new(),
                     event: row.get(5).unwrap_or_default(),
@@ -134,16 +140,16 @@ fn firsts(channels: &[i64]) -> Result<Vec<First>> {
     Ok(firsts)
 }
 
-/// Has all that waits in these channels for these Slack integrations fail.
+/// Has all that waits in these lanes for these Slack integrations fail.
 fn fail(gone: &[(i64, i64, &str)]) -> Result<()> {
-    let channels: Vec<i64> = gone.iter().map(|(channel, ..)| *channel).collect();
+    let lanes: Vec<i64> = gone.iter().map(|(lane, ..)| *lane).collect();
     let integrations: Vec<i64> = gone
         .iter()
         .map(|(_, integration, _)| *integration)
         .collect();
     let errors: Vec<&str> = gone.iter().map(|(.., error)| *error).collect();
     let arguments = [
-        keys_argument(&channels),
+        keys_argument(&lanes),
         keys_argument(&integrations),
         datum(errors),
     ];

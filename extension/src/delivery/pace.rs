@@ -1,5 +1,6 @@
 //! The pace of each workspace, over all of its channels and all senders: the generic cell rate algorithm. A message takes its interval,
-//! and so many may be sent at once as make up ten seconds.
+//! and a burst may be sent at once. No minute has more than its messages, wherever it begins: what a burst may be ahead is taken off the
+//! interval of all others.
 
 use crate::error::{DeliveryError, Result};
 use crate::own_statement::OwnStatement;
@@ -8,9 +9,10 @@ use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 
-const MINUTE: i64 = 60_000_000;
+/// A minute, and the second more that a message may be on its way, while the next one is not.
+const MINUTE: i64 = 61_000_000;
 /// A burst is the messages of a minute divided by this.
-const BURST: i64 = 6;
+const BURST: i64 = 10;
 const MOST_PER_MINUTE: i32 = 100_000;
 
 struct Statements {
@@ -81,7 +83,7 @@ const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(p.free_at
 /// So many messages a minute.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
-    /// Of one message, in microseconds; rounded up, so that never more than allowed are sent.
+    /// Of one message, in microseconds, rounded up.
     interval: i64,
     burst: i64,
 }
@@ -92,9 +94,12 @@ impl Pace {
             return Err(DeliveryError::PerMinute { per_minute }.into());
         }
         let per_minute = i64::from(per_minute);
+        let burst = (per_minute / BURST).max(1);
+        // In a minute are a burst and as many as it has whole intervals.
+        let others = per_minute - burst + 1;
         Ok(Self {
-            interval: (MINUTE + per_minute - 1) / per_minute,
-            burst: (per_minute / BURST).max(1),
+            interval: (MINUTE + others - 1) / others,
+            burst,
         })
     }
 

@@ -36,7 +36,7 @@ thread_local! {
             &["id"],
         ),
         messages: OwnStatement::by_index(
-            "select m.channel, m.ts, m.slack_channel
+            "select m.channel, m.subject, m.ts, m.slack_channel
                from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
             &["channel"],
@@ -96,7 +96,9 @@ pub(super) fn payloads(events: &[i64]) -> Result<BTreeMap<i64, String>> {
 }
 
 /// The message of each channel's subject, as Slack names it and its channel.
-pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<i64, (String, String)>> {
+pub(super) fn messages(
+    subjects: &[(i64, String)],
+) -> Result<BTreeMap<(i64, String), (String, String)>> {
     let channels: Vec<i64> = subjects.iter().map(|(channel, _)| *channel).collect();
     let names: Vec<&str> = subjects
         .iter()
@@ -106,10 +108,11 @@ pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<i64, (Stri
     STATEMENTS.with(|statements| {
         let arguments = [keys_argument(&channels), datum(names)];
         statements.messages.rows(&arguments, |row| {
-            if let (Some(channel), Some(ts), Some(slack_channel)) =
-                (row.get(1), row.get(2), row.get(3))
+            let message = (row.get(3), row.get(4));
+            if let (Some(channel), Some(subject), (Some(ts), Some(slack_channel))) =
+                (row.get(1), row.get(2), message)
             {
-                messages.insert(channel, (ts, slack_channel));
+                messages.insert((channel, subject), (ts, slack_channel));
             }
         })
     })?;

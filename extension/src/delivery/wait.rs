@@ -17,15 +17,15 @@ thread_local! {
             "with recursive {WAITING},
              team as materialized (
                select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
-                 from waiting w join lockstep.slack_channel c on c.id = w.channel
-                where w.channel is not null and c.schema = $2 group by c.team_id)
+                 from waiting w join lockstep.slack_channel c on c.id = w.lane
+                where w.lane is not null and c.schema = $2 group by c.team_id)
              select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8
                from (select clock_timestamp()) now (at) cross join team t
                left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id group by now.at"
         ),
         &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
-        &["channel", "id", "schema"],
+        &["lane", "id", "schema"],
     ));
 }
 

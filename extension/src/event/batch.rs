@@ -1,6 +1,7 @@
 //! How a batch of events is published: looked up, decided and written as a whole, each step by statements for all of its events.
 
 use super::candidate::{Candidate, Candidates};
+use super::channel::{self, Channel};
 use super::filter::{self, Reason, Surroundings, Told};
 use super::flag::Notifications;
 use super::occurrence::{Flaw, Occurrence, Place};
@@ -232,20 +233,19 @@ fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> 
     });
     let ids = write::events(events.collect(), schema)?;
     take_down_pipelines(decided, &ids, schema)?;
+    let new = decided.iter_mut().filter_map(|it| {
+        let event = ids.get(it.event.key).copied()?;
+        Some((event, it))
+    });
+    let mut new: Vec<(i64, &mut Decided)> = new.collect();
+    let names = new.iter().flat_map(|(_, it)| it.told());
+    let names = names
+        .flat_map(|(_, told)| told.channels.iter().map(|channel| (told.team, *channel)))
+        .collect();
+    let channels = channel::rows(names, schema)?;
     let mut deliveries = Vec::new();
-    for it in decided.iter() {
-        let Some(event) = ids.get(it.event.key) else {
-            continue;
-        };
-        for (candidate, told) in it.told() {
-            deliveries.extend(told.channels.iter().map(|channel| NewDelivery {
-                event: *event,
-                integration: candidate.integration,
-                slack_integration: told.slack_integration,
-                team: told.team,
-                channel,
-            }));
-        }
+    for (event, it) in &mut new {
+        deliveries.extend(it.deliveries(*event, &channels));
     }
     write::deliveries(&deliveries, schema)?;
     Ok(ids)
@@ -296,6 +296,38 @@ impl<'a> Decided<'a> {
     fn told(&self) -> impl Iterator<Item = (&'a Candidate, &Told<'a>)> {
         let candidates = self.candidates.iter();
         candidates.filter_map(|(candidate, told)| told.as_ref().ok().map(|told| (*candidate, told)))
+    }
+
+    /// What is to be delivered. An integration that has a channel by its name and by its id tells it once.
+    fn deliveries(
+        &mut self,
+        event: i64,
+        channels: &HashMap<(&str, &str), Channel>,
+    ) -> Vec<NewDelivery> {
+        let mut deliveries = Vec::new();
+        let mut lanes = HashSet::new();
+        for (candidate, told) in &mut self.candidates {
+            let Ok(told) = told else {
+                continue;
+            };
+            let (team, integration) = (told.team, candidate.integration);
+            told.channels.retain(|name| {
+                let Some(channel) = channels.get(&(team, *name)).copied() else {
+                    return false;
+                };
+                let is_first = lanes.insert((integration, channel.lane));
+                if is_first {
+                    deliveries.push(NewDelivery {
+                        event,
+                        integration,
+                        slack_integration: told.slack_integration,
+                        channel,
+                    });
+                }
+                is_first
+            });
+        }
+        deliveries
     }
 
     fn outcome(self) -> Outcome {

@@ -318,8 +318,20 @@ fn list(path: &str, value: &Value) -> Result<Vec<String>> {
     Ok(list)
 }
 
+/// Names have their #, so that each is written in one way; ids are as Slack has them, in capitals, which names have not.
 fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
-    let channels = list(path, value)?;
+    let mut channels: Vec<String> = Vec::new();
+    for channel in list(path, value)? {
+        let is_named = channel.starts_with('#') || is_id(&channel);
+        let channel = if is_named {
+            channel
+        } else {
+            format!("#{channel}")
+        };
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+    }
     if channels.len() > MOST_CHANNELS {
         return Err(setting(
             path,
@@ -342,6 +354,15 @@ fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
         }
     }
     Ok(channels)
+}
+
+fn is_id(channel: &str) -> bool {
+    let mut letters = channel.bytes();
+    letters
+        .next()
+        .is_some_and(|first| b"CDGUW".contains(&first))
+        && channel.len() > 1
+        && letters.all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
 }
 
 /// Names of the host, each once.

@@ -3,8 +3,8 @@
 use super::batch::{Answer, Outcome, publish};
 use super::occurrence::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::statement::random_bytes;
-use pgrx::JsonB;
+use crate::statement::{jsonb_text, random_bytes};
+use pgrx::AnyElement;
 use pgrx::prelude::*;
 
 /// Publishes an event.
@@ -18,7 +18,7 @@ comment on function lockstep.publish_event(jsonb, text, text) is
 revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
 "#)]
 fn publish_event(
-    event: Option<JsonB>,
+    event: Option<AnyElement>,
     key: Option<&str>,
     schema: Option<&str>,
 ) -> TableIterator<
@@ -30,7 +30,8 @@ fn publish_event(
         name!(outcome, &'static str),
     ),
 > {
-    let event = required(event, "event").0.to_string();
+    let event = required(event, "event");
+    let event = required(jsonb_text(&event), "event");
     let schema = required(schema, "schema");
     let rows = one(&event, key, schema).or_raise();
     TableIterator::new(rows.into_iter().map(|it| {

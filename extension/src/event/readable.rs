@@ -6,9 +6,13 @@ const MOST_LEVELS: usize = 100;
 
 /// Says what keeps others from reading the event.
 pub(super) fn check_is_readable(text: &str) -> Result<(), String> {
-    let opens = |byte: &u8| matches!(byte, b'[' | b'{');
-    if text.bytes().filter(opens).count() > MOST_LEVELS && levels(text) > MOST_LEVELS {
+    let shape = Shape::of(text);
+    if shape.levels > MOST_LEVELS {
         return Err(format!("more than {MOST_LEVELS} levels"));
+    }
+    if let Some(number) = shape.too_large {
+        let begin: String = number.chars().take(MOST_SHOWN).collect();
+        return Err(format!("the number {begin} is too large"));
     }
     if text.contains(r"\ud") || text.contains(r"\uD") {
         let read = serde_json::from_str::<serde_json::Value>(text);
@@ -17,21 +21,68 @@ pub(super) fn check_is_readable(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn levels(text: &str) -> usize {
-    let (mut now, mut most) = (0_usize, 0);
-    let (mut in_text, mut is_escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = in_text,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                now += 1;
-                most = most.max(now);
+/// Of a number in a message.
+const MOST_SHOWN: usize = 20;
+/// A number of fewer digits without an exponent is none too large.
+const FEW_DIGITS: usize = 300;
+
+/// What can be seen of a text without reading it.
+#[derive(Default)]
+struct Shape<'a> {
+    levels: usize,
+    too_large: Option<&'a str>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        let mut shape = Self::default();
+        let (mut level, mut place) = (0_usize, 0);
+        while let Some(byte) = bytes.get(place) {
+            match byte {
+                b'"' => place = end_of_string(bytes, place),
+                b'0'..=b'9' => {
+                    let number = number_at(text, place);
+                    place += number.len();
+                    if is_too_large(number) {
+                        shape.too_large = Some(number);
+                    }
+                    continue;
+                }
+                b'[' | b'{' => {
+                    level += 1;
+                    shape.levels = shape.levels.max(level);
+                }
+                b']' | b'}' => level = level.saturating_sub(1),
+                _ => {}
             }
-            b']' | b'}' if !in_text => now = now.saturating_sub(1),
-            _ => {}
+            place += 1;
+        }
+        shape
+    }
+}
+
+/// Where the quote is that ends it.
+fn end_of_string(bytes: &[u8], begin: usize) -> usize {
+    let mut place = begin + 1;
+    while let Some(byte) = bytes.get(place) {
+        match byte {
+            b'"' => break,
+            b'\\' => place += 2,
+            _ => place += 1,
         }
     }
-    most
+    place
+}
+
+fn number_at(text: &str, begin: usize) -> &str {
+    let rest = text.get(begin..).unwrap_or_default();
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+    let length = rest.bytes().take_while(|byte| is_part(byte)).count();
+    rest.get(..length).unwrap_or(rest)
+}
+
+fn is_too_large(number: &str) -> bool {
+    let is_plain = number.len() < FEW_DIGITS && !number.contains(['e', 'E']);
+    !is_plain && !number.parse::<f64>().is_ok_and(f64::is_finite)
 }

@@ -1,5 +1,6 @@
 //! A message to each channel of an integration, to see whether it arrives.
 
+use super::channel;
 use super::configure;
 use super::tables::{Tables, class};
 use super::write::{self, NewDelivery};
@@ -86,25 +87,30 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<(i64
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let schema = tables.schema.as_str();
     let events = write::events(vec![(&key, Some(&payload.to_string()))], schema)?;
-    let mut deliveries: Vec<NewDelivery> = Vec::new();
+    let mut places: Vec<(&str, &str, i64)> = Vec::new();
     for installation in &installations {
+        let team = installation.team.as_str();
         for channel in &channels {
-            let is_there =
-                |it: &NewDelivery| it.team == installation.team && it.channel == *channel;
-            if !deliveries.iter().any(is_there) {
-                deliveries.extend(events.values().map(|event| NewDelivery {
-                    event: *event,
-                    integration,
-                    slack_integration: installation.row,
-                    team: &installation.team,
-                    channel,
-                }));
+            if !places.iter().any(|it| (it.0, it.1) == (team, *channel)) {
+                places.push((team, channel, installation.row));
             }
         }
     }
+    let rows = channel::rows(places.iter().map(|it| (it.0, it.1)).collect(), schema)?;
+    let deliveries = places.iter().flat_map(|(team, name, row)| {
+        let channel = rows.get(&(*team, *name)).copied();
+        let event = events.values().next().copied();
+        let delivery = event.zip(channel).map(|(event, channel)| NewDelivery {
+            event,
+            integration,
+            slack_integration: *row,
+            channel,
+        });
+        delivery.map(|delivery| (delivery, (*name).to_owned()))
+    });
+    let (deliveries, names): (Vec<NewDelivery>, Vec<String>) = deliveries.unzip();
     let ids = write::deliveries(&deliveries, schema)?;
-    let channels = deliveries.iter().map(|it| it.channel.to_owned());
-    Ok(ids.into_iter().zip(channels).collect())
+    Ok(ids.into_iter().zip(names).collect())
 }
 
 fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {

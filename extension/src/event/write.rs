@@ -1,12 +1,12 @@
 //! Events and deliveries as they are written, each by one statement for a whole batch.
 
-use super::channel;
+use super::channel::Channel;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
 use crate::statement::{datum, keys_argument, notify};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 /// Wakes those who deliver.
@@ -38,10 +38,11 @@ thread_local! {
         ),
         // In the order of the arrays, so that the ids are as well.
         deliveries: OwnStatement::new(
-            "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel)
-             select $1, t.* from unnest($2, $3, $4, $5) t returning id",
+            "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+             select $1, t.* from unnest($2, $3, $4, $5, $6) t returning id",
             &[
                 pg_sys::TEXTOID,
+                pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
@@ -84,12 +85,11 @@ pub(super) fn forget_payloads(events: &[i64]) -> Result<()> {
 }
 
 /// A delivery that is to be written.
-pub(super) struct NewDelivery<'a> {
+pub(super) struct NewDelivery {
     pub(super) event: i64,
     pub(super) integration: i64,
     pub(super) slack_integration: i64,
-    pub(super) team: &'a str,
-    pub(super) channel: &'a str,
+    pub(super) channel: Channel,
 }
 
 /// Writes deliveries in their order, and wakes those who deliver; answers their ids.
@@ -97,22 +97,17 @@ pub(super) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }
-    let names: BTreeSet<(&str, &str)> = deliveries.iter().map(|it| (it.team, it.channel)).collect();
-    let channels = channel::ids(names, schema)?;
     let number = |of: fn(&NewDelivery) -> i64| {
         let numbers: Vec<i64> = deliveries.iter().map(of).collect();
         keys_argument(&numbers)
     };
-    let channels: Vec<i64> = deliveries
-        .iter()
-        .filter_map(|it| channels.get(&(it.team, it.channel)).copied())
-        .collect();
     let arguments = [
         datum(schema),
         number(|it| it.event),
         number(|it| it.integration),
         number(|it| it.slack_integration),
-        keys_argument(&channels),
+        number(|it| it.channel.id),
+        number(|it| it.channel.lane),
     ];
     let mut ids = Vec::with_capacity(deliveries.len());
     STATEMENTS.with(|own| {

@@ -21,8 +21,8 @@ pub(crate) use job::{Effects, Job, Queue};
 use pool::Arguments;
 pub(crate) use slack::{
     Delivery, Finished, HostProperties, Install, Integration, NewEvent, Outcome, Published,
-    Received, Refresh, Sealed, Sent, SlackDatabase, Standing, StoredTokens, TakenState, Tenant,
-    Trouble, Updates, Which, Workspace, listen_for_deliveries,
+    Received, Refresh, Sealed, SlackDatabase, Standing, StoredTokens, TakenState, Tenant, Trouble,
+    Updates, Which, Workspace, listen_for_deliveries,
 };
 
 /// A server that takes longer for a short answer has lost us, or is of no use now.

@@ -19,7 +19,8 @@ pub(crate) struct Delivery {
     pub(crate) team: String,
     /// As it was configured: a name, or an id of Slack's.
     pub(crate) channel: String,
-    pub(crate) event: Value,
+    /// None, if it cannot be read.
+    pub(crate) event: Option<Value>,
     /// How often it failed, or its outcome is not known.
     pub(crate) failures: i32,
     pub(crate) updates: Updates,
@@ -46,7 +47,12 @@ pub(crate) enum Updates {
 /// What became of a delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    Delivered(Option<Sent>),
+    Delivered {
+        /// The channel, as Slack calls it.
+        channel: Option<String>,
+        /// The message, if later ones change or answer it.
+        ts: Option<String>,
+    },
     /// It failed for sure, and is to be tried again.
     Retry {
         error: String,
@@ -71,7 +77,7 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Delivered(_) => "delivered",
+            Self::Delivered { .. } => "delivered",
             Self::Retry { .. } => "retry",
             Self::Uncertain { .. } => "uncertain",
             Self::RateLimited { .. } => "rate_limited",
@@ -104,9 +110,9 @@ impl Finished {
             "ago": self.begun.map(|begun| seconds(&begun.elapsed().saturating_sub(ON_THE_WAY))),
         });
         match &self.outcome {
-            Outcome::Delivered(Some(sent)) => {
-                result["ts"] = json!(sent.ts);
-                result["channel"] = json!(sent.channel);
+            Outcome::Delivered { channel, ts } => {
+                result["channel"] = json!(channel);
+                result["ts"] = json!(ts);
             }
             Outcome::Retry { error, wait } | Outcome::Uncertain { error, wait } => {
                 result["error"] = json!(error);
@@ -117,7 +123,7 @@ impl Finished {
                 result["error"] = json!(error);
                 result["needed"] = json!(needed);
             }
-            Outcome::Delivered(None) | Outcome::LostMessage => {}
+            Outcome::LostMessage => {}
         }
         result
     }
@@ -161,7 +167,7 @@ impl SlackDatabase {
         per_minute: i32,
     ) -> Result<Vec<Delivery>, Error> {
         let statement = "
-            select delivery, lease, team_id, channel, event, attempts + uncertain, updates, ts, slack_channel, token is not null,
+            select delivery, lease, team_id, channel, event::text, attempts + uncertain, updates, ts, slack_channel, token is not null,
                    coalesce(token, ''), coalesce(token_iv, '')
               from lockstep.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
         let most = i32::try_from(most).unwrap_or(i32::MAX);
@@ -180,7 +186,8 @@ impl SlackDatabase {
                 lease: row.try_get(1)?,
                 team: row.try_get(2)?,
                 channel: row.try_get(3)?,
-                event: row.try_get(4)?,
+                // What one event is keeps no other from being delivered.
+                event: serde_json::from_str(row.try_get(4)?).ok(),
                 failures: row.try_get(5)?,
                 updates: match row.try_get(6)? {
                     "update" => Updates::Update,

@@ -18,7 +18,7 @@ use crate::connection::Address;
 use crate::error::Error;
 
 pub(crate) use delivery::{
-    Delivery, Finished, Outcome, Sent, Standing, Trouble, Updates, listen_for_deliveries,
+    Delivery, Finished, Outcome, Standing, Trouble, Updates, listen_for_deliveries,
 };
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};

@@ -34,6 +34,8 @@ const TOO_MUCH: [&str; 6] = [
     "invalid_attachments",
 ];
 
+const MAY_BE_DONE: [&str; 3] = ["internal_error", "fatal_error", "request_timeout"];
+
 const MESSAGE_GONE: [&str; 4] = [
     "message_not_found",
     "thread_not_found",
@@ -58,8 +60,26 @@ pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
             Verdict::Again(pause(failures.max(3)))
         }
         error if !error.is_transient() || has_failed_enough => Verdict::Never,
-        CallError::Unanswered(_) | CallError::Garbled => Verdict::Unknown(pause(failures)),
-        _ => Verdict::Again(pause(failures)),
+        error if is_certain(error) => Verdict::Again(pause(failures)),
+        _ => Verdict::Unknown(pause(failures)),
+    }
+}
+
+/// Whether Slack has done nothing for sure. Of errors in its midst it says itself that a part may have been done.
+fn is_certain(error: &CallError) -> bool {
+    match error {
+        CallError::Unanswered(_) | CallError::Garbled => false,
+        CallError::Status(status) => *status == 503,
+        CallError::Refused { name, .. } => !MAY_BE_DONE.contains(&name.as_str()),
+        _ => true,
+    }
+}
+
+/// What is to be done if there is not even an error.
+pub(super) fn unknown(failures: i32) -> Verdict {
+    match failures >= MOST_FAILURES {
+        true => Verdict::Never,
+        false => Verdict::Unknown(pause(failures)),
     }
 }
 
@@ -86,7 +106,7 @@ pub(super) fn name(error: &CallError) -> (String, Option<String>) {
 mod tests {
     use std::time::Duration;
 
-    use super::{MOST_FAILURES, Verdict, is_too_much, name, verdict};
+    use super::{MOST_FAILURES, Verdict, is_too_much, name, unknown, verdict};
     use crate::slack::CallError;
 
     fn refused(name: &str) -> CallError {
@@ -104,7 +124,8 @@ mod tests {
                 CallError::RateLimited(second * 7),
                 Verdict::Wait(second * 7),
             ),
-            (CallError::Status(500), Verdict::Again(second)),
+            (CallError::Status(500), Verdict::Unknown(second)),
+            (CallError::Status(503), Verdict::Again(second)),
             (CallError::Status(404), Verdict::Never),
             (
                 CallError::Unreachable(String::new()),
@@ -115,7 +136,9 @@ mod tests {
                 Verdict::Unknown(second),
             ),
             (CallError::Garbled, Verdict::Unknown(second)),
-            (refused("internal_error"), Verdict::Again(second)),
+            (refused("internal_error"), Verdict::Unknown(second)),
+            (refused("fatal_error"), Verdict::Unknown(second)),
+            (refused("team_added_to_org"), Verdict::Again(second)),
             (refused("service_unavailable"), Verdict::Again(second)),
             (refused("channel_not_found"), Verdict::Never),
             (refused("not_in_channel"), Verdict::Never),
@@ -141,6 +164,8 @@ mod tests {
         assert_eq!(last, Verdict::Again(Duration::from_secs(300)));
         assert_eq!(verdict(&error, MOST_FAILURES), Verdict::Never);
         assert_eq!(verdict(&error, i32::MAX), Verdict::Never);
+        assert_eq!(unknown(0), Verdict::Unknown(Duration::from_secs(1)));
+        assert_eq!(unknown(MOST_FAILURES), Verdict::Never);
         // To be told to wait is no failure.
         let limited = CallError::RateLimited(Duration::from_secs(2));
         assert_eq!(

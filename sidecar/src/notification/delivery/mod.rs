@@ -66,11 +66,17 @@ pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
     }
 }
 
+/// What is known of a delivery while it is being sent.
+struct Sending {
+    delivery: i64,
+    lease: i64,
+    failures: i32,
+}
+
 struct Courier {
     app: Arc<App>,
     sending: JoinSet<(Outcome, Option<Instant>)>,
-    /// Deliveries and leases of what is being sent.
-    sent: HashMap<task::Id, (i64, i64)>,
+    sent: HashMap<task::Id, Sending>,
     finished: Vec<Finished>,
     /// When to look for more.
     next_look: Instant,
@@ -135,29 +141,35 @@ impl Courier {
     }
 
     fn begin(&mut self, delivery: Delivery) {
-        let key = (delivery.id, delivery.lease);
+        let sending = Sending {
+            delivery: delivery.id,
+            lease: delivery.lease,
+            failures: delivery.failures,
+        };
         let app = Arc::clone(&self.app);
         let task = self
             .sending
             .spawn(async move { send::send(&app, &delivery).await });
-        self.sent.insert(task.id(), key);
+        self.sent.insert(task.id(), sending);
     }
 
     fn end(&mut self, joined: Joined) {
-        let (task, (outcome, begun)) = match joined {
-            Ok(ended) => ended,
+        let (task, ended) = match joined {
+            Ok((task, ended)) => (task, Some(ended)),
             Err(error) => {
                 warn!(%error, "a delivery broke off");
-                let outcome = Outcome::Uncertain {
-                    error: "broke_off".to_owned(),
-                    wait: Duration::from_secs(60),
-                };
-                (error.id(), (outcome, None))
+                (error.id(), None)
             }
         };
-        let Some((delivery, lease)) = self.sent.remove(&task) else {
+        let Some(Sending {
+            delivery,
+            lease,
+            failures,
+        }) = self.sent.remove(&task)
+        else {
             return;
         };
+        let (outcome, begun) = ended.unwrap_or_else(|| (send::broken_off(failures), None));
         count(Counter::DELIVERIES, outcome.name());
         debug!(delivery, outcome = outcome.name(), "sent");
         let wait = match &outcome {
@@ -165,7 +177,7 @@ impl Courier {
             | Outcome::Uncertain { wait, .. }
             | Outcome::RateLimited { wait } => *wait,
             Outcome::LostMessage => Duration::ZERO,
-            Outcome::Delivered(_) | Outcome::Failed { .. } => {
+            Outcome::Delivered { .. } | Outcome::Failed { .. } => {
                 SPACING.saturating_sub(begun.map_or(SPACING, |begun| begun.elapsed()))
             }
         };

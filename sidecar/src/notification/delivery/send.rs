@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use super::super::message::{Message, render};
 use super::answer::{self, Verdict};
 use crate::app::App;
-use crate::database::{Delivery, Outcome, Sent, Updates};
+use crate::database::{Delivery, Outcome, Updates};
 use crate::slack::CallError;
 
 /// Slack takes one message a second in a channel.
@@ -20,12 +20,12 @@ const SPACING: Duration = Duration::from_millis(1_050);
 pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Instant>) {
     let token = match token(app, delivery) {
         Ok(token) => token,
-        Err(error) => {
-            let needed = None;
-            return (Outcome::Failed { error, needed }, None);
-        }
+        Err(error) => return (failed(error), None),
     };
-    let message = render(&delivery.event);
+    let Some(event) = &delivery.event else {
+        return (failed("unreadable_event"), None);
+    };
+    let message = render(event);
     let (method, arguments) = request(delivery, &message);
     let mut begun = Instant::now();
     let mut answered = app.slack.call(method, &token, &arguments).await;
@@ -49,11 +49,30 @@ pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Ins
     (outcome, Some(begun))
 }
 
-fn token(app: &App, delivery: &Delivery) -> Result<SecretString, String> {
+fn token(app: &App, delivery: &Delivery) -> Result<SecretString, &'static str> {
     let sealed = delivery.token.as_ref().ok_or("not_installed")?;
     match app.config.token_keys.open(sealed) {
         Ok((token, _)) => Ok(token),
-        Err(_) => Err("token_unreadable".to_owned()),
+        Err(_) => Err("token_unreadable"),
+    }
+}
+
+/// What no request will change.
+fn failed(error: &str) -> Outcome {
+    Outcome::Failed {
+        error: error.to_owned(),
+        needed: None,
+    }
+}
+
+/// Of one whose task came to no end.
+pub(super) fn broken_off(failures: i32) -> Outcome {
+    match answer::unknown(failures) {
+        Verdict::Unknown(wait) => Outcome::Uncertain {
+            error: "broke_off".to_owned(),
+            wait,
+        },
+        _ => failed("broke_off"),
     }
 }
 
@@ -85,7 +104,7 @@ fn plain(mut arguments: Value, message: &Message) -> Value {
 
 fn outcome(delivery: &Delivery, method: &str, answered: Result<Value, CallError>) -> Outcome {
     match answered {
-        Ok(answer) => Outcome::Delivered(kept(delivery, method, &answer)),
+        Ok(answer) => delivered(delivery, method, &answer),
         Err(error) => match answer::verdict(&error, delivery.failures) {
             Verdict::Wait(wait) => Outcome::RateLimited { wait },
             Verdict::Again(wait) => Outcome::Retry {
@@ -105,15 +124,14 @@ fn outcome(delivery: &Delivery, method: &str, answered: Result<Value, CallError>
     }
 }
 
-/// The message that later ones about the same thing change or answer: the first one.
-fn kept(delivery: &Delivery, method: &str, answer: &Value) -> Option<Sent> {
-    let is_new = method == "chat.postMessage" && delivery.earlier.is_none();
-    if !is_new || delivery.updates == Updates::Separate {
-        return None;
-    }
+/// Of a message that later ones about the same thing change or answer, the first one, it is kept which it is.
+fn delivered(delivery: &Delivery, method: &str, answer: &Value) -> Outcome {
+    let is_first = method == "chat.postMessage" && delivery.earlier.is_none();
+    let is_kept = is_first && delivery.updates != Updates::Separate;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
-    Some(Sent {
-        channel: text("channel")?,
-        ts: text("ts")?,
-    })
+    Outcome::Delivered {
+        // One that is changed or answered was called by its id.
+        channel: text("channel").filter(|_| delivery.earlier.is_none()),
+        ts: text("ts").filter(|_| is_kept),
+    }
 }

@@ -13,7 +13,7 @@ pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     }
 }
 
-const ADVICE: [(&[&str], &str); 10] = [
+const ADVICE: [(&[&str], &str); 11] = [
     (
         &["not_in_channel", "user_not_in_channel"],
         "the app is not in that channel: invite it there with `/invite @GitLab`",
@@ -42,9 +42,12 @@ const ADVICE: [(&[&str], &str); 10] = [
             "not_installed",
             "no_permission",
             "token_expired",
-            "team_not_found",
         ],
         "the app has to be installed again in this workspace",
+    ),
+    (
+        &["team_not_found"],
+        "the app is installed for a whole organization, and takes the ids of channels, not their names",
     ),
     (
         &["missing_scope"],
@@ -58,6 +61,7 @@ const ADVICE: [(&[&str], &str); 10] = [
     (
         &[
             "no_answer",
+            "garbled_answer",
             "unreachable",
             "ratelimited",
             "internal_error",
@@ -77,8 +81,10 @@ const ADVICE: [(&[&str], &str); 10] = [
             "msg_blocks_too_long",
             "invalid_blocks",
             "no_text",
+            "unreadable_event",
+            "broke_off",
         ],
-        "the message is not to Slack's liking: tell whoever runs the app",
+        "there is something wrong with the message: tell whoever runs the app",
     ),
 ];
 
