@@ -101,6 +101,8 @@ create table lockstep.slack_delivery (
   -- Requests that failed for sure, and those whose outcome nobody knows: to repeat these may tell somebody twice.
   attempts integer not null default 0,
   uncertain integer not null default 0,
+  -- Both, since it was let wait for the last time.
+  failures integer not null default 0,
   -- Slack's name of the last error, and of the scope that was needed.
   error text,
   needed text,
@@ -112,7 +114,7 @@ create table lockstep.slack_delivery (
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
 comment on table lockstep.slack_delivery is
-  'an event for one channel of one integration; the order in a lane is that of the ids; written by the functions of lockstep alone';
+  'an event for one channel of one integration; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
 create index slack_delivery_waiting_idx on lockstep.slack_delivery (lane, id) where status = 'waiting';
 create index slack_delivery_event_idx on lockstep.slack_delivery (event);
 create index slack_delivery_done_at_idx on lockstep.slack_delivery (done_at) where status <> 'waiting';
@@ -141,6 +143,8 @@ create table lockstep.slack_message (
   -- Slack's own names of the message and of its channel.
   ts text not null,
   slack_channel text not null,
+  -- When the newest event happened that it shows, in seconds since 1970, as far as that is known.
+  moment bigint,
   at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_message_pkey primary key (channel, subject)
 );

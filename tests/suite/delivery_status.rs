@@ -155,10 +155,10 @@ fn what_is_done_is_swept_after_a_day() -> Result<()> {
          insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
            select 'public', e.id, 1, 1, 1, 1, 'delivered', clock_timestamp() - interval '2 days' from lockstep.event e where e.key like 'k%'",
     )?;
-    assert_eq!(
-        number(&mut client, "select lockstep.sweep_slack()")?,
-        50_000
-    );
+    // One at a time.
+    for left in [20_000, 20_000, 10_000, 0] {
+        assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, left);
+    }
     assert_eq!(text(&mut client, left)?, "3,4,5 2,3,4,5 new");
     Ok(())
 }

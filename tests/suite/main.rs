@@ -33,6 +33,7 @@ mod host_drop;
 mod job;
 mod job_rename;
 mod notification_app;
+mod notification_away;
 mod notification_chaos;
 mod notification_chaos_plan;
 mod notification_delivery;

@@ -56,7 +56,7 @@ fn look_through(
     told: &Told,
     messages: &[Message],
     uncertain: &HashMap<(String, String), usize>,
-    last_kill: SystemTime,
+    kills: &[SystemTime],
     copies: &mut Copies,
 ) -> Result<()> {
     let mut first = Vec::new();
@@ -83,18 +83,20 @@ fn look_through(
             messages.len(),
             told.name
         );
-        let Some((_, repeated)) = messages.split_last() else {
-            continue;
-        };
-        for message in repeated {
+        for pair in messages.windows(2) {
+            let [message, again] = pair else {
+                continue;
+            };
             if !message.is_answered {
                 copies.hung_up += 1;
                 continue;
             }
             // Slack answered, and nobody was there to hear it.
             ensure!(
-                message.at <= last_kill,
-                "{event} was told to {}, and told again though nobody was killed since",
+                kills
+                    .iter()
+                    .any(|kill| (message.at..=again.at).contains(kill)),
+                "{event} was told to {}, and told again though nobody was killed in between",
                 told.name
             );
             copies.killed += 1;
@@ -193,14 +195,14 @@ fn run(seed: u64) -> Result<()> {
     assert_eq!(number(client, delivered)?, i64::try_from(expected)?);
 
     let uncertain = uncertain(client)?;
-    let last_kill = *herd.last_kill.read().ok().context("poisoned")?;
-    let kills = herd.kills.load(Ordering::SeqCst);
+    let killed = herd.kills.lock().ok().context("poisoned")?.clone();
+    let kills = killed.len();
     let mut copies = Copies::default();
     let mut taken = 0;
     for channel in &told {
         let messages = slack.messages(&channel.id);
         taken += messages.len();
-        look_through(channel, &messages, &uncertain, last_kill, &mut copies)?;
+        look_through(channel, &messages, &uncertain, &killed, &mut copies)?;
     }
     let doubts: usize = uncertain.values().sum();
     let given = slack.faults_given();

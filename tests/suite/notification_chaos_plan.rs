@@ -1,8 +1,7 @@
 //! Who is told of what while all goes wrong: projects with channels, sidecars that may be killed, publishers that do not give up.
 
 use std::net::TcpListener;
-use std::sync::RwLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,9 +45,8 @@ pub(crate) struct Told {
 pub(crate) struct Herd {
     sidecars: Vec<RwLock<Sidecar>>,
     ports: Vec<u16>,
-    pub(crate) kills: AtomicUsize,
-    /// When the last one was dead.
-    pub(crate) last_kill: RwLock<SystemTime>,
+    /// When each that was killed was dead.
+    pub(crate) kills: Mutex<Vec<SystemTime>>,
 }
 
 impl Herd {
@@ -63,8 +61,7 @@ impl Herd {
         Ok(Self {
             sidecars,
             ports,
-            kills: AtomicUsize::new(0),
-            last_kill: RwLock::new(SystemTime::UNIX_EPOCH),
+            kills: Mutex::default(),
         })
     }
 
@@ -79,8 +76,9 @@ impl Herd {
         sidecar.signal(Signal::SIGKILL)?;
         // The dead one frees the address before the new one takes it.
         sidecar.wait_until_dead()?;
-        *self.last_kill.write().ok().context("poisoned")? = SystemTime::now();
-        self.kills.fetch_add(1, Ordering::SeqCst);
+        let mut kills = self.kills.lock().ok().context("poisoned")?;
+        kills.push(SystemTime::now());
+        drop(kills);
         *sidecar = Self::sidecar(self.ports[which], url, slack)?;
         Ok(())
     }

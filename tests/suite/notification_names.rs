@@ -11,7 +11,7 @@ use crate::notification_restart::event_of;
 #[test]
 fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
     const EVENTS: i64 = 10;
-    let mut scene = Scene::new("notification_names")?;
+    let mut scene = Scene::new("notification_lanes")?;
     let general = scene.channel("general");
     scene.connect("project_id", 2)?;
     scene.set("project_id", 1, &json!({ "channels": "general" }))?;
@@ -40,7 +40,7 @@ fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
 /// An integration that has a channel by both is told once, and answers which.
 #[test]
 fn a_channel_that_is_named_twice_is_told_once() -> Result<()> {
-    let mut scene = Scene::new("notification_twice")?;
+    let mut scene = Scene::new("notification_named_twice")?;
     let general = scene.channel("general");
     // It is one name with and without its #.
     scene.set(

@@ -89,7 +89,7 @@ fn nothing_is_forgotten_when_all_restart() -> Result<()> {
     let (mut place, client, sidecar) = Place::new("notification_restart")?;
     let webhook = Webhook::new(&sidecar.base, PATIENCE).with_token(TOKEN);
     // Slack fails, so that some of it is under way, some waits for another attempt, and most has not been tried.
-    place.slack.fail(POST, Fault::Status(500), Some(3));
+    place.slack.fail(POST, Fault::Status(503), Some(3));
     for number in 0..EVENTS {
         let reply = webhook.send(&push(1, &format!("event-{number:06}")))?;
         ensure!(

@@ -51,7 +51,7 @@ fn what_is_given_is_merged() -> Result<()> {
     for (given, kept) in [
         (
             json!({"channels": " #a, b ,, #a,C0123,U1"}),
-            json!({"channels": ["#a", "b", "C0123", "U1"]}),
+            json!({"channels": ["#a", "#b", "C0123", "U1"]}),
         ),
         (
             json!({"channels": ["#a", " x ", "#a", ""]}),

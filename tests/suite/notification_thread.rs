@@ -66,6 +66,45 @@ fn message_of_a_pipeline_is_changed() -> Result<()> {
     Ok(())
 }
 
+/// A webhook may come late. What happened before what a message shows is not shown over it, and nobody waits for it.
+#[test]
+fn message_shows_what_happened_last() -> Result<()> {
+    let (mut scene, general) = scene("notification_late", "update")?;
+    let merge_request = |action: &str, at: &str| {
+        let mut event = merge_request(1, 71, action);
+        event["object_attributes"]["updated_at"] = json!(at);
+        event
+    };
+    let pipeline = |status: &str, at: &str| {
+        let mut event = pipeline(1, 41, status);
+        event["object_attributes"]["finished_at"] = json!(at);
+        event
+    };
+    for event in [
+        merge_request("approved", "2026-01-01 10:00:00 UTC"),
+        merge_request("merge", "2026-01-01T10:00:05Z"),
+        merge_request("open", "2026-01-01 10:00:04 UTC"),
+        pipeline("failed", "2026-01-01 10:00:05 UTC"),
+        pipeline("success", "2026-01-01 10:00:05 UTC"),
+        pipeline("failed", "2026-01-01 11:00:04 +0100"),
+        push(1, "Boil the water"),
+    ] {
+        scene.tell(&event, 1)?;
+    }
+    let messages = scene.settled(&general)?;
+    let updates: Vec<u32> = messages.iter().map(|message| message.updates).collect();
+    assert_eq!(updates, [1, 1, 0], "{messages:?}");
+    ensure!(says(&messages[0], "merged"), "{:?}", messages[0]);
+    ensure!(
+        says(&messages[1], "passed") && !says(&messages[1], "failed"),
+        "{:?}",
+        messages[1]
+    );
+    let other = "lockstep.slack_delivery where status <> 'delivered' or attempts + uncertain > 0";
+    assert_eq!(scene.count(other)?, 0);
+    Ok(())
+}
+
 #[test]
 fn later_events_answer_in_the_thread() -> Result<()> {
     let (mut scene, general) = scene("notification_thread", "thread")?;

@@ -46,7 +46,7 @@ thread_local! {
             &["id"],
         ),
         count_lost: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set uncertain = d.uncertain + 1
+            "update lockstep.slack_delivery d set uncertain = d.uncertain + 1, failures = d.failures + 1
                from lockstep.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id"],

@@ -32,10 +32,12 @@ type Claimed = (
     String,
     i32,
     i32,
+    i32,
     String,
     Option<String>,
     Option<String>,
     Option<String>,
+    Option<i64>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
 );
@@ -44,7 +46,7 @@ type Claimed = (
 #[pg_extern(sql = r#"
 create function lockstep.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
 returns table (delivery bigint, lease bigint, team_id text, enterprise_id text, channel text, integration_id bigint, alias text, event json,
-               attempts integer, uncertain integer, updates text, subject text, ts text, slack_channel text, token bytea, token_iv bytea)
+               attempts integer, uncertain integer, failures integer, updates text, subject text, ts text, slack_channel text, moment bigint, token bytea, token_iv bytea)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.claim_deliveries(integer, interval, integer, text) is
@@ -70,10 +72,12 @@ fn claim_deliveries(
         name!(event, String),
         name!(attempts, i32),
         name!(uncertain, i32),
+        name!(failures, i32),
         name!(updates, String),
         name!(subject, Option<String>),
         name!(ts, Option<String>),
         name!(slack_channel, Option<String>),
+        name!(moment, Option<i64>),
         name!(token, Option<Vec<u8>>),
         name!(token_iv, Option<Vec<u8>>),
     ),
@@ -186,7 +190,7 @@ struct Outgoing {
     event: String,
     updates: String,
     subject: Option<String>,
-    message: Option<(String, String)>,
+    message: Option<subject::Message>,
 }
 
 fn with_messages(schema: &str, admitted: Vec<(Locked, Head)>) -> Result<Vec<Outgoing>> {
@@ -256,7 +260,6 @@ fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Resul
     let none = Token::default();
     let claimed = outgoing.into_iter().map(|it| {
         let token = tokens.get(&it.channel.team).unwrap_or(&none);
-        let (ts, slack_channel) = it.message.unzip();
         (
             it.head.id,
             lease,
@@ -268,10 +271,14 @@ fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Resul
             it.event,
             it.head.attempts,
             it.head.uncertain,
+            it.head.failures,
             it.updates,
             it.subject,
-            ts,
-            slack_channel,
+            it.message.as_ref().map(|message| message.ts.clone()),
+            it.message
+                .as_ref()
+                .map(|message| message.slack_channel.clone()),
+            it.message.and_then(|message| message.moment),
             token.token.clone(),
             token.iv.clone(),
         )

@@ -17,6 +17,7 @@ struct Statements {
     deliveries: OwnStatement,
     channels: OwnStatement,
     keep_messages: OwnStatement,
+    renew_messages: OwnStatement,
     forget_messages: OwnStatement,
     end_trouble: OwnStatement,
     trouble: OwnStatement,
@@ -41,6 +42,7 @@ thread_local! {
         deliveries: OwnStatement::by_index(
             "update lockstep.slack_delivery d
                 set status = r.status, attempts = d.attempts + r.attempts, uncertain = d.uncertain + r.uncertain,
+                    failures = d.failures + r.attempts + r.uncertain,
                     error = r.error, needed = r.needed, done_at = case when r.status <> 'waiting' then clock_timestamp() end
                from unnest($1, $2, $3, $4, $5, $6) r (delivery, status, attempts, uncertain, error, needed)
               where d.id = r.delivery and d.status = 'waiting'",
@@ -70,13 +72,25 @@ thread_local! {
         ),
         // The first one of a subject stays: an update has the same, and a thread hangs on it.
         keep_messages: OwnStatement::by_index(
-            "insert into lockstep.slack_message (channel, subject, ts, slack_channel)
-             select * from unnest($1, $2, $3, $4) on conflict (channel, subject) do update set at = clock_timestamp()",
+            "insert into lockstep.slack_message as m (channel, subject, ts, slack_channel, moment)
+             select * from unnest($1, $2, $3, $4, $5) on conflict (channel, subject) do update
+                set at = clock_timestamp(), moment = greatest(m.moment, excluded.moment)",
             &[
                 pg_sys::INT8ARRAYOID,
                 pg_sys::TEXTARRAYOID,
                 pg_sys::TEXTARRAYOID,
                 pg_sys::TEXTARRAYOID,
+                pg_sys::INT8ARRAYOID,
+            ],
+            &["channel"],
+        ),
+        renew_messages: OwnStatement::by_index(
+            "update lockstep.slack_message m set at = clock_timestamp(), moment = greatest(m.moment, s.moment)
+               from unnest($1, $2, $3) s (channel, subject, moment) where m.channel = s.channel and m.subject = s.subject",
+            &[
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT8ARRAYOID,
             ],
             &["channel"],
         ),
@@ -231,15 +245,23 @@ fn write_channels(results: &[Own]) -> Result<()> {
 }
 
 fn write_messages(results: &[Own]) -> Result<()> {
-    let (mut kept, mut forgotten) = (Vec::new(), Vec::new());
+    let (mut kept, mut renewed, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
     for it in results {
         let Some(subject) = it.subject.as_deref() else {
             continue;
         };
         match (it.given.outcome, &it.given.ts, &it.given.channel) {
             (Outcome::Delivered, Some(ts), Some(slack_channel)) => {
-                kept.push((it.channel, subject, ts.as_str(), slack_channel.as_str()));
+                let moment = it.given.moment;
+                kept.push((
+                    it.channel,
+                    subject,
+                    ts.as_str(),
+                    slack_channel.as_str(),
+                    moment,
+                ));
             }
+            (Outcome::Delivered, None, _) => renewed.push((it.channel, subject, it.given.moment)),
             (Outcome::LostMessage, ..) => forgotten.push((it.channel, subject)),
             _ => {}
         }
@@ -252,8 +274,18 @@ fn write_messages(results: &[Own]) -> Result<()> {
                 datum(kept.iter().map(|it| it.1).collect::<Vec<_>>()),
                 datum(kept.iter().map(|it| it.2).collect::<Vec<_>>()),
                 datum(kept.iter().map(|it| it.3).collect::<Vec<_>>()),
+                datum(kept.iter().map(|it| it.4).collect::<Vec<_>>()),
             ];
             statements.keep_messages.run(&arguments)?;
+        }
+        if !renewed.is_empty() {
+            let channels: Vec<i64> = renewed.iter().map(|it| it.0).collect();
+            let arguments = [
+                keys_argument(&channels),
+                datum(renewed.iter().map(|it| it.1).collect::<Vec<_>>()),
+                datum(renewed.iter().map(|it| it.2).collect::<Vec<_>>()),
+            ];
+            statements.renew_messages.run(&arguments)?;
         }
         if !forgotten.is_empty() {
             let channels: Vec<i64> = forgotten.iter().map(|it| it.0).collect();

@@ -25,7 +25,7 @@ thread_local! {
         first: OwnStatement::by_index(
             "select h.*, n.channel from unnest($1) c (id)
               cross join lateral (
-                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.channel
+                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel
                   from lockstep.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
                left join lockstep.slack_channel n on n.id = h.channel",
@@ -64,6 +64,7 @@ pub(super) struct Head {
     pub(super) event: i64,
     pub(super) attempts: i32,
     pub(super) uncertain: i32,
+    pub(super) failures: i32,
 }
 
 struct First {
@@ -126,13 +127,14 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
                 slack_integration: row.get(3).unwrap_or_default(),
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
-                    channel: row.get(8).unwrap_or_default(),
-                    name: row.get(9),
+                    channel: row.get(9).unwrap_or_default(),
+                    name: row.get(10),
                     integration: row.get(4).unwrap_or_default(),
                     alias: String::new(),
                     event: row.get(5).unwrap_or_default(),
                     attempts: row.get(6).unwrap_or_default(),
                     uncertain: row.get(7).unwrap_or_default(),
+                    failures: row.get(8).unwrap_or_default(),
                 },
             });
         })

@@ -19,9 +19,13 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         retry: OwnStatement::new(
-            "update lockstep.slack_delivery
-                set status = 'waiting', attempts = 0, error = null, needed = null, done_at = null
-              where status = 'failed' and schema = $1 and ($2 is null or integration_id = $2)",
+            // In one order for all who try again at the same time.
+            "update lockstep.slack_delivery d
+                set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
+               from (select o.id from lockstep.slack_delivery o
+                      where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
+                      order by o.id for no key update) o
+              where d.id = o.id",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         troubles: OwnStatement::new(

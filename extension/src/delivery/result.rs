@@ -23,6 +23,8 @@ pub(super) enum Outcome {
     RateLimited,
     /// For good.
     Failed,
+    /// The message that it was to update shows something newer: there was no request.
+    Superseded,
     /// The message that it was to update is gone.
     LostMessage,
     /// There was no request.
@@ -49,6 +51,9 @@ pub(super) struct Given {
     pub(super) ts: Option<String>,
     #[serde(default)]
     pub(super) channel: Option<String>,
+    /// When the event happened, in seconds since 1970.
+    #[serde(default)]
+    pub(super) moment: Option<i64>,
 }
 
 impl Given {
@@ -80,7 +85,7 @@ impl Given {
 
     pub(super) fn status(&self) -> &'static str {
         match self.outcome {
-            Outcome::Delivered => "delivered",
+            Outcome::Delivered | Outcome::Superseded => "delivered",
             Outcome::Failed => "failed",
             _ => "waiting",
         }
@@ -96,7 +101,7 @@ impl Given {
     /// Seconds since the request began; none, if there was none. One whose time is not told began just now.
     pub(super) fn ago(&self) -> Option<f64> {
         match self.outcome {
-            Outcome::Release => None,
+            Outcome::Release | Outcome::Superseded => None,
             Outcome::Failed => self.ago.map(|ago| seconds(Some(ago))),
             _ => Some(seconds(self.ago)),
         }

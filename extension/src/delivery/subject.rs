@@ -36,7 +36,7 @@ thread_local! {
             &["id"],
         ),
         messages: OwnStatement::by_index(
-            "select m.channel, m.subject, m.ts, m.slack_channel
+            "select m.channel, m.subject, m.ts, m.slack_channel, m.moment
                from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
             &["channel"],
@@ -95,10 +95,16 @@ pub(super) fn payloads(events: &[i64]) -> Result<BTreeMap<i64, String>> {
     Ok(payloads)
 }
 
-/// The message of each channel's subject, as Slack names it and its channel.
-pub(super) fn messages(
-    subjects: &[(i64, String)],
-) -> Result<BTreeMap<(i64, String), (String, String)>> {
+/// A message of a subject, as Slack names it and its channel.
+pub(super) struct Message {
+    pub(super) ts: String,
+    pub(super) slack_channel: String,
+    /// Of the newest event that it shows.
+    pub(super) moment: Option<i64>,
+}
+
+/// The message of each channel's subject.
+pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<(i64, String), Message>> {
     let channels: Vec<i64> = subjects.iter().map(|(channel, _)| *channel).collect();
     let names: Vec<&str> = subjects
         .iter()
@@ -112,7 +118,13 @@ pub(super) fn messages(
             if let (Some(channel), Some(subject), (Some(ts), Some(slack_channel))) =
                 (row.get(1), row.get(2), message)
             {
-                messages.insert((channel, subject), (ts, slack_channel));
+                let moment = row.get(5);
+                let message = Message {
+                    ts,
+                    slack_channel,
+                    moment,
+                };
+                messages.insert((channel, subject), message);
             }
         })
     })?;

@@ -15,9 +15,6 @@ struct Own {
     messages: OwnStatement,
 }
 
-/// A statement removes no more than 10,000 rows, and is run so often at most.
-const MOST_BATCHES: u32 = 20;
-
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
@@ -67,13 +64,14 @@ thread_local! {
     });
 }
 
-/// Removes events, states, tickets and deliveries that have ended a day ago, and messages that nothing was said of for two weeks.
+/// Removes events, states, tickets and deliveries that have ended a day ago, and messages that nothing was said of for two weeks; no
+/// more at once than a transaction is to hold on to.
 #[pg_extern(sql = r#"
 create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old; returns how many';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 "#)]
 fn sweep_slack(schema: Option<&str>) -> i64 {
@@ -85,9 +83,9 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             let states = statements.states.run(&[])?;
             let tickets = statements.tickets.run(&[])?;
             // Deliveries before the events that they are of.
-            let deliveries = in_batches(&statements.deliveries)?;
-            let delivered_events = in_batches(&statements.delivered_events)?;
-            let messages = in_batches(&statements.messages)?;
+            let deliveries = statements.deliveries.run(&[])?;
+            let delivered_events = statements.delivered_events.run(&[])?;
+            let messages = statements.messages.run(&[])?;
             let all = [
                 events,
                 states,
@@ -100,15 +98,4 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
         })
     };
     sweep().or_raise()
-}
-
-fn in_batches(statement: &OwnStatement) -> Result<u64> {
-    let mut all = 0;
-    for _ in 0..MOST_BATCHES {
-        match statement.run(&[])? {
-            0 => break,
-            rows => all += rows,
-        }
-    }
-    Ok(all)
 }

@@ -129,6 +129,15 @@ impl Pool {
         }
     }
 
+    /// Asks what is not to be asked twice.
+    pub(super) async fn ask_once(
+        &self,
+        statement: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        self.try_ask(statement, arguments).await
+    }
+
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
         let asked = Asked {
             session: Some(self.session().await?),

@@ -24,6 +24,8 @@ const LEASE: Duration = Duration::from_secs(3600);
 
 const PERIOD: Duration = Duration::from_secs(30);
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
+/// Who removes so many rows may have left some.
+const MOST_SWEPT: i64 = 10_000;
 
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 
@@ -50,6 +52,11 @@ pub(crate) async fn keep(app: Arc<App>) {
         }
         if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
             match app.for_jobs.sweep().await {
+                // There is more than one transaction is to remove.
+                Ok(removed) if removed >= MOST_SWEPT && !app.is_draining() => {
+                    sleep(FIRST_PAUSE).await;
+                    continue;
+                }
                 Ok(_) => swept = Some(Instant::now()),
                 Err(error) => warn!(error = %error.report(), "cannot remove old events"),
             }

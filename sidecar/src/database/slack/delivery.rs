@@ -21,7 +21,7 @@ pub(crate) struct Delivery {
     pub(crate) channel: String,
     /// None, if it cannot be read.
     pub(crate) event: Option<Value>,
-    /// How often it failed, or its outcome is not known.
+    /// How often it failed or its outcome was not known, since it was let wait for the last time.
     pub(crate) failures: i32,
     pub(crate) updates: Updates,
     /// The message that tells of the same pipeline or merge request.
@@ -34,6 +34,8 @@ pub(crate) struct Delivery {
 pub(crate) struct Sent {
     pub(crate) channel: String,
     pub(crate) ts: String,
+    /// When the newest event happened that it shows, in seconds since 1970.
+    pub(crate) moment: Option<i64>,
 }
 
 /// What becomes of a message when there is news of its pipeline or merge request.
@@ -52,7 +54,11 @@ pub(crate) enum Outcome {
         channel: Option<String>,
         /// The message, if later ones change or answer it.
         ts: Option<String>,
+        /// When the event happened.
+        moment: Option<i64>,
     },
+    /// The message that was to be changed shows something newer.
+    Superseded,
     /// It failed for sure, and is to be tried again.
     Retry {
         error: String,
@@ -82,6 +88,7 @@ impl Outcome {
             Self::Uncertain { .. } => "uncertain",
             Self::RateLimited { .. } => "rate_limited",
             Self::Failed { .. } => "failed",
+            Self::Superseded => "superseded",
             Self::LostMessage => "lost_message",
         }
     }
@@ -110,9 +117,14 @@ impl Finished {
             "ago": self.begun.map(|begun| seconds(&begun.elapsed().saturating_sub(ON_THE_WAY))),
         });
         match &self.outcome {
-            Outcome::Delivered { channel, ts } => {
+            Outcome::Delivered {
+                channel,
+                ts,
+                moment,
+            } => {
                 result["channel"] = json!(channel);
                 result["ts"] = json!(ts);
+                result["moment"] = json!(moment);
             }
             Outcome::Retry { error, wait } | Outcome::Uncertain { error, wait } => {
                 result["error"] = json!(error);
@@ -123,7 +135,7 @@ impl Finished {
                 result["error"] = json!(error);
                 result["needed"] = json!(needed);
             }
-            Outcome::LostMessage => {}
+            Outcome::LostMessage | Outcome::Superseded => {}
         }
         result
     }
@@ -167,7 +179,7 @@ impl SlackDatabase {
         per_minute: i32,
     ) -> Result<Vec<Delivery>, Error> {
         let statement = "
-            select delivery, lease, team_id, channel, event::text, attempts + uncertain, updates, ts, slack_channel, token is not null,
+            select delivery, lease, team_id, channel, event::text, failures, updates, ts, slack_channel, moment, token is not null,
                    coalesce(token, ''), coalesce(token_iv, '')
               from lockstep.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
         let most = i32::try_from(most).unwrap_or(i32::MAX);
@@ -177,10 +189,12 @@ impl SlackDatabase {
             (&per_minute, Type::INT4),
             (&self.schema, Type::TEXT),
         ];
-        let rows = self.ask(statement, arguments).await?;
+        // Once: what a first answer, that was lost, had claimed would be nobody's for the time of a lease.
+        let rows = self.pool.ask_once(statement, arguments).await?;
         let delivery = |row: &Row| {
             let ts: Option<String> = row.try_get(7)?;
             let channel: Option<String> = row.try_get(8)?;
+            let moment = row.try_get(9)?;
             Ok(Delivery {
                 id: row.try_get(0)?,
                 lease: row.try_get(1)?,
@@ -194,9 +208,13 @@ impl SlackDatabase {
                     "thread" => Updates::Thread,
                     _ => Updates::Separate,
                 },
-                earlier: channel.zip(ts).map(|(channel, ts)| Sent { channel, ts }),
-                token: match row.try_get(9)? {
-                    true => Some(sealed(row, 10)?),
+                earlier: channel.zip(ts).map(|(channel, ts)| Sent {
+                    channel,
+                    ts,
+                    moment,
+                }),
+                token: match row.try_get(10)? {
+                    true => Some(sealed(row, 11)?),
                     false => None,
                 },
             })
@@ -260,7 +278,8 @@ impl SlackDatabase {
             (&integration, Type::INT8),
             (&self.schema, Type::TEXT),
         ];
-        let rows = self.ask(statement, arguments).await?;
+        // Once, or each channel might get two.
+        let rows = self.pool.ask_once(statement, arguments).await?;
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect()

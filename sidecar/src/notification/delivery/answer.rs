@@ -19,8 +19,11 @@ pub(super) enum Verdict {
     Never,
 }
 
-/// After so many failures nobody waits for the message any more: that is an hour.
+/// After so many failures it is the message that Slack does not take, and those behind it have waited enough: that is an hour.
 const MOST_FAILURES: i32 = 20;
+
+/// While Slack does not answer at all, or not for this workspace, those behind it would fare no better: that is a day.
+const MOST_OUTAGES: i32 = 300;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -36,6 +39,12 @@ const TOO_MUCH: [&str; 6] = [
 
 const MAY_BE_DONE: [&str; 3] = ["internal_error", "fatal_error", "request_timeout"];
 
+const OUTAGES: [&str; 3] = [
+    "service_unavailable",
+    "team_added_to_org",
+    "org_login_required",
+];
+
 const MESSAGE_GONE: [&str; 4] = [
     "message_not_found",
     "thread_not_found",
@@ -49,7 +58,7 @@ pub(super) fn is_too_much(error: &CallError) -> bool {
 
 /// What is to be done, if it failed so often before.
 pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
-    let has_failed_enough = failures >= MOST_FAILURES;
+    let has_failed_enough = failures >= most_failures(error);
     match error {
         CallError::RateLimited(wait) => Verdict::Wait(*wait),
         CallError::Refused { name, .. } if MESSAGE_GONE.contains(&name.as_str()) => {
@@ -62,6 +71,19 @@ pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
         error if !error.is_transient() || has_failed_enough => Verdict::Never,
         error if is_certain(error) => Verdict::Again(pause(failures)),
         _ => Verdict::Unknown(pause(failures)),
+    }
+}
+
+fn most_failures(error: &CallError) -> i32 {
+    let is_outage = match error {
+        CallError::Unreachable(_) | CallError::Unanswered(_) => true,
+        CallError::Status(status) => matches!(status, 502..=504),
+        CallError::Refused { name, .. } => OUTAGES.contains(&name.as_str()),
+        _ => false,
+    };
+    match is_outage {
+        true => MOST_OUTAGES,
+        false => MOST_FAILURES,
     }
 }
 
@@ -106,7 +128,7 @@ pub(super) fn name(error: &CallError) -> (String, Option<String>) {
 mod tests {
     use std::time::Duration;
 
-    use super::{MOST_FAILURES, Verdict, is_too_much, name, unknown, verdict};
+    use super::{MOST_FAILURES, MOST_OUTAGES, Verdict, is_too_much, name, unknown, verdict};
     use crate::slack::CallError;
 
     fn refused(name: &str) -> CallError {
@@ -156,14 +178,19 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let error = CallError::Status(503);
+        let error = CallError::Status(500);
         let pauses: Vec<Verdict> = (0..4).map(|failures| verdict(&error, failures)).collect();
-        let seconds = [1, 2, 4, 8].map(|seconds| Verdict::Again(Duration::from_secs(seconds)));
+        let seconds = [1, 2, 4, 8].map(|seconds| Verdict::Unknown(Duration::from_secs(seconds)));
         assert_eq!(pauses, seconds);
         let last = verdict(&error, MOST_FAILURES - 1);
-        assert_eq!(last, Verdict::Again(Duration::from_secs(300)));
+        assert_eq!(last, Verdict::Unknown(Duration::from_secs(300)));
         assert_eq!(verdict(&error, MOST_FAILURES), Verdict::Never);
         assert_eq!(verdict(&error, i32::MAX), Verdict::Never);
+        // An outage of hours takes no message along.
+        let outage = CallError::Unreachable(String::new());
+        let last = verdict(&outage, MOST_OUTAGES - 1);
+        assert_eq!(last, Verdict::Again(Duration::from_secs(300)));
+        assert_eq!(verdict(&outage, MOST_OUTAGES), Verdict::Never);
         assert_eq!(unknown(0), Verdict::Unknown(Duration::from_secs(1)));
         assert_eq!(unknown(MOST_FAILURES), Verdict::Never);
         // To be told to wait is no failure.

@@ -35,6 +35,9 @@ const TOGETHER: Duration = Duration::from_millis(4);
 /// After an error of the database.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// When the database is there again: longer than it takes to hand in what was sent.
+const AFTERWARDS: Duration = Duration::from_secs(3);
+
 /// Slack's pace in a channel: from one request to the next.
 const SPACING: Duration = Duration::from_secs(1);
 
@@ -47,8 +50,9 @@ pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
         .then(|| tokio::spawn(listen(app.config.address.clone(), Arc::clone(&wake))));
     let mut courier = Courier::new(app);
     loop {
-        courier.claim().await;
+        // First, so that what was sent while the database was away is not claimed anew.
         courier.hand_in().await;
+        courier.claim().await;
         let next = courier.next_look;
         tokio::select! {
             () = stopped.next() => break,
@@ -80,6 +84,10 @@ struct Courier {
     finished: Vec<Finished>,
     /// When to look for more.
     next_look: Instant,
+    /// No look is earlier.
+    not_before: Instant,
+    /// Whether the database did not answer the last time.
+    was_away: bool,
 }
 
 impl Courier {
@@ -90,6 +98,8 @@ impl Courier {
             sent: HashMap::new(),
             finished: Vec::new(),
             next_look: Instant::now(),
+            not_before: Instant::now(),
+            was_away: false,
         }
     }
 
@@ -105,19 +115,35 @@ impl Courier {
     }
 
     fn look_at(&mut self, moment: Instant) {
-        self.next_look = self.next_look.min(moment);
+        self.next_look = self.next_look.min(moment).max(self.not_before);
     }
 
     /// Claims what may be sent now, if it is time to look.
     async fn claim(&mut self) {
-        if !self.has_room() || self.next_look > Instant::now() {
+        if !self.has_room() || !self.finished.is_empty() || self.next_look > Instant::now() {
             return;
         }
         self.next_look = Instant::now() + POLL;
-        if let Err(error) = self.try_claim().await {
+        let looked = match self.was_away {
+            true => self.try_look().await,
+            false => self.try_claim().await,
+        };
+        if let Err(error) = looked {
             warn!(error = %error.report(), "cannot look for deliveries");
+            self.was_away = true;
             self.next_look = Instant::now() + PAUSE;
         }
+    }
+
+    /// Whether the database is there again. Then there is time for all to hand in what they sent meanwhile, before anybody takes it
+    /// for lost.
+    async fn try_look(&mut self) -> Result<(), Error> {
+        let rate = self.app.config.workspace_rate;
+        self.app.for_deliveries.delivery_wait(rate).await?;
+        self.was_away = false;
+        self.next_look = Instant::now() + AFTERWARDS;
+        self.not_before = self.next_look;
+        Ok(())
     }
 
     async fn try_claim(&mut self) -> Result<(), Error> {
@@ -176,7 +202,7 @@ impl Courier {
             Outcome::Retry { wait, .. }
             | Outcome::Uncertain { wait, .. }
             | Outcome::RateLimited { wait } => *wait,
-            Outcome::LostMessage => Duration::ZERO,
+            Outcome::LostMessage | Outcome::Superseded => Duration::ZERO,
             Outcome::Delivered { .. } | Outcome::Failed { .. } => {
                 SPACING.saturating_sub(begun.map_or(SPACING, |begun| begun.elapsed()))
             }

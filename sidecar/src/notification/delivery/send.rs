@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::super::message::{Message, render};
+use super::super::message::{Message, moment, render};
 use super::answer::{self, Verdict};
 use crate::app::App;
 use crate::database::{Delivery, Outcome, Updates};
@@ -25,6 +25,10 @@ pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Ins
     let Some(event) = &delivery.event else {
         return (failed("unreadable_event"), None);
     };
+    let moment = moment(event);
+    if is_superseded(delivery, moment) {
+        return (Outcome::Superseded, None);
+    }
     let message = render(event);
     let (method, arguments) = request(delivery, &message);
     let mut begun = Instant::now();
@@ -39,7 +43,7 @@ pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Ins
             .call(method, &token, &plain(arguments, &message))
             .await;
     }
-    let outcome = outcome(delivery, method, answered);
+    let outcome = outcome(delivery, method, moment, answered);
     if let Outcome::Failed { error, .. } = &outcome {
         let Delivery {
             id, team, channel, ..
@@ -63,6 +67,14 @@ fn failed(error: &str) -> Outcome {
         error: error.to_owned(),
         needed: None,
     }
+}
+
+/// Whether the message that was to be changed shows something that happened later: an event may come late, and must not have the last
+/// word.
+fn is_superseded(delivery: &Delivery, moment: Option<i64>) -> bool {
+    let shown = delivery.earlier.as_ref().and_then(|it| it.moment);
+    let newest = shown.zip(moment);
+    delivery.updates == Updates::Update && newest.is_some_and(|(shown, moment)| moment < shown)
 }
 
 /// Of one whose task came to no end.
@@ -102,17 +114,22 @@ fn plain(mut arguments: Value, message: &Message) -> Value {
     arguments
 }
 
-fn outcome(delivery: &Delivery, method: &str, answered: Result<Value, CallError>) -> Outcome {
+fn outcome(
+    delivery: &Delivery,
+    method: &str,
+    moment: Option<i64>,
+    answered: Result<Value, CallError>,
+) -> Outcome {
     match answered {
-        Ok(answer) => delivered(delivery, method, &answer),
+        Ok(answer) => delivered(delivery, method, moment, &answer),
         Err(error) => match answer::verdict(&error, delivery.failures) {
             Verdict::Wait(wait) => Outcome::RateLimited { wait },
             Verdict::Again(wait) => Outcome::Retry {
-                error: error.to_string(),
+                error: answer::name(&error).0,
                 wait,
             },
             Verdict::Unknown(wait) => Outcome::Uncertain {
-                error: error.to_string(),
+                error: answer::name(&error).0,
                 wait,
             },
             Verdict::MessageGone if delivery.earlier.is_some() => Outcome::LostMessage,
@@ -125,7 +142,7 @@ fn outcome(delivery: &Delivery, method: &str, answered: Result<Value, CallError>
 }
 
 /// Of a message that later ones about the same thing change or answer, the first one, it is kept which it is.
-fn delivered(delivery: &Delivery, method: &str, answer: &Value) -> Outcome {
+fn delivered(delivery: &Delivery, method: &str, moment: Option<i64>, answer: &Value) -> Outcome {
     let is_first = method == "chat.postMessage" && delivery.earlier.is_none();
     let is_kept = is_first && delivery.updates != Updates::Separate;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
@@ -133,5 +150,6 @@ fn delivered(delivery: &Delivery, method: &str, answer: &Value) -> Outcome {
         // One that is changed or answered was called by its id.
         channel: text("channel").filter(|_| delivery.earlier.is_none()),
         ts: text("ts").filter(|_| is_kept),
+        moment,
     }
 }

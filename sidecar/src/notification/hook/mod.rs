@@ -66,7 +66,7 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     trim::trim(&mut event);
     let published = app
         .publisher
-        .publish(event.to_string(), key(headers, &body));
+        .publish(place(&event), event.to_string(), key(headers, &body));
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
@@ -82,6 +82,22 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
             "The project or group of the event does not exist here.",
         )),
     }
+}
+
+/// The project or the group, as far as a number tells it.
+fn place(event: &Value) -> u64 {
+    let places = [
+        "/project/id",
+        "/project_id",
+        "/object_attributes/project_id",
+        "/mentioned/id",
+        "/group/id",
+        "/group_id",
+    ];
+    let mut places = places
+        .iter()
+        .filter_map(|place| event.pointer(place)?.as_u64());
+    places.next().unwrap_or_default()
 }
 
 fn answer(value: &Value) -> Response {

@@ -13,11 +13,12 @@ use crate::database::{Published, SlackDatabase};
 /// In one transaction.
 const MOST: usize = 64;
 
-/// Transactions at the same time: while one commits, the next one writes.
+/// Transactions at the same time: while one commits, the next one writes. Each has places of its own, so that what happens in one place is
+/// published in the order in which it came.
 const TRANSACTIONS: usize = 2;
 
 /// Beyond these the database is too slow, and GitLab may ask again.
-const MOST_WAITING: usize = 10_000;
+const MOST_WAITING: usize = 5_000;
 
 /// None if the database did not do it.
 type Answer = Option<Published>;
@@ -28,38 +29,41 @@ struct Waiting {
     answer: oneshot::Sender<Answer>,
 }
 
-pub(crate) struct Publisher(Arc<Inner>);
+pub(crate) struct Publisher([Arc<Queue>; TRANSACTIONS]);
 
-struct Inner {
+struct Queue {
     database: SlackDatabase,
     waiting: Mutex<VecDeque<Waiting>>,
-    turns: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
     /// A graceful stop waits for what has been taken.
     tasks: TaskTracker,
 }
 
 impl Publisher {
     pub(crate) fn new(database: SlackDatabase, tasks: TaskTracker) -> Self {
-        Self(Arc::new(Inner {
-            database,
-            waiting: Mutex::default(),
-            turns: Arc::new(Semaphore::new(TRANSACTIONS)),
-            tasks,
+        Self(std::array::from_fn(|_| {
+            Arc::new(Queue {
+                database: database.clone(),
+                waiting: Mutex::default(),
+                turn: Arc::new(Semaphore::new(1)),
+                tasks: tasks.clone(),
+            })
         }))
     }
 
-    /// Publishes an event, which counts once for each key.
-    pub(crate) async fn publish(&self, event: String, key: String) -> Answer {
+    /// Publishes an event of a place, which counts once for each key.
+    pub(crate) async fn publish(&self, place: u64, event: String, key: String) -> Answer {
+        let queue = self.0.get((place % TRANSACTIONS as u64) as usize)?;
         let (answer, answered) = oneshot::channel();
-        if !self.0.push(Waiting { event, key, answer }) {
+        if !queue.push(Waiting { event, key, answer }) {
             return None;
         }
-        self.0.begin();
+        queue.begin();
         answered.await.unwrap_or_default()
     }
 }
 
-impl Inner {
+impl Queue {
     fn push(&self, waiting: Waiting) -> bool {
         let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let has_room = queue.len() < MOST_WAITING;
@@ -77,9 +81,9 @@ impl Inner {
 
     /// Sees to it that somebody publishes what waits. It is a task of its own, since whoever waits for an answer may give up.
     fn begin(self: &Arc<Self>) {
-        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
-            let inner = Arc::clone(self);
-            self.tasks.spawn(async move { inner.work(turn).await });
+        if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
+            let queue = Arc::clone(self);
+            self.tasks.spawn(async move { queue.work(turn).await });
         }
     }
 

@@ -53,6 +53,16 @@ const KINDS: [(&str, Drafting); 13] = [
     ("lockstep_test", test::draft),
 ];
 
+/// When an event happened that changes what was said before, in seconds since 1970, as far as it tells.
+pub(crate) fn moment(event: &Value) -> Option<i64> {
+    let time = match event["object_kind"].as_str()? {
+        "pipeline" => &event["object_attributes"]["finished_at"],
+        "merge_request" => &event["object_attributes"]["updated_at"],
+        _ => return None,
+    };
+    moment::seconds(time.as_str()?)
+}
+
 /// The message that tells of an event.
 pub(crate) fn render(event: &Value) -> Message {
     let kind = event["object_kind"].as_str().unwrap_or_default();

@@ -3,13 +3,18 @@
 /// A moment as payloads write it: `2013-12-03T17:15:43Z`, `2015-05-17 18:08:09 UTC`, `2021-04-28 21:50:00 +0200`, or seconds
 /// since 1970. Nothing if it is none.
 pub(super) fn shown(written: &str) -> Option<String> {
-    let seconds = parse(written.trim())?;
+    let seconds = seconds(written)?;
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let second = seconds.rem_euclid(86_400);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
     Some(format!(
         "<!date^{seconds}^{{date_short_pretty}} {{time}}|{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC>"
     ))
+}
+
+/// A moment in seconds since 1970.
+pub(super) fn seconds(written: &str) -> Option<i64> {
+    parse(written.trim())
 }
 
 /// The last second of the year 9999.
