@@ -81,7 +81,9 @@ create table lockstep.slack_team_pace (
   team_id text not null,
   -- When the workspace has no message left to wait for (GCRA's theoretical arrival time).
   free_at timestamptz not null,
-  constraint slack_team_pace_pkey primary key (schema, team_id)
+  -- Slack counts by method: chat.update may be called less often.
+  method text not null default 'chat.postMessage',
+  constraint slack_team_pace_pkey primary key (schema, team_id, method)
 ) with (fillfactor = 50);
 comment on table lockstep.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
 

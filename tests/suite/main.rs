@@ -24,6 +24,7 @@ mod database;
 mod delivery_claim;
 mod delivery_finish;
 mod delivery_lane;
+mod delivery_pace;
 mod delivery_random;
 mod delivery_status;
 mod drivers;

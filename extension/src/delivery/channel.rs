@@ -17,6 +17,7 @@ struct Statements {
     count_lost: OwnStatement,
     end_leases: OwnStatement,
     divert: OwnStatement,
+    hold: OwnStatement,
     lease: OwnStatement,
 }
 
@@ -63,6 +64,11 @@ thread_local! {
               where d.lane = c.id and d.status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id", "lane"],
+        ),
+        hold: OwnStatement::by_index(
+            "update lockstep.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
+            &["id"],
         ),
         lease: OwnStatement::by_index(
             "update lockstep.slack_channel c
@@ -197,6 +203,15 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
         Ok::<_, crate::error::Error>(())
     })?;
     Ok(locked)
+}
+
+/// Lets channels that this transaction has locked wait for so many microseconds.
+pub(super) fn hold(channels: &[i64], interval: i64) -> Result<()> {
+    if !channels.is_empty() {
+        let arguments = [keys_argument(channels), datum(interval)];
+        STATEMENTS.with(|statements| statements.hold.run(&arguments))?;
+    }
+    Ok(())
 }
 
 /// What is to be sent to a channel.

@@ -3,7 +3,7 @@
 use super::channel::{self, Due, Locked, Next};
 use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
-use super::subject::{self, SEPARATE};
+use super::subject::{self, SEPARATE, UPDATE};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
 use crate::slack_workspace::{Token, check_attached, tokens};
 use crate::statement::random_bytes;
@@ -111,9 +111,16 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
         return Ok(Vec::new());
     }
     let heads = heads(schema, &locked)?;
-    let admitted = admit(schema, pace, locked, heads)?;
-    let messages = with_messages(schema, admitted)?;
-    hand_out(schema, messages, lease_for)
+    let outgoing = with_messages(schema, locked, heads)?;
+    let updates = Pace::of_updates(per_minute);
+    let (changed, new): (Vec<_>, Vec<_>) = outgoing.into_iter().partition(Outgoing::is_update);
+    let (mut admitted, _) = admit(schema, pace, new)?;
+    let (changed, held) = admit(schema, updates, changed)?;
+    admitted.extend(changed);
+    // The pace that they wait for is none that a claim is begun by.
+    let held: Vec<i64> = held.iter().map(|it| it.channel.id).collect();
+    channel::hold(&held, updates.interval())?;
+    hand_out(schema, admitted, lease_for)
 }
 
 /// The channels to try, those that have been due for longest first, no more of a workspace than its pace admits.
@@ -161,26 +168,22 @@ fn takes_one<K: Ord + std::borrow::Borrow<str>>(left: &mut BTreeMap<K, i64>, tea
     }
 }
 
-/// Those of the deliveries that the pace of their workspaces admits.
+/// Those of the deliveries that the pace of their workspaces admits, and those that it does not.
 fn admit(
     schema: &str,
     pace: Pace,
-    locked: Vec<Locked>,
-    mut heads: BTreeMap<i64, Head>,
-) -> Result<Vec<(Locked, Head)>> {
+    outgoing: Vec<Outgoing>,
+) -> Result<(Vec<Outgoing>, Vec<Outgoing>)> {
     let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
-    for channel in locked.iter().filter(|it| heads.contains_key(&it.id)) {
-        *wanted.entry(channel.team.clone()).or_default() += 1;
+    for it in &outgoing {
+        *wanted.entry(it.channel.team.clone()).or_default() += 1;
     }
     if wanted.is_empty() {
-        return Ok(Vec::new());
+        return Ok((outgoing, Vec::new()));
     }
     let mut admitted = pace.admit(schema, &wanted)?;
-    let found = locked.into_iter().filter_map(|channel| {
-        let head = heads.remove(&channel.id)?;
-        takes_one(&mut admitted, &channel.team).then_some((channel, head))
-    });
-    Ok(found.collect())
+    let is_admitted = |it: &Outgoing| takes_one(&mut admitted, &it.channel.team);
+    Ok(outgoing.into_iter().partition(is_admitted))
 }
 
 /// A delivery with all that belongs to its message.
@@ -193,18 +196,32 @@ struct Outgoing {
     message: Option<subject::Message>,
 }
 
-fn with_messages(schema: &str, admitted: Vec<(Locked, Head)>) -> Result<Vec<Outgoing>> {
-    if admitted.is_empty() {
+impl Outgoing {
+    /// Whether it changes a message that is there.
+    fn is_update(&self) -> bool {
+        self.updates == UPDATE && self.message.is_some()
+    }
+}
+
+fn with_messages(
+    schema: &str,
+    locked: Vec<Locked>,
+    mut heads: BTreeMap<i64, Head>,
+) -> Result<Vec<Outgoing>> {
+    if heads.is_empty() {
         return Ok(Vec::new());
     }
-    let integrations: BTreeSet<i64> = admitted.iter().map(|(_, it)| it.integration).collect();
+    let integrations: BTreeSet<i64> = heads.values().map(|it| it.integration).collect();
     let updates = subject::updates(schema, integrations)?;
-    let events: BTreeSet<i64> = admitted.iter().map(|(_, it)| it.event).collect();
+    let events: BTreeSet<i64> = heads.values().map(|it| it.event).collect();
     let events: Vec<i64> = events.into_iter().collect();
     let payloads = subject::payloads(&events)?;
-    let mut outgoing = Vec::with_capacity(admitted.len());
+    let mut outgoing = Vec::with_capacity(heads.len());
     let mut without_event = Vec::new();
-    for (channel, head) in admitted {
+    for channel in locked {
+        let Some(head) = heads.remove(&channel.id) else {
+            continue;
+        };
         let Some(event) = payloads.get(&head.event).cloned() else {
             without_event.push(head.id);
             continue;

@@ -4,7 +4,7 @@
 
 use crate::error::{DeliveryError, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::statement::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -14,6 +14,8 @@ const MINUTE: i64 = 61_000_000;
 /// A burst is the messages of a minute divided by this.
 const BURST: i64 = 10;
 const MOST_PER_MINUTE: i32 = 100_000;
+/// What most messages are sent by.
+pub(super) const POST: &str = "chat.postMessage";
 
 struct Statements {
     room: OwnStatement,
@@ -29,26 +31,29 @@ thread_local! {
             &format!(
                 "select p.team_id, {ROOM}
                    from (select clock_timestamp()) now (at)
-                  cross join unnest($2) t (id) join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id"
+                  cross join unnest($2) t (id) join lockstep.slack_team_pace p
+                     on p.schema = $1 and p.team_id = t.id and p.method = $5"
             ),
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTARRAYOID,
                 pg_sys::INT8OID,
                 pg_sys::INT8OID,
+                pg_sys::TEXTOID,
             ],
             &["schema"],
         ),
         begin: OwnStatement::by_index(
-            "insert into lockstep.slack_team_pace (schema, team_id, free_at)
-             select $1, t.id, '-infinity' from unnest($2) with ordinality t (id, place) order by t.place on conflict do nothing",
-            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            "insert into lockstep.slack_team_pace (schema, team_id, method, free_at)
+             select $1, t.id, $3, '-infinity' from unnest($2) with ordinality t (id, place) order by t.place on conflict do nothing",
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
         ),
         lock: OwnStatement::by_index(
-            "select from unnest($2) with ordinality t (id, place) join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id
+            "select from unnest($2) with ordinality t (id, place)
+               join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
               order by t.place for no key update of p",
-            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
         ),
         // In a statement of its own: what time it is counts once the rows are locked.
@@ -58,10 +63,10 @@ thread_local! {
                    select p.team_id, now.at, least(t.wanted, {ROOM}) as messages
                      from (select clock_timestamp()) now (at)
                     cross join unnest($2, $5) t (id, wanted)
-                     join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id)
+                     join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $6)
                  update lockstep.slack_team_pace p
                     set free_at = greatest(p.free_at, a.at) + a.messages * $3 * interval '1 microsecond'
-                   from admitted a where p.schema = $1 and p.team_id = a.team_id and a.messages > 0
+                   from admitted a where p.schema = $1 and p.team_id = a.team_id and p.method = $6 and a.messages > 0
                  returning p.team_id, a.messages"
             ),
             &[
@@ -70,6 +75,7 @@ thread_local! {
                 pg_sys::INT8OID,
                 pg_sys::INT8OID,
                 pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTOID,
             ],
             &["schema"],
         ),
@@ -80,9 +86,13 @@ thread_local! {
 /// ahead, both in microseconds.
 const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(p.free_at, now.at) - now.at) * 1000000)::int8) / $3";
 
+/// Of the messages that a workspace takes a minute so many may be changed, as Slack has it of its methods: 50 of 300.
+const UPDATES: i32 = 6;
+
 /// So many messages a minute.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
+    method: &'static str,
     /// Of one message, in microseconds, rounded up.
     interval: i64,
     burst: i64,
@@ -90,17 +100,32 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn per_minute(per_minute: i32) -> Result<Self> {
-        if !(1..=MOST_PER_MINUTE).contains(&per_minute) {
-            return Err(DeliveryError::PerMinute { per_minute }.into());
+        match (1..=MOST_PER_MINUTE).contains(&per_minute) {
+            true => Ok(Self::new(POST, per_minute)),
+            false => Err(DeliveryError::PerMinute { per_minute }.into()),
         }
+    }
+
+    /// That of messages which are changed, where so many are sent a minute.
+    pub(super) fn of_updates(per_minute: i32) -> Self {
+        Self::new("chat.update", (per_minute / UPDATES).max(1))
+    }
+
+    fn new(method: &'static str, per_minute: i32) -> Self {
         let per_minute = i64::from(per_minute);
         let burst = (per_minute / BURST).max(1);
         // In a minute are a burst and as many as it has whole intervals.
         let others = per_minute - burst + 1;
-        Ok(Self {
+        Self {
+            method,
             interval: (MINUTE + others - 1) / others,
             burst,
-        })
+        }
+    }
+
+    /// Of one message, in microseconds.
+    pub(super) fn interval(self) -> i64 {
+        self.interval
     }
 
     /// How far messages may be ahead of their time, in microseconds.
@@ -116,6 +141,7 @@ impl Pace {
             datum(teams),
             datum(self.interval),
             datum(self.ahead()),
+            datum(self.method),
         ];
         STATEMENTS.with(|statements| {
             statements.room.rows(&arguments, |row| {
@@ -147,17 +173,20 @@ impl Pace {
         let mut admitted = BTreeMap::new();
         STATEMENTS.with(|statements| {
             if !missing.is_empty() {
-                statements.begin.run(&[datum(schema), datum(missing)])?;
+                statements
+                    .begin
+                    .run(&[datum(schema), datum(missing), datum(self.method)])?;
             }
             statements
                 .lock
-                .run(&[datum(schema), datum(teams.clone())])?;
+                .run(&[datum(schema), datum(teams.clone()), datum(self.method)])?;
             let arguments = [
                 datum(schema),
                 datum(teams),
                 datum(self.interval),
                 datum(self.ahead()),
-                crate::statement::keys_argument(&counts),
+                keys_argument(&counts),
+                datum(self.method),
             ];
             statements.admit.rows(&arguments, |row| {
                 admitted.extend(row.get::<String>(1).zip(row.get::<i64>(2)));

@@ -11,6 +11,8 @@ use std::mem::ManuallyDrop;
 
 /// An event is a message of its own.
 pub(super) const SEPARATE: &str = "separate";
+/// Or changes the message of its subject.
+pub(super) const UPDATE: &str = "update";
 
 /// Settings are inherited from a group, which may have its own from another one, and so on.
 const MOST_LEVELS: usize = 30;

@@ -1,7 +1,7 @@
 //! When there is something to claim.
 
 use super::channel::WAITING;
-use super::pace::Pace;
+use super::pace::{POST, Pace};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
 use crate::statement::datum;
@@ -22,9 +22,14 @@ thread_local! {
              select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8
                from (select clock_timestamp()) now (at) cross join team t
-               left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id group by now.at"
+               left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
         ),
-        &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
+        &[
+            pg_sys::INT8OID,
+            pg_sys::TEXTOID,
+            pg_sys::INT8OID,
+            pg_sys::TEXTOID,
+        ],
         &["lane", "id", "schema"],
     ));
 }
@@ -43,7 +48,12 @@ fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
     let schema = required(schema, "schema");
     let wait = || -> Result<Option<f64>> {
         let pace = Pace::per_minute(per_minute)?;
-        let arguments = [datum(i64::MIN), datum(schema), datum(pace.ahead())];
+        let arguments = [
+            datum(i64::MIN),
+            datum(schema),
+            datum(pace.ahead()),
+            datum(POST),
+        ];
         let mut seconds = None;
         WAIT.with(|statement| statement.rows(&arguments, |row| seconds = row.get(1)))?;
         Ok(seconds)
