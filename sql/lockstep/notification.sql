@@ -160,6 +160,8 @@ create table lockstep.pipeline_status (
   ref text not null,
   pipeline_id bigint not null,
   status text not null,
+  -- As the host writes it; null where it does not.
+  finished_at text,
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
 comment on table lockstep.pipeline_status is 'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that';

@@ -303,7 +303,7 @@ fn mere_updates_are_not_told() -> Result<()> {
                     "update",
                     json!({"draft": {"previous": true, "current": false}}),
                 ),
-                "queued",
+                "action",
             ),
             (acted("merge_request", "approved", json!({})), "queued"),
             (acted("issue", "close", json!({"title": both})), "queued"),
@@ -313,6 +313,47 @@ fn mere_updates_are_not_told() -> Result<()> {
                 event("issue", 1, json!({"object_attributes": {}})),
                 "queued",
             ),
+        ],
+    )
+}
+
+/// A webhook may come late: what ended before is no change, and says nothing of the next one.
+#[test]
+fn pipelines_that_come_late_change_nothing() -> Result<()> {
+    let mut client = told("filter_late")?;
+    set(
+        &mut client,
+        json!({"only_changed_pipelines": true, "only_broken_pipelines": false}),
+    )?;
+    let ended = |id: i64, status: &str, at: Option<&str>| {
+        let mut event = pipeline(id, "main", status);
+        event["object_attributes"]["finished_at"] = json!(at);
+        event
+    };
+    let same = "pipeline_status";
+    check(
+        &mut client,
+        "late",
+        &[
+            (
+                ended(1, "failed", Some("2026-01-01 10:00:05 UTC")),
+                "queued",
+            ),
+            (
+                ended(1, "success", Some("2026-01-01 10:00:07 UTC")),
+                "queued",
+            ),
+            (ended(1, "failed", Some("2026-01-01 10:00:05 UTC")), same),
+            (ended(2, "success", Some("2026-01-01 10:00:09 UTC")), same),
+            // Retried, and in the same second.
+            (
+                ended(2, "failed", Some("2026-01-01 10:00:09 UTC")),
+                "queued",
+            ),
+            (ended(1, "success", Some("2026-01-01 10:00:20 UTC")), same),
+            // Times that cannot be compared count for nothing.
+            (ended(2, "success", Some("2026-01-01T10:00:08Z")), "queued"),
+            (ended(2, "failed", None), "queued"),
         ],
     )
 }

@@ -67,6 +67,7 @@ pub(super) struct Pipeline<'a> {
     /// The whole name of its branch or tag.
     pub(super) reference: String,
     pub(super) status: Cow<'a, str>,
+    pub(super) finished_at: Option<String>,
 }
 
 impl<'a> Occurrence<'a> {
@@ -252,10 +253,8 @@ impl<'a> Payload<'a> {
             return Ok(false);
         }
         let changes = self.changes.at("changes")?;
-        // Who is to review it, and that it is ready for that or no longer is.
-        let says_something =
-            changes.is_some_and(|it| it.0.reviewers.is_there() || it.0.draft.is_there());
-        Ok(!says_something)
+        // Who is to review it.
+        Ok(!changes.is_some_and(|it| it.0.reviewers.is_there()))
     }
 
     fn branch(&self, kind: Kind) -> Read<Option<Branch<'a>>> {
@@ -349,6 +348,10 @@ impl<'a> Payload<'a> {
                 .status
                 .required("object_attributes.status")?
                 .clone(),
+            finished_at: pipeline
+                .finished_at
+                .at("object_attributes.finished_at")?
+                .map(|time| time.to_string()),
         })
     }
 }

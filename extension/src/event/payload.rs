@@ -75,6 +75,8 @@ pub(super) struct Attributes<'a> {
     #[serde(borrow, rename = "ref")]
     pub(super) reference: Text<'a>,
     pub(super) tag: Field<bool>,
+    #[serde(borrow)]
+    pub(super) finished_at: Text<'a>,
     pub(super) protected_ref: Field<bool>,
     #[serde(borrow)]
     pub(super) labels: Labels<'a>,
@@ -101,7 +103,6 @@ pub(super) struct Noteable<'a> {
 #[serde(default)]
 pub(super) struct Changes {
     pub(super) reviewers: Field<Anything>,
-    pub(super) draft: Field<Anything>,
 }
 
 #[derive(Debug, Default, Deserialize)]
