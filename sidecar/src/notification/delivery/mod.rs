@@ -123,7 +123,8 @@ impl Courier {
         if !self.has_room() || !self.finished.is_empty() || self.next_look > Instant::now() {
             return;
         }
-        self.next_look = Instant::now() + POLL;
+        let begun = Instant::now();
+        self.next_look = begun + POLL;
         let looked = match self.was_away {
             true => self.try_look().await,
             false => self.try_claim().await,
@@ -133,6 +134,10 @@ impl Courier {
             self.was_away = true;
             self.next_look = Instant::now() + PAUSE;
         }
+        // Where very many channels wait a look takes long, and is not to be all that the database does.
+        let rest = begun.elapsed().min(POLL);
+        self.not_before = self.not_before.max(Instant::now() + rest);
+        self.next_look = self.next_look.max(self.not_before);
     }
 
     /// Whether the database is there again. Then there is time for all to hand in what they sent meanwhile, before anybody takes it

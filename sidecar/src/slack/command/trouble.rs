@@ -13,7 +13,7 @@ pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     }
 }
 
-const ADVICE: [(&[&str], &str); 11] = [
+const ADVICE: [(&[&str], &str); 12] = [
     (
         &["not_in_channel", "user_not_in_channel"],
         "the app is not in that channel: invite it there with `/invite @GitLab`",
@@ -58,6 +58,10 @@ const ADVICE: [(&[&str], &str); 11] = [
         "its token cannot be opened with the keys that are configured: whoever runs the app has to look at `lockstep-sidecar check`",
     ),
     (&["inactive"], "the integration is switched off"),
+    (
+        &["no_event"],
+        "what it was to be told of is not in the database any more",
+    ),
     (
         &[
             "no_answer",
