@@ -1,18 +1,20 @@
 //! What requests and jobs of the Slack app share.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use nonzero_ext::nonzero;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::chatops::Environments;
 use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
-use crate::notification::Publisher;
+use crate::notification::{HOOK_ROOM, Publisher};
 use crate::page::LastDrift;
 use crate::slack::SlackClient;
 
@@ -36,6 +38,8 @@ pub(crate) struct App {
     pub(crate) for_deliveries: SlackDatabase,
     /// For what GitLab tells of.
     pub(crate) publisher: Publisher,
+    /// Kilobytes that webhooks may have while they are read.
+    pub(crate) hook_room: Arc<Semaphore>,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
     /// What chatops changes.
@@ -58,6 +62,7 @@ impl App {
         let late = TaskTracker::new();
         Ok(Self {
             publisher: Publisher::new(database_for_requests.clone(), late.clone()),
+            hook_room: Arc::new(Semaphore::new(HOOK_ROOM)),
             database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_deliveries: database(DELIVERY_SESSIONS)?,

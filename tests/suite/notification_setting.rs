@@ -215,6 +215,13 @@ fn channels_are_tried_out() -> Result<()> {
         ensure!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(scene.settled(&general)?.len(), 1);
+    // Not by everybody: it writes to others.
+    let stranger = scene.stage.slack.create_user(&scene.team, "mallory").id;
+    let said = scene
+        .stage
+        .say(&scene.origin(&stranger), "group/one test")?;
+    ensure!(said.starts_with(":no_entry: Only whoever"), "{said}");
+    assert_eq!(scene.settled(&general)?.len(), 1);
     // From SQL as well.
     let tried = scene.stage.client.query(
         "select t.channel from integrations i, lockstep.test_slack_integration(i.id) t where i.project_id = 1 order by t.delivery",
@@ -283,6 +290,22 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
         status == Some(0) && said.starts_with("1 imported, 0 have settings already"),
         "{said}"
     );
+    // One that the host has broken keeps no other out.
+    scene.stage.client.execute(
+        "insert into integrations (project_id, type_new, active, encrypted_properties) values (2, 'Integrations::GitlabSlackApplication', true, 'broken')",
+        &[],
+    )?;
+    let (status, said) = import(&[])?;
+    ensure!(
+        status == Some(1)
+            && said
+                .contains("0 imported, 1 have settings already, 0 have none in the host, 1 failed"),
+        "{said}"
+    );
+    scene.stage.client.execute(
+        "delete from integrations where encrypted_properties = 'broken'",
+        &[],
+    )?;
     let (status, said) = import(&[])?;
     ensure!(
         status == Some(0) && said.starts_with("0 imported, 1 have settings already"),

@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 
 /// Channels of an event, at most, as the host has it.
@@ -26,6 +26,8 @@ struct Own {
     create: OwnStatement,
     lock: OwnStatement,
     update: OwnStatement,
+    forget: OwnStatement,
+    end_troubles: OwnStatement,
 }
 
 thread_local! {
@@ -41,6 +43,15 @@ thread_local! {
                 Settings::COLUMNS
             ),
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        forget: OwnStatement::new(
+            "delete from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        // Nobody is to be told of channels that are told of nothing any more.
+        end_troubles: OwnStatement::new(
+            "delete from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = $2 and t.channel <> all ($3)",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
         ),
         update: OwnStatement::new(
             "update lockstep.slack_notification s
@@ -88,6 +99,28 @@ fn set_slack_notifications(
         shown(&tables, integration)
     };
     JsonB(set().or_raise())
+}
+
+/// Takes away the settings of an integration.
+#[pg_extern(sql = r#"
+create function lockstep.reset_slack_notifications(integration_id bigint, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.reset_slack_notifications(bigint, text) is
+  'takes away the settings of its own that an integration of the Slack app has; returns those it inherits now, or the defaults, as lockstep.slack_notifications does';
+revoke execute on function lockstep.reset_slack_notifications(bigint, text) from public;
+"#)]
+fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
+    let integration = required(integration_id, "integration_id");
+    let schema = required(schema, "schema");
+    let reset = || {
+        let tables = Tables::attached(schema)?;
+        of(&tables, integration)?;
+        STATEMENTS.with(|own| own.forget.run(&[datum(schema), datum(integration)]))?;
+        end_troubles(&tables, integration)?;
+        shown(&tables, integration)
+    };
+    JsonB(reset().or_raise())
 }
 
 /// Shows the settings of an integration.
@@ -166,7 +199,33 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
     for (name, value) in changes {
         settings.change(name, value)?;
     }
-    write(&settings, integration, schema)
+    let is_inherited = inherited.from.is_some_and(|from| from != integration);
+    if is_new && is_inherited && settings == *inherited.settings {
+        // Nothing is its own: what it inherits may change.
+        STATEMENTS.with(|own| own.forget.run(&keys))?;
+        return Ok(());
+    }
+    write(&settings, integration, schema)?;
+    end_troubles(tables, integration)
+}
+
+/// With channels that are none of the integration's any more.
+fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
+    let settings = of(tables, integration)?.settings;
+    let arguments = [
+        datum(tables.schema.as_str()),
+        datum(integration),
+        datum(settings.all_channels()),
+    ];
+    STATEMENTS.with(|own| own.end_troubles.run(&arguments))?;
+    Ok(())
+}
+
+/// Every channel that an integration tells of anything.
+pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
+    let settings = of(&*Tables::attached(schema)?, integration)?.settings;
+    let channels = settings.all_channels().into_iter();
+    Ok(channels.map(str::to_owned).collect())
 }
 
 fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
@@ -341,7 +400,7 @@ fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     for channel in &channels {
         let name = channel.strip_prefix('#').unwrap_or(channel);
         let is_wrong = |letter: char| {
-            letter.is_whitespace() || letter.is_control() || "#,@<>&\"'`".contains(letter)
+            letter.is_whitespace() || is_unseen(letter) || "#,@<>&\"'`".contains(letter)
         };
         if name.is_empty() || name.chars().count() > MOST_OF_CHANNEL || name.contains(is_wrong) {
             return Err(setting(
@@ -354,6 +413,18 @@ fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
         }
     }
     Ok(channels)
+}
+
+/// What nobody sees in a name, or what turns the order of its letters.
+fn is_unseen(letter: char) -> bool {
+    const MARKS: [std::ops::RangeInclusive<char>; 5] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{200b}'..='\u{200f}',
+        '\u{202a}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    letter.is_control() || MARKS.iter().any(|marks| marks.contains(&letter))
 }
 
 fn is_id(channel: &str) -> bool {

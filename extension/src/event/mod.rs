@@ -28,3 +28,5 @@ mod tables;
 pub(crate) mod trial;
 pub(crate) mod workspace;
 mod write;
+
+pub(crate) use configure::channels_now;

@@ -29,6 +29,8 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 /// Slack says no shorter pause than this, so where it says none this is it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// Nobody is asked to wait longer, but by mistake; and a moment that far away can still be told.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
 
 pub(crate) struct SlackClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -79,7 +81,7 @@ impl CallError {
             Self::Unreachable(_) | Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => {
                 true
             }
-            Self::Status(status) => *status >= 500,
+            Self::Status(status) => *status >= 500 || *status == 408,
             Self::Refused { name, .. } => TRANSIENT.contains(&name.as_str()),
             Self::ForeignUrl => false,
         }
@@ -91,9 +93,10 @@ impl CallError {
     }
 }
 
-const TRANSIENT: [&str; 8] = [
-    "ratelimited",
-    "rate_limited",
+/// Both are Slack's names of it.
+const LIMITED: [&str; 2] = ["ratelimited", "rate_limited"];
+
+const TRANSIENT: [&str; 6] = [
     "internal_error",
     "fatal_error",
     "service_unavailable",
@@ -241,7 +244,7 @@ impl SlackClient {
         match answer {
             Answer { ok: true, .. } => Ok(value),
             Answer { error, needed, .. } => Err(match error {
-                Some(name) if name == "ratelimited" => CallError::RateLimited(pause),
+                Some(name) if LIMITED.contains(&name.as_str()) => CallError::RateLimited(pause),
                 Some(name) => CallError::Refused { name, needed },
                 None => CallError::Garbled,
             }),
@@ -264,7 +267,7 @@ impl SlackClient {
                 .get(RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.parse().ok())
                 .map_or(SHORTEST_PAUSE, Duration::from_secs)
-                .max(SHORTEST_PAUSE);
+                .clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
             let body = body
                 .collect()

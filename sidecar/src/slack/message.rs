@@ -23,7 +23,7 @@ impl Reply {
         let text = text.into();
         let text = match text.len() <= LONGEST_TEXT {
             true => text,
-            false => format!("{}…", cut(&text, LONGEST_TEXT - '…'.len_utf8())),
+            false => format!("{}…", cut_markup(&text, LONGEST_TEXT - '…'.len_utf8())),
         };
         Self {
             text,
@@ -79,6 +79,26 @@ pub(crate) fn code(text: &str) -> String {
 /// The beginning of a text, of so many bytes at most, and whole characters.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
+}
+
+/// The beginning of markup, of so many bytes at most: whole lines, or at least no part of an entity, a link or code.
+fn cut_markup(text: &str, most: usize) -> &str {
+    let begin = cut(text, most);
+    if let Some(end) = begin.rfind('\n').filter(|end| *end > most / 2) {
+        return &begin[..end];
+    }
+    let mut begin = begin;
+    for (open, close) in [('&', ';'), ('<', '>')] {
+        if let Some(at) = begin.rfind(open)
+            && !begin[at..].contains(close)
+        {
+            begin = &begin[..at];
+        }
+    }
+    match (begin.matches('`').count() % 2, begin.rfind('`')) {
+        (1, Some(at)) => &begin[..at],
+        _ => begin,
+    }
 }
 
 /// The beginning of a text, of so many characters at most, with a mark where it was cut: not between a letter and its accent, nor
@@ -139,8 +159,15 @@ mod tests {
         }
 
         #[test]
-        fn replies_stay_within_the_limit(text in "[aä€😀]{0,2000}") {
-            prop_assert!(Reply::new(text).text().len() <= LONGEST_TEXT);
+        fn replies_stay_within_the_limit(text in "[aä€😀&<>\n]{0,2000}", name in "[a&<`]{1,90}") {
+            let reply = Reply::new(format!("{} {text}", escape(&text)));
+            prop_assert!(reply.text().len() <= LONGEST_TEXT);
+            // Neither an entity nor code is cut apart.
+            let names = code(&name).repeat(60);
+            let reply = Reply::new(names);
+            prop_assert_eq!(reply.text().matches('`').count() % 2, 0);
+            let entities = reply.text().matches('&').count();
+            prop_assert_eq!(reply.text().matches(';').count(), entities);
         }
     }
 }

@@ -25,7 +25,7 @@ impl SlackDatabase {
         most: i32,
     ) -> Result<Vec<HostProperties>, Error> {
         let statement = "
-            select integration_id, has_settings, properties, iv from lockstep.list_integration_properties($1, $2, $3)";
+            select integration_id, has_settings, properties, coalesce(iv, '') from lockstep.list_integration_properties($1, $2, $3)";
         let arguments: Arguments = &[
             (&after, Type::INT8),
             (&most, Type::INT4),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ring::digest::{SHA256, digest};
@@ -24,6 +24,7 @@ use crate::serve::{Counter, Problem, count, read_body};
 
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
+use secret::Proof;
 
 /// A description may have a million characters, each of which may be written as six.
 const LARGEST_BODY: usize = 8 << 20;
@@ -55,8 +56,13 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
+    let room = app.hook_room.clone();
+    let _room = room.try_acquire_many_owned(size(headers)).map_err(|_| {
+        count(Counter::HOOKS, "crowded");
+        Problem::unavailable()
+    })?;
     let body = read_body(body, LARGEST_BODY, BODY_TIMEOUT).await?;
-    secrets
+    let proof = secrets
         .verify(headers, &body, SystemTime::now())
         .map_err(refused)?;
     let mut event: Value = serde_json::from_slice(&body).map_err(|_| {
@@ -64,9 +70,9 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
         Problem::bad_request("The body is no JSON.")
     })?;
     trim::trim(&mut event);
-    let published = app
-        .publisher
-        .publish(place(&event), event.to_string(), key(headers, &body));
+    let published =
+        app.publisher
+            .publish(place(&event), event.to_string(), key(proof, headers, &body));
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
@@ -115,19 +121,39 @@ fn refused(refusal: secret::Refusal) -> Problem {
     )
 }
 
+/// Kilobytes that all bodies together may have which are being read: whoever only looks like GitLab is not to fill the memory.
+pub(crate) const ROOM: usize = 64 << 10;
+
+/// Those that a request says it has, else as many as it may have.
+fn size(headers: &HeaderMap) -> u32 {
+    let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    let length = length
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(LARGEST_BODY);
+    u32::try_from(length.min(LARGEST_BODY).div_ceil(1 << 10)).unwrap_or(u32::MAX)
+}
+
 /// What tells the event from others: the id under which GitLab tries again. Those before 17.4 have none for that, so it is the
-/// request as a whole then.
-fn key(headers: &HeaderMap, body: &[u8]) -> String {
+/// request as a whole then. Of a signed request only what is signed counts, or whoever has got hold of one could send it as many.
+fn key(proof: Proof, headers: &HeaderMap, body: &[u8]) -> String {
     let header = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;
         (1..=LONGEST_ID).contains(&value.len()).then_some(value)
     };
-    if let Some(id) = header("idempotency-key").or_else(|| header("webhook-id")) {
+    let id = match proof {
+        Proof::Signature => header("webhook-id"),
+        Proof::Token => header("idempotency-key").or_else(|| header("webhook-id")),
+    };
+    if let Some(id) = id {
         return format!("id {id}");
     }
+    let ids = match proof {
+        Proof::Signature => [""; 2],
+        Proof::Token => ["x-gitlab-event-uuid", "x-gitlab-webhook-uuid"],
+    };
     let hash = digest(&SHA256, body);
     let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let ids = ["x-gitlab-event-uuid", "x-gitlab-webhook-uuid"].map(|name| {
+    let ids = ids.map(|name| {
         let id: String = header(name).unwrap_or_default().chars().take(60).collect();
         id
     });

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN as SHA256_LEN, digest};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -26,6 +26,14 @@ const MOST_SIGNATURES: usize = 8;
 pub(crate) struct HookSecrets {
     token: Option<SecretString>,
     signing: Option<hmac::Key>,
+}
+
+/// What a request has proved with that it is GitLab's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    Token,
+    /// Of its id, its time and its body; of no other header.
+    Signature,
 }
 
 /// Why a request is not taken for one of GitLab's.
@@ -80,25 +88,29 @@ impl HookSecrets {
             return Err(Refusal::Closed);
         }
         match (&self.signing, only(headers, &SIGNATURE)) {
-            (Some(_), Some(_)) => Signed::of(headers).and_then(|it| it.check_age(now)),
+            (Some(_), Some(_)) => {
+                let signed = Signed::of(headers)?;
+                signed.check_age(now)?;
+                signed.check_form()
+            }
             _ => self.check_token(headers),
         }
     }
 
-    /// A signature that is wrong is not made good by the right token.
+    /// A signature that is wrong is not made good by the right token. Answers what the sender is known by.
     pub(super) fn verify(
         &self,
         headers: &HeaderMap,
         body: &[u8],
         now: SystemTime,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Proof, Refusal> {
         match (&self.signing, only(headers, &SIGNATURE)) {
             (Some(key), Some(_)) => {
                 let signed = Signed::of(headers)?;
                 signed.check_age(now)?;
-                signed.check(key, body)
+                signed.check(key, body).map(|()| Proof::Signature)
             }
-            _ => self.check_token(headers),
+            _ => self.check_token(headers).map(|()| Proof::Token),
         }
     }
 
@@ -155,6 +167,21 @@ impl<'a> Signed<'a> {
         }
     }
 
+    /// Whether there is anything that could be a signature.
+    fn check_form(&self) -> Result<(), Refusal> {
+        let is_one = |one: &str| {
+            let tag = one.strip_prefix("v1,").unwrap_or_default();
+            STANDARD
+                .decode(tag)
+                .is_ok_and(|tag| tag.len() == SHA256_LEN)
+        };
+        let mut given = self.signatures.split(' ').take(MOST_SIGNATURES);
+        match given.any(is_one) {
+            true => Ok(()),
+            false => Err(Refusal::Forged),
+        }
+    }
+
     fn check(&self, key: &hmac::Key, body: &[u8]) -> Result<(), Refusal> {
         let mut signed = hmac::Context::with_key(key);
         for part in [
@@ -201,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
     use secrecy::SecretString;
 
-    use super::{HookSecrets, ID, Refusal, SIGNATURE, TIMESTAMP, TOKEN};
+    use super::{HookSecrets, ID, Proof, Refusal, SIGNATURE, TIMESTAMP, TOKEN};
 
     // The example of the specification's repository, standard-webhooks.
     const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -244,14 +271,23 @@ mod tests {
         let secrets = secrets("", SIGNING);
         for now in [AT - 300, AT, AT + 300] {
             let verified = secrets.verify(&signed(SIGNED, AT), BODY, at(now));
-            assert_eq!(verified, Ok(()), "{now}");
+            assert_eq!(verified, Ok(Proof::Signature), "{now}");
         }
         let two = format!("v1,AAAA {SIGNED}");
-        assert_eq!(secrets.verify(&signed(&two, AT), BODY, at(AT)), Ok(()));
+        assert_eq!(
+            secrets.verify(&signed(&two, AT), BODY, at(AT)),
+            Ok(Proof::Signature)
+        );
+        // What cannot be a signature is refused before anything is read.
+        for none in ["v1,AAAA", "v1,", "v2", ""] {
+            let refused = secrets.may_be_verified(&signed(none, AT), at(AT));
+            assert_eq!(refused, Err(Refusal::Forged), "{none}");
+        }
+        assert_eq!(secrets.may_be_verified(&signed(&two, AT), at(AT)), Ok(()));
         for now in [AT - 301, AT + 301, 0] {
             for verified in [
                 secrets.may_be_verified(&signed(SIGNED, AT), at(now)),
-                secrets.verify(&signed(SIGNED, AT), BODY, at(now)),
+                secrets.verify(&signed(SIGNED, AT), BODY, at(now)).map(drop),
             ] {
                 assert_eq!(verified, Err(Refusal::Stale), "{now}");
             }
@@ -289,7 +325,7 @@ mod tests {
     fn token_is_the_whole_of_it() {
         let secrets = secrets("the secret token", "");
         for (token, verified) in [
-            ("the secret token", Ok(())),
+            ("the secret token", Ok(Proof::Token)),
             ("the secret toke", Err(Refusal::Forged)),
             ("the secret tokens", Err(Refusal::Forged)),
             ("", Err(Refusal::Forged)),

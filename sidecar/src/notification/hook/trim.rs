@@ -32,7 +32,11 @@ pub(super) fn trim(value: &mut Value) {
             fields.values_mut().for_each(trim);
         }
         Value::Array(items) => {
-            items.truncate(LONGEST_LIST);
+            if items.len() > LONGEST_LIST {
+                // A message names the jobs that failed.
+                items.sort_by_key(|item| item["status"] != "failed");
+                items.truncate(LONGEST_LIST);
+            }
             items.iter_mut().for_each(trim);
         }
         Value::String(text) => text.truncate(text.floor_char_boundary(LONGEST_TEXT)),
@@ -71,6 +75,15 @@ mod tests {
         trim(&mut event);
         assert_eq!(event["text"].as_str().map(str::len), Some(LONGEST_TEXT));
         assert_eq!(event["list"].as_array().map(Vec::len), Some(LONGEST_LIST));
+        let mut jobs: Vec<Value> = (0..LONGEST_LIST + 200)
+            .map(|id| json!({ "id": id, "status": "success" }))
+            .collect();
+        jobs[LONGEST_LIST + 150]["status"] = json!("failed");
+        let mut jobs = Value::from(jobs);
+        trim(&mut jobs);
+        assert_eq!(jobs[0]["id"], LONGEST_LIST + 150);
+        assert_eq!(jobs[1]["id"], 0);
+        assert_eq!(jobs.as_array().map(Vec::len), Some(LONGEST_LIST));
         let mut text = Value::from("short");
         trim(&mut text);
         assert_eq!(text, Value::from("short"));

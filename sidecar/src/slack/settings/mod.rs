@@ -103,8 +103,8 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
             warn!(error = %error.report(), "settings are refused");
             return Ok(shown(&[Mistake {
-                block: form::CHANNELS,
-                text: "These settings do not go together. Check the channels and labels."
+                block: form::field_of(&error.report()),
+                text: "This does not do: there is too much of it, or it has signs that names have not."
                     .to_owned(),
             }]));
         }
@@ -114,7 +114,10 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
         "{} {user} settings {integration} {}",
         owner.team, view["hash"]
     );
-    show_later(app, &owner, user, integration, Some(notice), &key).await?;
+    // What is saved is saved, though the App Home shows it later.
+    if let Err(error) = show_later(app, &owner, user, integration, Some(notice), &key).await {
+        warn!(team = owner.team, error = ?error, "settings are saved, and not shown as yet");
+    }
     Ok(StatusCode::OK.into_response())
 }
 

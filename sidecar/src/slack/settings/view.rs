@@ -29,9 +29,11 @@ const UPDATE_CHOICES: [(&str, &str); 3] = [
 pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
     let alias = escape(&shorten(&integration.alias, 200)).into_owned();
     let is_on = |name: &str| settings[name] == true;
-    let events: Vec<Value> = EVENTS.iter().map(|it| option(it.name, it.words)).collect();
-    let on: Vec<Value> = EVENTS
-        .iter()
+    let hosts = settings["events"].as_array();
+    let has = |name: &str| hosts.is_some_and(|events| events.iter().any(|it| it == name));
+    let known = || EVENTS.iter().filter(|it| has(it.name));
+    let events: Vec<Value> = known().map(|it| option(it.name, it.words)).collect();
+    let on: Vec<Value> = known()
         .filter(|it| integration.events.iter().any(|column| column == it.column))
         .map(|it| option(it.name, it.words))
         .collect();
@@ -44,6 +46,38 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         .filter(|(name, _, is_opposite)| is_on(name) != *is_opposite)
         .map(|(name, words, _)| option(name, words))
         .collect();
+    let about = format!("*{alias}*");
+    let mut blocks = vec![section(&about)];
+    // Slack takes no choice of nothing.
+    if !events.is_empty() {
+        let choice = element("multi_static_select", &events, "initial_options", on);
+        blocks.push(input(EVENTS_FIELD, "Tell of", None, choice));
+    }
+    blocks.extend([
+        text(
+            (CHANNELS, "In these channels", "Such as #general, #development. Into private channels the app has to be invited first."),
+            &list(&settings[CHANNELS]),
+            false,
+        ),
+        text(
+            (EVENT_CHANNELS, "Events that have channels of their own", "A line for each, such as push: #commits"),
+            &lines(&settings[EVENT_CHANNELS]),
+            true,
+        ),
+        input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings[BRANCHES])),
+        text(
+            (LABELS, "Only what has a label", "Several between commas; empty for everything."),
+            &list(&settings[LABELS]),
+            false,
+        ),
+        input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings[UPDATES])),
+        input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
+        text(
+            (MUTED, "Nothing of these authors", "User names of GitLab between commas, such as those of bots."),
+            &list(&settings[MUTED]),
+            false,
+        ),
+    ]);
     json!({
         "type": "modal",
         "callback_id": SETTINGS,
@@ -51,18 +85,12 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         "title": plain("Notifications"),
         "submit": plain("Save"),
         "close": plain("Cancel"),
-        "blocks": [
-            { "type": "section", "text": { "type": "mrkdwn", "text": format!("*{alias}*") } },
-            input(EVENTS_FIELD, "Tell of", None, element("multi_static_select", &events, "initial_options", on)),
-            input(CHANNELS, "In these channels", Some("Such as #general, #development. Into private channels the app has to be invited first."), text(list(&settings["channels"]), false)),
-            input(EVENT_CHANNELS, "Events that have channels of their own", Some("A line for each, such as push: #commits"), text(lines(&settings["event_channels"]), true)),
-            input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings["branches"])),
-            input(LABELS, "Only what has a label", Some("Several between commas; empty for everything."), text(list(&settings["labels"]), false)),
-            input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings["updates"])),
-            input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
-            input(MUTED, "Nothing of these authors", Some("User names of GitLab between commas, such as those of bots."), text(list(&settings["muted_authors"]), false)),
-        ],
+        "blocks": blocks,
     })
+}
+
+fn section(markup: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
 fn plain(text: &str) -> Value {
@@ -110,16 +138,25 @@ fn choice(choices: &[(&str, &str)], chosen: &Value) -> Value {
     element
 }
 
-fn text(initial: String, is_multiline: bool) -> Value {
+/// What an input is called: field, label and hint.
+type Named = (&'static str, &'static str, &'static str);
+
+/// What is there already and does not fit into the field is not to be lost by saving the others: it can only be told of.
+fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
+    if initial.chars().count() > LONGEST_INPUT {
+        return section(&format!(
+            "*{label}*: more than fits in here. It stays as it is; the database's `set_slack_notifications` changes it."
+        ));
+    }
     let mut element = json!({
         "type": "plain_text_input",
         "multiline": is_multiline,
         "max_length": LONGEST_INPUT,
     });
     if !initial.is_empty() {
-        element["initial_value"] = json!(shorten(&initial, LONGEST_INPUT));
+        element["initial_value"] = json!(initial);
     }
-    element
+    input(field, label, Some(hint), element)
 }
 
 /// Slack's limit of what can be typed.
