@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::notification::{HOOK_ROOM, Publisher};
-use crate::page::LastDrift;
+use crate::page::{LastDrift, LastReport};
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -42,6 +42,8 @@ pub(crate) struct App {
     pub(crate) hook_room: Arc<Semaphore>,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
+    /// For those who look at the status: one tells it while the other looks for drift.
+    pub(crate) for_status: SlackDatabase,
     /// What chatops changes.
     pub(crate) environments: Environments,
     pub(crate) slack: SlackClient,
@@ -50,6 +52,8 @@ pub(crate) struct App {
     pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
+    /// What was reported the last time to those who look at the status.
+    pub(crate) report: LastReport,
     /// What was found when drift was looked for.
     pub(crate) drift: LastDrift,
     is_draining: AtomicBool,
@@ -67,12 +71,14 @@ impl App {
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_deliveries: database(DELIVERY_SESSIONS)?,
             for_readiness: database(1)?,
+            for_status: database(2)?,
             environments: Environments::new(&config.chatops, &config.schema)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
             late,
+            report: LastReport::default(),
             drift: LastDrift::default(),
             is_draining: AtomicBool::new(false),
         })

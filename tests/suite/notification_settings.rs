@@ -427,7 +427,10 @@ fn users_of_slack_change_their_own() -> Result<()> {
     )?;
     // And what the host has.
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
-    assert_eq!(events.as_ref().and_then(Value::as_array).map(Vec::len), Some(15));
+    assert_eq!(
+        events.as_ref().and_then(Value::as_array).map(Vec::len),
+        Some(15)
+    );
     assert_eq!(shown["branches"], json!("all"));
     assert_eq!(shown["channels"], json!(["#c"]));
     assert_eq!(

@@ -17,7 +17,7 @@ use maud::{Markup, html};
 use url::Url;
 
 pub(crate) use landing::{landing, sign_in};
-pub(crate) use status::{LastDrift, status, status_part, status_script};
+pub(crate) use status::{LastDrift, LastReport, status, status_part, status_script};
 pub(crate) use trouble::Trouble;
 
 use crate::slack::Installed;

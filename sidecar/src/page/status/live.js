@@ -2,20 +2,26 @@
 "use strict";
 
 const live = document.getElementById("live");
+const stale = document.getElementById("stale");
 const PERIOD = 3000;
 // The address of the page may hold a password, and a request may not.
 const part = new URL(live.dataset.part, location.origin);
 
 async function look() {
   if (!document.hidden) {
+    let isFresh = false;
     try {
       const answer = await fetch(part, { credentials: "same-origin" });
-      live.innerHTML = await answer.text();
-      live.classList.remove("stale");
+      // Anything else is an error, or not ours.
+      if (answer.ok) {
+        live.innerHTML = await answer.text();
+        isFresh = true;
+      }
     } catch {
-      // What is shown is old; it goes on asking.
-      live.classList.add("stale");
+      // It goes on asking.
     }
+    live.classList.toggle("stale", !isFresh);
+    stale.hidden = isFresh;
   }
   setTimeout(look, PERIOD);
 }

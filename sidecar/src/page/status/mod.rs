@@ -22,8 +22,11 @@ use crate::app::App;
 use crate::error::Error;
 use crate::serve::{STATUS_PART, STATUS_SCRIPT};
 
-pub(crate) use report::LastDrift;
-use report::{DriftReport, Report};
+use report::{DriftReport, KnownDrift, Report};
+pub(crate) use report::{LastDrift, LastReport};
+
+/// All who look within such a time see the same.
+const FRESHNESS: Duration = Duration::from_secs(1);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> R
     let (status, part) = part(&app).await;
     let body = html! {
         h1 { "Status" }
+        p #stale.bad hidden { "No answer now. This is how it stood at the last one." }
         div #live data-part=(STATUS_PART) { (part) }
         script src=(STATUS_SCRIPT) defer {}
         noscript { meta http-equiv="refresh" content="10"; }
@@ -67,14 +71,9 @@ pub(crate) async fn status_script() -> Response {
 }
 
 async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
-    let asking = timeout(TIMEOUT, app.for_jobs.status_report()).await;
-    let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
-        Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
-    });
-    match report {
-        Ok(report) => (StatusCode::OK, part::of(&report, drift(app).as_ref())),
-        Err(error) => {
-            warn!(error = %error.report(), "cannot tell the status");
+    match app.report.get(FRESHNESS, ask(app)).await {
+        Some(report) => (StatusCode::OK, part::of(&report, &drift(app))),
+        None => {
             let trouble = html! {
                 p.bad { "The database does not answer now. This page goes on asking." }
             };
@@ -83,18 +82,31 @@ async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
     }
 }
 
+async fn ask(app: &App) -> Option<Report> {
+    let asking = timeout(TIMEOUT, app.for_status.status_report()).await;
+    let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
+        Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
+    });
+    report
+        .inspect_err(|error| warn!(error = %error.report(), "cannot tell the status"))
+        .ok()
+}
+
 /// What was found the last time; looks again in the background if that was long ago.
-fn drift(app: &Arc<App>) -> Option<DriftReport> {
+fn drift(app: &Arc<App>) -> KnownDrift {
     if app.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
-            let asking = timeout(DRIFT_TIMEOUT, app.for_jobs.drift_report()).await;
+            let asking = timeout(DRIFT_TIMEOUT, app.for_status.drift_report()).await;
             let found = asking.unwrap_or(Err(Error::Silent)).and_then(|found| {
                 DriftReport::deserialize(found).map_err(|error| Error::Pool(error.to_string()))
             });
             match found {
-                Ok(found) => app.drift.set(found),
-                Err(error) => warn!(error = %error.report(), "cannot look for drift"),
+                Ok(found) => app.drift.set(KnownDrift::Found(found)),
+                Err(error) => {
+                    warn!(error = %error.report(), "cannot look for drift");
+                    app.drift.set(KnownDrift::Unknown);
+                }
             }
         });
     }

@@ -2,12 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::report::{
-    Backfill, Channel, Deliveries, DriftReport, Failures, Feature, Report, Worker,
-};
+use super::report::{Backfill, Channel, Deliveries, Failures, Feature, KnownDrift, Report, Worker};
 use crate::text::number;
 
-pub(super) fn of(report: &Report, drift: Option<&DriftReport>) -> Markup {
+pub(super) fn of(report: &Report, drift: &KnownDrift) -> Markup {
     html! {
         (deliveries(&report.deliveries))
         (failures(&report.failures))
@@ -136,12 +134,13 @@ fn features(of: &[Feature]) -> Markup {
     }
 }
 
-fn drifted(drift: Option<&DriftReport>) -> Markup {
+fn drifted(drift: &KnownDrift) -> Markup {
     html! {
         h2 { "Drift" }
         @match drift {
-            None => p.faint { "It is being looked for." },
-            Some(drift) => ul.rows {
+            KnownDrift::NotYet => p.faint { "It is being looked for." },
+            KnownDrift::Unknown => p.bad { "The last look took too long, or the database did not answer. It is looked for again in a few minutes." },
+            KnownDrift::Found(drift) => ul.rows {
                 @for it in &drift.found {
                     li {
                         strong { (it.what) }
