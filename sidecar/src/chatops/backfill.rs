@@ -67,7 +67,7 @@ fn changed(given: &Given<'_>, answers: Vec<(Name, Result<Value, Error>)>) -> Ans
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), line)
+    told::changes(given, changes.collect(), "backfill list", line)
 }
 
 fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answer {
