@@ -4,10 +4,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use postgres::Client;
 
 use crate::chatops::{Room, with_deployments};
 use crate::concurrency::PATIENCE;
-use crate::database::cluster;
 use crate::service_account::number;
 
 #[test]
@@ -259,13 +259,18 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
     room.staging.batch_execute(
         "create table counted (id bigint primary key, n bigint not null default 0);
          insert into counted (id) select generate_series(1, 40);
-         create table divisor (n bigint not null);
-         insert into divisor values (0);
+         create table gate (is_open boolean not null, divisor bigint not null);
+         insert into gate values (false, 0);
+         create function behind_gate() returns bigint language plpgsql as $$
+         begin
+           while exists (select from gate g where not g.is_open) loop perform pg_sleep(0.01); end loop;
+           return (select 1 / g.divisor from gate g);
+         end $$;
          create role chatops_counter nologin in role lockstep_chatops; grant chatops_counter to chatops;
          alter table counted owner to chatops_counter;
-         grant select on divisor to chatops_counter;
+         grant select on gate to chatops_counter;
          set role chatops_counter;
-         select lockstep.register_backfill_job('count', 'counted', 'update counted set n = 1 / (select d.n from divisor d) where {range}');
+         select lockstep.register_backfill_job('count', 'counted', 'update counted set n = behind_gate() where {range}');
          reset role",
     )?;
     let said = |room: &Room, command: &str| -> Result<String> {
@@ -284,15 +289,15 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
             sleep(Duration::from_millis(50));
         }
     };
-    // While the table is locked a worker comes no further.
-    let mut gate = cluster()?.connect("chatops_backfill_run_staging")?;
-    let mut lock = gate.transaction()?;
-    lock.batch_execute("lock table divisor in access exclusive mode")?;
+    // Until the gate is open a worker comes no further.
     assert_eq!(
         said(&room, "start count --workers 2")?,
         "run 1 of count on public.counted: running, 0 %"
     );
-    assert_eq!(said(&room, "start count")?, "x");
+    assert_eq!(
+        said(&room, "start count")?,
+        "@ada: `/chatops run backfill start count --staging`\n:x: staging: nothing was changed: table \"public.counted\" has backfill run 1 already, which is running. A table has one run at a time, so that runs do not wait for each other's rows."
+    );
     assert_eq!(
         said(&room, "pause 1")?,
         "run 1 of count on public.counted: paused, 0 %"
@@ -301,17 +306,24 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
         said(&room, "resume 1")?,
         "run 1 of count on public.counted: running, 0 %"
     );
-    lock.commit()?;
+    let gate = |client: &mut Client, is_open: bool, divisor: i64| {
+        let change = "update gate set is_open = $1, divisor = $2";
+        client.execute(change, &[&is_open, &divisor])
+    };
     // It fails wherever it looks.
-    wait(&room, "x")?;
-    room.staging.batch_execute("update divisor set n = 1")?;
-    let mut lock = gate.transaction()?;
-    lock.batch_execute("lock table divisor in access exclusive mode")?;
-    assert_eq!(said(&room, "retry 1")?, "x");
-    lock.commit()?;
+    gate(&mut room.staging, true, 0)?;
+    wait(
+        &room,
+        "run 1 of count on public.counted: failed, 0 %, last error: division by zero",
+    )?;
+    gate(&mut room.staging, false, 1)?;
+    assert_eq!(
+        said(&room, "retry 1")?,
+        "run 1 of count on public.counted: running, 0 %, last error: division by zero"
+    );
+    gate(&mut room.staging, true, 1)?;
     wait(&room, "run 1 of count on public.counted: finished, 100 %")?;
-    let mut lock = gate.transaction()?;
-    lock.batch_execute("lock table divisor in access exclusive mode")?;
+    gate(&mut room.staging, false, 1)?;
     assert_eq!(
         said(&room, "start count")?,
         "run 2 of count on public.counted: running, 0 %"
@@ -320,7 +332,7 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
         said(&room, "cancel 2")?,
         "run 2 of count on public.counted: cancelled, 0 %"
     );
-    lock.commit()?;
+    gate(&mut room.staging, true, 1)?;
     let done = "select count(*) from lockstep.chatops_command where command ~ 'run backfill'";
     assert_eq!(number(&mut room.staging, done)?, 6);
     Ok(())

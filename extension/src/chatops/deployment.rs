@@ -14,11 +14,7 @@ use serde_json::{Value, json};
 const STATES: [&str; 5] = ["unknown", "opened", "closed", "merged", "locked"];
 
 /// Where a merge request has the commit that it became: by a merge, by a squash, or the last one however it was merged.
-const MERGED: [&str; 3] = [
-    "merge_commit_sha",
-    "squash_commit_sha",
-    "merged_commit_sha",
-];
+const MERGED: [&str; 3] = ["merge_commit_sha", "squash_commit_sha", "merged_commit_sha"];
 
 struct Host {
     deployments: Relation,

@@ -42,11 +42,7 @@ pub(super) struct Targets {
 }
 
 /// Looks up all that are named; people may be mentioned as Slack writes that, in a workspace.
-pub(super) fn targets(
-    named: &[(Kind, &Vec<String>)],
-    team: &str,
-    schema: &str,
-) -> Result<Targets> {
+pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) -> Result<Targets> {
     let mut targets = Targets::default();
     for (kind, names) in named {
         for name in *names {
