@@ -9,6 +9,7 @@
 
 mod batch;
 mod candidate;
+mod change;
 mod channel;
 mod configure;
 mod field;
