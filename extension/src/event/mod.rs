@@ -27,6 +27,7 @@ mod scope;
 mod settings;
 mod tables;
 pub(crate) mod trial;
+mod trim;
 pub(crate) mod workspace;
 mod write;
 
