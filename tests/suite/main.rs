@@ -42,6 +42,7 @@ mod notification_chaos;
 mod notification_chaos_plan;
 mod notification_delivery;
 mod notification_filter;
+mod notification_gone;
 mod notification_hook;
 mod notification_level;
 mod notification_names;

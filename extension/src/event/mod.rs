@@ -15,6 +15,7 @@ mod configure;
 mod field;
 mod filter;
 mod flag;
+mod gone;
 mod kind;
 mod occurrence;
 mod payload;
@@ -32,3 +33,4 @@ pub(crate) mod workspace;
 mod write;
 
 pub(crate) use configure::channels_now;
+pub(crate) use gone::sweep_gone;
