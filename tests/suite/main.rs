@@ -41,6 +41,7 @@ mod notification_batch;
 mod notification_chaos;
 mod notification_chaos_plan;
 mod notification_delivery;
+mod notification_dump;
 mod notification_filter;
 mod notification_gone;
 mod notification_hook;
