@@ -269,6 +269,16 @@ fn channels_are_tried_out() -> Result<()> {
         ensure!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(scene.settled(&general)?.len(), 1);
+    // One that is not tried is named.
+    let many: Vec<String> = (0..10).map(|number| format!("#gone{number}")).collect();
+    scene.set(
+        "project_id",
+        1,
+        &json!({ "channels": many, "event_channels": { "push": "#late" } }),
+    )?;
+    let said = scene.say("group/one test")?;
+    ensure!(said.contains("first ten channels: `#late`"), "{said}");
+    scene.set("project_id", 1, &settings)?;
     // Not by everybody: it writes to others.
     let stranger = scene.stage.slack.create_user(&scene.team, "mallory").id;
     let said = scene
