@@ -5,7 +5,8 @@
 //! integrations that might be told ([`candidate`]) and their settings ([`settings`]). Flag and filters ([`flag`], [`filter`]) leave what is
 //! written, in one transaction: the event, its deliveries ([`write`](mod@write), [`channel`]) and how pipelines of a branch ended
 //! ([`pipeline`]). All of it goes set-wise over a batch ([`publish`]). Settings are changed in [`configure`] and, as a user of Slack asks,
-//! in [`workspace`]; [`trial`] sends a message to see whether it arrives.
+//! in [`workspace`]; [`trial`] sends a message to see whether it arrives. Of an event is kept what messages show ([`trim`]), and of
+//! integrations what is of use ([`gone`]).
 
 mod batch;
 mod candidate;
