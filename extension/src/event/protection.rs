@@ -44,9 +44,12 @@ enum Found {
     It(Rc<Statement>),
 }
 
+/// Schema, table and key.
+type Asked = (String, &'static str, &'static str);
+
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<(String, &'static str, &'static str), Found>>> =
+    static KNOWN: ManuallyDrop<RefCell<Known<Asked, Found>>> =
         const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 

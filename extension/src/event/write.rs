@@ -63,7 +63,7 @@ pub(super) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
         return Ok(ids);
     }
     // In the order of their keys, so that two who publish the same ones do not wait for each other.
-    events.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    events.sort_unstable_by_key(|(key, _)| *key);
     let (keys, payloads): (Vec<&str>, Vec<Option<JsonString>>) = events
         .into_iter()
         .map(|(key, payload)| (key, payload.map(|text| JsonString(text.into_owned()))))
