@@ -117,13 +117,20 @@ fn secrets_are_not_kept() -> Result<()> {
         .to_string()
         .replace("\"variables\":", "\"variables\" : ");
     let plain = r#"{"object_kind" : "push","ref":"refs/heads/main","project":{"id":1,"default_branch":"main"},"user":{"username":"email"}}"#;
-    let events = [("two", Some(spaced)), ("three", Some(plain.to_owned()))];
+    let only = plain.replace("}}", "},\"variables\" : [1]}");
+    let events = [
+        ("two", Some(spaced)),
+        ("three", Some(plain.to_owned())),
+        ("four", Some(only)),
+    ];
     batch(&mut client, &events)?;
     let kept = |client: &mut Client, key: &str| -> Result<String> {
         let query = "select payload::text from lockstep.event where key = $1";
         Ok(client.query_one(query, &[&key])?.get(0))
     };
     assert_eq!(kept(&mut client, "three")?, plain);
+    let four: Value = serde_json::from_str(&kept(&mut client, "four")?)?;
+    assert_eq!(four, serde_json::from_str::<Value>(plain)?);
     let mut expected = secretive;
     expected["commit"] = json!({"message": "ä".repeat(2_000), "author": {}});
     expected["builds"] = json!([{"name": "email", "stage": "variables"}, {"name": "b"}]);
