@@ -163,7 +163,11 @@ create table lockstep.pipeline_status (
   status text not null,
   -- As the host writes it; null where it does not.
   finished_at text,
+  -- No finer, so that the index on it is written once a day.
+  seen_on date not null default current_date,
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
-comment on table lockstep.pipeline_status is 'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that';
+comment on table lockstep.pipeline_status is
+  'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
+create index pipeline_status_seen_on_idx on lockstep.pipeline_status (seen_on);
 select pg_catalog.pg_extension_config_dump('lockstep.pipeline_status', '');

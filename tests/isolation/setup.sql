@@ -129,6 +129,16 @@ create function publish_to(to_channel bigint) returns bigint language sql as $$
   returning id
 $$;
 
+-- Pipelines of project 1 that end, one a branch.
+create function publish_pipelines(pipeline bigint, variadic branches text[]) returns text language sql as $$
+  select string_agg(p.outcome, ' ' order by p.place)
+    from lockstep.publish_events(
+      (select array_agg(json_build_object('object_kind', 'pipeline', 'project', json_build_object('id', 1),
+                                          'object_attributes', json_build_object('id', pipeline, 'status', 'failed', 'ref', branch)) order by n)
+         from unnest(branches) with ordinality b (branch, n)),
+      array_fill(null::text, array[cardinality(branches)])) p
+$$;
+
 create function claim_for(who text, most integer, per_minute integer default 60000) returns text language plpgsql as $$
 begin
   insert into claimed select who, d.delivery, d.lease from lockstep.claim_deliveries(most, '1 hour', per_minute) d;

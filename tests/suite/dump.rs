@@ -48,7 +48,7 @@ fn kept(client: &mut Client) -> Result<String> {
     Ok(client.query_one(KEPT, &[])?.get(0))
 }
 
-fn dump(arguments: &[&str], database: &str) -> Result<Vec<u8>> {
+pub(crate) fn dump(arguments: &[&str], database: &str) -> Result<Vec<u8>> {
     let output = cluster()?
         .client_program("pg_dump")
         .args(arguments)
@@ -64,7 +64,12 @@ fn dump(arguments: &[&str], database: &str) -> Result<Vec<u8>> {
 }
 
 /// Feeds a dump to `psql` or `pg_restore`, which have to take it without a word of complaint.
-fn restore(program: &str, arguments: &[&str], database: &str, dump: &[u8]) -> Result<()> {
+pub(crate) fn restore(
+    program: &str,
+    arguments: &[&str],
+    database: &str,
+    dump: &[u8],
+) -> Result<()> {
     let mut restoring = cluster()?
         .client_program(program)
         .args(arguments)
@@ -87,7 +92,7 @@ fn restore(program: &str, arguments: &[&str], database: &str, dump: &[u8]) -> Re
     fed.context("the dump was not read to its end")
 }
 
-const PSQL: [&str; 4] = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"];
+pub(crate) const PSQL: [&str; 4] = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"];
 
 /// The restored database is as the old one, and everything goes on working in it.
 fn check_restored(client: &mut Client, before: &str) -> Result<()> {

@@ -167,6 +167,23 @@ fn protected_branches_are_the_hosts() -> Result<()> {
         "the payload",
         &[(protected_push("refs/heads/stable", false), "branch")],
     )?;
+    // Groups protect branches of all of their projects, where the host lets them. Project 1 is of group 1.
+    let of_group = push("refs/heads/of-group");
+    client.batch_execute("alter table protected_branches add column namespace_id bigint")?;
+    check(&mut client, "no group", &[(of_group.clone(), "branch")])?;
+    client.batch_execute(
+        "create index on protected_branches (namespace_id);
+         insert into protected_branches (namespace_id, name) values (1, 'of-*'), (2, 'elsewhere')",
+    )?;
+    check(
+        &mut client,
+        "the group",
+        &[
+            (of_group, "queued"),
+            (push("refs/heads/stable"), "queued"),
+            (push("refs/heads/elsewhere"), "branch"),
+        ],
+    )?;
     client.batch_execute("alter table protected_branches rename column name to title")?;
     check(
         &mut client,
@@ -317,7 +334,10 @@ fn mere_updates_are_not_told() -> Result<()> {
 #[test]
 fn nobody_is_told_of_muted_authors() -> Result<()> {
     let mut client = told("filter_muted")?;
-    set(&mut client, json!({"muted_authors": ["@bot", "renovate"]}))?;
+    set(
+        &mut client,
+        json!({"muted_authors": ["@bot", "renovate", "Dependabot"]}),
+    )?;
     let by = |more: Value| {
         let mut push = push("refs/heads/main");
         push["user"] = more;
@@ -329,6 +349,9 @@ fn nobody_is_told_of_muted_authors() -> Result<()> {
         &[
             (by(json!({"id": 1, "username": "bot"})), "author"),
             (by(json!({"username": "renovate"})), "author"),
+            // The host's names are one whatever their case.
+            (by(json!({"username": "Renovate"})), "author"),
+            (by(json!({"username": "dependabot"})), "author"),
             (by(json!({"username": "robot"})), "queued"),
             (by(json!(null)), "queued"),
             (

@@ -3,9 +3,10 @@
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
 use crate::notification_filter::{check, pipeline, set};
-use crate::notification_publish::{event, outcome, publish_as, told};
+use crate::notification_publish::{event, outcome, publish, publish_as, told};
 use crate::service_account::number;
 use anyhow::{Result, ensure};
+use postgres::Client;
 use serde_json::json;
 use std::thread;
 
@@ -172,6 +173,37 @@ fn only_changes_of_status_are_told() -> Result<()> {
         "on again",
         &[(pipeline(41, "main", "failed"), same)],
     )
+}
+
+/// Of branches that nobody could be told of nothing is kept, nor for ever of those that have no pipelines any more.
+#[test]
+fn pipelines_are_forgotten() -> Result<()> {
+    let mut client = told("filter_forgotten")?;
+    client.batch_execute("insert into projects (id, path, namespace_id) values (70, 'p70', 1)")?;
+    let kept = |client: &mut Client| -> Result<Vec<(i64, String)>> {
+        let query = "select project_id, ref from lockstep.pipeline_status order by 1, 2";
+        let rows = client.query(query, &[])?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    };
+    let mut elsewhere = pipeline(1, "main", "failed");
+    elsewhere["project"]["id"] = json!(70);
+    publish(&mut client, &elsewhere)?;
+    assert_eq!(kept(&mut client)?, []);
+    for branch in ["main", "old", "older"] {
+        publish(&mut client, &pipeline(1, branch, "failed"))?;
+    }
+    client.batch_execute(
+        "update lockstep.pipeline_status set seen_on = current_date - 90 where ref like '%/old%'",
+    )?;
+    assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
+    client.batch_execute(
+        "update lockstep.pipeline_status set seen_on = current_date - 91 where ref like '%/old%'",
+    )?;
+    publish(&mut client, &pipeline(2, "old", "failed"))?;
+    assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 1);
+    let main_and_old = ["main", "old"].map(|name| (1, format!("refs/heads/{name}")));
+    assert_eq!(kept(&mut client)?, main_and_old);
+    Ok(())
 }
 
 /// Two pipelines of one branch that end at the same time: the second waits for the first and is compared with it.

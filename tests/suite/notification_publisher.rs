@@ -2,13 +2,14 @@
 
 use crate::notification_batch::{DELIVERIES, batch, row_of};
 use crate::notification_level::GROUPS;
-use crate::notification_publish::{event, kinds, outcomes, publish, told};
+use crate::notification_publish::{event, kinds, outcomes, publish, publish_as, told};
 use crate::service_account::number;
 use crate::slack::workspaces;
 use crate::slack_rights::EVIL;
 use crate::surface_refusal::error_of;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
+use postgres::Client;
 use serde_json::{Value, json};
 
 #[test]
@@ -96,6 +97,55 @@ fn hostile_paths_are_not_taken() -> Result<()> {
     Ok(())
 }
 
+/// What no message shows is not kept, whoever published it: variables may be secrets.
+#[test]
+fn secrets_are_not_kept() -> Result<()> {
+    let mut client = told("notify_secret")?;
+    let attributes = json!({"id": 1, "status": "failed", "ref": "main", "variables": [{"key": "PASSWORD", "value": "hunter2"}]});
+    let long = "ä".repeat(5_000);
+    let secretive = event(
+        "pipeline",
+        1,
+        json!({
+            "object_attributes": attributes, "user_email": "root@example.com", "commit": {"message": long, "author": {"email": "a@example.com"}},
+            "builds": [{"name": "email", "stage": "variables", "runner": {"id": 1}}, {"name": "b"}],
+        }),
+    );
+    publish_as(&mut client, &secretive, Some("one"))?;
+    // In a batch, as it is written, beside one with nothing of that kind.
+    let spaced = secretive
+        .to_string()
+        .replace("\"variables\":", "\"variables\" : ");
+    let plain = r#"{"object_kind" : "push","ref":"refs/heads/main","project":{"id":1,"default_branch":"main"},"user":{"username":"email"}}"#;
+    let only = plain.replace("}}", "},\"variables\" : [1]}");
+    let events = [
+        ("two", Some(spaced)),
+        ("three", Some(plain.to_owned())),
+        ("four", Some(only)),
+    ];
+    batch(&mut client, &events)?;
+    let kept = |client: &mut Client, key: &str| -> Result<String> {
+        let query = "select payload::text from lockstep.event where key = $1";
+        Ok(client.query_one(query, &[&key])?.get(0))
+    };
+    assert_eq!(kept(&mut client, "three")?, plain);
+    let four: Value = serde_json::from_str(&kept(&mut client, "four")?)?;
+    assert_eq!(four, serde_json::from_str::<Value>(plain)?);
+    let mut expected = secretive;
+    expected["commit"] = json!({"message": "ä".repeat(2_000), "author": {}});
+    expected["builds"] = json!([{"name": "email", "stage": "variables"}, {"name": "b"}]);
+    expected["object_attributes"] = json!({"id": 1, "status": "failed", "ref": "main"});
+    expected
+        .as_object_mut()
+        .context("no object")?
+        .remove("user_email");
+    for key in ["one", "two"] {
+        let payload: Value = serde_json::from_str(&kept(&mut client, key)?)?;
+        assert_eq!(payload, expected, "{key}");
+    }
+    Ok(())
+}
+
 /// A host of an older layout, without the columns and tables that are optional.
 #[test]
 fn an_older_host_will_do() -> Result<()> {
@@ -114,6 +164,20 @@ fn an_older_host_will_do() -> Result<()> {
         let push = event("push", project, json!({"ref": "refs/heads/main"}));
         assert_eq!(outcomes(&mut client, &push)?, [(told, "queued".to_owned())]);
     }
+    // Where no project is of an organization, whatever an organization has is the instance's.
+    client.batch_execute(
+        "alter table integrations add column organization_id bigint;
+         update integrations set organization_id = 7, instance = false where id = 80",
+    )?;
+    let push = event("push", 80, json!({"ref": "refs/heads/main"}));
+    assert_eq!(outcomes(&mut client, &push)?, [(80, "queued".to_owned())]);
+    client.batch_execute("alter table namespaces add column organization_id bigint")?;
+    assert_eq!(outcomes(&mut client, &push)?, []);
+    client.batch_execute(
+        "alter table namespaces drop column organization_id; alter table integrations drop column organization_id;
+         update integrations set instance = true where id = 80",
+    )?;
+    assert_eq!(outcomes(&mut client, &push)?, [(80, "queued".to_owned())]);
     client.batch_execute("alter table integrations drop column instance")?;
     assert_eq!(
         outcomes(

@@ -153,6 +153,9 @@ fn mistakes_are_shown_beside_their_fields() -> Result<()> {
         (&*eleven.join(" "), "", "channels"),
         ("#a", "tea: #b", "event_channels"),
         ("#a", "push #b", "event_channels"),
+        // The database knows better what is no name.
+        ("#a\u{200b}b", "", "channels"),
+        ("#a", "push: #b\u{202e}c", "event_channels"),
     ] {
         let answer = scene.save(&ada, &view, &filled_in(channels, event_channels, &["push"]))?;
         assert_eq!(
@@ -163,6 +166,57 @@ fn mistakes_are_shown_beside_their_fields() -> Result<()> {
         assert_eq!(errors.keys().collect::<Vec<_>>(), [field]);
     }
     assert_eq!(scene.settings()?, before);
+    Ok(())
+}
+
+/// A host that lacks an event, and a project that has the settings of its group until it is given some of its own.
+#[test]
+fn what_is_not_ones_own_is_left_as_it_is() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_inherited")?;
+    let ada = scene.ada.clone();
+    scene.connect("group_id", 1)?;
+    scene.set(
+        "group_id",
+        1,
+        &json!({ "channels": ["#group"], "labels": ["bug"] }),
+    )?;
+    scene.stage.client.batch_execute(
+        "alter table integrations drop column alert_events;
+         update integrations set inherit_from_id = (select id from integrations where group_id = 1) where project_id = 1",
+    )?;
+    let view = scene.open_settings(&ada)?.remove(0);
+    ensure!(
+        view["blocks"][0].to_string().contains("of its group"),
+        "{view}"
+    );
+    let offered = view["blocks"][1]["element"]["options"]
+        .as_array()
+        .map(Vec::len);
+    assert_eq!(offered, Some(14));
+    // Saved as it is, but for an event.
+    let mut values = filled_in("#group", "", &["push"]);
+    values["labels"]["labels"]["value"] = json!("bug");
+    values["branches"]["branches"]["selected_option"]["value"] = json!("default");
+    values["updates"]["updates"]["selected_option"]["value"] = json!("separate");
+    values["switches"]["switches"]["selected_options"] =
+        json!([{ "value": "only_broken_pipelines" }]);
+    values["muted_authors"]["muted_authors"]["value"] = Value::Null;
+    assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
+    scene.set("group_id", 1, &json!({ "channels": ["#new"] }))?;
+    assert_eq!(scene.settings()?["channels"], json!(["#new"]));
+    // Its own, and back.
+    values["channels"]["channels"]["value"] = json!("#own");
+    assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
+    assert_eq!(scene.settings()?["channels"], json!(["#own"]));
+    let view = scene.open_settings(&ada)?.pop().context("no modal")?;
+    assert_eq!(view["blocks"][1]["block_id"], "inherited");
+    assert_eq!(
+        found(&[json!({ "kind": "modal", "value": view })])?,
+        [[""; 0]]
+    );
+    values["inherited"] = json!({ "inherited": { "type": "checkboxes", "selected_options": [{ "value": "inherited" }] } });
+    assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
+    assert_eq!(scene.settings()?["channels"], json!(["#new"]));
     Ok(())
 }
 
@@ -215,6 +269,16 @@ fn channels_are_tried_out() -> Result<()> {
         ensure!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(scene.settled(&general)?.len(), 1);
+    // One that is not tried is named.
+    let many: Vec<String> = (0..10).map(|number| format!("#gone{number}")).collect();
+    scene.set(
+        "project_id",
+        1,
+        &json!({ "channels": many, "event_channels": { "push": "#late" } }),
+    )?;
+    let said = scene.say("group/one test")?;
+    ensure!(said.contains("first ten channels: `#late`"), "{said}");
+    scene.set("project_id", 1, &settings)?;
     // Not by everybody: it writes to others.
     let stranger = scene.stage.slack.create_user(&scene.team, "mallory").id;
     let said = scene

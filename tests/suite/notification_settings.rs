@@ -157,6 +157,21 @@ fn what_is_wrong_is_refused_and_changes_nothing() -> Result<()> {
             "more than 10",
         ),
         (
+            json!({"channels": ["#gen\u{200b}eral"]}),
+            "channels",
+            "neither a name nor an id",
+        ),
+        (
+            json!({"event_channels": {"push": ["#\u{202e}lareneg"]}}),
+            "event_channels.push",
+            "neither a name nor an id",
+        ),
+        (
+            json!({"channels": ["#x\u{e0041}"]}),
+            "channels",
+            "neither a name nor an id",
+        ),
+        (
             json!({"channels": ["two words"]}),
             "channels",
             "neither a name nor an id",
@@ -319,6 +334,10 @@ fn settings_are_inherited() -> Result<()> {
         );
         assert_eq!(channels(&mut client)?, [channel]);
     }
+    // Nobody above has any as yet: what is given is the defaults, and goes on to be inherited.
+    client.batch_execute("delete from lockstep.slack_notification where integration_id >= 100")?;
+    assert_eq!(set(&mut client, 103, &json!({"channels": []}))?, defaults());
+    set(&mut client, 102, &json!({"channels": "#sub"}))?;
     // To give what is inherited makes it nobody's own.
     let inherited = from(&mut client, 103)?;
     let mut same = inherited.clone();

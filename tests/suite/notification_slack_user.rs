@@ -41,6 +41,8 @@ fn users_of_slack_change_their_own() -> Result<()> {
     )?;
     // And what the host has.
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
+    let inherited = shown.as_object_mut().and_then(|it| it.remove("inherited"));
+    assert_eq!(inherited, Some(Value::Null));
     assert_eq!(
         events.as_ref().and_then(Value::as_array).map(Vec::len),
         Some(15)
@@ -51,6 +53,29 @@ fn users_of_slack_change_their_own() -> Result<()> {
         json_of(&mut client, "select lockstep.slack_notifications(1)")?,
         shown
     );
+    // Back to what is inherited, and away again.
+    client.batch_execute("update integrations set inherit_from_id = 2 where id = 1")?;
+    let inherited = |client: &mut Client| -> Result<(Value, Value)> {
+        let shown = json_of(
+            client,
+            "select lockstep.slack_workspace_notifications('A', null, 1)",
+        )?;
+        Ok((shown["inherited"].clone(), shown["from"].clone()))
+    };
+    assert_eq!(inherited(&mut client)?, (json!(false), json!(1)));
+    client.batch_execute(&call("A", 1, "U1", false, "'\"inherited\"'", "null"))?;
+    assert_eq!(inherited(&mut client)?, (json!(true), json!(2)));
+    client.batch_execute(&call(
+        "A",
+        1,
+        "U1",
+        false,
+        "'{\"branches\": \"all\"}'",
+        "null",
+    ))?;
+    assert_eq!(inherited(&mut client)?, (json!(false), json!(1)));
+    client.batch_execute("update integrations set inherit_from_id = null where id = 1")?;
+    assert_eq!(inherited(&mut client)?, (json!(null), json!(1)));
     // Nothing given, nothing changed; nor is anything written that is so already.
     client.batch_execute(
         "create table before as select xmin::text as version from integrations where id = 1",

@@ -10,8 +10,10 @@ use super::protection::{ChatNames, ProtectedBranches};
 use super::scope::{Scope, Scopes};
 use super::settings::{self, Effective};
 use super::tables::Tables;
+use super::trim::trimmed;
 use super::write::{self, NewDelivery};
 use crate::error::Result;
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Characters of a key, at most.
@@ -45,6 +47,16 @@ struct Event<'a> {
     key: &'a str,
     text: &'a str,
     it: Occurrence<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// What is written of it.
+    fn kept(&self) -> Cow<'a, str> {
+        match self.it.has_superfluous {
+            true => Cow::Owned(trimmed(self.text)),
+            false => Cow::Borrowed(self.text),
+        }
+    }
 }
 
 /// One of those that have a place, with the integrations that might be told, as far as the host's switches let them.
@@ -160,13 +172,13 @@ fn decide<'a>(
     settings: &'a HashMap<i64, Effective>,
 ) -> Result<Vec<Decided<'a>>> {
     let settings_of = |candidate: &Candidate| settings.get(&candidate.integration);
-    let mut projects = BTreeSet::new();
+    let mut unsaid = Vec::new();
     let mut users = BTreeSet::new();
     for it in &switched {
         for (candidate, switched) in &it.candidates {
             if let (Ok(()), Some(found)) = (switched, settings_of(candidate)) {
                 if filter::needs_protected_branches(&it.event.it, &found.settings) {
-                    projects.extend(it.scope.project);
+                    unsaid.push(it.scope);
                 }
                 if !found.settings.own_actions {
                     users.extend(it.event.it.author.id);
@@ -174,7 +186,7 @@ fn decide<'a>(
             }
         }
     }
-    let protected_branches = ProtectedBranches::of(tables, projects)?;
+    let protected_branches = ProtectedBranches::of(tables, &unsaid)?;
     let chat_names = ChatNames::of(tables, users)?;
     let decide = |it: Switched<'a>| {
         let around = Surroundings {
@@ -228,7 +240,7 @@ fn without_repeats<'a>(
 /// Writes the events that are new, with their deliveries; answers their ids, by key.
 fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> {
     let events = decided.iter().map(|it| {
-        let payload = it.told().next().map(|_| it.event.text);
+        let payload = it.told().next().map(|_| it.event.kept());
         (it.event.key, payload)
     });
     let ids = write::events(events.collect(), schema)?;
@@ -262,6 +274,9 @@ fn take_down_pipelines(
         .iter()
         .enumerate()
         .filter(|(_, it)| ids.contains_key(it.event.key))
+        // Also where nobody wants changes alone, or nobody is told of pipelines now: whoever begins to is told against what is so, not
+        // against what once was. Where there is no integration at all nobody can begin to.
+        .filter(|(_, it)| !it.candidates.is_empty())
         .filter_map(|(place, it)| {
             let pipeline = it.event.it.pipeline.as_ref();
             let pipeline = pipeline.filter(|pipeline| pipeline::is_finished(pipeline))?;

@@ -183,12 +183,21 @@ fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
 
 /// What nobody sees in a name, or what turns the order of its letters.
 fn is_unseen(letter: char) -> bool {
-    const MARKS: [std::ops::RangeInclusive<char>; 5] = [
+    const MARKS: [std::ops::RangeInclusive<char>; 14] = [
         '\u{ad}'..='\u{ad}',
+        '\u{34f}'..='\u{34f}',
+        '\u{61c}'..='\u{61c}',
+        '\u{115f}'..='\u{1160}',
+        '\u{17b4}'..='\u{17b5}',
+        '\u{180b}'..='\u{180f}',
         '\u{200b}'..='\u{200f}',
         '\u{202a}'..='\u{202e}',
         '\u{2060}'..='\u{206f}',
+        '\u{3164}'..='\u{3164}',
+        '\u{fe00}'..='\u{fe0f}',
         '\u{feff}'..='\u{feff}',
+        '\u{ffa0}'..='\u{ffa0}',
+        '\u{e0000}'..='\u{e0fff}',
     ];
     letter.is_control() || MARKS.iter().any(|marks| marks.contains(&letter))
 }

@@ -42,7 +42,11 @@ thread_local! {
         ),
         // Nobody is to be told of channels that are told of nothing any more.
         end_troubles: OwnStatement::new(
-            "delete from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = $2 and t.channel <> all ($3)",
+            // Whoever delivers may be writing one of them: it is swept later.
+            "delete from lockstep.slack_channel_trouble t using (
+               select o.team_id, o.channel from lockstep.slack_channel_trouble o
+                where o.schema = $1 and o.integration_id = $2 and o.channel <> all ($3) for update skip locked) old
+              where t.schema = $1 and t.integration_id = $2 and t.team_id = old.team_id and t.channel = old.channel",
             &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
         ),
         update: OwnStatement::new(
@@ -107,9 +111,7 @@ fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) 
     let schema = required(schema, "schema");
     let reset = || {
         let tables = Tables::attached(schema)?;
-        of(&tables, integration)?;
-        STATEMENTS.with(|own| own.forget.run(&[datum(schema), datum(integration)]))?;
-        end_troubles(&tables, integration)?;
+        reset(&tables, integration)?;
         shown(&tables, integration)
     };
     JsonB(reset().or_raise())
@@ -140,7 +142,7 @@ struct Shown<'a> {
 
 /// The settings of an integration, as they are shown.
 pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
-    let Effective { settings, from } = of(tables, integration)?;
+    let Effective { settings, from, .. } = of(tables, integration)?;
     let shown = Shown {
         from,
         settings: &settings,
@@ -191,13 +193,20 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
     for (name, value) in changes {
         settings.change(name, value)?;
     }
-    let is_inherited = inherited.from.is_some_and(|from| from != integration);
-    if is_new && is_inherited && settings == *inherited.settings {
+    if is_new && inherited.parent.is_some() && settings == *inherited.settings {
         // Nothing is its own: what it inherits may change.
         STATEMENTS.with(|own| own.forget.run(&keys))?;
         return Ok(());
     }
     write(&settings, integration, schema)?;
+    end_troubles(tables, integration)
+}
+
+/// Takes away what an integration has of its own.
+pub(super) fn reset(tables: &Tables, integration: i64) -> Result<()> {
+    of(tables, integration)?;
+    let keys = [datum(tables.schema.as_str()), datum(integration)];
+    STATEMENTS.with(|own| own.forget.run(&keys))?;
     end_troubles(tables, integration)
 }
 

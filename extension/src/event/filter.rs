@@ -1,7 +1,7 @@
 //! Whether an integration is told of an event, and in which channels.
 
 use super::candidate::Candidate;
-use super::occurrence::{Branch, Occurrence};
+use super::occurrence::{Branch, Occurrence, Skipped};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::scope::Scope;
 use super::settings::{Branches, Settings};
@@ -14,6 +14,7 @@ pub(super) enum Reason {
     EventOff,
     FeatureOff,
     Action,
+    WorkItem,
     Branch,
     Labels,
     PipelineStatus,
@@ -29,6 +30,7 @@ impl Reason {
             Self::EventOff => "event_off",
             Self::FeatureOff => "feature_off",
             Self::Action => "action",
+            Self::WorkItem => "work_item",
             Self::Branch => "branch",
             Self::Labels => "labels",
             Self::PipelineStatus => "pipeline_status",
@@ -69,10 +71,12 @@ pub(super) fn switched(
         Err(Reason::EventOff)
     } else if !is_on {
         Err(Reason::FeatureOff)
-    } else if event.is_mere_update {
-        Err(Reason::Action)
     } else {
-        Ok(())
+        match event.skipped {
+            Some(Skipped::MereUpdate) => Err(Reason::Action),
+            Some(Skipped::IncidentAsWorkItem) => Err(Reason::WorkItem),
+            None => Ok(()),
+        }
     }
 }
 
@@ -137,8 +141,9 @@ pub(super) fn needs_protected_branches(event: &Occurrence, settings: &Settings) 
 fn is_about(branch: &Branch, branches: Branches, around: &Surroundings) -> bool {
     let is_protected = || {
         branch.is_protected.unwrap_or_else(|| {
-            let project = around.scope.project;
-            project.is_some_and(|id| around.protected_branches.contain(id, &branch.name))
+            around
+                .protected_branches
+                .contain(around.scope, &branch.name)
         })
     };
     match branches {

@@ -5,7 +5,8 @@
 //! integrations that might be told ([`candidate`]) and their settings ([`settings`]). Flag and filters ([`flag`], [`filter`]) leave what is
 //! written, in one transaction: the event, its deliveries ([`write`](mod@write), [`channel`]) and how pipelines of a branch ended
 //! ([`pipeline`]). All of it goes set-wise over a batch ([`publish`]). Settings are changed in [`configure`] and, as a user of Slack asks,
-//! in [`workspace`]; [`trial`] sends a message to see whether it arrives.
+//! in [`workspace`]; [`trial`] sends a message to see whether it arrives. Of an event is kept what messages show ([`trim`]), and of
+//! integrations what is of use ([`gone`]).
 
 mod batch;
 mod candidate;
@@ -15,6 +16,7 @@ mod configure;
 mod field;
 mod filter;
 mod flag;
+mod gone;
 mod kind;
 mod occurrence;
 mod payload;
@@ -27,7 +29,9 @@ mod scope;
 mod settings;
 mod tables;
 pub(crate) mod trial;
+mod trim;
 pub(crate) mod workspace;
 mod write;
 
 pub(crate) use configure::channels_now;
+pub(crate) use gone::sweep_gone;

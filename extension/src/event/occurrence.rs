@@ -30,13 +30,24 @@ pub(super) struct Occurrence<'a> {
     pub(super) kind: Kind,
     pub(super) place: Place<'a>,
     pub(super) author: Author<'a>,
-    /// It is an update that says nothing new to others.
-    pub(super) is_mere_update: bool,
+    /// Why nobody is told of it, whoever it is.
+    pub(super) skipped: Option<Skipped>,
     /// The branch it is about, if it is about one.
     pub(super) branch: Option<Branch<'a>>,
     /// Those of what it is about; none, if that cannot have any.
     pub(super) labels: Option<Vec<Cow<'a, str>>>,
     pub(super) pipeline: Option<Pipeline<'a>>,
+    /// There is something in the event that is not to be kept.
+    pub(super) has_superfluous: bool,
+}
+
+/// What nobody is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipped {
+    /// An update that says nothing new to others.
+    MereUpdate,
+    /// An incident that comes as a work item: the host tells of it under its own name as well.
+    IncidentAsWorkItem,
 }
 
 /// Where it happened.
@@ -79,12 +90,15 @@ impl<'a> Occurrence<'a> {
                 false => Flaw::Field("object_kind".to_owned()),
             }
         })?;
-        check_is_readable(text).map_err(Flaw::Field)?;
+        let has_superfluous = check_is_readable(text).map_err(Flaw::Field)?;
         let name = payload.object_kind.required("object_kind")?;
         let kind = payload
             .kind(name)?
             .ok_or_else(|| Flaw::Kind(name.chars().take(MOST_OF_KIND).collect()))?;
-        Ok(payload.occurrence(kind)?)
+        Ok(Self {
+            has_superfluous,
+            ..payload.occurrence(kind)?
+        })
     }
 }
 
@@ -183,13 +197,14 @@ impl<'a> Payload<'a> {
                 true => self.group()?,
                 false => Place::Project(self.project()?),
             },
-            is_mere_update: self.is_mere_update(kind)?,
+            skipped: self.skipped(kind)?,
             branch: self.branch(kind)?,
             labels: self.labels(kind)?,
             pipeline: match kind {
                 Kind::Pipeline => Some(self.pipeline()?),
                 _ => None,
             },
+            has_superfluous: false,
             author: self.author()?,
         })
     }
@@ -246,6 +261,17 @@ impl<'a> Payload<'a> {
             }
         }
         Ok(author)
+    }
+
+    fn skipped(&self, kind: Kind) -> Read<Option<Skipped>> {
+        let is_work_item = self.object_kind.at("object_kind")?.map(|it| &**it) == Some("work_item");
+        Ok(if is_work_item && kind == Kind::Incident {
+            Some(Skipped::IncidentAsWorkItem)
+        } else if self.is_mere_update(kind)? {
+            Some(Skipped::MereUpdate)
+        } else {
+            None
+        })
     }
 
     fn is_mere_update(&self, kind: Kind) -> Read<bool> {

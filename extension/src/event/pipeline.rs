@@ -39,7 +39,7 @@ thread_local! {
             &["schema"],
         ),
         update: OwnStatement::by_index(
-            "update lockstep.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at
+            "update lockstep.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
                from unnest($2, $3, $4, $5, $6) t (project_id, ref, pipeline_id, status, finished_at)
               where p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref",
             &PARAMETERS,

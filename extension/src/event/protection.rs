@@ -1,6 +1,7 @@
 //! What only some hosts have: branches that are protected, and the Slack users that users of the host are linked to. Neither is asked
 //! for unless settings depend on it.
 
+use super::scope::Scope;
 use super::tables::{Tables, by_index};
 use crate::error::Result;
 use crate::host::{self, Known, Relation};
@@ -23,46 +24,65 @@ const PROTECTED_BRANCHES: Optional = Optional {
     key: "project_id",
     columns: &["name"],
 };
+/// Groups protect branches of all of their projects.
+const BRANCHES_OF_GROUPS: Optional = Optional {
+    name: "protected_branches",
+    key: "namespace_id",
+    columns: &["name"],
+};
 const CHAT_NAMES: Optional = Optional {
     name: "chat_names",
     key: "user_id",
     columns: &["team_id", "chat_id"],
 };
 
-type Found = Option<Rc<Statement>>;
+#[derive(Clone)]
+enum Found {
+    NoTable,
+    /// It lacks a column.
+    Another,
+    It(Rc<Statement>),
+}
+
+/// Schema, table and key.
+type Asked = (String, &'static str, &'static str);
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<(String, &'static str), Found>>> =
+    static KNOWN: ManuallyDrop<RefCell<Known<Asked, Found>>> =
         const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 
 impl Optional {
-    fn statement(&self, schema: &str) -> Result<Found> {
+    fn statement(&self, schema: &str) -> Result<Option<Rc<Statement>>> {
         let known = KNOWN.with(|known| {
-            Known::get_or_learn(known, (schema.to_owned(), self.name), || {
+            Known::get_or_learn(known, (schema.to_owned(), self.name, self.key), || {
                 self.look_up(schema)
             })
         })?;
-        match known {
-            Some(statement) => Ok(Some(statement)),
+        let found = match known {
             // Nothing tells when a table comes into being.
-            None => self.look_up(schema),
-        }
+            Found::NoTable => self.look_up(schema)?,
+            found => found,
+        };
+        Ok(match found {
+            Found::It(statement) => Some(statement),
+            Found::NoTable | Found::Another => None,
+        })
     }
 
     fn look_up(&self, schema: &str) -> Result<Found> {
         let Some(table) = Relation::find_table(schema, self.name)? else {
-            return Ok(None);
+            return Ok(Found::NoTable);
         };
         host::watch(Oid::from(table.oid));
         let Some(key) = table.find_column(self.key) else {
-            return Ok(None);
+            return Ok(Found::Another);
         };
         let mut columns = String::new();
         for column in self.columns {
             let Some(column) = table.find_column(column) else {
-                return Ok(None);
+                return Ok(Found::Another);
             };
             columns += &format!(", t.{}::pg_catalog.text", column.quoted());
         }
@@ -72,37 +92,54 @@ impl Optional {
             table = table.qualified_name()
         );
         let parameters = &[pg_sys::INT8ARRAYOID];
-        Ok(Some(Rc::new(by_index(&text, parameters, &[self.key]))))
+        let statement = by_index(&text, parameters, &[self.key]);
+        Ok(Found::It(Rc::new(statement)))
     }
 }
 
-/// The protected branches of projects, by their names, in which `*` stands for anything.
+/// The protected branches of projects and groups, by their names, in which `*` stands for anything.
 #[derive(Default)]
-pub(super) struct ProtectedBranches(HashMap<i64, Vec<String>>);
+pub(super) struct ProtectedBranches {
+    of_projects: ByOwner,
+    of_groups: ByOwner,
+}
+
+type ByOwner = HashMap<i64, Vec<String>>;
 
 impl ProtectedBranches {
-    pub(super) fn of(tables: &Tables, projects: BTreeSet<i64>) -> Result<Self> {
-        let mut found = Self::default();
-        if projects.is_empty() {
-            return Ok(found);
-        }
-        let projects: Vec<i64> = projects.into_iter().collect();
-        if let Some(statement) = PROTECTED_BRANCHES.statement(&tables.schema)? {
-            tables.as_owner(|| {
-                statement.rows(View::Own, &[keys_argument(&projects)], |row| {
-                    if let (Some(project), Some(name)) = (row.get::<i64>(1), row.get(2)) {
-                        found.0.entry(project).or_default().push(name);
-                    }
-                });
-            });
-        }
-        Ok(found)
+    pub(super) fn of(tables: &Tables, scopes: &[&Scope]) -> Result<Self> {
+        let projects = scopes.iter().filter_map(|scope| scope.project);
+        let groups = scopes.iter().flat_map(|scope| &scope.groups).copied();
+        Ok(Self {
+            of_projects: protected(tables, &PROTECTED_BRANCHES, projects.collect())?,
+            of_groups: protected(tables, &BRANCHES_OF_GROUPS, groups.collect())?,
+        })
     }
 
-    pub(super) fn contain(&self, project: i64, branch: &str) -> bool {
-        let names = self.0.get(&project).into_iter().flatten();
-        names.into_iter().any(|name| fits(name, branch))
+    pub(super) fn contain(&self, scope: &Scope, branch: &str) -> bool {
+        let of_project = scope.project.and_then(|id| self.of_projects.get(&id));
+        let of_groups = scope.groups.iter().filter_map(|id| self.of_groups.get(id));
+        let mut names = of_project.into_iter().chain(of_groups).flatten();
+        names.any(|name| fits(name, branch))
     }
+}
+
+fn protected(tables: &Tables, branches: &Optional, owners: BTreeSet<i64>) -> Result<ByOwner> {
+    let mut found = ByOwner::new();
+    if owners.is_empty() {
+        return Ok(found);
+    }
+    let owners: Vec<i64> = owners.into_iter().collect();
+    if let Some(statement) = branches.statement(&tables.schema)? {
+        tables.as_owner(|| {
+            statement.rows(View::Own, &[keys_argument(&owners)], |row| {
+                if let (Some(owner), Some(name)) = (row.get::<i64>(1), row.get(2)) {
+                    found.entry(owner).or_default().push(name);
+                }
+            });
+        });
+    }
+    Ok(found)
 }
 
 /// Whether a name fits a pattern.

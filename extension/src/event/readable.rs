@@ -1,11 +1,13 @@
 //! What is skipped here is not skipped by those who read an event as a whole when it is delivered, and one that they cannot read would be in
 //! their way for ever. Neither levels nor halves of a character keep a text from being json in PostgreSQL's eyes.
 
+use super::trim::is_superfluous;
+
 /// Objects and lists within each other, at most: those who read the event as a whole later give up at 128.
 const MOST_LEVELS: usize = 100;
 
-/// Says what keeps others from reading the event.
-pub(super) fn check_is_readable(text: &str) -> Result<(), String> {
+/// Says what keeps others from reading the event; else whether there is anything in it that is not to be kept.
+pub(super) fn check_is_readable(text: &str) -> Result<bool, String> {
     let shape = Shape::of(text);
     if shape.levels > MOST_LEVELS {
         return Err(format!("more than {MOST_LEVELS} levels"));
@@ -18,7 +20,7 @@ pub(super) fn check_is_readable(text: &str) -> Result<(), String> {
         let read = serde_json::from_str::<serde_json::Value>(text);
         read.map_err(|error| error.to_string())?;
     }
-    Ok(())
+    Ok(shape.has_superfluous)
 }
 
 /// Of a number in a message.
@@ -31,6 +33,7 @@ const FEW_DIGITS: usize = 300;
 struct Shape<'a> {
     levels: usize,
     too_large: Option<&'a str>,
+    has_superfluous: bool,
 }
 
 impl<'a> Shape<'a> {
@@ -40,7 +43,13 @@ impl<'a> Shape<'a> {
         let (mut level, mut place) = (0_usize, 0);
         while let Some(byte) = bytes.get(place) {
             match byte {
-                b'"' => place = end_of_string(bytes, place),
+                b'"' => {
+                    let end = end_of_string(bytes, place);
+                    let string = bytes.get(place + 1..end).unwrap_or_default();
+                    let rest = bytes.get(end + 1..).unwrap_or_default();
+                    shape.has_superfluous |= is_superfluous(string, rest);
+                    place = end;
+                }
                 b'0'..=b'9' => {
                     let number = number_at(text, place);
                     place += number.len();

@@ -156,6 +156,8 @@ impl Settings {
 pub(super) struct Effective {
     pub(super) settings: Rc<Settings>,
     pub(super) from: Option<i64>,
+    /// The integration it inherits from if it has none of its own, whether that has any or not.
+    pub(super) parent: Option<i64>,
 }
 
 thread_local! {
@@ -229,6 +231,7 @@ pub(super) fn effective(
             Effective {
                 settings: Rc::clone(settings),
                 from,
+                parent: parents.get(&id).copied().flatten(),
             },
         )
     };

@@ -186,14 +186,21 @@ fn event_columns(tables: &slack_workspace::Tables) -> String {
 /// Integrations of the whole instance: of the organizations `$1`, or of none.
 fn of_instance(tables: &slack_workspace::Tables, rows: impl Fn(&str, &str) -> String) -> String {
     let i = &tables.integrations;
-    let owner = column_or_null(i, "i", "organization_id");
+    let has_organization = |table: &Relation| table.find_column("organization_id").is_some();
+    // Where no project says which organization it is of, there is one, whatever its integrations say.
+    let is_one = !has_organization(&tables.projects) && !has_organization(&tables.namespaces);
+    let owner = match is_one {
+        true => "null::pg_catalog.int8".to_owned(),
+        false => column_or_null(i, "i", "organization_id"),
+    };
     let mut parts = Vec::new();
     let mut conditions = "i.project_id is null and i.group_id is null".to_owned();
-    if i.find_column("organization_id").is_some() {
-        parts.push(rows(
-            &owner,
-            &format!("i.organization_id == any ($1) and {conditions}"),
-        ));
+    if has_organization(i) {
+        let is_asked = match is_one {
+            true => "i.organization_id is not null and $1 is not null",
+            false => "i.organization_id == any ($1)",
+        };
+        parts.push(rows(&owner, &format!("{is_asked} and {conditions}")));
         conditions += " and i.organization_id is null";
     }
     let is_of_instance = match i.find_column("instance") {

@@ -2,6 +2,7 @@
 
 use super::configure;
 use super::kind::{KINDS, Kind};
+use super::settings::Effective;
 use super::tables::Tables;
 use crate::error::{EventError, OrRaise, Result, required};
 use crate::slack_workspace::{NOW, allowed, of_workspace, qualified, workspace};
@@ -17,7 +18,7 @@ create function lockstep.slack_workspace_notifications(team_id text, enterprise_
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
-  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, and the events that the host has';
+  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, the events that the host has, and whether the settings are inherited, null where there is nobody to inherit from';
 revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
@@ -33,6 +34,11 @@ fn slack_workspace_notifications(
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = of_workspace(&tables, &team, row)?;
         let mut shown = configure::shown(&tables, found.integration)?;
+        let Effective { from, parent, .. } = configure::of(&tables, found.integration)?;
+        shown["inherited"] = match parent {
+            Some(_) => (from != Some(found.integration)).into(),
+            None => Value::Null,
+        };
         let events = KINDS.into_iter();
         let events = events.filter(|kind| column_of(&tables, *kind).is_some());
         shown["events"] = events.map(Kind::name).collect();
@@ -49,7 +55,7 @@ returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
-  'changes settings of an integration of a Slack workspace and switches its events on or off, for whoever installed it or a manager';
+  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, for whoever installed it or a manager';
 revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -74,8 +80,12 @@ fn set_slack_integration_settings(
         if let Some(events) = events {
             switch_events(&tables, found.integration, &events.0)?;
         }
-        if let Some(settings) = settings {
-            configure::set(&tables, found.integration, &settings.0)?;
+        match settings.map(|settings| settings.0) {
+            None => {}
+            Some(settings) if settings == "inherited" => {
+                configure::reset(&tables, found.integration)?;
+            }
+            Some(settings) => configure::set(&tables, found.integration, &settings)?,
         }
         Ok(found.alias)
     };

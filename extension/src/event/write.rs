@@ -6,6 +6,7 @@ use crate::own_statement::OwnStatement;
 use crate::statement::{datum, keys_argument, notify};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
@@ -53,7 +54,7 @@ thread_local! {
 }
 
 /// An event that is to be written: its key, and its payload if anybody may be told.
-pub(super) type NewEvent<'a> = (&'a str, Option<&'a str>);
+pub(super) type NewEvent<'a> = (&'a str, Option<Cow<'a, str>>);
 
 /// Writes events; answers the ids of those that were not there before, by key.
 pub(super) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
@@ -65,7 +66,7 @@ pub(super) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
     events.sort_unstable_by_key(|(key, _)| *key);
     let (keys, payloads): (Vec<&str>, Vec<Option<JsonString>>) = events
         .into_iter()
-        .map(|(key, payload)| (key, payload.map(|text| JsonString(text.to_owned()))))
+        .map(|(key, payload)| (key, payload.map(|text| JsonString(text.into_owned()))))
         .unzip();
     let arguments = [datum(schema), datum(keys), datum(payloads)];
     STATEMENTS.with(|own| {

@@ -2,6 +2,7 @@
 
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
+use crate::event::sweep_gone;
 use crate::own_statement::OwnStatement;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -14,7 +15,11 @@ struct Own {
     delivered_events: OwnStatement,
     messages: OwnStatement,
     troubles: OwnStatement,
+    pipelines: OwnStatement,
 }
+
+/// Rows that a statement removes, at most.
+const MOST_ROWS: usize = 10_000;
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
@@ -60,6 +65,14 @@ thread_local! {
             "delete from lockstep.slack_channel_trouble t where t.last_at < clock_timestamp() - interval '30 days'",
             &[],
         ),
+        // Most branches are merged and gone by then.
+        pipelines: OwnStatement::new(
+            "delete from lockstep.pipeline_status p using (
+               select o.schema, o.project_id, o.ref from lockstep.pipeline_status o
+                where o.seen_on < (select current_date - 90) order by o.seen_on limit 10000 for update skip locked) old
+              where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
+            &[],
+        ),
         messages: OwnStatement::new(
             "delete from lockstep.slack_message m using (
                select o.channel, o.subject from lockstep.slack_message o
@@ -70,14 +83,14 @@ thread_local! {
     });
 }
 
-/// Removes events, states, tickets and deliveries that have ended a day ago, and messages that nothing was said of for two weeks; no
-/// more at once than a transaction is to hold on to.
+/// Removes events, states, tickets and deliveries that have ended a day ago, messages that nothing was said of for two weeks, and what is
+/// kept of pipelines that are old, channels that are told of nothing and integrations that are gone; no more at once than a transaction is to hold on to.
 #[pg_extern(sql = r#"
 create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that are told of nothing any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 "#)]
 fn sweep_slack(schema: Option<&str>) -> i64 {
@@ -93,6 +106,8 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             let delivered_events = statements.delivered_events.run(&[])?;
             let messages = statements.messages.run(&[])?;
             let troubles = statements.troubles.run(&[])?;
+            let pipelines = statements.pipelines.run(&[])?;
+            let gone = sweep_gone(schema, MOST_ROWS)?;
             let all = [
                 events,
                 states,
@@ -101,6 +116,8 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
                 delivered_events,
                 messages,
                 troubles,
+                pipelines,
+                gone,
             ];
             Ok(all.iter().sum::<u64>() as i64)
         })

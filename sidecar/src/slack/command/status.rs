@@ -174,3 +174,30 @@ pub(in crate::slack) fn events(integration: &Integration) -> Vec<&'static str> {
     let known = EVENTS.iter().filter(|event| has(event.column));
     known.map(|event| event.words).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_TROUBLES, troubled};
+    use crate::database::Trouble;
+
+    #[test]
+    fn troubles_that_are_not_shown_are_counted() {
+        let troubles = |count: usize| -> Vec<Trouble> {
+            let trouble = |number| Trouble {
+                channel: format!("#c{number}"),
+                error: "is_archived".to_owned(),
+                needed: None,
+                failures: 1,
+            };
+            (0..count).map(trouble).collect()
+        };
+        let shown = troubled(&troubles(MOST_TROUBLES));
+        assert_eq!(
+            shown.lines().filter(|line| line.contains(":x:")).count(),
+            MOST_TROUBLES
+        );
+        assert!(!shown.contains("more"), "{shown}");
+        let shown = troubled(&troubles(MOST_TROUBLES + 3));
+        assert!(shown.ends_with("\n… and 3 channels more"), "{shown}");
+    }
+}

@@ -60,17 +60,18 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         }
         let ids: Vec<i64> = tested.iter().filter_map(|(id, _)| *id).collect();
         let standings = ended(app, &ids).await?;
-        let lines = tested.iter().map(|(id, channel)| {
-            let standing = standings.iter().find(|it| Some(it.delivery) == *id);
-            match id {
-                Some(_) => line(channel, standing),
-                None => untried(channel),
-            }
+        let lines = tested.iter().filter_map(|(id, channel)| {
+            let delivery = (*id)?;
+            let standing = standings.iter().find(|it| it.delivery == delivery);
+            Some(line(channel, standing))
         });
+        let left_out = tested.iter().filter(|(id, _)| id.is_none());
+        let left_out: Vec<&str> = left_out.map(|(_, channel)| channel.as_str()).collect();
         Ok(Reply::new(format!(
-            "*{}*\n{}",
+            "*{}*\n{}{}",
             crate::slack::message::escape(&shorten(alias, 100)),
-            lines.collect::<String>()
+            lines.collect::<String>(),
+            untried(&left_out)
         )))
     })
 }
@@ -88,10 +89,24 @@ async fn ended(app: &App, ids: &[i64]) -> Result<Vec<Standing>, Error> {
     }
 }
 
+/// So many of those that are not tried are named.
+const MOST_NAMED: usize = 10;
+
 /// Slack is not flooded for a test.
-fn untried(channel: &str) -> String {
-    let channel = code(&shorten(channel, 80));
-    format!(":black_small_square: {channel} was not tried: a test goes to the first ten channels\n")
+fn untried(channels: &[&str]) -> String {
+    if channels.is_empty() {
+        return String::new();
+    }
+    let named = channels.iter().take(MOST_NAMED);
+    let named: Vec<String> = named.map(|channel| code(&shorten(channel, 80))).collect();
+    let more = match channels.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        ":black_small_square: Not tried, as a test goes to the first ten channels: {}{more}\n",
+        named.join(", ")
+    )
 }
 
 fn line(channel: &str, standing: Option<&Standing>) -> String {
@@ -110,7 +125,7 @@ fn line(channel: &str, standing: Option<&Standing>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{line, untried};
     use crate::database::Standing;
 
     #[test]
@@ -131,5 +146,17 @@ mod tests {
         for unknown in [None, Some(standing("waiting", None))] {
             assert!(line("<!here>", unknown.as_ref()).contains("`&lt;!here&gt;` has not got it"));
         }
+    }
+
+    #[test]
+    fn channels_that_are_not_tried_are_told() {
+        assert_eq!(untried(&[]), "");
+        assert!(untried(&["#x", "<!here>"]).ends_with(": `#x`, `&lt;!here&gt;`\n"));
+        let many = ["#many"; 150];
+        let told = untried(&many);
+        assert!(
+            told.ends_with("`#many` and 140 more\n") && told.len() < 500,
+            "{told}"
+        );
     }
 }

@@ -11,6 +11,7 @@ pub(super) const LABELS: &str = "labels";
 pub(super) const UPDATES: &str = "updates";
 pub(super) const MUTED: &str = "muted_authors";
 pub(super) const SWITCHES: &str = "switches";
+pub(super) const INHERITED: &str = "inherited";
 
 /// What a channel of an event may have at most.
 const MOST_CHANNELS: usize = 10;
@@ -103,6 +104,18 @@ impl Form {
                 .filter_map(|it| it["value"].as_str())
                 .collect()
         };
+        let on = ticked(EVENTS_FIELD);
+        let events: Map<String, Value> = EVENTS
+            .iter()
+            .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
+            .collect();
+        if !ticked(INHERITED).is_empty() {
+            // Whatever else was filled in.
+            return Ok(Self {
+                settings: json!(INHERITED),
+                events: events.into(),
+            });
+        }
         let channels = channels(text(CHANNELS)).unwrap_or_else(|wrong| {
             mistakes.push(Mistake {
                 block: CHANNELS,
@@ -139,11 +152,6 @@ impl Form {
         for (name, _, is_opposite) in SETTINGS_OF_SWITCHES {
             settings[name] = json!(switched.contains(&name) != is_opposite);
         }
-        let on = ticked(EVENTS_FIELD);
-        let events: Map<String, Value> = EVENTS
-            .iter()
-            .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
-            .collect();
         Ok(Self {
             settings,
             events: events.into(),

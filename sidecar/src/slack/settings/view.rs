@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::SETTINGS;
 use super::form::{
-    BRANCHES, CHANNELS, EVENT_CHANNELS, EVENTS, EVENTS_FIELD, LABELS, MUTED, SETTINGS_OF_SWITCHES,
-    SWITCHES, UPDATES,
+    BRANCHES, CHANNELS, EVENT_CHANNELS, EVENTS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
+    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES,
 };
 use crate::database::Integration;
 use crate::slack::message::{escape, shorten};
@@ -46,8 +46,24 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         .filter(|(name, _, is_opposite)| is_on(name) != *is_opposite)
         .map(|(name, words, _)| option(name, words))
         .collect();
-    let about = format!("*{alias}*");
+    let mut about = format!("*{alias}*");
+    if settings[INHERITED] == true {
+        about += "\nIt has the channels and filters of its group or the instance. If you change any, all of these become its own.";
+    }
     let mut blocks = vec![section(&about)];
+    if settings[INHERITED] == false {
+        let back = [option(
+            INHERITED,
+            "Those of its group or the instance instead",
+        )];
+        let choice = element("checkboxes", &back, "initial_options", Vec::new());
+        blocks.push(input(
+            INHERITED,
+            "Channels and filters of its own",
+            None,
+            choice,
+        ));
+    }
     // Slack takes no choice of nothing.
     if !events.is_empty() {
         let choice = element("multi_static_select", &events, "initial_options", on);
