@@ -43,6 +43,7 @@ mod notification_hook;
 mod notification_names;
 mod notification_publish;
 mod notification_restart;
+mod notification_secret;
 mod notification_setting;
 mod notification_settings;
 mod notification_thread;

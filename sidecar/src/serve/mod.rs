@@ -39,7 +39,6 @@ pub(crate) use router::{
     COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
     STATUS_SCRIPT, STYLE,
 };
-pub(crate) use verified::read as read_body;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use without_database::signed_headers;
 #[cfg(feature = "fuzzing")]

@@ -1,6 +1,8 @@
-//! Webhooks of GitLab: verified ([`secret`]), without what nobody needs ([`trim`]), and published with those that come at the same
-//! time ([`publisher`]).
+//! Webhooks of GitLab: read ([`body`]) and verified ([`secret`]), without what nobody needs ([`trim`]), and published with those that
+//! come at the same time ([`publisher`]), each once ([`key`]).
 
+mod body;
+mod key;
 mod publisher;
 mod secret;
 mod trim;
@@ -13,15 +15,15 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::database::Published;
-use crate::serve::{Counter, Problem, count, read_body};
+use crate::serve::{Counter, Problem, count};
 
+use body::ROOM;
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
 
@@ -32,9 +34,6 @@ const LARGEST_BODY: usize = 8 << 20;
 const DEADLINE: Duration = Duration::from_secs(8);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// No longer than the database takes.
-const LONGEST_ID: usize = 150;
 
 pub(crate) async fn receive_hook(
     State(app): State<Arc<App>>,
@@ -55,18 +54,20 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
-    let body = read_body(body, LARGEST_BODY, BODY_TIMEOUT).await?;
-    secrets
-        .verify(headers, &body, SystemTime::now())
+    let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
+    let proof = secrets
+        .verify(headers, &body.bytes, SystemTime::now())
         .map_err(refused)?;
-    let mut event: Value = serde_json::from_slice(&body).map_err(|_| {
+    let mut event: Value = serde_json::from_slice(&body.bytes).map_err(|_| {
         count(Counter::HOOKS, "malformed");
         Problem::bad_request("The body is no JSON.")
     })?;
     trim::trim(&mut event);
-    let published = app
-        .publisher
-        .publish(place(&event), event.to_string(), key(headers, &body));
+    if let Some(path) = proof.path {
+        check_is_within(app, path, &event).await?;
+    }
+    let key = key::of(headers, &body.bytes, proof);
+    let published = app.publisher.publish(place(&event), event.to_string(), key);
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
@@ -82,6 +83,32 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
             "The project or group of the event does not exist here.",
         )),
     }
+}
+
+/// Whether the project of an event is in the group, or is the project, that a secret is of. Where the event happened is what the
+/// database takes it from before all else; what happens to a group is told by those alone who may tell of everything.
+async fn check_is_within(app: &App, path: &str, event: &Value) -> Result<(), Problem> {
+    let project = event["project"]["id"].as_i64();
+    let project = project.filter(|_| event["object_kind"] != "group_mention");
+    let its = match project {
+        Some(project) => app.database.project_path(project).await?,
+        None => None,
+    };
+    match its.is_some_and(|its| is_within(path, &its)) {
+        true => Ok(()),
+        false => {
+            count(Counter::HOOKS, "out_of_reach");
+            Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "The secret is not one of the event's project.",
+            ))
+        }
+    }
+}
+
+fn is_within(path: &str, project: &str) -> bool {
+    let rest = project.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The project or the group, as far as a number tells it.
@@ -115,21 +142,18 @@ fn refused(refusal: secret::Refusal) -> Problem {
     )
 }
 
-/// What tells the event from others: the id under which GitLab tries again. Those before 17.4 have none for that, so it is the
-/// request as a whole then.
-fn key(headers: &HeaderMap, body: &[u8]) -> String {
-    let header = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?;
-        (1..=LONGEST_ID).contains(&value.len()).then_some(value)
-    };
-    if let Some(id) = header("idempotency-key").or_else(|| header("webhook-id")) {
-        return format!("id {id}");
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn projects_are_within_their_groups() {
+        for project in ["a", "a/b", "a/b/c"] {
+            assert!(is_within("a", project), "{project}");
+        }
+        for project in ["", "ab", "ab/c", "b/a", "A/b"] {
+            assert!(!is_within("a", project), "{project}");
+        }
+        assert!(is_within("a/b", "a/b") && !is_within("a/b", "a/bc"));
     }
-    let hash = digest(&SHA256, body);
-    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let ids = ["x-gitlab-event-uuid", "x-gitlab-webhook-uuid"].map(|name| {
-        let id: String = header(name).unwrap_or_default().chars().take(60).collect();
-        id
-    });
-    format!("body {} {}", ids.join(" "), digits.collect::<String>())
 }
