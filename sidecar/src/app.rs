@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::notification::Publisher;
-use crate::page::LastDrift;
+use crate::page::{Guesses, Looks};
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -22,6 +22,9 @@ const BURST: NonZeroU32 = nonzero!(50_u32);
 
 /// Jobs wait for Slack most of the time.
 const JOB_SESSIONS: usize = 4;
+
+/// One reports while the other looks for drift, which takes long.
+const STATUS_SESSIONS: usize = 2;
 
 /// One claims while the other hands in.
 const DELIVERY_SESSIONS: usize = 2;
@@ -34,6 +37,8 @@ pub(crate) struct App {
     pub(crate) for_jobs: SlackDatabase,
     /// For messages to channels, whose pace is not to depend on anything else.
     pub(crate) for_deliveries: SlackDatabase,
+    /// For the status page: who looks at how things stand is not to make them worse.
+    pub(crate) for_status: SlackDatabase,
     /// For what GitLab tells of.
     pub(crate) publisher: Publisher,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
@@ -46,8 +51,10 @@ pub(crate) struct App {
     pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
-    /// What was found when drift was looked for.
-    pub(crate) drift: LastDrift,
+    /// What viewers are shown.
+    pub(crate) looks: Looks,
+    /// Wrong passwords of viewers.
+    pub(crate) guesses: Guesses,
     is_draining: AtomicBool,
 }
 
@@ -61,6 +68,7 @@ impl App {
             database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_deliveries: database(DELIVERY_SESSIONS)?,
+            for_status: database(STATUS_SESSIONS)?,
             for_readiness: database(1)?,
             environments: Environments::new(&config.chatops, &config.schema)?,
             slack: SlackClient::new(&config.slack_url)?,
@@ -68,7 +76,8 @@ impl App {
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
             late,
-            drift: LastDrift::default(),
+            looks: Looks::default(),
+            guesses: Guesses::default(),
             is_draining: AtomicBool::new(false),
         })
     }

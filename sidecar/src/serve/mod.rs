@@ -33,6 +33,7 @@ use crate::worker::{Runner, Settings};
 
 pub(crate) use health::fits;
 use listen::Listener;
+pub(crate) use listen::Peer;
 pub(crate) use metrics::{Counter, count};
 pub(crate) use problem::Problem;
 pub(crate) use router::{

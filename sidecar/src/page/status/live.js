@@ -2,19 +2,34 @@
 "use strict";
 
 const live = document.getElementById("live");
+const old = document.getElementById("old");
 const PERIOD = 3000;
 // The address of the page may hold a password, and a request may not.
 const part = new URL(live.dataset.part, location.origin);
+
+// What is shown stays, and is said to be old: a page of somebody in between is not put in its place.
+function keep(why) {
+  live.classList.add("stale");
+  old.textContent = "This is how things were. " + why;
+  old.hidden = false;
+}
 
 async function look() {
   if (!document.hidden) {
     try {
       const answer = await fetch(part, { credentials: "same-origin" });
-      live.innerHTML = await answer.text();
-      live.classList.remove("stale");
+      const text = await answer.text();
+      if (answer.ok) {
+        live.innerHTML = text;
+        live.classList.remove("stale");
+        old.hidden = true;
+      } else if (answer.status === 401 || answer.status === 403) {
+        keep("The password is no longer the right one: load this page anew.");
+      } else {
+        keep("There is no answer now; this page goes on asking.");
+      }
     } catch {
-      // What is shown is old; it goes on asking.
-      live.classList.add("stale");
+      keep("There is no answer now; this page goes on asking.");
     }
   }
   setTimeout(look, PERIOD);

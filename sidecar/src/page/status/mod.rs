@@ -1,6 +1,7 @@
 //! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
 //! asks for the part that changes every few seconds; without scripts the page loads itself anew.
 
+mod look;
 mod part;
 mod report;
 
@@ -17,12 +18,13 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::layout;
-use super::viewer::{challenge, may_see};
+use super::viewer::check;
 use crate::app::App;
 use crate::error::Error;
-use crate::serve::{STATUS_PART, STATUS_SCRIPT};
+use crate::serve::{Peer, STATUS_PART, STATUS_SCRIPT};
 
-pub(crate) use report::LastDrift;
+use look::Drift;
+pub(crate) use look::Looks;
 use report::{DriftReport, Report};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,13 +37,18 @@ const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if !may_see(&app, &headers) {
-        return challenge(&app);
+pub(crate) async fn status(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(stranger) = check(&app, peer, &headers) {
+        return stranger.into_response();
     }
     let (status, part) = part(&app).await;
     let body = html! {
         h1 { "Status" }
+        p #old.bad hidden {}
         div #live data-part=(STATUS_PART) { (part) }
         script src=(STATUS_SCRIPT) defer {}
         noscript { meta http-equiv="refresh" content="10"; }
@@ -51,9 +58,13 @@ pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> R
 }
 
 /// The part that changes.
-pub(crate) async fn status_part(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if !may_see(&app, &headers) {
-        return challenge(&app);
+pub(crate) async fn status_part(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(stranger) = check(&app, peer, &headers) {
+        return stranger.into_response();
     }
     part(&app).await.into_response()
 }
@@ -67,14 +78,10 @@ pub(crate) async fn status_script() -> Response {
 }
 
 async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
-    let asking = timeout(TIMEOUT, app.for_jobs.status_report()).await;
-    let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
-        Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
-    });
-    match report {
-        Ok(report) => (StatusCode::OK, part::of(&report, drift(app).as_ref())),
-        Err(error) => {
-            warn!(error = %error.report(), "cannot tell the status");
+    let drift = drift(app);
+    match app.looks.report.get(|| report(app)).await {
+        Some(report) => (StatusCode::OK, part::of(&report, &drift)),
+        None => {
             let trouble = html! {
                 p.bad { "The database does not answer now. This page goes on asking." }
             };
@@ -83,20 +90,29 @@ async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
     }
 }
 
+async fn report(app: &App) -> Option<Report> {
+    let asking = timeout(TIMEOUT, app.for_status.status_report()).await;
+    let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
+        Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
+    });
+    report
+        .inspect_err(|error| warn!(error = %error.report(), "cannot tell the status"))
+        .ok()
+}
+
 /// What was found the last time; looks again in the background if that was long ago.
-fn drift(app: &Arc<App>) -> Option<DriftReport> {
-    if app.drift.is_due(DRIFT_PERIOD) {
+fn drift(app: &Arc<App>) -> Drift {
+    if app.looks.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
-            let asking = timeout(DRIFT_TIMEOUT, app.for_jobs.drift_report()).await;
+            let asking = timeout(DRIFT_TIMEOUT, app.for_status.drift_report()).await;
             let found = asking.unwrap_or(Err(Error::Silent)).and_then(|found| {
                 DriftReport::deserialize(found).map_err(|error| Error::Pool(error.to_string()))
             });
-            match found {
-                Ok(found) => app.drift.set(found),
-                Err(error) => warn!(error = %error.report(), "cannot look for drift"),
-            }
+            let found =
+                found.inspect_err(|error| warn!(error = %error.report(), "cannot look for drift"));
+            app.looks.drift.set(found.ok());
         });
     }
-    app.drift.get()
+    app.looks.drift.get()
 }

@@ -1,8 +1,5 @@
 //! What the database reports. A field that is missing, since the extension is of another version, is as good as nothing.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,43 +80,15 @@ pub(super) struct Feature {
 /// Rows that are not what they should be.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct DriftReport {
-    pub(super) found: Vec<Drift>,
+pub(super) struct DriftReport {
+    pub(super) found: Vec<Differing>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Drift {
+pub(super) struct Differing {
     pub(super) what: String,
     pub(super) rows: i64,
     /// There are more that were not counted.
     pub(super) is_more: bool,
-}
-
-/// The last look for drift.
-#[derive(Default)]
-pub(crate) struct LastDrift(Mutex<(Option<Instant>, Option<DriftReport>)>);
-
-impl LastDrift {
-    /// Whether the last look is so long ago. Whoever is told so is the one to look.
-    pub(super) fn is_due(&self, period: Duration) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.0.is_none_or(|at| at.elapsed() >= period);
-        if is_due {
-            last.0 = Some(Instant::now());
-        }
-        is_due
-    }
-
-    pub(super) fn set(&self, found: DriftReport) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(found);
-    }
-
-    pub(super) fn get(&self) -> Option<DriftReport> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .1
-            .clone()
-    }
 }
