@@ -40,6 +40,7 @@ mod notification_chaos_plan;
 mod notification_delivery;
 mod notification_filter;
 mod notification_hook;
+mod notification_import;
 mod notification_names;
 mod notification_publish;
 mod notification_restart;
