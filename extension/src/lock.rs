@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     SlackTeam = 0x4c55,
     /// An owner of integrations, by a hash.
     SlackOwner = 0x4c56,
+    /// A flag of an environment, by a hash of both.
+    Flag = 0x4c57,
 }
 
 /// Waits for the lock.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
-use crate::chatops::Environments;
+use crate::chatops::{Environment, Environments};
 use crate::command_line::Check;
 use crate::config::Config;
-use crate::database::{Sealed, SlackDatabase, Tenant};
+use crate::database::{OfHost, Sealed, SlackDatabase, Tenant};
 use crate::error::Error;
 use crate::serve::fits;
 use crate::slack::SlackClient;
@@ -73,6 +73,11 @@ impl Findings {
         say(&format!("ok: {text}\n"));
     }
 
+    /// What some can do without.
+    fn aside(&mut self, text: &str) {
+        say(&format!("note: {text}\n"));
+    }
+
     fn wrong(&mut self, text: &str) {
         self.has_wrong = true;
         say(&format!("wrong: {text}\n"));
@@ -87,6 +92,7 @@ async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<()
         match timeout(TIMEOUT, it.database.functions_out_of_reach()).await {
             Ok(Ok(functions)) if functions.is_empty() => {
                 findings.fine(&format!("the environment {name}"));
+                ask_deployments(it, findings).await;
             }
             Ok(Ok(functions)) => findings.wrong(&format!(
                 "the environment {name}: its role may not call {}, or the extension is missing or older: grant lockstep_chatops to that role",
@@ -121,6 +127,18 @@ async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<()
         Err(_) => findings.wrong("the members of the group for chatops are not looked up in time"),
     }
     Ok(())
+}
+
+/// Whether the host's tables have what two commands read. Not every host deploys anything.
+async fn ask_deployments(it: &Environment, findings: &mut Findings) {
+    let any = OfHost::Commit("0000000");
+    if let Ok(Err(error)) = timeout(TIMEOUT, it.database.of_host(any)).await {
+        findings.aside(&format!(
+            "auto_deploy and release check do nothing in {}: {}",
+            it.name.text(),
+            error.report().replace('\n', "\n  ")
+        ));
+    }
 }
 
 async fn ask_database(

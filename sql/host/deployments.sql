@@ -12,12 +12,15 @@ create table merge_requests (
   milestone_id bigint,
   state_id smallint not null default 1,
   merge_commit_sha character varying,
-  squash_commit_sha character varying,
+  squash_commit_sha bytea,
+  merged_commit_sha bytea,
   created_at timestamp without time zone,
   updated_at timestamp without time zone
 );
 create unique index index_merge_requests_on_target_project_id_and_iid on merge_requests (target_project_id, iid);
-create index index_merge_requests_on_merge_commit_sha on merge_requests (merge_commit_sha);
+create index index_merge_requests_on_tp_id_and_merge_commit_sha_and_id on merge_requests (target_project_id, merge_commit_sha, id);
+create index index_merge_requests_on_target_project_id_and_squash_commit_sha on merge_requests (target_project_id, squash_commit_sha);
+create index index_merge_requests_on_target_project_id_and_merged_commit_sha on merge_requests (target_project_id, merged_commit_sha);
 
 create table environments (
   id bigserial primary key,
@@ -45,13 +48,18 @@ create table deployments (
   status smallint not null,
   created_at timestamp without time zone,
   updated_at timestamp without time zone,
-  finished_at timestamp without time zone
+  finished_at timestamp with time zone,
+  archived boolean not null default false
 );
-create index index_deployments_on_project_id_sha on deployments (project_id, sha);
+create unique index index_deployments_on_project_id_and_iid on deployments (project_id, iid);
+create index index_deployments_on_environment_status_sha on deployments (environment_id, status, sha);
 
 create table deployment_merge_requests (
   deployment_id bigint not null references deployments (id) on delete cascade,
   merge_request_id bigint not null references merge_requests (id) on delete cascade,
   environment_id bigint,
+  project_id bigint,
   primary key (deployment_id, merge_request_id)
 );
+create unique index idx_environment_merge_requests_unique_index on deployment_merge_requests (environment_id, merge_request_id);
+create index index_deployment_merge_requests_on_merge_request_id on deployment_merge_requests (merge_request_id);

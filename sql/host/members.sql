@@ -6,10 +6,12 @@ create table members (
   source_id bigint not null,
   source_type character varying not null,
   user_id bigint references users (id) on delete cascade,
-  type character varying not null,
+  notification_level integer not null default 3,
+  type character varying,
+  invite_token character varying,
   requested_at timestamp without time zone,
   expires_at date,
-  state smallint not null default 0,
+  state smallint default 0,
   created_at timestamp without time zone,
   updated_at timestamp without time zone
 );

@@ -13,6 +13,8 @@ create table users (
   username character varying,
   email character varying not null default '',
   name character varying,
+  -- The application gives each its state; the column itself has no default there.
+  state character varying default 'active',
   user_type smallint not null default 0,
   organization_id bigint not null references organizations (id),
   created_at timestamp without time zone,

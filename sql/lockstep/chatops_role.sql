@@ -13,6 +13,7 @@ $$;
 grant execute on function
   lockstep.chatops_set_feature(jsonb, text, jsonb, text),
   lockstep.chatops_delete_feature(jsonb, text, boolean, text),
+  lockstep.chatops_hold_feature(text, text, text),
   lockstep.chatops_feature(text, text),
   lockstep.chatops_features(text, bigint, integer, text),
   lockstep.chatops_declare_incident(jsonb, text, integer),

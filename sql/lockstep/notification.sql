@@ -137,6 +137,7 @@ create table lockstep.slack_channel_trouble (
   constraint slack_channel_trouble_pkey primary key (schema, integration_id, team_id, channel)
 );
 comment on table lockstep.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
+select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_trouble', '');
 
 create table lockstep.slack_message (
   channel bigint not null,

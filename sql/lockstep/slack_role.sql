@@ -30,7 +30,7 @@ grant execute on function
   lockstep.publish_events(json[], text[], text),
   lockstep.slack_workspace_notifications(text, text, bigint, text),
   lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),
-  lockstep.test_slack_workspace_integration(text, text, bigint, text),
+  lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text),
   lockstep.claim_deliveries(integer, interval, integer, text),
   lockstep.delivery_wait(integer, text),
   lockstep.finish_deliveries(jsonb, text),

@@ -32,6 +32,7 @@ pub(crate) struct Room {
     pub(crate) team_channel: String,
     pub(crate) general: String,
     name: String,
+    arguments: Vec<String>,
 }
 
 /// The answer to a command.
@@ -47,6 +48,15 @@ impl Room {
     }
 
     pub(crate) fn set_with(name: &str, more: &[&str]) -> Result<Self> {
+        Self::set_by_way_of(name, more, |_, url| Ok(url))
+    }
+
+    /// The same; the environments are reached at other URLs than their own.
+    pub(crate) fn set_by_way_of(
+        name: &str,
+        more: &[&str],
+        url_of: impl Fn(&str, String) -> Result<String>,
+    ) -> Result<Self> {
         let mut client = with_projects(name)?;
         people(&mut client)?;
         let mut others = Vec::new();
@@ -70,20 +80,23 @@ impl Room {
         let [production_channel, team_channel, general] = ["production", "integrations", "general"]
             .map(|channel| slack.create_channel(&team, channel).id);
         let url = sidecar_url(name)?;
-        let mut arguments = vec![
-            format!("--environment=pre={}", chatops_url(&format!("{name}_pre"))?),
-            format!(
-                "--environment=staging={}",
-                chatops_url(&format!("{name}_staging"))?
-            ),
-            format!("--environment=production={}", chatops_url(name)?),
-            format!("--production-channel={production_channel}"),
-            format!("--chatops-user={}", ada.id),
-            format!("--team-channel=group::integrations={team_channel}"),
-        ];
+        let mut arguments = Vec::new();
+        for (environment, database) in [
+            ("pre", format!("{name}_pre")),
+            ("staging", format!("{name}_staging")),
+            ("production", name.to_owned()),
+        ] {
+            let url = url_of(environment, chatops_url(&database)?)?;
+            arguments.push(format!("--environment={environment}={url}"));
+        }
+        arguments.extend([
+            format!("--production-channel={team}:{production_channel}"),
+            format!("--chatops-user={team}:{}", ada.id),
+            format!("--team-channel=group::integrations={team}:{team_channel}"),
+        ]);
         arguments.extend(more.iter().map(ToString::to_string));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let sidecar = Sidecar::start(&url, &slack, &arguments)?;
+        let given: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let sidecar = Sidecar::start(&url, &slack, &given)?;
         sidecar.wait_until_ready()?;
         let caller = Caller::new(&sidecar.base, slack.app()).with_patience(PATIENCE);
         let mut stage = Stage {
@@ -105,7 +118,18 @@ impl Room {
             team_channel,
             general,
             name: name.to_owned(),
+            arguments,
         })
+    }
+
+    /// Another sidecar beside the first, and Slack in front of it.
+    pub(crate) fn another(&self) -> Result<(Sidecar, Caller)> {
+        let given: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let sidecar = Sidecar::start(&self.stage.url, &self.stage.slack, &given)?;
+        sidecar.wait_until_ready()?;
+        let slack = &self.stage.slack;
+        let caller = Caller::new(&sidecar.base, slack.app()).with_patience(PATIENCE);
+        Ok((sidecar, caller))
     }
 
     /// A new command that somebody gives in a channel.
@@ -122,6 +146,12 @@ impl Room {
         }
     }
 
+    /// Somebody else in the workspace, as Slack sends that he is mentioned.
+    pub(crate) fn mention(&self, name: &str) -> (String, String) {
+        let user = self.stage.slack.create_user(&self.team, name);
+        (format!("<@{}|{name}>", user.id), user.id)
+    }
+
     /// What Ada is answered in the channel where production is changed.
     pub(crate) fn say(&self, text: &str) -> Result<String> {
         Ok(self
@@ -132,12 +162,7 @@ impl Room {
     /// The same of anybody, anywhere.
     pub(crate) fn give(&self, origin: &Origin, text: &str) -> Result<Said> {
         let before = self.stage.slack.messages(&origin.channel_id).len();
-        let reply = self
-            .stage
-            .caller
-            .command(COMMANDS, origin, "/chatops", text)?;
-        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
-        let mut message = reply.json()?;
+        let mut message = command(&self.stage.caller, origin, text)?;
         let begun = Instant::now();
         while message["text"] == LATER {
             let messages = self.stage.slack.messages(&origin.channel_id);
@@ -170,6 +195,35 @@ impl Room {
             .replace(&format!("<#{}>", self.general), "#general")
     }
 
+    /// Gives a command to a sidecar, which has only begun to answer it when this returns.
+    pub(crate) fn begin(&self, caller: &Caller, text: &str) -> Result<()> {
+        let origin = self.origin(&self.ada, &self.production_channel);
+        let message = command(caller, &origin, text)?;
+        ensure!(message["text"] == LATER, "{text}: {message}");
+        Ok(())
+    }
+
+    /// So many messages in the channel where production is changed, once they are there: those of commands that were begun.
+    pub(crate) fn late(&self, count: usize) -> Result<Vec<String>> {
+        self.late_in(&self.production_channel, count)
+    }
+
+    pub(crate) fn late_in(&self, channel: &str, count: usize) -> Result<Vec<String>> {
+        let begun = Instant::now();
+        loop {
+            let messages = self.stage.slack.messages(channel);
+            if messages.len() >= count {
+                return Ok(messages.iter().map(|it| self.named(&it.text)).collect());
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{messages:?}\n{}",
+                self.stage.sidecar.log()
+            );
+            sleep(Duration::from_millis(20));
+        }
+    }
+
     /// What the team was told, the last first.
     pub(crate) fn told(&self) -> Vec<String> {
         let messages = self.stage.slack.messages(&self.team_channel);
@@ -193,6 +247,12 @@ impl Room {
         )?;
         Ok(())
     }
+}
+
+fn command(caller: &Caller, origin: &Origin, text: &str) -> Result<Value> {
+    let reply = caller.command(COMMANDS, origin, "/chatops", text)?;
+    ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+    reply.json()
 }
 
 fn people(client: &mut Client) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::chatops::Room;
+use crate::chatops::{Room, with_deployments};
 use crate::service_account::number;
 
 /// Gives commands one after the other; each must be answered exactly so.
@@ -18,10 +18,18 @@ fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// A group of actors that is registered.
+const STAFF: &str = "
+  create function is_staff(actor text) returns boolean language sql as 'select true';
+  select lockstep.register_feature_group('staff', 'is_staff(text)');
+  select lockstep.register_feature_group('some team', 'is_staff(text)');";
+
 /// What is wrong is told, and changes nothing anywhere.
 #[test]
 fn what_is_refused_changes_nothing() -> Result<()> {
     let mut room = Room::set("chatops_refused")?;
+    let (bob, _) = room.mention("bob");
+    room.staging.batch_execute(STAFF)?;
     check(
         &room,
         &[
@@ -74,16 +82,28 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             // Staging and production.
             (
                 "run feature set f true",
-                ":no_entry: `f` is off in staging, so it is not turned on in production, and nothing was changed. Turn it on in staging first, or pass `--ignore-feature-flag-consistency-check`.",
+                ":no_entry: Nothing was changed: `f` is off in staging, so it is not turned on in production. Turn it on in staging first, or pass `--ignore-feature-flag-consistency-check`.",
             ),
             (
                 "run feature set f 10 --actors --pre --production",
-                ":no_entry: `f` is off in staging, so it is not turned on in production, and nothing was changed. Turn it on in staging first, or pass `--ignore-feature-flag-consistency-check`.",
+                ":no_entry: Nothing was changed: `f` is off in staging, so it is not turned on in production. Turn it on in staging first, or pass `--ignore-feature-flag-consistency-check`.",
             ),
             // Targets.
             (
                 "run feature set f true --staging --project=group/one,group/nine",
                 "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine`\n:x: staging: nothing was changed: project \"group/nine\" does not exist. It is looked up in the tables of the host.",
+            ),
+            // All that are not there are named.
+            (
+                "run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies",
+                "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies`\n\
+                 :x: staging: nothing was changed: project \"group/nine\", user \"nobody\", user \"none\", feature group \"nobodies\" do not exist. \
+                 Feature groups are those that are registered with lockstep.register_feature_group there.",
+            ),
+            (
+                "run feature set f true --staging --project=group/nine --user=nobody",
+                "@ada: `/chatops run feature set f true --staging --project=group/nine --user=nobody`\n\
+                 :x: staging: nothing was changed: project \"group/nine\", user \"nobody\" do not exist. They are looked up in the tables of the host.",
             ),
             (
                 "run feature set f true --staging --user=nobody",
@@ -101,6 +121,13 @@ fn what_is_refused_changes_nothing() -> Result<()> {
                 "run feature set f true --staging --project=99",
                 "@ada: `/chatops run feature set f true --staging --project=99`\n:x: staging: nothing was changed: project \"99\" does not exist. It is looked up in the tables of the host.",
             ),
+            // Whoever is mentioned has linked no account, whatever Slack calls him.
+            (
+                &format!("run feature set f true --staging --user={bob},<@U0UNKNOWN>"),
+                "@ada: `/chatops run feature set f true --staging --user=@bob,@U0UNKNOWN`\n\
+                 :x: staging: nothing was changed: linked account of \"@bob\", linked account of \"@U0UNKNOWN\" do not exist. \
+                 A mention stands for the account on the host that its user has linked with Slack; without one give the user name there.",
+            ),
             // Flags that are not there.
             (
                 "run feature delete f --staging",
@@ -115,7 +142,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
     )?;
     assert_eq!(
         said.text,
-        ":no_entry: Production is changed only in #production, so nothing was changed. For others name them, as `--staging`."
+        ":no_entry: Nothing was changed: production is changed only in #production. For another environment name it, as `--staging`."
     );
     let said = room.give(
         &room.origin(&room.eve, &room.production_channel),
@@ -137,6 +164,13 @@ fn what_is_refused_changes_nothing() -> Result<()> {
 #[test]
 fn flags_are_set_in_all_ways_there_are() -> Result<()> {
     let mut room = Room::set("chatops_set")?;
+    room.staging.batch_execute(STAFF)?;
+    with_deployments(&mut room.staging)?;
+    let (mention, id) = room.mention("ada");
+    room.staging.execute(
+        "insert into chat_names (user_id, team_id, chat_id) values (3, $1, $2), (2, 'T9', $2)",
+        &[&room.team, &id],
+    )?;
     check(
         &room,
         &[
@@ -152,6 +186,15 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             (
                 "run feature set f false --staging --user=root --user=bob",
                 "@ada: `/chatops run feature set f false --staging --user=root --user=bob`\n• staging: on for User:1, User:2, User:3 → on for User:2",
+            ),
+            // Whoever is mentioned is the account that he has linked, and not the one that is called as he calls himself.
+            (
+                &format!("run feature set f true --staging --user={mention}"),
+                "@ada: `/chatops run feature set f true --staging --user=@ada`\n• staging: on for User:2 → on for User:2, User:3",
+            ),
+            (
+                &format!("run feature set f false --staging --user {mention}"),
+                "@ada: `/chatops run feature set f false --staging --user @ada`\n• staging: on for User:2, User:3 → on for User:2",
             ),
             (
                 "run feature set f true --staging --project=group/ONE,2,group/sub/four --group=group/sub --namespace=ada,group --feature-group=“some team”",
@@ -196,7 +239,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             ),
             (
                 "run feature set g false --staging",
-                ":no_entry: `g` is on in production, so it is not turned off in staging, and nothing was changed. Turn it off in production first, or pass `--ignore-feature-flag-consistency-check`.",
+                ":no_entry: Nothing was changed: `g` is on in production, so it is not turned off in staging. Turn it off in production first, or pass `--ignore-feature-flag-consistency-check`.",
             ),
             (
                 "run feature set g false --staging --ignore-feature-flag-consistency-check",
@@ -236,7 +279,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
         "select count(*), bool_and(user_name = 'ada' and environment = 'staging' and result is not null and command like '/chatops %run feature %') from lockstep.chatops_command",
         &[],
     )?;
-    assert_eq!((commands.get(0), commands.get(1)), (12_i64, true));
+    assert_eq!((commands.get(0), commands.get(1)), (14_i64, true));
     // What is changed otherwise has nobody of Slack.
     room.staging
         .batch_execute("select lockstep.set_feature('h', true)")?;
@@ -267,11 +310,11 @@ fn incidents_hold_production() -> Result<()> {
             ),
             (
                 "run feature set f false --pre --production",
-                ":no_entry: Incident 2 of severity 2 is open: the database is down. Until it is closed no flag is changed in production, and nothing was changed. `--ignore-production-check` does it nevertheless.",
+                ":no_entry: Incident 2 of severity 2 is open: the &lt;database&gt; is down. Until it is closed no flag is changed in production, and nothing was changed. `--ignore-production-check` does it nevertheless.",
             ),
             (
                 "run feature delete f --production",
-                ":no_entry: Incident 2 of severity 2 is open: the database is down. Until it is closed no flag is changed in production, and nothing was changed. `--ignore-production-check` does it nevertheless.",
+                ":no_entry: Incident 2 of severity 2 is open: the &lt;database&gt; is down. Until it is closed no flag is changed in production, and nothing was changed. `--ignore-production-check` does it nevertheless.",
             ),
             (
                 "run feature set g true --staging",
@@ -284,7 +327,7 @@ fn incidents_hold_production() -> Result<()> {
             ),
             (
                 "run incident close 2",
-                "@ada: `/chatops run incident close 2`\n• production: incident 2 is closed: the database is down",
+                "@ada: `/chatops run incident close 2`\n• production: incident 2 is closed: the &lt;database&gt; is down",
             ),
             (
                 "run incident close 2",
@@ -297,13 +340,31 @@ fn incidents_hold_production() -> Result<()> {
             ),
         ],
     )?;
+    // Who closes one lets production be changed, which he may in its channel alone.
+    room.say("run incident declare again")?;
+    let said = room.give(
+        &room.origin(&room.ada, &room.general),
+        "run incident close 3",
+    )?;
+    assert_eq!(
+        said.text,
+        ":no_entry: Nothing was changed: production is changed only in #production. For another environment name it, as `--staging`."
+    );
+    assert_eq!(
+        number(
+            &mut room.stage.client,
+            "select count(*) from lockstep.chatops_incident where id = 3 and closed_at is null"
+        )?,
+        1
+    );
+    room.say("run incident close 3")?;
     // A DBA's row holds as well, also what has passed the first look.
     room.stage.client.batch_execute(
         "insert into lockstep.chatops_incident (title, severity) values ('by hand', 1)",
     )?;
     let said = room.say("run feature set g true")?;
     assert!(
-        said.starts_with(":no_entry: Incident 3 of severity 1 is open: by hand."),
+        said.starts_with(":no_entry: Incident 4 of severity 1 is open: by hand."),
         "{said}"
     );
     let command = r#"{"trigger_id": "t", "request": "r", "team_id": "T", "user_id": "U", "text": "x", "environment": "production"}"#;
@@ -322,7 +383,7 @@ fn incidents_hold_production() -> Result<()> {
     assert!(
         said.contains("• 1 of severity 3, since ")
             && said.contains(" by ada (")
-            && said.contains("• 3 of severity 1"),
+            && said.contains("• 4 of severity 1"),
         "{said}"
     );
     Ok(())

@@ -4,9 +4,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use postgres::Client;
 
 use crate::chatops::{Room, with_deployments};
 use crate::concurrency::PATIENCE;
+use crate::service_account::number;
 
 #[test]
 fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
@@ -17,19 +19,24 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
         "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read of the tables of the host."
     );
     with_deployments(&mut room.stage.client)?;
+    // Times are told in UTC, wherever the server is.
     room.stage.client.batch_execute(
-        "insert into merge_requests (id, iid, target_project_id, title, state_id, merge_commit_sha, squash_commit_sha) values
-           (1, 11, 1, 'Rename <workers>', 3, 'aaaaaaaaaa000000000000000000000000000001', 'bbbbbbbbbb000000000000000000000000000001'),
-           (2, 12, 1, 'Not merged', 1, null, null),
-           (3, 13, 4, 'Waiting', 3, 'aaaaaaaaaa000000000000000000000000000003', null);
+        "alter database chatops_deploy set timezone to 'Asia/Tokyo';
+         insert into merge_requests (id, iid, target_project_id, title, state_id, merge_commit_sha, squash_commit_sha, merged_commit_sha) values
+           (1, 11, 1, 'Rename <workers>', 3, 'aaaaaaaaaa000000000000000000000000000001', '\\xbbbbbbbbbb000000000000000000000000000001',
+            '\\xaaaaaaaaaa000000000000000000000000000001'),
+           (2, 12, 1, 'Not merged', 1, null, null, null),
+           (3, 13, 4, 'Waiting', 3, 'aaaaaaaaaa000000000000000000000000000003', null, null),
+           (4, 14, 1, 'Fast-forward', 3, null, null, '\\xffffffffff000000000000000000000000000001');
          insert into environments (id, project_id, name, slug, tier) values
-           (1, 1, 'gstg', 'gstg', 1), (2, 1, 'gprd', 'gprd', 0), (3, 1, 'gprd-cny', 'cny', 0), (4, 1, 'release', 'release', 0);
+           (1, 1, 'gstg', 'gstg', 1), (2, 1, 'gprd', 'gprd', 0), (3, 1, 'gprd-cny', 'cny', 0), (4, 1, 'release', 'release', 0),
+           (5, 1, 'next', 'next', 0);
          insert into deployments (id, iid, project_id, environment_id, ref, tag, sha, status, created_at, finished_at) values
-           (1, 1, 1, 1, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 10:00', '2022-06-01 11:00'),
-           (2, 2, 1, 3, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 12:00', '2022-06-01 12:30'),
+           (1, 1, 1, 1, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 10:00', '2022-06-01 11:00+00'),
+           (2, 2, 1, 3, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 2, '2022-06-01 12:00', '2022-06-01 14:30+02'),
            (3, 3, 1, 2, '15-1-auto-deploy-2022060100', true, 'cccccccccc000000000000000000000000000001', 1, '2022-06-01 13:00', null),
-           (4, 4, 1, 1, '15-1-auto-deploy-2022060200', true, 'cccccccccc000000000000000000000000000002', 2, '2022-06-02 10:00', '2022-06-02 11:00');
-         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 1, 3), (3, 1, 2), (4, 1, 1)",
+           (4, 4, 1, 1, '15-1-auto-deploy-2022060200', true, 'cccccccccc000000000000000000000000000002', 2, '2022-06-02 10:00', '2022-06-02 11:00+00');
+         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 1, 3), (3, 1, 2), (4, 4, 1)",
     )?;
     let status = "\n:white_large_square: gprd: being deployed\n:white_check_mark: gprd-cny: deployed at 2022-06-01 12:30 UTC\n:white_check_mark: gstg: deployed at 2022-06-01 11:00 UTC";
     let check = |room: &Room, cases: &[(&str, String)]| -> Result<()> {
@@ -50,6 +57,13 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ("run auto_deploy status aaaaaaaaaa000000000000000000000000000001", format!("*aaaaaaaaaa000000000000000000000000000001*{status}")),
             ("run auto_deploy status bbbbbbbbbb000000000000000000000000000001", format!("*bbbbbbbbbb000000000000000000000000000001*{status}")),
             ("gitlab run auto_deploy status BBBBBBBBBB", format!("*BBBBBBBBBB*{status}")),
+            ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{status}")),
+            ("run auto_deploy status bbbbbbbbbb0000", format!("*bbbbbbbbbb0000*{status}")),
+            ("run auto_deploy status aaaaaaaaaa00000000000000000000000000000", format!("*aaaaaaaaaa00000000000000000000000000000*{status}")),
+            ("run auto_deploy status ccccccccccc", "*ccccccccccc*\n:white_large_square: no deployment has it".to_owned()),
+            ("run auto_deploy status bbbbbbbbbbb", "*bbbbbbbbbbb*\n:white_large_square: no deployment has it".to_owned()),
+            ("run auto_deploy status fffffff", "*fffffff*\n:white_check_mark: gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
+            ("run auto_deploy status ffffffffff000000000000000000000000000001", "*ffffffffff000000000000000000000000000001*\n:white_check_mark: gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
             (
                 "run auto_deploy status aaaaaaaaaa000000000000000000000000000003",
                 "*aaaaaaaaaa000000000000000000000000000003*\n:white_large_square: no deployment has it".to_owned(),
@@ -87,9 +101,9 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     // The tag of the release, and one of another that begins alike.
     room.stage.client.batch_execute(
         "insert into deployments (id, iid, project_id, environment_id, ref, tag, sha, status, created_at, finished_at) values
-           (5, 5, 1, 4, 'v15.10.0-ee', true, 'cccccccccc000000000000000000000000000003', 2, '2022-06-22 10:00', '2022-06-22 11:00'),
-           (6, 6, 1, 4, 'v15.1.0-ee', true, 'cccccccccc000000000000000000000000000004', 3, '2022-06-22 10:00', '2022-06-22 11:00');
-         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (5, 1, 4), (6, 1, 4)",
+           (5, 5, 1, 5, 'v15.10.0-ee', true, 'cccccccccc000000000000000000000000000003', 2, '2022-06-22 10:00', '2022-06-22 11:00+00'),
+           (6, 6, 1, 4, 'v15.1.0-ee', true, 'cccccccccc000000000000000000000000000004', 3, '2022-06-22 10:00', '2022-06-22 11:00+00');
+         insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (5, 1, 5), (6, 1, 4)",
     )?;
     let said = room.say("run release check group/one!11 15.1")?;
     ensure!(said.starts_with(":hourglass_flowing_sand: "), "{said}");
@@ -101,9 +115,41 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
         &[(
             "run release check <https://gitlab.example/group/one/-/merge_requests/11> 15.1",
             format!(
-                ":white_check_mark: *group/one!11* (Rename &lt;workers&gt;) is in 15.1, deployed from `v15.1.0-ee`.{status}\n:white_check_mark: release: deployed at 2022-06-22 11:00 UTC"
+                ":white_check_mark: *group/one!11* (Rename &lt;workers&gt;) is in 15.1, deployed from `v15.1.0-ee`.{status}\n:white_check_mark: next: deployed at 2022-06-22 11:00 UTC\n:white_check_mark: release: deployed at 2022-06-22 11:00 UTC"
             ),
         )],
+    )?;
+    // A host may store all of them as text, may have no commit of a fast-forward, and times without their zone.
+    room.stage.client.batch_execute(
+        "alter table merge_requests drop column merged_commit_sha,
+           alter column squash_commit_sha type character varying using encode(squash_commit_sha, 'hex');
+         alter table deployments alter column finished_at type timestamp using timezone('utc', finished_at),
+           alter column sha type bytea using decode(sha, 'hex')",
+    )?;
+    let all = format!(
+        "{status}\n:white_check_mark: next: deployed at 2022-06-22 11:00 UTC\n:white_check_mark: release: deployed at 2022-06-22 11:00 UTC"
+    );
+    check(
+        &room,
+        &[
+            (
+                "run auto_deploy status bbbbbbbbbb000000000000000000000000000001",
+                format!("*bbbbbbbbbb000000000000000000000000000001*{all}"),
+            ),
+            ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{all}")),
+            (
+                "run auto_deploy status cccccccccc000000000000000000000000000001",
+                format!("*cccccccccc000000000000000000000000000001*{status}"),
+            ),
+            (
+                "run auto_deploy status ccccccccccc",
+                "*ccccccccccc*\n:white_large_square: no deployment has it".to_owned(),
+            ),
+            (
+                "run auto_deploy status fffffff",
+                "*fffffff*\n:white_large_square: no deployment has it".to_owned(),
+            ),
+        ],
     )?;
     room.stage
         .client
@@ -197,33 +243,99 @@ fn backfills_are_controlled() -> Result<()> {
         "run backfill cancel 1",
     )?;
     ensure!(
-        said.text
-            .starts_with(":no_entry: Production is changed only in #production"),
+        said.text.starts_with(
+            ":no_entry: Nothing was changed: production is changed only in #production"
+        ),
         "{}",
         said.text
     );
+    Ok(())
+}
 
-    // A role that has rights on the table begins and resumes its own.
+/// Those of a role that chatops is a member of are begun, paused, resumed, retried and cancelled, all from Slack.
+#[test]
+fn backfills_are_run_from_start_to_end() -> Result<()> {
+    let mut room = Room::set("chatops_backfill_run")?;
     room.staging.batch_execute(
-        "create role chatops_owner nologin in role lockstep_chatops; grant chatops_owner to chatops;
-         grant create, usage on schema public to chatops_owner;
-         alter table projects owner to chatops_owner; alter table integrations owner to chatops_owner; alter table namespaces owner to chatops_owner",
+        "create table counted (id bigint primary key, n bigint not null default 0);
+         insert into counted (id) select generate_series(1, 40);
+         create table gate (is_open boolean not null, divisor bigint not null);
+         insert into gate values (false, 0);
+         create function behind_gate() returns bigint language plpgsql as $$
+         begin
+           while exists (select from gate g where not g.is_open) loop perform pg_sleep(0.01); end loop;
+           return (select 1 / g.divisor from gate g);
+         end $$;
+         create role chatops_counter nologin in role lockstep_chatops; grant chatops_counter to chatops;
+         alter table counted owner to chatops_counter;
+         grant select on gate to chatops_counter;
+         set role chatops_counter;
+         select lockstep.register_backfill_job('count', 'counted', 'update counted set n = behind_gate() where {range}');
+         reset role",
     )?;
-    let said = room.say("run backfill start cache_columns --staging --workers 2")?;
-    ensure!(
-        said.contains("\n• staging: run 1 of cache_columns on public.projects: running")
-            || said.contains(":x:"),
-        "{said}"
-    );
-    let begun = Instant::now();
-    loop {
-        let said = room.say("run backfill list --staging")?;
-        if said == "*staging*\n• run 1 of cache_columns on public.projects: finished, 100 %" {
-            break;
+    let said = |room: &Room, command: &str| -> Result<String> {
+        let said = room.say(&format!("run backfill {command} --staging"))?;
+        let headline = format!("@ada: `/chatops run backfill {command} --staging`\n• staging: ");
+        Ok(said.strip_prefix(&headline).unwrap_or(&said).to_owned())
+    };
+    let wait = |room: &Room, expected: &str| -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let said = room.say("run backfill list --staging")?;
+            if said == format!("*staging*\n• {expected}") {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{said}");
+            sleep(Duration::from_millis(50));
         }
-        ensure!(begun.elapsed() < PATIENCE, "{said}");
-        sleep(Duration::from_millis(50));
-    }
+    };
+    // Until the gate is open a worker comes no further.
+    assert_eq!(
+        said(&room, "start count --workers 2")?,
+        "run 1 of count on public.counted: running, 0 %"
+    );
+    assert_eq!(
+        said(&room, "start count")?,
+        "@ada: `/chatops run backfill start count --staging`\n:x: staging: nothing was changed: table \"public.counted\" has backfill run 1 already, which is running. A table has one run at a time, so that runs do not wait for each other's rows."
+    );
+    assert_eq!(
+        said(&room, "pause 1")?,
+        "run 1 of count on public.counted: paused, 0 %"
+    );
+    assert_eq!(
+        said(&room, "resume 1")?,
+        "run 1 of count on public.counted: running, 0 %"
+    );
+    let gate = |client: &mut Client, is_open: bool, divisor: i64| {
+        let change = "update gate set is_open = $1, divisor = $2";
+        client.execute(change, &[&is_open, &divisor])
+    };
+    // It fails wherever it looks.
+    gate(&mut room.staging, true, 0)?;
+    wait(
+        &room,
+        "run 1 of count on public.counted: failed, 0 %, last error: division by zero",
+    )?;
+    gate(&mut room.staging, false, 1)?;
+    assert_eq!(
+        said(&room, "retry 1")?,
+        "run 1 of count on public.counted: running, 0 %, last error: division by zero"
+    );
+    gate(&mut room.staging, true, 1)?;
+    wait(&room, "run 1 of count on public.counted: finished, 100 %")?;
+    gate(&mut room.staging, false, 1)?;
+    // The one that was refused has taken a number.
+    assert_eq!(
+        said(&room, "start count")?,
+        "run 3 of count on public.counted: running, 0 %"
+    );
+    assert_eq!(
+        said(&room, "cancel 3")?,
+        "run 3 of count on public.counted: cancelled, 0 %"
+    );
+    gate(&mut room.staging, true, 1)?;
+    let done = "select count(*) from lockstep.chatops_command where command ~ 'run backfill'";
+    assert_eq!(number(&mut room.staging, done)?, 6);
     Ok(())
 }
 

@@ -35,6 +35,10 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
     let insert = "insert into members (id, access_level, source_id, source_type, user_id, type) values (1, 30, 2, 'Namespace', 3, 'GroupMember')";
     room.stage.client.batch_execute(insert)?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
+    room.stage
+        .client
+        .batch_execute("update members set expires_at = current_date + 2")?;
+    assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
     for change in [
         "access_level = 5",
         "source_type = 'Project'",
@@ -42,6 +46,9 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
         "requested_at = now()",
         "expires_at = current_date - 2",
         "user_id = 2",
+        "state = 1",
+        "state = null",
+        "access_level = 9",
     ] {
         room.stage
             .client
@@ -51,10 +58,33 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
             .client
             .batch_execute(&format!("delete from members; {insert}"))?;
     }
+    // So is nobody whose account is not active.
+    for state in [
+        "'blocked'",
+        "'banned'",
+        "'deactivated'",
+        "'blocked_pending_approval'",
+        "null",
+    ] {
+        room.stage
+            .client
+            .batch_execute(&format!("update users set state = {state} where id = 3"))?;
+        ensure!(give(&room)? == refused, "{state}");
+    }
+    room.stage
+        .client
+        .batch_execute("update users set state = 'active' where id = 3")?;
+    assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
+    // A host without these columns has nothing to tell apart by them.
+    room.stage.client.batch_execute(
+        "alter table members drop column state, drop column requested_at, drop column expires_at;
+         alter table users drop column state",
+    )?;
+    assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
     // A member of a group above is one as well; the same user of Slack in another workspace is somebody else.
     room.stage
         .client
-        .batch_execute("update members set source_id = 1, expires_at = current_date + 2")?;
+        .batch_execute("update members set source_id = 1")?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
     room.stage
         .client
@@ -62,6 +92,28 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
     assert_eq!(give(&room)?, refused);
     // Who is named may, also where the host cannot be asked.
     ensure!(room.say("run feature get f --staging")?.starts_with("*f*"));
+    Ok(())
+}
+
+/// Ids are of one workspace: whoever has the same in another is somebody else, and so is a channel.
+#[test]
+fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
+    let room = Room::set_with("chatops_workspace", &["--chatops-user=T0OTHER:U0OTHER"])?;
+    let mut origin = room.origin(&room.ada, &room.production_channel);
+    origin.team_id = Some("T0OTHER".to_owned());
+    let said = room.give(&origin, "run feature get f --staging")?;
+    assert_eq!(
+        said.text,
+        ":no_entry: You may not give commands here, so nothing was done. Whoever runs the app sets who may: `--chatops-user`."
+    );
+    origin.user_id = "U0OTHER".to_owned();
+    let said = room.give(&origin, "run feature get f --staging")?;
+    assert_eq!(said.text, "*f*\n• staging: not set, so off");
+    let said = room.give(&origin, "run feature set f true --staging --production")?;
+    assert_eq!(
+        said.text,
+        ":no_entry: Nothing was changed: production is changed only in a channel of another workspace. For another environment name it, as `--staging`."
+    );
     Ok(())
 }
 
@@ -76,7 +128,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
         Ok(room.stage.client.query_one(functions, &[&role])?.get(0))
     };
     let all = of(&mut room, "lockstep_chatops")?.context("none")?;
-    assert_eq!(all.split(' ').count(), 16, "{all}");
+    assert_eq!(all.split(' ').count(), 17, "{all}");
     ensure!(!all.contains("is_chatops_member"));
     assert_eq!(
         of(&mut room, "lockstep_sidecar")?.as_deref(),
@@ -146,11 +198,18 @@ fn check_tells_what_an_environment_lacks() -> Result<()> {
     let arguments = |url: String| {
         vec![
             format!("--environment=staging={url}"),
-            "--chatops-user=U1".to_owned(),
+            "--chatops-user=T1:U1".to_owned(),
         ]
     };
     let fine = check(&arguments(chatops_url("chatops_check_staging")?))?;
     ensure!(fine.contains("ok: the environment staging\n"), "{fine}");
+    // What two commands need is no reason to say that it is wrong.
+    ensure!(
+        fine.contains(
+            "note: auto_deploy and release check do nothing in staging: error: schema public has no table deployments"
+        ),
+        "{fine}"
+    );
     // The role of the sidecar has none of the rights.
     let wrong = check(&arguments(room.stage.url.clone()))?;
     ensure!(

@@ -250,7 +250,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
     say(
         &room,
         &format!("gitlab run feature set {flag} true"),
-        &[":no_entry: `rename_integrations_workers` is off in staging"],
+        &[":no_entry: Nothing was changed: `rename_integrations_workers` is off in staging"],
     )?;
     say(
         &room,

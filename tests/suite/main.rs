@@ -11,6 +11,8 @@ mod backfill_rights;
 mod backfill_worker;
 mod browser;
 mod chatops;
+mod chatops_agree;
+mod chatops_broken;
 mod chatops_case;
 mod chatops_flow;
 mod chatops_look;

@@ -189,7 +189,7 @@ fn assert_well_made(messages: &[Message]) -> Result<()> {
         assert_eq!(message.sent["unfurl_media"], json!(false));
         for list in blocks(message) {
             assert_eq!(wrong_in_message(&list), [""; 0], "{list}");
-            inputs.push(json!({ "kind": "message", "value": list }));
+            inputs.push(json!({ "kind": "blocks", "value": list }));
         }
     }
     ensure!(inputs.len() >= messages.len(), "a message without blocks");

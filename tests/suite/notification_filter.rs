@@ -219,6 +219,8 @@ fn labels_are_filtered() -> Result<()> {
                 (issue(&["very urgent", "bug", "x"]), both),
                 (note("issue", &["bug", "very urgent"]), both),
                 (note("merge_request", &["very urgent"]), one_of_two),
+                (note("work_item", &["bug"]), one_of_two),
+                (note("epic", &["bug"]), one_of_two),
                 // What cannot have labels has none.
                 (note("commit", &["bug"]), "labels"),
                 (

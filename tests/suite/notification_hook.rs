@@ -143,6 +143,11 @@ fn webhook_must_be_signed() -> Result<()> {
         &body,
     )?;
     assert_taken(&reply, 1)?;
+    // Who got hold of it can send it again, but not as another event: what is not signed counts for nothing.
+    for header in ["idempotency-key", "x-gitlab-event-uuid"] {
+        let again = forge(&instead(header, "another-key"), &body)?;
+        assert_eq!(again.json()?, json!({ "duplicate": true }), "{header}");
+    }
     assert_eq!(scene.settled(&general)?.len(), 1);
     Ok(())
 }

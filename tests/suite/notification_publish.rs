@@ -289,6 +289,21 @@ fn kinds_are_told_apart() -> Result<()> {
         ),
         (
             "note",
+            json!({"event_type": "note", "object_attributes": {}, "work_item": {"confidential": true}}),
+            "confidential_note_events",
+        ),
+        (
+            "note",
+            json!({"object_attributes": {}, "epic": {"confidential": true}}),
+            "confidential_note_events",
+        ),
+        (
+            "incident",
+            attributes(json!({"action": "open"})),
+            "incident_events",
+        ),
+        (
+            "note",
             json!({"issue": {"confidential": false}, "object_attributes": {"internal": null}}),
             "note_events",
         ),
@@ -1027,7 +1042,7 @@ fn hostile_paths_are_not_taken() -> Result<()> {
     client.batch_execute(
         "select lockstep.slack_notifications(1); select lockstep.slack_workspace_notifications('A', null, 1);
          select lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, '{\"labels\": [\"x\"]}', '{\"push\": false}');
-         select lockstep.test_slack_integration(1); select lockstep.test_slack_workspace_integration('A', null, 1);
+         select lockstep.test_slack_integration(1); select lockstep.test_slack_workspace_integration('A', null, 1, 'U1', true);
          select lockstep.list_integration_properties()",
     )?;
     let calls = client.query_one("select is_called from evil.calls", &[])?;

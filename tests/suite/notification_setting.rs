@@ -213,6 +213,13 @@ fn channels_are_tried_out() -> Result<()> {
         ensure!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(scene.settled(&general)?.len(), 1);
+    // Not by everybody: it writes to others.
+    let stranger = scene.stage.slack.create_user(&scene.team, "mallory").id;
+    let said = scene
+        .stage
+        .say(&scene.origin(&stranger), "group/one test")?;
+    ensure!(said.starts_with(":no_entry: Only whoever"), "{said}");
+    assert_eq!(scene.settled(&general)?.len(), 1);
     // From SQL as well.
     let tried = scene.stage.client.query(
         "select t.channel from integrations i, lockstep.test_slack_integration(i.id) t where i.project_id = 1 order by t.delivery",
@@ -239,7 +246,7 @@ fn settings_that_are_too_long_stay() -> Result<()> {
     );
     let text = view.to_string();
     ensure!(
-        text.contains("more than Slack has room for") && !text.contains(&*labels[0]),
+        text.contains("more than fits in here") && !text.contains(&*labels[0]),
         "{text}"
     );
     let mut values = filled_in("#other", "", &["push"]);

@@ -55,7 +55,7 @@ fn what_is_given_is_merged() -> Result<()> {
         ),
         (
             json!({"channels": ["#a", " x ", "#a", ""]}),
-            json!({"channels": ["#a", "x"]}),
+            json!({"channels": ["#a", "#x"]}),
         ),
         (
             json!({"event_channels": {"push": "#p", "issue": ["#i", "#j"]}}),
@@ -319,6 +319,11 @@ fn settings_are_inherited() -> Result<()> {
         );
         assert_eq!(channels(&mut client)?, [channel]);
     }
+    // To give what is inherited makes it nobody's own.
+    let inherited = from(&mut client, 103)?;
+    let mut same = inherited.clone();
+    same.as_object_mut().context("no object")?.remove("from");
+    assert_eq!(set(&mut client, 103, &same)?, inherited);
     // Whoever changes one of them keeps the rest.
     let own = set(&mut client, 103, &json!({"updates": "thread"}))?;
     assert_eq!(
@@ -330,6 +335,22 @@ fn settings_are_inherited() -> Result<()> {
     );
     set(&mut client, 102, &json!({"channels": "#other"}))?;
     assert_eq!(channels(&mut client)?, ["#sub"]);
+    // And back.
+    let reset = json_of(
+        &mut client,
+        "select lockstep.reset_slack_notifications(103)",
+    )?;
+    assert_eq!(
+        reset,
+        with(defaults(), json!({"from": 102, "channels": ["#other"]}))
+    );
+    assert_eq!(channels(&mut client)?, ["#other"]);
+    refused(
+        &mut client,
+        "select lockstep.reset_slack_notifications(9999)",
+        "P0002",
+        "9999",
+    )?;
     // Rows that inherit from each other end nowhere.
     client.batch_execute("delete from lockstep.slack_notification; update integrations set inherit_from_id = 103 where id = 101")?;
     assert_eq!(from(&mut client, 103)?, defaults());
@@ -400,10 +421,16 @@ fn users_of_slack_change_their_own() -> Result<()> {
         (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)),
         (Some(false), Some(true), Some(false), true, Some(true))
     );
-    let shown = json_of(
+    let mut shown = json_of(
         &mut client,
         "select lockstep.slack_workspace_notifications('A', null, 1)",
     )?;
+    // And what the host has.
+    let events = shown.as_object_mut().and_then(|it| it.remove("events"));
+    assert_eq!(
+        events.as_ref().and_then(Value::as_array).map(Vec::len),
+        Some(15)
+    );
     assert_eq!(shown["branches"], json!("all"));
     assert_eq!(shown["channels"], json!(["#c"]));
     assert_eq!(
@@ -448,7 +475,9 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?;
         refused(
             &mut client,
-            &format!("select lockstep.test_slack_workspace_integration('{team}', null, 1)"),
+            &format!(
+                "select lockstep.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
+            ),
             "P0002",
             "no integration 1",
         )?;
@@ -475,7 +504,25 @@ fn users_of_slack_change_their_own() -> Result<()> {
             problem,
         )?;
     }
+    refused(
+        &mut client,
+        "select lockstep.test_slack_workspace_integration('A', null, 1, 'U9', false)",
+        "42501",
+        "only who installed",
+    )?;
+    let events = |client: &mut Client| -> Result<bool> {
+        let shown = json_of(
+            client,
+            "select lockstep.slack_workspace_notifications('A', null, 1)",
+        )?;
+        let events = shown["events"].as_array().context("no events")?;
+        Ok(events.iter().any(|it| it == "alert"))
+    };
+    assert!(events(&mut client)?);
     client.batch_execute("alter table integrations drop column alert_events")?;
+    assert!(!events(&mut client)?);
+    // Off it is in any case.
+    client.batch_execute(&call("A", 1, "U1", false, "null", "'{\"alert\": false}'"))?;
     refused(
         &mut client,
         &call("A", 1, "U1", false, "null", "'{\"alert\": true}'"),
@@ -493,6 +540,42 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?,
         0
     );
+    Ok(())
+}
+
+/// A channel that was written wrong is nobody's trouble once it is put right, nor is one of those who inherit it.
+#[test]
+fn troubles_end_with_the_channel() -> Result<()> {
+    let mut client = told("settings_trouble")?;
+    set(&mut client, 1, &json!({"channels": "#depolys, #old"}))?;
+    client.batch_execute(
+        "insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error)
+         values ('public', 1, 'A', '#depolys', 'channel_not_found'), ('public', 1, 'A', '#old', 'is_archived'),
+                ('public', 2, 'A', '#depolys', 'channel_not_found')",
+    )?;
+    let troubles = |client: &mut Client| -> Result<Vec<String>> {
+        let query = "select channel from lockstep.slack_channel_troubles('A', null, 1)";
+        let rows = client.query(query, &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    assert_eq!(troubles(&mut client)?, ["#depolys", "#old"]);
+    set(&mut client, 1, &json!({"channels": "#deploys, #old"}))?;
+    assert_eq!(troubles(&mut client)?, ["#old"]);
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.slack_channel_trouble"
+        )?,
+        2
+    );
+    // Those of channels that it inherits no more are there, and not told.
+    client.batch_execute(
+        "delete from lockstep.slack_notification where integration_id = 1; update integrations set inherit_from_id = 2 where id = 1",
+    )?;
+    set(&mut client, 2, &json!({"channels": "#new"}))?;
+    assert_eq!(troubles(&mut client)?, Vec::<String>::new());
+    set(&mut client, 2, &json!({"channels": "#old"}))?;
+    assert_eq!(troubles(&mut client)?, ["#old"]);
     Ok(())
 }
 
@@ -549,7 +632,7 @@ fn each_channel_is_tried_once() -> Result<()> {
     assert_eq!(
         tried(
             &mut client,
-            "lockstep.test_slack_workspace_integration('C', null, 200)"
+            "lockstep.test_slack_workspace_integration('C', null, 200, 'U1', false)"
         )?,
         [row("#a", "C")]
     );
@@ -569,10 +652,17 @@ fn each_channel_is_tried_once() -> Result<()> {
     )?;
     let channels = tried(
         &mut client,
-        "lockstep.test_slack_workspace_integration('A', null, 1)",
+        "lockstep.test_slack_workspace_integration('A', null, 1, 'U9', true) where delivery is not null",
     )?;
     assert_eq!(channels.len(), 10);
     assert_eq!(channels[9], row("#x", "A"));
+    // The others are named.
+    let untried = client.query(
+        "select channel from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', false) where delivery is null",
+        &[],
+    )?;
+    let untried: Vec<&str> = untried.iter().map(|row| row.get(0)).collect();
+    assert_eq!(untried, ["#y", "#z"]);
     set(
         &mut client,
         1,
@@ -623,6 +713,9 @@ fn encrypted_properties_are_listed() -> Result<()> {
     assert_eq!(list(&mut client, "")?, [row(2), row(4), row(6)]);
     assert_eq!(list(&mut client, "2, 1")?, [row(4)]);
     assert_eq!(list(&mut client, "6")?, []);
+    // What is inherited the host has copied.
+    client.batch_execute("update integrations set inherit_from_id = 2 where id = 4")?;
+    assert_eq!(list(&mut client, "")?, [row(2), row(6)]);
     refused(
         &mut client,
         "select lockstep.list_integration_properties(0, -1)",

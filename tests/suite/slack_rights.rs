@@ -83,7 +83,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep.list_slack_tokens('', 9);
          select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
          select * from lockstep.set_slack_integration_settings('A', null, 1, 'U2', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true}}');
-         select lockstep.slack_workspace_notifications('A', null, 1); select * from lockstep.test_slack_workspace_integration('A', null, 1);
+         select lockstep.slack_workspace_notifications('A', null, 1); select * from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', true);
          select * from lockstep.publish_events('{{null}}', '{{k}}'); select lockstep.project_path(1);
          do $$ declare runner bigint := lockstep.start_runner('x'); begin
            perform lockstep.runner_heartbeat(runner);

@@ -97,6 +97,61 @@ fn status_is_live_on_a_phone() -> Result<()> {
     Ok(())
 }
 
+/// What others have named stays text; a run has its bar; and what is old is told to be.
+#[test]
+fn status_tells_what_is_true_now() -> Result<()> {
+    const DATABASE: &str = "status_now";
+    const HOSTILE: &str = "</strong><script>document.title = 'taken'</script><img src=x onerror=document.title='taken'>";
+    let mut scene = Scene::with(DATABASE, &["--viewer-password", PASSWORD])?;
+    scene
+        .stage
+        .client
+        .execute("select lockstep.enqueue_job($1)", &[&HOSTILE])?;
+    scene
+        .stage
+        .client
+        .batch_execute("call lockstep.backfill('cache_columns')")?;
+    let base = scene.stage.sidecar.base.clone();
+    let browser = Browser::start(DESK)?;
+    browser.open(&with_password(&base, "/status"))?;
+    let title = |browser: &Browser| browser.run("return document.title", &json!([]));
+    assert_eq!(title(&browser)?, title_of_page());
+    let text = browser.text_of("#live")?;
+    ensure!(text.contains(HOSTILE), "{text}");
+    let bar = browser.run(
+        "const bar = document.querySelector('progress'); return [bar.value, bar.max]",
+        &json!([]),
+    )?;
+    assert_eq!(bar, json!([100, 100]));
+    let hidden = |browser: &Browser| -> Result<bool> {
+        let hidden = browser.run("return document.getElementById('stale').hidden", &json!([]))?;
+        Ok(hidden == json!(true))
+    };
+    assert!(hidden(&browser)?);
+    // The database goes, and comes back.
+    let mut elsewhere = cluster()?.connect("postgres")?;
+    for (is_there, change) in [(false, "false"), (true, "true")] {
+        elsewhere.batch_execute(&format!(
+            "alter database {DATABASE} allow_connections {change};
+             select pg_terminate_backend(pid) from pg_stat_activity
+              where datname = '{DATABASE}' and application_name like 'lockstep-sidecar%'"
+        ))?;
+        let begun = Instant::now();
+        while hidden(&browser)? != is_there {
+            ensure!(begun.elapsed() < PATIENCE, "{is_there}: {}", browser.dom()?);
+            sleep(Duration::from_millis(100));
+        }
+        // It shows what there was all the while.
+        ensure!(browser.text_of("#live")?.contains(HOSTILE));
+    }
+    assert_eq!(title(&browser)?, title_of_page());
+    Ok(())
+}
+
+fn title_of_page() -> serde_json::Value {
+    json!("Status · GitLab for Slack")
+}
+
 #[test]
 fn status_is_for_those_who_may_see_it() -> Result<()> {
     let scene = Scene::with("status_rights", &["--viewer-password", PASSWORD])?;
@@ -188,8 +243,8 @@ fn status_that_is_old_says_so() -> Result<()> {
     browser.open(&with_password(&scene.stage.sidecar.base, "/status"))?;
     let state = |browser: &Browser| -> Result<Value> {
         browser.run(
-            "const old = document.getElementById('old'); const live = document.getElementById('live');
-             return [live.classList.contains('stale'), old.hidden, old.hidden ? '' : old.innerText, live.innerText.includes('Messages')]",
+            "const stale = document.getElementById('stale'); const live = document.getElementById('live');
+             return [live.classList.contains('stale'), stale.hidden, stale.hidden ? '' : stale.innerText, live.innerText.includes('Messages')]",
             &json!([]),
         )
     };

@@ -94,14 +94,26 @@ impl Command {
             })?;
             let (request, result) = earlier.unwrap_or_default();
             let result: Value = serde_json::from_str(&result).unwrap_or_default();
-            return Ok(json!({ "repeated": request != self.request, "result": result }));
+            return Ok(
+                json!({ "repeated": request != self.request, "was_done": true, "result": result }),
+            );
         }
         let result = work()?;
         let text = result.to_string();
         let [trigger, user, environment] = key;
         let arguments = [trigger, user, environment, datum(text)];
         STATEMENTS.with(|statements| statements.end.run(&arguments))?;
-        Ok(json!({ "repeated": false, "result": result }))
+        Ok(json!({ "repeated": false, "was_done": false, "result": result }))
+    }
+
+    /// Waits until nobody else changes a flag from Slack.
+    pub(super) fn alone_with(&self, name: &str, schema: &str) -> Result<()> {
+        feature::hold(name, &self.environment, schema)
+    }
+
+    /// The workspace that it was given in.
+    pub(super) fn team(&self) -> &str {
+        &self.team_id
     }
 
     /// Changes of flags that `work` makes are recorded with whoever gave the command.

@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The host's numbers of states.
 const STATES: [&str; 5] = ["unknown", "opened", "closed", "merged", "locked"];
 
+/// Where a merge request has the commit that it became: by a merge, by a squash, or the last one however it was merged.
+const MERGED: [&str; 3] = ["merge_commit_sha", "squash_commit_sha", "merged_commit_sha"];
+
 struct Host {
     deployments: Relation,
     environments: Relation,
@@ -39,12 +42,10 @@ impl Host {
         found.and_then(|text| serde_json::from_str(&text).ok())
     }
 
-    /// The deployments of which a condition holds, the last successful and the last of all of each environment.
-    fn deployments(&self, condition: &str, types: &[Oid], arguments: &[Datum]) -> Value {
-        let when =
-            "pg_catalog.to_char(coalesce(d.finished_at, d.created_at), 'YYYY-MM-DD HH24:MI')";
+    /// The deployments that a query finds the ids of, the last successful and the last of all of each environment.
+    fn deployments(&self, ids: &str, types: &[Oid], arguments: &[Datum]) -> Result<Value> {
         let text = format!(
-            "with d as materialized (select * from {d} d where {condition})
+            "with d as materialized (select t.* from ({ids}) i (id) join {d} t on t.id == i.id)
              select coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
                       'environment', e.name, 'status', l.status, 'ref', l.ref, 'deployed_at', s.at,
                       'refs', s.refs) order by e.name), '[]')::pg_catalog.text
@@ -53,13 +54,26 @@ impl Host {
                cross join lateral (
                  select d.status, d.ref from d where d.environment_id == e.id order by d.id desc limit 1) l
                cross join lateral (
-                 select pg_catalog.min({when}), coalesce(pg_catalog.jsonb_agg(distinct d.ref), '[]')
+                 select pg_catalog.to_char(pg_catalog.min(coalesce({finished}, {created})), 'YYYY-MM-DD HH24:MI'),
+                        coalesce(pg_catalog.jsonb_agg(distinct d.ref), '[]')
                    from d where d.environment_id == e.id and d.status == 2) s (at, refs)",
             d = self.deployments.qualified_name(),
             e = self.environments.qualified_name(),
+            finished = in_utc(&self.deployments, "finished_at")?,
+            created = in_utc(&self.deployments, "created_at")?,
         );
-        self.json(&text, types, arguments).unwrap_or_default()
+        Ok(self.json(&text, types, arguments).unwrap_or_default())
     }
+}
+
+/// A time of a row `d` as a timestamp of UTC: the host has some times with their zone and others without, which are of UTC.
+fn in_utc(table: &Relation, column: &str) -> Result<String> {
+    Ok(
+        match table.column(column)?.type_oid() == pg_sys::TIMESTAMPTZOID {
+            true => format!("pg_catalog.timezone('utc', d.{column})"),
+            false => format!("d.{column}::pg_catalog.timestamp"),
+        },
+    )
 }
 
 /// Where a commit is deployed.
@@ -87,25 +101,64 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
     }
     let sha = sha.to_ascii_lowercase();
     let host = Host::find(schema)?;
-    // A whole one is looked up by an index.
-    let is = |column: &str| match sha.len() {
-        40 | 64 => format!("{column} == $1"),
-        _ => format!("pg_catalog.starts_with({column}::pg_catalog.text, $1)"),
-    };
-    let merged = format!(
-        "select m.id from {} m where {} or {}",
-        host.merge_requests.qualified_name(),
-        is("m.merge_commit_sha"),
-        is("m.squash_commit_sha")
+    // The host's indexes of commits begin with the project or the environment, so each is looked up in those that there are.
+    let deployed = format!(
+        "select d.id from {e} e join {d} d on d.environment_id == e.id where {is}",
+        e = host.environments.qualified_name(),
+        d = host.deployments.qualified_name(),
+        is = matches(&host.deployments, "d", "sha", &sha)?,
     );
-    let condition = format!(
-        "{} or d.id in (select l.deployment_id from {} l where l.merge_request_id in ({merged}))",
-        is("d.sha"),
-        host.deployed.qualified_name()
+    let mut merged = Vec::new();
+    for column in MERGED {
+        // Hosts of old have not all of them.
+        if host.merge_requests.find_column(column).is_none() {
+            continue;
+        }
+        merged.push(format!(
+            "select m.id from {m} m where m.target_project_id in (select e.project_id from {e} e) and {is}",
+            m = host.merge_requests.qualified_name(),
+            e = host.environments.qualified_name(),
+            is = matches(&host.merge_requests, "m", column, &sha)?,
+        ));
+    }
+    // `in` and `union` compare by operators of the search path, which is pinned here.
+    let ids = format!(
+        "{deployed} union select l.deployment_id from {l} l where l.merge_request_id in ({merged})",
+        l = host.deployed.qualified_name(),
+        merged = merged.join(" union "),
     );
-    // `in` compares by an operator of the search path, which is pinned here.
-    let deployments = host.deployments(&condition, &[pg_sys::TEXTOID], &[datum(sha.as_str())]);
+    let (least, most) = bounds(&sha);
+    let arguments = [datum(sha.as_str()), datum(least), datum(most)];
+    let deployments = host.deployments(&ids, &[pg_sys::TEXTOID; 3], &arguments)?;
     Ok(json!({ "sha": sha, "environments": deployments }))
+}
+
+/// Whether a column has the commit: `$1` is its sha or the beginning of that, `$2` and `$3` the least and the greatest sha that
+/// begin so. The host stores some as text and others as bytes.
+fn matches(table: &Relation, alias: &str, column: &str, sha: &str) -> Result<String> {
+    let is_bytes = table.column(column)?.type_oid() == pg_sys::BYTEAOID;
+    let is_whole = matches!(sha.len(), 40 | 64);
+    Ok(match (is_bytes, is_whole) {
+        (true, true) => format!("{alias}.{column} == pg_catalog.decode($1, 'hex')"),
+        (true, false) => format!(
+            "{alias}.{column} operator(pg_catalog.>=) pg_catalog.decode($2, 'hex')
+             and {alias}.{column} operator(pg_catalog.<=) pg_catalog.decode($3, 'hex')"
+        ),
+        (false, true) => format!("{alias}.{column} == $1"),
+        (false, false) => {
+            format!("pg_catalog.starts_with({alias}.{column}::pg_catalog.text, $1)")
+        }
+    })
+}
+
+/// The least and the greatest of the shas that begin so, in whole bytes.
+fn bounds(sha: &str) -> (String, String) {
+    let least = match sha.len() % 2 {
+        0 => sha.to_owned(),
+        _ => format!("{sha}0"),
+    };
+    // Longer than any of them.
+    (least, format!("{sha:f<66}"))
 }
 
 /// Whether a merge request is in a release.
@@ -134,9 +187,8 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
     let release = Milestone::parse(milestone)?;
     let host = Host::find(schema)?;
     table::find(&PROJECTS, schema)?;
-    let missing = |kind: &'static str, name: String| ChatopsError::NoSuchTarget { kind, name };
     let project =
-        target::project(path, schema)?.ok_or_else(|| missing("project", path.to_owned()))?;
+        target::project(path, schema)?.ok_or_else(|| ChatopsError::no_such("project", path))?;
     let text = format!(
         "select pg_catalog.jsonb_build_object('id', m.id, 'title', m.title, 'state', m.state_id)::pg_catalog.text
            from {} m where m.target_project_id == $1 and m.iid == $2",
@@ -145,13 +197,13 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
     let arguments = [datum(project), datum(iid)];
     let found = host.json(&text, &[pg_sys::INT8OID, pg_sys::INT8OID], &arguments);
     let mut merge_request =
-        found.ok_or_else(|| missing("merge request", format!("{path}!{iid}")))?;
+        found.ok_or_else(|| ChatopsError::no_such("merge request", format!("{path}!{iid}")))?;
     let id = merge_request["id"].as_i64().unwrap_or_default();
-    let condition = format!(
-        "d.id in (select l.deployment_id from {} l where l.merge_request_id == $1)",
+    let ids = format!(
+        "select l.deployment_id from {} l where l.merge_request_id == $1",
         host.deployed.qualified_name()
     );
-    let deployments = host.deployments(&condition, &[pg_sys::INT8OID], &[datum(id)]);
+    let deployments = host.deployments(&ids, &[pg_sys::INT8OID], &[datum(id)])?;
     let refs = deployments.as_array().into_iter().flatten();
     let mut refs = refs.flat_map(|it| it["refs"].as_array().into_iter().flatten());
     let with = refs.find_map(|it| it.as_str().filter(|name| release.has(name)));

@@ -1,7 +1,8 @@
 //! Feature flags, set and looked at from Slack.
 
 use super::command::Command;
-use super::{incident, target};
+use super::incident;
+use super::target::{self, Targets};
 use crate::error::{ChatopsError, Error, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
@@ -58,20 +59,41 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
     let malformed = |message: String| Error::from(ChatopsError::Wish { message });
     let wish: Wish =
         serde_json::from_value(wish.0).map_err(|error| malformed(error.to_string()))?;
+    command.alone_with(name, schema)?;
     command.once(|| {
         if wish.is_held_by_incidents {
             incident::refuse_while_declared()?;
         }
-        let actors = target::actors(
+        let Targets {
+            actors,
+            mut missing,
+            has_missing_mention,
+        } = target::targets(
             &[
                 (target::Kind::Project, &wish.projects),
                 (target::Kind::Group, &wish.groups),
                 (target::Kind::Namespace, &wish.namespaces),
                 (target::Kind::User, &wish.users),
             ],
+            command.team(),
             schema,
         )?;
         let groups = &wish.feature_groups;
+        if wish.enabled != Some(false) {
+            // In one that nobody has registered there is nobody. What was set for one that is gone can be taken back.
+            for group in groups {
+                if !feature::is_registered(group)? {
+                    missing.push(("feature group", group.clone()));
+                }
+            }
+        }
+        if !missing.is_empty() {
+            return Err(ChatopsError::NoSuchTargets {
+                targets: missing,
+                has_mention: has_missing_mention,
+            }
+            .into());
+        }
         let is_for_some = !actors.is_empty() || !groups.is_empty();
         let before = feature::standing(name, schema)?;
         feature::as_flags_owner(schema, || {
@@ -115,6 +137,7 @@ fn chatops_delete_feature(
     let schema = required(schema, "schema");
     let delete = || -> Result<Value> {
         let command = Command::parse(command)?;
+        command.alone_with(name, schema)?;
         command.once(|| {
             if is_held {
                 incident::refuse_while_declared()?;
@@ -128,6 +151,31 @@ fn chatops_delete_feature(
         })
     };
     JsonB(delete().or_raise())
+}
+
+/// How a flag stands, while nobody else changes it from Slack.
+// Whoever holds it does not take long, but may be stuck.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_hold_feature(name text, environment text, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_hold_feature(text, text, text) is
+  'how a feature flag stands; until the transaction ends nobody else changes it from Slack in that environment';
+revoke execute on function lockstep.chatops_hold_feature(text, text, text) from public;
+"#)]
+fn chatops_hold_feature(
+    name: Option<&str>,
+    environment: Option<&str>,
+    schema: Option<&str>,
+) -> JsonB {
+    let name = required(name, "name");
+    let environment = required(environment, "environment");
+    let schema = required(schema, "schema");
+    let hold = || -> Result<Value> {
+        feature::hold(name, environment, schema)?;
+        feature::standing(name, schema)
+    };
+    JsonB(hold().or_raise())
 }
 
 /// How a flag stands.
@@ -180,16 +228,19 @@ fn chatops_features(
                 days.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
             })
         })?;
+        // Of what was set before changes were recorded, the rows themselves tell when they were written.
+        for (name, seconds) in feature::ages(schema)? {
+            days.entry(name).or_insert(seconds / 86_400);
+        }
         for flag in &mut flags {
             let known = flag["name"].as_str().and_then(|name| days.get(name));
             flag["unchanged_days"] = json!(known);
         }
         if let Some(least) = unchanged_days {
-            // What was set before changes were recorded has been so for long.
             flags.retain(|flag| {
                 flag["unchanged_days"]
                     .as_i64()
-                    .is_none_or(|days| days >= least)
+                    .is_some_and(|days| days >= least)
             });
         }
         let total = flags.len();

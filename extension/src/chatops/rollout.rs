@@ -55,10 +55,16 @@ fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
                 text = row.get(1).unwrap_or_default();
             })
         })?;
-        let history: Value =
+        let mut history: Value =
             serde_json::from_str(&text).map_err(|error| ChatopsError::Command {
                 message: error.to_string(),
             })?;
+        if history["hours_unchanged"].is_null() {
+            // Of what was set before changes were recorded, the rows themselves tell when they were written.
+            let ages = feature::ages(schema)?;
+            let age = ages.iter().find(|(of, _)| of == name);
+            history["hours_unchanged"] = json!(age.map(|(_, seconds)| seconds / 3_600));
+        }
         Ok(json!({
             "flag": flag,
             "history": history,

@@ -16,14 +16,7 @@ pub(super) const ROUTES: Needed = Needed("routes", &["source_id", "source_type",
 pub(super) const CHAT_NAMES: Needed = Needed("chat_names", &["user_id", "team_id", "chat_id"]);
 pub(super) const MEMBERS: Needed = Needed(
     "members",
-    &[
-        "user_id",
-        "source_id",
-        "source_type",
-        "access_level",
-        "requested_at",
-        "expires_at",
-    ],
+    &["user_id", "source_id", "source_type", "access_level"],
 );
 pub(super) const MERGE_REQUESTS: Needed = Needed(
     "merge_requests",
@@ -49,7 +42,7 @@ pub(super) const DEPLOYMENTS: Needed = Needed(
         "finished_at",
     ],
 );
-pub(super) const ENVIRONMENTS: Needed = Needed("environments", &["id", "name"]);
+pub(super) const ENVIRONMENTS: Needed = Needed("environments", &["id", "project_id", "name"]);
 pub(super) const DEPLOYED: Needed = Needed(
     "deployment_merge_requests",
     &["deployment_id", "merge_request_id"],

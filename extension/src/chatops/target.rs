@@ -1,7 +1,7 @@
 //! Actors of flags by the names that people have for them.
 
-use super::table::{self, NAMESPACES, PROJECTS, ROUTES, USERS};
-use crate::error::{ChatopsError, Result};
+use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
+use crate::error::Result;
 use crate::host::Relation;
 use crate::statement::{Statement, datum};
 use pgrx::pg_sys::{self, Datum};
@@ -33,21 +33,66 @@ pub(super) struct Namespace {
     is_users: bool,
 }
 
-/// All actors that are named; one that is not there is an error.
-pub(super) fn actors(named: &[(Kind, &Vec<String>)], schema: &str) -> Result<Vec<String>> {
-    let mut actors = Vec::new();
+/// What was named: the actors that are there, and what is not there.
+#[derive(Default)]
+pub(super) struct Targets {
+    pub(super) actors: Vec<String>,
+    pub(super) missing: Vec<(&'static str, String)>,
+    pub(super) has_missing_mention: bool,
+}
+
+/// Looks up all that are named; people may be mentioned as Slack writes that, in a workspace.
+pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) -> Result<Targets> {
+    let mut targets = Targets::default();
     for (kind, names) in named {
         for name in *names {
-            let actor = find(*kind, name, schema)?.ok_or_else(|| ChatopsError::NoSuchTarget {
-                kind: kind.name(),
-                name: name.clone(),
-            })?;
-            if !actors.contains(&actor) {
-                actors.push(actor);
+            let mention = Mention::parse(name).filter(|_| *kind == Kind::User);
+            let found = match &mention {
+                Some(mention) => linked(team, mention, schema)?,
+                None => find(*kind, name, schema)?,
+            };
+            match (found, mention) {
+                (Some(actor), _) if targets.actors.contains(&actor) => {}
+                (Some(actor), _) => targets.actors.push(actor),
+                (None, Some(mention)) => {
+                    targets.has_missing_mention = true;
+                    let label = format!("@{}", mention.label);
+                    targets.missing.push(("linked account of", label));
+                }
+                (None, None) => targets.missing.push((kind.name(), name.clone())),
             }
         }
     }
-    Ok(actors)
+    Ok(targets)
+}
+
+/// A user of Slack, as `<@U0123|ada>` or `<@U0123>`.
+struct Mention<'a> {
+    id: &'a str,
+    label: &'a str,
+}
+
+impl<'a> Mention<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mark = text.strip_prefix("<@")?.strip_suffix('>')?;
+        let (id, label) = mark.split_once('|').unwrap_or((mark, mark));
+        Some(Self { id, label })
+    }
+}
+
+/// Whoever is mentioned, by the account that he has linked: what Slack calls him says nothing of the host.
+fn linked(team: &str, mention: &Mention<'_>, schema: &str) -> Result<Option<String>> {
+    let Some(names) = table::find_optional(&CHAT_NAMES, schema)? else {
+        return Ok(None);
+    };
+    let text = format!(
+        "select t.user_id::pg_catalog.int8 from {} t
+          where t.team_id::pg_catalog.text == $1 and t.chat_id::pg_catalog.text == $2 order by t.user_id limit 1",
+        names.qualified_name()
+    );
+    let arguments = [datum(team), datum(mention.id)];
+    let found = first(&names, &text, &[pg_sys::TEXTOID; 2], &arguments);
+    Ok(found.map(|id| format!("User:{id}")))
 }
 
 fn find(kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {

@@ -2,6 +2,7 @@
 
 use super::CHANNEL;
 use crate::error::{OrRaise, Result, required};
+use crate::event::channels_now;
 use crate::own_statement::OwnStatement;
 use crate::slack_workspace::destination_of;
 use crate::statement::{datum, keys_argument, notify, nullable};
@@ -109,6 +110,8 @@ fn troubles(
     schema: &str,
 ) -> Result<Vec<Trouble>> {
     let (team, integration) = destination_of(schema, of, slack_integration)?;
+    // One that inherits its channels may not have these any more.
+    let channels = channels_now(schema, integration)?;
     let mut troubles = Vec::new();
     let arguments = [datum(schema), datum(integration), datum(team)];
     STATEMENTS.with(|statements| {
@@ -123,6 +126,7 @@ fn troubles(
             ));
         })
     })?;
+    troubles.retain(|(channel, ..): &Trouble| channels.contains(channel));
     Ok(troubles)
 }
 

@@ -14,9 +14,11 @@ pub(crate) enum ChatopsError {
     Action {
         action: String,
     },
-    NoSuchTarget {
-        kind: &'static str,
-        name: String,
+    /// What each is, and the name that was given of it.
+    NoSuchTargets {
+        targets: Vec<(&'static str, String)>,
+        /// Some of them are mentions of people.
+        has_mention: bool,
     },
     HostLacks {
         schema: String,
@@ -42,6 +44,13 @@ pub(crate) enum ChatopsError {
 }
 
 impl ChatopsError {
+    pub(crate) fn no_such(kind: &'static str, name: impl Into<String>) -> Self {
+        Self::NoSuchTargets {
+            targets: vec![(kind, name.into())],
+            has_mention: false,
+        }
+    }
+
     pub(super) fn into_report(self) -> Report {
         match self {
             Self::Command { message } => report(
@@ -62,12 +71,38 @@ impl ChatopsError {
                 "Of a run one may ask four things.",
                 "Pass 'pause', 'resume', 'retry' or 'cancel'.",
             ),
-            Self::NoSuchTarget { kind, name } => report(
-                ERRCODE_NO_DATA_FOUND,
-                format!("{kind} \"{name}\" does not exist"),
-                "It is looked up in the tables of the host.",
-                "Give the full path of a project, group or namespace, or the user name of a user.",
-            ),
+            Self::NoSuchTargets {
+                targets,
+                has_mention,
+            } => {
+                let named = |(kind, name): &(&str, String)| format!("{kind} \"{name}\"");
+                let all: Vec<String> = targets.iter().map(named).collect();
+                let (verb, detail) = match targets.len() {
+                    1 => (
+                        "does not exist",
+                        "It is looked up in the tables of the host.",
+                    ),
+                    _ => (
+                        "do not exist",
+                        "They are looked up in the tables of the host.",
+                    ),
+                };
+                let has_group = targets.iter().any(|(kind, _)| *kind == "feature group");
+                report(
+                    ERRCODE_NO_DATA_FOUND,
+                    format!("{} {verb}", all.join(", ")),
+                    match (has_mention, has_group) {
+                        (true, _) => {
+                            "A mention stands for the account on the host that its user has linked with Slack; without one give the user name there."
+                        }
+                        (_, true) => {
+                            "Feature groups are those that are registered with lockstep.register_feature_group there."
+                        }
+                        _ => detail,
+                    },
+                    "Give the full path of a project, group or namespace, or the user name of a user.",
+                )
+            }
             Self::HostLacks { schema, what } => report(
                 ERRCODE_UNDEFINED_TABLE,
                 format!("schema {schema} has no {what}"),

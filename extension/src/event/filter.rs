@@ -101,7 +101,9 @@ pub(super) fn filtered<'a>(
             _ => return Err(Reason::PipelineStatus),
         }
     }
-    let is_author = |name: &String| event.author.name.as_deref() == Some(name);
+    // As the host's own names are told apart.
+    let name = event.author.name.as_deref().map(str::to_lowercase);
+    let is_author = |muted: &String| name.as_deref() == Some(&*muted.to_lowercase());
     if settings.muted_authors.iter().any(is_author) {
         return Err(Reason::Author);
     }

@@ -9,6 +9,7 @@
 
 mod batch;
 mod candidate;
+mod change;
 mod channel;
 mod configure;
 mod field;
@@ -28,3 +29,5 @@ mod tables;
 pub(crate) mod trial;
 pub(crate) mod workspace;
 mod write;
+
+pub(crate) use configure::channels_now;

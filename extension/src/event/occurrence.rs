@@ -1,8 +1,8 @@
 //! What happened: the kind of an event, and all that decides over who is told of it.
 
-use super::field::BadField;
+use super::field::{BadField, Field, Part};
 use super::kind::Kind;
-use super::payload::{Labels, Payload};
+use super::payload::{Labels, Noteable, Payload};
 use super::readable::check_is_readable;
 use std::borrow::Cow;
 
@@ -94,6 +94,7 @@ impl<'a> Payload<'a> {
             "push" => Kind::Push,
             "tag_push" => Kind::TagPush,
             "issue" | "work_item" => self.kind_of_issue()?,
+            "incident" => Kind::Incident,
             "merge_request" => Kind::MergeRequest,
             "note" => match self.is_confidential("confidential_note")? {
                 true => Kind::ConfidentialNote,
@@ -130,6 +131,19 @@ impl<'a> Payload<'a> {
         })
     }
 
+    /// What a note may be of, or what may mention a group.
+    fn noteables(&self) -> [(&Field<Part<Noteable<'a>>>, &'static str); 7] {
+        [
+            (&self.issue, "issue"),
+            (&self.work_item, "work_item"),
+            (&self.merge_request, "merge_request"),
+            (&self.epic, "epic"),
+            (&self.vulnerability, "vulnerability"),
+            (&self.snippet, "snippet"),
+            (&self.wiki_page, "wiki_page"),
+        ]
+    }
+
     /// A note or mention that not everybody may see.
     fn is_confidential(&self, event_type: &str) -> Read<bool> {
         let mut confidential = self
@@ -144,10 +158,7 @@ impl<'a> Payload<'a> {
                 confidential |= field.at(path)? == Some(&true);
             }
         }
-        for (noteable, name) in [
-            (&self.issue, "issue"),
-            (&self.merge_request, "merge_request"),
-        ] {
+        for (noteable, name) in self.noteables() {
             if let Some(noteable) = noteable.at(name)? {
                 let field = noteable
                     .0
@@ -310,17 +321,20 @@ impl<'a> Payload<'a> {
             return Ok(None);
         }
         let mut places: Vec<(&Labels<'a>, &str)> = vec![(&self.labels, "labels")];
-        if let Some(issue) = self.issue.at("issue")? {
-            places.push((&issue.0.labels, "issue.labels"));
-        }
-        if let Some(request) = self.merge_request.at("merge_request")? {
-            places.push((&request.0.labels, "merge_request.labels"));
+        for (noteable, name) in self.noteables() {
+            if let Some(noteable) = noteable.at(name)? {
+                places.push((&noteable.0.labels, name));
+            }
         }
         if let Some(object) = self.object_attributes.at("object_attributes")? {
-            places.push((&object.0.labels, "object_attributes.labels"));
+            places.push((&object.0.labels, "object_attributes"));
         }
-        for (labels, path) in places {
-            if let Some(labels) = labels.at(path)? {
+        for (labels, place) in places {
+            let path = match place {
+                "labels" => place.to_owned(),
+                _ => format!("{place}.labels"),
+            };
+            if let Some(labels) = labels.at(&path)? {
                 let titles = labels.iter().enumerate().map(|(place, label)| {
                     let label = label.required(&format!("{path}[{place}]"))?;
                     let title = label.0.title.required(&format!("{path}[{place}].title"));

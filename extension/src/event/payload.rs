@@ -32,7 +32,17 @@ pub(super) struct Payload<'a> {
     #[serde(borrow)]
     pub(super) issue: Field<Part<Noteable<'a>>>,
     #[serde(borrow)]
+    pub(super) work_item: Field<Part<Noteable<'a>>>,
+    #[serde(borrow)]
     pub(super) merge_request: Field<Part<Noteable<'a>>>,
+    #[serde(borrow)]
+    pub(super) epic: Field<Part<Noteable<'a>>>,
+    #[serde(borrow)]
+    pub(super) vulnerability: Field<Part<Noteable<'a>>>,
+    #[serde(borrow)]
+    pub(super) snippet: Field<Part<Noteable<'a>>>,
+    #[serde(borrow)]
+    pub(super) wiki_page: Field<Part<Noteable<'a>>>,
     pub(super) changes: Field<Part<Changes>>,
     #[serde(borrow)]
     pub(super) mentioned: Field<Part<Group<'a>>>,

@@ -27,7 +27,7 @@ returns table (integration_id bigint, properties bytea, iv bytea, has_settings b
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_integration_properties(bigint, integer, text) is
-  'the integrations of the Slack app after the one of that id, with what the host keeps encrypted of each, and whether it has settings of its own';
+  'the integrations of the Slack app after the one of that id that inherit from no other, with what the host keeps encrypted of each, and whether it has settings of its own';
 revoke execute on function lockstep.list_integration_properties(bigint, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -62,10 +62,12 @@ fn list(after: i64, most: i32, schema: &str) -> Result<Vec<Properties>> {
         return Ok(Vec::new());
     };
     let iv = column("encrypted_properties_iv");
+    // The host copies what is inherited to whoever inherits it.
+    let inherits = column("inherit_from_id").unwrap_or_else(|| "null".to_owned());
     let query = Statement::planned_anew(
         &qualified(&format!(
             "select i.id::pg_catalog.int8, {properties}::pg_catalog.bytea, {}::pg_catalog.bytea from {} i
-              where i.type_new == $2 and i.id operator(pg_catalog.>) $1 and {properties} is not null order by i.id limit $3",
+              where i.type_new == $2 and i.id operator(pg_catalog.>) $1 and {properties} is not null and {inherits} is null order by i.id limit $3",
             iv.as_deref().unwrap_or("null"),
             i.qualified_name()
         )),

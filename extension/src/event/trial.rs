@@ -5,7 +5,7 @@ use super::configure;
 use super::tables::{Tables, class};
 use super::write::{self, NewDelivery};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::slack_workspace::{of_workspace, workspace};
+use crate::slack_workspace::{allowed, workspace};
 use crate::statement::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
@@ -20,13 +20,13 @@ returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.test_slack_integration(bigint, text) is
-  'sends a test message to the channels of an integration of the Slack app, 10 at most; lockstep.delivery_results tells what becomes of each';
+  'sends a test message to the first ten channels of an integration of the Slack app, the others come without a delivery; lockstep.delivery_results tells what becomes of each';
 revoke execute on function lockstep.test_slack_integration(bigint, text) from public;
 "#)]
 fn test_slack_integration(
     integration_id: Option<i64>,
     schema: Option<&str>,
-) -> TableIterator<'static, (name!(delivery, i64), name!(channel, String))> {
+) -> TableIterator<'static, (name!(delivery, Option<i64>), name!(channel, String))> {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
     let test = || test(&*Tables::attached(schema)?, integration, None);
@@ -35,26 +35,31 @@ fn test_slack_integration(
 
 /// Tests an integration of a workspace.
 #[pg_extern(sql = r#"
-create function lockstep.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+create function lockstep.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+  is_manager boolean, schema text default 'public')
 returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text) is
-  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does';
-revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text) from public;
+comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
+  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does, for whoever installed it or a manager';
+revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
 "#)]
 fn test_slack_workspace_integration(
     team_id: Option<&str>,
     enterprise_id: Option<&str>,
     slack_integration_id: Option<i64>,
+    user_id: Option<&str>,
+    is_manager: Option<bool>,
     schema: Option<&str>,
-) -> TableIterator<'static, (name!(delivery, i64), name!(channel, String))> {
+) -> TableIterator<'static, (name!(delivery, Option<i64>), name!(channel, String))> {
     let row = required(slack_integration_id, "slack_integration_id");
+    let user = required(user_id, "user_id");
+    let is_manager = required(is_manager, "is_manager");
     let schema = required(schema, "schema");
     let test = || {
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let found = of_workspace(&tables, &team, row)?;
+        let found = allowed(&tables, &team, row, user, is_manager)?;
         test(&tables, found.integration, Some(row))
     };
     TableIterator::new(test().or_raise())
@@ -67,8 +72,11 @@ struct Installation {
     alias: String,
 }
 
+/// The delivery, none if it was not tried, and the channel.
+type Tried = (Option<i64>, String);
+
 /// In one of its workspaces, if that is named, else in all.
-fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<(i64, String)>> {
+fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Tried>> {
     let settings = configure::of(tables, integration)?.settings;
     let installations = installations(tables, integration, only);
     let Some(first) = installations.first() else {
@@ -78,7 +86,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<(i64
     if channels.is_empty() {
         return Err(EventError::NoChannels { id: integration }.into());
     }
-    channels.truncate(MOST_CHANNELS);
+    let untried = channels.split_off(channels.len().min(MOST_CHANNELS));
     let payload = json!({
         "object_kind": "lockstep_test",
         "integration": { "id": integration, "alias": first.alias },
@@ -110,7 +118,11 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<(i64
     });
     let (deliveries, names): (Vec<NewDelivery>, Vec<String>) = deliveries.unzip();
     let ids = write::deliveries(&deliveries, schema)?;
-    Ok(ids.into_iter().zip(names).collect())
+    let tried = ids.into_iter().map(Some).zip(names);
+    let untried = untried
+        .into_iter()
+        .map(|channel| (None, channel.to_owned()));
+    Ok(tried.chain(untried).collect())
 }
 
 fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {

@@ -1,7 +1,7 @@
 //! Settings as users of Slack see and change them: of the integrations of their own workspace alone.
 
 use super::configure;
-use super::kind::Kind;
+use super::kind::{KINDS, Kind};
 use super::tables::Tables;
 use crate::error::{EventError, OrRaise, Result, required};
 use crate::slack_workspace::{NOW, allowed, of_workspace, qualified, workspace};
@@ -17,7 +17,7 @@ create function lockstep.slack_workspace_notifications(team_id text, enterprise_
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
-  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them';
+  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, and the events that the host has';
 revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
@@ -32,7 +32,11 @@ fn slack_workspace_notifications(
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = of_workspace(&tables, &team, row)?;
-        configure::shown(&tables, found.integration)
+        let mut shown = configure::shown(&tables, found.integration)?;
+        let events = KINDS.into_iter();
+        let events = events.filter(|kind| column_of(&tables, *kind).is_some());
+        shown["events"] = events.map(Kind::name).collect();
+        Ok(shown)
     };
     JsonB(shown().or_raise())
 }
@@ -78,6 +82,12 @@ fn set_slack_integration_settings(
     TableIterator::once((set().or_raise(),))
 }
 
+/// The column of the host that switches such events, if it has one.
+fn column_of(tables: &Tables, kind: Kind) -> Option<String> {
+    let column = tables.integrations.find_column(kind.column())?;
+    (column.is_boolean() && !column.is_generated()).then(|| column.quoted())
+}
+
 /// Switches events, given by their names, in the host's own columns.
 fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()> {
     let wrong = |path: String, problem: &str| EventError::Setting {
@@ -95,11 +105,12 @@ fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()
         let is_on = value
             .as_bool()
             .ok_or_else(|| wrong(path(), "is not a boolean"))?;
-        let column = tables.integrations.find_column(kind.column());
-        let column = column
-            .filter(|column| column.is_boolean() && !column.is_generated())
-            .ok_or_else(|| wrong(path(), "is not an event that the host has"))?
-            .quoted();
+        let column = match (column_of(tables, kind), is_on) {
+            (Some(column), _) => column,
+            // It is off in any case.
+            (None, false) => continue,
+            (None, true) => return Err(wrong(path(), "is not an event that the host has").into()),
+        };
         assignments += &format!("{column} = {is_on}, ");
         differences.push(format!("i.{column} is not {is_on}"));
     }

@@ -27,6 +27,8 @@ pub(super) struct Gates {
     pub(super) groups: Vec<String>,
     pub(super) percentage_of_actors: f64,
     pub(super) percentage_of_time: f64,
+    /// How many rows there are of its gates, those included that say nothing.
+    pub(super) rows: usize,
 }
 
 /// As Flipper calls it.
@@ -66,6 +68,8 @@ impl Gates {
             connected(|| {
                 tables.read.rows(view, &[datum(name)], |row| {
                     let value = row.get::<String>(2);
+                    let is_gate = row.get::<String>(1).is_some();
+                    gates.rows += usize::from(is_gate);
                     match (row.get::<String>(1).as_deref(), value) {
                         (None, _) => gates.is_persisted = true,
                         (Some("boolean"), value) => {
@@ -107,6 +111,16 @@ impl Gates {
         } else {
             State::Conditional
         }
+    }
+
+    /// Whether it is on for anybody at all. An exception for an actor, which counts for the state as Flipper has it, is not.
+    pub(super) fn are_open_for_anybody(&self) -> bool {
+        self.is_by_default()
+            || self.boolean
+            || self.percentage_of_actors > 0.0
+            || self.percentage_of_time > 0.0
+            || !self.groups.is_empty()
+            || self.actors.iter().any(|actor| !actor.ends_with(OPT_OUT))
     }
 
     /// Whether the flag is on for an actor; `time` is from 0 up to but not including 1, and random; `is_in_group` tells of a

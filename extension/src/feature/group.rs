@@ -68,6 +68,17 @@ pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     Ok(answer.unwrap_or_default())
 }
 
+/// Whether somebody has said who is in a group.
+pub(crate) fn is_registered(group: &str) -> Result<bool> {
+    let mut is_there = false;
+    STATEMENTS.with(|statements| {
+        statements
+            .find
+            .rows_seeing(View::Newest, &[datum(group)], |_| is_there = true)
+    })?;
+    Ok(is_there)
+}
+
 /// Says who is in a group.
 #[pg_extern(sql = r#"
 create function lockstep.register_feature_group(name text, function regprocedure)

@@ -20,8 +20,9 @@ pub(crate) use attach::{attach, detach};
 pub(crate) use audit::on_behalf_of;
 pub(crate) use change::{remove, set, set_for, set_percentage};
 pub(crate) use enabled::{Flag, is_enabled, is_fully_on};
+pub(crate) use group::is_registered;
 pub(crate) use known::forget;
-pub(crate) use standing::{as_flags_owner, stale_gates, standing, standings};
+pub(crate) use standing::{ages, as_flags_owner, hold, stale_gates, standing, standings};
 
 /// Names of flags and of groups.
 fn check_name(name: &str) -> crate::error::Result<()> {

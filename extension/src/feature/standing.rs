@@ -4,14 +4,29 @@ use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
 use super::tables::Tables;
 use crate::error::Result;
+use crate::lock::{self, Kind};
 use crate::statement::{View, as_owner, connected};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use serde_json::{Value, json};
 
 /// Runs `work` with the rights of the owner of the tables of flags.
 pub(crate) fn as_flags_owner<R>(schema: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
     let tables = Tables::of_schema(schema)?;
     as_owner(Oid::from(tables.features.owner), work)
+}
+
+/// Waits until no other transaction holds a flag, and holds it until this one ends. Of two environments that are one database each
+/// has its own.
+pub(crate) fn hold(name: &str, environment: &str, schema: &str) -> Result<()> {
+    super::check_name(name)?;
+    let tables = Tables::of_schema(schema)?;
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(environment.as_bytes());
+    hash.update(&[0]);
+    hash.update(name.as_bytes());
+    let mode = pg_sys::ExclusiveLock;
+    lock::take(Kind::Flag, tables.features.oid, hash.finalize(), mode);
+    Ok(())
 }
 
 /// How a flag stands now; one that nobody has set has its default.
@@ -60,6 +75,7 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
         "name": name,
         "state": gates.state().name(),
         "is_set": gates.is_persisted,
+        "is_on_for_anybody": gates.are_open_for_anybody(),
         "boolean": gates.boolean,
         "default_enabled": gates.default_enabled,
         "percentage_of_actors": gates.percentage_of_actors,
@@ -72,17 +88,29 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
     })
 }
 
-/// How many gates a flag has that say nothing: those of a flag that is gone, and those beside one that opens it for everybody.
+/// How many rows of gates a flag has that say nothing: all of a flag that is gone, and those beside one that opens it for everybody,
+/// but for the exceptions from that.
 pub(crate) fn stale_gates(name: &str, schema: &str) -> Result<usize> {
     let tables = Tables::of_schema(schema)?;
     let gates = Gates::read(name, Some(&tables), View::Own)?;
-    let all = gates.actors.len()
-        + gates.groups.len()
-        + usize::from(gates.percentage_of_actors > 0.0)
-        + usize::from(gates.percentage_of_time > 0.0);
+    let exceptions = gates.actors.iter().filter(|it| it.ends_with(OPT_OUT));
     Ok(match (gates.is_persisted, gates.boolean) {
-        (false, boolean) => all + usize::from(boolean),
-        (true, true) => all,
+        (false, _) => gates.rows,
+        (true, true) => gates.rows.saturating_sub(1 + exceptions.count()),
         (true, false) => 0,
     })
+}
+
+/// When flags were last written, by the times that their rows have: name and seconds from then.
+pub(crate) fn ages(schema: &str) -> Result<Vec<(String, i64)>> {
+    let tables = Tables::of_schema(schema)?;
+    let mut ages = Vec::new();
+    as_owner(Oid::from(tables.features.owner), || {
+        connected(|| {
+            tables.ages.rows(View::Own, &[], |row| {
+                ages.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
+            });
+        });
+    });
+    Ok(ages)
 }

@@ -41,6 +41,8 @@ pub(super) struct Tables {
     pub(super) open: Statement,
     /// All flags of the schema: name, created, updated.
     pub(super) all: Statement,
+    /// All flags of the schema: name, how many seconds ago the flag or one of its gates was written.
+    pub(super) ages: Statement,
 }
 
 thread_local! {
@@ -139,6 +141,14 @@ impl Tables {
                 &format!(
                     "select t.key::pg_catalog.text, t.created_at, t.updated_at from {f} t
                       order by t.key::pg_catalog.text collate \"C\""
+                ),
+                &[],
+            ),
+            ages: Statement::new(
+                &format!(
+                    "select t.key::pg_catalog.text,
+                            extract(epoch from {now} operator(pg_catalog.-) greatest(t.updated_at, pg_catalog.max(g.updated_at)))::pg_catalog.int8
+                       from {f} t left join {g} g on g.feature_key operator(pg_catalog.=) t.key group by t.key, t.updated_at"
                 ),
                 &[],
             ),

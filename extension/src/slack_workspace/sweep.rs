@@ -13,6 +13,7 @@ struct Own {
     deliveries: OwnStatement,
     delivered_events: OwnStatement,
     messages: OwnStatement,
+    troubles: OwnStatement,
 }
 
 thread_local! {
@@ -54,6 +55,11 @@ thread_local! {
                  order by o.received_at limit 10000 for update skip locked))",
             &[],
         ),
+        // Whoever tries a channel hears of it again.
+        troubles: OwnStatement::new(
+            "delete from lockstep.slack_channel_trouble t where t.last_at < clock_timestamp() - interval '30 days'",
+            &[],
+        ),
         messages: OwnStatement::new(
             "delete from lockstep.slack_message m using (
                select o.channel, o.subject from lockstep.slack_message o
@@ -71,7 +77,7 @@ create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 "#)]
 fn sweep_slack(schema: Option<&str>) -> i64 {
@@ -86,6 +92,7 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             let deliveries = statements.deliveries.run(&[])?;
             let delivered_events = statements.delivered_events.run(&[])?;
             let messages = statements.messages.run(&[])?;
+            let troubles = statements.troubles.run(&[])?;
             let all = [
                 events,
                 states,
@@ -93,6 +100,7 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
                 deliveries,
                 delivered_events,
                 messages,
+                troubles,
             ];
             Ok(all.iter().sum::<u64>() as i64)
         })

@@ -40,7 +40,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Backfill) -> Result<Answe
                 let (command, job) = (given.record(it.name), job.clone());
                 async move { it.database.start_backfill(&command, &job, workers).await }
             });
-            Ok(changed(given, answers.await))
+            Ok(changed(given, answers.await, begun))
         }
         Backfill::Pause(run) => control(given, run, "pause").await,
         Backfill::Resume(run) => control(given, run, "resume").await,
@@ -60,14 +60,22 @@ async fn control(
         let command = given.record(it.name);
         async move { it.database.control_backfill(&command, run, action).await }
     });
-    Ok(changed(given, answers.await))
+    let said = match action {
+        "resume" | "retry" => begun,
+        _ => line,
+    };
+    Ok(changed(given, answers.await, said))
 }
 
-fn changed(given: &Given<'_>, answers: Vec<(Name, Result<Value, Error>)>) -> Answer {
+fn changed(
+    given: &Given<'_>,
+    answers: Vec<(Name, Result<Value, Error>)>,
+    said: fn(&Value) -> String,
+) -> Answer {
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), line)
+    told::changes(given, changes.collect(), "backfill list", said)
 }
 
 fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answer {
@@ -94,6 +102,13 @@ fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answe
         }
     }
     answer
+}
+
+/// One whose workers begin when this is committed: that it has none as yet is nothing to say.
+fn begun(run: &Value) -> String {
+    let mut run = run.clone();
+    run["held_by"] = Value::Null;
+    line(&run)
 }
 
 /// A run in one line.

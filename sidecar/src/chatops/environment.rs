@@ -80,10 +80,10 @@ impl Environments {
 pub(super) async fn each<T, F>(
     environments: &[Environment],
     ask: impl Fn(Environment) -> F,
-) -> Vec<(Name, Result<T, Error>)>
+) -> Vec<(Name, T)>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, Error>> + Send + 'static,
+    F: Future<Output = T> + Send + 'static,
 {
     let mut asking = JoinSet::new();
     for environment in environments {

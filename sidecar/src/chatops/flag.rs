@@ -19,11 +19,7 @@ const MOST_ACTORS: usize = 10;
 pub(super) async fn answer(given: &Given<'_>, command: Feature) -> Result<Answer, Answer> {
     match command {
         Feature::Set(wish) => set::set(given, &wish).await,
-        Feature::Delete {
-            name,
-            ignore_production_check,
-            environments,
-        } => set::delete(given, &name, ignore_production_check, environments).await,
+        Feature::Delete(delete) => set::delete(given, delete).await,
         Feature::Get { name, environments } => {
             let environments = given.environments(environments)?;
             let answers = each(&environments, |it| {

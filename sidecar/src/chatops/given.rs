@@ -1,6 +1,7 @@
 //! A command that was given: who gave it, where, and what a database is told of that.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
@@ -8,11 +9,13 @@ use serde_json::{Value, json};
 use super::arguments::Environments;
 use super::environment::{Environment, Name};
 use super::page::Answer;
+use super::settings::Place;
+use super::words;
 use crate::app::App;
 use crate::slack::{SlashCommand, code, shorten};
 
 pub(super) struct Given<'a> {
-    pub(super) app: &'a App,
+    pub(super) app: &'a Arc<App>,
     pub(super) slash: &'a SlashCommand,
     /// Slack's number of the command.
     trigger: String,
@@ -21,7 +24,7 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(app: &'a App, slash: &'a SlashCommand) -> Self {
+    pub(super) fn new(app: &'a Arc<App>, slash: &'a SlashCommand) -> Self {
         let request = random();
         let trigger = slash.trigger.clone().filter(|trigger| !trigger.is_empty());
         Self {
@@ -41,7 +44,7 @@ impl<'a> Given<'a> {
             "user_id": self.slash.user,
             "user_name": self.slash.user_name,
             "channel_id": self.slash.channel,
-            "text": shorten(&format!("{} {}", self.slash.command, self.slash.text.trim()), 4_000),
+            "text": shorten(&format!("{} {}", self.slash.command, words::unescaped(self.slash.text.trim())), 4_000),
             "environment": environment.text(),
         })
     }
@@ -49,6 +52,23 @@ impl<'a> Given<'a> {
     /// Whoever gave it, as Slack shows people.
     pub(super) fn user(&self) -> String {
         format!("<@{}>", self.slash.user)
+    }
+
+    /// Whoever gave it, in his workspace.
+    pub(super) fn giver(&self) -> Place {
+        self.place_of(&self.slash.user)
+    }
+
+    /// The channel that it was given in.
+    pub(super) fn place(&self) -> Place {
+        self.place_of(&self.slash.channel)
+    }
+
+    fn place_of(&self, id: &str) -> Place {
+        Place {
+            team: self.slash.owner.team.clone(),
+            id: id.to_owned(),
+        }
     }
 
     /// Those that are named, else production. One that is not configured is an error.

@@ -11,7 +11,7 @@ use crate::slack::code;
 pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
     let settings = &given.app.config.chatops;
     let user = &given.slash.user;
-    if settings.users.contains(user) {
+    if settings.users.contains(&given.giver()) {
         return Ok(());
     }
     let Some(group) = &settings.group else {
@@ -46,13 +46,20 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
 pub(super) fn check_channel(given: &Given<'_>, environments: &[Environment]) -> Result<(), Answer> {
     let is_production = environments.iter().any(|it| it.name == Name::Production);
     let channels = &given.app.config.chatops.production_channels;
-    if !is_production || channels.contains(&given.slash.channel) {
+    if !is_production || channels.contains(&given.place()) {
         return Ok(());
     }
-    let mut channels: Vec<String> = channels.iter().map(|id| format!("<#{id}>")).collect();
-    channels.sort();
+    // Slack shows those of another workspace to nobody here.
+    let here = channels
+        .iter()
+        .filter(|it| it.team == given.slash.owner.team);
+    let mut here: Vec<String> = here.map(|it| format!("<#{}>", it.id)).collect();
+    here.sort();
+    let channels = match here.is_empty() {
+        true => "a channel of another workspace".to_owned(),
+        false => here.join(" or "),
+    };
     Err(Answer::text(format!(
-        ":no_entry: Production is changed only in {}, so nothing was changed. For others name them, as `--staging`.",
-        channels.join(" or ")
+        ":no_entry: Nothing was changed: production is changed only in {channels}. For another environment name it, as `--staging`."
     )))
 }

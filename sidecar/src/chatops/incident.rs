@@ -6,6 +6,7 @@ use super::arguments::Incident;
 use super::environment::{Environment, each};
 use super::flag::plain;
 use super::given::Given;
+use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::told;
@@ -58,13 +59,20 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                     result["id"]
                 )
             };
-            Ok(told::changes(given, changes.collect(), said))
+            Ok(told::changes(
+                given,
+                changes.collect(),
+                "incident list",
+                said,
+            ))
         }
         Incident::Close {
             incident,
             environments,
         } => {
             let environments: Vec<Environment> = given.environments(environments)?;
+            // Closing one lets production be changed. Anybody who may give commands may declare one, wherever he is.
+            guard::check_channel(given, &environments)?;
             let answers = each(&environments, |it| {
                 let command = given.record(it.name);
                 async move { it.database.close_incident(&command, incident).await }
@@ -77,7 +85,12 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                 let title = result["title"].as_str().unwrap_or_default();
                 format!("incident {incident} is closed: {}", plain(title))
             };
-            Ok(told::changes(given, changes.collect(), said))
+            Ok(told::changes(
+                given,
+                changes.collect(),
+                "incident list",
+                said,
+            ))
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is taken apart into
 //! [`words`], and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
-//! is changed by functions of the [`environment`]'s database, once however often the command is delivered, and told in the channel
-//! and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
+//! is changed by functions of the [`environment`]'s database, once however often the command is delivered, a flag in agreement with
+//! other environments ([`change`]), and told in the channel and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
 //! [`answer`](answer()).
 
 mod arguments;
 mod backfill;
+mod change;
 mod deployment;
 mod drift;
 mod environment;
@@ -22,8 +23,10 @@ mod told;
 mod words;
 mod worker;
 
-pub(crate) use environment::Environments;
+pub(crate) use environment::{Environment, Environments};
 pub(crate) use settings::Settings;
+
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::slack::SlashCommand;
@@ -36,7 +39,7 @@ use page::Answer;
 pub(crate) const COMMAND: &str = "/chatops";
 
 /// Does what a command says. It takes as long as the databases do.
-pub(crate) async fn answer(app: &App, slash: &SlashCommand) -> Answer {
+pub(crate) async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
     if app.environments.is_empty() {
         return Answer::text(
             "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`.",

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::environment::Name;
 use crate::error::Error;
-use crate::slack::{escape, shorten};
+use crate::slack::{code, escape, shorten};
 
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -61,17 +61,25 @@ impl Outcome {
                 escape(&shorten(detail, 400))
             ));
         }
+        if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+            return Self::Refused(format!(
+                "the role of chatops may not do that there: {}",
+                escape(&shorten(error.message(), 400))
+            ));
+        }
         let known = KNOWN.iter().find(|(known, _)| known == code);
         match known {
             Some((_, words)) => Self::Refused((*words).to_owned()),
-            // The server is about to stop, or lost the session.
-            None if code.code().starts_with("08") => Self::Unknown,
+            // The server is about to stop, or lost the session: it may have committed before.
+            None if code.code().starts_with("08") || code.code().starts_with("57P") => {
+                Self::Unknown
+            }
             None => Self::Failed,
         }
     }
 
-    /// Why nothing was changed there; nothing if something was.
-    pub(super) fn trouble(&self, name: Name) -> Option<String> {
+    /// Why nothing was changed there, or what command tells whether it was; nothing if something was.
+    pub(super) fn trouble(&self, name: Name, look: &str) -> Option<String> {
         let name = name.text();
         match self {
             Self::Done(_) | Self::Repeated(_) => None,
@@ -80,7 +88,8 @@ impl Outcome {
                 ":warning: {name}: cannot be reached, so nothing was changed there"
             )),
             Self::Unknown => Some(format!(
-                ":warning: {name}: does not answer. Whether it was done is not known: look before you do it again"
+                ":warning: {name}: no answer came, so it may have been done or not: {} tells",
+                code(look)
             )),
             Self::Failed => Some(format!(
                 ":warning: {name}: the database could not do it, so nothing was changed there. Whoever runs the app finds more in its log"
@@ -113,11 +122,7 @@ const OWN: [SqlState; 10] = [
     SqlState::UNDEFINED_TABLE,
 ];
 
-const KNOWN: [(SqlState, &str); 6] = [
-    (
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        "the role of chatops may not do that there",
-    ),
+const KNOWN: [(SqlState, &str); 5] = [
     (
         SqlState::UNDEFINED_FUNCTION,
         "the extension there is older than this program",

@@ -176,7 +176,8 @@ fn elsewhere(others: &[&(Name, Value)]) -> Option<String> {
 
 fn in_production(value: &Value) -> Vec<String> {
     let (flag, history) = (&value["flag"], &value["history"]);
-    let is_full = flag["boolean"].as_bool().unwrap_or_default();
+    // Also one that is on by default, and one that is on all of the time.
+    let is_full = flag["state"] == "on";
     let percentage = flag["percentage_of_actors"].as_f64().unwrap_or_default();
     let first = history["first_on_at"].as_str();
     let mut lines = vec![
@@ -196,10 +197,28 @@ fn in_production(value: &Value) -> Vec<String> {
                 true,
                 &format!("on for everybody in production since {since} UTC"),
             ),
+            None if flag["is_set"] != true && is_full => {
+                done(true, "on for everybody in production by default")
+            }
             None => done(is_full, "on for everybody in production"),
         },
     ];
+    let exceptions = flag["opted_out"].as_array().map_or(0, Vec::len);
+    if is_full && exceptions > 0 {
+        lines.push(format!(":warning: it is {} in production", describe(flag)));
+    }
     if let Some(hours) = history["hours_unchanged"].as_i64() {
+        if history["changed_at"].is_null() {
+            let since = format!(
+                "since changes are recorded; its rows were last written {} ago",
+                age(hours)
+            );
+            lines.push(done(
+                is_full && hours >= REST_HOURS,
+                &format!("a day without a change: there was none {since}"),
+            ));
+            return lines;
+        }
         let who = history["changed_by"].as_str().unwrap_or_default();
         let who = match history["is_changed_in_slack"].as_bool() {
             Some(true) => format!("<@{}>", plain(who)),
@@ -218,6 +237,15 @@ fn in_production(value: &Value) -> Vec<String> {
         });
     }
     lines
+}
+
+fn age(hours: i64) -> String {
+    match (hours / 24, hours) {
+        (0, 1) => "an hour".to_owned(),
+        (0, hours) => format!("{hours} hours"),
+        (1, _) => "a day".to_owned(),
+        (days, _) => format!("{days} days"),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! `feature set` and `feature delete`: what is checked before, in which order environments are changed, and what is told after.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::arguments::{self, Environments, Set};
+use super::arguments::{self, Delete, Set};
+use super::change::{Change, Effect, is_on, not_seen, off_in_staging, on_in_production};
 use super::environment::{Environment, Name, each};
 use super::flag::describe;
 use super::given::Given;
@@ -12,54 +15,94 @@ use super::page::Answer;
 use super::told;
 use crate::slack::{code, escape, shorten};
 
-/// What a change does to the flag, as far as environments are to agree on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
-    /// It is on for more than before.
-    On,
-    /// It is off for everybody.
-    Off,
-    /// It is off for some.
-    Less,
-}
-
-const CONSISTENCY: &str = "`--ignore-feature-flag-consistency-check`";
-
 pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> {
     let (effect, wish) = wish(set)?;
     let environments = given.environments(set.environments)?;
+    let change = Change {
+        flag: set.name.clone(),
+        effect,
+        wish: Some(wish),
+        is_held_by_incidents: !set.ignore_production_check,
+    };
+    let is_consistent = !set.ignore_feature_flag_consistency_check;
+    carry_out(given, change, environments, is_consistent).await
+}
+
+pub(super) async fn delete(given: &Given<'_>, delete: Delete) -> Result<Answer, Answer> {
+    let environments = given.environments(delete.environments)?;
+    let change = Change {
+        flag: delete.name,
+        effect: Effect::Deleted,
+        wish: None,
+        is_held_by_incidents: !delete.ignore_production_check,
+    };
+    let is_consistent = !delete.ignore_feature_flag_consistency_check;
+    carry_out(given, change, environments, is_consistent).await
+}
+
+async fn carry_out(
+    given: &Given<'_>,
+    change: Change,
+    environments: Vec<Environment>,
+    is_consistent: bool,
+) -> Result<Answer, Answer> {
     guard::check_channel(given, &environments)?;
-    let is_held = !set.ignore_production_check;
-    if is_held {
+    if change.is_held_by_incidents {
         check_incidents(&environments).await?;
     }
-    let is_consistent = !set.ignore_feature_flag_consistency_check;
     if is_consistent {
-        check_consistency(given, &environments, &set.name, effect).await?;
+        check_consistency(given, &environments, &change).await?;
     }
-    // Where one depends on the other, that one is first.
-    let (mut first, mut second): (Vec<_>, Vec<_>) = environments
-        .into_iter()
-        .partition(|it| it.name != Name::Production);
-    if effect == Effect::Off {
-        std::mem::swap(&mut first, &mut second);
-    }
-    let mut outcomes = change(given, &first, &set.name, &wish, is_held).await;
-    if is_consistent && let Some(why) = not_to_follow(effect, &outcomes) {
-        let depends = |it: &Environment| match effect {
-            Effect::Off => it.name == Name::Staging,
-            _ => it.name == Name::Production,
-        };
-        let (left, changed): (Vec<_>, Vec<_>) = second.into_iter().partition(depends);
-        second = changed;
-        outcomes.extend(
-            left.iter()
-                .map(|it| (it.name, Outcome::Refused(why.to_owned()))),
-        );
-    }
-    outcomes.extend(change(given, &second, &set.name, &wish, is_held).await);
+    let change = Arc::new(change);
+    let agrees = |name| matches!(name, Name::Staging | Name::Production);
+    let (pair, others): (Vec<_>, Vec<_>) = environments.into_iter().partition(|it| agrees(it.name));
+    // Those that nothing depends on keep nobody waiting.
+    let (mut outcomes, others) = tokio::join!(
+        in_turn(given, pair, &change, is_consistent),
+        make(given, &others, &change, is_consistent)
+    );
+    outcomes.extend(others);
     outcomes.sort_by_key(|(name, _)| *name);
-    Ok(report(given, &set.name, outcomes).await)
+    Ok(report(given, &change.flag, outcomes).await)
+}
+
+async fn in_turn(
+    given: &Given<'_>,
+    environments: Vec<Environment>,
+    change: &Arc<Change>,
+    is_consistent: bool,
+) -> Vec<(Name, Outcome)> {
+    let last = change.effect.last();
+    let (mut second, first): (Vec<_>, Vec<_>) =
+        environments.into_iter().partition(|it| it.name == last);
+    let mut outcomes = make(given, &first, change, is_consistent).await;
+    if is_consistent && let Some(why) = not_to_follow(change.effect, &outcomes) {
+        let left = second.drain(..).map(|it| it.name);
+        outcomes.extend(left.map(|name| (name, Outcome::Refused(why.to_owned()))));
+    }
+    outcomes.extend(make(given, &second, change, is_consistent).await);
+    outcomes
+}
+
+async fn make(
+    given: &Given<'_>,
+    environments: &[Environment],
+    change: &Arc<Change>,
+    is_consistent: bool,
+) -> Vec<(Name, Outcome)> {
+    each(environments, |it| {
+        let command = given.record(it.name);
+        let change = Arc::clone(change);
+        let other = match it.name {
+            Name::Production => Some(Name::Staging),
+            Name::Staging => Some(Name::Production),
+            _ => None,
+        };
+        let other = other.filter(|_| is_consistent);
+        let other = other.and_then(|other| given.app.environments.get(other).cloned());
+        async move { change.make(&it, other.as_ref(), &command).await }
+    })
+    .await
 }
 
 /// The rules that need no database.
@@ -173,50 +216,47 @@ async fn check_incidents(environments: &[Environment]) -> Result<(), Answer> {
     }
 }
 
-/// On in production only where it is on in staging, off in staging only where it is off in production. If both are changed at once,
-/// the order sees to it.
+/// What can be seen beforehand is refused before anything is changed anywhere; the change itself looks again. If both are changed at
+/// once, the order sees to it.
 async fn check_consistency(
     given: &Given<'_>,
     environments: &[Environment],
-    name: &str,
-    effect: Effect,
+    change: &Change,
 ) -> Result<(), Answer> {
-    let (changed, other) = match effect {
+    let (changed, other) = match change.effect {
         Effect::On => (Name::Production, Name::Staging),
-        Effect::Off => (Name::Staging, Name::Production),
+        Effect::Off | Effect::Deleted => (Name::Staging, Name::Production),
         Effect::Less => return Ok(()),
     };
-    let has = |name| environments.iter().any(|it| it.name == name);
-    if !has(changed) || has(other) {
+    let find = |name| environments.iter().find(|it| it.name == name);
+    let (Some(changed), None) = (find(changed), find(other)) else {
         return Ok(());
-    }
+    };
     let Some(other) = given.app.environments.get(other) else {
         return Ok(());
     };
-    let flag = match other.database.feature(name).await {
+    let refuse = |why: String| {
+        Err(Answer::text(format!(
+            ":no_entry: Nothing was changed: {why}."
+        )))
+    };
+    let flag = match other.database.feature(&change.flag).await {
         Ok(flag) => flag,
         Err(error) => {
             let _ = Outcome::of_error(other.name, &error);
-            return Err(Answer::text(format!(
-                ":no_entry: Whether {} is on in {} cannot be seen now, so nothing was changed. Try again, or pass {CONSISTENCY}.",
-                code(name),
-                other.name.text()
-            )));
+            return refuse(not_seen(&change.flag, other.name));
         }
     };
-    let is_off = flag["state"] == "off";
-    match effect {
-        Effect::On if is_off => Err(Answer::text(format!(
-            ":no_entry: {} is off in staging, so it is not turned on in production, and nothing was changed. Turn it on in staging \
-             first, or pass {CONSISTENCY}.",
-            code(name)
-        ))),
-        Effect::Off if !is_off => Err(Answer::text(format!(
-            ":no_entry: {} is {} in production, so it is not turned off in staging, and nothing was changed. Turn it off in production \
-             first, or pass {CONSISTENCY}.",
-            code(name),
-            describe(&flag)
-        ))),
+    match (change.effect, is_on(&flag)) {
+        (Effect::On, false) => refuse(off_in_staging(&change.flag)),
+        (Effect::Off, true) => refuse(on_in_production(&change.flag, change.effect)),
+        (Effect::Deleted, true) => match changed.database.feature(&change.flag).await {
+            // One that is on by default is on when it is deleted.
+            Ok(flag) if is_on(&flag) && flag["default_enabled"] != true => {
+                refuse(on_in_production(&change.flag, change.effect))
+            }
+            _ => Ok(()),
+        },
         _ => Ok(()),
     }
 }
@@ -232,57 +272,14 @@ fn not_to_follow(effect: Effect, outcomes: &[(Name, Outcome)]) -> Option<&'stati
             Name::Production,
             "it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless",
         ),
-        Effect::Less => return None,
+        // Each looks for itself.
+        Effect::Less | Effect::Deleted => return None,
     };
     let (_, outcome) = outcomes.iter().find(|(it, _)| *it == name)?;
     match outcome {
         Outcome::Done(_) | Outcome::Repeated(_) => None,
         _ => Some(why),
     }
-}
-
-async fn change(
-    given: &Given<'_>,
-    environments: &[Environment],
-    name: &str,
-    wish: &Value,
-    is_held: bool,
-) -> Vec<(Name, Outcome)> {
-    let answers = each(environments, |it| {
-        let command = given.record(it.name);
-        let mut wish = wish.clone();
-        wish["is_held_by_incidents"] = json!(is_held && it.name == Name::Production);
-        let name = name.to_owned();
-        async move { it.database.set_feature(&command, &name, &wish).await }
-    })
-    .await;
-    of_changes(answers)
-}
-
-fn of_changes(answers: Vec<(Name, Result<Value, crate::error::Error>)>) -> Vec<(Name, Outcome)> {
-    let outcome = |(name, answered)| (name, Outcome::of_change(name, answered));
-    answers.into_iter().map(outcome).collect()
-}
-
-pub(super) async fn delete(
-    given: &Given<'_>,
-    name: &str,
-    ignores_incidents: bool,
-    environments: Environments,
-) -> Result<Answer, Answer> {
-    let environments = given.environments(environments)?;
-    guard::check_channel(given, &environments)?;
-    if !ignores_incidents {
-        check_incidents(&environments).await?;
-    }
-    let answers = each(&environments, |it| {
-        let command = given.record(it.name);
-        let name = name.to_owned();
-        let is_held = !ignores_incidents && it.name == Name::Production;
-        async move { it.database.delete_feature(&command, &name, is_held).await }
-    })
-    .await;
-    Ok(report(given, name, of_changes(answers)).await)
 }
 
 /// What became of a change, told to the channel, and of one in production to whoever answers for the flag.
@@ -305,7 +302,10 @@ async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -
                     difference(result)
                 )
             }
-            outcome => outcome.trouble(*environment).unwrap_or_default(),
+            outcome => {
+                let look = format!("/chatops run feature get {name} --{}", environment.text());
+                outcome.trouble(*environment, &look).unwrap_or_default()
+            }
         });
     }
     let production = outcomes.iter().find(|(it, _)| *it == Name::Production);

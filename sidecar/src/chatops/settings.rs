@@ -12,32 +12,58 @@ use crate::connection::Address;
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) environments: Vec<(Name, Address)>,
-    pub(crate) production_channels: HashSet<String>,
-    pub(crate) users: HashSet<String>,
+    pub(crate) production_channels: HashSet<Place>,
+    pub(crate) users: HashSet<Place>,
     pub(crate) group: Option<String>,
     /// By the group that answers for a flag.
-    pub(crate) team_channels: HashMap<String, String>,
+    pub(crate) team_channels: HashMap<String, Place>,
+}
+
+/// A user or a channel of a workspace: in another one the same id is somebody or something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) team: String,
+    pub(crate) id: String,
+}
+
+impl Place {
+    /// `T0123:U0123`, or the bare id where the workspace of those is configured.
+    fn parse(text: &str, team: Option<&str>) -> Option<Self> {
+        let (team, id) = match text.split_once(':') {
+            Some((team, id)) => (team.trim(), id.trim()),
+            None => (team?, text),
+        };
+        (!team.is_empty() && !id.is_empty()).then(|| Self {
+            team: team.to_owned(),
+            id: id.to_owned(),
+        })
+    }
 }
 
 const ENVIRONMENT: &str = "--environment (LOCKSTEP_ENVIRONMENTS)";
+const USER: &str = "--chatops-user (LOCKSTEP_CHATOPS_USERS)";
+const PRODUCTION_CHANNEL: &str = "--production-channel (LOCKSTEP_PRODUCTION_CHANNELS)";
 const TEAM_CHANNEL: &str = "--team-channel (LOCKSTEP_TEAM_CHANNELS)";
 
 impl Settings {
     pub(crate) fn new(arguments: &Chatops, is_pooled: bool, problems: &mut Vec<Problem>) -> Self {
-        let given = |texts: &[String]| -> HashSet<String> {
-            let trimmed = texts.iter().map(|text| text.trim().to_owned());
-            trimmed.filter(|text| !text.is_empty()).collect()
-        };
+        let team = arguments.team.as_deref().map(str::trim);
+        let team = team.filter(|team| !team.is_empty());
         let settings = Self {
             environments: environments(&arguments.environments, is_pooled, problems),
-            production_channels: given(&arguments.production_channels),
-            users: given(&arguments.users),
+            production_channels: places(
+                PRODUCTION_CHANNEL,
+                &arguments.production_channels,
+                team,
+                problems,
+            ),
+            users: places(USER, &arguments.users, team, problems),
             group: arguments
                 .group
                 .as_deref()
                 .map(|group| group.trim().trim_matches('/').to_owned())
                 .filter(|group| !group.is_empty()),
-            team_channels: team_channels(&arguments.team_channels, problems),
+            team_channels: team_channels(&arguments.team_channels, team, problems),
         };
         if settings.environments.is_empty() {
             return settings;
@@ -55,9 +81,9 @@ impl Settings {
             .any(|(name, _)| *name == Name::Production);
         if has_production && settings.production_channels.is_empty() {
             problems.push(Problem {
-                setting: "--production-channel (LOCKSTEP_PRODUCTION_CHANNELS)",
+                setting: PRODUCTION_CHANNEL,
                 wrong: "is not set".to_owned(),
-                hint: "production is an environment, and is changed from this channel alone: give its id, such as C0123456789",
+                hint: "production is an environment, and is changed from this channel alone: give its id, such as T0123456789:C0123456789",
             });
         }
         settings
@@ -116,21 +142,60 @@ fn environments(
     environments
 }
 
+fn places(
+    setting: &'static str,
+    texts: &[String],
+    team: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> HashSet<Place> {
+    let mut places = HashSet::new();
+    for text in texts.iter().map(|text| text.trim()) {
+        if text.is_empty() {
+            continue;
+        }
+        match Place::parse(text, team) {
+            Some(place) => {
+                places.insert(place);
+            }
+            None => problems.push(Problem {
+                setting,
+                wrong: format!("is {text:?}, of no workspace"),
+                hint: WORKSPACE,
+            }),
+        }
+    }
+    places
+}
+
+const WORKSPACE: &str = "ids are those of one workspace: write it as T0123456789:C0123456789, or name the workspace of all that say none with --chatops-team";
+
 /// A group has a `=` no more than a channel has.
-fn team_channels(texts: &[String], problems: &mut Vec<Problem>) -> HashMap<String, String> {
+fn team_channels(
+    texts: &[String],
+    team: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> HashMap<String, Place> {
     let mut channels = HashMap::new();
     for text in texts.iter().map(|text| text.trim()) {
         if text.is_empty() {
             continue;
         }
-        match text.split_once('=') {
-            Some((group, channel)) if !group.trim().is_empty() && !channel.trim().is_empty() => {
-                channels.insert(group.trim().to_owned(), channel.trim().to_owned());
+        let (group, channel) = text.split_once('=').unwrap_or((text, ""));
+        let (group, channel) = (group.trim(), channel.trim());
+        let place = Place::parse(channel, team);
+        match place {
+            Some(place) if !group.is_empty() && !channel.is_empty() => {
+                channels.insert(group.to_owned(), place);
             }
-            _ => problems.push(Problem {
+            _ if group.is_empty() || channel.is_empty() => problems.push(Problem {
                 setting: TEAM_CHANNEL,
                 wrong: format!("is {text:?}"),
-                hint: "it is a group and the id of a channel, as group::integrations=C0123456789",
+                hint: "it is a group and the id of a channel, as group::integrations=T0123456789:C0123456789",
+            }),
+            _ => problems.push(Problem {
+                setting: TEAM_CHANNEL,
+                wrong: format!("is {text:?}, of no workspace"),
+                hint: WORKSPACE,
             }),
         }
     }
@@ -141,7 +206,7 @@ fn team_channels(texts: &[String], problems: &mut Vec<Problem>) -> HashMap<Strin
 mod tests {
     use clap::Parser;
 
-    use super::{Name, Settings};
+    use super::{Name, Place, Settings};
     use crate::command_line::{Arguments, Command};
 
     fn settings(arguments: &[&str]) -> (Settings, Vec<String>) {
@@ -159,9 +224,10 @@ mod tests {
         let (settings, problems) = settings(&[
             "--environment=production=host=a,b port=1 dbname=x password=secret\n\nstaging = postgres://u@h/d?sslmode=disable\n",
             "--environment=staging-ref=postgres://u@h/d",
-            "--chatops-user=U1,U2",
+            "--chatops-team=T1",
+            "--chatops-user=U1,T2:U1",
             "--production-channel=C1",
-            "--team-channel=group::integrations=C2",
+            "--team-channel=group::integrations=C2,group::x=T2:C2",
         ]);
         assert_eq!(problems, [""; 0]);
         let names: Vec<Name> = settings
@@ -171,8 +237,20 @@ mod tests {
             .collect();
         assert_eq!(names, [Name::Staging, Name::StagingRef, Name::Production]);
         assert_eq!(settings.environments[2].1.server(), "a:1, b:1");
-        assert_eq!(settings.users.len(), 2);
-        assert_eq!(settings.team_channels["group::integrations"], "C2");
+        let place = |team: &str, id: &str| Place {
+            team: team.to_owned(),
+            id: id.to_owned(),
+        };
+        assert_eq!(
+            settings.users,
+            [place("T1", "U1"), place("T2", "U1")].into()
+        );
+        assert_eq!(settings.production_channels, [place("T1", "C1")].into());
+        assert_eq!(
+            settings.team_channels["group::integrations"],
+            place("T1", "C2")
+        );
+        assert_eq!(settings.team_channels["group::x"], place("T2", "C2"));
     }
 
     #[test]
@@ -197,6 +275,22 @@ mod tests {
             "nobody may give commands",
         ] {
             assert!(text.contains(words), "{words}: {text}");
+        }
+        let (_, problems) = settings(&[
+            "--environment=staging=host=a",
+            "--chatops-user=U1,T1:U2,:U3,T1:",
+            "--production-channel=C1",
+            "--team-channel=group::x=C2",
+        ]);
+        assert_eq!(problems.len(), 5, "{problems:?}");
+        for (problem, words) in problems.iter().zip([
+            "is \"C1\", of no workspace",
+            "is \"U1\", of no workspace",
+            "is \":U3\", of no workspace",
+            "is \"T1:\", of no workspace",
+            "is \"group::x=C2\", of no workspace",
+        ]) {
+            assert!(problem.contains(words), "{problem}");
         }
         let (_, problems) = settings(&["--environment=production=host=a", "--chatops-group=g"]);
         assert_eq!(problems.len(), 1);

@@ -1,20 +1,27 @@
 //! Who is told of what was done.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::environment::Name;
 use super::given::Given;
 use super::outcome::Outcome;
 use super::page::Answer;
-use crate::slack::{CallError, advice, code, shorten};
+use super::settings::Place;
+use super::words;
+use crate::app::App;
+use crate::database::Tenant;
+use crate::slack::{CallError, Owner, advice, code, insist, shorten};
 
 /// As long as this the answer waits for the team to be told.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// As long as this it is tried; a program that ends before gives up.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Who did what.
 pub(super) fn headline(given: &Given<'_>) -> String {
@@ -22,8 +29,8 @@ pub(super) fn headline(given: &Given<'_>) -> String {
 }
 
 pub(super) fn command(given: &Given<'_>) -> String {
-    let text = format!("{} {}", given.slash.command, given.slash.text.trim());
-    code(&shorten(&text, 300))
+    let typed = words::typed(given.slash.text.trim());
+    code(&shorten(&format!("{} {typed}", given.slash.command), 300))
 }
 
 /// What is said if all of it was done by an earlier delivery of the command.
@@ -47,26 +54,52 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
             code(group)
         );
     };
-    if *channel == given.slash.channel {
+    if *channel == given.place() {
         return format!("This is the channel of {}.", code(group));
     }
-    match post(given, channel, text).await {
-        Ok(()) => format!("<#{channel}> was told, the channel of {}.", code(group)),
-        Err(error) => {
-            warn!(channel, error, "a team is not told");
-            format!(
-                ":warning: <#{channel}>, the channel of {}, could not be told: {}.",
-                code(group),
-                advice(&error, None)
-            )
-        }
+    // Of a channel of another workspace Slack shows nothing here.
+    let named = match channel.team == given.slash.owner.team {
+        true => format!("<#{}>", channel.id),
+        false => code(&channel.id),
+    };
+    let posting = given.app.late.spawn(post(
+        Arc::clone(given.app),
+        given.slash.owner.clone(),
+        channel.clone(),
+        text.to_owned(),
+    ));
+    match timeout(PATIENCE, posting).await {
+        Ok(Ok(Ok(()))) => format!("{named} was told, the channel of {}.", code(group)),
+        Ok(Ok(Err(error))) => format!(
+            ":warning: {named}, the channel of {}, could not be told: {}.",
+            code(group),
+            advice(&error, None)
+        ),
+        _ => format!(
+            ":warning: {named}, the channel of {}, could not be told as yet; it is tried for some minutes.",
+            code(group)
+        ),
     }
 }
 
-async fn post(given: &Given<'_>, channel: &str, text: &str) -> Result<(), String> {
-    let app = given.app;
-    let bot = app.for_jobs.bot(given.slash.owner.tenant()).await;
-    let bot = bot.map_err(|error| {
+/// Posts in a channel, again and again if Slack does not take it.
+async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Result<(), String> {
+    let told = try_post(&app, &owner, &channel, &text).await;
+    if let Err(error) = &told {
+        warn!(channel = channel.id, error, "a team is not told");
+    }
+    told
+}
+
+async fn try_post(app: &App, owner: &Owner, channel: &Place, text: &str) -> Result<(), String> {
+    let tenant = match channel.team == owner.team {
+        true => owner.tenant(),
+        false => Tenant {
+            team: &channel.team,
+            enterprise: None,
+        },
+    };
+    let bot = app.for_jobs.bot(tenant).await.map_err(|error| {
         warn!(error = %error.report(), "no token");
         "the database does not answer".to_owned()
     })?;
@@ -76,30 +109,13 @@ async fn post(given: &Given<'_>, channel: &str, text: &str) -> Result<(), String
     }
     let opened = app.config.token_keys.open(&bot.token);
     let (token, _) = opened.map_err(|_| "token_unreadable")?;
-    let arguments = json!({ "channel": channel, "text": text, "unfurl_links": false });
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let error = match app.slack.call("chat.postMessage", &token, &arguments).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        // A channel takes one message a second. What may have arrived is not sent again.
-        let pause = match &error {
-            CallError::RateLimited(pause) => *pause,
-            CallError::Unreachable(_) => PAUSE,
-            error
-                if error.is_transient()
-                    && !matches!(error, CallError::Unanswered(_) | CallError::Garbled) =>
-            {
-                PAUSE
-            }
-            _ => return Err(name_of(error)),
-        };
-        if Instant::now() + pause > until {
-            return Err(name_of(error));
-        }
-        sleep(pause).await;
-    }
+    let arguments = json!({ "channel": channel.id, "text": text, "unfurl_links": false });
+    // What may have arrived is not sent again: a channel is not to hear twice of one change.
+    let is_lost =
+        |error: &CallError| !matches!(error, CallError::Unanswered(_) | CallError::Garbled);
+    let posting = || app.slack.call("chat.postMessage", &token, &arguments);
+    let posted = insist(LONGEST, is_lost, posting).await;
+    posted.map(|_| ()).map_err(name_of)
 }
 
 fn name_of(error: CallError) -> String {
@@ -109,10 +125,11 @@ fn name_of(error: CallError) -> String {
     }
 }
 
-/// What became of a change that is no flag's, a line an environment.
+/// What became of a change that is no flag's, a line an environment; `look` is the command that shows what it changes.
 pub(super) fn changes(
     given: &Given<'_>,
     outcomes: Vec<(Name, Outcome)>,
+    look: &str,
     said: impl Fn(&Value) -> String,
 ) -> Answer {
     if let Some(answer) = repeated(&outcomes) {
@@ -129,7 +146,10 @@ pub(super) fn changes(
             Outcome::Repeated(result) => {
                 format!("• {}: done before: {}", environment.text(), said(result))
             }
-            outcome => outcome.trouble(*environment).unwrap_or_default(),
+            outcome => {
+                let look = format!("/chatops run {look} --{}", environment.text());
+                outcome.trouble(*environment, &look).unwrap_or_default()
+            }
         });
     }
     match is_changed {

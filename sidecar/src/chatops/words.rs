@@ -3,24 +3,53 @@
 
 use std::borrow::Cow;
 
-/// The words, or nothing if a quote is not closed.
+/// The words, or nothing if a quote is not closed. Mentions of people stay marked where people are asked for: by their ids, which are
+/// not theirs to choose, as their names are.
 pub(super) fn split(text: &str) -> Option<Vec<String>> {
-    let text = without_marks(text);
+    let text = unescaped(&without_marks(text, People::Apart));
     let text = straight(&text);
     // To a shell it begins a comment.
     let words = shlex::split(&text.replace('#', HASH))?;
-    let words = words
-        .into_iter()
-        .map(|word| with_dashes(word.replace(HASH, "#")));
+    let mut is_of_people = false;
+    let words = words.into_iter().map(|word| {
+        let word = with_dashes(word.replace(HASH, "#"));
+        let keeps = is_of_people || word.starts_with("--user=");
+        is_of_people = word == "--user";
+        match keeps {
+            true => word.replace(BEGIN, "<@").replace(END, ">"),
+            false => with_names(&word),
+        }
+    });
     Some(words.collect())
 }
 
-/// A character that nobody types.
-const HASH: &str = "\u{e023}";
+/// A text as it was typed, for people to read.
+pub(super) fn typed(text: &str) -> String {
+    unescaped(&without_marks(text, People::ByName))
+}
 
-/// Links and mentions as they were typed: `<url|text>` as the text, `<@U1|ada>` as `@ada`, `<#C1|general>` as `#general`. Then the three
-/// characters that Slack escapes.
-fn without_marks(text: &str) -> String {
+/// Slack writes three characters in another way. Its marks are as they are.
+pub(super) fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}
+
+/// Characters that nobody types.
+const HASH: &str = "\u{e023}";
+const BEGIN: &str = "\u{e024}";
+const END: &str = "\u{e025}";
+
+/// What becomes of mentions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum People {
+    ByName,
+    /// Id and name between characters that nobody types.
+    Apart,
+}
+
+/// Links and mentions as they were typed: `<url|text>` as the text, `<@U1|ada>` as `@ada`, `<#C1|general>` as `#general`.
+fn without_marks(text: &str, people: People) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, from)) = rest.split_once('<') {
@@ -31,15 +60,21 @@ fn without_marks(text: &str) -> String {
             continue;
         };
         let (target, label) = mark.split_once('|').unwrap_or((mark, ""));
-        let sign = match target.as_bytes().first() {
-            Some(b'@') => "@",
-            Some(b'#') => "#",
-            _ => "",
-        };
-        match label.is_empty() {
-            true => plain.push_str(target),
-            false => {
-                plain.push_str(sign);
+        match (target.as_bytes().first(), label.is_empty()) {
+            (Some(b'@'), _) if people == People::Apart => {
+                let id = &target[1..];
+                // A name is one word, whatever is in it.
+                let name = label.replace(|letter: char| NO_NAME.contains(letter), "_");
+                let name = if name.is_empty() { id } else { &name };
+                plain.push_str(&format!("{BEGIN}{id}|{name}{END}"));
+            }
+            (_, true) => plain.push_str(target),
+            (sign, false) => {
+                match sign {
+                    Some(b'@') => plain.push('@'),
+                    Some(b'#') => plain.push('#'),
+                    _ => {}
+                }
                 plain.push_str(label);
             }
         }
@@ -47,9 +82,25 @@ fn without_marks(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
+}
+
+/// What would end a word or a list, or quote what follows.
+const NO_NAME: &str = " \t\n,\"'\\“”„‟″‘’‚‛";
+
+/// Mentions that were kept apart, as `@ada`.
+fn with_names(word: &str) -> String {
+    let mut plain = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, from)) = rest.split_once(BEGIN) {
+        plain.push_str(before);
+        let (mention, after) = from.split_once(END).unwrap_or((from, ""));
+        let (_, name) = mention.split_once('|').unwrap_or(("", mention));
+        plain.push('@');
+        plain.push_str(name);
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// Quotes as they are on a keyboard, but for an apostrophe within a word.
@@ -90,11 +141,11 @@ fn with_dashes(word: String) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::split;
+    use super::{split, typed};
 
     #[test]
     fn words_are_as_a_shell_has_them() {
-        let cases: [(&str, &[&str]); 22] = [
+        let cases: [(&str, &[&str]); 24] = [
             ("", &[]),
             ("  \n\t ", &[]),
             ("run feature  get\nx", &["run", "feature", "get", "x"]),
@@ -108,7 +159,12 @@ mod tests {
             ("a\\ b", &["a b"]),
             ("&lt;x&gt; &amp;amp;", &["<x>", "&amp;"]),
             ("<@U1|ada> <@U2>", &["@ada", "@U2"]),
-            ("--user=<@U1|ada>,bob", &["--user=@ada,bob"]),
+            ("--user=<@U1|ada>,bob", &["--user=<@U1|ada>,bob"]),
+            ("—user=<@U1>", &["--user=<@U1|U1>"]),
+            (
+                "--user <@U1|Ada \"x\", y> <@U2|bob>",
+                &["--user", "<@U1|Ada__x___y>", "@bob"],
+            ),
             ("<#C1|general> <#C2>", &["#general", "#C2"]),
             ("#general a#b", &["#general", "a#b"]),
             ("<http://gitlab.com|gitlab.com>", &["gitlab.com"]),
@@ -127,6 +183,20 @@ mod tests {
         }
         for text in ["\"a", "it's", "a “b", "\\"] {
             assert_eq!(split(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_typed_is_shown() {
+        for (text, shown) in [
+            ("a &lt;b&gt; &amp;lt;", "a <b> &lt;"),
+            ("--user=<@U1|ada>,<@U2>", "--user=@ada,@U2"),
+            (
+                "<#C1|general> <https://a.b|a.b> <!here>",
+                "#general a.b !here",
+            ),
+        ] {
+            assert_eq!(typed(text), shown, "{text}");
         }
     }
 

@@ -50,7 +50,12 @@ pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
             let said = |_: &Value| format!("{} is retired", code(&worker));
-            Ok(told::changes(given, changes.collect(), said))
+            Ok(told::changes(
+                given,
+                changes.collect(),
+                "workers status",
+                said,
+            ))
         }
     }
 }

@@ -15,10 +15,19 @@ pub(crate) struct Chatops {
     #[arg(long = "environment", value_name = "NAME=URL", env = "LOCKSTEP_ENVIRONMENTS", hide_env_values = true, value_delimiter = '\n', value_parser = ValueParser::new(secret))]
     pub(crate) environments: Vec<SecretString>,
 
-    /// A channel, by its id, in which production may be changed; may be given several times
+    /// The workspace of the users and channels below that are given by their ids alone, as U0123: an id says who it is in one workspace
+    /// only. Without it each names its workspace, as T0123:U0123
+    #[arg(
+        long = "chatops-team",
+        value_name = "TEAM ID",
+        env = "LOCKSTEP_CHATOPS_TEAM"
+    )]
+    pub(crate) team: Option<String>,
+
+    /// A channel in which production may be changed; may be given several times
     #[arg(
         long = "production-channel",
-        value_name = "CHANNEL ID",
+        value_name = "[TEAM ID:]CHANNEL ID",
         env = "LOCKSTEP_PRODUCTION_CHANNELS",
         value_delimiter = ','
     )]
@@ -27,7 +36,7 @@ pub(crate) struct Chatops {
     /// A Slack user who may give commands; may be given several times
     #[arg(
         long = "chatops-user",
-        value_name = "USER ID",
+        value_name = "[TEAM ID:]USER ID",
         env = "LOCKSTEP_CHATOPS_USERS",
         value_delimiter = ','
     )]
@@ -42,10 +51,10 @@ pub(crate) struct Chatops {
     pub(crate) group: Option<String>,
 
     /// The channel of the group that answers for a flag, which is told when the flag changes in production, as
-    /// group::integrations=C0123; may be given several times
+    /// group::integrations=T0123:C0123; may be given several times
     #[arg(
         long = "team-channel",
-        value_name = "GROUP=CHANNEL ID",
+        value_name = "GROUP=[TEAM ID:]CHANNEL ID",
         env = "LOCKSTEP_TEAM_CHANNELS",
         value_delimiter = ','
     )]

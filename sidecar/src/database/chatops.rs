@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::pool::{Arguments, Pool};
 use super::slack::{SlackDatabase, Tenant};
+use super::transaction::Transaction;
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -19,6 +20,7 @@ const LONG: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct ChatopsDatabase {
     pool: Pool,
+    address: Address,
     schema: String,
 }
 
@@ -36,9 +38,15 @@ pub(crate) enum OfHost<'a> {
 impl ChatopsDatabase {
     pub(crate) fn new(address: &Address, schema: &str) -> Result<Self, Error> {
         Ok(Self {
-            pool: Pool::new(address, SESSIONS)?,
+            pool: Pool::new(address, SESSIONS)?.careful(),
+            address: address.clone(),
             schema: schema.to_owned(),
         })
+    }
+
+    /// For a change that depends on another environment.
+    pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
+        Transaction::begin(&self.address, &self.schema).await
     }
 
     pub(crate) async fn set_feature(
@@ -235,7 +243,7 @@ impl ChatopsDatabase {
 }
 
 /// All functions that chatops calls.
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 17] = [
     "chatops_backfills",
     "chatops_close_incident",
     "chatops_control_backfill",
@@ -245,6 +253,7 @@ const FUNCTIONS: [&str; 16] = [
     "chatops_drift",
     "chatops_feature",
     "chatops_features",
+    "chatops_hold_feature",
     "chatops_incidents",
     "chatops_release",
     "chatops_retire_worker",

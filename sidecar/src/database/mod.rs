@@ -5,6 +5,7 @@ mod chatops;
 mod job;
 mod pool;
 mod slack;
+mod transaction;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub(crate) use slack::{
     Received, Refresh, Sealed, SlackDatabase, Standing, StoredTokens, TakenState, Tenant, Trouble,
     Updates, Which, Workspace, listen_for_deliveries,
 };
+pub(crate) use transaction::Transaction;
 
 /// A server that takes longer for a short answer has lost us, or is of no use now.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);

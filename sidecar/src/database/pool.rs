@@ -50,6 +50,8 @@ pub(super) struct Pool {
     prepares: bool,
     /// How long an answer is waited for.
     patience: Duration,
+    /// A session is asked whether it is there before it is asked anything else. What is lost after that was lost while it was done.
+    is_careful: bool,
 }
 
 /// A session that is asked something. If the answer is not waited for, the session is of no use to others: it would answer them
@@ -103,7 +105,16 @@ impl Pool {
             address: address.clone(),
             prepares: !address.is_pooled(),
             patience: ANSWER_TIMEOUT,
+            is_careful: false,
         })
+    }
+
+    /// For questions that change something: whether they have is told apart.
+    pub(super) fn careful(self) -> Self {
+        Self {
+            is_careful: true,
+            ..self
+        }
     }
 
     /// The same sessions, asked what takes longer.
@@ -114,17 +125,20 @@ impl Pool {
         }
     }
 
-    /// Asks, and once more if it was the session that failed: one that has been idle since before a restart or a failover.
+    /// Asks, and once more if it was the session that failed: one that has been idle since before a restart or a failover. If there is
+    /// none then, the first error counts: what was asked may have been done.
     pub(super) async fn ask(
         &self,
         statement: &str,
         arguments: Arguments<'_>,
     ) -> Result<Vec<Row>, Error> {
+        let lost = match self.try_ask(statement, arguments).await {
+            Err(error) if error.is_lost_session() => error,
+            answered => return answered,
+        };
+        debug!(error = %lost.report(), "asking once more");
         match self.try_ask(statement, arguments).await {
-            Err(error) if error.is_lost_session() => {
-                debug!(error = %error.report(), "asking once more");
-                self.try_ask(statement, arguments).await
-            }
+            Err(Error::Connect { .. } | Error::Pool(_)) => Err(lost),
             answered => answered,
         }
     }
@@ -140,7 +154,10 @@ impl Pool {
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
         let asked = Asked {
-            session: Some(self.session().await?),
+            session: Some(match self.is_careful {
+                true => self.session_that_is_there().await?,
+                false => self.session().await?,
+            }),
             address: self.address.clone(),
         };
         let session = asked.session()?;
@@ -159,6 +176,23 @@ impl Pool {
         answered
     }
 
+    /// One that has just said that it is there. Of those that are not none was asked anything.
+    async fn session_that_is_there(&self) -> Result<Object<Opener>, Error> {
+        for _ in 0..2 {
+            let session = match self.session().await {
+                // No host has said hello.
+                Err(Error::Silent) => break,
+                session => session?,
+            };
+            if answers(&session).await {
+                return Ok(session);
+            }
+            drop(Object::take(session));
+            self.sessions.retain(|_, _| false);
+        }
+        Err(Error::Pool("no answer".to_owned()))
+    }
+
     /// One that is idle, or a new one. That is opened by a task of its own, as whoever asks may give up before it is there: then the
     /// next one has it.
     async fn session(&self) -> Result<Object<Opener>, Error> {
@@ -175,6 +209,11 @@ impl Pool {
             other => Error::Pool(other.to_string()),
         })
     }
+}
+
+async fn answers(session: &ClientWrapper) -> bool {
+    let asking = session.simple_query("");
+    matches!(timeout(SESSION_TIMEOUT, asking).await, Ok(Ok(_)))
 }
 
 /// A statement is prepared when a session is first asked it. One that has become unfit, since the extension was upgraded or since

@@ -35,7 +35,7 @@ pub(crate) fn router_without_database() -> Router {
         "--gitlab-token",
         HOOK_TOKEN,
         "--environment=staging=host=/nowhere dbname=none user=nobody",
-        "--chatops-user=U1",
+        "--chatops-user=T1:U1",
         "--database-url=host=/nowhere dbname=none user=nobody",
     ]);
     let Command::Serve(serve) = &arguments.command else {

@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, warn};
 
 use super::client::CallError;
+use super::insist::insist;
 use super::message::Reply;
 use crate::app::App;
 use crate::serve::{Counter, count};
@@ -17,6 +18,10 @@ const IN_TIME: Duration = Duration::from_millis(2_000);
 
 /// What an answer takes to Slack and into the channel, so that what follows comes after it.
 const AFTER_FIRST: Duration = Duration::from_millis(400);
+
+/// An address for answers is good for five of them within half an hour. Nobody looks at one that comes later than this.
+const USES: usize = 5;
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Nobody waits longer for an answer.
 const LATEST: Duration = Duration::from_secs(20);
@@ -37,7 +42,7 @@ pub(super) async fn in_time(
         let app = Arc::clone(app);
         async move {
             let reply = timeout(LATEST, asking).await.unwrap_or_else(|_| too_slow());
-            send(&app, Some(&url), &reply).await;
+            send(&app, Some(&url), &reply, &mut USES.saturating_sub(1)).await;
         }
     };
     app.late.spawn(task.instrument(Span::current()));
@@ -65,8 +70,10 @@ pub(super) async fn all_in_time(
                 // The first is on its way.
                 sleep(AFTER_FIRST).await;
             }
-            for reply in late.into_iter().chain(replies) {
-                send(&app, response_url.as_deref(), &reply).await;
+            let late: Vec<Reply> = late.into_iter().chain(replies).collect();
+            let mut spare = USES.saturating_sub(late.len());
+            for reply in late {
+                send(&app, response_url.as_deref(), &reply, &mut spare).await;
             }
         }
     };
@@ -79,9 +86,26 @@ pub(super) async fn all_in_time(
     handed_over.try_recv().unwrap_or_else(|_| takes_longer())
 }
 
-async fn send(app: &App, url: Option<&str>, reply: &Reply) {
+/// Sends one, again and again if Slack does not take it. `spare` is how often the address may be used beyond what is to be sent: one
+/// that may have arrived counts.
+async fn send(app: &App, url: Option<&str>, reply: &Reply, spare: &mut usize) {
     let sent = match url {
-        Some(url) => app.slack.reply(url, &reply.json()).await,
+        Some(url) => {
+            let message = reply.json();
+            let may_repeat = |error: &CallError| {
+                let may_have_arrived =
+                    matches!(error, CallError::Unanswered(_) | CallError::Garbled);
+                match (may_have_arrived, *spare) {
+                    (false, _) => true,
+                    (true, 0) => false,
+                    (true, _) => {
+                        *spare -= 1;
+                        true
+                    }
+                }
+            };
+            insist(LONGEST, may_repeat, || app.slack.reply(url, &message)).await
+        }
         None => Err(CallError::ForeignUrl),
     };
     match sent {

@@ -151,8 +151,15 @@ mod tests {
         }
 
         #[test]
-        fn replies_stay_within_the_limit(text in "[aä€😀]{0,2000}") {
-            prop_assert!(Reply::new(text).text().len() <= LONGEST_TEXT);
+        fn replies_stay_within_the_limit(text in "[aä€😀&<>\n]{0,2000}", name in "[a&<`]{1,90}") {
+            let reply = Reply::new(format!("{} {text}", escape(&text)));
+            prop_assert!(reply.text().len() <= LONGEST_TEXT);
+            // Neither an entity nor code is cut apart.
+            let names = code(&name).repeat(60);
+            let reply = Reply::new(names);
+            prop_assert_eq!(reply.text().matches('`').count() % 2, 0);
+            let entities = reply.text().matches('&').count();
+            prop_assert_eq!(reply.text().matches(';').count(), entities);
         }
     }
 }

@@ -17,6 +17,8 @@ create function set_flag(trigger_id text, wish jsonb) returns jsonb language sql
   select lockstep.chatops_set_feature(command(trigger_id), 'f', wish, 'ops') -> 'result' -> 'after'
 $$;
 
+create function anybody(actor text) returns boolean language sql as 'select true';
+select lockstep.register_feature_group('staff', 'anybody(text)');
 -- targets by path, whatever the case, and by id; each once
 select set_flag('1', '{"enabled": true, "projects": ["top/SUB/app", "10", "ada/dotfiles"], "groups": ["top/sub", "2"],
                        "namespaces": ["top", "ada"], "users": ["ada", "@ADA"], "feature_groups": ["staff"]}') -> 'actors' as actors;
@@ -29,6 +31,18 @@ select set_flag('4', '{"enabled": true, "projects": ["top/sub/app"]}');
 drop table routes;
 -- one that is not there is named, and nothing is done
 select set_flag('5', '{"enabled": true, "users": ["ada", "nobody"]}');
+-- all that are not there
+select set_flag('5', '{"enabled": true, "users": ["nobody", "ada"], "projects": ["app"], "feature_groups": ["staff", "none"]}');
+-- whoever is mentioned is the account that he has linked
+select set_flag('5', '{"enabled": true, "users": ["<@U7|ada>"]}');
+create table chat_names (user_id bigint, team_id text, chat_id text);
+insert into chat_names values (7, 'T1', 'U7'), (8, 'T2', 'U8');
+select set_flag('mention', '{"enabled": true, "users": ["<@U7|bob>"]}') -> 'actors' as actors;
+select set_flag('5', '{"enabled": true, "users": ["<@U8>", "<@U7>"]}');
+drop table chat_names;
+-- what was set for a group that is gone can be taken back
+select lockstep.unregister_feature_group('staff');
+select set_flag('group', '{"enabled": false, "feature_groups": ["staff"]}') -> 'groups' as groups;
 select set_flag('5', '{"enabled": true, "projects": ["app"]}');
 select set_flag('5', '{"enabled": true, "groups": ["top/p"]}');
 select set_flag('5', '{"enabled": true, "groups": ["ada"]}');
@@ -65,8 +79,26 @@ select lockstep.chatops_features('F', null, 10, 'ops') ->> 'total' as total, loc
 update lockstep.feature_audit set changed_at = changed_at - interval '1464 hours' where schema = 'ops' and feature = 'g';
 select f ->> 'name' as name, f ->> 'unchanged_days' as days from jsonb_array_elements(lockstep.chatops_features('', 60, 10, 'ops') -> 'features') f;
 select r #>> '{history,changed_by}' as by, r #>> '{history,hours_unchanged}' as hours, r ->> 'stale_rows' as stale from lockstep.chatops_rollout('g', 'ops') r;
-insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('gone', 'actors', 'User:1', now(), now());
+insert into feature_gates (feature_key, key, value, created_at, updated_at) values
+  ('gone', 'actors', 'User:1', now(), now()), ('gone', 'percentage_of_actors', '0', now(), now());
 select lockstep.chatops_rollout('gone', 'ops') ->> 'stale_rows' as stale;
+-- exceptions from a flag that is on say something, an actor beside them does not
+select lockstep.set_feature('exception', true, 'ops'), lockstep.opt_out_of_feature('exception', 'User:1', 'ops');
+select lockstep.chatops_rollout('exception', 'ops') ->> 'stale_rows' as stale;
+insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('exception', 'actors', 'User:2', now(), now());
+select lockstep.chatops_rollout('exception', 'ops') ->> 'stale_rows' as stale;
+-- an exception alone turns nothing on
+select lockstep.opt_out_of_feature('off', 'User:1', 'ops');
+select f ->> 'state' as state, f ->> 'is_on_for_anybody' as is_on from lockstep.chatops_hold_feature('off', 'staging', 'ops') f;
+select lockstep.chatops_hold_feature('', 'staging', 'ops');
+-- what was set before changes were recorded is as old as its rows
+create function ago(hours integer) returns timestamp language sql as $$ select timezone('utc', now()) - hours * interval '1 hour' $$;
+insert into features (key, created_at, updated_at) values
+  ('old', ago(2161), ago(2161)), ('touched', ago(2161), ago(2161)), ('young', ago(24), ago(24));
+insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('touched', 'actors', 'User:1', ago(50), ago(50));
+delete from lockstep.feature_audit where feature in ('old', 'touched', 'young');
+select f ->> 'name' as name, f ->> 'unchanged_days' as days from jsonb_array_elements(lockstep.chatops_features('', 60, 10, 'ops') -> 'features') f;
+select lockstep.chatops_rollout('touched', 'ops') #>> '{history,hours_unchanged}' as hours;
 select lockstep.chatops_delete_feature(command('7'), 'f', schema => 'ops') #>> '{result,after,is_set}' as is_set;
 select lockstep.chatops_delete_feature(command('8'), 'f', schema => 'ops');
 -- what was before a deletion is of an earlier rollout

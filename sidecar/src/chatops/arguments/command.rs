@@ -106,17 +106,25 @@ pub(in crate::chatops) enum Feature {
     },
 
     /// Remove a flag, as if it had never been set
-    Delete {
-        /// The flag
-        name: String,
+    Delete(Delete),
+}
 
-        /// Also while an incident is declared
-        #[arg(long)]
-        ignore_production_check: bool,
+/// Remove a flag, as if it had never been set
+#[derive(Args, Debug)]
+pub(in crate::chatops) struct Delete {
+    /// The flag
+    pub(in crate::chatops) name: String,
 
-        #[command(flatten)]
-        environments: Environments,
-    },
+    /// Also while an incident is declared
+    #[arg(long)]
+    pub(in crate::chatops) ignore_production_check: bool,
+
+    /// Also if staging and production come to differ
+    #[arg(long)]
+    pub(in crate::chatops) ignore_feature_flag_consistency_check: bool,
+
+    #[command(flatten)]
+    pub(in crate::chatops) environments: Environments,
 }
 
 /// Set a flag: for everybody, for some, or for a share
@@ -141,11 +149,11 @@ pub(in crate::chatops) struct Set {
     #[arg(long = "namespace", value_name = "PATHS", value_delimiter = ',')]
     pub(in crate::chatops) namespaces: Vec<String>,
 
-    /// Users, by name
+    /// Users, by their name on the host, or mentioned, if they have linked their account
     #[arg(long = "user", value_name = "NAMES", value_delimiter = ',')]
     pub(in crate::chatops) users: Vec<String>,
 
-    /// Groups of actors that the application knows
+    /// Groups of actors that are registered there
     #[arg(long = "feature-group", value_name = "NAMES", value_delimiter = ',')]
     pub(in crate::chatops) feature_groups: Vec<String>,
 

@@ -4,7 +4,7 @@ mod command;
 mod line;
 
 pub(super) use command::{
-    AutoDeploy, Backfill, Command, Environments, Feature, Incident, Looked, Release, Rollout, Run,
-    Set, Value, Workers,
+    AutoDeploy, Backfill, Command, Delete, Environments, Feature, Incident, Looked, Release,
+    Rollout, Run, Set, Value, Workers,
 };
 pub(super) use line::parse;

@@ -264,18 +264,23 @@ impl SlackDatabase {
         rows.iter().map(trouble).collect()
     }
 
-    /// A message to each channel of an integration, to see which of them can be reached: number and channel of each.
+    /// A message to each channel of an integration, to see which of them can be reached: number and channel of each; those beyond the
+    /// first ten without a number.
     pub(crate) async fn test_integration(
         &self,
         tenant: Tenant<'_>,
         integration: i64,
-    ) -> Result<Vec<(i64, String)>, Error> {
+        user: &str,
+        is_manager: bool,
+    ) -> Result<Vec<(Option<i64>, String)>, Error> {
         let statement = "
-            select delivery, channel from lockstep.test_slack_workspace_integration($1, $2, $3, $4)";
+            select delivery, channel from lockstep.test_slack_workspace_integration($1, $2, $3, $4, $5, $6)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
             (&integration, Type::INT8),
+            (&user, Type::TEXT),
+            (&is_manager, Type::BOOL),
             (&self.schema, Type::TEXT),
         ];
         // Once, or each channel might get two.

@@ -68,7 +68,7 @@ pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
         CallError::Refused { name, .. } if name == "token_expired" && !has_failed_enough => {
             Verdict::Again(pause(failures.max(3)))
         }
-        error if !error.is_transient() || has_failed_enough => Verdict::Never,
+        error if !may_pass(error) || has_failed_enough => Verdict::Never,
         error if is_certain(error) => Verdict::Again(pause(failures)),
         _ => Verdict::Unknown(pause(failures)),
     }
@@ -87,11 +87,16 @@ fn most_failures(error: &CallError) -> i32 {
     }
 }
 
+/// Slack's own refusals have a name: a status beside is that of something on the way.
+fn may_pass(error: &CallError) -> bool {
+    error.is_transient() || matches!(error, CallError::Status(_))
+}
+
 /// Whether Slack has done nothing for sure. Of errors in its midst it says itself that a part may have been done.
 fn is_certain(error: &CallError) -> bool {
     match error {
         CallError::Unanswered(_) | CallError::Garbled => false,
-        CallError::Status(status) => *status == 503,
+        CallError::Status(status) => *status < 500 || *status == 503,
         CallError::Refused { name, .. } => !MAY_BE_DONE.contains(&name.as_str()),
         _ => true,
     }
@@ -148,7 +153,7 @@ mod tests {
             ),
             (CallError::Status(500), Verdict::Unknown(second)),
             (CallError::Status(503), Verdict::Again(second)),
-            (CallError::Status(404), Verdict::Never),
+            (CallError::Status(404), Verdict::Again(second)),
             (
                 CallError::Unreachable(String::new()),
                 Verdict::Again(second),

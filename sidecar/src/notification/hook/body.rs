@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::serve::Problem;
+use crate::serve::{Counter, Problem, count};
 
 /// Each body has room for so much; hardly any needs more.
 const OWN: usize = 64 << 10;
@@ -63,7 +63,10 @@ impl Room {
             let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
             if needed > has {
                 let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
-                let more = self.0.try_acquire_many(more).map_err(|_| FULL)?;
+                let more = self.0.try_acquire_many(more).map_err(|_| {
+                    count(Counter::HOOKS, "crowded");
+                    FULL
+                })?;
                 match &mut room {
                     Some(room) => room.merge(more),
                     None => room = Some(more),

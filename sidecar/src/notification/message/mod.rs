@@ -37,11 +37,12 @@ use draft::Draft;
 type Drafting = fn(&Value) -> Draft;
 
 /// What drafts the message, by the `object_kind` of a payload.
-const KINDS: [(&str, Drafting); 13] = [
+const KINDS: [(&str, Drafting); 14] = [
     ("push", push::draft),
     ("tag_push", push::draft),
     ("issue", issue::draft),
     ("work_item", issue::draft),
+    ("incident", issue::draft),
     ("merge_request", merge_request::draft),
     ("note", note::draft),
     ("pipeline", pipeline::draft),

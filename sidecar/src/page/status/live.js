@@ -2,7 +2,7 @@
 "use strict";
 
 const live = document.getElementById("live");
-const old = document.getElementById("old");
+const stale = document.getElementById("stale");
 const PERIOD = 3000;
 // The address of the page may hold a password, and a request may not.
 const part = new URL(live.dataset.part, location.origin);
@@ -10,8 +10,8 @@ const part = new URL(live.dataset.part, location.origin);
 // What is shown stays, and is said to be old: a page of somebody in between is not put in its place.
 function keep(why) {
   live.classList.add("stale");
-  old.textContent = "This is how things were. " + why;
-  old.hidden = false;
+  stale.textContent = "This is how things were. " + why;
+  stale.hidden = false;
 }
 
 async function look() {
@@ -22,7 +22,7 @@ async function look() {
       if (answer.ok) {
         live.innerHTML = text;
         live.classList.remove("stale");
-        old.hidden = true;
+        stale.hidden = true;
       } else if (answer.status === 401 || answer.status === 403) {
         keep("The password is no longer the right one: load this page anew.");
       } else {

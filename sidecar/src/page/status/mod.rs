@@ -48,7 +48,7 @@ pub(crate) async fn status(
     let (status, part) = part(&app).await;
     let body = html! {
         h1 { "Status" }
-        p #old.bad hidden {}
+        p #stale.bad hidden {}
         div #live data-part=(STATUS_PART) { (part) }
         script src=(STATUS_SCRIPT) defer {}
         noscript { meta http-equiv="refresh" content="10"; }

@@ -6,7 +6,6 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use tracing::debug;
 
 use super::CallError;
 
@@ -66,23 +65,11 @@ pub(super) fn read(status: StatusCode, pause: Duration, body: &[u8]) -> Result<V
             "ratelimited" | "rate_limited" => CallError::RateLimited(pause),
             _ => CallError::Refused { name, needed },
         }),
-        _ if status.is_success() || IN_BETWEEN.contains(&status) => {
-            debug!(
-                status = status.as_u16(),
-                "an answer that is none of Slack's"
-            );
-            Err(CallError::Garbled)
-        }
+        _ if status.is_success() => Err(CallError::Garbled),
+        // Slack's own refusals have names: this is of something on the way.
         _ => Err(by_status()),
     }
 }
-
-/// What a proxy answers that does not let us through: Slack has no such answers without its own JSON.
-const IN_BETWEEN: [StatusCode; 3] = [
-    StatusCode::FORBIDDEN,
-    StatusCode::NOT_FOUND,
-    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-];
 
 #[cfg(test)]
 mod tests {
@@ -160,29 +147,19 @@ mod tests {
                 r#"{"ok": false, "error": "fatal_error"}"#,
                 Err(CallError::Status(503)),
             ),
-            (403, "<html>Forbidden", Err(CallError::Garbled)),
-            (404, "", Err(CallError::Garbled)),
-            (407, "{}", Err(CallError::Garbled)),
+            (403, "<html>Forbidden", Err(CallError::Status(403))),
+            (404, "", Err(CallError::Status(404))),
+            (407, "{}", Err(CallError::Status(407))),
             (408, "", Err(CallError::Status(408))),
             (413, "<html>", Err(CallError::Status(413))),
             (302, "", Err(CallError::Status(302))),
-            (404, r#"{"ok": true}"#, Err(CallError::Garbled)),
+            (404, r#"{"ok": true}"#, Err(CallError::Status(404))),
             (200, "<html>", Err(CallError::Garbled)),
             (200, r#"{"ok": false}"#, Err(CallError::Garbled)),
         ] {
             let status = StatusCode::from_u16(status).unwrap_or_default();
             let read = read(status, WEEK, body.as_bytes());
             assert_eq!(read, expected, "{status} {body}");
-        }
-    }
-
-    /// A message is not given up for what stands between us and Slack.
-    #[test]
-    fn what_is_none_of_slacks_may_pass() {
-        for status in [403, 404, 407, 408] {
-            let status = StatusCode::from_u16(status).unwrap_or_default();
-            let error = read(status, WEEK, b"<html>").err();
-            assert!(error.is_some_and(|error| error.is_transient()), "{status}");
         }
     }
 }

@@ -126,10 +126,11 @@ impl SlackClient {
         }
         let uri = url.parse::<Uri>().map_err(|_| CallError::ForeignUrl)?;
         let request = Request::post(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
-        let (status, _, _) = self.exchange(request, message.to_string()).await?;
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(CallError::Status(status.as_u16())),
+        let (status, pause, _) = self.exchange(request, message.to_string()).await?;
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited(pause)),
+            status if status.is_success() => Ok(()),
+            status => Err(CallError::Status(status.as_u16())),
         }
     }
 

@@ -129,7 +129,12 @@ fn troubled(troubles: &[Trouble]) -> String {
             }
         )
     });
-    lines.collect()
+    let mut text: String = lines.collect();
+    let more = troubles.len().saturating_sub(MOST_TROUBLES);
+    if more > 0 {
+        let _ = write!(text, "\n… and {more} channels more");
+    }
+    text
 }
 
 fn listed(integrations: &[Integration], slash: &str) -> String {

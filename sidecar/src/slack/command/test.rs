@@ -38,7 +38,17 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let Some(integration) = found.first() else {
             return Ok(status::not_found(alias, slash));
         };
-        let tested = match app.database.test_integration(tenant, integration.id).await {
+        let user = given.slash.user.as_str();
+        let is_manager = app.config.managers.contains(user);
+        let tested = app
+            .database
+            .test_integration(tenant, integration.id, user, is_manager);
+        let tested = match tested.await {
+            Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                return Ok(Reply::new(
+                    ":no_entry: Only whoever connected the project, or a manager of the app, may send test messages to its channels.",
+                ));
+            }
             // That it is attached the list of integrations has shown.
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Vec::new(),
             tested => tested?,
@@ -48,11 +58,14 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
                 "No channel is chosen as yet. Choose some in the App Home, or in the integration's settings.",
             ));
         }
-        let ids: Vec<i64> = tested.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<i64> = tested.iter().filter_map(|(id, _)| *id).collect();
         let standings = ended(app, &ids).await?;
         let lines = tested.iter().map(|(id, channel)| {
-            let standing = standings.iter().find(|it| it.delivery == *id);
-            line(channel, standing)
+            let standing = standings.iter().find(|it| Some(it.delivery) == *id);
+            match id {
+                Some(_) => line(channel, standing),
+                None => untried(channel),
+            }
         });
         Ok(Reply::new(format!(
             "*{}*\n{}",
@@ -73,6 +86,12 @@ async fn ended(app: &App, ids: &[i64]) -> Result<Vec<Standing>, Error> {
         }
         sleep(LOOK).await;
     }
+}
+
+/// Slack is not flooded for a test.
+fn untried(channel: &str) -> String {
+    let channel = code(&shorten(channel, 80));
+    format!(":black_small_square: {channel} was not tried: a test goes to the first ten channels\n")
 }
 
 fn line(channel: &str, standing: Option<&Standing>) -> String {

@@ -82,6 +82,13 @@ pub(super) struct Mistake {
     pub(super) text: String,
 }
 
+/// The field that a refusal of the database is about; its words are for the log.
+pub(super) fn field_of(refusal: &str) -> &'static str {
+    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED];
+    let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
+    fields.into_iter().find(is_named).unwrap_or(CHANNELS)
+}
+
 impl Form {
     /// Of `view.state.values`.
     pub(super) fn read(values: &Value) -> Result<Self, Vec<Mistake>> {
@@ -114,11 +121,15 @@ impl Form {
             return Err(mistakes);
         }
         let mut settings = json!({
-            "channels": channels,
-            "event_channels": event_channels,
-            "labels": words(text(LABELS), '~'),
-            "muted_authors": words(text(MUTED), '@'),
+            CHANNELS: channels,
+            EVENT_CHANNELS: event_channels,
+            LABELS: words(text(LABELS), '~'),
+            MUTED: words(text(MUTED), '@'),
         });
+        // What was not shown, as it is too long, stays as it is.
+        if let Some(settings) = settings.as_object_mut() {
+            settings.retain(|field, _| !values[field].is_null());
+        }
         for field in [BRANCHES, UPDATES] {
             if let Some(value) = chosen(field) {
                 settings[field] = json!(value);
@@ -148,7 +159,7 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
         if name.is_empty() || channels.iter().any(|other| other == channel) {
             continue;
         }
-        let is_plain = |letter: char| !letter.is_control() && !"#@<>&|\"'".contains(letter);
+        let is_plain = |letter: char| !letter.is_control() && !"#@<>&|\"'`".contains(letter);
         if name.chars().count() > LONGEST_CHANNEL || !name.chars().all(is_plain) {
             let shown: String = channel.chars().take(LONGEST_CHANNEL).collect();
             return Err(format!(

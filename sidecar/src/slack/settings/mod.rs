@@ -77,11 +77,10 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
         return Err(Problem::bad_request("It names no user or no project."));
     };
     let filled_in = &view["state"]["values"];
-    let mut form = match Form::read(filled_in) {
+    let form = match Form::read(filled_in) {
         Ok(form) => form,
         Err(mistakes) => return Ok(shown(&mistakes)),
     };
-    view::keep_offered(&mut form.settings, filled_in);
     let is_manager = app.config.managers.contains(user);
     let tenant = owner.tenant();
     let set = app
@@ -105,8 +104,8 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
             warn!(error = %error.report(), "settings are refused");
             return Ok(shown(&[Mistake {
-                block: form::CHANNELS,
-                text: "These settings do not go together. Check the channels and labels."
+                block: form::field_of(&error.report()),
+                text: "This does not do: there is too much of it, or it has signs that names have not."
                     .to_owned(),
             }]));
         }

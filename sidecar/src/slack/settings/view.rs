@@ -29,9 +29,11 @@ const UPDATE_CHOICES: [(&str, &str); 3] = [
 pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
     let alias = escape(&shorten(&integration.alias, 200)).into_owned();
     let is_on = |name: &str| settings[name] == true;
-    let events: Vec<Value> = EVENTS.iter().map(|it| option(it.name, it.words)).collect();
-    let on: Vec<Value> = EVENTS
-        .iter()
+    let hosts = settings["events"].as_array();
+    let has = |name: &str| hosts.is_some_and(|events| events.iter().any(|it| it == name));
+    let known = || EVENTS.iter().filter(|it| has(it.name));
+    let events: Vec<Value> = known().map(|it| option(it.name, it.words)).collect();
+    let on: Vec<Value> = known()
         .filter(|it| integration.events.iter().any(|column| column == it.column))
         .map(|it| option(it.name, it.words))
         .collect();
@@ -44,6 +46,38 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         .filter(|(name, _, is_opposite)| is_on(name) != *is_opposite)
         .map(|(name, words, _)| option(name, words))
         .collect();
+    let about = format!("*{alias}*");
+    let mut blocks = vec![section(&about)];
+    // Slack takes no choice of nothing.
+    if !events.is_empty() {
+        let choice = element("multi_static_select", &events, "initial_options", on);
+        blocks.push(input(EVENTS_FIELD, "Tell of", None, choice));
+    }
+    blocks.extend([
+        text(
+            (CHANNELS, "In these channels", "Such as #general, #development. Into private channels the app has to be invited first."),
+            &list(&settings[CHANNELS]),
+            false,
+        ),
+        text(
+            (EVENT_CHANNELS, "Events that have channels of their own", "A line for each, such as push: #commits"),
+            &lines(&settings[EVENT_CHANNELS]),
+            true,
+        ),
+        input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings[BRANCHES])),
+        text(
+            (LABELS, "Only what has a label", "Several between commas; empty for everything."),
+            &list(&settings[LABELS]),
+            false,
+        ),
+        input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings[UPDATES])),
+        input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
+        text(
+            (MUTED, "Nothing of these authors", "User names of GitLab between commas, such as those of bots."),
+            &list(&settings[MUTED]),
+            false,
+        ),
+    ]);
     json!({
         "type": "modal",
         "callback_id": SETTINGS,
@@ -51,18 +85,12 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         "title": plain("Notifications"),
         "submit": plain("Save"),
         "close": plain("Cancel"),
-        "blocks": [
-            { "type": "section", "text": { "type": "mrkdwn", "text": format!("*{alias}*") } },
-            input(EVENTS_FIELD, "Tell of", None, element("multi_static_select", &events, "initial_options", on)),
-            text_input(CHANNELS, "In these channels", Some("Such as #general, #development. Into private channels the app has to be invited first."), &list(&settings["channels"]), false),
-            text_input(EVENT_CHANNELS, "Events that have channels of their own", Some("A line for each, such as push: #commits"), &lines(&settings["event_channels"]), true),
-            input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings["branches"])),
-            text_input(LABELS, "Only what has a label", Some("Several between commas; empty for everything."), &list(&settings["labels"]), false),
-            input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings["updates"])),
-            input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
-            text_input(MUTED, "Nothing of these authors", Some("User names of GitLab between commas, such as those of bots."), &list(&settings["muted_authors"]), false),
-        ],
+        "blocks": blocks,
     })
+}
+
+fn section(markup: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
 /// In place of the form, where nothing else can show that it is done.
@@ -124,19 +152,15 @@ fn choice(choices: &[(&str, &str)], chosen: &Value) -> Value {
     element
 }
 
-/// What is longer than Slack lets be typed is not offered for change: a part of it would be saved as the whole.
-fn text_input(
-    field: &str,
-    label: &str,
-    hint: Option<&str>,
-    initial: &str,
-    is_multiline: bool,
-) -> Value {
+/// What an input is called: field, label and hint.
+type Named = (&'static str, &'static str, &'static str);
+
+/// What is there already and does not fit into the field is not to be lost by saving the others: it can only be told of.
+fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
     if initial.encode_utf16().count() > LONGEST_INPUT {
-        let words = format!(
-            "*{label}*: more than Slack has room for. It stays as it is; `lockstep.set_slack_notifications` changes it."
-        );
-        return json!({ "type": "section", "text": { "type": "mrkdwn", "text": words } });
+        return section(&format!(
+            "*{label}*: more than fits in here. It stays as it is; the database's `set_slack_notifications` changes it."
+        ));
     }
     let mut element = json!({
         "type": "plain_text_input",
@@ -146,18 +170,8 @@ fn text_input(
     if !initial.is_empty() {
         element["initial_value"] = json!(initial);
     }
-    input(field, label, hint, element)
+    input(field, label, Some(hint), element)
 }
-
-/// Leaves those settings out of what was filled in that were not offered.
-pub(super) fn keep_offered(settings: &mut Value, filled_in: &Value) {
-    if let Some(settings) = settings.as_object_mut() {
-        settings.retain(|name, _| !TEXTS.contains(&&**name) || filled_in.get(name).is_some());
-    }
-}
-
-/// The settings that are typed; their fields have the same names.
-const TEXTS: [&str; 4] = [CHANNELS, EVENT_CHANNELS, LABELS, MUTED];
 
 /// Slack's limit of what can be typed.
 const LONGEST_INPUT: usize = 3_000;
@@ -177,37 +191,24 @@ fn lines(by_event: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::{LONGEST_INPUT, TEXTS, keep_offered, lines, list, text_input};
+    use super::{LONGEST_INPUT, lines, list, text};
+
+    const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
 
     #[test]
     fn what_is_too_long_is_not_offered() {
         let fits = "ä".repeat(LONGEST_INPUT);
-        let block = text_input("labels", "Labels", None, &fits, false);
+        let block = text(NAMED, &fits, false);
         assert_eq!(block["element"]["initial_value"], json!(fits));
         assert_eq!(block["block_id"], "labels");
         // Slack counts as JavaScript does.
         for long in [format!("{fits}ä"), "😀".repeat(LONGEST_INPUT / 2 + 1)] {
-            let block = text_input("labels", "Labels", None, &long, false);
+            let block = text(NAMED, &long, false);
             assert_eq!(block["type"], "section");
             assert!(!block.to_string().contains('ä') && block.get("block_id").is_none());
         }
-    }
-
-    #[test]
-    fn what_was_not_offered_stays() {
-        let filled_in = json!({ "channels": { "channels": { "value": null } }, "labels": {} });
-        let mut settings: Value = TEXTS
-            .iter()
-            .map(|name| ((*name).to_owned(), json!([])))
-            .collect();
-        settings["branches"] = json!("all");
-        keep_offered(&mut settings, &filled_in);
-        assert_eq!(
-            settings,
-            json!({ "channels": [], "labels": [], "branches": "all" })
-        );
     }
 
     #[test]

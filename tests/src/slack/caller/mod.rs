@@ -136,7 +136,7 @@ impl Caller {
         self.post_unsigned(path, FORM, form(&fields).as_bytes())
     }
 
-    /// A slash command such as `/gitlab` with the text after it.
+    /// A slash command such as `/gitlab` with the text after it: as it is typed, but for marks of mentions and links, which Slack makes.
     pub fn command(&self, path: &str, origin: &Origin, command: &str, text: &str) -> Result<Reply> {
         let body = self.command_body(origin, command, text);
         self.post(path, FORM, body.as_bytes())
@@ -144,7 +144,7 @@ impl Caller {
 
     /// The form that a slash command comes as.
     pub fn command_body(&self, origin: &Origin, command: &str, text: &str) -> String {
-        let fields = origin.command(&self.app, command, text);
+        let fields = origin.command(&self.app, command, &escaped(text));
         let fields: Vec<_> = fields
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -157,4 +157,33 @@ impl Caller {
         let body = form(&[("payload", &payload.to_string())]);
         self.post(path, FORM, body.as_bytes())
     }
+}
+
+/// What is typed, as Slack sends it: three characters in another way, and marks as they are.
+fn escaped(text: &str) -> String {
+    let typed = |text: &str| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    };
+    let mut sent = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('<') {
+        sent.push_str(&typed(before));
+        let is_mark = ["@", "#", "!", "http://", "https://", "mailto:"]
+            .iter()
+            .any(|kind| from.starts_with(kind));
+        match from.split_once('>').filter(|_| is_mark) {
+            Some((mark, after)) => {
+                sent.push_str(&format!("<{mark}>"));
+                rest = after;
+            }
+            None => {
+                sent.push_str("&lt;");
+                rest = from;
+            }
+        }
+    }
+    sent.push_str(&typed(rest));
+    sent
 }

@@ -1,0 +1,122 @@
+//! A transaction in the database of an environment, for what takes several questions there and elsewhere.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::pool::Arguments;
+use super::{ANSWER_TIMEOUT, ask_unprepared};
+use crate::connection::Address;
+use crate::error::Error;
+
+/// If this program is gone without a word, nobody waits for longer than that for what it has locked. What it waits for in between,
+/// in another database, takes less.
+const BEGIN: &str =
+    "begin isolation level read committed; set local idle_in_transaction_session_timeout = '60s'";
+
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// It has a session of its own. Dropped, it is rolled back.
+pub(crate) struct Transaction {
+    client: Client,
+    address: Address,
+    schema: String,
+    has_ended: bool,
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let (token, address) = (self.client.cancel_token(), self.address.clone());
+        // A statement that waits for a lock does not notice that its client has gone.
+        tokio::spawn(async move {
+            let _ = timeout(CANCEL_TIMEOUT, address.cancel(&token)).await;
+        });
+    }
+}
+
+impl Transaction {
+    pub(super) async fn begin(address: &Address, schema: &str) -> Result<Self, Error> {
+        let client = address.connect().await?;
+        let transaction = Self {
+            client,
+            address: address.clone(),
+            schema: schema.to_owned(),
+            has_ended: false,
+        };
+        transaction.run(BEGIN).await?;
+        Ok(transaction)
+    }
+
+    /// How a flag stands; nobody changes it from Slack in that environment until this ends.
+    pub(crate) async fn hold(&self, name: &str, environment: &str) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_hold_feature($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&name, Type::TEXT),
+            (&environment, Type::TEXT),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn set_feature(
+        &self,
+        command: &Value,
+        name: &str,
+        wish: &Value,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_set_feature($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&name, Type::TEXT),
+            (wish, Type::JSONB),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    pub(crate) async fn delete_feature(
+        &self,
+        command: &Value,
+        name: &str,
+        is_held_by_incidents: bool,
+    ) -> Result<Value, Error> {
+        let statement = "select lockstep.chatops_delete_feature($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (command, Type::JSONB),
+            (&name, Type::TEXT),
+            (&is_held_by_incidents, Type::BOOL),
+            (&self.schema, Type::TEXT),
+        ];
+        self.ask(statement, arguments).await
+    }
+
+    /// Whether it still holds what it has locked.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        self.run("select").await
+    }
+
+    /// After an error nobody knows whether it was committed, unless the database has told it.
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        self.run("commit").await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    async fn run(&self, statement: &str) -> Result<(), Error> {
+        let running = self.client.batch_execute(statement);
+        let ran = timeout(ANSWER_TIMEOUT, running).await;
+        Ok(ran.map_err(|_| Error::Silent)??)
+    }
+
+    async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
+        let rows = ask_unprepared(&self.client, statement, arguments, ANSWER_TIMEOUT).await?;
+        let row = rows.first().ok_or(Error::Silent)?;
+        Ok(row.try_get(0)?)
+    }
+}

@@ -1,0 +1,110 @@
+//! Calls that Slack does not take at once, made again for a while.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::client::CallError;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Calls until Slack takes it, says that it never will, or the time is over. Whether one that failed may be made again is asked as
+/// well: some may have had their effect.
+pub(crate) async fn insist<T, F>(
+    longest: Duration,
+    mut may_repeat: impl FnMut(&CallError) -> bool,
+    mut call: impl FnMut() -> F,
+) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let until = Instant::now() + longest;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if !error.is_transient() || !may_repeat(&error) {
+            return Err(error);
+        }
+        let wait = match &error {
+            CallError::RateLimited(asked) => *asked,
+            _ => pause,
+        };
+        if Instant::now() + wait > until {
+            return Err(error);
+        }
+        sleep(wait).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+    use tokio::time::{Instant, pause};
+
+    use super::{CallError, insist};
+    use crate::error::Error;
+
+    /// What comes of calls that go so, how many there are, and how many seconds it takes.
+    fn insisted(
+        calls: &[Result<(), CallError>],
+    ) -> Result<(Result<(), CallError>, usize, u64), Error> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(async {
+            // From now on time passes when there is nothing else to do.
+            pause();
+            let begun = Instant::now();
+            let mut made = 0;
+            let outcome = insist(
+                Duration::from_secs(100),
+                |error| !matches!(error, CallError::Garbled),
+                || {
+                    let answer = calls[made.min(calls.len() - 1)].clone();
+                    made += 1;
+                    async { answer }
+                },
+            )
+            .await;
+            (outcome, made, begun.elapsed().as_secs())
+        }))
+    }
+
+    #[test]
+    fn calls_are_made_again_within_limits() -> Result<(), Error> {
+        let limited = |seconds| CallError::RateLimited(Duration::from_secs(seconds));
+        let down = CallError::Status(503);
+        for (calls, expected) in [
+            (vec![Ok(())], (Ok(()), 1, 0)),
+            (
+                vec![
+                    Err(limited(30)),
+                    Err(down.clone()),
+                    Err(down.clone()),
+                    Ok(()),
+                ],
+                (Ok(()), 4, 36),
+            ),
+            // What would take too long, what may not be made again, and what is of no use.
+            (vec![Err(limited(101))], (Err(limited(101)), 1, 0)),
+            (
+                vec![Err(CallError::Garbled)],
+                (Err(CallError::Garbled), 1, 0),
+            ),
+            (
+                vec![Err(CallError::Status(404)), Ok(())],
+                (Err(CallError::Status(404)), 1, 0),
+            ),
+            // 1, 2, 4, 8, 16 and 32 s are 63 s.
+            (vec![Err(down.clone())], (Err(down.clone()), 7, 63)),
+        ] {
+            assert_eq!(insisted(&calls)?, expected, "{calls:?}");
+        }
+        Ok(())
+    }
+}
