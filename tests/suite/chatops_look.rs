@@ -13,16 +13,18 @@ use crate::service_account::number;
 #[test]
 fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let mut room = Room::set("chatops_deploy")?;
+    // Times are told in UTC, wherever the server is.
+    room.stage
+        .client
+        .batch_execute("alter database chatops_deploy set timezone to 'Asia/Tokyo'")?;
     let said = room.say("run auto_deploy status 0123456789abcdef0123456789abcdef01234567")?;
     assert_eq!(
         said,
         "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read of the tables of the host."
     );
     with_deployments(&mut room.stage.client)?;
-    // Times are told in UTC, wherever the server is.
     room.stage.client.batch_execute(
-        "alter database chatops_deploy set timezone to 'Asia/Tokyo';
-         insert into merge_requests (id, iid, target_project_id, title, state_id, merge_commit_sha, squash_commit_sha, merged_commit_sha) values
+        "insert into merge_requests (id, iid, target_project_id, title, state_id, merge_commit_sha, squash_commit_sha, merged_commit_sha) values
            (1, 11, 1, 'Rename <workers>', 3, 'aaaaaaaaaa000000000000000000000000000001', '\\xbbbbbbbbbb000000000000000000000000000001',
             '\\xaaaaaaaaaa000000000000000000000000000001'),
            (2, 12, 1, 'Not merged', 1, null, null, null),

@@ -294,6 +294,9 @@ fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
 #[test]
 fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
     let mut client = channels("delivery_trouble")?;
+    client.batch_execute(
+        r##"select lockstep.set_slack_notifications(1, '{"channels": "#1, #2, #3"}')"##,
+    )?;
     for _ in 0..5 {
         publish(&mut client, 1, 1)?;
         publish(&mut client, 2, 1)?;

@@ -217,7 +217,8 @@ fn command_carries_all_of_slacks_fields() -> Result<()> {
         "trigger_id",
     ];
     assert_eq!(names, expected);
-    assert_eq!(fields[8].1, "help & more");
+    // As Slack escapes it.
+    assert_eq!(fields[8].1, "help &amp; more");
     let of_enterprise = Origin {
         enterprise_id: Some("E1".to_owned()),
         ..origin()

@@ -205,18 +205,15 @@ fn in_production(value: &Value) -> Vec<String> {
     ];
     let exceptions = flag["opted_out"].as_array().map_or(0, Vec::len);
     if is_full && exceptions > 0 {
-        lines.push(format!(":warning: it is {} in production", describe(flag)));
+        lines.push(format!(":warning: in production it is {}", describe(flag)));
     }
     if let Some(hours) = history["hours_unchanged"].as_i64() {
         if history["changed_at"].is_null() {
-            let since = format!(
-                "since changes are recorded; its rows were last written {} ago",
+            let written = format!(
+                "a day without a change: none was recorded, and its rows were last written {} ago",
                 age(hours)
             );
-            lines.push(done(
-                is_full && hours >= REST_HOURS,
-                &format!("a day without a change: there was none {since}"),
-            ));
+            lines.push(done(is_full && hours >= REST_HOURS, &written));
             return lines;
         }
         let who = history["changed_by"].as_str().unwrap_or_default();
@@ -315,6 +312,37 @@ mod tests {
                 ":white_check_mark: deleted in production at C UTC\n\
                  :white_check_mark: cleaned up: it is set nowhere\n\
                  :warning: staging: 2 stale rows are left of it in feature_gates",
+            ),
+            // On by default, with an exception; and on since before changes were recorded.
+            (
+                vec![(
+                    Name::Production,
+                    standing(
+                        json!({"state": "on", "default_enabled": true, "opted_out": ["User:1"]}),
+                        json!({}),
+                        0,
+                    ),
+                )],
+                ":white_check_mark: on for some in production\n\
+                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for everybody in production by default\n\
+                 :warning: in production it is on by default, but never for User:1\n\
+                 :white_check_mark: cleaned up: it is set nowhere",
+            ),
+            (
+                vec![(
+                    Name::Production,
+                    standing(
+                        json!({"state": "on", "is_set": true, "boolean": true}),
+                        json!({"hours_unchanged": 50}),
+                        0,
+                    ),
+                )],
+                ":white_check_mark: on for some in production\n\
+                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for everybody in production\n\
+                 :white_check_mark: a day without a change: none was recorded, and its rows were last written 2 days ago\n\
+                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --production`",
             ),
         ];
         for (standings, expected) in cases {

@@ -1,7 +1,7 @@
 //! An event of GitLab's webhooks as a message of Slack.
 //!
 //! Any field of a payload ([`payload`]) may be missing, or be of another type: what is there is told, and nothing fails. What
-//! people wrote is made harmless ([`user_text`], [`markdown`]) and put together with links ([`link`]) and times ([`moment`]) to
+//! people wrote is made harmless ([`user_text`], [`markdown`]) and put together with links ([`link`]) and times ([`mod@moment`]) to
 //! phrases ([`phrase`]), of which a message is drafted ([`draft`]). There is a file for each kind of event.
 
 mod alert;
