@@ -96,6 +96,7 @@ pgrx::extension_sql_file!(
         slack_workspace::reseal::list_slack_tokens,
         slack_workspace::reseal::replace_slack_token,
         slack_workspace::sweep::sweep_slack,
+        slack_workspace::path::project_path,
         event::publish::publish_events,
         event::workspace::slack_workspace_notifications,
         event::workspace::set_slack_integration_settings,

@@ -1,21 +1,19 @@
 //! What requests and jobs of the Slack app share.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use nonzero_ext::nonzero;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::chatops::Environments;
 use crate::config::Config;
 use crate::database::SlackDatabase;
 use crate::error::Error;
-use crate::notification::{HOOK_ROOM, Publisher};
-use crate::page::{LastDrift, LastReport};
+use crate::notification::Publisher;
+use crate::page::{Guesses, Looks};
 use crate::slack::SlackClient;
 
 /// More than people begin in a second, and how many may do so at once.
@@ -24,6 +22,9 @@ const BURST: NonZeroU32 = nonzero!(50_u32);
 
 /// Jobs wait for Slack most of the time.
 const JOB_SESSIONS: usize = 4;
+
+/// One reports while the other looks for drift, which takes long.
+const STATUS_SESSIONS: usize = 2;
 
 /// One claims while the other hands in.
 const DELIVERY_SESSIONS: usize = 2;
@@ -36,14 +37,12 @@ pub(crate) struct App {
     pub(crate) for_jobs: SlackDatabase,
     /// For messages to channels, whose pace is not to depend on anything else.
     pub(crate) for_deliveries: SlackDatabase,
+    /// For the status page: who looks at how things stand is not to make them worse.
+    pub(crate) for_status: SlackDatabase,
     /// For what GitLab tells of.
     pub(crate) publisher: Publisher,
-    /// Kilobytes that webhooks may have while they are read.
-    pub(crate) hook_room: Arc<Semaphore>,
     /// For whoever asks whether this process is of use: requests that wait for a lock are no reason to say no.
     pub(crate) for_readiness: SlackDatabase,
-    /// For those who look at the status: one tells it while the other looks for drift.
-    pub(crate) for_status: SlackDatabase,
     /// What chatops changes.
     pub(crate) environments: Environments,
     pub(crate) slack: SlackClient,
@@ -52,10 +51,10 @@ pub(crate) struct App {
     pub(crate) beginnings: DefaultDirectRateLimiter,
     /// Answers that are given after their request is over; a graceful stop waits for them.
     pub(crate) late: TaskTracker,
-    /// What was reported the last time to those who look at the status.
-    pub(crate) report: LastReport,
-    /// What was found when drift was looked for.
-    pub(crate) drift: LastDrift,
+    /// What viewers are shown.
+    pub(crate) looks: Looks,
+    /// Wrong passwords of viewers.
+    pub(crate) guesses: Guesses,
     is_draining: AtomicBool,
 }
 
@@ -66,20 +65,19 @@ impl App {
         let late = TaskTracker::new();
         Ok(Self {
             publisher: Publisher::new(database_for_requests.clone(), late.clone()),
-            hook_room: Arc::new(Semaphore::new(HOOK_ROOM)),
             database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
             for_deliveries: database(DELIVERY_SESSIONS)?,
+            for_status: database(STATUS_SESSIONS)?,
             for_readiness: database(1)?,
-            for_status: database(2)?,
             environments: Environments::new(&config.chatops, &config.schema)?,
             slack: SlackClient::new(&config.slack_url)?,
             config,
             metrics,
             beginnings: RateLimiter::direct(Quota::per_second(BEGINNINGS).allow_burst(BURST)),
             late,
-            report: LastReport::default(),
-            drift: LastDrift::default(),
+            looks: Looks::default(),
+            guesses: Guesses::default(),
             is_draining: AtomicBool::new(false),
         })
     }

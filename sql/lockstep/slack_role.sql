@@ -26,6 +26,7 @@ grant execute on function
   lockstep.list_slack_tokens(text, integer, text),
   lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text),
   lockstep.sweep_slack(text),
+  lockstep.project_path(bigint, text),
   lockstep.publish_events(json[], text[], text),
   lockstep.slack_workspace_notifications(text, text, bigint, text),
   lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),

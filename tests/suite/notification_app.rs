@@ -1,7 +1,6 @@
 //! Notifications from end to end: what GitLab says of a project comes to the Slack channels that want to know.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{Webhook, push, samples};
@@ -190,7 +189,7 @@ fn assert_well_made(messages: &[Message]) -> Result<()> {
         assert_eq!(message.sent["unfurl_media"], json!(false));
         for list in blocks(message) {
             assert_eq!(wrong_in_message(&list), [""; 0], "{list}");
-            inputs.push(json!({ "kind": "message", "value": list }));
+            inputs.push(json!({ "kind": "blocks", "value": list }));
         }
     }
     ensure!(inputs.len() >= messages.len(), "a message without blocks");
@@ -234,25 +233,33 @@ fn every_event_comes_to_its_channel() -> Result<()> {
     assert_well_made(&all)
 }
 
-/// Where payloads are that GitLab's documentation shows, if they are here.
-fn recorded() -> Option<PathBuf> {
-    let folder = root().join("../shared/data/gitlab-webhooks");
-    folder.is_dir().then_some(folder)
+/// Whole payloads, as GitLab's documentation describes them, and those that it shows, if they are here; with the name of the event that
+/// the request has.
+fn recorded() -> Result<Vec<(String, String, Value)>> {
+    let own = root().join("tests/webhooks");
+    let documented = root().join("../shared/data/gitlab-webhooks");
+    let mut recorded = Vec::new();
+    for (of, folder) in [("own", own), ("documented", documented)] {
+        if of == "documented" && !folder.is_dir() {
+            continue;
+        }
+        let kinds: Value = serde_json::from_slice(&fs::read(folder.join("headers.json"))?)?;
+        let kinds = kinds.as_object().context("headers.json is no object")?;
+        ensure!(kinds.len() >= 9, "only {} payloads", kinds.len());
+        for (file, kind) in kinds {
+            let event = serde_json::from_slice(&fs::read(folder.join(file))?)?;
+            let name = format!("{of}-{}", file.trim_end_matches(".json"));
+            recorded.push((name, kind.as_str().unwrap_or_default().to_owned(), event));
+        }
+    }
+    Ok(recorded)
 }
 
 #[test]
 fn recorded_webhooks_come_through() -> Result<()> {
-    let Some(folder) = recorded() else {
-        return Ok(());
-    };
     let mut scene = Scene::new("notification_recorded")?;
-    let kinds: Value = serde_json::from_slice(&fs::read(folder.join("headers.json"))?)?;
-    let kinds = kinds.as_object().context("headers.json is no object")?;
-    ensure!(kinds.len() >= 9, "only {} payloads", kinds.len());
     let mut channels = Vec::new();
-    for (place, (file, kind)) in (100..).zip(kinds) {
-        let body = fs::read(folder.join(file))?;
-        let mut event: Value = serde_json::from_slice(&body)?;
+    for (place, (name, kind, mut event)) in (100..).zip(recorded()?) {
         // Most of them are of one project, and a channel takes a message a second.
         event["project"]["id"] = json!(place);
         event["project_id"] = json!(place);
@@ -260,23 +267,22 @@ fn recorded_webhooks_come_through() -> Result<()> {
             "insert into projects (id, name, path, namespace_id) values ({place}, '{place}', 'p{place}', 1)"
         ))?;
         scene.connect("project_id", place)?;
-        let name = file.trim_end_matches(".json");
-        channels.push((file, scene.channel(name)));
+        let channel = scene.channel(&name);
         let settings =
             json!({ "channels": [name], "branches": "all", "only_broken_pipelines": false });
         scene.set("project_id", place, &settings)?;
-        let kind = kind.as_str().unwrap_or_default();
         let body = event.to_string();
         let reply = scene
             .webhook
-            .post(&scene.webhook.key(), kind, body.as_bytes())?;
-        assert_taken(&reply, 1).context(file.clone())?;
+            .post(&scene.webhook.key(), &kind, body.as_bytes())?;
+        assert_taken(&reply, 1).context(name.clone())?;
+        channels.push((name, channel));
     }
     scene.settle()?;
     let mut all = Vec::new();
-    for (file, channel) in channels {
+    for (name, channel) in channels {
         let messages = scene.stage.slack.messages(&channel);
-        ensure!(messages.len() == 1, "{file}: {messages:?}");
+        ensure!(messages.len() == 1, "{name}: {messages:?}");
         all.extend(messages);
     }
     assert_well_made(&all)

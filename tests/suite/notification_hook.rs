@@ -11,8 +11,8 @@ use crate::concurrency::PATIENCE;
 use crate::notification_app::{Scene, TOKEN, assert_taken};
 use crate::slack_app::Sidecar;
 
-const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-const OTHER_SIGNING_TOKEN: &str = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+pub(crate) const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const OTHER_SIGNING_TOKEN: &str = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
 /// A scene whose project 1 tells #general.
 fn scene(name: &str, arguments: &[&str]) -> Result<(Scene, String)> {

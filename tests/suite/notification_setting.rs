@@ -1,14 +1,12 @@
-//! Channels and filters: chosen in a modal of the App Home, tried out by a command, and taken over from the host.
+//! Channels and filters: chosen in a modal of the App Home, and tried out by a command.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{merge_request, push};
 use lockstep_tests::slack::caller::{Origin, block_actions, view_submission};
-use lockstep_tests::slack::{App, FakeSlack};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde_json::{Value, json};
 
 use crate::notification_app::Scene;
-use crate::slack_app::{INTERACTIONS, TOKEN_KEY, command};
+use crate::slack_app::INTERACTIONS;
 use crate::slack_sdk::found;
 
 impl Scene {
@@ -58,7 +56,7 @@ impl Scene {
         }
     }
 
-    fn settings(&mut self) -> Result<Value> {
+    pub(crate) fn settings(&mut self) -> Result<Value> {
         let query = "select lockstep.slack_notifications(min(i.id))::text from integrations i where i.project_id = 1";
         let text: String = self.stage.client.query_one(query, &[])?.get(0);
         Ok(serde_json::from_str(&text)?)
@@ -297,103 +295,53 @@ fn channels_are_tried_out() -> Result<()> {
     Ok(())
 }
 
-/// As the host keeps it: AES-256-GCM over JSON with the first 32 bytes of its key, 12 bytes beside it, the tag at the end.
-fn sealed(properties: &Value, nonce: [u8; 12]) -> Result<Vec<u8>> {
-    let key = UnboundKey::new(&AES_256_GCM, &TOKEN_KEY.as_bytes()[..32])
-        .ok()
-        .context("no key")?;
-    let mut bytes = properties.to_string().into_bytes();
-    LessSafeKey::new(key)
-        .seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::empty(),
-            &mut bytes,
-        )
-        .ok()
-        .context("not sealed")?;
-    Ok(bytes)
+/// What has no room in the form is neither shown in part nor saved so.
+#[test]
+fn settings_that_are_too_long_stay() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_long")?;
+    let ada = scene.ada.clone();
+    let labels: Vec<String> = (0..100).map(|number| format!("{number:0>40}")).collect();
+    let settings = json!({ "channels": ["#general"], "labels": labels, "muted_authors": ["bot"] });
+    scene.set("project_id", 1, &settings)?;
+    let view = scene.open_settings(&ada)?.remove(0);
+    assert_eq!(
+        found(&[json!({ "kind": "modal", "value": view })])?,
+        [[""; 0]]
+    );
+    let text = view.to_string();
+    ensure!(
+        text.contains("more than fits in here") && !text.contains(&*labels[0]),
+        "{text}"
+    );
+    let mut values = filled_in("#other", "", &["push"]);
+    values
+        .as_object_mut()
+        .context("no object")?
+        .remove("labels");
+    assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
+    let settings = scene.settings()?;
+    assert_eq!(settings["labels"], json!(labels));
+    assert_eq!(settings["channels"], json!(["#other"]));
+    // A field that is emptied is another thing.
+    scene.save(&ada, &view, &filled_in("#other", "", &["push"]))?;
+    assert_eq!(scene.settings()?["labels"], json!([]));
+    Ok(())
 }
 
+/// That the App Home cannot be shown anew is no reason to say that nothing was saved.
 #[test]
-fn settings_of_the_host_are_taken_over() -> Result<()> {
-    let mut scene = Scene::new("notification_import")?;
-    let nonce = *b"nonce of 12!";
-    let properties = json!({
-        "channel": "#general, #dev", "push_channel": "#push", "branches_to_be_notified": "protected",
-        "labels_to_be_notified": "~bug", "notify_only_broken_pipelines": "0",
-    });
-    let set = "update integrations set encrypted_properties = $1, encrypted_properties_iv = $2 where project_id = $3";
-    scene.stage.client.execute(
-        set,
-        &[&sealed(&properties, nonce)?, &nonce.as_slice(), &1_i64],
+fn what_is_saved_is_told_as_saved() -> Result<()> {
+    let mut scene = Scene::new("notification_modal_saved")?;
+    let ada = scene.ada.clone();
+    let view = scene.open_settings(&ada)?.remove(0);
+    scene.stage.client.batch_execute(
+        "alter function lockstep.enqueue_slack_job(text, jsonb, text, text) rename to enqueue_nothing",
     )?;
-    // The same command as a DBA gives it.
-    let url = scene.stage.url.replace("user=sidecar", "user=postgres");
-    let app = FakeSlack::start(App::default())?;
-    let import = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
-        let mut import = command("import-settings", &url, &app);
-        let output = import.args(arguments).output()?;
-        let text = [output.stdout, output.stderr].concat();
-        Ok((
-            output.status.code(),
-            String::from_utf8_lossy(&text).into_owned(),
-        ))
-    };
-    let (status, said) = import(&["--dry-run"])?;
-    ensure!(
-        status == Some(0) && said.contains("1 would be imported"),
-        "{said}"
-    );
-    let (status, said) = import(&["--token-key", "another key, of thirty-two bytes at least"])?;
-    ensure!(
-        status == Some(1) && said.contains("none of the keys"),
-        "{said}"
-    );
-    let (status, said) = import(&[])?;
-    ensure!(
-        status == Some(0) && said.starts_with("1 imported, 0 have settings already"),
-        "{said}"
-    );
-    // One that the host has broken keeps no other out.
-    scene.stage.client.execute(
-        "insert into integrations (project_id, type_new, active, encrypted_properties) values (2, 'Integrations::GitlabSlackApplication', true, 'broken')",
-        &[],
-    )?;
-    let (status, said) = import(&[])?;
-    ensure!(
-        status == Some(1)
-            && said
-                .contains("0 imported, 1 have settings already, 0 have none in the host, 1 failed"),
-        "{said}"
-    );
-    scene.stage.client.execute(
-        "delete from integrations where encrypted_properties = 'broken'",
-        &[],
-    )?;
-    let (status, said) = import(&[])?;
-    ensure!(
-        status == Some(0) && said.starts_with("0 imported, 1 have settings already"),
-        "{said}"
-    );
-    let settings = scene.settings()?;
-    assert_eq!(settings["channels"], json!(["#general", "#dev"]));
-    assert_eq!(settings["event_channels"], json!({ "push": ["#push"] }));
-    assert_eq!(settings["branches"], "protected");
-    assert_eq!(settings["labels"], json!(["bug"]));
-    assert_eq!(settings["only_broken_pipelines"], false);
-
-    // What the database does not take is told, and the rest stays as it was.
-    let eleven: Vec<String> = (0..11).map(|number| format!("#c{number}")).collect();
-    let properties = json!({ "channel": eleven.join(",") });
-    scene.stage.client.execute(
-        set,
-        &[&sealed(&properties, nonce)?, &nonce.as_slice(), &1_i64],
-    )?;
-    let (status, said) = import(&["--overwrite"])?;
-    ensure!(
-        status == Some(1) && said.contains("1 failed") && said.contains("10"),
-        "{said}"
-    );
-    assert_eq!(scene.settings()?, settings);
+    let answer = scene.save(&ada, &view, &filled_in("#general", "", &["push"]))?;
+    assert_eq!(answer["response_action"], "update", "{answer}");
+    ensure!(answer.to_string().contains("are saved"), "{answer}");
+    let view = json!({ "kind": "modal", "value": answer["view"] });
+    assert_eq!(found(&[view])?, [[""; 0]]);
+    assert_eq!(scene.settings()?["channels"], json!(["#general"]));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{merge_request, pipeline, push};
-use lockstep_tests::slack::Message;
+use lockstep_tests::slack::{Fault, Message};
 use serde_json::json;
 
 use crate::notification_app::Scene;
@@ -63,6 +63,37 @@ fn message_of_a_pipeline_is_changed() -> Result<()> {
     ensure!(says(&messages[2], "merged"), "{:?}", messages[2]);
     assert_eq!(scene.stage.slack.calls_of("chat.postMessage").len(), 4);
     assert_eq!(scene.stage.slack.calls_of("chat.update").len(), 2);
+    Ok(())
+}
+
+/// A change that Slack took as plain text alone is no less replaced by the next one.
+#[test]
+fn message_is_changed_as_a_whole() -> Result<()> {
+    let (mut scene, general) = scene("notification_whole", "update")?;
+    for status in ["failed", "success", "failed"] {
+        // Without its blocks Slack takes the second one.
+        if status == "success" {
+            let fault = Fault::Error("invalid_blocks");
+            scene.stage.slack.fail("chat.update", fault, Some(1));
+        }
+        scene.tell(&pipeline(1, 41, status), 1)?;
+        let message = scene.settled(&general)?.pop().context("no message")?;
+        let is_plain = status == "success";
+        assert_eq!(message.text.is_empty(), !is_plain, "{message:?}");
+        let attachments = message.sent["attachments"].as_array();
+        let attachments = attachments.context("no attachments")?;
+        assert_eq!(attachments.is_empty(), is_plain, "{message:?}");
+        ensure!(message.sent["blocks"].as_array().is_none_or(Vec::is_empty));
+    }
+    for action in ["open", "merge"] {
+        scene.tell(&merge_request(1, 71, action), 1)?;
+    }
+    let message = scene.settled(&general)?.pop().context("no message")?;
+    ensure!(
+        message.updates == 1 && message.text.contains("merged"),
+        "{message:?}"
+    );
+    assert_eq!(message.sent["attachments"], json!([]));
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::root;
 use lockstep_tests::slack::wrong_in_message;
-use lockstep_tests::virtual_environment::VirtualEnvironment;
 use serde_json::{Value, json};
 
 use crate::slack_fake::Scene;
+use crate::slack_sdk;
 
 /// The arguments of `chat.postMessage`, by the names of their samples.
 fn messages() -> Result<Vec<(String, Value)>> {
@@ -26,9 +26,9 @@ fn messages() -> Result<Vec<(String, Value)>> {
 
 /// What the library finds wrong with each of the messages.
 fn found(messages: &[Value]) -> Result<Vec<Vec<String>>> {
-    let answers = VirtualEnvironment::shared()?.run("verify_message.py", messages)?;
-    let parse = |answer: &String| serde_json::from_str(answer).with_context(|| answer.clone());
-    answers.iter().map(parse).collect()
+    let inputs = messages.iter();
+    let inputs = inputs.map(|message| json!({ "kind": "message", "value": message }));
+    slack_sdk::found(&inputs.collect::<Vec<_>>())
 }
 
 #[test]

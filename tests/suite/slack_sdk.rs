@@ -53,7 +53,7 @@ fn signatures_are_the_librarys() -> Result<()> {
 
 /// What the library finds wrong with each of the inputs.
 pub(crate) fn found(inputs: &[Value]) -> Result<Vec<Vec<String>>> {
-    let answers = VirtualEnvironment::shared()?.run("verify_view.py", inputs)?;
+    let answers = VirtualEnvironment::shared()?.run("verify.py", inputs)?;
     answers
         .iter()
         .map(|answer| serde_json::from_str(answer).with_context(|| answer.clone()))
@@ -62,7 +62,7 @@ pub(crate) fn found(inputs: &[Value]) -> Result<Vec<Vec<String>>> {
 
 #[test]
 fn limits_of_blocks_are_the_librarys() -> Result<()> {
-    let message = |block: Value| json!({ "kind": "message", "value": [block] });
+    let message = |block: Value| json!({ "kind": "blocks", "value": [block] });
     let at: Vec<_> = LIMITS
         .iter()
         .map(|(_, most, block)| message(block(*most)))
@@ -94,7 +94,7 @@ fn views_are_checked_by_the_library() -> Result<()> {
         json!({ "kind": "modal", "value": modal(24) }),
         json!({ "kind": "modal", "value": modal(25) }),
         json!({ "kind": "home", "value": wrong_blocks }),
-        json!({ "kind": "message", "value": [{ "type": "dividing" }] }),
+        json!({ "kind": "blocks", "value": [{ "type": "dividing" }] }),
     ];
     let wrong: Vec<_> = found(&inputs)?
         .iter()

@@ -1,11 +1,15 @@
 //! The status page, in a real browser: as wide as a phone, and live.
 
 use anyhow::{Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lockstep_tests::browser::{Browser, DESK, PHONE};
 use lockstep_tests::gitlab::push;
+use lockstep_tests::http::Reply;
 use lockstep_tests::slack::Fault;
 use lockstep_tests::target;
-use serde_json::json;
+use postgres::NoTls;
+use serde_json::{Value, json};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -22,6 +26,26 @@ fn with_password(base: &str, path: &str) -> String {
         "http://viewer:{}@{host}{path}",
         PASSWORD.replace(' ', "%20")
     )
+}
+
+/// What is answered to whoever gives a password.
+fn get(scene: &Scene, path: &str, password: &str) -> Result<Reply> {
+    let pair = format!("Basic {}", STANDARD.encode(format!("viewer:{password}")));
+    let url = format!("{}{path}", scene.stage.sidecar.base);
+    http().get(&url, &[("authorization", &pair)])
+}
+
+/// Looks until the page has what is wanted.
+fn wait_for(browser: &Browser, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let dom = browser.dom()?;
+        if wanted(&dom) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{dom}");
+        sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -60,18 +84,11 @@ fn status_is_live_on_a_phone() -> Result<()> {
         .fail("chat.postMessage", Fault::Error("is_archived"), Some(1));
     scene.tell(&push(1, "Pour it"), 1)?;
     scene.settle()?;
-    let begun = Instant::now();
-    loop {
-        let dom = browser.dom()?;
-        if dom.contains("is_archived")
+    wait_for(&browser, |dom| {
+        dom.contains("is_archived")
             && dom.contains("projects.has_external_wiki")
             && dom.contains("1 row differs")
-        {
-            break;
-        }
-        ensure!(begun.elapsed() < PATIENCE, "{dom}");
-        sleep(Duration::from_millis(100));
-    }
+    })?;
     drop(browser);
     let browser = Browser::start(DESK)?;
     browser.open(&with_password(&base, "/status"))?;
@@ -154,5 +171,210 @@ fn status_is_for_those_who_may_see_it() -> Result<()> {
             reply.text()
         );
     }
+    Ok(())
+}
+
+/// Names are those of others: of channels, jobs, flags and tables.
+#[test]
+fn names_are_text_on_the_page() -> Result<()> {
+    let mut scene = Scene::with("status_escaped", &["--viewer-password", PASSWORD])?;
+    let name = |of: &str| {
+        format!("<img src=x onerror=document.title=\\'{of}\\'><b>{of}</b>").replace("\\'", "&quot;")
+    };
+    let (worker, flag, channel, error, drift) = (
+        name("worker"),
+        name("flag"),
+        name("channel"),
+        name("error"),
+        name("drift"),
+    );
+    scene.stage.client.batch_execute(&format!(
+        "do $$begin
+           perform lockstep.enqueue_job('{worker}');
+           perform lockstep.set_feature('{flag}', true);
+         end$$;
+         insert into lockstep.event (schema, key) values ('public', 'k');
+         insert into lockstep.slack_channel (schema, team_id, channel, not_before) values ('public', '{channel}', '{channel}', 'infinity');
+         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}' from lockstep.event e, lockstep.slack_channel c;
+         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}', 'failed', now() from lockstep.event e, lockstep.slack_channel c;
+         alter function lockstep.drift_report rename to former_drift_report;
+         create function lockstep.drift_report(schema text) returns jsonb language sql
+           return jsonb_build_object('found', jsonb_build_array(jsonb_build_object('what', '{drift}', 'rows', 1)))"
+    ))?;
+    scene
+        .stage
+        .client
+        .batch_execute("call lockstep.backfill('cache_columns', 'projects')")?;
+    let browser = Browser::start(DESK)?;
+    browser.open(&with_password(&scene.stage.sidecar.base, "/status"))?;
+    wait_for(&browser, |dom| dom.contains("1 row differs"))?;
+    let shown = browser.run(
+        "return [document.body.innerText, document.querySelectorAll('main img, main b, main script:not([src])').length,
+                 Array.from(document.querySelectorAll('#live progress'), it => [it.value, it.max, it.getBoundingClientRect().width > 50])]",
+        &json!([]),
+    )?;
+    let text = shown[0].as_str().unwrap_or_default();
+    for name in [&worker, &flag, &channel, &error, &drift] {
+        ensure!(text.contains(name.as_str()), "{name}: {text}");
+    }
+    assert_eq!(shown[1], json!(0), "{}", browser.dom()?);
+    // The bar of a backfill that is done.
+    assert_eq!(shown[2], json!([[100, 100, true]]), "{}", browser.dom()?);
+    for path in ["/status", "/status/part"] {
+        let reply = get(&scene, path, PASSWORD)?;
+        let policy = reply.header("content-security-policy");
+        let policy = policy.unwrap_or_default();
+        ensure!(reply.status == 200, "{}", reply.text());
+        ensure!(
+            policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
+    }
+    Ok(())
+}
+
+/// What was shown stays, and is said to be old, until there is an answer again.
+#[test]
+fn status_that_is_old_says_so() -> Result<()> {
+    let mut scene = Scene::with("status_old", &["--viewer-password", PASSWORD])?;
+    let browser = Browser::start(PHONE)?;
+    browser.open(&with_password(&scene.stage.sidecar.base, "/status"))?;
+    let state = |browser: &Browser| -> Result<Value> {
+        browser.run(
+            "const stale = document.getElementById('stale'); const live = document.getElementById('live');
+             return [live.classList.contains('stale'), stale.hidden, stale.hidden ? '' : stale.innerText, live.innerText.includes('Messages')]",
+            &json!([]),
+        )
+    };
+    let wait = |wanted: &dyn Fn(&Value) -> bool| -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let now = state(&browser)?;
+            if wanted(&now) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{now}");
+            sleep(Duration::from_millis(100));
+        }
+    };
+    let is_fresh = |now: &Value| *now == json!([false, true, "", true]);
+    let is_old = |now: &Value, says: &str| {
+        let text = now[2].as_str().unwrap_or_default();
+        now[0] == true && now[1] == false && now[3] == true && text.contains(says)
+    };
+    assert_eq!(state(&browser)?, json!([false, true, "", true]));
+    // The database is there and has no answer: a 503 of our own.
+    let rename =
+        |from: &str, to: &str| format!("alter function lockstep.{from}(text) rename to {to}");
+    scene
+        .stage
+        .client
+        .batch_execute(&rename("status_report", "no_report"))?;
+    wait(&|now| is_old(now, "no answer now"))?;
+    assert_eq!(get(&scene, "/status/part", PASSWORD)?.status, 503);
+    scene
+        .stage
+        .client
+        .batch_execute(&rename("no_report", "status_report"))?;
+    wait(&is_fresh)?;
+    // What a proxy says, and what is said to whoever has no right any more.
+    for (status, says) in [(502, "no answer now"), (401, "password"), (403, "password")] {
+        browser.run(
+            "window.asked ??= window.fetch;
+             window.fetch = async () => new Response('<h1>Who are you?</h1>', { status: arguments_[0] });"
+                .replace("arguments_[0]", &status.to_string())
+                .as_str(),
+            &json!([]),
+        )?;
+        wait(&|now| is_old(now, says))?;
+        ensure!(!browser.dom()?.contains("Who are you?"), "{status}");
+        browser.run("window.fetch = window.asked", &json!([]))?;
+        wait(&is_fresh)?;
+    }
+    Ok(())
+}
+
+/// A look for drift that finds nothing out says so, and one that takes long takes nothing from anybody.
+#[test]
+fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
+    let arguments = ["--viewer-password", PASSWORD, "--job-concurrency", "1"];
+    let mut scene = Scene::with("status_drift", &arguments)?;
+    scene.stage.client.batch_execute(
+        "alter function lockstep.drift_report(text) rename to former_drift_report;
+         create table waits (); create table is_waited_for ();
+         create function lockstep.drift_report(schema text) returns jsonb language plpgsql as $$begin
+           perform from public.is_waited_for;
+           return '{}';
+         end$$;",
+    )?;
+    let mut holder = cluster()?.config("status_drift").connect(NoTls)?;
+    let mut held = holder.transaction()?;
+    held.batch_execute("lock table is_waited_for")?;
+    // One session of jobs, and it is not the one that waits.
+    let first = get(&scene, "/status/part", PASSWORD)?;
+    ensure!(
+        first.text().contains("being looked for"),
+        "{}",
+        first.text()
+    );
+    scene.stage.wait_for(
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like '%drift_report%')",
+    )?;
+    assert_eq!(get(&scene, "/status", PASSWORD)?.status, 200);
+    // It would be dead if it got no session.
+    let job = format!(
+        "select lockstep.enqueue_job('Slack::AppHomeWorker', '{{\"team_id\": \"{}\", \"user_id\": \"{}\"}}');
+         update lockstep.job set retries = 0",
+        scene.team, scene.ada
+    );
+    scene.stage.client.batch_execute(&job)?;
+    scene
+        .stage
+        .wait_for("select not exists (select from lockstep.job)")?;
+    scene.stage.client.batch_execute(
+        "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%drift_report%'",
+    )?;
+    let begun = Instant::now();
+    loop {
+        let part = get(&scene, "/status/part", PASSWORD)?.text();
+        if part.contains("could not be looked for") {
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{part}");
+        sleep(Duration::from_millis(100));
+    }
+    held.rollback()?;
+    Ok(())
+}
+
+/// Whoever guesses is slowed down, and so is who guesses right after that; those elsewhere are not.
+#[test]
+fn passwords_are_not_guessed() -> Result<()> {
+    let scene = Scene::with("status_guesses", &["--viewer-password", PASSWORD])?;
+    assert_eq!(get(&scene, "/status", PASSWORD)?.status, 200);
+    let wrong = |number: usize| {
+        get(
+            &scene,
+            "/status/part",
+            &format!("a wrong password {number}"),
+        )
+    };
+    for number in 0..10 {
+        assert_eq!(wrong(number)?.status, 401, "{number}");
+    }
+    let refused = wrong(10)?;
+    ensure!(refused.status == 429, "{}", refused.text());
+    for path in ["/status", "/status/part", "/sign-in"] {
+        assert_eq!(get(&scene, path, PASSWORD)?.status, 429, "{path}");
+    }
+    // The first page is for everybody.
+    let first = get(&scene, "/", PASSWORD)?;
+    ensure!(
+        first.status == 200 && !first.text().contains("Workspaces"),
+        "{}",
+        first.text()
+    );
     Ok(())
 }

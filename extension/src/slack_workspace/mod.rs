@@ -21,6 +21,7 @@ mod lock;
 mod noted;
 mod oauth_state;
 mod owner;
+mod path;
 mod reseal;
 mod scopes;
 mod spread;

@@ -90,6 +90,11 @@ impl Owner {
 
     /// Its full path, which is its alias as long as it has no other. The owner must exist.
     pub(super) fn path(self, tables: &Tables) -> Result<String> {
+        self.find_path(tables)?.ok_or_else(|| self.error().into())
+    }
+
+    /// Its full path, if it exists.
+    pub(super) fn find_path(self, tables: &Tables) -> Result<Option<String>> {
         let text = match self.kind {
             Kind::Project => format!(
                 "select {} from {} p where p.id == $1",
@@ -116,7 +121,7 @@ impl Owner {
                 path = row.get::<String>(1);
             });
         });
-        path.ok_or_else(|| self.error().into())
+        Ok(path)
     }
 
     /// Its integration of the Slack app, which is active from now on, locked.

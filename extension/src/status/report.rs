@@ -12,7 +12,13 @@ use std::mem::ManuallyDrop;
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static REPORT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        "with status as materialized (select * from lockstep.slack_delivery_status s where s.schema = $1)
+        "with waiting as materialized (
+           select o.channel, count(*) as waiting, min(o.created_at) as oldest, min(o.id) as first
+             from lockstep.slack_delivery o where o.status = 'waiting' and o.schema = $1 group by o.channel),
+         done as materialized (
+           select count(*) filter (where o.status = 'delivered') as delivered, count(*) filter (where o.status = 'failed') as failed
+             from lockstep.slack_delivery o
+            where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = $1)
          select jsonb_build_object(
            'at', clock_timestamp(),
            'queue', (
@@ -20,15 +26,27 @@ thread_local! {
               where not w.drained or w.renamed_to is not null),
            'deliveries', (
              select jsonb_build_object(
-                      'waiting', coalesce(sum(s.waiting), 0), 'oldest', min(s.oldest),
-                      'delivered_last_hour', coalesce(sum(s.delivered_last_hour), 0),
-                      'failed_last_hour', coalesce(sum(s.failed_last_hour), 0),
-                      'channels_waiting', count(*) filter (where s.waiting > 0),
-                      'channels_held', count(*) filter (where s.held_until > clock_timestamp() + interval '1 second'),
+                      'waiting', coalesce(sum(w.waiting), 0), 'oldest', min(w.oldest),
+                      'delivered_last_hour', (select d.delivered from done d),
+                      'failed_last_hour', (select d.failed from done d),
+                      'channels_waiting', count(*),
+                      'channels_held', (
+                        select count(*) from lockstep.slack_channel c
+                         where c.schema = $1 and c.not_before > (select clock_timestamp() + interval '1 second')),
                       'channels', coalesce((
-                        select jsonb_agg(to_jsonb(t) - 'schema' order by t.waiting desc, t.team_id collate \"C\", t.channel collate \"C\")
-                          from (select * from status o where o.waiting > 0 order by o.waiting desc, o.team_id, o.channel limit 20) t), '[]'))
-               from status s),
+                        select jsonb_agg(to_jsonb(t) order by t.waiting desc, t.team_id collate \"C\", t.channel collate \"C\")
+                          from (select c.team_id, c.channel, o.waiting, o.oldest,
+                                       case when l.not_before > clock_timestamp() then l.not_before end as held_until,
+                                       coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
+                                  from (select * from waiting m order by m.waiting desc, m.channel limit 20) o
+                                  join lockstep.slack_channel c on c.id = o.channel
+                                  join lockstep.slack_channel l on l.id = coalesce(c.same_as, c.id)
+                                  join lockstep.slack_delivery d on d.id = o.first
+                                  left join lateral (
+                                    select r.error, r.needed from lockstep.slack_channel_trouble r
+                                     where r.schema = c.schema and r.team_id = c.team_id and r.channel = c.channel
+                                     order by r.last_at desc limit 1) t on true) t), '[]'))
+               from waiting w),
            'failures', (
              select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate \"C\"), '[]')
                from (select coalesce(d.error, 'unknown_error') as error, d.needed, count(*) as deliveries,

@@ -2,6 +2,7 @@
 
 mod properties;
 
+use std::fmt;
 use std::process::ExitCode;
 
 use crate::command_line::ImportSettings;
@@ -24,7 +25,15 @@ struct Counts {
     kept: usize,
     /// The host has nothing that is a setting.
     empty: usize,
-    failed: usize,
+    /// What is wrong with those that could not be imported: told at the end, where nobody overlooks it.
+    failed: Vec<String>,
+}
+
+impl Counts {
+    fn fail(&mut self, integration: i64, why: impl fmt::Display) {
+        self.failed
+            .push(format!("integration {integration}: {why}\n"));
+    }
 }
 
 pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
@@ -57,12 +66,14 @@ pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
     } else {
         "imported"
     };
+    say(&failed.concat());
     say(&format!(
-        "{imported} {would}, {kept} have settings already, {empty} have none in the host, {failed} failed\n"
+        "{imported} {would}, {kept} have settings already, {empty} have none in the host, {} failed\n",
+        failed.len()
     ));
-    Ok(match failed {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    Ok(match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 
@@ -80,17 +91,14 @@ async fn import(
         return Ok(());
     }
     let Ok((properties, _)) = keys.open(&of.sealed) else {
-        counts.failed += 1;
-        say(&format!(
-            "integration {integration}: none of the keys opens what the host keeps of it\n"
-        ));
+        counts.fail(
+            integration,
+            "none of the keys opens what the host keeps of it",
+        );
         return Ok(());
     };
     let Some(settings) = settings_of(&properties) else {
-        counts.failed += 1;
-        say(&format!(
-            "integration {integration}: what the host keeps of it is no JSON object\n"
-        ));
+        counts.fail(integration, "what the host keeps of it is no JSON object");
         return Ok(());
     };
     if settings.is_empty() {
@@ -107,11 +115,7 @@ async fn import(
     {
         Ok(()) => counts.imported += 1,
         Err(error) if error.is_lost_connection() => return Err(error),
-        Err(error) => {
-            counts.failed += 1;
-            let error = error.report();
-            say(&format!("integration {integration}: {error}\n"));
-        }
+        Err(error) => counts.fail(integration, error.report()),
     }
     Ok(())
 }

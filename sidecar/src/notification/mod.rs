@@ -7,4 +7,4 @@ mod hook;
 mod message;
 
 pub(crate) use delivery::deliver;
-pub(crate) use hook::{HookSecrets, Publisher, ROOM as HOOK_ROOM, receive_hook};
+pub(crate) use hook::{HookSecrets, Publisher, receive_hook};

@@ -11,22 +11,26 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::layout;
-use super::viewer::{challenge, may_see};
+use super::viewer::{Stranger, check};
 use crate::app::App;
 use crate::config::SCOPES;
 use crate::database::Workspace;
 use crate::error::Error;
-use crate::serve::{INSTALL, SIGN_IN, STATUS};
+use crate::serve::{INSTALL, Peer, SIGN_IN, STATUS};
 
 /// More would be no page to read.
 const MOST: i32 = 500;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) async fn landing(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let workspaces = match may_see(&app, &headers) {
-        false => None,
-        true => {
+pub(crate) async fn landing(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    let workspaces = match check(&app, peer, &headers) {
+        Err(_) => None,
+        Ok(()) => {
             let listing = timeout(TIMEOUT, app.database.workspaces(MOST)).await;
             Some(listing.unwrap_or(Err(Error::Silent)).inspect_err(|error| {
                 warn!(error = %error.report(), "cannot list workspaces");
@@ -109,9 +113,13 @@ fn trouble(workspace: &Workspace) -> Option<String> {
 }
 
 /// Asks for the password, and then is the first page: not every browser sends a password along when it is led elsewhere.
-pub(crate) async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if app.config.viewer_password.is_none() || may_see(&app, &headers) {
-        return landing(State(app), headers).await;
+pub(crate) async fn sign_in(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    match check(&app, peer, &headers) {
+        Ok(()) | Err(Stranger::Always) => landing(State(app), peer, headers).await,
+        Err(stranger) => stranger.into_response(),
     }
-    challenge(&app)
 }

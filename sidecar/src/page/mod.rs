@@ -1,5 +1,6 @@
 //! What people see in a browser.
 
+mod guess;
 mod landing;
 mod layout;
 mod status;
@@ -16,8 +17,9 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use url::Url;
 
+pub(crate) use guess::Guesses;
 pub(crate) use landing::{landing, sign_in};
-pub(crate) use status::{LastDrift, LastReport, status, status_part, status_script};
+pub(crate) use status::{Looks, status, status_part, status_script};
 pub(crate) use trouble::Trouble;
 
 use crate::slack::Installed;

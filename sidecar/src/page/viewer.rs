@@ -1,7 +1,9 @@
 //! Who may see what is not for everybody: whoever has the viewers' password.
 
+use std::time::Instant;
+
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,34 +14,58 @@ use subtle::ConstantTimeEq;
 
 use super::layout;
 use crate::app::App;
+use crate::serve::Peer;
 
-/// Asks for the password. Where there is none nobody may see it, so there is no such page.
-pub(super) fn challenge(app: &App) -> Response {
-    if app.config.viewer_password.is_none() {
+/// Who may not see it, and what he is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// There is no password.
+    Always,
+    /// He has given none, or a wrong one.
+    Unknown,
+    /// Too many were wrong.
+    Guessing,
+}
+
+impl IntoResponse for Stranger {
+    fn into_response(self) -> Response {
+        let (status, title, words) = match self {
+            // Nobody may see it, so there is no such page.
+            Self::Always => (
+                StatusCode::NOT_FOUND,
+                "Nobody may see this",
+                "Whoever runs this program has set no password for viewers.",
+            ),
+            Self::Unknown => (
+                StatusCode::UNAUTHORIZED,
+                "Who are you?",
+                "Only those who have the password of viewers may see that.",
+            ),
+            Self::Guessing => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many wrong passwords",
+                "From where you are, none is looked at for a minute.",
+            ),
+        };
         let body = html! {
-            h1 { "Nobody may see this" }
-            p { "Whoever runs this program has set no password for viewers." }
+            h1 { (title) }
+            p { (words) }
             p { a href="/" { "Back" } }
         };
-        return (StatusCode::NOT_FOUND, layout::page("Not here", &body)).into_response();
+        let mut response = (status, layout::page(title, &body)).into_response();
+        if self == Self::Unknown {
+            let challenge = "Basic realm=\"workspaces\", charset=\"UTF-8\"";
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
-    let challenge = [(
-        WWW_AUTHENTICATE,
-        "Basic realm=\"workspaces\", charset=\"UTF-8\"",
-    )];
-    let body = html! {
-        h1 { "Who are you?" }
-        p { "Only those who have the password of viewers may see that." }
-        p { a href="/" { "Back" } }
-    };
-    let page = layout::page("Sign in", &body);
-    (StatusCode::UNAUTHORIZED, challenge, page).into_response()
 }
 
 /// Whether the request has the password, with any name.
-pub(super) fn may_see(app: &App, headers: &HeaderMap) -> bool {
+pub(super) fn check(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), Stranger> {
     let Some(password) = &app.config.viewer_password else {
-        return false;
+        return Err(Stranger::Always);
     };
     let given = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, pair) = value.to_str().ok()?.split_once(' ')?;
@@ -50,7 +76,19 @@ pub(super) fn may_see(app: &App, headers: &HeaderMap) -> bool {
             .eq_ignore_ascii_case("basic")
             .then(|| SecretString::from(given))
     });
-    given.is_some_and(|given| are_equal(&given, password))
+    let given = given.ok_or(Stranger::Unknown)?;
+    let Peer(address) = peer;
+    let now = Instant::now();
+    if !app.guesses.may(address, now) {
+        return Err(Stranger::Guessing);
+    }
+    match are_equal(&given, password) {
+        true => Ok(()),
+        false => {
+            app.guesses.count(address, now);
+            Err(Stranger::Unknown)
+        }
+    }
 }
 
 /// In a time that tells neither where they differ nor how long they are.

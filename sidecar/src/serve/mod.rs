@@ -33,13 +33,13 @@ use crate::worker::{Runner, Settings};
 
 pub(crate) use health::fits;
 use listen::Listener;
+pub(crate) use listen::Peer;
 pub(crate) use metrics::{Counter, count};
 pub(crate) use problem::Problem;
 pub(crate) use router::{
     COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
     STATUS_SCRIPT, STYLE,
 };
-pub(crate) use verified::read as read_body;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use without_database::signed_headers;
 #[cfg(feature = "fuzzing")]

@@ -26,6 +26,25 @@ impl Problem {
         Self { status, detail }
     }
 
+    /// Of a body.
+    pub(crate) const fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The body is larger than any that is taken.",
+        )
+    }
+
+    pub(crate) const fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body did not arrive in time.",
+        )
+    }
+
+    pub(crate) const fn broken_off() -> Self {
+        Self::bad_request("The body did not arrive whole.")
+    }
+
     /// What was sent is JSON, and not what it should be.
     pub(crate) fn unprocessable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {

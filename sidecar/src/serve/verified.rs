@@ -60,22 +60,14 @@ async fn verified(app: &App, request: Request, next: Next) -> Result<Response, P
 }
 
 /// The whole of a body, which is neither larger nor takes longer.
-pub(crate) async fn read(body: Body, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
+async fn read(body: Body, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
     let reading = timeout(patience, to_bytes(body, largest));
-    let read = reading.await.map_err(|_| {
-        Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "The body did not arrive in time.",
-        )
-    })?;
+    let read = reading.await.map_err(|_| Problem::too_slow())?;
     read.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.is_some_and(|source| source.is::<LengthLimitError>()) {
-            true => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is larger than any that is taken.",
-            ),
-            false => Problem::bad_request("The body did not arrive whole."),
+            true => Problem::too_large(),
+            false => Problem::broken_off(),
         }
     })
 }

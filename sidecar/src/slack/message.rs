@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::markup::fit_lines;
+
 /// Longer texts Slack cuts by itself, or refuses in a block.
 pub(crate) const LONGEST_TEXT: usize = 3_000;
 
@@ -20,13 +22,8 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        let text = match text.len() <= LONGEST_TEXT {
-            true => text,
-            false => format!("{}…", cut_markup(&text, LONGEST_TEXT - '…'.len_utf8())),
-        };
         Self {
-            text,
+            text: fit_lines(&text.into(), LONGEST_TEXT),
             is_public: false,
         }
     }
@@ -81,26 +78,6 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// The beginning of markup, of so many bytes at most: whole lines, or at least no part of an entity, a link or code.
-fn cut_markup(text: &str, most: usize) -> &str {
-    let begin = cut(text, most);
-    if let Some(end) = begin.rfind('\n').filter(|end| *end > most / 2) {
-        return &begin[..end];
-    }
-    let mut begin = begin;
-    for (open, close) in [('&', ';'), ('<', '>')] {
-        if let Some(at) = begin.rfind(open)
-            && !begin[at..].contains(close)
-        {
-            begin = &begin[..at];
-        }
-    }
-    match (begin.matches('`').count() % 2, begin.rfind('`')) {
-        (1, Some(at)) => &begin[..at],
-        _ => begin,
-    }
-}
-
 /// The beginning of a text, of so many characters at most, with a mark where it was cut: not between a letter and its accent, nor
 /// within an emoji.
 pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
@@ -147,6 +124,21 @@ mod tests {
         assert_eq!(shorten("nai\u{308}ve", 5), "nai\u{308}…");
         assert_eq!(shorten("👩\u{200d}🚀👩\u{200d}🚀", 5), "👩\u{200d}🚀…");
         assert_eq!(shorten("e\u{301}\u{301}\u{301}", 3), "e\u{301}…");
+    }
+
+    /// The last line of a long reply is a whole one, and says that there were more.
+    #[test]
+    fn replies_are_cut_between_lines() {
+        let lines: Vec<String> = (0..100)
+            .map(|number| format!("• {} is &amp; stays", code(&"ä".repeat(number))))
+            .collect();
+        let reply = Reply::new(lines.join("\n"));
+        let said: Vec<&str> = reply.text().lines().collect();
+        assert_eq!(said.last(), Some(&"… and more"));
+        let kept = said.len() - 1;
+        assert!(kept > 20 && said[..kept] == lines[..kept]);
+        let one = Reply::new(code(&"&".repeat(1_000)));
+        assert_eq!(one.text(), "…");
     }
 
     proptest! {

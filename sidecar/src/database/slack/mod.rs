@@ -115,7 +115,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 34] = [
+const FUNCTIONS: [&str; 35] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -132,6 +132,7 @@ const FUNCTIONS: [&str; 34] = [
     "list_slack_integrations",
     "list_slack_tokens",
     "list_slack_workspaces",
+    "project_path",
     "publish_events",
     "receive_slack_event",
     "release_jobs",

@@ -44,6 +44,13 @@ fn shown(name: Option<String>) -> String {
 }
 
 impl SlackDatabase {
+    /// The full path of a project, as it is now; none if there is no such project.
+    pub(crate) async fn project_path(&self, project: i64) -> Result<Option<String>, Error> {
+        let statement = "select lockstep.project_path($1, $2)";
+        let arguments: Arguments = &[(&project, Type::INT8), (&self.schema, Type::TEXT)];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
     /// Publishes events, JSON as it came, each once for its key.
     pub(crate) async fn publish(
         &self,

@@ -12,6 +12,7 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct HostProperties {
     pub(crate) integration: i64,
+    /// Without a nonce where the host has none: no key opens it then.
     pub(crate) sealed: Sealed,
     /// There are settings of it in the extension.
     pub(crate) has_settings: bool,
@@ -25,7 +26,8 @@ impl SlackDatabase {
         most: i32,
     ) -> Result<Vec<HostProperties>, Error> {
         let statement = "
-            select integration_id, has_settings, properties, coalesce(iv, '') from lockstep.list_integration_properties($1, $2, $3)";
+            select integration_id, has_settings, coalesce(properties, ''), coalesce(iv, '')
+              from lockstep.list_integration_properties($1, $2, $3)";
         let arguments: Arguments = &[
             (&after, Type::INT8),
             (&most, Type::INT4),

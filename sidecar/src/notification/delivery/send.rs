@@ -92,8 +92,7 @@ pub(super) fn broken_off(failures: i32) -> Outcome {
 fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
     match (delivery.updates, &delivery.earlier) {
         (Updates::Update, Some(earlier)) => {
-            let mut arguments = message.arguments(&earlier.channel);
-            arguments["ts"] = json!(earlier.ts);
+            let arguments = message.replacement(&earlier.channel, &earlier.ts);
             ("chat.update", arguments)
         }
         (Updates::Thread, Some(earlier)) => {

@@ -1,6 +1,8 @@
-//! Webhooks of GitLab: verified ([`secret`]), without what nobody needs ([`trim`]), and published with those that come at the same
-//! time ([`publisher`]).
+//! Webhooks of GitLab: read ([`body`]) and verified ([`secret`]), without what nobody needs ([`trim`]), and published with those that
+//! come at the same time ([`publisher`]), each once ([`key`]).
 
+mod body;
+mod key;
 mod publisher;
 mod secret;
 mod trim;
@@ -10,21 +12,20 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::database::Published;
-use crate::serve::{Counter, Problem, count, read_body};
+use crate::serve::{Counter, Problem, count};
 
+use body::ROOM;
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
-use secret::Proof;
 
 /// A description may have a million characters, each of which may be written as six.
 const LARGEST_BODY: usize = 8 << 20;
@@ -33,9 +34,6 @@ const LARGEST_BODY: usize = 8 << 20;
 const DEADLINE: Duration = Duration::from_secs(8);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// No longer than the database takes.
-const LONGEST_ID: usize = 150;
 
 pub(crate) async fn receive_hook(
     State(app): State<Arc<App>>,
@@ -56,23 +54,20 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
-    let room = app.hook_room.clone();
-    let _room = room.try_acquire_many_owned(size(headers)).map_err(|_| {
-        count(Counter::HOOKS, "crowded");
-        Problem::unavailable()
-    })?;
-    let body = read_body(body, LARGEST_BODY, BODY_TIMEOUT).await?;
+    let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
     let proof = secrets
-        .verify(headers, &body, SystemTime::now())
+        .verify(headers, &body.bytes, SystemTime::now())
         .map_err(refused)?;
-    let mut event: Value = serde_json::from_slice(&body).map_err(|_| {
+    let mut event: Value = serde_json::from_slice(&body.bytes).map_err(|_| {
         count(Counter::HOOKS, "malformed");
         Problem::bad_request("The body is no JSON.")
     })?;
     trim::trim(&mut event);
-    let published =
-        app.publisher
-            .publish(place(&event), event.to_string(), key(proof, headers, &body));
+    if let Some(path) = proof.path {
+        check_is_within(app, path, &event).await?;
+    }
+    let key = key::of(headers, &body.bytes, proof);
+    let published = app.publisher.publish(place(&event), event.to_string(), key);
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
@@ -88,6 +83,32 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
             "The project or group of the event does not exist here.",
         )),
     }
+}
+
+/// Whether the project of an event is in the group, or is the project, that a secret is of. Where the event happened is what the
+/// database takes it from before all else; what happens to a group is told by those alone who may tell of everything.
+async fn check_is_within(app: &App, path: &str, event: &Value) -> Result<(), Problem> {
+    let project = event["project"]["id"].as_i64();
+    let project = project.filter(|_| event["object_kind"] != "group_mention");
+    let its = match project {
+        Some(project) => app.database.project_path(project).await?,
+        None => None,
+    };
+    match its.is_some_and(|its| is_within(path, &its)) {
+        true => Ok(()),
+        false => {
+            count(Counter::HOOKS, "out_of_reach");
+            Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "The secret is not one of the event's project.",
+            ))
+        }
+    }
+}
+
+fn is_within(path: &str, project: &str) -> bool {
+    let rest = project.strip_prefix(path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The project or the group, as far as a number tells it.
@@ -121,41 +142,18 @@ fn refused(refusal: secret::Refusal) -> Problem {
     )
 }
 
-/// Kilobytes that all bodies together may have which are being read: whoever only looks like GitLab is not to fill the memory.
-pub(crate) const ROOM: usize = 64 << 10;
+#[cfg(test)]
+mod tests {
+    use super::is_within;
 
-/// Those that a request says it has, else as many as it may have.
-fn size(headers: &HeaderMap) -> u32 {
-    let length = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok());
-    let length = length
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(LARGEST_BODY);
-    u32::try_from(length.min(LARGEST_BODY).div_ceil(1 << 10)).unwrap_or(u32::MAX)
-}
-
-/// What tells the event from others: the id under which GitLab tries again. Those before 17.4 have none for that, so it is the
-/// request as a whole then. Of a signed request only what is signed counts, or whoever has got hold of one could send it as many.
-fn key(proof: Proof, headers: &HeaderMap, body: &[u8]) -> String {
-    let header = |name: &str| {
-        let value = headers.get(name)?.to_str().ok()?;
-        (1..=LONGEST_ID).contains(&value.len()).then_some(value)
-    };
-    let id = match proof {
-        Proof::Signature => header("webhook-id"),
-        Proof::Token => header("idempotency-key").or_else(|| header("webhook-id")),
-    };
-    if let Some(id) = id {
-        return format!("id {id}");
+    #[test]
+    fn projects_are_within_their_groups() {
+        for project in ["a", "a/b", "a/b/c"] {
+            assert!(is_within("a", project), "{project}");
+        }
+        for project in ["", "ab", "ab/c", "b/a", "A/b"] {
+            assert!(!is_within("a", project), "{project}");
+        }
+        assert!(is_within("a/b", "a/b") && !is_within("a/b", "a/bc"));
     }
-    let ids = match proof {
-        Proof::Signature => [""; 2],
-        Proof::Token => ["x-gitlab-event-uuid", "x-gitlab-webhook-uuid"],
-    };
-    let hash = digest(&SHA256, body);
-    let digits = hash.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let ids = ids.map(|name| {
-        let id: String = header(name).unwrap_or_default().chars().take(60).collect();
-        id
-    });
-    format!("body {} {}", ids.join(" "), digits.collect::<String>())
 }

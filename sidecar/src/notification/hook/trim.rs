@@ -1,6 +1,8 @@
 //! What of an event nobody is told is not kept: variables of pipelines may be secrets, addresses are nobody's business, and
 //! diffs are long.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Fields that no message shows, wherever they are.
@@ -22,7 +24,7 @@ const NEVER_SHOWN: [&str; 12] = [
 /// No message shows more of a text, in bytes.
 const LONGEST_TEXT: usize = 4_000;
 
-/// No message lists as many things.
+/// No message lists as many things. What decides over what it says comes first: see [`shorten`].
 const LONGEST_LIST: usize = 500;
 
 pub(super) fn trim(value: &mut Value) {
@@ -32,16 +34,47 @@ pub(super) fn trim(value: &mut Value) {
             fields.values_mut().for_each(trim);
         }
         Value::Array(items) => {
-            if items.len() > LONGEST_LIST {
-                // A message names the jobs that failed.
-                items.sort_by_key(|item| item["status"] != "failed");
-                items.truncate(LONGEST_LIST);
-            }
+            shorten(items);
             items.iter_mut().for_each(trim);
         }
         Value::String(text) => text.truncate(text.floor_char_boundary(LONGEST_TEXT)),
         _ => {}
     }
+}
+
+/// Of jobs those are kept that failed, and the other runs of these, one of which may have passed since; of everything else what comes
+/// first. The order stays.
+fn shorten(items: &mut Vec<Value>) {
+    if items.len() <= LONGEST_LIST {
+        return;
+    }
+    let name = |item: &Value| Some(item.get("name")?.as_str()?.to_owned());
+    let failed: HashSet<String> = items
+        .iter()
+        .filter(|item| has_failed(item))
+        .filter_map(name)
+        .collect();
+    let rank = |item: &Value| match has_failed(item) {
+        true => 0,
+        false if name(item).is_some_and(|name| failed.contains(&name)) => 0,
+        false => 1,
+    };
+    let mut places: Vec<(u8, usize)> = items
+        .iter()
+        .enumerate()
+        .map(|(place, item)| (rank(item), place))
+        .collect();
+    places.sort_unstable();
+    let kept: HashSet<usize> = places[..LONGEST_LIST]
+        .iter()
+        .map(|(_, place)| *place)
+        .collect();
+    let mut place = 0..;
+    items.retain(|_| place.next().is_some_and(|place| kept.contains(&place)));
+}
+
+fn has_failed(item: &Value) -> bool {
+    item.get("status").is_some_and(|status| status == "failed")
 }
 
 #[cfg(test)]
@@ -75,17 +108,33 @@ mod tests {
         trim(&mut event);
         assert_eq!(event["text"].as_str().map(str::len), Some(LONGEST_TEXT));
         assert_eq!(event["list"].as_array().map(Vec::len), Some(LONGEST_LIST));
-        let mut jobs: Vec<Value> = (0..LONGEST_LIST + 200)
-            .map(|id| json!({ "id": id, "status": "success" }))
-            .collect();
-        jobs[LONGEST_LIST + 150]["status"] = json!("failed");
-        let mut jobs = Value::from(jobs);
-        trim(&mut jobs);
-        assert_eq!(jobs[0]["id"], LONGEST_LIST + 150);
-        assert_eq!(jobs[1]["id"], 0);
-        assert_eq!(jobs.as_array().map(Vec::len), Some(LONGEST_LIST));
+        assert_eq!(event["list"][0], 1);
         let mut text = Value::from("short");
         trim(&mut text);
         assert_eq!(text, Value::from("short"));
+    }
+
+    /// A pipeline of a thousand jobs says which one failed, wherever it is, and not that one failed that passed in the end.
+    #[test]
+    fn jobs_that_failed_are_kept() {
+        let job = |id: usize| {
+            let (name, status) = match id {
+                650 => ("allowed".to_owned(), "failed"),
+                700 => ("retried".to_owned(), "failed"),
+                990 => ("retried".to_owned(), "success"),
+                _ => (format!("job {id}"), "success"),
+            };
+            json!({ "id": id, "name": name, "status": status })
+        };
+        let mut event = json!({ "builds": (0..1_000).map(job).collect::<Vec<_>>() });
+        trim(&mut event);
+        let kept: Vec<u64> = event["builds"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|job| job["id"].as_u64())
+            .collect();
+        let expected: Vec<u64> = (0..497).chain([650, 700, 990]).collect();
+        assert_eq!(kept, expected);
     }
 }

@@ -7,21 +7,30 @@ const PERIOD = 3000;
 // The address of the page may hold a password, and a request may not.
 const part = new URL(live.dataset.part, location.origin);
 
+// What is shown stays, and is said to be old: a page of somebody in between is not put in its place.
+function keep(why) {
+  live.classList.add("stale");
+  stale.textContent = "This is how things were. " + why;
+  stale.hidden = false;
+}
+
 async function look() {
   if (!document.hidden) {
-    let isFresh = false;
     try {
       const answer = await fetch(part, { credentials: "same-origin" });
-      // Anything else is an error, or not ours.
+      const text = await answer.text();
       if (answer.ok) {
-        live.innerHTML = await answer.text();
-        isFresh = true;
+        live.innerHTML = text;
+        live.classList.remove("stale");
+        stale.hidden = true;
+      } else if (answer.status === 401 || answer.status === 403) {
+        keep("The password is no longer the right one: load this page anew.");
+      } else {
+        keep("There is no answer now; this page goes on asking.");
       }
     } catch {
-      // It goes on asking.
+      keep("There is no answer now; this page goes on asking.");
     }
-    live.classList.toggle("stale", !isFresh);
-    stale.hidden = isFresh;
   }
   setTimeout(look, PERIOD);
 }

@@ -1,6 +1,7 @@
 //! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
 //! asks for the part that changes every few seconds; without scripts the page loads itself anew.
 
+mod look;
 mod part;
 mod report;
 
@@ -17,16 +18,14 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::layout;
-use super::viewer::{challenge, may_see};
+use super::viewer::check;
 use crate::app::App;
 use crate::error::Error;
-use crate::serve::{STATUS_PART, STATUS_SCRIPT};
+use crate::serve::{Peer, STATUS_PART, STATUS_SCRIPT};
 
-use report::{DriftReport, KnownDrift, Report};
-pub(crate) use report::{LastDrift, LastReport};
-
-/// All who look within such a time see the same.
-const FRESHNESS: Duration = Duration::from_secs(1);
+use look::Drift;
+pub(crate) use look::Looks;
+use report::{DriftReport, Report};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,14 +37,18 @@ const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if !may_see(&app, &headers) {
-        return challenge(&app);
+pub(crate) async fn status(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(stranger) = check(&app, peer, &headers) {
+        return stranger.into_response();
     }
     let (status, part) = part(&app).await;
     let body = html! {
         h1 { "Status" }
-        p #stale.bad hidden { "No answer now. This is how it stood at the last one." }
+        p #stale.bad hidden {}
         div #live data-part=(STATUS_PART) { (part) }
         script src=(STATUS_SCRIPT) defer {}
         noscript { meta http-equiv="refresh" content="10"; }
@@ -55,9 +58,13 @@ pub(crate) async fn status(State(app): State<Arc<App>>, headers: HeaderMap) -> R
 }
 
 /// The part that changes.
-pub(crate) async fn status_part(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if !may_see(&app, &headers) {
-        return challenge(&app);
+pub(crate) async fn status_part(
+    State(app): State<Arc<App>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(stranger) = check(&app, peer, &headers) {
+        return stranger.into_response();
     }
     part(&app).await.into_response()
 }
@@ -71,8 +78,9 @@ pub(crate) async fn status_script() -> Response {
 }
 
 async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
-    match app.report.get(FRESHNESS, ask(app)).await {
-        Some(report) => (StatusCode::OK, part::of(&report, &drift(app))),
+    let drift = drift(app);
+    match app.looks.report.get(|| report(app)).await {
+        Some(report) => (StatusCode::OK, part::of(&report, &drift)),
         None => {
             let trouble = html! {
                 p.bad { "The database does not answer now. This page goes on asking." }
@@ -82,7 +90,7 @@ async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
     }
 }
 
-async fn ask(app: &App) -> Option<Report> {
+async fn report(app: &App) -> Option<Report> {
     let asking = timeout(TIMEOUT, app.for_status.status_report()).await;
     let report = asking.unwrap_or(Err(Error::Silent)).and_then(|report| {
         Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
@@ -93,22 +101,18 @@ async fn ask(app: &App) -> Option<Report> {
 }
 
 /// What was found the last time; looks again in the background if that was long ago.
-fn drift(app: &Arc<App>) -> KnownDrift {
-    if app.drift.is_due(DRIFT_PERIOD) {
+fn drift(app: &Arc<App>) -> Drift {
+    if app.looks.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
             let asking = timeout(DRIFT_TIMEOUT, app.for_status.drift_report()).await;
             let found = asking.unwrap_or(Err(Error::Silent)).and_then(|found| {
                 DriftReport::deserialize(found).map_err(|error| Error::Pool(error.to_string()))
             });
-            match found {
-                Ok(found) => app.drift.set(KnownDrift::Found(found)),
-                Err(error) => {
-                    warn!(error = %error.report(), "cannot look for drift");
-                    app.drift.set(KnownDrift::Unknown);
-                }
-            }
+            let found =
+                found.inspect_err(|error| warn!(error = %error.report(), "cannot look for drift"));
+            app.looks.drift.set(found.ok());
         });
     }
-    app.drift.get()
+    app.looks.drift.get()
 }

@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::report::{Backfill, Channel, Deliveries, Failures, Feature, KnownDrift, Report, Worker};
+use super::look::Drift;
+use super::report::{Backfill, Channel, Deliveries, Failures, Feature, Report, Worker};
 use crate::text::number;
 
-pub(super) fn of(report: &Report, drift: &KnownDrift) -> Markup {
+pub(super) fn of(report: &Report, drift: &Drift) -> Markup {
     html! {
         (deliveries(&report.deliveries))
         (failures(&report.failures))
@@ -134,14 +135,18 @@ fn features(of: &[Feature]) -> Markup {
     }
 }
 
-fn drifted(drift: &KnownDrift) -> Markup {
+fn drifted(drift: &Drift) -> Markup {
     html! {
         h2 { "Drift" }
-        @match drift {
-            KnownDrift::NotYet => p.faint { "It is being looked for." },
-            KnownDrift::Unknown => p.bad { "The last look took too long, or the database did not answer. It is looked for again in a few minutes." },
-            KnownDrift::Found(drift) => ul.rows {
-                @for it in &drift.found {
+        @if drift.has_failed {
+            p.bad { "It could not be looked for: the database refused, or took too long. " code { "lockstep.drift_report()" } " tells." }
+        } @else if drift.found.is_none() {
+            p.faint { "It is being looked for." }
+        }
+        @if let Some(report) = &drift.found {
+            @if drift.has_failed { p.faint { "What was found before:" } }
+            ul.rows {
+                @for it in &report.found {
                     li {
                         strong { (it.what) }
                         @if it.rows == 0 { span.good { "none" } }

@@ -76,7 +76,8 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
     let (false, Some(integration)) = (user.is_empty(), integration) else {
         return Err(Problem::bad_request("It names no user or no project."));
     };
-    let form = match Form::read(&view["state"]["values"]) {
+    let filled_in = &view["state"]["values"];
+    let form = match Form::read(filled_in) {
         Ok(form) => form,
         Err(mistakes) => return Ok(shown(&mistakes)),
     };
@@ -114,11 +115,22 @@ pub(super) async fn submit(app: &App, payload: &Value) -> Result<Response, Probl
         "{} {user} settings {integration} {}",
         owner.team, view["hash"]
     );
-    // What is saved is saved, though the App Home shows it later.
-    if let Err(error) = show_later(app, &owner, user, integration, Some(notice), &key).await {
-        warn!(team = owner.team, error = ?error, "settings are saved, and not shown as yet");
+    let saved = match &notice {
+        Notice::Changed { alias } => Some(alias.clone()),
+        _ => None,
+    };
+    let shown = show_later(app, &owner, user, integration, Some(notice), &key).await;
+    match (shown, saved) {
+        (Ok(()), _) => Ok(StatusCode::OK.into_response()),
+        // An error would say that nothing is saved.
+        (Err(error), Some(alias)) => {
+            warn!(team = owner.team, error = %error.report(), "settings are changed, and the App Home does not show it");
+            Ok(answer(
+                &json!({ "response_action": "update", "view": view::saved(&alias) }),
+            ))
+        }
+        (Err(error), None) => Err(error.into()),
     }
-    Ok(StatusCode::OK.into_response())
 }
 
 fn shown(mistakes: &[Mistake]) -> Response {
@@ -126,7 +138,10 @@ fn shown(mistakes: &[Mistake]) -> Response {
         .iter()
         .map(|mistake| (mistake.block.to_owned(), json!(mistake.text)))
         .collect();
-    let answer = json!({ "response_action": "errors", "errors": errors });
+    answer(&json!({ "response_action": "errors", "errors": errors }))
+}
+
+fn answer(answer: &Value) -> Response {
     let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
     (kind, answer.to_string()).into_response()
 }

@@ -109,6 +109,20 @@ fn section(markup: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
+/// In place of the form, where nothing else can show that it is done.
+pub(super) fn saved(alias: &str) -> Value {
+    let alias = escape(&shorten(alias, 200)).into_owned();
+    let words = format!(
+        ":white_check_mark: The settings of *{alias}* are saved. The App Home shows them when it is opened anew."
+    );
+    json!({
+        "type": "modal",
+        "title": plain("Notifications"),
+        "close": plain("Close"),
+        "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": words } }],
+    })
+}
+
 fn plain(text: &str) -> Value {
     json!({ "type": "plain_text", "text": text })
 }
@@ -159,7 +173,7 @@ type Named = (&'static str, &'static str, &'static str);
 
 /// What is there already and does not fit into the field is not to be lost by saving the others: it can only be told of.
 fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
-    if initial.chars().count() > LONGEST_INPUT {
+    if initial.encode_utf16().count() > LONGEST_INPUT {
         return section(&format!(
             "*{label}*: more than fits in here. It stays as it is; the database's `set_slack_notifications` changes it."
         ));
@@ -189,4 +203,33 @@ fn lines(by_event: &Value) -> String {
     lines
         .map(|(event, channels)| format!("{event}: {}\n", list(channels)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{LONGEST_INPUT, lines, list, text};
+
+    const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
+
+    #[test]
+    fn what_is_too_long_is_not_offered() {
+        let fits = "ä".repeat(LONGEST_INPUT);
+        let block = text(NAMED, &fits, false);
+        assert_eq!(block["element"]["initial_value"], json!(fits));
+        assert_eq!(block["block_id"], "labels");
+        // Slack counts as JavaScript does.
+        for long in [format!("{fits}ä"), "😀".repeat(LONGEST_INPUT / 2 + 1)] {
+            let block = text(NAMED, &long, false);
+            assert_eq!(block["type"], "section");
+            assert!(!block.to_string().contains('ä') && block.get("block_id").is_none());
+        }
+    }
+
+    #[test]
+    fn lists_are_as_they_are_typed() {
+        assert_eq!(list(&json!(["#a", "#b"])), "#a, #b");
+        assert_eq!(lines(&json!({ "push": ["#a", "#b"] })), "push: #a, #b\n");
+    }
 }

@@ -114,7 +114,9 @@ impl World {
                 sent.insert(part.to_owned(), before.clone());
             }
         }
-        content.text.clone_into(&mut message.text);
+        if request.arguments.contains_key("text") {
+            content.text.clone_into(&mut message.text);
+        }
         message.sent = sent;
         message.updates += 1;
         let message = message.clone();

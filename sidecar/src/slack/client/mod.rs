@@ -1,8 +1,11 @@
-//! Slack's Web API, as far as the app calls it.
+//! Slack's Web API, as far as the app calls it: what an answer says ([`answer`]), and what can go wrong ([`error`]).
+
+mod answer;
+mod error;
 
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request, StatusCode, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +16,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 use url::Url;
+
+pub(crate) use error::CallError;
 
 use crate::error::Error;
 use crate::tls;
@@ -27,100 +31,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What Slack answers is smaller by far.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// Slack says no shorter pause than this, so where it says none this is it.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// Nobody is asked to wait longer, but by mistake; and a moment that far away can still be told.
-const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
-
 pub(crate) struct SlackClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
-}
-
-/// Why a call was of no use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CallError {
-    /// Nothing was sent.
-    #[error("cannot connect: {0}")]
-    Unreachable(String),
-
-    /// No answer came: Slack may have done it or not.
-    #[error("no answer: {0}")]
-    Unanswered(String),
-
-    #[error("too many calls, for {} s", .0.as_secs())]
-    RateLimited(Duration),
-
-    #[error("status {0}")]
-    Status(u16),
-
-    #[error("an answer that is none of Slack's")]
-    Garbled,
-
-    /// Slack's own name of the error.
-    #[error("{name}{}", and_needs(.needed.as_deref()))]
-    Refused {
-        name: String,
-        needed: Option<String>,
-    },
-
-    #[error("not a URL that Slack takes replies at")]
-    ForeignUrl,
-}
-
-fn and_needs(scope: Option<&str>) -> String {
-    scope
-        .map(|scope| format!(", needs {scope}"))
-        .unwrap_or_default()
-}
-
-impl CallError {
-    /// Whether the same call may succeed later, by Slack's word.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => {
-                true
-            }
-            Self::Status(status) => *status >= 500 || *status == 408,
-            Self::Refused { name, .. } => TRANSIENT.contains(&name.as_str()),
-            Self::ForeignUrl => false,
-        }
-    }
-
-    /// Whether the workspace has to install the app anew.
-    pub(crate) fn is_lost_installation(&self) -> bool {
-        matches!(self, Self::Refused { name, .. } if LOST.contains(&name.as_str()))
-    }
-}
-
-/// Both are Slack's names of it.
-const LIMITED: [&str; 2] = ["ratelimited", "rate_limited"];
-
-const TRANSIENT: [&str; 6] = [
-    "internal_error",
-    "fatal_error",
-    "service_unavailable",
-    "request_timeout",
-    "team_added_to_org",
-    "org_login_required",
-];
-
-const LOST: [&str; 7] = [
-    "account_inactive",
-    "invalid_auth",
-    "not_authed",
-    "token_revoked",
-    "missing_scope",
-    "no_permission",
-    "invalid_refresh_token",
-];
-
-/// What all answers of the Web API have in common.
-#[derive(Deserialize)]
-struct Answer {
-    ok: bool,
-    error: Option<String>,
-    needed: Option<String>,
 }
 
 impl SlackClient {
@@ -234,22 +147,7 @@ impl SlackClient {
         body: String,
     ) -> Result<Value, CallError> {
         let (status, pause, body) = self.exchange(request, body).await?;
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(CallError::RateLimited(pause));
-        }
-        if !status.is_success() {
-            return Err(CallError::Status(status.as_u16()));
-        }
-        let value: Value = serde_json::from_slice(&body).map_err(|_| CallError::Garbled)?;
-        let answer = Answer::deserialize(&value).map_err(|_| CallError::Garbled)?;
-        match answer {
-            Answer { ok: true, .. } => Ok(value),
-            Answer { error, needed, .. } => Err(match error {
-                Some(name) if LIMITED.contains(&name.as_str()) => CallError::RateLimited(pause),
-                Some(name) => CallError::Refused { name, needed },
-                None => CallError::Garbled,
-            }),
-        }
+        answer::read(status, pause, &body)
     }
 
     async fn exchange(
@@ -263,12 +161,7 @@ impl SlackClient {
         let answering = async {
             let answer = self.http.request(request).await.map_err(unanswered)?;
             let status = answer.status();
-            let pause = answer
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.parse().ok())
-                .map_or(SHORTEST_PAUSE, Duration::from_secs)
-                .clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            let pause = answer::pause(answer.headers());
             let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
             let body = body
                 .collect()
@@ -339,27 +232,5 @@ mod tests {
             assert_eq!(sent, Err(CallError::ForeignUrl), "{base} {url}");
         }
         Ok(())
-    }
-
-    #[test]
-    fn errors_of_slack_are_told_apart() {
-        let refused = |name: &str| CallError::Refused {
-            name: name.to_owned(),
-            needed: None,
-        };
-        assert!(
-            refused("internal_error").is_transient()
-                && !refused("internal_error").is_lost_installation()
-        );
-        assert!(
-            refused("token_revoked").is_lost_installation()
-                && !refused("token_revoked").is_transient()
-        );
-        assert!(CallError::Status(503).is_transient() && !CallError::Status(403).is_transient());
-        let needs = CallError::Refused {
-            name: "missing_scope".to_owned(),
-            needed: Some("chat:write".to_owned()),
-        };
-        assert_eq!(needs.to_string(), "missing_scope, needs chat:write");
     }
 }

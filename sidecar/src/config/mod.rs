@@ -1,5 +1,7 @@
 //! The configuration of the Slack app, checked as a whole: whoever sets it up is told of all that is wrong at once.
 
+mod hook;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use crate::chatops;
-use crate::command_line::{Hooks, Serve, TokenKeyArguments};
+use crate::command_line::{Serve, TokenKeyArguments};
 use crate::connection::Address;
 use crate::notification::HookSecrets;
 use crate::slack::{SigningSecret, TokenKeys};
@@ -103,7 +105,7 @@ impl Config {
             ));
         }
         let token_keys = token_keys(&arguments.keys, &mut problems);
-        let hook_secrets = hook_secrets(&arguments.hooks, &mut problems);
+        let hook_secrets = hook::secrets(&arguments.hooks, &mut problems);
         let chatops = chatops::Settings::new(&arguments.chatops, arguments.pooler, &mut problems);
         let viewer_password = arguments.viewer_password.clone();
         if viewer_password
@@ -254,31 +256,6 @@ fn web_address(text: &str) -> Result<Url, String> {
         true => Err("has more than a host and a port".to_owned()),
         false => Ok(url),
     }
-}
-
-fn hook_secrets(arguments: &Hooks, problems: &mut Vec<Problem>) -> HookSecrets {
-    let is_short = |token: &SecretString| {
-        (1..SHORTEST_PASSWORD).contains(&token.expose_secret().chars().count())
-    };
-    if arguments.gitlab_token.as_ref().is_some_and(is_short) {
-        problems.push(Problem {
-            setting: "--gitlab-token (LOCKSTEP_GITLAB_TOKEN)",
-            wrong: "is shorter than 12 characters".to_owned(),
-            hint: "it is guessed over the network: choose a long one, here and in the webhook's settings",
-        });
-    }
-    let secrets = HookSecrets::new(
-        arguments.gitlab_token.as_ref(),
-        arguments.gitlab_signing_token.as_ref(),
-    );
-    secrets.unwrap_or_else(|| {
-        problems.push(Problem {
-            setting: "--gitlab-signing-token (LOCKSTEP_GITLAB_SIGNING_TOKEN)",
-            wrong: "is no signing token".to_owned(),
-            hint: "it is whsec_ and the base64 of 32 bytes, as the webhook's settings show it once",
-        });
-        HookSecrets::default()
-    })
 }
 
 pub(crate) fn token_keys(

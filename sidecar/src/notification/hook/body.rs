@@ -1,0 +1,132 @@
+//! Bodies while they are read: what anybody may send, before it is known whether it is GitLab's, is not to fill the memory.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use crate::serve::{Counter, Problem, count};
+
+/// Each body has room for so much; hardly any needs more.
+const OWN: usize = 64 << 10;
+
+/// What is shared is counted in pieces of so much.
+const PIECE: usize = 4 << 10;
+
+/// What all bodies share that are larger than that.
+pub(super) static ROOM: Room = Room::new(64 << 20);
+
+pub(super) struct Room(Semaphore);
+
+/// A body, and the room that it takes.
+pub(super) struct Read<'a> {
+    pub(super) bytes: Vec<u8>,
+    _room: Option<SemaphorePermit<'a>>,
+}
+
+impl Room {
+    const fn new(bytes: usize) -> Self {
+        Self(Semaphore::const_new(bytes / PIECE))
+    }
+
+    /// The whole of a body, which is neither larger nor takes longer. Room is taken for what has come, not for what is announced.
+    pub(super) async fn read(
+        &self,
+        body: Body,
+        largest: usize,
+        patience: Duration,
+    ) -> Result<Read<'_>, Problem> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > largest {
+            return Err(Problem::too_large());
+        }
+        let reading = timeout(patience, self.collect(body, largest));
+        reading.await.unwrap_or_else(|_| Err(Problem::too_slow()))
+    }
+
+    async fn collect(&self, mut body: Body, largest: usize) -> Result<Read<'_>, Problem> {
+        let mut bytes = Vec::new();
+        let mut room: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::broken_off())?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let length = bytes.len() + data.len();
+            if length > largest {
+                return Err(Problem::too_large());
+            }
+            let needed = length.saturating_sub(OWN).div_ceil(PIECE);
+            let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+            if needed > has {
+                let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
+                let more = self.0.try_acquire_many(more).map_err(|_| {
+                    count(Counter::HOOKS, "crowded");
+                    FULL
+                })?;
+                match &mut room {
+                    Some(room) => room.merge(more),
+                    None => room = Some(more),
+                }
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Read { bytes, _room: room })
+    }
+}
+
+/// To wait for room would be to let those wait who have it.
+const FULL: Problem = Problem::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too much arrives at the same time; try again.",
+);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::body::Body;
+
+    use super::{FULL, OWN, PIECE, Problem, Read, Room};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const LARGEST: usize = OWN + 8 * PIECE;
+
+    async fn read(room: &Room, length: usize) -> Result<Read<'_>, Problem> {
+        room.read(Body::from(vec![7; length]), LARGEST, PATIENCE)
+            .await
+    }
+
+    #[tokio::test]
+    async fn small_bodies_need_no_room() {
+        let none = Room::new(0);
+        for length in [0, 1, OWN] {
+            let read = read(&none, length).await;
+            assert_eq!(read.map(|it| it.bytes.len()).ok(), Some(length));
+        }
+        assert_eq!(read(&none, OWN + 1).await.err(), Some(FULL));
+    }
+
+    #[tokio::test]
+    async fn room_is_shared_and_comes_back() {
+        let room = Room::new(3 * PIECE);
+        let first = read(&room, OWN + 2 * PIECE).await;
+        assert!(first.is_ok());
+        assert_eq!(read(&room, OWN + 2 * PIECE).await.err(), Some(FULL));
+        assert!(read(&room, OWN + PIECE).await.is_ok());
+        drop(first);
+        assert!(read(&room, OWN + 3 * PIECE).await.is_ok());
+        assert_eq!(room.0.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn too_much_is_refused() {
+        let room = Room::new(LARGEST);
+        assert!(read(&room, LARGEST).await.is_ok());
+        let announced = read(&room, LARGEST + 1).await.err();
+        assert_eq!(announced, Some(Problem::too_large()));
+    }
+}

@@ -1,0 +1,157 @@
+//! Whether a webhook is GitLab's: it has a secret token that only GitLab knows, or is signed ([`signed`]). A secret may be that of
+//! one group or project, of which alone it can tell.
+
+mod signed;
+#[cfg(test)]
+mod tests;
+
+use std::time::SystemTime;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use signed::{SIGNATURE, Signed, signing_key};
+
+const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
+
+/// What webhooks prove with that they are GitLab's.
+#[derive(Clone, Default)]
+pub(crate) struct HookSecrets {
+    tokens: Vec<Bound<SecretString>>,
+    signing: Vec<Bound<hmac::Key>>,
+}
+
+/// A secret, and the full path of the group or project that it is of; none if it is of all.
+#[derive(Clone)]
+struct Bound<T> {
+    path: Option<String>,
+    secret: T,
+}
+
+/// What a webhook has proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof<'a> {
+    /// What it may tell of; everything if none.
+    pub(super) path: Option<&'a str>,
+    /// The id that was signed with the body, if anything was.
+    pub(super) signed_id: Option<&'a HeaderValue>,
+}
+
+/// Why a request is not taken for one of GitLab's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No secret is configured.
+    Closed,
+    Unsigned,
+    Stale,
+    Forged,
+}
+
+impl Refusal {
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Unsigned => "unsigned",
+            Self::Stale => "stale",
+            Self::Forged => "forged",
+        }
+    }
+}
+
+impl HookSecrets {
+    /// An empty one is no secret.
+    pub(crate) fn add_token(&mut self, path: Option<String>, token: &SecretString) {
+        if !is_blank(token) {
+            let secret = token.clone();
+            self.tokens.push(Bound { path, secret });
+        }
+    }
+
+    /// False if it is no signing token. An empty one is no secret.
+    pub(crate) fn add_signing_token(&mut self, path: Option<String>, token: &SecretString) -> bool {
+        if is_blank(token) {
+            return true;
+        }
+        let key = signing_key(token);
+        let is_key = key.is_some();
+        self.signing
+            .extend(key.map(|secret| Bound { path, secret }));
+        is_key
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.signing.is_empty()
+    }
+
+    /// Whether it may be GitLab's, as far as its headers tell: if not, its body need not be read.
+    pub(super) fn may_be_verified(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        match self.signed(headers) {
+            true => Signed::of(headers)?.check_age(now),
+            false => self.check_token(headers).map(|_| ()),
+        }
+    }
+
+    /// A signature that is wrong is not made good by the right token.
+    pub(super) fn verify<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Result<Proof<'a>, Refusal> {
+        if !self.signed(headers) {
+            let path = self.check_token(headers)?;
+            let signed_id = None;
+            return Ok(Proof { path, signed_id });
+        }
+        let signed = Signed::of(headers)?;
+        signed.check_age(now)?;
+        let mut keys = self.signing.iter();
+        let by = keys.find(|key| signed.is_by(&key.secret, body));
+        Ok(Proof {
+            path: by.ok_or(Refusal::Forged)?.path.as_deref(),
+            signed_id: Some(signed.id),
+        })
+    }
+
+    /// Whether it is the signature that counts.
+    fn signed(&self, headers: &HeaderMap) -> bool {
+        !self.signing.is_empty() && only(headers, &SIGNATURE).is_some()
+    }
+
+    /// The path that the token is of.
+    fn check_token(&self, headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+        if self.is_empty() {
+            return Err(Refusal::Closed);
+        }
+        if self.tokens.is_empty() {
+            return Err(Refusal::Unsigned);
+        }
+        let given = only(headers, &TOKEN).ok_or(Refusal::Unsigned)?;
+        // Digests are of one length, so that not even that of the token is told.
+        let hash = |bytes: &[u8]| digest(&SHA256, bytes);
+        let given = hash(given.as_bytes());
+        let is_it = |token: &&Bound<SecretString>| {
+            let expected = hash(token.secret.expose_secret().as_bytes());
+            expected.as_ref().ct_eq(given.as_ref()).into()
+        };
+        let found = self.tokens.iter().find(is_it);
+        Ok(found.ok_or(Refusal::Forged)?.path.as_deref())
+    }
+}
+
+fn is_blank(secret: &SecretString) -> bool {
+    secret.expose_secret().trim().is_empty()
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}

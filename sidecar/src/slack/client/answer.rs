@@ -1,0 +1,165 @@
+//! What an answer of the Web API says.
+
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::CallError;
+
+/// Slack says no shorter pause than this, so where it says none this is it.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Slack says no longer one by far; a proxy might say any.
+const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
+
+/// What all answers have in common.
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    error: Option<String>,
+    needed: Option<String>,
+}
+
+/// How long nothing is to be called, by its header.
+pub(super) fn pause(headers: &HeaderMap) -> Duration {
+    let text = headers.get(RETRY_AFTER).and_then(|it| it.to_str().ok());
+    let Some(text) = text.map(str::trim) else {
+        return SHORTEST_PAUSE;
+    };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE),
+        // More than any number.
+        Err(_) if is_number => LONGEST_PAUSE,
+        Err(_) => SHORTEST_PAUSE,
+    }
+}
+
+pub(super) fn read(status: StatusCode, pause: Duration, body: &[u8]) -> Result<Value, CallError> {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(CallError::RateLimited(pause));
+    }
+    let by_status = || CallError::Status(status.as_u16());
+    if status.is_server_error() {
+        return Err(by_status());
+    }
+    let of_slack = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|value| {
+            let answer = Answer::deserialize(&value).ok()?;
+            Some((answer, value))
+        });
+    match of_slack {
+        Some((Answer { ok: true, .. }, value)) if status.is_success() => Ok(value),
+        Some((
+            Answer {
+                ok: false,
+                error: Some(name),
+                needed,
+            },
+            _,
+        )) => Err(match &*name {
+            "ratelimited" | "rate_limited" => CallError::RateLimited(pause),
+            _ => CallError::Refused { name, needed },
+        }),
+        _ if status.is_success() => Err(CallError::Garbled),
+        // Slack's own refusals have names: this is of something on the way.
+        _ => Err(by_status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use axum::http::header::RETRY_AFTER;
+    use axum::http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::{CallError, pause, read};
+
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    #[test]
+    fn pauses_are_such_as_can_be_waited_for() {
+        let largest = u64::MAX.to_string();
+        for (text, seconds) in [
+            ("0", 1),
+            ("30", 30),
+            ("604800", 604_800),
+            ("604801", 604_800),
+            (&*largest, 604_800),
+            ("99999999999999999999999999", 604_800),
+            ("", 1),
+            ("-1", 1),
+            ("soon", 1),
+            ("Wed, 21 Oct 2026 07:28:00 GMT", 1),
+        ] {
+            let value = HeaderValue::from_str(text).into_iter();
+            let headers: HeaderMap = value.map(|value| (RETRY_AFTER, value)).collect();
+            let pause = pause(&headers);
+            assert_eq!(pause, Duration::from_secs(seconds), "{text}");
+            assert!(Instant::now().checked_add(pause).is_some(), "{text}");
+        }
+        assert_eq!(pause(&HeaderMap::new()), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn answers_are_told_apart() {
+        let refused = |name: &str| {
+            Err(CallError::Refused {
+                name: name.to_owned(),
+                needed: None,
+            })
+        };
+        for (status, body, expected) in [
+            (
+                200,
+                r#"{"ok": false, "error": "ratelimited"}"#,
+                Err(CallError::RateLimited(WEEK)),
+            ),
+            (
+                200,
+                r#"{"ok": false, "error": "rate_limited"}"#,
+                Err(CallError::RateLimited(WEEK)),
+            ),
+            (429, "<html>", Err(CallError::RateLimited(WEEK))),
+            (
+                200,
+                r#"{"ok": false, "error": "is_archived"}"#,
+                refused("is_archived"),
+            ),
+            // Whatever status its own errors have, they are its own.
+            (
+                403,
+                r#"{"ok": false, "error": "token_revoked"}"#,
+                refused("token_revoked"),
+            ),
+            (
+                404,
+                r#"{"ok": false, "error": "unknown_method"}"#,
+                refused("unknown_method"),
+            ),
+            (
+                503,
+                r#"{"ok": false, "error": "fatal_error"}"#,
+                Err(CallError::Status(503)),
+            ),
+            (403, "<html>Forbidden", Err(CallError::Status(403))),
+            (404, "", Err(CallError::Status(404))),
+            (407, "{}", Err(CallError::Status(407))),
+            (408, "", Err(CallError::Status(408))),
+            (413, "<html>", Err(CallError::Status(413))),
+            (302, "", Err(CallError::Status(302))),
+            (404, r#"{"ok": true}"#, Err(CallError::Status(404))),
+            (200, "<html>", Err(CallError::Garbled)),
+            (200, r#"{"ok": false}"#, Err(CallError::Garbled)),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap_or_default();
+            let read = read(status, WEEK, body.as_bytes());
+            assert_eq!(read, expected, "{status} {body}");
+        }
+    }
+}
