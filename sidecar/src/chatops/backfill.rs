@@ -11,6 +11,7 @@ use super::outcome::Outcome;
 use super::page::Answer;
 use super::told;
 use crate::error::Error;
+use crate::slack::code;
 
 pub(super) async fn answer(given: &Given<'_>, command: Backfill) -> Result<Answer, Answer> {
     match command {
@@ -125,7 +126,10 @@ fn line(run: &Value) -> String {
         line.push_str(&format!(", {percent} %"));
     }
     if let Some(held) = run["held_by"].as_str() {
-        line.push_str(&format!(", held: {}", plain(held)));
+        // What a DBA would call; here it is a command.
+        let resume = code(&format!("/chatops run backfill resume {}", run["run"]));
+        let held = plain(held).replace("call lockstep.resume_backfill", &resume);
+        line.push_str(&format!(", held: {held}"));
     }
     if let Some(error) = run["last_error"].as_str() {
         line.push_str(&format!(", last error: {}", plain(error)));
@@ -154,4 +158,27 @@ fn details(run: &Value) -> Vec<String> {
         });
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{begun, line};
+
+    #[test]
+    fn what_holds_a_run_is_told_as_a_command() {
+        let run = json!({
+            "run": 7, "job": "count", "table": "public.counted", "status": "running", "percent": 0,
+            "held_by": "no worker: call lockstep.resume_backfill", "last_error": "a < b",
+        });
+        let told = "run 7 of count on public.counted: running, 0 %";
+        assert_eq!(
+            line(&run),
+            format!(
+                "{told}, held: no worker: `/chatops run backfill resume 7`, last error: a &lt; b"
+            )
+        );
+        assert_eq!(begun(&run), format!("{told}, last error: a &lt; b"));
+    }
 }
