@@ -235,7 +235,7 @@ fn kinds_are_told_apart() -> Result<()> {
             "issues_events",
         ),
         (
-            "issue",
+            "work_item",
             attributes(json!({"work_item_type": "incident"})),
             "incident_events",
         ),
@@ -284,15 +284,6 @@ fn kinds_are_told_apart() -> Result<()> {
         client.batch_execute(&format!("update integrations set {column} = true"))?;
         let payload = event(kind, 1, more);
         ensure!(outcome(&mut client, &payload)? == "queued", "{payload}");
-    }
-    // The host tells of an incident under its own name as well.
-    switch(&mut client, true)?;
-    for attributes in [
-        json!({"type": "Incident"}),
-        json!({"work_item_type": "incident", "action": "update"}),
-    ] {
-        let payload = event("work_item", 1, json!({"object_attributes": attributes}));
-        assert_eq!(outcome(&mut client, &payload)?, "work_item", "{payload}");
     }
     Ok(())
 }

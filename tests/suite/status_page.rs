@@ -35,6 +35,13 @@ fn get(scene: &Scene, path: &str, password: &str) -> Result<Reply> {
     http().get(&url, &[("authorization", &pair)])
 }
 
+/// As a proxy asks for somebody.
+fn get_for(scene: &Scene, path: &str, password: &str, from: &str) -> Result<Reply> {
+    let pair = format!("Basic {}", STANDARD.encode(format!("viewer:{password}")));
+    let url = format!("{}{path}", scene.stage.sidecar.base);
+    http().get(&url, &[("authorization", &pair), ("x-forwarded-for", from)])
+}
+
 /// Looks until the page has what is wanted.
 fn wait_for(browser: &Browser, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let begun = Instant::now();
@@ -349,7 +356,7 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     Ok(())
 }
 
-/// Whoever guesses is slowed down, and so is who guesses right after that; those elsewhere are not.
+/// Whoever guesses is slowed down, and so is who guesses right after that.
 #[test]
 fn passwords_are_not_guessed() -> Result<()> {
     let scene = Scene::with("status_guesses", &["--viewer-password", PASSWORD])?;
@@ -368,6 +375,9 @@ fn passwords_are_not_guessed() -> Result<()> {
     ensure!(refused.status == 429, "{}", refused.text());
     for path in ["/status", "/status/part", "/sign-in"] {
         assert_eq!(get(&scene, path, PASSWORD)?.status, 429, "{path}");
+        // What anybody may write there does not help.
+        let elsewhere = get_for(&scene, path, PASSWORD, "192.0.2.1")?;
+        assert_eq!(elsewhere.status, 429, "{path}");
     }
     // The first page is for everybody.
     let first = get(&scene, "/", PASSWORD)?;
@@ -376,5 +386,24 @@ fn passwords_are_not_guessed() -> Result<()> {
         "{}",
         first.text()
     );
+    Ok(())
+}
+
+/// Behind a proxy those elsewhere are not slowed down.
+#[test]
+fn viewers_behind_a_proxy_are_told_apart() -> Result<()> {
+    let scene = Scene::with(
+        "status_proxy",
+        &["--viewer-password", PASSWORD, "--forwarded-for"],
+    )?;
+    for number in 0..10 {
+        let claimed = format!("192.0.2.{number}, 198.51.100.1");
+        let wrong = get_for(&scene, "/status/part", "a wrong password", &claimed)?;
+        assert_eq!(wrong.status, 401, "{number}");
+    }
+    let of = |from: &str| get_for(&scene, "/status/part", PASSWORD, from);
+    assert_eq!(of("198.51.100.1")?.status, 429);
+    assert_eq!(of("198.51.100.1, 198.51.100.2")?.status, 200);
+    assert_eq!(get(&scene, "/status/part", PASSWORD)?.status, 200);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Whether an integration is told of an event, and in which channels.
 
 use super::candidate::Candidate;
-use super::occurrence::{Branch, Occurrence, Skipped};
+use super::occurrence::{Branch, Occurrence};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::scope::Scope;
 use super::settings::{Branches, Settings};
@@ -14,7 +14,6 @@ pub(super) enum Reason {
     EventOff,
     FeatureOff,
     Action,
-    WorkItem,
     Branch,
     Labels,
     PipelineStatus,
@@ -30,7 +29,6 @@ impl Reason {
             Self::EventOff => "event_off",
             Self::FeatureOff => "feature_off",
             Self::Action => "action",
-            Self::WorkItem => "work_item",
             Self::Branch => "branch",
             Self::Labels => "labels",
             Self::PipelineStatus => "pipeline_status",
@@ -71,12 +69,10 @@ pub(super) fn switched(
         Err(Reason::EventOff)
     } else if !is_on {
         Err(Reason::FeatureOff)
+    } else if event.is_mere_update {
+        Err(Reason::Action)
     } else {
-        match event.skipped {
-            Some(Skipped::MereUpdate) => Err(Reason::Action),
-            Some(Skipped::IncidentAsWorkItem) => Err(Reason::WorkItem),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Occurrence<'a> {
     pub(super) kind: Kind,
     pub(super) place: Place<'a>,
     pub(super) author: Author<'a>,
-    /// Why nobody is told of it, whoever it is.
-    pub(super) skipped: Option<Skipped>,
+    /// It is an update that says nothing new to others.
+    pub(super) is_mere_update: bool,
     /// The branch it is about, if it is about one.
     pub(super) branch: Option<Branch<'a>>,
     /// Those of what it is about; none, if that cannot have any.
@@ -39,15 +39,6 @@ pub(super) struct Occurrence<'a> {
     pub(super) pipeline: Option<Pipeline<'a>>,
     /// There is something in the event that is not to be kept.
     pub(super) has_superfluous: bool,
-}
-
-/// What nobody is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skipped {
-    /// An update that says nothing new to others.
-    MereUpdate,
-    /// An incident that comes as a work item: the host tells of it under its own name as well.
-    IncidentAsWorkItem,
 }
 
 /// Where it happened.
@@ -197,7 +188,7 @@ impl<'a> Payload<'a> {
                 true => self.group()?,
                 false => Place::Project(self.project()?),
             },
-            skipped: self.skipped(kind)?,
+            is_mere_update: self.is_mere_update(kind)?,
             branch: self.branch(kind)?,
             labels: self.labels(kind)?,
             pipeline: match kind {
@@ -261,17 +252,6 @@ impl<'a> Payload<'a> {
             }
         }
         Ok(author)
-    }
-
-    fn skipped(&self, kind: Kind) -> Read<Option<Skipped>> {
-        let is_work_item = self.object_kind.at("object_kind")?.map(|it| &**it) == Some("work_item");
-        Ok(if is_work_item && kind == Kind::Incident {
-            Some(Skipped::IncidentAsWorkItem)
-        } else if self.is_mere_update(kind)? {
-            Some(Skipped::MereUpdate)
-        } else {
-            None
-        })
     }
 
     fn is_mere_update(&self, kind: Kind) -> Read<bool> {

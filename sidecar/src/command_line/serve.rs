@@ -87,6 +87,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) viewer_password: Option<SecretString>,
 
+    /// The proxy in front tells in X-Forwarded-For where requests come from, and the last address there is its word: wrong passwords are
+    /// then counted for each viewer, not for all who come through the proxy
+    #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = FalseyValueParser::new())]
+    pub(crate) forwarded_for: bool,
+
     /// A Slack user who may switch projects on and off, besides whoever installed the app in the workspace last; may be given
     /// several times
     #[arg(

@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) token_keys: TokenKeys,
     pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
+    /// The proxy in front says where requests come from.
+    pub(crate) forwarded_for: bool,
     pub(crate) managers: HashSet<String>,
     pub(crate) chatops: chatops::Settings,
     pub(crate) address: Address,
@@ -162,6 +164,7 @@ impl Config {
             token_keys,
             hook_secrets,
             viewer_password,
+            forwarded_for: arguments.forwarded_for,
             managers: arguments.managers.iter().cloned().collect(),
             chatops,
             address,

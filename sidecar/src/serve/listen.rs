@@ -1,14 +1,12 @@
 //! Connections: taken, limited, and ended in good order.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
 use axum::http::Request;
-use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use hyper::body::Incoming;
@@ -22,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::Peer;
 use crate::error::Error;
 
 /// A client that has not sent the head of a request by then is none.
@@ -110,19 +109,6 @@ async fn accept(
                 sleep(Duration::from_millis(100)).await;
             }
         }
-    }
-}
-
-/// Where a request comes from: the load balancer, if there is one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-impl<S: Sync> FromRequestParts<S> for Peer {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let told = parts.extensions.get().copied();
-        Ok(told.unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 

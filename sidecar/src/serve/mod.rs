@@ -4,6 +4,7 @@ mod health;
 mod listen;
 mod metrics;
 mod observe;
+mod peer;
 mod problem;
 mod router;
 #[cfg(test)]
@@ -33,8 +34,8 @@ use crate::worker::{Runner, Settings};
 
 pub(crate) use health::fits;
 use listen::Listener;
-pub(crate) use listen::Peer;
 pub(crate) use metrics::{Counter, count};
+pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
 pub(crate) use router::{
     COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
