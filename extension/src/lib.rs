@@ -19,9 +19,9 @@ mod own_statement;
 mod pending;
 mod planner;
 mod row;
+mod server;
 mod service_account;
 mod slack_workspace;
-mod statement;
 mod status;
 
 #[cfg(not(panic = "unwind"))]

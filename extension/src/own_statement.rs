@@ -4,7 +4,7 @@
 use crate::cache_column::extension_owner;
 use crate::error::Result;
 use crate::host::Known;
-use crate::statement::{Answer, Statement, View, as_extension_owner, connected, with_catalog_path};
+use crate::server::{Answer, Statement, View, as_extension_owner, connected, with_catalog_path};
 use pgrx::pg_sys::{Datum, Oid};
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -10,7 +10,7 @@ use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use crate::host::Relation;
-use crate::statement::{
+use crate::server::{
     Statement, as_owner, attempt_catching, connected, current_user, datum, is_in_transaction_block,
     session_user, sleep, with_catalog_path,
 };

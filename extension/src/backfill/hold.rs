@@ -3,7 +3,7 @@
 use super::run::Run;
 use crate::error::{Error, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, View, as_no_other, attempt, connected, datum};
+use crate::server::{Statement, View, as_no_other, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -5,7 +5,7 @@
 
 use crate::error::{BackfillError, Result};
 use crate::host::{Column, IntegerWidth, Relation};
-use crate::statement::{Statement, View, connected, datum, with_settings};
+use crate::server::{Statement, View, connected, datum, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 

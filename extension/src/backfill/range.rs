@@ -5,7 +5,7 @@ use super::key::{Key, KeyRange};
 use super::run::Run;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{Failure, datum};
+use crate::server::{Failure, datum};
 use pgrx::pg_sys::{self, Datum};
 use std::mem::ManuallyDrop;
 

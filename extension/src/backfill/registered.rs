@@ -7,7 +7,7 @@ use super::registry::is_built_in;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
 use crate::own_statement::OwnStatement;
-use crate::statement::{
+use crate::server::{
     Statement, Target, View, as_no_other, attempt, connected, current_user, datum, has_rights_of,
     with_settings,
 };

@@ -5,7 +5,7 @@ use super::key::Key;
 use super::settings::Settings;
 use crate::error::{BackfillError, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, current_user, datum, has_rights_of};
+use crate::server::{View, current_user, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 use std::mem::ManuallyDrop;

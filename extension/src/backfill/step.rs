@@ -13,7 +13,7 @@ use super::run::{Run, Status};
 use super::settings::Settings;
 use crate::error::{OrRaise, Result};
 use crate::host;
-use crate::statement::{Failure, attempt_catching, with_settings};
+use crate::server::{Failure, attempt_catching, with_settings};
 use pgrx::PgSqlErrorCode::{self, *};
 use std::cell::RefCell;
 use std::ffi::CString;

@@ -10,7 +10,7 @@ use super::presence;
 use super::run::{Run, Status};
 use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use crate::error::{BackfillError, OrRaise, Result};
-use crate::statement::{Failure, session_user};
+use crate::server::{Failure, session_user};
 use pgrx::PgTryBuilder;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::pg_sys::panic::CaughtError;

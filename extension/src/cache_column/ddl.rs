@@ -13,7 +13,7 @@ use super::triggers::{CHANGED, Trigger, drop_triggers, is_shared, row_triggers, 
 use super::truncate::look_at_all;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{Relation, run};
-use crate::statement::{Statement, as_extension_owner, connected, with_catalog_path};
+use crate::server::{Statement, as_extension_owner, connected, with_catalog_path};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;

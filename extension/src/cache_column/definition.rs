@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{Column, Reference, Relation};
-use crate::statement::{
+use crate::server::{
     Statement, as_extension_owner, attempt, connected, datum, with_catalog_path, with_settings,
 };
 use pgrx::pg_sys::{self, Oid};

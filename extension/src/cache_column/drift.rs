@@ -5,7 +5,7 @@ use super::flush::repair;
 use super::keeper::{Keeper, keeper};
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Known, Relation, check_is_owner};
-use crate::statement::{Statement, View, as_owner, connected, datum};
+use crate::server::{Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::cell::RefCell;

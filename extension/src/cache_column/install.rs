@@ -7,7 +7,7 @@ use super::triggers::{
 };
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner, lock_tables, run};
-use crate::statement::{Statement, as_extension_owner, connected, datum, with_catalog_path};
+use crate::server::{Statement, as_extension_owner, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use super::definition::{Definition, Resolved};
 use super::target_row::{Seen, TargetRow};
 use crate::error::Result;
 use crate::host::{self, Known};
-use crate::statement::{self, Statement, as_owner, connected};
+use crate::server::{Statement, as_owner, connected, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
@@ -142,7 +142,7 @@ impl Keys {
     fn argument(&self) -> Datum {
         match self.0.as_slice() {
             [key] => Datum::from(*key),
-            keys => statement::keys_argument(keys),
+            keys => keys_argument(keys),
         }
     }
 }
@@ -287,7 +287,7 @@ impl Keeper {
     pub(crate) fn set_true_in_order(&self, keys: &Keys) -> usize {
         run_as(self.target_owner, || {
             self.set_true_in_order
-                .run(&[statement::keys_argument(keys.as_slice())])
+                .run(&[keys_argument(keys.as_slice())])
         }) as usize
     }
 
@@ -321,7 +321,7 @@ impl Keeper {
     fn count_true(&self, keys: &Keys) -> usize {
         let row = run_as(self.target_owner, || {
             self.count_true
-                .first_row::<i64, 1>(&[statement::keys_argument(keys.as_slice())])
+                .first_row::<i64, 1>(&[keys_argument(keys.as_slice())])
         });
         let [count] = row.unwrap_or_default();
         count.unwrap_or(0) as usize

@@ -4,7 +4,7 @@ use super::command::Command;
 use crate::backfill;
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

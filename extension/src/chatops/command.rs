@@ -3,7 +3,7 @@
 use crate::error::{ChatopsError, Result};
 use crate::feature;
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use serde::Deserialize;

@@ -4,7 +4,7 @@ use super::table::{self, DEPLOYED, DEPLOYMENTS, ENVIRONMENTS, MERGE_REQUESTS, PR
 use super::target::{self, qualified};
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::host::Relation;
-use crate::statement::{Statement, datum};
+use crate::server::{Statement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;

@@ -6,7 +6,7 @@ use super::target::{self, Targets};
 use crate::error::{ChatopsError, Error, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

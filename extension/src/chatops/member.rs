@@ -4,7 +4,7 @@ use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
 use super::target::{self, qualified};
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::host::Relation;
-use crate::statement::{Statement, datum};
+use crate::server::{Statement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -3,7 +3,7 @@
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

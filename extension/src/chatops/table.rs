@@ -3,7 +3,7 @@
 use crate::attach::Answer;
 use crate::error::{ChatopsError, Error, Result};
 use crate::host::{self, Relation};
-use crate::statement::{Answer as Row, Statement, View, as_owner, connected};
+use crate::server::{Answer as Row, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{Datum, Oid};
 
 /// A table, with the columns that are read of it.

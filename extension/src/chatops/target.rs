@@ -3,7 +3,7 @@
 use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
 use crate::error::Result;
 use crate::host::Relation;
-use crate::statement::{Statement, datum};
+use crate::server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

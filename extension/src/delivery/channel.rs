@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument};
+use crate::server::{datum, keys_argument};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;

@@ -5,8 +5,8 @@ use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
 use super::subject::{self, SEPARATE, UPDATE};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
+use crate::server::random_bytes;
 use crate::slack_workspace::{Token, check_attached, tokens};
-use crate::statement::random_bytes;
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;

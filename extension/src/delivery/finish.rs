@@ -5,7 +5,7 @@ use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument, notify};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

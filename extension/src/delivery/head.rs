@@ -3,8 +3,8 @@
 use super::channel::Locked;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
+use crate::server::{datum, keys_argument};
 use crate::slack_workspace::{Destination, destinations};
-use crate::statement::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

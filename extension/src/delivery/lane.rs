@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument};
+use crate::server::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;

@@ -4,7 +4,7 @@
 
 use crate::error::{DeliveryError, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument};
+use crate::server::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
+use crate::server::{datum, keys_argument};
 use crate::slack_workspace::inherited;
-use crate::statement::{datum, keys_argument};
 use pgrx::pg_sys;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};

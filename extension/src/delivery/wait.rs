@@ -4,7 +4,7 @@ use super::channel::WAITING;
 use super::pace::{POST, Pace};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -4,7 +4,7 @@
 use super::kind::{KINDS, Kind};
 use super::scope::Scope;
 use super::tables::{Tables, class};
-use crate::statement::{Answer, Statement, View, keys_argument};
+use crate::server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
 /// The columns before those of the events.

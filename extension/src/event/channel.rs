@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use std::mem::ManuallyDrop;

@@ -5,7 +5,7 @@ use super::settings::{self, Effective, Settings};
 use super::tables::{Tables, class};
 use crate::error::{EventError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, View, datum, keys_argument};
+use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -5,7 +5,7 @@ use super::settings;
 use super::tables::{Tables, class};
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, datum, keys_argument};
+use crate::server::{View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

@@ -3,7 +3,7 @@
 use super::occurrence::Pipeline;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument};
+use crate::server::{datum, keys_argument};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

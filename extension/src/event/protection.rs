@@ -5,7 +5,7 @@ use super::scope::Scope;
 use super::tables::{Tables, by_index};
 use crate::error::Result;
 use crate::host::{self, Known, Relation};
-use crate::statement::{Statement, View, keys_argument};
+use crate::server::{Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};

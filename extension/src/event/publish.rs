@@ -3,7 +3,7 @@
 use super::batch::{Answer, Outcome, publish};
 use super::occurrence::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::statement::{jsonb_text, random_bytes};
+use crate::server::{jsonb_text, random_bytes};
 use pgrx::AnyElement;
 use pgrx::prelude::*;
 

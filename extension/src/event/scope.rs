@@ -2,7 +2,7 @@
 
 use super::occurrence::Place;
 use super::tables::Tables;
-use crate::statement::{View, datum, keys_argument};
+use crate::server::{View, datum, keys_argument};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 

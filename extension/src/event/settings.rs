@@ -4,7 +4,7 @@ use super::kind::{KINDS, Kind};
 use super::tables::{Tables, class};
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{Answer, View, datum, keys_argument};
+use crate::server::{Answer, View, datum, keys_argument};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

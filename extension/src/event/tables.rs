@@ -3,8 +3,8 @@
 use super::kind::KINDS;
 use crate::error::Result;
 use crate::host::{Known, Relation};
+use crate::server::{Statement, datum};
 use crate::slack_workspace::{self, CLASS, qualified};
-use crate::statement::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

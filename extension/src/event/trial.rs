@@ -5,8 +5,8 @@ use super::configure;
 use super::tables::{Tables, class};
 use super::write::{self, NewDelivery};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
+use crate::server::{View, datum, random_bytes};
 use crate::slack_workspace::{allowed, workspace};
-use crate::statement::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
 

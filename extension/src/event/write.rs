@@ -3,7 +3,7 @@
 use super::channel::Channel;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument, notify};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
 use std::borrow::Cow;

@@ -4,7 +4,7 @@ use super::tables::{FEATURES, GATES, Tables};
 use crate::attach::Answer;
 use crate::error::{FeatureError, Result};
 use crate::host::{InstalledTrigger, Relation, check_is_owner, lock_tables, run};
-use crate::statement::{Statement, connected, datum, with_catalog_path};
+use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 

@@ -3,7 +3,7 @@
 use super::tables::{FEATURES, GATES};
 use crate::error::{Error, FeatureError, OrRaise, Result};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -145,7 +145,7 @@ fn record(schema: &str, change: &str, row: Row, after: Option<Row>) -> Result<()
             .unwrap_or_default()
     });
     let arguments = [
-        datum(crate::statement::current_user()),
+        datum(crate::server::current_user()),
         datum(schema),
         datum(row.feature),
         datum(change),

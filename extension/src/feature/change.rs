@@ -6,7 +6,7 @@ use super::check_name;
 use super::gates::{Gates, OPT_OUT, State};
 use super::tables::Tables;
 use crate::error::{FeatureError, OrRaise, Result, required};
-use crate::statement::{Statement, View, connected, datum};
+use crate::server::{Statement, View, connected, datum};
 use pgrx::AnyNumeric;
 use pgrx::prelude::*;
 use std::rc::Rc;

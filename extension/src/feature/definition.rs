@@ -2,7 +2,7 @@
 
 use crate::error::{FeatureError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, datum};
+use crate::server::{View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

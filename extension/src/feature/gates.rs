@@ -3,7 +3,7 @@
 use super::definition;
 use super::tables::Tables;
 use crate::error::Result;
-use crate::statement::{View, as_owner, connected, datum};
+use crate::server::{View, as_owner, connected, datum};
 use pgrx::pg_sys::Oid;
 use std::collections::HashSet;
 

@@ -2,7 +2,7 @@
 
 use crate::error::{FeatureError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{
+use crate::server::{
     Statement, View, as_no_other, connected, current_user, datum, with_catalog_path,
 };
 use pgrx::pg_sys::{self, Oid};

@@ -4,7 +4,7 @@ use super::gates::Gates;
 use super::tables::Tables;
 use crate::error::Result;
 use crate::host;
-use crate::statement::{Moment, View, is_serializable};
+use crate::server::{Moment, View, is_serializable};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -4,7 +4,7 @@ use super::definition;
 use super::gates::{Gates, OPT_OUT};
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{OrRaise, Result};
-use crate::statement::{Statement, View, connected, datum, with_catalog_path};
+use crate::server::{Statement, View, connected, datum, with_catalog_path};
 use pgrx::datum::Timestamp;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -5,7 +5,7 @@ use super::gates::{Gates, OPT_OUT};
 use super::tables::Tables;
 use crate::error::Result;
 use crate::lock::{self, Kind};
-use crate::statement::{View, as_owner, connected};
+use crate::server::{View, as_owner, connected};
 use pgrx::pg_sys::{self, Oid};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use crate::error::{FeatureError, Result};
 use crate::host::{self, Known, Relation};
-use crate::statement::Statement;
+use crate::server::Statement;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

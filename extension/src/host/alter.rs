@@ -2,7 +2,7 @@
 
 use super::relation::Relation;
 use crate::error::{Error, Result};
-use crate::statement::{Statement, connected, datum, has_rights_of, with_catalog_path};
+use crate::server::{Statement, connected, datum, has_rights_of, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

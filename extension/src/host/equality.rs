@@ -1,6 +1,6 @@
 //! The equality operator of a type.
 
-use crate::statement::{Statement, connected, with_catalog_path};
+use crate::server::{Statement, connected, with_catalog_path};
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// The operator of the type's default btree or hash operator class, as `operator(schema.name)`.

@@ -1,6 +1,6 @@
 //! Tables by their name alone.
 
-use crate::statement::{Statement, View, connected, datum, with_catalog_path};
+use crate::server::{Statement, View, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 
 /// The tables of that name, in any schema.

@@ -2,7 +2,7 @@
 
 use super::equality::default_equality;
 use crate::error::{Error, Result};
-use crate::statement::{Statement, connected, datum, with_catalog_path};
+use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 use serde::Deserialize;

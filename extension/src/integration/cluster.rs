@@ -3,7 +3,7 @@
 use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
 use crate::host::{Relation, check_owner_may_read};
-use crate::statement::{Statement, View, as_owner, connected, datum};
+use crate::server::{Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 

@@ -4,7 +4,7 @@ use super::table;
 use crate::error::{OrRaise, Result, required};
 use crate::host::{self, Known};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, View, as_owner, connected, datum};
+use crate::server::{Statement, View, as_owner, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;

@@ -3,7 +3,7 @@
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

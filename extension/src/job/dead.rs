@@ -3,7 +3,7 @@
 use super::CHANNEL;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, notify};
+use crate::server::{datum, notify};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -4,7 +4,7 @@ use super::rename::Renames;
 use super::{CHANNEL, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, notify};
+use crate::server::{datum, notify};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

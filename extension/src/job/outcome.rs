@@ -3,7 +3,7 @@
 use super::{CHANNEL, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument, notify};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

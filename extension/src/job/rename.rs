@@ -5,7 +5,7 @@ use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

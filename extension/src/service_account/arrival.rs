@@ -4,7 +4,7 @@ use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, Access, Tables, integer, text};
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{self, IntegerWidth, Known, Relation};
-use crate::statement::{Moment, connected};
+use crate::server::{Moment, connected};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

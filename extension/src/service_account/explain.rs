@@ -3,7 +3,7 @@
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::{Access, Tables};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::statement::connected;
+use crate::server::connected;
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 

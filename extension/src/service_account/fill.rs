@@ -9,7 +9,7 @@ use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::{Access, Tables};
 use crate::error::{OrRaise, Result, required};
 use crate::host::check_is_owner;
-use crate::statement::{Answer, connected, datum, keys_argument};
+use crate::server::{Answer, connected, datum, keys_argument};
 use pgrx::pg_sys::{Datum, TransactionId};
 use pgrx::prelude::*;
 

@@ -3,7 +3,7 @@
 use super::resolver::{Resolver, Workflow};
 use super::tables::{Access, Tables};
 use crate::error::{OrRaise, required};
-use crate::statement::connected;
+use crate::server::connected;
 use pgrx::prelude::*;
 
 /// The account of a workflow that names this version, definition, project and namespace, each of which may be null. Reads with

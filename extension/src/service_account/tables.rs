@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::{self, Column, Known, Relation, check_owner_may_read};
-use crate::statement::{Answer, Statement, View, as_owner};
+use crate::server::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

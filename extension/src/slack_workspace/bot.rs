@@ -5,7 +5,7 @@ use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, View, datum};
+use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
     tables.as_owner(|| {
         let best = super::flush::best(&tables, vec![team], &[]);
         let ids: Vec<i64> = best.into_values().collect();
-        let arguments = [crate::statement::keys_argument(&ids)];
+        let arguments = [crate::server::keys_argument(&ids)];
         let describe = &tables.statements.describe;
         describe.rows(View::Newest, &arguments, |row| {
             if let Some(token) = row.get::<Vec<u8>>(2) {
@@ -158,17 +158,13 @@ pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String
         let best = super::flush::best(&tables, without, &[]);
         let ids: Vec<i64> = best.into_values().collect();
         let describe = &tables.statements.describe;
-        describe.rows(
-            View::Newest,
-            &[crate::statement::keys_argument(&ids)],
-            |row| {
-                if let Some(token) = row.get::<Vec<u8>>(2) {
-                    let known = tokens.entry(row.get(1).unwrap_or_default()).or_default();
-                    known.token = Some(token);
-                    known.iv = row.get(3);
-                }
-            },
-        );
+        describe.rows(View::Newest, &[crate::server::keys_argument(&ids)], |row| {
+            if let Some(token) = row.get::<Vec<u8>>(2) {
+                let known = tokens.entry(row.get(1).unwrap_or_default()).or_default();
+                known.token = Some(token);
+                known.iv = row.get(3);
+            }
+        });
     });
     Ok(tokens)
 }

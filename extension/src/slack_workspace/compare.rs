@@ -2,7 +2,7 @@
 
 use super::scopes::ScopesOfRow;
 use super::tables::Tables;
-use crate::statement::{View, keys_argument};
+use crate::server::{View, keys_argument};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

@@ -5,7 +5,7 @@ use super::statements::by_index;
 use super::tables::{Host, Tables};
 use super::workspace::workspace;
 use crate::error::{Result, SlackError};
-use crate::statement::{Statement, View, datum, keys_argument};
+use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 

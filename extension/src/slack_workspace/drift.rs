@@ -10,7 +10,7 @@ use super::statements::SHARED;
 use super::tables::Tables;
 use crate::error::{Error, OrRaise, Result, SlackError, required};
 use crate::host::check_is_owner;
-use crate::statement::{Statement, View, datum};
+use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@ use super::uninstall::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::job::{NewJob, retry};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -7,7 +7,7 @@ use super::spread::spread;
 use super::tables::Tables;
 use super::trigger::tables_of;
 use crate::error::Result;
-use crate::statement::{View, datum, keys_argument};
+use crate::server::{View, datum, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flushes what has been noted at this level of savepoints.

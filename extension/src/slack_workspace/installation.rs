@@ -3,7 +3,7 @@
 use super::tables::Tables;
 use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, datum, keys_argument, nullable};
+use crate::server::{View, datum, keys_argument, nullable};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};

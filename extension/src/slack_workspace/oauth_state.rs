@@ -7,7 +7,7 @@ use super::owner::Owner;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, nullable};
+use crate::server::{datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -4,7 +4,7 @@ use super::host_text::{NOW, qualified};
 use super::lock;
 use super::tables::{Host, Tables};
 use crate::error::{Result, SlackError};
-use crate::statement::{Statement, View, datum};
+use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 
 /// The class of the integration of the Slack app, as the host names it.

@@ -8,7 +8,7 @@ use super::tables::Tables;
 use super::token::write_rows;
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, View, datum, nullable};
+use crate::server::{Statement, View, datum, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use super::compare::compare;
 use super::scopes::write_scopes;
 use super::tables::Tables;
 use super::writing::Writing;
-use crate::statement::{View, keys_argument};
+use crate::server::{View, keys_argument};
 use std::collections::BTreeMap;
 
 /// Each row is written by looking through this many winners: for one that is faster than to find it by its key.

@@ -5,7 +5,7 @@ use super::host_text::{differ, qualified};
 use super::listing::Listing;
 use super::tables::Host;
 use crate::host::Relation;
-use crate::statement::Statement;
+use crate::server::Statement;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
 

@@ -4,7 +4,7 @@ use super::host_text::{NOW, qualified};
 use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::statement::{Statement, View, datum};
+use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

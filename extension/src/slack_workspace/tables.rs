@@ -4,7 +4,7 @@ use super::statements::Statements;
 use super::trigger::NOTE;
 use crate::error::{Error, Result, SlackError};
 use crate::host::{self, Known, Relation};
-use crate::statement::{as_owner, connected, with_settings};
+use crate::server::{as_owner, connected, with_settings};
 use pgrx::pg_sys::Oid;
 use pgrx::spi::quote_identifier;
 use std::cell::RefCell;

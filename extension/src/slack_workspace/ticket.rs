@@ -6,7 +6,7 @@ use super::owner::Owner;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{datum, nullable, random_bytes};
+use crate::server::{datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -8,7 +8,7 @@ use super::tables::Tables;
 use super::writing::Writing;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{Statement, datum, nullable, random_bytes};
+use crate::server::{Statement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

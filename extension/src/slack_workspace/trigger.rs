@@ -8,7 +8,7 @@ use super::writing::{is_writing, is_writing_any};
 use crate::error::{Error, OrRaise, Result, SlackError};
 use crate::host::{self, IntegerWidth, Known, Relation};
 use crate::row::{Row, Stored};
-use crate::statement::{Answer, View, keys_argument, trigger_depth};
+use crate::server::{Answer, View, keys_argument, trigger_depth};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;

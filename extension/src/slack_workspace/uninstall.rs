@@ -5,7 +5,7 @@ use super::tables::Tables;
 use super::writing::Writing;
 use super::{installation, lock};
 use crate::error::{OrRaise, Result, required};
-use crate::statement::{Statement, View, datum, keys_argument};
+use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -4,7 +4,7 @@
 use super::tables::Tables;
 use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, datum};
+use crate::server::{View, datum};
 use pgrx::pg_sys;
 use std::mem::ManuallyDrop;
 

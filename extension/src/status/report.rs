@@ -2,7 +2,7 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::datum;
+use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -10,7 +10,7 @@ use super::super::tables::{Host, Tables};
 use super::super::writing::Writing;
 use super::{Installed, check_alias};
 use crate::error::{Result, SlackError};
-use crate::statement::{Statement, View, datum, keys_argument, nullable};
+use crate::server::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

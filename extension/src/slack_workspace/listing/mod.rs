@@ -7,7 +7,7 @@ use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::statement::{View, datum, keys_argument, nullable};
+use crate::server::{View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;

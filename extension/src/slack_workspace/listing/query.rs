@@ -5,7 +5,7 @@ use super::super::owner::event_columns;
 use super::super::statements::{by_index, owner_or};
 use super::super::tables::{Host, Tables};
 use super::Listed;
-use crate::statement::{Answer, Statement, View, keys_argument};
+use crate::server::{Answer, Statement, View, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 

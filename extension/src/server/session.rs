@@ -1,0 +1,75 @@
+//! The session and its transaction.
+
+#![allow(unsafe_code)]
+
+use crate::planner::{end_settings, set_for_now};
+use pgrx::IntoDatum;
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// Whether the statement that called us runs inside BEGIN ... COMMIT.
+pub(crate) fn is_in_transaction_block() -> bool {
+    // SAFETY: reads the state of the transaction.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// Whether what the transaction reads must be noted, as others may depend on it.
+pub(crate) fn is_serializable() -> bool {
+    // SAFETY: reads the isolation level of the transaction.
+    unsafe { pg_sys::XactIsoLevel as u32 == pg_sys::XACT_SERIALIZABLE }
+}
+
+/// How many triggers are running, each within the one before.
+pub(crate) fn trigger_depth() -> i32 {
+    // SAFETY: the function takes nothing and answers an integer.
+    let depth = unsafe { pgrx::direct_function_call::<i32>(pg_sys::pg_trigger_depth, &[]) };
+    depth.unwrap_or_default()
+}
+
+/// Runs `work` with settings of its own. An abort restores the former ones by itself.
+pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() -> R) -> R {
+    let level = set_for_now(settings);
+    let result = work();
+    end_settings(level);
+    result
+}
+
+/// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
+pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
+    with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
+}
+
+/// Tells whoever listens to a channel, once the transaction has committed.
+pub(crate) fn notify(channel: &str) {
+    // SAFETY: the function takes two texts and answers nothing.
+    unsafe {
+        pgrx::direct_function_call_as_datum(
+            pg_sys::pg_notify,
+            &[channel.into_datum(), "".into_datum()],
+        );
+    }
+}
+
+/// Waits; a cancellation ends it.
+pub(crate) fn sleep(milliseconds: i32) {
+    let seconds = f64::from(milliseconds) / 1000.0;
+    // SAFETY: the function takes one double precision and answers nothing.
+    unsafe {
+        pgrx::direct_function_call_as_datum(pg_sys::pg_sleep, &[seconds.into_datum()]);
+    }
+}
+
+/// A random number from 0 up to but not including 1, of the session's own series.
+pub(crate) fn random() -> f64 {
+    // SAFETY: the function takes nothing and answers a double precision.
+    let number = unsafe { pgrx::direct_function_call::<f64>(pg_sys::drandom, &[]) };
+    number.unwrap_or_default()
+}
+
+/// Bytes that nobody can guess; none if the server has no source of them.
+pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    // SAFETY: the buffer has the length that is named.
+    let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
+    is_filled.then_some(bytes)
+}
