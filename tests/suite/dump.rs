@@ -8,7 +8,7 @@ use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
 use crate::database::{self, cluster};
-use crate::surface_refusal::error_of;
+use crate::surface::refusal::error_of;
 
 /// What must be the same in the restored database: definitions with their state, triggers with theirs, and the values.
 const KEPT: &str = "

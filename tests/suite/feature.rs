@@ -9,7 +9,7 @@ use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::{self, cluster};
 use crate::job::denied;
 use crate::service_account::number;
-use crate::surface_refusal::error_of;
+use crate::surface::refusal::error_of;
 
 fn flags(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;

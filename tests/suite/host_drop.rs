@@ -5,7 +5,7 @@ use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
 use crate::database;
-use crate::surface_refusal::error_of;
+use crate::surface::refusal::error_of;
 
 /// Everything in the database that bears the name, but for the rows of pg_depend.
 const REMAINS: &str = "

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
-use crate::notification_app::Scene;
+use crate::notification::app::Scene;
 use crate::slack_app::http;
 
 const PASSWORD: &str = "a password of viewers";

@@ -1,0 +1,466 @@
+//! Claims of deliveries: which are handed out, with what, at which pace.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::host::Layout;
+use postgres::{Client, Row};
+
+use crate::database::cluster;
+use crate::service_account::number;
+use crate::slack::workspaces;
+use crate::surface::refusal::refused;
+
+/// Channels 1 to 5 of team A, 6 and 7 of team B; and how a delivery gets there.
+const CHANNELS: &str = r##"
+insert into lockstep.slack_channel (schema, team_id, channel)
+  select 'public', case when n < 6 then 'A' else 'B' end, '#' || n from generate_series(1, 7) n;
+create function publish(channel bigint, integration bigint, payload json default '{"object_kind": "push"}') returns bigint language sql as $$
+  with e as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, payload) returning id)
+  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+    select 'public', e.id, integration, integration, channel, channel from e returning id $$;
+"##;
+
+/// A database with workspaces and their channels.
+pub(crate) fn channels(name: &str) -> Result<Client> {
+    let mut client = workspaces(name, Layout::Narrow)?;
+    client.batch_execute(CHANNELS)?;
+    Ok(client)
+}
+
+pub(crate) fn publish(client: &mut Client, channel: i64, integration: i64) -> Result<i64> {
+    number(client, &format!("select publish({channel}, {integration})"))
+}
+
+/// Of a delivery that was claimed, what says which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) delivery: i64,
+    pub(crate) lease: i64,
+}
+
+/// Claims at a pace that holds nobody up.
+pub(crate) fn claim(client: &mut Client, most: i32) -> Result<Vec<Claim>> {
+    claim_at(client, most, 100_000)
+}
+
+pub(crate) fn claim_at(client: &mut Client, most: i32, per_minute: i32) -> Result<Vec<Claim>> {
+    let rows = client.query(
+        "select delivery, lease from lockstep.claim_deliveries($1, '1 hour', $2)",
+        &[&most, &per_minute],
+    )?;
+    let read = |row: &Row| Claim {
+        delivery: row.get(0),
+        lease: row.get(1),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+pub(crate) fn numbers(claims: &[Claim]) -> Vec<i64> {
+    claims.iter().map(|it| it.delivery).collect()
+}
+
+/// Says of each the same.
+pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Result<i64> {
+    let results = claims.iter().map(|it| {
+        format!(
+            r#"{{"delivery": {}, "lease": {}, {rest}}}"#,
+            it.delivery, it.lease
+        )
+    });
+    let results: Vec<String> = results.collect();
+    number(
+        client,
+        &format!(
+            "select lockstep.finish_deliveries('[{}]')::bigint",
+            results.join(",")
+        ),
+    )
+}
+
+/// Makes every channel due, as far as nobody has it.
+pub(crate) fn later(client: &mut Client) -> Result<()> {
+    client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'")?;
+    Ok(())
+}
+
+/// Lets all leases run out.
+pub(crate) fn lapse(client: &mut Client) -> Result<()> {
+    client.batch_execute(
+        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
+    )?;
+    Ok(())
+}
+
+pub(crate) fn text(client: &mut Client, query: &str) -> Result<String> {
+    let row = client.query_one(query, &[]).context(query.to_owned())?;
+    Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
+}
+
+#[test]
+fn a_channel_is_sent_one_delivery_at_a_time_in_order() -> Result<()> {
+    let mut client = channels("delivery_order")?;
+    for (channel, integration) in [(2, 1), (1, 2), (2, 2), (1, 1), (6, 5), (2, 1)] {
+        publish(&mut client, channel, integration)?;
+    }
+    let mut sent = Vec::new();
+    for expected in [vec![2, 1, 5], vec![4, 3], vec![6], vec![]] {
+        let claimed = claim(&mut client, 10)?;
+        let mut found = numbers(&claimed);
+        found.sort_unstable();
+        let mut sorted = expected.clone();
+        sorted.sort_unstable();
+        assert_eq!(found, sorted);
+        // What somebody has nobody else gets, however late it is.
+        later(&mut client)?;
+        assert_eq!(claim(&mut client, 10)?, []);
+        assert_eq!(
+            finish(&mut client, &claimed, r#""outcome": "delivered""#)?,
+            claimed.len() as i64
+        );
+        later(&mut client)?;
+        sent.extend(found);
+    }
+    assert_eq!(sent.len(), 6);
+    Ok(())
+}
+
+#[test]
+fn the_longest_due_comes_first() -> Result<()> {
+    let mut client = channels("delivery_due")?;
+    for channel in 1..=5 {
+        publish(&mut client, channel, 1)?;
+    }
+    client.batch_execute(
+        "update lockstep.slack_channel set not_before = clock_timestamp() - make_interval(hours => (array[2, 5, -1, 4, 1])[id::integer]) where id <= 5",
+    )?;
+    assert_eq!(numbers(&claim(&mut client, 3)?), [2, 4, 1]);
+    assert_eq!(numbers(&claim(&mut client, 3)?), [5]);
+    assert_eq!(claim(&mut client, 3)?, []);
+    Ok(())
+}
+
+#[test]
+fn the_next_begins_a_second_after_the_claim_at_the_earliest() -> Result<()> {
+    let mut client = channels("delivery_second")?;
+    publish(&mut client, 1, 1)?;
+    client.batch_execute("create table before as select clock_timestamp() as at")?;
+    claim(&mut client, 1)?;
+    let within = "select count(*) from before b, lockstep.slack_channel c
+                   where c.id = 1 and c.not_before between b.at + interval '1 second' and clock_timestamp() + interval '1 second'
+                     and c.leased_until between b.at + interval '1 hour' and clock_timestamp() + interval '1 hour'";
+    assert_eq!(number(&mut client, within)?, 1);
+    Ok(())
+}
+
+#[test]
+fn a_claim_has_all_that_it_takes_to_send() -> Result<()> {
+    let mut client = channels("delivery_columns")?;
+    let payload = r#"{"object_kind":  "push", "b": "\u0000 \u00e4", "a": 1}"#;
+    client.query("select publish(1, 2, $1::text::json)", &[&payload])?;
+    publish(&mut client, 6, 5)?;
+    let all = "select concat_ws('|', delivery, team_id, coalesce(enterprise_id, '-'), channel, integration_id, alias, event, attempts, uncertain, updates,
+                                coalesce(subject, '-'), coalesce(ts, '-'), coalesce(slack_channel, '-'), coalesce(encode(token, 'escape'), '-'),
+                                coalesce(encode(token_iv, 'escape'), '-'))
+                 from lockstep.claim_deliveries(10, '1 minute', 1000) order by delivery";
+    let rows = client.query(all, &[])?;
+    let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        found,
+        [
+            format!("1|A|-|#1|2|a2|{payload}|0|0|separate|-|-|-|token|iv"),
+            r#"2|B|-|#6|5|b5|{"object_kind": "push"}|0|0|separate|-|-|-|-|-"#.to_owned(),
+        ]
+    );
+    // The token of the installation is the newest; a workspace may be of an enterprise.
+    client.batch_execute(
+        "select lockstep.install_slack_workspace('A', 'Team A', 'U1', 'B1', 'token 2', 'iv 2', '{}', enterprise_id => 'E1')",
+    )?;
+    lapse(&mut client)?;
+    let row = client.query_one(
+        &format!("select * from ({all}) x where concat_ws like '1|%'"),
+        &[],
+    )?;
+    assert_eq!(
+        row.get::<_, String>(0),
+        format!("1|A|E1|#1|2|a2|{payload}|0|1|separate|-|-|-|token 2|iv 2")
+    );
+    Ok(())
+}
+
+#[test]
+fn who_loses_the_lease_may_have_sent() -> Result<()> {
+    let mut client = channels("delivery_lapse")?;
+    for channel in [1, 1, 2] {
+        publish(&mut client, channel, 1)?;
+    }
+    let first = claim(&mut client, 10)?;
+    assert_eq!(numbers(&first), [1, 3]);
+    lapse(&mut client)?;
+    // Nobody has noticed: the result counts.
+    assert_eq!(
+        finish(&mut client, &first[1..], r#""outcome": "delivered""#)?,
+        1
+    );
+    let second = claim(&mut client, 10)?;
+    assert_eq!(numbers(&second), [1]);
+    assert_ne!(second[0].lease, first[0].lease);
+    let counts = "select string_agg(concat_ws(' ', id, status, attempts, uncertain), ', ' order by id) from lockstep.slack_delivery";
+    assert_eq!(
+        text(&mut client, counts)?,
+        "1 waiting 0 1, 2 waiting 0 0, 3 delivered 0 0"
+    );
+    for outcome in ["delivered", "failed", "retry", "uncertain", "release"] {
+        let rest = format!(r#""outcome": "{outcome}""#);
+        assert_eq!(finish(&mut client, &first, &rest)?, 0, "{outcome}");
+    }
+    assert_eq!(
+        text(&mut client, counts)?,
+        "1 waiting 0 1, 2 waiting 0 0, 3 delivered 0 0"
+    );
+    lapse(&mut client)?;
+    let third = claim(&mut client, 10)?;
+    assert_eq!(finish(&mut client, &third, r#""outcome": "delivered""#)?, 1);
+    assert_eq!(
+        text(&mut client, counts)?,
+        "1 delivered 0 2, 2 waiting 0 0, 3 delivered 0 0"
+    );
+    Ok(())
+}
+
+/// What cannot be sent fails, and what waits behind it is sent.
+#[test]
+fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
+    let mut client = channels("delivery_gone")?;
+    for (channel, integration) in [
+        (1, 1),
+        (1, 2),
+        (1, 1),
+        (1, 3),
+        (2, 4),
+        (3, 3),
+        (4, 5),
+        (5, 1),
+    ] {
+        publish(&mut client, channel, integration)?;
+    }
+    client.batch_execute(
+        "update integrations set active = false where id = 1; delete from slack_integrations where id = 2;
+         update lockstep.slack_delivery set integration_id = 9 where id = 5; update lockstep.event set payload = null where id = 6",
+    )?;
+    assert_eq!(numbers(&claim(&mut client, 10)?), [4]);
+    let counts = "select string_agg(concat_ws(' ', id, status, error), ', ' order by id) from lockstep.slack_delivery";
+    assert_eq!(
+        text(&mut client, counts)?,
+        "1 failed inactive, 2 failed not_installed, 3 failed inactive, 4 waiting, 5 failed not_installed, 6 failed no_event, \
+         7 failed not_installed, 8 failed inactive"
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.slack_channel where lease is not null"
+        )?,
+        1
+    );
+    Ok(())
+}
+
+#[test]
+fn other_schemas_are_left_alone() -> Result<()> {
+    let mut client = channels("delivery_schema")?;
+    publish(&mut client, 1, 1)?;
+    publish(&mut client, 2, 1)?;
+    client.batch_execute("update lockstep.slack_channel set schema = 'other' where id = 1")?;
+    assert_eq!(numbers(&claim(&mut client, 10)?), [2]);
+    // Nor does a delivery whose channel is gone keep others from being sent.
+    client
+        .batch_execute("delete from lockstep.slack_channel where id = 1; select publish(3, 1)")?;
+    assert_eq!(numbers(&claim(&mut client, 10)?), [3]);
+    Ok(())
+}
+
+/// Each channel once, however many there are, and whichever session looks where.
+#[test]
+fn thousands_of_channels_have_their_turn() -> Result<()> {
+    let name = "delivery_thousands";
+    let mut client = channels(name)?;
+    let mut other = cluster()?.connect(name)?;
+    client.batch_execute(
+        "insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 2600) n;
+         select publish(c.id, 1) from lockstep.slack_channel c where c.team_id = 'A' order by c.id",
+    )?;
+    let mut all = Vec::new();
+    let mut sizes = Vec::new();
+    loop {
+        let one = claim(&mut client, 130)?;
+        let two = claim(&mut other, 170)?;
+        sizes.extend([one.len(), two.len()]);
+        if one.is_empty() && two.is_empty() {
+            break;
+        }
+        all.extend(numbers(&one));
+        all.extend(numbers(&two));
+    }
+    all.sort_unstable();
+    let expected: Vec<i64> = (1..=2605).collect();
+    assert_eq!(all, expected, "{sizes:?}");
+    // From the midst of them a session finds the first and the last.
+    lapse(&mut client)?;
+    let held = claim(&mut client, 10)?;
+    assert_eq!(held.len(), 10);
+    client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+    for delivery in [2605, 1, 1300, 6] {
+        client.batch_execute(&format!(
+            "update lockstep.slack_channel set not_before = '-infinity', leased_until = '-infinity', lease = 1
+              where id = (select channel from lockstep.slack_delivery where id = {delivery})"
+        ))?;
+        assert_eq!(numbers(&claim(&mut client, 10)?), [delivery]);
+        client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
+    let mut client = channels("delivery_wait")?;
+    let wait = |client: &mut Client, per_minute: i32| -> Result<Option<f64>> {
+        let row = client.query_one("select lockstep.delivery_wait($1)", &[&per_minute])?;
+        Ok(row.get(0))
+    };
+    let between = |found: Option<f64>, least: f64, most: f64| -> Result<()> {
+        let found = found.context("nothing waits")?;
+        ensure!(found > least && found <= most, "{found}");
+        Ok(())
+    };
+    assert_eq!(wait(&mut client, 60)?, None);
+    publish(&mut client, 1, 1)?;
+    publish(&mut client, 6, 5)?;
+    assert_eq!(wait(&mut client, 60)?, Some(0.0));
+    client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() + make_interval(hours => id::integer)")?;
+    between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
+    client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+    between(wait(&mut client, 60)?, 86_399.0, 86_400.0)?;
+    // The pace of the one whose channel is due.
+    client.batch_execute(
+        "update lockstep.slack_channel set not_before = '-infinity';
+         insert into lockstep.slack_team_pace values ('public', 'A', clock_timestamp() + interval '2 hours'), ('public', 'B', clock_timestamp() + interval '3 hours')",
+    )?;
+    between(wait(&mut client, 60)?, 7_000.0, 7_200.0 - 5.5)?;
+    between(wait(&mut client, 6)?, 7_000.0, 7_200.0)?;
+    client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() + interval '4 hours' where id = 1")?;
+    between(wait(&mut client, 6)?, 10_000.0, 10_800.0)?;
+    client.batch_execute("update lockstep.slack_team_pace set free_at = '-infinity'; update lockstep.slack_channel set not_before = '-infinity'")?;
+    // Somebody has both, for an hour.
+    let claimed = claim(&mut client, 10)?;
+    between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
+    finish(&mut client, &claimed[..1], r#""outcome": "delivered""#)?;
+    finish(
+        &mut client,
+        &claimed[1..],
+        r#""outcome": "retry", "wait": 100"#,
+    )?;
+    between(wait(&mut client, 60)?, 10.0, 100.0)?;
+    client.batch_execute("update lockstep.slack_channel set schema = 'other'")?;
+    assert_eq!(wait(&mut client, 60)?, None);
+    Ok(())
+}
+
+#[test]
+fn settings_tell_what_becomes_of_events_about_one_subject() -> Result<()> {
+    let mut client = channels("delivery_subject")?;
+    client.batch_execute(
+        "update integrations set inherit_from_id = 3 where id = 2; update integrations set inherit_from_id = 2 where id = 4;
+         update integrations set inherit_from_id = 1 where id = 1;
+         insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 3, 'update'), ('public', 5, 'thread'), ('other', 1, 'update')",
+    )?;
+    let merge_request = r#"{"object_kind": "merge_request", "project": {"id": 7}, "object_attributes": {"id": 93, "iid": 1}, "x": "\u0000"}"#;
+    let pipeline =
+        r#"{"object_kind": "pipeline", "object_attributes": {"id": 31}, "project": {"id": 8}}"#;
+    for (channel, integration, payload) in [
+        (1, 1, merge_request),
+        (2, 2, merge_request),
+        (3, 3, pipeline),
+        (
+            4,
+            4,
+            r#"{"object_kind": "push", "object_attributes": {"id": 1}}"#,
+        ),
+        (5, 3, r#"{"object_kind": "pipeline"}"#),
+        (6, 5, pipeline),
+    ] {
+        client.query(
+            "select publish($1, $2, $3::text::json)",
+            &[&i64::from(channel), &i64::from(integration), &payload],
+        )?;
+    }
+    let subjects = "select string_agg(concat_ws(' ', delivery, updates, subject, ts, slack_channel), ', ' order by delivery)
+                      from lockstep.claim_deliveries(10, '1 hour', 1000)";
+    let first = "1 separate, 2 update merge_request:7:93, 3 update pipeline:8:31, 4 update, 5 update, 6 thread pipeline:8:31";
+    assert_eq!(text(&mut client, subjects)?, first);
+    client.batch_execute(
+        "insert into lockstep.slack_message (channel, subject, ts, slack_channel)
+         values (2, 'merge_request:7:93', '1.1', 'C2'), (6, 'pipeline:8:31', '1.2', 'C6'), (6, 'pipeline:8:3', '1.3', 'C6'), (1, 'pipeline:8:31', '1.4', 'C1')",
+    )?;
+    lapse(&mut client)?;
+    assert_eq!(
+        text(&mut client, subjects)?,
+        "1 separate, 2 update merge_request:7:93 1.1 C2, 3 update pipeline:8:31, 4 update, 5 update, 6 thread pipeline:8:31 1.2 C6"
+    );
+    Ok(())
+}
+
+#[test]
+fn arguments_are_checked() -> Result<()> {
+    let mut client = channels("delivery_arguments")?;
+    publish(&mut client, 1, 1)?;
+    for (call, message) in [
+        ("claim_deliveries(0, '1 minute', 60)", "most must be"),
+        ("claim_deliveries(10001, '1 minute', 60)", "most must be"),
+        (
+            "claim_deliveries(1, '0.9 seconds', 60)",
+            "lease_for must be",
+        ),
+        ("claim_deliveries(1, '1 day', 60)", "lease_for must be"),
+        ("claim_deliveries(1, '1 month', 60)", "lease_for must be"),
+        ("claim_deliveries(1, '1 minute', 0)", "per_minute must be"),
+        (
+            "claim_deliveries(1, '1 minute', 100001)",
+            "per_minute must be",
+        ),
+        ("delivery_wait(0)", "per_minute must be"),
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.{call}"),
+            "22023",
+            message,
+        )?;
+    }
+    for call in [
+        "claim_deliveries(null, '1 minute', 60)",
+        "claim_deliveries(1, null, 60)",
+        "claim_deliveries(1, '1 minute', null)",
+        "claim_deliveries(1, '1 minute', 60, null)",
+        "delivery_wait(null)",
+        "delivery_wait(60, null)",
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.{call}"),
+            "22004",
+            "must not be null",
+        )?;
+    }
+    refused(
+        &mut client,
+        "select lockstep.claim_deliveries(1, '1 minute', 60, 'nowhere')",
+        "3F000",
+        "does not exist",
+    )?;
+    client.batch_execute("create schema elsewhere")?;
+    refused(
+        &mut client,
+        "select lockstep.claim_deliveries(1, '1 minute', 60, 'elsewhere')",
+        "55000",
+        "has no Slack integrations",
+    )?;
+    Ok(())
+}

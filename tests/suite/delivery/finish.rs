@@ -1,0 +1,474 @@
+//! What became of deliveries: rows, channels, messages and troubles after each outcome; who is told; another try; what is swept.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+
+use crate::database::cluster;
+use crate::delivery::claim::{
+    Claim, channels, claim, finish, lapse, later, numbers, publish, text,
+};
+use crate::service_account::number;
+use crate::surface::refusal::refused;
+
+const ROW: &str = "select concat_ws(' ', status, attempts, uncertain, coalesce(error, '-'), coalesce(needed, '-'), done_at is not null)
+                     from lockstep.slack_delivery where id = 1";
+
+/// Each outcome: what is said, the row afterwards, and when the channel is due, in seconds from the moment of the call.
+const OUTCOMES: [(&str, &str, f64); 16] = [
+    (r#""outcome": "delivered""#, "delivered 0 0 - - t", 1.0),
+    (
+        r#""outcome": "delivered", "ago": 0.25"#,
+        "delivered 0 0 - - t",
+        0.75,
+    ),
+    (
+        r#""outcome": "delivered", "ago": 100, "wait": 50"#,
+        "delivered 0 0 - - t",
+        0.0,
+    ),
+    (
+        r#""outcome": "retry", "error": "internal_error", "wait": 20, "ago": 0.5"#,
+        "waiting 1 0 internal_error - f",
+        20.0,
+    ),
+    (
+        r#""outcome": "retry", "wait": 0.1, "ago": 0.5"#,
+        "waiting 1 0 - - f",
+        0.5,
+    ),
+    (
+        r#""outcome": "retry", "wait": -5, "ago": -5"#,
+        "waiting 1 0 - - f",
+        1.0,
+    ),
+    (
+        r#""outcome": "retry", "wait": 1e300"#,
+        "waiting 1 0 - - f",
+        604_800.0,
+    ),
+    (
+        r#""outcome": "uncertain", "error": "hang_up", "wait": 7"#,
+        "waiting 0 1 hang_up - f",
+        7.0,
+    ),
+    (
+        r#""outcome": "rate_limited", "error": "ratelimited", "wait": 30, "ago": 0.1"#,
+        "waiting 0 0 - - f",
+        30.0,
+    ),
+    (
+        r#""outcome": "rate_limited", "wait": 0"#,
+        "waiting 0 0 - - f",
+        1.0,
+    ),
+    (
+        r#""outcome": "failed", "error": "missing_scope", "needed": "chat:write.public", "ago": 0.5"#,
+        "failed 0 0 missing_scope chat:write.public t",
+        0.5,
+    ),
+    (
+        r#""outcome": "failed", "error": "no_token""#,
+        "failed 0 0 no_token - t",
+        0.0,
+    ),
+    (r#""outcome": "failed""#, "failed 0 0 - - t", 0.0),
+    (
+        r#""outcome": "lost_message", "ago": 0.4"#,
+        "waiting 0 0 - - f",
+        0.6,
+    ),
+    (
+        r#""outcome": "release", "ago": 0.4, "wait": 10"#,
+        "waiting 0 0 - - f",
+        0.0,
+    ),
+    (
+        r#""outcome": "release", "error": "x""#,
+        "waiting 0 0 - - f",
+        0.0,
+    ),
+];
+
+#[test]
+fn each_outcome_has_its_consequences() -> Result<()> {
+    let mut client = channels("delivery_outcome")?;
+    publish(&mut client, 1, 1)?;
+    client.batch_execute("create table before (at timestamptz)")?;
+    for (said, row, due) in OUTCOMES {
+        client.batch_execute(
+            "update lockstep.slack_delivery set status = 'waiting', attempts = 0, uncertain = 0, error = null, needed = null, done_at = null;
+             update lockstep.slack_channel set not_before = '-infinity'",
+        )?;
+        let claimed = claim(&mut client, 1)?;
+        assert_eq!(numbers(&claimed), [1], "{said}");
+        // As if the claim had been long ago, which the outcome alone is to be seen in.
+        client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'; delete from before; insert into before values (clock_timestamp())")?;
+        assert_eq!(finish(&mut client, &claimed, said)?, 1, "{said}");
+        assert_eq!(text(&mut client, ROW)?, row, "{said}");
+        let channel = client.query_one(
+            "select num_nonnulls(lease, leased_until, delivery, subject), extract(epoch from c.not_before - b.at)::float8,
+                    extract(epoch from c.not_before - clock_timestamp())::float8
+               from lockstep.slack_channel c, before b where c.id = 1",
+            &[],
+        )?;
+        assert_eq!(channel.get::<_, i32>(0), 0, "{said}");
+        let (least, most): (f64, f64) = (channel.get(1), channel.get(2));
+        ensure!(
+            most <= due + 1e-3 && due <= least + 1e-3,
+            "{said}: due in {most} to {least}, not {due}"
+        );
+        // The same again says nothing.
+        assert_eq!(finish(&mut client, &claimed, said)?, 0, "{said}");
+        assert_eq!(text(&mut client, ROW)?, row, "{said}");
+    }
+    Ok(())
+}
+
+/// Several at once, of which some are not the caller's.
+#[test]
+fn results_are_taken_from_the_holder_alone() -> Result<()> {
+    let mut client = channels("delivery_holder")?;
+    for channel in [1, 2, 3, 4] {
+        publish(&mut client, channel, 1)?;
+    }
+    let claimed = claim(&mut client, 3)?;
+    let [one, two, three] = claimed[..] else {
+        anyhow::bail!("{claimed:?}")
+    };
+    let results = [
+        one,
+        one,
+        Claim {
+            lease: two.lease ^ 1,
+            ..two
+        },
+        Claim { delivery: 4, ..one },
+        Claim {
+            delivery: 999,
+            ..one
+        },
+        three,
+    ];
+    assert_eq!(
+        finish(&mut client, &results, r#""outcome": "delivered""#)?,
+        2
+    );
+    let statuses = "select string_agg(status, ' ' order by id) from lockstep.slack_delivery";
+    assert_eq!(
+        text(&mut client, statuses)?,
+        "delivered waiting delivered waiting"
+    );
+    assert_eq!(finish(&mut client, &[], "")?, 0);
+    // In a schema it is a holder of.
+    let elsewhere = format!(
+        r#"select lockstep.finish_deliveries('[{{"delivery": 2, "lease": {}, "outcome": "delivered"}}]', 'other')::bigint"#,
+        two.lease
+    );
+    assert_eq!(number(&mut client, &elsewhere)?, 0);
+    assert_eq!(finish(&mut client, &[two], r#""outcome": "delivered""#)?, 1);
+    Ok(())
+}
+
+#[test]
+fn malformed_results_change_nothing() -> Result<()> {
+    let mut client = channels("delivery_malformed")?;
+    publish(&mut client, 1, 1)?;
+    let claimed = claim(&mut client, 1)?;
+    let good = format!(
+        r#"{{"delivery": 1, "lease": {}, "outcome": "delivered"}}"#,
+        claimed[0].lease
+    );
+    for (results, message) in [
+        (
+            "{}".to_owned(),
+            "results must be an array, but is of type object",
+        ),
+        ("null".to_owned(), "of type null"),
+        (format!("[{good}, 1]"), "result 2 is malformed"),
+        (format!("[{good}, {{}}]"), "result 2 is malformed"),
+        (
+            r#"[{"delivery": "1", "lease": 1, "outcome": "delivered"}]"#.to_owned(),
+            "result 1",
+        ),
+        (
+            r#"[{"delivery": 1, "lease": 1.5, "outcome": "delivered"}]"#.to_owned(),
+            "result 1",
+        ),
+        (
+            r#"[{"delivery": 1, "lease": 1, "outcome": "sent"}]"#.to_owned(),
+            "unknown variant",
+        ),
+        (
+            r#"[{"delivery": 1, "lease": 1, "outcome": "delivered", "x": 1}]"#.to_owned(),
+            "unknown field",
+        ),
+        (
+            r#"[{"delivery": 1, "lease": 1, "outcome": "retry", "wait": "1"}]"#.to_owned(),
+            "result 1",
+        ),
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.finish_deliveries('{results}')"),
+            "22023",
+            message,
+        )?;
+    }
+    refused(
+        &mut client,
+        "select lockstep.finish_deliveries(null)",
+        "22004",
+        "results must not be null",
+    )?;
+    assert_eq!(text(&mut client, ROW)?, "waiting 0 0 - - f");
+    assert_eq!(
+        finish(&mut client, &claimed, r#""outcome": "delivered""#)?,
+        1
+    );
+    Ok(())
+}
+
+#[test]
+fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
+    let mut client = channels("delivery_message")?;
+    client.batch_execute(
+        r#"insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 1, 'thread');
+           select publish(c, 1, '{"object_kind": "pipeline", "project": {"id": 8}, "object_attributes": {"id": 31}}') from generate_series(1, 2) c, generate_series(1, 4)"#,
+    )?;
+    let messages = "select string_agg(concat_ws(' ', channel, subject, ts, slack_channel), ', ' order by channel) from lockstep.slack_message";
+    let mut step = |said: &str| -> Result<String> {
+        let claimed = claim(&mut client, 10)?;
+        assert_eq!(claimed.len(), 2, "{said}");
+        assert_eq!(finish(&mut client, &claimed[..1], said)?, 1);
+        finish(&mut client, &claimed[1..], r#""outcome": "release""#)?;
+        later(&mut client)?;
+        client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() - interval '1 second' where id = 2")?;
+        text(&mut client, messages)
+    };
+    assert_eq!(
+        step(r#""outcome": "failed", "error": "x", "ts": "1.0", "channel": "C1""#)?,
+        ""
+    );
+    assert_eq!(step(r#""outcome": "delivered""#)?, "");
+    let kept = "1 pipeline:8:31 1.1 C1";
+    assert_eq!(
+        step(r#""outcome": "delivered", "ts": "1.1", "channel": "C1""#)?,
+        kept
+    );
+    client.batch_execute("update lockstep.slack_message set at = at - interval '1 hour'; create table former as select at from lockstep.slack_message; select publish(1, 1, payload) from lockstep.event where id = 1")?;
+    let step = |client: &mut Client, said: &str| -> Result<String> {
+        let claimed = claim(client, 1)?;
+        assert_eq!(finish(client, &claimed, said)?, 1);
+        later(client)?;
+        text(client, messages)
+    };
+    // A thread hangs on its first message, and lives as long as anything is said in it.
+    assert_eq!(
+        step(
+            &mut client,
+            r#""outcome": "retry", "ts": "1.2", "channel": "C1""#
+        )?,
+        kept
+    );
+    assert_eq!(
+        step(
+            &mut client,
+            r#""outcome": "delivered", "ts": "1.2", "channel": "C1""#
+        )?,
+        kept
+    );
+    let renewed = "select count(*) from lockstep.slack_message m, former f where m.at > f.at";
+    assert_eq!(number(&mut client, renewed)?, 1);
+    assert_eq!(step(&mut client, r#""outcome": "lost_message""#)?, "");
+    assert_eq!(
+        step(
+            &mut client,
+            r#""outcome": "delivered", "ts": "1.3", "channel": "C1""#
+        )?,
+        "1 pipeline:8:31 1.3 C1"
+    );
+    Ok(())
+}
+
+#[test]
+fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
+    let mut client = channels("delivery_trouble")?;
+    client.batch_execute(
+        r##"select lockstep.set_slack_notifications(1, '{"channels": "#1, #2, #3"}')"##,
+    )?;
+    for _ in 0..5 {
+        publish(&mut client, 1, 1)?;
+        publish(&mut client, 2, 1)?;
+        publish(&mut client, 3, 2)?;
+    }
+    let mut step = |said: [&str; 3]| -> Result<String> {
+        let claimed = claim(&mut client, 10)?;
+        assert_eq!(claimed.len(), 3);
+        for (claim, said) in claimed.iter().zip(said) {
+            assert_eq!(finish(&mut client, &[*claim], said)?, 1);
+        }
+        // In the order of the channels again.
+        later(&mut client)?;
+        text(
+            &mut client,
+            "select string_agg(concat_ws(' ', t.channel, t.error, t.needed, t.failures, t.since = t.last_at), ', ')
+               from lockstep.slack_channel_troubles('A', null, 1) t",
+        )
+    };
+    let (bad, worse, good) = (
+        r#""outcome": "failed", "error": "not_in_channel""#,
+        r#""outcome": "failed", "error": "missing_scope", "needed": "chat:write""#,
+        r#""outcome": "delivered""#,
+    );
+    // Nothing is known of a channel as long as it is only tried.
+    assert_eq!(
+        step([r#""outcome": "release""#, r#""outcome": "uncertain""#, bad])?,
+        ""
+    );
+    assert!(step([bad, bad, bad])?.starts_with("#1 not_in_channel 1 "));
+    assert_eq!(
+        step([worse, r#""outcome": "retry", "error": "fatal_error""#, good])?,
+        "#1 missing_scope chat:write 2 f, #2 not_in_channel 1 t"
+    );
+    assert_eq!(step([good, bad, good])?, "#2 not_in_channel 2 f");
+    assert_eq!(
+        text(
+            &mut client,
+            "select string_agg(integration_id || channel, ' ') from lockstep.slack_channel_trouble"
+        )?,
+        "1#2"
+    );
+    for (of, sqlstate, message) in [
+        ("'B', null, 1", "P0002", "there is no integration 1"),
+        ("'A', null, 99", "P0002", "there is no integration 99"),
+        ("null, '', 1", "22023", "must be given"),
+        ("'A', null, null", "22004", "must not be null"),
+    ] {
+        let call = format!("select lockstep.slack_channel_troubles({of})");
+        refused(&mut client, &call, sqlstate, message)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn others_are_told_of_what_is_left() -> Result<()> {
+    let name = "delivery_notify";
+    let mut client = channels(name)?;
+    let mut listener = cluster()?.connect(name)?;
+    listener.batch_execute("listen lockstep_delivery")?;
+    let mut heard = |client: &mut Client| -> Result<usize> {
+        // Notifications arrive in the order of the commits, so once this one is there so are those before it.
+        client.batch_execute("notify lockstep_delivery, 'last'")?;
+        let mut notifications = listener.notifications();
+        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
+        let mut count = 0;
+        while let Some(notification) = iterator.next()? {
+            if notification.payload() == "last" {
+                return Ok(count);
+            }
+            ensure!(notification.payload().is_empty(), "no payload is promised");
+            count += 1;
+        }
+        anyhow::bail!("the last notification did not come")
+    };
+    for channel in [1, 1, 2, 3, 3] {
+        publish(&mut client, channel, 1)?;
+    }
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(heard(&mut client)?, 0);
+    finish(&mut client, &claimed[1..2], r#""outcome": "delivered""#)?;
+    assert_eq!(heard(&mut client)?, 0, "nothing waits for channel 2");
+    finish(
+        &mut client,
+        &[claimed[0], claimed[2]],
+        r#""outcome": "delivered""#,
+    )?;
+    assert_eq!(heard(&mut client)?, 1);
+    later(&mut client)?;
+    let claimed = claim(&mut client, 10)?;
+    finish(&mut client, &claimed[..1], r#""outcome": "retry""#)?;
+    assert_eq!(heard(&mut client)?, 1);
+    finish(&mut client, &claimed[..1], r#""outcome": "retry""#)?;
+    assert_eq!(heard(&mut client)?, 0, "a result that is not taken");
+    finish(&mut client, &claimed[1..], r#""outcome": "failed""#)?;
+    assert_eq!(heard(&mut client)?, 0);
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        1
+    );
+    assert_eq!(heard(&mut client)?, 1);
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        0
+    );
+    assert_eq!(heard(&mut client)?, 0);
+    Ok(())
+}
+
+#[test]
+fn what_failed_can_be_tried_again() -> Result<()> {
+    let mut client = channels("delivery_again")?;
+    for (channel, integration) in [(1, 1), (1, 2), (2, 1), (1, 1)] {
+        publish(&mut client, channel, integration)?;
+    }
+    for _ in 0..3 {
+        let claimed = claim(&mut client, 10)?;
+        finish(
+            &mut client,
+            &claimed,
+            r#""outcome": "uncertain", "error": "hang_up""#,
+        )?;
+        later(&mut client)?;
+        let claimed = claim(&mut client, 10)?;
+        finish(
+            &mut client,
+            &claimed,
+            r#""outcome": "failed", "error": "is_archived", "needed": "x""#,
+        )?;
+        later(&mut client)?;
+    }
+    let results = |client: &mut Client| {
+        text(
+            client,
+            "select string_agg(concat_ws(' ', delivery, status, error, needed), ', ' order by delivery)
+               from lockstep.delivery_results('{4, 1, null, 99, 3}')",
+        )
+    };
+    assert_eq!(
+        results(&mut client)?,
+        "1 failed is_archived x, 3 failed is_archived x, 4 failed is_archived x"
+    );
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries(2)")?,
+        1
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select lockstep.retry_deliveries(null, 'other')"
+        )?,
+        0
+    );
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(numbers(&claimed), [2]);
+    // One that comes before is next, but not now.
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        3
+    );
+    assert_eq!(results(&mut client)?, "1 waiting, 3 waiting, 4 waiting");
+    // What nobody knows stays counted, but not as a reason to give up soon.
+    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep.slack_delivery";
+    assert_eq!(text(&mut client, counts)?, "0 1 0, 0 1 0, 0 1 0, 0 1 0");
+    later(&mut client)?;
+    assert_eq!(numbers(&claim(&mut client, 10)?), [3]);
+    lapse(&mut client)?;
+    let both = claim(&mut client, 10)?;
+    assert_eq!(numbers(&both), [1, 3]);
+    // The one that was in flight is the one that may have been sent.
+    assert_eq!(text(&mut client, counts)?, "0 1 0, 0 2 1, 0 2 1, 0 1 0");
+    Ok(())
+}

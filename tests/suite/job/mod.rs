@@ -1,0 +1,361 @@
+//! The queue as its callers see it: order, waking, leases, retries, rights.
+
+mod rename;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+
+use crate::database::{self, cluster};
+use crate::service_account::number;
+use crate::surface::refusal::error_of;
+
+pub(crate) fn queue(name: &str) -> Result<Client> {
+    let mut client = database::empty(name)?;
+    client.batch_execute("create extension lockstep")?;
+    Ok(client)
+}
+
+pub(crate) fn runner(client: &mut Client) -> Result<i64> {
+    number(client, "select lockstep.start_runner('test', '1 hour')")
+}
+
+/// Claims jobs of workers A and B; answers their numbers in order.
+fn claim(client: &mut Client, runner: i64, most: i32) -> Result<Vec<i64>> {
+    let rows = client.query(
+        "select job from lockstep.claim_jobs($1, '{A, B}', $2)",
+        &[&runner, &most],
+    )?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Lets the lease of a runner be over.
+fn lapse(client: &mut Client, runner: i64) -> Result<()> {
+    client.execute(
+        "update lockstep.job_runner set leased_until = clock_timestamp() - interval '1 second' where id = $1",
+        &[&runner],
+    )?;
+    Ok(())
+}
+
+#[test]
+fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
+    let mut client = queue("job_order")?;
+    // Each worker's own order is random, so that claims of a few at a time have to go back and forth between them.
+    let seed: f64 = f64::from(std::process::id() % 1_000) / 1_000.0;
+    println!("seed {seed}");
+    client.batch_execute(&format!(
+        "select setseed({seed});
+         select lockstep.enqueue_job(case when random() < 0.5 then 'A' else 'B' end,
+                                     run_at => now() - random() * interval '1 hour', priority => floor(random() * 5)::integer)
+           from generate_series(1, 500)"
+    ))?;
+    let expected: Vec<i64> = client
+        .query(
+            "select id from lockstep.job order by priority, run_at, id",
+            &[],
+        )?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    let runner = runner(&mut client)?;
+    let mut claimed = Vec::new();
+    for most in [1, 2, 7, 40, 450] {
+        claimed.extend(claim(&mut client, runner, most)?);
+    }
+    assert_eq!(claimed, expected);
+    Ok(())
+}
+
+#[test]
+fn a_job_for_later_waits_for_its_time() -> Result<()> {
+    let mut client = queue("job_later")?;
+    client.batch_execute(
+        "select lockstep.enqueue_job('A', run_at => now() + interval '1 hour', priority => -1);
+         select lockstep.enqueue_job('A')",
+    )?;
+    let runner = runner(&mut client)?;
+    assert_eq!(claim(&mut client, runner, 10)?, [2]);
+    client.batch_execute(
+        "update lockstep.job set run_at = now() - interval '1 minute' where id = 1",
+    )?;
+    assert_eq!(claim(&mut client, runner, 10)?, [1]);
+    Ok(())
+}
+
+#[test]
+fn commit_wakes_and_rollback_does_not() -> Result<()> {
+    let mut client = queue("job_notify")?;
+    let mut listener = cluster()?.connect("job_notify")?;
+    listener.batch_execute("listen lockstep_job")?;
+    let mut heard = |client: &mut Client| -> Result<usize> {
+        // Notifications arrive in the order of the commits, so once this one is there so are those before it.
+        client.batch_execute("notify lockstep_job, 'last'")?;
+        let mut notifications = listener.notifications();
+        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
+        let mut count = 0;
+        while let Some(notification) = iterator.next()? {
+            if notification.payload() == "last" {
+                return Ok(count);
+            }
+            ensure!(notification.payload().is_empty(), "no payload is promised");
+            count += 1;
+        }
+        anyhow::bail!("the last notification did not come")
+    };
+    client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
+    assert_eq!(heard(&mut client)?, 0);
+    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
+    client.batch_execute(
+        "begin; savepoint s; select lockstep.enqueue_job('A'); rollback to s; commit",
+    )?;
+    assert_eq!(heard(&mut client)?, 0);
+    client
+        .batch_execute("select lockstep.enqueue_job('A', run_at => now() + interval '1 hour')")?;
+    assert_eq!(heard(&mut client)?, 0);
+    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 1000)")?;
+    assert_eq!(heard(&mut client)?, 1);
+    let runner = runner(&mut client)?;
+    assert_eq!(claim(&mut client, runner, 5)?.len(), 5);
+    assert_eq!(heard(&mut client)?, 0);
+    client.batch_execute(&format!("select lockstep.stop_runner({runner})"))?;
+    assert_eq!(heard(&mut client)?, 1);
+    Ok(())
+}
+
+#[test]
+fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
+    let mut client = queue("job_lost")?;
+    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 3)")?;
+    let first = runner(&mut client)?;
+    let second = runner(&mut client)?;
+    assert_eq!(claim(&mut client, first, 2)?, [1, 2]);
+    assert_eq!(claim(&mut client, second, 10)?, [3]);
+    // What another one has is none of its business.
+    for call in ["complete_jobs", "release_jobs"] {
+        let refused: Vec<i64> = client
+            .query_one(&format!("select lockstep.{call}($1, '{{3}}')"), &[&first])?
+            .get(0);
+        assert_eq!(refused, [3], "{call}");
+    }
+    let error = error_of(
+        &mut client,
+        &format!("select lockstep.fail_job({first}, 3, 'no')"),
+    )?;
+    assert_eq!(error.code().code(), "55000", "{error}");
+    lapse(&mut client, first)?;
+    // Nobody has noticed: a call of the runner itself keeps it alive.
+    client.batch_execute(&format!("select lockstep.runner_heartbeat({first})"))?;
+    assert_eq!(claim(&mut client, second, 10)?, [0_i64; 0]);
+    lapse(&mut client, first)?;
+    assert_eq!(claim(&mut client, second, 10)?, [1, 2]);
+    for call in [
+        format!("lockstep.runner_heartbeat({first})"),
+        format!("lockstep.claim_jobs({first}, '{{A}}')"),
+        format!("lockstep.complete_job({first}, 1)"),
+        format!("lockstep.fail_job({first}, 1, 'late')"),
+    ] {
+        let error = error_of(&mut client, &format!("select {call}"))?;
+        assert_eq!(error.code().code(), "55000", "{call}: {error}");
+    }
+    let refused_jobs: Vec<i64> = client
+        .query_one("select lockstep.complete_jobs($1, '{2, 1}')", &[&first])?
+        .get(0);
+    assert_eq!(refused_jobs, [2, 1]);
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.job where losses = 1"
+        )?,
+        2
+    );
+    let refused_jobs: Vec<i64> = client
+        .query_one(
+            "select lockstep.complete_jobs($1, '{3, 2, 1, 1}')",
+            &[&second],
+        )?
+        .get(0);
+    assert_eq!(refused_jobs, [0_i64; 0]);
+    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
+    Ok(())
+}
+
+/// The answer to a claim was lost with the connection: the runner names what it knows of.
+#[test]
+fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
+    let mut client = queue("job_unknown")?;
+    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 5)")?;
+    let first = runner(&mut client)?;
+    let second = runner(&mut client)?;
+    assert_eq!(claim(&mut client, first, 4)?, [1, 2, 3, 4]);
+    assert_eq!(claim(&mut client, second, 1)?, [5]);
+    let released = format!("select lockstep.release_other_jobs({first}, '{{2, 4, 5, null}}')");
+    assert_eq!(number(&mut client, &released)?, 2);
+    assert_eq!(number(&mut client, &released)?, 0);
+    assert_eq!(claim(&mut client, second, 10)?, [1, 3]);
+    assert_eq!(
+        number(
+            &mut client,
+            "select sum(failures + losses) from lockstep.job"
+        )?,
+        0
+    );
+    client.execute("select lockstep.stop_runner($1)", &[&first])?;
+    let error = error_of(&mut client, &released)?;
+    assert_eq!(error.code().code(), "55000", "{error}");
+    Ok(())
+}
+
+#[test]
+fn job_that_takes_runner_after_runner_along_is_dead() -> Result<()> {
+    let mut client = queue("job_poison")?;
+    client.batch_execute(
+        "select lockstep.define_worker('A', 0, false); select lockstep.enqueue_job('A')",
+    )?;
+    let mut losses = 0;
+    loop {
+        let lost = runner(&mut client)?;
+        if claim(&mut client, lost, 1)?.is_empty() {
+            break;
+        }
+        losses += 1;
+        lapse(&mut client, lost)?;
+    }
+    assert_eq!(losses, 20);
+    let row = client.query_one("select losses, last_error from lockstep.dead_jobs", &[])?;
+    assert_eq!(row.get::<_, i32>(0), 20);
+    assert!(
+        row.get::<_, &str>(1)
+            .contains("the lease of its runner test ended")
+    );
+    Ok(())
+}
+
+#[test]
+fn completion_is_part_of_the_transaction_that_did_the_job() -> Result<()> {
+    let mut client = queue("job_transaction")?;
+    client.batch_execute("create table done (job bigint); select lockstep.enqueue_job('A')")?;
+    let first = runner(&mut client)?;
+    let second = runner(&mut client)?;
+    assert_eq!(claim(&mut client, first, 1)?, [1]);
+    lapse(&mut client, first)?;
+    assert_eq!(claim(&mut client, second, 1)?, [1]);
+    let work = |runner: i64| {
+        format!(
+            "begin; insert into done values (1); select lockstep.complete_job({runner}, 1); commit"
+        )
+    };
+    assert!(client.batch_execute(&work(first)).is_err());
+    client.batch_execute("rollback")?;
+    client.batch_execute(&work(second))?;
+    assert_eq!(number(&mut client, "select count(*) from done")?, 1);
+    Ok(())
+}
+
+#[test]
+fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
+    let mut client = queue("job_intervals")?;
+    let runner = runner(&mut client)?;
+    client.batch_execute("select lockstep.enqueue_job('A') from generate_series(1, 200)")?;
+    for failures in 0..25_i64 {
+        assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
+        let outcomes = client.query_one(
+            "select min(lockstep.fail_job($1, id, 'no')) from (select id from lockstep.job offset 0) j",
+            &[&runner],
+        )?;
+        assert_eq!(outcomes.get::<_, &str>(0), "scheduled");
+        let least = failures.pow(4) + 15;
+        let most = least + 9 * (failures + 1);
+        let row = client.query_one(
+            "select min(s)::float8, max(s)::float8, count(distinct round(s / $1::bigint))
+               from (select extract(epoch from run_at - clock_timestamp()) from lockstep.job) j (s)",
+            &[&(failures + 1)],
+        )?;
+        let (nearest, farthest): (f64, f64) = (row.get(0), row.get(1));
+        // Some time has passed since, a minute at most.
+        ensure!(
+            nearest > least as f64 - 60.0 && farthest <= most as f64,
+            "after {failures} failures: {nearest} to {farthest}, not {least} to {most}"
+        );
+        ensure!(row.get::<_, i64>(2) > 5, "they are not spread");
+        client.batch_execute("update lockstep.job set run_at = now()")?;
+    }
+    assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
+    let row = client.query_one("select lockstep.fail_job($1, 1, 'no')", &[&runner])?;
+    assert_eq!(row.get::<_, &str>(0), "dead");
+    Ok(())
+}
+
+/// Refused by PostgreSQL itself.
+pub(crate) fn denied(client: &mut Client, statement: &str) -> Result<()> {
+    let error = error_of(client, statement)?;
+    ensure!(
+        error.code().code() == "42501" && error.message().starts_with("permission denied"),
+        "{statement}: {error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
+    let name = "job_rights";
+    let mut client = queue(name)?;
+    client.batch_execute(&format!(
+        "create role {name}_other; grant create on database {name} to {name}_other; select lockstep.enqueue_job('A'); set role {name}_other"
+    ))?;
+    for call in [
+        "enqueue_job('A')",
+        "start_runner('a')",
+        "runner_heartbeat(1)",
+        "stop_runner(1)",
+        "claim_jobs(1, '{A}')",
+        "complete_job(1, 1)",
+        "complete_jobs(1, '{1}')",
+        "release_jobs(1, '{1}')",
+        "release_other_jobs(1, '{1}')",
+        "fail_job(1, 1, 'e')",
+        "retry_job(1)",
+        "retry_dead_jobs()",
+        "discard_job(1)",
+        "define_worker('A', 1)",
+        "rename_worker('A', 'B', 'f')",
+        "remove_worker_rename('A')",
+        "retire_worker('A')",
+        "record_integration_event(1, '{}')",
+        "set_cluster_integration(1, 'prometheus', true)",
+    ] {
+        denied(&mut client, &format!("select lockstep.{call}"))?;
+    }
+    for relation in [
+        "job",
+        "job_runner",
+        "worker",
+        "host_worker",
+        "worker_rename",
+        "retired_worker",
+        "dead_jobs",
+        "worker_status",
+        "integration_event",
+    ] {
+        denied(&mut client, &format!("select from lockstep.{relation}"))?;
+    }
+    // Who may enqueue needs no right on the tables, and brings no operators of his own.
+    client.batch_execute(&format!(
+        "reset role;
+         grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) to {name}_other;
+         set role {name}_other;
+         create schema trap;
+         create function trap.equal(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+         create operator trap.= (leftarg = text, rightarg = text, function = trap.equal);
+         create function trap.coalesce(integer) returns integer language plpgsql as $$ begin raise 'trapped'; end $$;
+         create function trap.clock_timestamp() returns timestamptz language plpgsql as $$ begin raise 'trapped'; end $$;
+         set search_path = trap, pg_catalog;
+         select lockstep.enqueue_job('A', unique_key => 'k');
+         select lockstep.enqueue_job('ProjectServiceWorker', unique_key => 'k');
+         reset role; reset search_path"
+    ))?;
+    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 3);
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Webhooks that are refused, and webhooks that come twice.
+
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::gitlab::{Webhook, push};
+use lockstep_tests::http::Reply;
+use serde_json::{Value, json};
+
+use crate::concurrency::PATIENCE;
+use crate::notification::app::{Scene, TOKEN, assert_taken};
+use crate::slack_app::Sidecar;
+
+pub(crate) const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const OTHER_SIGNING_TOKEN: &str = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+
+/// A scene whose project 1 tells #general.
+fn scene(name: &str, arguments: &[&str]) -> Result<(Scene, String)> {
+    let mut scene = Scene::with(name, arguments)?;
+    let general = scene.channel("general");
+    scene.set("project_id", 1, &json!({ "channels": ["#general"] }))?;
+    Ok((scene, general))
+}
+
+fn assert_problem(reply: &Reply, status: u16) -> Result<()> {
+    ensure!(
+        reply.status == status,
+        "{} instead of {status}: {}",
+        reply.status,
+        reply.text()
+    );
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/problem+json")
+    );
+    let problem = reply.json()?;
+    let title = problem["title"].as_str().unwrap_or_default();
+    ensure!(!title.is_empty(), "{problem}");
+    Ok(())
+}
+
+fn assert_nothing_written(scene: &mut Scene) -> Result<()> {
+    assert_eq!(scene.count("lockstep.event")?, 0);
+    assert_eq!(scene.count("lockstep.slack_delivery")?, 0);
+    assert_eq!(scene.count("lockstep.slack_channel")?, 0);
+    assert_eq!(scene.count("lockstep.pipeline_status")?, 0);
+    Ok(())
+}
+
+#[test]
+fn webhook_must_know_the_token() -> Result<()> {
+    let (mut scene, general) = scene("notification_token", &[])?;
+    let bare = Webhook::new(&scene.stage.sidecar.base, PATIENCE);
+    let longer = format!("{TOKEN}x");
+    for wrong in [
+        bare.clone(),
+        bare.clone().with_token(""),
+        bare.clone().with_token("secret"),
+        bare.clone().with_token(&TOKEN[1..]),
+        bare.clone().with_token(&longer),
+        bare.clone().with_token(&TOKEN.to_uppercase()),
+        // The sidecar has no key to verify it with.
+        bare.with_signing_token(SIGNING_TOKEN),
+    ] {
+        assert_problem(&wrong.send(&push(1, "Boil the water"))?, 401)?;
+        // Who may not speak is not told whether it is JSON.
+        assert_problem(&wrong.post("k", "Push Hook", b"{")?, 401)?;
+    }
+    assert_nothing_written(&mut scene)?;
+    scene.tell(&push(1, "Boil the water"), 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn webhook_must_be_signed() -> Result<()> {
+    let (mut scene, general) = scene("notification_signed", &[])?;
+    let signing = format!("--gitlab-signing-token={SIGNING_TOKEN}");
+    let sidecar = Sidecar::start(&scene.stage.url, &scene.stage.slack, &[&signing])?;
+    sidecar.wait_until_ready()?;
+    let bare = Webhook::new(&sidecar.base, PATIENCE);
+    let right = bare.clone().with_signing_token(SIGNING_TOKEN);
+    let event = push(1, "Boil the water");
+    for wrong in [
+        bare.clone(),
+        bare.clone().with_token(TOKEN),
+        bare.clone().with_token(SIGNING_TOKEN),
+        bare.clone().with_signing_token(OTHER_SIGNING_TOKEN),
+        right.clone().with_skew(-3600),
+        right.clone().with_skew(3600),
+    ] {
+        assert_problem(&wrong.send(&event)?, 401)?;
+    }
+    // Signed, but for another body, another id, another time.
+    let body = event.to_string();
+    let signed = right.headers("the-id", "Push Hook", body.as_bytes());
+    let forge = |change: &dyn Fn(&str, &str) -> String, body: &str| -> Result<Reply> {
+        let headers: Vec<(&str, String)> = signed
+            .iter()
+            .map(|(name, value)| (*name, change(name, value)))
+            .collect();
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let url = format!("{}/gitlab/hooks", sidecar.base);
+        Ok(crate::slack_app::http().send("POST", &url, &headers, body.as_bytes())?)
+    };
+    let same = |_: &str, value: &str| value.to_owned();
+    let instead = |changed: &'static str, by: &'static str| {
+        move |name: &str, value: &str| match name == changed {
+            true => by.to_owned(),
+            false => value.to_owned(),
+        }
+    };
+    let other_body = body.replace("Boil", "Spill");
+    assert_problem(&forge(&same, &other_body)?, 401)?;
+    for (name, by) in [
+        ("webhook-id", "another-id"),
+        ("webhook-timestamp", "1700000000"),
+        ("webhook-timestamp", "now"),
+        ("webhook-signature", ""),
+        ("webhook-signature", "v1,"),
+        ("webhook-signature", "v1,AAAA"),
+        ("webhook-signature", "v1a,AAAA"),
+    ] {
+        assert_problem(&forge(&instead(name, by), &body)?, 401).context(by)?;
+    }
+    assert_nothing_written(&mut scene)?;
+
+    // One of several signatures is enough: keys are rotated so.
+    let right_signature = signed
+        .iter()
+        .find(|(name, _)| *name == "webhook-signature")
+        .map(|(_, value)| value.clone())
+        .context("not signed")?;
+    let several = format!("v1,AAAA {right_signature}");
+    let reply = forge(
+        &move |name, value| match name == "webhook-signature" {
+            true => several.clone(),
+            false => value.to_owned(),
+        },
+        &body,
+    )?;
+    assert_taken(&reply, 1)?;
+    // Who got hold of it can send it again, but not as another event: what is not signed counts for nothing.
+    for header in ["idempotency-key", "x-gitlab-event-uuid"] {
+        let again = forge(&instead(header, "another-key"), &body)?;
+        assert_eq!(again.json()?, json!({ "duplicate": true }), "{header}");
+    }
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn sidecar_without_a_secret_takes_no_webhooks() -> Result<()> {
+    let (mut scene, _) = scene("notification_secretless", &[])?;
+    let sidecar = Sidecar::start(&scene.stage.url, &scene.stage.slack, &[])?;
+    sidecar.wait_until_ready()?;
+    let bare = Webhook::new(&sidecar.base, PATIENCE);
+    for webhook in [
+        bare.clone(),
+        bare.clone().with_token(""),
+        bare.with_token(TOKEN),
+    ] {
+        let status = webhook.send(&push(1, "Boil the water"))?.status;
+        ensure!((400..=503).contains(&status), "{status}");
+    }
+    assert_nothing_written(&mut scene)
+}
+
+#[test]
+fn what_is_no_event_is_refused() -> Result<()> {
+    let (mut scene, general) = scene("notification_malformed", &[])?;
+    let without = |name: &str| {
+        let mut event = push(1, "Boil the water");
+        if let Some(fields) = event.as_object_mut() {
+            fields.remove(name);
+        }
+        event
+    };
+    let with = |name: &str, value: Value| {
+        let mut event = push(1, "Boil the water");
+        event[name] = value;
+        event
+    };
+    let cases: [(Vec<u8>, u16); 14] = [
+        (b"".to_vec(), 400),
+        (b"{".to_vec(), 400),
+        (b"{\"object_kind\": \"push\",}".to_vec(), 400),
+        (b"\xff\xfe".to_vec(), 400),
+        (b"{} {}".to_vec(), 400),
+        (b"[]".to_vec(), 422),
+        (b"7".to_vec(), 422),
+        (b"{}".to_vec(), 422),
+        (without("object_kind").to_string().into_bytes(), 422),
+        (
+            with("object_kind", json!("feature_flag"))
+                .to_string()
+                .into_bytes(),
+            422,
+        ),
+        (with("object_kind", json!(7)).to_string().into_bytes(), 422),
+        (without("ref").to_string().into_bytes(), 422),
+        (
+            with("ref", json!(["refs/heads/main"]))
+                .to_string()
+                .into_bytes(),
+            422,
+        ),
+        (push(404, "Boil the water").to_string().into_bytes(), 422),
+    ];
+    for (body, status) in &cases {
+        let reply = scene
+            .webhook
+            .post(&scene.webhook.key(), "Push Hook", body)?;
+        assert_problem(&reply, *status)
+            .with_context(|| String::from_utf8_lossy(body).into_owned())?;
+    }
+    assert_nothing_written(&mut scene)?;
+    assert_eq!(scene.stage.slack.calls_of("chat.postMessage"), []);
+    // It says what is wrong.
+    for (event, says) in [
+        (without("ref"), "ref"),
+        (with("object_kind", json!("feature_flag")), "feature_flag"),
+        (push(404, "Boil the water"), "project"),
+    ] {
+        let detail = scene.webhook.send(&event)?.json()?["detail"].to_string();
+        ensure!(detail.contains(says), "{detail}");
+    }
+
+    // Good ones beside bad ones, at the same time, are none the worse for it.
+    let webhook = &scene.webhook;
+    let send = |number: usize| -> Result<()> {
+        let (body, status) = &cases[number];
+        assert_problem(&webhook.post(&webhook.key(), "Push Hook", body)?, *status)?;
+        assert_taken(&webhook.send(&push(1, &format!("Cup {number}")))?, 1)
+    };
+    thread::scope(|scope| -> Result<()> {
+        let senders: Vec<_> = (0..8)
+            .map(|number| scope.spawn(move || send(number)))
+            .collect();
+        senders
+            .into_iter()
+            .try_for_each(|sender| sender.join().ok().context("it panicked")?)
+    })?;
+    assert_eq!(scene.settled(&general)?.len(), 8);
+    Ok(())
+}
+
+#[test]
+fn event_that_comes_twice_is_told_once() -> Result<()> {
+    let (mut scene, general) = scene("notification_twice", &[])?;
+    let event = push(1, "Boil the water");
+    let with_key = scene.webhook.clone();
+    let without_key = scene.webhook.clone().without_key();
+    let mut told = 0;
+    for webhook in [with_key, without_key] {
+        let key = webhook.key();
+        assert_taken(&webhook.send_as(&key, &event)?, 1)?;
+        for _ in 0..3 {
+            let reply = webhook.send_as(&key, &event)?;
+            assert_eq!(reply.status, 200);
+            assert_eq!(reply.json()?, json!({ "duplicate": true }));
+        }
+        // Another event may well be the same to the letter.
+        assert_taken(&webhook.send(&event)?, 1)?;
+        told += 2;
+    }
+    assert_eq!(scene.settled(&general)?.len(), told);
+    Ok(())
+}
+
+#[test]
+fn events_without_a_key_differ_by_what_they_say() -> Result<()> {
+    let (mut scene, general) = scene("notification_bodies", &[])?;
+    let webhook = scene.webhook.clone().without_key();
+    let key = webhook.key();
+    // Webhooks that follow from one action share the UUID of the event.
+    assert_taken(&webhook.send_as(&key, &push(1, "One cup"))?, 1)?;
+    assert_taken(&webhook.send_as(&key, &push(1, "Two cups"))?, 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn event_that_comes_from_everywhere_at_once_is_told_once() -> Result<()> {
+    let (mut scene, general) = scene("notification_at_once", &[])?;
+    let token = format!("--gitlab-token={TOKEN}");
+    let other = Sidecar::start(&scene.stage.url, &scene.stage.slack, &[&token])?;
+    other.wait_until_ready()?;
+    let other = Webhook::new(&other.base, PATIENCE).with_token(TOKEN);
+    let event = push(1, "Boil the water");
+    let answers = thread::scope(|scope| -> Result<Vec<Value>> {
+        let one = &scene.webhook;
+        let senders: Vec<_> = (0..16)
+            .map(|number| {
+                let webhook = match number % 2 {
+                    0 => one,
+                    _ => &other,
+                };
+                let event = &event;
+                scope.spawn(move || webhook.send_as("the-same", event)?.json())
+            })
+            .collect();
+        senders
+            .into_iter()
+            .map(|sender| sender.join().ok().context("it panicked")?)
+            .collect()
+    })?;
+    let first = json!({ "deliveries": 1 });
+    let again = json!({ "duplicate": true });
+    let firsts = answers.iter().filter(|answer| **answer == first).count();
+    let agains = answers.iter().filter(|answer| **answer == again).count();
+    assert_eq!((firsts, agains), (1, 15), "{answers:?}");
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    Ok(())
+}
+
+/// An event that was refused is taken when it comes again and is right: its key is not used up.
+#[test]
+fn key_of_a_refused_event_is_free() -> Result<()> {
+    let (mut scene, general) = scene("notification_free_key", &[])?;
+    let key = scene.webhook.key();
+    assert_problem(&scene.webhook.send_as(&key, &push(404, "Boil"))?, 422)?;
+    scene.stage.client.batch_execute(
+        "insert into projects (id, name, path, namespace_id) values (404, 'x', 'x', 1)",
+    )?;
+    scene.connect("project_id", 404)?;
+    scene.set("project_id", 404, &json!({ "channels": ["#general"] }))?;
+    assert_taken(&scene.webhook.send_as(&key, &push(404, "Boil"))?, 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! What happens in a project, on its way to Slack's channels.
+
+pub(crate) mod app;
+mod away;
+mod batch;
+mod chaos;
+mod chaos_plan;
+mod delivery;
+mod dump;
+mod filter;
+mod form;
+mod gone;
+mod hook;
+mod import;
+mod level;
+mod names;
+mod payload;
+mod pipeline;
+mod publish;
+mod publisher;
+mod restart;
+mod secret;
+mod settings;
+mod slack_user;
+mod thread;
+mod trial;

@@ -1,0 +1,227 @@
+//! Settings that users of Slack change, and those that the host keeps sealed.
+
+use crate::notification::publish::told;
+use crate::notification::settings::json_of;
+use crate::service_account::number;
+use crate::surface::refusal::refused;
+use anyhow::{Context, Result};
+use postgres::Client;
+use serde_json::{Value, json};
+
+#[test]
+fn users_of_slack_change_their_own() -> Result<()> {
+    let mut client = told("settings_slack")?;
+    let call = |team: &str, row: i64, user: &str, manager: bool, settings: &str, events: &str| {
+        format!(
+            "select alias from lockstep.set_slack_integration_settings('{team}', null, {row}, '{user}', {manager}, {settings}, {events})"
+        )
+    };
+    let alias: String = client
+        .query_one(
+            &call(
+                "A",
+                1,
+                "U1",
+                false,
+                "'{\"branches\": \"all\"}'",
+                "'{\"push\": false, \"issue\": true, \"confidential_note\": false}'",
+            ),
+            &[],
+        )?
+        .get(0);
+    assert_eq!(alias, "a1");
+    let row = client.query_one("select push_events, issues_events, confidential_note_events, note_events, updated_at > '2020-02-01' from integrations where id = 1", &[])?;
+    assert_eq!(
+        (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)),
+        (Some(false), Some(true), Some(false), true, Some(true))
+    );
+    let mut shown = json_of(
+        &mut client,
+        "select lockstep.slack_workspace_notifications('A', null, 1)",
+    )?;
+    // And what the host has.
+    let events = shown.as_object_mut().and_then(|it| it.remove("events"));
+    let inherited = shown.as_object_mut().and_then(|it| it.remove("inherited"));
+    assert_eq!(inherited, Some(Value::Null));
+    assert_eq!(
+        events.as_ref().and_then(Value::as_array).map(Vec::len),
+        Some(15)
+    );
+    assert_eq!(shown["branches"], json!("all"));
+    assert_eq!(shown["channels"], json!(["#c"]));
+    assert_eq!(
+        json_of(&mut client, "select lockstep.slack_notifications(1)")?,
+        shown
+    );
+    // Back to what is inherited, and away again.
+    client.batch_execute("update integrations set inherit_from_id = 2 where id = 1")?;
+    let inherited = |client: &mut Client| -> Result<(Value, Value)> {
+        let shown = json_of(
+            client,
+            "select lockstep.slack_workspace_notifications('A', null, 1)",
+        )?;
+        Ok((shown["inherited"].clone(), shown["from"].clone()))
+    };
+    assert_eq!(inherited(&mut client)?, (json!(false), json!(1)));
+    client.batch_execute(&call("A", 1, "U1", false, "'\"inherited\"'", "null"))?;
+    assert_eq!(inherited(&mut client)?, (json!(true), json!(2)));
+    client.batch_execute(&call(
+        "A",
+        1,
+        "U1",
+        false,
+        "'{\"branches\": \"all\"}'",
+        "null",
+    ))?;
+    assert_eq!(inherited(&mut client)?, (json!(false), json!(1)));
+    client.batch_execute("update integrations set inherit_from_id = null where id = 1")?;
+    assert_eq!(inherited(&mut client)?, (json!(null), json!(1)));
+    // Nothing given, nothing changed; nor is anything written that is so already.
+    client.batch_execute(
+        "create table before as select xmin::text as version from integrations where id = 1",
+    )?;
+    client.batch_execute(&call("A", 1, "U9", true, "null", "null"))?;
+    client.batch_execute(&call("A", 1, "U9", true, "'{}'", "'{\"push\": false}'"))?;
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from integrations i, before b where i.id = 1 and i.xmin::text = b.version"
+        )?,
+        1
+    );
+    // Who neither installed it nor manages may not; nor may those of another workspace.
+    let all = "'{\"branches\": \"protected\"}'";
+    let on = "'{\"push\": true}'";
+    let before = json_of(&mut client, "select lockstep.slack_notifications(1)")?;
+    refused(
+        &mut client,
+        &call("A", 1, "U9", false, all, on),
+        "42501",
+        "only who installed",
+    )?;
+    for team in ["B", "Z"] {
+        refused(
+            &mut client,
+            &call(team, 1, "U1", true, all, on),
+            "P0002",
+            "no integration 1",
+        )?;
+        refused(
+            &mut client,
+            &format!("select lockstep.slack_workspace_notifications('{team}', null, 1)"),
+            "P0002",
+            "no integration 1",
+        )?;
+        refused(
+            &mut client,
+            &format!(
+                "select lockstep.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
+            ),
+            "P0002",
+            "no integration 1",
+        )?;
+    }
+    for (settings, events, problem) in [
+        (
+            "null",
+            "'{\"pushes\": true}'",
+            "\"events.pushes\" is not an event",
+        ),
+        (
+            "null",
+            "'{\"push\": 1}'",
+            "\"events.push\" is not a boolean",
+        ),
+        ("null", "'[]'", "\"events\" is not an object"),
+        // What is right beside what is wrong is not changed either.
+        ("'{\"x\": 1}'", on, "\"x\" is not a setting"),
+    ] {
+        refused(
+            &mut client,
+            &call("A", 1, "U1", false, settings, events),
+            "22023",
+            problem,
+        )?;
+    }
+    refused(
+        &mut client,
+        "select lockstep.test_slack_workspace_integration('A', null, 1, 'U9', false)",
+        "42501",
+        "only who installed",
+    )?;
+    let events = |client: &mut Client| -> Result<bool> {
+        let shown = json_of(
+            client,
+            "select lockstep.slack_workspace_notifications('A', null, 1)",
+        )?;
+        let events = shown["events"].as_array().context("no events")?;
+        Ok(events.iter().any(|it| it == "alert"))
+    };
+    assert!(events(&mut client)?);
+    client.batch_execute("alter table integrations drop column alert_events")?;
+    assert!(!events(&mut client)?);
+    // Off it is in any case.
+    client.batch_execute(&call("A", 1, "U1", false, "null", "'{\"alert\": false}'"))?;
+    refused(
+        &mut client,
+        &call("A", 1, "U1", false, "null", "'{\"alert\": true}'"),
+        "22023",
+        "the host has",
+    )?;
+    assert_eq!(
+        json_of(&mut client, "select lockstep.slack_notifications(1)")?,
+        before
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from integrations where id = 1 and push_events"
+        )?,
+        0
+    );
+    Ok(())
+}
+
+#[test]
+fn encrypted_properties_are_listed() -> Result<()> {
+    let mut client = told("settings_properties")?;
+    client.batch_execute(
+        "update integrations set encrypted_properties = convert_to('p' || id, 'UTF8'), encrypted_properties_iv = convert_to('i' || id, 'UTF8')
+              where id in (2, 4, 6);
+             update integrations set encrypted_properties_iv = null where id = 6;
+             insert into integrations (id, project_id, type_new, encrypted_properties) values (99, 1, 'Integrations::Slack', 'p')",
+    )?;
+    type Listed = Vec<(i64, Vec<u8>, Option<Vec<u8>>)>;
+    let list = |client: &mut Client, arguments: &str| -> Result<Listed> {
+        let rows = client.query(
+            &format!("select integration_id, properties, iv from lockstep.list_integration_properties({arguments})"),
+            &[],
+        )?;
+        Ok(rows
+            .iter()
+            .map(|row| (row.get(0), row.get(1), row.get(2)))
+            .collect())
+    };
+    let row = |id: i64| {
+        (
+            id,
+            format!("p{id}").into_bytes(),
+            (id != 6).then(|| format!("i{id}").into_bytes()),
+        )
+    };
+    assert_eq!(list(&mut client, "")?, [row(2), row(4), row(6)]);
+    assert_eq!(list(&mut client, "2, 1")?, [row(4)]);
+    assert_eq!(list(&mut client, "6")?, []);
+    // What is inherited the host has copied.
+    client.batch_execute("update integrations set inherit_from_id = 2 where id = 4")?;
+    assert_eq!(list(&mut client, "")?, [row(2), row(6)]);
+    refused(
+        &mut client,
+        "select lockstep.list_integration_properties(0, -1)",
+        "22023",
+        "negative",
+    )?;
+    client.batch_execute("alter table integrations drop column encrypted_properties")?;
+    assert_eq!(list(&mut client, "")?, []);
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The message that tries the channels of an integration, and troubles that end with a channel.
+
+use crate::notification::publish::told;
+use crate::notification::settings::{json_of, set};
+use crate::service_account::number;
+use crate::surface::refusal::refused;
+use anyhow::{Result, ensure};
+use postgres::Client;
+use serde_json::json;
+
+/// A channel that was written wrong is nobody's trouble once it is put right, nor is one of those who inherit it.
+#[test]
+fn troubles_end_with_the_channel() -> Result<()> {
+    let mut client = told("settings_trouble")?;
+    set(&mut client, 1, &json!({"channels": "#depolys, #old"}))?;
+    client.batch_execute(
+        "insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error)
+         values ('public', 1, 'A', '#depolys', 'channel_not_found'), ('public', 1, 'A', '#old', 'is_archived'),
+                ('public', 2, 'A', '#depolys', 'channel_not_found')",
+    )?;
+    let troubles = |client: &mut Client| -> Result<Vec<String>> {
+        let query = "select channel from lockstep.slack_channel_troubles('A', null, 1)";
+        let rows = client.query(query, &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    assert_eq!(troubles(&mut client)?, ["#depolys", "#old"]);
+    set(&mut client, 1, &json!({"channels": "#deploys, #old"}))?;
+    assert_eq!(troubles(&mut client)?, ["#old"]);
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.slack_channel_trouble"
+        )?,
+        2
+    );
+    // Those of channels that it inherits no more are there, and not told.
+    client.batch_execute(
+        "delete from lockstep.slack_notification where integration_id = 1; update integrations set inherit_from_id = 2 where id = 1",
+    )?;
+    set(&mut client, 2, &json!({"channels": "#new"}))?;
+    assert_eq!(troubles(&mut client)?, Vec::<String>::new());
+    set(&mut client, 2, &json!({"channels": "#old"}))?;
+    assert_eq!(troubles(&mut client)?, ["#old"]);
+    Ok(())
+}
+
+/// Deliveries with their channel and workspace.
+fn tried(client: &mut Client, query: &str) -> Result<Vec<(String, String)>> {
+    let mut tried = Vec::new();
+    for row in client.query(&format!("select delivery, channel from {query}"), &[])? {
+        // Not in the same statement, which does not see what the function writes.
+        let delivery = client.query_one(
+            "select c.channel, c.team_id from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel
+               join lockstep.event e on e.id = d.event and e.payload ->> 'object_kind' = 'lockstep_test'
+              where d.id = $1 and d.status = 'waiting' and d.integration_id = 1",
+            &[&row.get::<_, i64>(0)],
+        )?;
+        ensure!(
+            delivery.get::<_, &str>(0) == row.get::<_, &str>(1),
+            "{query}"
+        );
+        tried.push((delivery.get(0), delivery.get(1)));
+    }
+    Ok(tried)
+}
+
+#[test]
+fn each_channel_is_tried_once() -> Result<()> {
+    let mut client = told("settings_test")?;
+    set(
+        &mut client,
+        1,
+        &json!({"channels": "#a, #b", "event_channels": {"note": "#n", "push": "#b, #p", "alert": "#a"}}),
+    )?;
+    let row = |channel: &str, team: &str| (channel.to_owned(), team.to_owned());
+    let all = "lockstep.test_slack_integration(1)";
+    assert_eq!(
+        tried(&mut client, all)?,
+        [
+            row("#a", "A"),
+            row("#b", "A"),
+            row("#p", "A"),
+            row("#n", "A")
+        ]
+    );
+    // In each of its workspaces; from one of these only there.
+    client.batch_execute(
+        "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+         values (200, 'C', 'C', 'again', 'U1', now(), now(), 1)",
+    )?;
+    set(
+        &mut client,
+        1,
+        &json!({"event_channels": null, "channels": "#a"}),
+    )?;
+    assert_eq!(tried(&mut client, all)?, [row("#a", "A"), row("#a", "C")]);
+    assert_eq!(
+        tried(
+            &mut client,
+            "lockstep.test_slack_workspace_integration('C', null, 200, 'U1', false)"
+        )?,
+        [row("#a", "C")]
+    );
+    let payload = json_of(
+        &mut client,
+        "select payload from lockstep.event order by id desc limit 1",
+    )?;
+    assert_eq!(
+        payload,
+        json!({"object_kind": "lockstep_test", "integration": {"id": 1, "alias": "again"}})
+    );
+    let many: Vec<String> = (0..9).map(|n| format!("#c{n}")).collect();
+    set(
+        &mut client,
+        1,
+        &json!({"channels": many, "event_channels": {"push": "#x, #y, #z"}}),
+    )?;
+    let channels = tried(
+        &mut client,
+        "lockstep.test_slack_workspace_integration('A', null, 1, 'U9', true) where delivery is not null",
+    )?;
+    assert_eq!(channels.len(), 10);
+    assert_eq!(channels[9], row("#x", "A"));
+    // The others are named.
+    let untried = client.query(
+        "select channel from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', false) where delivery is null",
+        &[],
+    )?;
+    let untried: Vec<&str> = untried.iter().map(|row| row.get(0)).collect();
+    assert_eq!(untried, ["#y", "#z"]);
+    set(
+        &mut client,
+        1,
+        &json!({"channels": null, "event_channels": null}),
+    )?;
+    refused(
+        &mut client,
+        &format!("select {all}"),
+        "55000",
+        "has no channels",
+    )?;
+    refused(
+        &mut client,
+        "select lockstep.test_slack_integration(8)",
+        "55000",
+        "not installed",
+    )?;
+    Ok(())
+}

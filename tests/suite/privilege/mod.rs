@@ -1,0 +1,5 @@
+//! Whose rights things are done with, and what callers cannot do with them.
+
+mod call;
+mod flush;
+mod search_path;

@@ -1,0 +1,138 @@
+//! Random concurrency: eight sessions at mixed isolation levels change a few projects in every way there is, while a ninth
+//! looks, at any moment, whether all cached values are right.
+//!
+//! LOCKSTEP_SEED=... replays the statements of a run; how the sessions interleave is up to the machine.
+//! LOCKSTEP_STATEMENTS=... sets how many statements there are, over all sessions.
+
+pub(crate) mod plan;
+mod session;
+
+use std::env;
+use std::fmt::Debug;
+use std::io::{Write, stderr};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use lockstep_tests::host::Layout;
+use postgres::Client;
+
+use crate::concurrency::{assert_in_lockstep, assert_right};
+use crate::database::{cluster, with_host};
+use crate::random::plan::{Dice, Kind, PROJECTS, Transaction};
+use crate::random::session::{Counts, Session};
+
+const DATABASE: &str = "random";
+const SESSIONS: u64 = 8;
+const STATEMENTS: u64 = 30_000;
+
+/// The number in an environment variable; anything else in it is a mistake, not the default.
+fn from_environment<T: FromStr<Err: Debug>>(name: &str) -> Result<Option<T>> {
+    match env::var(name) {
+        Ok(text) => match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(error) => Err(anyhow!("{name}={text}: {error:?}")),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+/// Of this run, or of the one that is to be replayed.
+pub(crate) fn seed() -> Result<u64> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(from_environment("LOCKSTEP_SEED")?.unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs()))
+}
+
+#[test]
+fn random_sessions_leave_no_wrong_value_at_any_moment() -> Result<()> {
+    let seed = seed()?;
+    let statements = from_environment("LOCKSTEP_STATEMENTS")?.unwrap_or(STATEMENTS);
+    // Past the capture of a test's output: the seed is wanted even if the run hangs.
+    writeln!(
+        stderr(),
+        "random: LOCKSTEP_SEED={seed} LOCKSTEP_STATEMENTS={statements}"
+    )?;
+    let mut client = with_host(DATABASE, Layout::Narrow)?;
+    client.batch_execute("select lockstep.attach()")?;
+    client.batch_execute(&format!(
+        "insert into projects (id, namespace_id) select id, 1 from generate_series(1, {PROJECTS}) id"
+    ))?;
+    let (counts, looks) = run(seed, statements.div_ceil(SESSIONS))
+        .with_context(|| format!("LOCKSTEP_SEED={seed}"))?;
+    writeln!(stderr(), "{counts}\nlooks in between: {looks}")?;
+    assert_in_lockstep(&mut client).with_context(|| format!("LOCKSTEP_SEED={seed}"))?;
+    ensure!(looks > 0, "nobody looked while the sessions ran");
+    ensure!(
+        counts.succeeded() * 2 >= counts.total(),
+        "most statements failed"
+    );
+    if statements >= STATEMENTS {
+        let missing: Vec<Kind> = Kind::all()
+            .filter(|kind| counts.succeeded_of(*kind) == 0)
+            .collect();
+        ensure!(missing.is_empty(), "never succeeded: {missing:?}");
+    }
+    Ok(())
+}
+
+/// Runs all sessions; returns what they counted, and how often somebody looked meanwhile.
+fn run(seed: u64, statements: u64) -> Result<(Counts, u64)> {
+    let is_running = AtomicBool::new(true);
+    thread::scope(|scope| {
+        let sessions: Vec<_> = (0..SESSIONS)
+            .map(|number| scope.spawn(move || one_session(seed, number, statements)))
+            .collect();
+        let observer = scope.spawn(|| observe(&is_running));
+        let counts = sessions.into_iter().map(|session| session.join());
+        let counts: Vec<_> = counts.collect();
+        is_running.store(false, Ordering::Relaxed);
+        let looks = observer
+            .join()
+            .map_err(|_| anyhow!("the observer panicked"))??;
+        let mut all = Counts::default();
+        for outcome in counts {
+            all.add(outcome.map_err(|_| anyhow!("a session panicked"))??);
+        }
+        Ok((all, looks))
+    })
+}
+
+fn one_session(seed: u64, number: u64, statements: u64) -> Result<Counts> {
+    let mut dice = Dice::new(seed, number);
+    let mut session = Session::new(connect()?, format!("random_{number}"));
+    while session.counts().total() < statements {
+        session
+            .run(&Transaction::draw(&mut dice))
+            .with_context(|| format!("session {number}"))?;
+    }
+    Ok(session.into_counts())
+}
+
+/// Every snapshot shows committed transactions only, whole ones, so no value may be wrong in any.
+fn observe(is_running: &AtomicBool) -> Result<u64> {
+    let mut client = connect()?;
+    let mut looks = 0;
+    while is_running.load(Ordering::Relaxed) {
+        match assert_right(&mut client) {
+            Ok(()) => looks += 1,
+            // It waits for tables that are being truncated like everyone else, and can be the one that is picked.
+            Err(error) if is_deadlock(&error) => {}
+            Err(error) => return Err(error.context("while the sessions ran")),
+        }
+    }
+    Ok(looks)
+}
+
+fn is_deadlock(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<postgres::Error>();
+    error.and_then(postgres::Error::code) == Some(&postgres::error::SqlState::T_R_DEADLOCK_DETECTED)
+}
+
+fn connect() -> Result<Client> {
+    let mut client = cluster()?.connect(DATABASE)?;
+    // Deadlocks are part of the game: rows of integrations are locked in any order.
+    client.batch_execute("set deadlock_timeout = '20ms'; set client_min_messages = warning")?;
+    Ok(client)
+}

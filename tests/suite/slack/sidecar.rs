@@ -1,0 +1,474 @@
+//! What the sidecar asks for: events, bots, lists, switches, tokens.
+
+use anyhow::{Context, Result};
+use lockstep_tests::host::Layout;
+use postgres::Client;
+
+use crate::database::cluster;
+use crate::service_account::number;
+use crate::slack::{in_lockstep, state, workspaces};
+use crate::surface::refusal::refused;
+
+fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
+    let row = client.query_one(query, &[]).context(query.to_owned())?;
+    Ok(row.get(0))
+}
+
+fn event(id: &str, kind: &str, args: &str) -> String {
+    format!(
+        "select lockstep.receive_slack_event('{id}', '{kind}', 'A', null, clock_timestamp(), '{args}')"
+    )
+}
+
+const JOBS: &str = "select count(*) from lockstep.job";
+
+#[test]
+fn events_count_once() -> Result<()> {
+    let mut client = workspaces("slack_event", Layout::Narrow)?;
+    for (id, kind, args, answer) in [
+        ("1", "app_home_opened", "{\"tab\": \"home\"}", "queued"),
+        ("1", "app_home_opened", "{}", "duplicate"),
+        ("2", "message", "{}", "ignored"),
+        ("2", "app_home_opened", "{}", "queued"),
+        (
+            "3",
+            "tokens_revoked",
+            "{\"tokens\": {\"oauth\": [\"U1\"], \"bot\": []}}",
+            "done",
+        ),
+        (
+            "4",
+            "tokens_revoked",
+            "{\"tokens\": {\"oauth\": [\"U1\"]}}",
+            "done",
+        ),
+        ("5", "tokens_revoked", "{}", "done"),
+        (
+            "5",
+            "tokens_revoked",
+            "{\"tokens\": {\"bot\": [\"B1\"]}}",
+            "duplicate",
+        ),
+    ] {
+        assert_eq!(
+            one(&mut client, &event(id, kind, args))?.as_deref(),
+            Some(answer),
+            "{id} {kind}"
+        );
+    }
+    assert_eq!(number(&mut client, JOBS)?, 2);
+    let job = client.query_one(
+        "select worker, args::text, retries, keeps_dead from lockstep.job order by id limit 1",
+        &[],
+    )?;
+    assert_eq!(job.get::<_, String>(0), "Slack::AppHomeWorker");
+    assert_eq!(job.get::<_, String>(1), "{\"tab\": \"home\"}");
+    assert_eq!(job.get::<_, i32>(2), 5);
+    assert!(job.get::<_, bool>(3));
+    // A job that failed for good is tried again; one that is done is not.
+    client
+        .batch_execute("update lockstep.job set status = 'dead', died_at = now() where id = 1")?;
+    assert_eq!(
+        one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
+        Some("again")
+    );
+    assert_eq!(
+        one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
+        Some("duplicate")
+    );
+    client.batch_execute("delete from lockstep.job where id = 1")?;
+    assert_eq!(
+        one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
+        Some("duplicate")
+    );
+    // A bot that is revoked is an app that is gone.
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from slack_integrations where team_id = 'A'"
+        )?,
+        4
+    );
+    assert_eq!(
+        one(
+            &mut client,
+            &event("6", "tokens_revoked", "{\"tokens\": {\"bot\": [\"B1\"]}}")
+        )?
+        .as_deref(),
+        Some("done")
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from slack_integrations where team_id = 'A'"
+        )?,
+        0
+    );
+    for call in [
+        "('', 'app_home_opened', 'A', null, now(), '{}')",
+        "('7', 'app_uninstalled', null, null, now(), '{}')",
+        "('7', 'app_uninstalled', '', '', now(), '{}')",
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.receive_slack_event{call}"),
+            "22023",
+            "must",
+        )?;
+    }
+    for call in [
+        "(null, 'a', 'A', null, now(), '{}')",
+        "('7', null, 'A', null, now(), '{}')",
+        "('7', 'a', 'A', null, null, '{}')",
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.receive_slack_event{call}"),
+            "22004",
+            "must not be null",
+        )?;
+    }
+    // Swept: what is old and whose job is gone.
+    client.batch_execute(
+        "update lockstep.slack_event set received_at = now() - interval '25 hours' where event_id in ('1', '2', '3');
+         select lockstep.begin_slack_install('old', 'b', lockstep.issue_slack_install_ticket(project_id => 1)); select lockstep.begin_slack_install('new', 'b');
+         update lockstep.slack_install_state set expires_at = now() - interval '25 hours' where ticket is not null;
+         update lockstep.slack_install_ticket set expires_at = now() - interval '25 hours'",
+    )?;
+    assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 4);
+    assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep.slack_install_state"
+        )?,
+        1
+    );
+    Ok(())
+}
+
+/// An event of an uninstallation that comes late, after the workspace was installed again, does nothing.
+#[test]
+fn late_events_do_nothing() -> Result<()> {
+    let mut client = workspaces("slack_late", Layout::Narrow)?;
+    client.batch_execute("select lockstep.install_slack_workspace('A', 'Team A', 'U2', 'B2', 't', 'i', '{}', project_id => 1)")?;
+    let late = event("1", "app_uninstalled", "{}").replace(
+        "clock_timestamp()",
+        "clock_timestamp() - interval '5 seconds'",
+    );
+    assert_eq!(one(&mut client, &late)?.as_deref(), Some("done"));
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from slack_integrations where team_id = 'A'"
+        )?,
+        4
+    );
+    Ok(())
+}
+
+#[test]
+fn jobs_are_of_the_slack_app() -> Result<()> {
+    let mut client = workspaces("slack_enqueue", Layout::Narrow)?;
+    let enqueue = |arguments: &str| format!("select lockstep.enqueue_slack_job({arguments})");
+    let first = number(
+        &mut client,
+        &enqueue("'Slack::InteractionWorker', '{}', 'key'"),
+    )?;
+    assert_eq!(
+        number(
+            &mut client,
+            &enqueue("'Slack::InteractionWorker', '{}', 'key'")
+        )?,
+        first
+    );
+    for worker in ["IrkerWorker", "slack::X", " Slack::X", ""] {
+        refused(
+            &mut client,
+            &enqueue(&format!("'{worker}', '{{}}'")),
+            "42501",
+            "not a worker of the Slack app",
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn bots_and_lists() -> Result<()> {
+    let mut client = workspaces("slack_list", Layout::Narrow)?;
+    let bot = |ids: &str| {
+        format!(
+            "select coalesce((select concat_ws(' ', team_id, bot_user_id, encode(token, 'escape'), scopes, user_id) from lockstep.slack_bot({ids})), 'none')"
+        )
+    };
+    for (ids, answer) in [
+        ("'A', null", "A B1 token {chat:write,commands} U1"),
+        ("'B', null", "none"),
+        ("'C', 'A'", "A B1 token {chat:write,commands} U1"),
+        ("null, 'A'", "A B1 token {chat:write,commands} U1"),
+        ("'A', 'B'", "A B1 token {chat:write,commands} U1"),
+        ("'C', null", "none"),
+    ] {
+        assert_eq!(
+            one(&mut client, &bot(ids))?.as_deref(),
+            Some(answer),
+            "{ids}"
+        );
+    }
+    client.batch_execute(
+        "select lockstep.install_slack_workspace('E1', 'Enterprise', 'U8', 'B8', 'token 8', 'iv', '{b,a}', enterprise_id => 'E1', expires_at => '2030-01-01')",
+    )?;
+    assert_eq!(
+        one(&mut client, &bot("'T9', 'E1'"))?.as_deref(),
+        Some("E1 B8 token 8 {a,b} U8")
+    );
+    let list = |arguments: &str| {
+        format!(
+            "select coalesce((select string_agg(alias, ' ') from lockstep.list_slack_integrations({arguments})), '')"
+        )
+    };
+    client.batch_execute("update slack_integrations set alias = 'Group/A_1%' where id = 1; update integrations set push_events = false, alert_events = true where id = 2")?;
+    for (arguments, answer) in [
+        ("'A', null", "Group/A_1% a2 a3 a4"),
+        ("'A', null, max_rows => 2", "Group/A_1% a2"),
+        ("'A', null, max_rows => 0", ""),
+        ("'A', null, 'a2'", "a2"),
+        ("'A', null, 'A2'", ""),
+        ("'A', null, search => 'A'", "Group/A_1% a2 a3 a4"),
+        ("'A', null, search => '_'", "Group/A_1%"),
+        ("'A', null, search => '%'", "Group/A_1%"),
+        ("'A', null, search => 'group/a'", "Group/A_1%"),
+        ("'A', null, id => 3", "a3"),
+        ("'A', null, id => 5", ""),
+        ("'B', null", "b5 b6"),
+        ("'X', 'B'", "b5 b6"),
+    ] {
+        assert_eq!(
+            one(&mut client, &list(arguments))?.as_deref(),
+            Some(answer),
+            "{arguments}"
+        );
+    }
+    refused(
+        &mut client,
+        &list("'A', null, max_rows => -1"),
+        "22023",
+        "max_rows",
+    )?;
+    let row = client.query_one(
+        "select slack_integration_id, integration_id, owner, path, active, events[1:3]::text, scopes::text, has_token, user_id
+           from lockstep.list_slack_integrations('A', null, 'a2')",
+        &[],
+    )?;
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (2, 2));
+    assert_eq!(row.get::<_, String>(2), "project");
+    assert_eq!(row.get::<_, String>(3), "group-1/p2");
+    assert_eq!(
+        row.get::<_, String>(5),
+        "{alert,commit,confidential_issues}"
+    );
+    assert_eq!(row.get::<_, String>(6), "{chat:write,commands}");
+    assert!(row.get::<_, bool>(4) && row.get::<_, bool>(7));
+    let list = "select string_agg(concat_ws(' ', team_id, team_name, is_org, integrations, active, scopes, has_token, installed_at is not null, expires_at is not null), ', ')
+                  from lockstep.list_slack_workspaces()";
+    assert_eq!(
+        one(&mut client, list)?.as_deref(),
+        Some(
+            "E1 Enterprise t 0 0 {a,b} t t t, A Team A f 4 4 {chat:write,commands} t f f, B Team B f 2 2 {} f f f"
+        )
+    );
+    let switch = |arguments: &str| {
+        format!(
+            "select alias || ' ' || changed from lockstep.set_slack_integration_active({arguments})"
+        )
+    };
+    assert_eq!(
+        one(&mut client, &switch("'A', null, 2, 'U1', false"))?.as_deref(),
+        Some("a2 true")
+    );
+    assert_eq!(
+        one(&mut client, &switch("'A', null, 2, 'U1', false"))?.as_deref(),
+        Some("a2 false")
+    );
+    assert_eq!(
+        one(&mut client, &switch("'A', null, 2, 'U9', true, true"))?.as_deref(),
+        Some("a2 true")
+    );
+    refused(
+        &mut client,
+        &switch("'A', null, 2, 'U9', false"),
+        "42501",
+        "only who installed",
+    )?;
+    refused(
+        &mut client,
+        &switch("'A', null, 5, 'U2', false"),
+        "P0002",
+        "there is no integration",
+    )?;
+    refused(
+        &mut client,
+        &switch("'A', null, 5, 'U2', false, true"),
+        "P0002",
+        "there is no integration",
+    )?;
+    Ok(())
+}
+
+#[test]
+fn tokens_are_refreshed_by_one() -> Result<()> {
+    let mut client = workspaces("slack_token", Layout::Narrow)?;
+    let install = |team: &str, minutes: i32| {
+        format!(
+            "select lockstep.install_slack_workspace('{team}', 'Team', 'U2', 'B2', 'token', 'iv', '{{commands}}', refresh_token => 'r', refresh_token_iv => 'ri',
+                                                     expires_at => now() + interval '{minutes} minutes')"
+        )
+    };
+    client.batch_execute(&[install("A", 30), install("B", 10), install("C", 300)].join(";"))?;
+    let claim = "select coalesce((select team_id || ' ' || lease from lockstep.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
+    let claimed = |client: &mut Client| -> Result<(String, String)> {
+        let answer = one(client, claim)?.context("nothing")?;
+        let (team, lease) = answer.split_once(' ').context(answer.clone())?;
+        Ok((team.to_owned(), lease.to_owned()))
+    };
+    let (first, lease) = claimed(&mut client)?;
+    let (second, other) = claimed(&mut client)?;
+    assert_eq!((first.as_str(), second.as_str()), ("B", "A"));
+    assert_ne!(lease, other);
+    assert_eq!(one(&mut client, claim)?.as_deref(), Some("none"));
+    let store = |team: &str, lease: &str, token: &str| {
+        format!(
+            "select lockstep.store_slack_token('{team}', {lease}, '{token}', 'iv 2', 'r2', 'ri2', now() + interval '12 hours')::text"
+        )
+    };
+    assert_eq!(
+        one(&mut client, &store("A", &lease, "token 2"))?.as_deref(),
+        Some("false")
+    );
+    // A lease that has run out still counts, as nobody has taken it.
+    client.batch_execute("update lockstep.slack_installation set leased_until = now() - interval '1 hour' where team_id = 'A'")?;
+    assert_eq!(
+        one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
+        Some("true")
+    );
+    assert!(state(&mut client, "A")?.starts_with("U2 B2 token 2 iv 2"));
+    in_lockstep(&mut client)?;
+    assert_eq!(
+        one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
+        Some("true")
+    );
+    assert_eq!(
+        one(&mut client, &store("A", &other, "token 3"))?.as_deref(),
+        Some("false")
+    );
+    let kept = "select concat_ws(' ', encode(encrypted_refresh_token, 'escape'), refreshed_at is not null, refresh_error, lease, leased_until)
+                  from lockstep.slack_installation where team_id = ";
+    assert_eq!(
+        one(&mut client, &format!("{kept}'A'"))?.as_deref(),
+        Some("r2 t")
+    );
+    let give_back = |lease: &str| {
+        format!(
+            "select lockstep.give_back_slack_token_refresh('B', {lease}, 'no answer', '1 hour')::text"
+        )
+    };
+    assert_eq!(
+        one(&mut client, &give_back(&other))?.as_deref(),
+        Some("false")
+    );
+    assert_eq!(
+        one(&mut client, &give_back(&lease))?.as_deref(),
+        Some("true")
+    );
+    assert_eq!(one(&mut client, claim)?.as_deref(), Some("none"));
+    assert_eq!(
+        one(
+            &mut client,
+            "select refresh_error from lockstep.list_slack_workspaces() where team_id = 'B'"
+        )?
+        .as_deref(),
+        Some("no answer")
+    );
+    client.batch_execute(
+        "update lockstep.slack_installation set leased_until = now() where team_id = 'B'",
+    )?;
+    let (team, lease) = claimed(&mut client)?;
+    assert_eq!(team, "B");
+    // A token that somebody else brings makes the refresh token worthless, and the lease of who refreshes it.
+    client.batch_execute(
+        "update slack_integrations set encrypted_bot_access_token = 'foreign' where id = 5",
+    )?;
+    assert_eq!(
+        one(&mut client, &store("B", &lease, "token 2"))?.as_deref(),
+        Some("false")
+    );
+    assert_eq!(
+        one(&mut client, &format!("{kept}'B'"))?.as_deref(),
+        Some("f")
+    );
+    in_lockstep(&mut client)
+}
+
+#[test]
+fn tokens_are_encrypted_anew() -> Result<()> {
+    let mut client = workspaces("slack_rekey", Layout::Narrow)?;
+    client.batch_execute(
+        "select lockstep.install_slack_workspace('B', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}', refresh_token => 'r', refresh_token_iv => 'ri',
+                                                 expires_at => '2030-01-01'),
+                lockstep.install_slack_workspace('C', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}')",
+    )?;
+    let list = |after: &str, most: i32| {
+        format!("select coalesce((select string_agg(concat_ws(' ', team_id, encode(token_iv, 'escape'), encode(refresh_token_iv, 'escape')), ', ')
+                                    from lockstep.list_slack_tokens('{after}', {most})), '')")
+    };
+    assert_eq!(
+        one(&mut client, &list("", 9))?.as_deref(),
+        Some("A iv, B iv ri, C iv")
+    );
+    assert_eq!(one(&mut client, &list("", 1))?.as_deref(), Some("A iv"));
+    assert_eq!(one(&mut client, &list("A", 1))?.as_deref(), Some("B iv ri"));
+    assert_eq!(one(&mut client, &list("C", 9))?.as_deref(), Some(""));
+    let replace = |team: &str, old: &str, old_refresh: &str, refresh: &str| {
+        format!(
+            "select lockstep.replace_slack_token('{team}', '{old}', 'new', 'new iv', {old_refresh}, {refresh})::text"
+        )
+    };
+    for (call, answer) in [
+        (replace("B", "other", "'ri'", "'new r', 'new ri'"), "false"),
+        (replace("B", "iv", "'other'", "'new r', 'new ri'"), "false"),
+        (replace("B", "iv", "null", "null, null"), "false"),
+        (replace("B", "iv", "'ri'", "'new r', 'new ri'"), "true"),
+        (replace("B", "iv", "'ri'", "'new r', 'new ri'"), "false"),
+        (replace("C", "iv", "null", "null, null"), "true"),
+        (replace("A", "other", "null", "null, null"), "false"),
+        (replace("A", "iv", "null", "null, null"), "true"),
+        (replace("D", "iv", "null", "null, null"), "false"),
+    ] {
+        assert_eq!(one(&mut client, &call)?.as_deref(), Some(answer), "{call}");
+    }
+    assert!(state(&mut client, "A")?.starts_with("U1 B1 new new iv"));
+    assert!(state(&mut client, "B")?.starts_with("U2 B2 new new iv"));
+    let kept = "select count(*) from lockstep.slack_installation where team_id = 'B' and expires_at = '2030-01-01' and encrypted_refresh_token = 'new r'";
+    assert_eq!(number(&mut client, kept)?, 1);
+    in_lockstep(&mut client)
+}
+
+/// A claim passes by what another session is claiming.
+#[test]
+fn claims_do_not_wait() -> Result<()> {
+    let mut client = workspaces("slack_claim", Layout::Narrow)?;
+    client.batch_execute(
+        "select lockstep.install_slack_workspace(t, 'Team', 'U2', 'B2', 'token', 'iv', '{commands}', refresh_token => 'r', refresh_token_iv => 'ri', expires_at => now())
+           from unnest('{A,B}'::text[]) t",
+    )?;
+    let claim = "select coalesce((select team_id from lockstep.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
+    let mut other = cluster()?.connect("slack_claim")?;
+    other.batch_execute("set lock_timeout = '2s'")?;
+    client.batch_execute("begin")?;
+    assert_eq!(one(&mut client, claim)?.as_deref(), Some("A"));
+    assert_eq!(one(&mut other, claim)?.as_deref(), Some("B"));
+    assert_eq!(one(&mut other, claim)?.as_deref(), Some("none"));
+    client.batch_execute("rollback")?;
+    assert_eq!(one(&mut other, claim)?.as_deref(), Some("A"));
+    Ok(())
+}

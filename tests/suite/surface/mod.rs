@@ -1,0 +1,7 @@
+//! What can be said to the functions that set columns up, and what they answer.
+
+mod column;
+mod matching;
+pub(crate) mod refusal;
+mod table;
+mod trigger;

@@ -1,0 +1,286 @@
+//! ALTER EXTENSION lockstep UPDATE: from every released version, with definitions, triggers and data in place.
+//!
+//! A release freezes its install script, once, when its version is tagged, and nobody touches it again:
+//!
+//! ```sh
+//! make package && cp target/package/$(pg_config --sharedir)/extension/lockstep--X.Y.Z.sql tests/upgrade/
+//! ```
+//!
+//! From then on the version in Cargo.toml and lockstep.control moves on with the first change of the schema, which comes with an update
+//! script `extension/sql/lockstep--X.Y.Z--<next>.sql`. The tests here install each frozen script, use it with the library as it
+//! is now, update, and compare with a fresh installation. Until the first release there is no frozen script, and the packaged one
+//! stands in for it.
+
+mod schema;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::host::{self, Layout};
+use postgres::Client;
+
+use crate::database::{self, cluster};
+use crate::upgrade::schema::{describe, differences};
+
+const DRIFT: &str = "select count(*) from lockstep.cache_columns c, lockstep.cache_column_drift(c.target_table, c.target_column)";
+
+/// The private installation's directory of extension scripts.
+fn scripts(client: &mut Client) -> Result<PathBuf> {
+    let row = client.query_one("select setting from pg_config where name = 'SHAREDIR'", &[])?;
+    let directory = PathBuf::from(row.get::<_, String>(0)).join("extension");
+    ensure!(
+        directory.starts_with(lockstep_tests::target()) || directory.starts_with("/var/tmp"),
+        "the server does not run from a private installation: {}",
+        directory.display()
+    );
+    Ok(directory)
+}
+
+fn current_version(client: &mut Client) -> Result<String> {
+    let query = "select default_version from pg_available_extensions where name = 'lockstep'";
+    Ok(client.query_one(query, &[])?.get(0))
+}
+
+fn install_script(version: &str) -> String {
+    format!("lockstep--{version}.sql")
+}
+
+/// A database with the host's tables and a given version of the extension, attached, with rows.
+fn in_use(name: &str, version: &str) -> Result<Client> {
+    let mut client = database::empty(name)?;
+    host::create(&mut client, Layout::Narrow)?;
+    client.batch_execute(&format!(
+        "create extension lockstep version '{version}';
+         select * from lockstep.attach();
+         alter table projects add column has_chat boolean;
+         select lockstep.add_cache_column('projects', 'has_chat', 'integrations', 'project_id', '{{\"category\": \"chat\"}}', guard => true);
+         insert into projects (id, namespace_id) select generate_series(1, 9), 1"
+    ))?;
+    write(&mut client)?;
+    Ok(client)
+}
+
+/// Writes that each definition has to follow; afterwards nothing may have drifted.
+fn write(client: &mut Client) -> Result<()> {
+    client.batch_execute(
+        "insert into integrations (project_id, active, category, type_new)
+           select n, true, case n % 3 when 0 then 'issue_tracker' when 1 then 'chat' else 'common' end, 'Integrations::ExternalWiki'
+           from generate_series(1, 9) n on conflict do nothing;
+         update integrations set project_id = null, group_id = 1 where project_id = 1;
+         update integrations set active = not active where project_id in (2, 3, 5);
+         update integrations set category = 'chat' where project_id = 6;
+         delete from integrations where project_id in (7, 8) or group_id = 1;
+         update projects set has_chat = not has_chat",
+    )?;
+    ensure!(client.query_one(DRIFT, &[])?.get::<_, i64>(0) == 0);
+    let row = client.query_one(
+        "select bool_or(has_chat) and bool_or(has_external_wiki) from projects",
+        &[],
+    )?;
+    ensure!(row.get::<_, bool>(0), "nothing has been written");
+    Ok(())
+}
+
+/// A made-up next version changes what a real one may: it adds a column, a function and a constraint, replaces functions and the
+/// view, and changes rights. A session that is in the midst of a transaction goes on through it.
+#[test]
+fn update_under_open_sessions_changes_no_value() -> Result<()> {
+    let mut witness = cluster()?.connect("postgres")?;
+    let directory = scripts(&mut witness)?;
+    let current = current_version(&mut witness)?;
+    let next = format!("{current}.next");
+    let update = "
+        create function lockstep.added(n integer) returns integer language sql immutable set search_path = pg_catalog as 'select n + 1';
+        comment on function lockstep.added(integer) is 'made up';
+        create or replace function lockstep.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
+        create or replace function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
+        create table lockstep.added_table (id integer constraint added_table_pkey primary key, note text not null default '');
+        select pg_catalog.pg_extension_config_dump('lockstep.added_table', '');
+        revoke execute on function lockstep.repair_cache_column(regclass, text, bigint) from public;
+        comment on view lockstep.cache_columns is 'made up too';";
+    let installed = fs::read_to_string(directory.join(install_script(&current)))?;
+    fs::write(
+        directory.join(format!("lockstep--{current}--{next}.sql")),
+        update,
+    )?;
+    fs::write(directory.join(install_script(&next)), installed + update)?;
+
+    let mut client = in_use("upgrade_open", &current)?;
+    let mut other = cluster()?.connect("upgrade_open")?;
+    write(&mut other)?;
+    other.batch_execute(
+        "begin; insert into integrations (project_id, active, category) values (9, true, 'chat')",
+    )?;
+    // It waits for nobody who writes the host's tables; were it to, this would say so instead of hanging.
+    client.batch_execute(&format!(
+        "set lock_timeout = '5s'; alter extension lockstep update to '{next}'; reset lock_timeout"
+    ))?;
+    other.batch_execute(
+        "update integrations set project_id = 1 where project_id = 9 and category = 'chat'; commit",
+    )?;
+    for session in [&mut client, &mut other] {
+        write(session)?;
+    }
+    let row = client.query_one(
+        "select extversion from pg_extension where extname = 'lockstep'",
+        &[],
+    )?;
+    assert_eq!(row.get::<_, String>(0), next);
+
+    let mut fresh = database::empty("upgrade_open_fresh")?;
+    fresh.batch_execute(&format!("create extension lockstep version '{next}'"))?;
+    let (fresh, upgraded) = (describe(&mut fresh)?, describe(&mut client)?);
+    assert!(
+        differences(&fresh, &upgraded).is_empty(),
+        "{:#?}",
+        differences(&fresh, &upgraded)
+    );
+    assert!(fresh.contains("added_table"), "{fresh}");
+    Ok(())
+}
+
+/// The comparison sees every kind of difference; without this the test above and the one below would prove little.
+#[test]
+fn comparison_sees_every_kind_of_difference() -> Result<()> {
+    let mut client = database::empty("upgrade_comparison")?;
+    client.batch_execute("create extension lockstep")?;
+    let before = describe(&mut client)?;
+    assert!(before.lines().count() > 50, "{before}");
+    for change in [
+        "alter function lockstep.attach(text, boolean) volatile parallel safe",
+        "alter function lockstep.attach(text, boolean) reset search_path",
+        "alter function lockstep.attach(text, boolean) strict",
+        "alter function lockstep.flush() security definer",
+        "alter function lockstep.flush() owner to pg_monitor",
+        "comment on function lockstep.flush() is 'something else'",
+        "comment on column lockstep.cache_column_definition.match is 'something else'",
+        "revoke execute on function lockstep.detach(text) from public",
+        "grant insert on lockstep.cache_column_definition to pg_monitor",
+        "grant update (guard) on lockstep.cache_column_definition to pg_monitor",
+        "revoke usage on schema lockstep from public",
+        "alter table lockstep.cache_column_definition add column extra text",
+        "alter table lockstep.cache_column_definition alter column guard drop not null",
+        "alter table lockstep.cache_column_definition alter column guard set default true",
+        "alter table lockstep.cache_column_definition alter column id set generated always",
+        "alter table lockstep.cache_column_definition alter column created_at type timestamp",
+        "alter table lockstep.cache_column_definition rename constraint cache_column_definition_pkey to pkey",
+        "alter table lockstep.cache_column_definition drop constraint cache_column_definition_match_check",
+        "create index on lockstep.cache_column_definition (source_table)",
+        "create or replace view lockstep.cache_columns as
+           select id, target_table, target_column, source_table, key_column, match, guard, fire_always, origin, 'active'::text as state
+           from lockstep.cache_column_definition",
+        "create function lockstep.extra() returns integer language sql as 'select 1'",
+        "create type lockstep.extra as enum ()",
+        "update pg_extension set extconfig = null, extcondition = null where extname = 'lockstep'",
+        "alter extension lockstep drop function lockstep.flush()",
+        "alter sequence lockstep.cache_column_definition_id_seq cycle",
+    ] {
+        client.batch_execute(&format!("begin; {change}"))?;
+        let after = describe(&mut client).with_context(|| change.to_owned())?;
+        client.batch_execute("rollback")?;
+        assert!(!differences(&before, &after).is_empty(), "unseen: {change}");
+    }
+    assert_eq!(describe(&mut client)?, before);
+    Ok(())
+}
+
+/// Each released version, used with the library of today, updated, and compared with a fresh installation.
+#[test]
+fn every_released_version_can_be_updated() -> Result<()> {
+    let mut witness = cluster()?.connect("postgres")?;
+    let directory = scripts(&mut witness)?;
+    let current = current_version(&mut witness)?;
+    let mut fresh = database::empty("upgrade_fresh")?;
+    fresh.batch_execute("create extension lockstep")?;
+    let fresh = describe(&mut fresh)?;
+
+    for script in released(&directory, &current)? {
+        let name = script
+            .file_stem()
+            .context("no name")?
+            .to_string_lossy()
+            .into_owned();
+        let released = name
+            .strip_prefix("lockstep--")
+            .context("not an install script")?;
+        // The released version may be the current one, whose script is there already: it goes by another name here.
+        let version = format!("{released}.released");
+        fs::copy(&script, directory.join(install_script(&version)))?;
+        let onward = match released == current {
+            true => String::new(),
+            false => chain(&directory, released, &current)?,
+        };
+        fs::write(
+            directory.join(format!("lockstep--{version}--{current}.sql")),
+            onward,
+        )?;
+
+        let mut client = in_use(&format!("upgrade_{}", released.replace('.', "_")), &version)?;
+        let mut other = cluster()?.connect(&format!("upgrade_{}", released.replace('.', "_")))?;
+        write(&mut other)?;
+        client.batch_execute("alter extension lockstep update")?;
+        for session in [&mut client, &mut other] {
+            write(session).with_context(|| format!("after the update from {released}"))?;
+        }
+        let row = client.query_one(
+            "select extversion from pg_extension where extname = 'lockstep'",
+            &[],
+        )?;
+        assert_eq!(row.get::<_, String>(0), current);
+        let differences = differences(&fresh, &describe(&mut client)?);
+        assert!(
+            differences.is_empty(),
+            "updated from {released}: {differences:#?}"
+        );
+        client.batch_execute("select * from lockstep.detach(); drop extension lockstep")?;
+    }
+    Ok(())
+}
+
+/// The frozen install scripts, or, before the first release, the packaged one.
+fn released(directory: &Path, current: &str) -> Result<Vec<PathBuf>> {
+    let frozen = lockstep_tests::root().join("tests/upgrade");
+    let mut scripts = Vec::new();
+    if frozen.is_dir() {
+        for entry in fs::read_dir(&frozen)? {
+            scripts.push(entry?.path());
+        }
+    }
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    if scripts.is_empty() {
+        scripts.push(directory.join(install_script(current)));
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
+/// The update scripts from one version to another, one after the other, as the server would run them.
+fn chain(directory: &Path, from: &str, to: &str) -> Result<String> {
+    let prefix = format!("lockstep--{from}--");
+    let mut steps = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let file = entry?.file_name().to_string_lossy().into_owned();
+        let next = file
+            .strip_prefix(&prefix)
+            .and_then(|rest| rest.strip_suffix(".sql"));
+        if let Some(next) = next {
+            steps.push(next.to_owned());
+        }
+    }
+    // Made-up versions of the other test are no way on.
+    steps.retain(|next| next.split('.').all(|part| part.parse::<u32>().is_ok()));
+    let next = steps
+        .into_iter()
+        .max_by_key(|next| next == to)
+        .with_context(|| {
+            format!(
+                "no update script leads on from {from}: extension/sql/{prefix}<next>.sql is missing"
+            )
+        })?;
+    let step = fs::read_to_string(directory.join(format!("{prefix}{next}.sql")))?;
+    match next == to {
+        true => Ok(step),
+        false => Ok(step + &chain(directory, &next, to)?),
+    }
+}
