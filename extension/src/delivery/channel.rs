@@ -61,7 +61,7 @@ thread_local! {
         divert: OwnStatement::by_index(
             "update lockstep.slack_delivery d set lane = c.same_as
                from unnest($1) p (id) join lockstep.slack_channel c on c.id = p.id
-              where d.lane = c.id and d.status = 'waiting'",
+              where d.lane = c.id and d.status = 'waiting' and c.same_as is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id", "lane"],
         ),
@@ -198,11 +198,17 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
         let diverted = locked.extract_if(.., |it| it.is_diverted);
         let diverted: Vec<i64> = diverted.map(|it| it.id).collect();
         if !diverted.is_empty() {
-            statements.divert.run(&[keys_argument(&diverted)])?;
+            divert(&diverted)?;
         }
         Ok::<_, crate::error::Error>(())
     })?;
     Ok(locked)
+}
+
+/// What waits in rows that are lanes no longer goes to those that are.
+pub(super) fn divert(channels: &[i64]) -> Result<()> {
+    STATEMENTS.with(|statements| statements.divert.run(&[keys_argument(channels)]))?;
+    Ok(())
 }
 
 /// Lets channels that this transaction has locked wait for so many microseconds.

@@ -1,6 +1,7 @@
 //! A channel may be called by its name and by its id. Slack tells which is which once it has taken a message; from then on one row, the
 //! first one that was known by the id, has order and pace for all of its names.
 
+use super::channel;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, keys_argument};
@@ -64,6 +65,7 @@ pub(super) fn learn(slack_ids: BTreeMap<i64, &str>) -> Result<()> {
             .run(&[keys_argument(&channels), datum(slack_ids)])?;
         statements.join.run(&[keys_argument(&channels)])?;
         statements.pace.run(&[keys_argument(&channels)])?;
-        Ok(())
+        // At once, or what is published from now on could be ahead of it.
+        channel::divert(&channels)
     })
 }

@@ -65,7 +65,8 @@ fn names_of_one_channel_have_one_order() -> Result<()> {
     publish(&mut client, 3, 2)?;
     deliver(&mut client, second, "C9")?;
     assert_eq!(text(&mut client, SAME)?, "1 C9 -, 2 C9 1");
-    // What waits by the other name comes into the one lane with the first look at it, and is called as it was.
+    // What waits by the other name is in the one lane at once, ahead of whatever is published from now on, and is called as it was.
+    assert_eq!(text(&mut client, LANES)?, "3 2 1, 4 1 1, 5 2 1, 6 3 3");
     assert_eq!(drain(&mut client)?, [vec![3, 6], vec![4], vec![5]]);
     let called = "select string_agg(channel::text, ' ' order by id) from lockstep.slack_delivery where id between 3 and 5";
     assert_eq!(text(&mut client, called)?, "2 1 2");
