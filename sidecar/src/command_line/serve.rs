@@ -269,7 +269,7 @@ pub(crate) struct ImportSettings {
     #[command(flatten)]
     pub(crate) keys: TokenKeyArguments,
 
-    /// Replace settings that integrations have already
+    /// Replace settings that integrations have already, also by nothing where the host has nothing; what the host does not know stays
     #[arg(long)]
     pub(crate) overwrite: bool,
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::slack::TokenKeys;
 use crate::text::say;
 
-use properties::settings_of;
+use properties::{in_place_of_all, settings_of};
 
 /// So many integrations are read at a time.
 const MANY: i32 = 500;
@@ -101,10 +101,14 @@ async fn import(
         counts.fail(integration, "what the host keeps of it is no JSON object");
         return Ok(());
     };
-    if settings.is_empty() {
-        counts.empty += 1;
-        return Ok(());
-    }
+    let settings = match of.has_settings {
+        true => in_place_of_all(settings),
+        false if settings.is_empty() => {
+            counts.empty += 1;
+            return Ok(());
+        }
+        false => settings,
+    };
     if arguments.dry_run {
         counts.imported += 1;
         return Ok(());

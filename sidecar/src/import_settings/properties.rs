@@ -22,6 +22,18 @@ const EVENTS: [&str; 15] = [
     "group_confidential_mention",
 ];
 
+const EVENT_CHANNELS: &str = "event_channels";
+
+/// What else the host has.
+const SETTINGS: [&str; 6] = [
+    "channels",
+    "branches",
+    "labels",
+    "all_labels",
+    "only_broken_pipelines",
+    "only_changed_pipelines",
+];
+
 /// The settings in the host's properties of an integration; none if they are no JSON object.
 pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value>> {
     let properties: Map<String, Value> = serde_json::from_str(properties.expose_secret()).ok()?;
@@ -41,7 +53,7 @@ pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value
         })
         .collect();
     if !channels.is_empty() {
-        settings.insert("event_channels".to_owned(), channels.into());
+        settings.insert(EVENT_CHANNELS.to_owned(), channels.into());
     }
     // Before 11.x there was a switch in place of the choice of branches.
     let branches = text("branches_to_be_notified").or_else(|| {
@@ -73,6 +85,28 @@ pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value
     Some(settings)
 }
 
+/// The same settings, in place of all that the host could have: what it has not is as if it had never been set.
+pub(super) fn in_place_of_all(settings: Map<String, Value>) -> Map<String, Value> {
+    let mut all: Map<String, Value> = SETTINGS
+        .iter()
+        .map(|name| ((*name).to_owned(), Value::Null))
+        .collect();
+    let mut by_event: Map<String, Value> = EVENTS
+        .iter()
+        .map(|event| ((*event).to_owned(), Value::Null))
+        .collect();
+    for (name, value) in settings {
+        match value {
+            Value::Object(channels) => by_event.extend(channels),
+            value => {
+                all.insert(name, value);
+            }
+        }
+    }
+    all.insert(EVENT_CHANNELS.to_owned(), by_event.into());
+    all
+}
+
 /// Forms and migrations have left more than one way to say yes.
 fn flag(value: &Value) -> Option<bool> {
     match value {
@@ -92,7 +126,7 @@ mod tests {
     use secrecy::SecretString;
     use serde_json::{Value, json};
 
-    use super::settings_of;
+    use super::{in_place_of_all, settings_of};
 
     fn settings(properties: &Value) -> Option<Value> {
         settings_of(&SecretString::from(properties.to_string())).map(Value::from)
@@ -123,6 +157,24 @@ mod tests {
             "only_changed_pipelines": true,
         });
         assert_eq!(settings(&properties), Some(expected));
+    }
+
+    #[test]
+    fn what_the_host_has_not_is_taken_back() {
+        let properties = json!({ "channel": "#a", "push_channel": "#push" });
+        let settings = settings_of(&SecretString::from(properties.to_string()));
+        let all = in_place_of_all(settings.unwrap_or_default());
+        assert_eq!(all["channels"], "#a");
+        assert_eq!(all["labels"], Value::Null);
+        assert_eq!(all.len(), 7);
+        assert_eq!(all["event_channels"]["push"], "#push");
+        assert_eq!(all["event_channels"]["alert"], Value::Null);
+        assert_eq!(
+            all["event_channels"].as_object().map(serde_json::Map::len),
+            Some(15)
+        );
+        // Of what the host knows nothing of nothing is said.
+        assert_eq!(all.get("updates"), None);
     }
 
     #[test]

@@ -126,6 +126,19 @@ fn channels_are_chosen_in_the_home() -> Result<()> {
         1
     );
 
+    // A line that is gone takes its channel with it.
+    let values = filled_in("#general", "push: #review\nmerge request:", &["push"]);
+    ensure!(
+        scene.save(&ada, view, &values)?["errors"]["event_channels"].is_string(),
+        "no such event"
+    );
+    let values = filled_in("#general", "push: #review\nmerge requests:", &["push"]);
+    scene.save(&ada, view, &values)?;
+    let settings = scene.settings()?;
+    assert_eq!(settings["event_channels"], json!({ "push": ["#review"] }));
+    let values = filled_in("#general", "merge_request: #review", &["push"]);
+    scene.save(&ada, view, &values)?;
+
     // The modal shows what was chosen.
     let views = scene.open_settings(&ada)?;
     let view = views.last().context("no modal")?.to_string();
@@ -266,7 +279,11 @@ fn channels_are_tried_out() -> Result<()> {
     ] {
         ensure!(said.contains(words), "{words}: {said}");
     }
-    assert_eq!(scene.settled(&general)?.len(), 1);
+    let settled = scene.settled(&general)?;
+    assert_eq!(settled.len(), 1);
+    // Whoever reads it there knows of which project it is.
+    let told = &settled[0].text;
+    ensure!(told.ends_with("in group/one"), "{told}");
     // One that is not tried is named.
     let many: Vec<String> = (0..10).map(|number| format!("#gone{number}")).collect();
     scene.set(

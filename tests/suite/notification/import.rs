@@ -96,6 +96,30 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
         "{said}"
     );
     assert_eq!(scene.settings()?, settings);
+
+    // What the host has no longer is gone; what it never knew stays.
+    scene.set("project_id", 1, &json!({ "updates": "thread" }))?;
+    for (properties, channels) in [
+        (json!({ "channel": "#new" }), json!(["#new"])),
+        (json!({}), json!([])),
+    ] {
+        scene.stage.client.execute(
+            SET,
+            &[&sealed(&properties, nonce)?, &nonce.as_slice(), &1_i64],
+        )?;
+        let (status, said) = import(&["--overwrite"])?;
+        ensure!(
+            status == Some(0) && said.starts_with("1 imported"),
+            "{said}"
+        );
+        let settings = scene.settings()?;
+        assert_eq!(settings["channels"], channels);
+        assert_eq!(settings["event_channels"], json!({}));
+        assert_eq!(settings["labels"], json!([]));
+        assert_eq!(settings["branches"], "default");
+        assert_eq!(settings["only_broken_pipelines"], true);
+        assert_eq!(settings["updates"], "thread");
+    }
     Ok(())
 }
 

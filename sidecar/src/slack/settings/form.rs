@@ -185,9 +185,12 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A line for each event: its name, a colon, and its channels.
+/// A line for each event: its name, a colon, and its channels. Those that have no line have no channels of their own any more.
 fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
-    let mut by_event = Map::new();
+    let mut by_event: Map<String, Value> = EVENTS
+        .iter()
+        .map(|event| (event.name.to_owned(), Value::Null))
+        .collect();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let Some((event, its)) = line.split_once(':') else {
             return Err(
@@ -208,8 +211,15 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
             ));
         };
         let its = channels(its)?;
-        if !its.is_empty() {
-            by_event.insert(known.name.to_owned(), json!(its));
+        if its.is_empty() {
+            continue;
+        }
+        let before = by_event.insert(known.name.to_owned(), json!(its));
+        if before.is_some_and(|before| !before.is_null()) {
+            return Err(format!(
+                "There are two lines of {}: write its channels in one, with commas.",
+                known.name
+            ));
         }
     }
     Ok(by_event)
@@ -253,9 +263,16 @@ mod tests {
             "push: #commits\nMerge requests: #review, #b",
         ));
         let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
+        // What has no line is told where everything is.
+        let mut event_channels: Value = EVENTS
+            .iter()
+            .map(|event| (event.name, Value::Null))
+            .collect();
+        event_channels["push"] = json!(["#commits"]);
+        event_channels["merge_request"] = json!(["#review", "#b"]);
         let settings = json!({
             "channels": ["#a", "#b", "C012"],
-            "event_channels": { "push": ["#commits"], "merge_request": ["#review", "#b"] },
+            "event_channels": event_channels,
             "labels": ["bug", "help wanted"],
             "muted_authors": [],
             "branches": "protected",
@@ -290,6 +307,7 @@ mod tests {
             [CHANNELS, EVENT_CHANNELS]
         );
         assert_eq!(blocks("", "push #a"), [EVENT_CHANNELS]);
+        assert_eq!(blocks("", "push: #a\npushes: #b"), [EVENT_CHANNELS]);
         assert_eq!(blocks(&"x".repeat(81), ""), [CHANNELS]);
         assert!(blocks(&eleven[1..].join(" "), "").is_empty());
     }
