@@ -79,6 +79,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         &[
             format!("--gitlab-token={TOKEN}"),
             "--gitlab-token-of=far=the token of a group".to_owned(),
+            "--gitlab-token-of=far-off/none=the token of a project".to_owned(),
             "--gitlab-token-of=far/away/y=the token of a project".to_owned(),
             format!("--gitlab-signing-token-of=far/away={SIGNING_TOKEN}"),
             format!("--gitlab-signing-token={OTHER_SIGNING_TOKEN}"),
@@ -98,9 +99,15 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         for id in [other, 1, 4_040_404] {
             refused(webhook, &push(id, "Spill the water")).with_context(|| id.to_string())?;
         }
-        // Where it is not said as GitLab says it, nor of whom there is no project.
+        // Where it is not said as GitLab says it, or is said twice.
         let mut event = push(901, "Spill the water");
         event["project"] = json!({ "path_with_namespace": "far/away/y" });
+        event["project_id"] = json!(other);
+        refused(webhook, &event)?;
+        event["project_id"] = json!(null);
+        refused(webhook, &event)?;
+        event["project"] = json!({ "id": "901" });
+        event["project_id"] = json!(901);
         refused(webhook, &event)?;
         let mention = json!({
             "object_kind": "group_mention", "project": { "id": 901 }, "mentioned": { "object_kind": "group", "id": 1 },
@@ -122,7 +129,12 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
     for (webhook, id) in taken {
         assert_taken(&webhook.send(&push(id, "Boil the water"))?, 1)?;
     }
-    assert_eq!(scene.settled(&general)?.len(), taken.len());
+    // Of a vulnerability the project is told elsewhere.
+    let vulnerability = json!({
+        "object_kind": "vulnerability", "object_attributes": { "project_id": 901, "title": "Water", "state": "detected", "severity": "high" },
+    });
+    assert_taken(&group.send(&vulnerability)?, 1)?;
+    assert_eq!(scene.settled(&general)?.len(), taken.len() + 1);
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use crate::serve::{Counter, Problem, count};
 use body::ROOM;
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
+use secret::Reach;
 
 /// A description may have a million characters, each of which may be written as six.
 const LARGEST_BODY: usize = 8 << 20;
@@ -63,10 +64,10 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
         Problem::bad_request("The body is no JSON.")
     })?;
     trim::trim(&mut event);
-    if let Some(path) = proof.path {
-        check_is_within(app, path, &event).await?;
+    if let Reach::Paths(paths) = &proof.reach {
+        check_is_within(app, paths, &event).await?;
     }
-    let key = key::of(headers, &body.bytes, proof);
+    let key = key::of(headers, &body.bytes, proof.signed_id);
     let published = app.publisher.publish(place(&event), event.to_string(), key);
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
@@ -85,16 +86,15 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     }
 }
 
-/// Whether the project of an event is in the group, or is the project, that a secret is of. Where the event happened is what the
-/// database takes it from before all else; what happens to a group is told by those alone who may tell of everything.
-async fn check_is_within(app: &App, path: &str, event: &Value) -> Result<(), Problem> {
-    let project = event["project"]["id"].as_i64();
-    let project = project.filter(|_| event["object_kind"] != "group_mention");
+/// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
+/// who may tell of everything.
+async fn check_is_within(app: &App, paths: &[&str], event: &Value) -> Result<(), Problem> {
+    let project = project(event).filter(|_| event["object_kind"] != "group_mention");
     let its = match project {
         Some(project) => app.database.project_path(project).await?,
         None => None,
     };
-    match its.is_some_and(|its| is_within(path, &its)) {
+    match its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))) {
         true => Ok(()),
         false => {
             count(Counter::HOOKS, "out_of_reach");
@@ -104,6 +104,17 @@ async fn check_is_within(app: &App, path: &str, event: &Value) -> Result<(), Pro
             ))
         }
     }
+}
+
+/// The project that the database takes an event for one of: the first of these that there is. One that is no number is refused there.
+fn project(event: &Value) -> Option<i64> {
+    let named = [
+        &event["project"]["id"],
+        &event["project_id"],
+        &event["object_attributes"]["project_id"],
+    ];
+    let first = named.into_iter().find(|id| !id.is_null());
+    first.and_then(Value::as_i64)
 }
 
 fn is_within(path: &str, project: &str) -> bool {
@@ -144,7 +155,27 @@ fn refused(refusal: secret::Refusal) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::is_within;
+    use serde_json::json;
+
+    use super::{is_within, project};
+
+    #[test]
+    fn project_is_the_one_that_the_database_takes() {
+        let all = json!({ "project": { "id": 1 }, "project_id": 2, "object_attributes": { "project_id": 3 } });
+        assert_eq!(project(&all), Some(1));
+        let without = json!({ "project": { "id": null }, "project_id": 2, "object_attributes": { "project_id": 3 } });
+        assert_eq!(project(&without), Some(2));
+        let object = json!({ "object_attributes": { "project_id": 3 } });
+        assert_eq!(project(&object), Some(3));
+        for none in [
+            json!({}),
+            json!([]),
+            json!({ "project": { "id": "1" }, "project_id": 2 }),
+            json!({ "project": { "id": 1.5 }, "project_id": 2 }),
+        ] {
+            assert_eq!(project(&none), None, "{none}");
+        }
+    }
 
     #[test]
     fn projects_are_within_their_groups() {

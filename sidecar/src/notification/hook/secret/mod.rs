@@ -32,12 +32,31 @@ struct Bound<T> {
 }
 
 /// What a webhook has proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Proof<'a> {
-    /// What it may tell of; everything if none.
-    pub(super) path: Option<&'a str>,
+    pub(super) reach: Reach<'a>,
     /// The id that was signed with the body, if anything was.
     pub(super) signed_id: Option<&'a HeaderValue>,
+}
+
+/// What a secret may tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach<'a> {
+    Everything,
+    /// These groups and projects: the same secret may be that of several.
+    Paths(Vec<&'a str>),
+}
+
+impl<'a> Reach<'a> {
+    /// None if there is no secret.
+    fn of<T: 'a>(secrets: impl Iterator<Item = &'a Bound<T>>) -> Option<Self> {
+        let paths: Vec<Option<&str>> = secrets.map(|it| it.path.as_deref()).collect();
+        if paths.is_empty() {
+            return None;
+        }
+        let bound: Option<Vec<&str>> = paths.into_iter().collect();
+        Some(bound.map_or(Self::Everything, Self::Paths))
+    }
 }
 
 /// Why a request is not taken for one of GitLab's.
@@ -92,41 +111,62 @@ impl HookSecrets {
         headers: &HeaderMap,
         now: SystemTime,
     ) -> Result<(), Refusal> {
-        match self.signed(headers) {
-            true => Signed::of(headers)?.check_age(now),
-            false => self.check_token(headers).map(|_| ()),
-        }
+        let signed = self.signed(headers, now).map(|signed| signed.map(drop));
+        self.or_by_token(headers, signed).map(drop)
     }
 
-    /// A signature that is wrong is not made good by the right token.
+    /// A webhook that has a token may be signed as well, with a key that is not known here: the token is as good then as without.
     pub(super) fn verify<'a>(
         &'a self,
         headers: &'a HeaderMap,
         body: &[u8],
         now: SystemTime,
     ) -> Result<Proof<'a>, Refusal> {
-        if !self.signed(headers) {
-            let path = self.check_token(headers)?;
-            let signed_id = None;
-            return Ok(Proof { path, signed_id });
+        let signed = self.signed(headers, now).map(|signed| {
+            let signed = signed?;
+            let keys = self.signing.iter();
+            let by = keys.filter(|key| signed.is_by(&key.secret, body));
+            Ok(Proof {
+                reach: Reach::of(by).ok_or(Refusal::Forged)?,
+                signed_id: Some(signed.id),
+            })
+        });
+        match self.or_by_token(headers, signed)? {
+            Ok(proof) => Ok(proof),
+            Err(reach) => Ok(Proof {
+                reach,
+                signed_id: None,
+            }),
         }
-        let signed = Signed::of(headers)?;
-        signed.check_age(now)?;
-        let mut keys = self.signing.iter();
-        let by = keys.find(|key| signed.is_by(&key.secret, body));
-        Ok(Proof {
-            path: by.ok_or(Refusal::Forged)?.path.as_deref(),
-            signed_id: Some(signed.id),
-        })
     }
 
-    /// Whether it is the signature that counts.
-    fn signed(&self, headers: &HeaderMap) -> bool {
-        !self.signing.is_empty() && only(headers, &SIGNATURE).is_some()
+    /// The signature, if there is one that is looked at.
+    fn signed<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        now: SystemTime,
+    ) -> Option<Result<Signed<'a>, Refusal>> {
+        if self.signing.is_empty() || only(headers, &SIGNATURE).is_none() {
+            return None;
+        }
+        let signed = Signed::of(headers);
+        Some(signed.and_then(|signed| signed.check_age(now).map(|()| signed)))
     }
 
-    /// The path that the token is of.
-    fn check_token(&self, headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    /// What the signature proves, else what the token reaches.
+    fn or_by_token<T>(
+        &self,
+        headers: &HeaderMap,
+        signed: Option<Result<T, Refusal>>,
+    ) -> Result<Result<T, Reach<'_>>, Refusal> {
+        match signed {
+            Some(Ok(proof)) => Ok(Ok(proof)),
+            Some(Err(refusal)) => self.check_token(headers).map(Err).map_err(|_| refusal),
+            None => self.check_token(headers).map(Err),
+        }
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<Reach<'_>, Refusal> {
         if self.is_empty() {
             return Err(Refusal::Closed);
         }
@@ -141,8 +181,7 @@ impl HookSecrets {
             let expected = hash(token.secret.expose_secret().as_bytes());
             expected.as_ref().ct_eq(given.as_ref()).into()
         };
-        let found = self.tokens.iter().find(is_it);
-        Ok(found.ok_or(Refusal::Forged)?.path.as_deref())
+        Reach::of(self.tokens.iter().filter(is_it)).ok_or(Refusal::Forged)
     }
 }
 

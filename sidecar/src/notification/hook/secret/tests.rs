@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::signed::{ID, SIGNATURE, TIMESTAMP};
-use super::{HookSecrets, Refusal, TOKEN};
+use super::{HookSecrets, Reach, Refusal, TOKEN};
 
 // The example of the specification's repository, standard-webhooks.
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -45,23 +45,29 @@ fn signed(signature: &str, at: u64) -> HeaderMap {
     ])
 }
 
-/// The path that the webhook may tell of, and the id that is signed.
+/// The paths that the webhook may tell of, none if it is everything, and the id that is signed.
+type Proved = (Option<Vec<String>>, Option<String>);
+
 fn verify(
     secrets: &HookSecrets,
     headers: &HeaderMap,
     body: &[u8],
     now: u64,
-) -> Result<(Option<String>, Option<String>), Refusal> {
+) -> Result<Proved, Refusal> {
     let proof = secrets.verify(headers, body, at(now))?;
     let id = proof.signed_id.and_then(|id| id.to_str().ok());
-    Ok((proof.path.map(str::to_owned), id.map(str::to_owned)))
+    let paths = match proof.reach {
+        Reach::Everything => None,
+        Reach::Paths(paths) => Some(paths.into_iter().map(str::to_owned).collect()),
+    };
+    Ok((paths, id.map(str::to_owned)))
 }
 
-fn by_token() -> Result<(Option<String>, Option<String>), Refusal> {
+fn by_token() -> Result<Proved, Refusal> {
     Ok((None, None))
 }
 
-fn by_signature() -> Result<(Option<String>, Option<String>), Refusal> {
+fn by_signature() -> Result<Proved, Refusal> {
     Ok((None, Some(MESSAGE.to_owned())))
 }
 
@@ -103,9 +109,9 @@ fn anything_else_is_refused() {
         forged(&signed(SIGNED.trim_end_matches('='), AT), BODY),
         Err(Refusal::Forged)
     );
-    // The token is no way round a signature that is wrong.
+    // A wrong token makes a wrong signature no better.
     let mut both = signed("v1,AAAA", AT);
-    both.insert(TOKEN, HeaderValue::from_static("the secret token"));
+    both.insert(TOKEN, HeaderValue::from_static("another token"));
     assert_eq!(forged(&both, BODY), Err(Refusal::Forged));
     assert_eq!(
         forged(&headers(&[(SIGNATURE, SIGNED)]), BODY),
@@ -114,6 +120,21 @@ fn anything_else_is_refused() {
     let twice = headers(&[(TOKEN, "the secret token"), (TOKEN, "the secret token")]);
     assert_eq!(forged(&twice, BODY), Err(Refusal::Unsigned));
     assert_eq!(forged(&HeaderMap::new(), BODY), Err(Refusal::Unsigned));
+}
+
+/// What is signed with a key that is known elsewhere only is known by its token, and its id is nobody's word then.
+#[test]
+fn token_is_as_good_beside_a_signature() {
+    let secrets = secrets("the secret token", OTHER_SIGNING);
+    for (signature, at_time) in [(SIGNED, AT), (OTHER, AT), ("v1,", AT), (SIGNED, 1)] {
+        let mut headers = signed(signature, at_time);
+        assert!(verify(&secrets, &headers, BODY, AT).is_err());
+        headers.insert(TOKEN, HeaderValue::from_static("the secret token"));
+        assert_eq!(secrets.may_be_verified(&headers, at(AT)), Ok(()));
+        assert_eq!(verify(&secrets, &headers, BODY, AT), by_token());
+        headers.insert(TOKEN, HeaderValue::from_static("another"));
+        assert!(verify(&secrets, &headers, BODY, AT).is_err());
+    }
 }
 
 /// Whoever has no signature at all is told so before he sends a body.
@@ -139,12 +160,23 @@ fn form_of_a_signature_comes_before_the_body() {
 fn secrets_of_a_path_are_told_from_those_of_all() {
     let mut secrets = secrets("the secret token", OTHER_SIGNING);
     let path = || Some("group/one".to_owned());
+    let one = || Some(vec!["group/one".to_owned()]);
     secrets.add_token(path(), &SecretString::from("a token of one"));
+    for path in ["two", "three"] {
+        let token = SecretString::from("a token of both");
+        secrets.add_token(Some(path.to_owned()), &token);
+    }
+    // One that is of everything as well.
+    secrets.add_token(path(), &SecretString::from("the secret token"));
     secrets.add_token(Some("empty".to_owned()), &SecretString::from(""));
     assert!(secrets.add_signing_token(path(), &SecretString::from(SIGNING)));
     for (token, verified) in [
         ("the secret token", by_token()),
-        ("a token of one", Ok((path(), None))),
+        ("a token of one", Ok((one(), None))),
+        (
+            "a token of both",
+            Ok((Some(vec!["two".to_owned(), "three".to_owned()]), None)),
+        ),
         ("a token of two", Err(Refusal::Forged)),
         ("", Err(Refusal::Forged)),
     ] {
@@ -152,7 +184,7 @@ fn secrets_of_a_path_are_told_from_those_of_all() {
         assert_eq!(verify(&secrets, &headers, BODY, AT), verified, "{token}");
     }
     let verified = verify(&secrets, &signed(SIGNED, AT), BODY, AT);
-    assert_eq!(verified, Ok((path(), Some(MESSAGE.to_owned()))));
+    assert_eq!(verified, Ok((one(), Some(MESSAGE.to_owned()))));
 }
 
 #[test]
