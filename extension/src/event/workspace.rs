@@ -5,10 +5,8 @@ use super::kind::{KINDS, Kind};
 use super::settings::Effective;
 use super::tables::Tables;
 use crate::error::{EventError, OrRaise, Result, required};
-use crate::server::{Statement, datum};
-use crate::slack_workspace::{NOW, allowed, of_workspace, qualified, workspace};
+use crate::slack_workspace::{NOW, allowed, of_workspace, workspace, write_with_heirs};
 use pgrx::JsonB;
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
 
@@ -55,7 +53,7 @@ returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
-  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, for whoever installed it or a manager';
+  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever installed it or a manager';
 revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -127,14 +125,7 @@ fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()
     if differences.is_empty() {
         return Ok(());
     }
-    let update = Statement::new(
-        &qualified(&format!(
-            "update {} i set {assignments} updated_at = {NOW} where i.id == $1 and ({})",
-            tables.integrations.qualified_name(),
-            differences.join(" or ")
-        )),
-        &[pg_sys::INT8OID],
-    );
-    tables.on_host(|| update.run(&[datum(integration)]));
+    assignments += &format!("updated_at = {NOW}");
+    write_with_heirs(tables, integration, &assignments, &differences.join(" or "));
     Ok(())
 }

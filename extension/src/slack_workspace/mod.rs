@@ -13,6 +13,7 @@ mod destination;
 mod drift;
 mod event;
 mod flush;
+mod heir;
 mod host_text;
 mod install;
 mod installation;
@@ -42,6 +43,7 @@ pub(crate) use destination::{
     Destination, check_attached, destination_of, destinations, inherited,
 };
 pub(crate) use drift::{repair_range, rows_adrift};
+pub(crate) use heir::write_with_heirs;
 pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;

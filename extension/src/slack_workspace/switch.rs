@@ -1,5 +1,6 @@
-//! An integration is switched on or off, as a user of Slack asks.
+//! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
 
+use super::heir::write_with_heirs;
 use super::host_text::{NOW, qualified};
 use super::tables::Tables;
 use super::workspace::workspace;
@@ -16,7 +17,7 @@ returns table (alias text, changed boolean)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
-  'switches an integration of a Slack workspace on or off, for whoever installed it or a manager';
+  'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever installed it or a manager';
 revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -38,8 +39,13 @@ fn set_slack_integration_active(
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
         let found = allowed(&tables, &team, row, user, is_manager)?;
-        let changed = switch(&tables, &team, row, active);
-        Ok((found.alias, changed))
+        let switched = write_with_heirs(
+            &tables,
+            found.integration,
+            &format!("active = {active}, updated_at = {NOW}"),
+            &format!("i.active is not {active}"),
+        );
+        Ok((found.alias, switched > 0))
     };
     TableIterator::once(set().or_raise())
 }
@@ -96,18 +102,4 @@ pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Foun
         }
         .into()
     })
-}
-
-fn switch(tables: &Tables, team: &str, row: i64, active: bool) -> bool {
-    let update = Statement::new(
-        &qualified(&format!(
-            "update {} i set active = $3, updated_at = {NOW} from {} s
-              where s.team_id == $1 and s.id == $2 and i.id == s.integration_id and i.active <> $3",
-            tables.integrations.qualified_name(),
-            tables.slack.qualified_name()
-        )),
-        &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::BOOLOID],
-    );
-    let arguments = [datum(team), datum(row), datum(active)];
-    tables.on_host(|| update.run(&arguments)) > 0
 }

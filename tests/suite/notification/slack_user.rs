@@ -225,3 +225,47 @@ fn encrypted_properties_are_listed() -> Result<()> {
     assert_eq!(list(&mut client, "")?, []);
     Ok(())
 }
+
+/// The host copies to its heirs what is saved of an integration, and so is done with what users of Slack switch.
+#[test]
+fn heirs_are_switched_along() -> Result<()> {
+    let mut client = told("settings_heirs")?;
+    // Even where they inherit from each other.
+    client.batch_execute(
+        "update integrations set active = true, push_events = true, note_events = true;
+         update integrations set inherit_from_id = 1 where id = 2; update integrations set inherit_from_id = 2 where id = 3;
+         update integrations set inherit_from_id = 3 where id = 1; update integrations set active = false where id = 3",
+    )?;
+    let switched = |client: &mut Client, column: &str| -> Result<String> {
+        let query = format!(
+            "select string_agg(id::text, ' ' order by id) from integrations where id <= 4 and {column}"
+        );
+        Ok(client.query_one(&query, &[])?.get(0))
+    };
+    client.batch_execute(
+        "select lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, null, '{\"push\": false}')",
+    )?;
+    assert_eq!(switched(&mut client, "push_events")?, "4");
+    assert_eq!(switched(&mut client, "note_events")?, "1 2 3 4");
+    let set = |active: bool| {
+        format!(
+            "select changed from lockstep.set_slack_integration_active('A', null, 1, 'U1', {active})"
+        )
+    };
+    for (active, changed, left) in [
+        (true, true, "1 2 3 4"),
+        (true, false, "1 2 3 4"),
+        (false, true, "4"),
+    ] {
+        assert_eq!(
+            client.query_one(&set(active), &[])?.get::<_, bool>(0),
+            changed
+        );
+        assert_eq!(switched(&mut client, "active")?, left);
+    }
+    // A host that knows no heirs.
+    client.batch_execute("alter table integrations drop column inherit_from_id")?;
+    assert!(client.query_one(&set(true), &[])?.get::<_, bool>(0));
+    assert_eq!(switched(&mut client, "active")?, "1 4");
+    Ok(())
+}
