@@ -1,9 +1,10 @@
 //! What was seen last: however many look at the page, one asks the database.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
 use super::report::{DriftReport, Report};
 
@@ -18,6 +19,8 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// A report that takes long is asked for so much less often: the database has other things to do.
 const REST: u32 = 10;
+/// But no less often than that, or it would be no live page.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// The last answer, or that there was none, and until when it is shown to whoever asks.
 pub(super) struct Last<T>(AsyncMutex<Option<(Instant, Option<Arc<T>>)>>);
@@ -39,7 +42,11 @@ impl<T> Last<T> {
         }
         let begun = Instant::now();
         let answer = ask().await.map(Arc::new);
-        let fresh = FRESH.max(begun.elapsed() * REST);
+        // That there was none is no reason to wait: the next one may come at once.
+        let fresh = match &answer {
+            Some(_) => (begun.elapsed() * REST).clamp(FRESH, LONGEST),
+            None => FRESH,
+        };
         *last = Some((Instant::now() + fresh, answer.clone()));
         answer
     }
@@ -88,8 +95,9 @@ mod tests {
     use std::time::Duration;
 
     use tokio::task::yield_now;
+    use tokio::time::{advance, sleep};
 
-    use super::{Last, LastDrift};
+    use super::{FRESH, LONGEST, Last, LastDrift};
     use crate::page::status::report::DriftReport;
 
     #[tokio::test]
@@ -107,12 +115,33 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
-    /// A database that does not answer is not asked anew by each who looks.
-    #[tokio::test]
+    /// A database that does not answer is not asked anew by each who looks, but soon, however long it has taken to say nothing.
+    #[tokio::test(start_paused = true)]
     async fn no_answer_is_one_as_well() {
         let last: Last<u32> = Last::default();
-        assert_eq!(last.get(async || None).await, None);
+        let slow = async || {
+            sleep(Duration::from_secs(5)).await;
+            None
+        };
+        assert_eq!(last.get(slow).await, None);
         assert_eq!(last.get(async || Some(7)).await, None);
+        advance(FRESH).await;
+        assert_eq!(last.get(async || Some(7)).await.as_deref(), Some(&7));
+    }
+
+    /// One that takes long is asked less often, but asked.
+    #[tokio::test(start_paused = true)]
+    async fn slow_answers_are_asked_for_less_often() {
+        let last: Last<u32> = Last::default();
+        let slow = async || {
+            sleep(Duration::from_secs(5)).await;
+            Some(7)
+        };
+        assert_eq!(last.get(slow).await.as_deref(), Some(&7));
+        advance(FRESH).await;
+        assert_eq!(last.get(async || Some(8)).await.as_deref(), Some(&7));
+        advance(LONGEST).await;
+        assert_eq!(last.get(async || Some(8)).await.as_deref(), Some(&8));
     }
 
     #[test]
