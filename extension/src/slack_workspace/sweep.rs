@@ -27,19 +27,28 @@ thread_local! {
         // Slack delivers an event again for hours, not for days.
         events: OwnStatement::new(
             "delete from lockstep.slack_event e
-              where e.received_at < clock_timestamp() - interval '1 day'
-                and not exists (select from lockstep.job j where j.id = e.job)",
+              where e.event_id = any (array(
+                select o.event_id from lockstep.slack_event o
+                 where o.received_at < (select clock_timestamp() - interval '1 day')
+                   and not exists (select from lockstep.job j where j.id = o.job)
+                 order by o.received_at limit 10000 for update skip locked))",
             &[],
         ),
         states: OwnStatement::new(
-            "delete from lockstep.slack_install_state
-              where coalesce(taken_at, expires_at) < clock_timestamp() - interval '1 day'",
+            "delete from lockstep.slack_install_state s
+              where s.state_digest = any (array(
+                select o.state_digest from lockstep.slack_install_state o
+                 where coalesce(o.taken_at, o.expires_at) < clock_timestamp() - interval '1 day'
+                 limit 10000 for update skip locked))",
             &[],
         ),
         tickets: OwnStatement::new(
             "delete from lockstep.slack_install_ticket t
-              where coalesce(t.used_at, t.expires_at) < clock_timestamp() - interval '1 day'
-                and not exists (select from lockstep.slack_install_state s where s.ticket = t.token_digest)",
+              where t.token_digest = any (array(
+                select o.token_digest from lockstep.slack_install_ticket o
+                 where coalesce(o.used_at, o.expires_at) < clock_timestamp() - interval '1 day'
+                   and not exists (select from lockstep.slack_install_state s where s.ticket = o.token_digest)
+                 limit 10000 for update skip locked))",
             &[],
         ),
         // A time from a subquery, as an index is not walked up to one that changes.
@@ -62,7 +71,10 @@ thread_local! {
         ),
         // Whoever tries a channel hears of it again.
         troubles: OwnStatement::new(
-            "delete from lockstep.slack_channel_trouble t where t.last_at < clock_timestamp() - interval '30 days'",
+            "delete from lockstep.slack_channel_trouble t using (
+               select o.schema, o.integration_id, o.team_id, o.channel from lockstep.slack_channel_trouble o
+                where o.last_at < clock_timestamp() - interval '30 days' limit 10000 for update skip locked) old
+              where t.schema = old.schema and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
             &[],
         ),
         // Most branches are merged and gone by then.

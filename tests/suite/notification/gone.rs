@@ -31,8 +31,9 @@ fn nothing_is_kept_of_what_is_gone() -> Result<()> {
     assert_eq!(kept(&mut client)?, "2 3; 1#c 1#d 2#d 3#c 3#d");
     // One that is being written by whoever delivers is left for the next time.
     let mut delivering = cluster()?.connect("settings_gone")?;
+    client.batch_execute("update lockstep.slack_channel_trouble set last_at = '2020-01-01' where integration_id = 1 and channel = '#c'; set lock_timeout = '5s'")?;
     let mut writing = delivering.transaction()?;
-    writing.batch_execute("update lockstep.slack_channel_trouble set failures = 2 where integration_id = 1 and channel = '#c'")?;
+    writing.batch_execute("update lockstep.slack_channel_trouble set failures = 2, last_at = '2020-01-01' where integration_id = 1 and channel = '#c'")?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 1);
     writing.commit()?;
     assert_eq!(kept(&mut client)?, "2 3; 1#c 1#d 2#d 3#c");
