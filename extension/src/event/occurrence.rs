@@ -93,6 +93,9 @@ impl<'a> Occurrence<'a> {
     }
 }
 
+/// Types of events that are confidential, whatever else they say.
+const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
+
 impl<'a> Payload<'a> {
     fn kind(&self, name: &str) -> Read<Option<Kind>> {
         Ok(Some(match name {
@@ -128,11 +131,16 @@ impl<'a> Payload<'a> {
             .iter()
             .flatten()
             .any(|kind| kind.eq_ignore_ascii_case("incident"));
-        let is_confidential = issue.confidential.at("object_attributes.confidential")?;
+        let is_confidential = issue.confidential.at("object_attributes.confidential")?
+            == Some(&true)
+            || self
+                .event_type
+                .at("event_type")?
+                .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
         Ok(match (is_incident, is_confidential) {
             (true, _) => Kind::Incident,
-            (false, Some(true)) => Kind::ConfidentialIssue,
-            (false, _) => Kind::Issue,
+            (false, true) => Kind::ConfidentialIssue,
+            (false, false) => Kind::Issue,
         })
     }
 

@@ -262,7 +262,7 @@ fn the_project_is_found_by_whatever_names_it() -> Result<()> {
 }
 
 /// What no message shows.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "artifacts_file",
     "avatar_url",
     "email",
@@ -271,6 +271,7 @@ const LEFT_OUT: [&str; 11] = [
     "http_url",
     "runner",
     "ssh_url",
+    "st_diff",
     "user_avatar",
     "user_email",
     "variables",

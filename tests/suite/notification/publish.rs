@@ -245,6 +245,16 @@ fn kinds_are_told_apart() -> Result<()> {
             "confidential_issues_events",
         ),
         (
+            "issue",
+            json!({"event_type": "confidential_issue", "object_attributes": {}}),
+            "confidential_issues_events",
+        ),
+        (
+            "work_item",
+            json!({"event_type": "confidential_work_item", "object_attributes": {"confidential": false}}),
+            "confidential_issues_events",
+        ),
+        (
             "note",
             attributes(json!({"confidential": true})),
             "confidential_note_events",

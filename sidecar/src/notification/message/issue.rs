@@ -12,6 +12,7 @@ use super::user_text::{NAME, TITLE, line};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Event {
+    event_type: Text,
     user: Part<User>,
     project: Part<Project>,
     object_attributes: Part<Issue>,
@@ -66,6 +67,8 @@ pub(super) fn draft(event: &Value) -> Draft {
             "without a title",
         )
         .within(&event.project);
+    let is_confidential =
+        issue.confidential.is_set() || event.event_type.starts_with("confidential_");
     let severity = match noun {
         "incident" => severity(&issue.severity),
         _ => None,
@@ -76,12 +79,7 @@ pub(super) fn draft(event: &Value) -> Draft {
     };
     let draft = Draft::new(headline)
         .project(&event.project)
-        .context(
-            issue
-                .confidential
-                .is_set()
-                .then(|| "🔒 confidential".to_owned()),
-        )
+        .context(is_confidential.then(|| "🔒 confidential".to_owned()))
         .context(severity)
         .context(named("labels: ", labels.iter().map(|label| &*label.title)))
         .context(named(
