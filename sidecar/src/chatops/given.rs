@@ -10,9 +10,8 @@ use super::arguments::Environments;
 use super::environment::{Environment, Name};
 use super::page::Answer;
 use super::settings::Place;
-use super::words;
 use crate::app::App;
-use crate::slack::{SlashCommand, code, shorten};
+use crate::slack::{SlashCommand, code, shorten, unescape};
 
 pub(super) struct Given<'a> {
     pub(super) app: &'a Arc<App>,
@@ -44,7 +43,7 @@ impl<'a> Given<'a> {
             "user_id": self.slash.user,
             "user_name": self.slash.user_name,
             "channel_id": self.slash.channel,
-            "text": shorten(&format!("{} {}", self.slash.command, words::unescaped(self.slash.text.trim())), 4_000),
+            "text": shorten(&format!("{} {}", self.slash.command, unescape(self.slash.text.trim())), 4_000),
             "environment": environment.text(),
         })
     }

@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
+use crate::slack::unescape;
+
 /// The words, or nothing if a quote is not closed. Mentions of people stay marked where people are asked for: by their ids, which are
 /// not theirs to choose, as their names are.
 pub(super) fn split(text: &str) -> Option<Vec<String>> {
-    let text = unescaped(&without_marks(text, People::Apart));
+    let text = unescape(&without_marks(text, People::Apart));
     let text = straight(&text);
     // To a shell it begins a comment.
     let words = shlex::split(&text.replace('#', HASH))?;
@@ -25,14 +27,7 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
 
 /// A text as it was typed, for people to read.
 pub(super) fn typed(text: &str) -> String {
-    unescaped(&without_marks(text, People::ByName))
-}
-
-/// Slack writes three characters in another way. Its marks are as they are.
-pub(super) fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&amp;", "&")
+    unescape(&without_marks(text, People::ByName))
 }
 
 /// Characters that nobody types.

@@ -65,6 +65,13 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// Text that came from Slack, as it was typed: Slack writes three characters in another way.
+pub(crate) fn unescape(text: &str) -> String {
+    text.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&")
+}
+
 /// Text of others as code, in which a backtick would end it.
 pub(crate) fn code(text: &str) -> String {
     format!(
@@ -106,7 +113,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LONGEST_TEXT, Reply, code, cut, escape, shorten};
+    use super::{LONGEST_TEXT, Reply, code, cut, escape, shorten, unescape};
 
     #[test]
     fn nobody_is_called_by_the_text_of_others() {
@@ -142,6 +149,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_typed_comes_back(text in "[a&<>;mplgt]{0,20}") {
+            prop_assert_eq!(unescape(&escape(&text)), text);
+        }
+
         #[test]
         fn texts_are_cut_between_characters(text: String, most in 0..40_usize) {
             prop_assert!(cut(&text, most).len() <= most);

@@ -30,7 +30,7 @@ pub(crate) use install::{Installed, begin_install, finish_install};
 pub(crate) use interaction::receive_interaction;
 pub(crate) use manifest::print_manifest;
 pub(crate) use markup::fit;
-pub(crate) use message::{LONGEST_TEXT, Reply, code, cut, escape, shorten};
+pub(crate) use message::{LONGEST_TEXT, Reply, code, cut, escape, shorten, unescape};
 pub(crate) use options::receive_options_request;
 pub(crate) use payload::{Owner, SlashCommand};
 pub(crate) use refresh::keep;

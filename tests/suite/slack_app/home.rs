@@ -139,6 +139,15 @@ fn names_are_escaped() -> Result<()> {
     let origin = home.origin(&ada);
     let text = home.stage.say(&origin, "status")?;
     ensure!(text.starts_with("*&lt;!channel&gt;&amp;*"), "{text}");
+    // Slack writes what people type in another way, and it is found all the same.
+    home.stage
+        .client
+        .batch_execute("update slack_integrations set alias = 'a&b'")?;
+    let text = home.stage.say(&origin, "a&b status")?;
+    ensure!(text.starts_with("*a&amp;b*"), "{text}");
+    home.stage
+        .client
+        .batch_execute("update slack_integrations set alias = '<!channel>&'")?;
     let row = home.row()?;
     let view = home
         .act(&ada, click("switch_off", row, "1700000000.1"))?

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::warn;
 
 use super::late;
-use super::message::Reply;
+use super::message::{Reply, unescape};
 use super::payload::SlashCommand;
 use crate::app::App;
 use crate::chatops;
@@ -56,7 +56,7 @@ pub(crate) async fn receive_command(
     State(app): State<Arc<App>>,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let slash = SlashCommand::parse(&body).ok_or(Problem::bad_request(
+    let mut slash = SlashCommand::parse(&body).ok_or(Problem::bad_request(
         "The form lacks team_id, user_id or command.",
     ))?;
     if slash.command == chatops::COMMAND {
@@ -71,6 +71,7 @@ pub(crate) async fn receive_command(
             .await
             .into_response());
     }
+    slash.text = unescape(&slash.text);
     let Words { alias, name, .. } = Words::of(&slash.text);
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         count(Counter::COMMANDS, "unknown");
