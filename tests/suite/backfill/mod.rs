@@ -7,6 +7,7 @@ mod crash;
 mod failure;
 mod hold;
 mod key;
+mod refusal;
 mod rights;
 mod worker;
 

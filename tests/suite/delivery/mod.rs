@@ -6,3 +6,5 @@ mod lane;
 mod pace;
 mod random;
 mod status;
+mod trouble;
+mod turn;

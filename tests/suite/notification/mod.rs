@@ -3,6 +3,7 @@
 pub(crate) mod app;
 mod away;
 mod batch;
+mod branch;
 mod chaos;
 mod chaos_plan;
 mod delivery;

@@ -1,4 +1,4 @@
-//! What the sidecar asks for: events, bots, lists, switches, tokens.
+//! What the sidecar asks for: events, bots, lists, switches.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -6,10 +6,10 @@ use postgres::Client;
 
 use crate::database::cluster;
 use crate::service_account::number;
-use crate::slack::{in_lockstep, state, workspaces};
+use crate::slack::workspaces;
 use crate::surface::refusal::refused;
 
-fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
+pub(crate) fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
     let row = client.query_one(query, &[]).context(query.to_owned())?;
     Ok(row.get(0))
 }
@@ -313,144 +313,6 @@ fn bots_and_lists() -> Result<()> {
         "there is no integration",
     )?;
     Ok(())
-}
-
-#[test]
-fn tokens_are_refreshed_by_one() -> Result<()> {
-    let mut client = workspaces("slack_token", Layout::Narrow)?;
-    let install = |team: &str, minutes: i32| {
-        format!(
-            "select lockstep.install_slack_workspace('{team}', 'Team', 'U2', 'B2', 'token', 'iv', '{{commands}}', refresh_token => 'r', refresh_token_iv => 'ri',
-                                                     expires_at => now() + interval '{minutes} minutes')"
-        )
-    };
-    client.batch_execute(&[install("A", 30), install("B", 10), install("C", 300)].join(";"))?;
-    let claim = "select coalesce((select team_id || ' ' || lease from lockstep.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
-    let claimed = |client: &mut Client| -> Result<(String, String)> {
-        let answer = one(client, claim)?.context("nothing")?;
-        let (team, lease) = answer.split_once(' ').context(answer.clone())?;
-        Ok((team.to_owned(), lease.to_owned()))
-    };
-    let (first, lease) = claimed(&mut client)?;
-    let (second, other) = claimed(&mut client)?;
-    assert_eq!((first.as_str(), second.as_str()), ("B", "A"));
-    assert_ne!(lease, other);
-    assert_eq!(one(&mut client, claim)?.as_deref(), Some("none"));
-    let store = |team: &str, lease: &str, token: &str| {
-        format!(
-            "select lockstep.store_slack_token('{team}', {lease}, '{token}', 'iv 2', 'r2', 'ri2', now() + interval '12 hours')::text"
-        )
-    };
-    assert_eq!(
-        one(&mut client, &store("A", &lease, "token 2"))?.as_deref(),
-        Some("false")
-    );
-    // A lease that has run out still counts, as nobody has taken it.
-    client.batch_execute("update lockstep.slack_installation set leased_until = now() - interval '1 hour' where team_id = 'A'")?;
-    assert_eq!(
-        one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
-        Some("true")
-    );
-    assert!(state(&mut client, "A")?.starts_with("U2 B2 token 2 iv 2"));
-    in_lockstep(&mut client)?;
-    assert_eq!(
-        one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
-        Some("true")
-    );
-    assert_eq!(
-        one(&mut client, &store("A", &other, "token 3"))?.as_deref(),
-        Some("false")
-    );
-    let kept = "select concat_ws(' ', encode(encrypted_refresh_token, 'escape'), refreshed_at is not null, refresh_error, lease, leased_until)
-                  from lockstep.slack_installation where team_id = ";
-    assert_eq!(
-        one(&mut client, &format!("{kept}'A'"))?.as_deref(),
-        Some("r2 t")
-    );
-    let give_back = |lease: &str| {
-        format!(
-            "select lockstep.give_back_slack_token_refresh('B', {lease}, 'no answer', '1 hour')::text"
-        )
-    };
-    assert_eq!(
-        one(&mut client, &give_back(&other))?.as_deref(),
-        Some("false")
-    );
-    assert_eq!(
-        one(&mut client, &give_back(&lease))?.as_deref(),
-        Some("true")
-    );
-    assert_eq!(one(&mut client, claim)?.as_deref(), Some("none"));
-    assert_eq!(
-        one(
-            &mut client,
-            "select refresh_error from lockstep.list_slack_workspaces() where team_id = 'B'"
-        )?
-        .as_deref(),
-        Some("no answer")
-    );
-    client.batch_execute(
-        "update lockstep.slack_installation set leased_until = now() where team_id = 'B'",
-    )?;
-    let (team, lease) = claimed(&mut client)?;
-    assert_eq!(team, "B");
-    // A token that somebody else brings makes the refresh token worthless, and the lease of who refreshes it.
-    client.batch_execute(
-        "update slack_integrations set encrypted_bot_access_token = 'foreign' where id = 5",
-    )?;
-    assert_eq!(
-        one(&mut client, &store("B", &lease, "token 2"))?.as_deref(),
-        Some("false")
-    );
-    assert_eq!(
-        one(&mut client, &format!("{kept}'B'"))?.as_deref(),
-        Some("f")
-    );
-    in_lockstep(&mut client)
-}
-
-#[test]
-fn tokens_are_encrypted_anew() -> Result<()> {
-    let mut client = workspaces("slack_rekey", Layout::Narrow)?;
-    client.batch_execute(
-        "select lockstep.install_slack_workspace('B', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}', refresh_token => 'r', refresh_token_iv => 'ri',
-                                                 expires_at => '2030-01-01'),
-                lockstep.install_slack_workspace('C', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}')",
-    )?;
-    let list = |after: &str, most: i32| {
-        format!("select coalesce((select string_agg(concat_ws(' ', team_id, encode(token_iv, 'escape'), encode(refresh_token_iv, 'escape')), ', ')
-                                    from lockstep.list_slack_tokens('{after}', {most})), '')")
-    };
-    assert_eq!(
-        one(&mut client, &list("", 9))?.as_deref(),
-        Some("A iv, B iv ri, C iv")
-    );
-    assert_eq!(one(&mut client, &list("", 1))?.as_deref(), Some("A iv"));
-    assert_eq!(one(&mut client, &list("A", 1))?.as_deref(), Some("B iv ri"));
-    assert_eq!(one(&mut client, &list("C", 9))?.as_deref(), Some(""));
-    let replace = |team: &str, old: &str, old_refresh: &str, refresh: &str| {
-        format!(
-            "select lockstep.replace_slack_token('{team}', '{old}', 'new', 'new iv', {old_refresh}, {refresh})::text"
-        )
-    };
-    for (call, answer) in [
-        (replace("B", "other", "'ri'", "'new r', 'new ri'"), "false"),
-        (replace("B", "iv", "'other'", "'new r', 'new ri'"), "false"),
-        (replace("B", "iv", "null", "null, null"), "false"),
-        (replace("B", "iv", "'ri'", "'new r', 'new ri'"), "true"),
-        (replace("B", "iv", "'ri'", "'new r', 'new ri'"), "false"),
-        (replace("C", "iv", "null", "null, null"), "true"),
-        (replace("A", "other", "null", "null, null"), "false"),
-        (replace("A", "iv", "null", "null, null"), "true"),
-        (replace("D", "iv", "null", "null, null"), "false"),
-    ] {
-        assert_eq!(one(&mut client, &call)?.as_deref(), Some(answer), "{call}");
-    }
-    assert!(state(&mut client, "A")?.starts_with("U1 B1 new new iv"));
-    assert!(state(&mut client, "B")?.starts_with("U2 B2 new new iv"));
-    let kept = "select count(*) from lockstep.slack_installation where team_id = 'B' and expires_at = '2030-01-01' and encrypted_refresh_token = 'new r'";
-    assert_eq!(number(&mut client, kept)?, 1);
-    in_lockstep(&mut client)
 }
 
 /// A claim passes by what another session is claiming.

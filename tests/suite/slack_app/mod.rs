@@ -7,6 +7,7 @@ mod home;
 mod install;
 mod page;
 mod signed;
+mod silent;
 mod token;
 mod trouble;
 

@@ -1,0 +1,190 @@
+//! What comes of failures: troubles of channels, and what is tried again.
+
+use crate::database::cluster;
+use crate::delivery::claim::{channels, claim, finish, lapse, later, numbers, publish, text};
+use crate::service_account::number;
+use crate::surface::refusal::refused;
+use anyhow::{Result, ensure};
+use postgres::Client;
+use postgres::fallible_iterator::FallibleIterator;
+use std::time::Duration;
+
+#[test]
+fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
+    let mut client = channels("delivery_trouble")?;
+    client.batch_execute(
+        r##"select lockstep.set_slack_notifications(1, '{"channels": "#1, #2, #3"}')"##,
+    )?;
+    for _ in 0..5 {
+        publish(&mut client, 1, 1)?;
+        publish(&mut client, 2, 1)?;
+        publish(&mut client, 3, 2)?;
+    }
+    let mut step = |said: [&str; 3]| -> Result<String> {
+        let claimed = claim(&mut client, 10)?;
+        assert_eq!(claimed.len(), 3);
+        for (claim, said) in claimed.iter().zip(said) {
+            assert_eq!(finish(&mut client, &[*claim], said)?, 1);
+        }
+        // In the order of the channels again.
+        later(&mut client)?;
+        text(
+            &mut client,
+            "select string_agg(concat_ws(' ', t.channel, t.error, t.needed, t.failures, t.since = t.last_at), ', ')
+               from lockstep.slack_channel_troubles('A', null, 1) t",
+        )
+    };
+    let (bad, worse, good) = (
+        r#""outcome": "failed", "error": "not_in_channel""#,
+        r#""outcome": "failed", "error": "missing_scope", "needed": "chat:write""#,
+        r#""outcome": "delivered""#,
+    );
+    // Nothing is known of a channel as long as it is only tried.
+    assert_eq!(
+        step([r#""outcome": "release""#, r#""outcome": "uncertain""#, bad])?,
+        ""
+    );
+    assert!(step([bad, bad, bad])?.starts_with("#1 not_in_channel 1 "));
+    assert_eq!(
+        step([worse, r#""outcome": "retry", "error": "fatal_error""#, good])?,
+        "#1 missing_scope chat:write 2 f, #2 not_in_channel 1 t"
+    );
+    assert_eq!(step([good, bad, good])?, "#2 not_in_channel 2 f");
+    assert_eq!(
+        text(
+            &mut client,
+            "select string_agg(integration_id || channel, ' ') from lockstep.slack_channel_trouble"
+        )?,
+        "1#2"
+    );
+    for (of, sqlstate, message) in [
+        ("'B', null, 1", "P0002", "there is no integration 1"),
+        ("'A', null, 99", "P0002", "there is no integration 99"),
+        ("null, '', 1", "22023", "must be given"),
+        ("'A', null, null", "22004", "must not be null"),
+    ] {
+        let call = format!("select lockstep.slack_channel_troubles({of})");
+        refused(&mut client, &call, sqlstate, message)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn others_are_told_of_what_is_left() -> Result<()> {
+    let name = "delivery_notify";
+    let mut client = channels(name)?;
+    let mut listener = cluster()?.connect(name)?;
+    listener.batch_execute("listen lockstep_delivery")?;
+    let mut heard = |client: &mut Client| -> Result<usize> {
+        // Notifications arrive in the order of the commits, so once this one is there so are those before it.
+        client.batch_execute("notify lockstep_delivery, 'last'")?;
+        let mut notifications = listener.notifications();
+        let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
+        let mut count = 0;
+        while let Some(notification) = iterator.next()? {
+            if notification.payload() == "last" {
+                return Ok(count);
+            }
+            ensure!(notification.payload().is_empty(), "no payload is promised");
+            count += 1;
+        }
+        anyhow::bail!("the last notification did not come")
+    };
+    for channel in [1, 1, 2, 3, 3] {
+        publish(&mut client, channel, 1)?;
+    }
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(heard(&mut client)?, 0);
+    finish(&mut client, &claimed[1..2], r#""outcome": "delivered""#)?;
+    assert_eq!(heard(&mut client)?, 0, "nothing waits for channel 2");
+    finish(
+        &mut client,
+        &[claimed[0], claimed[2]],
+        r#""outcome": "delivered""#,
+    )?;
+    assert_eq!(heard(&mut client)?, 1);
+    later(&mut client)?;
+    let claimed = claim(&mut client, 10)?;
+    finish(&mut client, &claimed[..1], r#""outcome": "retry""#)?;
+    assert_eq!(heard(&mut client)?, 1);
+    finish(&mut client, &claimed[..1], r#""outcome": "retry""#)?;
+    assert_eq!(heard(&mut client)?, 0, "a result that is not taken");
+    finish(&mut client, &claimed[1..], r#""outcome": "failed""#)?;
+    assert_eq!(heard(&mut client)?, 0);
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        1
+    );
+    assert_eq!(heard(&mut client)?, 1);
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        0
+    );
+    assert_eq!(heard(&mut client)?, 0);
+    Ok(())
+}
+
+#[test]
+fn what_failed_can_be_tried_again() -> Result<()> {
+    let mut client = channels("delivery_again")?;
+    for (channel, integration) in [(1, 1), (1, 2), (2, 1), (1, 1)] {
+        publish(&mut client, channel, integration)?;
+    }
+    for _ in 0..3 {
+        let claimed = claim(&mut client, 10)?;
+        finish(
+            &mut client,
+            &claimed,
+            r#""outcome": "uncertain", "error": "hang_up""#,
+        )?;
+        later(&mut client)?;
+        let claimed = claim(&mut client, 10)?;
+        finish(
+            &mut client,
+            &claimed,
+            r#""outcome": "failed", "error": "is_archived", "needed": "x""#,
+        )?;
+        later(&mut client)?;
+    }
+    let results = |client: &mut Client| {
+        text(
+            client,
+            "select string_agg(concat_ws(' ', delivery, status, error, needed), ', ' order by delivery)
+               from lockstep.delivery_results('{4, 1, null, 99, 3}')",
+        )
+    };
+    assert_eq!(
+        results(&mut client)?,
+        "1 failed is_archived x, 3 failed is_archived x, 4 failed is_archived x"
+    );
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries(2)")?,
+        1
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select lockstep.retry_deliveries(null, 'other')"
+        )?,
+        0
+    );
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(numbers(&claimed), [2]);
+    // One that comes before is next, but not now.
+    assert_eq!(
+        number(&mut client, "select lockstep.retry_deliveries()")?,
+        3
+    );
+    assert_eq!(results(&mut client)?, "1 waiting, 3 waiting, 4 waiting");
+    // What nobody knows stays counted, but not as a reason to give up soon.
+    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep.slack_delivery";
+    assert_eq!(text(&mut client, counts)?, "0 1 0, 0 1 0, 0 1 0, 0 1 0");
+    later(&mut client)?;
+    assert_eq!(numbers(&claim(&mut client, 10)?), [3]);
+    lapse(&mut client)?;
+    let both = claim(&mut client, 10)?;
+    assert_eq!(numbers(&both), [1, 3]);
+    // The one that was in flight is the one that may have been sent.
+    assert_eq!(text(&mut client, counts)?, "0 1 0, 0 2 1, 0 2 1, 0 1 0");
+    Ok(())
+}

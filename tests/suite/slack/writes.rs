@@ -1,0 +1,144 @@
+//! Each kind of write, by statements of every form, is spread over the team.
+
+use crate::slack::{in_lockstep, state, workspaces};
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::host::Layout;
+
+const LINK: &str =
+    "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)";
+
+/// Each write, and what team A has afterwards.
+const WRITES: [(&str, &str); 19] = [
+    (
+        "update slack_integrations set user_id = 'U3' where id = 2",
+        "U3 B1 token iv 2020-01-01 00:00:00 {chat:write,commands}",
+    ),
+    (
+        "update slack_integrations set bot_user_id = null where id = 4",
+        "U3 token iv 2020-01-01 00:00:00 {chat:write,commands}",
+    ),
+    (
+        "update slack_integrations set bot_user_id = 'B2', encrypted_bot_access_token = 'token 2' where id = 4",
+        "U3 B2 token 2 iv 2020-01-01 00:00:00 {chat:write,commands}",
+    ),
+    // The last row of the statement wins.
+    (
+        "update slack_integrations s set encrypted_bot_access_token_iv = ('iv' || o.id)::bytea
+           from (select id from slack_integrations where team_id = 'A' order by id) o where s.id = o.id",
+        "U3 B2 token 2 iv4 2020-01-01 00:00:00 {chat:write,commands}",
+    ),
+    // Nothing but a time: the newest wins, which is this one or another.
+    (
+        "update slack_integrations set updated_at = '2021-01-01' where id = 3",
+        "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
+    ),
+    // Older than the others: the others stay as they are, and it follows.
+    (
+        "update slack_integrations set updated_at = '2019-01-01' where id = 3",
+        "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
+    ),
+    (
+        "update slack_integrations set alias = 'a five' where id = 1",
+        "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
+    ),
+    // A legacy row follows.
+    (
+        "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+         values (7, 'A', 'Team A', 'a7', 'U0', '2022-01-01', '2022-01-01', 7)",
+        "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
+    ),
+    // One with a token wins, and has no scopes yet.
+    (
+        "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id, encrypted_bot_access_token)
+         values (8, 'A', 'Team A', 'a8', 'U4', '2018-01-01', '2018-01-01', 8, 'token 3')",
+        "U4 token 3 2018-01-01 00:00:00 {}",
+    ),
+    (
+        "LINK values (8, 1, 8), (8, 3, 8)",
+        "U4 token 3 2018-01-01 00:00:00 {commands,links:read}",
+    ),
+    (
+        "update slack_integrations_scopes set slack_api_scope_id = 2 where slack_integration_id = 2 and slack_api_scope_id = 3",
+        "U4 token 3 2018-01-01 00:00:00 {chat:write,commands}",
+    ),
+    (
+        "delete from slack_integrations_scopes where slack_integration_id = 3 and slack_api_scope_id = 1",
+        "U4 token 3 2018-01-01 00:00:00 {chat:write}",
+    ),
+    // What is set twice is what was set last.
+    (
+        "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id, encrypted_bot_access_token)
+         values (9, 'A', 'Team A', 'a8', 'U5', '2018-01-01', '2018-01-01', 8, 'token 4'),
+                (10, 'A', 'Team A', 'a9', 'U6', '2018-01-01', '2018-01-01', 9, null)
+         on conflict (team_id, alias) do update set encrypted_bot_access_token = excluded.encrypted_bot_access_token, user_id = excluded.user_id",
+        "U5 token 4 2018-01-01 00:00:00 {chat:write}",
+    ),
+    (
+        "merge into slack_integrations s using (values ('a3', 'U7'), ('a99', 'U8')) v (alias, \"user\") on s.team_id = 'A' and s.alias = v.alias
+         when matched then update set user_id = v.user
+         when not matched then insert (team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
+           values ('A', 'Team A', v.alias, v.user, '2017-01-01', '2017-01-01', 9)",
+        "U7 token 4 2018-01-01 00:00:00 {chat:write}",
+    ),
+    (
+        "delete from slack_integrations where id = 4",
+        "U7 token 4 2018-01-01 00:00:00 {chat:write}",
+    ),
+    (
+        "delete from integrations where id in (1, 2)",
+        "U7 token 4 2018-01-01 00:00:00 {chat:write}",
+    ),
+    (
+        "delete from slack_api_scopes where id = 2",
+        "U7 token 4 2018-01-01 00:00:00 {}",
+    ),
+    (
+        "LINK values (3, 1, 3)",
+        "U7 token 4 2018-01-01 00:00:00 {commands}",
+    ),
+    (
+        "truncate slack_integrations_scopes",
+        "U7 token 4 2018-01-01 00:00:00 {}",
+    ),
+];
+
+fn every_write(name: &str, layout: Layout) -> Result<()> {
+    let mut client = workspaces(name, layout)?;
+    assert_eq!(
+        state(&mut client, "A")?,
+        "U1 B1 token iv 2020-01-01 00:00:00 {chat:write,commands}"
+    );
+    let of_b = state(&mut client, "B")?;
+    for (write, expected) in WRITES {
+        let write = match layout {
+            Layout::Older => {
+                let link = LINK.replace(", project_id", "");
+                let values = |row: &str| row.replace(", 8)", ")").replace("1, 3)", "1)");
+                match write.strip_prefix("LINK") {
+                    Some(rest) => link + &values(rest),
+                    None => write.to_owned(),
+                }
+            }
+            _ => write.replace("LINK", LINK),
+        };
+        client.batch_execute(&write).context(write.clone())?;
+        let now = state(&mut client, "A")?;
+        ensure!(
+            now == expected,
+            "{write}\nexpected {expected}\ngot      {now}"
+        );
+        in_lockstep(&mut client).context(write)?;
+        assert_eq!(state(&mut client, "B")?, of_b);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_write_is_spread() -> Result<()> {
+    every_write("slack_writes", Layout::Narrow)
+}
+
+#[test]
+fn every_write_is_spread_on_older_hosts() -> Result<()> {
+    every_write("slack_writes_older", Layout::Older)
+}
