@@ -1,0 +1,49 @@
+//! Webhooks, as far as no database is needed.
+
+use axum::http::StatusCode;
+
+use super::{json_of, request, send, signed};
+use crate::serve::router::HOOKS;
+use crate::serve::without_database::HOOK_TOKEN;
+
+fn hook(token: &str, body: &[u8]) -> (StatusCode, String) {
+    let token = ("x-gitlab-token".to_owned(), token.to_owned());
+    send(request(HOOKS, "application/json", body, &[token]))
+}
+
+#[test]
+fn webhooks_are_gitlabs_alone() {
+    let (status, _) = send(request(HOOKS, "application/json", b"{}", &[]));
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    for token in ["", "another token", "a token of test"] {
+        let (status, text) = hook(token, b"{}");
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{token}");
+        assert!(!text.contains("token of tests"), "{text}");
+    }
+    // Slack's signature opens another door.
+    let (status, _) = send(signed(HOOKS, "application/json", b"{}"));
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn webhooks_are_json_of_a_size() {
+    for body in [&b""[..], b"{", b"\xff", b"{\"a\": \"\\ud800\"}"] {
+        let (status, text) = hook(HOOK_TOKEN, body);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body:?}");
+        assert_eq!(json_of(&text)["status"], 400);
+    }
+    let deep = "[".repeat(200_000);
+    assert_eq!(hook(HOOK_TOKEN, deep.as_bytes()).0, StatusCode::BAD_REQUEST);
+    let large = vec![b' '; (8 << 20) + 1];
+    assert_eq!(hook(HOOK_TOKEN, &large).0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn without_a_database_webhooks_are_to_be_sent_again() {
+    let (status, text) = hook(HOOK_TOKEN, br#"{"object_kind": "push"}"#);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        !text.contains("nowhere") && !text.contains("push"),
+        "{text}"
+    );
+}
