@@ -23,6 +23,7 @@ mod server;
 mod service_account;
 mod slack_workspace;
 mod status;
+mod sweep;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
@@ -95,7 +96,7 @@ pgrx::extension_sql_file!(
         slack_workspace::token::give_back_slack_token_refresh,
         slack_workspace::reseal::list_slack_tokens,
         slack_workspace::reseal::replace_slack_token,
-        slack_workspace::sweep::sweep_slack,
+        sweep::sweep_slack,
         slack_workspace::path::project_path,
         event::publish::publish_events,
         event::workspace::slack_workspace_notifications,

@@ -27,7 +27,6 @@ mod reseal;
 mod scopes;
 mod spread;
 mod statements;
-mod sweep;
 mod switch;
 mod tables;
 mod ticket;

@@ -1,9 +1,9 @@
 //! Removes what is no longer needed.
 
-use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
 use crate::event::sweep_gone;
 use crate::own_statement::OwnStatement;
+use crate::slack_workspace::Tables;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
