@@ -10,6 +10,7 @@ mod drift;
 mod flag;
 mod incident;
 mod member;
+mod path;
 mod rollout;
 mod table;
 mod target;

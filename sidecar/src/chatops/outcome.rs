@@ -57,7 +57,7 @@ impl Outcome {
             let detail = error.detail().unwrap_or_default();
             return Self::Refused(format!(
                 "{}. {}",
-                escape(&shorten(error.message(), 400)),
+                escape(&shorten(error.message(), LONGEST_MESSAGE)),
                 escape(&shorten(detail, 400))
             ));
         }
@@ -107,6 +107,9 @@ impl Outcome {
         }
     }
 }
+
+/// The functions of lockstep cut what they name themselves; what they cannot is the text of somebody.
+const LONGEST_MESSAGE: usize = 1_500;
 
 /// With these the functions of lockstep say what people can do about it.
 const OWN: [SqlState; 10] = [

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::arguments::{self, Delete, Set};
 use super::change::{Change, Effect, is_on, not_seen, off_in_staging, on_in_production};
 use super::environment::{Environment, Name, each};
-use super::flag::describe;
+use super::flag::{describe, plain};
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
-use super::told;
+use super::{COMMAND, told};
 use crate::slack::{code, escape, shorten};
 
 pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> {
@@ -125,6 +125,14 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
         .find(|(_, names)| names.iter().any(|name| name.trim().is_empty()))
     {
         return refuse(&format!("An empty name is among those of `{option}`."));
+    }
+    if let Some(name) = set.users.iter().find(|name| name.trim().starts_with('@')) {
+        return refuse(&format!(
+            "{} is no mention that Slack has made, and who is called so on the host may be somebody else. Pick the person from the list \
+             that Slack shows, or give the user name on the host without `@`. If you did pick, the app does not have its channels, users \
+             and links escaped for `{COMMAND}`: whoever runs it turns that on.",
+            code(&shorten(name.trim(), 100))
+        ));
     }
     let target = lists.iter().find(|(_, names)| !names.is_empty());
     let share = match (set.actors, set.random) {
@@ -330,8 +338,18 @@ async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -
 fn difference(result: &Value) -> String {
     let before = describe(&result["before"]);
     let after = describe(&result["after"]);
-    match before == after {
+    let difference = match before == after {
         true => format!("{after}, as before"),
         false => format!("{before} → {after}"),
+    };
+    // Those that were named by an id.
+    let paths = result["paths"].as_array().into_iter().flatten();
+    let paths = paths.filter_map(|it| it[0].as_str().zip(it[1].as_str()));
+    let paths: Vec<String> = paths
+        .map(|(actor, path)| format!("{} is {}", plain(actor), code(path)))
+        .collect();
+    match paths.is_empty() {
+        true => difference,
+        false => format!("{difference} ({})", paths.join(", ")),
     }
 }

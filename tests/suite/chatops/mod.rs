@@ -7,6 +7,7 @@ mod flow;
 mod look;
 mod right;
 mod story;
+mod target;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
