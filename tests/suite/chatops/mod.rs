@@ -1,6 +1,7 @@
 //! Chatops in the midst of three environments, a workspace with channels, and people who give commands.
 
 mod agree;
+mod backfill;
 mod broken;
 mod case;
 mod flow;
