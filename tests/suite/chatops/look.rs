@@ -4,6 +4,13 @@ use anyhow::{Result, ensure};
 
 use crate::chatops::{Room, with_deployments};
 
+/// Each line with the project that it is of.
+fn of_project(lines: &str) -> String {
+    lines
+        .replace("_mark: ", "_mark: group/one ")
+        .replace("_square: ", "_square: group/one ")
+}
+
 #[test]
 fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let mut room = Room::set("chatops_deploy")?;
@@ -35,6 +42,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
          insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 1, 3), (3, 1, 2), (4, 4, 1)",
     )?;
     let status = "\n:white_large_square: gprd: being deployed\n:white_check_mark: gprd-cny: deployed at 2022-06-01 12:30 UTC\n:white_check_mark: gstg: deployed at 2022-06-01 11:00 UTC";
+    let of_one = of_project(status);
     let check = |room: &Room, cases: &[(&str, String)]| -> Result<()> {
         for (text, expected) in cases {
             let said = room.say(text)?;
@@ -49,17 +57,17 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
         &room,
         &[
             // By the commit that was deployed, by that of the merge request, by the one it was squashed to, shortened and in capitals.
-            ("run auto_deploy status cccccccccc000000000000000000000000000001", format!("*cccccccccc000000000000000000000000000001*{status}")),
-            ("run auto_deploy status aaaaaaaaaa000000000000000000000000000001", format!("*aaaaaaaaaa000000000000000000000000000001*{status}")),
-            ("run auto_deploy status bbbbbbbbbb000000000000000000000000000001", format!("*bbbbbbbbbb000000000000000000000000000001*{status}")),
-            ("gitlab run auto_deploy status BBBBBBBBBB", format!("*BBBBBBBBBB*{status}")),
-            ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{status}")),
-            ("run auto_deploy status bbbbbbbbbb0000", format!("*bbbbbbbbbb0000*{status}")),
-            ("run auto_deploy status aaaaaaaaaa00000000000000000000000000000", format!("*aaaaaaaaaa00000000000000000000000000000*{status}")),
+            ("run auto_deploy status cccccccccc000000000000000000000000000001", format!("*cccccccccc000000000000000000000000000001*{of_one}")),
+            ("run auto_deploy status aaaaaaaaaa000000000000000000000000000001", format!("*aaaaaaaaaa000000000000000000000000000001*{of_one}")),
+            ("run auto_deploy status bbbbbbbbbb000000000000000000000000000001", format!("*bbbbbbbbbb000000000000000000000000000001*{of_one}")),
+            ("gitlab run auto_deploy status BBBBBBBBBB", format!("*BBBBBBBBBB*{of_one}")),
+            ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{of_one}")),
+            ("run auto_deploy status bbbbbbbbbb0000", format!("*bbbbbbbbbb0000*{of_one}")),
+            ("run auto_deploy status aaaaaaaaaa00000000000000000000000000000", format!("*aaaaaaaaaa00000000000000000000000000000*{of_one}")),
             ("run auto_deploy status ccccccccccc", "*ccccccccccc*\n:white_large_square: no deployment has it".to_owned()),
             ("run auto_deploy status bbbbbbbbbbb", "*bbbbbbbbbbb*\n:white_large_square: no deployment has it".to_owned()),
-            ("run auto_deploy status fffffff", "*fffffff*\n:white_check_mark: gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
-            ("run auto_deploy status ffffffffff000000000000000000000000000001", "*ffffffffff000000000000000000000000000001*\n:white_check_mark: gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
+            ("run auto_deploy status fffffff", "*fffffff*\n:white_check_mark: group/one gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
+            ("run auto_deploy status ffffffffff000000000000000000000000000001", "*ffffffffff000000000000000000000000000001*\n:white_check_mark: group/one gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
             (
                 "run auto_deploy status aaaaaaaaaa000000000000000000000000000003",
                 "*aaaaaaaaaa000000000000000000000000000003*\n:white_large_square: no deployment has it".to_owned(),
@@ -122,9 +130,9 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
          alter table deployments alter column finished_at type timestamp using timezone('utc', finished_at),
            alter column sha type bytea using decode(sha, 'hex')",
     )?;
-    let all = format!(
+    let all = of_project(&format!(
         "{status}\n:white_check_mark: next: deployed at 2022-06-22 11:00 UTC\n:white_check_mark: release: deployed at 2022-06-22 11:00 UTC"
-    );
+    ));
     check(
         &room,
         &[
@@ -135,7 +143,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{all}")),
             (
                 "run auto_deploy status cccccccccc000000000000000000000000000001",
-                format!("*cccccccccc000000000000000000000000000001*{status}"),
+                format!("*cccccccccc000000000000000000000000000001*{of_one}"),
             ),
             (
                 "run auto_deploy status ccccccccccc",
@@ -216,7 +224,7 @@ fn flags_that_nobody_changes_are_listed() -> Result<()> {
     let said = room.say("run rollout old")?;
     ensure!(
         said.ends_with(
-            "\n:white_large_square: cleaned up, once the code does without it: `/chatops run feature delete old --staging --production`\n\
+            "\n:white_large_square: cleaned up, once the code does without it: `/chatops run feature delete old --staging --production`; pre cannot be seen now\n\
              :warning: staging: nobody has changed it for 61 days\n:warning: pre: cannot be reached"
         ),
         "{said}"

@@ -6,7 +6,9 @@ mod broken;
 mod case;
 mod flow;
 mod look;
+mod release;
 mod right;
+mod rollout;
 mod story;
 mod target;
 
