@@ -17,6 +17,8 @@ pub(super) enum Outcome {
     Refused(String),
     /// Nothing was changed.
     Unreachable,
+    /// Nothing was changed, as others are at work.
+    Busy,
     /// It may have been done or not.
     Unknown,
     /// Nothing was changed, as the database could not.
@@ -42,6 +44,7 @@ impl Outcome {
         let environment = name.text();
         warn!(environment, error = %error.report(), "a command of chatops was not done");
         match error {
+            Error::Busy => Self::Busy,
             Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,
             Error::Database(error) => match error.as_db_error() {
                 Some(error) => Self::of_database(error),
@@ -87,6 +90,9 @@ impl Outcome {
             Self::Unreachable => Some(format!(
                 ":warning: {name}: cannot be reached, so nothing was changed there"
             )),
+            Self::Busy => Some(format!(
+                ":hourglass: {name}: too many commands at once, so nothing was changed there; try again in a moment"
+            )),
             Self::Unknown => Some(format!(
                 ":warning: {name}: no answer came, so it may have been done or not: {} tells",
                 code(look)
@@ -103,6 +109,9 @@ impl Outcome {
         match self {
             Self::Refused(why) => format!(":x: {name}: {why}"),
             Self::Unreachable => format!(":warning: {name}: cannot be reached"),
+            Self::Busy => {
+                format!(":hourglass: {name}: too many commands at once; try again in a moment")
+            }
             _ => format!(":warning: {name}: does not answer now"),
         }
     }

@@ -3,6 +3,7 @@
 mod agree;
 mod backfill;
 mod broken;
+mod busy;
 mod case;
 mod flow;
 mod look;
