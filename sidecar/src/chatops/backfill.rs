@@ -76,7 +76,9 @@ fn changed(
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), "backfill list", said)
+    told::changes(given, changes.collect(), "backfill list", |_, run| {
+        said(run)
+    })
 }
 
 fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answer {

@@ -47,11 +47,10 @@ async fn carry_out(
     is_consistent: bool,
 ) -> Result<Answer, Answer> {
     guard::check_channel(given, &environments)?;
-    if change.is_held_by_incidents {
-        check_incidents(&environments).await?;
-    }
-    if is_consistent {
-        check_consistency(given, &environments, &change).await?;
+    if let Err(refusal) = check_before(given, &environments, &change, is_consistent).await
+        && !was_done(given, &environments).await
+    {
+        return Err(refusal);
     }
     let change = Arc::new(change);
     let agrees = |name| matches!(name, Name::Staging | Name::Production);
@@ -64,6 +63,31 @@ async fn carry_out(
     outcomes.extend(others);
     outcomes.sort_by_key(|(name, _)| *name);
     Ok(report(given, &change.flag, outcomes).await)
+}
+
+async fn check_before(
+    given: &Given<'_>,
+    environments: &[Environment],
+    change: &Change,
+    is_consistent: bool,
+) -> Result<(), Answer> {
+    if change.is_held_by_incidents {
+        check_incidents(environments).await?;
+    }
+    if is_consistent {
+        check_consistency(given, environments, change).await?;
+    }
+    Ok(())
+}
+
+/// Whether an earlier delivery of the command has been done anywhere. What it has changed may be what another is refused for.
+async fn was_done(given: &Given<'_>, environments: &[Environment]) -> bool {
+    let answers = each(environments, |it| {
+        let command = given.record(it.name);
+        async move { it.database.was_done(&command).await }
+    });
+    let mut answers = answers.await.into_iter();
+    answers.any(|(_, answered)| answered.unwrap_or_default())
 }
 
 async fn in_turn(

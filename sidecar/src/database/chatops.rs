@@ -232,6 +232,14 @@ impl ChatopsDatabase {
         ask(&self.of_drift, statement, arguments).await
     }
 
+    /// Whether a command was done by an earlier delivery of it.
+    pub(crate) async fn was_done(&self, command: &Value) -> Result<bool, Error> {
+        let statement = "select lockstep.chatops_was_done($1)";
+        let rows = self.pool.ask(statement, &[(command, Type::JSONB)]).await?;
+        let row = rows.first().ok_or(Error::Silent)?;
+        Ok(row.try_get(0)?)
+    }
+
     /// Whether the extension is there and the role may call what is called here: what is out of reach.
     pub(crate) async fn functions_out_of_reach(&self) -> Result<Vec<String>, Error> {
         let statement = "
@@ -258,7 +266,7 @@ async fn ask(pool: &Pool, statement: &str, arguments: Arguments<'_>) -> Result<V
 }
 
 /// All functions that chatops calls.
-const FUNCTIONS: [&str; 17] = [
+const FUNCTIONS: [&str; 18] = [
     "chatops_backfills",
     "chatops_close_incident",
     "chatops_control_backfill",
@@ -275,6 +283,7 @@ const FUNCTIONS: [&str; 17] = [
     "chatops_rollout",
     "chatops_set_feature",
     "chatops_start_backfill",
+    "chatops_was_done",
     "chatops_workers",
 ];
 

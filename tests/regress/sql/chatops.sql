@@ -72,6 +72,9 @@ select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_o
 select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_of_actors}' as percentage
   from lockstep.chatops_set_feature(command('6', 'a'), 'g', '{"percentage": "12"}', 'ops') answer;
 select lockstep.chatops_feature('g', 'ops') ->> 'state' as state;
+select lockstep.chatops_was_done(command('6', 'c')) as was_done, lockstep.chatops_was_done(command('never')) as never;
+select lockstep.chatops_was_done('{}');
+select lockstep.chatops_was_done(null);
 -- who it was; after an error nobody is taken for him
 select distinct actor, source from lockstep.feature_audit where schema = 'ops' and feature = 'f';
 select actor, source, change, gate, after from lockstep.feature_audit where schema = 'ops' and feature = 'g' order by id;

@@ -5,6 +5,7 @@ mod backfill;
 mod broken;
 mod busy;
 mod case;
+mod elsewhere;
 mod flow;
 mod look;
 mod release;
