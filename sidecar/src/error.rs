@@ -48,6 +48,9 @@ pub(crate) enum Error {
         source: Box<Error>,
     },
 
+    #[error("all sessions with the database are in use")]
+    Busy,
+
     #[error("no session with the database: {0}")]
     Pool(String),
 

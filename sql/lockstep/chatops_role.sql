@@ -27,7 +27,8 @@ grant execute on function
   lockstep.chatops_control_backfill(jsonb, bigint, text),
   lockstep.chatops_workers(),
   lockstep.chatops_retire_worker(jsonb, text),
-  lockstep.chatops_drift(text)
+  lockstep.chatops_drift(text),
+  lockstep.chatops_was_done(jsonb)
 to lockstep_chatops;
 
 -- The accounts that people have linked are in the database of the Slack app.

@@ -14,8 +14,10 @@ use std::mem::ManuallyDrop;
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static RUNS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        "select coalesce(jsonb_agg(p.run order by (p.run ->> 'run')::bigint desc), '[]')::text
-           from (select jsonb_build_object(
+        // Those that have not ended are what is asked about; the others are many some day.
+        "select jsonb_build_object('total', (select count(*) from lockstep.backfill_progress t where $1 is null or t.run = $1),
+                                   'runs', coalesce(jsonb_agg(p.run order by p.has_ended, (p.run ->> 'run')::bigint desc), '[]'))::text
+           from (select p.status in ('finished', 'cancelled') as has_ended, jsonb_build_object(
                           'run', p.run, 'job', p.job, 'table', p.target_table::text, 'status', p.status, 'percent', p.percent,
                           'scanned', p.scanned, 'updated', p.updated, 'unresolved', p.unresolved,
                           'rows_per_second', p.rows_per_second,
@@ -25,12 +27,12 @@ thread_local! {
                           'finished_at', to_char(p.finished_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'))
                    from lockstep.backfill_progress p
                   where $1 is null or p.run = $1
-                  order by p.run desc limit 30) p (run)",
+                  order by has_ended, p.run desc limit 30) p (has_ended, run)",
         &[pg_sys::INT8OID],
     ));
 }
 
-fn runs(run: Option<i64>) -> Result<Vec<Value>> {
+fn runs(run: Option<i64>) -> Result<Value> {
     let mut text = String::new();
     RUNS.with(|statement| {
         statement.rows_with_nulls(&[run.map(datum)], |row| {
@@ -46,11 +48,11 @@ create function lockstep.chatops_backfills(run bigint default null)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_backfills(bigint) is
-  'the last runs of backfill jobs, or one of them, whoever began them: lockstep.backfill_progress, for chatops';
+  'how many runs of backfill jobs there are, and those that have not ended and the last of the others; or one of them; whoever began them: lockstep.backfill_progress, for chatops';
 revoke execute on function lockstep.chatops_backfills(bigint) from public;
 "#)]
 fn chatops_backfills(run: Option<i64>) -> JsonB {
-    JsonB(Value::Array(runs(run).or_raise()))
+    JsonB(runs(run).or_raise())
 }
 
 /// Begins a run. Its role is the caller's, who needs rights on the table.
@@ -118,5 +120,5 @@ fn chatops_control_backfill(
 }
 
 fn one(run: i64) -> Result<Value> {
-    Ok(runs(Some(run))?.into_iter().next().unwrap_or_default())
+    Ok(runs(Some(run))?["runs"][0].take())
 }

@@ -1,11 +1,12 @@
 //! A command as it was given, which is done once however often it is delivered.
 
-use crate::error::{ChatopsError, Result};
+use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
+use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::mem::ManuallyDrop;
@@ -36,6 +37,20 @@ thread_local! {
             &[pg_sys::TEXTOID; 3],
         ),
     });
+}
+
+/// Whether a command was done.
+#[pg_extern(sql = r#"
+create function lockstep.chatops_was_done(command jsonb)
+returns boolean language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
+revoke execute on function lockstep.chatops_was_done(jsonb) from public;
+"#)]
+fn chatops_was_done(command: Option<JsonB>) -> bool {
+    let command = required(command, "command");
+    let was_done = || Ok(Command::parse(command)?.earlier()?.is_some());
+    was_done().or_raise()
 }
 
 /// Who gave which command, and where.
@@ -86,13 +101,7 @@ impl Command {
         all.extend(more.map(|text| datum(text.as_str())));
         let key = key.map(|text| datum(text.as_str()));
         if STATEMENTS.with(|statements| statements.begin.run(&all))? == 0 {
-            let mut earlier: Option<(String, String)> = None;
-            STATEMENTS.with(|statements| {
-                statements.earlier.rows(&key, |row| {
-                    earlier = row.get(1).zip(row.get(2));
-                })
-            })?;
-            let (request, result) = earlier.unwrap_or_default();
+            let (request, result) = self.earlier()?.unwrap_or_default();
             let result: Value = serde_json::from_str(&result).unwrap_or_default();
             return Ok(
                 json!({ "repeated": request != self.request, "was_done": true, "result": result }),
@@ -104,6 +113,19 @@ impl Command {
         let arguments = [trigger, user, environment, datum(text)];
         STATEMENTS.with(|statements| statements.end.run(&arguments))?;
         Ok(json!({ "repeated": false, "was_done": false, "result": result }))
+    }
+
+    /// The number of the delivery that did it, and the result.
+    fn earlier(&self) -> Result<Option<(String, String)>> {
+        let key = [&self.trigger_id, &self.user_id, &self.environment];
+        let key = key.map(|text| datum(text.as_str()));
+        let mut earlier = None;
+        STATEMENTS.with(|statements| {
+            statements.earlier.rows(&key, |row| {
+                earlier = row.get(1).zip(row.get(2));
+            })
+        })?;
+        Ok(earlier)
     }
 
     /// Waits until nobody else changes a flag from Slack.

@@ -1,5 +1,8 @@
 //! Where code is deployed, by the host's tables.
 
+use super::milestone::Milestone;
+use super::path;
+use super::sha::{self, Sha};
 use super::table::{self, DEPLOYED, DEPLOYMENTS, ENVIRONMENTS, MERGE_REQUESTS, PROJECTS};
 use super::target::{self, qualified};
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -9,9 +12,13 @@ use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The host's numbers of states.
 const STATES: [&str; 5] = ["unknown", "opened", "closed", "merged", "locked"];
+
+/// All of the host's numbers of what has become of a deployment: its index of commits has that before the commit.
+const STATUSES: &str = "array[0, 1, 2, 3, 4, 5, 6]::pg_catalog.int2[]";
 
 /// Where a merge request has the commit that it became: by a merge, by a squash, or the last one however it was merged.
 const MERGED: [&str; 3] = ["merge_commit_sha", "squash_commit_sha", "merged_commit_sha"];
@@ -42,13 +49,14 @@ impl Host {
         found.and_then(|text| serde_json::from_str(&text).ok())
     }
 
-    /// The deployments that a query finds the ids of, the last successful and the last of all of each environment.
+    /// The deployments that a query finds the ids of, the first successful and the last of all of each environment; and whether that is
+    /// one of production, where the host tells.
     fn deployments(&self, ids: &str, types: &[Oid], arguments: &[Datum]) -> Result<Value> {
         let text = format!(
             "with d as materialized (select t.* from ({ids}) i (id) join {d} t on t.id == i.id)
              select coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                      'environment', e.name, 'status', l.status, 'ref', l.ref, 'deployed_at', s.at,
-                      'refs', s.refs) order by e.name), '[]')::pg_catalog.text
+                      'project_id', e.project_id, 'environment', e.name, 'is_production', {is_production}, 'status', l.status,
+                      'ref', l.ref, 'deployed_at', s.at, 'refs', s.refs) order by e.name, e.id), '[]')::pg_catalog.text
                from (select distinct d.environment_id from d) i
                join {e} e on e.id == i.environment_id
                cross join lateral (
@@ -58,6 +66,11 @@ impl Host {
                         coalesce(pg_catalog.jsonb_agg(distinct d.ref), '[]')
                    from d where d.environment_id == e.id and d.status == 2) s (at, refs)",
             d = self.deployments.qualified_name(),
+            // Hosts of old have no tiers.
+            is_production = match self.environments.find_column("tier") {
+                Some(_) => "e.tier == 0",
+                None => "null::pg_catalog.bool",
+            },
             e = self.environments.qualified_name(),
             finished = in_utc(&self.deployments, "finished_at")?,
             created = in_utc(&self.deployments, "created_at")?,
@@ -92,21 +105,17 @@ fn chatops_deployments(sha: Option<&str>, schema: Option<&str>) -> JsonB {
 }
 
 fn of_commit(sha: &str, schema: &str) -> Result<Value> {
-    let is_sha = (7..=64).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_sha {
-        return Err(ChatopsError::Sha {
-            sha: sha.chars().take(100).collect(),
-        }
-        .into());
-    }
-    let sha = sha.to_ascii_lowercase();
+    let sha = Sha::parse(sha)?;
     let host = Host::find(schema)?;
-    // The host's indexes of commits begin with the project or the environment, so each is looked up in those that there are.
+    // The host's indexes of commits begin with the project, or with the environment and the status, so each is looked up in those that
+    // there are; `offset 0` keeps it so, whatever the planner takes for cheaper on average.
     let deployed = format!(
-        "select d.id from {e} e join {d} d on d.environment_id == e.id where {is}",
+        "select d.id from {e} e cross join pg_catalog.unnest({STATUSES}) s (status)
+          cross join lateral (
+            select d.id from {d} d where d.environment_id == e.id and d.status == s.status and {is} offset 0) d",
         e = host.environments.qualified_name(),
         d = host.deployments.qualified_name(),
-        is = matches(&host.deployments, "d", "sha", &sha)?,
+        is = sha.condition(&host.deployments, "d", "sha")?,
     );
     let mut merged = Vec::new();
     for column in MERGED {
@@ -115,10 +124,11 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
             continue;
         }
         merged.push(format!(
-            "select m.id from {m} m where m.target_project_id in (select e.project_id from {e} e) and {is}",
+            "select m.id from (select distinct e.project_id from {e} e) p
+              cross join lateral (select m.id from {m} m where m.target_project_id == p.project_id and {is} offset 0) m",
             m = host.merge_requests.qualified_name(),
             e = host.environments.qualified_name(),
-            is = matches(&host.merge_requests, "m", column, &sha)?,
+            is = sha.condition(&host.merge_requests, "m", column)?,
         ));
     }
     // `in` and `union` compare by operators of the search path, which is pinned here.
@@ -127,38 +137,28 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
         l = host.deployed.qualified_name(),
         merged = merged.join(" union "),
     );
-    let (least, most) = bounds(&sha);
-    let arguments = [datum(sha.as_str()), datum(least), datum(most)];
-    let deployments = host.deployments(&ids, &[pg_sys::TEXTOID; 3], &arguments)?;
-    Ok(json!({ "sha": sha, "environments": deployments }))
+    let mut deployments = host.deployments(&ids, &sha::TYPES, &sha.arguments())?;
+    name_projects(&mut deployments, schema)?;
+    Ok(json!({ "sha": sha.text(), "environments": deployments }))
 }
 
-/// Whether a column has the commit: `$1` is its sha or the beginning of that, `$2` and `$3` the least and the greatest sha that
-/// begin so. The host stores some as text and others as bytes.
-fn matches(table: &Relation, alias: &str, column: &str, sha: &str) -> Result<String> {
-    let is_bytes = table.column(column)?.type_oid() == pg_sys::BYTEAOID;
-    let is_whole = matches!(sha.len(), 40 | 64);
-    Ok(match (is_bytes, is_whole) {
-        (true, true) => format!("{alias}.{column} == pg_catalog.decode($1, 'hex')"),
-        (true, false) => format!(
-            "{alias}.{column} operator(pg_catalog.>=) pg_catalog.decode($2, 'hex')
-             and {alias}.{column} operator(pg_catalog.<=) pg_catalog.decode($3, 'hex')"
-        ),
-        (false, true) => format!("{alias}.{column} == $1"),
-        (false, false) => {
-            format!("pg_catalog.starts_with({alias}.{column}::pg_catalog.text, $1)")
-        }
-    })
-}
-
-/// The least and the greatest of the shas that begin so, in whole bytes.
-fn bounds(sha: &str) -> (String, String) {
-    let least = match sha.len() % 2 {
-        0 => sha.to_owned(),
-        _ => format!("{sha}0"),
+/// Forks have the same commits: each environment is told with its project, those of a project together.
+fn name_projects(deployments: &mut Value, schema: &str) -> Result<()> {
+    let Some(deployments) = deployments.as_array_mut() else {
+        return Ok(());
     };
-    // Longer than any of them.
-    (least, format!("{sha:f<66}"))
+    let mut paths: BTreeMap<i64, Option<String>> = BTreeMap::new();
+    for deployment in deployments.iter_mut() {
+        let id = deployment["project_id"].as_i64().unwrap_or_default();
+        let path = match paths.get(&id) {
+            Some(path) => path.clone(),
+            None => path::of_project(id, schema)?,
+        };
+        deployment["project"] = json!(path);
+        paths.insert(id, path);
+    }
+    deployments.sort_by(|one, other| one["project"].as_str().cmp(&other["project"].as_str()));
+    Ok(())
 }
 
 /// Whether a merge request is in a release.
@@ -167,7 +167,7 @@ create function lockstep.chatops_release(project text, iid bigint, milestone tex
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_release(text, bigint, text, text) is
-  'whether a merge request of a project is in the release of a milestone such as 15.1: deployed from its stable branch or a tag of it';
+  'whether a merge request of a project is in the release of a milestone such as 15.1: deployed from the stable branch or a tag of that or of an earlier one';
 revoke execute on function lockstep.chatops_release(text, bigint, text, text) from public;
 "#)]
 fn chatops_release(
@@ -190,8 +190,12 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
     let project =
         target::project(path, schema)?.ok_or_else(|| ChatopsError::no_such("project", path))?;
     let text = format!(
-        "select pg_catalog.jsonb_build_object('id', m.id, 'title', m.title, 'state', m.state_id)::pg_catalog.text
+        "select pg_catalog.jsonb_build_object('id', m.id, 'title', m.title, 'state', m.state_id, 'target', {})::pg_catalog.text
            from {} m where m.target_project_id == $1 and m.iid == $2",
+        match host.merge_requests.find_column("target_branch") {
+            Some(_) => "m.target_branch",
+            None => "null",
+        },
         host.merge_requests.qualified_name()
     );
     let arguments = [datum(project), datum(iid)];
@@ -205,8 +209,21 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
     );
     let deployments = host.deployments(&ids, &[pg_sys::INT8OID], &[datum(id)])?;
     let refs = deployments.as_array().into_iter().flatten();
-    let mut refs = refs.flat_map(|it| it["refs"].as_array().into_iter().flatten());
-    let with = refs.find_map(|it| it.as_str().filter(|name| release.has(name)));
+    let refs = refs.flat_map(|it| it["refs"].as_array().into_iter().flatten());
+    let mut refs: Vec<(Milestone, &str)> = refs
+        .filter_map(|it| it.as_str())
+        .filter_map(|name| Some((Milestone::of_ref(name)?, name)))
+        .collect();
+    // What was merged to the branch of a release is no part of later ones.
+    let own = merge_request["target"].as_str().and_then(Milestone::of_ref);
+    refs.retain(|(of, _)| *of == release || (*of < release && own.is_none()));
+    // The host links a merge request to the first deployment of each environment that has it; later ones have it as well. Of this
+    // release itself it says more.
+    let with = match refs.iter().find(|(of, _)| *of == release) {
+        Some(of_release) => Some(of_release),
+        None => refs.iter().min(),
+    };
+    let with = with.map(|(of, name)| (of.to_string(), *name));
     let state = merge_request["state"]
         .as_u64()
         .and_then(|state| usize::try_from(state).ok())
@@ -215,36 +232,8 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
     Ok(json!({
         "merge_request": merge_request,
         "milestone": milestone,
-        "released_from": with,
+        "released_in": with.as_ref().map(|(of, _)| of),
+        "released_from": with.as_ref().map(|(_, name)| name),
         "environments": deployments,
     }))
-}
-
-/// A minor version of the host.
-struct Milestone {
-    major: u32,
-    minor: u32,
-}
-
-impl Milestone {
-    fn parse(text: &str) -> Result<Self> {
-        let numbers = text
-            .split_once('.')
-            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-        match numbers {
-            Some((major, minor)) => Ok(Self { major, minor }),
-            None => Err(ChatopsError::Milestone {
-                milestone: text.chars().take(100).collect(),
-            }
-            .into()),
-        }
-    }
-
-    /// Whether a branch or tag is one of the release, as `15-1-stable-ee` and `v15.1.0-ee` are.
-    fn has(&self, name: &str) -> bool {
-        let Self { major, minor } = self;
-        let branch = format!("{major}-{minor}-stable");
-        let tag = format!("v{major}.{minor}.");
-        name == branch || name.starts_with(&format!("{branch}-")) || name.starts_with(&tag)
-    }
 }

@@ -66,6 +66,7 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
         }
         let Targets {
             actors,
+            paths,
             mut missing,
             has_missing_mention,
         } = target::targets(
@@ -112,7 +113,9 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
             })
         })?;
         let after = feature::standing(name, schema)?;
-        Ok(json!({ "before": before, "after": after, "actors": actors, "groups": groups }))
+        Ok(
+            json!({ "before": before, "after": after, "actors": actors, "paths": paths, "groups": groups }),
+        )
     })
 }
 

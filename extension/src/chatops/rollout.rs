@@ -22,7 +22,8 @@ thread_local! {
          last as (select l.* from whole l order by l.id desc limit 1)
          select jsonb_build_object(
              'first_on_at', (select to_char(min(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from now a
-                              where a.change in ('insert', 'update') and a.gate is not null and a.after is distinct from '0'),
+                              where a.change in ('insert', 'update') and a.gate is not null and a.after is distinct from '0'
+                                and not (a.gate = 'actors' and right(a.after, 8) = ':opt_out')),
              'fully_on_since', (select to_char(max(a.changed_at) at time zone 'utc', 'YYYY-MM-DD HH24:MI') from now a
                                  where a.change = 'insert' and a.gate = 'boolean'),
              'deleted_at', (select to_char(d.changed_at at time zone 'utc', 'YYYY-MM-DD HH24:MI') from deletion d

@@ -1,5 +1,6 @@
 //! Actors of flags by the names that people have for them.
 
+use super::path;
 use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
 use crate::error::Result;
 use crate::host::Relation;
@@ -37,6 +38,8 @@ pub(super) struct Namespace {
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) actors: Vec<String>,
+    /// Of those that were named by an id what it is of, as a number is easily another.
+    pub(super) paths: Vec<(String, String)>,
     pub(super) missing: Vec<(&'static str, String)>,
     pub(super) has_missing_mention: bool,
 }
@@ -49,7 +52,10 @@ pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) 
             let mention = Mention::parse(name).filter(|_| *kind == Kind::User);
             let found = match &mention {
                 Some(mention) => linked(team, mention, schema)?,
-                None => find(*kind, name, schema)?,
+                None => match find(*kind, name, schema)? {
+                    Some(actor) => Some(actor),
+                    None => targets.find_by_id(*kind, name, schema)?,
+                },
             };
             match (found, mention) {
                 (Some(actor), _) if targets.actors.contains(&actor) => {}
@@ -64,6 +70,34 @@ pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) 
         }
     }
     Ok(targets)
+}
+
+impl Targets {
+    /// A project or group by its id, which is digits: so may be the path of a group, which comes first.
+    fn find_by_id(&mut self, kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
+        if !name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(None);
+        }
+        let Ok(id) = name.parse() else {
+            return Ok(None);
+        };
+        let (class, path) = match kind {
+            Kind::Project if by_id(&table::find(&PROJECTS, schema)?, id, "true") => {
+                ("Project", path::of_project(id, schema)?)
+            }
+            Kind::Group if by_id(&table::find(&NAMESPACES, schema)?, id, "t.type == 'Group'") => {
+                ("Group", path::of_namespace(id, schema)?)
+            }
+            _ => return Ok(None),
+        };
+        let actor = format!("{class}:{id}");
+        if let Some(path) = path
+            && !self.actors.contains(&actor)
+        {
+            self.paths.push((actor.clone(), path));
+        }
+        Ok(Some(actor))
+    }
 }
 
 /// A user of Slack, as `<@U0123|ada>` or `<@U0123>`.
@@ -95,25 +129,14 @@ fn linked(team: &str, mention: &Mention<'_>, schema: &str) -> Result<Option<Stri
     Ok(found.map(|id| format!("User:{id}")))
 }
 
+/// By path or user name.
 fn find(kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
-    let id: Option<i64> = match name.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => name.parse().ok(),
-        false => None,
-    };
     Ok(match kind {
         Kind::User => user(name, schema)?.map(|id| format!("User:{id}")),
-        Kind::Project => match id {
-            Some(id) => by_id(&table::find(&PROJECTS, schema)?, id, "true")?,
-            None => project(name, schema)?,
-        }
-        .map(|id| format!("Project:{id}")),
-        Kind::Group => match id {
-            Some(id) => by_id(&table::find(&NAMESPACES, schema)?, id, "t.type == 'Group'")?,
-            None => namespace(name, schema)?
-                .filter(|found| !found.is_users)
-                .map(|found| found.id),
-        }
-        .map(|id| format!("Group:{id}")),
+        Kind::Project => project(name, schema)?.map(|id| format!("Project:{id}")),
+        Kind::Group => namespace(name, schema)?
+            .filter(|found| !found.is_users)
+            .map(|found| format!("Group:{}", found.id)),
         // As the application names the class of each.
         Kind::Namespace => namespace(name, schema)?.map(|found| match found.is_users {
             true => format!("Namespaces::UserNamespace:{}", found.id),
@@ -137,17 +160,17 @@ fn first(table: &Relation, text: &str, types: &[pg_sys::Oid], arguments: &[Datum
     found
 }
 
-fn by_id(table: &Relation, id: i64, condition: &str) -> Result<Option<i64>> {
+fn by_id(table: &Relation, id: i64, condition: &str) -> bool {
     let text = format!(
         "select t.id::pg_catalog.int8 from {} t where t.id == $1 and {condition}",
         table.qualified_name()
     );
-    Ok(first(table, &text, &[pg_sys::INT8OID], &[datum(id)]))
+    first(table, &text, &[pg_sys::INT8OID], &[datum(id)]).is_some()
 }
 
+/// By the name alone. With an @ it may have been meant as a mention, and what somebody is called in Slack says nothing of the host.
 fn user(name: &str, schema: &str) -> Result<Option<i64>> {
     let users = table::find(&USERS, schema)?;
-    let name = name.strip_prefix('@').unwrap_or(name);
     let text = format!(
         "select t.id::pg_catalog.int8 from {} t where pg_catalog.lower(t.username::pg_catalog.text) == pg_catalog.lower($1) order by t.id limit 1",
         users.qualified_name()

@@ -43,6 +43,34 @@ pub(crate) enum ChatopsError {
     },
 }
 
+/// The longest path of the host has so many letters.
+const LONGEST_NAME: usize = 255;
+
+/// So many letters of names, and at least one name, are told; Slack shows about three times as many.
+const MOST_NAMED: usize = 1_000;
+
+/// What each is and how it is called; those that are too many are counted.
+fn named(targets: &[(&'static str, String)]) -> String {
+    let mut text = String::new();
+    for (place, (kind, name)) in targets.iter().enumerate() {
+        let mut name = name.clone();
+        if let Some((end, _)) = name.char_indices().nth(LONGEST_NAME) {
+            let end = name[..end].char_indices().next_back().map_or(0, |it| it.0);
+            name.truncate(end);
+            name.push('…');
+        }
+        let next = format!("{kind} \"{name}\"");
+        if place > 0 {
+            if text.chars().count() + next.chars().count() > MOST_NAMED {
+                return format!("{text} and {} more", targets.len() - place);
+            }
+            text.push_str(", ");
+        }
+        text.push_str(&next);
+    }
+    text
+}
+
 impl ChatopsError {
     pub(crate) fn no_such(kind: &'static str, name: impl Into<String>) -> Self {
         Self::NoSuchTargets {
@@ -75,22 +103,21 @@ impl ChatopsError {
                 targets,
                 has_mention,
             } => {
-                let named = |(kind, name): &(&str, String)| format!("{kind} \"{name}\"");
-                let all: Vec<String> = targets.iter().map(named).collect();
-                let (verb, detail) = match targets.len() {
+                let named = named(&targets);
+                let (message, detail) = match targets.len() {
                     1 => (
-                        "does not exist",
+                        format!("{named} does not exist"),
                         "It is looked up in the tables of the host.",
                     ),
                     _ => (
-                        "do not exist",
+                        format!("these do not exist: {named}"),
                         "They are looked up in the tables of the host.",
                     ),
                 };
                 let has_group = targets.iter().any(|(kind, _)| *kind == "feature group");
                 report(
                     ERRCODE_NO_DATA_FOUND,
-                    format!("{} {verb}", all.join(", ")),
+                    message,
                     match (has_mention, has_group) {
                         (true, _) => {
                             "A mention stands for the account on the host that its user has linked with Slack; without one give the user name there."

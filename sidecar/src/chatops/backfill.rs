@@ -76,7 +76,9 @@ fn changed(
     let changes = answers
         .into_iter()
         .map(|(name, it)| (name, Outcome::of_change(name, it)));
-    told::changes(given, changes.collect(), "backfill list", said)
+    told::changes(given, changes.collect(), "backfill list", |_, run| {
+        said(run)
+    })
 }
 
 fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answer {
@@ -89,7 +91,8 @@ fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answe
                 continue;
             }
         };
-        let runs = runs.as_array().map_or(&[][..], Vec::as_slice);
+        let total = runs["total"].as_u64().unwrap_or_default();
+        let runs = runs["runs"].as_array().map_or(&[][..], Vec::as_slice);
         answer.say(match (runs.is_empty(), run) {
             (false, _) => format!("*{}*", environment.text()),
             (true, None) => format!("*{}*: no run", environment.text()),
@@ -100,6 +103,10 @@ fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answe
             if run.is_some() {
                 details(it).into_iter().for_each(|line| answer.say(line));
             }
+        }
+        let left = total.saturating_sub(u64::try_from(runs.len()).unwrap_or_default());
+        if left > 0 {
+            answer.say(format!("… and {left} earlier"));
         }
     }
     answer

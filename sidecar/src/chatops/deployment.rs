@@ -25,7 +25,7 @@ pub(super) async fn auto_deploy(given: &Given<'_>, command: AutoDeploy) -> Resul
                 if environments.len() > 1 {
                     answer.say(format!("In the database of {}:", environment.text()));
                 }
-                deployments(&found)
+                said(deployments(&found))
                     .into_iter()
                     .for_each(|line| answer.say(line));
             }
@@ -58,8 +58,11 @@ pub(super) async fn release(given: &Given<'_>, command: Release) -> Result<Answe
     for (environment, answered) in answers.await {
         match answered {
             Ok(found) => {
+                if environments.len() > 1 {
+                    answer.say(format!("In the database of {}:", environment.text()));
+                }
                 answer.say(verdict(&project, iid, &found));
-                deployments(&found)
+                said(deployments(&found))
                     .into_iter()
                     .for_each(|line| answer.say(line));
             }
@@ -105,8 +108,13 @@ fn verdict(project: &str, iid: i64, found: &Value) -> String {
     let title = plain(request["title"].as_str().unwrap_or_default());
     let milestone = plain(found["milestone"].as_str().unwrap_or_default());
     let state = request["state"].as_str().unwrap_or("unknown");
-    match (found["released_from"].as_str(), state) {
-        (Some(from), _) => format!(
+    let released = found["released_in"].as_str();
+    match (released.zip(found["released_from"].as_str()), state) {
+        (Some((since, from)), _) if since != milestone => format!(
+            ":white_check_mark: *{name}* ({title}) is in {milestone}, since {since} ({}).",
+            code(from)
+        ),
+        (Some((_, from)), _) => format!(
             ":white_check_mark: *{name}* ({title}) is in {milestone}, deployed from {}.",
             code(from)
         ),
@@ -117,26 +125,52 @@ fn verdict(project: &str, iid: i64, found: &Value) -> String {
     }
 }
 
-/// Where it is deployed, a line an environment of the host.
-pub(super) fn deployments(found: &Value) -> Vec<String> {
-    let environments = found["environments"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    if environments.is_empty() {
-        return vec![":white_large_square: no deployment has it".to_owned()];
-    }
-    let line = |it: &Value| {
+/// Code in an environment of the host.
+pub(super) struct Deployment {
+    pub(super) is_done: bool,
+    /// Nobody can say where the host does not.
+    pub(super) is_in_production: Option<bool>,
+    pub(super) text: String,
+}
+
+/// Where it is deployed, in the order in which that is told.
+pub(super) fn deployments(found: &Value) -> Vec<Deployment> {
+    let environments = found["environments"].as_array().into_iter().flatten();
+    let one = |it: &Value| {
         let text = |key: &str| it[key].as_str().map(plain);
         let name = text("environment").unwrap_or_default();
-        match text("deployed_at") {
-            Some(at) => format!(":white_check_mark: {name}: deployed at {at} UTC"),
-            None => format!(
-                ":white_large_square: {name}: {}",
-                status(it["status"].as_i64().unwrap_or_default())
-            ),
+        let name = match text("project") {
+            Some(project) => format!("{project} {name}"),
+            None => name,
+        };
+        let at = text("deployed_at");
+        Deployment {
+            is_done: at.is_some(),
+            is_in_production: it["is_production"].as_bool(),
+            text: match at {
+                Some(at) => format!("{name}: deployed at {at} UTC"),
+                None => {
+                    let number = it["status"].as_i64().unwrap_or_default();
+                    format!("{name}: {}", status(number))
+                }
+            },
         }
     };
-    environments.iter().map(line).collect()
+    environments.map(one).collect()
+}
+
+pub(super) const NOWHERE: &str = "no deployment has it";
+
+/// A line each.
+fn said(deployments: Vec<Deployment>) -> Vec<String> {
+    if deployments.is_empty() {
+        return vec![format!(":white_large_square: {NOWHERE}")];
+    }
+    let line = |it: Deployment| match it.is_done {
+        true => format!(":white_check_mark: {}", it.text),
+        false => format!(":white_large_square: {}", it.text),
+    };
+    deployments.into_iter().map(line).collect()
 }
 
 /// The host's numbers.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::arguments::Incident;
-use super::environment::{Environment, each};
+use super::environment::{Environment, Name, each};
 use super::flag::plain;
 use super::given::Given;
 use super::guard;
@@ -49,9 +49,10 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
             let changes = answers
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
-            let said = |result: &Value| {
-                let holds = match severity {
-                    1 | 2 => "until it is closed no flag is changed there",
+            let said = |environment: Name, result: &Value| {
+                let holds = match (severity, environment) {
+                    (1 | 2, Name::Production) => "until it is closed no flag is changed there",
+                    (1 | 2, _) => "it holds nothing, as flags are held in production alone",
                     _ => "it holds nothing",
                 };
                 format!(
@@ -81,7 +82,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
             let changes = answers
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
-            let said = |result: &Value| {
+            let said = |_: Name, result: &Value| {
                 let title = result["title"].as_str().unwrap_or_default();
                 format!("incident {incident} is closed: {}", plain(title))
             };

@@ -7,6 +7,7 @@
 mod arguments;
 mod backfill;
 mod change;
+mod checklist;
 mod deployment;
 mod drift;
 mod environment;

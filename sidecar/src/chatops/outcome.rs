@@ -17,6 +17,8 @@ pub(super) enum Outcome {
     Refused(String),
     /// Nothing was changed.
     Unreachable,
+    /// Nothing was changed, as others are at work.
+    Busy,
     /// It may have been done or not.
     Unknown,
     /// Nothing was changed, as the database could not.
@@ -42,6 +44,7 @@ impl Outcome {
         let environment = name.text();
         warn!(environment, error = %error.report(), "a command of chatops was not done");
         match error {
+            Error::Busy => Self::Busy,
             Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,
             Error::Database(error) => match error.as_db_error() {
                 Some(error) => Self::of_database(error),
@@ -57,7 +60,7 @@ impl Outcome {
             let detail = error.detail().unwrap_or_default();
             return Self::Refused(format!(
                 "{}. {}",
-                escape(&shorten(error.message(), 400)),
+                escape(&shorten(error.message(), LONGEST_MESSAGE)),
                 escape(&shorten(detail, 400))
             ));
         }
@@ -87,6 +90,9 @@ impl Outcome {
             Self::Unreachable => Some(format!(
                 ":warning: {name}: cannot be reached, so nothing was changed there"
             )),
+            Self::Busy => Some(format!(
+                ":hourglass: {name}: too many commands at once, so nothing was changed there; try again in a moment"
+            )),
             Self::Unknown => Some(format!(
                 ":warning: {name}: no answer came, so it may have been done or not: {} tells",
                 code(look)
@@ -103,10 +109,16 @@ impl Outcome {
         match self {
             Self::Refused(why) => format!(":x: {name}: {why}"),
             Self::Unreachable => format!(":warning: {name}: cannot be reached"),
+            Self::Busy => {
+                format!(":hourglass: {name}: too many commands at once; try again in a moment")
+            }
             _ => format!(":warning: {name}: does not answer now"),
         }
     }
 }
+
+/// The functions of lockstep cut what they name themselves; what they cannot is the text of somebody.
+const LONGEST_MESSAGE: usize = 1_500;
 
 /// With these the functions of lockstep say what people can do about it.
 const OWN: [SqlState; 10] = [

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::slack::{LONGEST_TEXT, Reply, cut, escape};
+use crate::slack::{LONGEST_TEXT, Reply, escape, fit_lines};
 
 /// An address for answers may be used so often.
 const MOST_PAGES: usize = 5;
@@ -59,10 +59,10 @@ impl Answer {
         let mut is_code = false;
         for (place, line) in self.lines.iter().enumerate() {
             let (text, wants_code) = match line {
-                Line::Marked(text) => (cut(text, most).to_owned(), false),
+                Line::Marked(text) => (fit_lines(text, most), false),
                 Line::Code(text) => {
                     let safe = escape(text).replace(FENCE, "'''");
-                    (cut(&safe, most - 2 * FENCE.len() - 2).to_owned(), true)
+                    (fit_lines(&safe, most - 2 * FENCE.len() - 2), true)
                 }
             };
             // Both fences are counted for each line of code.
@@ -149,6 +149,17 @@ mod tests {
             )),
             "{last}"
         );
+    }
+
+    /// A line that is too long by itself ends in a mark, and before a part that does not fit.
+    #[test]
+    fn what_is_cut_of_a_line_is_marked() {
+        let long = "x".repeat(2_896);
+        let mut answer = Answer::text(format!("{long}&amp;y"));
+        assert_eq!(answer.pages()[0].text(), format!("{long}…"));
+        answer = Answer::code(&format!("{}&y", "x".repeat(2_887)));
+        let expected = format!("```\n{}…\n```", "x".repeat(2_887));
+        assert_eq!(answer.pages()[0].text(), expected);
     }
 
     proptest! {

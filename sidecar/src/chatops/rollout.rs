@@ -1,28 +1,20 @@
 //! `rollout`: how far the rollout of a flag has come, as a list of what is done and what is left to do.
 
-use serde_json::Value;
-
 use super::arguments::Rollout;
+use super::checklist::{STALE_DAYS, Standing, checklist, done};
 use super::deployment;
 use super::environment::{Name, each};
-use super::flag::{describe, plain, say_list};
+use super::flag::{plain, say_list};
 use super::given::Given;
 use super::outcome::Outcome;
 use super::page::Answer;
 use crate::database::OfHost;
-use crate::slack::code;
-
-/// Two months: after that a flag of a rollout is asked about.
-const STALE_DAYS: i64 = 60;
-
-/// A flag that is on for everybody is cleaned up after a day without a change.
-const REST_HOURS: i64 = 24;
 
 const MOST: i32 = 50;
 
 pub(super) async fn answer(given: &Given<'_>, command: Rollout) -> Result<Answer, Answer> {
     let Some(name) = command.name else {
-        return Ok(untouched(given).await);
+        return Ok(untouched(given, &command.part).await);
     };
     let merge_request = command
         .merge_request
@@ -34,49 +26,64 @@ pub(super) async fn answer(given: &Given<'_>, command: Rollout) -> Result<Answer
         async move { it.database.rollout(&name).await }
     })
     .await;
-    let mut standings = Vec::new();
+    let mut standings: Vec<Standing> = Vec::new();
     let mut silent = Vec::new();
     for (environment, answered) in answers {
-        match answered {
-            Ok(value) => standings.push((environment, value)),
+        standings.push(match answered {
+            Ok(value) => (environment, Some(value)),
             Err(error) => {
                 silent.push(Outcome::of_error(environment, &error).silence(environment));
+                (environment, None)
             }
-        }
+        });
     }
     let mut answer = Answer::text(format!("*Rollout of {}*", plain(&name)));
+    if let Some((project, iid)) = merge_request {
+        answer.say(deployed(given, &project, iid).await);
+    }
     for line in checklist(&name, &standings) {
         answer.say(line);
-    }
-    if let Some((project, iid)) = merge_request {
-        answer.say(format!("The code, {}:", plain(&format!("{project}!{iid}"))));
-        for line in deployed(given, &project, iid).await {
-            answer.say(line);
-        }
     }
     silent.into_iter().for_each(|line| answer.say(line));
     Ok(answer)
 }
 
-async fn deployed(given: &Given<'_>, project: &str, iid: i64) -> Vec<String> {
+/// The first step: without its code a flag does nothing.
+async fn deployed(given: &Given<'_>, project: &str, iid: i64) -> String {
+    let code = format!(
+        "the code of {} is deployed",
+        plain(&format!("{project}!{iid}"))
+    );
     let Some(production) = given.app.environments.get(Name::Production) else {
-        return Vec::new();
+        return done(false, &format!("{code}: production is not known here"));
     };
     let what = OfHost::Release {
         project,
         iid,
         milestone: "0.0",
     };
-    match production.database.of_host(what).await {
+    let found = match production.database.of_host(what).await {
         Ok(found) => deployment::deployments(&found),
-        Err(error) => vec![Outcome::of_error(Name::Production, &error).silence(Name::Production)],
+        Err(error) => {
+            let why = Outcome::of_error(Name::Production, &error).silence(Name::Production);
+            return done(false, &format!("{code}: {why}"));
+        }
+    };
+    let is_done = found
+        .iter()
+        .any(|it| it.is_done && it.is_in_production != Some(false));
+    let where_it_is: Vec<&str> = found.iter().map(|it| it.text.as_str()).collect();
+    match where_it_is.is_empty() {
+        true => done(false, &format!("{code}: {}", deployment::NOWHERE)),
+        false => done(is_done, &format!("{code}: {}", where_it_is.join("; "))),
     }
 }
 
 /// Flags that nobody has changed for two months, in all environments.
-async fn untouched(given: &Given<'_>) -> Answer {
-    let answers = each(given.app.environments.all(), |it| async move {
-        it.database.features("", Some(STALE_DAYS), MOST).await
+async fn untouched(given: &Given<'_>, part: &str) -> Answer {
+    let answers = each(given.app.environments.all(), |it| {
+        let part = part.to_owned();
+        async move { it.database.features(&part, Some(STALE_DAYS), MOST).await }
     });
     let mut answer = Answer::text("Nobody has changed these for two months:");
     for (environment, answered) in answers.await {
@@ -88,265 +95,4 @@ async fn untouched(given: &Given<'_>) -> Answer {
         }
     }
     answer
-}
-
-fn done(is_done: bool, text: &str) -> String {
-    match is_done {
-        true => format!(":white_check_mark: {text}"),
-        false => format!(":white_large_square: {text}"),
-    }
-}
-
-/// A step a line.
-fn checklist(name: &str, standings: &[(Name, Value)]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let is_set = |value: &Value| value["flag"]["is_set"].as_bool().unwrap_or_default();
-    let production = standings.iter().find(|(it, _)| *it == Name::Production);
-    let production = production.map(|(_, value)| value);
-    let others: Vec<&(Name, Value)> = standings
-        .iter()
-        .filter(|(it, _)| *it != Name::Production)
-        .collect();
-    let deleted_at = production.and_then(|value| value["history"]["deleted_at"].as_str());
-    match deleted_at {
-        // What was before is over.
-        Some(at) if !production.is_some_and(is_set) => {
-            lines.push(done(true, &format!("deleted in production at {at} UTC")));
-        }
-        _ => {
-            lines.extend(elsewhere(&others));
-            lines.extend(production.into_iter().flat_map(in_production));
-        }
-    }
-    let still: Vec<&str> = standings
-        .iter()
-        .filter(|(_, value)| is_set(value))
-        .map(|(it, _)| it.text())
-        .collect();
-    lines.push(match still.is_empty() {
-        true => done(true, "cleaned up: it is set nowhere"),
-        false => {
-            let options: Vec<String> = still.iter().map(|it| format!("--{it}")).collect();
-            let delete = format!("/chatops run feature delete {name} {}", options.join(" "));
-            done(
-                false,
-                &format!(
-                    "cleaned up, once the code does without it: {}",
-                    code(&delete)
-                ),
-            )
-        }
-    });
-    for (environment, value) in standings {
-        let environment = environment.text();
-        let stale = value["stale_rows"].as_u64().unwrap_or_default();
-        if stale > 0 {
-            lines.push(format!(
-                ":warning: {environment}: {stale} stale rows are left of it in feature_gates"
-            ));
-        }
-        let days = value["history"]["hours_unchanged"]
-            .as_i64()
-            .unwrap_or_default()
-            / 24;
-        if days >= STALE_DAYS && is_set(value) {
-            lines.push(format!(
-                ":warning: {environment}: nobody has changed it for {days} days"
-            ));
-        }
-    }
-    lines
-}
-
-fn elsewhere(others: &[&(Name, Value)]) -> Option<String> {
-    if others.is_empty() {
-        return None;
-    }
-    let is_on = |value: &Value| value["flag"]["state"] != "off";
-    let each = others
-        .iter()
-        .map(|(it, value)| format!("{}: {}", it.text(), describe(&value["flag"])));
-    let each: Vec<String> = each.collect();
-    let all_on = others.iter().all(|(_, value)| is_on(value));
-    Some(done(
-        all_on,
-        &format!("on where it is not production: {}", each.join("; ")),
-    ))
-}
-
-fn in_production(value: &Value) -> Vec<String> {
-    let (flag, history) = (&value["flag"], &value["history"]);
-    // Also one that is on by default, and one that is on all of the time.
-    let is_full = flag["state"] == "on";
-    let percentage = flag["percentage_of_actors"].as_f64().unwrap_or_default();
-    let first = history["first_on_at"].as_str();
-    let mut lines = vec![
-        match first {
-            Some(at) => done(
-                true,
-                &format!("on for some in production, first at {at} UTC"),
-            ),
-            None => done(flag["state"] != "off", "on for some in production"),
-        },
-        match is_full {
-            true => done(true, "on for a share, and then for all"),
-            false => done(percentage > 0.0, &format!("now {}", describe(flag))),
-        },
-        match history["fully_on_since"].as_str().filter(|_| is_full) {
-            Some(since) => done(
-                true,
-                &format!("on for everybody in production since {since} UTC"),
-            ),
-            None if flag["is_set"] != true && is_full => {
-                done(true, "on for everybody in production by default")
-            }
-            None => done(is_full, "on for everybody in production"),
-        },
-    ];
-    let exceptions = flag["opted_out"].as_array().map_or(0, Vec::len);
-    if is_full && exceptions > 0 {
-        lines.push(format!(":warning: in production it is {}", describe(flag)));
-    }
-    if let Some(hours) = history["hours_unchanged"].as_i64() {
-        if history["changed_at"].is_null() {
-            let written = format!(
-                "a day without a change: none was recorded, and its rows were last written {} ago",
-                age(hours)
-            );
-            lines.push(done(is_full && hours >= REST_HOURS, &written));
-            return lines;
-        }
-        let who = history["changed_by"].as_str().unwrap_or_default();
-        let who = match history["is_changed_in_slack"].as_bool() {
-            Some(true) => format!("<@{}>", plain(who)),
-            _ => plain(who),
-        };
-        let last = history["changed_at"].as_str().unwrap_or_default();
-        lines.push(match is_full && hours >= REST_HOURS {
-            true => done(
-                true,
-                &format!("a day without a change (the last at {last} UTC, by {who}), so ready to clean up"),
-            ),
-            false => done(
-                false,
-                &format!("a day without a change while it is on for everybody; the last was at {last} UTC, by {who}"),
-            ),
-        });
-    }
-    lines
-}
-
-fn age(hours: i64) -> String {
-    match (hours / 24, hours) {
-        (0, 1) => "an hour".to_owned(),
-        (0, hours) => format!("{hours} hours"),
-        (1, _) => "a day".to_owned(),
-        (days, _) => format!("{days} days"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::checklist;
-    use crate::chatops::environment::Name;
-
-    fn standing(flag: Value, history: Value, stale: u64) -> Value {
-        let mut whole = json!({
-            "state": "off", "is_set": false, "boolean": false, "default_enabled": false, "percentage_of_actors": 0.0,
-            "percentage_of_time": 0.0, "actors": [], "opted_out": [], "groups": [],
-        });
-        for (key, value) in flag.as_object().into_iter().flatten() {
-            whole[key] = value.clone();
-        }
-        json!({ "flag": whole, "history": history, "stale_rows": stale })
-    }
-
-    #[test]
-    fn each_step_of_a_rollout_has_its_list() {
-        let off = || standing(json!({}), json!({}), 0);
-        let on = |hours: i64| {
-            standing(
-                json!({"state": "on", "is_set": true, "boolean": true}),
-                json!({"first_on_at": "A", "fully_on_since": "B", "changed_at": "B", "changed_by": "U1",
-                       "is_changed_in_slack": true, "hours_unchanged": hours}),
-                0,
-            )
-        };
-        let cases = [
-            (
-                vec![(Name::Staging, off()), (Name::Production, off())],
-                ":white_large_square: on where it is not production: staging: not set, so off\n\
-                 :white_large_square: on for some in production\n\
-                 :white_large_square: now not set, so off\n\
-                 :white_large_square: on for everybody in production\n\
-                 :white_check_mark: cleaned up: it is set nowhere",
-            ),
-            (
-                vec![(Name::Staging, on(1)), (Name::Production, on(23))],
-                ":white_check_mark: on where it is not production: staging: on\n\
-                 :white_check_mark: on for some in production, first at A UTC\n\
-                 :white_check_mark: on for a share, and then for all\n\
-                 :white_check_mark: on for everybody in production since B UTC\n\
-                 :white_large_square: a day without a change while it is on for everybody; the last was at B UTC, by <@U1>\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --staging --production`",
-            ),
-            (
-                vec![(Name::Production, on(24 * 61))],
-                ":white_check_mark: on for some in production, first at A UTC\n\
-                 :white_check_mark: on for a share, and then for all\n\
-                 :white_check_mark: on for everybody in production since B UTC\n\
-                 :white_check_mark: a day without a change (the last at B UTC, by <@U1>), so ready to clean up\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --production`\n\
-                 :warning: production: nobody has changed it for 61 days",
-            ),
-            (
-                vec![
-                    (Name::Staging, standing(json!({}), json!({}), 2)),
-                    (
-                        Name::Production,
-                        standing(json!({}), json!({"deleted_at": "C"}), 0),
-                    ),
-                ],
-                ":white_check_mark: deleted in production at C UTC\n\
-                 :white_check_mark: cleaned up: it is set nowhere\n\
-                 :warning: staging: 2 stale rows are left of it in feature_gates",
-            ),
-            // On by default, with an exception; and on since before changes were recorded.
-            (
-                vec![(
-                    Name::Production,
-                    standing(
-                        json!({"state": "on", "default_enabled": true, "opted_out": ["User:1"]}),
-                        json!({}),
-                        0,
-                    ),
-                )],
-                ":white_check_mark: on for some in production\n\
-                 :white_check_mark: on for a share, and then for all\n\
-                 :white_check_mark: on for everybody in production by default\n\
-                 :warning: in production it is on by default, but never for User:1\n\
-                 :white_check_mark: cleaned up: it is set nowhere",
-            ),
-            (
-                vec![(
-                    Name::Production,
-                    standing(
-                        json!({"state": "on", "is_set": true, "boolean": true}),
-                        json!({"hours_unchanged": 50}),
-                        0,
-                    ),
-                )],
-                ":white_check_mark: on for some in production\n\
-                 :white_check_mark: on for a share, and then for all\n\
-                 :white_check_mark: on for everybody in production\n\
-                 :white_check_mark: a day without a change: none was recorded, and its rows were last written 2 days ago\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --production`",
-            ),
-        ];
-        for (standings, expected) in cases {
-            assert_eq!(checklist("f", &standings).join("\n"), expected);
-        }
-    }
 }

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::arguments::{self, Delete, Set};
 use super::change::{Change, Effect, is_on, not_seen, off_in_staging, on_in_production};
 use super::environment::{Environment, Name, each};
-use super::flag::describe;
+use super::flag::{describe, plain};
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
-use super::told;
+use super::{COMMAND, told};
 use crate::slack::{code, escape, shorten};
 
 pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> {
@@ -47,11 +47,10 @@ async fn carry_out(
     is_consistent: bool,
 ) -> Result<Answer, Answer> {
     guard::check_channel(given, &environments)?;
-    if change.is_held_by_incidents {
-        check_incidents(&environments).await?;
-    }
-    if is_consistent {
-        check_consistency(given, &environments, &change).await?;
+    if let Err(refusal) = check_before(given, &environments, &change, is_consistent).await
+        && !was_done(given, &environments).await
+    {
+        return Err(refusal);
     }
     let change = Arc::new(change);
     let agrees = |name| matches!(name, Name::Staging | Name::Production);
@@ -64,6 +63,31 @@ async fn carry_out(
     outcomes.extend(others);
     outcomes.sort_by_key(|(name, _)| *name);
     Ok(report(given, &change.flag, outcomes).await)
+}
+
+async fn check_before(
+    given: &Given<'_>,
+    environments: &[Environment],
+    change: &Change,
+    is_consistent: bool,
+) -> Result<(), Answer> {
+    if change.is_held_by_incidents {
+        check_incidents(environments).await?;
+    }
+    if is_consistent {
+        check_consistency(given, environments, change).await?;
+    }
+    Ok(())
+}
+
+/// Whether an earlier delivery of the command has been done anywhere. What it has changed may be what another is refused for.
+async fn was_done(given: &Given<'_>, environments: &[Environment]) -> bool {
+    let answers = each(environments, |it| {
+        let command = given.record(it.name);
+        async move { it.database.was_done(&command).await }
+    });
+    let mut answers = answers.await.into_iter();
+    answers.any(|(_, answered)| answered.unwrap_or_default())
 }
 
 async fn in_turn(
@@ -125,6 +149,14 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
         .find(|(_, names)| names.iter().any(|name| name.trim().is_empty()))
     {
         return refuse(&format!("An empty name is among those of `{option}`."));
+    }
+    if let Some(name) = set.users.iter().find(|name| name.trim().starts_with('@')) {
+        return refuse(&format!(
+            "{} is no mention that Slack has made, and who is called so on the host may be somebody else. Pick the person from the list \
+             that Slack shows, or give the user name on the host without `@`. If you did pick, the app does not have its channels, users \
+             and links escaped for `{COMMAND}`: whoever runs it turns that on.",
+            code(&shorten(name.trim(), 100))
+        ));
     }
     let target = lists.iter().find(|(_, names)| !names.is_empty());
     let share = match (set.actors, set.random) {
@@ -330,8 +362,18 @@ async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -
 fn difference(result: &Value) -> String {
     let before = describe(&result["before"]);
     let after = describe(&result["after"]);
-    match before == after {
+    let difference = match before == after {
         true => format!("{after}, as before"),
         false => format!("{before} → {after}"),
+    };
+    // Those that were named by an id.
+    let paths = result["paths"].as_array().into_iter().flatten();
+    let paths = paths.filter_map(|it| it[0].as_str().zip(it[1].as_str()));
+    let paths: Vec<String> = paths
+        .map(|(actor, path)| format!("{} is {}", plain(actor), code(path)))
+        .collect();
+    match paths.is_empty() {
+        true => difference,
+        false => format!("{difference} ({})", paths.join(", ")),
     }
 }

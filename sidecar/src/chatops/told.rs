@@ -130,7 +130,7 @@ pub(super) fn changes(
     given: &Given<'_>,
     outcomes: Vec<(Name, Outcome)>,
     look: &str,
-    said: impl Fn(&Value) -> String,
+    said: impl Fn(Name, &Value) -> String,
 ) -> Answer {
     if let Some(answer) = repeated(&outcomes) {
         return answer;
@@ -141,10 +141,11 @@ pub(super) fn changes(
         answer.say(match outcome {
             Outcome::Done(result) => {
                 is_changed = true;
-                format!("• {}: {}", environment.text(), said(result))
+                format!("• {}: {}", environment.text(), said(*environment, result))
             }
             Outcome::Repeated(result) => {
-                format!("• {}: done before: {}", environment.text(), said(result))
+                let said = said(*environment, result);
+                format!("• {}: done before: {said}", environment.text())
             }
             outcome => {
                 let look = format!("/chatops run {look} --{}", environment.text());

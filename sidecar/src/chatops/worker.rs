@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::arguments::Workers;
-use super::environment::each;
+use super::environment::{Name, each};
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
@@ -49,7 +49,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Workers) -> Result<Answer
             let changes = answers
                 .into_iter()
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
-            let said = |_: &Value| format!("{} is retired", code(&worker));
+            let said = |_: Name, _: &Value| format!("{} is retired", code(&worker));
             Ok(told::changes(
                 given,
                 changes.collect(),

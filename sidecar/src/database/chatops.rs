@@ -14,12 +14,21 @@ use crate::error::Error;
 /// Several people may ask at once, and each may wait for a lock.
 const SESSIONS: usize = 4;
 
-/// What reads whole tables takes longer than anything else.
+/// What is looked up in the tables of the host, of which a large one has many environments, takes a session each of these.
+const SESSIONS_OF_HOST: usize = 2;
+
+/// What reads whole tables does so one after the other.
+const SESSIONS_OF_DRIFT: usize = 1;
+
+/// These take longer than anything else. Slack takes answers for half an hour.
 const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct ChatopsDatabase {
     pool: Pool,
+    /// Nobody who turns a flag off waits for these.
+    of_host: Pool,
+    of_drift: Pool,
     address: Address,
     schema: String,
 }
@@ -39,6 +48,10 @@ impl ChatopsDatabase {
     pub(crate) fn new(address: &Address, schema: &str) -> Result<Self, Error> {
         Ok(Self {
             pool: Pool::new(address, SESSIONS)?.careful(),
+            of_host: Pool::new(address, SESSIONS_OF_HOST)?.careful().within(LONG),
+            of_drift: Pool::new(address, SESSIONS_OF_DRIFT)?
+                .careful()
+                .within(LONG),
             address: address.clone(),
             schema: schema.to_owned(),
         })
@@ -115,7 +128,7 @@ impl ChatopsDatabase {
             OfHost::Commit(sha) => {
                 let statement = "select lockstep.chatops_deployments($1, $2)";
                 let arguments: Arguments = &[(&sha, Type::TEXT), (&self.schema, Type::TEXT)];
-                self.ask(statement, arguments).await
+                ask(&self.of_host, statement, arguments).await
             }
             OfHost::Release {
                 project,
@@ -129,7 +142,7 @@ impl ChatopsDatabase {
                     (&milestone, Type::TEXT),
                     (&self.schema, Type::TEXT),
                 ];
-                self.ask(statement, arguments).await
+                ask(&self.of_host, statement, arguments).await
             }
         }
     }
@@ -216,7 +229,13 @@ impl ChatopsDatabase {
     pub(crate) async fn drift(&self) -> Result<Value, Error> {
         let statement = "select lockstep.chatops_drift($1)";
         let arguments: Arguments = &[(&self.schema, Type::TEXT)];
-        let rows = self.pool.within(LONG).ask(statement, arguments).await?;
+        ask(&self.of_drift, statement, arguments).await
+    }
+
+    /// Whether a command was done by an earlier delivery of it.
+    pub(crate) async fn was_done(&self, command: &Value) -> Result<bool, Error> {
+        let statement = "select lockstep.chatops_was_done($1)";
+        let rows = self.pool.ask(statement, &[(command, Type::JSONB)]).await?;
         let row = rows.first().ok_or(Error::Silent)?;
         Ok(row.try_get(0)?)
     }
@@ -236,14 +255,18 @@ impl ChatopsDatabase {
     }
 
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
-        let rows = self.pool.ask(statement, arguments).await?;
-        let row = rows.first().ok_or(Error::Silent)?;
-        Ok(row.try_get(0)?)
+        ask(&self.pool, statement, arguments).await
     }
 }
 
+async fn ask(pool: &Pool, statement: &str, arguments: Arguments<'_>) -> Result<Value, Error> {
+    let rows = pool.ask(statement, arguments).await?;
+    let row = rows.first().ok_or(Error::Silent)?;
+    Ok(row.try_get(0)?)
+}
+
 /// All functions that chatops calls.
-const FUNCTIONS: [&str; 17] = [
+const FUNCTIONS: [&str; 18] = [
     "chatops_backfills",
     "chatops_close_incident",
     "chatops_control_backfill",
@@ -260,6 +283,7 @@ const FUNCTIONS: [&str; 17] = [
     "chatops_rollout",
     "chatops_set_feature",
     "chatops_start_backfill",
+    "chatops_was_done",
     "chatops_workers",
 ];
 

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use deadpool_postgres::ClientWrapper;
 use tokio::time::timeout;
 use tokio_postgres::Row;
@@ -138,7 +140,7 @@ impl Pool {
         };
         debug!(error = %lost.report(), "asking once more");
         match self.try_ask(statement, arguments).await {
-            Err(Error::Connect { .. } | Error::Pool(_)) => Err(lost),
+            Err(Error::Connect { .. } | Error::Pool(_) | Error::Busy) => Err(lost),
             answered => answered,
         }
     }
@@ -206,6 +208,7 @@ impl Pool {
         };
         opened.map_err(|error| match error {
             PoolError::Backend(error) => error,
+            PoolError::Timeout(TimeoutType::Wait) => Error::Busy,
             other => Error::Pool(other.to_string()),
         })
     }

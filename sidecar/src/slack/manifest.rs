@@ -71,25 +71,28 @@ fn manifest(arguments: &Manifest, public_url: &Url) -> Value {
 }
 
 fn slash_commands(arguments: &Manifest, url: &str) -> Vec<Value> {
-    let command = |name: &str, description: &str, hint: &str| {
+    let command = |name: &str, description: &str, hint: &str, should_escape: bool| {
         json!({
             "command": name,
             "url": url,
             "description": description,
             "usage_hint": hint,
-            "should_escape": false,
+            "should_escape": should_escape,
         })
     };
     let mut commands = vec![command(
         &arguments.command,
         "How projects are connected with this workspace",
         "[project or alias] command",
+        false,
     )];
     if arguments.chatops {
         commands.push(command(
             chatops::COMMAND,
             "Feature flags, deployments and backfills",
             "run command, or run --help",
+            // Whoever is mentioned comes with the id, which is nobody else's. A name may be.
+            true,
         ));
     }
     commands
@@ -167,10 +170,16 @@ mod tests {
                 command["url"],
                 format!("https://{host}/api/v4/slack/trigger")
             );
-            assert_eq!(
-                manifest.pointer("/features/slash_commands/1/command"),
-                Some(&Value::from("/chatops"))
-            );
+            let commands = &manifest["features"]["slash_commands"];
+            let escapes = |place: usize| {
+                let command = &commands[place];
+                (
+                    command["command"].as_str(),
+                    command["should_escape"].as_bool(),
+                )
+            };
+            assert_eq!(escapes(0), (Some("/gitlab"), Some(false)));
+            assert_eq!(escapes(1), (Some("/chatops"), Some(true)));
             let top: Vec<&String> = manifest
                 .as_object()
                 .into_iter()

@@ -12,7 +12,7 @@ pub(crate) fn fit(markup: &str, most: usize) -> String {
 }
 
 /// The first lines, in so many bytes at most; of a line that is too long by itself its beginning.
-pub(super) fn fit_lines(markup: &str, most: usize) -> String {
+pub(crate) fn fit_lines(markup: &str, most: usize) -> String {
     if markup.len() <= most {
         return markup.to_owned();
     }

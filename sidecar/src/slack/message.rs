@@ -80,11 +80,6 @@ pub(crate) fn code(text: &str) -> String {
     )
 }
 
-/// The beginning of a text, of so many bytes at most, and whole characters.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
 /// The beginning of a text, of so many characters at most, with a mark where it was cut: not between a letter and its accent, nor
 /// within an emoji.
 pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
@@ -113,7 +108,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LONGEST_TEXT, Reply, code, cut, escape, shorten, unescape};
+    use super::{LONGEST_TEXT, Reply, code, escape, shorten, unescape};
 
     #[test]
     fn nobody_is_called_by_the_text_of_others() {
@@ -156,8 +151,6 @@ mod tests {
 
         #[test]
         fn texts_are_cut_between_characters(text: String, most in 0..40_usize) {
-            prop_assert!(cut(&text, most).len() <= most);
-            prop_assert!(text.starts_with(cut(&text, most)));
             prop_assert!(shorten(&text, most.max(1)).chars().count() <= most.max(1));
             prop_assert!(!escape(&text).contains(['<', '>']));
         }

@@ -21,8 +21,10 @@ create function anybody(actor text) returns boolean language sql as 'select true
 select lockstep.register_feature_group('staff', 'anybody(text)');
 -- targets by path, whatever the case, and by id; each once
 select set_flag('1', '{"enabled": true, "projects": ["top/SUB/app", "10", "ada/dotfiles"], "groups": ["top/sub", "2"],
-                       "namespaces": ["top", "ada"], "users": ["ada", "@ADA"], "feature_groups": ["staff"]}') -> 'actors' as actors;
+                       "namespaces": ["top", "ada"], "users": ["ada", "ADA"], "feature_groups": ["staff"]}') -> 'actors' as actors;
 select set_flag('2', '{"enabled": false, "users": ["ada"]}') -> 'actors' as actors;
+-- one that looks like a mention is nobody's name
+select set_flag('5', '{"enabled": true, "users": ["@ada"]}');
 -- by the host's own table of paths, where it has one
 create table routes (source_id bigint, source_type text, path text);
 insert into routes values (10, 'Project', 'moved/app'), (2, 'Namespace', 'moved');
@@ -70,6 +72,9 @@ select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_o
 select answer ->> 'repeated' as repeated, answer #>> '{result,after,percentage_of_actors}' as percentage
   from lockstep.chatops_set_feature(command('6', 'a'), 'g', '{"percentage": "12"}', 'ops') answer;
 select lockstep.chatops_feature('g', 'ops') ->> 'state' as state;
+select lockstep.chatops_was_done(command('6', 'c')) as was_done, lockstep.chatops_was_done(command('never')) as never;
+select lockstep.chatops_was_done('{}');
+select lockstep.chatops_was_done(null);
 -- who it was; after an error nobody is taken for him
 select distinct actor, source from lockstep.feature_audit where schema = 'ops' and feature = 'f';
 select actor, source, change, gate, after from lockstep.feature_audit where schema = 'ops' and feature = 'g' order by id;

@@ -6,7 +6,7 @@ use crate::chatops::{Room, with_deployments};
 use crate::service_account::number;
 
 /// Gives commands one after the other; each must be answered exactly so.
-fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
+pub(super) fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
     for (text, expected) in cases {
         let said = room.say(text)?;
         ensure!(
@@ -97,13 +97,13 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             (
                 "run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies",
                 "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies`\n\
-                 :x: staging: nothing was changed: project \"group/nine\", user \"nobody\", user \"none\", feature group \"nobodies\" do not exist. \
+                 :x: staging: nothing was changed: these do not exist: project \"group/nine\", user \"nobody\", user \"none\", feature group \"nobodies\". \
                  Feature groups are those that are registered with lockstep.register_feature_group there.",
             ),
             (
                 "run feature set f true --staging --project=group/nine --user=nobody",
                 "@ada: `/chatops run feature set f true --staging --project=group/nine --user=nobody`\n\
-                 :x: staging: nothing was changed: project \"group/nine\", user \"nobody\" do not exist. They are looked up in the tables of the host.",
+                 :x: staging: nothing was changed: these do not exist: project \"group/nine\", user \"nobody\". They are looked up in the tables of the host.",
             ),
             (
                 "run feature set f true --staging --user=nobody",
@@ -125,7 +125,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             (
                 &format!("run feature set f true --staging --user={bob},<@U0UNKNOWN>"),
                 "@ada: `/chatops run feature set f true --staging --user=@bob,@U0UNKNOWN`\n\
-                 :x: staging: nothing was changed: linked account of \"@bob\", linked account of \"@U0UNKNOWN\" do not exist. \
+                 :x: staging: nothing was changed: these do not exist: linked account of \"@bob\", linked account of \"@U0UNKNOWN\". \
                  A mention stands for the account on the host that its user has linked with Slack; without one give the user name there.",
             ),
             // Flags that are not there.
@@ -180,8 +180,8 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             ),
             ("run feature list --staging", "*staging*: no flag"),
             (
-                "run feature set f true --staging --user=ada,BOB,@root",
-                "@ada: `/chatops run feature set f true --staging --user=ada,BOB,@root`\n• staging: not set, so off → on for User:1, User:2, User:3",
+                "run feature set f true --staging --user=ada,BOB,root",
+                "@ada: `/chatops run feature set f true --staging --user=ada,BOB,root`\n• staging: not set, so off → on for User:1, User:2, User:3",
             ),
             (
                 "run feature set f false --staging --user=root --user=bob",
@@ -199,7 +199,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             (
                 "run feature set f true --staging --project=group/ONE,2,group/sub/four --group=group/sub --namespace=ada,group --feature-group=“some team”",
                 "@ada: `/chatops run feature set f true --staging --project=group/ONE,2,group/sub/four --group=group/sub --namespace=ada,group --feature-group=“some team”`\n\
-                 • staging: on for User:2 → on for Group:1, Group:2, Namespaces::UserNamespace:3, Project:1, Project:2, Project:4, User:2, the feature group some team",
+                 • staging: on for User:2 → on for Group:1, Group:2, Namespaces::UserNamespace:3, Project:1, Project:2, Project:4, User:2, the feature group some team (Project:2 is `group/two`)",
             ),
             (
                 "run feature set f 25 --actors --staging",

@@ -1,12 +1,18 @@
 //! Chatops in the midst of three environments, a workspace with channels, and people who give commands.
 
 mod agree;
+mod backfill;
 mod broken;
+mod busy;
 mod case;
+mod elsewhere;
 mod flow;
 mod look;
+mod release;
 mod right;
+mod rollout;
 mod story;
+mod target;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

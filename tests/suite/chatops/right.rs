@@ -128,7 +128,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
         Ok(room.stage.client.query_one(functions, &[&role])?.get(0))
     };
     let all = of(&mut room, "lockstep_chatops")?.context("none")?;
-    assert_eq!(all.split(' ').count(), 17, "{all}");
+    assert_eq!(all.split(' ').count(), 18, "{all}");
     ensure!(!all.contains("is_chatops_member"));
     assert_eq!(
         of(&mut room, "lockstep_sidecar")?.as_deref(),

@@ -63,8 +63,8 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &room,
         "gitlab run auto_deploy status f00dfacef00dfacef00dfacef00dfacef00dface",
         &[
-            ":white_check_mark: gprd-cny: deployed at 2022-11-01 10:00 UTC",
-            ":white_check_mark: gprd: deployed at 2022-11-01 12:00 UTC",
+            ":white_check_mark: group/one gprd-cny: deployed at 2022-11-01 10:00 UTC",
+            ":white_check_mark: group/one gprd: deployed at 2022-11-01 12:00 UTC",
         ],
     )?;
 
@@ -169,7 +169,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &[
             ":white_check_mark: on for everybody in production since ",
             ":white_large_square: a day without a change while it is on for everybody",
-            "The code, group/one!98663:\n:white_check_mark: gprd: deployed at 2022-11-01 12:00 UTC",
+            ":white_check_mark: the code of group/one!98663 is deployed: gprd: deployed at 2022-11-01 12:00 UTC; gprd-cny: deployed at ",
         ],
     )?;
 

@@ -10,6 +10,7 @@ use postgres::Client;
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::{self, cluster};
 use crate::service_account::number;
+use crate::surface::refusal::error_of;
 
 fn flags(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
@@ -155,6 +156,29 @@ fn a_change_is_seen_by_the_next_statement() -> Result<()> {
     )?;
     let row = client.query_one("select * from look_twice()", &[])?;
     assert_eq!((row.get(0), row.get(1)), (false, true));
+    Ok(())
+}
+
+/// What is on already is left as it is, and nobody is recorded; but not by a transaction that does not see that it is off by now.
+#[test]
+fn what_is_on_is_turned_on_once() -> Result<()> {
+    let name = "feature_once";
+    let mut client = flags(name)?;
+    let mut other = cluster()?.connect(name)?;
+    let recorded = "select count(*) from lockstep.feature_audit";
+    client.batch_execute("select lockstep.set_feature('f', true)")?;
+    assert_eq!(number(&mut client, recorded)?, 2);
+    client.batch_execute("select lockstep.set_feature('f', true)")?;
+    assert_eq!(number(&mut client, recorded)?, 2);
+    for level in ["repeatable read", "serializable"] {
+        client.batch_execute(&format!("begin isolation level {level}"))?;
+        assert!(is_on(&mut client, "f", None)?);
+        other.batch_execute("select lockstep.set_feature('f', false)")?;
+        let error = error_of(&mut client, "select lockstep.set_feature('f', true)")?;
+        assert_eq!(error.code().code(), "40001", "{error}");
+        client.batch_execute("rollback; select lockstep.set_feature('f', true)")?;
+        assert!(is_on(&mut client, "f", None)?);
+    }
     Ok(())
 }
 

@@ -300,6 +300,15 @@ pub(in crate::chatops) struct Rollout {
     /// The flag; without it, those that nobody has changed for two months
     pub(in crate::chatops) name: Option<String>,
 
+    /// Without a flag, only those whose name contains this
+    #[arg(
+        long = "match",
+        value_name = "TEXT",
+        default_value = "",
+        conflicts_with_all = ["name", "merge_request"]
+    )]
+    pub(in crate::chatops) part: String,
+
     /// The address of the merge request with the code behind the flag, to see where it is deployed
     #[arg(long, value_name = "URL")]
     pub(in crate::chatops) merge_request: Option<String>,
