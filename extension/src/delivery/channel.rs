@@ -197,17 +197,17 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
         }
         let diverted = locked.extract_if(.., |it| it.is_diverted);
         let diverted: Vec<i64> = diverted.map(|it| it.id).collect();
-        if !diverted.is_empty() {
-            divert(&diverted)?;
-        }
+        divert(&diverted)?;
         Ok::<_, crate::error::Error>(())
     })?;
     Ok(locked)
 }
 
-/// What waits in rows that are lanes no longer goes to those that are.
+/// What waits in rows that are lanes no longer goes to those that are. The transaction has locked these rows.
 pub(super) fn divert(channels: &[i64]) -> Result<()> {
-    STATEMENTS.with(|statements| statements.divert.run(&[keys_argument(channels)]))?;
+    if !channels.is_empty() {
+        STATEMENTS.with(|statements| statements.divert.run(&[keys_argument(channels)]))?;
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::server::{datum, keys_argument, notify};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 
 struct Statements {
@@ -70,11 +70,13 @@ thread_local! {
             ],
             &["id"],
         ),
-        // The first one of a subject stays: an update has the same, and a thread hangs on it.
+        // The first one of a subject stays: an update has the same, and a thread hangs on it; unless the name is another channel's by now.
         keep_messages: OwnStatement::by_index(
             "insert into lockstep.slack_message as m (channel, subject, ts, slack_channel, moment)
              select * from unnest($1, $2, $3, $4, $5) on conflict (channel, subject) do update
-                set at = clock_timestamp(), moment = greatest(m.moment, excluded.moment)",
+                set at = clock_timestamp(), moment = greatest(m.moment, excluded.moment),
+                    ts = case when m.slack_channel = excluded.slack_channel then m.ts else excluded.ts end,
+                    slack_channel = excluded.slack_channel",
             &[
                 pg_sys::INT8ARRAYOID,
                 pg_sys::TEXTARRAYOID,
@@ -266,6 +268,9 @@ fn write_messages(results: &[Own]) -> Result<()> {
             _ => {}
         }
     }
+    // A name may have been in two lanes: of two new messages of a subject the first is the one.
+    let mut seen = BTreeSet::new();
+    kept.retain(|it| seen.insert((it.0, it.1)));
     STATEMENTS.with(|statements| {
         if !kept.is_empty() {
             let channels: Vec<i64> = kept.iter().map(|it| it.0).collect();
@@ -302,7 +307,9 @@ fn write_troubles(results: &[Own], schema: &str) -> Result<()> {
         let it = results.iter().filter(|it| it.given.outcome == outcome);
         it.collect()
     };
-    let (delivered, failed) = (of(Outcome::Delivered), of(Outcome::Failed));
+    let (delivered, mut failed) = (of(Outcome::Delivered), of(Outcome::Failed));
+    let mut seen = BTreeSet::new();
+    failed.retain(|it| seen.insert((it.integration, it.team.as_str(), it.name.as_str())));
     let places = |of: &[&Own]| {
         let integrations: Vec<i64> = of.iter().map(|it| it.integration).collect();
         let teams: Vec<&str> = of.iter().map(|it| it.team.as_str()).collect();

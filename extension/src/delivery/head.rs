@@ -35,9 +35,11 @@ thread_local! {
         fail: OwnStatement::by_index(
             "update lockstep.slack_delivery d
                 set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
-               from unnest($1, $2, $3) g (lane, slack_integration_id, error)
-              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id",
+               from unnest($1, $2, $3, $4) g (lane, slack_integration_id, integration_id, error)
+              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id
+                and d.integration_id = g.integration_id",
             &[
+                pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::TEXTARRAYOID,
@@ -90,7 +92,12 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         for mut first in firsts {
             let destination = destinations.get(&first.slack_integration);
             match trouble(&first, destination, teams.get(&first.lane).copied()) {
-                Some(error) => gone.push((first.lane, first.slack_integration, error)),
+                Some(error) => gone.push(Gone {
+                    lane: first.lane,
+                    slack_integration: first.slack_integration,
+                    integration: first.head.integration,
+                    error,
+                }),
                 None => {
                     first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
                     heads.insert(first.lane, first.head);
@@ -101,7 +108,7 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
             break;
         }
         fail(&gone)?;
-        left = gone.into_iter().map(|(lane, ..)| lane).collect();
+        left = gone.into_iter().map(|it| it.lane).collect();
     }
     Ok(heads)
 }
@@ -142,16 +149,23 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
     Ok(firsts)
 }
 
-/// Has all that waits in these lanes for these Slack integrations fail.
-fn fail(gone: &[(i64, i64, &str)]) -> Result<()> {
-    let lanes: Vec<i64> = gone.iter().map(|(lane, ..)| *lane).collect();
-    let integrations: Vec<i64> = gone
-        .iter()
-        .map(|(_, integration, _)| *integration)
-        .collect();
-    let errors: Vec<&str> = gone.iter().map(|(.., error)| *error).collect();
+/// A lane whose first delivery cannot be sent, and why.
+struct Gone {
+    lane: i64,
+    slack_integration: i64,
+    integration: i64,
+    error: &'static str,
+}
+
+/// Has all that waits in these lanes for the same integrations and rows fail.
+fn fail(gone: &[Gone]) -> Result<()> {
+    let lanes: Vec<i64> = gone.iter().map(|it| it.lane).collect();
+    let rows: Vec<i64> = gone.iter().map(|it| it.slack_integration).collect();
+    let integrations: Vec<i64> = gone.iter().map(|it| it.integration).collect();
+    let errors: Vec<&str> = gone.iter().map(|it| it.error).collect();
     let arguments = [
         keys_argument(&lanes),
+        keys_argument(&rows),
         keys_argument(&integrations),
         datum(errors),
     ];

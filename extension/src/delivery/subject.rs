@@ -39,9 +39,12 @@ thread_local! {
         ),
         messages: OwnStatement::by_index(
             "select m.channel, m.subject, m.ts, m.slack_channel, m.moment
-               from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject",
+               from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject
+               join lockstep.slack_channel c on c.id = m.channel
+              -- By now the name may be another channel's.
+              where m.slack_channel = coalesce(c.slack_id, m.slack_channel)",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
-            &["channel"],
+            &["channel", "id"],
         ),
     });
 }

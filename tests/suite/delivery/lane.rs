@@ -126,6 +126,81 @@ fn a_name_may_move_to_another_channel() -> Result<()> {
     Ok(())
 }
 
+/// What waits goes along when a name moves, but for what is being sent, and what waits by other names stays.
+#[test]
+fn what_waits_moves_with_its_name() -> Result<()> {
+    let mut client = channels("lane_leave")?;
+    for channel in 1..=3 {
+        let delivery = publish(&mut client, channel, 1)?;
+        deliver(&mut client, delivery, "C9")?;
+    }
+    let delivery = publish(&mut client, 1, 1)?;
+    deliver(&mut client, delivery, "C8")?;
+    // By the names 2 and 3, while they hang on what is another channel by now.
+    for channel in [2, 2, 1, 3, 2] {
+        publish(&mut client, channel, 1)?;
+    }
+    client.batch_execute("update lockstep.slack_delivery set lane = 1 where status = 'waiting'")?;
+    later(&mut client)?;
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(numbers(&claimed), [5]);
+    finish(
+        &mut client,
+        &claimed,
+        r#""outcome": "delivered", "channel": "C9", "ago": 0"#,
+    )?;
+    assert_eq!(text(&mut client, SAME)?, "1 C8 -, 2 C9 -, 3 C9 2");
+    assert_eq!(text(&mut client, LANES)?, "6 2 2, 7 1 1, 8 3 2, 9 2 2");
+    // And the pace.
+    assert_eq!(claim(&mut client, 10)?, []);
+    assert_eq!(drain(&mut client)?, [vec![7, 6], vec![8], vec![9]]);
+    Ok(())
+}
+
+/// The row that was known first may be the last of which Slack tells.
+#[test]
+fn names_are_joined_with_those_that_were_learnt_before() -> Result<()> {
+    let mut client = channels("lane_late")?;
+    for channel in [3, 2, 1] {
+        let delivery = publish(&mut client, channel, 1)?;
+        deliver(&mut client, delivery, "C9")?;
+    }
+    assert_eq!(text(&mut client, SAME)?, "1 C9 -, 2 C9 1, 3 C9 1");
+    Ok(())
+}
+
+/// Two results of one name and integration, which was in two lanes.
+#[test]
+fn two_results_of_one_name_are_taken() -> Result<()> {
+    let mut client = channels("lane_twice")?;
+    publish(&mut client, 2, 1)?;
+    publish(&mut client, 2, 1)?;
+    client.batch_execute("update lockstep.slack_delivery set lane = 1 where id = 1")?;
+    let claimed = claim(&mut client, 10)?;
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(
+        finish(
+            &mut client,
+            &claimed,
+            r#""outcome": "failed", "error": "is_archived""#
+        )?,
+        2
+    );
+    let troubles = "select string_agg(channel || ' ' || error || ' ' || failures, ', ') from lockstep.slack_channel_trouble";
+    assert_eq!(text(&mut client, troubles)?, "#2 is_archived 1");
+    client.batch_execute("select lockstep.retry_deliveries()")?;
+    later(&mut client)?;
+    let claimed = claim(&mut client, 10)?;
+    client.batch_execute(
+        "update lockstep.slack_channel set subject = 'merge_request 7' where lease is not null",
+    )?;
+    let told = r#""outcome": "delivered", "channel": "C9", "ts": "1.1""#;
+    assert_eq!(finish(&mut client, &claimed, told)?, 2);
+    let messages = "select string_agg(channel || ' ' || subject || ' ' || ts, ', ') from lockstep.slack_message";
+    assert_eq!(text(&mut client, messages)?, "2 merge_request 7 1.1");
+    Ok(())
+}
+
 /// Two senders learn it of two names at the same time, and neither sees what the other has written.
 #[test]
 fn names_are_joined_however_they_were_learnt() -> Result<()> {
