@@ -3,7 +3,7 @@
 use super::batch::{Answer, Outcome, publish};
 use super::occurrence::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::server::{jsonb_text, random_bytes};
+use crate::server::{jsonb_text, random_bytes, with_settings};
 use pgrx::AnyElement;
 use pgrx::prelude::*;
 
@@ -81,7 +81,9 @@ fn publish_events(
     let events = required(events, "events");
     let keys = required(keys, "keys");
     let schema = required(schema, "schema");
-    let outcomes = many(&events, keys, schema).or_raise();
+    // One who publishes in a transaction that goes on is not to hold up a batch of others: they are told so, and come one by one.
+    let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || many(&events, keys, schema));
+    let outcomes = outcomes.or_raise();
     TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
         let (outcome, detail, deliveries) = match outcome {
             Outcome::Published(answers) => (

@@ -2,12 +2,13 @@
 
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
-use lockstep_tests::gitlab::{Webhook, push};
+use anyhow::{Context, Result, anyhow, ensure};
+use lockstep_tests::gitlab::{Webhook, pipeline, push};
 use lockstep_tests::http::Reply;
 use serde_json::{Value, json};
 
 use crate::concurrency::PATIENCE;
+use crate::database::cluster;
 use crate::notification::app::{Scene, TOKEN, assert_taken};
 use crate::slack_app::Sidecar;
 
@@ -330,5 +331,37 @@ fn key_of_a_refused_event_is_free() -> Result<()> {
     scene.set("project_id", 404, &json!({ "channels": ["#general"] }))?;
     assert_taken(&scene.webhook.send_as(&key, &push(404, "Boil"))?, 1)?;
     assert_eq!(scene.settled(&general)?.len(), 1);
+    Ok(())
+}
+
+/// Whoever publishes in a transaction that goes on holds up what depends on it, and no other event.
+#[test]
+fn open_transaction_holds_up_no_other_event() -> Result<()> {
+    let name = "notification_open";
+    let (mut scene, general) = scene(name, &[])?;
+    scene.tell(&push(1, "Boil the water"), 1)?;
+    let mut other = cluster()?.connect(name)?;
+    let mut open = other.transaction()?;
+    open.execute(
+        "select from lockstep.publish_event($1::text::jsonb)",
+        &[&pipeline(1, 41, "failed").to_string()],
+    )?;
+    let webhook = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token(TOKEN);
+    let (held, taken) = thread::scope(|scope| -> Result<(Reply, Reply)> {
+        let held = scope.spawn(|| webhook.send(&pipeline(1, 42, "success")));
+        // Behind the other one, in the same place.
+        scene
+            .stage
+            .client
+            .query_one("select pg_sleep(0.2)::text", &[])?;
+        let taken = webhook.send(&push(1, "Brew the tea"))?;
+        let held = held.join().map_err(|_| anyhow!("it broke off"))??;
+        Ok((held, taken))
+    })?;
+    assert_problem(&held, 503)?;
+    assert_taken(&taken, 1)?;
+    open.rollback()?;
+    assert_taken(&webhook.send(&pipeline(1, 42, "failed"))?, 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 3);
     Ok(())
 }
