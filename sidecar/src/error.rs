@@ -101,6 +101,19 @@ impl Error {
         }
     }
 
+    /// Whether the database has refused what was said to it, and would do so again.
+    pub(crate) fn is_wrong_data(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        let is_of = |class: &&str| {
+            error
+                .code()
+                .is_some_and(|code| code.code().starts_with(class))
+        };
+        ["21", "22", "23"].iter().any(is_of)
+    }
+
     /// Whether the session is of no use any more, as the server has ended it, or may no longer write. The question was not
     /// answered then; asked in another session it may be.
     pub(crate) fn is_lost_session(&self) -> bool {

@@ -129,7 +129,7 @@ pub(crate) struct Serve {
     pub(crate) deliveries: u16,
 
     /// Messages a minute in one workspace, of all such programs together; Slack allows several hundred
-    #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) workspace_rate: u32,
 
     /// Seconds that requests and jobs under way get to finish after a signal

@@ -1,5 +1,8 @@
 //! Channels that cannot be told, and what becomes of the others meanwhile.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::push;
 use lockstep_tests::slack::{Fault, Message};
@@ -408,5 +411,32 @@ fn test_of_an_integration_names_what_fails() -> Result<()> {
         let error: Option<String> = result.get(2);
         assert_eq!((&*status, error.as_deref()), expected, "{channel}");
     }
+    Ok(())
+}
+
+/// What the database does not take of one delivery is in the way of no other.
+#[test]
+fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
+    let mut scene = Scene::new("notification_refused")?;
+    let general = scene.channel("general");
+    scene.set(
+        "project_id",
+        1,
+        &json!({ "channels": ["#none", "#general"] }),
+    )?;
+    scene.stage.client.batch_execute(
+        "alter table lockstep.slack_channel_trouble add constraint none check (channel <> '#none')",
+    )?;
+    for number in 1..=2_usize {
+        scene.tell(&push(1, &format!("Boil the water {number}")), 2)?;
+        let begun = Instant::now();
+        while scene.stage.slack.messages(&general).len() < number {
+            ensure!(begun.elapsed() < PATIENCE, "nothing is sent any more");
+            sleep(Duration::from_millis(50));
+        }
+    }
+    scene
+        .stage
+        .wait_for("select count(*) = 2 from lockstep.slack_delivery where status = 'delivered'")?;
     Ok(())
 }

@@ -233,3 +233,22 @@ fn message_that_may_not_be_changed_any_more_is_written_anew() -> Result<()> {
     );
     Ok(())
 }
+
+/// A channel is archived, and another one has its name: the message of old is no reason to tell nobody.
+#[test]
+fn message_in_a_channel_that_is_gone_is_written_anew() -> Result<()> {
+    let (mut scene, general) = scene("notification_gone", "update")?;
+    scene.tell(&pipeline(1, 41, "failed"), 1)?;
+    assert_eq!(scene.settled(&general)?.len(), 1);
+    scene
+        .stage
+        .slack
+        .fail("chat.update", Fault::Error("is_archived"), None);
+    scene.tell(&pipeline(1, 41, "success"), 1)?;
+    let messages = scene.settled(&general)?;
+    ensure!(
+        messages.len() == 2 && says(&messages[1], "passed"),
+        "{messages:?}"
+    );
+    Ok(())
+}

@@ -110,6 +110,9 @@ const ON_THE_WAY: Duration = Duration::from_millis(20);
 impl Finished {
     fn json(&self) -> Value {
         let seconds = Duration::as_secs_f64;
+        // PostgreSQL has no character of that number, whoever has sent it.
+        let text = |text: &String| text.replace('\0', "");
+        let optional = |given: &Option<String>| given.as_ref().map(text);
         let mut result = json!({
             "delivery": self.delivery,
             "lease": self.lease,
@@ -122,18 +125,18 @@ impl Finished {
                 ts,
                 moment,
             } => {
-                result["channel"] = json!(channel);
-                result["ts"] = json!(ts);
+                result["channel"] = json!(optional(channel));
+                result["ts"] = json!(optional(ts));
                 result["moment"] = json!(moment);
             }
             Outcome::Retry { error, wait } | Outcome::Uncertain { error, wait } => {
-                result["error"] = json!(error);
+                result["error"] = json!(text(error));
                 result["wait"] = json!(seconds(wait));
             }
             Outcome::RateLimited { wait } => result["wait"] = json!(seconds(wait)),
             Outcome::Failed { error, needed } => {
-                result["error"] = json!(error);
-                result["needed"] = json!(needed);
+                result["error"] = json!(text(error));
+                result["needed"] = json!(optional(needed));
             }
             Outcome::LostMessage | Outcome::Superseded => {}
         }

@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Unknown(Duration),
     /// The message that was to be changed or answered is not there any more.
     MessageGone,
+    /// Its channel is of no use any more; the name may be another one's by now.
+    ChannelGone,
     /// The same would be answered each time.
     Never,
 }
@@ -52,6 +54,8 @@ const MESSAGE_GONE: [&str; 4] = [
     "edit_window_closed",
 ];
 
+const CHANNEL_GONE: [&str; 3] = ["channel_not_found", "is_archived", "not_in_channel"];
+
 pub(super) fn is_too_much(error: &CallError) -> bool {
     matches!(error, CallError::Refused { name, .. } if TOO_MUCH.contains(&name.as_str()))
 }
@@ -63,6 +67,9 @@ pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
         CallError::RateLimited(wait) => Verdict::Wait(*wait),
         CallError::Refused { name, .. } if MESSAGE_GONE.contains(&name.as_str()) => {
             Verdict::MessageGone
+        }
+        CallError::Refused { name, .. } if CHANNEL_GONE.contains(&name.as_str()) => {
+            Verdict::ChannelGone
         }
         // A new one is on its way.
         CallError::Refused { name, .. } if name == "token_expired" && !has_failed_enough => {
@@ -167,9 +174,9 @@ mod tests {
             (refused("fatal_error"), Verdict::Unknown(second)),
             (refused("team_added_to_org"), Verdict::Again(second)),
             (refused("service_unavailable"), Verdict::Again(second)),
-            (refused("channel_not_found"), Verdict::Never),
-            (refused("not_in_channel"), Verdict::Never),
-            (refused("is_archived"), Verdict::Never),
+            (refused("channel_not_found"), Verdict::ChannelGone),
+            (refused("is_archived"), Verdict::ChannelGone),
+            (refused("not_in_channel"), Verdict::ChannelGone),
             (refused("token_revoked"), Verdict::Never),
             (refused("missing_scope"), Verdict::Never),
             (refused("something_new"), Verdict::Never),

@@ -6,7 +6,9 @@ mod answer;
 mod send;
 
 use std::collections::HashMap;
+use std::iter;
 use std::mem;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -239,12 +241,42 @@ impl Courier {
                     warn!(late, "handed in too late: others may send them again");
                 }
             }
-            Err(error) => {
-                warn!(error = %error.report(), "deliveries are not handed in as yet");
-                self.finished.extend(finished);
-                sleep(PAUSE).await;
+            Err(error) if error.is_wrong_data() => {
+                warn!(error = %error.report(), "deliveries are handed in one by one");
+                self.hand_in_singly(finished).await;
+            }
+            Err(error) => self.put_back(finished, &error).await,
+        }
+    }
+
+    /// One that the database refuses keeps no other from being handed in. Its lease runs out, and it is sent again.
+    async fn hand_in_singly(&mut self, finished: Vec<Finished>) {
+        let mut left = finished.into_iter();
+        while let Some(it) = left.next() {
+            match self
+                .app
+                .for_deliveries
+                .finish_deliveries(slice::from_ref(&it))
+                .await
+            {
+                Ok(_) => {}
+                Err(error) if error.is_wrong_data() => {
+                    warn!(delivery = it.delivery, error = %error.report(), "what became of a delivery is refused");
+                }
+                Err(error) => {
+                    let back = iter::once(it).chain(left).collect();
+                    return self.put_back(back, &error).await;
+                }
             }
         }
+    }
+
+    async fn put_back(&mut self, finished: Vec<Finished>, error: &Error) {
+        warn!(error = %error.report(), "deliveries are not handed in as yet");
+        self.finished.extend(finished);
+        // Others may be in the same plight, and are not to be taken for lost as soon as the database is there again.
+        self.was_away |= error.is_lost_connection();
+        sleep(PAUSE).await;
     }
 
     /// Waits for what is being sent, and hands it in.

@@ -131,8 +131,10 @@ fn outcome(
                 error: answer::name(&error).0,
                 wait,
             },
-            Verdict::MessageGone if delivery.earlier.is_some() => Outcome::LostMessage,
-            Verdict::MessageGone | Verdict::Never => {
+            Verdict::MessageGone | Verdict::ChannelGone if delivery.earlier.is_some() => {
+                Outcome::LostMessage
+            }
+            Verdict::MessageGone | Verdict::ChannelGone | Verdict::Never => {
                 let (error, needed) = answer::name(&error);
                 Outcome::Failed { error, needed }
             }
