@@ -7,92 +7,62 @@ use crate::slack_workspace::Tables;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
-struct Own {
-    events: OwnStatement,
-    states: OwnStatement,
-    tickets: OwnStatement,
-    deliveries: OwnStatement,
-    delivered_events: OwnStatement,
-    messages: OwnStatement,
-    troubles: OwnStatement,
-    pipelines: OwnStatement,
-}
-
 /// Rows that a statement removes, at most.
 const MOST_ROWS: usize = 10_000;
 
+/// In their order.
+const REMOVALS: [&str; 8] = [
+    // Slack delivers an event again for hours, not for days.
+    "delete from lockstep.slack_event e
+          where e.event_id = any (array(
+            select o.event_id from lockstep.slack_event o
+             where o.received_at < (select clock_timestamp() - interval '1 day')
+               and not exists (select from lockstep.job j where j.id = o.job)
+             order by o.received_at limit 10000 for update skip locked))",
+    "delete from lockstep.slack_install_state s
+          where s.state_digest = any (array(
+            select o.state_digest from lockstep.slack_install_state o
+             where coalesce(o.taken_at, o.expires_at) < clock_timestamp() - interval '1 day'
+             limit 10000 for update skip locked))",
+    "delete from lockstep.slack_install_ticket t
+          where t.token_digest = any (array(
+            select o.token_digest from lockstep.slack_install_ticket o
+             where coalesce(o.used_at, o.expires_at) < clock_timestamp() - interval '1 day'
+               and not exists (select from lockstep.slack_install_state s where s.ticket = o.token_digest)
+             limit 10000 for update skip locked))",
+    // Deliveries before the events that they are of.
+    // A time from a subquery, as an index is not walked up to one that changes.
+    "delete from lockstep.slack_delivery d
+          where d.id = any (array(
+            select o.id from lockstep.slack_delivery o
+             where o.status <> 'waiting' and o.done_at < (select clock_timestamp() - interval '1 day')
+             order by o.done_at limit 10000 for update skip locked))",
+    "delete from lockstep.event e
+          where e.id = any (array(
+            select o.id from lockstep.event o
+             where o.received_at < (select clock_timestamp() - interval '1 day')
+               and not exists (select from lockstep.slack_delivery d where d.event = o.id)
+             order by o.received_at limit 10000 for update skip locked))",
+    "delete from lockstep.slack_message m using (
+           select o.channel, o.subject from lockstep.slack_message o
+            where o.at < (select clock_timestamp() - interval '14 days') order by o.at limit 10000 for update skip locked) old
+          where m.channel = old.channel and m.subject = old.subject",
+    // Whoever tries a channel hears of it again.
+    "delete from lockstep.slack_channel_trouble t using (
+           select o.schema, o.integration_id, o.team_id, o.channel from lockstep.slack_channel_trouble o
+            where o.last_at < clock_timestamp() - interval '30 days' limit 10000 for update skip locked) old
+          where t.schema = old.schema and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
+    // Most branches are merged and gone by then.
+    "delete from lockstep.pipeline_status p using (
+           select o.schema, o.project_id, o.ref from lockstep.pipeline_status o
+            where o.seen_on < (select current_date - 90) order by o.seen_on limit 10000 for update skip locked) old
+          where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
+];
+
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
-        // Slack delivers an event again for hours, not for days.
-        events: OwnStatement::new(
-            "delete from lockstep.slack_event e
-              where e.event_id = any (array(
-                select o.event_id from lockstep.slack_event o
-                 where o.received_at < (select clock_timestamp() - interval '1 day')
-                   and not exists (select from lockstep.job j where j.id = o.job)
-                 order by o.received_at limit 10000 for update skip locked))",
-            &[],
-        ),
-        states: OwnStatement::new(
-            "delete from lockstep.slack_install_state s
-              where s.state_digest = any (array(
-                select o.state_digest from lockstep.slack_install_state o
-                 where coalesce(o.taken_at, o.expires_at) < clock_timestamp() - interval '1 day'
-                 limit 10000 for update skip locked))",
-            &[],
-        ),
-        tickets: OwnStatement::new(
-            "delete from lockstep.slack_install_ticket t
-              where t.token_digest = any (array(
-                select o.token_digest from lockstep.slack_install_ticket o
-                 where coalesce(o.used_at, o.expires_at) < clock_timestamp() - interval '1 day'
-                   and not exists (select from lockstep.slack_install_state s where s.ticket = o.token_digest)
-                 limit 10000 for update skip locked))",
-            &[],
-        ),
-        // A time from a subquery, as an index is not walked up to one that changes.
-        deliveries: OwnStatement::new(
-            "delete from lockstep.slack_delivery d
-              where d.id = any (array(
-                select o.id from lockstep.slack_delivery o
-                 where o.status <> 'waiting' and o.done_at < (select clock_timestamp() - interval '1 day')
-                 order by o.done_at limit 10000 for update skip locked))",
-            &[],
-        ),
-        delivered_events: OwnStatement::new(
-            "delete from lockstep.event e
-              where e.id = any (array(
-                select o.id from lockstep.event o
-                 where o.received_at < (select clock_timestamp() - interval '1 day')
-                   and not exists (select from lockstep.slack_delivery d where d.event = o.id)
-                 order by o.received_at limit 10000 for update skip locked))",
-            &[],
-        ),
-        // Whoever tries a channel hears of it again.
-        troubles: OwnStatement::new(
-            "delete from lockstep.slack_channel_trouble t using (
-               select o.schema, o.integration_id, o.team_id, o.channel from lockstep.slack_channel_trouble o
-                where o.last_at < clock_timestamp() - interval '30 days' limit 10000 for update skip locked) old
-              where t.schema = old.schema and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
-            &[],
-        ),
-        // Most branches are merged and gone by then.
-        pipelines: OwnStatement::new(
-            "delete from lockstep.pipeline_status p using (
-               select o.schema, o.project_id, o.ref from lockstep.pipeline_status o
-                where o.seen_on < (select current_date - 90) order by o.seen_on limit 10000 for update skip locked) old
-              where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
-            &[],
-        ),
-        messages: OwnStatement::new(
-            "delete from lockstep.slack_message m using (
-               select o.channel, o.subject from lockstep.slack_message o
-                where o.at < (select clock_timestamp() - interval '14 days') order by o.at limit 10000 for update skip locked) old
-              where m.channel = old.channel and m.subject = old.subject",
-            &[],
-        ),
-    });
+    static STATEMENTS: ManuallyDrop<[OwnStatement; 8]> =
+        ManuallyDrop::new(REMOVALS.map(|text| OwnStatement::new(text, &[])));
 }
 
 /// Removes events, states, tickets and deliveries that have ended a day ago, messages that nothing was said of for two weeks, and what is
@@ -109,30 +79,15 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
     let schema = required(schema, "schema");
     let sweep = || -> Result<i64> {
         Tables::attached(schema)?;
+        let mut removed = 0;
         STATEMENTS.with(|statements| {
-            let events = statements.events.run(&[])?;
-            let states = statements.states.run(&[])?;
-            let tickets = statements.tickets.run(&[])?;
-            // Deliveries before the events that they are of.
-            let deliveries = statements.deliveries.run(&[])?;
-            let delivered_events = statements.delivered_events.run(&[])?;
-            let messages = statements.messages.run(&[])?;
-            let troubles = statements.troubles.run(&[])?;
-            let pipelines = statements.pipelines.run(&[])?;
-            let gone = sweep_gone(schema, MOST_ROWS)?;
-            let all = [
-                events,
-                states,
-                tickets,
-                deliveries,
-                delivered_events,
-                messages,
-                troubles,
-                pipelines,
-                gone,
-            ];
-            Ok(all.iter().sum::<u64>() as i64)
-        })
+            for statement in statements.iter() {
+                removed += statement.run(&[])?;
+            }
+            Ok::<_, crate::error::Error>(())
+        })?;
+        removed += sweep_gone(schema, MOST_ROWS)?;
+        Ok(removed as i64)
     };
     sweep().or_raise()
 }

@@ -3,24 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-/// Events whose channels the host keeps as `<event>_channel`.
-const EVENTS: [&str; 15] = [
-    "push",
-    "tag_push",
-    "issue",
-    "confidential_issue",
-    "incident",
-    "merge_request",
-    "note",
-    "confidential_note",
-    "pipeline",
-    "wiki_page",
-    "deployment",
-    "alert",
-    "vulnerability",
-    "group_mention",
-    "group_confidential_mention",
-];
+use crate::slack::EVENTS;
 
 const EVENT_CHANNELS: &str = "event_channels";
 
@@ -48,8 +31,8 @@ pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value
     let channels: Map<String, Value> = EVENTS
         .iter()
         .filter_map(|event| {
-            let channels = text(&format!("{event}_channel"))?;
-            Some(((*event).to_owned(), json!(channels)))
+            let channels = text(&format!("{}_channel", event.name))?;
+            Some((event.name.to_owned(), json!(channels)))
         })
         .collect();
     if !channels.is_empty() {
@@ -93,7 +76,7 @@ pub(super) fn in_place_of_all(settings: Map<String, Value>) -> Map<String, Value
         .collect();
     let mut by_event: Map<String, Value> = EVENTS
         .iter()
-        .map(|event| ((*event).to_owned(), Value::Null))
+        .map(|event| (event.name.to_owned(), Value::Null))
         .collect();
     for (name, value) in settings {
         match value {

@@ -34,5 +34,6 @@ pub(crate) use message::{LONGEST_TEXT, Reply, code, escape, shorten, unescape};
 pub(crate) use options::receive_options_request;
 pub(crate) use payload::{Owner, SlashCommand};
 pub(crate) use refresh::keep;
+pub(crate) use settings::EVENTS;
 pub(crate) use signature::{Refusal, SigningSecret};
 pub(crate) use workers::SlackWorkers;

@@ -32,9 +32,13 @@ fn with_password(base: &str, path: &str) -> String {
 
 /// What is answered to whoever gives a password.
 fn get(scene: &Scene, path: &str, password: &str) -> Result<Reply> {
+    get_with(scene, path, password, &[])
+}
+
+fn get_with(scene: &Scene, path: &str, password: &str, headers: &[(&str, &str)]) -> Result<Reply> {
     let pair = format!("Basic {}", STANDARD.encode(format!("viewer:{password}")));
     let url = format!("{}{path}", scene.stage.sidecar.base);
-    http().get(&url, &[("authorization", &pair)])
+    http().get(&url, &[headers, &[("authorization", &pair)]].concat())
 }
 
 /// Looks until the page has what is wanted.

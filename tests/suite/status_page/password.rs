@@ -2,17 +2,13 @@
 
 use crate::notification::app::Scene;
 use crate::slack_app::http;
-use crate::status_page::{PASSWORD, get};
+use crate::status_page::{PASSWORD, get, get_with};
 use anyhow::{Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use lockstep_tests::http::Reply;
 
 /// As a proxy asks for somebody.
 fn get_for(scene: &Scene, path: &str, password: &str, from: &str) -> Result<Reply> {
-    let pair = format!("Basic {}", STANDARD.encode(format!("viewer:{password}")));
-    let url = format!("{}{path}", scene.stage.sidecar.base);
-    http().get(&url, &[("authorization", &pair), ("x-forwarded-for", from)])
+    get_with(scene, path, password, &[("x-forwarded-for", from)])
 }
 
 #[test]

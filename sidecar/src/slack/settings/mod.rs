@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::database::{Integration, Which};
 use crate::serve::{Counter, Problem, count};
 
-pub(super) use form::EVENTS;
+pub(crate) use form::EVENTS;
 use form::{Form, Mistake};
 
 /// What the button that opens it is called, and the modal itself.
