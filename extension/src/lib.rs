@@ -34,7 +34,11 @@ pgrx::extension_sql_file!("../../sql/lockstep/schema.sql", name = "schema", boot
 pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
-    finalize
+    requires = [
+        cache_column::ddl::follow_ddl,
+        cache_column::ddl::follow_drop,
+        cache_column::drift::cache_column_drift_query
+    ]
 );
 pgrx::extension_sql_file!(
     "../../sql/lockstep/backfill.sql",
@@ -151,6 +155,12 @@ pgrx::extension_sql_file!(
         chatops::worker::chatops_retire_worker,
         chatops::worker::chatops_workers
     ]
+);
+
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/ownership.sql",
+    name = "ownership",
+    finalize
 );
 
 /// Called once, when the library is loaded into a backend.

@@ -1,12 +1,8 @@
-//! The extension's own tables, which callers need no rights on: what they may do is checked on theirs, or by their right to call
-//! the function.
+//! Statements on the extension's own tables.
 
-use crate::cache_column::extension_owner;
 use crate::error::Result;
-use crate::host::Known;
-use crate::server::{Answer, Statement, View, as_extension_owner, connected, with_catalog_path};
+use crate::server::{Answer, Statement, View, as_ourselves, connected, with_catalog_path};
 use pgrx::pg_sys::{Datum, Oid};
-use std::cell::RefCell;
 use std::rc::Rc;
 
 /// A statement on the extension's tables.
@@ -63,17 +59,8 @@ impl OwnStatement {
     }
 
     fn within<R>(&self, work: impl FnOnce(&Statement) -> R) -> Result<R> {
-        let owner = owner()?;
-        Ok(as_extension_owner(owner, || {
+        Ok(as_ourselves(|| {
             with_catalog_path(|| connected(|| work(&self.0)))
         }))
     }
-}
-
-thread_local! {
-    static OWNER: RefCell<Known<(), Oid>> = const { RefCell::new(Known::new()) };
-}
-
-fn owner() -> Result<Oid> {
-    OWNER.with(|known| Known::get_or_learn(known, (), extension_owner))
 }

@@ -62,18 +62,18 @@ impl Installation {
         })
     }
 
-    /// The extension's library, as `make package` built it for this installation.
+    /// The extension's library, as `make` built it for this installation.
     pub(crate) fn packaged_library(&self) -> Result<PathBuf> {
         let library = package().join(relative(&self.library)).join("lockstep.so");
         ensure!(
             library.exists(),
-            "{} is missing: run make package",
+            "{} is missing: run make build",
             library.display()
         );
         Ok(library)
     }
 
-    /// Mirrors the installation under `tree`, with the extension's files from target/package in place of installed ones.
+    /// Mirrors the installation under `tree`, with the extension's packaged files in place of installed ones.
     pub(crate) fn mirror(&self, tree: &Path) -> Result<Self> {
         let mirrored = Self {
             bin: tree.join(relative(&self.bin)),
@@ -105,8 +105,10 @@ impl Installation {
     }
 }
 
+/// Where the extension's files are: `make` says which build of them.
 fn package() -> PathBuf {
-    crate::target().join("package")
+    std::env::var_os("LOCKSTEP_PACKAGE")
+        .map_or_else(|| crate::target().join("package"), PathBuf::from)
 }
 
 /// An absolute path as one below another root.

@@ -3,7 +3,7 @@
 use super::run::Run;
 use crate::error::{Error, Result};
 use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, as_no_other, attempt, connected, datum};
+use crate::server::{Statement, View, as_role, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -99,7 +99,7 @@ fn ask(role: Oid, function: &str) -> Option<String> {
     let answer = attempt(AssertUnwindSafe(|| {
         let mut answer = None;
         let ask = || connected(|| query.rows(View::Own, &[], |row| answer = row.get::<String>(1)));
-        as_no_other(role, ask);
+        as_role(role, ask);
         answer
     }));
     answer.unwrap_or_else(|failure| Some(format!("{function}() failed: {}", failure.message)))

@@ -8,7 +8,7 @@ use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
 use crate::own_statement::OwnStatement;
 use crate::server::{
-    Statement, Target, View, as_no_other, attempt, connected, current_user, datum, has_rights_of,
+    Statement, Target, View, as_role, attempt, connected, current_user, datum, has_rights_of,
     with_settings,
 };
 use pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN;
@@ -242,7 +242,7 @@ impl Job for RegisteredJob {
                 with_iso_dates(|| connected(run))
             })
         };
-        let updated = as_no_other(self.owner, write);
+        let updated = as_role(self.owner, write);
         Ok(Counts {
             updated: updated as i64,
             ..Counts::default()

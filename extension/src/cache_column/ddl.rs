@@ -4,7 +4,7 @@
 //! Only what such a command makes necessary is changed. A trigger that somebody dropped stays dropped: while a dump is
 //! restored, triggers are missing that a later command will create.
 
-use super::definition::{Definition, Resolved, extension_owner};
+use super::definition::{Definition, Resolved};
 use super::drift::{drifted_keys_in, keys_as};
 use super::flush::repair;
 use super::install::{create, replace_shared_triggers};
@@ -13,7 +13,7 @@ use super::triggers::{CHANGED, Trigger, drop_triggers, is_shared, row_triggers, 
 use super::truncate::look_at_all;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{Relation, run};
-use crate::server::{Statement, as_extension_owner, connected, with_catalog_path};
+use crate::server::{Statement, as_ourselves, connected, with_catalog_path};
 use pgrx::prelude::*;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -240,7 +240,7 @@ fn follow_dropped_key(source: u32) -> Result<()> {
                 install(&trigger)?;
             }
         }
-        as_extension_owner(extension_owner()?, || replace_shared_triggers(target))?;
+        as_ourselves(|| replace_shared_triggers(target))?;
     }
     Ok(())
 }
@@ -275,11 +275,11 @@ pub(super) fn drop_shared(table: &Relation) -> Result<()> {
 
 /// Whoever may run the command followed need not be the owner of the table, nor have a right on the extension's schema.
 fn install(trigger: &Trigger) -> Result<()> {
-    as_extension_owner(extension_owner()?, || create(trigger))
+    as_ourselves(|| create(trigger))
 }
 
 fn run_all(statements: &[String]) -> Result<()> {
-    as_extension_owner(extension_owner()?, || {
+    as_ourselves(|| {
         statements.iter().try_for_each(|statement| run(statement))
     })
 }
@@ -287,7 +287,7 @@ fn run_all(statements: &[String]) -> Result<()> {
 /// The numbers that a query answers with, as a JSON array.
 fn list_of_catalog(query: &str) -> Result<Vec<u32>> {
     let query = Statement::new(query, &[]);
-    let text = as_extension_owner(extension_owner()?, || connected(|| query.text(&[])));
+    let text = as_ourselves(|| connected(|| query.text(&[])));
     serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
         message: error.to_string(),
     })

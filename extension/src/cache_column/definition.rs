@@ -3,9 +3,9 @@
 use crate::error::{Error, Result};
 use crate::host::{Column, Reference, Relation};
 use crate::server::{
-    Statement, as_extension_owner, attempt, connected, datum, with_catalog_path, with_settings,
+    Statement, as_ourselves, attempt, connected, datum, with_catalog_path, with_settings,
 };
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -76,7 +76,7 @@ impl Definition {
             &[pg_sys::TEXTOID],
         );
         let argument = datum(argument);
-        let text = as_extension_owner(extension_owner()?, || {
+        let text = as_ourselves(|| {
             with_catalog_path(|| connected(|| query.text(&[argument])))
         });
         serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
@@ -132,22 +132,6 @@ impl Definition {
             reference,
         })
     }
-}
-
-/// The role that owns the extension's tables.
-pub(crate) fn extension_owner() -> Result<Oid> {
-    let query = Statement::new(
-        "select c.relowner::bigint::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname = 'lockstep' and c.relname = 'cache_column_definition'",
-        &[],
-    );
-    let owner = with_catalog_path(|| connected(|| query.text(&[])));
-    owner
-        .and_then(|text| text.parse::<u32>().ok())
-        .map(Oid::from)
-        .ok_or_else(|| Error::Catalog {
-            message: "the tables of the extension are gone".to_owned(),
-        })
 }
 
 /// A definition together with the tables and columns it is about.

@@ -1,13 +1,13 @@
 //! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
 
 use super::ddl::{drop_shared, orphans, unfollowed};
-use super::definition::{Definition, Resolved, extension_owner};
+use super::definition::{Definition, Resolved};
 use super::triggers::{
     Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, shared_triggers,
 };
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner, lock_tables, run};
-use crate::server::{Statement, as_extension_owner, connected, datum, with_catalog_path};
+use crate::server::{Statement, as_ourselves, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
@@ -185,7 +185,7 @@ fn delete(definition: &Definition) -> Result<()> {
 fn write_definition(text: &str, argument: &Value) -> Result<Option<i64>> {
     let statement = Statement::new(text, &[pg_sys::TEXTOID]);
     let argument = datum(argument.to_string());
-    let row = as_extension_owner(extension_owner()?, || {
+    let row = as_ourselves(|| {
         with_catalog_path(|| connected(|| statement.first_row::<i64, 1>(&[argument])))
     });
     let [id] = row.unwrap_or_default();

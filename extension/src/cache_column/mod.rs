@@ -20,5 +20,4 @@ mod triggers;
 mod truncate;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use definition::extension_owner;
 pub(crate) use drift::{repair_range, targets};

@@ -3,7 +3,7 @@
 use crate::error::{FeatureError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
 use crate::server::{
-    Statement, View, as_no_other, connected, current_user, datum, with_catalog_path,
+    Statement, View, as_role, connected, current_user, datum, with_catalog_path,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -58,7 +58,7 @@ pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
         &[pg_sys::TEXTOID],
     );
     let mut answer = None;
-    as_no_other(owner, || {
+    as_role(owner, || {
         connected(|| {
             ask.rows(View::Caller, &[datum(actor)], |row| {
                 answer = row.get::<bool>(1)

@@ -1,5 +1,5 @@
 //! What the extension asks of the server besides running in it: statements ([`statement`]) and their arguments ([`argument`]), with whose
-//! rights they run ([`user`]), errors that are caught ([`attempt`](mod@attempt)), and what is so in the session and the transaction now
+//! rights they run ([`rights`]), errors that are caught ([`attempt`](mod@attempt)), and what is so in the session and the transaction now
 //! ([`session`], [`moment`]).
 
 mod argument;
@@ -7,7 +7,7 @@ mod attempt;
 mod moment;
 mod session;
 mod statement;
-mod user;
+mod rights;
 
 pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
@@ -17,6 +17,6 @@ pub(crate) use session::{
     with_catalog_path, with_settings,
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};
-pub(crate) use user::{
-    as_extension_owner, as_no_other, as_owner, current_user, has_rights_of, session_user,
+pub(crate) use rights::{
+    as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
 };
