@@ -38,7 +38,7 @@ create function log_lost() returns trigger language plpgsql as $$
 begin insert into public.lost values (new.id, substring(new.last_error from 'runner ([0-9]+) ended')::integer); return new; end $$;
 create trigger log_lost after update on lockstep.job for each row when (new.losses > old.losses) execute function log_lost();
 create table enqueued (worker text);
-create function log_enqueued() returns trigger language plpgsql as $$ begin insert into public.enqueued values (new.worker); return new; end $$;
+create function log_enqueued() returns trigger language plpgsql security definer as $$ begin insert into public.enqueued values (new.worker); return new; end $$;
 create trigger log_enqueued after insert on lockstep.job for each row execute function log_enqueued()";
 
 fn connect(cluster: &Cluster) -> Result<Client> {
