@@ -18,5 +18,5 @@ pub(crate) use session::{
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};
 pub(crate) use rights::{
-    as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
+    as_ourselves, as_owner, as_role, current_user, has_rights_of, has_rights_of_name, is_superuser, session_user,
 };
