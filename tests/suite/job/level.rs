@@ -9,12 +9,16 @@ use crate::database::{self, cluster};
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
 /// What a statement says that waits for a transaction which then commits: its SQLSTATE, or that there is no error.
-fn after(witness: &mut Client, database: &str, level: &str, transaction: &str, statement: &str) -> Result<String> {
+fn after(
+    witness: &mut Client,
+    database: &str,
+    level: &str,
+    transaction: &str,
+    statement: &str,
+) -> Result<String> {
     let mut first = cluster()?.connect(database)?;
     let mut second = cluster()?.connect(database)?;
-    second.batch_execute(&format!(
-        "set default_transaction_isolation = '{level}'"
-    ))?;
+    second.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
     let pid = pid_of(&mut second)?;
     first.batch_execute(&format!("begin; {transaction}"))?;
     let ended = std::thread::scope(|scope| -> Result<_> {
@@ -68,7 +72,7 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
         let codes = [retired, renamed, held, fully_on];
         let [first @ .., last] = &codes;
         assert!(
-            first == ["55000", "42710", "55000"] && ["55000", "40001"].contains(&&**last),
+            *first == ["55000", "42710", "55000"] && ["55000", "40001"].contains(&&**last),
             "{level}: {codes:?}"
         );
     }
