@@ -2,6 +2,7 @@
 //! backend remembers of them is thrown away when they change.
 
 mod alter;
+mod ancestry;
 mod column;
 mod equality;
 mod known;
@@ -10,6 +11,7 @@ mod relation;
 mod watch;
 
 pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
+pub(crate) use ancestry::{at_or_below, path_of, way_to};
 pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
