@@ -117,6 +117,10 @@ pub(crate) enum Error {
         column: String,
         actual: String,
     },
+    TypeNotBuiltIn {
+        column: String,
+        actual: String,
+    },
     Duplicate {
         table: String,
         column: String,
@@ -128,6 +132,9 @@ pub(crate) enum Error {
     NotOwner {
         table: String,
         role: String,
+    },
+    MayNotRead {
+        table: String,
     },
     OwnerMayNotRead {
         holder: String,

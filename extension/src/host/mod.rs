@@ -9,9 +9,9 @@ mod named;
 mod relation;
 mod watch;
 
-pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
+pub(crate) use alter::{change, check_is_owner, check_may_read, check_owner_may_read, lock_tables, run};
 pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
-pub(crate) use relation::{InstalledTrigger, Reference, Relation, check_schema};
+pub(crate) use relation::{InstalledTrigger, Part, Reference, Relation, check_schema};
 pub(crate) use watch::{catch_up, generation, init, watch};

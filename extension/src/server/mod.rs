@@ -4,6 +4,7 @@
 
 mod argument;
 mod attempt;
+mod dropping;
 mod moment;
 mod session;
 mod statement;
@@ -11,10 +12,11 @@ mod rights;
 
 pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
+pub(crate) use dropping::drops_extension;
 pub(crate) use moment::Moment;
 pub(crate) use session::{
     is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
-    with_catalog_path, with_settings,
+    with_catalog_path, with_new_snapshot, with_settings,
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};
 pub(crate) use rights::{
