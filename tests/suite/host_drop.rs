@@ -53,7 +53,8 @@ fn drop_extension_needs_no_cascade_and_leaves_nothing() -> Result<()> {
 }
 
 fn application_triggers(client: &mut Client) -> Result<Vec<String>> {
-    let enabled = "select array_agg(tgenabled::text) from pg_trigger where tgname ~ '^trigger_has_external'";
+    let enabled =
+        "select array_agg(tgenabled::text) from pg_trigger where tgname ~ '^trigger_has_external'";
     Ok(client.query_one(enabled, &[])?.get(0))
 }
 

@@ -148,9 +148,14 @@ impl HostTables {
             let names = [&definition.target_name, &definition.source_name];
             let tables = [definition.target, definition.source].map(Relation::describe);
             let tables: Vec<&Relation> = tables.iter().flatten().collect();
+            let is_builtin = definition.origin == "attach"
+                && self.target.is_some()
+                && self.source.is_some()
+                && (self.target.as_ref().map(|it| it.oid) == Some(definition.target)
+                    || definition.target_name == [self.schema.as_str(), TARGET]);
             let is_here = names.iter().any(|name| name.first() == Some(&self.schema))
                 || tables.iter().any(|table| table.schema() == self.schema);
-            if !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
+            if is_builtin || !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
                 continue;
             }
             let (status, detail) = match mend(&definition)? {
@@ -208,7 +213,7 @@ fn attach_one(
     );
     let may_disable = !rivals.is_empty() && disable_application_triggers;
     let present = host.present(builtin)?;
-    let done = match &present {
+    let mended = match &present {
         Some(present) if present.origin != "attach" => {
             return attached(format!(
                 "defined by lockstep.add_cache_column as number {}",
@@ -216,18 +221,20 @@ fn attach_one(
             ));
         }
         Some(present) => {
+            let wanted = builtin.definition(target, source);
             let is_elsewhere = (present.target, present.source) != (target.oid, source.oid);
-            let mended = match is_elsewhere {
-                true => move_to(present, target, source)?,
+            let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();
+            let outcome = match is_elsewhere || is_old {
+                true => move_to(present, wanted, target, source)?,
                 false => mend(present)?,
             };
-            match mended {
-                Mended::NothingToDo if may_disable => "kept".to_owned(),
+            match outcome {
+                Mended::NothingToDo if may_disable => String::new(),
                 Mended::NothingToDo if rivals.is_empty() => {
                     return attached("already attached, nothing changed".to_owned());
                 }
                 Mended::NothingToDo => return attached(format!("already attached, but {offer}")),
-                Mended::Done(what) => format!("installed again ({what})"),
+                Mended::Done(what) => what,
                 Mended::Removed(why) | Mended::Unfit(why) => return skipped(why),
             }
         }
@@ -247,10 +254,14 @@ fn attach_one(
             clear(source.oid)?;
             definition.disabled_triggers = host.lost_triggers(builtin.column);
             add(definition)?;
-            "kept".to_owned()
+            String::new()
         }
     };
-    let mut detail = format!("{done} from {}", source.qualified_name());
+    let source_name = source.qualified_name();
+    let mut detail = match mended.as_str() {
+        "" => format!("kept from {source_name}"),
+        what => format!("installed again from {source_name}: {what}"),
+    };
     if may_disable {
         detail.push_str(&format!("; disabled {}", rivals.join(", ")));
         if let Some(mut definition) = Definition::of_column(target.oid, builtin.column)? {

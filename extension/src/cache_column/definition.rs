@@ -84,9 +84,7 @@ impl Definition {
             &[pg_sys::TEXTOID],
         );
         let argument = datum(argument);
-        let text = as_ourselves(|| {
-            with_catalog_path(|| connected(|| query.text(&[argument])))
-        });
+        let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
         serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
             message: error.to_string(),
         })

@@ -87,7 +87,9 @@ fn repair_cache_column(
 pub(crate) fn count_drift(definition: i32, limit: usize) -> Result<usize> {
     let resolved = Definition::load(definition)?.resolve()?;
     hold_tables(&resolved)?;
-    Ok(with_new_snapshot(|| Walk::all(&resolved).wrong().take(limit).count()))
+    Ok(with_new_snapshot(|| {
+        Walk::all(&resolved).wrong().take(limit).count()
+    }))
 }
 
 fn hold_tables(resolved: &Resolved) -> Result<()> {

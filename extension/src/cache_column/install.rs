@@ -56,17 +56,24 @@ create function lockstep.remove_cache_column(target text, "column" text)
 returns void language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_cache_column(text, text) is
   'stops keeping a cache column: removes its definition and triggers, leaves the column as it is; target may be a table that is gone';
-create function lockstep.remove_cache_column(target regclass, "column" text)
-returns void language sql set search_path = pg_catalog, pg_temp
-as $$ select lockstep.remove_cache_column(target::pg_catalog.oid::pg_catalog.text, "column") $$;
-comment on function lockstep.remove_cache_column(regclass, text) is
-  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
 "#)]
 fn remove_cache_column(target: Option<&str>, column: Option<&str>) {
     let target = required(target, "target");
     let column = required(column, "column");
     let definition = named(target, column).or_raise();
     remove(&definition).or_raise();
+}
+
+#[pg_extern(sql = r#"
+create function lockstep.remove_cache_column(target regclass, "column" text)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_cache_column(regclass, text) is
+  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
+"#)]
+fn remove_cache_column_of(target: Option<pg_sys::Oid>, column: Option<&str>) {
+    let target = required(target, "target");
+    remove_cache_column(Some(&target.to_u32().to_string()), column);
 }
 
 /// The definition of a column of a table that is called so, was called so, or has this number.
@@ -80,16 +87,19 @@ fn named(target: &str, column: &str) -> Result<Definition> {
     let number = target.parse::<u32>().ok();
     let names: Vec<Option<String>> = match number {
         Some(_) => Vec::new(),
-        None => serde_json::from_str(
-            &connected(|| query.text(&[datum(target)])).unwrap_or_default(),
-        )
-        .unwrap_or_default(),
+        None => {
+            serde_json::from_str(&connected(|| query.text(&[datum(target)])).unwrap_or_default())
+                .unwrap_or_default()
+        }
     };
     let mut names = names.into_iter();
     let oid = number.or_else(|| names.next()??.parse().ok());
     let name: Vec<String> = names.flatten().collect();
     let all = Definition::all()?;
-    let of_column = || all.iter().filter(|definition| definition.target_column == column);
+    let of_column = || {
+        all.iter()
+            .filter(|definition| definition.target_column == column)
+    };
     let found = of_column()
         .find(|definition| Some(definition.target) == oid)
         .or_else(|| {
@@ -140,6 +150,12 @@ pub(super) fn put_up(triggers: &[(Trigger, Flaw)], installed: &[Installed]) -> R
 /// Removes a definition and its triggers, also where a table is gone, and enables the triggers of the host that were disabled for it;
 /// answers their names.
 pub(super) fn remove(definition: &Definition) -> Result<Vec<String>> {
+    take_down(definition)?;
+    give_back(definition)
+}
+
+/// The same, but for the triggers of the host.
+pub(super) fn take_down(definition: &Definition) -> Result<()> {
     let tables = [definition.source, definition.target];
     let existing = tables.map(Relation::describe).into_iter().flatten();
     let existing: Vec<Relation> = existing.collect();
@@ -154,7 +170,7 @@ pub(super) fn remove(definition: &Definition) -> Result<Vec<String>> {
     for part in &definition.partitions {
         clear(*part)?;
     }
-    give_back(definition)
+    Ok(())
 }
 
 /// Drops the triggers of ours that a table and its partitions have and no definition needs, and changes those that are shared to what
@@ -178,26 +194,22 @@ pub(super) fn clear(table: u32) -> Result<()> {
             trigger.drop()?;
         }
     }
-    for trigger in needed {
-        if trigger.flaw(&installed) == Some(Flaw::Outdated)
-            || trigger.flaw(&installed) == Some(Flaw::OnAnotherColumn)
-        {
-            trigger.install(&installed)?;
-        }
+    let changed = needed.iter().filter(|needed| needed.is_changed(&installed));
+    for trigger in changed {
+        trigger.install(&installed)?;
     }
     Ok(())
 }
 
 /// Enables the triggers of the host that were disabled for a definition.
-fn give_back(definition: &Definition) -> Result<Vec<String>> {
+pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
     let Ok(source) = Relation::describe(definition.source) else {
         return Ok(Vec::new());
     };
-    let disabled = definition.disabled_triggers.iter().filter(|name| {
-        source
-            .trigger(name)
-            .is_some_and(|trigger| !trigger.enabled)
-    });
+    let disabled = definition
+        .disabled_triggers
+        .iter()
+        .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
     let disabled: Vec<String> = disabled.cloned().collect();
     for name in &disabled {
         switch_trigger(&source, name, "enable")?;

@@ -1,7 +1,7 @@
 //! Has a definition kept again that the host's DDL has made go wrong.
 
 use super::definition::Definition;
-use super::install::{add, clear, put_up, remove, update};
+use super::install::{add, clear, give_back, put_up, remove, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
 use super::triggers::Flaw;
 use super::walk::{look_at_all, look_at_part_of_source, look_at_part_of_target};
@@ -34,7 +34,10 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
         }
         State::Exchanged(_) => move_to_names(definition),
         State::Mendable(work) => {
-            let is_wrong = work.flawed.iter().any(|(_, flaw)| *flaw < Flaw::MissingOnPart);
+            let is_wrong = work
+                .flawed
+                .iter()
+                .any(|(_, flaw)| *flaw < Flaw::MissingOnPart);
             mend_tables(*work)?;
             let repair = match is_wrong {
                 true => "; rows written meanwhile are for lockstep.repair_cache_column",
@@ -65,10 +68,18 @@ fn mend_tables(found: Work) -> Result<()> {
     let work = work(Definition::load(found.resolved.definition.id)?.resolve()?)?;
     put_up(&work.flawed, &work.installed)?;
     let mut definition = work.resolved.definition;
-    for part in work.came_to_source.iter().filter(|part| !part.is_partitioned) {
+    for part in work
+        .came_to_source
+        .iter()
+        .filter(|part| !part.is_partitioned)
+    {
         look_at_part_of_source(definition.id, part)?;
     }
-    for part in work.came_to_target.iter().filter(|part| !part.is_partitioned) {
+    for part in work
+        .came_to_target
+        .iter()
+        .filter(|part| !part.is_partitioned)
+    {
         look_at_part_of_target(definition.id, part)?;
     }
     if !work.went.is_empty() {
@@ -91,28 +102,37 @@ fn move_to_names(definition: &Definition) -> Result<Mended> {
     };
     let target = now(definition.target, &definition.target_name)?;
     let source = now(definition.source, &definition.source_name)?;
-    move_to(definition, &target, &source)
+    let moved = Definition {
+        target: target.oid,
+        source: source.oid,
+        ..definition.clone()
+    };
+    move_to(definition, moved, &target, &source)
 }
 
+/// Puts `moved`, which is on these tables, in the place of a definition.
 pub(super) fn move_to(
     definition: &Definition,
+    mut moved: Definition,
     target: &Relation,
     source: &Relation,
 ) -> Result<Mended> {
     check_is_owner(target)?;
     check_is_owner(source)?;
-    let moved = Definition {
-        target: target.oid,
-        source: source.oid,
-        disabled_triggers: Vec::new(),
-        ..definition.clone()
-    };
     let has_one = target.oid != definition.target
         && Definition::of_column(target.oid, &definition.target_column)?.is_some();
     if !has_one && let Err(error) = moved.clone().resolve() {
         return Ok(Mended::Unfit(error.message()));
     }
-    remove(definition)?;
+    take_down(definition)?;
+    // The triggers of the host stay disabled on a table that is kept.
+    moved.disabled_triggers = match source.oid == definition.source && !has_one {
+        true => definition.disabled_triggers.clone(),
+        false => {
+            give_back(definition)?;
+            Vec::new()
+        }
+    };
     let (target, source) = (target.qualified_name(), source.qualified_name());
     if has_one {
         return Ok(Mended::Removed(format!("{target} has one of its own")));

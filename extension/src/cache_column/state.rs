@@ -56,7 +56,9 @@ impl State {
             Self::Unfit(why) => why.clone(),
             Self::Mendable(work) => {
                 let worst = work.flawed.iter().map(|(_, flaw)| *flaw).min();
-                worst.map_or("partitions not looked at", Flaw::words).to_owned()
+                worst
+                    .map_or("partitions not looked at", Flaw::words)
+                    .to_owned()
             }
         }
     }

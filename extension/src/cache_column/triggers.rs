@@ -144,7 +144,10 @@ impl Installed {
     pub(super) fn belongs_to(&self, definition: &Definition) -> bool {
         definition.target == self.table
             && self.name.starts_with(&name_of(definition.id, ""))
-            && !matches!(self.function.as_str(), "flush" | "flush_truncated" | "note_changed")
+            && !matches!(
+                self.function.as_str(),
+                "flush" | "flush_truncated" | "note_changed"
+            )
     }
 
     /// Whether it is the one that is needed.
@@ -220,6 +223,15 @@ impl Trigger {
             Some(Flaw::Outdated)
         } else {
             None
+        }
+    }
+
+    /// Whether the one that its table has serves other definitions than it should; one that somebody disabled stays so.
+    pub(super) fn is_changed(&self, installed: &[Installed]) -> bool {
+        match self.flaw(installed) {
+            Some(Flaw::Missing | Flaw::MissingOnPart | Flaw::Disabled) => false,
+            Some(_) => true,
+            None => !self.always && self.find(installed).is_some_and(|it| it.enabled == 'A'),
         }
     }
 
@@ -342,8 +354,7 @@ pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     if definition.guard {
         let mut guard = trigger("guard", UPDATE, "note_arrived");
         guard.update_of = update_of(&column);
-        let condition =
-            format!("(old.{column} operator(pg_catalog.=) new.{column}) is not true");
+        let condition = format!("(old.{column} operator(pg_catalog.=) new.{column}) is not true");
         guard.when = Some((column, condition));
         triggers.push(guard);
     }

@@ -9,7 +9,9 @@ mod named;
 mod relation;
 mod watch;
 
-pub(crate) use alter::{change, check_is_owner, check_may_read, check_owner_may_read, lock_tables, run};
+pub(crate) use alter::{
+    change, check_is_owner, check_may_read, check_owner_may_read, lock_tables, run,
+};
 pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;

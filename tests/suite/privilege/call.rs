@@ -210,7 +210,11 @@ fn drift_is_asked_before_attaching() -> Result<()> {
         ["2 true f", "3 false t"]
     );
     for target in ["app.projects", "app.integrations"] {
-        let column = if target == "app.projects" { "id" } else { "has_external_wiki" };
+        let column = if target == "app.projects" {
+            "id"
+        } else {
+            "has_external_wiki"
+        };
         let call = format!("select * from lockstep.cache_column_drift('{target}', '{column}')");
         refused(&mut client, &call, "42704", "is not a cache column")?;
     }

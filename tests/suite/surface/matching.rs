@@ -183,7 +183,10 @@ fn type_that_is_not_built_in_is_refused() -> Result<()> {
          select lockstep.repair_cache_column('target', 'cached');
          select * from lockstep.cache_column_drift('target', 'cached')",
     )?;
-    let row = client.query_one("select cached, (select is_called from calls) from target", &[])?;
+    let row = client.query_one(
+        "select cached, (select is_called from calls) from target",
+        &[],
+    )?;
     assert!(row.get::<_, bool>(0));
     assert!(!row.get::<_, bool>(1));
     Ok(())

@@ -43,7 +43,11 @@ fn another_table_takes_the_name_of_the_source() -> Result<()> {
     assert_eq!(state(client)?, "active");
     assert_eq!(triggers_on(client, "guests_old")?, 0);
     expect_rooms(client, "insert into guests values (2, 2, true)", &[1, 2])?;
-    expect_rooms(client, "delete from guests_old; truncate guests_old", &[1, 2])?;
+    expect_rooms(
+        client,
+        "delete from guests_old; truncate guests_old",
+        &[1, 2],
+    )?;
     expect_rooms(client, "delete from guests where id = 1", &[2])?;
     client.batch_execute("drop table guests_old")?;
     assert_eq!(state(client)?, "active");
@@ -62,7 +66,11 @@ fn another_table_takes_the_name_of_the_target() -> Result<()> {
     assert_eq!(state(client)?, "active");
     assert_eq!(triggers_on(client, "rooms_old")?, 0);
     expect_rooms(client, "insert into guests values (2, 2, true)", &[1, 2])?;
-    expect_rooms(client, "insert into guests values (9, 9, true); insert into rooms (id) values (9)", &[1, 2, 9])
+    expect_rooms(
+        client,
+        "insert into guests values (9, 9, true); insert into rooms (id) values (9)",
+        &[1, 2, 9],
+    )
 }
 
 /// Both at once, with one that was dropped since, and with a schema change in between.
@@ -141,11 +149,17 @@ fn other_definitions_of_the_source_are_kept() -> Result<()> {
 /// By the name that it had, with and without its schema.
 #[test]
 fn definition_of_a_dropped_target_is_removed_by_name() -> Result<()> {
-    for (number, name) in ["rooms", "public.rooms", "\"public\".\"rooms\""].into_iter().enumerate() {
+    for (number, name) in ["rooms", "public.rooms", "\"public\".\"rooms\""]
+        .into_iter()
+        .enumerate()
+    {
         let database = format!("exchange_by_name_{number}");
         let mut client = with_rooms(&database, ROOMS_AND_GUESTS)?;
         client.batch_execute("drop table rooms cascade")?;
-        let wrong = error_of(&mut client, "select lockstep.remove_cache_column('elsewhere.rooms', 'has_guest')")?;
+        let wrong = error_of(
+            &mut client,
+            "select lockstep.remove_cache_column('elsewhere.rooms', 'has_guest')",
+        )?;
         assert_eq!(wrong.code().code(), "42704", "{wrong:?}");
         client.batch_execute(&format!(
             "select lockstep.remove_cache_column('{name}', 'has_guest')"
@@ -194,7 +208,9 @@ fn attach_waits_for_nobody_elses_table() -> Result<()> {
          create trigger lockstep_changed after insert on mine for each row execute function lockstep.note_changed('1')",
     )?;
     mallory.batch_execute("begin; lock table mine")?;
-    client.batch_execute("set lock_timeout = '10s'; select lockstep.attach(); select lockstep.detach()")?;
+    client.batch_execute(
+        "set lock_timeout = '10s'; select lockstep.attach(); select lockstep.detach()",
+    )?;
     mallory.batch_execute("drop trigger lockstep_changed on mine")?;
     let held = client.query_one(
         "select count(*) from pg_locks where relation in ('rooms'::regclass, 'guests'::regclass)",

@@ -85,9 +85,7 @@ select coalesce(string_agg(distinct l.locktype || ' '
 
 fn locks_of(client: &mut Client, ddl: &str) -> Result<String> {
     client.batch_execute("begin")?;
-    client
-        .batch_execute(ddl)
-        .with_context(|| ddl.to_owned())?;
+    client.batch_execute(ddl).with_context(|| ddl.to_owned())?;
     let locks = client.query_one(LOCKS, &[])?.get(0);
     client.batch_execute("rollback")?;
     Ok(locks)
