@@ -2,10 +2,11 @@
 
 use super::attach::builtin_of;
 use super::definition::{Definition, Resolved};
+use super::state::examine;
 use super::walk::{Walk, repair_all};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::{Relation, change, check_is_owner, check_may_read};
-use crate::server::with_new_snapshot;
+use crate::host::{Relation, change, check_is_owner, check_may};
+use crate::server::{has_rights_of, with_new_snapshot};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -82,13 +83,36 @@ fn repair_cache_column(
     repair_all(definition.id, max_rows).or_raise() as i64
 }
 
-/// How many rows of a definition are wrong, counted up to a limit, with the rights of the tables' owners.
-#[allow(dead_code)]
-pub(crate) fn count_drift(definition: i32, limit: usize) -> Result<usize> {
-    let resolved = Definition::load(definition)?.resolve()?;
-    hold_tables(&resolved)?;
+/// How it stands with a cache column.
+pub(crate) struct Standing {
+    /// Table and column.
+    pub(crate) what: String,
+    pub(crate) state: String,
+    /// How many rows are wrong, counted up to a limit; none, if that cannot be told.
+    pub(crate) wrong: Option<usize>,
+}
+
+/// How it stands with all of them, read with the rights of the tables' owners.
+pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
+    let mut standings = Vec::new();
+    for definition in Definition::all()? {
+        let table = definition.target_name.join(".");
+        standings.push(Standing {
+            what: format!("{table}.{}", definition.target_column),
+            state: examine(&definition)?.words(),
+            wrong: match definition.resolve() {
+                Ok(resolved) => Some(count_drift(&resolved, limit)?),
+                Err(_) => None,
+            },
+        });
+    }
+    Ok(standings)
+}
+
+fn count_drift(resolved: &Resolved, limit: usize) -> Result<usize> {
+    hold_tables(resolved)?;
     Ok(with_new_snapshot(|| {
-        Walk::all(&resolved).wrong().take(limit).count()
+        Walk::all(resolved).wrong().take(limit).count()
     }))
 }
 
@@ -121,8 +145,10 @@ fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
     };
     let definition = found.ok_or_else(|| not_defined(&table, column))?;
     let resolved = definition.resolve()?;
-    check_may_read(&resolved.target)?;
-    check_may_read(&resolved.source)?;
+    let tables = [&resolved.target, &resolved.source].into_iter();
+    // An owner could lift the row security that he has put on himself.
+    let of_others = tables.filter(|table| !has_rights_of(pg_sys::Oid::from(table.owner)));
+    check_may(&of_others.collect::<Vec<_>>(), &["select"])?;
     Ok(resolved)
 }
 

@@ -22,8 +22,6 @@ mod truncate;
 mod walk;
 
 pub(crate) use attach::{attach, detach};
-#[allow(unused_imports)]
-pub(crate) use drift::count_drift;
-pub(crate) use drift::targets;
+pub(crate) use drift::{standings, targets};
 pub(crate) use install::give_back_all;
 pub(crate) use walk::repair_range;

@@ -133,8 +133,15 @@ pub(crate) enum Error {
         table: String,
         role: String,
     },
-    MayNotRead {
+    MayNot {
         table: String,
+        privilege: String,
+    },
+    RowSecurity {
+        table: String,
+    },
+    SeveralOwners {
+        tables: [String; 2],
     },
     OwnerMayNotRead {
         holder: String,

@@ -2,13 +2,16 @@
 
 use super::relation::Relation;
 use crate::error::{Error, Result};
-use crate::server::{Statement, as_owner, connected, datum, has_rights_of, with_catalog_path};
-use pgrx::pg_sys;
+use crate::server::{
+    Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
+};
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
 
 /// Runs a statement that changes a table of `owner`, with his rights and no others.
 pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
-    as_owner(pg_sys::Oid::from(owner), || run(statement))
+    as_owner(Oid::from(owner), || run(statement))
 }
 
 /// Runs a statement with the rights of whoever calls.
@@ -32,6 +35,65 @@ pub(crate) fn lock_tables(tables: &[&Relation]) {
     }
 }
 
+/// Runs statements that change a table, as whoever owns it: what he has put on his tables runs when they change.
+pub(crate) fn run_as_owner_of(table: &Relation, statements: &[String]) -> Result<()> {
+    statements
+        .iter()
+        .try_for_each(|statement| change(table.owner, statement))
+}
+
+/// Whoever calls may do all this to the tables, and to all their rows: then it can be done for him with the rights of their owner.
+pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
+    thread_local! {
+        // Kept, as it takes longer to plan than to run. Never dropped: at the end of the process the memory that the plans live in may be
+        // gone already.
+        static QUERY: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
+            "select format('%I.%I', n.nspname, c.relname), lacks.what
+               from unnest($1) t (oid) join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+               join lateral (
+                 select 'usage' where not has_schema_privilege(n.oid, 'usage')
+                 union all
+                 select p.name from unnest($2) p (name) where not has_table_privilege(c.oid, p.name)
+                 union all
+                 select null where row_security_active(c.oid)) lacks (what) on true
+              limit 1",
+            &[pg_sys::OIDARRAYOID, pg_sys::TEXTARRAYOID],
+        ));
+    }
+    let oids: Vec<Oid> = tables.iter().map(|table| Oid::from(table.oid)).collect();
+    let arguments = [datum(oids), datum(privileges.to_vec())];
+    let mut lacks = None;
+    QUERY.with(|query| {
+        with_catalog_path(|| {
+            connected(|| {
+                query.rows(View::NewestReadOnly, &arguments, |row| {
+                    lacks = row
+                        .get::<String>(1)
+                        .map(|table| (table, row.get::<String>(2)));
+                })
+            })
+        })
+    });
+    match lacks {
+        None => Ok(()),
+        Some((table, Some(privilege))) => Err(Error::MayNot { table, privilege }),
+        Some((table, None)) => Err(Error::RowSecurity { table }),
+    }
+}
+
+/// One role owns all the tables, so that a statement on all of them runs nobody's code with another's rights.
+pub(crate) fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
+    match tables
+        .windows(2)
+        .find(|pair| pair[0].owner != pair[1].owner)
+    {
+        None => Ok(()),
+        Some(pair) => Err(Error::SeveralOwners {
+            tables: [pair[0], pair[1]].map(Relation::qualified_name),
+        }),
+    }
+}
+
 /// Only the owner of a table decides what its columns are derived from, and what is derived from them.
 pub(crate) fn check_is_owner(table: &Relation) -> Result<()> {
     if has_rights_of(pg_sys::Oid::from(table.owner)) {
@@ -43,26 +105,6 @@ pub(crate) fn check_is_owner(table: &Relation) -> Result<()> {
         table: table.qualified_name(),
         role: role.unwrap_or_default(),
     })
-}
-
-/// What tells of rows is for those who could read them all themselves.
-pub(crate) fn check_may_read(table: &Relation) -> Result<()> {
-    if has_rights_of(pg_sys::Oid::from(table.owner)) {
-        return Ok(());
-    }
-    let query = Statement::new(
-        "select 'yes' from pg_class c
-          where c.oid = $1 and has_schema_privilege(c.relnamespace, 'usage') and has_table_privilege(c.oid, 'select')
-            and not row_security_active(c.oid)",
-        &[pg_sys::OIDOID],
-    );
-    let argument = datum(pg_sys::Oid::from(table.oid));
-    match with_catalog_path(|| connected(|| query.text(&[argument]))) {
-        Some(_) => Ok(()),
-        None => Err(Error::MayNotRead {
-            table: table.qualified_name(),
-        }),
-    }
 }
 
 /// What is derived from a table shows its contents, so the owner of the table that holds what is derived must be one who

@@ -10,9 +10,10 @@ mod relation;
 mod watch;
 
 pub(crate) use alter::{
-    change, check_is_owner, check_may_read, check_owner_may_read, lock_tables, run,
+    change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables,
+    run, run_as_owner_of,
 };
-pub(crate) use column::{Column, IntegerWidth};
+pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
 pub(crate) use relation::{InstalledTrigger, Part, Reference, Relation, check_schema};

@@ -175,6 +175,11 @@ impl Relation {
         [self.schema.clone(), self.name.clone()]
     }
 
+    /// Its name alone, unquoted.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The name of its schema, unquoted.
     pub(crate) fn schema(&self) -> &str {
         &self.schema
