@@ -139,6 +139,6 @@ pub(super) fn move_to(
     }
     add(moved)?;
     Ok(Mended::Done(format!(
-        "now on {target} and {source}; rows written meanwhile are for lockstep.repair_cache_column"
+        "moved to {target} and {source}; rows written meanwhile are for lockstep.repair_cache_column"
     )))
 }
