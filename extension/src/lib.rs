@@ -13,6 +13,7 @@ mod feature;
 mod host;
 mod integration;
 mod job;
+mod leaving;
 mod levels;
 mod lock;
 mod own_statement;
@@ -36,9 +37,9 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     requires = [
-        cache_column::ddl::follow_ddl,
-        cache_column::ddl::follow_drop,
-        cache_column::drift::cache_column_drift_query
+        cache_column::drift::begin_cache_column_drift,
+        cache_column::drift::cache_column_drift_rows,
+        cache_column::state::cache_column_state
     ]
 );
 pgrx::extension_sql_file!(

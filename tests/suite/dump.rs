@@ -189,6 +189,40 @@ fn schema_first_and_data_later() -> Result<()> {
     check_restored(&mut restored, &before)
 }
 
+/// Triggers arrive and definitions do not, as when the owner restores who may not write lockstep's tables: attach and detach heal it, and
+/// the application's own triggers that were disabled come back at last.
+#[test]
+fn triggers_without_definitions_are_healed() -> Result<()> {
+    source("dump_lost")?;
+    let schema = dump(&["--schema-only"], "dump_lost")?;
+    let ours = "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+                 where p.pronamespace = 'lockstep'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
+    let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
+    let write = "insert into organizations (id, path) values (7, 'o'); insert into namespaces (id, name, path, organization_id) values (7, 'n', 'n', 7);
+                 insert into projects (id, namespace_id) values (7, 7);
+                 insert into integrations (project_id, active, category) values (7, true, 'issue_tracker')";
+    for (database, heal) in [
+        ("dump_lost_attach", "select lockstep.attach()"),
+        ("dump_lost_detach", "select lockstep.detach()"),
+    ] {
+        let mut restored = cluster()?.create_database(database)?;
+        restore("psql", &PSQL, database, &schema)?;
+        let error = error_of(&mut restored, write)?;
+        assert_eq!(error.code().code(), "55000", "{error:?}");
+        assert_eq!(restored.query_one(disabled, &[])?.get::<_, i64>(0), 7);
+        restored.batch_execute(heal)?;
+        restored.batch_execute(write)?;
+        let row = restored.query_one("select has_external_issue_tracker from projects", &[])?;
+        assert!(row.get::<_, bool>(0), "{heal}");
+        let active = "select count(*) filter (where state = 'active') = count(*) from lockstep.cache_columns";
+        assert!(restored.query_one(active, &[])?.get::<_, bool>(0));
+        restored.batch_execute("select lockstep.detach()")?;
+        assert_eq!(restored.query_one(ours, &[])?.get::<_, i64>(0), 0, "{heal}");
+        assert_eq!(restored.query_one(disabled, &[])?.get::<_, i64>(0), 0);
+    }
+    Ok(())
+}
+
 /// `--disable-triggers` has every trigger of a table disabled and afterwards enabled, whatever it was before: the application's
 /// triggers are enabled again, and those that fire always fire as usual. attach, called again, notices both.
 #[test]

@@ -117,6 +117,10 @@ pub(crate) enum Error {
         column: String,
         actual: String,
     },
+    TypeNotBuiltIn {
+        column: String,
+        actual: String,
+    },
     Duplicate {
         table: String,
         column: String,

@@ -57,7 +57,7 @@ impl Error {
                 ERRCODE_UNDEFINED_TABLE,
                 format!("relation with OID {oid} does not exist"),
                 "A cache column refers to a table that has been dropped.",
-                "Remove the definition: select lockstep.remove_cache_column(target, column), as listed in lockstep.cache_columns.",
+                "Remove the definition: select lockstep.remove_cache_column(target, column), with the name that the table had; or call lockstep.attach.",
             ),
             Self::NoSuchColumn { table, column } => report(
                 ERRCODE_UNDEFINED_COLUMN,
@@ -211,6 +211,14 @@ impl Error {
                 ),
                 "A match is a conjunction of column = constant.",
                 "Match a column of another type; for json use jsonb.",
+            ),
+            Self::TypeNotBuiltIn { column, actual } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "match for column \"{column}\" is not possible: type {actual} is not built in"
+                ),
+                "Code that somebody wrote for a type of his own would run with every write of the table.",
+                "Match a column of one of PostgreSQL's own types, or of an enum.",
             ),
             Self::Duplicate { table, column } => report(
                 ERRCODE_DUPLICATE_OBJECT,

@@ -1,7 +1,7 @@
 //! Jobs begin here.
 
-use super::rename::Renames;
 use super::check_worker;
+use super::rename::Renames;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
 use crate::server::datum;

@@ -34,6 +34,16 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
+/// Runs `work` so that all that it reads as [`View::Caller`](super::View::Caller) is of one moment, now.
+pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot that is pushed is popped, here or by the abort of the (sub)transaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let result = work();
+    // SAFETY: as above; `work` leaves none of its own.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 /// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
 pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)

@@ -81,7 +81,11 @@ pub(crate) fn run(
 
 /// The server delays a commit only where it writes it to the disk.
 fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
-    for (name, value) in [("fsync", "on"), ("commit_delay", "5000"), ("commit_siblings", "0")] {
+    for (name, value) in [
+        ("fsync", "on"),
+        ("commit_delay", "5000"),
+        ("commit_siblings", "0"),
+    ] {
         client.batch_execute(&match are_slow {
             true => format!("alter system set {name} = {value}"),
             false => format!("alter system reset {name}"),
@@ -90,7 +94,11 @@ fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
     client.batch_execute("select pg_reload_conf()")?;
     let expected = if are_slow { "5000" } else { "0" };
     let begun = Instant::now();
-    while client.query_one("show commit_delay", &[])?.get::<_, &str>(0) != expected {
+    while client
+        .query_one("show commit_delay", &[])?
+        .get::<_, &str>(0)
+        != expected
+    {
         ensure!(begun.elapsed() < Duration::from_secs(30), "no reload");
         thread::sleep(Duration::from_millis(10));
     }

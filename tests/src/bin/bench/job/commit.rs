@@ -35,7 +35,10 @@ pub(super) fn run(
                 values ('A', '{}', 0, now(), 'waiting', 25, true)",
         ours: "select lockstep.enqueue_job('A')",
         // It asks for jobs, gets none and is told of the next ones, again and again.
-        wait: ["listen lockstep_job", "select lockstep.claim_jobs(1, '{A}')"],
+        wait: [
+            "listen lockstep_job",
+            "select lockstep.claim_jobs(1, '{A}')",
+        ],
         least: 0.8,
     };
     commit::run(server, size, report, &comparison)?;

@@ -35,7 +35,10 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
         template: FILLED,
         plain: "insert into plain (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1)",
         ours: &ours,
-        wait: ["listen lockstep_delivery", "select lockstep.delivery_wait(60)"],
+        wait: [
+            "listen lockstep_delivery",
+            "select lockstep.delivery_wait(60)",
+        ],
         least: 0.6,
     };
     commit::run(server, size, report, &comparison)?;
