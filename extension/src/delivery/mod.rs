@@ -18,4 +18,4 @@ mod subject;
 pub(crate) mod wait;
 
 /// Whoever listens to it hears that a delivery waits. No payload, so that a transaction sends one notification for all of its deliveries.
-const CHANNEL: &str = "lockstep_delivery";
+pub(crate) const CHANNEL: &str = "lockstep_delivery";

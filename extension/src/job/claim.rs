@@ -2,6 +2,7 @@
 
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use pgrx::JsonB;
@@ -91,6 +92,9 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     workers.sort_unstable();
     workers.dedup();
     runner::renew(runner)?;
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
     runner::take_over_from_lost()?;
     let arguments = [datum(runner), datum(workers), datum(most)];
     let mut claimed = Vec::new();

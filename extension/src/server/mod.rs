@@ -13,7 +13,7 @@ pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use moment::Moment;
 pub(crate) use session::{
-    is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
+    forgo_backtraces, is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
     with_catalog_path, with_settings,
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};
