@@ -149,15 +149,6 @@ fn say(message: &'static str, detail: String, hint: &'static str) {
     .report(PgLogLevel::NOTICE);
 }
 
-type Answer = TableIterator<
-    'static,
-    (
-        name!(jobs, i64),
-        name!(deliveries, i64),
-        name!(tokens, i64),
-    ),
->;
-
 /// Lets what was restored go on here.
 #[pg_extern(sql = r#"
 create function lockstep.release_restored()
@@ -168,7 +159,8 @@ comment on function lockstep.release_restored() is
   'runs the jobs, sends the deliveries and refreshes the tokens that a restored or copied database holds; returns how many. For the database that takes the place of the other one';
 revoke execute on function lockstep.release_restored() from public;
 "#)]
-fn release_restored() -> Answer {
+fn release_restored()
+-> TableIterator<'static, (name!(jobs, i64), name!(deliveries, i64), name!(tokens, i64))> {
     let release = || -> Result<InFlight> {
         STATEMENTS.with(|statements| statements.lock.run(&[]))?;
         if !is_of_another()? {
@@ -192,7 +184,8 @@ comment on function lockstep.discard_restored() is
   'drops the jobs, deliveries and refresh tokens that a restored or copied database holds, dead jobs excepted; returns how many. For a copy that works beside the other one';
 revoke execute on function lockstep.discard_restored() from public;
 "#)]
-fn discard_restored() -> Answer {
+fn discard_restored()
+-> TableIterator<'static, (name!(jobs, i64), name!(deliveries, i64), name!(tokens, i64))> {
     let discard = || -> Result<InFlight> {
         STATEMENTS.with(|statements| {
             statements.lock.run(&[])?;

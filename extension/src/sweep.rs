@@ -3,8 +3,8 @@
 use crate::error::{Error, OrRaise, Result, required};
 use crate::event::sweep_gone;
 use crate::own_statement::OwnStatement;
-use crate::slack_workspace::Tables;
 use crate::server::{datum, nullable};
+use crate::slack_workspace::Tables;
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

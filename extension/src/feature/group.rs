@@ -2,9 +2,7 @@
 
 use crate::error::{FeatureError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{
-    Statement, View, as_role, connected, current_user, datum, with_catalog_path,
-};
+use crate::server::{Statement, View, as_role, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

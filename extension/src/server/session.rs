@@ -81,7 +81,9 @@ pub(crate) fn forgo_backtraces() {
     let found = NAMES.map(|name| (name, std::env::var_os(name)));
     // SAFETY: a process of the server has one thread, and this one is loading the library.
     unsafe {
-        found.iter().for_each(|(name, _)| std::env::remove_var(name));
+        found
+            .iter()
+            .for_each(|(name, _)| std::env::remove_var(name));
         drop(std::backtrace::Backtrace::capture());
         for (name, value) in &found {
             if let Some(value) = value {
