@@ -42,7 +42,7 @@ thread_local! {
             &[],
         ),
         of_value: OwnStatement::new(
-            "select string_agg(format('%s %s', v.rows, v.what), ', ' order by v.place)
+            "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
                from (values (1, (select count(*) from lockstep.job), 'jobs'),
                             (2, (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
                             (3, (select count(*) from lockstep.slack_installation), 'installations of Slack workspaces'),
@@ -113,7 +113,7 @@ pub(crate) fn settle() -> Result<()> {
     say(
         "jobs and deliveries are held: this database is a copy, or was restored",
         format!(
-            "Nothing runs {jobs} jobs, sends {deliveries} deliveries and refreshes {tokens} tokens, nor those that come."
+            "Held are jobs: {jobs}, deliveries: {deliveries}, tokens to refresh: {tokens}; those that come are held as well."
         ),
         "Call lockstep.release_restored() if this database takes the place of the other one, else lockstep.discard_restored().",
     );
@@ -131,7 +131,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     if let Some(rows) = rows {
         say(
             "drop extension would remove what lockstep has recorded in this database",
-            format!("There are {rows}."),
+            format!("It has {rows}."),
             "To keep a record, copy it first: create table feature_audit as select * from lockstep.feature_audit.",
         );
     }

@@ -74,7 +74,7 @@ fn check_is_held(name: &str) -> Result<Client> {
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
     let notices = notices_of_attach(name)?;
     ensure!(
-        notices.len() == 1 && notices[0].contains("runs 2 jobs, sends "),
+        notices.len() == 1 && notices[0].contains("Held are jobs: 2, deliveries: "),
         "{notices:?}"
     );
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
