@@ -35,7 +35,7 @@ fn other_encodings_are_refused() -> Result<()> {
 #[test]
 fn no_error_holds_a_backtrace() -> Result<()> {
     let mut client = with_host("install_backtrace", Layout::Narrow)?;
-    let process = number(&mut client, "select pg_backend_pid()")?;
+    let process = number(&mut client, "select pg_backend_pid()::bigint")?;
     let environment = std::fs::read(format!("/proc/{process}/environ"))?;
     ensure!(
         String::from_utf8_lossy(&environment).contains("RUST_BACKTRACE=full"),

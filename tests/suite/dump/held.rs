@@ -17,7 +17,7 @@ const CLAIMED_DELIVERIES: &str =
     "select count(*) from lockstep.claim_deliveries(10, '1 minute', 60000)";
 const CLAIMED_TOKENS: &str =
     "select count(*) from lockstep.claim_slack_token_refresh('1 day', '1 minute')";
-const IS_HELD: &str = "select (lockstep.status_report() -> 'is_held')::boolean::integer";
+const IS_HELD: &str = "select (lockstep.status_report() -> 'is_held')::boolean::integer::bigint";
 
 /// A database with one of each in flight.
 fn in_flight(name: &str) -> Result<Client> {

@@ -145,9 +145,10 @@ fn the_owner_dumps_and_restores() -> Result<()> {
         // All goes on, with the next numbers.
         restored.batch_execute(&format!(
             "set role {owner}; select * from lockstep.attach();
-             update integrations set active = false; insert into features (key, created_at, updated_at) values ('h', now(), now());
-             call lockstep.backfill('j'); reset role; select lockstep.enqueue_job('W', '[2]')"
+             update integrations set active = false; insert into features (key, created_at, updated_at) values ('h', now(), now())"
         ))?;
+        restored.batch_execute("call lockstep.backfill('j')")?;
+        restored.batch_execute("reset role; select lockstep.enqueue_job('W', '[2]')")?;
         for query in [
             "select count(*) from lockstep.cache_columns where state <> 'active'",
             "select count(*) from projects where has_external_wiki",
@@ -185,8 +186,9 @@ fn secrets_stay_where_they_are() -> Result<()> {
         dumped(&mut client)?.join(" ")
     );
     // The owner of another database is nobody here.
+    client.batch_execute(&format!("create role {name}_neighbour"))?;
     client.batch_execute(&format!(
-        "create role {name}_neighbour; create database {name}_next owner {name}_neighbour"
+        "create database {name}_next owner {name}_neighbour"
     ))?;
     assert_eq!(
         readable(&mut client, &format!("{name}_neighbour"))?,
@@ -286,7 +288,7 @@ fn definitions_of_dropped_tables_stay_behind() -> Result<()> {
         "set role {owner};
          create table t (id bigint primary key, flag boolean); create table s (t_id bigint, active boolean); create index on s (t_id);
          select lockstep.add_cache_column('t', 'flag', 's', 't_id', '{{\"active\": true}}');
-         drop table t cascade; reset role"
+         reset role; set session_replication_role = replica; drop table t cascade; reset session_replication_role"
     ))?;
     let dumped = String::from_utf8(dump(&[], name)?)?;
     let mut rows = dumped
