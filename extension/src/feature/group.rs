@@ -41,8 +41,8 @@ thread_local! {
     });
 }
 
-/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of its own owner,
-/// as long as the role that registered it may call it.
+/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that owns
+/// it, who may change what it does at any time, and no others; the role that registered it must be allowed to call it still.
 pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     let mut found: Option<(String, Oid)> = None;
     STATEMENTS.with(|statements| {
