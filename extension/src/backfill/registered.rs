@@ -156,7 +156,10 @@ struct Registered {
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
-            "select to_regclass(target_table)::oid, key_columns::text[], statement, search_path, to_regrole(owner)::oid, created_at::text
+            // Not by to_regclass, which asks for rights on the schema that we have not.
+            "select (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                      where (n.nspname, c.relname) = ((parse_ident(target_table))[1], (parse_ident(target_table))[2])),
+                    key_columns::text[], statement, search_path, to_regrole(owner)::oid, created_at::text
                from lockstep.backfill_job where name = $1",
             &[pg_sys::TEXTOID],
         );

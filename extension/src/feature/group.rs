@@ -17,12 +17,15 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         find: OwnStatement::by_index(
+            // Not by to_regprocedure, which asks for rights on the schema that we have not.
             "select g.function, p.proowner
-               from lockstep.feature_group g join pg_proc p on p.oid = to_regprocedure(g.function || '(pg_catalog.text)')
+               from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
+               join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
+               join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
               where g.name = $1 and p.prorettype = 'boolean'::regtype and not p.proretset and p.prokind = 'f'
                 and has_function_privilege(to_regrole(g.owner)::oid, p.oid, 'execute')",
             &[pg_sys::TEXTOID],
-            &["name", "oid"],
+            &["name", "proname", "oid"],
         ),
         register: OwnStatement::new(
             // What is of a role that is gone is a superuser's to replace, as 10 is always one.
