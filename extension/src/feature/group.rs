@@ -18,7 +18,7 @@ thread_local! {
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         find: OwnStatement::by_index(
             // Not by to_regprocedure, which asks for rights on the schema that we have not.
-            "select g.function, p.proowner
+            "select format('%I.%I', n.nspname, p.proname), p.proowner
                from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
                join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
                join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
