@@ -201,7 +201,8 @@ fn secrets_stay_where_they_are() -> Result<()> {
         denied(&mut client, &format!("truncate lockstep.{table}"))?;
         let column: String = client
             .query_one(
-                "select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum = 1",
+                "select attname::text from pg_attribute
+                  where attrelid = $1::text::regclass and attnum > 0 and attidentity = '' limit 1",
                 &[&format!("lockstep.{table}")],
             )?
             .get(0);
