@@ -1,11 +1,9 @@
 //! Which database jobs, deliveries and tokens are of. A copy holds those of the database that it was copied from, until somebody
 //! says what is to become of them: two of a kind would run and send everything twice.
 
-use crate::delivery;
 use crate::error::{Error, OrRaise, Result};
-use crate::job;
 use crate::own_statement::OwnStatement;
-use crate::server::notify;
+use crate::waking::{self, Work};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -96,8 +94,8 @@ fn move_in() -> Result<()> {
         statements.move_in.run(&[])
     })?;
     // Whoever waits for something to do.
-    notify(job::CHANNEL);
-    notify(delivery::CHANNEL);
+    waking::wake(Work::JOBS);
+    waking::wake(Work::DELIVERIES);
     Ok(())
 }
 

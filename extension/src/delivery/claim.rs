@@ -8,6 +8,7 @@ use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
 use crate::home;
 use crate::server::random_bytes;
 use crate::slack_workspace::{Token, check_attached, tokens};
+use crate::waking::{self, Work};
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
@@ -102,6 +103,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     }
     let pace = Pace::per_minute(per_minute)?;
     check_attached(schema)?;
+    waking::wait_no_more(Work::DELIVERIES);
     if home::is_of_another()? {
         return Ok(Vec::new());
     }
