@@ -1,8 +1,7 @@
 //! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
 
 use super::definition::Definition;
-use super::flush::repair;
-use super::keeper::keeper;
+use super::flush::repair_not_false;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::Relation;
 use pgrx::prelude::*;
@@ -37,8 +36,5 @@ fn look_at_targets_of(table: u32) -> Result<()> {
 
 /// Looks at all targets that say true.
 pub(super) fn look_at_all(definition: &Definition) -> Result<()> {
-    let keeper = keeper(definition.id)?;
-    let keys = keeper.keys_not_false();
-    repair(keeper, keys);
-    Ok(())
+    repair_not_false(definition.id)
 }

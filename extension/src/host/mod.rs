@@ -14,4 +14,4 @@ pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
 pub(crate) use relation::{InstalledTrigger, Reference, Relation, check_schema};
-pub(crate) use watch::{catch_up, generation, init, watch};
+pub(crate) use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};
