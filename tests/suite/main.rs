@@ -17,6 +17,7 @@ mod pgbouncer;
 mod privilege;
 mod random;
 mod service_account;
+mod settings;
 mod sidecar;
 mod slack;
 mod slack_app;

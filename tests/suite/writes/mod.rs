@@ -3,8 +3,10 @@
 mod concurrent;
 mod ddl;
 mod itself;
+mod memory;
 mod partition;
 mod replicated;
+mod settings;
 mod statement;
 mod trigger;
 
