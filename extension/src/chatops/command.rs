@@ -90,7 +90,9 @@ impl Command {
             (&command.environment, 100),
         ];
         match key {
-            _ if command.trigger_id.is_empty() || command.user_id.is_empty() => refused("trigger_id or user_id is empty"),
+            _ if command.trigger_id.is_empty() || command.user_id.is_empty() => {
+                refused("trigger_id or user_id is empty")
+            }
             key if key.iter().any(|(text, most)| text.chars().count() > *most) => {
                 refused("trigger_id, user_id or environment is too long")
             }

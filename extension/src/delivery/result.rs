@@ -81,7 +81,8 @@ impl Given {
             it.needed = it.needed.take().map(cut);
             // No names of Slack's are that long.
             it.ts.take_if(|text| text.chars().count() > MOST_CHARACTERS);
-            it.channel.take_if(|text| text.chars().count() > MOST_CHARACTERS);
+            it.channel
+                .take_if(|text| text.chars().count() > MOST_CHARACTERS);
         }
         Ok(all)
     }

@@ -247,9 +247,11 @@ pub(crate) fn retire(old: &str) -> Result<()> {
     }
     let mut jobs = [0; 3];
     STATEMENTS.with(|statements| {
-        statements.jobs.rows_seeing(View::Newest, &[datum(old)], |row| {
-            jobs = [1, 2, 3].map(|column| row.get::<i64>(column).unwrap_or_default());
-        })
+        statements
+            .jobs
+            .rows_seeing(View::Newest, &[datum(old)], |row| {
+                jobs = [1, 2, 3].map(|column| row.get::<i64>(column).unwrap_or_default());
+            })
     })?;
     if jobs != [0; 3] {
         return Err(JobError::NotDrained {

@@ -97,9 +97,8 @@ pub(super) fn share(runner: i64) -> Result<bool> {
 /// Whether the runner is there, once the statement has answered with its role.
 fn reach(runner: i64, statement: impl Fn(&Statements) -> &OwnStatement) -> Result<bool> {
     let mut role: Option<String> = None;
-    STATEMENTS.with(|statements| {
-        statement(statements).rows(&[datum(runner)], |row| role = row.get(1))
-    })?;
+    STATEMENTS
+        .with(|statements| statement(statements).rows(&[datum(runner)], |row| role = row.get(1)))?;
     role.map_or(Ok(false), |role| check_role(runner, &role).map(|()| true))
 }
 

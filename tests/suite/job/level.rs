@@ -9,12 +9,16 @@ use crate::database::{self, cluster};
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
 /// What a statement says that waits for a transaction which then commits: its SQLSTATE, or that there is no error.
-fn after(witness: &mut Client, database: &str, level: &str, transaction: &str, statement: &str) -> Result<String> {
+fn after(
+    witness: &mut Client,
+    database: &str,
+    level: &str,
+    transaction: &str,
+    statement: &str,
+) -> Result<String> {
     let mut first = cluster()?.connect(database)?;
     let mut second = cluster()?.connect(database)?;
-    second.batch_execute(&format!(
-        "set default_transaction_isolation = '{level}'"
-    ))?;
+    second.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
     let pid = pid_of(&mut second)?;
     first.batch_execute(&format!("begin; {transaction}"))?;
     let ended = std::thread::scope(|scope| -> Result<_> {
@@ -52,12 +56,21 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
         // Back to where it began.
         let rename = format!("select lockstep.rename_worker('A{number}', 'B{number}', 'f')");
         let back = format!("select lockstep.rename_worker('B{number}', 'A{number}', 'f')");
-        assert_eq!(after(&mut client, name, level, &rename, &back)?, "42710", "{level}");
-        let declare = format!("select lockstep.chatops_declare_incident(command('d{number}'), 'down', 1)");
+        assert_eq!(
+            after(&mut client, name, level, &rename, &back)?,
+            "42710",
+            "{level}"
+        );
+        let declare =
+            format!("select lockstep.chatops_declare_incident(command('d{number}'), 'down', 1)");
         let set = format!(
             r#"select lockstep.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
         );
-        assert_eq!(after(&mut client, name, level, &declare, &set)?, "55000", "{level}");
+        assert_eq!(
+            after(&mut client, name, level, &declare, &set)?,
+            "55000",
+            "{level}"
+        );
         client.batch_execute("update lockstep.chatops_incident set closed_at = now()")?;
         // Two who set one flag: the second sees what the first did, or is told to try again.
         let on = format!("select lockstep.set_feature('g{number}', true)");

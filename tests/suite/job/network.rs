@@ -41,13 +41,19 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
     ))?;
     let mut payroll = session(name, &format!("{name}_payroll"))?;
     let theirs = number(&mut payroll, "select lockstep.start_runner('payroll')")?;
-    let claim = format!("select count(*) from lockstep.claim_jobs({theirs}, '{{Payroll::PayWorker}}', 2)");
+    let claim =
+        format!("select count(*) from lockstep.claim_jobs({theirs}, '{{Payroll::PayWorker}}', 2)");
     assert_eq!(number(&mut payroll, &claim)?, 2);
     let mut sidecar = member(name, "lockstep_sidecar")?;
-    let own = number(&mut sidecar, "select lockstep.start_runner('x', '23:59:00')")?;
+    let own = number(
+        &mut sidecar,
+        "select lockstep.start_runner('x', '23:59:00')",
+    )?;
     for statement in [
         format!("select * from lockstep.claim_jobs({own}, '{{Payroll::PayWorker}}', 10000)"),
-        format!("select * from lockstep.claim_jobs({own}, '{{Slack::X, Payroll::PayWorker}}', 10000)"),
+        format!(
+            "select * from lockstep.claim_jobs({own}, '{{Slack::X, Payroll::PayWorker}}', 10000)"
+        ),
         format!("select * from lockstep.claim_jobs({theirs}, '{{Slack::X}}')"),
         format!("select lockstep.complete_jobs({theirs}, '{{1, 2}}')"),
         format!("select lockstep.fail_job({theirs}, 1, 'no')"),
@@ -59,7 +65,8 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
         denied(&mut sidecar, &statement)?;
     }
     // Its own runner has none of them.
-    let refused = format!("select cardinality(lockstep.complete_jobs({own}, '{{1, 2, 3}}'))::bigint");
+    let refused =
+        format!("select cardinality(lockstep.complete_jobs({own}, '{{1, 2, 3}}'))::bigint");
     assert_eq!(number(&mut sidecar, &refused)?, 3);
     // Nor are those of the network anybody else's.
     denied(&mut payroll, &format!("select lockstep.stop_runner({own})"))?;
@@ -69,7 +76,8 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
     let mut second = session(name, &format!("{name}_lockstep_sidecar"))?;
     let claim = format!("select count(*) from lockstep.claim_jobs({own}, '{{Slack::X}}', 10)");
     assert_eq!(number(&mut second, &claim)?, 3);
-    let complete = format!("select cardinality(lockstep.complete_jobs({own}, '{{4, 5, 6}}'))::bigint");
+    let complete =
+        format!("select cardinality(lockstep.complete_jobs({own}, '{{4, 5, 6}}'))::bigint");
     assert_eq!(number(&mut sidecar, &complete)?, 0);
     // A superuser may do anything.
     client.batch_execute(&format!("select lockstep.stop_runner({theirs})"))?;
@@ -155,19 +163,24 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
         let names: Vec<String> = functions.iter().map(|row| row.get(1)).collect();
         assert_eq!(names.join(" "), expected, "{role}");
         for function in &names {
-            ensure!(SECURITY_MODEL.contains(&format!("`{function}`")), "{function}");
+            ensure!(
+                SECURITY_MODEL.contains(&format!("`{function}`")),
+                "{function}"
+            );
         }
         let mut session = member(name, role)?;
         for level in ["read committed", "repeatable read", "serializable"] {
-            session.batch_execute(&format!(
-                "set default_transaction_isolation = '{level}'"
-            ))?;
+            session.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
             for function in &functions {
                 let function_name: &str = function.get(1);
                 let kinds: Vec<String> = function.get(2);
                 let arguments: Vec<String> = function.get(3);
                 // A million is the same at each level, and takes long.
-                let longest = if level == "serializable" { 1_000_000 } else { 5_000 };
+                let longest = if level == "serializable" {
+                    1_000_000
+                } else {
+                    5_000
+                };
                 for length in [100, 4_000, longest] {
                     let text = noise(length, &mut seed);
                     let mut given = Vec::new();
@@ -178,15 +191,21 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
                             given.push(format!("\"{argument}\" => {value}"));
                         }
                     }
-                    let call = format!("select * from lockstep.{function_name}({})", given.join(", "));
+                    let call = format!(
+                        "select * from lockstep.{function_name}({})",
+                        given.join(", ")
+                    );
                     let Err(error) = session.batch_execute(&call) else {
                         continue;
                     };
                     let code = error.code().map_or("", |code| code.code());
                     // Data that is wrong, a state that does not fit, a right that is missing, nothing of that name.
-                    let is_refused = ["22", "42602", "42501", "55000", "P0002", "42704", "42P01", "0A000", "40001"]
-                        .iter()
-                        .any(|class| code.starts_with(class));
+                    let is_refused = [
+                        "22", "42602", "42501", "55000", "P0002", "42704", "42P01", "0A000",
+                        "40001",
+                    ]
+                    .iter()
+                    .any(|class| code.starts_with(class));
                     ensure!(
                         is_refused,
                         "{function_name} of texts of {length} characters, {level}: {error:?}"
