@@ -2,6 +2,7 @@
 
 use super::{MOST_AT_ONCE, NETWORK, OF_NETWORK, runner};
 use crate::error::{JobError, OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, has_rights_of_name, is_superuser};
 use crate::waking::{self, Work};
@@ -125,6 +126,9 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
         return Ok(claimed);
     }
     runner::renew(runner)?;
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
     runner::take_over_from_lost()?;
     let arguments = [datum(runner), datum(workers.to_vec()), datum(most)];
     STATEMENTS.with(|statements| {
