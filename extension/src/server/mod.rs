@@ -13,10 +13,12 @@ pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use moment::Moment;
 pub(crate) use session::{
-    is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
+    is_in_transaction_block, is_serializable, is_set_to, notify, random, random_bytes, sleep, trigger_depth,
     with_catalog_path, with_settings,
 };
-pub(crate) use statement::{Answer, Statement, Target, View, connected};
+pub(crate) use statement::{
+    Answer, Statement, Target, View, commit, connected, is_atomic, with_snapshot,
+};
 pub(crate) use rights::{
-    as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
+    as_ourselves, as_owner, as_role, begin_session_of, current_user, for_whole_transaction, has_rights_of, session_user,
 };

@@ -34,6 +34,20 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
+/// Whether a setting has that value, as current_setting shows it.
+pub(crate) fn is_set_to(name: &CStr, value: &CStr) -> bool {
+    // SAFETY: the name outlives the call, which answers with a palloc'd text, or null for a setting that does not exist.
+    unsafe {
+        let current = pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), true);
+        if current.is_null() {
+            return false;
+        }
+        let is_equal = CStr::from_ptr(current) == value;
+        pg_sys::pfree(current.cast());
+        is_equal
+    }
+}
+
 /// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
 pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
