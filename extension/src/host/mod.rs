@@ -9,8 +9,11 @@ mod named;
 mod relation;
 mod watch;
 
-pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
-pub(crate) use column::{Column, IntegerWidth};
+pub(crate) use alter::{
+    check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
+    run_as_owner_of,
+};
+pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
 pub(crate) use relation::{InstalledTrigger, Reference, Relation, check_schema};
