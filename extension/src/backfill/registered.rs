@@ -19,7 +19,7 @@ use std::ffi::{CStr, CString};
 const PLACEHOLDER: &str = "{range}";
 
 /// What a session can set that changes what a statement means: its names, its literals, and the texts that values become.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "search_path",
     "DateStyle",
     "IntervalStyle",
@@ -29,6 +29,7 @@ const SETTINGS: [&str; 17] = [
     "backslash_quote",
     "bytea_output",
     "default_text_search_config",
+    "escape_string_warning",
     "extra_float_digits",
     "lc_monetary",
     "lc_numeric",

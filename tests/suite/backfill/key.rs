@@ -122,11 +122,11 @@ fn literals_are_read_as_when_the_job_was_registered() -> Result<()> {
          set standard_conforming_strings = off; set escape_string_warning = off; set backslash_quote = on;
          set extra_float_digits = 0; set default_text_search_config = 'pg_catalog.english';
          select lockstep.register_backfill_job('read', 'texts', $$
-           update texts set d = day::date, at = (day || ' 12:00')::timestamptz, i = length::interval::text, s = 'a'b',
+           update texts set d = day::date, at = (day || ' 12:00')::timestamptz, i = length::interval::text, s = 'a\'b',
              b = decode('ff', 'hex')::text, f = (0.1::float8 + 0.2::float8)::text, q = to_tsvector('the cats') where {range}$$)",
     )?;
     let right = r"select count(*) from texts where d = make_date(2024, 4, 3) and at = make_timestamptz(2024, 4, 3, 6, 15, 0, 'UTC')
-        and i = '1 2:00:00' and s = E'a'b' and b = E'\377' and f = '0.3' and q = to_tsvector('english', 'the cats')";
+        and i = '1 2:00:00' and s = E'a\'b' and b = E'\\377' and f = '0.3' and q = to_tsvector('english', 'the cats')";
     for settings in [
         "set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set timezone = 'UTC'; set standard_conforming_strings = on",
         "set datestyle = 'German, YMD'; set bytea_output = 'hex'; set extra_float_digits = 1",
