@@ -8,20 +8,14 @@ create table lockstep.backfill_job (
   key_columns name[] not null
     constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
   statement text not null,
-<<<<<<< HEAD
   settings jsonb not null,
-=======
-  search_path text not null,
-  owner text not null,
->>>>>>> origin/main
   created_at timestamptz not null default pg_catalog.now()
 );
 comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_backfill_job, which alone writes it';
 comment on column lockstep.backfill_job.statement is 'one update; {range} stands for the condition on the key';
 comment on column lockstep.backfill_job.settings is
   'settings of the session that registered the job which say what its statement means, such as search_path and DateStyle; it runs under them';
--- The table of a job is its OID once it is dropped, which is that of any other table in another database.
-select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', 'where target_table in (select c.oid from pg_catalog.pg_class c)');
+select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
 grant select on lockstep.backfill_job to public;
 
 -- A run is work in progress, so it is not dumped. Counts are those of the ranges that are done.

@@ -87,14 +87,9 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     // So that what is wrong is said now.
     expanded(statement, &settings, &table, &walk)?;
     let query = OwnStatement::new(
-<<<<<<< HEAD
         "insert into lockstep.backfill_job (name, target_table, key_columns, statement, settings)
-         select $1, $2::oid::regclass, $3::name[], $4, $5::jsonb",
-=======
-        "insert into lockstep.backfill_job (name, target_table, key_columns, statement, search_path, owner)
-         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5, $6::regrole::text
+         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5::jsonb
            from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $2",
->>>>>>> origin/main
         &[
             pg_sys::TEXTOID,
             pg_sys::OIDOID,
@@ -174,16 +169,12 @@ struct Registered {
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
-<<<<<<< HEAD
-            "select j.target_table::oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner
-               from lockstep.backfill_job j left join pg_class c on c.oid = j.target_table where j.name = $1",
-=======
             // Not by to_regclass, which asks for rights on the schema that we have not.
-            "select (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                      where (n.nspname, c.relname) = ((parse_ident(target_table))[1], (parse_ident(target_table))[2])),
-                    key_columns::text[], statement, search_path, to_regrole(owner)::oid, created_at::text
-               from lockstep.backfill_job where name = $1",
->>>>>>> origin/main
+            "select c.oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner
+               from lockstep.backfill_job j
+               left join (pg_class c join pg_namespace n on n.oid = c.relnamespace)
+                 on (n.nspname, c.relname) = ((parse_ident(j.target_table))[1], (parse_ident(j.target_table))[2])
+              where j.name = $1",
             &[pg_sys::TEXTOID],
         );
         let mut found = None;
@@ -210,15 +201,14 @@ impl Registered {
         })
     }
 
-    /// Its names still mean something.
-    fn check_is_whole(&self, name: &str) -> Result<()> {
-        let what = match (Oid::from(self.table), self.owner) {
-            (Oid::INVALID, _) => "table",
-            (_, Oid::INVALID) => "role",
-            _ => return Ok(()),
-        };
-        let job = name.to_owned();
-        Err(BackfillError::JobWithout { job, what }.into())
+    fn check_has_table(&self, name: &str) -> Result<()> {
+        match Oid::from(self.table) {
+            Oid::INVALID => Err(BackfillError::JobWithoutTable {
+                job: name.to_owned(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// Only who could run the statement anyway may start or forget the job.
@@ -235,7 +225,7 @@ impl Registered {
 
 pub(super) fn table_of(name: &str) -> Result<u32> {
     let job = Registered::load(name)?;
-    job.check_is_whole(name)?;
+    job.check_has_table(name)?;
     job.check_rights(name)?;
     Ok(job.table)
 }
@@ -249,7 +239,7 @@ pub(super) fn registration(name: &str) -> Result<String> {
 
 pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
     let job = Registered::load(name)?;
-    job.check_is_whole(name)?;
+    job.check_has_table(name)?;
     // The table may have changed since the job was registered.
     table.check_is_permanent_table()?;
     table.check_is_unique_key(&job.key)?;

@@ -17,9 +17,8 @@ pub(crate) enum BackfillError {
     NoSuchJob {
         job: String,
     },
-    JobWithout {
+    JobWithoutTable {
         job: String,
-        what: &'static str,
     },
     NotJobOwner {
         job: String,
@@ -109,9 +108,9 @@ impl BackfillError {
                 "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
                 "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
             ),
-            Self::JobWithout { job, what } => report(
+            Self::JobWithoutTable { job } => report(
                 ERRCODE_UNDEFINED_OBJECT,
-                format!("the {what} of backfill job \"{job}\" does not exist"),
+                format!("the table of backfill job \"{job}\" does not exist"),
                 "It was dropped or renamed, or it is missing where the job was restored.",
                 "Call lockstep.unregister_backfill_job, and register the job anew.",
             ),

@@ -34,7 +34,6 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
-<<<<<<< HEAD
 /// Whether a setting has that value, as current_setting shows it.
 pub(crate) fn is_set_to(name: &CStr, value: &CStr) -> bool {
     // SAFETY: the name outlives the call, which answers with a palloc'd text, or null for a setting that does not exist.
@@ -47,7 +46,8 @@ pub(crate) fn is_set_to(name: &CStr, value: &CStr) -> bool {
         pg_sys::pfree(current.cast());
         is_equal
     }
-=======
+}
+
 /// Runs `work` so that all that it reads as [`View::Caller`](super::View::Caller) is of one moment, now.
 pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: the snapshot that is pushed is popped, here or by the abort of the (sub)transaction.
@@ -56,7 +56,6 @@ pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: as above; `work` leaves none of its own.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
->>>>>>> origin/main
 }
 
 /// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
