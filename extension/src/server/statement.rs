@@ -41,6 +41,10 @@ pub(crate) enum Target {
     Update {
         table: Oid,
         alias: String,
+        /// The numbers of the columns that it writes.
+        columns: Vec<usize>,
+        /// Whether it writes only rows of which the first parameter is true: that is a condition of its own in the WHERE clause.
+        requires_parameter: bool,
     },
     Other,
 }
@@ -241,9 +245,15 @@ impl Statement {
                 .ptr_value
                 .cast::<pg_sys::RangeTblEntry>();
             let alias = CStr::from_ptr((*(*entry).eref).aliasname);
+            let columns = nodes::<pg_sys::TargetEntry>((*query).targetList);
             Target::Update {
                 table: (*entry).relid,
                 alias: alias.to_string_lossy().into_owned(),
+                columns: columns
+                    .filter(|column| !(**column).resjunk)
+                    .map(|column| (*column).resno as usize)
+                    .collect(),
+                requires_parameter: requires_parameter((*(*query).jointree).quals),
             }
         }
     }
@@ -316,6 +326,43 @@ impl Drop for Prepared {
     }
 }
 
+/// The nodes of a list, which may be null.
+///
+/// # Safety
+///
+/// The list holds pointers to nodes of that kind, and outlives what is returned.
+unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
+    // SAFETY: a list has as many elements as it says.
+    let length = if list.is_null() { 0 } else { unsafe { (*list).length } };
+    (0..length as usize).map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
+}
+
+/// Whether a condition can be true only if the first parameter is: it is that, or an AND that has it.
+///
+/// # Safety
+///
+/// The node is an expression, or null.
+unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
+    if condition.is_null() {
+        return false;
+    }
+    // SAFETY: the tag says what kind of node it is.
+    unsafe {
+        match (*condition).type_ {
+            pg_sys::NodeTag::T_Param => {
+                let parameter = &*condition.cast::<pg_sys::Param>();
+                parameter.paramkind == pg_sys::ParamKind::PARAM_EXTERN && parameter.paramid == 1
+            }
+            pg_sys::NodeTag::T_BoolExpr => {
+                let all = &*condition.cast::<pg_sys::BoolExpr>();
+                all.boolop == pg_sys::BoolExprType::AND_EXPR
+                    && nodes(all.args).any(|part| requires_parameter(part))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
 /// one call a column would cost more than the rest.
 pub(crate) struct Answer {
@@ -338,6 +385,37 @@ pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
     let result = work();
     // SAFETY: closes the connection opened above; `work` leaves the connections it opened itself closed.
     unsafe { pg_sys::SPI_finish() };
+    result
+}
+
+/// Whether the function or procedure that was called may not commit: it is no procedure, or was called inside of a transaction block.
+pub(crate) fn is_atomic(call: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the context of a call is null or a node, whose tag says of which kind.
+    unsafe {
+        let context = (*call).context;
+        context.is_null()
+            || (*context).type_ != pg_sys::NodeTag::T_CallContext
+            || (*context.cast::<pg_sys::CallContext>()).atomic
+    }
+}
+
+/// Commits inside of a procedure that may. Until something takes a snapshot, the session holds none then.
+pub(crate) fn commit() {
+    // SAFETY: PostgreSQL commits and begins a transaction inside of a connection that was opened for it, which is closed here.
+    unsafe {
+        pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32);
+        pg_sys::SPI_commit();
+        pg_sys::SPI_finish();
+    }
+}
+
+/// Runs `work` with a snapshot of now, where the session holds none.
+pub(crate) fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot is taken in a transaction; an error needs no clean-up, as the abort gives it back.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = work();
+    // SAFETY: the one pushed above, since `work` has popped its own.
+    unsafe { pg_sys::PopActiveSnapshot() };
     result
 }
 
