@@ -14,7 +14,7 @@ pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use moment::Moment;
 pub(crate) use session::{
     is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
-    with_catalog_path, with_settings,
+    with_catalog_path, with_settings, with_snapshot,
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};
 pub(crate) use rights::{

@@ -34,6 +34,20 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
+/// Runs `work` with a snapshot of now, where there is none: between the last statement of a transaction and its commit.
+pub(crate) fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot is pushed and popped in pairs; an error ends the transaction, and all its snapshots with it.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let result = work();
+    // SAFETY: see above.
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+    }
+    result
+}
+
 /// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
 pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)

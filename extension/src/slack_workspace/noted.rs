@@ -1,22 +1,28 @@
 //! The rows that triggers noted and the statement trigger has yet to bring their teams in lockstep with.
 
+use super::kept;
+use super::open;
 use crate::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 
-/// Why a row was noted.
+/// What was seen of a row. What that makes of it in its team is for the flush to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It brings what the team is to have.
-    Carries,
-    /// It says nothing new of the team: the team's best row wins.
-    Follows,
-    /// It came to the team without saying anything of it: the best of the others wins.
+    /// It was inserted.
     Came,
-    /// A link of it to this scope came or went. If the scope itself is gone, it follows; else it carries.
+    /// It was given another token, or none.
+    Brings,
+    /// It was given another user, bot user or way to encrypt the token.
+    Says,
+    /// It was given another team.
+    Moved,
+    /// It was given another time.
+    Touched,
+    /// A link of it to this scope came or went.
     Linked(i64),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     /// The table of Slack integrations.
     pub(super) table: u32,
@@ -43,7 +49,13 @@ thread_local! {
 }
 
 pub(super) fn note(note: Note) {
-    NOTED.with_borrow_mut(|noted| noted.at(nesting(), |notes| notes.0.push(note)));
+    NOTED.with_borrow_mut(|noted| {
+        noted.at(nesting(), |notes| {
+            if notes.0.last() != Some(&note) {
+                notes.0.push(note);
+            }
+        });
+    });
 }
 
 /// Takes the notes of the current level.
@@ -55,11 +67,15 @@ pub(super) fn take() -> Vec<Note> {
 /// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
 pub(crate) fn roll_back_notes(nesting: i32) {
     NOTED.with_borrow_mut(|noted| noted.roll_back(nesting));
+    open::roll_back(nesting);
+    kept::forget();
 }
 
 /// Hands the notes of a savepoint that is released to the level around it.
 pub(crate) fn release_notes(nesting: i32) {
     NOTED.with_borrow_mut(|noted| noted.release(nesting));
+    open::release(nesting);
+    kept::forget();
 }
 
 /// How many notes are not flushed.
