@@ -24,6 +24,7 @@ mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
+mod waking;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");

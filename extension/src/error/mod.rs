@@ -129,6 +129,16 @@ pub(crate) enum Error {
         table: String,
         role: String,
     },
+    MayNot {
+        table: String,
+        privilege: String,
+    },
+    RowSecurity {
+        table: String,
+    },
+    SeveralOwners {
+        tables: [String; 2],
+    },
     OwnerMayNotRead {
         holder: String,
         owner: String,

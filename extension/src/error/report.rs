@@ -236,6 +236,26 @@ impl Error {
                 ),
                 "Call it as the owner of the tables, or as a superuser.",
             ),
+            Self::MayNot { table, privilege } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for table {table}"),
+                format!("You lack the privilege {privilege}, on the table or on its schema."),
+                "Grant it, or call the function as another role.",
+            ),
+            Self::RowSecurity { table } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("row security of table {table} applies to you"),
+                "The function reads or writes the table with the rights of its owner, which would pass over the policies for you.",
+                "Call it as a role that row security does not apply to.",
+            ),
+            Self::SeveralOwners {
+                tables: [one, other],
+            } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("tables {one} and {other} do not have the same owner"),
+                "They are read together with the rights of their owner, so what one owner has put on his table would run as the other.",
+                "Let one role own both: alter table ... owner to ...",
+            ),
             Self::OwnerMayNotRead {
                 holder,
                 owner,
@@ -265,7 +285,7 @@ impl Error {
             } => report(
                 ERRCODE_DATATYPE_MISMATCH,
                 format!("column \"{column}\" of \"{table}\" is of type {actual}, not {expected}"),
-                "The service account of a workflow comes from this column, or goes there.",
+                "What another type does when it is read or written is up to whoever made it.",
                 format!("Change its type to {expected}, as the host has it."),
             ),
             Self::NotAWorkflowTrigger { trigger, table } => report(

@@ -19,7 +19,7 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         find: OwnStatement::by_index(
-            "select n.nspname || '.' || quote_ident(p.proname), g.owner::oid
+            "select n.nspname || '.' || quote_ident(p.proname), p.proowner
                from lockstep.feature_group g join pg_proc p on p.oid = g.function
                cross join lateral (select quote_ident(s.nspname) from pg_namespace s where s.oid = p.pronamespace) n (nspname)
               where g.name = $1",
@@ -39,8 +39,8 @@ thread_local! {
     });
 }
 
-/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that
-/// registered it, and no others.
+/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that owns
+/// it, who may change what it does at any time, and no others.
 pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     let mut found: Option<(String, Oid)> = None;
     STATEMENTS.with(|statements| {
@@ -85,7 +85,7 @@ create function lockstep.register_feature_group(name text, function regprocedure
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.register_feature_group(text, regprocedure) is
-  'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of the caller of this';
+  'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of its owner';
 revoke execute on function lockstep.register_feature_group(text, regprocedure) from public;
 "#)]
 fn register_feature_group(name: Option<&str>, function: Option<Oid>) {

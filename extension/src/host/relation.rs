@@ -157,6 +157,11 @@ impl Relation {
         quote_qualified_identifier(&self.schema, &self.name)
     }
 
+    /// Its name alone, unquoted.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The name of its schema, unquoted.
     pub(crate) fn schema(&self) -> &str {
         &self.schema

@@ -178,9 +178,15 @@ impl Statement {
                 // Read-only, SPI uses the snapshot that is active; else it takes one for the statement.
                 View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
-                    // So that it sees what this very command has changed.
-                    pg_sys::CommandCounterIncrement();
-                    (pg_sys::GetLatestSnapshot(), ptr::null_mut())
+                    // So that it sees what this very command has changed; beside parallel workers none may change anything.
+                    if !pg_sys::IsInParallelMode() {
+                        pg_sys::CommandCounterIncrement();
+                    }
+                    // The one that catalogs are read by is new, and, unlike the latest, can be had beside parallel workers.
+                    (
+                        pg_sys::GetCatalogSnapshot(Oid::INVALID),
+                        ptr::null_mut(),
+                    )
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);
