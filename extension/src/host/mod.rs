@@ -10,17 +10,12 @@ mod named;
 mod relation;
 mod watch;
 
-<<<<<<< HEAD
-pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
-pub(crate) use ancestry::{at_or_below, path_of, way_to};
-pub(crate) use column::{Column, IntegerWidth};
-=======
 pub(crate) use alter::{
     check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
     run_as_owner_of,
 };
+pub(crate) use ancestry::{at_or_below, path_of, way_to};
 pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
->>>>>>> origin/main
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
 pub(crate) use relation::{InstalledTrigger, Reference, Relation, check_schema};
