@@ -69,9 +69,8 @@ pub(crate) fn wake(work: Work) {
 /// The session waits for such work from now on, if it listens for it. Whoever looks for some after this misses little.
 pub(crate) fn wait(work: Work) -> Result<bool> {
     let mut is_listening = false;
-    IS_LISTENING.with(|statement| {
-        statement.rows(&[datum(work.channel())], |_| is_listening = true)
-    })?;
+    IS_LISTENING
+        .with(|statement| statement.rows(&[datum(work.channel())], |_| is_listening = true))?;
     if is_listening {
         for bit in work.bits() {
             lock::keep(Kind::Waiting, 0, bit, WAITING);
@@ -93,7 +92,10 @@ const LOOKING: u32 = pg_sys::ShareLock;
 
 /// Wakes those who wait for what the transaction has.
 pub(crate) fn before_commit() {
-    let noted = NOTED.take().into_iter().fold(0, |all, (_, work)| all | work);
+    let noted = NOTED
+        .take()
+        .into_iter()
+        .fold(0, |all, (_, work)| all | work);
     for work in [Work::JOBS, Work::DELIVERIES] {
         let noted = Work(noted & work.0);
         let mut waited_for = noted.bits();

@@ -34,17 +34,13 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
-/// Runs `work` with a snapshot of now, where there is none: between the last statement of a transaction and its commit.
-pub(crate) fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: the snapshot is pushed and popped in pairs; an error ends the transaction, and all its snapshots with it.
-    unsafe {
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-    }
+/// Runs `work` so that all that it reads as [`View::Caller`](super::View::Caller) is of one moment, now.
+pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot that is pushed is popped, here or by the abort of the (sub)transaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
     let result = work();
-    // SAFETY: see above.
-    unsafe {
-        pg_sys::PopActiveSnapshot();
-    }
+    // SAFETY: as above; `work` leaves none of its own.
+    unsafe { pg_sys::PopActiveSnapshot() };
     result
 }
 
@@ -86,4 +82,23 @@ pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     // SAFETY: the buffer has the length that is named.
     let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
     is_filled.then_some(bytes)
+}
+
+/// Keeps the library from ever looking where it is, which pgrx would add to the DETAIL of each error. The standard library reads the
+/// environment once; it is left as it was, since it is not ours alone.
+pub(crate) fn forgo_backtraces() {
+    const NAMES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+    let found = NAMES.map(|name| (name, std::env::var_os(name)));
+    // SAFETY: a process of the server has one thread, and this one is loading the library.
+    unsafe {
+        found
+            .iter()
+            .for_each(|(name, _)| std::env::remove_var(name));
+        drop(std::backtrace::Backtrace::capture());
+        for (name, value) in &found {
+            if let Some(value) = value {
+                std::env::set_var(name, value);
+            }
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub(super) fn flush() -> Result<()> {
     }
     for (table, notes) in by_table {
         let tables = tables_of(table)?;
-        let plan = tables.as_owner(|| Plan::make(&tables, &notes));
+        let plan = tables.as_owner(|| Plan::make(&tables, &notes))?;
         // Triggers of the host fire under the path of its schema, whatever that of whoever wrote the first row.
         tables.on_host(|| follow(&tables, &plan.followers, &plan.scopes));
         finish(&tables, plan.winners, &plan.scopes, &plan.carried)?;
@@ -87,7 +87,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn make(tables: &Tables, notes: &[Note]) -> Self {
+    fn make(tables: &Tables, notes: &[Note]) -> Result<Self> {
         let ids: BTreeSet<i64> = notes.iter().map(|note| note.row).collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         lock::teams(
@@ -106,9 +106,9 @@ impl Plan {
         let scopes = scopes_left(tables, notes);
         let mut plan = Self::default();
         for (team, noted) in teams {
-            plan.add(tables, team, &noted, &scopes);
+            plan.add(tables, team, &noted, &scopes)?;
         }
-        plan
+        Ok(plan)
     }
 
     fn add(
@@ -117,7 +117,7 @@ impl Plan {
         team: &str,
         noted: &[(Cause, &Described)],
         scopes: &BTreeSet<i64>,
-    ) {
+    ) -> Result<()> {
         let table = tables.slack.oid;
         let ids: BTreeSet<i64> = noted.iter().map(|(_, row)| row.row).collect();
         let ids: Vec<i64> = ids.into_iter().collect();
@@ -130,7 +130,7 @@ impl Plan {
                 Verdict::Carries => {
                     let brings = matches!(cause, Cause::Came | Cause::Brings);
                     if brings && row.scopes.is_empty() && kept.is_some() {
-                        open(table, row.row);
+                        open(table, row.row)?;
                     }
                     // The last one.
                     winner = Some(row.row);
@@ -138,7 +138,7 @@ impl Plan {
                 Verdict::Follows => {
                     followers.insert(row.row);
                 }
-                Verdict::Opens => open(table, row.row),
+                Verdict::Opens => open(table, row.row)?,
                 Verdict::Asks => asks = true,
             }
         }
@@ -167,6 +167,7 @@ impl Plan {
             }
             (None, _) => {}
         }
+        Ok(())
     }
 }
 

@@ -2,11 +2,13 @@
 
 use super::kept;
 use super::open;
+use crate::error::Result;
 use crate::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 /// What was seen of a row. What that makes of it in its team is for the flush to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
     /// It was inserted.
     Came,
@@ -22,7 +24,7 @@ pub(super) enum Cause {
     Linked(i64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Note {
     /// The table of Slack integrations.
     pub(super) table: u32,
@@ -30,13 +32,39 @@ pub(super) struct Note {
     pub(super) cause: Cause,
 }
 
-/// In the order in which they were noted.
+/// In the order in which they were noted; of those that are the same, the last one counts.
 #[derive(Default)]
 struct Notes(Vec<Note>);
 
+impl Notes {
+    fn push(&mut self, note: Note) -> Result<()> {
+        if self.0.len() == self.0.capacity() {
+            self.make_room()?;
+        }
+        self.0.push(note);
+        Ok(())
+    }
+
+    /// Forgets what was noted again later; grows only if that was little.
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        seen.try_reserve(self.0.len())?;
+        self.0.reverse();
+        self.0.retain(|note| seen.insert(*note));
+        self.0.reverse();
+        if self.0.len() * 2 >= self.0.capacity() {
+            self.0.try_reserve(self.0.len().max(1))?;
+        }
+        Ok(())
+    }
+}
+
 impl Layer for Notes {
-    fn append(&mut self, mut inner: Self) {
+    fn append(&mut self, mut inner: Self) -> Result<()> {
+        self.0.try_reserve(inner.0.len())?;
         self.0.append(&mut inner.0);
+        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -48,14 +76,8 @@ thread_local! {
     static NOTED: RefCell<Levels<Notes>> = const { RefCell::new(Levels::new()) };
 }
 
-pub(super) fn note(note: Note) {
-    NOTED.with_borrow_mut(|noted| {
-        noted.at(nesting(), |notes| {
-            if notes.0.last() != Some(&note) {
-                notes.0.push(note);
-            }
-        });
-    });
+pub(super) fn note(note: Note) -> Result<()> {
+    NOTED.with_borrow_mut(|noted| noted.at(nesting(), |notes| notes.push(note)))
 }
 
 /// Takes the notes of the current level.
@@ -72,10 +94,10 @@ pub(crate) fn roll_back_notes(nesting: i32) {
 }
 
 /// Hands the notes of a savepoint that is released to the level around it.
-pub(crate) fn release_notes(nesting: i32) {
-    NOTED.with_borrow_mut(|noted| noted.release(nesting));
-    open::release(nesting);
+pub(crate) fn release_notes(nesting: i32) -> Result<()> {
     kept::forget();
+    NOTED.with_borrow_mut(|noted| noted.release(nesting))?;
+    open::release(nesting)
 }
 
 /// How many notes are not flushed.

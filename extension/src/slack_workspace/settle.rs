@@ -6,7 +6,7 @@ use super::statements::Statements;
 use super::tables::Tables;
 use super::trigger::tables_of;
 use crate::error::Result;
-use crate::server::{View, keys_argument, with_snapshot};
+use crate::server::{View, keys_argument, with_new_snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A trigger of the host that writes such rows in answer to what is written here has as many rounds.
@@ -19,7 +19,7 @@ pub(crate) fn settle() -> Result<()> {
         if open.is_empty() {
             break;
         }
-        with_snapshot(|| {
+        with_new_snapshot(|| {
             open.into_iter()
                 .try_for_each(|(table, rows)| settle_table(table, &rows))
         })?;

@@ -2,9 +2,13 @@
 
 mod concurrent;
 mod ddl;
+mod exchange;
+mod foreign_ddl;
 mod itself;
+mod memory;
 mod partition;
 mod replicated;
+mod settings;
 mod statement;
 mod trigger;
 

@@ -27,6 +27,8 @@ pub(crate) struct Comparison<'a> {
     /// Says, one after the other, that a session waits for what the statement brings.
     pub(crate) wait: [&'a str; 2],
     pub(crate) least: f64,
+    /// Adds what it is and how many a second to the table.
+    pub(crate) row: fn(&mut Report, &str, f64),
 }
 
 pub(crate) fn run(
@@ -60,12 +62,7 @@ pub(crate) fn run(
     }
     let medians = rates.map(median);
     for ((what, _, _), rate) in contenders.iter().zip(medians) {
-        report.table.push(vec![
-            format!("{CLIENTS} clients, {name}"),
-            (*what).to_owned(),
-            format!("{rate:.0}"),
-            "1/s".to_owned(),
-        ]);
+        (comparison.row)(report, what, rate);
     }
     let [plain, ours, beside_waiting] = medians;
     for (part, rate) in [("", ours), ("_beside_one_who_waits", beside_waiting)] {
@@ -81,7 +78,11 @@ pub(crate) fn run(
 
 /// The server delays a commit only where it writes it to the disk.
 fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
-    for (name, value) in [("fsync", "on"), ("commit_delay", "5000"), ("commit_siblings", "0")] {
+    for (name, value) in [
+        ("fsync", "on"),
+        ("commit_delay", "5000"),
+        ("commit_siblings", "0"),
+    ] {
         client.batch_execute(&match are_slow {
             true => format!("alter system set {name} = {value}"),
             false => format!("alter system reset {name}"),
@@ -90,7 +91,11 @@ fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
     client.batch_execute("select pg_reload_conf()")?;
     let expected = if are_slow { "5000" } else { "0" };
     let begun = Instant::now();
-    while client.query_one("show commit_delay", &[])?.get::<_, &str>(0) != expected {
+    while client
+        .query_one("show commit_delay", &[])?
+        .get::<_, &str>(0)
+        != expected
+    {
         ensure!(begun.elapsed() < Duration::from_secs(30), "no reload");
         thread::sleep(Duration::from_millis(10));
     }

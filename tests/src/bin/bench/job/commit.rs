@@ -35,8 +35,19 @@ pub(super) fn run(
                 values ('A', '{}', 0, now(), 'waiting', 25, true)",
         ours: "select lockstep.enqueue_job('A')",
         // It asks for jobs, gets none and is told of the next ones, again and again.
-        wait: ["listen lockstep_job", "select lockstep.claim_jobs(1, '{A}')"],
+        wait: [
+            "listen lockstep_job",
+            "select lockstep.claim_jobs(1, '{A}')",
+        ],
         least: 0.8,
+        row: |report, what, rate| {
+            report.table.push(vec![
+                "enqueue, 16 clients, slow commits".to_owned(),
+                what.to_owned(),
+                format!("{rate:.0}"),
+                "1/s".to_owned(),
+            ]);
+        },
     };
     commit::run(server, size, report, &comparison)?;
     server.drop_database(TEMPLATE)
