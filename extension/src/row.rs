@@ -59,19 +59,15 @@ impl Row {
         Some(width.integer(datum.value()))
     }
 
-    /// Whether there is a value in the column of that number.
-    pub(crate) fn has_value(&self, column: &Stored) -> bool {
-        // SAFETY: the column was looked up for this relation since its last change.
-        unsafe { self.datum(column.number) }.is_some()
-    }
-
     /// The text in the column of that number, unless it is null.
     pub(crate) fn text(&self, column: &Stored) -> Option<String> {
-        // SAFETY: the column was looked up for this relation since its last change, as one of text.
-        unsafe {
-            let datum = self.datum(column.number)?;
-            String::from_datum(datum, false)
-        }
+        self.value(column)
+    }
+
+    /// The value in the column of that number, unless it is null.
+    pub(crate) fn value<T: FromDatum>(&self, column: &Stored) -> Option<T> {
+        // SAFETY: the column was looked up for this relation since its last change, as one of that type.
+        unsafe { T::from_datum(self.datum(column.number)?, false) }
     }
 
     /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
@@ -119,6 +115,10 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    pub(crate) fn number(&self) -> NonZeroUsize {
+        self.number
+    }
+
     pub(crate) fn new(column: &Column) -> Self {
         Self {
             number: column.place(),

@@ -19,6 +19,7 @@ mod server;
 mod service_account;
 mod size;
 mod slack;
+mod slack_propagation;
 mod slack_workspace;
 mod table;
 mod workflows;
