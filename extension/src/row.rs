@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::host::{Column, IntegerWidth};
 use pgrx::datum::FromDatum;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgTrigger;
 use pgrx::varsize_any;
 use std::ffi::CStr;
@@ -61,7 +61,20 @@ impl Row {
 
     /// The text in the column of that number, unless it is null.
     pub(crate) fn text(&self, column: &Stored) -> Option<String> {
-        self.value(column)
+        // SAFETY: the column was looked up for this relation since its last change, with its type, whose output function is
+        // PostgreSQL's or that of a superuser; what that returns is a string in memory of the call.
+        unsafe {
+            let datum = self.datum(column.number)?;
+            match [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&column.type_oid) {
+                true => String::from_datum(datum, false),
+                false => {
+                    let (mut output, mut is_varlena) = (Oid::INVALID, false);
+                    pg_sys::getTypeOutputInfo(column.type_oid, &mut output, &mut is_varlena);
+                    let text = CStr::from_ptr(pg_sys::OidOutputFunctionCall(output, datum));
+                    Some(text.to_string_lossy().into_owned())
+                }
+            }
+        }
     }
 
     /// The value in the column of that number, unless it is null.
@@ -112,6 +125,7 @@ pub(crate) struct Stored {
     number: NonZeroUsize,
     by_value: bool,
     length: i16,
+    type_oid: Oid,
 }
 
 impl Stored {
@@ -124,6 +138,7 @@ impl Stored {
             number: column.place(),
             by_value: column.by_value,
             length: column.length,
+            type_oid: column.type_oid(),
         }
     }
 

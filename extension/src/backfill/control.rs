@@ -167,7 +167,9 @@ fn backfill_step(run: Option<i64>) -> Option<i32> {
 /// The rights are checked here, not at each step of a worker, which has those of the run.
 fn check_place(run: i64) -> Result<()> {
     presence::keep_extension();
-    let run = Run::find(run)?.ok_or(BackfillError::NoSuchRun { run })?.checked()?;
+    let run = Run::find(run)?
+        .ok_or(BackfillError::NoSuchRun { run })?
+        .checked()?;
     match presence::try_step_alone(run.id) {
         true => Ok(()),
         false => Err(has_run(&run)),
@@ -184,11 +186,7 @@ language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on procedure lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
-fn wait_for_backfill(
-    run: Option<i64>,
-    milliseconds: Option<i32>,
-    call: pg_sys::FunctionCallInfo,
-) {
+fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>, call: pg_sys::FunctionCallInfo) {
     let run = required(run, "run");
     let milliseconds = required(milliseconds, "milliseconds");
     wait(run, milliseconds, is_atomic(call)).or_raise();

@@ -145,14 +145,9 @@ fn is_name(name: &str) -> bool {
 type Settings = BTreeMap<String, String>;
 
 fn settings_of_session() -> Settings {
-    let query = Statement::new(
-        "select pg_catalog.current_setting($1)",
-        &[pg_sys::TEXTOID],
-    );
+    let query = Statement::new("select pg_catalog.current_setting($1)", &[pg_sys::TEXTOID]);
     let setting = |name: &str| connected(|| query.text(&[datum(name)])).unwrap_or_default();
-    SETTINGS
-        .map(|name| (name.to_owned(), setting(name)))
-        .into()
+    SETTINGS.map(|name| (name.to_owned(), setting(name))).into()
 }
 
 /// A row of lockstep.backfill_job.
@@ -325,9 +320,15 @@ fn expanded(
             return wrong("it updates another table than the job's");
         }
         if !requires_parameter {
-            return wrong("its place for the range is not one of a condition that all its rows meet");
+            return wrong(
+                "its place for the range is not one of a condition that all its rows meet",
+            );
         }
-        if walk.columns.iter().any(|key| columns.contains(&key.place().get())) {
+        if walk
+            .columns
+            .iter()
+            .any(|key| columns.contains(&key.place().get()))
+        {
             return wrong("it changes the key");
         }
         let alias = pgrx::spi::quote_identifier(alias);

@@ -5,34 +5,24 @@
 
 #![allow(unsafe_code)]
 
-use crate::planner::{end_settings, plan_by_index, set_for_now, source_of};
-use pgrx::datum::FromDatum;
+use crate::planner::plan_by_index;
+use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::{Cell, RefCell};
+use pgrx::prelude::*;
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::rc::Rc;
 
-/// An SQL statement that is prepared on first use and kept. All names in its text must be qualified, operators too:
+/// An SQL statement whose plan is made on first use and kept. All names in its text must be qualified, operators too:
 /// it is parsed under the search path of whoever fires the trigger.
 pub(crate) struct Statement {
     text: CString,
     parameters: Vec<Oid>,
-    /// One for each search path under which it was run of late, the last one first: under another path PostgreSQL would parse and
-    /// plan it anew each time.
-    prepared: RefCell<Vec<Rc<Prepared>>>,
+    plan: Cell<pg_sys::SPIPlanPtr>,
     /// The columns whose indexes the plan has to walk, if it must.
     key_columns: Option<Rc<[String]>>,
     planning: u32,
-}
-
-/// How many search paths a statement is kept for.
-const PATHS: usize = 4;
-
-struct Prepared {
-    plan: pg_sys::SPIPlanPtr,
-    /// The number of the generic plan that was made to walk indexes.
-    made: Cell<i32>,
 }
 
 /// What a statement is, as far as its text tells.
@@ -70,7 +60,7 @@ impl Statement {
             // A NUL cannot occur: every part of the text is a name or literal that PostgreSQL itself has stored.
             text: CString::new(text.replace('\0', "")).unwrap_or_default(),
             parameters: parameters.to_vec(),
-            prepared: RefCell::new(Vec::new()),
+            plan: Cell::new(ptr::null_mut()),
             key_columns: None,
             planning: pg_sys::CURSOR_OPT_GENERIC_PLAN,
         }
@@ -111,7 +101,7 @@ impl Statement {
     }
 
     /// Runs the statement; returns the first `N` columns of its first row, which must all be of type `T`.
-    pub(crate) fn first_row<T: FromDatum, const N: usize>(
+    pub(crate) fn first_row<T: FromDatum + IntoDatum, const N: usize>(
         &self,
         arguments: &[Datum],
     ) -> Option<[Option<T>; N]> {
@@ -143,6 +133,9 @@ impl Statement {
             let mut answer = Answer {
                 values: vec![Datum::null(); columns],
                 are_null: vec![true; columns],
+                types: (1..=columns as i32)
+                    .map(|column| pg_sys::SPI_gettypeid((*table).tupdesc, column))
+                    .collect(),
             };
             for place in 0..(*table).numvals {
                 pg_sys::heap_deform_tuple(
@@ -170,7 +163,7 @@ impl Statement {
             self.parameters.len(),
             "a statement is run with the arguments it declares"
         );
-        let prepared = self.prepared();
+        let plan = self.prepared();
         let nulls: Vec<c_char> = arguments
             .iter()
             .map(|argument| if argument.is_none() { b'n' } else { b' ' } as c_char)
@@ -202,12 +195,8 @@ impl Statement {
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);
-            // A session that forces plans on all statements forces them on ours.
-            let is_forced =
-                pg_sys::plan_cache_mode != pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO as i32;
-            let level = is_forced.then(|| set_for_now(&[(c"plan_cache_mode", c"auto")]));
             pg_sys::SPI_execute_snapshot(
-                prepared.plan,
+                plan,
                 arguments.as_mut_ptr(),
                 nulls.as_ptr(),
                 snapshot,
@@ -216,21 +205,22 @@ impl Statement {
                 true,
                 0,
             );
-            if let Some(level) = level {
-                end_settings(level);
-            }
         }
     }
 
     /// Parses the statement, which raises what is wrong with it, and tells what it writes.
     pub(crate) fn target(&self) -> Target {
-        let prepared = connected(|| self.prepared());
-        let Some(source) = source_of(prepared.plan) else {
-            return Target::Other;
-        };
-        // SAFETY: the plan is kept by `self`; its source holds the trees of the statement after rules were applied, with the
+        let plan = connected(|| self.prepared());
+        // SAFETY: the plan is kept by `self`; its sources hold the trees of the statement after rules were applied, with the
         // table that is written at the place in the range table that the tree names.
         unsafe {
+            let sources = pg_sys::SPI_plan_get_plan_sources(plan);
+            if sources.is_null() || (*sources).length != 1 {
+                return Target::Other;
+            }
+            let source = (*(*sources).elements)
+                .ptr_value
+                .cast::<pg_sys::CachedPlanSource>();
             let queries = (*source).query_list;
             if queries.is_null() || (*queries).length != 1 {
                 return Target::Other;
@@ -258,71 +248,37 @@ impl Statement {
         }
     }
 
-    /// Ready to run under the search path of now. Whoever runs it holds on to it: what it fires may run it under other paths.
-    fn prepared(&self) -> Rc<Prepared> {
-        let found = self
-            .prepared
-            .borrow()
-            .iter()
-            .position(|known| known.fits_path());
-        let prepared = match found {
-            Some(place) => {
-                let mut prepared = self.prepared.borrow_mut();
-                prepared[..=place].rotate_right(1);
-                Rc::clone(&prepared[0])
+    fn prepared(&self) -> pg_sys::SPIPlanPtr {
+        let mut plan = self.plan.get();
+        if plan.is_null() {
+            let mut parameters = self.parameters.clone();
+            // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
+            // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
+            unsafe {
+                plan = pg_sys::SPI_prepare_cursor(
+                    self.text.as_ptr(),
+                    parameters.len() as i32,
+                    parameters.as_mut_ptr(),
+                    self.planning as i32,
+                );
+                pg_sys::SPI_keepplan(plan);
             }
-            None => {
-                let new = Rc::new(self.prepare());
-                let mut prepared = self.prepared.borrow_mut();
-                prepared.truncate(PATHS - 1);
-                prepared.insert(0, Rc::clone(&new));
-                new
-            }
-        };
+            self.plan.set(plan);
+        }
         if let Some(key_columns) = &self.key_columns {
-            plan_by_index(prepared.plan, key_columns, &prepared.made);
+            plan_by_index(plan, key_columns);
         }
-        prepared
-    }
-
-    fn prepare(&self) -> Prepared {
-        let mut parameters = self.parameters.clone();
-        // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
-        // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
-        let plan = unsafe {
-            let plan = pg_sys::SPI_prepare_cursor(
-                self.text.as_ptr(),
-                parameters.len() as i32,
-                parameters.as_mut_ptr(),
-                self.planning as i32,
-            );
-            pg_sys::SPI_keepplan(plan);
-            plan
-        };
-        Prepared {
-            plan,
-            made: Cell::new(0),
-        }
+        plan
     }
 }
 
-impl Prepared {
-    fn fits_path(&self) -> bool {
-        // SAFETY: the source and its path live as long as the plan; the function compares.
-        source_of(self.plan).is_none_or(|source| unsafe {
-            let path = (*source).search_path;
-            #[cfg(any(feature = "pg17", feature = "pg18"))]
-            return path.is_null() || pg_sys::SearchPathMatchesCurrentEnvironment(path);
-            #[cfg(not(any(feature = "pg17", feature = "pg18")))]
-            return path.is_null() || pg_sys::OverrideSearchPathMatchesCurrent(path);
-        })
-    }
-}
-
-impl Drop for Prepared {
+impl Drop for Statement {
     fn drop(&mut self) {
-        // SAFETY: the plan was kept by `prepare` and is freed nowhere else.
-        unsafe { pg_sys::SPI_freeplan(self.plan) };
+        let plan = self.plan.get();
+        if !plan.is_null() {
+            // SAFETY: the plan was kept by `prepared` and is freed nowhere else.
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
     }
 }
 
@@ -333,8 +289,13 @@ impl Drop for Prepared {
 /// The list holds pointers to nodes of that kind, and outlives what is returned.
 unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
     // SAFETY: a list has as many elements as it says.
-    let length = if list.is_null() { 0 } else { unsafe { (*list).length } };
-    (0..length as usize).map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
+    let length = if list.is_null() {
+        0
+    } else {
+        unsafe { (*list).length }
+    };
+    (0..length as usize)
+        .map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
 }
 
 /// Whether a condition can be true only if the first parameter is: it is that, or an AND that has it.
@@ -368,12 +329,14 @@ unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
 pub(crate) struct Answer {
     values: Vec<Datum>,
     are_null: Vec<bool>,
+    types: Vec<Oid>,
 }
 
 impl Answer {
     /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
-    pub(crate) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
-        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read.
+    pub(crate) fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
+        check_type::<T>(self.types[column - 1]);
+        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read, and is stored as a `T` is.
         unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
     }
 }
@@ -423,7 +386,7 @@ fn all(arguments: &[Datum]) -> Vec<Option<Datum>> {
     arguments.iter().copied().map(Some).collect()
 }
 
-fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
+fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[Option<T>; N]> {
     // SAFETY: SPI_tuptable is the result of the statement just run, or null; values are read with the row's own
     // descriptor, copied into Rust's memory by from_datum for types that are not passed by value, and the table freed after.
     unsafe {
@@ -432,6 +395,7 @@ fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
             let tuple = *(*table).vals;
             std::array::from_fn(|column| {
                 let mut is_null = false;
+                check_type::<T>(pg_sys::SPI_gettypeid((*table).tupdesc, column as i32 + 1));
                 let datum =
                     pg_sys::SPI_getbinval(tuple, (*table).tupdesc, column as i32 + 1, &mut is_null);
                 T::from_datum(datum, is_null)
@@ -440,4 +404,37 @@ fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
         pg_sys::SPI_freetuptable(table);
         row
     }
+}
+
+/// Refuses to read a value as something that it is not: whoever owns a table of the host chooses the types of its columns.
+fn check_type<T: IntoDatum>(found: Oid) {
+    // SAFETY: looks up what a domain is of, and answers every other type itself.
+    if !fits::<T>(found) && !fits::<T>(unsafe { pg_sys::getBaseType(found) }) {
+        // SAFETY: the answer is a string in memory of the statement, whatever the type.
+        let name = unsafe { CStr::from_ptr(pg_sys::format_type_be(found)) };
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            format!(
+                "lockstep does not read columns of type {} where it expects another one",
+                name.to_string_lossy()
+            )
+        );
+    }
+}
+
+/// Whether values of that type are stored as those of `T` are.
+fn fits<T: IntoDatum>(found: Oid) -> bool {
+    const TEXTS: [Oid; 4] = [
+        pg_sys::TEXTOID,
+        pg_sys::VARCHAROID,
+        pg_sys::BPCHAROID,
+        pg_sys::JSONOID,
+    ];
+    const ARRAYS: [Oid; 2] = [pg_sys::TEXTARRAYOID, pg_sys::VARCHARARRAYOID];
+    let wanted = T::type_oid();
+    T::is_compatible_with(found)
+        || [&TEXTS[..], &ARRAYS[..]]
+            .iter()
+            .any(|alike| alike.contains(&wanted) && alike.contains(&found))
 }

@@ -146,7 +146,9 @@ impl Plan {
             self.carried.insert(team.to_owned());
         } else if asks {
             // What came to a team has nothing to say there, as long as the team has a row of its own with a token.
-            let came = noted.iter().filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Moved));
+            let came = noted
+                .iter()
+                .filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Moved));
             let came: Vec<i64> = came.map(|(_, row)| row.row).collect();
             winner = best(tables, vec![team.to_owned()], &came).remove(team);
         }

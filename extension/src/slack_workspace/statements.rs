@@ -98,7 +98,9 @@ impl Statements {
         let columns = |of: &str| SHARED.map(|column| format!("{of}.{column}")).join(", ");
         let one = |condition: &str| {
             by_index(
-                &format!("select s.id::pg_catalog.int8 from {s} s where s.team_id == $1 and s.id <> all ($2) {condition} limit 1"),
+                &format!(
+                    "select s.id::pg_catalog.int8 from {s} s where s.team_id == $1 and s.id <> all ($2) {condition} limit 1"
+                ),
                 &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             )
         };

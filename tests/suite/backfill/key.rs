@@ -314,15 +314,26 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
         let call = format!(
             "select lockstep.register_backfill_job('j', 't', 'update t set n = 1 {condition}')"
         );
-        refused(&mut client, &call, "22023", "condition that all its rows meet")
-            .with_context(|| condition.to_owned())?;
+        refused(
+            &mut client,
+            &call,
+            "22023",
+            "condition that all its rows meet",
+        )
+        .with_context(|| condition.to_owned())?;
     }
     for condition in [
         "n = case when {range} then 1 end",
         "n = (select 1 where {range})",
     ] {
-        let call = format!("select lockstep.register_backfill_job('j', 't', 'update t set {condition}')");
-        refused(&mut client, &call, "22023", "condition that all its rows meet")?;
+        let call =
+            format!("select lockstep.register_backfill_job('j', 't', 'update t set {condition}')");
+        refused(
+            &mut client,
+            &call,
+            "22023",
+            "condition that all its rows meet",
+        )?;
     }
     for fine in [
         "update t set n = 1 where {range}and n is null",

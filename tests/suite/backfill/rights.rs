@@ -120,7 +120,8 @@ fn an_owner_that_cannot_log_in_needs_nothing_else() -> Result<()> {
     )?;
     let run = crate::backfill::start(&mut session, "count", 2, SLOW)?;
     finish(&mut session, run, 500)?;
-    let roles = format!("select count(*) from written_by where role <> '{name}_owner {name}_owner'");
+    let roles =
+        format!("select count(*) from written_by where role <> '{name}_owner {name}_owner'");
     assert_eq!(number(&mut session, &roles)?, 0);
     assert_eq!(times(&mut session, "counted")?, BTreeMap::from([(1, 500)]));
     // Whoever may start it, by a function with the owner's rights too, it is the owner's.

@@ -64,14 +64,25 @@ fn a_call_that_waits_holds_no_snapshot() -> Result<()> {
             let first = sleeps_free(&mut client, pid, "-infinity")?;
             sleeps_free(&mut client, pid, &first)?;
             client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
-            let outcome = calling.join().map_err(|_| anyhow!("the session panicked"))?;
+            let outcome = calling
+                .join()
+                .map_err(|_| anyhow!("the session panicked"))?;
             let error = outcome.err().context("the call was not ended")?;
-            assert_eq!(error.code().map_or("", |code| code.code()), "55000", "{error}");
+            assert_eq!(
+                error.code().map_or("", |code| code.code()),
+                "55000",
+                "{error}"
+            );
             Ok(())
         })?;
     }
     let waiting = "call lockstep.wait_for_backfill(1, 1)";
-    refused(&mut client, &format!("begin; {waiting}"), "25001", "transaction block")?;
+    refused(
+        &mut client,
+        &format!("begin; {waiting}"),
+        "25001",
+        "transaction block",
+    )?;
     client.batch_execute("rollback")?;
     Ok(())
 }
@@ -83,7 +94,11 @@ fn a_worker_that_waits_outlives_a_cancellation() -> Result<()> {
     client.batch_execute(WAIT)?;
     for (settings, shows, round) in [(AN_HOUR, "scanned = 10", 1), (HELD, "held_by = 'waits'", 2)] {
         let run = start(&mut client, "count", 1, settings)?;
-        wait_until(&mut client, run, &format!("{shows} and cardinality(pids) = 1"))?;
+        wait_until(
+            &mut client,
+            run,
+            &format!("{shows} and cardinality(pids) = 1"),
+        )?;
         let pids = progress(&mut client, run, "pids")?;
         for _ in 0..3 {
             client.batch_execute(&format!(
@@ -96,7 +111,10 @@ fn a_worker_that_waits_outlives_a_cancellation() -> Result<()> {
         ))?;
         finish(&mut client, run, 100)?;
         assert_eq!(progress(&mut client, run, "last_error")?, "");
-        assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(round, 100)]));
+        assert_eq!(
+            times(&mut client, "counted")?,
+            BTreeMap::from([(round, 100)])
+        );
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ select md5(string_agg(v, ',' order by v)) from (
 
 fn scene(name: &str) -> Result<Client> {
     let mut client = workspaces(name, Layout::Narrow)?;
-    client.batch_execute("insert into projects (id, path, namespace_id) values (11, 'other', 1)")?;
+    client
+        .batch_execute("insert into projects (id, path, namespace_id) values (11, 'other', 1)")?;
     client.batch_execute(SCENE)?;
     assert_eq!(state(&mut client, "P")?, STATE);
     Ok(client)
@@ -144,7 +145,9 @@ fn propagation_keeps_scopes_with_four_at_once() -> Result<()> {
                 })
                 .collect();
             for session in sessions {
-                session.join().map_err(|_| anyhow!("a session panicked"))??;
+                session
+                    .join()
+                    .map_err(|_| anyhow!("a session panicked"))??;
             }
             is_right(&mut client, 1000, &others).context(level)?;
         }
@@ -175,7 +178,9 @@ fn rows_that_bring_nothing_new_take_over() -> Result<()> {
     )?;
     assert_eq!(state(&mut client, "P")?, STATE);
     // A row of team A that is given the group's token, team and user, as GitLab does it.
-    client.batch_execute("update slack_integrations set encrypted_bot_access_token = 'of A' where id = 1")?;
+    client.batch_execute(
+        "update slack_integrations set encrypted_bot_access_token = 'of A' where id = 1",
+    )?;
     client.batch_execute(
         "update slack_integrations s set team_id = g.team_id, user_id = g.user_id, bot_user_id = g.bot_user_id,
                 encrypted_bot_access_token = g.encrypted_bot_access_token, encrypted_bot_access_token_iv = g.encrypted_bot_access_token_iv
@@ -218,9 +223,15 @@ fn installation_of_the_host_ends_right() -> Result<()> {
                 "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, group_id) values (900, {scope}, 1) on conflict do nothing"
             ))?;
         }
-        client.batch_execute(&format!("update slack_integrations {update} where id = 900; commit"))?;
+        client.batch_execute(&format!(
+            "update slack_integrations {update} where id = 900; commit"
+        ))?;
         assert_eq!(state(&mut client, "P")?, expected);
-        for batch in ["project_id = 11", "project_id between 1001 and 1050", "project_id between 1051 and 1100"] {
+        for batch in [
+            "project_id = 11",
+            "project_id between 1001 and 1050",
+            "project_id between 1051 and 1100",
+        ] {
             client.batch_execute(&format!("update slack_integrations {update} where {batch}"))?;
             client.batch_execute(&replaced(scopes, batch))?;
             assert_eq!(state(&mut client, "P")?, expected, "{batch}");
@@ -243,7 +254,9 @@ fn transaction_settles_what_it_leaves_open() -> Result<()> {
     run(&mut client, &CREATE, 1001, 1010)?;
     let links = "delete from slack_integrations_scopes where slack_integration_id in (select id from slack_integrations where project_id = 1001)";
     // Undone, or linked again, it is as it was.
-    client.batch_execute(&format!("begin; savepoint one; {links}; rollback to one; commit"))?;
+    client.batch_execute(&format!(
+        "begin; savepoint one; {links}; rollback to one; commit"
+    ))?;
     assert_eq!(state(&mut client, "P")?, STATE);
     client.batch_execute(&format!(
         "begin; {links}; savepoint one;
@@ -260,11 +273,19 @@ fn transaction_settles_what_it_leaves_open() -> Result<()> {
         "begin; {newer}; insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
            select s.id, c, 9 from slack_integrations s, unnest(array[1, 3]) c where s.alias = 'newer'; commit"
     ))?;
-    assert_eq!(state(&mut client, "P")?, "U3 B3 newer iv 3 2026-01-01 00:00:00 {commands,links:read}");
+    assert_eq!(
+        state(&mut client, "P")?,
+        "U3 B3 newer iv 3 2026-01-01 00:00:00 {commands,links:read}"
+    );
     // The tables may have changed when the transaction ends.
-    client.batch_execute(&format!("begin; {links}; truncate slack_integrations_scopes; commit"))?;
+    client.batch_execute(&format!(
+        "begin; {links}; truncate slack_integrations_scopes; commit"
+    ))?;
     in_lockstep(&mut client)?;
-    client.batch_execute(&format!("{links}; begin; {newer_2}; drop table slack_integrations_scopes cascade; commit", newer_2 = newer.replace("newer", "newest")))?;
+    client.batch_execute(&format!(
+        "{links}; begin; {newer_2}; drop table slack_integrations_scopes cascade; commit",
+        newer_2 = newer.replace("newer", "newest")
+    ))?;
     Ok(())
 }
 
@@ -288,7 +309,10 @@ fn propagation_goes_on_beside_an_end() -> Result<()> {
     }
     transaction.execute(CREATE[2], &[&1001_i64, &1100_i64])?;
     transaction.commit()?;
-    assert_eq!(ending.join().map_err(|_| anyhow!("a session panicked"))??, 102);
+    assert_eq!(
+        ending.join().map_err(|_| anyhow!("a session panicked"))??,
+        102
+    );
     run(&mut client, &CREATE, 1101, 1200)?;
     assert_eq!(state(&mut client, "P")?, "");
     in_lockstep(&mut client)

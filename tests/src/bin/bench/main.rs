@@ -8,6 +8,7 @@
 mod backfill;
 mod cache_column;
 mod commit;
+mod ddl;
 mod feature;
 mod figure;
 mod job;
@@ -40,7 +41,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -52,6 +53,10 @@ const PARTS: [Part; 8] = [
     Part {
         name: backfill::NAME,
         run: backfill::run,
+    },
+    Part {
+        name: ddl::NAME,
+        run: ddl::run,
     },
     Part {
         name: feature::NAME,

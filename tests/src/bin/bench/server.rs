@@ -82,6 +82,11 @@ impl Server {
         Ok(())
     }
 
+    /// A session in a template itself, where what is measured leaves no trace.
+    pub(crate) fn connect(&self, name: &str) -> Result<Client> {
+        self.cluster.connect(name)
+    }
+
     pub(crate) fn drop_database(&mut self, name: &str) -> Result<()> {
         self.admin
             .batch_execute(&format!("drop database if exists {name} with (force)"))
