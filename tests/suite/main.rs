@@ -12,6 +12,7 @@ mod dump;
 mod feature;
 mod host_drop;
 mod job;
+mod mallory;
 mod notification;
 mod pgbouncer;
 mod privilege;

@@ -75,6 +75,12 @@ fn repair_all(keeper: &Rc<Keeper>, resolved: &Resolved, max_rows: usize) -> usiz
     written
 }
 
+/// How many rows of a definition are wrong, counted up to a limit.
+pub(crate) fn count_drift(definition: i32, limit: usize) -> Result<usize> {
+    let keeper = keeper(definition)?;
+    Ok(drifted_keys(&keeper.resolved, limit).len())
+}
+
 /// The tables that have cache columns.
 pub(crate) fn targets() -> Result<Vec<u32>> {
     Definition::targets()

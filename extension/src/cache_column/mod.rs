@@ -20,4 +20,4 @@ mod triggers;
 mod truncate;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use drift::{repair_range, targets};
+pub(crate) use drift::{count_drift, repair_range, targets};

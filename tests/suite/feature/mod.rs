@@ -1,5 +1,7 @@
 //! Feature flags: the same answer as Flipper's rule, what a session sees when, and changes side by side.
 
+mod hostile;
+mod parallel;
 mod rights;
 
 use std::collections::{BTreeSet, HashMap};
