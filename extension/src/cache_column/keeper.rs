@@ -34,8 +34,6 @@ pub(crate) struct Keeper {
     count_true: Statement,
     /// Whether any row from one key to another has the value true.
     any_true_between: Statement,
-    /// The keys of all rows whose value is not false.
-    not_false: Statement,
 }
 
 /// The steps of a flush, for one key (`id = $1`) or for many (`id = any ($1)`).
@@ -217,12 +215,6 @@ impl Keeper {
                 &[pg_sys::INT8OID, pg_sys::INT8OID],
                 &key_columns,
             ),
-            not_false: Statement::new(
-                &format!(
-                    "select array(select t.{id}::bigint from {target} t where t.{column} is not false)"
-                ),
-                &[],
-            ),
             resolved,
         }
     }
@@ -325,15 +317,6 @@ impl Keeper {
         });
         let [count] = row.unwrap_or_default();
         count.unwrap_or(0) as usize
-    }
-
-    /// The keys of all target rows whose value is not false.
-    pub(crate) fn keys_not_false(&self) -> Vec<i64> {
-        let row = run_as(self.target_owner, || {
-            self.not_false.first_row::<Vec<i64>, 1>(&[])
-        });
-        let [keys] = row.unwrap_or_default();
-        keys.unwrap_or_default()
     }
 
     /// Looks whether the locked rows have a match and writes those that say otherwise; returns how many it wrote.

@@ -1,8 +1,8 @@
 //! Rows that are not what they should be, counted.
 
+use crate::cache_column::standings;
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace;
-use crate::status::drift::cache_columns;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -19,9 +19,10 @@ revoke execute on function lockstep.chatops_drift(text) from public;
 fn chatops_drift(schema: Option<&str>) -> JsonB {
     let schema = required(schema, "schema");
     let drift = || -> Result<Value> {
-        let columns = cache_columns(i64::MAX)?.into_iter();
-        let columns = columns.map(|it| json!({ "what": it.what, "state": it.state, "rows": it.rows }));
-        let mut parts: Vec<Value> = columns.collect();
+        let mut parts = Vec::new();
+        for column in standings(usize::MAX)? {
+            parts.push(json!({ "what": column.what, "state": column.state, "rows": column.wrong }));
+        }
         if let Some(rows) = slack_workspace::rows_adrift(schema)? {
             parts.push(json!({ "what": "slack_integrations", "state": "active", "rows": rows }));
         }

@@ -117,6 +117,10 @@ pub(crate) enum Error {
         column: String,
         actual: String,
     },
+    TypeNotBuiltIn {
+        column: String,
+        actual: String,
+    },
     Duplicate {
         table: String,
         column: String,
@@ -182,6 +186,13 @@ pub(crate) enum Error {
     KeyNotUnique {
         table: String,
         columns: String,
+    },
+    NotACopy,
+    NoSuchRecord {
+        what: String,
+    },
+    Keep {
+        what: String,
     },
     Backfill(BackfillError),
     Chatops(ChatopsError),

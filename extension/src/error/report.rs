@@ -57,7 +57,7 @@ impl Error {
                 ERRCODE_UNDEFINED_TABLE,
                 format!("relation with OID {oid} does not exist"),
                 "A cache column refers to a table that has been dropped.",
-                "Remove the definition: select lockstep.remove_cache_column(target, column), as listed in lockstep.cache_columns.",
+                "Remove the definition: select lockstep.remove_cache_column(target, column), with the name that the table had; or call lockstep.attach.",
             ),
             Self::NoSuchColumn { table, column } => report(
                 ERRCODE_UNDEFINED_COLUMN,
@@ -212,6 +212,14 @@ impl Error {
                 "A match is a conjunction of column = constant.",
                 "Match a column of another type; for json use jsonb.",
             ),
+            Self::TypeNotBuiltIn { column, actual } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "match for column \"{column}\" is not possible: type {actual} is not built in"
+                ),
+                "Code that somebody wrote for a type of his own would run with every write of the table.",
+                "Match a column of one of PostgreSQL's own types, or of an enum.",
+            ),
             Self::Duplicate { table, column } => report(
                 ERRCODE_DUPLICATE_OBJECT,
                 format!("cache column \"{column}\" of \"{table}\" is defined already"),
@@ -337,6 +345,24 @@ impl Error {
                 format!("({columns}) is not a unique key of \"{table}\""),
                 "The columns of a key are, in this order, those of a valid unique index, and none of them is nullable.",
                 format!("Create one: create unique index concurrently on {table} ({columns})."),
+            ),
+            Self::NotACopy => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "nothing is held in this database",
+                "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
+                "To drop a single job, call lockstep.discard_job.",
+            ),
+            Self::NoSuchRecord { what } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("there are no records \"{what}\""),
+                "Records that can be kept for a time are feature_audit, chatops_command, integration_event and dead_job.",
+                "See lockstep.retentions.",
+            ),
+            Self::Keep { what } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("cannot keep records \"{what}\" for no time"),
+                "What is older than the time is removed.",
+                "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
             ),
             Self::Backfill(error) => error.into_report(),
             Self::Chatops(error) => error.into_report(),

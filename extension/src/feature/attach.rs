@@ -88,7 +88,9 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             }
             let when = when.replace("{table}", &table);
             let statements = [
-                format!("create trigger {trigger} {when} execute function lockstep.audit_feature()"),
+                format!(
+                    "create trigger {trigger} {when} execute function lockstep.audit_feature()"
+                ),
                 format!("alter trigger {trigger} on {table} depends on extension lockstep"),
             ];
             run_as_owner_of(&now, &statements)?;

@@ -120,7 +120,9 @@ fn learn_place(oid: Oid) -> Result<Place> {
     let columns = columns.iter().map(|name| text(&table, name));
     Ok(Place {
         schema: table.schema().to_owned(),
-        columns: columns.map(|column| Ok(Stored::new(column?))).collect::<Result<_>>()?,
+        columns: columns
+            .map(|column| Ok(Stored::new(column?)))
+            .collect::<Result<_>>()?,
     })
 }
 
@@ -191,12 +193,13 @@ fn record(schema: &str, change: &str, row: Said, after: Option<Said>) -> Result<
     };
     let marked =
         |value: Option<String>| value.map_or_else(String::new, |value| format!("={value}"));
-    let (role, actor, source) = BEHALF.with_borrow(|behalf| {
-        match behalf.as_ref().filter(|it| it.schema == schema) {
-            Some(it) => (it.role, it.actor.clone(), it.source.clone()),
-            None => (current_user(), String::new(), String::new()),
-        }
-    });
+    let (role, actor, source) =
+        BEHALF.with_borrow(
+            |behalf| match behalf.as_ref().filter(|it| it.schema == schema) {
+                Some(it) => (it.role, it.actor.clone(), it.source.clone()),
+                None => (current_user(), String::new(), String::new()),
+            },
+        );
     let arguments = [
         datum(role),
         datum(schema),

@@ -2,12 +2,19 @@
 
 use super::relation::Relation;
 use crate::error::{Error, Result};
-use crate::server::{Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path};
+use crate::server::{
+    Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
+};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
-/// Runs a statement that changes a table.
+/// Runs a statement that changes a table of `owner`, with his rights and no others.
+pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
+    as_owner(Oid::from(owner), || run(statement))
+}
+
+/// Runs a statement with the rights of whoever calls.
 pub(crate) fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(|error| Error::Catalog {
         message: error.to_string(),
@@ -20,18 +27,19 @@ pub(crate) fn lock_tables(tables: &[&Relation]) {
     tables.sort_by_key(|table| table.oid);
     for table in tables {
         // Cannot fail but by raising an error itself.
-        let _ = run(&format!(
+        let statement = format!(
             "lock table {} in share row exclusive mode",
             table.qualified_name()
-        ));
+        );
+        let _ = change(table.owner, &statement);
     }
 }
 
 /// Runs statements that change a table, as whoever owns it: what he has put on his tables runs when they change.
 pub(crate) fn run_as_owner_of(table: &Relation, statements: &[String]) -> Result<()> {
-    as_owner(Oid::from(table.owner), || {
-        statements.iter().try_for_each(|statement| run(statement))
-    })
+    statements
+        .iter()
+        .try_for_each(|statement| change(table.owner, statement))
 }
 
 /// Whoever calls may do all this to the tables, and to all their rows: then it can be done for him with the rights of their owner.
@@ -59,7 +67,9 @@ pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()>
         with_catalog_path(|| {
             connected(|| {
                 query.rows(View::NewestReadOnly, &arguments, |row| {
-                    lacks = row.get::<String>(1).map(|table| (table, row.get::<String>(2)));
+                    lacks = row
+                        .get::<String>(1)
+                        .map(|table| (table, row.get::<String>(2)));
                 })
             })
         })
@@ -73,7 +83,10 @@ pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()>
 
 /// One role owns all the tables, so that a statement on all of them runs nobody's code with another's rights.
 pub(crate) fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
-    match tables.windows(2).find(|pair| pair[0].owner != pair[1].owner) {
+    match tables
+        .windows(2)
+        .find(|pair| pair[0].owner != pair[1].owner)
+    {
         None => Ok(()),
         Some(pair) => Err(Error::SeveralOwners {
             tables: [pair[0], pair[1]].map(Relation::qualified_name),

@@ -22,6 +22,7 @@ pub(crate) struct Column {
     pub(crate) type_name: String,
     /// The category of its type, as in pg_type.typcategory.
     pub(crate) category: String,
+    is_enum: bool,
     is_generated: bool,
 }
 
@@ -79,6 +80,15 @@ impl Column {
 
     pub(crate) fn is_boolean(&self) -> bool {
         Oid::from(self.type_oid) == pg_sys::BOOLOID
+    }
+
+    pub(crate) fn is_enum(&self) -> bool {
+        self.is_enum
+    }
+
+    /// Whether no code of a role stands behind its type: reading and comparing values of it calls PostgreSQL's own functions.
+    pub(crate) fn has_builtin_type(&self) -> bool {
+        self.is_enum || self.type_oid < pg_sys::FirstNormalObjectId
     }
 
     pub(crate) fn is_generated(&self) -> bool {

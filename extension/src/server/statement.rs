@@ -183,10 +183,7 @@ impl Statement {
                         pg_sys::CommandCounterIncrement();
                     }
                     // The one that catalogs are read by is new, and, unlike the latest, can be had beside parallel workers.
-                    (
-                        pg_sys::GetCatalogSnapshot(Oid::INVALID),
-                        ptr::null_mut(),
-                    )
+                    (pg_sys::GetCatalogSnapshot(Oid::INVALID), ptr::null_mut())
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);

@@ -156,7 +156,15 @@ fn rules_with_items_of_workflows() -> Result<()> {
         let steps = "select array_agg(step || ':' || coalesce(found::text, '')) from lockstep.explain_service_account(17)";
         assert_eq!(
             client.query_one(steps, &[])?.get::<_, Vec<String>>(0),
-            ["workflow:17", "version:", "item:1", "namespace:1", "root_group:1", "consumer:11", "resolved:7"]
+            [
+                "workflow:17",
+                "version:",
+                "item:1",
+                "namespace:1",
+                "root_group:1",
+                "consumer:11",
+                "resolved:7"
+            ]
         );
     }
     Ok(())
