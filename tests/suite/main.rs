@@ -14,6 +14,7 @@ mod host_drop;
 mod hostile;
 mod install;
 mod job;
+mod mallory;
 mod notification;
 mod pgbouncer;
 mod privilege;
