@@ -13,8 +13,6 @@ SHELL := /bin/bash
 
 # RUSTFLAGS would override the linker flag that keeps the extension's schema in the library.
 unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-# With it, every error of the extension would carry a backtrace in its DETAIL.
-unexport RUST_BACKTRACE RUST_LIB_BACKTRACE
 
 # Both are evaluated anew at each use: setup may have installed pg_config a moment ago.
 PG_CONFIG ?= $(shell p=/usr/lib/postgresql/15/bin/pg_config; test -x $$p && echo $$p || echo pg_config)

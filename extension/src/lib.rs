@@ -10,6 +10,7 @@ mod delivery;
 mod error;
 mod event;
 mod feature;
+mod home;
 mod host;
 mod integration;
 mod job;
@@ -160,6 +161,16 @@ pgrx::extension_sql_file!(
 );
 
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/restore.sql",
+    name = "restore",
+    requires = ["cache_column", "backfill", "feature", "chatops"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/retention.sql",
+    name = "retention",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/ownership.sql",
     name = "ownership",
     finalize
@@ -168,6 +179,7 @@ pgrx::extension_sql_file!(
 /// Called once, when the library is loaded into a backend.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
+    server::forgo_backtraces();
     backfill::init();
     host::init();
     pending::init();

@@ -29,7 +29,9 @@ comment on column lockstep.cache_column_definition.target_name is
 comment on column lockstep.cache_column_definition.source_name is 'the same of the source';
 comment on column lockstep.cache_column_definition.partitions is 'the partitions of both tables whose rows were looked at';
 
-select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition', '');
+-- A table that was dropped has no name any more, and its number may be that of another one where the dump is restored.
+select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition',
+  'where (select pg_catalog.count(*) from pg_catalog.pg_class c where c.oid in (target_table, source_table)) = case when target_table = source_table then 1 else 2 end');
 select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition_id_seq', '');
 
 create function lockstep.cache_column_drift(target regclass, "column" text)

@@ -3,6 +3,7 @@
 use super::channel::WAITING;
 use super::pace::{POST, Pace};
 use crate::error::{OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use crate::waking::{self, Work};
@@ -50,6 +51,9 @@ fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
     let wait = || -> Result<Option<f64>> {
         let pace = Pace::per_minute(per_minute)?;
         waking::wait(Work::DELIVERIES)?;
+        if home::is_of_another()? {
+            return Ok(None);
+        }
         let arguments = [
             datum(i64::MIN),
             datum(schema),

@@ -187,6 +187,13 @@ pub(crate) enum Error {
         table: String,
         columns: String,
     },
+    NotACopy,
+    NoSuchRecord {
+        what: String,
+    },
+    Keep {
+        what: String,
+    },
     Backfill(BackfillError),
     Chatops(ChatopsError),
     Event(EventError),

@@ -2,6 +2,7 @@
 
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use crate::waking::{self, Work};
@@ -118,6 +119,9 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
         return Ok(claimed);
     }
     runner::renew(runner)?;
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
     runner::take_over_from_lost()?;
     let arguments = [datum(runner), datum(workers.to_vec()), datum(most)];
     STATEMENTS.with(|statements| {

@@ -18,7 +18,7 @@ pub(crate) use rights::{
     as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
 };
 pub(crate) use session::{
-    is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
-    with_catalog_path, with_new_snapshot, with_settings,
+    forgo_backtraces, is_in_transaction_block, is_serializable, notify, random, random_bytes,
+    sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub(crate) use statement::{Answer, Statement, Target, View, connected};

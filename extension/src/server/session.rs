@@ -83,3 +83,22 @@ pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
     is_filled.then_some(bytes)
 }
+
+/// Keeps the library from ever looking where it is, which pgrx would add to the DETAIL of each error. The standard library reads the
+/// environment once; it is left as it was, since it is not ours alone.
+pub(crate) fn forgo_backtraces() {
+    const NAMES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+    let found = NAMES.map(|name| (name, std::env::var_os(name)));
+    // SAFETY: a process of the server has one thread, and this one is loading the library.
+    unsafe {
+        found
+            .iter()
+            .for_each(|(name, _)| std::env::remove_var(name));
+        drop(std::backtrace::Backtrace::capture());
+        for (name, value) in &found {
+            if let Some(value) = value {
+                std::env::set_var(name, value);
+            }
+        }
+    }
+}

@@ -22,6 +22,9 @@ thread_local! {
             where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = $1)
          select jsonb_build_object(
            'at', clock_timestamp(),
+           'is_held', (
+             select count(*) <> 1 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
+               from lockstep.home h),
            'queue', (
              select coalesce(jsonb_agg(to_jsonb(w) order by w.worker collate \"C\"), '[]') from lockstep.worker_status w
               where not w.drained or w.renamed_to is not null),
