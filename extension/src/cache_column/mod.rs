@@ -17,6 +17,7 @@ mod mend;
 mod note;
 mod state;
 mod target_row;
+mod trigger;
 mod triggers;
 mod truncate;
 mod walk;
