@@ -1,12 +1,13 @@
 //! What was noted, stacked by subtransaction: what a savepoint is rolled back over goes, what it is released over goes to the level
 //! around it.
 
+use crate::error::Result;
 use pgrx::pg_sys;
 
 /// What is noted at one level.
 pub(crate) trait Layer: Default {
     /// Takes over what a level further in has noted, which is later.
-    fn append(&mut self, inner: Self);
+    fn append(&mut self, inner: Self) -> Result<()>;
 
     fn len(&self) -> usize;
 }
@@ -26,16 +27,20 @@ impl<L: Layer> Levels<L> {
     }
 
     /// Hands the layer of that nesting to `write`.
-    pub(crate) fn at(&mut self, nesting: i32, write: impl FnOnce(&mut L)) {
+    pub(crate) fn at(
+        &mut self,
+        nesting: i32,
+        write: impl FnOnce(&mut L) -> Result<()>,
+    ) -> Result<()> {
         if self.0.last().is_none_or(|level| level.nesting < nesting) {
             self.0.push(Level {
                 nesting,
                 layer: L::default(),
             });
         }
-        if let Some(level) = self.0.last_mut() {
-            write(&mut level.layer);
-        }
+        self.0
+            .last_mut()
+            .map_or(Ok(()), |level| write(&mut level.layer))
     }
 
     /// Takes what the innermost level has noted, if it is of that nesting.
@@ -53,9 +58,10 @@ impl<L: Layer> Levels<L> {
     }
 
     /// The notes of a released savepoint belong to the level around it.
-    pub(crate) fn release(&mut self, nesting: i32) {
-        if let Some(released) = self.take(nesting) {
-            self.at(nesting - 1, |outer| outer.append(released));
+    pub(crate) fn release(&mut self, nesting: i32) -> Result<()> {
+        match self.take(nesting) {
+            Some(released) => self.at(nesting - 1, |outer| outer.append(released)),
+            None => Ok(()),
         }
     }
 

@@ -1,10 +1,11 @@
 //! The keys that row triggers noted and the statement trigger has yet to flush.
 //!
-//! Notes live in the memory of the backend, stacked by subtransaction: a flush takes only what its own level noted. Were
+//! Notes take memory for the distinct keys of a statement, however often each is noted, and more than there is makes that statement
+//! fail. They live in the memory of the backend, stacked by subtransaction: a flush takes only what its own level noted. Were
 //! it to take the notes of an outer statement too, a rollback to a savepoint would undo their flush and they
 //! would be lost.
 
-use crate::error::{Error, OrRaise};
+use crate::error::{Error, OrRaise, Result};
 use crate::levels::{Layer, Levels, nesting};
 use crate::{feature, slack_workspace, waking};
 use pgrx::pg_sys;
@@ -21,16 +22,64 @@ pub(crate) enum Change {
     Arrived,
 }
 
+/// Keys in the order in which they were noted. Duplicates are folded as they pile up.
+#[derive(Default, Debug)]
+pub(crate) struct Noted(Vec<i64>);
+
+impl Noted {
+    fn push(&mut self, key: i64) -> Result<()> {
+        if self.0.last() == Some(&key) {
+            return Ok(());
+        }
+        if self.0.len() == self.0.capacity() {
+            self.make_room()?;
+        }
+        self.0.push(key);
+        Ok(())
+    }
+
+    /// Grows only if most of it are distinct keys, so that it is never more than four times as large as they are.
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        self.fold();
+        if self.0.len() * 2 >= self.0.capacity() {
+            self.0.try_reserve(self.0.len().max(1))?;
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup();
+    }
+
+    fn append(&mut self, other: &mut Self) -> Result<()> {
+        self.0.try_reserve(other.0.len())?;
+        self.0.append(&mut other.0);
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In ascending order, each once.
+    pub(crate) fn into_sorted(mut self) -> Vec<i64> {
+        self.fold();
+        self.0
+    }
+}
+
 /// The keys noted for one definition.
 #[derive(Default, Debug)]
 pub(crate) struct Notes {
-    pub(crate) gained: Vec<i64>,
-    pub(crate) lost: Vec<i64>,
-    pub(crate) arrived: Vec<i64>,
+    pub(crate) gained: Noted,
+    pub(crate) lost: Noted,
+    pub(crate) arrived: Noted,
 }
 
 impl Notes {
-    fn push(&mut self, key: i64, change: Change) {
+    fn push(&mut self, key: i64, change: Change) -> Result<()> {
         match change {
             Change::Gained => self.gained.push(key),
             Change::Lost => self.lost.push(key),
@@ -38,19 +87,20 @@ impl Notes {
         }
     }
 
-    fn append(&mut self, mut other: Self) {
-        self.gained.append(&mut other.gained);
-        self.lost.append(&mut other.lost);
-        self.arrived.append(&mut other.arrived);
+    fn append(&mut self, mut other: Self) -> Result<()> {
+        // First those that say nothing of the value: if memory runs out between the two, no key is left that only claims to be known.
+        self.lost.append(&mut other.lost)?;
+        self.arrived.append(&mut other.arrived)?;
+        self.gained.append(&mut other.gained)
     }
 
     /// Nothing is known to be true any more.
-    fn doubt(&mut self) {
-        self.lost.append(&mut self.gained);
+    fn doubt(&mut self) -> Result<()> {
+        self.lost.append(&mut self.gained)
     }
 
     fn len(&self) -> usize {
-        self.gained.len() + self.lost.len() + self.arrived.len()
+        self.gained.0.len() + self.lost.0.len() + self.arrived.0.len()
     }
 }
 
@@ -70,10 +120,11 @@ impl Definitions {
 }
 
 impl Layer for Definitions {
-    fn append(&mut self, inner: Self) {
+    fn append(&mut self, inner: Self) -> Result<()> {
         for (definition, notes) in inner.0 {
-            self.notes_of(definition).append(notes);
+            self.notes_of(definition).append(notes)?;
         }
+        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -92,33 +143,33 @@ pub(crate) fn losses() -> u64 {
 }
 
 /// Notes what happened to a key, at the current level.
-pub(crate) fn note(definition: i32, key: i64, change: Change) {
+pub(crate) fn note(definition: i32, key: i64, change: Change) -> Result<()> {
     if change == Change::Lost {
         LOSSES.set(LOSSES.get() + 1);
     }
     PENDING.with_borrow_mut(|pending| {
         pending.at(nesting(), |level| {
             level.notes_of(definition).push(key, change)
-        });
-    });
+        })
+    })
 }
 
 /// Takes all notes of the current level, by definition. What outer levels took for gained may be what this level lost: an exception
 /// block in a trigger of the host can take back what its statement did. So they have to look, whether or not this level is
 /// rolled back later.
-pub(crate) fn take() -> Vec<(i32, Notes)> {
+pub(crate) fn take() -> Result<Vec<(i32, Notes)>> {
     PENDING.with_borrow_mut(|pending| {
         let Some(taken) = pending.take(nesting()) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         for outer in pending.layers() {
             for (definition, notes) in &taken.0 {
                 if !notes.lost.is_empty() {
-                    outer.notes_of(*definition).doubt();
+                    outer.notes_of(*definition).doubt()?;
                 }
             }
         }
-        taken.0
+        Ok(taken.0)
     })
 }
 
@@ -172,15 +223,16 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
             feature::forget();
         }
         SUBXACT_EVENT_COMMIT_SUB => {
-            PENDING.with_borrow_mut(|pending| pending.release(nesting()));
-            slack_workspace::release_notes(nesting());
+            let released = PENDING.with_borrow_mut(|pending| pending.release(nesting()));
+            released.or_raise();
+            slack_workspace::release_notes(nesting()).or_raise();
         }
         _ => {}
     }
 }
 
 /// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.
-fn refuse_unflushed() -> Result<(), Error> {
+fn refuse_unflushed() -> Result<()> {
     match PENDING.with_borrow(Levels::len) + slack_workspace::notes_left() {
         0 => Ok(()),
         keys => Err(Error::NotFlushed { keys }),

@@ -8,11 +8,11 @@
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys::{self, Oid};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::rc::Rc;
 
-const SETTINGS: [(&CStr, &CStr); 8] = [
+const SETTINGS: [(&CStr, &CStr); 13] = [
     (c"enable_seqscan", c"off"),
     (c"enable_bitmapscan", c"off"),
     (c"enable_hashjoin", c"off"),
@@ -21,6 +21,12 @@ const SETTINGS: [(&CStr, &CStr); 8] = [
     (c"enable_indexscan", c"on"),
     (c"enable_nestloop", c"on"),
     (c"jit", c"off"),
+    // Others could make what is switched off the cheaper way all the same.
+    (c"seq_page_cost", c"1"),
+    (c"random_page_cost", c"4"),
+    (c"cpu_tuple_cost", c"0.01"),
+    (c"cpu_index_tuple_cost", c"0.005"),
+    (c"cpu_operator_cost", c"0.0025"),
 ];
 
 /// The size that tables are planned for, at least.
@@ -33,11 +39,31 @@ thread_local! {
     static NEXT_HOOK: RefCell<pg_sys::get_relation_info_hook_type> = const { RefCell::new(None) };
 }
 
-/// Makes the generic plan of a kept statement now, if there is none or it has become invalid. Plans made while it later
+/// Makes the generic plan of a kept statement now, if there is none or it has become invalid, or if it is not the one that was
+/// `made` here: PostgreSQL makes one by itself when it learns of a change only as the statement begins. Plans made while it later
 /// runs, for triggers of the host for example, are not affected.
-pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>) {
-    if has_valid_plan(plan) {
+pub(crate) fn plan_by_index(
+    plan: pg_sys::SPIPlanPtr,
+    key_columns: &Rc<[String]>,
+    made: &Cell<i32>,
+) {
+    let Some(source) = source_of(plan) else {
         return;
+    };
+    // SAFETY: the source is valid as long as the plan; the check only reads, as no resource owner is given. A generic plan that is
+    // marked as invalid is made anew, as if a table had changed.
+    unsafe {
+        let follows_row_security =
+            !(*source).dependsOnRLS || (*source).rewriteRowSecurity == pg_sys::row_security;
+        let generic = (*source).gplan;
+        if follows_row_security
+            && pg_sys::CachedPlanIsSimplyValid(source, generic, std::ptr::null_mut())
+        {
+            if (*generic).generation == made.get() {
+                return;
+            }
+            (*generic).is_valid = false;
+        }
     }
     let level = set_for_now(&SETTINGS);
     let planning = Planning::begin(key_columns);
@@ -46,6 +72,7 @@ pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>
     unsafe {
         let cached = pg_sys::SPI_plan_get_cached_plan(plan);
         if !cached.is_null() {
+            made.set((*cached).generation);
             #[cfg(feature = "pg13")]
             pg_sys::ReleaseCachedPlan(cached, true);
             #[cfg(not(feature = "pg13"))]
@@ -56,18 +83,15 @@ pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>
     end_settings(level);
 }
 
-/// Whether the generic plan is there and will be used as it is.
-fn has_valid_plan(plan: pg_sys::SPIPlanPtr) -> bool {
-    // SAFETY: the plan is valid, so its list of sources is; the check only reads, as no resource owner is given.
+/// What PostgreSQL plans a kept statement from; none if the text holds several statements.
+pub(crate) fn source_of(plan: pg_sys::SPIPlanPtr) -> Option<*mut pg_sys::CachedPlanSource> {
+    // SAFETY: the plan is valid, so its list of sources is.
     unsafe {
         let sources = pg_sys::SPI_plan_get_plan_sources(plan);
         if sources.is_null() || (*sources).length != 1 {
-            return false;
+            return None;
         }
-        let source = (*(*sources).elements)
-            .ptr_value
-            .cast::<pg_sys::CachedPlanSource>();
-        pg_sys::CachedPlanIsSimplyValid(source, (*source).gplan, std::ptr::null_mut())
+        Some((*(*sources).elements).ptr_value.cast())
     }
 }
 

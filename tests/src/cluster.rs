@@ -45,6 +45,8 @@ pub struct Cluster {
     home: Home,
     account: Account,
     log: PathBuf,
+    /// What each process of the server may have, in bytes of address space.
+    memory: Option<u64>,
     server: Child,
     watchdog: Child,
 }
@@ -69,11 +71,12 @@ impl Cluster {
         File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let watchdog = watch()?;
         fill(&home, account)?;
-        let server = spawn(&home, account, &log)?;
+        let server = spawn(&home, account, &log, None)?;
         let mut cluster = Self {
             home,
             account,
             log,
+            memory: None,
             server,
             watchdog,
         };
@@ -165,6 +168,11 @@ impl Cluster {
         self.resume()
     }
 
+    /// From its next start on, no process of the server gets more address space than so many bytes.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory = Some(bytes);
+    }
+
     /// Kills the postmaster as `kill -9` does; its children notice and end by themselves. `resume` starts it again.
     pub fn kill_postmaster(&mut self) -> Result<()> {
         self.end(Signal::SIGKILL)
@@ -174,7 +182,7 @@ impl Cluster {
     pub fn resume(&mut self) -> Result<()> {
         let start = Instant::now();
         loop {
-            self.server = spawn(&self.home, self.account, &self.log)?;
+            self.server = spawn(&self.home, self.account, &self.log, self.memory)?;
             match self.wait_until_ready() {
                 Ok(()) => return Ok(()),
                 // Children of a killed postmaster that still run hold its shared memory, and a new one refuses to start.
@@ -303,10 +311,13 @@ pub(crate) fn configure(
     Ok(())
 }
 
-fn spawn(home: &Home, account: Account, log: &Path) -> Result<Child> {
+fn spawn(home: &Home, account: Account, log: &Path, memory: Option<u64>) -> Result<Child> {
     let log = fs::OpenOptions::new().append(true).open(log)?;
+    let limit = memory.map_or("unlimited".to_owned(), |bytes| (bytes / 1024).to_string());
     account
-        .command(home.installation.bin.join("postgres"))
+        .command("sh")
+        .args(["-c", "ulimit -v $0; exec \"$@\"", &limit])
+        .arg(home.installation.bin.join("postgres"))
         .arg("-D")
         .arg(home.data())
         // As an administrator may have set it: no error of the extension holds a backtrace for that.

@@ -1,10 +1,15 @@
 //! Runs PostgreSQL's own test drivers over tests/regress and tests/isolation.
 
-use anyhow::Result;
+use std::io::{Write, stderr};
+
+use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
 use lockstep_tests::regress::Driver;
 
 use crate::database::{cluster, with_host};
+use crate::random::plan::Dice;
+use crate::random::seed;
+use crate::settings::{self, commands};
 
 /// What all isolation specs rely on: the oracle's views, and tables of their own.
 const ISOLATION_SETUP: &str = include_str!("../isolation/setup.sql");
@@ -19,7 +24,17 @@ fn regress() -> Result<()> {
     run(Driver::Regress, "regress", "")
 }
 
+/// Under settings that are drawn anew for each run; LOCKSTEP_SEED=... draws those of an earlier one.
 #[test]
 fn isolation() -> Result<()> {
-    run(Driver::Isolation, "isolation", ISOLATION_SETUP)
+    let seed = seed()?;
+    let drawn = settings::draw(&mut Dice::new(seed, 0));
+    let setup = commands(&drawn).replace("set ", "alter database isolation set ");
+    writeln!(stderr(), "isolation: LOCKSTEP_SEED={seed} {drawn:?}")?;
+    run(
+        Driver::Isolation,
+        "isolation",
+        &format!("{ISOLATION_SETUP}\n{setup}"),
+    )
+    .with_context(|| format!("LOCKSTEP_SEED={seed}"))
 }

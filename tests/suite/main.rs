@@ -19,6 +19,7 @@ mod privilege;
 mod random;
 mod retention;
 mod service_account;
+mod settings;
 mod sidecar;
 mod slack;
 mod slack_app;

@@ -11,7 +11,6 @@ use crate::host;
 use crate::pending::{self, Notes};
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// AFTER each statement on a source or target.
@@ -28,86 +27,94 @@ fn flush_noted<'a>(
 
 /// Flushes what has been noted at this level of savepoints.
 pub(super) fn flush() -> Result<()> {
-    let notes = pending::take();
+    let notes = pending::take()?;
     let losses = pending::losses();
-    if notes.is_empty() {
-        return Ok(());
+    let mut parts = Vec::with_capacity(notes.len());
+    for (definition, notes) in notes {
+        parts.push(Part::new(locked_keeper(definition)?, notes, losses));
     }
-    for part in by_target(notes, losses)?.into_values() {
-        flush_target(part);
+    // Definitions that share a target are flushed together, under one pass of locks: two statements that took them one
+    // definition after the other could each hold the row that the other wants.
+    parts.sort_by_key(Part::target);
+    for parts in parts.chunk_by(|one, other| one.target() == other.target()) {
+        flush_target(parts);
     }
     Ok(())
 }
 
 /// Looks up the values of the given keys of one definition and writes those that are wrong; returns how many were.
-pub(super) fn repair(keeper: Rc<Keeper>, keys: Vec<i64>) -> usize {
-    let part = Part {
+pub(super) fn repair(keeper: Rc<Keeper>, mut keys: Vec<i64>) -> usize {
+    keys.sort_unstable();
+    keys.dedup();
+    flush_target(&[Part {
         keeper,
-        gained: Keys::new(Vec::new()),
-        lost: Keys::new(keys),
-        arrived: false,
+        gained: Vec::new(),
+        lost: keys,
+        arrived: Vec::new(),
         losses: pending::losses(),
-    };
-    if part.lost.is_empty() {
-        0
-    } else {
-        flush_target(vec![part])
+    }])
+}
+
+/// The keeper of a definition whose tables are locked, so that nothing it knows of them changes before the transaction ends.
+fn locked_keeper(definition: i32) -> Result<Rc<Keeper>> {
+    loop {
+        let keeper = keeper(definition)?;
+        keeper.lock_tables();
+        if keeper.generation == host::generation() {
+            return Ok(keeper);
+        }
     }
 }
 
-/// The keys of one definition that are to be flushed.
+/// Keys of one list that a statement is given at once. More of them take longer to no purpose, and memory that nobody has
+/// promised.
+const AT_ONCE: usize = 10_000;
+
+/// The keys of one definition that are to be flushed, in ascending order.
 struct Part {
     keeper: Rc<Keeper>,
     /// Known to be true.
-    gained: Keys,
+    gained: Vec<i64>,
     /// To be looked up.
-    lost: Keys,
-    /// Some of the lost keys are those of new target rows.
-    arrived: bool,
+    lost: Vec<i64>,
+    /// Those of new target rows, to be looked up as well.
+    arrived: Vec<i64>,
     /// The number of losses when the notes were taken.
     losses: u64,
 }
 
 impl Part {
     fn new(keeper: Rc<Keeper>, notes: Notes, losses: u64) -> Self {
-        let arrived = !notes.arrived.is_empty();
-        let lost = Keys::new([notes.lost, notes.arrived].concat());
-        let gained = Keys::new(notes.gained).without(&lost);
         Self {
             keeper,
-            gained,
-            lost,
-            arrived,
+            gained: notes.gained.into_sorted(),
+            lost: notes.lost.into_sorted(),
+            arrived: notes.arrived.into_sorted(),
             losses,
         }
     }
 
-    /// Whether what was gained is still there: a trigger of the host on a target that this flush wrote may have taken it away.
-    fn is_certain(&self) -> bool {
-        pending::losses() == self.losses
+    fn target(&self) -> u32 {
+        self.keeper.resolved.target.oid
     }
 
-    fn keys(&self) -> impl Iterator<Item = i64> {
-        self.gained
-            .as_slice()
-            .iter()
-            .chain(self.lost.as_slice())
-            .copied()
+    fn lists(&self) -> [&[i64]; 3] {
+        [&self.gained, &self.lost, &self.arrived]
     }
 }
 
-/// Definitions that share a target are flushed together, under one pass of locks: two statements that took them one
-/// definition after the other could each hold the row that the other wants.
-fn by_target(notes: Vec<(i32, Notes)>, losses: u64) -> Result<BTreeMap<u32, Vec<Part>>> {
-    let mut targets: BTreeMap<u32, Vec<Part>> = BTreeMap::new();
-    for (definition, notes) in notes {
-        let part = Part::new(keeper(definition)?, notes, losses);
-        targets
-            .entry(part.keeper.resolved.target.oid)
-            .or_default()
-            .push(part);
+/// Some of the keys of one definition, to be flushed by one pass.
+struct Slice<'a> {
+    part: &'a Part,
+    gained: Keys,
+    lost: Keys,
+}
+
+impl Slice<'_> {
+    /// Whether what was gained is still there: a trigger of the host on a target that this flush wrote may have taken it away.
+    fn is_certain(&self) -> bool {
+        pending::losses() == self.part.losses
     }
-    Ok(targets)
 }
 
 /// What became of the keys of a flush.
@@ -118,40 +125,72 @@ struct Outcome {
     written: usize,
 }
 
-fn flush_target(parts: Vec<Part>) -> usize {
-    let Some(target) = parts.first().map(|part| part.keeper.resolved.target.oid) else {
+fn flush_target(parts: &[Part]) -> usize {
+    let Some(target) = parts.first().map(Part::target) else {
         return 0;
     };
-    let keys = Keys::new(parts.iter().flat_map(Part::keys).collect());
+    let keys = || parts.iter().flat_map(Part::lists).flatten().copied();
     let may_be_absent = parts
         .iter()
         .any(|part| !part.keeper.resolved.reference.exists);
-    if may_be_absent && parts.iter().any(|part| part.arrived) {
-        absence::announce_arrival(target, &keys);
+    if may_be_absent && parts.iter().any(|part| !part.arrived.is_empty()) {
+        absence::announce_arrival(target, keys());
     }
-    let outcome = flush_keys(&parts, &keys);
-    if !may_be_absent || outcome.found == keys.len() {
+    let (outcome, wanted) = flush_parts(parts);
+    if !may_be_absent || outcome.found == wanted {
         return outcome.written;
     }
-    absence::exclude_arrivals(target, &keys);
-    outcome.written + flush_keys(&parts, &keys).written
+    absence::exclude_arrivals(target, keys());
+    outcome.written + flush_parts(parts).0.written
 }
 
-fn flush_keys(parts: &[Part], keys: &Keys) -> Outcome {
-    let _writing: Vec<Writing> = parts
+/// Goes through the keys in ascending order, some at a time; answers what came of it, and how many keys there were.
+fn flush_parts(parts: &[Part]) -> (Outcome, usize) {
+    let mut rest: Vec<[&[i64]; 3]> = parts.iter().map(Part::lists).collect();
+    let mut total = Outcome::default();
+    let mut wanted = 0;
+    while rest.iter().flatten().any(|list| !list.is_empty()) {
+        let full = rest
+            .iter()
+            .flatten()
+            .filter_map(|list| list.get(AT_ONCE - 1));
+        let last = full.min().copied().unwrap_or(i64::MAX);
+        let mut slices = Vec::with_capacity(parts.len());
+        for (part, lists) in parts.iter().zip(&mut rest) {
+            let [gained, lost, arrived] = lists.each_mut().map(|list| {
+                let (now, later) = list.split_at(list.partition_point(|key| *key <= last));
+                *list = later;
+                now
+            });
+            let lost = Keys::new([lost, arrived].concat());
+            let gained = Keys::new(gained.to_vec()).without(&lost);
+            slices.push(Slice { part, gained, lost });
+        }
+        let lists = slices.iter().flat_map(|slice| [&slice.gained, &slice.lost]);
+        let keys = Keys::new(lists.flat_map(Keys::as_slice).copied().collect());
+        let outcome = flush_keys(&slices, &keys);
+        total.found += outcome.found;
+        total.written += outcome.written;
+        wanted += keys.len();
+    }
+    (total, wanted)
+}
+
+fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
+    let _writing: Vec<Writing> = slices
         .iter()
-        .map(|part| Writing::begin(&part.keeper, keys))
+        .map(|slice| Writing::begin(&slice.part.keeper, keys))
         .collect();
-    match parts {
-        [part] if part.lost.is_empty() => flush_gained(part),
-        [part] => flush_locked(part, part.keeper.lock(keys)),
+    match slices {
+        [slice] if slice.lost.is_empty() => flush_gained(slice),
+        [slice] => flush_locked(slice, slice.part.keeper.lock(keys)),
         [first, rest @ ..] => {
-            let locked = first.keeper.lock(keys);
+            let locked = first.part.keeper.lock(keys);
             // The counts are those of the first definition's column; of the others nothing is known.
             let unknown = Locked::unknown(locked.found);
             let written = rest
                 .iter()
-                .map(|part| flush_locked(part, unknown).written)
+                .map(|slice| flush_locked(slice, unknown).written)
                 .sum::<usize>();
             Outcome {
                 found: locked.found,
@@ -163,15 +202,16 @@ fn flush_keys(parts: &[Part], keys: &Keys) -> Outcome {
 }
 
 /// Only gained keys of one definition, as when rows are inserted: most often none has the value yet.
-fn flush_gained(part: &Part) -> Outcome {
-    let Part { keeper, gained, .. } = part;
-    if !part.is_certain() {
-        return flush_locked(part, keeper.lock(gained));
+fn flush_gained(slice: &Slice) -> Outcome {
+    let Slice { part, gained, .. } = slice;
+    let keeper = &part.keeper;
+    if !slice.is_certain() {
+        return flush_locked(slice, keeper.lock(gained));
     }
     if let [key] = gained.as_slice() {
         match keeper.see(*key) {
             Some(Seen::Absent) => return Outcome::default(),
-            Some(Seen::Present(Some(true))) => return flush_locked(part, keeper.lock(gained)),
+            Some(Seen::Present(Some(true))) => return flush_locked(slice, keeper.lock(gained)),
             _ => {}
         }
         let written = keeper.set_true(gained);
@@ -191,25 +231,24 @@ fn flush_gained(part: &Part) -> Outcome {
             written,
         };
     }
-    flush_locked(part, keeper.lock(gained))
+    flush_locked(slice, keeper.lock(gained))
 }
 
 /// Writes the keys of one definition, whose target rows are locked.
-fn flush_locked(part: &Part, locked: Locked) -> Outcome {
+fn flush_locked(slice: &Slice, locked: Locked) -> Outcome {
+    let keeper = &slice.part.keeper;
     let mut written = 0;
-    if !part.gained.is_empty() && locked.not_true > 0 {
-        written += match part.is_certain() {
-            true => part.keeper.set_true(&part.gained),
-            false => part
-                .keeper
-                .look_and_set(&part.gained, Locked::unknown(locked.found)),
+    if !slice.gained.is_empty() && locked.not_true > 0 {
+        written += match slice.is_certain() {
+            true => keeper.set_true(&slice.gained),
+            false => keeper.look_and_set(&slice.gained, Locked::unknown(locked.found)),
         };
     }
-    if !part.lost.is_empty() && locked.found > 0 {
-        if part.keeper.resolved.source.is_partitioned() {
+    if !slice.lost.is_empty() && locked.found > 0 {
+        if keeper.resolved.source.is_partitioned() {
             host::catch_up();
         }
-        written += part.keeper.look_and_set(&part.lost, locked);
+        written += keeper.look_and_set(&slice.lost, locked);
     }
     Outcome {
         found: locked.found,

@@ -14,6 +14,8 @@ use std::rc::Rc;
 /// Keeps one cache column: knows its definition and holds the prepared statements on its target.
 pub(crate) struct Keeper {
     pub(crate) resolved: Resolved,
+    /// That of the knowledge it was made with.
+    pub(super) generation: u64,
     target_owner: Oid,
     source_owner: Oid,
     /// If rows of the target can be found without a statement.
@@ -40,7 +42,7 @@ pub(crate) struct Keeper {
 struct Statements {
     set_true: Statement,
     set_false: Statement,
-    /// The keys of the matching source rows, once a row.
+    /// The keys of the matching source rows.
     matched: Statement,
 }
 
@@ -98,7 +100,7 @@ impl Statements {
             set_true: set(true),
             set_false: set(false),
             matched: statement(format!(
-                "select array(select s.{key}::pg_catalog.int8 from {source} s where s.{key} {is_given} and {matches})"
+                "select array(select distinct s.{key}::pg_catalog.int8 from {source} s where s.{key} {is_given} and {matches})"
             )),
         }
     }
@@ -162,6 +164,7 @@ impl Keeper {
             Statement::by_index(&text, &[pg_sys::INT8OID], &key_columns)
         };
         Self {
+            generation,
             target_owner: Oid::from(resolved.target.owner),
             source_owner: Oid::from(resolved.source.owner),
             target_row: TargetRow::of(&resolved, generation),
@@ -317,6 +320,13 @@ impl Keeper {
         });
         let [count] = row.unwrap_or_default();
         count.unwrap_or(0) as usize
+    }
+
+    /// Locks both tables as the statements of a flush do, so that none of them is the first to learn what others did to a table.
+    pub(super) fn lock_tables(&self) {
+        let Resolved { target, source, .. } = &self.resolved;
+        host::lock_for_reading(source.oid);
+        host::lock_for_writing(target.oid);
     }
 
     /// Looks whether the locked rows have a match and writes those that say otherwise; returns how many it wrote.

@@ -168,7 +168,7 @@ impl Noting {
         if let Some(key) = row.integer(self.key_number, self.key_width)
             && !(change == Change::Arrived && flush::is_writing(self.definition, key))
         {
-            pending::note(self.definition, key, change);
+            pending::note(self.definition, key, change)?;
             if self.flush_at_once {
                 flush::flush()?;
             }

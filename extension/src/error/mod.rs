@@ -24,10 +24,12 @@ use pgrx::PgLogLevel;
 use pgrx::pg_sys::panic::ErrorReport;
 use report::Report;
 pub(crate) use slack::SlackError;
+use std::collections::TryReserveError;
 
 /// What went wrong, told so that the reader knows what to do next.
 #[derive(Debug)]
 pub(crate) enum Error {
+    OutOfMemory,
     NullArgument {
         name: &'static str,
     },
@@ -205,6 +207,12 @@ pub(crate) enum Error {
     Catalog {
         message: String,
     },
+}
+
+impl From<TryReserveError> for Error {
+    fn from(_: TryReserveError) -> Self {
+        Self::OutOfMemory
+    }
 }
 
 impl From<BackfillError> for Error {

@@ -29,6 +29,12 @@ pub(super) fn report(
 impl Error {
     pub(super) fn into_report(self) -> Report {
         match self {
+            Self::OutOfMemory => report(
+                ERRCODE_OUT_OF_MEMORY,
+                "out of memory",
+                "The keys of the rows that a statement changes are kept until it ends.",
+                "Change fewer rows in one statement.",
+            ),
             Self::NullArgument { name } => report(
                 ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 format!("{name} must not be null"),

@@ -1,10 +1,12 @@
 //! The rows that triggers noted and the statement trigger has yet to bring their teams in lockstep with.
 
+use crate::error::Result;
 use crate::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 /// Why a row was noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
     /// It brings what the team is to have.
     Carries,
@@ -16,7 +18,7 @@ pub(super) enum Cause {
     Linked(i64),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Note {
     /// The table of Slack integrations.
     pub(super) table: u32,
@@ -24,13 +26,39 @@ pub(super) struct Note {
     pub(super) cause: Cause,
 }
 
-/// In the order in which they were noted.
+/// In the order in which they were noted; of those that are the same, the last one counts.
 #[derive(Default)]
 struct Notes(Vec<Note>);
 
+impl Notes {
+    fn push(&mut self, note: Note) -> Result<()> {
+        if self.0.len() == self.0.capacity() {
+            self.make_room()?;
+        }
+        self.0.push(note);
+        Ok(())
+    }
+
+    /// Forgets what was noted again later; grows only if that was little.
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        seen.try_reserve(self.0.len())?;
+        self.0.reverse();
+        self.0.retain(|note| seen.insert(*note));
+        self.0.reverse();
+        if self.0.len() * 2 >= self.0.capacity() {
+            self.0.try_reserve(self.0.len().max(1))?;
+        }
+        Ok(())
+    }
+}
+
 impl Layer for Notes {
-    fn append(&mut self, mut inner: Self) {
+    fn append(&mut self, mut inner: Self) -> Result<()> {
+        self.0.try_reserve(inner.0.len())?;
         self.0.append(&mut inner.0);
+        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -42,8 +70,8 @@ thread_local! {
     static NOTED: RefCell<Levels<Notes>> = const { RefCell::new(Levels::new()) };
 }
 
-pub(super) fn note(note: Note) {
-    NOTED.with_borrow_mut(|noted| noted.at(nesting(), |notes| notes.0.push(note)));
+pub(super) fn note(note: Note) -> Result<()> {
+    NOTED.with_borrow_mut(|noted| noted.at(nesting(), |notes| notes.push(note)))
 }
 
 /// Takes the notes of the current level.
@@ -58,8 +86,8 @@ pub(crate) fn roll_back_notes(nesting: i32) {
 }
 
 /// Hands the notes of a savepoint that is released to the level around it.
-pub(crate) fn release_notes(nesting: i32) {
-    NOTED.with_borrow_mut(|noted| noted.release(nesting));
+pub(crate) fn release_notes(nesting: i32) -> Result<()> {
+    NOTED.with_borrow_mut(|noted| noted.release(nesting))
 }
 
 /// How many notes are not flushed.

@@ -162,7 +162,7 @@ impl Place {
     fn note(&self, row: &Row, cause: Cause) {
         if let Some(row) = row.integer(self.id, self.id_width) {
             let table = self.tables.slack.oid;
-            note(Note { table, row, cause });
+            note(Note { table, row, cause }).or_raise();
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::concurrency::{assert_in_lockstep, assert_right};
 use crate::database::{cluster, with_host};
 use crate::random::plan::{Dice, Kind, PROJECTS, Transaction};
 use crate::random::session::{Counts, Session};
+use crate::settings::{self, commands};
 
 const DATABASE: &str = "random";
 const SESSIONS: u64 = 8;
@@ -101,7 +102,14 @@ fn run(seed: u64, statements: u64) -> Result<(Counts, u64)> {
 
 fn one_session(seed: u64, number: u64, statements: u64) -> Result<Counts> {
     let mut dice = Dice::new(seed, number);
-    let mut session = Session::new(connect()?, format!("random_{number}"));
+    let mut client = connect()?;
+    // Every other session is one of the application's as they are; the others have settings of their own.
+    let drawn = settings::draw(&mut dice);
+    if number % 2 == 1 {
+        client.batch_execute(&commands(&drawn))?;
+        writeln!(stderr(), "session {number}: {drawn:?}")?;
+    }
+    let mut session = Session::new(client, format!("random_{number}"));
     while session.counts().total() < statements {
         session
             .run(&Transaction::draw(&mut dice))

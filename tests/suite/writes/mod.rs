@@ -5,8 +5,10 @@ mod ddl;
 mod exchange;
 mod foreign_ddl;
 mod itself;
+mod memory;
 mod partition;
 mod replicated;
+mod settings;
 mod statement;
 mod trigger;
 

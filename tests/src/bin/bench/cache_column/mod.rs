@@ -7,6 +7,7 @@ mod bulk;
 mod oltp;
 mod rounds;
 mod scale;
+mod session;
 mod state;
 mod templates;
 mod trial;
@@ -38,7 +39,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         "tps",
     ]);
     let mut figures = Vec::new();
-    for run in [bulk::run, oltp::run, scale::run] {
+    for run in [bulk::run, oltp::run, scale::run, session::run] {
         run(&mut server, selection, size, &mut table, &mut figures)?;
     }
     Ok(Report { table, figures })
