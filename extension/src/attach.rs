@@ -79,7 +79,6 @@ fn detach(
         answers.push(service_account::detach(schema)?);
         answers.push(feature::detach(schema)?);
         answers.push(slack_workspace::detach(schema)?);
-        home::say_what_would_go()?;
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

@@ -21,7 +21,7 @@ insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
 insert into lockstep.worker values ('W', 3, true);
 insert into lockstep.worker_rename values ('A', 'B', 'f', 'public');
 insert into lockstep.retired_worker values ('Old');
-insert into lockstep.job_runner (name, lease_for, leased_until) values ('r', '1 minute', now());
+insert into lockstep.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
 select lockstep.enqueue_job('W', '[1]');
 insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
