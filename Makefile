@@ -13,8 +13,6 @@ SHELL := /bin/bash
 
 # RUSTFLAGS would override the linker flag that keeps the extension's schema in the library.
 unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
-# With it, every error of the extension would carry a backtrace in its DETAIL.
-unexport RUST_BACKTRACE RUST_LIB_BACKTRACE
 
 # Both are evaluated anew at each use: setup may have installed pg_config a moment ago.
 PG_CONFIG ?= $(shell p=/usr/lib/postgresql/15/bin/pg_config; test -x $$p && echo $$p || echo pg_config)
@@ -27,9 +25,6 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-# Tests and demo run a build that takes a third of the time of the release.
-QUICK = LOCKSTEP_PACKAGE="$(CURDIR)/target/quick"
-
 .PHONY: help setup build sidecar demo test bench fuzz check install package clean
 
 help: ## list the commands
@@ -38,7 +33,8 @@ help: ## list the commands
 setup: ## install what is missing: Debian packages, cargo-pgrx, its configuration
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
 
-build: setup ## build the extension quickly, for tests and demo, under target/quick
+# It takes a third of the time of the release.
+build: setup ## build the extension for tests and demo, under target/quick
 	@rm -rf target/quick/usr
 	@cargo pgrx package $(PGRX_ARGS) --profile quick --out-dir target/quick
 
@@ -50,16 +46,16 @@ sidecar: ## build the sidecar under target/debug
 	@cargo build --quiet --package lockstep-sidecar
 
 demo: $(if $(DATABASE_URL),,build) sidecar ## show it work on 100,000 projects (DATABASE_URL=... for a server of yours)
-	@$(call guarded,$(QUICK) cargo run --quiet --package lockstep-tests --bin demo)
+	@$(call guarded,cargo run --quiet --package lockstep-tests --bin demo)
 
 test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
 	@$(call guarded,{ cargo test --package lockstep-sidecar --lib $(if $(TEST),-- $(TEST)) && \
-	  $(QUICK) cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
+	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
 
 bench: package ## measure (ONLY=part for one part)
 	@cargo build --quiet --release --package lockstep-sidecar
-	@$(call guarded,cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))
+	@$(call guarded,LOCKSTEP_PACKAGE="$(CURDIR)/target/package" cargo run --quiet --release --package lockstep-tests --bin bench -- $(ONLY))
 
 # A stable compiler has the instrumentation as well, if it is asked for by its own name.
 FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -73,9 +69,10 @@ fuzz: ## send anything to the Slack app's request path (SECONDS=60)
 	@cd target/fuzz && ./$$(rustc -vV | sed -n 's/^host: //p')/release/request corpus ../../sidecar/fuzz/seeds \
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
 
-check: setup ## rustfmt, clippy, doc links, licences and sources of dependencies
+check: setup ## rustfmt, clippy, who switches roles, doc links, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@.ci/rights
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@.ci/deny
 

@@ -4,6 +4,7 @@ use crate::cache_column;
 use crate::chatops;
 use crate::error::{OrRaise, Result, required};
 use crate::feature;
+use crate::home;
 use crate::host;
 use crate::service_account;
 use crate::slack_workspace;
@@ -42,6 +43,7 @@ fn attach(
         answers.push(feature::attach(schema)?);
         answers.push(slack_workspace::attach(schema)?);
         answers.push(chatops::attach(schema)?);
+        home::settle()?;
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())
@@ -73,6 +75,7 @@ fn detach(
         answers.push(service_account::detach(schema)?);
         answers.push(feature::detach(schema)?);
         answers.push(slack_workspace::detach(schema)?);
+        home::say_what_would_go()?;
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

@@ -38,7 +38,9 @@ impl<L: Layer> Levels<L> {
                 layer: L::default(),
             });
         }
-        self.0.last_mut().map_or(Ok(()), |level| write(&mut level.layer))
+        self.0
+            .last_mut()
+            .map_or(Ok(()), |level| write(&mut level.layer))
     }
 
     /// Takes what the innermost level has noted, if it is of that nesting.

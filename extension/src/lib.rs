@@ -10,9 +10,11 @@ mod delivery;
 mod error;
 mod event;
 mod feature;
+mod home;
 mod host;
 mod integration;
 mod job;
+mod leaving;
 mod levels;
 mod lock;
 mod own_statement;
@@ -24,6 +26,7 @@ mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
+mod waking;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
@@ -35,9 +38,9 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     requires = [
-        cache_column::ddl::follow_ddl,
-        cache_column::ddl::follow_drop,
-        cache_column::drift::cache_column_drift_query
+        cache_column::drift::begin_cache_column_drift,
+        cache_column::drift::cache_column_drift_rows,
+        cache_column::state::cache_column_state
     ]
 );
 pgrx::extension_sql_file!(
@@ -158,6 +161,16 @@ pgrx::extension_sql_file!(
 );
 
 pgrx::extension_sql_file!(
+    "../../sql/lockstep/restore.sql",
+    name = "restore",
+    requires = ["cache_column", "backfill", "feature", "chatops"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/lockstep/retention.sql",
+    name = "retention",
+    requires = ["schema"]
+);
+pgrx::extension_sql_file!(
     "../../sql/lockstep/ownership.sql",
     name = "ownership",
     finalize
@@ -166,6 +179,7 @@ pgrx::extension_sql_file!(
 /// Called once, when the library is loaded into a backend.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
+    server::forgo_backtraces();
     backfill::init();
     host::init();
     pending::init();

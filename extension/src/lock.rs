@@ -1,4 +1,4 @@
-//! Locks of lockstep's own, held until the transaction ends.
+//! Locks of lockstep's own, held until the transaction ends unless said otherwise.
 
 #![allow(unsafe_code)]
 
@@ -17,6 +17,10 @@ pub(crate) enum Kind {
     SlackOwner = 0x4c56,
     /// A flag of an environment, by a hash of both.
     Flag = 0x4c57,
+    /// Somebody waits for work of this kind.
+    Waiting = 0x4c58,
+    /// A transaction that wakes those who do.
+    Waking = 0x4c59,
 }
 
 /// Waits for the lock.
@@ -28,7 +32,44 @@ pub(crate) fn take(kind: Kind, table: u32, number: u32, mode: u32) {
     }
 }
 
-/// Whether the transaction has it already, in that mode.
+/// Takes the lock, unless somebody has it.
+pub(crate) fn try_take(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let tag = tag(kind, table, number);
+    // SAFETY: as above.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode as i32, false, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Whether nobody else has the lock in a mode that is in the way of this one.
+pub(crate) fn is_free(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let is_free = try_take(kind, table, number, mode);
+    if is_free {
+        let tag = tag(kind, table, number);
+        // SAFETY: gives back what was taken just now.
+        unsafe { pg_sys::LockRelease(&tag, mode as i32, false) };
+    }
+    is_free
+}
+
+/// Takes the lock for the session, until it is given back.
+pub(crate) fn keep(kind: Kind, table: u32, number: u32, mode: u32) {
+    if !is_held(kind, table, number, mode) {
+        let tag = tag(kind, table, number);
+        // SAFETY: the tag is fully set, and the lock is one of the session.
+        unsafe { pg_sys::LockAcquire(&tag, mode as i32, true, false) };
+    }
+}
+
+/// Gives back what the session has kept, if it has: `discard all` gives back as well.
+pub(crate) fn give_back(kind: Kind, table: u32, number: u32, mode: u32) {
+    if is_held(kind, table, number, mode) {
+        let tag = tag(kind, table, number);
+        // SAFETY: the session has the lock, as nobody takes one of this kind and mode for a transaction.
+        unsafe { pg_sys::LockRelease(&tag, mode as i32, true) };
+    }
+}
+
+/// Whether the session or the transaction has it already, in that mode.
 pub(crate) fn is_held(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     let tag = tag(kind, table, number);
     // SAFETY: the tag is fully set; the function looks into the memory of the backend.

@@ -7,7 +7,7 @@
 
 use crate::error::{Error, OrRaise, Result};
 use crate::levels::{Layer, Levels, nesting};
-use crate::{feature, slack_workspace};
+use crate::{feature, slack_workspace, waking};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 
@@ -191,11 +191,16 @@ unsafe extern "C-unwind" fn at_transaction_end(
 ) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => refuse_unflushed().or_raise(),
+        XACT_EVENT_PRE_COMMIT => {
+            refuse_unflushed().or_raise();
+            waking::before_commit();
+        }
+        XACT_EVENT_PRE_PREPARE => refuse_unflushed().or_raise(),
         // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
         XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
             PENDING.with_borrow_mut(|pending| pending.roll_back(0));
             slack_workspace::roll_back_notes(0);
+            waking::roll_back(0);
         }
         _ => {}
     }
@@ -205,7 +210,7 @@ unsafe extern "C-unwind" fn at_transaction_end(
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_subtransaction_end(
     event: pg_sys::SubXactEvent::Type,
-    _subtransaction: pg_sys::SubTransactionId,
+    subtransaction: pg_sys::SubTransactionId,
     _parent: pg_sys::SubTransactionId,
     _arg: *mut std::ffi::c_void,
 ) {
@@ -214,6 +219,7 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
         SUBXACT_EVENT_ABORT_SUB => {
             PENDING.with_borrow_mut(|pending| pending.roll_back(nesting()));
             slack_workspace::roll_back_notes(nesting());
+            waking::roll_back(subtransaction);
             feature::forget();
         }
         SUBXACT_EVENT_COMMIT_SUB => {

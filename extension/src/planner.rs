@@ -42,7 +42,11 @@ thread_local! {
 /// Makes the generic plan of a kept statement now, if there is none or it has become invalid, or if it is not the one that was
 /// `made` here: PostgreSQL makes one by itself when it learns of a change only as the statement begins. Plans made while it later
 /// runs, for triggers of the host for example, are not affected.
-pub(crate) fn plan_by_index(plan: pg_sys::SPIPlanPtr, key_columns: &Rc<[String]>, made: &Cell<i32>) {
+pub(crate) fn plan_by_index(
+    plan: pg_sys::SPIPlanPtr,
+    key_columns: &Rc<[String]>,
+    made: &Cell<i32>,
+) {
     let Some(source) = source_of(plan) else {
         return;
     };

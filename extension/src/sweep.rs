@@ -1,9 +1,12 @@
 //! Removes what is no longer needed.
 
-use crate::error::{OrRaise, Result, required};
+use crate::error::{Error, OrRaise, Result, required};
 use crate::event::sweep_gone;
 use crate::own_statement::OwnStatement;
+use crate::server::{datum, nullable};
 use crate::slack_workspace::Tables;
+use pgrx::datum::Interval;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
@@ -59,7 +62,41 @@ const REMOVALS: [&str; 8] = [
           where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
 ];
 
+/// What somebody has said how long it is kept, and is older.
+const OLD: [&str; 4] = [
+    "delete from lockstep.feature_audit a
+          where a.id = any (array(
+            select o.id from lockstep.feature_audit o
+             where o.changed_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'feature_audit')
+             order by o.changed_at limit 10000 for update skip locked))",
+    "delete from lockstep.chatops_command c using (
+           select o.trigger_id, o.user_id, o.environment from lockstep.chatops_command o
+            where o.ran_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'chatops_command')
+            order by o.ran_at limit 10000 for update skip locked) old
+          where c.trigger_id = old.trigger_id and c.user_id = old.user_id and c.environment = old.environment",
+    "delete from lockstep.integration_event e
+          where e.id = any (array(
+            select o.id from lockstep.integration_event o
+             where o.recorded_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'integration_event')
+             order by o.recorded_at limit 10000 for update skip locked))",
+    "delete from lockstep.job j
+          where j.id = any (array(
+            select o.id from lockstep.job o
+             where o.status = 'dead'
+               and o.died_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'dead_job')
+             order by o.died_at limit 10000 for update skip locked))",
+];
+
 thread_local! {
+    static OLD_STATEMENTS: ManuallyDrop<[OwnStatement; 4]> =
+        ManuallyDrop::new(OLD.map(|text| OwnStatement::new(text, &[])));
+    static SET: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "insert into lockstep.retention (what, keep)
+         select r.what, $2 from lockstep.retentions r where r.what = $1
+         on conflict (what) do update set keep = excluded.keep",
+        &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
+    ));
+
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<[OwnStatement; 8]> =
         ManuallyDrop::new(REMOVALS.map(|text| OwnStatement::new(text, &[])));
@@ -72,7 +109,7 @@ create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that are told of nothing any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that are told of nothing any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 "#)]
 fn sweep_slack(schema: Option<&str>) -> i64 {
@@ -87,7 +124,56 @@ fn sweep_slack(schema: Option<&str>) -> i64 {
             Ok::<_, crate::error::Error>(())
         })?;
         removed += sweep_gone(schema, MOST_ROWS)?;
+        removed += sweep_old()?;
         Ok(removed as i64)
     };
     sweep().or_raise()
+}
+
+/// Removes records that are older than they are to be kept; no more at once than a transaction is to hold on to.
+#[pg_extern(sql = r#"
+create function lockstep.sweep()
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.sweep() is
+  'removes changes of flags, commands of chatops, events of integrations and dead jobs that are older than lockstep.retentions says, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+revoke execute on function lockstep.sweep() from public;
+"#)]
+fn sweep() -> i64 {
+    sweep_old().or_raise() as i64
+}
+
+fn sweep_old() -> Result<u64> {
+    OLD_STATEMENTS.with(|statements| {
+        let runs = statements.iter().map(|statement| statement.run(&[]));
+        runs.sum()
+    })
+}
+
+/// Says how long records are kept.
+#[pg_extern(sql = r#"
+create function lockstep.set_retention(what text, keep interval)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_retention(text, interval) is
+  'says how long records are kept, null for ever: feature_audit, chatops_command, integration_event, dead_job; lockstep.sweep removes those that are older';
+revoke execute on function lockstep.set_retention(text, interval) from public;
+"#)]
+fn set_retention(what: Option<&str>, keep: Option<Interval>) {
+    let what = required(what, "what");
+    let set = || -> Result<()> {
+        if keep.as_ref().is_some_and(|keep| keep.as_micros() <= 0) {
+            return Err(Error::Keep {
+                what: what.to_owned(),
+            });
+        }
+        let arguments = [Some(datum(what)), nullable(keep)];
+        match SET.with(|statement| statement.run_with_nulls(&arguments))? {
+            0 => Err(Error::NoSuchRecord {
+                what: what.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    };
+    set().or_raise();
 }

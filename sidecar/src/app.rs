@@ -1,11 +1,13 @@
 //! What requests and jobs of the Slack app share.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use metrics_exporter_prometheus::PrometheusHandle;
 use nonzero_ext::nonzero;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::chatops::Environments;
@@ -26,9 +28,6 @@ const JOB_SESSIONS: usize = 4;
 /// One reports while the other looks for drift, which takes long.
 const STATUS_SESSIONS: usize = 2;
 
-/// One claims while the other hands in.
-const DELIVERY_SESSIONS: usize = 2;
-
 pub(crate) struct App {
     pub(crate) config: Config,
     /// For requests.
@@ -37,6 +36,8 @@ pub(crate) struct App {
     pub(crate) for_jobs: SlackDatabase,
     /// For messages to channels, whose pace is not to depend on anything else.
     pub(crate) for_deliveries: SlackDatabase,
+    /// There may be some.
+    pub(crate) delivery_wake: Arc<Notify>,
     /// For the status page: who looks at how things stand is not to make them worse.
     pub(crate) for_status: SlackDatabase,
     /// For what GitLab tells of.
@@ -63,11 +64,17 @@ impl App {
         let database = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
         let database_for_requests = database(config.sessions)?;
         let late = TaskTracker::new();
+        let delivery_wake = Arc::new(Notify::new());
         Ok(Self {
             publisher: Publisher::new(database_for_requests.clone(), late.clone()),
             database: database_for_requests,
             for_jobs: database(config.job_concurrency.clamp(1, JOB_SESSIONS))?,
-            for_deliveries: database(DELIVERY_SESSIONS)?,
+            for_deliveries: SlackDatabase::for_deliveries(
+                &config.address,
+                &config.schema,
+                Arc::clone(&delivery_wake),
+            )?,
+            delivery_wake,
             for_status: database(STATUS_SESSIONS)?,
             for_readiness: database(1)?,
             environments: Environments::new(&config.chatops, &config.schema)?,

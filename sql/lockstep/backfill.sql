@@ -3,12 +3,13 @@ create table lockstep.backfill_job (
   name text not null
     constraint backfill_job_pkey primary key
     constraint backfill_job_name_check check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
-  target_table regclass not null,
+  -- Names, here and below, as a dump has them: a table or role that is missing where it is restored costs this row and no other.
+  target_table text not null,
   key_columns name[] not null
     constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
   statement text not null,
   search_path text not null,
-  owner regrole not null,
+  owner text not null,
   created_at timestamptz not null default pg_catalog.now()
 );
 comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_backfill_job, which alone writes it';

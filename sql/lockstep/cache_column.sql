@@ -13,6 +13,9 @@ create table lockstep.cache_column_definition (
   origin text not null default 'add_cache_column'
     constraint cache_column_definition_origin_check check (origin in ('attach', 'add_cache_column')),
   disabled_triggers name[] not null default '{}',
+  target_name name[] not null,
+  source_name name[] not null,
+  partitions regclass[] not null default '{}',
   created_at timestamptz not null default pg_catalog.now(),
   constraint cache_column_definition_target_key unique (target_table, target_column)
 );
@@ -20,9 +23,15 @@ comment on table lockstep.cache_column_definition is
   'one row a cache column; written by lockstep.attach, add_cache_column and remove_cache_column alone';
 comment on column lockstep.cache_column_definition.match is 'source columns and the constant each must equal';
 comment on column lockstep.cache_column_definition.disabled_triggers is
-  'triggers of the application that attach disabled, enabled again by detach';
+  'triggers of the application that attach disabled, enabled again by detach and drop extension';
+comment on column lockstep.cache_column_definition.target_name is
+  'schema and name of the target when it was last looked at: another table that has them now has taken its place';
+comment on column lockstep.cache_column_definition.source_name is 'the same of the source';
+comment on column lockstep.cache_column_definition.partitions is 'the partitions of both tables whose rows were looked at';
 
-select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition', '');
+-- A table that was dropped has no name any more, and its number may be that of another one where the dump is restored.
+select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition',
+  'where (select pg_catalog.count(*) from pg_catalog.pg_class c where c.oid in (target_table, source_table)) = case when target_table = source_table then 1 else 2 end');
 select pg_catalog.pg_extension_config_dump('lockstep.cache_column_definition_id_seq', '');
 
 create function lockstep.cache_column_drift(target regclass, "column" text)
@@ -30,78 +39,19 @@ returns table (key bigint, cached boolean, actual boolean)
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query execute lockstep.cache_column_drift_query(target, "column");
+  -- Whoever truncates one of the tables is waited for before the statement begins that reads both: TRUNCATE is at once for everybody.
+  perform lockstep.begin_cache_column_drift(target, "column");
+  return query select d.key, d.cached, d.actual from lockstep.cache_column_drift_rows(target, "column") d;
 end
 $$;
 comment on function lockstep.cache_column_drift(regclass, text) is
-  'the rows whose cache column is wrong, with the right value; null counts as wrong';
+  'the rows whose cache column is wrong, with the right value; null counts as wrong; of projects also before it is attached';
 
--- DDL of the host that moves rows past the triggers, or that calls for other triggers.
-create event trigger lockstep_follow_ddl on ddl_command_end
-  when tag in ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'ALTER TABLE', 'CREATE TRIGGER')
-  execute function lockstep.follow_ddl();
-comment on event trigger lockstep_follow_ddl is 'keeps cache columns right when partitions and triggers come';
-create event trigger lockstep_follow_drop on sql_drop execute function lockstep.follow_drop();
-comment on event trigger lockstep_follow_drop is 'keeps cache columns right when partitions and foreign keys go';
-
--- The state tells what a definition lacks to do its work. New targets, and targets whose key changes, are looked at unless a
--- foreign key makes sure that no source row is there before them.
+-- The state tells what a definition lacks to do its work: DDL of the host goes by without a word to anybody.
 create view lockstep.cache_columns as
 select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.match, d.guard, d.fire_always, d.origin,
-       case
-         when not exists (select from pg_catalog.pg_class c where c.oid = d.target_table) then 'target table dropped'
-         when not exists (select from pg_catalog.pg_class c where c.oid = d.source_table) then 'source table dropped'
-         when not exists (select from pg_catalog.pg_attribute a
-                           where a.attrelid = d.target_table and a.attname = d.target_column and not a.attisdropped)
-           then 'target column missing'
-         when exists (select from pg_catalog.jsonb_object_keys(d.match || jsonb_build_object(d.key_column, 0)) as named (name)
-                       where not exists (select from pg_catalog.pg_attribute a
-                                          where a.attrelid = d.source_table and a.attname = named.name and not a.attisdropped))
-           then 'source column missing'
-         when t.missing > 0 then 'triggers missing'
-           when t.disabled > 0 then 'triggers disabled'
-         when t.not_always > 0 then 'triggers do not fire always'
-         when t.elsewhere > 0 then 'triggers on another column'
-         when t.hidden > 0 then 'updates hidden by a before trigger'
-         when exists (select from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid = h.inhparent
-                       where h.inhparent in (d.source_table, d.target_table) and c.relkind = 'r')
-           then 'inheritance children without triggers'
-         when exists (select from pg_catalog.pg_partition_tree(d.source_table) p
-                       where not exists (select from pg_catalog.pg_trigger g
-                                          where g.tgrelid = p.relid and g.tgname = 'lockstep_truncated'))
-           then 'partitions without triggers'
-         else 'active'
-       end as state
-  from lockstep.cache_column_definition d
-  cross join lateral (
-    select coalesce(pg_catalog.bool_or(f.confdeltype <> 'a'), false), coalesce(pg_catalog.bool_or(f.confupdtype in ('r', 'c')), false)
-      from pg_catalog.pg_constraint f
-      join pg_catalog.pg_attribute k on k.attrelid = f.conrelid and array[k.attnum] = f.conkey
-     where f.conrelid = d.source_table and f.confrelid = d.target_table and f.contype = 'f' and f.convalidated
-       and not f.condeferrable and k.attname = d.key_column and not d.fire_always
-  ) as f (excludes_arrival, excludes_shift)
-  cross join lateral (
-    select pg_catalog.count(*) filter (where g.oid is null),
-           pg_catalog.count(*) filter (where g.tgenabled in ('D', 'R')),
-           pg_catalog.count(*) filter (where d.fire_always and g.tgenabled <> 'A'),
-           pg_catalog.count(*) filter (where needed.name = 'lockstep_changed' and g.tgattr::text <> '' and not exists (
-             select from pg_catalog.pg_attribute k
-              where k.attrelid = g.tgrelid and k.attname = d.key_column and k.attnum = any (g.tgattr::smallint[]))),
-           pg_catalog.count(*) filter (where needed.name = 'lockstep_changed' and g.tgattr::text <> '' and exists (
-             select from pg_catalog.pg_trigger b
-              where b.tgrelid = g.tgrelid and not b.tgisinternal and b.tgenabled <> 'D' and b.tgtype & 19 = 19))
-      from (values (d.source_table, 'lockstep_changed', true),
-                   (d.source_table, 'lockstep_flush', true),
-                   (d.source_table, 'lockstep_truncated', true),
-                   (d.target_table, 'lockstep_' || d.id || '_default', true),
-                   (d.target_table, 'lockstep_' || d.id || '_guard', d.guard),
-                   (d.target_table, 'lockstep_' || d.id || '_arrived', not f.excludes_arrival),
-                   (d.target_table, 'lockstep_' || d.id || '_rekeyed', not f.excludes_shift),
-                   (d.target_table, 'lockstep_flush', d.guard or not f.excludes_arrival or not f.excludes_shift)
-           ) as needed (on_table, name, is_needed)
-      left join pg_catalog.pg_trigger g on g.tgrelid = needed.on_table and g.tgname = needed.name
-     where needed.is_needed
-  ) as t (missing, disabled, not_always, elsewhere, hidden);
+       lockstep.cache_column_state(d.id) as state
+  from lockstep.cache_column_definition d;
 comment on view lockstep.cache_columns is
-  'the cache columns there are, and whether their triggers are in place (state = active)';
+  'the cache columns there are, and whether they are kept right (state = active)';
 grant select on lockstep.cache_columns to public;

@@ -14,6 +14,8 @@ create table lockstep.chatops_command (
   result jsonb,
   role text not null default session_user,
   ran_at timestamptz not null default pg_catalog.clock_timestamp(),
+  -- Another role than lockstep_owner for a row that was restored.
+  recorded_by name not null default current_user,
   constraint chatops_command_pkey primary key (trigger_id, user_id, environment)
 );
 comment on table lockstep.chatops_command is 'commands of chatops that changed something, by whom and with what result; written by the functions of lockstep alone';

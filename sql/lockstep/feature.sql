@@ -23,8 +23,9 @@ create table lockstep.feature_group (
   name text not null
     constraint feature_group_pkey primary key
     constraint feature_group_name_check check (name <> ''),
-  function regprocedure not null,
-  owner regrole not null
+  -- Names, as a dump has them: a function or role that is missing where it is restored costs this row and no other.
+  function text not null,
+  owner text not null
 );
 comment on table lockstep.feature_group is 'groups of actors, each a function that tells who is in it; written by lockstep.register_feature_group alone';
 select pg_catalog.pg_extension_config_dump('lockstep.feature_group', '');
@@ -47,10 +48,13 @@ create table lockstep.feature_audit (
   after text,
   -- Who asked for it, where that is no role: a user of Slack, and how he did.
   actor text,
-  source text
+  source text,
+  -- Another role than lockstep_owner for a row that was restored.
+  recorded_by name not null default current_user
 );
 comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
 create index feature_audit_feature_idx on lockstep.feature_audit (feature, id);
+create index feature_audit_changed_at_idx on lockstep.feature_audit (changed_at);
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit', '');
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit_id_seq', '');
 grant select on lockstep.feature_audit to pg_monitor;

@@ -10,3 +10,4 @@ create table lockstep.integration_event (
 );
 comment on table lockstep.integration_event is 'events that integrations were told of; written by lockstep.record_integration_event alone';
 create index integration_event_integration_id_idx on lockstep.integration_event (integration_id);
+create index integration_event_recorded_at_idx on lockstep.integration_event (recorded_at);

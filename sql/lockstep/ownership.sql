@@ -26,3 +26,35 @@ begin
   end loop;
 end
 $$;
+
+-- The owner of the database dumps and restores it: the rows of the tables that a dump has, and the numbers that come next. What he
+-- restores is checked by lockstep.check_restored.
+do $$
+declare
+  found record;
+  -- Whoever it is, from 14 on.
+  owner constant text := coalesce(
+    (select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'pg_database_owner'),
+    (select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_database d join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) d.datdba
+      where d.datname operator(pg_catalog.=) pg_catalog.current_database()));
+begin
+  for found in
+    select c.relkind, c.relname
+      from pg_catalog.pg_extension e
+      cross join lateral pg_catalog.unnest(e.extconfig) as dumped (oid)
+      join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) dumped.oid
+     where e.extname operator(pg_catalog.=) 'lockstep'
+  loop
+    if found.relkind operator(pg_catalog.=) 'S' then
+      execute pg_catalog.format('grant select, update on sequence lockstep.%I to %s', found.relname, owner);
+    else
+      execute pg_catalog.format('grant select, insert on lockstep.%I to %s', found.relname, owner);
+    end if;
+  end loop;
+  execute pg_catalog.format(
+    'grant execute on function lockstep.release_restored(), lockstep.discard_restored(), lockstep.sweep(),
+       lockstep.set_retention(text, interval) to %s', owner);
+end
+$$;
+-- The owner of a database can restore a dump of it without an error: he may not comment on an extension of somebody else.
+comment on extension lockstep is null;

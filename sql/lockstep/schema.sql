@@ -1,3 +1,16 @@
+-- Texts are read and compared as UTF-8 throughout.
+do $$
+begin
+  if pg_catalog.getdatabaseencoding() operator(pg_catalog.<>) 'UTF8' then
+    raise exception using
+      errcode = 'feature_not_supported',
+      message = pg_catalog.format('lockstep needs a database of encoding UTF8, not %s', pg_catalog.getdatabaseencoding()),
+      detail = 'Its texts are those of Slack and GitLab, which are UTF-8.',
+      hint = 'Create the database with: create database ... encoding ''UTF8'' template template0.';
+  end if;
+end
+$$;
+
 -- The schema is created here, without "if not exists": a schema that somebody else prepared is not accepted.
 create schema lockstep;
 comment on schema lockstep is 'keeps derived columns in lockstep with the rows they are derived from';
@@ -25,6 +38,34 @@ begin
       detail = 'Tables and functions of the extension belong to a role that cannot log in and has no attribute of its own.',
       hint = 'Rename the role, or: alter role lockstep_owner nosuperuser nologin nocreaterole nocreatedb noreplication nobypassrls.';
   end if;
+  -- What its members may do to the extension's tables is theirs to do to everybody's.
+  if exists (select from pg_catalog.pg_auth_members m
+              where m.roleid operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
+                 or m.member operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
+                    and m.roleid operator(pg_catalog.<>) 'pg_monitor'::pg_catalog.regrole) then
+    raise exception using
+      errcode = 'invalid_role_specification',
+      message = 'role "lockstep_owner" is a member of other roles, or has members',
+      detail = 'It may watch the server by being a member of pg_monitor, and nobody else has its rights.',
+      hint = 'Rename the role, or revoke its memberships.';
+  end if;
 end
 $$;
-grant pg_monitor to lockstep_owner;
+do $$
+begin
+  grant pg_monitor to lockstep_owner;
+exception when unique_violation then
+  null;
+end
+$$;
+
+-- A copy of a database must not run the jobs and send the messages of the one that it is a copy of. It is told by this table: a dump
+-- brings a second row along, and in a database that was made from a template the row names the template.
+create table lockstep.home (
+  database oid not null
+);
+comment on table lockstep.home is
+  'the database that jobs and deliveries are of: those of another one are held; see lockstep.release_restored and lockstep.discard_restored';
+insert into lockstep.home (database)
+select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
+select pg_catalog.pg_extension_config_dump('lockstep.home', '');

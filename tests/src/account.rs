@@ -11,13 +11,13 @@ use nix::unistd::{User, geteuid};
 
 /// Who runs the server's processes: this process's own account, or another one because PostgreSQL refuses root.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
+pub struct Account {
     other: Option<(u32, u32)>,
 }
 
 impl Account {
     /// Picks `postgres`, else `nobody`, when this process is root's.
-    pub(crate) fn of_server() -> Result<Self> {
+    pub fn of_server() -> Result<Self> {
         if !geteuid().is_root() {
             return Ok(Self { other: None });
         }
@@ -43,7 +43,7 @@ impl Account {
     }
 
     /// A command that runs as the account, out of reach of the terminal's Ctrl-C: its owner decides when it ends.
-    pub(crate) fn command(self, program: impl AsRef<OsStr>) -> Command {
+    pub fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command(program);
         command.current_dir("/").process_group(0);
         if let Some((uid, gid)) = self.other {
@@ -54,13 +54,11 @@ impl Account {
     }
 }
 
-/// A command without the caller's PostgreSQL variables, which would lead clients astray, and without RUST_BACKTRACE,
-/// which would put a backtrace into the DETAIL of every error of the extension.
+/// A command without the caller's PostgreSQL variables, which would lead clients astray.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("PG") || text == "RUST_BACKTRACE" || text == "RUST_LIB_BACKTRACE" {
+        if name.to_string_lossy().starts_with("PG") {
             command.env_remove(&name);
         }
     }

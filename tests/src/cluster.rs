@@ -320,6 +320,9 @@ fn spawn(home: &Home, account: Account, log: &Path, memory: Option<u64>) -> Resu
         .arg(home.installation.bin.join("postgres"))
         .arg("-D")
         .arg(home.data())
+        // As an administrator may have set it: no error of the extension holds a backtrace for that.
+        .env("RUST_BACKTRACE", "full")
+        .env("RUST_LIB_BACKTRACE", "full")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

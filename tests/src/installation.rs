@@ -105,10 +105,10 @@ impl Installation {
     }
 }
 
-/// Where the extension's files are: `make` says which build of them.
+/// Where the extension's files are: those of `make build`, unless a bench names those of the release.
 fn package() -> PathBuf {
     std::env::var_os("LOCKSTEP_PACKAGE")
-        .map_or_else(|| crate::target().join("package"), PathBuf::from)
+        .map_or_else(|| crate::target().join("quick"), PathBuf::from)
 }
 
 /// An absolute path as one below another root.

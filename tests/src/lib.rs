@@ -1,11 +1,11 @@
 //! What tests, demo and bench share: a private PostgreSQL cluster with the extension, a database shaped like GitLab's,
 //! GitLab's webhooks, and a fake Slack.
 
+pub mod account;
 pub mod cluster;
 pub mod host;
 pub mod regress;
 
-mod account;
 mod home;
 mod installation;
 

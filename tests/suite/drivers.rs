@@ -31,6 +31,10 @@ fn isolation() -> Result<()> {
     let drawn = settings::draw(&mut Dice::new(seed, 0));
     let setup = commands(&drawn).replace("set ", "alter database isolation set ");
     writeln!(stderr(), "isolation: LOCKSTEP_SEED={seed} {drawn:?}")?;
-    run(Driver::Isolation, "isolation", &format!("{ISOLATION_SETUP}\n{setup}"))
-        .with_context(|| format!("LOCKSTEP_SEED={seed}"))
+    run(
+        Driver::Isolation,
+        "isolation",
+        &format!("{ISOLATION_SETUP}\n{setup}"),
+    )
+    .with_context(|| format!("LOCKSTEP_SEED={seed}"))
 }

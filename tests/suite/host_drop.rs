@@ -48,9 +48,58 @@ fn drop_extension_needs_no_cascade_and_leaves_nothing() -> Result<()> {
     assert_eq!(client.query_one(REMAINS, &[])?.get::<_, String>(0), "");
     write(&mut client)?;
     write(&mut other)?;
-    // The application's triggers stay as they are: detach first, to have them enabled again.
-    let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
-    assert_eq!(client.query_one(disabled, &[])?.get::<_, i64>(0), 7);
+    assert_eq!(application_triggers(&mut client)?, ["O"; 7]);
+    Ok(())
+}
+
+fn application_triggers(client: &mut Client) -> Result<Vec<String>> {
+    let enabled =
+        "select array_agg(tgenabled::text) from pg_trigger where tgname ~ '^trigger_has_external'";
+    Ok(client.query_one(enabled, &[])?.get(0))
+}
+
+/// However it is dropped; and whoever may not drop it changes nothing, nor does a drop of something else.
+#[test]
+fn application_triggers_are_enabled_again() -> Result<()> {
+    let mut client = database::with_host("host_drop_triggers", Layout::Narrow)?;
+    host::run(&mut client, host::APPLICATION_TRIGGERS)?;
+    client.batch_execute("create role host_drop_nobody")?;
+    for drop in [
+        "drop extension lockstep",
+        "drop extension if exists lockstep cascade",
+        "drop extension if exists nothing, lockstep",
+        "set session_replication_role = replica; drop extension lockstep; reset session_replication_role",
+    ] {
+        client.batch_execute(
+            "drop extension if exists lockstep; create extension lockstep;
+             select lockstep.attach(disable_application_triggers => true)",
+        )?;
+        assert_eq!(application_triggers(&mut client)?, ["D"; 7]);
+        client.batch_execute("drop extension if exists nothing, nothing_else")?;
+        let refused = "set role host_drop_nobody; drop extension lockstep";
+        let error = error_of(&mut client, refused)?;
+        assert_eq!(error.code().code(), "42501", "{error:?}");
+        client.batch_execute("reset role")?;
+        assert_eq!(application_triggers(&mut client)?, ["D"; 7]);
+        client.batch_execute(drop)?;
+        assert_eq!(application_triggers(&mut client)?, ["O"; 7], "{drop}");
+    }
+    Ok(())
+}
+
+/// Whoever may not drop it is refused before it waits for the tables.
+#[test]
+fn nobody_waits_who_may_not_drop() -> Result<()> {
+    let mut client = database::with_host("host_drop_wait", Layout::Narrow)?;
+    host::run(&mut client, host::APPLICATION_TRIGGERS)?;
+    client.batch_execute("select lockstep.attach(disable_application_triggers => true)")?;
+    let mut writer = database::cluster()?.connect("host_drop_wait")?;
+    writer.batch_execute("begin; lock table integrations in row exclusive mode")?;
+    client.batch_execute(
+        "create role host_drop_waiter; set role host_drop_waiter; set lock_timeout = '10s'",
+    )?;
+    let error = error_of(&mut client, "drop extension lockstep")?;
+    assert_eq!(error.code().code(), "42501", "{error:?}");
     Ok(())
 }
 

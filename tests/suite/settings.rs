@@ -4,7 +4,10 @@ use crate::random::plan::Dice;
 
 /// Each with values other than the default. What keeps triggers from firing, or the session from writing, is not among them.
 pub(crate) const SETTINGS: [(&str, &[&str]); 29] = [
-    ("plan_cache_mode", &["force_custom_plan", "force_generic_plan"]),
+    (
+        "plan_cache_mode",
+        &["force_custom_plan", "force_generic_plan"],
+    ),
     ("enable_indexscan", &["off"]),
     ("enable_indexonlyscan", &["off"]),
     ("enable_bitmapscan", &["off"]),
@@ -23,7 +26,10 @@ pub(crate) const SETTINGS: [(&str, &[&str]); 29] = [
     ("work_mem", &["64kB", "1GB"]),
     ("force_parallel_mode", &["on"]),
     ("parallel_setup_cost", &["0"]),
-    ("search_path", &["public, pg_catalog", "pg_temp, public", "nowhere, public"]),
+    (
+        "search_path",
+        &["public, pg_catalog", "pg_temp, public", "nowhere, public"],
+    ),
     ("DateStyle", &["German, DMY", "SQL, MDY"]),
     ("IntervalStyle", &["sql_standard", "iso_8601"]),
     ("TimeZone", &["Asia/Kathmandu"]),

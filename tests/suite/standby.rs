@@ -9,7 +9,10 @@ use postgres::error::SqlState;
 fn standby_follows_and_takes_over() -> Result<()> {
     let mut primary = Cluster::start("primary", &[])?;
     let mut client = primary.create_database("followed")?;
-    client.batch_execute("create table seen (id bigint); insert into seen values (1)")?;
+    client.batch_execute(
+        "create table seen (id bigint); insert into seen values (1);
+         create extension lockstep; select lockstep.enqueue_job('W')",
+    )?;
     let standby = Standby::start(&primary, "standby", &[])?;
     client.batch_execute("insert into seen values (2)")?;
     standby.catch_up(&primary)?;
@@ -29,6 +32,9 @@ fn standby_follows_and_takes_over() -> Result<()> {
     // Promotion is no new connection's affair only: the old one may write now as well.
     follower.batch_execute("insert into seen values (3)")?;
     assert_eq!(follower.query_one(count, &[])?.get::<_, i64>(0), 3);
+    // It is no copy but the same database, so it goes on with what was in flight.
+    let claimed = "select count(*) from lockstep.claim_jobs(lockstep.start_runner('r'), '{W}')";
+    assert_eq!(follower.query_one(claimed, &[])?.get::<_, i64>(0), 1);
     Ok(())
 }
 

@@ -68,7 +68,8 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     check_placeholder(statement)?;
     let query = OwnStatement::new(
         "insert into lockstep.backfill_job (name, target_table, key_columns, statement, search_path, owner)
-         select $1, $2::oid::regclass, $3::name[], $4, $5, $6::regrole",
+         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5, $6::regrole::text
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $2",
         &[
             pg_sys::TEXTOID,
             pg_sys::OIDOID,
@@ -155,7 +156,10 @@ struct Registered {
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
-            "select target_table::oid, key_columns::text[], statement, search_path, owner::oid, created_at::text
+            // Not by to_regclass, which asks for rights on the schema that we have not.
+            "select (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                      where (n.nspname, c.relname) = ((parse_ident(target_table))[1], (parse_ident(target_table))[2])),
+                    key_columns::text[], statement, search_path, to_regrole(owner)::oid, created_at::text
                from lockstep.backfill_job where name = $1",
             &[pg_sys::TEXTOID],
         );
@@ -182,6 +186,17 @@ impl Registered {
         })
     }
 
+    /// Its names still mean something.
+    fn check_is_whole(&self, name: &str) -> Result<()> {
+        let what = match (Oid::from(self.table), self.owner) {
+            (Oid::INVALID, _) => "table",
+            (_, Oid::INVALID) => "role",
+            _ => return Ok(()),
+        };
+        let job = name.to_owned();
+        Err(BackfillError::JobWithout { job, what }.into())
+    }
+
     /// Only who could run the statement anyway may start or forget the job.
     fn check_rights(&self, name: &str) -> Result<()> {
         match has_rights_of(self.owner) {
@@ -196,6 +211,7 @@ impl Registered {
 
 pub(super) fn table_of(name: &str) -> Result<u32> {
     let job = Registered::load(name)?;
+    job.check_is_whole(name)?;
     job.check_rights(name)?;
     Ok(job.table)
 }
@@ -209,6 +225,7 @@ pub(super) fn registration(name: &str) -> Result<String> {
 
 pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
     let job = Registered::load(name)?;
+    job.check_is_whole(name)?;
     // The table may have changed since the job was registered.
     table.check_is_permanent_table()?;
     table.check_is_unique_key(&job.key)?;

@@ -1,12 +1,15 @@
 //! The cache columns that a GitLab-shaped database has from the start, found and installed.
 
 use super::definition::Definition;
-use super::install::{add, remove};
-use super::triggers::{row_triggers, shared_triggers};
+use super::install::{add, clear, remove, switch_trigger, update};
+use super::mend::{Mended, mend, move_to};
+use super::triggers::installed_on;
 use crate::attach::Answer;
-use crate::error::Result;
-use crate::host::{Relation, check_is_owner, run};
-use pgrx::spi::{quote_identifier, quote_literal};
+use crate::error::{Error, Result};
+use crate::host::{Relation, check_is_owner};
+use crate::server::{Statement, connected, current_user, datum, with_catalog_path};
+use pgrx::pg_sys;
+use pgrx::spi::quote_literal;
 use serde_json::json;
 
 /// A boolean of `projects`, and what an integration has to be to make it true.
@@ -43,22 +46,38 @@ const TARGET: &str = "projects";
 const SOURCES: [&str; 2] = ["integrations", "services"];
 const KEY: &str = "project_id";
 
-/// Keeps the cache columns of a schema from now on.
+/// Keeps the cache columns of a schema from now on, and mends those that others have defined there.
 pub(crate) fn attach(schema: &str, disable_application_triggers: bool) -> Result<Vec<Answer>> {
     let host = HostTables::find(schema)?;
-    BUILTINS
-        .iter()
-        .map(|builtin| attach_one(&host, builtin, disable_application_triggers))
-        .collect()
+    let mut answers = Vec::new();
+    for builtin in &BUILTINS {
+        answers.push(attach_one(&host, builtin, disable_application_triggers)?);
+    }
+    answers.extend(host.mend_others()?);
+    host.clear_others()?;
+    Ok(answers)
 }
 
 /// Removes what `attach` installed, and enables again what it disabled.
 pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
     let host = HostTables::find(schema)?;
-    BUILTINS
-        .iter()
-        .map(|builtin| detach_one(&host, builtin))
-        .collect()
+    let mut answers = Vec::new();
+    for builtin in &BUILTINS {
+        answers.push(detach_one(&host, builtin)?);
+    }
+    host.clear_others()?;
+    Ok(answers)
+}
+
+/// What `attach` would define for a column of a table, if it is one of GitLab's.
+pub(super) fn builtin_of(target: &Relation, column: &str) -> Result<Option<Definition>> {
+    let [schema, name] = target.names();
+    let builtin = BUILTINS.iter().find(|builtin| builtin.column == column);
+    let (Some(builtin), TARGET) = (builtin, name.as_str()) else {
+        return Ok(None);
+    };
+    let source = HostTables::find(&schema)?.source;
+    Ok(source.map(|source| builtin.definition(target, &source)))
 }
 
 /// The host's tables in one schema, as far as they are there.
@@ -66,6 +85,8 @@ struct HostTables {
     schema: String,
     target: Option<Relation>,
     source: Option<Relation>,
+    /// The source has triggers of ours and no definition, as after a restore that lost them.
+    is_lost: bool,
 }
 
 impl HostTables {
@@ -76,11 +97,88 @@ impl HostTables {
                 source = Relation::find_table(schema, name)?;
             }
         }
+        let is_lost = match &source {
+            Some(source) => {
+                Definition::of_table(source.oid)?.is_empty()
+                    && !installed_on(&[source.oid])?.is_empty()
+            }
+            None => false,
+        };
         Ok(Self {
             schema: schema.to_owned(),
             target: Relation::find_table(schema, TARGET)?,
             source,
+            is_lost,
         })
+    }
+
+    /// The triggers of the application that must have been disabled for a definition that was lost.
+    fn lost_triggers(&self, column: &str) -> Vec<String> {
+        let source = self.source.iter().filter(|_| self.is_lost);
+        source
+            .flat_map(|source| application_triggers(source, column, false))
+            .collect()
+    }
+
+    /// The definition of a builtin's column, on the table or on one that had its name.
+    fn present(&self, builtin: &Builtin) -> Result<Option<Definition>> {
+        let name = [self.schema.as_str(), TARGET];
+        let target = self.target.as_ref().map(|target| target.oid);
+        let all = Definition::all()?;
+        let of_column = || all.iter().filter(|it| it.target_column == builtin.column);
+        let found = of_column()
+            .find(|it| Some(it.target) == target)
+            .or_else(|| of_column().find(|it| it.target_name == name));
+        Ok(found.cloned())
+    }
+
+    /// Whether a table is the business of whoever attaches the schema. Tables of others may be there too, and one of theirs must not be
+    /// what makes him wait.
+    fn is_concerned(&self, table: &Relation) -> bool {
+        let host = [&self.target, &self.source].into_iter().flatten();
+        let mut owners: Vec<u32> = host.map(|table| table.owner).collect();
+        owners.push(current_user().to_u32());
+        owners.contains(&table.owner)
+    }
+
+    /// Mends what lockstep.add_cache_column has defined in the schema; one row for each that was not active.
+    fn mend_others(&self) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for definition in Definition::all()? {
+            let names = [&definition.target_name, &definition.source_name];
+            let tables = [definition.target, definition.source].map(Relation::describe);
+            let tables: Vec<&Relation> = tables.iter().flatten().collect();
+            let is_builtin = definition.origin == "attach"
+                && self.target.is_some()
+                && self.source.is_some()
+                && (self.target.as_ref().map(|it| it.oid) == Some(definition.target)
+                    || definition.target_name == [self.schema.as_str(), TARGET]);
+            let is_here = names.iter().any(|name| name.first() == Some(&self.schema))
+                || tables.iter().any(|table| table.schema() == self.schema);
+            if is_builtin || !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
+                continue;
+            }
+            let (status, detail) = match mend(&definition)? {
+                Mended::NothingToDo => continue,
+                Mended::Done(what) => ("attached", format!("installed again: {what}")),
+                Mended::Removed(why) => ("detached", why),
+                Mended::Unfit(why) => ("skipped", why),
+            };
+            let table = definition.target_name.last().map_or("", String::as_str);
+            let feature = format!("{table}.{}", definition.target_column);
+            answers.push((feature, status.to_owned(), detail));
+        }
+        Ok(answers)
+    }
+
+    /// Drops triggers of ours that no definition needs, as a restore without the definitions leaves them.
+    fn clear_others(&self) -> Result<()> {
+        for table in tables_with_triggers(&self.schema)? {
+            if self.is_concerned(&Relation::describe(table)?) {
+                clear(table)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -105,7 +203,7 @@ fn attach_one(
     };
     check_is_owner(target)?;
     check_is_owner(source)?;
-    let rivals = application_triggers(source, builtin.column);
+    let rivals = application_triggers(source, builtin.column, true);
     let offer = format!(
         "the application's own triggers on {} write this column: {}; to disable them, call \
          lockstep.attach({}, disable_application_triggers => true)",
@@ -113,30 +211,35 @@ fn attach_one(
         rivals.join(", "),
         quote_literal(schema),
     );
-    let may_install = rivals.is_empty() || disable_application_triggers;
-    let mut definition = builtin.definition(target, source);
-    let present = Definition::of_column(target.oid, builtin.column)?;
-    let done = match present {
+    let may_disable = !rivals.is_empty() && disable_application_triggers;
+    let present = host.present(builtin)?;
+    let mended = match &present {
         Some(present) if present.origin != "attach" => {
             return attached(format!(
                 "defined by lockstep.add_cache_column as number {}",
                 present.id
             ));
         }
-        Some(present)
-            if (rivals.is_empty() || !disable_application_triggers) && is_intact(&present)? =>
-        {
-            return attached(match rivals.as_slice() {
-                [] => "already attached, nothing changed".to_owned(),
-                _ => format!("already attached, but {offer}"),
-            });
-        }
         Some(present) => {
-            remove(&present)?;
-            definition.disabled_triggers = present.disabled_triggers;
-            "installed again"
+            let wanted = builtin.definition(target, source);
+            let is_elsewhere = (present.target, present.source) != (target.oid, source.oid);
+            let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();
+            let outcome = match is_elsewhere || is_old {
+                true => move_to(present, wanted, target, source)?,
+                false => mend(present)?,
+            };
+            match outcome {
+                Mended::NothingToDo if may_disable => String::new(),
+                Mended::NothingToDo if rivals.is_empty() => {
+                    return attached("already attached, nothing changed".to_owned());
+                }
+                Mended::NothingToDo => return attached(format!("already attached, but {offer}")),
+                Mended::Done(what) => what,
+                Mended::Removed(why) | Mended::Unfit(why) => return skipped(why),
+            }
         }
         None => {
+            let mut definition = builtin.definition(target, source);
             let checked = definition
                 .clone()
                 .resolve()
@@ -144,45 +247,51 @@ fn attach_one(
             if let Err(error) = checked {
                 return skipped(error.message());
             }
-            if !may_install {
+            if !rivals.is_empty() && !disable_application_triggers {
                 return skipped(offer);
             }
-            "kept"
+            clear(target.oid)?;
+            clear(source.oid)?;
+            definition.disabled_triggers = host.lost_triggers(builtin.column);
+            add(definition)?;
+            String::new()
         }
     };
-    let mut detail = format!("{done} from {}", source.qualified_name());
-    if may_install && !rivals.is_empty() {
+    let source_name = source.qualified_name();
+    let mut detail = match mended.as_str() {
+        "" => format!("kept from {source_name}"),
+        what => format!("installed again from {source_name}: {what}"),
+    };
+    if may_disable {
         detail.push_str(&format!("; disabled {}", rivals.join(", ")));
-        for rival in rivals {
-            switch_trigger(source, &rival, "disable")?;
-            if !definition.disabled_triggers.contains(&rival) {
-                definition.disabled_triggers.push(rival);
+        if let Some(mut definition) = Definition::of_column(target.oid, builtin.column)? {
+            for rival in rivals {
+                switch_trigger(source, &rival, "disable")?;
+                if !definition.disabled_triggers.contains(&rival) {
+                    definition.disabled_triggers.push(rival);
+                }
             }
+            update(&definition)?;
         }
     }
-    add(definition)?;
     attached(detail)
 }
 
 fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
     let feature = format!("{TARGET}.{}", builtin.column);
-    let present = match &host.target {
-        Some(target) => Definition::of_column(target.oid, builtin.column)?,
-        None => None,
-    };
-    let Some(present) = present.filter(|definition| definition.origin == "attach") else {
-        return Ok((feature, "skipped".to_owned(), "not attached".to_owned()));
-    };
-    remove(&present)?;
-    let mut enabled = Vec::new();
-    if let Ok(source) = Relation::describe(present.source) {
-        for name in &present.disabled_triggers {
-            if source.trigger(name).is_some_and(|trigger| !trigger.enabled) {
-                switch_trigger(&source, name, "enable")?;
-                enabled.push(name.as_str());
+    let present = host.present(builtin)?;
+    let enabled = match (present, &host.source) {
+        (Some(present), _) if present.origin == "attach" => remove(&present)?,
+        (None, Some(source)) if host.is_lost => {
+            check_is_owner(source)?;
+            let disabled = host.lost_triggers(builtin.column);
+            for name in &disabled {
+                switch_trigger(source, name, "enable")?;
             }
+            disabled
         }
-    }
+        _ => return Ok((feature, "skipped".to_owned(), "not attached".to_owned())),
+    };
     let detail = match enabled.as_slice() {
         [] => "triggers removed".to_owned(),
         names => format!("triggers removed; enabled {}", names.join(", ")),
@@ -210,39 +319,34 @@ impl Builtin {
             fire_always: false,
             origin: "attach".to_owned(),
             disabled_triggers: Vec::new(),
+            target_name: target.names().into(),
+            source_name: source.names().into(),
+            partitions: Vec::new(),
         }
     }
 }
 
-/// Whether every trigger that the definition needs is there, on partitions that were attached later too.
-fn is_intact(definition: &Definition) -> Result<bool> {
-    let Ok(resolved) = definition.clone().resolve() else {
-        return Ok(false);
-    };
-    let mut needed = row_triggers(&resolved);
-    for table in [&resolved.source, &resolved.target] {
-        needed.extend(shared_triggers(table, &Definition::of_table(table.oid)?)?);
-    }
-    for trigger in needed {
-        if !trigger.is_installed()? || trigger.is_outdated()? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// The tables of a schema that have triggers of ours.
+fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
+    let query = Statement::new(
+        "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
+           from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = $1 and c.relkind in ('r', 'p') and g.tgfoid in (
+            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep')",
+        &[pg_sys::TEXTOID],
+    );
+    let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));
+    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })
 }
 
-/// `action` is enable or disable.
-fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
-    let (table, trigger) = (table.qualified_name(), quote_identifier(trigger));
-    run(&format!("alter table {table} {action} trigger {trigger}"))
-}
-
-/// The application's own triggers that write the column: they are named after it.
-fn application_triggers(source: &Relation, column: &str) -> Vec<String> {
+/// The application's own triggers that write the column, or would if they were enabled: they are named after it.
+fn application_triggers(source: &Relation, column: &str, enabled: bool) -> Vec<String> {
     let prefix = format!("trigger_{column}");
     let rivals = source
         .triggers()
         .iter()
-        .filter(|trigger| trigger.enabled && trigger.name.starts_with(&prefix));
+        .filter(|trigger| trigger.enabled == enabled && trigger.name.starts_with(&prefix));
     rivals.map(|trigger| trigger.name.clone()).collect()
 }

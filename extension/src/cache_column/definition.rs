@@ -7,12 +7,12 @@ use crate::server::{
 };
 use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ffi::CStr;
 
 /// A row of lockstep.cache_column_definition.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Definition {
     pub(crate) id: i32,
     pub(crate) target: u32,
@@ -25,12 +25,19 @@ pub(crate) struct Definition {
     pub(crate) fire_always: bool,
     pub(crate) origin: String,
     pub(crate) disabled_triggers: Vec<String>,
+    /// Schema and name of the target when it was last looked at, and of the source: another table may have them by now.
+    pub(crate) target_name: Vec<String>,
+    pub(crate) source_name: Vec<String>,
+    /// The partitions of both whose rows were looked at, in order.
+    pub(crate) partitions: Vec<u32>,
 }
 
 const COLUMNS: &str = "jsonb_build_object(
   'id', d.id, 'target', d.target_table::oid::bigint, 'target_column', d.target_column,
   'source', d.source_table::oid::bigint, 'key_column', d.key_column, 'match', d.match, 'guard', d.guard,
-  'fire_always', d.fire_always, 'origin', d.origin, 'disabled_triggers', to_jsonb(d.disabled_triggers))";
+  'fire_always', d.fire_always, 'origin', d.origin, 'disabled_triggers', to_jsonb(d.disabled_triggers),
+  'target_name', to_jsonb(d.target_name), 'source_name', to_jsonb(d.source_name),
+  'partitions', array(select p::oid::bigint from unnest(d.partitions) p order by p))";
 
 impl Definition {
     /// Reads one definition, whatever snapshot the transaction has.
@@ -58,13 +65,14 @@ impl Definition {
         )
     }
 
-    /// The targets of all definitions.
-    pub(crate) fn targets() -> Result<Vec<u32>> {
-        let all = Self::select("$1 <> ''", "all")?;
-        let mut targets: Vec<u32> = all.iter().map(|definition| definition.target).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        Ok(targets)
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        Self::select("$1 = ''", "")
+    }
+
+    /// The columns of the source that decide.
+    pub(super) fn source_columns(&self) -> impl Iterator<Item = &str> {
+        let matched = self.matches.as_object().into_iter().flatten();
+        std::iter::once(self.key_column.as_str()).chain(matched.map(|(name, _)| name.as_str()))
     }
 
     fn select(condition: &str, argument: &str) -> Result<Vec<Self>> {
@@ -76,9 +84,7 @@ impl Definition {
             &[pg_sys::TEXTOID],
         );
         let argument = datum(argument);
-        let text = as_ourselves(|| {
-            with_catalog_path(|| connected(|| query.text(&[argument])))
-        });
+        let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
         serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
             message: error.to_string(),
         })
@@ -175,6 +181,12 @@ impl Condition {
         match constant.as_str() {
             "true" if column.is_boolean() => format!("{row}.{name}"),
             "false" if column.is_boolean() => format!("not {row}.{name}"),
+            // An operator would have casts that somebody made for the type considered.
+            _ if column.is_enum() => format!(
+                "pg_catalog.enum_eq({row}.{name}, {}::{})",
+                quote_literal(constant),
+                column.type_name
+            ),
             _ => format!(
                 "{row}.{name} {equality} {}::{}",
                 quote_literal(constant),
@@ -275,6 +287,12 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
             actual: json_type(value).to_owned(),
         });
     }
+    if !column.has_builtin_type() {
+        return Err(Error::TypeNotBuiltIn {
+            column: name.to_owned(),
+            actual: column.type_name,
+        });
+    }
     let Some(equality) = column.equality() else {
         return Err(Error::NoEquality {
             column: name.to_owned(),
@@ -293,11 +311,13 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
 fn canonical(column: &Column, constant: &str) -> Result<String> {
     // The order of day and month is the caller's; the style of what is written is not, and carries the time zone.
     const STYLE: [(&CStr, &CStr); 2] = [(c"datestyle", c"iso"), (c"intervalstyle", c"postgres")];
-    let text = format!(
-        "select ({}::{})::pg_catalog.text",
-        quote_literal(constant),
-        column.type_name
-    );
+    let literal = quote_literal(constant);
+    let value = format!("{literal}::{}", column.type_name);
+    let text = match column.is_enum() {
+        // A label stands for itself. A cast to text may be somebody's.
+        true => format!("select {literal}::pg_catalog.text where {value} is not null"),
+        false => format!("select ({value})::pg_catalog.text"),
+    };
     let read = attempt(move || {
         let query = Statement::new(&text, &[]);
         with_settings(&STYLE, || {

@@ -1,30 +1,56 @@
 //! Cache columns that are wrong: which rows, and their repair.
 
+use super::attach::builtin_of;
 use super::definition::{Definition, Resolved};
-use super::flush::repair;
-use super::keeper::{Keeper, keeper};
+use super::state::examine;
+use super::walk::{Walk, repair_all};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::{Known, Relation, check_is_owner};
-use crate::server::{Statement, View, as_owner, connected, datum};
+use crate::host::{Relation, change, check_is_owner, check_may};
+use crate::server::{has_rights_of, with_new_snapshot};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
-use std::rc::Rc;
 
-/// The query behind lockstep.cache_column_drift, which runs it with the caller's rights and spills to disk what does not
-/// fit in memory.
+/// Checks who asks, and keeps the tables from being truncated until the transaction ends.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_drift_query(target regclass, "column" text)
-returns text stable language c set search_path = pg_catalog, pg_temp
+create function lockstep.begin_cache_column_drift(target regclass, "column" text)
+returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_drift_query(regclass, text) is
-  'the query that lockstep.cache_column_drift runs';
+comment on function lockstep.begin_cache_column_drift(regclass, text) is
+  'what lockstep.cache_column_drift does before it looks: checks who asks, waits for whoever truncates the tables';
 "#)]
-fn cache_column_drift_query(target: Option<pg_sys::Oid>, column: Option<&str>) -> String {
+fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
     let target = required(target, "target");
     let column = required(column, "column");
-    drift_sql(&resolved(target, column).or_raise())
+    readable(target, column)
+        .and_then(|resolved| hold_tables(&resolved))
+        .or_raise();
+}
+
+/// The rows that are wrong, read a part at a time as they are asked for.
+#[pg_extern(sql = r#"
+create function lockstep.cache_column_drift_rows(target regclass, "column" text)
+returns table (key bigint, cached boolean, actual boolean)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cache_column_drift_rows(regclass, text) is
+  'the rows of lockstep.cache_column_drift';
+"#)]
+fn cache_column_drift_rows(
+    target: Option<pg_sys::Oid>,
+    column: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(key, i64),
+        name!(cached, Option<bool>),
+        name!(actual, bool),
+    ),
+> {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let resolved = readable(target, column).or_raise();
+    let wrong = Walk::all(&resolved).wrong();
+    TableIterator::new(wrong.map(|wrong| (wrong.key, wrong.cached, wrong.actual)))
 }
 
 /// Brings rows in lockstep that are not, at most `max_rows` of them; returns how many it wrote. Rows are locked in key order
@@ -49,169 +75,86 @@ fn repair_cache_column(
             .map_err(|_| Error::NegativeLimit { rows })
             .or_raise(),
     };
-    let resolved = resolved(target, column).or_raise();
-    check_is_owner(&resolved.target).or_raise();
-    let keeper = keeper(resolved.definition.id).or_raise();
-    let written = if resolved.target.owner == resolved.source.owner {
-        repair(keeper, drifted_keys(&resolved, max_rows))
-    } else {
-        repair_all(&keeper, &resolved, max_rows)
-    };
-    written as i64
+    let table = Relation::describe(target.to_u32()).or_raise();
+    check_is_owner(&table).or_raise();
+    let definition = Definition::of_column(table.oid, column)
+        .and_then(|found| found.ok_or_else(|| not_defined(&table, column)))
+        .or_raise();
+    repair_all(definition.id, max_rows).or_raise() as i64
 }
 
-/// No role may read both tables, so all target rows are looked at, a part at a time.
-fn repair_all(keeper: &Rc<Keeper>, resolved: &Resolved, max_rows: usize) -> usize {
-    const PART: usize = 10_000;
-    let mut keys = all_keys(resolved).into_iter();
-    let mut written = 0;
-    while written < max_rows {
-        let part: Vec<i64> = keys.by_ref().take(PART.min(max_rows - written)).collect();
-        if part.is_empty() {
-            break;
-        }
-        written += repair(Rc::clone(keeper), part);
+/// How it stands with a cache column.
+pub(crate) struct Standing {
+    /// Table and column.
+    pub(crate) what: String,
+    pub(crate) state: String,
+    /// How many rows are wrong, counted up to a limit; none, if that cannot be told.
+    pub(crate) wrong: Option<usize>,
+}
+
+/// How it stands with all of them, read with the rights of the tables' owners.
+pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
+    let mut standings = Vec::new();
+    for definition in Definition::all()? {
+        let table = definition.target_name.join(".");
+        standings.push(Standing {
+            what: format!("{table}.{}", definition.target_column),
+            state: examine(&definition)?.words(),
+            wrong: match definition.resolve() {
+                Ok(resolved) => Some(count_drift(&resolved, limit)?),
+                Err(_) => None,
+            },
+        });
     }
-    written
+    Ok(standings)
+}
+
+fn count_drift(resolved: &Resolved, limit: usize) -> Result<usize> {
+    hold_tables(resolved)?;
+    Ok(with_new_snapshot(|| {
+        Walk::all(resolved).wrong().take(limit).count()
+    }))
+}
+
+fn hold_tables(resolved: &Resolved) -> Result<()> {
+    for table in [&resolved.target, &resolved.source] {
+        let name = table.qualified_name();
+        change(
+            table.owner,
+            &format!("lock table {name} in access share mode"),
+        )?;
+    }
+    Ok(())
 }
 
 /// The tables that have cache columns.
 pub(crate) fn targets() -> Result<Vec<u32>> {
-    Definition::targets()
+    let all = Definition::all()?;
+    let mut targets: Vec<u32> = all.iter().map(|definition| definition.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    Ok(targets)
 }
 
-/// Repairs all cache columns of the target rows with keys from `first` to `last`; answers how many values it wrote. Rows whose
-/// columns are right are not even locked, if one role owns both tables.
-pub(crate) fn repair_range(target: u32, first: i64, last: i64) -> Result<usize> {
-    let mut written = 0;
-    for definition in Definition::of_table(target)? {
-        if definition.target != target {
-            continue;
-        }
-        let keeper = keeper(definition.id)?;
-        let keys = suspects(&keeper.resolved, first, last)?;
-        written += repair(keeper, keys);
-    }
-    Ok(written)
-}
-
-thread_local! {
-    // Never dropped, see `Keeper`.
-    static SUSPECTS: ManuallyDrop<RefCell<Known<i32, Rc<Statement>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
-}
-
-/// The keys of the range that may have drifted: those that have, or all, if no role may read both tables.
-fn suspects(resolved: &Resolved, first: i64, last: i64) -> Result<Vec<i64>> {
-    let query = SUSPECTS.with(|known| {
-        Known::get_or_learn(known, resolved.definition.id, || {
-            Ok(Rc::new(suspects_query(resolved)))
-        })
-    })?;
-    let owner = pg_sys::Oid::from(resolved.target.owner);
-    let mut keys = Vec::new();
-    connected(|| {
-        as_owner(owner, || {
-            query.rows(View::Own, &[first, last].map(datum), |row| {
-                keys.extend(row.get::<i64>(1));
-            });
-        });
-    });
-    Ok(keys)
-}
-
-fn suspects_query(resolved: &Resolved) -> Statement {
-    let target = resolved.target.qualified_name();
-    let id = resolved.primary_key.quoted();
-    let drifted = match resolved.target.owner == resolved.source.owner {
-        true => format!(
-            "and t.{} is distinct from {}",
-            resolved.column.quoted(),
-            resolved.exists_sql()
-        ),
-        false => String::new(),
-    };
-    let text = format!(
-        "select t.{id}::pg_catalog.int8 from {target} t
-          where t.{id} operator(pg_catalog.>=) $1 and t.{id} operator(pg_catalog.<=) $2 {drifted}"
-    );
-    let columns = [&resolved.primary_key, &resolved.key].map(|column| column.name.clone());
-    Statement::by_index(&text, &[pg_sys::INT8OID; 2], &Rc::from(columns))
-}
-
-fn resolved(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
+/// The definition of a column, or what attach would define; for whoever may read both tables.
+fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
     let table = Relation::describe(target.to_u32())?;
-    match Definition::of_column(target.to_u32(), column)? {
-        Some(definition) => definition.resolve(),
-        None => Err(Error::NotDefined {
-            table: table.qualified_name(),
-            column: column.to_owned(),
-        }),
+    let found = match Definition::of_column(table.oid, column)? {
+        None => builtin_of(&table, column)?,
+        found => found,
+    };
+    let definition = found.ok_or_else(|| not_defined(&table, column))?;
+    let resolved = definition.resolve()?;
+    let tables = [&resolved.target, &resolved.source].into_iter();
+    // An owner could lift the row security that he has put on himself.
+    let of_others = tables.filter(|table| !has_rights_of(pg_sys::Oid::from(table.owner)));
+    check_may(&of_others.collect::<Vec<_>>(), &["select"])?;
+    Ok(resolved)
+}
+
+fn not_defined(table: &Relation, column: &str) -> Error {
+    Error::NotDefined {
+        table: table.qualified_name(),
+        column: column.to_owned(),
     }
-}
-
-/// Two halves, each a join that scales, instead of one lookup a row.
-fn drift_sql(resolved: &Resolved) -> String {
-    drift_sql_in(resolved, &resolved.target)
-}
-
-/// `target` is the target, or a partition of it.
-fn drift_sql_in(resolved: &Resolved, target: &Relation) -> String {
-    let target = target.qualified_name();
-    let id = resolved.primary_key.quoted();
-    let column = resolved.column.quoted();
-    let exists = resolved.exists_sql();
-    format!(
-        "select t.{id}::pg_catalog.int8 as key, t.{column} as cached, false as actual
-           from {target} t where t.{column} is not false and not {exists}
-         union all
-         select t.{id}::pg_catalog.int8, t.{column}, true
-           from {target} t where t.{column} is not true and {exists}"
-    )
-}
-
-fn drifted_keys(resolved: &Resolved, max_rows: usize) -> Vec<i64> {
-    let drift = drift_sql(resolved);
-    let limit = i64::try_from(max_rows).unwrap_or(i64::MAX);
-    let text = format!("select array(select d.key from ({drift}) d order by d.key limit {limit})");
-    keys_as_target_owner(resolved, &text)
-}
-
-/// The keys of a partition of the target that are to be looked at, because it came with rows.
-pub(super) fn drifted_keys_in(resolved: &Resolved, part: &Relation) -> Vec<i64> {
-    match resolved.target.owner == resolved.source.owner {
-        true => {
-            let drift = drift_sql_in(resolved, part);
-            keys_as_target_owner(
-                resolved,
-                &format!("select array(select d.key from ({drift}) d)"),
-            )
-        }
-        false => all_keys_in(resolved, part),
-    }
-}
-
-fn all_keys(resolved: &Resolved) -> Vec<i64> {
-    all_keys_in(resolved, &resolved.target)
-}
-
-fn all_keys_in(resolved: &Resolved, target: &Relation) -> Vec<i64> {
-    let target = target.qualified_name();
-    let id = resolved.primary_key.quoted();
-    let text =
-        format!("select array(select t.{id}::pg_catalog.int8 from {target} t order by t.{id})");
-    keys_as_target_owner(resolved, &text)
-}
-
-fn keys_as_target_owner(resolved: &Resolved, text: &str) -> Vec<i64> {
-    keys_as(resolved.target.owner, text)
-}
-
-/// The keys that a query answers with, as one array, with the rights of a role.
-pub(super) fn keys_as(owner: u32, text: &str) -> Vec<i64> {
-    let query = Statement::new(text, &[]);
-    let owner = pg_sys::Oid::from(owner);
-    let row = connected(|| as_owner(owner, || query.first_row::<Vec<i64>, 1>(&[])));
-    let [keys] = row.unwrap_or_default();
-    keys.unwrap_or_default()
 }

@@ -5,7 +5,6 @@
 
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
-use super::target_row::Seen;
 use crate::error::{OrRaise, Result};
 use crate::host;
 use crate::pending::{self, Notes};
@@ -53,22 +52,6 @@ pub(super) fn repair(keeper: Rc<Keeper>, mut keys: Vec<i64>) -> usize {
         arrived: Vec::new(),
         losses: pending::losses(),
     }])
-}
-
-/// Looks at all target rows whose value is not false.
-pub(super) fn repair_not_false(definition: i32) -> Result<()> {
-    let keeper = locked_keeper(definition)?;
-    let mut last = i64::MIN;
-    loop {
-        let keys = keeper.keys_not_false_from(last, AT_ONCE);
-        let next = keys.last().and_then(|key| key.checked_add(1));
-        let is_last = keys.len() < AT_ONCE;
-        repair(Rc::clone(&keeper), keys);
-        match next {
-            Some(next) if !is_last => last = next,
-            _ => return Ok(()),
-        }
-    }
 }
 
 /// The keeper of a definition whose tables are locked, so that nothing it knows of them changes before the transaction ends.
@@ -166,7 +149,10 @@ fn flush_parts(parts: &[Part]) -> (Outcome, usize) {
     let mut total = Outcome::default();
     let mut wanted = 0;
     while rest.iter().flatten().any(|list| !list.is_empty()) {
-        let full = rest.iter().flatten().filter_map(|list| list.get(AT_ONCE - 1));
+        let full = rest
+            .iter()
+            .flatten()
+            .filter_map(|list| list.get(AT_ONCE - 1));
         let last = full.min().copied().unwrap_or(i64::MAX);
         let mut slices = Vec::with_capacity(parts.len());
         for (part, lists) in parts.iter().zip(&mut rest) {
@@ -214,37 +200,19 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
     }
 }
 
-/// Only gained keys of one definition, as when rows are inserted: most often none has the value yet.
+/// Only gained keys of one definition, as when rows are inserted. To write a single row is to lock it, unless it has the value.
 fn flush_gained(slice: &Slice) -> Outcome {
     let Slice { part, gained, .. } = slice;
-    let keeper = &part.keeper;
-    if !slice.is_certain() {
-        return flush_locked(slice, keeper.lock(gained));
-    }
-    if let [key] = gained.as_slice() {
-        match keeper.see(*key) {
-            Some(Seen::Absent) => return Outcome::default(),
-            Some(Seen::Present(Some(true))) => return flush_locked(slice, keeper.lock(gained)),
-            _ => {}
-        }
-        let written = keeper.set_true(gained);
+    if gained.len() == 1 && slice.is_certain() {
+        let written = part.keeper.set_true(gained);
         if written > 0 {
             return Outcome {
                 found: written,
                 written,
             };
         }
-    } else if !keeper.resolved.target.is_partitioned() && keeper.none_is_true(gained) {
-        // Partitions are written one after the other, not in key order, so they do need the pass.
-        // Each row will be written, which locks it, so a pass that only locks can be saved. If another session sets
-        // one of them to true meanwhile, it is written once more: it must be locked in any case.
-        let written = keeper.set_true_in_order(gained);
-        return Outcome {
-            found: written,
-            written,
-        };
     }
-    flush_locked(slice, keeper.lock(gained))
+    flush_locked(slice, part.keeper.lock(gained))
 }
 
 /// Writes the keys of one definition, whose target rows are locked.
@@ -254,8 +222,7 @@ fn flush_locked(slice: &Slice, locked: Locked) -> Outcome {
     if !slice.gained.is_empty() && locked.not_true > 0 {
         written += match slice.is_certain() {
             true => keeper.set_true(&slice.gained),
-            false => keeper
-                .look_and_set(&slice.gained, Locked::unknown(locked.found)),
+            false => keeper.look_and_set(&slice.gained, Locked::unknown(locked.found)),
         };
     }
     if !slice.lost.is_empty() && locked.found > 0 {

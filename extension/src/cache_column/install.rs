@@ -1,14 +1,13 @@
 //! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
 
-use super::ddl::{drop_shared, orphans, unfollowed};
-use super::definition::{Definition, Resolved};
-use super::triggers::{
-    Trigger, drop_triggers, is_of_definition, is_shared, row_triggers, shared_triggers,
-};
+use super::definition::Definition;
+use super::state::{partitions_of, work};
+use super::triggers::{Flaw, Installed, Trigger, installed_on, shared_triggers};
 use crate::error::{Error, OrRaise, Result, required};
-use crate::host::{Relation, check_is_owner, lock_tables, run};
+use crate::host::{Relation, change, check_is_owner, lock_tables};
 use crate::server::{Statement, as_ourselves, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
@@ -43,11 +42,28 @@ fn add_cache_column(
         fire_always: required(fire_always, "fire_always"),
         origin: "add_cache_column".to_owned(),
         disabled_triggers: Vec::new(),
+        target_name: Vec::new(),
+        source_name: Vec::new(),
+        partitions: Vec::new(),
     };
     add(definition).or_raise()
 }
 
-/// Removes a cache column's definition and triggers; the column and its values stay.
+/// Removes a cache column's definition and triggers; the column and its values stay. The name is that of the target, or the one it had
+/// when it was dropped or exchanged.
+#[pg_extern(sql = r#"
+create function lockstep.remove_cache_column(target text, "column" text)
+returns void language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_cache_column(text, text) is
+  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is; target may be a table that is gone';
+"#)]
+fn remove_cache_column(target: Option<&str>, column: Option<&str>) {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let definition = named(target, column).or_raise();
+    remove(&definition).or_raise();
+}
+
 #[pg_extern(sql = r#"
 create function lockstep.remove_cache_column(target regclass, "column" text)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -55,94 +71,168 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_cache_column(regclass, text) is
   'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
 "#)]
-fn remove_cache_column(target: Option<pg_sys::Oid>, column: Option<&str>) {
+fn remove_cache_column_of(target: Option<pg_sys::Oid>, column: Option<&str>) {
     let target = required(target, "target");
-    let column = required(column, "column");
-    let definition = Definition::of_column(target.to_u32(), column).or_raise();
-    let definition = definition
-        .ok_or_else(|| Error::NotDefined {
-            table: table_name(target.to_u32()),
-            column: column.to_owned(),
-        })
-        .or_raise();
-    remove(&definition).or_raise();
+    remove_cache_column(Some(&target.to_u32().to_string()), column);
 }
 
-/// Installs a definition; everything is checked before anything is changed.
+/// The definition of a column of a table that is called so, was called so, or has this number.
+fn named(target: &str, column: &str) -> Result<Definition> {
+    // As whoever calls reads a name, with his search path.
+    let query = Statement::new(
+        "select pg_catalog.to_jsonb(array[pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text]
+                  operator(pg_catalog.||) pg_catalog.parse_ident($1))::pg_catalog.text",
+        &[pg_sys::TEXTOID],
+    );
+    let number = target.parse::<u32>().ok();
+    let names: Vec<Option<String>> = match number {
+        Some(_) => Vec::new(),
+        None => {
+            serde_json::from_str(&connected(|| query.text(&[datum(target)])).unwrap_or_default())
+                .unwrap_or_default()
+        }
+    };
+    let mut names = names.into_iter();
+    let oid = number.or_else(|| names.next()??.parse().ok());
+    let name: Vec<String> = names.flatten().collect();
+    let all = Definition::all()?;
+    let of_column = || {
+        all.iter()
+            .filter(|definition| definition.target_column == column)
+    };
+    let found = of_column()
+        .find(|definition| Some(definition.target) == oid)
+        .or_else(|| {
+            of_column()
+                .find(|definition| !name.is_empty() && definition.target_name.ends_with(&name))
+        });
+    found.cloned().ok_or_else(|| Error::NotDefined {
+        table: oid.map_or_else(|| target.to_owned(), table_name),
+        column: column.to_owned(),
+    })
+}
+
+/// Installs a definition; everything is checked before anything is changed, and read before anything is locked.
 pub(super) fn add(definition: Definition) -> Result<i32> {
     let target = Relation::describe(definition.target)?;
     let source = Relation::describe(definition.source)?;
     check_is_owner(&target)?;
     check_is_owner(&source)?;
-    target.check_is_permanent_table()?;
-    source.check_is_permanent_table()?;
+    let mut resolved = definition.resolve()?;
+    resolved.prepare_to_install()?;
     lock_tables(&[&target, &source]);
+    // Somebody else may have been faster.
+    let mut resolved = resolved.definition.resolve()?;
+    let definition = &mut resolved.definition;
     if Definition::of_column(target.oid, &definition.target_column)?.is_some() {
         return Err(Error::Duplicate {
             table: target.qualified_name(),
-            column: definition.target_column,
+            column: definition.target_column.clone(),
         });
     }
-    let mut resolved = definition.resolve()?;
-    resolved.prepare_to_install()?;
-    resolved.definition.id = insert(&resolved)?;
-    unfollowed(|| {
-        for trigger in row_triggers(&resolved) {
-            create(&trigger)?;
-        }
-        tables_of(&resolved.definition).try_for_each(replace_shared_triggers)
-    })?;
-    Ok(resolved.definition.id)
+    definition.target_name = resolved.target.names().into();
+    definition.source_name = resolved.source.names().into();
+    definition.partitions = partitions_of(&resolved.source, &resolved.target);
+    definition.id = insert(definition)?;
+    let id = definition.id;
+    let work = work(resolved)?;
+    put_up(&work.flawed, &work.installed)?;
+    Ok(id)
 }
 
-/// Removes a definition and its triggers, also where a table is gone.
-pub(super) fn remove(definition: &Definition) -> Result<()> {
-    let existing = tables_of(definition).filter_map(|table| Relation::describe(table).ok());
+/// Installs triggers, in the place of those that are wrong.
+pub(super) fn put_up(triggers: &[(Trigger, Flaw)], installed: &[Installed]) -> Result<()> {
+    triggers
+        .iter()
+        .try_for_each(|(trigger, _)| trigger.install(installed))
+}
+
+/// Removes a definition and its triggers, also where a table is gone, and enables the triggers of the host that were disabled for it;
+/// answers their names.
+pub(super) fn remove(definition: &Definition) -> Result<Vec<String>> {
+    take_down(definition)?;
+    give_back(definition)
+}
+
+/// The same, but for the triggers of the host.
+pub(super) fn take_down(definition: &Definition) -> Result<()> {
+    let tables = [definition.source, definition.target];
+    let existing = tables.map(Relation::describe).into_iter().flatten();
     let existing: Vec<Relation> = existing.collect();
     for table in &existing {
         check_is_owner(table)?;
     }
-    lock_tables(&existing.iter().collect::<Vec<_>>());
-    unfollowed(|| {
-        for table in &existing {
-            for statement in drop_triggers(table, |name| is_of_definition(definition.id, name)) {
-                run(&statement)?;
-            }
-        }
-        delete(definition)?;
-        for table in &existing {
-            replace_shared_triggers(table.oid)?;
-        }
-        orphans()?.iter().try_for_each(drop_shared)
-    })
-}
-
-/// Source and target, once each: they can be one table.
-fn tables_of(definition: &Definition) -> impl Iterator<Item = u32> + use<> {
-    let same = definition.source == definition.target;
-    let (target, source) = (definition.target, definition.source);
-    std::iter::once(source).chain((!same).then_some(target))
-}
-
-/// Makes the statement triggers of a table and its partitions those that its definitions need now.
-pub(super) fn replace_shared_triggers(table: u32) -> Result<()> {
-    let table = Relation::describe(table)?;
-    for part in std::iter::once(&table.oid).chain(&table.partitions) {
-        for statement in drop_triggers(&Relation::describe(*part)?, is_shared) {
-            run(&statement)?;
-        }
+    delete(definition)?;
+    for table in &existing {
+        clear(table.oid)?;
     }
-    for trigger in shared_triggers(&table, &Definition::of_table(table.oid)?)? {
-        create(&trigger)?;
+    // What they left behind when they were detached.
+    for part in &definition.partitions {
+        clear(*part)?;
     }
     Ok(())
 }
 
-pub(super) fn create(trigger: &Trigger) -> Result<()> {
-    trigger
-        .install()
+/// Drops the triggers of ours that a table and its partitions have and no definition needs, and changes those that are shared to what
+/// is needed now.
+pub(super) fn clear(table: u32) -> Result<()> {
+    let Ok(table) = Relation::describe(table) else {
+        return Ok(());
+    };
+    if table.ancestors.len() > 1 {
+        return Ok(());
+    }
+    let definitions = Definition::of_table(table.oid)?;
+    let needed = shared_triggers(&table, &definitions);
+    let parts = table.partitions.iter().map(|part| part.oid);
+    let installed = installed_on(&parts.chain([table.oid]).collect::<Vec<_>>())?;
+    for trigger in &installed {
+        let is_of_definition = definitions
+            .iter()
+            .any(|definition| trigger.belongs_to(definition));
+        if !is_of_definition && !needed.iter().any(|needed| trigger.is_one(needed)) {
+            trigger.drop()?;
+        }
+    }
+    let changed = needed.iter().filter(|needed| needed.is_changed(&installed));
+    for trigger in changed {
+        trigger.install(&installed)?;
+    }
+    Ok(())
+}
+
+/// Enables the triggers of the host that were disabled for a definition.
+pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
+    let Ok(source) = Relation::describe(definition.source) else {
+        return Ok(Vec::new());
+    };
+    let disabled = definition
+        .disabled_triggers
         .iter()
-        .try_for_each(|statement| run(statement))
+        .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
+    let disabled: Vec<String> = disabled.cloned().collect();
+    for name in &disabled {
+        switch_trigger(&source, name, "enable")?;
+    }
+    Ok(disabled)
+}
+
+/// Enables all triggers of the host that were disabled; answers their names.
+pub(crate) fn give_back_all() -> Result<Vec<String>> {
+    let mut enabled = Vec::new();
+    for definition in Definition::all()? {
+        enabled.extend(give_back(&definition)?);
+    }
+    Ok(enabled)
+}
+
+/// `action` is enable or disable.
+pub(super) fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
+    let (name, trigger) = (table.qualified_name(), quote_identifier(trigger));
+    change(
+        table.owner,
+        &format!("alter table {name} {action} trigger {trigger}"),
+    )
 }
 
 fn table_name(table: u32) -> String {
@@ -152,28 +242,30 @@ fn table_name(table: u32) -> String {
 
 const INSERT: &str = "
 insert into lockstep.cache_column_definition
-  (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers)
+  (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers,
+   target_name, source_name, partitions)
 select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::regclass, d->>'key_column', d->'match',
-       (d->>'guard')::boolean, (d->>'fire_always')::boolean, d->>'origin',
-       array(select jsonb_array_elements_text(d->'disabled_triggers'))::name[]
-  from (select $1::jsonb as d) as given
+       (d->>'guard')::boolean, (d->>'fire_always')::boolean, d->>'origin', n.disabled_triggers, n.target_name, n.source_name, n.partitions
+  from (select $1::jsonb) as given (d)
+  cross join lateral jsonb_to_record(d) as n (disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
 returning id::bigint";
 
-fn insert(resolved: &Resolved) -> Result<i32> {
-    let definition = &resolved.definition;
-    let row = json!({
-        "target": definition.target,
-        "target_column": definition.target_column,
-        "source": definition.source,
-        "key_column": definition.key_column,
-        "match": definition.matches,
-        "guard": definition.guard,
-        "fire_always": definition.fire_always,
-        "origin": definition.origin,
-        "disabled_triggers": definition.disabled_triggers,
-    });
-    let id = write_definition(INSERT, &row)?;
+const UPDATE: &str = "
+update lockstep.cache_column_definition as c
+   set disabled_triggers = n.disabled_triggers, target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
+  from jsonb_to_record($1::jsonb)
+       as n (id integer, disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
+ where c.id = n.id
+returning c.id::bigint";
+
+fn insert(definition: &Definition) -> Result<i32> {
+    let id = write_definition(INSERT, &json!(definition))?;
     Ok(id.unwrap_or_default() as i32)
+}
+
+/// Writes what may change of a definition.
+pub(super) fn update(definition: &Definition) -> Result<()> {
+    write_definition(UPDATE, &json!(definition)).map(|_| ())
 }
 
 fn delete(definition: &Definition) -> Result<()> {

@@ -6,7 +6,6 @@
 mod absence;
 mod arrival;
 mod attach;
-mod ddl;
 mod definition;
 mod drift;
 mod flush;
@@ -14,10 +13,14 @@ mod install;
 mod keeper;
 mod known;
 mod matching;
+mod mend;
 mod note;
-mod target_row;
+mod state;
 mod triggers;
 mod truncate;
+mod walk;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use drift::{repair_range, targets};
+pub(crate) use drift::{standings, targets};
+pub(crate) use install::give_back_all;
+pub(crate) use walk::repair_range;

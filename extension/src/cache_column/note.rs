@@ -90,10 +90,15 @@ impl Noting {
             Side::Source => definition_arguments(trigger)?,
             Side::Target => vec![definition_argument(trigger)?],
         };
-        let learned = definitions
-            .into_iter()
-            .map(|definition| Self::learn(trigger, side, definition));
-        learned.collect()
+        let mut learned = Vec::new();
+        for definition in definitions {
+            match Self::learn(trigger, side, definition) {
+                // This table is there, so the target is gone, and there is nothing to keep.
+                Err(Error::NoSuchTable { .. }) if side == Side::Source => {}
+                noting => learned.push(noting?),
+            }
+        }
+        Ok(Rc::from(learned))
     }
 
     #[cold]

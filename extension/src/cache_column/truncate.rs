@@ -1,7 +1,7 @@
 //! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
 
 use super::definition::Definition;
-use super::flush::repair_not_false;
+use super::walk::look_at_all;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::Relation;
 use pgrx::prelude::*;
@@ -25,16 +25,16 @@ fn flush_truncated<'a>(
 
 fn look_at_targets_of(table: u32) -> Result<()> {
     for ancestor in Relation::describe(table)?.ancestors {
-        let definitions = Definition::of_table(ancestor)?;
-        definitions
-            .iter()
-            .filter(|definition| definition.source == ancestor)
-            .try_for_each(look_at_all)?;
+        for definition in Definition::of_table(ancestor)? {
+            if definition.source != ancestor {
+                continue;
+            }
+            match look_at_all(definition.id) {
+                // This table is there, so the target is gone.
+                Err(Error::NoSuchTable { .. }) => {}
+                looked => looked?,
+            }
+        }
     }
     Ok(())
-}
-
-/// Looks at all targets that say true.
-pub(super) fn look_at_all(definition: &Definition) -> Result<()> {
-    repair_not_false(definition.id)
 }

@@ -139,9 +139,15 @@ impl Command {
     }
 
     /// Changes of flags that `work` makes are recorded with whoever gave the command.
-    pub(super) fn attributed<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(super) fn change_flags<R>(
+        &self,
+        schema: &str,
+        work: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
         let source = format!("slack {} {}", self.team_id, self.channel_id);
-        feature::on_behalf_of(&self.user_id, source.trim_end(), work)
+        feature::on_behalf_of(schema, &self.user_id, source.trim_end(), || {
+            feature::as_flags_owner(schema, work)
+        })
     }
 
     /// Who gave it, for people to read.

@@ -6,7 +6,7 @@ use super::sha::{self, Sha};
 use super::table::{self, DEPLOYED, DEPLOYMENTS, ENVIRONMENTS, MERGE_REQUESTS, PROJECTS};
 use super::target::{self, qualified};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::host::Relation;
+use crate::host::{Relation, check_have_one_owner};
 use crate::server::{Statement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -32,12 +32,19 @@ struct Host {
 
 impl Host {
     fn find(schema: &str) -> Result<Self> {
-        Ok(Self {
+        let host = Self {
             deployments: table::find(&DEPLOYMENTS, schema)?,
             environments: table::find(&ENVIRONMENTS, schema)?,
             deployed: table::find(&DEPLOYED, schema)?,
             merge_requests: table::find(&MERGE_REQUESTS, schema)?,
-        })
+        };
+        check_have_one_owner(&[
+            &host.deployments,
+            &host.environments,
+            &host.deployed,
+            &host.merge_requests,
+        ])?;
+        Ok(host)
     }
 
     fn json(&self, text: &str, types: &[Oid], arguments: &[Datum]) -> Option<Value> {

@@ -97,20 +97,18 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
         }
         let is_for_some = !actors.is_empty() || !groups.is_empty();
         let before = feature::standing(name, schema)?;
-        feature::as_flags_owner(schema, || {
-            command.attributed(|| match (wish.enabled, &wish.percentage) {
-                (Some(enabled), None) if is_for_some => {
-                    feature::set_for(name, enabled, &actors, groups, schema)
-                }
-                (Some(enabled), None) => feature::set(name, enabled, schema),
-                (None, Some(percentage)) if !is_for_some => {
-                    let of = wish.of.as_deref().unwrap_or("actors");
-                    feature::set_percentage(name, percentage, of, schema)
-                }
-                _ => Err(malformed(
-                    "either enabled or percentage is set, the latter without targets".to_owned(),
-                )),
-            })
+        command.change_flags(schema, || match (wish.enabled, &wish.percentage) {
+            (Some(enabled), None) if is_for_some => {
+                feature::set_for(name, enabled, &actors, groups, schema)
+            }
+            (Some(enabled), None) => feature::set(name, enabled, schema),
+            (None, Some(percentage)) if !is_for_some => {
+                let of = wish.of.as_deref().unwrap_or("actors");
+                feature::set_percentage(name, percentage, of, schema)
+            }
+            _ => Err(malformed(
+                "either enabled or percentage is set, the latter without targets".to_owned(),
+            )),
         })?;
         let after = feature::standing(name, schema)?;
         Ok(
@@ -146,9 +144,7 @@ fn chatops_delete_feature(
                 incident::refuse_while_declared()?;
             }
             let before = feature::standing(name, schema)?;
-            feature::as_flags_owner(schema, || {
-                command.attributed(|| feature::remove(name, schema))
-            })?;
+            command.change_flags(schema, || feature::remove(name, schema))?;
             let after = feature::standing(name, schema)?;
             Ok(json!({ "before": before, "after": after }))
         })

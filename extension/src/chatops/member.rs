@@ -3,7 +3,7 @@
 use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
 use super::target::{self, qualified};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::host::Relation;
+use crate::host::{Relation, check_have_one_owner};
 use crate::server::{Statement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -37,6 +37,7 @@ fn is_member(team: &str, user: &str, group: &str, schema: &str) -> Result<bool> 
     let found =
         target::namespace(group, schema)?.ok_or_else(|| ChatopsError::no_such("group", group))?;
     let users = table::find(&USERS, schema)?;
+    check_have_one_owner(&[&members, &names, &namespaces, &users])?;
     let conditions = conditions(&members, &users);
     let text = format!(
         "with recursive above (id, parent_id) as (

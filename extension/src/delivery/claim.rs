@@ -5,8 +5,10 @@ use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
 use super::subject::{self, SEPARATE, UPDATE};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
+use crate::home;
 use crate::server::random_bytes;
 use crate::slack_workspace::{Token, check_attached, tokens};
+use crate::waking::{self, Work};
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
@@ -101,6 +103,10 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     }
     let pace = Pace::per_minute(per_minute)?;
     check_attached(schema)?;
+    waking::wait_no_more(Work::DELIVERIES);
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
     let wanted = usize::try_from(most).unwrap_or_default();
     let channels = candidates(schema, pace, wanted)?;
     if channels.is_empty() {

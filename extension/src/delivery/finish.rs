@@ -1,11 +1,11 @@
 //! What became of deliveries. A sender can say so only as long as the channel is still its own.
 
-use super::CHANNEL;
 use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument};
+use crate::waking::{Work, wake};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -159,7 +159,7 @@ fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
         write_messages(&results)?;
         write_troubles(&results, schema)?;
         learn_names(&results)?;
-        notify_of_more(&results)?;
+        wake_for_more(&results)?;
         Ok(i32::try_from(results.len()).unwrap_or(i32::MAX))
     };
     finish().or_raise()
@@ -354,7 +354,7 @@ fn learn_names(results: &[Own]) -> Result<()> {
 }
 
 /// Other senders may have nothing to do meanwhile.
-fn notify_of_more(results: &[Own]) -> Result<()> {
+fn wake_for_more(results: &[Own]) -> Result<()> {
     let lanes: Vec<i64> = results.iter().map(|it| it.lane).collect();
     let mut is_more = false;
     STATEMENTS.with(|statements| {
@@ -363,7 +363,7 @@ fn notify_of_more(results: &[Own]) -> Result<()> {
             .rows(&[keys_argument(&lanes)], |_| is_more = true)
     })?;
     if is_more {
-        notify(CHANNEL);
+        wake(Work::DELIVERIES);
     }
     Ok(())
 }

@@ -16,6 +16,3 @@ mod pace;
 mod result;
 mod subject;
 pub(crate) mod wait;
-
-/// Whoever listens to it hears that a delivery waits. No payload, so that a transaction sends one notification for all of its deliveries.
-const CHANNEL: &str = "lockstep_delivery";

@@ -1,11 +1,11 @@
 //! What became of deliveries, for those who want to know; another try for those that failed.
 
-use super::CHANNEL;
 use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument, notify, nullable};
+use crate::server::{datum, keys_argument, nullable};
 use crate::slack_workspace::destination_of;
+use crate::waking::{Work, wake};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -58,7 +58,7 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
         .with(|statements| statements.retry.run_with_nulls(&arguments))
         .or_raise();
     if deliveries > 0 {
-        notify(CHANNEL);
+        wake(Work::DELIVERIES);
     }
     deliveries as i64
 }

@@ -3,8 +3,10 @@
 use super::channel::WAITING;
 use super::pace::{POST, Pace};
 use crate::error::{OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
+use crate::waking::{self, Work};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -40,7 +42,7 @@ create function lockstep.delivery_wait(per_minute integer, schema text default '
 returns double precision language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.delivery_wait(integer, text) is
-  'seconds until lockstep.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits';
+  'seconds until lockstep.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits. A session that listens to lockstep_delivery is told of more from then on, until it claims';
 revoke execute on function lockstep.delivery_wait(integer, text) from public;
 "#)]
 fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
@@ -48,6 +50,10 @@ fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
     let schema = required(schema, "schema");
     let wait = || -> Result<Option<f64>> {
         let pace = Pace::per_minute(per_minute)?;
+        waking::wait(Work::DELIVERIES)?;
+        if home::is_of_another()? {
+            return Ok(None);
+        }
         let arguments = [
             datum(i64::MIN),
             datum(schema),

@@ -17,6 +17,10 @@ pub(crate) enum BackfillError {
     NoSuchJob {
         job: String,
     },
+    JobWithout {
+        job: String,
+        what: &'static str,
+    },
     NotJobOwner {
         job: String,
     },
@@ -102,6 +106,12 @@ impl BackfillError {
                 format!("backfill job \"{job}\" does not exist"),
                 "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
                 "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
+            ),
+            Self::JobWithout { job, what } => report(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("the {what} of backfill job \"{job}\" does not exist"),
+                "It was dropped or renamed, or it is missing where the job was restored.",
+                "Call lockstep.unregister_backfill_job, and register the job anew.",
             ),
             Self::NotJobOwner { job } => report(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,

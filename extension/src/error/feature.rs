@@ -11,7 +11,7 @@ pub(crate) enum FeatureError {
     Percentage { percentage: String },
     PercentageOf { of: String },
     NoTables { schema: String },
-    NotAudited { table: String, schema: String },
+    NotAudited { schema: String },
     NotAFeatureTable { table: String },
     FullyOn { name: String, hint: &'static str },
     OptedOut { name: String, actor: String },
@@ -63,10 +63,10 @@ impl FeatureError {
                     quote_literal(&schema)
                 ),
             ),
-            Self::NotAudited { table, schema } => report(
+            Self::NotAudited { schema } => report(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("changes of table \"{table}\" are not recorded"),
-                "A trigger named lockstep_feature_audit is missing or disabled, so nobody would learn who changed the flag.",
+                format!("changes of feature flags in schema {schema} are not recorded"),
+                "A trigger on features or feature_gates is missing or disabled, so nobody would learn who changed the flag.",
                 format!(
                     "Install it: select * from lockstep.attach({}).",
                     quote_literal(&schema)
@@ -139,7 +139,7 @@ impl FeatureError {
             Self::NotGroupOwner { name } => report(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("group \"{name}\" does not exist, or another role has registered it"),
-                "The function of a group runs with the rights of the role that registered it.",
+                "Only whoever has registered a group can change or forget it.",
                 "See lockstep.feature_group.",
             ),
         }

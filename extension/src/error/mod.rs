@@ -119,6 +119,10 @@ pub(crate) enum Error {
         column: String,
         actual: String,
     },
+    TypeNotBuiltIn {
+        column: String,
+        actual: String,
+    },
     Duplicate {
         table: String,
         column: String,
@@ -130,6 +134,16 @@ pub(crate) enum Error {
     NotOwner {
         table: String,
         role: String,
+    },
+    MayNot {
+        table: String,
+        privilege: String,
+    },
+    RowSecurity {
+        table: String,
+    },
+    SeveralOwners {
+        tables: [String; 2],
     },
     OwnerMayNotRead {
         holder: String,
@@ -174,6 +188,13 @@ pub(crate) enum Error {
     KeyNotUnique {
         table: String,
         columns: String,
+    },
+    NotACopy,
+    NoSuchRecord {
+        what: String,
+    },
+    Keep {
+        what: String,
     },
     Backfill(BackfillError),
     Chatops(ChatopsError),

@@ -63,7 +63,7 @@ impl Error {
                 ERRCODE_UNDEFINED_TABLE,
                 format!("relation with OID {oid} does not exist"),
                 "A cache column refers to a table that has been dropped.",
-                "Remove the definition: select lockstep.remove_cache_column(target, column), as listed in lockstep.cache_columns.",
+                "Remove the definition: select lockstep.remove_cache_column(target, column), with the name that the table had; or call lockstep.attach.",
             ),
             Self::NoSuchColumn { table, column } => report(
                 ERRCODE_UNDEFINED_COLUMN,
@@ -218,6 +218,14 @@ impl Error {
                 "A match is a conjunction of column = constant.",
                 "Match a column of another type; for json use jsonb.",
             ),
+            Self::TypeNotBuiltIn { column, actual } => report(
+                ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!(
+                    "match for column \"{column}\" is not possible: type {actual} is not built in"
+                ),
+                "Code that somebody wrote for a type of his own would run with every write of the table.",
+                "Match a column of one of PostgreSQL's own types, or of an enum.",
+            ),
             Self::Duplicate { table, column } => report(
                 ERRCODE_DUPLICATE_OBJECT,
                 format!("cache column \"{column}\" of \"{table}\" is defined already"),
@@ -241,6 +249,26 @@ impl Error {
                     "Role \"{role}\" is not a member of the role that owns it; lockstep installs triggers there or writes its rows."
                 ),
                 "Call it as the owner of the tables, or as a superuser.",
+            ),
+            Self::MayNot { table, privilege } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for table {table}"),
+                format!("You lack the privilege {privilege}, on the table or on its schema."),
+                "Grant it, or call the function as another role.",
+            ),
+            Self::RowSecurity { table } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("row security of table {table} applies to you"),
+                "The function reads or writes the table with the rights of its owner, which would pass over the policies for you.",
+                "Call it as a role that row security does not apply to.",
+            ),
+            Self::SeveralOwners {
+                tables: [one, other],
+            } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("tables {one} and {other} do not have the same owner"),
+                "They are read together with the rights of their owner, so what one owner has put on his table would run as the other.",
+                "Let one role own both: alter table ... owner to ...",
             ),
             Self::OwnerMayNotRead {
                 holder,
@@ -271,7 +299,7 @@ impl Error {
             } => report(
                 ERRCODE_DATATYPE_MISMATCH,
                 format!("column \"{column}\" of \"{table}\" is of type {actual}, not {expected}"),
-                "The service account of a workflow comes from this column, or goes there.",
+                "What another type does when it is read or written is up to whoever made it.",
                 format!("Change its type to {expected}, as the host has it."),
             ),
             Self::NotAWorkflowTrigger { trigger, table } => report(
@@ -323,6 +351,24 @@ impl Error {
                 format!("({columns}) is not a unique key of \"{table}\""),
                 "The columns of a key are, in this order, those of a valid unique index, and none of them is nullable.",
                 format!("Create one: create unique index concurrently on {table} ({columns})."),
+            ),
+            Self::NotACopy => report(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "nothing is held in this database",
+                "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
+                "To drop a single job, call lockstep.discard_job.",
+            ),
+            Self::NoSuchRecord { what } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("there are no records \"{what}\""),
+                "Records that can be kept for a time are feature_audit, chatops_command, integration_event and dead_job.",
+                "See lockstep.retentions.",
+            ),
+            Self::Keep { what } => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("cannot keep records \"{what}\" for no time"),
+                "What is older than the time is removed.",
+                "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
             ),
             Self::Backfill(error) => error.into_report(),
             Self::Chatops(error) => error.into_report(),

@@ -130,7 +130,7 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// Old rows of the host have no way to their root; they are one themselves.
+/// Of a namespace of which nobody can tell what it is in, only itself.
 fn nearest_first(from_root: Option<Vec<i64>>, own: Option<i64>) -> Vec<i64> {
     let mut groups = from_root.unwrap_or_default();
     groups.reverse();

@@ -2,7 +2,7 @@
 
 use super::kind::KINDS;
 use crate::error::Result;
-use crate::host::{Known, Relation};
+use crate::host::{Known, Relation, way_to};
 use crate::server::{Statement, datum};
 use crate::slack_workspace::{self, CLASS, qualified};
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -94,6 +94,7 @@ impl Statements {
         let ids = &[pg_sys::INT8ARRAYOID];
         let ids_and_class = &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID];
         let organization = column_or_null(&tables.namespaces, "n", "organization_id");
+        let way = way_to(&tables.namespaces, "n");
         // So that the host's index on paths of groups fits, which is one of these alone.
         let is_group = match tables.namespaces.find_column("type") {
             Some(_) => "and n.type == 'Group'",
@@ -117,7 +118,7 @@ impl Statements {
         Self {
             projects: by_index(
                 &format!(
-                    "select p.id::pg_catalog.int8, p.namespace_id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[],
+                    "select p.id::pg_catalog.int8, p.namespace_id::pg_catalog.int8, {way},
                             coalesce({}, {organization})
                        from {p} p left join {n} n on n.id == p.namespace_id where p.id == any ($1)",
                     column_or_null(&tables.projects, "p", "organization_id")
@@ -127,17 +128,17 @@ impl Statements {
             ),
             groups: by_index(
                 &format!(
-                    "select n.id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[], {organization} from {n} n where n.id == any ($1)"
+                    "select n.id::pg_catalog.int8, {way}, {organization} from {n} n where n.id == any ($1)"
                 ),
                 ids,
                 &["id"],
             ),
             groups_of_name: by_index(
                 &format!(
-                    "select n.id::pg_catalog.int8, n.traversal_ids::pg_catalog.int8[] from {n} n where n.path == any ($1) {is_group}"
+                    "select n.id::pg_catalog.int8, {way} from {n} n where n.path == any ($1) {is_group}"
                 ),
                 &[pg_sys::TEXTARRAYOID],
-                &["path"],
+                &["path", "id"],
             ),
             names: by_index(
                 &format!("select n.id::pg_catalog.int8, n.path::pg_catalog.text from {n} n where n.id == any ($1)"),

@@ -3,15 +3,13 @@
 use super::channel::Channel;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument};
+use crate::waking::{Work, wake};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
-
-/// Wakes those who deliver.
-pub(super) const CHANNEL: &str = "lockstep_delivery";
 
 struct Own {
     events: OwnStatement,
@@ -115,6 +113,6 @@ pub(super) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
         own.deliveries
             .rows(&arguments, |row| ids.extend(row.get::<i64>(1)))
     })?;
-    notify(CHANNEL);
+    wake(Work::DELIVERIES);
     Ok(ids)
 }

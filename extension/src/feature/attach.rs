@@ -3,7 +3,7 @@
 use super::tables::{FEATURES, GATES, Tables};
 use crate::attach::Answer;
 use crate::error::{FeatureError, Result};
-use crate::host::{InstalledTrigger, Relation, check_is_owner, lock_tables, run};
+use crate::host::{Relation, check_is_owner, lock_tables, run, run_as_owner_of};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
@@ -87,12 +87,13 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
                 continue;
             }
             let when = when.replace("{table}", &table);
-            run(&format!(
-                "create trigger {trigger} {when} execute function lockstep.audit_feature()"
-            ))?;
-            run(&format!(
-                "alter trigger {trigger} on {table} depends on extension lockstep"
-            ))?;
+            let statements = [
+                format!(
+                    "create trigger {trigger} {when} execute function lockstep.audit_feature()"
+                ),
+                format!("alter trigger {trigger} on {table} depends on extension lockstep"),
+            ];
+            run_as_owner_of(&now, &statements)?;
         }
     }
     answer("attached", done)
@@ -108,10 +109,8 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
         for (trigger, _) in TRIGGERS {
             if table.trigger(trigger).is_some() {
                 check_is_owner(&table)?;
-                run(&format!(
-                    "drop trigger {trigger} on {}",
-                    table.qualified_name()
-                ))?;
+                let drop = format!("drop trigger {trigger} on {}", table.qualified_name());
+                run_as_owner_of(&table, &[drop])?;
                 is_attached = true;
             }
         }
@@ -120,24 +119,6 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
         true => answer("detached", "triggers removed; the flags stay"),
         false => answer("skipped", "not attached"),
     }
-}
-
-/// Flags are changed only where that is recorded.
-pub(super) fn check_is_audited(tables: &Tables) -> Result<()> {
-    for table in [&tables.features, &tables.gates] {
-        let is_enabled = |trigger: Option<&InstalledTrigger>| trigger.is_some_and(|it| it.enabled);
-        let is_audited = TRIGGERS
-            .iter()
-            .all(|(name, _)| is_enabled(table.trigger(name)));
-        if !is_audited {
-            return Err(FeatureError::NotAudited {
-                table: table.qualified_name(),
-                schema: table.schema().to_owned(),
-            }
-            .into());
-        }
-    }
-    Ok(())
 }
 
 /// The tables as Flipper makes them.

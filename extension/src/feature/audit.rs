@@ -1,14 +1,17 @@
 //! Who changed which flag, and how: written by triggers, so that no change is left out, whoever makes it.
 
-use super::tables::{FEATURES, GATES};
+use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
 use crate::error::{Error, FeatureError, OrRaise, Result};
+use crate::host::{self, Known, Relation, text};
 use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use crate::row::{Row, Stored};
+use crate::server::{current_user, datum};
 use pgrx::datum::TryFromDatumError;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
+use std::rc::Rc;
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
@@ -32,9 +35,12 @@ thread_local! {
     ));
 }
 
-/// On whose behalf flags are changed now, and how he asked for it.
-#[derive(Default)]
+/// On whose behalf the flags of a schema are changed now.
 struct Behalf {
+    schema: String,
+    /// Whoever has called the function that changes them, which does it as the owner of the tables.
+    role: Oid,
+    /// Where somebody who is no role has asked for it: who, and how.
     actor: String,
     source: String,
 }
@@ -43,29 +49,101 @@ thread_local! {
     static BEHALF: RefCell<Option<Behalf>> = const { RefCell::new(None) };
 }
 
-/// What `work` changes is recorded as asked for by somebody who is no role.
-pub(crate) fn on_behalf_of<R>(actor: &str, source: &str, work: impl FnOnce() -> R) -> R {
+/// What `work` changes is recorded as done by whoever calls now, as somebody has asked who is no role.
+pub(crate) fn on_behalf_of<R>(
+    schema: &str,
+    actor: &str,
+    source: &str,
+    work: impl FnOnce() -> R,
+) -> R {
     /// Also after an error: that unwinds.
-    struct End;
+    struct End(Option<Behalf>);
     impl Drop for End {
         fn drop(&mut self) {
-            BEHALF.take();
+            BEHALF.replace(self.0.take());
         }
     }
-    BEHALF.replace(Some(Behalf {
+    let former = BEHALF.replace(Some(Behalf {
+        schema: schema.to_owned(),
+        role: current_user(),
         actor: actor.to_owned(),
         source: source.to_owned(),
     }));
-    let _end = End;
+    let _end = End(former);
     work()
+}
+
+/// What `work` changes is recorded as done by whoever calls now, or on whose behalf that is.
+pub(super) fn by_caller<R>(schema: &str, work: impl FnOnce() -> R) -> R {
+    let is_set = BEHALF.with_borrow(|behalf| behalf.as_ref().is_some_and(|it| it.schema == schema));
+    match is_set {
+        true => work(),
+        false => on_behalf_of(schema, "", "", work),
+    }
+}
+
+/// What to read of the rows of a table.
+struct Place {
+    schema: String,
+    /// Of the flag's name; and of gates those of their key and value.
+    columns: Vec<Stored>,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that it lives in may be gone already.
+    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
+    let oid = trigger.relid().map_err(|error| Error::Catalog {
+        message: error.to_string(),
+    })?;
+    PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(oid).map(Rc::new)))
+}
+
+/// Anybody can put the trigger on a table of his, with any columns; it records what is in the schema of that table.
+#[cold]
+fn learn_place(oid: Oid) -> Result<Place> {
+    host::watch(oid);
+    let table = Relation::describe(oid.to_u32())?;
+    let columns = match table.name() {
+        FEATURES => FEATURE_TEXTS.as_slice(),
+        GATES => GATE_TEXTS.as_slice(),
+        _ => {
+            return Err(FeatureError::NotAFeatureTable {
+                table: table.qualified_name(),
+            }
+            .into());
+        }
+    };
+    let columns = columns.iter().map(|name| text(&table, name));
+    Ok(Place {
+        schema: table.schema().to_owned(),
+        columns: columns
+            .map(|column| Ok(Stored::new(column?)))
+            .collect::<Result<_>>()?,
+    })
 }
 
 /// What a row says: the flag, the gate and its value.
 #[derive(Default)]
-struct Row {
+struct Said {
     feature: String,
     gate: String,
     value: Option<String>,
+}
+
+impl Place {
+    fn read(&self, row: &Row) -> Said {
+        let mut texts = self.columns.iter().map(|column| row.text(column));
+        let mut next = || texts.next().flatten();
+        Said {
+            feature: next().unwrap_or_default(),
+            gate: next().unwrap_or_default(),
+            value: next(),
+        }
+    }
 }
 
 /// AFTER a change of a row of Flipper's tables, and after TRUNCATE.
@@ -75,60 +153,37 @@ comment on function lockstep.audit_feature() is 'trigger of features and feature
 fn audit_feature<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {
-    let table = trigger.table_name().unwrap_or_default();
-    let is_gates = match table.as_str() {
-        FEATURES => false,
-        GATES => true,
-        _ => Error::from(FeatureError::NotAFeatureTable { table }).raise(),
-    };
-    let schema = trigger.table_schema().unwrap_or_default();
-    let read = |row: Option<PgHeapTuple<'_, AllocatedByPostgres>>| -> Result<Option<Row>, TryFromDatumError> {
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let text = |column| row.get_by_name::<String>(column);
-        Ok(Some(match is_gates {
-            false => Row {
-                feature: text("key")?.unwrap_or_default(),
-                ..Row::default()
-            },
-            true => Row {
-                feature: text("feature_key")?.unwrap_or_default(),
-                gate: text("key")?.unwrap_or_default(),
-                value: text("value")?,
-            },
-        }))
-    };
-    let event = trigger.event();
-    let (before, after) = (read(trigger.old())?, read(trigger.new())?);
-    let rows = if event.fired_by_truncate() {
-        vec![("truncate", Row::default(), None)]
-    } else if event.fired_by_insert() {
-        after.map(|row| ("insert", row, None)).into_iter().collect()
-    } else if event.fired_by_delete() {
-        before
-            .map(|row| ("delete", row, None))
-            .into_iter()
-            .collect()
-    } else {
-        match (before, after) {
-            // A row that goes over to another flag or gate leaves the one and comes to the other.
-            (Some(before), Some(after))
-                if (&before.feature, &before.gate) != (&after.feature, &after.gate) =>
-            {
-                vec![("delete", before, None), ("insert", after, None)]
-            }
-            (Some(before), Some(after)) => vec![("update", before, Some(after))],
-            _ => Vec::new(),
-        }
-    };
-    for (change, row, after) in rows {
-        record(&schema, change, row, after).or_raise();
-    }
+    audit(trigger).or_raise();
     Ok(None)
 }
 
-fn record(schema: &str, change: &str, row: Row, after: Option<Row>) -> Result<()> {
+fn audit(trigger: &PgTrigger) -> Result<()> {
+    let place = place(trigger)?;
+    let event = trigger.event();
+    if event.fired_by_truncate() {
+        return record(&place.schema, "truncate", Said::default(), None);
+    }
+    if !event.fired_for_row() {
+        return Ok(());
+    }
+    let (before, after) = Row::versions_of(trigger);
+    let [before, after] = [before, after].map(|row| row.map(|row| place.read(&row)));
+    match (before, after) {
+        // A row that goes over to another flag or gate leaves the one and comes to the other.
+        (Some(before), Some(after))
+            if (&before.feature, &before.gate) != (&after.feature, &after.gate) =>
+        {
+            record(&place.schema, "delete", before, None)?;
+            record(&place.schema, "insert", after, None)
+        }
+        (Some(before), Some(after)) => record(&place.schema, "update", before, Some(after)),
+        (None, Some(after)) => record(&place.schema, "insert", after, None),
+        (Some(before), None) => record(&place.schema, "delete", before, None),
+        (None, None) => Ok(()),
+    }
+}
+
+fn record(schema: &str, change: &str, row: Said, after: Option<Said>) -> Result<()> {
     let (before, after) = match (change, after) {
         ("insert", _) => (None, row.value),
         (_, None) => (row.value, None),
@@ -138,14 +193,15 @@ fn record(schema: &str, change: &str, row: Row, after: Option<Row>) -> Result<()
     };
     let marked =
         |value: Option<String>| value.map_or_else(String::new, |value| format!("={value}"));
-    let (actor, source) = BEHALF.with_borrow(|behalf| {
-        behalf
-            .as_ref()
-            .map(|it| (it.actor.clone(), it.source.clone()))
-            .unwrap_or_default()
-    });
+    let (role, actor, source) =
+        BEHALF.with_borrow(
+            |behalf| match behalf.as_ref().filter(|it| it.schema == schema) {
+                Some(it) => (it.role, it.actor.clone(), it.source.clone()),
+                None => (current_user(), String::new(), String::new()),
+            },
+        );
     let arguments = [
-        datum(crate::server::current_user()),
+        datum(role),
         datum(schema),
         datum(row.feature),
         datum(change),

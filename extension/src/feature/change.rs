@@ -1,12 +1,14 @@
 //! Changes of flags, with the effect that Flipper's have. Those of one flag take turns, by a lock on its row: two percentages set at
 //! once would both stay.
 
-use super::attach::check_is_audited;
+use super::audit::by_caller;
 use super::check_name;
 use super::gates::{Gates, OPT_OUT, State};
+use super::recorded::check_is_recorded;
 use super::tables::Tables;
 use crate::error::{FeatureError, OrRaise, Result, required};
-use crate::server::{Statement, View, connected, datum};
+use crate::host::check_may;
+use crate::server::{Statement, View, datum};
 use pgrx::AnyNumeric;
 use pgrx::prelude::*;
 use std::rc::Rc;
@@ -19,28 +21,37 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Makes the flag's row, if there is none, and locks it. All is written with the rights of the caller.
+    /// Makes the flag's row, if there is none, and locks it.
     fn begin(name: &'a str, schema: &str) -> Result<Self> {
         check_name(name)?;
+        let mut change = Self::of(name, schema, "insert")?;
+        change.run(|tables| &tables.create, &[]);
+        change.run(|tables| &tables.lock, &[]);
+        change.gates = Gates::read(name, Some(&change.tables), View::Own)?;
+        Ok(change)
+    }
+
+    /// All is written with the rights of the owner of the tables, as what he has put on them may run then; so whoever calls must have
+    /// those that it takes, this one on both tables among them.
+    fn of(name: &'a str, schema: &str, privilege: &str) -> Result<Self> {
         let tables = Tables::of_schema(schema)?;
-        check_is_audited(&tables)?;
-        let arguments = [datum(name)];
-        connected(|| {
-            tables.create.run_seeing(View::Own, &arguments);
-            tables.lock.run_seeing(View::Own, &arguments);
-        });
-        let gates = Gates::read(name, Some(&tables), View::Own)?;
+        check_is_recorded(&tables)?;
+        check_may(&[&tables.features], &["select", "update", privilege])?;
+        check_may(&[&tables.gates], &["select", "delete", privilege])?;
         Ok(Self {
             name,
             tables,
-            gates,
+            gates: Gates::default(),
         })
     }
 
-    fn run(&self, statement: impl Fn(&Tables) -> &Statement, arguments: &[&str]) {
+    fn run(&self, statement: impl Fn(&Tables) -> &Statement, arguments: &[&str]) -> u64 {
         let mut all = vec![datum(self.name)];
         all.extend(arguments.iter().copied().map(datum));
-        connected(|| statement(&self.tables).run_seeing(View::Own, &all));
+        by_caller(self.tables.features.schema(), || {
+            self.tables
+                .as_owner(|| statement(&self.tables).run_seeing(View::Own, &all))
+        })
     }
 
     fn open(&self, gate: &str, value: &str) {
@@ -355,15 +366,11 @@ fn remove_feature(name: Option<&str>, schema: Option<&str>) {
 }
 
 pub(crate) fn remove(name: &str, schema: &str) -> Result<()> {
-    let tables = Tables::of_schema(schema)?;
-    check_is_audited(&tables)?;
-    let arguments = [datum(name)];
-    let removed = connected(|| {
-        // First the lock, so that a change under way is removed as well.
-        tables.lock.run_seeing(View::Own, &arguments);
-        tables.clear.run_seeing(View::Own, &arguments)
-            + tables.remove.run_seeing(View::Own, &arguments)
-    });
+    let change = Change::of(name, schema, "delete")?;
+    // First the lock, so that a change under way is removed as well.
+    change.run(|tables| &tables.lock, &[]);
+    let removed =
+        change.run(|tables| &tables.clear, &[]) + change.run(|tables| &tables.remove, &[]);
     match removed {
         0 => Err(FeatureError::NoSuchFeature {
             name: name.to_owned(),

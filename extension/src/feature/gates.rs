@@ -3,8 +3,7 @@
 use super::definition;
 use super::tables::Tables;
 use crate::error::Result;
-use crate::server::{View, as_owner, connected, datum};
-use pgrx::pg_sys::Oid;
+use crate::server::{View, datum};
 use std::collections::HashSet;
 
 /// What an actor's own row ends with that takes him out of a flag that is on.
@@ -64,31 +63,26 @@ impl Gates {
         };
         // Of several rows where there should be one, the oldest counts.
         let mut numbers = [None, None];
-        as_owner(Oid::from(tables.features.owner), || {
-            connected(|| {
-                tables.read.rows(view, &[datum(name)], |row| {
-                    let value = row.get::<String>(2);
-                    let is_gate = row.get::<String>(1).is_some();
-                    gates.rows += usize::from(is_gate);
-                    match (row.get::<String>(1).as_deref(), value) {
-                        (None, _) => gates.is_persisted = true,
-                        (Some("boolean"), value) => {
-                            gates.boolean |= matches!(value.as_deref(), Some("true" | "1"));
-                        }
-                        (Some("actors"), Some(actor)) => {
-                            gates.actors.insert(actor);
-                        }
-                        (Some("groups"), Some(group)) => gates.groups.push(group),
-                        (Some("percentage_of_actors"), value) => {
-                            numbers[0].get_or_insert(percentage(value.as_deref()));
-                        }
-                        (Some("percentage_of_time"), value) => {
-                            numbers[1].get_or_insert(percentage(value.as_deref()));
-                        }
-                        _ => {}
-                    }
-                })
-            })
+        tables.rows(&tables.read, view, &[datum(name)], |row| {
+            let [gate, value] = [1, 2].map(|column| row.get::<String>(column));
+            gates.rows += usize::from(gate.is_some());
+            match (gate.as_deref(), value) {
+                (None, _) => gates.is_persisted = true,
+                (Some("boolean"), value) => {
+                    gates.boolean |= matches!(value.as_deref(), Some("true" | "1"));
+                }
+                (Some("actors"), Some(actor)) => {
+                    gates.actors.insert(actor);
+                }
+                (Some("groups"), Some(group)) => gates.groups.push(group),
+                (Some("percentage_of_actors"), value) => {
+                    numbers[0].get_or_insert(percentage(value.as_deref()));
+                }
+                (Some("percentage_of_time"), value) => {
+                    numbers[1].get_or_insert(percentage(value.as_deref()));
+                }
+                _ => {}
+            }
         });
         [gates.percentage_of_actors, gates.percentage_of_time] =
             numbers.map(Option::unwrap_or_default);

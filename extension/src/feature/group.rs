@@ -2,9 +2,7 @@
 
 use crate::error::{FeatureError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{
-    Statement, View, as_role, connected, current_user, datum, with_catalog_path,
-};
+use crate::server::{Statement, View, as_role, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -19,28 +17,35 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         find: OwnStatement::by_index(
-            "select n.nspname || '.' || quote_ident(p.proname), g.owner::oid
-               from lockstep.feature_group g join pg_proc p on p.oid = g.function
-               cross join lateral (select quote_ident(s.nspname) from pg_namespace s where s.oid = p.pronamespace) n (nspname)
-              where g.name = $1",
+            // Not by to_regprocedure, which asks for rights on the schema that we have not.
+            "select format('%I.%I', n.nspname, p.proname), p.proowner
+               from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
+               join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
+               join pg_namespace n on n.oid = p.pronamespace and n.nspname = i.names[1]
+              where g.name = $1 and p.prorettype = 'boolean'::regtype and not p.proretset and p.prokind = 'f'
+                and has_function_privilege(to_regrole(g.owner)::oid, p.oid, 'execute')",
             &[pg_sys::TEXTOID],
-            &["name", "oid"],
+            &["name", "proname", "oid"],
         ),
         register: OwnStatement::new(
-            "insert into lockstep.feature_group (name, function, owner) values ($1, $2, $3)
+            // What is of a role that is gone is a superuser's to replace, as 10 is always one.
+            "insert into lockstep.feature_group (name, function, owner)
+             select $1, format('%I.%I', n.nspname, p.proname), $3::regrole::text
+               from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = $2
              on conflict (name) do update set function = excluded.function, owner = excluded.owner
-               where pg_has_role($3, feature_group.owner, 'usage')",
+               where pg_has_role($3, coalesce(to_regrole(feature_group.owner)::oid, 10), 'usage')",
             &[pg_sys::TEXTOID, pg_sys::OIDOID, pg_sys::OIDOID],
         ),
         unregister: OwnStatement::new(
-            "delete from lockstep.feature_group g where g.name = $1 and pg_has_role($2, g.owner, 'usage')",
+            "delete from lockstep.feature_group g
+              where g.name = $1 and pg_has_role($2, coalesce(to_regrole(g.owner)::oid, 10), 'usage')",
             &[pg_sys::TEXTOID, pg_sys::OIDOID],
         ),
     });
 }
 
-/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that
-/// registered it, and no others.
+/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that owns
+/// it, who may change what it does at any time, and no others; the role that registered it must be allowed to call it still.
 pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     let mut found: Option<(String, Oid)> = None;
     STATEMENTS.with(|statements| {
@@ -85,7 +90,7 @@ create function lockstep.register_feature_group(name text, function regprocedure
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.register_feature_group(text, regprocedure) is
-  'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of the caller of this';
+  'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of its owner';
 revoke execute on function lockstep.register_feature_group(text, regprocedure) from public;
 "#)]
 fn register_feature_group(name: Option<&str>, function: Option<Oid>) {

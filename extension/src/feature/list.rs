@@ -1,13 +1,15 @@
 //! All flags, for people to read.
 
-use super::definition;
+use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
-use super::tables::{FEATURES, GATES, Tables};
+use super::recorded;
+use super::tables::Tables;
 use crate::error::{OrRaise, Result};
-use crate::server::{Statement, View, connected, datum, with_catalog_path};
+use crate::server::{View, attempt};
 use pgrx::datum::Timestamp;
-use pgrx::pg_sys;
 use pgrx::prelude::*;
+use serde_json::{Value, json};
+use std::panic::AssertUnwindSafe;
 
 type Flag = (
     Option<String>,
@@ -53,37 +55,34 @@ fn list_features() -> TableIterator<
         name!(updated_at, Option<Timestamp>),
     ),
 > {
-    TableIterator::new(all().or_raise())
+    TableIterator::new(flags_of(recorded::schemas_of_caller()).or_raise())
 }
 
-fn all() -> Result<Vec<Flag>> {
+/// The flags of one schema, and those that are only defined, for a status page.
+pub(crate) fn of_schema(schema: &str) -> Result<Value> {
+    let mut flags = flags_of(recorded::schema_alone(schema))?;
+    flags.sort_by(|one, other| one.1.cmp(&other.1));
+    let flags = flags.into_iter().map(|flag| {
+        json!({
+            "name": flag.1, "state": flag.2, "percentage_of_actors": flag.3, "percentage_of_time": flag.4,
+            "actors": flag.5.len(), "groups": flag.7, "updated_at": flag.11,
+        })
+    });
+    Ok(flags.collect())
+}
+
+fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
     let definitions = definition::all()?;
     let mut flags = Vec::new();
-    for schema in schemas() {
-        let Some(tables) = Tables::find(&schema)? else {
-            continue;
-        };
-        let mut rows = Vec::new();
-        connected(|| {
-            tables.all.rows(View::Caller, &[], |row| {
-                rows.push((
-                    row.get::<String>(1).unwrap_or_default(),
-                    row.get::<Timestamp>(2),
-                    row.get::<Timestamp>(3),
-                ));
-            })
-        });
-        for (name, created_at, updated_at) in rows {
-            let gates = Gates::read(&name, Some(&tables), View::Caller)?;
-            let definition = definitions.iter().find(|it| it.name == name);
-            let kind = definition.map(|it| it.kind.clone());
-            flags.push(flag(
-                Some(schema.clone()),
-                name,
-                &gates,
-                kind,
-                [created_at, updated_at],
-            ));
+    for schema in schemas {
+        // Whoever owns the tables can have reading them fail, but not keep others from seeing theirs.
+        let read = AssertUnwindSafe(|| read(&schema, &definitions));
+        match attempt(|| (*read)()) {
+            Ok(found) => flags.extend(found?),
+            Err(failure) => warning!(
+                "feature flags of schema {schema} cannot be read: {}",
+                failure.message
+            ),
         }
     }
     for definition in definitions {
@@ -97,6 +96,24 @@ fn all() -> Result<Vec<Flag>> {
         }
     }
     Ok(flags)
+}
+
+fn read(schema: &str, definitions: &[Definition]) -> Result<Vec<Flag>> {
+    let Some(tables) = Tables::find(schema)? else {
+        return Ok(Vec::new());
+    };
+    let mut rows = Vec::new();
+    tables.rows(&tables.all, View::Caller, &[], |row| {
+        let times = [2, 3].map(|column| row.get::<Timestamp>(column));
+        rows.push((row.get::<String>(1).unwrap_or_default(), times));
+    });
+    let flags = rows.into_iter().map(|(name, times)| {
+        let gates = Gates::read(&name, Some(&tables), View::Caller)?;
+        let definition = definitions.iter().find(|it| it.name == name);
+        let kind = definition.map(|it| it.kind.clone());
+        Ok(flag(Some(schema.to_owned()), name, &gates, kind, times))
+    });
+    flags.collect()
 }
 
 fn flag(
@@ -131,26 +148,4 @@ fn flag(
         created_at,
         updated_at,
     )
-}
-
-/// Those with flags that the caller may read.
-fn schemas() -> Vec<String> {
-    let query = Statement::new(
-        "select n.nspname::text from pg_namespace n
-           join pg_class f on f.relnamespace = n.oid and f.relname = $1 and f.relkind in ('r', 'p')
-           join pg_class g on g.relnamespace = n.oid and g.relname = $2 and g.relkind in ('r', 'p')
-          where has_schema_privilege(n.oid, 'usage') and has_table_privilege(f.oid, 'select')
-            and has_table_privilege(g.oid, 'select')
-          order by n.nspname",
-        &[pg_sys::TEXTOID, pg_sys::TEXTOID],
-    );
-    let mut schemas = Vec::new();
-    with_catalog_path(|| {
-        connected(|| {
-            query.rows(View::NewestReadOnly, &[FEATURES, GATES].map(datum), |row| {
-                schemas.extend(row.get::<String>(1));
-            })
-        })
-    });
-    schemas
 }

@@ -13,6 +13,7 @@ mod gates;
 mod group;
 mod known;
 mod list;
+mod recorded;
 mod standing;
 mod tables;
 
@@ -22,6 +23,7 @@ pub(crate) use change::{remove, set, set_for, set_percentage};
 pub(crate) use enabled::{Flag, is_enabled, is_fully_on};
 pub(crate) use group::is_registered;
 pub(crate) use known::forget;
+pub(crate) use list::of_schema;
 pub(crate) use standing::{ages, as_flags_owner, hold, stale_gates, standing, standings};
 
 /// Names of flags and of groups.

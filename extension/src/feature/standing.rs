@@ -5,14 +5,13 @@ use super::gates::{Gates, OPT_OUT};
 use super::tables::Tables;
 use crate::error::Result;
 use crate::lock::{self, Kind};
-use crate::server::{View, as_owner, connected};
-use pgrx::pg_sys::{self, Oid};
+use crate::server::View;
+use pgrx::pg_sys;
 use serde_json::{Value, json};
 
 /// Runs `work` with the rights of the owner of the tables of flags.
 pub(crate) fn as_flags_owner<R>(schema: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    let tables = Tables::of_schema(schema)?;
-    as_owner(Oid::from(tables.features.owner), work)
+    Tables::of_schema(schema)?.as_owner(work)
 }
 
 /// Waits until no other transaction holds a flag, and holds it until this one ends. Of two environments that are one database each
@@ -43,12 +42,8 @@ pub(crate) fn standing(name: &str, schema: &str) -> Result<Value> {
 pub(crate) fn standings(part: &str, schema: &str) -> Result<Vec<Value>> {
     let tables = Tables::of_schema(schema)?;
     let mut names = Vec::new();
-    as_owner(Oid::from(tables.features.owner), || {
-        connected(|| {
-            tables.all.rows(View::Own, &[], |row| {
-                names.extend(row.get::<String>(1));
-            });
-        });
+    tables.rows(&tables.all, View::Own, &[], |row| {
+        names.extend(row.get::<String>(1));
     });
     let definitions = definition::all()?;
     let part = part.to_lowercase();
@@ -105,12 +100,8 @@ pub(crate) fn stale_gates(name: &str, schema: &str) -> Result<usize> {
 pub(crate) fn ages(schema: &str) -> Result<Vec<(String, i64)>> {
     let tables = Tables::of_schema(schema)?;
     let mut ages = Vec::new();
-    as_owner(Oid::from(tables.features.owner), || {
-        connected(|| {
-            tables.ages.rows(View::Own, &[], |row| {
-                ages.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
-            });
-        });
+    tables.rows(&tables.ages, View::Own, &[], |row| {
+        ages.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
     });
     Ok(ages)
 }

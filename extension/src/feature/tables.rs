@@ -2,8 +2,8 @@
 
 use crate::error::{FeatureError, Result};
 use crate::host::{self, Known, Relation};
-use crate::server::Statement;
-use pgrx::pg_sys::{self, Oid};
+use crate::server::{Answer, Statement, View, as_owner, connected};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -11,14 +11,9 @@ use std::rc::Rc;
 pub(super) const FEATURES: &str = "features";
 pub(super) const GATES: &str = "feature_gates";
 
-/// What each table must have: the columns that are read and written here.
-const COLUMNS: [(&str, &[&str]); 2] = [
-    (FEATURES, &["key", "created_at", "updated_at"]),
-    (
-        GATES,
-        &["feature_key", "key", "value", "created_at", "updated_at"],
-    ),
-];
+/// The texts that each table must have.
+pub(super) const FEATURE_TEXTS: [&str; 1] = ["key"];
+pub(super) const GATE_TEXTS: [&str; 3] = ["feature_key", "key", "value"];
 
 pub(super) struct Tables {
     pub(super) features: Relation,
@@ -84,13 +79,35 @@ impl Tables {
         let (Some(features), Some(gates)) = (features, gates) else {
             return Ok(None);
         };
-        for (table, (_, columns)) in [&features, &gates].into_iter().zip(COLUMNS) {
+        let texts = [FEATURE_TEXTS.as_slice(), GATE_TEXTS.as_slice()];
+        for (table, texts) in [&features, &gates].into_iter().zip(texts) {
             host::watch(Oid::from(table.oid));
-            for column in columns {
-                table.column(column)?;
+            for column in texts {
+                host::text(table, column)?;
+            }
+            for column in ["created_at", "updated_at"] {
+                host::time(table, column)?;
             }
         }
+        host::integer(&gates, "id")?;
+        host::check_have_one_owner(&[&features, &gates])?;
         Ok(Some(Self::new(features, gates)))
+    }
+
+    /// Reads with the rights of the owner of the tables.
+    pub(super) fn rows(
+        &self,
+        statement: &Statement,
+        view: View,
+        arguments: &[Datum],
+        read: impl FnMut(&Answer),
+    ) {
+        self.as_owner(|| statement.rows(view, arguments, read));
+    }
+
+    /// Runs `work`, which the owner of the tables might do as well, with his rights.
+    pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
+        as_owner(Oid::from(self.features.owner), || connected(work))
     }
 
     fn new(features: Relation, gates: Relation) -> Self {
@@ -139,7 +156,7 @@ impl Tables {
             ),
             all: Statement::new(
                 &format!(
-                    "select t.key::pg_catalog.text, t.created_at, t.updated_at from {f} t
+                    "select t.key::pg_catalog.text, t.created_at::pg_catalog.timestamp, t.updated_at::pg_catalog.timestamp from {f} t
                       order by t.key::pg_catalog.text collate \"C\""
                 ),
                 &[],

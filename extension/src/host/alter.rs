@@ -2,11 +2,19 @@
 
 use super::relation::Relation;
 use crate::error::{Error, Result};
-use crate::server::{Statement, connected, datum, has_rights_of, with_catalog_path};
-use pgrx::pg_sys;
+use crate::server::{
+    Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
+};
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
 
-/// Runs a statement that changes a table.
+/// Runs a statement that changes a table of `owner`, with his rights and no others.
+pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
+    as_owner(Oid::from(owner), || run(statement))
+}
+
+/// Runs a statement with the rights of whoever calls.
 pub(crate) fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(|error| Error::Catalog {
         message: error.to_string(),
@@ -19,10 +27,70 @@ pub(crate) fn lock_tables(tables: &[&Relation]) {
     tables.sort_by_key(|table| table.oid);
     for table in tables {
         // Cannot fail but by raising an error itself.
-        let _ = run(&format!(
+        let statement = format!(
             "lock table {} in share row exclusive mode",
             table.qualified_name()
+        );
+        let _ = change(table.owner, &statement);
+    }
+}
+
+/// Runs statements that change a table, as whoever owns it: what he has put on his tables runs when they change.
+pub(crate) fn run_as_owner_of(table: &Relation, statements: &[String]) -> Result<()> {
+    statements
+        .iter()
+        .try_for_each(|statement| change(table.owner, statement))
+}
+
+/// Whoever calls may do all this to the tables, and to all their rows: then it can be done for him with the rights of their owner.
+pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
+    thread_local! {
+        // Kept, as it takes longer to plan than to run. Never dropped: at the end of the process the memory that the plans live in may be
+        // gone already.
+        static QUERY: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
+            "select format('%I.%I', n.nspname, c.relname), lacks.what
+               from unnest($1) t (oid) join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
+               join lateral (
+                 select 'usage' where not has_schema_privilege(n.oid, 'usage')
+                 union all
+                 select p.name from unnest($2) p (name) where not has_table_privilege(c.oid, p.name)
+                 union all
+                 select null where row_security_active(c.oid)) lacks (what) on true
+              limit 1",
+            &[pg_sys::OIDARRAYOID, pg_sys::TEXTARRAYOID],
         ));
+    }
+    let oids: Vec<Oid> = tables.iter().map(|table| Oid::from(table.oid)).collect();
+    let arguments = [datum(oids), datum(privileges.to_vec())];
+    let mut lacks = None;
+    QUERY.with(|query| {
+        with_catalog_path(|| {
+            connected(|| {
+                query.rows(View::NewestReadOnly, &arguments, |row| {
+                    lacks = row
+                        .get::<String>(1)
+                        .map(|table| (table, row.get::<String>(2)));
+                })
+            })
+        })
+    });
+    match lacks {
+        None => Ok(()),
+        Some((table, Some(privilege))) => Err(Error::MayNot { table, privilege }),
+        Some((table, None)) => Err(Error::RowSecurity { table }),
+    }
+}
+
+/// One role owns all the tables, so that a statement on all of them runs nobody's code with another's rights.
+pub(crate) fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
+    match tables
+        .windows(2)
+        .find(|pair| pair[0].owner != pair[1].owner)
+    {
+        None => Ok(()),
+        Some(pair) => Err(Error::SeveralOwners {
+            tables: [pair[0], pair[1]].map(Relation::qualified_name),
+        }),
     }
 }
 

@@ -1,6 +1,8 @@
 //! One column of a table.
 
 use super::equality::default_equality;
+use super::relation::Relation;
+use crate::error::{Error, Result};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_identifier;
 use serde::Deserialize;
@@ -20,6 +22,7 @@ pub(crate) struct Column {
     pub(crate) type_name: String,
     /// The category of its type, as in pg_type.typcategory.
     pub(crate) category: String,
+    is_enum: bool,
     is_generated: bool,
 }
 
@@ -79,6 +82,15 @@ impl Column {
         Oid::from(self.type_oid) == pg_sys::BOOLOID
     }
 
+    pub(crate) fn is_enum(&self) -> bool {
+        self.is_enum
+    }
+
+    /// Whether no code of a role stands behind its type: reading and comparing values of it calls PostgreSQL's own functions.
+    pub(crate) fn has_builtin_type(&self) -> bool {
+        self.is_enum || self.type_oid < pg_sys::FirstNormalObjectId
+    }
+
     pub(crate) fn is_generated(&self) -> bool {
         self.is_generated
     }
@@ -92,6 +104,50 @@ impl Column {
             _ => None,
         }
     }
+}
+
+/// A column of integers.
+pub(crate) fn integer<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    typed(table, name, "bigint", |column| {
+        column.integer_width().is_some()
+    })
+}
+
+pub(crate) fn integer_array<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    typed(table, name, "bigint[]", Column::is_integer_array)
+}
+
+pub(crate) fn text<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    typed(table, name, "text", Column::is_text)
+}
+
+/// A column of times, with their zone or without.
+pub(crate) fn time<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
+    typed(table, name, "timestamp", |column| {
+        matches!(
+            column.type_oid(),
+            pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID
+        )
+    })
+}
+
+/// A column of PostgreSQL's own types: that of another may run code of whoever made it.
+fn typed<'a>(
+    table: &'a Relation,
+    name: &str,
+    expected: &'static str,
+    is_expected: impl Fn(&Column) -> bool,
+) -> Result<&'a Column> {
+    let column = table.column(name)?;
+    if is_expected(column) {
+        return Ok(column);
+    }
+    Err(Error::HostColumnType {
+        table: table.qualified_name(),
+        column: column.name.clone(),
+        actual: column.type_name.clone(),
+        expected,
+    })
 }
 
 /// The integer types a key can have.

@@ -2,6 +2,7 @@
 //! backend remembers of them is thrown away when they change.
 
 mod alter;
+mod ancestry;
 mod column;
 mod equality;
 mod known;
@@ -9,9 +10,13 @@ mod named;
 mod relation;
 mod watch;
 
-pub(crate) use alter::{check_is_owner, check_owner_may_read, lock_tables, run};
-pub(crate) use column::{Column, IntegerWidth};
+pub(crate) use alter::{
+    change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables,
+    run, run_as_owner_of,
+};
+pub(crate) use ancestry::{at_or_below, path_of, way_to};
+pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
-pub(crate) use relation::{InstalledTrigger, Reference, Relation, check_schema};
+pub(crate) use relation::{InstalledTrigger, Part, Reference, Relation, check_schema};
 pub(crate) use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};

@@ -6,7 +6,6 @@ use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 
 /// A table, with what the triggers and the checks of a definition need to know of it.
@@ -26,18 +25,26 @@ pub(crate) struct Relation {
     /// The table itself, then the partitioned tables it is a part of.
     pub(crate) ancestors: Vec<u32>,
     /// Every table below it, if it is partitioned.
-    pub(crate) partitions: Vec<u32>,
+    pub(crate) partitions: Vec<Part>,
     has_inheritance_children: bool,
     columns: Vec<Column>,
     primary_key: Vec<String>,
-    /// The index of the primary key, unless its check can be deferred.
-    pub(crate) immediate_primary_index: Option<u32>,
     /// Columns that some valid, complete btree index starts with.
     indexed: Vec<String>,
     /// Single-column foreign keys that hold at the end of every statement.
     foreign_keys: Vec<ForeignKey>,
     /// Names of the triggers of this table, other than PostgreSQL's own.
     triggers: Vec<InstalledTrigger>,
+}
+
+/// A table below a partitioned one.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) oid: u32,
+    pub(crate) owner: u32,
+    /// The qualified name, quoted where it must be.
+    pub(crate) name: String,
+    pub(crate) is_partitioned: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -67,8 +74,6 @@ pub(crate) struct Reference {
 pub(crate) struct InstalledTrigger {
     pub(crate) name: String,
     pub(crate) enabled: bool,
-    /// Quoted; if there are any, it fires only for updates that name one of them.
-    pub(crate) columns: BTreeSet<String>,
 }
 
 const DESCRIBE: &str = "
@@ -80,18 +85,18 @@ select jsonb_build_object(
      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0 and d.deptype = 'e'),
   'rewrites_updates', exists (
     select from pg_trigger g
-     where g.tgrelid in (select p.relid from pg_partition_tree(c.oid) p union all select c.oid)
-       and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19),
+     where g.tgrelid = any (c.oid || parts.oids) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19),
   'is_heap', coalesce((select m.amname = 'heap' from pg_am m where m.oid = c.relam), false),
   'ancestors', (select coalesce(jsonb_agg(a.relid::oid::bigint), jsonb_build_array(c.oid::bigint))
                   from pg_partition_ancestors(c.oid) a),
-  'partitions', (select coalesce(jsonb_agg(p.relid::oid::bigint), '[]')
-                   from pg_partition_tree(c.oid) p where p.relid <> c.oid),
+  'partitions', (select coalesce(jsonb_agg(jsonb_build_object('oid', p.oid::bigint, 'owner', p.relowner::bigint,
+      'name', format('%I.%I', pn.nspname, p.relname), 'is_partitioned', p.relkind = 'p') order by p.oid), '[]')
+    from pg_class p join pg_namespace pn on pn.oid = p.relnamespace where p.oid = any (parts.oids)),
   'has_inheritance_children', c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid),
   'columns', (select coalesce(jsonb_agg(jsonb_build_object(
       'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint, 'collation', a.attcollation::bigint,
       'by_value', t.typbyval, 'length', t.typlen,
-      'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text,
+      'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text, 'is_enum', t.typtype = 'e',
       'is_generated', a.attgenerated <> '')), '[]')
     from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_namespace tn on tn.oid = t.typnamespace
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
@@ -99,8 +104,6 @@ select jsonb_build_object(
     from pg_index i cross join lateral unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
-  'immediate_primary_index', (select i.indexrelid::bigint
-    from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate),
   'indexed', (select coalesce(jsonb_agg(distinct a.attname), '[]')
     from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_am m on m.oid = ic.relam
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -113,12 +116,18 @@ select jsonb_build_object(
     join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
     where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
       and cardinality(f.conkey) = 1),
-  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D',
-                                         'columns', (
-        select coalesce(jsonb_agg(quote_ident(a.attname)), '[]')
-          from pg_attribute a where a.attrelid = c.oid and a.attnum = any (g.tgattr::smallint[]))) order by g.tgname), '[]')
+  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D')
+    order by g.tgname), '[]')
     from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal))::text
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+cross join lateral (
+  -- Not pg_partition_tree, which locks them; a partition that is being detached concurrently is none any more.
+  with recursive below (oid) as (
+    select h.inhrelid from pg_inherits h where h.inhparent = c.oid and c.relkind = 'p' and not coalesce((to_jsonb(h)->>'inhdetachpending')::boolean, false)
+    union all
+    select h.inhrelid from below b join pg_inherits h on h.inhparent = b.oid and not coalesce((to_jsonb(h)->>'inhdetachpending')::boolean, false)
+  ) select coalesce(array_agg(b.oid), '{}') from below b
+) as parts (oids)
 where c.oid = $1";
 
 impl Relation {
@@ -155,6 +164,16 @@ impl Relation {
     /// The qualified name, quoted where it must be: fit for SQL text and for messages.
     pub(crate) fn qualified_name(&self) -> String {
         quote_qualified_identifier(&self.schema, &self.name)
+    }
+
+    /// Its schema and its name, unquoted.
+    pub(crate) fn names(&self) -> [String; 2] {
+        [self.schema.clone(), self.name.clone()]
+    }
+
+    /// Its name alone, unquoted.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The name of its schema, unquoted.

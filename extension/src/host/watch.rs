@@ -59,9 +59,8 @@ fn look_at_suspects() {
         });
         if let Some(table) = suspect {
             let now = description(table);
-            let before = WATCHED.with_borrow_mut(|watched| {
-                std::mem::replace(&mut watched[place].seen, now)
-            });
+            let before =
+                WATCHED.with_borrow_mut(|watched| std::mem::replace(&mut watched[place].seen, now));
             if now != before {
                 GENERATION.set(GENERATION.get() + 1);
             }

@@ -2,8 +2,9 @@
 
 use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
-use crate::host::{Relation, check_owner_may_read};
+use crate::host::{Relation, at_or_below, check_owner_may_read};
 use crate::server::{Statement, View, as_owner, connected, datum};
+use crate::slack_workspace::qualified;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -91,15 +92,17 @@ fn projects_of_cluster(schema: &str, integrations: &Relation) -> Result<String> 
     for table in &tables {
         check_owner_may_read(integrations, table)?;
     }
-    let [of_projects, of_groups, namespaces, projects] = tables.map(|table| table.qualified_name());
-    Ok(format!(
-        "select c.project_id::pg_catalog.int8 from {of_projects} c where c.cluster_id operator(pg_catalog.=) $1
+    let groups = format!(
+        "select g.group_id::pg_catalog.int8 from {} g where g.cluster_id == $1",
+        tables[1].qualified_name()
+    );
+    let namespaces = at_or_below(&tables[2], &groups);
+    let [of_projects, _, _, projects] = tables.map(|table| table.qualified_name());
+    Ok(qualified(&format!(
+        "select c.project_id::pg_catalog.int8 from {of_projects} c where c.cluster_id == $1
          union
-         select p.id::pg_catalog.int8 from {of_groups} g
-           join {namespaces} n on g.group_id operator(pg_catalog.=) any (n.traversal_ids)
-           join {projects} p on p.namespace_id operator(pg_catalog.=) n.id
-          where g.cluster_id operator(pg_catalog.=) $1"
-    ))
+         select p.id::pg_catalog.int8 from {projects} p where p.namespace_id == any (array({namespaces}))"
+    )))
 }
 
 /// The class of an integration that the host calls by this name: `Integrations::Prometheus` for `prometheus`.

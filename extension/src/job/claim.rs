@@ -2,14 +2,17 @@
 
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
+use crate::waking::{self, Work};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
 struct Statements {
+    is_due: OwnStatement,
     due: OwnStatement,
     claim: OwnStatement,
 }
@@ -17,6 +20,16 @@ struct Statements {
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        // A lease is renewed once a third of it is over.
+        is_due: OwnStatement::by_index(
+            "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
+                    or exists (select from lockstep.job_runner o where o.leased_until < clock_timestamp())
+                    or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= clock_timestamp())
+                    or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting')
+               from lockstep.job_runner r where r.id = $1",
+            &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
+            &["id", "run_at", "worker"],
+        ),
         // Jobs for later are kept apart, or those of a high priority would have to be stepped over at each claim.
         due: OwnStatement::by_index(
             "with due as materialized (
@@ -60,7 +73,7 @@ returns table(job bigint, worker text, args jsonb, attempt integer, enqueued_at 
 language c rows 100 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.claim_jobs(bigint, text[], integer) is
-  'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left';
+  'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left. A session that listens to lockstep_job and gets fewer than it asks for is told of more, until it claims again';
 revoke execute on function lockstep.claim_jobs(bigint, text[], integer) from public;
 "#)]
 fn claim_jobs(
@@ -90,10 +103,27 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     // A name given twice would have its jobs looked at twice.
     workers.sort_unstable();
     workers.dedup();
-    runner::renew(runner)?;
-    runner::take_over_from_lost()?;
-    let arguments = [datum(runner), datum(workers), datum(most)];
+    waking::wait_no_more(Work::JOBS);
+    let mut claimed = look(runner, &workers, most)?;
+    let missing = most - claimed.len() as i32;
+    if missing > 0 && waking::wait(Work::of_any(&workers))? {
+        // What has come before anybody could see that it is waited for.
+        claimed.extend(look(runner, &workers, missing)?);
+    }
+    Ok(claimed)
+}
+
+fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::new();
+    if !is_anything_due(runner, workers)? {
+        return Ok(claimed);
+    }
+    runner::renew(runner)?;
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
+    runner::take_over_from_lost()?;
+    let arguments = [datum(runner), datum(workers.to_vec()), datum(most)];
     STATEMENTS.with(|statements| {
         statements.due.run(&[])?;
         statements.claim.rows(&arguments, |row| {
@@ -105,4 +135,16 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
         })
     })?;
     Ok(claimed)
+}
+
+/// Whether there is anything to write. Whoever waits may so look often.
+fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
+    let mut is_due = true;
+    let arguments = [datum(runner), datum(workers.to_vec())];
+    STATEMENTS.with(|statements| {
+        statements.is_due.rows(&arguments, |row| {
+            is_due = row.get(1).unwrap_or(true);
+        })
+    })?;
+    Ok(is_due)
 }

@@ -1,9 +1,9 @@
 //! Jobs that failed for good.
 
-use super::CHANNEL;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, notify};
+use crate::server::datum;
+use crate::waking::{Work, wake};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -66,7 +66,7 @@ fn retry_job(job: Option<i64>) {
 pub(crate) fn retry(job: i64) -> Result<()> {
     let arguments = [datum(job)];
     if STATEMENTS.with(|statements| statements.retry.run(&arguments))? > 0 {
-        notify(CHANNEL);
+        wake(Work::JOBS);
         return Ok(());
     }
     let mut key = None;
@@ -97,7 +97,7 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
         .with(|statements| statements.retry_all.run(&arguments))
         .or_raise();
     if jobs > 0 {
-        notify(CHANNEL);
+        wake(Work::JOBS);
     }
     jobs as i64
 }

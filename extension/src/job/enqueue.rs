@@ -1,10 +1,11 @@
 //! Jobs begin here.
 
+use super::check_worker;
 use super::rename::Renames;
-use super::{CHANNEL, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, notify};
+use crate::server::datum;
+use crate::waking::{Work, wake};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -86,7 +87,7 @@ impl NewJob<'_> {
             })?;
             if let Some((job, is_waiting)) = job {
                 if is_waiting {
-                    notify(CHANNEL);
+                    wake(Work::of(&names.current));
                 }
                 return Ok(job);
             }

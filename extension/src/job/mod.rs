@@ -14,9 +14,6 @@ pub(crate) use dead::retry;
 pub(crate) use enqueue::NewJob;
 pub(crate) use rename::retire;
 
-/// Whoever listens to it hears that a job waits. No payload, so that a transaction sends one notification for all its jobs.
-const CHANNEL: &str = "lockstep_job";
-
 /// A runner that takes more at once holds them back from others.
 const MOST_AT_ONCE: i32 = 10_000;
 

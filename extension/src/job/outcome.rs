@@ -1,9 +1,10 @@
 //! What became of jobs. A runner can say so only of jobs that are still its own.
 
-use super::{CHANNEL, runner};
+use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument, notify};
+use crate::server::{datum, keys_argument};
+use crate::waking::{Work, wake};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -123,7 +124,7 @@ fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64>
     let jobs: Vec<i64> = required(jobs, "jobs").into_iter().flatten().collect();
     let refused = of_runner(runner, &jobs, |statements| &statements.give_back).or_raise();
     if refused.len() < jobs.len() {
-        notify(CHANNEL);
+        wake(Work::JOBS);
     }
     refused
 }
@@ -150,7 +151,7 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
     let arguments = [datum(runner), keys_argument(jobs)];
     let released = STATEMENTS.with(|statements| statements.give_back_others.run(&arguments))?;
     if released > 0 {
-        notify(CHANNEL);
+        wake(Work::JOBS);
     }
     Ok(released as i64)
 }

@@ -5,10 +5,10 @@
 //! shares it; taking over needs it alone, and passes by a row that is in use. So no job is taken from a runner that is
 //! just handing it in, and none is claimed by a runner that is just being given up.
 
-use super::CHANNEL;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::{datum, notify};
+use crate::server::datum;
+use crate::waking::{Work, wake};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -176,7 +176,7 @@ fn stop(runner: i64) -> Result<i64> {
     let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
     STATEMENTS.with(|statements| statements.remove.run(&arguments))?;
     if jobs > 0 {
-        notify(CHANNEL);
+        wake(Work::JOBS);
     }
     Ok(jobs as i64)
 }

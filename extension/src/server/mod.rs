@@ -4,19 +4,21 @@
 
 mod argument;
 mod attempt;
+mod dropping;
 mod moment;
+mod rights;
 mod session;
 mod statement;
-mod rights;
 
 pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
+pub(crate) use dropping::drops_extension;
 pub(crate) use moment::Moment;
-pub(crate) use session::{
-    is_in_transaction_block, is_serializable, notify, random, random_bytes, sleep, trigger_depth,
-    with_catalog_path, with_settings,
-};
-pub(crate) use statement::{Answer, Statement, Target, View, connected};
 pub(crate) use rights::{
     as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
 };
+pub(crate) use session::{
+    forgo_backtraces, is_in_transaction_block, is_serializable, notify, random, random_bytes,
+    sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
+};
+pub(crate) use statement::{Answer, Statement, Target, View, connected};

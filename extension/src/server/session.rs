@@ -34,6 +34,16 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
+/// Runs `work` so that all that it reads as [`View::Caller`](super::View::Caller) is of one moment, now.
+pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot that is pushed is popped, here or by the abort of the (sub)transaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let result = work();
+    // SAFETY: as above; `work` leaves none of its own.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 /// Runs `work` under a search path that nobody but a superuser can write to, for queries on the catalogs.
 pub(crate) fn with_catalog_path<R>(work: impl FnOnce() -> R) -> R {
     with_settings(&[(c"search_path", c"pg_catalog, pg_temp")], work)
@@ -72,4 +82,23 @@ pub(crate) fn random_bytes<const N: usize>() -> Option<[u8; N]> {
     // SAFETY: the buffer has the length that is named.
     let is_filled = unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), N) };
     is_filled.then_some(bytes)
+}
+
+/// Keeps the library from ever looking where it is, which pgrx would add to the DETAIL of each error. The standard library reads the
+/// environment once; it is left as it was, since it is not ours alone.
+pub(crate) fn forgo_backtraces() {
+    const NAMES: [&str; 2] = ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"];
+    let found = NAMES.map(|name| (name, std::env::var_os(name)));
+    // SAFETY: a process of the server has one thread, and this one is loading the library.
+    unsafe {
+        found
+            .iter()
+            .for_each(|(name, _)| std::env::remove_var(name));
+        drop(std::backtrace::Backtrace::capture());
+        for (name, value) in &found {
+            if let Some(value) = value {
+                std::env::set_var(name, value);
+            }
+        }
+    }
 }

@@ -189,15 +189,18 @@ impl Statement {
                 // Read-only, SPI uses the snapshot that is active; else it takes one for the statement.
                 View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
-                    // So that it sees what this very command has changed.
-                    pg_sys::CommandCounterIncrement();
-                    (pg_sys::GetLatestSnapshot(), ptr::null_mut())
+                    // So that it sees what this very command has changed; beside parallel workers none may change anything.
+                    if !pg_sys::IsInParallelMode() {
+                        pg_sys::CommandCounterIncrement();
+                    }
+                    // The one that catalogs are read by is new, and, unlike the latest, can be had beside parallel workers.
+                    (pg_sys::GetCatalogSnapshot(Oid::INVALID), ptr::null_mut())
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);
             // A session that forces plans on all statements forces them on ours.
-            let is_forced = pg_sys::plan_cache_mode
-                != pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO as i32;
+            let is_forced =
+                pg_sys::plan_cache_mode != pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO as i32;
             let level = is_forced.then(|| set_for_now(&[(c"plan_cache_mode", c"auto")]));
             pg_sys::SPI_execute_snapshot(
                 prepared.plan,
@@ -247,7 +250,11 @@ impl Statement {
 
     /// Ready to run under the search path of now. Whoever runs it holds on to it: what it fires may run it under other paths.
     fn prepared(&self) -> Rc<Prepared> {
-        let found = self.prepared.borrow().iter().position(|known| known.fits_path());
+        let found = self
+            .prepared
+            .borrow()
+            .iter()
+            .position(|known| known.fits_path());
         let prepared = match found {
             Some(place) => {
                 let mut prepared = self.prepared.borrow_mut();

@@ -1,10 +1,10 @@
 //! New workflows: the account is filled in before the row is stored, unless it has one.
 
 use super::resolver::{Resolver, Workflow};
-use super::tables::{ACCOUNT, Access, Tables, integer, text};
+use super::tables::{ACCOUNT, ITEM, Tables};
 use crate::error::{Error, OrRaise, Result};
-use crate::host::{self, IntegerWidth, Known, Relation};
-use crate::server::{Moment, connected};
+use crate::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
+use crate::server::{Moment, View, connected};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -31,6 +31,10 @@ fn set_service_account<'a>(
     }
     let workflow = Workflow {
         version: row.get_by_index(place.version)?,
+        item: match place.item {
+            Some(item) => row.get_by_index(item)?,
+            None => None,
+        },
         definition: row.get_by_index(place.definition)?,
         project: row.get_by_index(place.project)?,
         namespace: row.get_by_index(place.namespace)?,
@@ -84,7 +88,7 @@ fn resolve(tables: &Tables, workflow: Workflow) -> Option<i64> {
     });
     let mut resolver = kept.map_or_else(Resolver::default, |kept| kept.resolver);
     let workflow = [workflow];
-    connected(|| resolver.look_up(tables, Access::INSERT, &workflow));
+    connected(|| resolver.look_up(tables, View::Caller, &workflow));
     let [workflow] = &workflow;
     let account = resolver.outcome(workflow).account();
     KEPT.set(moment.map(|moment| Kept {
@@ -101,6 +105,7 @@ fn resolve(tables: &Tables, workflow: Workflow) -> Option<i64> {
 struct Place {
     tables: Rc<Tables>,
     version: NonZeroUsize,
+    item: Option<NonZeroUsize>,
     definition: NonZeroUsize,
     project: NonZeroUsize,
     namespace: NonZeroUsize,
@@ -145,7 +150,9 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
         });
     }
     let account = integer(&table, ACCOUNT)?;
+    let item = table.find_column(ITEM).map(|_| integer(&table, ITEM));
     Ok(Place {
+        item: item.transpose()?.map(Column::place),
         version: integer(&table, "ai_catalog_item_version_id")?.place(),
         definition: text(&table, "workflow_definition")?.place(),
         project: integer(&table, "project_id")?.place(),

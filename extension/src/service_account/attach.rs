@@ -3,7 +3,7 @@
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::attach::Answer;
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Relation, check_is_owner, lock_tables, run};
+use crate::host::{self, Relation, check_is_owner, lock_tables, run_as_owner_of};
 use pgrx::prelude::*;
 
 const TRIGGER: &str = "lockstep_service_account";
@@ -41,13 +41,13 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             .trigger(TRIGGER)
             .is_none()
         {
-            run(&format!(
-                "create trigger {TRIGGER} before insert on {name} for each row when (new.{ACCOUNT} is null)
-                   execute function lockstep.set_service_account()"
-            ))?;
-            run(&format!(
-                "alter trigger {TRIGGER} on {name} depends on extension lockstep"
-            ))?;
+            run_as_owner_of(&workflows, &[
+                format!(
+                    "create trigger {TRIGGER} before insert on {name} for each row when (new.{ACCOUNT} is null)
+                       execute function lockstep.set_service_account()"
+                ),
+                format!("alter trigger {TRIGGER} on {name} depends on extension lockstep"),
+            ])?;
             let [.., consumers] = &tables.read;
             return answer(
                 "attached",
@@ -74,10 +74,8 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
         return answer("skipped", "not attached");
     };
     check_is_owner(&workflows)?;
-    run(&format!(
-        "drop trigger {TRIGGER} on {}",
-        workflows.qualified_name()
-    ))?;
+    let drop = format!("drop trigger {TRIGGER} on {}", workflows.qualified_name());
+    run_as_owner_of(&workflows, &[drop])?;
     answer("detached", "trigger removed")
 }
 

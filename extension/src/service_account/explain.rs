@@ -1,16 +1,16 @@
 //! Why a workflow has the account it has, or none: the steps of its resolution.
 
 use super::resolver::{Outcome, Resolver, Workflow};
-use super::tables::{Access, Tables};
+use super::tables::Tables;
 use crate::error::{Error, OrRaise, Result, required};
-use crate::server::connected;
+use crate::server::{View, connected};
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 
 /// What a step is called, the id it found, and a sentence.
 type Step = (&'static str, Option<i64>, String);
 
-/// Each step of a workflow's resolution as of now, with the caller's own rights; the last is the step at which it ended.
+/// Each step of a workflow's resolution as of now; the last is the step at which it ended.
 #[pg_extern(sql = r#"
 create function lockstep.explain_service_account(workflow_id bigint, schema text default 'public')
 returns table (step text, found bigint, detail text)
@@ -37,16 +37,17 @@ fn explain_service_account(
 
 fn explain(id: i64, schema: &str) -> Result<Vec<Step>> {
     let tables = Tables::of_schema(schema)?;
+    tables.check_caller_may_read()?;
     let mut resolver = Resolver::default();
     let found = connected(|| {
         let mut found = None;
         tables
             .workflow
-            .rows(Access::QUESTION, &[Datum::from(id)], |row| {
-                found = Some((Workflow::of_row(row), row.get::<i64>(6)));
+            .rows(View::Caller, &[Datum::from(id)], |row| {
+                found = Some((Workflow::of_row(row), row.get::<i64>(7)));
             });
         if let Some((workflow, _)) = &found {
-            resolver.look_up(&tables, Access::QUESTION, std::slice::from_ref(workflow));
+            resolver.look_up(&tables, View::Caller, std::slice::from_ref(workflow));
         }
         found
     });
@@ -77,14 +78,20 @@ fn explain(id: i64, schema: &str) -> Result<Vec<Step>> {
 fn item_steps(resolver: &Resolver, workflow: &Workflow) -> Vec<Step> {
     let of_version = resolver.item_of_version(workflow);
     let version = match (workflow.version, of_version) {
-        (None, _) => "the workflow names no version, so its definition decides".to_owned(),
+        (None, _) => "the workflow names no version".to_owned(),
         (Some(version), Some(item)) => format!("version {version} is one of item {item}"),
-        (Some(version), None) => {
-            format!("version {version} does not exist, so the definition decides")
-        }
+        (Some(version), None) => format!("version {version} does not exist"),
     };
     let mut steps = vec![("version", of_version, version)];
-    if of_version.is_none() {
+    if of_version.is_some() {
+        return steps;
+    }
+    let own = match workflow.item {
+        Some(item) => format!("the workflow names item {item} itself"),
+        None => "the workflow names no item itself, so its definition decides".to_owned(),
+    };
+    steps.push(("item", workflow.item, own));
+    if workflow.item.is_none() {
         let item = resolver.item(workflow);
         let definition = match (&workflow.definition, item) {
             (None, _) => "the workflow names no definition".to_owned(),
@@ -147,7 +154,7 @@ fn end(outcome: Outcome) -> Step {
             let detail = format!("the service account is {account}");
             return ("resolved", Some(account), detail);
         }
-        Outcome::NoItem => ("no_item", "neither version nor definition lead to an item"),
+        Outcome::NoItem => ("no_item", "version, item and definition lead to no item"),
         Outcome::NoRootGroup => ("no_root_group", "there is no root group to look in"),
         Outcome::NoConsumer => ("no_consumer", "the root group does not use the item"),
         Outcome::ConsumerWithoutAccount => (

@@ -6,10 +6,10 @@
 //! that cannot be resolved is neither written nor locked.
 
 use super::resolver::{Outcome, Resolver, Workflow};
-use super::tables::{Access, Tables};
+use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
 use crate::host::check_is_owner;
-use crate::server::{Answer, connected, datum, keys_argument};
+use crate::server::{Answer, View, connected, datum, keys_argument};
 use pgrx::pg_sys::{Datum, TransactionId};
 use pgrx::prelude::*;
 
@@ -80,12 +80,12 @@ pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
         let part = connected(|| {
             let part = Part::unfilled(&tables, first, end);
             filled.scanned += part.ids.len() as i64;
-            resolver.look_up(&tables, Access::FILL, &part.workflows);
+            resolver.look_up(&tables, View::Own, &part.workflows);
             let missed = part.write(&tables, &resolver, &mut filled);
             if !missed.is_empty() {
                 let again = Part::still_unfilled(&tables, &missed);
                 let mut fresh = Resolver::default();
-                fresh.look_up(&tables, Access::FILL, &again.workflows);
+                fresh.look_up(&tables, View::Own, &again.workflows);
                 again.write(&tables, &fresh, &mut filled);
             }
             part
@@ -113,7 +113,7 @@ impl Part {
         let arguments = [first, last, PART as i64].map(Datum::from);
         tables
             .unfilled
-            .rows(Access::FILL, &arguments, |row| part.push(row));
+            .rows(View::Own, &arguments, |row| part.push(row));
         part
     }
 
@@ -122,13 +122,13 @@ impl Part {
         let mut part = Self::default();
         tables
             .still_unfilled
-            .rows(Access::FILL, &[keys_argument(ids)], |row| part.push(row));
+            .rows(View::Own, &[keys_argument(ids)], |row| part.push(row));
         part
     }
 
     fn push(&mut self, row: &Answer) {
         let writer = row
-            .get::<TransactionId>(7)
+            .get::<TransactionId>(8)
             .unwrap_or(TransactionId::INVALID);
         self.ids.extend(row.get::<i64>(1));
         self.workflows.push(Workflow::of_row(row));

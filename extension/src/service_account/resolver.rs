@@ -1,8 +1,8 @@
 //! The rules: from what a workflow names to its account. Every step is looked up for many workflows at once, each distinct
 //! key once, and remembered, so that the same key is never looked up again while the resolver lives.
 
-use super::tables::{Access, Look, Tables};
-use crate::server::{Answer, datum, keys_argument};
+use super::tables::{Look, Tables};
+use crate::server::{Answer, View, datum, keys_argument};
 use pgrx::pg_sys::Datum;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,6 +11,7 @@ use std::hash::Hash;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workflow {
     pub(super) version: Option<i64>,
+    pub(super) item: Option<i64>,
     pub(super) definition: Option<String>,
     pub(super) project: Option<i64>,
     pub(super) namespace: Option<i64>,
@@ -21,9 +22,10 @@ impl Workflow {
     pub(super) fn of_row(row: &Answer) -> Self {
         Self {
             version: row.get(2),
-            definition: row.get(3),
-            project: row.get(4),
-            namespace: row.get(5),
+            item: row.get(3),
+            definition: row.get(4),
+            project: row.get(5),
+            namespace: row.get(6),
         }
     }
 }
@@ -67,23 +69,23 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// Looks up what it takes to resolve these, as far as it is not known yet. The caller holds an SPI connection.
-    pub(super) fn look_up(&mut self, tables: &Tables, access: Access, workflows: &[Workflow]) {
+    pub(super) fn look_up(&mut self, tables: &Tables, view: View, workflows: &[Workflow]) {
         let versions = workflows.iter().filter_map(|workflow| workflow.version);
         learn(
             &mut self.items_of_versions,
             versions,
-            access,
+            view,
             &tables.items_of_versions,
         );
 
         let undecided = workflows
             .iter()
-            .filter(|workflow| self.item_of_version(workflow).is_none());
+            .filter(|workflow| self.item_named(workflow).is_none());
         let definitions = undecided.filter_map(|workflow| workflow.definition.as_deref());
         let definitions: Vec<&str> = unknown(definitions, |definition| {
             self.items_of_definitions.contains_key(*definition)
         });
-        self.learn_definitions(&definitions, access, &tables.items_of_definitions);
+        self.learn_definitions(&definitions, view, &tables.items_of_definitions);
 
         // Without an item the rest is not asked.
         let with_item = |workflow: &&Workflow| self.item(workflow).is_some();
@@ -92,22 +94,22 @@ impl Resolver {
         learn(
             &mut self.namespaces_of_projects,
             projects,
-            access,
+            view,
             &tables.namespaces_of_projects,
         );
         let namespaces: Vec<i64> = found.iter().filter_map(|it| self.namespace(it)).collect();
         learn(
             &mut self.roots_of_namespaces,
             namespaces.into_iter(),
-            access,
+            view,
             &tables.roots_of_namespaces,
         );
         let pairs = found.iter().filter_map(|workflow| self.pair(workflow));
         let pairs = unknown(pairs, |pair| self.consumers.contains_key(pair));
-        self.learn_consumers(&pairs, access, tables);
+        self.learn_consumers(&pairs, view, tables);
     }
 
-    fn learn_definitions(&mut self, definitions: &[&str], access: Access, look: &Look) {
+    fn learn_definitions(&mut self, definitions: &[&str], view: View, look: &Look) {
         if definitions.is_empty() {
             return;
         }
@@ -116,7 +118,7 @@ impl Resolver {
                 .insert((*definition).to_owned(), None);
         }
         let argument = datum(definitions.to_vec());
-        look.rows(access, &[argument], |row| {
+        look.rows(view, &[argument], |row| {
             if let (Some(definition), Some(item)) = (row.get::<String>(1), row.get::<i64>(2)) {
                 let lowest = self.items_of_definitions.entry(definition).or_default();
                 *lowest = Some(lowest.map_or(item, |lowest| lowest.min(item)));
@@ -124,7 +126,7 @@ impl Resolver {
         });
     }
 
-    fn learn_consumers(&mut self, pairs: &[(i64, i64)], access: Access, tables: &Tables) {
+    fn learn_consumers(&mut self, pairs: &[(i64, i64)], view: View, tables: &Tables) {
         self.consumers
             .extend(pairs.iter().map(|pair| (*pair, None)));
         let consumers = &mut self.consumers;
@@ -143,13 +145,13 @@ impl Resolver {
             [] => (),
             [(group, item)] => {
                 let arguments = [Datum::from(*group), Datum::from(*item)];
-                tables.consumers_of_one.rows(access, &arguments, read);
+                tables.consumers_of_one.rows(view, &arguments, read);
             }
             _ => {
                 let mut groups: Vec<i64> = pairs.iter().map(|(group, _)| *group).collect();
                 groups.dedup();
                 let arguments = [keys_argument(&groups)];
-                tables.consumers_of_many.rows(access, &arguments, read);
+                tables.consumers_of_many.rows(view, &arguments, read);
             }
         }
     }
@@ -159,8 +161,13 @@ impl Resolver {
         *self.items_of_versions.get(&workflow.version?)?
     }
 
+    /// That of its version, else the one that it names itself.
+    pub(super) fn item_named(&self, workflow: &Workflow) -> Option<i64> {
+        self.item_of_version(workflow).or(workflow.item)
+    }
+
     pub(super) fn item(&self, workflow: &Workflow) -> Option<i64> {
-        self.item_of_version(workflow).or_else(|| {
+        self.item_named(workflow).or_else(|| {
             let definition = workflow.definition.as_deref()?;
             *self.items_of_definitions.get(definition)?
         })
@@ -224,7 +231,7 @@ impl Consumer {
 fn learn(
     known: &mut HashMap<i64, Option<i64>>,
     keys: impl Iterator<Item = i64>,
-    access: Access,
+    view: View,
     look: &Look,
 ) {
     let keys = unknown(keys, |key| known.contains_key(key));
@@ -232,7 +239,7 @@ fn learn(
         return;
     }
     known.extend(keys.iter().map(|key| (*key, None)));
-    look.rows(access, &[keys_argument(&keys)], |row| {
+    look.rows(view, &[keys_argument(&keys)], |row| {
         if let Some(key) = row.get::<i64>(1) {
             known.insert(key, row.get::<i64>(2));
         }

@@ -1,7 +1,9 @@
 //! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
 
 use crate::error::{Error, Result};
-use crate::host::{self, Column, Known, Relation, check_owner_may_read};
+use crate::host::{
+    self, Column, Known, Relation, check_may, check_owner_may_read, integer, integer_array, text,
+};
 use crate::server::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
@@ -10,6 +12,8 @@ use std::rc::Rc;
 
 pub(super) const WORKFLOWS: &str = "duo_workflows_workflows";
 pub(super) const ACCOUNT: &str = "service_account_id";
+/// The item that a workflow names itself. Hosts before 18.10 have no such column.
+pub(super) const ITEM: &str = "ai_catalog_item_id";
 const ITEMS: &str = "ai_catalog_items";
 const VERSIONS: &str = "ai_catalog_item_versions";
 const CONSUMERS: &str = "ai_catalog_item_consumers";
@@ -19,32 +23,8 @@ pub(crate) fn tables_to_fill() -> Vec<u32> {
     host::tables_named(WORKFLOWS)
 }
 
-/// With whose rights the tables are read, and which state of them.
-#[derive(Clone, Copy)]
-pub(super) struct Access {
-    pub(super) as_owner: bool,
-    pub(super) view: View,
-}
-
-impl Access {
-    /// A question of somebody who may see what he may read.
-    pub(super) const QUESTION: Self = Self {
-        as_owner: false,
-        view: View::Caller,
-    };
-    /// For a row being inserted: whoever inserts it need not be able to read the tables, as with a foreign key.
-    pub(super) const INSERT: Self = Self {
-        as_owner: true,
-        view: View::Caller,
-    };
-    /// For rows that are written afterwards.
-    pub(super) const FILL: Self = Self {
-        as_owner: true,
-        view: View::Own,
-    };
-}
-
-/// A statement on one table, run with the rights of that table's owner if so asked.
+/// A statement on one table, run with the rights of that table's owner: whoever inserts a workflow need not be able to read the tables,
+/// as with a foreign key, and of whoever asks it is checked.
 pub(super) struct Look {
     owner: Oid,
     statement: Statement,
@@ -64,14 +44,8 @@ impl Look {
         }
     }
 
-    pub(super) fn rows(&self, access: Access, arguments: &[Datum], read: impl FnMut(&Answer)) {
-        if access.as_owner {
-            as_owner(self.owner, || {
-                self.statement.rows(access.view, arguments, read)
-            });
-        } else {
-            self.statement.rows(access.view, arguments, read);
-        }
+    pub(super) fn rows(&self, view: View, arguments: &[Datum], read: impl FnMut(&Answer)) {
+        as_owner(self.owner, || self.statement.rows(view, arguments, read));
     }
 
     /// Runs a statement that writes, as the owner of the table; answers how many rows it wrote.
@@ -102,7 +76,7 @@ pub(super) struct Tables {
     /// `$1` root groups: root group, item, consumer, account. The group's consumers of all items, as the host's index is on
     /// the group alone: to ask for each pair would read them once an item.
     pub(super) consumers_of_many: Look,
-    /// `$1` id: the workflow, its version, definition, project, namespace, account, and who wrote the row.
+    /// `$1` id: the workflow, its version, item, definition, project, namespace, account, and who wrote the row.
     pub(super) workflow: Look,
     /// `$1` first id, `$2` last id, `$3` limit: rows without an account, as above.
     pub(super) unfilled: Look,
@@ -118,6 +92,13 @@ impl Tables {
         KNOWN.with(|known| {
             Known::get_or_learn(known, schema.to_owned(), || Self::find(schema).map(Rc::new))
         })
+    }
+
+    /// The caller may see what the account of a workflow follows from.
+    pub(super) fn check_caller_may_read(&self) -> Result<()> {
+        let mut tables = vec![&self.workflows];
+        tables.extend(&self.read);
+        check_may(&tables, &["select"])
     }
 
     fn find(schema: &str) -> Result<Self> {
@@ -144,8 +125,12 @@ impl Tables {
             let definition = text(&workflows, "workflow_definition")?.quoted();
             let project = integer(&workflows, "project_id")?.quoted();
             let namespace = integer(&workflows, "namespace_id")?.quoted();
+            let item = match workflows.find_column(ITEM) {
+                Some(_) => format!("w.{}", integer(&workflows, ITEM)?.quoted()),
+                None => "null".to_owned(),
+            };
             format!(
-                "w.{id}::pg_catalog.int8, w.{version}::pg_catalog.int8, w.{definition}::pg_catalog.text,
+                "w.{id}::pg_catalog.int8, w.{version}::pg_catalog.int8, {item}::pg_catalog.int8, w.{definition}::pg_catalog.text,
                  w.{project}::pg_catalog.int8, w.{namespace}::pg_catalog.int8, w.{account}::pg_catalog.int8, w.xmin",
                 id = id.quoted()
             )
@@ -155,7 +140,7 @@ impl Tables {
         let on_workflows =
             |parameters: &[Oid], text: &str| Look::new(&workflows, &id.name, parameters, text);
         let group = integer(consumers, "group_id")?;
-        let item = format!("c.{}", integer(consumers, "ai_catalog_item_id")?.quoted());
+        let item = format!("c.{}", integer(consumers, ITEM)?.quoted());
         let of_group = format!("c.{}", group.quoted());
         let consumers_where = |parameters: &[Oid], condition: &str| -> Result<Look> {
             let text = format!(
@@ -173,7 +158,7 @@ impl Tables {
             items_of_versions: by_key(
                 versions,
                 integer(versions, "id")?,
-                &integer(versions, "ai_catalog_item_id")?.quoted(),
+                &integer(versions, ITEM)?.quoted(),
             ),
             items_of_definitions: {
                 let reference = text(items, "foundational_flow_reference")?;
@@ -255,38 +240,6 @@ fn table(schema: &str, name: &'static str) -> Result<Relation> {
     Relation::find_table(schema, name)?.ok_or_else(|| Error::HostTableMissing {
         schema: schema.to_owned(),
         name,
-    })
-}
-
-pub(super) fn integer<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
-    column(table, name, "bigint", |column| {
-        column.integer_width().is_some()
-    })
-}
-
-fn integer_array<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
-    column(table, name, "bigint[]", Column::is_integer_array)
-}
-
-pub(super) fn text<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
-    column(table, name, "text", Column::is_text)
-}
-
-fn column<'a>(
-    table: &'a Relation,
-    name: &str,
-    expected: &'static str,
-    is_expected: impl Fn(&Column) -> bool,
-) -> Result<&'a Column> {
-    let column = table.column(name)?;
-    if is_expected(column) {
-        return Ok(column);
-    }
-    Err(Error::HostColumnType {
-        table: table.qualified_name(),
-        column: column.name.clone(),
-        actual: column.type_name.clone(),
-        expected,
     })
 }
 

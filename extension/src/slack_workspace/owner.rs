@@ -4,6 +4,7 @@ use super::host_text::{NOW, qualified};
 use super::lock;
 use super::tables::{Host, Tables};
 use crate::error::{Result, SlackError};
+use crate::host::path_of;
 use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 
@@ -97,13 +98,15 @@ impl Owner {
     pub(super) fn find_path(self, tables: &Tables) -> Result<Option<String>> {
         let text = match self.kind {
             Kind::Project => format!(
-                "select {} from {} p where p.id == $1",
-                path_of_project(tables, "p"),
-                tables.projects.qualified_name()
+                "select {} operator(pg_catalog.||) '/' operator(pg_catalog.||) p.path::pg_catalog.text
+                   from {} p join {} n on n.id == p.namespace_id where p.id == $1",
+                path_of(&tables.namespaces, "n"),
+                tables.projects.qualified_name(),
+                tables.namespaces.qualified_name()
             ),
             Kind::Group => format!(
                 "select {} from {} g where g.id == $1",
-                path_of_group(tables, "g"),
+                path_of(&tables.namespaces, "g"),
                 tables.namespaces.qualified_name()
             ),
             Kind::Organization => match &tables.organizations {
@@ -210,24 +213,4 @@ pub(super) fn event_columns(tables: &Host) -> Vec<(String, String)> {
         .collect();
     events.sort_unstable();
     events
-}
-
-/// An expression: the full path of the project of that alias.
-pub(super) fn path_of_project(tables: &Host, alias: &str) -> String {
-    format!(
-        "(select pg_catalog.concat_ws('/', {}, {alias}.path) from {} h where h.id == {alias}.namespace_id)",
-        path_of_group(tables, "h"),
-        tables.namespaces.qualified_name()
-    )
-}
-
-/// An expression: the full path of the namespace of that alias.
-pub(super) fn path_of_group(tables: &Host, alias: &str) -> String {
-    format!(
-        "(select pg_catalog.string_agg(n.path::pg_catalog.text, '/' order by t.place)
-            from pg_catalog.unnest(case when pg_catalog.cardinality({alias}.traversal_ids) == 0 then array[{alias}.id::pg_catalog.int8]
-                                        else {alias}.traversal_ids::pg_catalog.int8[] end) with ordinality t (id, place)
-            join {} n on n.id == t.id)",
-        tables.namespaces.qualified_name()
-    )
 }

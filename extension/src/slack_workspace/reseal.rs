@@ -17,7 +17,7 @@ use std::mem::ManuallyDrop;
 struct Own {
     list: OwnStatement,
     replace: OwnStatement,
-    is_known: OwnStatement,
+    has_token: OwnStatement,
 }
 
 thread_local! {
@@ -46,8 +46,9 @@ thread_local! {
                 pg_sys::BYTEAOID,
             ],
         ),
-        is_known: OwnStatement::new(
-            "select from lockstep.slack_installation where schema = $1 and team_id = $2",
+        has_token: OwnStatement::new(
+            "select from lockstep.slack_installation
+              where schema = $1 and team_id = $2 and (encrypted_bot_access_token is not null or encrypted_refresh_token is not null)",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
     });
@@ -117,8 +118,13 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
         let arguments = [datum(schema), datum(after), datum(max_rows)];
         statements.list.rows(&arguments, |row| {
             let team: String = row.get(1).unwrap_or_default();
-            let tokens = (team.clone(), row.get(2), row.get(3), row.get(4), row.get(5));
-            teams.insert(team, tokens);
+            let of_team = teams.entry(team.clone()).or_default();
+            of_team.0 = team;
+            // One without a token speaks as the rows do, if these have one.
+            if let Some(token) = row.get::<Vec<u8>>(2) {
+                (of_team.1, of_team.2) = (Some(token), row.get(3));
+            }
+            (of_team.3, of_team.4) = (row.get(4), row.get(5));
         })
     })?;
     let most = usize::try_from(max_rows).unwrap_or_default();
@@ -167,7 +173,7 @@ fn replace_slack_token(
             nullable(refresh_token_iv),
         ];
         let is_replaced = STATEMENTS.with(|statements| -> Result<bool> {
-            if statements.is_known.run(&names)? > 0 {
+            if statements.has_token.run(&names)? > 0 {
                 return Ok(statements.replace.run_with_nulls(&arguments)? > 0);
             }
             Ok(old_refresh_iv.is_none() && has_iv(&tables, team, old_iv))
@@ -180,7 +186,7 @@ fn replace_slack_token(
     replace().or_raise()
 }
 
-/// Whether the token of a team without an installation is the one of that iv.
+/// Whether the token of a team whose installation has none is the one of that iv.
 fn has_iv(tables: &Tables, team: &str, iv: &[u8]) -> bool {
     let query = Statement::new(
         &qualified(&format!(

@@ -7,6 +7,7 @@ use super::spread::spread;
 use super::tables::Tables;
 use super::writing::Writing;
 use crate::error::{OrRaise, Result, SlackError, required};
+use crate::home;
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;
@@ -124,6 +125,9 @@ fn claim_slack_token_refresh(
 
 fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<Claimed>> {
     Tables::attached(schema)?;
+    if home::is_of_another()? {
+        return Ok(None);
+    }
     // By chance, so that a lease of an installation that was removed meanwhile is not one of the next.
     let lease = random_bytes::<8>().ok_or(SlackError::NoChance)?;
     let lease = i64::from_le_bytes(lease) & i64::MAX;

@@ -1,26 +1,14 @@
 //! How many rows are not what they should be.
 
+use crate::cache_column::standings;
 use crate::error::{OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
 use crate::slack_workspace::rows_adrift;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
 /// More than these are not counted: whoever looks wants to know whether there are any.
-const MOST: i64 = 1_000;
-
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static CACHE_COLUMNS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        "select c.target_table::text || '.' || c.target_column,
-                (select count(*) from (select from lockstep.cache_column_drift(c.target_table, c.target_column) limit 1001) d)
-           from lockstep.cache_columns c where c.state not like '%dropped' and c.state not like '%missing'
-          order by 1",
-        &[],
-    ));
-}
+const MOST: usize = 1_000;
 
 /// Counts the rows that differ.
 #[pg_extern(sql = r#"
@@ -38,20 +26,17 @@ fn drift_report(schema: Option<&str>) -> JsonB {
 
 fn report(schema: &str) -> Result<Value> {
     let mut found = Vec::new();
-    CACHE_COLUMNS.with(|statement| {
-        statement.rows(&[], |row| {
-            if let (Some(what), Some(rows)) = (row.get::<String>(1), row.get::<i64>(2)) {
-                found.push(counted(&what, rows));
-            }
-        })
-    })?;
+    for column in standings(MOST + 1)? {
+        if let Some(rows) = column.wrong {
+            found.push(counted(&column.what, rows));
+        }
+    }
     if let Some(rows) = rows_adrift(schema)? {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         found.push(counted("slack_integrations", rows));
     }
     Ok(json!({ "found": found }))
 }
 
-fn counted(what: &str, rows: i64) -> Value {
+fn counted(what: &str, rows: usize) -> Value {
     json!({ "what": what, "rows": rows.min(MOST), "is_more": rows > MOST })
 }

@@ -1,6 +1,7 @@
 //! Everything that a status page shows, in one answer.
 
 use crate::error::{OrRaise, Result, required};
+use crate::feature;
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use pgrx::JsonB;
@@ -21,6 +22,9 @@ thread_local! {
             where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = $1)
          select jsonb_build_object(
            'at', clock_timestamp(),
+           'is_held', (
+             select count(*) <> 1 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
+               from lockstep.home h),
            'queue', (
              select coalesce(jsonb_agg(to_jsonb(w) order by w.worker collate \"C\"), '[]') from lockstep.worker_status w
               where not w.drained or w.renamed_to is not null),
@@ -55,11 +59,6 @@ thread_local! {
            'backfills', (
              select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings' order by b.run desc), '[]')
                from (select * from lockstep.backfill_progress p order by p.run desc limit 20) b),
-           'features', (
-             select coalesce(jsonb_agg(jsonb_build_object('name', f.name, 'state', f.state, 'percentage_of_actors', f.percentage_of_actors,
-                      'percentage_of_time', f.percentage_of_time, 'actors', cardinality(f.actors), 'groups', f.groups,
-                      'updated_at', f.updated_at) order by f.name collate \"C\"), '[]')
-               from lockstep.features f where f.schema = $1 or f.schema is null),
            'cache_columns', (
              select coalesce(jsonb_agg(jsonb_build_object('table', c.target_table::text, 'column', c.target_column, 'state', c.state)
                       order by c.target_table::text collate \"C\", c.target_column collate \"C\"), '[]')
@@ -86,5 +85,7 @@ fn report(schema: &str) -> Result<JsonB> {
     let mut report = None;
     REPORT
         .with(|statement| statement.rows(&[datum(schema)], |row| report = row.get::<JsonB>(1)))?;
-    Ok(report.unwrap_or(JsonB(Value::Null)))
+    let mut report = report.unwrap_or(JsonB(Value::Null));
+    report.0["features"] = feature::of_schema(schema)?;
+    Ok(report)
 }

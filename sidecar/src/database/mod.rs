@@ -23,7 +23,7 @@ use pool::Arguments;
 pub(crate) use slack::{
     Delivery, Finished, HostProperties, Install, Integration, NewEvent, Outcome, Published,
     Received, Refresh, Sealed, SlackDatabase, Standing, StoredTokens, TakenState, Tenant, Trouble,
-    Updates, Which, Workspace, listen_for_deliveries,
+    Updates, Which, Workspace,
 };
 pub(crate) use transaction::Transaction;
 

@@ -2,12 +2,14 @@
 //! installation, which is taken once, the functions of lockstep answer a question that they have answered already in the same way.
 //! So a session that turns out to be lost is no failure yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::managed::{
     self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
 };
 use deadpool_postgres::ClientWrapper;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -24,14 +26,29 @@ pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens sessions, host by host.
-struct Opener(Address);
+struct Opener {
+    address: Address,
+    listening: Option<Listening>,
+}
+
+/// What each session listens to, and what is to happen when it hears something.
+struct Listening {
+    channel: &'static str,
+    wake: Arc<Notify>,
+}
 
 impl managed::Manager for Opener {
     type Type = ClientWrapper;
     type Error = Error;
 
     async fn create(&self) -> Result<ClientWrapper, Error> {
-        let (client, serving) = self.0.open(|| {}).await?;
+        let Some(Listening { channel, wake }) = &self.listening else {
+            let (client, serving) = self.address.open(|| {}).await?;
+            return Ok(ClientWrapper::new(client, serving));
+        };
+        let wake = Arc::clone(wake);
+        let (client, serving) = self.address.open(move || wake.notify_one()).await?;
+        client.batch_execute(&format!("listen {channel}")).await?;
         Ok(ClientWrapper::new(client, serving))
     }
 
@@ -92,7 +109,30 @@ impl Drop for Asked {
 impl Pool {
     /// At most so many sessions, opened when they are needed.
     pub(super) fn new(address: &Address, sessions: usize) -> Result<Self, Error> {
-        let pool = managed::Pool::builder(Opener(address.clone()))
+        let opener = Opener {
+            address: address.clone(),
+            listening: None,
+        };
+        Self::of(opener, sessions)
+    }
+
+    /// One session, which listens to a channel unless a pooler is in between.
+    pub(super) fn listening(
+        address: &Address,
+        channel: &'static str,
+        wake: Arc<Notify>,
+    ) -> Result<Self, Error> {
+        let listening = (!address.is_pooled()).then_some(Listening { channel, wake });
+        let opener = Opener {
+            address: address.clone(),
+            listening,
+        };
+        Self::of(opener, 1)
+    }
+
+    fn of(opener: Opener, sessions: usize) -> Result<Self, Error> {
+        let address = opener.address.clone();
+        let pool = managed::Pool::builder(opener)
             .max_size(sessions)
             .timeouts(Timeouts {
                 wait: Some(SESSION_TIMEOUT),
@@ -104,8 +144,8 @@ impl Pool {
             .build();
         Ok(Self {
             sessions: pool.map_err(|error| Error::Pool(error.to_string()))?,
-            address: address.clone(),
             prepares: !address.is_pooled(),
+            address,
             patience: ANSWER_TIMEOUT,
             is_careful: false,
         })

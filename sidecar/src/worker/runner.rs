@@ -22,6 +22,9 @@ use crate::database::{Job, Queue};
 use crate::error::{Error, INTERRUPTED};
 use crate::interrupt::Interrupts;
 
+/// Until the first look after jobs have been found.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
 type Outcome = Result<(), Failure>;
 type Joined = Result<(task::Id, Outcome), JoinError>;
 
@@ -76,6 +79,10 @@ pub(crate) struct Runner {
     is_handing_in: bool,
     /// There may be jobs that nobody has claimed.
     may_have_more: bool,
+    /// When to look although nobody has told of any: soon after the last ones, then ever more seldom. Of those that were being
+    /// enqueued just as we began to wait nobody tells.
+    next_look: Instant,
+    pause: Duration,
     /// The server may have given us jobs without our learning of it: an answer was lost.
     must_compare: bool,
     is_stopping: bool,
@@ -120,6 +127,8 @@ impl Runner {
             is_claiming: false,
             is_handing_in: false,
             may_have_more: true,
+            next_look: Instant::now(),
+            pause: FIRST_PAUSE,
             must_compare: false,
             is_stopping: false,
             counts: [0; 2],
@@ -128,8 +137,6 @@ impl Runner {
 
     pub(crate) async fn work(mut self, interrupts: &mut Interrupts) -> Result<ExitCode, Error> {
         let wake = Arc::clone(&self.door.wake);
-        let mut poll = interval(self.poll);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = interval(self.door.lease / 3);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline = None;
@@ -142,6 +149,8 @@ impl Runner {
             if self.is_stopping && self.has_handed_in() || self.is_out_of_jobs() {
                 break;
             }
+            let is_waiting = !self.may_have_more && !self.is_claiming;
+            let next_look = self.next_look;
             let end = deadline.unwrap_or_else(|| Instant::now() + self.poll);
             tokio::select! {
                 Some(event) = self.inbox.recv() => self.take(event),
@@ -152,8 +161,11 @@ impl Runner {
                         self.finish(joined);
                     }
                 }
-                () = wake.notified() => self.may_have_more = true,
-                _ = poll.tick() => self.may_have_more = true,
+                () = wake.notified() => {
+                    self.may_have_more = true;
+                    self.pause = FIRST_PAUSE;
+                }
+                () = sleep_until(next_look.into()), if is_waiting => self.may_have_more = true,
                 // A session that is lost to us may go on at the server for a while, and claim.
                 _ = heartbeat.tick() => self.must_compare = true,
                 () = interrupts.next() => {
@@ -300,6 +312,11 @@ impl Runner {
                     Ok(Some(jobs)) => {
                         debug!(jobs = jobs.len(), most, "claimed");
                         self.may_have_more |= jobs.len() == most;
+                        self.pause = match jobs.is_empty() {
+                            true => (self.pause * 2).min(self.poll),
+                            false => FIRST_PAUSE.min(self.poll),
+                        };
+                        self.next_look = Instant::now() + self.pause;
                         self.held.extend(jobs);
                     }
                     Ok(None) => self.lose("the lease has ended"),

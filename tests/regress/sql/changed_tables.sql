@@ -56,14 +56,16 @@ rollback;
 
 -- A type cannot change under a trigger ...
 alter table integrations alter column active type text;
--- ... so GitLab widens an integer key by filling a new column and exchanging the names. The triggers follow
--- the name.
+-- ... so GitLab widens an integer key by filling a new column and exchanging the names. The triggers are
+-- on the column that has the name no more, which the state says and attach mends.
 begin;
 alter table integrations add column wide bigint;
 create index on integrations (wide);
 update integrations set wide = project_id;
 alter table integrations rename column project_id to narrow;
 alter table integrations rename column wide to project_id;
+select state from lockstep.cache_columns;
+select status, detail from lockstep.attach('changed') where feature = 'projects.has_wiki';
 select state from lockstep.cache_columns;
 update integrations set project_id = 2, active = true;
 select id, has_wiki from projects order by id;

@@ -14,7 +14,7 @@ begin
   return new;
 end $$;
 create trigger set_type_new before insert or update on integrations for each row execute function set_type_new();
--- The triggers of a definition made before it fire for all updates from now on, as do those of one made after it.
+-- The triggers of a definition made before it miss what it changes, which the state says; those of one made after it do not.
 select state from lockstep.cache_columns;
 select lockstep.remove_cache_column('projects', 'has_wiki');
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true, "type_new": "Wiki"}') > 0 as added;

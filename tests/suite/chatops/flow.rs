@@ -62,7 +62,7 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
         "@ada: `/chatops run feature set f false --pre --staging --production`\n\
          • pre: not set, so off → off\n\
          :x: staging: nothing was changed: it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless\n\
-         :x: production: nothing was changed: changes of table \"public.features\" are not recorded. A trigger named lockstep_feature_audit is missing or disabled, so nobody would learn who changed the flag."
+         :x: production: nothing was changed: changes of feature flags in schema public are not recorded. A trigger on features or feature_gates is missing or disabled, so nobody would learn who changed the flag."
     );
     Ok(())
 }

@@ -75,6 +75,7 @@ fn others_are_told_of_what_is_left() -> Result<()> {
     let mut client = channels(name)?;
     let mut listener = cluster()?.connect(name)?;
     listener.batch_execute("listen lockstep_delivery")?;
+    listener.batch_execute("select lockstep.delivery_wait(60)")?;
     let mut heard = |client: &mut Client| -> Result<usize> {
         // Notifications arrive in the order of the commits, so once this one is there so are those before it.
         client.batch_execute("notify lockstep_delivery, 'last'")?;

@@ -2,7 +2,7 @@
 
 mod rename;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -90,6 +90,14 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     let mut client = queue("job_notify")?;
     let mut listener = cluster()?.connect("job_notify")?;
     listener.batch_execute("listen lockstep_job")?;
+    let waiting = runner(&mut listener)?;
+    // It listens, but nobody has said that he waits.
+    client.batch_execute("select lockstep.enqueue_job('A')")?;
+    assert_eq!(claim(&mut client, waiting, 1)?.len(), 1);
+    listener.batch_execute("select 1")?;
+    assert!(listener.notifications().iter().next()?.is_none());
+    let waits = "select from lockstep.claim_jobs(1, '{A}', 1)";
+    listener.batch_execute(waits)?;
     let mut heard = |client: &mut Client| -> Result<usize> {
         // Notifications arrive in the order of the commits, so once this one is there so are those before it.
         client.batch_execute("notify lockstep_job, 'last'")?;
@@ -107,7 +115,10 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     };
     client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
     assert_eq!(heard(&mut client)?, 0);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
+    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    // Of other workers' jobs it is not told.
+    client.batch_execute("select lockstep.enqueue_job('B')")?;
+    assert_eq!(heard(&mut client)?, 0);
     client.batch_execute(
         "begin; savepoint s; select lockstep.enqueue_job('A'); rollback to s; commit",
     )?;
@@ -122,6 +133,36 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     assert_eq!(heard(&mut client)?, 0);
     client.batch_execute(&format!("select lockstep.stop_runner({runner})"))?;
     assert_eq!(heard(&mut client)?, 1);
+    // In two phases nobody is told, which is no reason to refuse.
+    client.batch_execute(
+        "begin; select lockstep.enqueue_job('A'); prepare transaction 'job_notify'",
+    )?;
+    client.batch_execute("commit prepared 'job_notify'")?;
+    assert_eq!(heard(&mut client)?, 0);
+    Ok(())
+}
+
+#[test]
+fn whoever_gets_what_he_asks_for_does_not_wait() -> Result<()> {
+    let mut client = queue("job_wait")?;
+    let mut listener = cluster()?.connect("job_wait")?;
+    listener.batch_execute("listen lockstep_job")?;
+    let runner = runner(&mut listener)?;
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 19544";
+    for (jobs, waits) in [(0, 1), (1, 1), (2, 0), (3, 0), (0, 1)] {
+        client.execute(
+            "select lockstep.enqueue_job('A') from generate_series(1, $1)",
+            &[&jobs],
+        )?;
+        claim(&mut listener, runner, 2)?;
+        // A bit of its own for each of the two workers.
+        assert_eq!(number(&mut client, waiting)?, 2 * waits, "{jobs} jobs");
+    }
+    drop(listener);
+    let begun = Instant::now();
+    while number(&mut client, waiting)? > 0 {
+        ensure!(begun.elapsed() < Duration::from_secs(60), "it still waits");
+    }
     Ok(())
 }
 

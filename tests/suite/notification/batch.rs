@@ -207,6 +207,7 @@ fn whoever_delivers_is_woken_once() -> Result<()> {
     let mut client = told("notify_wake")?;
     let mut listener = cluster()?.connect("notify_wake")?;
     listener.batch_execute("listen lockstep_delivery")?;
+    listener.batch_execute("select lockstep.delivery_wait(60)")?;
     let push = |project: i64| event("push", project, json!({"ref": "refs/heads/main"}));
     // Nobody is told of this one.
     publish(&mut client, &push(8))?;

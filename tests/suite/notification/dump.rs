@@ -54,7 +54,8 @@ fn notifications_come_along() -> Result<()> {
     let mut restored = cluster()?.create_database("dump_notifications_restored")?;
     restore("psql", &PSQL, "dump_notifications_restored", &dumped)?;
     assert_eq!(restored.query_one(KEPT, &[])?.get::<_, String>(0), before);
-    // It goes on where the other would have.
+    // It goes on where the other would have, once somebody says so.
+    restored.batch_execute("select lockstep.release_restored()")?;
     let mut claimed = Vec::new();
     for database in [&mut client, &mut restored] {
         let rows = database.query(claim, &[])?;

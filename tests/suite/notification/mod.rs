@@ -17,7 +17,7 @@ mod level;
 mod names;
 mod payload;
 mod pipeline;
-mod publish;
+pub(crate) mod publish;
 mod publisher;
 mod restart;
 mod secret;

@@ -186,7 +186,61 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     Ok(())
 }
 
-/// The drift is looked up with the caller's own rights, so it tells nobody what he could not read himself.
+/// Before anything is attached, the drift tells what the triggers of the host have left wrong.
+#[test]
+fn drift_is_asked_before_attaching() -> Result<()> {
+    let name = "privilege_early_drift";
+    let mut client = with_roles(name)?;
+    client.batch_execute(&format!(
+        "set role {name}_owner;
+         insert into app.projects values (1, true, true), (2, null, true), (3, false, false);
+         insert into app.integrations values (1, 1, true, 'issue_tracker', 'Integrations::ExternalWiki'),
+           (2, 3, true, 'issue_tracker', null)"
+    ))?;
+    let mut drift = |column: &str| -> Result<Vec<String>> {
+        let query = format!(
+            "select coalesce(array_agg(concat_ws(' ', key, coalesce(cached::text, 'null'), actual) order by key), '{{}}')
+               from lockstep.cache_column_drift('app.projects', '{column}')"
+        );
+        Ok(client.query_one(&query, &[])?.get(0))
+    };
+    assert_eq!(drift("has_external_wiki")?, ["2 null f"]);
+    assert_eq!(
+        drift("has_external_issue_tracker")?,
+        ["2 true f", "3 false t"]
+    );
+    for target in ["app.projects", "app.integrations"] {
+        let column = if target == "app.projects" {
+            "id"
+        } else {
+            "has_external_wiki"
+        };
+        let call = format!("select * from lockstep.cache_column_drift('{target}', '{column}')");
+        refused(&mut client, &call, "42704", "is not a cache column")?;
+    }
+    client.batch_execute(&format!("set role {name}_other"))?;
+    let call = "select * from lockstep.cache_column_drift('app.projects', 'has_external_wiki')";
+    refused(&mut client, call, "42501", "permission denied")?;
+    Ok(())
+}
+
+/// Whom row security keeps from rows is not told of them; the owner could lift it at any time.
+#[test]
+fn drift_is_not_for_those_whom_row_security_concerns() -> Result<()> {
+    let name = "privilege_drift_rows";
+    let mut client = with_roles(name)?;
+    client.batch_execute(&format!(
+        "set role {name}_owner; select {ADD}; grant select on app.projects, app.integrations to {name}_other;
+         alter table app.integrations enable row level security; alter table app.integrations force row level security"
+    ))?;
+    let drift = "select * from lockstep.cache_column_drift('app.projects', 'has_external_wiki')";
+    client.batch_execute(drift)?;
+    client.batch_execute(&format!("set role {name}_other"))?;
+    refused(&mut client, drift, "42501", "app.integrations")?;
+    Ok(())
+}
+
+/// The drift tells nobody what he could not read himself.
 #[test]
 fn drift_is_for_those_who_may_read_both_tables() -> Result<()> {
     let name = "privilege_drift";

@@ -14,7 +14,6 @@ fn with_owners(name: &str) -> Result<Client> {
     client.batch_execute(&format!(
         "create role {name}_t; create role {name}_s; create role {name}_writer;
          create extension lockstep;
-         revoke usage on schema lockstep from public;
          create table projects (id bigint primary key, has_wiki boolean);
          create table integrations (id bigint primary key, project_id bigint, active boolean, author name default current_user);
          create index on integrations (project_id);
@@ -22,7 +21,8 @@ fn with_owners(name: &str) -> Result<Client> {
          alter table projects owner to {name}_t;
          alter table integrations owner to {name}_s;
          grant select, insert, update (project_id, active), delete, truncate on integrations to {name}_writer;
-         select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{{\"active\": true}}', guard => true)"
+         select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{{\"active\": true}}', guard => true);
+         revoke usage on schema lockstep from public"
     ))?;
     Ok(client)
 }

@@ -74,10 +74,18 @@ pub(crate) fn number(client: &mut Client, query: &str) -> Result<i64> {
 pub(crate) fn check_all_ways(client: &mut Client) -> Result<()> {
     let wrong = "
         select count(*) from expected
-        where account is distinct from lockstep.resolve_service_account(version, definition, project, namespace)";
+        where account is distinct from lockstep.resolve_service_account(
+          version, definition, project, namespace, item_id => (to_jsonb(expected) ->> 'item')::bigint)";
     assert_eq!(number(client, wrong)?, 0, "resolve_service_account");
 
-    client.batch_execute(INSERT)?;
+    let has_items = "select count(*) from pg_attribute where attrelid = 'expected'::regclass and attname = 'item'";
+    let insert = match number(client, has_items)? {
+        0 => INSERT.to_owned(),
+        _ => INSERT
+            .replace("user_id,", "user_id, ai_catalog_item_id,")
+            .replace("id, 1,", "id, 1, item,"),
+    };
+    client.batch_execute(&insert)?;
     let fill = "
         select array[f.scanned, f.updated, f.no_item, f.no_root_group, f.no_consumer, f.consumer_without_account]
              = (select array[count(*), count(account), count(*) filter (where ended = 'no_item'), count(*) filter (where ended = 'no_root_group'),
@@ -101,11 +109,11 @@ pub(crate) fn check_all_ways(client: &mut Client) -> Result<()> {
     assert_eq!(number(client, WRONG)?, 0, "filled one by one");
 
     client.batch_execute("delete from duo_workflows_workflows; select * from lockstep.attach()")?;
-    client.batch_execute(INSERT)?;
+    client.batch_execute(&insert)?;
     assert_eq!(number(client, WRONG)?, 0, "inserted at once");
     client.batch_execute("delete from duo_workflows_workflows")?;
     for id in 1..=number(client, "select count(*) from expected")? {
-        client.batch_execute(&INSERT.replace("order by id", &format!("where id = {id}")))?;
+        client.batch_execute(&insert.replace("order by id", &format!("where id = {id}")))?;
     }
     assert_eq!(number(client, WRONG)?, 0, "inserted one by one");
     Ok(())
@@ -115,6 +123,51 @@ pub(crate) fn check_all_ways(client: &mut Client) -> Result<()> {
 fn rules() -> Result<()> {
     let mut client = catalog("service_account_rules")?;
     check_all_ways(&mut client)
+}
+
+/// Since 18.10 a workflow may name its item itself.
+#[test]
+fn rules_with_items_of_workflows() -> Result<()> {
+    for kind in ["bigint", "integer"] {
+        let mut client = catalog(&format!("service_account_items_{kind}"))?;
+        // The trigger learns of the column also when it comes later.
+        client.batch_execute(&format!(
+            "select * from lockstep.attach(); insert into duo_workflows_workflows (id, user_id, namespace_id) values (1, 1, 1);
+             alter table duo_workflows_workflows add ai_catalog_item_id {kind}"
+        ))?;
+        let insert = "insert into duo_workflows_workflows (id, user_id, namespace_id, workflow_definition, ai_catalog_item_id)
+                      values (2, 1, 1, 'unknown', 1) returning service_account_id";
+        assert_eq!(
+            client.query_one(insert, &[])?.get::<_, Option<i64>>(0),
+            Some(7)
+        );
+        client.batch_execute(
+            "delete from duo_workflows_workflows; select * from lockstep.detach_service_accounts();
+             alter table expected add item bigint;
+             insert into expected values
+               (17, null, 'unknown', null, 1, 7, 'resolved', 1),
+               (18, 20, 'software_development', null, 1, null, 'no_consumer', 1),     -- the version's wins
+               (19, 99, 'unknown', 2, null, 7, 'resolved', 1),                        -- a version that is gone
+               (20, null, 'software_development', null, 1, null, 'no_consumer', 3),   -- wins over the definition
+               (21, null, 'unknown', 4, null, null, 'no_root_group', 1),
+               (22, null, 'unknown', null, 3, 8, 'resolved', 1)",
+        )?;
+        check_all_ways(&mut client)?;
+        let steps = "select array_agg(step || ':' || coalesce(found::text, '')) from lockstep.explain_service_account(17)";
+        assert_eq!(
+            client.query_one(steps, &[])?.get::<_, Vec<String>>(0),
+            [
+                "workflow:17",
+                "version:",
+                "item:1",
+                "namespace:1",
+                "root_group:1",
+                "consumer:11",
+                "resolved:7"
+            ]
+        );
+    }
+    Ok(())
 }
 
 /// The host's tables had keys of type integer until they were converted.

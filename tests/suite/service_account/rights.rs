@@ -71,13 +71,10 @@ fn writer_needs_no_right_on_the_catalog() -> Result<()> {
     )?;
     let resolved = "select lockstep.resolve_service_account(10, 'a', 1, null)";
     client.batch_execute(&format!("set role {name}_reader"))?;
-    assert_eq!(
-        client.query_one(resolved, &[])?.get::<_, Option<i64>>(0),
-        None,
-        "row security hides all consumers"
-    );
+    // All is read as the owner, so whoever sees some of the rows by a policy is shown none.
+    refused(&mut client, resolved, "42501", "row security")?;
     client.batch_execute(
-        "reset role; create policy everyone on ai_catalog_item_consumers using (true)",
+        "reset role; alter table ai_catalog_item_consumers disable row level security",
     )?;
     client.batch_execute(&format!("set role {name}_reader"))?;
     assert_eq!(

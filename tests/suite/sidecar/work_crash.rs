@@ -28,17 +28,17 @@ const ROUNDS: i64 = 20;
 /// name that each job was enqueued under.
 const LOG: &str = "
 create table done (job bigint);
-create function log_done() returns trigger language plpgsql as $$ begin insert into public.done values (new.job); return new; end $$;
+create function log_done() returns trigger language plpgsql security definer as $$ begin insert into public.done values (new.job); return new; end $$;
 create trigger log_done before insert on lockstep.integration_event for each row execute function log_done();
 create table failed (job bigint, error text);
-create function log_failed() returns trigger language plpgsql as $$ begin insert into public.failed values (new.id, new.last_error); return new; end $$;
+create function log_failed() returns trigger language plpgsql security definer as $$ begin insert into public.failed values (new.id, new.last_error); return new; end $$;
 create trigger log_failed after update on lockstep.job for each row when (new.failures > old.failures) execute function log_failed();
 create table lost (job bigint, runner integer);
-create function log_lost() returns trigger language plpgsql as $$
+create function log_lost() returns trigger language plpgsql security definer as $$
 begin insert into public.lost values (new.id, substring(new.last_error from 'runner ([0-9]+) ended')::integer); return new; end $$;
 create trigger log_lost after update on lockstep.job for each row when (new.losses > old.losses) execute function log_lost();
 create table enqueued (worker text);
-create function log_enqueued() returns trigger language plpgsql as $$ begin insert into public.enqueued values (new.worker); return new; end $$;
+create function log_enqueued() returns trigger language plpgsql security definer as $$ begin insert into public.enqueued values (new.worker); return new; end $$;
 create trigger log_enqueued after insert on lockstep.job for each row execute function log_enqueued()";
 
 fn connect(cluster: &Cluster) -> Result<Client> {

@@ -1,5 +1,6 @@
 //! Slack workspaces by plain writes: whatever is written, and however, the rows of each team end identical.
 
+mod ancestry;
 mod caller;
 mod install;
 mod message;

@@ -144,3 +144,29 @@ fn tokens_are_encrypted_anew() -> Result<()> {
     assert_eq!(number(&mut client, kept)?, 1);
     in_lockstep(&mut client)
 }
+
+/// An installation that has lost its token, while the rows have one: the app speaks with that, and so it is encrypted anew.
+#[test]
+fn token_of_rows_is_encrypted_anew() -> Result<()> {
+    let mut client = workspaces("slack_rekey_rows", Layout::Narrow)?;
+    client.batch_execute(
+        "select lockstep.install_slack_workspace('A', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}');
+         update lockstep.slack_installation set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null",
+    )?;
+    let list = "select string_agg(concat_ws(' ', team_id, encode(token, 'escape'), encode(token_iv, 'escape')), ', ') from lockstep.list_slack_tokens('', 9)";
+    assert_eq!(one(&mut client, list)?.as_deref(), Some("A token iv"));
+    let replace = |old: &str| {
+        format!(
+            "select lockstep.replace_slack_token('A', '{old}', 'new', 'new iv', null, null, null)::text"
+        )
+    };
+    for (old, answer) in [("other", "false"), ("iv", "true"), ("iv", "false")] {
+        assert_eq!(
+            one(&mut client, &replace(old))?.as_deref(),
+            Some(answer),
+            "{old}"
+        );
+    }
+    assert_eq!(one(&mut client, list)?.as_deref(), Some("A new new iv"));
+    in_lockstep(&mut client)
+}

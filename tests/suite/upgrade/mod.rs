@@ -12,6 +12,7 @@
 //! stands in for it.
 
 mod schema;
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};

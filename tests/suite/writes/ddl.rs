@@ -1,8 +1,9 @@
-//! DDL of the host that moves rows past the triggers, or after which other triggers are needed.
+//! DDL of the host that moves rows past the triggers, or after which other triggers are needed: the state says so, attach mends.
 
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
+use postgres::Client;
 
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
@@ -19,11 +20,38 @@ end $$;
 create trigger expel before update on guests for each row execute function expel();
 ";
 
+fn state(client: &mut Client) -> Result<String> {
+    let row = client.query_one("select state from lockstep.cache_columns", &[])?;
+    Ok(row.get(0))
+}
+
+/// The state is this one, and no more once lockstep.attach was called.
+fn mend(client: &mut Client, expected: &str) -> Result<()> {
+    let found = state(client)?;
+    ensure!(found == expected, "the state is {found}, not {expected}");
+    client.batch_execute("select lockstep.attach()")?;
+    let found = state(client)?;
+    ensure!(found == "active", "after attach the state is {found}");
+    Ok(())
+}
+
+/// Runs DDL, has it mended, and says which rooms have a guest.
+fn expect_mended(client: &mut Client, ddl: &str, expected: &str, rooms: &[i64]) -> Result<()> {
+    client.batch_execute(ddl).context(ddl.to_owned())?;
+    mend(client, expected).context(ddl.to_owned())?;
+    assert_rooms(client, rooms).context(ddl.to_owned())
+}
+
+const HIDDEN: &str = "updates hidden by a before trigger";
+const WITHOUT: &str = "partitions without triggers";
+const NOT_LOOKED_AT: &str = "partitions not looked at";
+
 /// UPDATE OF goes by the columns that the statement names, not by those that a trigger before it changes.
 #[test]
 fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
     let mut client = with_rooms("ddl_before_update", ROOMS_AND_GUESTS)?;
     client.batch_execute(EXPEL)?;
+    mend(&mut client, HIDDEN)?;
     expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
     expect_rooms(&mut client, "update guests set note = 'loud'", &[])
 }
@@ -41,6 +69,7 @@ fn before_update_trigger_of_the_host_is_enabled() -> Result<()> {
     expect_rooms(&mut client, "insert into guests values (1, 1, true)", &[1])?;
     expect_rooms(&mut client, "update guests set note = 'quiet'", &[1])?;
     client.batch_execute("alter table guests enable trigger expel")?;
+    mend(&mut client, HIDDEN)?;
     expect_rooms(&mut client, "update guests set note = 'loud'", &[])
 }
 
@@ -59,6 +88,7 @@ fn another_column_takes_the_name_of_the_key() -> Result<()> {
          alter table guests rename column wide to room_id;
          commit",
     )?;
+    mend(&mut client, "triggers on another column")?;
     expect_rooms(&mut client, "update guests set room_id = 2", &[2])?;
     expect_rooms(&mut client, "update guests set narrow = 3", &[2])
 }
@@ -82,6 +112,10 @@ fn schema_is_renamed_under_an_open_session() -> Result<()> {
          create table house.guests (id bigint primary key, room_id bigint, present boolean);
          insert into house.rooms values (2, false)",
     )?;
+    assert_eq!(
+        state(&mut client)?,
+        "another table has the name of the target"
+    );
     client.batch_execute("set search_path = home")?;
     expect_rooms(
         &mut client,
@@ -96,6 +130,7 @@ fn schema_is_renamed_under_an_open_session() -> Result<()> {
 fn foreign_key_is_dropped() -> Result<()> {
     let mut client = with_rooms("ddl_dropped_key", ROOMS_AND_GUESTS)?;
     client.batch_execute("alter table guests drop constraint guests_room_id_fkey")?;
+    mend(&mut client, "triggers missing")?;
     expect_rooms(&mut client, "insert into guests values (1, 7, true)", &[])?;
     expect_rooms(&mut client, "insert into rooms (id) values (7)", &[7])?;
     expect_rooms(&mut client, "update rooms set id = 8 where id = 7", &[])?;
@@ -114,6 +149,7 @@ create index on guests (room_id);
 fn partition_that_came_later_is_truncated() -> Result<()> {
     let mut client = with_rooms("ddl_truncated_partition", PARTITIONED)?;
     client.batch_execute("create table guests_east partition of guests for values in ('east')")?;
+    mend(&mut client, WITHOUT)?;
     expect_rooms(
         &mut client,
         "insert into guests values (1, 1, true, 'east')",
@@ -130,60 +166,70 @@ fn partitions_with_rows_come_and_go() -> Result<()> {
         "insert into guests values (1, 1, true, 'north')",
         &[1],
     )?;
-    expect_rooms(
-        &mut client,
-        "alter table guests detach partition guests_north",
-        &[],
-    )?;
-    expect_rooms(
-        &mut client,
-        "alter table guests attach partition guests_north for values in ('north')",
-        &[1],
-    )?;
-    expect_rooms(&mut client, "drop table guests_north", &[])
+    let client = &mut client;
+    let detach = "alter table guests detach partition guests_north";
+    expect_mended(client, detach, NOT_LOOKED_AT, &[])?;
+    let attach = "alter table guests attach partition guests_north for values in ('north')";
+    expect_mended(client, attach, WITHOUT, &[1])?;
+    expect_mended(client, "drop table guests_north", NOT_LOOKED_AT, &[])
 }
 
-/// Tables below a partition come and go with it, and with the command's own transaction.
+/// Tables below a partition come and go with it; what was detached keeps no trigger.
 #[test]
 fn partition_with_partitions_comes_and_goes() -> Result<()> {
     let mut client = with_rooms("ddl_nested_partition", PARTITIONED)?;
+    let client = &mut client;
     client.batch_execute(
         "create table guests_south (like guests including all) partition by range (id);
          create table guests_south_low partition of guests_south for values from (0) to (100);
          insert into guests_south values (1, 1, true, 'south'), (2, 2, false, 'south')",
     )?;
     let attach = "alter table guests attach partition guests_south for values in ('south')";
-    expect_rooms(&mut client, &format!("begin; {attach}; rollback"), &[])?;
-    expect_rooms(&mut client, attach, &[1])?;
+    client.batch_execute(&format!("begin; {attach}; rollback"))?;
+    assert_eq!(state(client)?, "active");
+    expect_mended(client, attach, WITHOUT, &[1])?;
     expect_rooms(
-        &mut client,
+        client,
         "update guests_south_low set present = true",
         &[1, 2],
     )?;
-    expect_rooms(
-        &mut client,
+    expect_mended(
+        client,
         "alter table guests_south detach partition guests_south_low",
+        NOT_LOOKED_AT,
         &[],
     )?;
     client.batch_execute("update guests_south_low set room_id = 3")?;
-    assert_rooms(&mut client, &[])?;
+    assert_rooms(client, &[])?;
     let rest = client.query_one(
         "select count(*) from pg_trigger where tgrelid = 'guests_south_low'::regclass and tgname like 'lockstep%'",
         &[],
     )?;
     assert_eq!(rest.get::<_, i64>(0), 0);
-    expect_rooms(
-        &mut client,
+    expect_mended(
+        client,
         "alter table guests_south attach partition guests_south_low for values from (0) to (100)",
+        WITHOUT,
         &[3],
     )?;
-    expect_rooms(
-        &mut client,
+    expect_mended(
+        client,
         "alter table guests detach partition guests_south concurrently",
+        NOT_LOOKED_AT,
         &[],
     )?;
-    expect_rooms(&mut client, attach, &[3])?;
-    expect_rooms(&mut client, "drop table guests_south", &[])
+    expect_mended(client, attach, WITHOUT, &[3])?;
+    expect_mended(client, "drop table guests_south", NOT_LOOKED_AT, &[])
+}
+
+/// Until the state is active again, too, new rows of the partition are noticed.
+#[test]
+fn partition_that_nobody_looked_at_keeps_new_rows() -> Result<()> {
+    let mut client = with_rooms("ddl_unmended_partition", PARTITIONED)?;
+    client.batch_execute("create table guests_east partition of guests for values in ('east')")?;
+    let insert = "insert into guests values (1, 1, true, 'east'), (2, 2, true, 'north')";
+    expect_rooms(&mut client, insert, &[1, 2])?;
+    expect_rooms(&mut client, "delete from guests_east", &[2])
 }
 
 #[test]
@@ -204,16 +250,17 @@ fn partition_of_a_target_comes_with_rows() -> Result<()> {
         "create table rooms_high (id bigint primary key, has_guest boolean);
          insert into rooms_high values (101, null), (102, true), (103, false)",
     )?;
-    expect_rooms(
+    expect_mended(
         &mut client,
         "alter table rooms attach partition rooms_high for values from (100) to (200)",
+        WITHOUT,
         &[1, 101],
     )
 }
 
 /// The loser has the source open already when it waits, and must see the partition all the same.
 #[test]
-fn partition_is_attached_while_a_session_looks() -> Result<()> {
+fn partition_is_looked_at_while_a_session_looks() -> Result<()> {
     let database = "ddl_attach_race";
     let tables = PARTITIONED.replace(" references rooms", "");
     let mut attacher = with_rooms(database, &tables)?;
@@ -228,7 +275,8 @@ fn partition_is_attached_while_a_session_looks() -> Result<()> {
     // What takes all locks on tables that the loser will need, and makes all plans.
     loser.batch_execute("begin; update guests set present = false where id = 3; update guests set present = true where id = 3")?;
     attacher.batch_execute(
-        "begin; alter table guests attach partition guests_south for values in ('south')",
+        "alter table guests attach partition guests_south for values in ('south');
+         begin; select lockstep.attach()",
     )?;
     thread::scope(|scope| -> Result<()> {
         let losing = scope.spawn(|| loser.batch_execute("delete from guests where id = 1; commit"));

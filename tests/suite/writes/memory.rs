@@ -34,7 +34,10 @@ fn size_of(client: &mut Client) -> Result<u64> {
 
 #[test]
 fn memory_that_runs_out_is_an_error_of_the_statement() -> Result<()> {
-    let mut cluster = Cluster::start("memory", &[("shared_buffers", "16MB"), ("max_wal_size", "4GB")])?;
+    let mut cluster = Cluster::start(
+        "memory",
+        &[("shared_buffers", "16MB"), ("max_wal_size", "4GB")],
+    )?;
     let mut client = cluster.create_database(DATABASE)?;
     client.batch_execute("create extension lockstep")?;
     client.batch_execute(TABLES)?;
@@ -48,16 +51,23 @@ fn memory_that_runs_out_is_an_error_of_the_statement() -> Result<()> {
     let mut other = cluster.connect(DATABASE)?;
     let mut client = cluster.connect(DATABASE)?;
     // Two keys of many rows take little.
-    let few = format!("insert into guests select 1 + n % 2, true from generate_series(1, {ROWS}) n");
+    let few =
+        format!("insert into guests select 1 + n % 2, true from generate_series(1, {ROWS}) n");
     expect_rooms(&mut client, &few, &[1, 2])?;
     // As many keys as rows are too many, in whatever order they come.
-    let many = format!("insert into guests select (n * 7919) % {ROWS}, true from generate_series(1, {ROWS}::bigint) n");
+    let many = format!(
+        "insert into guests select (n * 7919) % {ROWS}, true from generate_series(1, {ROWS}::bigint) n"
+    );
     match client.batch_execute(&many) {
         Ok(()) => bail!("the memory was enough"),
         Err(error) => ensure!(error.code() == Some(&SqlState::OUT_OF_MEMORY), "{error:?}"),
     }
     // The same session goes on, and so does everyone else.
-    expect_rooms(&mut client, "insert into guests values (3, true)", &[1, 2, 3])?;
+    expect_rooms(
+        &mut client,
+        "insert into guests values (3, true)",
+        &[1, 2, 3],
+    )?;
     expect_rooms(&mut other, "delete from guests where room_id = 3", &[1, 2])
 }
 

@@ -2,6 +2,8 @@
 
 mod concurrent;
 mod ddl;
+mod exchange;
+mod foreign_ddl;
 mod itself;
 mod memory;
 mod partition;

@@ -16,7 +16,11 @@ const DATABASE: &str = "writes_settings";
 const WRITES: [(&str, &str, &[i64]); 4] = [
     ("false", "update guests set present = true", &[1, 2, 3, 4]),
     ("true", "update guests set present = false", &[]),
-    ("id <= 2", "update guests set present = not present", &[3, 4]),
+    (
+        "id <= 2",
+        "update guests set present = not present",
+        &[3, 4],
+    ),
     ("id >= 4", "update guests set present = true", &[1, 2, 3, 4]),
 ];
 
@@ -66,7 +70,9 @@ fn check_order(
         let free = "select coalesce(array_agg(id order by id), '{}') from (select id from rooms for no key update skip locked) r";
         let free: Vec<i64> = client.query_one(free, &[])?.get(0);
         holder.batch_execute("commit")?;
-        writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the writer panicked"))??;
         ensure!(free == [3, 4], "the statement left rooms {free:?} unlocked");
         assert_rooms(client, rooms)
     })

@@ -5,6 +5,7 @@ use super::super::owner::event_columns;
 use super::super::statements::{by_index, owner_or};
 use super::super::tables::{Host, Tables};
 use super::Listed;
+use crate::host::way_to;
 use crate::server::{Answer, Statement, View, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +64,7 @@ impl Listing {
         };
         let text = format!(
             "select s.id::pg_catalog.int8, i.id::pg_catalog.int8, s.alias::pg_catalog.text, p.path::pg_catalog.text, h.id::pg_catalog.int8,
-                    h.traversal_ids::pg_catalog.int8[], i.active,
+                    {way}, i.active,
                     array(select c.name::pg_catalog.text from {links} l join {scopes} c on c.id == l.slack_api_scope_id
                            where l.slack_integration_id == s.id),
                     s.encrypted_bot_access_token is not null, s.user_id::pg_catalog.text{columns}
@@ -71,6 +72,7 @@ impl Listing {
                left join {projects} p on p.id == {project}
                left join {namespaces} h on h.id == coalesce(p.namespace_id, {group})
               where s.team_id == $1 and ($4 is null or s.id == $4) and {conditions} {order} limit $5",
+            way = way_to(&tables.namespaces, "h"),
             project = owner("project_id"),
             group = owner("group_id"),
             slack = tables.slack.qualified_name(),

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
 
 use super::token::{Sealed, sealed};
 use super::{Arguments, SlackDatabase, Tenant};
-use crate::connection::Address;
 use crate::error::Error;
 
 /// A message that this process is to send now, and nobody else.
@@ -161,16 +160,6 @@ pub(crate) struct Standing {
     pub(crate) status: String,
     pub(crate) error: Option<String>,
     pub(crate) needed: Option<String>,
-}
-
-/// A session in which `wake` is called whenever there are deliveries.
-pub(crate) async fn listen_for_deliveries(
-    address: &Address,
-    wake: impl Fn() + Send + 'static,
-) -> Result<Client, Error> {
-    let client = address.connect_listening(wake).await?;
-    client.batch_execute("listen lockstep_delivery").await?;
-    Ok(client)
 }
 
 impl SlackDatabase {

@@ -9,7 +9,10 @@ mod publish;
 mod settings;
 mod token;
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -17,9 +20,7 @@ use super::pool::{Arguments, Pool};
 use crate::connection::Address;
 use crate::error::Error;
 
-pub(crate) use delivery::{
-    Delivery, Finished, Outcome, Standing, Trouble, Updates, listen_for_deliveries,
-};
+pub(crate) use delivery::{Delivery, Finished, Outcome, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{Integration, Which};
@@ -51,6 +52,18 @@ impl SlackDatabase {
     pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
         Ok(Self {
             pool: Pool::new(address, sessions)?,
+            schema: schema.to_owned(),
+        })
+    }
+
+    /// One session, which is told of deliveries while it waits for them: `wake` then.
+    pub(crate) fn for_deliveries(
+        address: &Address,
+        schema: &str,
+        wake: Arc<Notify>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            pool: Pool::listening(address, "lockstep_delivery", wake)?,
             schema: schema.to_owned(),
         })
     }

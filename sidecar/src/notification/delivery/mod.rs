@@ -12,15 +12,12 @@ use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until, timeout};
-use tokio_postgres::Client;
 use tracing::{debug, warn};
 
 use crate::app::App;
-use crate::connection::Address;
-use crate::database::{Delivery, Finished, Outcome, listen_for_deliveries};
+use crate::database::{Delivery, Finished, Outcome};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::serve::{Counter, count};
@@ -30,6 +27,10 @@ const LEASE: Duration = Duration::from_secs(45);
 
 /// A delivery is noticed at once where the database tells of it; this is for when it does not, and for those that others left.
 const POLL: Duration = Duration::from_secs(1);
+
+/// Until the first look after some have been found; then they become ever more seldom. The database tells of none that were being
+/// published just as we began to wait.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What comes due within such a time is claimed together.
 const TOGETHER: Duration = Duration::from_millis(4);
@@ -47,9 +48,7 @@ type Joined = Result<(task::Id, (Outcome, Option<Instant>)), JoinError>;
 
 /// Delivers until told to stop; what is being sent then is finished.
 pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
-    let wake = Arc::new(Notify::new());
-    let listening = (!app.config.address.is_pooled())
-        .then(|| tokio::spawn(listen(app.config.address.clone(), Arc::clone(&wake))));
+    let wake = Arc::clone(&app.delivery_wake);
     let mut courier = Courier::new(app);
     loop {
         // First, so that what was sent while the database was away is not claimed anew.
@@ -58,13 +57,13 @@ pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
         let next = courier.next_look;
         tokio::select! {
             () = stopped.next() => break,
-            () = wake.notified() => courier.look_at(Instant::now() + TOGETHER),
+            () = wake.notified() => {
+                courier.pause = FIRST_PAUSE;
+                courier.look_at(Instant::now() + TOGETHER);
+            }
             () = sleep_until(next.into()), if courier.has_room() => {}
             Some(joined) = courier.sending.join_next_with_id() => courier.end(joined),
         }
-    }
-    if let Some(listening) = listening {
-        listening.abort();
     }
     let finishing = timeout(courier.app.config.grace, courier.finish()).await;
     if finishing.is_err() {
@@ -88,6 +87,8 @@ struct Courier {
     next_look: Instant,
     /// No look is earlier.
     not_before: Instant,
+    /// From the last look to the next one, if nobody tells of anything.
+    pause: Duration,
     /// Whether the database did not answer the last time.
     was_away: bool,
 }
@@ -101,6 +102,7 @@ impl Courier {
             finished: Vec::new(),
             next_look: Instant::now(),
             not_before: Instant::now(),
+            pause: FIRST_PAUSE,
             was_away: false,
         }
     }
@@ -162,6 +164,11 @@ impl Courier {
             .claim_deliveries(room, LEASE, rate)
             .await?;
         let is_all = claimed.len() < room;
+        self.pause = match claimed.is_empty() {
+            true => (self.pause * 2).min(POLL),
+            false => FIRST_PAUSE,
+        };
+        self.look_at(Instant::now() + self.pause);
         for delivery in claimed {
             self.begin(delivery);
         }
@@ -287,28 +294,5 @@ impl Courier {
         while !self.finished.is_empty() {
             self.hand_in().await;
         }
-    }
-}
-
-/// Has the loop look whenever the database tells of deliveries.
-async fn listen(address: Address, wake: Arc<Notify>) {
-    loop {
-        let waking = Arc::clone(&wake);
-        let listening = listen_for_deliveries(&address, move || waking.notify_one());
-        match listening.await {
-            Ok(session) => {
-                // There may have been some before.
-                wake.notify_one();
-                is_closed(&session).await;
-            }
-            Err(error) => debug!(error = %error.report(), "deliveries are looked for each second"),
-        }
-        sleep(POLL).await;
-    }
-}
-
-async fn is_closed(session: &Client) {
-    while !session.is_closed() {
-        sleep(POLL).await;
     }
 }

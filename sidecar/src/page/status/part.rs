@@ -8,6 +8,12 @@ use crate::text::number;
 
 pub(super) fn of(report: &Report, drift: &Drift) -> Markup {
     html! {
+        @if report.is_held {
+            p.bad {
+                "This database was restored or copied: no job runs and no message is sent. "
+                code { "lockstep.release_restored()" } " lets them go on here, " code { "lockstep.discard_restored()" } " drops them."
+            }
+        }
         (deliveries(&report.deliveries))
         (failures(&report.failures))
         (queue(&report.queue))

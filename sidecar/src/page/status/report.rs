@@ -5,6 +5,8 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Report {
+    /// The database is a copy: nothing runs and nothing is sent.
+    pub(super) is_held: bool,
     pub(super) queue: Vec<Worker>,
     pub(super) deliveries: Deliveries,
     pub(super) failures: Vec<Failures>,

@@ -7,6 +7,7 @@
 
 mod backfill;
 mod cache_column;
+mod commit;
 mod feature;
 mod figure;
 mod job;

@@ -77,7 +77,8 @@ fn measure(copy: &mut Copy, state: State, count: usize, name: &str) -> Result<Ve
     for _ in 0..count {
         // Both ways, so that no statement is the first of its kind.
         time(&mut client)?;
-        copy.client.batch_execute("analyze projects, integrations")?;
+        copy.client
+            .batch_execute("analyze projects, integrations")?;
         analyzed.push(time(&mut client)?);
     }
     let mut constant = Vec::with_capacity(count);
@@ -99,7 +100,17 @@ fn measure(copy: &mut Copy, state: State, count: usize, name: &str) -> Result<Ve
     let ratio = median(alternating) / median(constant);
     Ok(vec![
         Figure::plain(format!("{name}/first_write"), median(first), "ms"),
-        Figure::with_reach(format!("{name}/write_after_analyze"), median(analyzed), "ms", AtMost(1.0)),
-        Figure::with_reach(format!("{name}/alternating_search_path"), ratio, "ratio", AtMost(1.5)),
+        Figure::with_reach(
+            format!("{name}/write_after_analyze"),
+            median(analyzed),
+            "ms",
+            AtMost(1.0),
+        ),
+        Figure::with_reach(
+            format!("{name}/alternating_search_path"),
+            ratio,
+            "ratio",
+            AtMost(1.5),
+        ),
     ])
 }

@@ -1,6 +1,7 @@
 //! The queue: jobs that do nothing, beside another queue in the same server; claims from a long queue; and how soon a job starts.
 
 mod claim;
+mod commit;
 mod latency;
 mod runners;
 mod throughput;
@@ -24,6 +25,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     throughput::run(&mut server, selection, size, &mut report)?;
     claim::run(&mut server, selection, size, &mut report)?;
+    commit::run(&mut server, selection, size, &mut report)?;
     latency::run(&mut server, selection, size, &mut report)?;
     Ok(report)
 }

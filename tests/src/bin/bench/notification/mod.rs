@@ -4,6 +4,7 @@
 //! The sidecar, PostgreSQL, the fake Slack and what sends the webhooks share the machine, wherever the kernel puts them.
 
 mod accepted;
+mod commit;
 mod fan_out;
 mod latency;
 mod load;
@@ -31,6 +32,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         (pace::NAME, pace::run),
         (latency::NAME, latency::run),
         (fan_out::NAME, fan_out::run),
+        (commit::NAME, commit::run),
     ];
     let mut server = Server::start()?;
     scene::create_template(&mut server)?;

@@ -23,17 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A database with projects that no workspace is connected with yet.
 pub(super) fn create_template(server: &mut Server) -> Result<()> {
+    server.create_template(TEMPLATE, fill_template)
+}
+
+pub(super) fn fill_template(client: &mut Client) -> Result<()> {
     const PROJECTS: u32 = 2_000;
-    server.create_template(TEMPLATE, |client| {
-        client.batch_execute("create extension lockstep")?;
-        host::create(client, Layout::Wide)?;
-        client.batch_execute(&format!(
-            "insert into projects (id, name, path, namespace_id, project_namespace_id, organization_id)
-             select n, 'project ' || n, 'project-' || n, 1, 1000000 + n, 1 from generate_series(1, {PROJECTS}) n;
-             select lockstep.attach()"
-        ))?;
-        Ok(())
-    })
+    client.batch_execute("create extension lockstep")?;
+    host::create(client, Layout::Wide)?;
+    client.batch_execute(&format!(
+        "insert into projects (id, name, path, namespace_id, project_namespace_id, organization_id)
+         select n, 'project ' || n, 'project-' || n, 1, 1000000 + n, 1 from generate_series(1, {PROJECTS}) n;
+         select lockstep.attach()"
+    ))?;
+    Ok(())
 }
 
 /// What a measurement needs of the world.

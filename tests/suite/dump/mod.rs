@@ -1,5 +1,8 @@
 //! pg_dump and pg_restore: definitions and triggers come along, and the restored database is kept from its first write on.
 
+mod held;
+mod owner;
+
 use std::io::Write;
 use std::process::Stdio;
 
@@ -189,6 +192,40 @@ fn schema_first_and_data_later() -> Result<()> {
     check_restored(&mut restored, &before)
 }
 
+/// Triggers arrive and definitions do not, as when the owner restores who may not write lockstep's tables: attach and detach heal it, and
+/// the application's own triggers that were disabled come back at last.
+#[test]
+fn triggers_without_definitions_are_healed() -> Result<()> {
+    source("dump_lost")?;
+    let schema = dump(&["--schema-only"], "dump_lost")?;
+    let ours = "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+                 where p.pronamespace = 'lockstep'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
+    let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
+    let write = "insert into organizations (id, path) values (7, 'o'); insert into namespaces (id, name, path, organization_id) values (7, 'n', 'n', 7);
+                 insert into projects (id, namespace_id) values (7, 7);
+                 insert into integrations (project_id, active, category) values (7, true, 'issue_tracker')";
+    for (database, heal) in [
+        ("dump_lost_attach", "select lockstep.attach()"),
+        ("dump_lost_detach", "select lockstep.detach()"),
+    ] {
+        let mut restored = cluster()?.create_database(database)?;
+        restore("psql", &PSQL, database, &schema)?;
+        let error = error_of(&mut restored, write)?;
+        assert_eq!(error.code().code(), "55000", "{error:?}");
+        assert_eq!(restored.query_one(disabled, &[])?.get::<_, i64>(0), 7);
+        restored.batch_execute(heal)?;
+        restored.batch_execute(write)?;
+        let row = restored.query_one("select has_external_issue_tracker from projects", &[])?;
+        assert!(row.get::<_, bool>(0), "{heal}");
+        let active = "select count(*) filter (where state = 'active') = count(*) from lockstep.cache_columns";
+        assert!(restored.query_one(active, &[])?.get::<_, bool>(0));
+        restored.batch_execute("select lockstep.detach()")?;
+        assert_eq!(restored.query_one(ours, &[])?.get::<_, i64>(0), 0, "{heal}");
+        assert_eq!(restored.query_one(disabled, &[])?.get::<_, i64>(0), 0);
+    }
+    Ok(())
+}
+
 /// `--disable-triggers` has every trigger of a table disabled and afterwards enabled, whatever it was before: the application's
 /// triggers are enabled again, and those that fire always fire as usual. attach, called again, notices both.
 #[test]
@@ -280,7 +317,7 @@ fn jobs_and_flags_come_along() -> Result<()> {
         'renames', (select jsonb_agg(r order by r.old_name) from lockstep.worker_rename r),
         'retired', (select jsonb_agg(r) from lockstep.retired_worker r),
         'flags', (select jsonb_agg(f order by f.name) from lockstep.features f),
-        'audit', (select jsonb_agg(a order by a.id) from lockstep.feature_audit a))::text";
+        'audit', (select jsonb_agg(to_jsonb(a) - 'recorded_by' order by a.id) from lockstep.feature_audit a))::text";
     let before: String = client.query_one(kept, &[])?.get(0);
     let dumped = dump(&[], "dump_jobs")?;
     let mut restored = cluster()?.create_database("dump_jobs_restored")?;
@@ -288,7 +325,9 @@ fn jobs_and_flags_come_along() -> Result<()> {
     let after: String = restored.query_one(kept, &[])?.get(0);
     assert_eq!(after, before);
     // Numbers go on, the runner that is not there any more is given up, and changes are recorded.
-    restored.batch_execute("select pg_sleep(1.1); select lockstep.start_runner('here')")?;
+    restored.batch_execute(
+        "select lockstep.release_restored(); select pg_sleep(1.1); select lockstep.start_runner('here')",
+    )?;
     let job = restored.query_one("select job from lockstep.claim_jobs(2, '{A}')", &[])?;
     assert_eq!(job.get::<_, i64>(0), 1);
     let next = restored.query_one("select lockstep.enqueue_job('ProjectServiceWorker')", &[])?;

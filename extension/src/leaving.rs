@@ -1,0 +1,45 @@
+//! What has to be done before the extension is dropped: the host gets its own triggers back.
+//!
+//! Nothing runs when PostgreSQL drops an extension but an event trigger, so this is one, before commands of the one kind that it is
+//! about. All other DDL costs it a look at a list of tags.
+
+use crate::cache_column;
+use crate::error::{OrRaise, Result};
+use crate::server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+/// At the beginning of DROP EXTENSION, of whichever.
+#[pg_extern(sql = "
+create function lockstep.before_drop() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.before_drop() is 'event trigger: before lockstep is dropped, enables the triggers of the application that attach disabled';
+create event trigger lockstep_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep.before_drop();
+alter event trigger lockstep_before_drop enable always;
+comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]
+fn before_drop(fcinfo: pg_sys::FunctionCallInfo) {
+    if drops_extension(fcinfo, "lockstep") && may_drop() {
+        leave().or_raise();
+    }
+}
+
+/// PostgreSQL has not asked yet, and nobody else shall make us wait for a lock.
+fn may_drop() -> bool {
+    let query = Statement::new(
+        "select e.extowner::bigint::text from pg_extension e where e.extname = 'lockstep'",
+        &[],
+    );
+    let owner = with_catalog_path(|| connected(|| query.text(&[])));
+    let owner = owner.and_then(|owner| owner.parse::<u32>().ok());
+    owner.is_some_and(|owner| has_rights_of(Oid::from(owner)))
+}
+
+fn leave() -> Result<()> {
+    let enabled = cache_column::give_back_all()?;
+    if !enabled.is_empty() {
+        notice!(
+            "enabled the triggers of the application again that lockstep.attach disabled: {}",
+            enabled.join(", ")
+        );
+    }
+    Ok(())
+}

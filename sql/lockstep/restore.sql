@@ -1,0 +1,43 @@
+-- Rows that the owner of the database brings in from a dump, who may write no other way. What lends somebody's rights is taken from whoever has
+-- these rights already; the rest is left out, which costs a row and not the restore.
+create function lockstep.check_restored() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- A superuser may restore what is of roles to come.
+  is_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
+  is_his boolean;
+begin
+  if tg_table_name in ('feature_audit', 'chatops_command') then
+    new.recorded_by := current_user;
+    return new;
+  end if;
+  if tg_table_name = 'cache_column_definition' then
+    is_his := (select bool_and(pg_has_role(c.relowner, 'usage')) from pg_class c where c.oid in (new.target_table, new.source_table));
+  else
+    is_his := pg_has_role(to_regrole(new.owner), 'usage');
+  end if;
+  if is_superuser or is_his then
+    return new;
+  end if;
+  raise warning using
+    errcode = 'insufficient_privilege',
+    message = format('a row of lockstep.%s is left out', tg_table_name),
+    detail = format('Role "%s" has not the rights that it would lend, or these are of a role that does not exist: %s', current_user, to_jsonb(new)),
+    hint = 'Restore it as a superuser, or as a member of that role.';
+  return null;
+end
+$$;
+comment on function lockstep.check_restored() is 'lets the owner of the database restore what he may, and notes who restored a record';
+revoke execute on function lockstep.check_restored() from public;
+
+create trigger check_restored before insert on lockstep.cache_column_definition for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+create trigger check_restored before insert on lockstep.backfill_job for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+create trigger check_restored before insert on lockstep.feature_group for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+create trigger check_restored before insert on lockstep.feature_audit for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+create trigger check_restored before insert on lockstep.chatops_command for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();

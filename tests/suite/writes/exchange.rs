@@ -1,0 +1,221 @@
+//! Tables that go, and tables that take the name of another, as online schema changes have it.
+
+use anyhow::{Result, ensure};
+use postgres::Client;
+
+use crate::surface::refusal::error_of;
+use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
+
+fn state(client: &mut Client) -> Result<String> {
+    let row = client.query_one("select state from lockstep.cache_columns", &[])?;
+    Ok(row.get(0))
+}
+
+fn definitions(client: &mut Client) -> Result<i64> {
+    let count = "select count(*) from lockstep.cache_column_definition";
+    Ok(client.query_one(count, &[])?.get(0))
+}
+
+fn triggers_on(client: &mut Client, table: &str) -> Result<i64> {
+    let count = format!(
+        "select count(*) from pg_trigger where tgrelid = '{table}'::regclass and tgname like 'lockstep%'"
+    );
+    Ok(client.query_one(&count, &[])?.get(0))
+}
+
+/// Makes a table like another, copies the rows, and exchanges the names.
+fn exchange(table: &str) -> String {
+    format!(
+        "create table {table}_new (like {table} including all);
+         insert into {table}_new select * from {table};
+         begin; alter table {table} rename to {table}_old; alter table {table}_new rename to {table}; commit"
+    )
+}
+
+#[test]
+fn another_table_takes_the_name_of_the_source() -> Result<()> {
+    let mut client = with_rooms("exchange_source", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    expect_rooms(client, "insert into guests values (1, 1, true)", &[1])?;
+    client.batch_execute(&exchange("guests"))?;
+    assert_eq!(state(client)?, "another table has the name of the source");
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(state(client)?, "active");
+    assert_eq!(triggers_on(client, "guests_old")?, 0);
+    expect_rooms(client, "insert into guests values (2, 2, true)", &[1, 2])?;
+    expect_rooms(
+        client,
+        "delete from guests_old; truncate guests_old",
+        &[1, 2],
+    )?;
+    expect_rooms(client, "delete from guests where id = 1", &[2])?;
+    client.batch_execute("drop table guests_old")?;
+    assert_eq!(state(client)?, "active");
+    Ok(())
+}
+
+#[test]
+fn another_table_takes_the_name_of_the_target() -> Result<()> {
+    let tables = ROOMS_AND_GUESTS.replace(" references rooms on delete cascade", "");
+    let mut client = with_rooms("exchange_target", &tables)?;
+    let client = &mut client;
+    expect_rooms(client, "insert into guests values (1, 1, true)", &[1])?;
+    client.batch_execute(&exchange("rooms"))?;
+    assert_eq!(state(client)?, "another table has the name of the target");
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(state(client)?, "active");
+    assert_eq!(triggers_on(client, "rooms_old")?, 0);
+    expect_rooms(client, "insert into guests values (2, 2, true)", &[1, 2])?;
+    expect_rooms(
+        client,
+        "insert into guests values (9, 9, true); insert into rooms (id) values (9)",
+        &[1, 2, 9],
+    )
+}
+
+/// Both at once, with one that was dropped since, and with a schema change in between.
+#[test]
+fn both_tables_are_exchanged() -> Result<()> {
+    let tables = ROOMS_AND_GUESTS.replace(" references rooms on delete cascade", "");
+    let mut client = with_rooms("exchange_both", &tables)?;
+    let client = &mut client;
+    client.batch_execute(&exchange("rooms"))?;
+    client.batch_execute(&exchange("guests"))?;
+    client.batch_execute("drop table guests_old")?;
+    assert_eq!(state(client)?, "source table dropped");
+    let mut other = with_rooms("exchange_both_kept", &tables)?;
+    let other = &mut other;
+    other.batch_execute(&exchange("rooms"))?;
+    other.batch_execute(&exchange("guests"))?;
+    other.batch_execute("create schema archive; alter table rooms_old set schema archive; alter table guests_old set schema archive")?;
+    other.batch_execute("select lockstep.attach()")?;
+    assert_eq!(state(other)?, "active");
+    expect_rooms(other, "insert into guests values (2, 2, true)", &[2])
+}
+
+/// A rename alone is no exchange: the definition stays with its tables.
+#[test]
+fn renamed_tables_are_kept() -> Result<()> {
+    let mut client = with_rooms("exchange_rename", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "alter table rooms rename to r; alter table guests rename to g; insert into g values (1, 1, true)",
+    )?;
+    assert_eq!(state(client)?, "active");
+    client.batch_execute("alter table r rename to rooms; alter table g rename to guests")?;
+    assert_rooms(client, &[1])
+}
+
+#[test]
+fn source_is_written_after_its_target_was_dropped() -> Result<()> {
+    let mut client = with_rooms("exchange_dropped_target", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    let mut other = crate::database::cluster()?.connect("exchange_dropped_target")?;
+    // Sessions that remember the target, and such that do not.
+    for session in [&mut *client, &mut other] {
+        session.batch_execute("insert into guests values (1, 1, true); delete from guests")?;
+    }
+    client.batch_execute("drop table rooms cascade")?;
+    let mut fresh = crate::database::cluster()?.connect("exchange_dropped_target")?;
+    for session in [&mut *client, &mut other, &mut fresh] {
+        session.batch_execute(
+            "insert into guests values (1, 1, true); update guests set room_id = 2; delete from guests; truncate guests",
+        )?;
+    }
+    assert_eq!(state(client)?, "target table dropped");
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(definitions(client)?, 0);
+    assert_eq!(triggers_on(client, "guests")?, 0);
+    Ok(())
+}
+
+/// One target of a source goes, the other is kept.
+#[test]
+fn other_definitions_of_the_source_are_kept() -> Result<()> {
+    let mut client = with_rooms("exchange_one_dropped", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "create table floors (id bigint primary key, has_guest boolean);
+         select lockstep.add_cache_column('floors', 'has_guest', 'guests', 'id', '{\"present\": true}');
+         drop table floors",
+    )?;
+    expect_rooms(client, "insert into guests values (1, 1, true)", &[1])?;
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(definitions(client)?, 1);
+    assert_eq!(state(client)?, "active");
+    expect_rooms(client, "truncate guests", &[])
+}
+
+/// By the name that it had, with and without its schema.
+#[test]
+fn definition_of_a_dropped_target_is_removed_by_name() -> Result<()> {
+    for (number, name) in ["rooms", "public.rooms", "\"public\".\"rooms\""]
+        .into_iter()
+        .enumerate()
+    {
+        let database = format!("exchange_by_name_{number}");
+        let mut client = with_rooms(&database, ROOMS_AND_GUESTS)?;
+        client.batch_execute("drop table rooms cascade")?;
+        let wrong = error_of(
+            &mut client,
+            "select lockstep.remove_cache_column('elsewhere.rooms', 'has_guest')",
+        )?;
+        assert_eq!(wrong.code().code(), "42704", "{wrong:?}");
+        client.batch_execute(&format!(
+            "select lockstep.remove_cache_column('{name}', 'has_guest')"
+        ))?;
+        assert_eq!(definitions(&mut client)?, 0);
+        assert_eq!(triggers_on(&mut client, "guests")?, 0);
+        client.batch_execute("insert into guests values (1, 1, true)")?;
+    }
+    Ok(())
+}
+
+/// A trigger of the host that waits for the commit keeps anybody from writing with another's rights, and so lockstep.
+#[test]
+fn deferred_trigger_of_the_target_is_told() -> Result<()> {
+    let mut client = with_rooms("exchange_deferred", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "create function nothing() returns trigger language plpgsql as $$ begin return null; end $$;
+         create constraint trigger at_commit after insert on rooms deferrable initially deferred for each row execute function nothing()",
+    )?;
+    assert_eq!(state(client)?, "active");
+    client.batch_execute(
+        "create constraint trigger at_commit_too after update on rooms deferrable initially deferred for each row execute function nothing()",
+    )?;
+    ensure!(state(client)?.starts_with("deferred trigger"));
+    let error = error_of(client, "insert into guests values (1, 1, true)")?;
+    assert_eq!(error.code().code(), "42501", "{error:?}");
+    Ok(())
+}
+
+/// Somebody with a table, a view and a trigger function of ours is in nobody's way.
+#[test]
+fn attach_waits_for_nobody_elses_table() -> Result<()> {
+    let mut client = with_rooms("exchange_nobody", ROOMS_AND_GUESTS)?;
+    client.batch_execute(
+        "create role exchange_mallory; grant create on schema public to exchange_mallory; create table projects (id bigint primary key)",
+    )?;
+    let mut mallory = crate::database::cluster()?.connect("exchange_nobody")?;
+    mallory.batch_execute(
+        "set role exchange_mallory;
+         create table mine (id bigint primary key, flag boolean, mine_id bigint); create index on mine (mine_id);
+         select lockstep.add_cache_column('mine', 'flag', 'mine', 'mine_id', '{\"id\": 1}');
+         drop trigger lockstep_changed on mine;
+         create view seen as select * from mine;
+         create trigger lockstep_flush after insert on seen for each statement execute function lockstep.flush();
+         create trigger lockstep_changed after insert on mine for each row execute function lockstep.note_changed('1')",
+    )?;
+    mallory.batch_execute("begin; lock table mine")?;
+    client.batch_execute(
+        "set lock_timeout = '10s'; select lockstep.attach(); select lockstep.detach()",
+    )?;
+    mallory.batch_execute("drop trigger lockstep_changed on mine")?;
+    let held = client.query_one(
+        "select count(*) from pg_locks where relation in ('rooms'::regclass, 'guests'::regclass)",
+        &[],
+    )?;
+    assert_eq!(held.get::<_, i64>(0), 0);
+    Ok(())
+}
