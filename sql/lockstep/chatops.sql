@@ -1,10 +1,11 @@
 -- What people did from Slack, once each: a second delivery of the same command finds the row of the first.
 create table lockstep.chatops_command (
   trigger_id text not null
-    constraint chatops_command_trigger_id_check check (trigger_id <> ''),
+    constraint chatops_command_trigger_id_check check (trigger_id <> '' and pg_catalog.length(trigger_id) <= 255),
   user_id text not null
-    constraint chatops_command_user_id_check check (user_id <> ''),
-  environment text not null,
+    constraint chatops_command_user_id_check check (user_id <> '' and pg_catalog.length(user_id) <= 100),
+  environment text not null
+    constraint chatops_command_environment_check check (pg_catalog.length(environment) <= 100),
   team_id text not null,
   user_name text not null,
   channel_id text not null,

@@ -2,7 +2,7 @@
 create table lockstep.feature_definition (
   name text not null
     constraint feature_definition_pkey primary key
-    constraint feature_definition_name_check check (name <> ''),
+    constraint feature_definition_name_check check (name <> '' and pg_catalog.length(name) <= 255),
   default_enabled boolean not null,
   type text not null
     constraint feature_definition_type_check
@@ -22,7 +22,7 @@ values ('rename_integrations_workers', false, 'development', true, 'group::integ
 create table lockstep.feature_group (
   name text not null
     constraint feature_group_pkey primary key
-    constraint feature_group_name_check check (name <> ''),
+    constraint feature_group_name_check check (name <> '' and pg_catalog.length(name) <= 255),
   -- Names, as a dump has them: a function or role that is missing where it is restored costs this row and no other.
   function text not null,
   owner text not null
@@ -53,7 +53,8 @@ create table lockstep.feature_audit (
   recorded_by name not null default current_user
 );
 comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
-create index feature_audit_feature_idx on lockstep.feature_audit (feature, id);
+-- The host may give a flag a longer name than an index takes beside another column.
+create index feature_audit_feature_idx on lockstep.feature_audit (pg_catalog.left(feature, 255), id);
 create index feature_audit_changed_at_idx on lockstep.feature_audit (changed_at);
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit', '');
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit_id_seq', '');

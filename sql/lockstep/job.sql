@@ -14,7 +14,8 @@ select pg_catalog.pg_extension_config_dump('lockstep.worker', '');
 -- Apart, as a dump must not hold what the extension brings along.
 create table lockstep.host_worker (
   name text not null
-    constraint host_worker_pkey primary key,
+    constraint host_worker_pkey primary key
+    constraint host_worker_name_check check (pg_catalog.length(name) <= 255),
   retries integer not null,
   keeps_dead boolean not null
 );
@@ -22,9 +23,11 @@ comment on table lockstep.host_worker is 'the workers of the host, with their re
 
 create table lockstep.worker_rename (
   old_name text not null
-    constraint worker_rename_pkey primary key,
+    constraint worker_rename_pkey primary key
+    constraint worker_rename_old_name_check check (pg_catalog.length(old_name) <= 255),
   new_name text not null
-    constraint worker_rename_new_name_key unique,
+    constraint worker_rename_new_name_key unique
+    constraint worker_rename_new_name_check check (pg_catalog.length(new_name) <= 255),
   feature text not null,
   feature_schema text not null,
   is_built_in boolean not null default false,
@@ -37,7 +40,8 @@ select pg_catalog.pg_extension_config_dump('lockstep.worker_rename', 'where not 
 -- Apart from the renames, so that a dump has it for those that are built in as well.
 create table lockstep.retired_worker (
   name text not null
-    constraint retired_worker_pkey primary key,
+    constraint retired_worker_pkey primary key
+    constraint retired_worker_name_check check (pg_catalog.length(name) <= 255),
   retired_at timestamptz not null default pg_catalog.now()
 );
 comment on table lockstep.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
@@ -47,7 +51,10 @@ select pg_catalog.pg_extension_config_dump('lockstep.retired_worker', '');
 create table lockstep.job_runner (
   id bigint generated always as identity
     constraint job_runner_pkey primary key,
-  name text not null,
+  name text not null
+    constraint job_runner_name_check check (pg_catalog.length(name) <= 255),
+  -- Nobody else acts for it.
+  role name not null,
   lease_for interval not null,
   leased_until timestamptz not null,
   started_at timestamptz not null default pg_catalog.clock_timestamp()
@@ -63,8 +70,10 @@ create table lockstep.job (
     constraint job_worker_check check (worker <> '' and pg_catalog.length(worker) <= 255),
   args jsonb not null,
   -- The first name the worker ever had: a key is unique over all its names.
-  unique_worker text,
-  unique_key text,
+  unique_worker text
+    constraint job_unique_worker_check check (pg_catalog.length(unique_worker) <= 255),
+  unique_key text
+    constraint job_unique_key_check check (pg_catalog.length(unique_key) <= 255),
   priority integer not null,
   run_at timestamptz not null,
   status text not null

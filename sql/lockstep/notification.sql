@@ -52,11 +52,14 @@ create table lockstep.slack_channel (
   id bigint generated always as identity
     constraint slack_channel_pkey primary key,
   schema text not null,
-  team_id text not null,
+  team_id text not null
+    constraint slack_channel_team_id_check check (pg_catalog.length(team_id) <= 255),
   -- As it is configured, a name with its # or an id.
-  channel text not null,
+  channel text not null
+    constraint slack_channel_channel_check check (pg_catalog.length(channel) <= 255),
   -- As Slack answers it, whatever it was called by; null until it has taken a message.
-  slack_id text,
+  slack_id text
+    constraint slack_channel_slack_id_check check (pg_catalog.length(slack_id) <= 255),
   -- The row of the same channel that has its order and its pace, if this one has not.
   same_as bigint,
   -- No message to it begins before.
@@ -78,11 +81,13 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');
 
 create table lockstep.slack_team_pace (
   schema text not null,
-  team_id text not null,
+  team_id text not null
+    constraint slack_team_pace_team_id_check check (pg_catalog.length(team_id) <= 255),
   -- When the workspace has no message left to wait for (GCRA's theoretical arrival time).
   free_at timestamptz not null,
   -- Slack counts by method: chat.update may be called less often.
-  method text not null default 'chat.postMessage',
+  method text not null default 'chat.postMessage'
+    constraint slack_team_pace_method_check check (pg_catalog.length(method) <= 255),
   constraint slack_team_pace_pkey primary key (schema, team_id, method)
 ) with (fillfactor = 50);
 comment on table lockstep.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
@@ -127,8 +132,10 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery_id_seq', '')
 create table lockstep.slack_channel_trouble (
   schema text not null,
   integration_id bigint not null,
-  team_id text not null,
-  channel text not null,
+  team_id text not null
+    constraint slack_channel_trouble_team_id_check check (pg_catalog.length(team_id) <= 255),
+  channel text not null
+    constraint slack_channel_trouble_channel_check check (pg_catalog.length(channel) <= 255),
   error text not null,
   needed text,
   failures bigint not null default 1,
@@ -142,7 +149,8 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_trouble', '')
 create table lockstep.slack_message (
   channel bigint not null,
   -- The pipeline or merge request that the message is of.
-  subject text not null,
+  subject text not null
+    constraint slack_message_subject_check check (pg_catalog.length(subject) <= 255),
   -- Slack's own names of the message and of its channel.
   ts text not null,
   slack_channel text not null,
@@ -158,7 +166,9 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_message', '');
 create table lockstep.pipeline_status (
   schema text not null,
   project_id bigint not null,
-  ref text not null,
+  -- Of one that is very long, its beginning and a digest.
+  ref text not null
+    constraint pipeline_status_ref_check check (pg_catalog.length(ref) <= 255),
   pipeline_id bigint not null,
   status text not null,
   -- As the host writes it; null where it does not.

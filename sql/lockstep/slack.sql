@@ -3,7 +3,7 @@ create table lockstep.slack_installation (
   schema text not null,
   -- Slack's id of the workspace, or of the enterprise if the app was installed for all of its workspaces.
   team_id text not null
-    constraint slack_installation_team_id_check check (team_id <> ''),
+    constraint slack_installation_team_id_check check (team_id <> '' and pg_catalog.length(team_id) <= 255),
   team_name text not null,
   enterprise_id text,
   app_id text,

@@ -78,12 +78,25 @@ impl Command {
             serde_json::from_value(value.0).map_err(|error| ChatopsError::Command {
                 message: error.to_string(),
             })?;
-        match command.trigger_id.is_empty() || command.user_id.is_empty() {
-            true => Err(ChatopsError::Command {
-                message: "trigger_id or user_id is empty".to_owned(),
+        let refused = |what: &str| {
+            Err(ChatopsError::Command {
+                message: what.to_owned(),
             }
-            .into()),
-            false => Ok(command),
+            .into())
+        };
+        let key = [
+            (&command.trigger_id, 255),
+            (&command.user_id, 100),
+            (&command.environment, 100),
+        ];
+        match key {
+            _ if command.trigger_id.is_empty() || command.user_id.is_empty() => {
+                refused("trigger_id or user_id is empty")
+            }
+            key if key.iter().any(|(text, most)| text.chars().count() > *most) => {
+                refused("trigger_id, user_id or environment is too long")
+            }
+            _ => Ok(command),
         }
     }
 

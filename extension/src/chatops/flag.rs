@@ -35,7 +35,7 @@ struct Wish {
 /// Sets a flag as a user of Slack asks.
 #[pg_extern(sql = r#"
 create function lockstep.chatops_set_feature(command jsonb, name text, wish jsonb, schema text default 'public')
-returns jsonb language c set search_path = pg_catalog, pg_temp
+returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) is
   'sets a feature flag as a user of Slack asks, once a command, and records him; answers how the flag stood and stands';
@@ -120,7 +120,7 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
 /// Removes a flag as a user of Slack asks.
 #[pg_extern(sql = r#"
 create function lockstep.chatops_delete_feature(command jsonb, name text, is_held_by_incidents boolean default false, schema text default 'public')
-returns jsonb language c set search_path = pg_catalog, pg_temp
+returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) is
   'removes a feature flag as a user of Slack asks, once a command, and records him; answers how the flag stood';

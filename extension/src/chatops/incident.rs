@@ -3,7 +3,7 @@
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use crate::server::{View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -52,7 +52,7 @@ pub(super) fn refuse_while_declared() -> Result<()> {
     STATEMENTS.with(|statements| statements.lock.run(&[]))?;
     let mut holding: Option<ChatopsError> = None;
     STATEMENTS.with(|statements| {
-        statements.holding.rows(&[], |row| {
+        statements.holding.rows_seeing(View::Newest, &[], |row| {
             holding = Some(ChatopsError::Incident {
                 id: row.get(1).unwrap_or_default(),
                 severity: row.get(2).unwrap_or_default(),

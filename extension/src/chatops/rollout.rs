@@ -16,7 +16,7 @@ thread_local! {
         // The truncation of a table counts as a change of each flag. What was before a flag was deleted is of an earlier rollout;
         // the application deletes the flag first and its gates after it.
         "with whole as materialized (
-           select f.* from lockstep.feature_audit f where f.schema = $1 and (f.feature = $2 or f.change = 'truncate')),
+           select f.* from lockstep.feature_audit f where f.schema = $1 and (left(f.feature, 255) = left($2, 255) and f.feature = $2 or f.change = 'truncate')),
          deletion as (select d.id, d.changed_at from whole d where d.change = 'delete' and d.gate is null order by d.id desc limit 1),
          now as (select a.* from whole a where a.id > coalesce((select d.id from deletion d), 0)),
          last as (select l.* from whole l order by l.id desc limit 1)

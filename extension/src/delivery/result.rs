@@ -79,6 +79,10 @@ impl Given {
         for it in &mut all {
             it.error = it.error.take().map(cut);
             it.needed = it.needed.take().map(cut);
+            // No names of Slack's are that long.
+            it.ts.take_if(|text| text.chars().count() > MOST_CHARACTERS);
+            it.channel
+                .take_if(|text| text.chars().count() > MOST_CHARACTERS);
         }
         Ok(all)
     }

@@ -9,6 +9,17 @@ pub(crate) enum JobError {
         worker: String,
     },
     UniqueKey,
+    LongKey,
+    RunnerName,
+    /// The runner is another role's.
+    RunnerDenied {
+        runner: i64,
+        role: String,
+    },
+    /// The role of the network does not run the worker.
+    WorkerDenied {
+        worker: String,
+    },
     Retries {
         retries: i32,
     },
@@ -70,6 +81,30 @@ impl JobError {
                 "unique_key must not be empty",
                 "As long as a job with a key waits or runs, no other job of the worker with that key is enqueued.",
                 "Leave it out, or pass null, for a job that may be there more than once.",
+            ),
+            Self::LongKey => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "unique_key must not have more than 255 characters",
+                "It is part of an index.",
+                "Pass a digest of what it is made of, for example pg_catalog.md5(...).",
+            ),
+            Self::RunnerName => report(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "name must not have more than 255 characters",
+                "It is what a runner is found by.",
+                "For example: host and number of the process.",
+            ),
+            Self::RunnerDenied { runner, role } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for runner {runner}"),
+                format!("It was begun by role \"{role}\"."),
+                "Call lockstep.start_runner for one of your own.",
+            ),
+            Self::WorkerDenied { worker } => report(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied to run worker \"{worker}\""),
+                "Members of lockstep_sidecar run workers whose names begin with Slack:: only.",
+                "Let a role that is no member run the others.",
             ),
             Self::Retries { retries } => report(
                 ERRCODE_INVALID_PARAMETER_VALUE,

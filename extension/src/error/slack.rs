@@ -83,7 +83,7 @@ impl SlackError {
             Self::TooLong { name, most } => report(
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("{name} is longer than {most} characters"),
-                "The column of the host takes no more.",
+                "There is no room for more.",
                 "Pass what Slack sent.",
             ),
             Self::NoWorkspace => report(

@@ -7,6 +7,9 @@ use super::tables::{Tables, class};
 use crate::server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
+/// Characters of the id of a team, at most.
+const MOST_OF_TEAM: usize = 255;
+
 /// The columns before those of the events.
 const COLUMNS_BEFORE_EVENTS: usize = 6;
 
@@ -32,7 +35,11 @@ impl Candidate {
             integration: row.get(2)?,
             is_active: row.get(3)?,
             inherits_from: row.get(4),
-            installed: row.get(5).zip(row.get(6)),
+            // No team has such an id; it must not keep those of other events from being told.
+            installed: row
+                .get(5)
+                .zip(row.get(6))
+                .filter(|(_, team): &(i64, String)| team.chars().count() <= MOST_OF_TEAM),
             events: on.fold(0, |events, (_, kind)| events | kind.bit()),
         })
     }

@@ -66,7 +66,7 @@ pub(super) struct Branch<'a> {
 #[derive(Debug)]
 pub(super) struct Pipeline<'a> {
     pub(super) id: i64,
-    /// The whole name of its branch or tag.
+    /// The whole name of its branch or tag, or what tells a very long one from others.
     pub(super) reference: String,
     pub(super) status: Cow<'a, str>,
     pub(super) finished_at: Option<String>,
@@ -92,6 +92,9 @@ impl<'a> Occurrence<'a> {
         })
     }
 }
+
+/// Characters of the name of a branch or tag that stands for itself.
+const MOST_OF_NAME: usize = 200;
 
 /// Types of events that are confidential, whatever else they say.
 const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
@@ -371,7 +374,7 @@ impl<'a> Payload<'a> {
         };
         Ok(Pipeline {
             id: *pipeline.id.required("object_attributes.id")?,
-            reference: format!("{prefix}{name}"),
+            reference: short(format!("{prefix}{name}")),
             status: pipeline
                 .status
                 .required("object_attributes.status")?
@@ -388,5 +391,16 @@ fn without_prefix<'a>(text: &Cow<'a, str>, prefix: &str) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix).unwrap_or(text)),
         Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix).unwrap_or(text).to_owned()),
+    }
+}
+
+/// As a key, which is short: of a long name the beginning, its length and a digest.
+fn short(name: String) -> String {
+    match name.char_indices().nth(MOST_OF_NAME) {
+        None => name,
+        Some((end, _)) => {
+            let digest = crc32fast::hash(name.as_bytes());
+            format!("{}...{}:{digest:08x}", &name[..end], name.len())
+        }
     }
 }

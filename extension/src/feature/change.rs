@@ -27,7 +27,7 @@ impl<'a> Change<'a> {
         let mut change = Self::of(name, schema, "insert")?;
         change.run(|tables| &tables.create, &[]);
         change.run(|tables| &tables.lock, &[]);
-        change.gates = Gates::read(name, Some(&change.tables), View::Own)?;
+        change.gates = Gates::read(name, Some(&change.tables), View::Newest)?;
         Ok(change)
     }
 
@@ -50,7 +50,7 @@ impl<'a> Change<'a> {
         all.extend(arguments.iter().copied().map(datum));
         by_caller(self.tables.features.schema(), || {
             self.tables
-                .as_owner(|| statement(&self.tables).run_seeing(View::Own, &all))
+                .as_owner(|| statement(&self.tables).run_seeing(View::Newest, &all))
         })
     }
 

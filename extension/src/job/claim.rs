@@ -1,10 +1,10 @@
 //! Claims jobs, many at once.
 
-use super::{MOST_AT_ONCE, runner};
+use super::{MOST_AT_ONCE, NETWORK, OF_NETWORK, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use crate::server::{datum, has_rights_of_name, is_superuser};
 use crate::waking::{self, Work};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -24,8 +24,9 @@ thread_local! {
         is_due: OwnStatement::by_index(
             "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
                     or exists (select from lockstep.job_runner o where o.leased_until < clock_timestamp())
-                    or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= clock_timestamp())
-                    or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting')
+                    or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
+                    or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting'),
+                    r.role::text
                from lockstep.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             &["id", "run_at", "worker"],
@@ -33,7 +34,7 @@ thread_local! {
         // Jobs for later are kept apart, or those of a high priority would have to be stepped over at each claim.
         due: OwnStatement::by_index(
             "with due as materialized (
-               select id from lockstep.job where status = 'scheduled' and run_at <= clock_timestamp()
+               select id from lockstep.job where status = 'scheduled' and run_at <= (select clock_timestamp())
                 order by run_at limit 1000 for update skip locked)
              update lockstep.job j set status = 'waiting' from due where j.id = due.id",
             &[],
@@ -100,6 +101,12 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     if !(1..=MOST_AT_ONCE).contains(&most) {
         return Err(JobError::Most { most }.into());
     }
+    if !is_superuser() && has_rights_of_name(NETWORK) {
+        let other = workers.iter().find(|it| !it.starts_with(OF_NETWORK));
+        if let Some(worker) = other.map(|it| it.chars().take(50).collect()) {
+            return Err(JobError::WorkerDenied { worker }.into());
+        }
+    }
     // A name given twice would have its jobs looked at twice.
     workers.sort_unstable();
     workers.dedup();
@@ -137,14 +144,16 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Whether there is anything to write. Whoever waits may so look often.
+/// Whether there is anything to write, so that whoever waits may look often.
 fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
-    let mut is_due = true;
+    let mut found: Option<(bool, String)> = None;
     let arguments = [datum(runner), datum(workers.to_vec())];
     STATEMENTS.with(|statements| {
-        statements.is_due.rows(&arguments, |row| {
-            is_due = row.get(1).unwrap_or(true);
-        })
+        statements
+            .is_due
+            .rows(&arguments, |row| found = row.get(1).zip(row.get(2)))
     })?;
+    let (is_due, role) = found.ok_or(JobError::RunnerLost { runner })?;
+    runner::check_role(runner, &role)?;
     Ok(is_due)
 }

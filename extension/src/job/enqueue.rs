@@ -1,7 +1,7 @@
 //! Jobs begin here.
 
-use super::check_worker;
 use super::rename::Renames;
+use super::{MOST_CHARACTERS, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
@@ -62,11 +62,14 @@ impl NewJob<'_> {
     /// Enqueues the job, or finds the one of the same key; answers its number.
     pub(crate) fn enqueue(&self) -> Result<i64> {
         check_worker(self.worker)?;
+        let key = self.unique_key.unwrap_or_default();
         if self.unique_key == Some("") {
             return Err(JobError::UniqueKey.into());
         }
+        if key.chars().count() > MOST_CHARACTERS {
+            return Err(JobError::LongKey.into());
+        }
         let names = Renames::read()?.names(self.worker)?;
-        let key = self.unique_key.unwrap_or_default();
         let arguments = [
             datum(names.current.as_str()),
             datum(names.first.as_str()),

@@ -14,12 +14,19 @@ pub(crate) use dead::retry;
 pub(crate) use enqueue::NewJob;
 pub(crate) use rename::retire;
 
+/// The role that the sidecar works as towards the network, and what the names of the workers begin with that it runs.
+const NETWORK: &str = "lockstep_sidecar";
+pub(crate) const OF_NETWORK: &str = "Slack::";
+
 /// A runner that takes more at once holds them back from others.
 const MOST_AT_ONCE: i32 = 10_000;
 
+/// A name or a key is part of an index, whose rows are short.
+const MOST_CHARACTERS: usize = 255;
+
 fn check_worker(name: &str) -> crate::error::Result<()> {
     match name.chars().count() {
-        1..=255 => Ok(()),
+        1..=MOST_CHARACTERS => Ok(()),
         _ => Err(crate::error::JobError::WorkerName {
             worker: name.chars().take(50).collect(),
         }

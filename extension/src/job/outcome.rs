@@ -57,7 +57,7 @@ thread_local! {
         retry: OwnStatement::by_index(
             "update lockstep.job
                 set runner = null, status = 'scheduled', failures = failures + 1, last_error = $2,
-                    run_at = clock_timestamp() + case when $3 >= interval '0' then $3 else make_interval(secs =>
+                    run_at = clock_timestamp() + case when $3 >= interval '0' then least($3, interval '366 days') else make_interval(secs =>
                                pow(failures, 4) + 15 + floor(random() * 10) * (failures + 1)) end
               where id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INTERVALOID],
@@ -183,7 +183,7 @@ create function lockstep.fail_job(runner bigint, job bigint, error text, retry_a
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.fail_job(bigint, bigint, text, interval) is
-  'says that a job failed and returns what becomes of it: scheduled (to be tried again), dead or discarded, by the rules of its worker';
+  'says that a job failed and returns what becomes of it: scheduled (to be tried again, within a year), dead or discarded, by the rules of its worker';
 revoke execute on function lockstep.fail_job(bigint, bigint, text, interval) from public;
 "#)]
 fn fail_job(

@@ -5,7 +5,7 @@ use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
 use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use crate::server::{View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
@@ -85,7 +85,8 @@ impl Renames {
     pub(super) fn read() -> Result<Self> {
         let mut renames = Vec::new();
         STATEMENTS.with(|statements| {
-            statements.all.rows(&[], |row| {
+            // As they are now: what an older snapshot has may have been retired since.
+            statements.all.rows_seeing(View::Newest, &[], |row| {
                 let text = |column| row.get::<String>(column).unwrap_or_default();
                 renames.push(Rename {
                     old: text(1),
@@ -137,7 +138,7 @@ impl Renames {
 /// Enqueues jobs of a worker under a new name as soon as a feature is on.
 #[pg_extern(sql = r#"
 create function lockstep.rename_worker(old_name text, new_name text, feature text, schema text default 'public')
-returns void language c set search_path = pg_catalog, pg_temp
+returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.rename_worker(text, text, text, text) is
   'from now on jobs of the worker are enqueued under the new name while the feature is on, and under the old one while it is off';
@@ -246,9 +247,11 @@ pub(crate) fn retire(old: &str) -> Result<()> {
     }
     let mut jobs = [0; 3];
     STATEMENTS.with(|statements| {
-        statements.jobs.rows(&[datum(old)], |row| {
-            jobs = [1, 2, 3].map(|column| row.get::<i64>(column).unwrap_or_default());
-        })
+        statements
+            .jobs
+            .rows_seeing(View::Newest, &[datum(old)], |row| {
+                jobs = [1, 2, 3].map(|column| row.get::<i64>(column).unwrap_or_default());
+            })
     })?;
     if jobs != [0; 3] {
         return Err(JobError::NotDrained {

@@ -5,9 +5,10 @@
 //! shares it; taking over needs it alone, and passes by a row that is in use. So no job is taken from a runner that is
 //! just handing it in, and none is claimed by a runner that is just being given up.
 
+use super::MOST_CHARACTERS;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use crate::server::{current_user, datum, has_rights_of_name};
 use crate::waking::{Work, wake};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
@@ -35,21 +36,22 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         start: OwnStatement::new(
-            "insert into lockstep.job_runner (name, lease_for, leased_until) values ($1, $2, clock_timestamp() + $2) returning id",
-            &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
+            "insert into lockstep.job_runner (name, role, lease_for, leased_until)
+             values ($1, pg_get_userbyid($3), $2, clock_timestamp() + $2) returning id",
+            &[pg_sys::TEXTOID, pg_sys::INTERVALOID, pg_sys::OIDOID],
         ),
         renew: OwnStatement::by_index(
-            "update lockstep.job_runner set leased_until = clock_timestamp() + lease_for where id = $1",
+            "update lockstep.job_runner set leased_until = clock_timestamp() + lease_for where id = $1 returning role::text",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         share: OwnStatement::by_index(
-            "select id from lockstep.job_runner where id = $1 for key share",
+            "select role::text from lockstep.job_runner where id = $1 for key share",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         lock: OwnStatement::by_index(
-            "select id from lockstep.job_runner where id = $1 for update",
+            "select role::text from lockstep.job_runner where id = $1 for update",
             &[pg_sys::INT8OID],
             &["id"],
         ),
@@ -81,17 +83,35 @@ thread_local! {
 
 /// Renews the lease; an error if it has ended and others have the jobs.
 pub(super) fn renew(runner: i64) -> Result<()> {
-    match STATEMENTS.with(|statements| statements.renew.run(&[datum(runner)]))? {
-        0 => Err(JobError::RunnerLost { runner }.into()),
-        _ => Ok(()),
+    match reach(runner, |statements| &statements.renew)? {
+        false => Err(JobError::RunnerLost { runner }.into()),
+        true => Ok(()),
     }
 }
 
 /// Keeps the runner's jobs his until the transaction ends; false if they are no longer.
 pub(super) fn share(runner: i64) -> Result<bool> {
-    let mut is_there = false;
-    STATEMENTS.with(|statements| statements.share.rows(&[datum(runner)], |_| is_there = true))?;
-    Ok(is_there)
+    reach(runner, |statements| &statements.share)
+}
+
+/// Whether the runner is there, once the statement has answered with its role.
+fn reach(runner: i64, statement: impl Fn(&Statements) -> &OwnStatement) -> Result<bool> {
+    let mut role: Option<String> = None;
+    STATEMENTS
+        .with(|statements| statement(statements).rows(&[datum(runner)], |row| role = row.get(1)))?;
+    role.map_or(Ok(false), |role| check_role(runner, &role).map(|()| true))
+}
+
+/// A runner is that of the role that began it: nobody else hands in its jobs, or keeps it alive.
+pub(super) fn check_role(runner: i64, role: &str) -> Result<()> {
+    match has_rights_of_name(role) {
+        true => Ok(()),
+        false => Err(JobError::RunnerDenied {
+            runner,
+            role: role.to_owned(),
+        }
+        .into()),
+    }
 }
 
 /// Gives the jobs of runners whose lease has ended to whoever claims them.
@@ -132,13 +152,15 @@ fn start(name: &str, lease_for: Interval) -> Result<i64> {
     if !is_within {
         return Err(JobError::Lease.into());
     }
+    if name.chars().count() > MOST_CHARACTERS {
+        return Err(JobError::RunnerName.into());
+    }
     let mut runner = 0;
+    let arguments = [datum(name), datum(lease_for), datum(current_user())];
     STATEMENTS.with(|statements| {
-        statements
-            .start
-            .rows(&[datum(name), datum(lease_for)], |row| {
-                runner = row.get(1).unwrap_or_default();
-            })
+        statements.start.rows(&arguments, |row| {
+            runner = row.get(1).unwrap_or_default();
+        })
     })?;
     Ok(runner)
 }
@@ -172,7 +194,7 @@ fn stop_runner(runner: Option<i64>) -> i64 {
 fn stop(runner: i64) -> Result<i64> {
     let arguments = [datum(runner)];
     // Whatever is being handed in is waited for.
-    STATEMENTS.with(|statements| statements.lock.run(&arguments))?;
+    reach(runner, |statements| &statements.lock)?;
     let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
     STATEMENTS.with(|statements| statements.remove.run(&arguments))?;
     if jobs > 0 {

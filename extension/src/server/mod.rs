@@ -15,7 +15,8 @@ pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use dropping::drops_extension;
 pub(crate) use moment::Moment;
 pub(crate) use rights::{
-    as_ourselves, as_owner, as_role, current_user, has_rights_of, session_user,
+    as_ourselves, as_owner, as_role, current_user, has_rights_of, has_rights_of_name, is_superuser,
+    session_user,
 };
 pub(crate) use session::{
     forgo_backtraces, is_in_transaction_block, is_serializable, notify, random, random_bytes,

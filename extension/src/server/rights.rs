@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys::{self, Oid};
+use std::ffi::CString;
 
 /// Reads or writes tables of `owner`, exempt from that owner's own row security, as PostgreSQL runs the queries of foreign keys.
 pub(crate) fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
@@ -69,6 +70,22 @@ fn ourselves() -> Oid {
 pub(crate) fn has_rights_of(role: Oid) -> bool {
     // SAFETY: looks up the memberships of the current user.
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
+}
+
+/// Whether the current user has the rights of the role of that name; a superuser has those of one that is gone as well.
+pub(crate) fn has_rights_of_name(role: &str) -> bool {
+    let Ok(role) = CString::new(role) else {
+        return false;
+    };
+    // SAFETY: the name ends with a NUL; that of no role becomes a number that is no role's.
+    let role = unsafe { pg_sys::get_role_oid(role.as_ptr(), true) };
+    has_rights_of(role)
+}
+
+/// Whether no right is asked of the current user.
+pub(crate) fn is_superuser() -> bool {
+    // SAFETY: reads what is known of the current user.
+    unsafe { pg_sys::superuser() }
 }
 
 /// The role whose rights count now.

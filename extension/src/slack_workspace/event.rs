@@ -3,7 +3,7 @@
 use super::tables::Tables;
 use super::uninstall::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::job::{NewJob, retry};
+use crate::job::{NewJob, OF_NETWORK, retry};
 use crate::own_statement::OwnStatement;
 use crate::server::datum;
 use pgrx::JsonB;
@@ -14,8 +14,8 @@ use std::mem::ManuallyDrop;
 
 const APP_HOME: &str = "Slack::AppHomeWorker";
 
-/// What the names of workers begin with that the sidecar may enqueue jobs of.
-const WORKERS: &str = "Slack::";
+/// Characters of an id, at most.
+const MOST_OF_ID: usize = 255;
 
 struct Own {
     record: OwnStatement,
@@ -87,6 +87,13 @@ impl Event<'_> {
         Tables::attached(self.schema)?;
         if self.id.is_empty() {
             return Err(SlackError::Empty { name: "event_id" }.into());
+        }
+        if self.id.chars().count() > MOST_OF_ID {
+            return Err(SlackError::TooLong {
+                name: "event_id",
+                most: MOST_OF_ID,
+            }
+            .into());
         }
         if !matches!(
             kind,
@@ -166,7 +173,7 @@ fn enqueue_slack_job(
     let schema = required(schema, "schema");
     let enqueue = || -> Result<i64> {
         Tables::attached(schema)?;
-        if !worker.starts_with(WORKERS) {
+        if !worker.starts_with(OF_NETWORK) {
             return Err(SlackError::Worker {
                 worker: worker.chars().take(50).collect(),
             }

@@ -115,8 +115,8 @@ pub(super) struct Installation<'a> {
     pub(super) expires_at: Option<TimestampWithTimeZone>,
 }
 
-/// What a column of the host takes.
-const LONGEST_BOT_USER: usize = 255;
+/// What columns of the host and indexes take.
+const LONGEST_ID: usize = 255;
 
 impl Installation<'_> {
     /// Refuses what a constraint would refuse, whose error would show the whole row with its tokens.
@@ -128,12 +128,11 @@ impl Installation<'_> {
                 return Err(SlackError::Empty { name }.into());
             }
         }
-        if self.bot_user_id.chars().count() > LONGEST_BOT_USER {
-            return Err(SlackError::TooLong {
-                name: "bot_user_id",
-                most: LONGEST_BOT_USER,
+        for (name, value) in [("team_id", self.team_id), ("bot_user_id", self.bot_user_id)] {
+            if value.chars().count() > LONGEST_ID {
+                let most = LONGEST_ID;
+                return Err(SlackError::TooLong { name, most }.into());
             }
-            .into());
         }
         Ok(())
     }

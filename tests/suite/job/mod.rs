@@ -1,6 +1,10 @@
 //! The queue as its callers see it: order, waking, leases, retries, rights.
 
+mod level;
+mod network;
 mod rename;
+
+pub(crate) use network::noise;
 
 use std::time::{Duration, Instant};
 

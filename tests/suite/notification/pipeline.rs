@@ -2,6 +2,7 @@
 
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
+use crate::notification::batch::batch;
 use crate::notification::filter::{check, pipeline, set};
 use crate::notification::publish::{event, outcome, publish, publish_as, told};
 use crate::service_account::number;
@@ -49,6 +50,34 @@ fn pipelines_that_come_late_change_nothing() -> Result<()> {
             (ended(2, "failed", None), "queued"),
         ],
     )
+}
+
+/// Branches whose names are longer than a row of an index are told apart like others, and keep nobody else's events from being told.
+#[test]
+fn names_of_branches_may_be_long() -> Result<()> {
+    let mut client = told("filter_long")?;
+    set(
+        &mut client,
+        json!({"only_changed_pipelines": true, "only_broken_pipelines": false, "branches": "all"}),
+    )?;
+    let mut seed = 4;
+    let branch = crate::job::noise(4_000, &mut seed);
+    // Of the same length and beginning.
+    let other = format!("{}x", &branch[..3_999]);
+    let of = |id: i64, branch: &str, status: &str| pipeline(id, branch, status).to_string();
+    let texts = [
+        of(1, &branch, "failed"),
+        event("push", 1, json!({"ref": "refs/heads/main"})).to_string(),
+        of(2, &other, "success"),
+        of(3, &branch, "failed"),
+        of(4, &branch, "success"),
+    ];
+    let keys = ["a", "b", "c", "d", "e"];
+    let texts: Vec<(&str, Option<String>)> = keys.into_iter().zip(texts.map(Some)).collect();
+    let published = batch(&mut client, &texts)?;
+    let deliveries: Vec<i32> = published.iter().map(|it| it.2).collect();
+    assert_eq!(deliveries, [1, 1, 0, 0, 1], "{published:?}");
+    Ok(())
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Comparison<'a> {
     /// Says, one after the other, that a session waits for what the statement brings.
     pub(crate) wait: [&'a str; 2],
     pub(crate) least: f64,
+    /// Adds what it is and how many a second to the table.
+    pub(crate) row: fn(&mut Report, &str, f64),
 }
 
 pub(crate) fn run(
@@ -60,12 +62,7 @@ pub(crate) fn run(
     }
     let medians = rates.map(median);
     for ((what, _, _), rate) in contenders.iter().zip(medians) {
-        report.table.push(vec![
-            format!("{CLIENTS} clients, {name}"),
-            (*what).to_owned(),
-            format!("{rate:.0}"),
-            "1/s".to_owned(),
-        ]);
+        (comparison.row)(report, what, rate);
     }
     let [plain, ours, beside_waiting] = medians;
     for (part, rate) in [("", ours), ("_beside_one_who_waits", beside_waiting)] {

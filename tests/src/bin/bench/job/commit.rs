@@ -40,6 +40,14 @@ pub(super) fn run(
             "select lockstep.claim_jobs(1, '{A}')",
         ],
         least: 0.8,
+        row: |report, what, rate| {
+            report.table.push(vec![
+                "enqueue, 16 clients, slow commits".to_owned(),
+                what.to_owned(),
+                format!("{rate:.0}"),
+                "1/s".to_owned(),
+            ]);
+        },
     };
     commit::run(server, size, report, &comparison)?;
     server.drop_database(TEMPLATE)

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use lockstep_tests::gitlab::push;
 
+use super::row;
 use super::scene::fill_template;
 use crate::Report;
 use crate::commit::{self, Comparison};
@@ -40,6 +41,10 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
             "select lockstep.delivery_wait(60)",
         ],
         least: 0.6,
+        row: |report, what, rate| {
+            let what = format!("publish, 16 clients, slow commits: {what}");
+            row(report, &what, rate, "1/s");
+        },
     };
     commit::run(server, size, report, &comparison)?;
     server.drop_database(FILLED)

@@ -1,0 +1,83 @@
+//! What is looked at under a lock is looked at as it is now, whatever level sessions begin with.
+
+use anyhow::{Result, anyhow};
+use postgres::Client;
+
+use crate::concurrency::{pid_of, wait_until_blocked};
+use crate::database::{self, cluster};
+
+const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
+
+/// What a statement says that waits for a transaction which then commits: its SQLSTATE, or that there is no error.
+fn after(
+    witness: &mut Client,
+    database: &str,
+    level: &str,
+    transaction: &str,
+    statement: &str,
+) -> Result<String> {
+    let mut first = cluster()?.connect(database)?;
+    let mut second = cluster()?.connect(database)?;
+    second.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
+    let pid = pid_of(&mut second)?;
+    first.batch_execute(&format!("begin; {transaction}"))?;
+    let ended = std::thread::scope(|scope| -> Result<_> {
+        let waiting = scope.spawn(|| second.batch_execute(statement));
+        wait_until_blocked(witness, pid)?;
+        first.batch_execute("commit")?;
+        waiting.join().map_err(|_| anyhow!("a session panicked"))
+    })?;
+    let code = ended.err().and_then(|error| error.code().cloned());
+    Ok(code.map_or_else(|| "00000".to_owned(), |code| code.code().to_owned()))
+}
+
+/// A job enqueued, a worker renamed, an incident declared, a flag set meanwhile.
+#[test]
+fn what_has_committed_meanwhile_counts() -> Result<()> {
+    let name = "job_level";
+    let mut client = database::empty(name)?;
+    client.batch_execute(
+        "create extension lockstep; select * from lockstep.attach();
+         create function command(trigger_id text) returns jsonb language sql as
+           $$ select jsonb_build_object('trigger_id', trigger_id, 'request', trigger_id, 'team_id', 'T', 'user_id', 'U', 'text', 'x') $$",
+    )?;
+    for (number, level) in LEVELS.into_iter().enumerate() {
+        client.batch_execute(&format!(
+            "select lockstep.rename_worker('Old{number}', 'New{number}', 'rename{number}'); select lockstep.set_feature('rename{number}', true)"
+        ))?;
+        // Enqueued while the flag was off.
+        let enqueue = format!(
+            "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead)
+             values ('Old{number}', '{{}}', 0, now(), 'waiting', 0, true); lock table lockstep.worker_rename in access share mode"
+        );
+        let retire = format!("select lockstep.retire_worker('Old{number}')");
+        let code = after(&mut client, name, level, &enqueue, &retire)?;
+        assert_eq!(code, "55000", "{level}");
+        // Back to where it began.
+        let rename = format!("select lockstep.rename_worker('A{number}', 'B{number}', 'f')");
+        let back = format!("select lockstep.rename_worker('B{number}', 'A{number}', 'f')");
+        assert_eq!(
+            after(&mut client, name, level, &rename, &back)?,
+            "42710",
+            "{level}"
+        );
+        let declare =
+            format!("select lockstep.chatops_declare_incident(command('d{number}'), 'down', 1)");
+        let set = format!(
+            r#"select lockstep.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
+        );
+        assert_eq!(
+            after(&mut client, name, level, &declare, &set)?,
+            "55000",
+            "{level}"
+        );
+        client.batch_execute("update lockstep.chatops_incident set closed_at = now()")?;
+        // Two who set one flag: the second sees what the first did, or is told to try again.
+        let on = format!("select lockstep.set_feature('g{number}', true)");
+        let percentage = format!("select lockstep.set_feature_percentage('g{number}', 10)");
+        client.batch_execute(&format!("select lockstep.set_feature('g{number}', false)"))?;
+        let code = after(&mut client, name, level, &on, &percentage)?;
+        assert!(["55000", "40001"].contains(&&*code), "{level}: {code}");
+    }
+    Ok(())
+}

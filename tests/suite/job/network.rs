@@ -1,0 +1,249 @@
+//! The roles of the network: what they may call, and that nothing they call with any text, at any level, is in the way of others.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_tests::host::Layout;
+use postgres::Client;
+
+use crate::database::cluster;
+use crate::job::queue;
+use crate::service_account::number;
+use crate::slack::workspaces;
+use crate::surface::refusal::error_of;
+
+/// A session of a login role that is a member of the role.
+fn member(database: &str, role: &str) -> Result<Client> {
+    let login = format!("{database}_{role}");
+    let mut admin = cluster()?.connect(database)?;
+    admin.batch_execute(&format!("create role {login} login in role {role}"))?;
+    session(database, &login)
+}
+
+fn session(database: &str, login: &str) -> Result<Client> {
+    let mut config = cluster()?.config(database);
+    Ok(config.user(login).connect(postgres::NoTls)?)
+}
+
+fn denied(client: &mut Client, statement: &str) -> Result<()> {
+    let error = error_of(client, statement)?;
+    ensure!(error.code().code() == "42501", "{statement}: {error}");
+    Ok(())
+}
+
+#[test]
+fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
+    let name = "network_jobs";
+    let mut client = queue(name)?;
+    client.batch_execute(&format!(
+        "create role {name}_payroll login; grant usage on schema lockstep to {name}_payroll;
+         grant execute on function lockstep.start_runner, lockstep.claim_jobs, lockstep.complete_jobs, lockstep.stop_runner to {name}_payroll;
+         select lockstep.enqueue_job('Payroll::PayWorker') from generate_series(1, 3);
+         select lockstep.enqueue_job('Slack::X') from generate_series(1, 3)"
+    ))?;
+    let mut payroll = session(name, &format!("{name}_payroll"))?;
+    let theirs = number(&mut payroll, "select lockstep.start_runner('payroll')")?;
+    let claim =
+        format!("select count(*) from lockstep.claim_jobs({theirs}, '{{Payroll::PayWorker}}', 2)");
+    assert_eq!(number(&mut payroll, &claim)?, 2);
+    let mut sidecar = member(name, "lockstep_sidecar")?;
+    let own = number(
+        &mut sidecar,
+        "select lockstep.start_runner('x', '23:59:00')",
+    )?;
+    for statement in [
+        format!("select * from lockstep.claim_jobs({own}, '{{Payroll::PayWorker}}', 10000)"),
+        format!(
+            "select * from lockstep.claim_jobs({own}, '{{Slack::X, Payroll::PayWorker}}', 10000)"
+        ),
+        format!("select * from lockstep.claim_jobs({theirs}, '{{Slack::X}}')"),
+        format!("select lockstep.complete_jobs({theirs}, '{{1, 2}}')"),
+        format!("select lockstep.fail_job({theirs}, 1, 'no')"),
+        format!("select lockstep.release_jobs({theirs}, '{{1}}')"),
+        format!("select lockstep.release_other_jobs({theirs}, '{{}}')"),
+        format!("select lockstep.runner_heartbeat({theirs})"),
+        format!("select lockstep.stop_runner({theirs})"),
+    ] {
+        denied(&mut sidecar, &statement)?;
+    }
+    // Its own runner has none of them.
+    let refused =
+        format!("select cardinality(lockstep.complete_jobs({own}, '{{1, 2, 3}}'))::bigint");
+    assert_eq!(number(&mut sidecar, &refused)?, 3);
+    // Nor are those of the network anybody else's.
+    denied(&mut payroll, &format!("select lockstep.stop_runner({own})"))?;
+    let running = "select count(*) from lockstep.job where worker = 'Payroll::PayWorker' and status = 'running'";
+    assert_eq!(number(&mut client, running)?, 2);
+    // Another session of the role, as behind a pooler, goes on with the runner.
+    let mut second = session(name, &format!("{name}_lockstep_sidecar"))?;
+    let claim = format!("select count(*) from lockstep.claim_jobs({own}, '{{Slack::X}}', 10)");
+    assert_eq!(number(&mut second, &claim)?, 3);
+    let complete =
+        format!("select cardinality(lockstep.complete_jobs({own}, '{{4, 5, 6}}'))::bigint");
+    assert_eq!(number(&mut sidecar, &complete)?, 0);
+    // A superuser may do anything.
+    client.batch_execute(&format!("select lockstep.stop_runner({theirs})"))?;
+    Ok(())
+}
+
+/// What each role may call besides what everybody may. The security model has this table.
+const MAY_CALL: [(&str, &str); 2] = [
+    (
+        "lockstep_sidecar",
+        "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_report \
+         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member list_slack_integrations \
+         list_slack_tokens list_slack_workspaces project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token \
+         runner_heartbeat set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications \
+         start_runner status_report stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration",
+    ),
+    (
+        "lockstep_chatops",
+        "chatops_backfills chatops_close_incident chatops_control_backfill chatops_declare_incident chatops_delete_feature chatops_deployments \
+         chatops_drift chatops_feature chatops_features chatops_hold_feature chatops_incidents chatops_release chatops_retire_worker chatops_rollout \
+         chatops_set_feature chatops_start_backfill chatops_was_done chatops_workers",
+    ),
+];
+
+const SECURITY_MODEL: &str = include_str!("../../../docs/security.md");
+
+const CALLS: &str = "
+select p.oid::regprocedure::text, p.proname::text,
+       coalesce((select array_agg(format_type(t.oid, null) order by a.place) from unnest(p.proargtypes) with ordinality a (oid, place)
+                   join pg_type t on t.oid = a.oid), '{}'),
+       coalesce(p.proargnames, '{}')
+  from pg_proc p
+ where p.pronamespace = 'lockstep'::regnamespace and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
+   and has_function_privilege($1, p.oid, 'execute') and not has_function_privilege('public', p.oid, 'execute')
+ order by p.proname";
+
+/// A text that cannot be compressed.
+pub(crate) fn noise(length: usize, seed: &mut u32) -> String {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text += &format!("{:06x}", *seed >> 8);
+    }
+    text.truncate(length);
+    text
+}
+
+/// A value of a type, all of whose texts are this one.
+fn value(kind: &str, argument: &str, text: &str) -> Result<String> {
+    Ok(match (kind, argument) {
+        ("text", "worker") => "'Slack::X'".to_owned(),
+        ("text", "event_type") => "'app_home_opened'".to_owned(),
+        ("text", _) => format!("'{text}'"),
+        ("text[]", "workers") => format!("'{{Slack::{text}}}'"),
+        ("text[]", _) => format!("'{{{text}}}'"),
+        ("jsonb", "command") => format!(
+            r#"'{{"trigger_id": "{text}", "request": "{text}", "team_id": "{text}", "user_id": "{text}", "text": "{text}", "environment": "{text}"}}'"#
+        ),
+        ("jsonb", "results") => format!(
+            r#"'[{{"delivery": 1, "lease": 1, "outcome": "delivered", "ts": "{text}", "channel": "{text}"}}]'"#
+        ),
+        ("jsonb", _) => format!(r#"'{{"enabled": true, "projects": ["{text}"]}}'"#),
+        ("json[]", _) => format!(
+            r#"array['{{"object_kind": "pipeline", "project": {{"id": 1}}, "object_attributes": {{"id": 1, "status": "failed", "ref": "{text}"}}}}']::json[]"#
+        ),
+        ("bytea", _) => format!("decode('{}', 'escape')", &text[..32]),
+        ("bigint" | "integer", _) => "1".to_owned(),
+        ("bigint[]", _) => "'{1}'".to_owned(),
+        ("boolean", _) => "true".to_owned(),
+        ("interval", _) => "'1 minute'".to_owned(),
+        ("timestamp with time zone", _) => "now()".to_owned(),
+        other => anyhow::bail!("no value of {other:?}"),
+    })
+}
+
+#[test]
+fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
+    let name = "network_texts";
+    let mut client = workspaces(name, Layout::Narrow)?;
+    let mut seed = 16;
+    for (role, expected) in MAY_CALL {
+        let functions = client.query(CALLS, &[&role])?;
+        let names: Vec<String> = functions.iter().map(|row| row.get(1)).collect();
+        assert_eq!(names.join(" "), expected, "{role}");
+        for function in &names {
+            ensure!(
+                SECURITY_MODEL.contains(&format!("`{function}`")),
+                "{function}"
+            );
+        }
+        let mut session = member(name, role)?;
+        for level in ["read committed", "repeatable read", "serializable"] {
+            session.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
+            for function in &functions {
+                let function_name: &str = function.get(1);
+                let kinds: Vec<String> = function.get(2);
+                let arguments: Vec<String> = function.get(3);
+                // A million is the same at each level, and takes long.
+                let longest = if level == "serializable" {
+                    1_000_000
+                } else {
+                    5_000
+                };
+                for length in [100, 4_000, longest] {
+                    let text = noise(length, &mut seed);
+                    let mut given = Vec::new();
+                    for (kind, argument) in kinds.iter().zip(&arguments) {
+                        if argument != "schema" {
+                            let value = value(kind, argument, &text)
+                                .with_context(|| function_name.to_owned())?;
+                            given.push(format!("\"{argument}\" => {value}"));
+                        }
+                    }
+                    let call = format!(
+                        "select * from lockstep.{function_name}({})",
+                        given.join(", ")
+                    );
+                    let Err(error) = session.batch_execute(&call) else {
+                        continue;
+                    };
+                    let code = error.code().map_or("", |code| code.code());
+                    // Data that is wrong, a state that does not fit, a right that is missing, nothing of that name.
+                    let is_refused = [
+                        "22", "42602", "42501", "55000", "P0002", "42704", "42P01", "0A000",
+                        "40001",
+                    ]
+                    .iter()
+                    .any(|class| code.starts_with(class));
+                    ensure!(
+                        is_refused,
+                        "{function_name} of texts of {length} characters, {level}: {error:?}"
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns of text in indexes are bounded by a check, so that no index refuses a row; or the index is on a digest or a part.
+#[test]
+fn no_text_is_too_long_for_an_index() -> Result<()> {
+    let mut client = queue("network_indexes")?;
+    let rows = client.query(
+        "select i.indexrelid::regclass::text, a.attname::text,
+                (select min(m[1]::integer) from pg_constraint c,
+                        regexp_matches(pg_get_constraintdef(c.oid), 'length\\((?:\\()?\"?' || a.attname || '\"?\\)?\\) <= (\\d+)') m
+                  where c.conrelid = i.indrelid and c.contype = 'c')
+           from pg_index i join pg_class t on t.oid = i.indrelid
+           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+          where t.relnamespace = 'lockstep'::regnamespace and a.atttypid in ('text'::regtype, 'varchar'::regtype, 'jsonb'::regtype)
+            -- Names of schemas that exist; names of jobs, which a pattern bounds.
+            and a.attname <> 'schema' and t.relname <> 'backfill_job' order by 1, 2",
+        &[],
+    )?;
+    ensure!(rows.len() > 20, "{} columns", rows.len());
+    let mut bytes: std::collections::BTreeMap<String, i32> = Default::default();
+    for row in rows {
+        let (index, column): (String, String) = (row.get(0), row.get(1));
+        let most: Option<i32> = row.get(2);
+        let most = most.with_context(|| format!("{column} of {index} is not bounded"))?;
+        *bytes.entry(index).or_default() += 4 * most;
+    }
+    for (index, bytes) in bytes {
+        // A third of a page, less what numbers and the name of a schema take.
+        ensure!(bytes <= 2_600, "{index} may have rows of {bytes} bytes");
+    }
+    Ok(())
+}
