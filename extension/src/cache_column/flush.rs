@@ -8,6 +8,7 @@ use super::keeper::{Keeper, Keys, Locked, keeper};
 use crate::error::{OrRaise, Result};
 use crate::host;
 use crate::pending::{self, Notes};
+use crate::server::connected;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -180,7 +181,8 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
         .iter()
         .map(|slice| Writing::begin(&slice.part.keeper, keys))
         .collect();
-    match slices {
+    // One connection for all statements of the pass.
+    connected(|| match slices {
         [slice] if slice.lost.is_empty() => flush_gained(slice),
         [slice] => flush_locked(slice, slice.part.keeper.lock(keys)),
         [first, rest @ ..] => {
@@ -197,7 +199,7 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
             }
         }
         [] => Outcome::default(),
-    }
+    })
 }
 
 /// Only gained keys of one definition, as when rows are inserted. To write a single row is to lock it, unless it has the value.

@@ -3,14 +3,15 @@
 use super::definition::{Definition, Resolved};
 use crate::error::Result;
 use crate::host::{self, Known};
-use crate::server::{Statement, as_owner, connected, keys_argument};
+use crate::server::{Statement, as_owner, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-/// Keeps one cache column: knows its definition and holds the prepared statements on its target.
+/// Keeps one cache column: knows its definition and holds the prepared statements on its target. Whoever has it run them holds an
+/// SPI connection.
 pub(crate) struct Keeper {
     pub(crate) resolved: Resolved,
     /// That of the knowledge it was made with.
@@ -198,7 +199,7 @@ impl Keeper {
     }
 
     fn on_target(&self, statement: &Statement, keys: &Keys) -> usize {
-        run_as(self.target_owner, || statement.run(&[keys.argument()])) as usize
+        as_owner(self.target_owner, || statement.run(&[keys.argument()])) as usize
     }
 
     /// Whether one role may read both tables, so that one statement can look and write.
@@ -214,14 +215,14 @@ impl Keeper {
     }
 
     fn lock_one(&self, key: &Keys) -> Locked {
-        let row = run_as(self.target_owner, || {
+        let row = as_owner(self.target_owner, || {
             self.lock_one.first_row::<bool, 1>(&[key.argument()])
         });
         row.map_or_else(Locked::default, |[value]| Locked::one(value))
     }
 
     fn lock_many(&self, keys: &Keys) -> Locked {
-        let row = run_as(self.target_owner, || {
+        let row = as_owner(self.target_owner, || {
             self.lock_many.first_row::<i64, 3>(&[keys.argument()])
         });
         let counts = row.unwrap_or_default();
@@ -270,18 +271,13 @@ impl Keeper {
 
     /// The keys that have a matching source row, read with the rights of the source's owner.
     fn matched(&self, keys: &Keys) -> Keys {
-        let row = run_as(self.source_owner, || {
+        let row = as_owner(self.source_owner, || {
             let statement = &self.statements(keys).matched;
             statement.first_row::<Vec<i64>, 1>(&[keys.argument()])
         });
         let [matched] = row.unwrap_or_default();
         Keys::new(matched.unwrap_or_default())
     }
-}
-
-/// Runs `work`, which runs one statement, with the rights of `owner`.
-fn run_as<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
-    as_owner(owner, || connected(work))
 }
 
 thread_local! {
