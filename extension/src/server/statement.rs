@@ -5,24 +5,35 @@
 
 #![allow(unsafe_code)]
 
-use crate::planner::plan_by_index;
+use crate::planner::{end_settings, plan_by_index, set_for_now, source_of};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::rc::Rc;
 
-/// An SQL statement whose plan is made on first use and kept. All names in its text must be qualified, operators too:
+/// An SQL statement that is prepared on first use and kept. All names in its text must be qualified, operators too:
 /// it is parsed under the search path of whoever fires the trigger.
 pub(crate) struct Statement {
     text: CString,
     parameters: Vec<Oid>,
-    plan: Cell<pg_sys::SPIPlanPtr>,
+    /// One for each search path under which it was run of late, the last one first: under another path PostgreSQL would parse and
+    /// plan it anew each time.
+    prepared: RefCell<Vec<Rc<Prepared>>>,
     /// The columns whose indexes the plan has to walk, if it must.
     key_columns: Option<Rc<[String]>>,
     planning: u32,
+}
+
+/// How many search paths a statement is kept for.
+const PATHS: usize = 4;
+
+struct Prepared {
+    plan: pg_sys::SPIPlanPtr,
+    /// The number of the generic plan that was made to walk indexes.
+    made: Cell<i32>,
 }
 
 /// What a statement is, as far as its text tells.
@@ -56,7 +67,7 @@ impl Statement {
             // A NUL cannot occur: every part of the text is a name or literal that PostgreSQL itself has stored.
             text: CString::new(text.replace('\0', "")).unwrap_or_default(),
             parameters: parameters.to_vec(),
-            plan: Cell::new(ptr::null_mut()),
+            prepared: RefCell::new(Vec::new()),
             key_columns: None,
             planning: pg_sys::CURSOR_OPT_GENERIC_PLAN,
         }
@@ -159,7 +170,7 @@ impl Statement {
             self.parameters.len(),
             "a statement is run with the arguments it declares"
         );
-        let plan = self.prepared();
+        let prepared = self.prepared();
         let nulls: Vec<c_char> = arguments
             .iter()
             .map(|argument| if argument.is_none() { b'n' } else { b' ' } as c_char)
@@ -191,8 +202,12 @@ impl Statement {
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);
+            // A session that forces plans on all statements forces them on ours.
+            let is_forced =
+                pg_sys::plan_cache_mode != pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO as i32;
+            let level = is_forced.then(|| set_for_now(&[(c"plan_cache_mode", c"auto")]));
             pg_sys::SPI_execute_snapshot(
-                plan,
+                prepared.plan,
                 arguments.as_mut_ptr(),
                 nulls.as_ptr(),
                 snapshot,
@@ -201,22 +216,21 @@ impl Statement {
                 true,
                 0,
             );
+            if let Some(level) = level {
+                end_settings(level);
+            }
         }
     }
 
     /// Parses the statement, which raises what is wrong with it, and tells what it writes.
     pub(crate) fn target(&self) -> Target {
-        let plan = connected(|| self.prepared());
-        // SAFETY: the plan is kept by `self`; its sources hold the trees of the statement after rules were applied, with the
+        let prepared = connected(|| self.prepared());
+        let Some(source) = source_of(prepared.plan) else {
+            return Target::Other;
+        };
+        // SAFETY: the plan is kept by `self`; its source holds the trees of the statement after rules were applied, with the
         // table that is written at the place in the range table that the tree names.
         unsafe {
-            let sources = pg_sys::SPI_plan_get_plan_sources(plan);
-            if sources.is_null() || (*sources).length != 1 {
-                return Target::Other;
-            }
-            let source = (*(*sources).elements)
-                .ptr_value
-                .cast::<pg_sys::CachedPlanSource>();
             let queries = (*source).query_list;
             if queries.is_null() || (*queries).length != 1 {
                 return Target::Other;
@@ -238,37 +252,71 @@ impl Statement {
         }
     }
 
-    fn prepared(&self) -> pg_sys::SPIPlanPtr {
-        let mut plan = self.plan.get();
-        if plan.is_null() {
-            let mut parameters = self.parameters.clone();
-            // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
-            // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
-            unsafe {
-                plan = pg_sys::SPI_prepare_cursor(
-                    self.text.as_ptr(),
-                    parameters.len() as i32,
-                    parameters.as_mut_ptr(),
-                    self.planning as i32,
-                );
-                pg_sys::SPI_keepplan(plan);
+    /// Ready to run under the search path of now. Whoever runs it holds on to it: what it fires may run it under other paths.
+    fn prepared(&self) -> Rc<Prepared> {
+        let found = self
+            .prepared
+            .borrow()
+            .iter()
+            .position(|known| known.fits_path());
+        let prepared = match found {
+            Some(place) => {
+                let mut prepared = self.prepared.borrow_mut();
+                prepared[..=place].rotate_right(1);
+                Rc::clone(&prepared[0])
             }
-            self.plan.set(plan);
-        }
+            None => {
+                let new = Rc::new(self.prepare());
+                let mut prepared = self.prepared.borrow_mut();
+                prepared.truncate(PATHS - 1);
+                prepared.insert(0, Rc::clone(&new));
+                new
+            }
+        };
         if let Some(key_columns) = &self.key_columns {
-            plan_by_index(plan, key_columns);
+            plan_by_index(prepared.plan, key_columns, &prepared.made);
         }
-        plan
+        prepared
+    }
+
+    fn prepare(&self) -> Prepared {
+        let mut parameters = self.parameters.clone();
+        // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
+        // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
+        let plan = unsafe {
+            let plan = pg_sys::SPI_prepare_cursor(
+                self.text.as_ptr(),
+                parameters.len() as i32,
+                parameters.as_mut_ptr(),
+                self.planning as i32,
+            );
+            pg_sys::SPI_keepplan(plan);
+            plan
+        };
+        Prepared {
+            plan,
+            made: Cell::new(0),
+        }
     }
 }
 
-impl Drop for Statement {
+impl Prepared {
+    fn fits_path(&self) -> bool {
+        // SAFETY: the source and its path live as long as the plan; the function compares.
+        source_of(self.plan).is_none_or(|source| unsafe {
+            let path = (*source).search_path;
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            return path.is_null() || pg_sys::SearchPathMatchesCurrentEnvironment(path);
+            #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+            return path.is_null() || pg_sys::OverrideSearchPathMatchesCurrent(path);
+        })
+    }
+}
+
+impl Drop for Prepared {
     fn drop(&mut self) {
-        let plan = self.plan.get();
-        if !plan.is_null() {
-            // SAFETY: the plan was kept by `prepared` and is freed nowhere else.
-            unsafe { pg_sys::SPI_freeplan(plan) };
-        }
+        // SAFETY: the plan was kept by `prepare` and is freed nowhere else.
+        unsafe { pg_sys::SPI_freeplan(self.plan) };
     }
 }
 
