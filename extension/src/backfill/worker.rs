@@ -304,7 +304,7 @@ fn pause(place: &Place, length: Duration) -> bool {
         }
         // That it cannot look, since the extension is gone perhaps, is for the next step to say.
         let look = || is_changed(place.run).or_raise();
-        if transaction(place.role, look).unwrap_or(true) {
+        if without_cancellation(|| transaction(place.role, look)).unwrap_or(true) {
             return true;
         }
     }

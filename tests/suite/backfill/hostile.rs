@@ -111,7 +111,7 @@ fn nobody_gets_out(name: &str, login: &str) -> Result<()> {
         times(&mut client, "low.counted")?,
         BTreeMap::from([(4, 40)])
     );
-    // Registered by somebody else, a literal runs code as well.
+    // Nor where somebody else registers a job.
     client.batch_execute(
         "select lockstep.register_backfill_job('again', 'low.counted', $$update low.counted set t = 'y'::low.tricky where {range}$$)",
     )?;
