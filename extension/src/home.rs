@@ -118,8 +118,8 @@ pub(crate) fn settle() -> Result<()> {
     Ok(())
 }
 
-/// Says what DROP EXTENSION takes along.
-pub(crate) fn say_what_goes() -> Result<()> {
+/// Says what DROP EXTENSION takes along, as it cannot say so itself.
+pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     STATEMENTS.with(|statements| {
         statements
@@ -128,9 +128,9 @@ pub(crate) fn say_what_goes() -> Result<()> {
     })?;
     if let Some(rows) = rows {
         say(
-            "what lockstep has recorded in this database is removed",
+            "drop extension removes what lockstep has recorded in this database",
             format!("It has {rows}."),
-            "To keep a record, roll this back and copy it first: create table feature_audit as select * from lockstep.feature_audit.",
+            "To keep a record, copy it first: create table feature_audit as select * from lockstep.feature_audit.",
         );
     }
     Ok(())

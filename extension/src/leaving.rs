@@ -1,4 +1,4 @@
-//! What has to be done before the extension is dropped: the host gets its own triggers back, and hears what is lost.
+//! What has to be done before the extension is dropped: the host gets its own triggers back, and what goes is said.
 //!
 //! Nothing runs when PostgreSQL drops an extension but an event trigger, so this is one, before commands of the one kind that it is
 //! about. All other DDL costs it a look at a list of tags.
@@ -42,5 +42,5 @@ fn leave() -> Result<()> {
             enabled.join(", ")
         );
     }
-    home::say_what_goes()
+    home::say_what_would_go()
 }

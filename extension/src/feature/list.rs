@@ -76,8 +76,7 @@ fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
     let mut flags = Vec::new();
     for schema in schemas {
         // Whoever owns the tables can have reading them fail, but not keep others from seeing theirs.
-        let read = AssertUnwindSafe(|| read(&schema, &definitions));
-        match attempt(|| (*read)()) {
+        match attempt(AssertUnwindSafe(|| read(&schema, &definitions))) {
             Ok(found) => flags.extend(found?),
             Err(failure) => warning!(
                 "feature flags of schema {schema} cannot be read: {}",

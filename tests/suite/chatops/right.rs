@@ -4,7 +4,10 @@ use anyhow::{Context, Result, ensure};
 use lockstep_tests::slack::caller::Origin;
 
 use crate::chatops::{Room, chatops_url, with_deployments};
+use crate::database;
+use crate::mallory::{self, moves_in, noted};
 use crate::slack_app::{COMMANDS, Stage, command};
+use crate::surface::refusal::refused;
 use lockstep_tests::slack::App;
 
 #[test]
@@ -161,6 +164,144 @@ fn the_role_has_its_functions_alone() -> Result<()> {
             code == Some(postgres::error::SqlState::INSUFFICIENT_PRIVILEGE),
             "{statement}: {code:?}"
         );
+    }
+    Ok(())
+}
+
+/// Tables of Mallory's, with her code on them, that chatops reads and whose flags it sets.
+#[test]
+fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
+    let name = "chatops_hostile";
+    let mut client = database::empty(name)?;
+    client.batch_execute("create extension lockstep")?;
+    moves_in(&mut client, name)?;
+    let mallory = mallory::role(name);
+    client.batch_execute(&format!(
+        "create role {name}_chatops in role lockstep_chatops; create role {name}_page in role lockstep_sidecar;
+         set role {mallory}; set search_path = mallory, pg_catalog;
+         create type label as (t text);
+         create function to_text(label) returns text language plpgsql as $$ begin perform mallory.spy('cast'); return ($1).t; end $$;
+         create cast (label as text) with function to_text(label);
+         create table projects (id bigint, path label, namespace_id bigint, is_right boolean);
+         create table namespaces (id bigint, path label, parent_id bigint, type text);
+         create table users (id bigint, username label); create table members (user_id bigint, source_id bigint, source_type label, access_level int);
+         create table chat_names (user_id bigint, team_id label, chat_id label);
+         create table environments (id bigint, project_id bigint, name text);
+         create table deployments (id bigint, environment_id bigint, ref text, sha text, status smallint, created_at timestamp, finished_at timestamp);
+         create table deployment_merge_requests (deployment_id bigint, merge_request_id bigint);
+         create table merge_requests (id bigint, iid bigint, target_project_id bigint, title text, state_id smallint, merge_commit_sha text,
+           squash_commit_sha text);
+         insert into namespaces values (1, row('g'), null, 'Group'); insert into projects values (1, row('p'), 1);
+         insert into users values (1, row('ada')); insert into chat_names values (1, row('T1'), row('U1'));
+         insert into members values (1, 1, row('Namespace'), 30); insert into environments values (1, 1, 'production');
+         insert into deployments values (1, 1, 'main', repeat('ab', 20), 2, now(), now());
+         insert into merge_requests values (1, 1, 1, 'mr', 3, repeat('ab', 20)); insert into deployment_merge_requests values (1, 1);
+         create table items (id bigint primary key, project_id bigint, active boolean);
+         alter table projects add primary key (id); create index on items (project_id);
+         select lockstep.add_cache_column('projects', 'is_right', 'items', 'project_id', '{{\"active\": true}}');
+         select * from lockstep.attach('mallory');
+         select mallory.trap('features'), mallory.trap('feature_gates'), mallory.trap('projects'), mallory.trap('items');
+         select mallory.hide(oid) from pg_class where relnamespace = 'mallory'::regnamespace and relkind = 'r' and relname <> 'seen';
+         reset role; delete from seen"
+    ))?;
+    let command = |number: usize| {
+        format!(
+            "'{{\"trigger_id\": \"{number}\", \"request\": \"1\", \"team_id\": \"T1\", \"user_id\": \"U1\", \"text\": \"\"}}'"
+        )
+    };
+    let wish = "'{\"enabled\": true, \"projects\": [\"g/p\"], \"users\": [\"ada\", \"<@U1>\"], \"namespaces\": [\"g\"]}'";
+    let calls = [
+        (
+            "chatops",
+            format!(
+                "chatops_set_feature({}, 'f', {wish}, 'mallory')",
+                command(1)
+            ),
+            true,
+        ),
+        (
+            "chatops",
+            format!(
+                "chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
+                command(2)
+            ),
+            true,
+        ),
+        (
+            "chatops",
+            "chatops_feature('f', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_hold_feature('f', '', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_features(schema => 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_rollout('f', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
+            true,
+        ),
+        (
+            "chatops",
+            "chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
+            true,
+        ),
+        ("chatops", "chatops_drift('mallory')".to_owned(), false),
+        (
+            "chatops",
+            format!(
+                "chatops_delete_feature({}, 'f', false, 'mallory')",
+                command(3)
+            ),
+            true,
+        ),
+        (
+            "page",
+            "is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
+            true,
+        ),
+        ("page", "drift_report('mallory')".to_owned(), false),
+        ("page", "status_report('mallory')".to_owned(), false),
+        ("page", "project_path(1, 'mallory')".to_owned(), true),
+    ];
+    for (role, call, runs_code) in calls {
+        client
+            .batch_execute(&format!(
+                "set role {name}_{role}; select lockstep.{call}; reset role"
+            ))
+            .with_context(|| call.clone())?;
+        let what = noted(&mut client, name).with_context(|| call.clone())?;
+        ensure!(
+            !runs_code || !what.is_empty(),
+            "{call}: none of her code has run"
+        );
+    }
+    let recorded = "select array_agg(distinct role || ' ' || coalesce(actor, '')) from lockstep.feature_audit where schema = 'mallory'";
+    let who: Vec<String> = client.query_one(recorded, &[])?.get(0);
+    assert_eq!(who, [format!("{name}_chatops U1")]);
+    // Tables of several owners are not read together.
+    client.batch_execute(&format!("create role {name}_other; alter table members owner to {name}_other; alter table environments owner to {name}_other"))?;
+    for call in [
+        "is_chatops_member('T1', 'U1', 'g', 'mallory')",
+        "chatops_deployments(repeat('ab', 20), 'mallory')",
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.{call}"),
+            "42501",
+            "same owner",
+        )?;
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 use postgres::Client;
 
-use crate::database::cluster;
+use crate::database::{self, cluster};
+use crate::mallory::{self, moves_in, noted};
 use crate::service_account::{INSERT, WRONG, catalog, number};
 use crate::surface::refusal::{error_of, refused};
 
@@ -178,6 +179,94 @@ fn hostile_search_path() -> Result<()> {
     )?;
     assert_eq!(number(&mut client, WRONG)?, 0);
     hostile.batch_execute("select lockstep.detach_service_accounts()")?;
+    Ok(())
+}
+
+/// A catalog of Mallory's own, with her code on it. Neither attaching nor asking nor filling lends her the rights of whoever does it.
+#[test]
+fn code_of_the_owner_runs_as_the_owner_alone() -> Result<()> {
+    let name = "service_account_hostile";
+    let mut client = database::empty(name)?;
+    client.batch_execute("create extension lockstep")?;
+    moves_in(&mut client, name)?;
+    let mallory = mallory::role(name);
+    let other = format!("{name}_other");
+    client.batch_execute(&format!(
+        "create role {other}; set role {mallory}; set search_path = mallory, pg_catalog;
+         create table duo_workflows_workflows (id bigint primary key, ai_catalog_item_version_id bigint, ai_catalog_item_id bigint,
+           workflow_definition text, project_id bigint, namespace_id bigint, service_account_id bigint);
+         create table ai_catalog_items (id bigint primary key, foundational_flow_reference text);
+         create table ai_catalog_item_versions (id bigint primary key, ai_catalog_item_id bigint);
+         create table ai_catalog_item_consumers (id bigint primary key, ai_catalog_item_id bigint, group_id bigint, service_account_id bigint);
+         create table projects (id bigint primary key, namespace_id bigint);
+         create table namespaces (id bigint primary key, traversal_ids bigint[]);
+         insert into ai_catalog_items values (1, 'flow'); insert into ai_catalog_item_versions values (10, 1);
+         insert into ai_catalog_item_consumers values (1, 1, 1, 7); insert into namespaces values (1, '{{1}}'); insert into projects values (1, 1);
+         insert into duo_workflows_workflows select n, 10, null, 'flow', 1 from generate_series(1, 9) n;
+         select mallory.trap(oid), mallory.hide(oid) from pg_class where relnamespace = 'mallory'::regnamespace and relkind = 'r' and relname <> 'seen';
+         grant select on all tables in schema mallory to {other}; reset role; delete from seen"
+    ))?;
+    for role in [&mallory, "none"] {
+        client.batch_execute(&format!(
+            "set role {role}; select * from lockstep.attach('mallory'); select lockstep.fill_service_accounts(1, 5, 'mallory'); reset role"
+        ))?;
+        let what = noted(&mut client, name)?;
+        ensure!(what.iter().any(|it| it == "before_row"), "{what:?}");
+        assert_eq!(
+            number(
+                &mut client,
+                "select count(service_account_id) from duo_workflows_workflows"
+            )?,
+            5
+        );
+        client.batch_execute(&format!(
+            "set role {role}; select lockstep.detach_service_accounts('mallory'); reset role;
+             update duo_workflows_workflows set service_account_id = null; delete from seen"
+        ))?;
+    }
+    let questions = [
+        "select lockstep.resolve_service_account(10, null, 1, null, 'mallory')",
+        "select lockstep.explain_service_account(1, 'mallory')",
+    ];
+    for question in questions {
+        client.batch_execute(question)?;
+        for role in [&mallory, &other] {
+            client.batch_execute(&format!("set role {role}"))?;
+            refused(&mut client, question, "42501", "row security")?;
+            client.batch_execute("reset role")?;
+        }
+    }
+    assert_eq!(noted(&mut client, name)?, [""; 0]);
+    client.batch_execute(&format!(
+        "set role {mallory}; alter table duo_workflows_workflows disable row level security; alter table ai_catalog_items disable row level security;
+         alter table ai_catalog_item_versions disable row level security; alter table ai_catalog_item_consumers disable row level security;
+         alter table projects disable row level security; alter table namespaces disable row level security;
+         select mallory.defer('duo_workflows_workflows'); reset role; delete from seen"
+    ))?;
+    for role in ["none", &mallory, &other] {
+        for question in questions {
+            client.batch_execute(&format!("set role {role}; {question}; reset role"))?;
+        }
+    }
+    client.batch_execute("select lockstep.attach('mallory')")?;
+    assert_eq!(noted(&mut client, name)?, [""; 0]);
+    let error = error_of(
+        &mut client,
+        "select lockstep.fill_service_accounts(1, 5, 'mallory')",
+    )?;
+    ensure!(error.code().code() == "42501", "{error}");
+    assert_eq!(noted(&mut client, name)?, [""; 0]);
+    // A type of hers is not taken, not even by a trigger that is there already.
+    client.batch_execute(&format!(
+        "set role {mallory}; create domain mallory.number as bigint check (mallory.spy('number'));
+         alter table duo_workflows_workflows alter ai_catalog_item_id type mallory.number; reset role; delete from seen"
+    ))?;
+    refused(
+        &mut client,
+        "insert into duo_workflows_workflows (id, project_id) values (10, 1)",
+        "42804",
+        "is of type mallory.number, not bigint",
+    )?;
     Ok(())
 }
 
