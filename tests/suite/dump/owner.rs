@@ -243,10 +243,10 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
         client.batch_execute(&group(role))?;
     }
     client.batch_execute(
-        "insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match) values
-           (77, 'precious', 'flag', 'mine', 'precious_id', '{\"on_it\": true}'),
-           (78, 'mine', 'flag', 'precious', 'id', '{\"flag\": true}'),
-           (79, 'mine', 'flag', 'mine', 'precious_id', '{\"on_it\": true}');
+        "insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match, target_name, source_name) values
+           (77, 'precious', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,precious}', '{public,mine}'),
+           (78, 'mine', 'flag', 'precious', 'id', '{\"flag\": true}', '{public,mine}', '{public,precious}'),
+           (79, 'mine', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,mine}', '{public,mine}');
          insert into lockstep.feature_audit (role, schema, change, recorded_by) values ('postgres', 'public', 'insert', 'lockstep_owner');
          reset role",
     )?;
