@@ -38,12 +38,16 @@ fn attach(
         required(disable_application_triggers, "disable_application_triggers");
     let answers = || -> Result<Vec<Answer>> {
         host::check_schema(schema)?;
-        let mut answers = cache_column::attach(schema, disable_application_triggers)?;
-        answers.push(service_account::attach(schema)?);
-        answers.push(feature::attach(schema)?);
-        answers.push(slack_workspace::attach(schema)?);
-        answers.push(chatops::attach(schema)?);
+        let others = [
+            service_account::attach(schema)?,
+            feature::attach(schema)?,
+            slack_workspace::attach(schema)?,
+            chatops::attach(schema)?,
+        ];
         home::settle()?;
+        // Last, since it holds up writers of the busiest tables until the transaction ends.
+        let mut answers = cache_column::attach(schema, disable_application_triggers)?;
+        answers.extend(others);
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())
@@ -75,7 +79,6 @@ fn detach(
         answers.push(service_account::detach(schema)?);
         answers.push(feature::detach(schema)?);
         answers.push(slack_workspace::detach(schema)?);
-        home::say_what_would_go()?;
         Ok(answers)
     };
     TableIterator::new(answers().or_raise())

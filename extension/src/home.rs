@@ -128,7 +128,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     })?;
     if let Some(rows) = rows {
         say(
-            "drop extension would remove what lockstep has recorded in this database",
+            "drop extension removes what lockstep has recorded in this database",
             format!("It has {rows}."),
             "To keep a record, copy it first: create table feature_audit as select * from lockstep.feature_audit.",
         );

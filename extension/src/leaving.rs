@@ -1,10 +1,11 @@
-//! What has to be done before the extension is dropped: the host gets its own triggers back.
+//! What has to be done before the extension is dropped: the host gets its own triggers back, and what goes is said.
 //!
 //! Nothing runs when PostgreSQL drops an extension but an event trigger, so this is one, before commands of the one kind that it is
 //! about. All other DDL costs it a look at a list of tags.
 
 use crate::cache_column;
 use crate::error::{OrRaise, Result};
+use crate::home;
 use crate::server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -41,5 +42,5 @@ fn leave() -> Result<()> {
             enabled.join(", ")
         );
     }
-    Ok(())
+    home::say_what_would_go()
 }

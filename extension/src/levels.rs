@@ -70,6 +70,13 @@ impl<L: Layer> Levels<L> {
     }
 }
 
+/// The number of the subtransaction: those that begin later in the transaction have higher ones, and it has 1 itself.
+#[allow(unsafe_code)]
+pub(crate) fn subtransaction() -> pg_sys::SubTransactionId {
+    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
 /// How deep in savepoints the transaction is.
 #[allow(unsafe_code)]
 pub(crate) fn nesting() -> i32 {

@@ -191,11 +191,14 @@ unsafe extern "C-unwind" fn at_transaction_end(
 ) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT => {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
+            // What it writes may be noted, and may wake somebody.
+            slack_workspace::settle().or_raise();
             refuse_unflushed().or_raise();
-            waking::before_commit();
+            if event == XACT_EVENT_PRE_COMMIT {
+                waking::before_commit();
+            }
         }
-        XACT_EVENT_PRE_PREPARE => refuse_unflushed().or_raise(),
         // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
         XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
             PENDING.with_borrow_mut(|pending| pending.roll_back(0));

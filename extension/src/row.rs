@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::host::{Column, IntegerWidth};
 use pgrx::datum::FromDatum;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgTrigger;
 use pgrx::varsize_any;
 use std::ffi::CStr;
@@ -59,19 +59,28 @@ impl Row {
         Some(width.integer(datum.value()))
     }
 
-    /// Whether there is a value in the column of that number.
-    pub(crate) fn has_value(&self, column: &Stored) -> bool {
-        // SAFETY: the column was looked up for this relation since its last change.
-        unsafe { self.datum(column.number) }.is_some()
-    }
-
     /// The text in the column of that number, unless it is null.
     pub(crate) fn text(&self, column: &Stored) -> Option<String> {
-        // SAFETY: the column was looked up for this relation since its last change, as one of text.
+        // SAFETY: the column was looked up for this relation since its last change, with its type, whose output function is
+        // PostgreSQL's or that of a superuser; what that returns is a string in memory of the call.
         unsafe {
             let datum = self.datum(column.number)?;
-            String::from_datum(datum, false)
+            match [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&column.type_oid) {
+                true => String::from_datum(datum, false),
+                false => {
+                    let (mut output, mut is_varlena) = (Oid::INVALID, false);
+                    pg_sys::getTypeOutputInfo(column.type_oid, &mut output, &mut is_varlena);
+                    let text = CStr::from_ptr(pg_sys::OidOutputFunctionCall(output, datum));
+                    Some(text.to_string_lossy().into_owned())
+                }
+            }
         }
+    }
+
+    /// The value in the column of that number, unless it is null.
+    pub(crate) fn value<T: FromDatum>(&self, column: &Stored) -> Option<T> {
+        // SAFETY: the column was looked up for this relation since its last change, as one of that type.
+        unsafe { T::from_datum(self.datum(column.number)?, false) }
     }
 
     /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
@@ -116,14 +125,20 @@ pub(crate) struct Stored {
     number: NonZeroUsize,
     by_value: bool,
     length: i16,
+    type_oid: Oid,
 }
 
 impl Stored {
+    pub(crate) fn number(&self) -> NonZeroUsize {
+        self.number
+    }
+
     pub(crate) fn new(column: &Column) -> Self {
         Self {
             number: column.place(),
             by_value: column.by_value,
             length: column.length,
+            type_oid: column.type_oid(),
         }
     }
 

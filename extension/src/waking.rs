@@ -4,9 +4,8 @@
 //! none does unless somebody waits, and then one at a time. Who commits beside that one is not heard of, nor is who passed his look at
 //! those who wait a moment before: they look again by themselves, a few milliseconds later at first and then ever more seldom.
 
-#![allow(unsafe_code)]
-
 use crate::error::Result;
+use crate::levels::subtransaction;
 use crate::lock::{self, Kind};
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, notify};
@@ -56,8 +55,7 @@ thread_local! {
 
 /// There is such work as soon as the transaction has committed.
 pub(crate) fn wake(work: Work) {
-    // SAFETY: reads a number of the transaction.
-    let now = unsafe { pg_sys::GetCurrentSubTransactionId() };
+    let now = subtransaction();
     NOTED.with_borrow_mut(|noted| {
         let known = noted.iter().fold(0, |all, (_, work)| all | work);
         if known & work.0 != work.0 {

@@ -8,13 +8,13 @@ create table lockstep.backfill_job (
   key_columns name[] not null
     constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
   statement text not null,
-  search_path text not null,
-  owner text not null,
+  settings jsonb not null,
   created_at timestamptz not null default pg_catalog.now()
 );
 comment on table lockstep.backfill_job is 'jobs registered by lockstep.register_backfill_job, which alone writes it';
 comment on column lockstep.backfill_job.statement is 'one update; {range} stands for the condition on the key';
-comment on column lockstep.backfill_job.search_path is 'that of the session that registered the job; the statement runs under it';
+comment on column lockstep.backfill_job.settings is
+  'settings of the session that registered the job which say what its statement means, such as search_path and DateStyle; it runs under them';
 select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
 grant select on lockstep.backfill_job to public;
 
@@ -26,7 +26,6 @@ create table lockstep.backfill_run (
   target_table regclass not null,
   status text not null default 'running'
     constraint backfill_run_status_check check (status in ('running', 'paused', 'cancelled', 'finished', 'failed')),
-  role regrole not null,
   workers integer not null,
   settings jsonb not null,
   -- The key up to which ranges have been handed out, and the last one there was when the run began; empty for none.
@@ -93,8 +92,9 @@ select r.id as run, r.job, r.target_table, r.status,
          else n.held_by
        end as held_by,
        t.set_aside, case when r.held_by is null then coalesce(n.error, r.last_error) else r.last_error end as last_error,
-       pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, r.role, r.settings, r.started_at, r.finished_at, r.rows_estimated
+       pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, c.relowner::regrole as role, r.settings, r.started_at, r.finished_at, r.rows_estimated
   from lockstep.backfill_run r
+  left join pg_catalog.pg_class c on c.oid = r.target_table
   cross join lateral (
     select r.scanned + coalesce(pg_catalog.sum(g.scanned), 0)::bigint, r.updated + coalesce(pg_catalog.sum(g.updated), 0)::bigint,
            (select coalesce(pg_catalog.jsonb_object_agg(s.reason, s.rows), '{}')
@@ -121,7 +121,7 @@ select r.id as run, r.job, r.target_table, r.status,
        and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
        and l.classid::bigint = r.id % 4294967296 and l.objid::bigint <> 4294967295
   ) as w (pids)
- where pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
+ where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
 comment on view lockstep.backfill_progress is
   'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row a run that the caller may control';
 grant select on lockstep.backfill_progress to public;
@@ -140,9 +140,7 @@ begin
     if pause is null then
       exit when lockstep.report_backfill(run);
     elsif pause operator(pg_catalog.>) 0 then
-      perform lockstep.wait_for_backfill(run, pause);
-      -- Above read committed, the next step would see the run as it was when the pause began.
-      commit;
+      call lockstep.wait_for_backfill(run, pause);
     end if;
   end loop;
 end
@@ -153,7 +151,8 @@ comment on procedure lockstep.backfill(text, regclass, jsonb) is
 create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at
   from lockstep.backfill_range g join lockstep.backfill_run r on r.id = g.run_id
- where g.status = 'set_aside' and (pg_catalog.pg_has_role(r.role, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
+  left join pg_catalog.pg_class c on c.oid = r.target_table
+ where g.status = 'set_aside' and (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
 comment on view lockstep.backfill_set_aside is
   'ranges of keys that could not be done, after after_key and up to last_key, with the last error; lockstep.retry_backfill tries them again';
 grant select on lockstep.backfill_set_aside to public;

@@ -13,8 +13,8 @@ create table lockstep.cache_column_definition (
   origin text not null default 'add_cache_column'
     constraint cache_column_definition_origin_check check (origin in ('attach', 'add_cache_column')),
   disabled_triggers name[] not null default '{}',
-  target_name name[] not null,
-  source_name name[] not null,
+  target_name name[] not null default '{}',
+  source_name name[] not null default '{}',
   partitions regclass[] not null default '{}',
   created_at timestamptz not null default pg_catalog.now(),
   constraint cache_column_definition_target_key unique (target_table, target_column)

@@ -14,6 +14,10 @@ begin
   end if;
   if tg_table_name = 'cache_column_definition' then
     is_his := (select bool_and(pg_has_role(c.relowner, 'usage')) from pg_class c where c.oid in (new.target_table, new.source_table));
+  elsif tg_table_name = 'backfill_job' then
+    -- It runs as the owner of its table.
+    is_his := (select pg_has_role(c.relowner, 'usage') from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                where (n.nspname, c.relname) = ((parse_ident(new.target_table))[1], (parse_ident(new.target_table))[2]));
   else
     is_his := pg_has_role(to_regrole(new.owner), 'usage');
   end if;

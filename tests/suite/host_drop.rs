@@ -1,8 +1,10 @@
 //! The host goes on without lockstep: DROP EXTENSION takes every trigger along, and what it leaves works.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::Result;
 use lockstep_tests::host::{self, Layout};
-use postgres::Client;
+use postgres::{Client, NoTls};
 
 use crate::database;
 use crate::surface::refusal::error_of;
@@ -84,6 +86,33 @@ fn application_triggers_are_enabled_again() -> Result<()> {
         client.batch_execute(drop)?;
         assert_eq!(application_triggers(&mut client)?, ["O"; 7], "{drop}");
     }
+    Ok(())
+}
+
+/// What goes with it is told by kind and number, if there is anything.
+#[test]
+fn drop_extension_says_what_goes() -> Result<()> {
+    let mut client = database::with_host("host_drop_told", Layout::Narrow)?;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    let mut config = database::cluster()?.config("host_drop_told");
+    config.notice_callback(move |notice| {
+        let mut heard = hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(notice.detail().unwrap_or_default().to_owned());
+    });
+    let mut listener = config.connect(NoTls)?;
+    listener.batch_execute("drop extension lockstep")?;
+    client.batch_execute(
+        "create extension lockstep;
+         select * from lockstep.attach();
+         select lockstep.set_feature('f', true); select lockstep.enqueue_job('W'), lockstep.enqueue_job('W')",
+    )?;
+    listener.batch_execute("drop extension lockstep")?;
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(
+        *heard,
+        ["It has jobs: 2, recorded changes of feature flags: 2."]
+    );
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod drivers;
 mod dump;
 mod feature;
 mod host_drop;
+mod hostile;
 mod install;
 mod job;
 mod mallory;

@@ -74,7 +74,7 @@ fn batch(
     loop {
         let (part, rows) = task.walk.cut(&rest, sub_batch_size);
         if rows > 0 {
-            let done = task.job.run(&part)?;
+            let done = task.as_owner(|| task.job.run(&part))?;
             counts.add(&Counts {
                 scanned: rows,
                 ..done

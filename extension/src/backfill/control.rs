@@ -11,8 +11,7 @@ use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use crate::host::Relation;
 use crate::server::{
-    Statement, as_owner, attempt_catching, connected, current_user, datum, is_in_transaction_block,
-    session_user, sleep, with_catalog_path,
+    attempt_catching, commit, is_atomic, is_in_transaction_block, sleep, with_snapshot,
 };
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
@@ -48,13 +47,12 @@ fn start_backfill(
 
 pub(crate) fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
     check_workers(workers)?;
-    check_can_set_role(current_user())?;
     let run = match begin(job, table, workers, settings)? {
         Begun::New(run) => run,
         Begun::Other(run) => return Err(has_run(&run)),
     };
     presence::hold_back_workers(run);
-    worker::launch(run, job, current_user(), 1..=workers)?;
+    worker::launch(&Run::lock(run)?, workers)?;
     Ok(run)
 }
 
@@ -81,7 +79,7 @@ fn open(job: &str, table: Option<Oid>, settings: &Value) -> Result<i64> {
             Ok(run)
         }
         Begun::Other(run) if run.job == job => {
-            let run = Run::lock(run.id)?;
+            let run = Run::lock(run.id)?.checked()?;
             if run.status != Status::Running || !presence::try_work_alone(run.id) {
                 return Err(has_run(&run));
             }
@@ -169,32 +167,46 @@ fn backfill_step(run: Option<i64>) -> Option<i32> {
 /// The rights are checked here, not at each step of a worker, which has those of the run.
 fn check_place(run: i64) -> Result<()> {
     presence::keep_extension();
-    let run = Run::load(run)?;
+    let run = Run::find(run)?
+        .ok_or(BackfillError::NoSuchRun { run })?
+        .checked()?;
     match presence::try_step_alone(run.id) {
         true => Ok(()),
         false => Err(has_run(&run)),
     }
 }
 
-/// Waits between two steps, visible as the run's worker; no longer once the run is paused, cancelled or altered.
+// A procedure, as what waits inside of a function holds the snapshot of the statement that called it, and with it back what vacuum
+// could remove. It cannot pin its search path, for then it could not commit.
+
+/// Waits between two steps; no longer once the run is paused, cancelled or altered. It is a transaction of its own.
 #[pg_extern(sql = r#"
-create function lockstep.wait_for_backfill(run bigint, milliseconds integer)
-returns void language c set search_path = pg_catalog, pg_temp
+create procedure lockstep.wait_for_backfill(run bigint, milliseconds integer)
+language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
+comment on procedure lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
-fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>) {
+fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>, call: pg_sys::FunctionCallInfo) {
     let run = required(run, "run");
-    let mut rest = required(milliseconds, "milliseconds");
-    // Whoever holds the place keeps the owner of the run out.
-    check_place(run).or_raise();
-    while rest > 0 {
+    let milliseconds = required(milliseconds, "milliseconds");
+    wait(run, milliseconds, is_atomic(call)).or_raise();
+}
+
+fn wait(run: i64, mut rest: i32, is_atomic: bool) -> Result<()> {
+    if is_atomic {
+        return Err(BackfillError::InTransactionBlock.into());
+    }
+    let mut is_over = with_snapshot(|| check_place(run)).map(|()| rest <= 0)?;
+    loop {
+        commit();
+        if is_over {
+            return Ok(());
+        }
         let part = rest.min(LOOK_EVERY_MS);
         sleep(part);
         rest -= part;
-        if rest > 0 && is_changed(run).or_raise() {
-            return;
-        }
+        presence::keep_extension();
+        is_over = rest <= 0 || with_snapshot(|| is_changed(run))?;
     }
 }
 
@@ -213,7 +225,7 @@ fn report_backfill(run: Option<i64>) -> bool {
 
 fn report(run: i64) -> Result<bool> {
     // Whoever resumes the run waits for this lock, so the workers he starts find the place either taken, and worked in, or free.
-    let run = Run::lock(run)?;
+    let run = Run::lock(run)?.checked()?;
     if run.status == Status::Running {
         return Ok(false);
     }
@@ -237,7 +249,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.pause_backfill(bigint) is 'stops a run for now; its place is kept';
 "#)]
 fn pause_backfill(run: Option<i64>) {
-    pause(required(run, "run")).or_raise();
+    pause(required(run, "run"), By::Caller).or_raise();
 }
 
 /// Ends a run; what is done stays done.
@@ -248,7 +260,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.cancel_backfill(bigint) is 'ends a run; what is done stays done';
 "#)]
 fn cancel_backfill(run: Option<i64>) {
-    cancel(required(run, "run")).or_raise();
+    cancel(required(run, "run"), By::Caller).or_raise();
 }
 
 /// Goes on with a run that is paused, or that has lost its workers.
@@ -273,28 +285,32 @@ fn retry_backfill(run: Option<i64>) {
     retry(required(run, "run")).or_raise();
 }
 
-pub(crate) fn pause(run: i64) -> Result<()> {
-    locked(run, &[Status::Running], "paused")?.set_status(Status::Paused)
+/// With whose rights something is done to a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Caller,
+    /// Somebody who may do so to any run.
+    Anybody,
 }
 
-pub(crate) fn cancel(run: i64) -> Result<()> {
-    locked(run, &[Status::Running, Status::Paused], "cancelled")?.set_status(Status::Cancelled)
+pub(crate) fn pause(run: i64, by: By) -> Result<()> {
+    locked(run, by, &[Status::Running], "paused")?.set_status(Status::Paused)
 }
 
-/// Does something to a run with the rights of its role, as for somebody who may do so to any run.
-pub(crate) fn as_role_of(run: i64, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    let found = Run::find(run)?.ok_or(BackfillError::NoSuchRun { run })?;
-    as_owner(found.role, work)
+pub(crate) fn cancel(run: i64, by: By) -> Result<()> {
+    let from = [Status::Running, Status::Paused];
+    locked(run, by, &from, "cancelled")?.set_status(Status::Cancelled)
 }
 
 /// Also starts workers that a running run lacks, as after a restart of the server.
 pub(crate) fn resume(run: i64) -> Result<()> {
-    let run = locked(run, &[Status::Running, Status::Paused], "resumed")?;
+    let from = [Status::Running, Status::Paused];
+    let run = locked(run, By::Caller, &from, "resumed")?;
     go_on(&run)
 }
 
 pub(crate) fn retry(run: i64) -> Result<()> {
-    let run = locked(run, &[Status::Failed], "retried")?;
+    let run = locked(run, By::Caller, &[Status::Failed], "retried")?;
     if let Some(other) = Run::of_table(run.table)? {
         return Err(has_run(&other));
     }
@@ -303,10 +319,12 @@ pub(crate) fn retry(run: i64) -> Result<()> {
 }
 
 fn go_on(run: &Run) -> Result<()> {
-    check_can_set_role(run.role)?;
+    if run.role == Oid::INVALID {
+        return Err(BackfillError::Gone { run: run.id }.into());
+    }
     set_running(run)?;
     presence::hold_back_workers(run.id);
-    worker::launch(run.id, &run.job, run.role, 1..=run.workers.max(1))
+    worker::launch(run, run.workers.max(1))
 }
 
 /// Another run of the table may be begun at the same moment: then this waits for it, and is refused.
@@ -328,32 +346,12 @@ fn set_running(run: &Run) -> Result<()> {
     }
 }
 
-/// Workers log in as the session did, so they must be able to take the role of the run.
-fn check_can_set_role(role: Oid) -> Result<()> {
-    if role == session_user() {
-        return Ok(());
-    }
-    let query = Statement::new(
-        "select pg_get_userbyid($1) || ' ' || pg_get_userbyid($2) where not pg_has_role($1, $2, 'member')",
-        &[pg_sys::OIDOID, pg_sys::OIDOID],
-    );
-    let roles = [session_user(), role].map(datum);
-    match with_catalog_path(|| connected(|| query.text(&roles))) {
-        None => Ok(()),
-        Some(names) => {
-            let (session_role, role) = names.split_once(' ').unwrap_or_default();
-            Err(BackfillError::CannotSetRole {
-                session_role: session_role.to_owned(),
-                role: role.to_owned(),
-            }
-            .into())
-        }
-    }
-}
-
 /// The run, locked, if it is one that this can be done to.
-fn locked(run: i64, from: &[Status], done: &'static str) -> Result<Run> {
-    let run = Run::lock(run)?;
+fn locked(run: i64, by: By, from: &[Status], done: &'static str) -> Result<Run> {
+    let mut run = Run::lock(run)?;
+    if by == By::Caller {
+        run = run.checked()?;
+    }
     match from.contains(&run.status) {
         true => Ok(run),
         false => Err(BackfillError::Status {
@@ -382,5 +380,5 @@ fn alter_backfill(run: Option<i64>, settings: Option<JsonB>, workers: Option<i32
 fn alter(run: i64, settings: &Value, workers: Option<i32>) -> Result<()> {
     workers.map_or(Ok(()), check_workers)?;
     let settings = with_hold_function(settings)?;
-    Run::lock(run)?.change(&settings, workers)
+    Run::lock(run)?.checked()?.change(&settings, workers)
 }

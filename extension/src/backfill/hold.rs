@@ -92,8 +92,7 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
     Ok(found.or_else(|| function.and_then(|function| ask(run.role, function))))
 }
 
-/// Calls the DBA's own function, with the rights of the role that began the run, whoever goes on with it. That it fails is a
-/// reason to hold.
+/// Calls the DBA's own function as the owner of the table, whoever goes on with the run. That it fails is a reason to hold.
 fn ask(role: Oid, function: &str) -> Option<String> {
     let query = Statement::new(&format!("select {function}()"), &[]);
     let answer = attempt(AssertUnwindSafe(|| {

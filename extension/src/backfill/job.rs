@@ -4,10 +4,11 @@ use super::counts::Counts;
 use super::key::{KeyRange, Walk};
 use crate::error::Result;
 use crate::host::Relation;
+use crate::server::as_role;
+use pgrx::pg_sys::Oid;
 
-/// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, with
-/// the rights of the role that began the run. It counts what it updated and what it could not resolve; the engine counts the
-/// rows of the range.
+/// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, as the
+/// owner of the table. It counts what it updated and what it could not resolve; the engine counts the rows of the range.
 pub(super) trait Job {
     fn run(&self, range: &KeyRange) -> Result<Counts>;
 }
@@ -17,4 +18,11 @@ pub(super) struct Task {
     pub(super) table: Relation,
     pub(super) walk: Walk,
     pub(super) job: Box<dyn Job>,
+}
+
+impl Task {
+    /// Whoever runs the job, it does so as the owner of the table, restricted.
+    pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
+        as_role(Oid::from(self.table.owner), work)
+    }
 }

@@ -5,7 +5,7 @@
 
 use crate::error::{BackfillError, Result};
 use crate::host::{Column, IntegerWidth, Relation};
-use crate::server::{Statement, View, connected, datum, with_settings};
+use crate::server::{Statement, View, as_owner, connected, datum, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
@@ -44,6 +44,7 @@ pub(super) struct Walk {
     count: [Statement; 2],
     /// The last key of the table.
     last: Statement,
+    owner: Oid,
 }
 
 /// Types that have the same order in SQL text, in the index and in `operator(pg_catalog.<)`.
@@ -102,6 +103,7 @@ impl Walk {
                 &format!("select {texts} from {name} t order by {descending} limit 1"),
                 &[],
             ),
+            owner: Oid::from(table.owner),
             columns,
         })
     }
@@ -135,7 +137,7 @@ impl Walk {
 
     /// The last key there is; none if the table has no rows.
     pub(super) fn last_key(&self) -> Option<Key> {
-        let row = with_iso_dates(|| connected(|| self.last.first_row::<Key, 1>(&[])));
+        let row = self.look(|| self.last.first_row::<Key, 1>(&[]));
         row.and_then(|[key]| key)
     }
 
@@ -145,32 +147,30 @@ impl Walk {
         let [after, last] = range.arguments();
         let rows = i64::from(rows);
         let arguments = [after, last, Datum::from(rows)];
-        let boundary = with_iso_dates(|| {
-            connected(|| {
-                let mut key = None;
-                self.boundary[bounded].rows(View::Own, &arguments, |row| key = row.get::<Key>(1));
-                key
-            })
+        let boundary = self.look(|| {
+            let mut key = None;
+            self.boundary[bounded].rows(View::Own, &arguments, |row| key = row.get::<Key>(1));
+            key
         });
         if let Some(last) = boundary {
             let after = range.after.clone();
             return (KeyRange { after, last }, rows);
         }
         let mut count = 0;
-        with_iso_dates(|| {
-            connected(|| {
-                self.count[bounded].rows(View::Own, &[after, last], |row| {
-                    count = row.get::<i64>(1).unwrap_or_default();
-                });
-            })
+        self.look(|| {
+            self.count[bounded].rows(View::Own, &[after, last], |row| {
+                count = row.get::<i64>(1).unwrap_or_default();
+            });
         });
         (range.clone(), count)
     }
-}
 
-/// Keys of dates are written and read in one style, whatever that of the session: workers can have another.
-pub(super) fn with_iso_dates<R>(work: impl FnOnce() -> R) -> R {
-    with_settings(&[(c"datestyle", c"iso, mdy")], work)
+    /// As the owner of the table. Keys of dates are written in one style, which all others read: workers can have another one.
+    fn look<R>(&self, work: impl FnOnce() -> R) -> R {
+        as_owner(self.owner, || {
+            with_settings(&[(c"datestyle", c"iso, mdy")], || connected(work))
+        })
+    }
 }
 
 fn is_key_type(column: &Column) -> bool {

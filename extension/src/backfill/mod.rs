@@ -24,7 +24,7 @@ mod settings;
 mod step;
 mod worker;
 
-pub(crate) use control::{as_role_of, cancel, pause, resume, retry, start};
+pub(crate) use control::{By, cancel, pause, resume, retry, start};
 
 /// Called once, when the library is loaded into a backend.
 pub(crate) fn init() {

@@ -116,6 +116,17 @@ pub(super) fn keep_extension() {
     }
 }
 
+/// Takes the lock that a change of a run needs on their table, if nobody holds one against it.
+pub(super) fn try_lock_runs() -> bool {
+    let mode = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: looks names up, and takes a lock of the transaction. The table is named by the extension itself.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"lockstep".as_ptr(), true);
+        let table = pg_sys::get_relname_relid(c"backfill_run".as_ptr(), schema);
+        table != Oid::INVALID && pg_sys::ConditionalLockRelationOid(table, mode)
+    }
+}
+
 /// Registers the transaction callback, once for the life of the backend.
 pub(super) fn init() {
     // SAFETY: the callback is a static function of the signature PostgreSQL asks for, and never unregistered.

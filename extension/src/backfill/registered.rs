@@ -2,26 +2,46 @@
 
 use super::counts::Counts;
 use super::job::{Job, Task};
-use super::key::{KeyRange, Walk, range_sql, with_iso_dates};
+use super::key::{KeyRange, Walk, range_sql};
 use super::registry::is_built_in;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
 use crate::own_statement::OwnStatement;
 use crate::server::{
-    Statement, Target, View, as_role, attempt, connected, current_user, datum, has_rights_of,
-    with_settings,
+    Statement, Target, View, as_role, connected, datum, has_rights_of, is_set_to, with_settings,
 };
-use pgrx::PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use std::ffi::CString;
-use std::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 
 /// Stands for the condition on the key in the statement of a job.
 const PLACEHOLDER: &str = "{range}";
 
-/// Registers a job of the caller's own, after everything about it is checked. It runs with the caller's rights and under the
-/// search path of now, whoever starts it.
+/// What a session can set that changes what a statement means: its names, its literals, and the texts that values become.
+const SETTINGS: [&str; 18] = [
+    "search_path",
+    "DateStyle",
+    "IntervalStyle",
+    "TimeZone",
+    "timezone_abbreviations",
+    "array_nulls",
+    "backslash_quote",
+    "bytea_output",
+    "default_text_search_config",
+    "escape_string_warning",
+    "extra_float_digits",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "standard_conforming_strings",
+    "transform_null_equals",
+    "xmlbinary",
+    "xmloption",
+];
+
+/// Registers a job, after everything about it is checked. It runs as the owner of the table, and under the settings of now that change
+/// what its statement means, whoever starts it.
 #[pg_extern(sql = r#"
 create function lockstep.register_backfill_job(name text, "table" regclass, statement text, key text[] default null)
 returns void language c
@@ -63,12 +83,12 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     };
     table.check_is_unique_key(&key)?;
     let walk = Walk::new(&table, &key)?;
-    // Both forms are parsed, so that what is wrong is said now.
-    expanded(statement, &table, &walk)?;
-    check_placeholder(statement)?;
+    let settings = settings_of_session();
+    // So that what is wrong is said now.
+    expanded(statement, &settings, &table, &walk)?;
     let query = OwnStatement::new(
-        "insert into lockstep.backfill_job (name, target_table, key_columns, statement, search_path, owner)
-         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5, $6::regrole::text
+        "insert into lockstep.backfill_job (name, target_table, key_columns, statement, settings)
+         select $1, format('%I.%I', n.nspname, c.relname), $3::name[], $4, $5::jsonb
            from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $2",
         &[
             pg_sys::TEXTOID,
@@ -76,7 +96,6 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
             pg_sys::TEXTARRAYOID,
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
-            pg_sys::OIDOID,
         ],
     );
     let arguments = [
@@ -84,8 +103,7 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
         datum(Oid::from(table.oid)),
         datum(key),
         datum(statement),
-        datum(search_path()),
-        datum(current_user()),
+        datum(serde_json::to_string(&settings).unwrap_or_default()),
     ];
     query.run(&arguments)?;
     Ok(())
@@ -114,21 +132,6 @@ fn unregister(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// In a comment or in a string the placeholder would be no condition, and each sub-batch would write the whole table.
-fn check_placeholder(statement: &str) -> Result<()> {
-    let broken = statement.replace(PLACEHOLDER, "lockstep_no_such_column");
-    let parsed = attempt(AssertUnwindSafe(|| {
-        Statement::new(&broken, &[]).target();
-    }));
-    match parsed {
-        Err(failure) if failure.code == ERRCODE_UNDEFINED_COLUMN => Ok(()),
-        _ => Err(BackfillError::Statement {
-            reason: "its place for the range is not one of a condition".to_owned(),
-        }
-        .into()),
-    }
-}
-
 fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     name.len() <= 63
@@ -138,9 +141,13 @@ fn is_name(name: &str) -> bool {
         && characters.all(|rest| rest.is_ascii_lowercase() || rest.is_ascii_digit() || rest == '_')
 }
 
-fn search_path() -> String {
-    let query = Statement::new("select pg_catalog.current_setting('search_path')", &[]);
-    connected(|| query.text(&[])).unwrap_or_default()
+/// By their names, in the order of which they are stored and set.
+type Settings = BTreeMap<String, String>;
+
+fn settings_of_session() -> Settings {
+    let query = Statement::new("select pg_catalog.current_setting($1)", &[pg_sys::TEXTOID]);
+    let setting = |name: &str| connected(|| query.text(&[datum(name)])).unwrap_or_default();
+    SETTINGS.map(|name| (name.to_owned(), setting(name))).into()
 }
 
 /// A row of lockstep.backfill_job.
@@ -148,19 +155,21 @@ struct Registered {
     table: u32,
     key: Vec<String>,
     statement: String,
-    search_path: String,
-    owner: Oid,
+    settings: Settings,
     created_at: String,
+    /// That of the table; none if it is gone.
+    owner: Oid,
 }
 
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
             // Not by to_regclass, which asks for rights on the schema that we have not.
-            "select (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                      where (n.nspname, c.relname) = ((parse_ident(target_table))[1], (parse_ident(target_table))[2])),
-                    key_columns::text[], statement, search_path, to_regrole(owner)::oid, created_at::text
-               from lockstep.backfill_job where name = $1",
+            "select c.oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner
+               from lockstep.backfill_job j
+               left join (pg_class c join pg_namespace n on n.oid = c.relnamespace)
+                 on (n.nspname, c.relname) = ((parse_ident(j.target_table))[1], (parse_ident(j.target_table))[2])
+              where j.name = $1",
             &[pg_sys::TEXTOID],
         );
         let mut found = None;
@@ -169,9 +178,10 @@ impl Registered {
                 table: row.get::<Oid>(1).unwrap_or(Oid::INVALID).to_u32(),
                 key: row.get(2).unwrap_or_default(),
                 statement: row.get(3).unwrap_or_default(),
-                search_path: row.get(4).unwrap_or_default(),
-                owner: row.get(5).unwrap_or(Oid::INVALID),
-                created_at: row.get(6).unwrap_or_default(),
+                settings: serde_json::from_str(&row.get::<String>(4).unwrap_or_default())
+                    .unwrap_or_default(),
+                created_at: row.get(5).unwrap_or_default(),
+                owner: row.get(6).unwrap_or(Oid::INVALID),
             });
         })?;
         Ok(found)
@@ -186,15 +196,14 @@ impl Registered {
         })
     }
 
-    /// Its names still mean something.
-    fn check_is_whole(&self, name: &str) -> Result<()> {
-        let what = match (Oid::from(self.table), self.owner) {
-            (Oid::INVALID, _) => "table",
-            (_, Oid::INVALID) => "role",
-            _ => return Ok(()),
-        };
-        let job = name.to_owned();
-        Err(BackfillError::JobWithout { job, what }.into())
+    fn check_has_table(&self, name: &str) -> Result<()> {
+        match Oid::from(self.table) {
+            Oid::INVALID => Err(BackfillError::JobWithoutTable {
+                job: name.to_owned(),
+            }
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// Only who could run the statement anyway may start or forget the job.
@@ -211,7 +220,7 @@ impl Registered {
 
 pub(super) fn table_of(name: &str) -> Result<u32> {
     let job = Registered::load(name)?;
-    job.check_is_whole(name)?;
+    job.check_has_table(name)?;
     job.check_rights(name)?;
     Ok(job.table)
 }
@@ -225,20 +234,18 @@ pub(super) fn registration(name: &str) -> Result<String> {
 
 pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
     let job = Registered::load(name)?;
-    job.check_is_whole(name)?;
+    job.check_has_table(name)?;
     // The table may have changed since the job was registered.
     table.check_is_permanent_table()?;
     table.check_is_unique_key(&job.key)?;
     let walk = Walk::new(&table, &job.key)?;
-    let statements =
-        with_search_path(&job.search_path, || expanded(&job.statement, &table, &walk))?;
+    let statements = expanded(&job.statement, &job.settings, &table, &walk)?;
     Ok(Task {
         walk,
         table,
         job: Box::new(RegisteredJob {
             statements,
-            search_path: job.search_path,
-            owner: job.owner,
+            settings: job.settings,
         }),
     })
 }
@@ -246,20 +253,15 @@ pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
 struct RegisteredJob {
     /// For the first range, which has no bound below, and for all others.
     statements: [Statement; 2],
-    search_path: String,
-    owner: Oid,
+    settings: Settings,
 }
 
 impl Job for RegisteredJob {
     fn run(&self, range: &KeyRange) -> Result<Counts> {
         let statement = &self.statements[usize::from(!range.after.is_empty())];
-        let write = || {
-            with_search_path(&self.search_path, || {
-                let run = || statement.run_seeing(View::Own, &range.arguments());
-                with_iso_dates(|| connected(run))
-            })
-        };
-        let updated = as_role(self.owner, write);
+        let updated = under(&self.settings, || {
+            connected(|| statement.run_seeing(View::Own, &range.arguments()))
+        });
         Ok(Counts {
             updated: updated as i64,
             ..Counts::default()
@@ -267,35 +269,79 @@ impl Job for RegisteredJob {
     }
 }
 
-fn with_search_path<R>(path: &str, work: impl FnOnce() -> R) -> R {
-    let path = CString::new(path).unwrap_or_default();
-    with_settings(&[(c"search_path", &path)], work)
+fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
+    let text = |text: &str| CString::new(text).unwrap_or_default();
+    let settings: Vec<(CString, CString)> = settings
+        .iter()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect();
+    // Most are what they were, and some are read from a file where they are set.
+    let settings: Vec<(&CStr, &CStr)> = settings
+        .iter()
+        .map(|(name, value)| (name.as_c_str(), value.as_c_str()))
+        .filter(|(name, value)| !is_set_to(name, value))
+        .collect();
+    with_settings(&settings, work)
 }
 
-/// The statement for ranges without a bound below, and with one; it must be one update of the table.
-fn expanded(statement: &str, table: &Relation, walk: &Walk) -> Result<[Statement; 2]> {
+/// The statement for ranges without a bound below, and with one, parsed as the owner of the table: literals can run code. It must be one
+/// update of the table that leaves the key alone and does each row once, whatever else it says.
+fn expanded(
+    statement: &str,
+    settings: &Settings,
+    table: &Relation,
+    walk: &Walk,
+) -> Result<[Statement; 2]> {
     let wrong = |reason: &str| {
-        BackfillError::Statement {
+        Err(BackfillError::Statement {
             reason: reason.to_owned(),
         }
-        .into()
+        .into())
     };
-    if !statement.contains(PLACEHOLDER) {
-        return Err(wrong("it has no place for the range"));
+    match statement.matches(PLACEHOLDER).count() {
+        0 => return wrong("it has no place for the range"),
+        1 => {}
+        _ => return wrong("it has more than one place for the range"),
     }
-    let parameters = [pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID];
-    let plain = statement.replace(PLACEHOLDER, "($1 is not null and $2 is not null)");
-    let alias = match Statement::new(&plain, &parameters).target() {
-        Target::Update { table: oid, alias } if oid.to_u32() == table.oid => alias,
-        Target::Update { .. } => return Err(wrong("it updates another table than the job's")),
-        Target::Other => return Err(wrong("it is not one update and nothing else")),
+    let parse = || {
+        // It has no parameters of its own, so the one that stands for the condition is there once.
+        Statement::new(&statement.replace(PLACEHOLDER, "(true)"), &[]).target();
+        let marked = statement.replace(PLACEHOLDER, "($1)");
+        let Target::Update {
+            table: written,
+            alias,
+            columns,
+            requires_parameter,
+        } = Statement::new(&marked, &[pg_sys::BOOLOID]).target()
+        else {
+            return wrong("it is not one update and nothing else");
+        };
+        if written.to_u32() != table.oid {
+            return wrong("it updates another table than the job's");
+        }
+        if !requires_parameter {
+            return wrong(
+                "its place for the range is not one of a condition that all its rows meet",
+            );
+        }
+        if walk
+            .columns
+            .iter()
+            .any(|key| columns.contains(&key.place().get()))
+        {
+            return wrong("it changes the key");
+        }
+        let alias = pgrx::spi::quote_identifier(alias);
+        let parameters = [pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID];
+        Ok([false, true].map(|has_lower_bound| {
+            let condition = range_sql(&walk.columns, &alias, has_lower_bound);
+            let text = statement.replace(PLACEHOLDER, &format!("({condition})"));
+            let statement = Statement::planned_anew(&text, &parameters);
+            statement.target();
+            statement
+        }))
     };
-    let alias = pgrx::spi::quote_identifier(alias);
-    Ok([false, true].map(|has_lower_bound| {
-        let condition = range_sql(&walk.columns, &alias, has_lower_bound);
-        let text = statement.replace(PLACEHOLDER, &format!("({condition})"));
-        Statement::planned_anew(&text, &parameters)
-    }))
+    as_role(Oid::from(table.owner), || under(settings, parse))
 }
 
 /// The qualified name of a function without arguments that answers with text, found under the caller's search path.

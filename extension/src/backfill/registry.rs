@@ -53,7 +53,7 @@ thread_local! {
     static TASKS: ManuallyDrop<Tasks> = const { ManuallyDrop::new(RefCell::new(Known::new())) };
 }
 
-/// A job on a table, remembered until a table changes; the caller must own the table.
+/// A job on a table, remembered until a table changes; the caller must have the rights of its owner.
 pub(super) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
     // What is remembered of a registered job is of one registration.
     let known_as = match is_built_in(job) {

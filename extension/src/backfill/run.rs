@@ -5,7 +5,7 @@ use super::key::Key;
 use super::settings::Settings;
 use crate::error::{BackfillError, Result};
 use crate::own_statement::OwnStatement;
-use crate::server::{View, current_user, datum, has_rights_of};
+use crate::server::{View, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 use std::mem::ManuallyDrop;
@@ -16,6 +16,7 @@ pub(super) struct Run {
     pub(super) job: String,
     pub(super) table: u32,
     pub(super) status: Status,
+    /// The owner of the table, as whom it works; none if the table is gone.
     pub(super) role: Oid,
     pub(super) workers: i32,
     pub(super) settings: Settings,
@@ -57,8 +58,8 @@ impl Status {
     }
 }
 
-const COLUMNS: &str = "r.id, r.job, r.target_table::oid, r.status, r.role::oid, r.workers,
-  r.settings::text, r.handed_out, r.last_key";
+const COLUMNS: &str = "r.id, r.job, r.target_table::oid, r.status,
+  (select c.relowner from pg_class c where c.oid = r.target_table), r.workers, r.settings::text, r.handed_out, r.last_key";
 
 struct Statements {
     load: OwnStatement,
@@ -71,6 +72,7 @@ struct Statements {
     counts: OwnStatement,
     add_counts: OwnStatement,
     set_error: OwnStatement,
+    set_error_at_once: OwnStatement,
     give_up: OwnStatement,
 }
 
@@ -92,13 +94,12 @@ impl Statements {
             ),
             insert: OwnStatement::new(
                 "insert into lockstep.backfill_run
-                   (job, target_table, role, workers, settings, last_key, rows_estimated)
-                 values ($1, $2, $3, $4, $5::jsonb, $6, $7)
+                   (job, target_table, workers, settings, last_key, rows_estimated)
+                 values ($1, $2, $3, $4::jsonb, $5, $6)
                  on conflict (target_table) where status in ('running', 'paused') do nothing
                  returning id",
                 &[
                     pg_sys::TEXTOID,
-                    pg_sys::OIDOID,
                     pg_sys::OIDOID,
                     pg_sys::INT4OID,
                     pg_sys::TEXTOID,
@@ -140,6 +141,12 @@ impl Statements {
                 "update lockstep.backfill_run set last_error = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
+            set_error_at_once: OwnStatement::new(
+                "update lockstep.backfill_run r set last_error = $2
+                   from (select from lockstep.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
+                  where r.id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
             give_up: OwnStatement::new(
                 "update lockstep.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
@@ -164,7 +171,6 @@ impl NewRun<'_> {
         let arguments = [
             datum(self.job),
             datum(Oid::from(self.table)),
-            datum(current_user()),
             datum(self.workers),
             datum(self.settings.json()),
             datum(self.last_key),
@@ -190,22 +196,15 @@ impl Run {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::NewestReadOnly, datum(id)))
     }
 
-    /// The run, locked until the end of the transaction; the caller must have the rights of the role that began it.
+    /// The run, locked until the end of the transaction.
     pub(super) fn lock(id: i64) -> Result<Self> {
         STATEMENTS
             .with(|statements| Self::one(&statements.lock, View::Own, datum(id)))?
-            .ok_or(BackfillError::NoSuchRun { run: id })?
-            .checked()
+            .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
     }
 
-    /// The same, not locked.
-    pub(super) fn load(id: i64) -> Result<Self> {
-        Self::find(id)?
-            .ok_or(BackfillError::NoSuchRun { run: id })?
-            .checked()
-    }
-
-    fn checked(self) -> Result<Self> {
+    /// The caller must have the rights of the owner of the table.
+    pub(super) fn checked(self) -> Result<Self> {
         match has_rights_of(self.role) {
             true => Ok(self),
             false => Err(BackfillError::NotRunOwner { run: self.id }.into()),
@@ -283,6 +282,13 @@ impl Run {
     pub(super) fn set_error(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.set_error.run(&arguments))?;
+        Ok(())
+    }
+
+    /// The same for a run that goes on, where that takes no waiting.
+    pub(super) fn set_error_at_once(id: i64, error: &str) -> Result<()> {
+        let arguments = [datum(id), datum(error)];
+        STATEMENTS.with(|statements| statements.set_error_at_once.run(&arguments))?;
         Ok(())
     }
 

@@ -11,10 +11,11 @@ use super::range::{Progress, Range, Whose};
 use super::registry;
 use super::run::{Run, Status};
 use super::settings::Settings;
-use crate::error::{OrRaise, Result};
-use crate::host;
+use crate::error::{BackfillError, OrRaise, Result};
+use crate::host::{self, Relation};
 use crate::server::{Failure, attempt_catching, with_settings};
 use pgrx::PgSqlErrorCode::{self, *};
+use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
@@ -23,14 +24,14 @@ use std::time::Instant;
 /// Who works: a background worker of a run, or a session that called the procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Worker {
-    Background { slot: i32 },
+    Background { slot: i32, role: Oid },
     Session,
 }
 
 impl Worker {
     pub(super) fn slot(self) -> i32 {
         match self {
-            Self::Background { slot } => slot,
+            Self::Background { slot, .. } => slot,
             Self::Session => presence::SESSION,
         }
     }
@@ -87,6 +88,17 @@ pub(super) fn step(run: i64, worker: Worker) -> Result<Next> {
         return Ok(Next::Stop);
     };
     LAST.set(Some((run.id, run.settings.clone())));
+    if run.role == Oid::INVALID {
+        return Err(BackfillError::Gone { run: run.id }.into());
+    }
+    if let Worker::Background { role, .. } = worker
+        && role != run.role
+    {
+        return Err(BackfillError::OwnerChanged {
+            table: Relation::describe(run.table)?.qualified_name(),
+        }
+        .into());
+    }
     let task = registry::task(&run.job, run.table)?;
     if let Some(range) = Range::take(&run, worker.slot(), Whose::Mine)? {
         return work(&run, &task, range, worker);
@@ -201,10 +213,12 @@ fn attempt_part(
         AssertUnwindSafe(|| {
             deadline::within(limit, || {
                 with_settings(&[(c"lock_timeout", &lock_timeout)], || {
-                    // What is deferred would fail at the commit, when it is too late to try with fewer rows.
-                    host::run("set constraints all immediate").or_raise();
-                    let counts = task.job.run(part).or_raise();
-                    (counts, presence::is_waited_for())
+                    task.as_owner(|| {
+                        // What is deferred would fail at the commit, when it is too late to try with fewer rows.
+                        host::run("set constraints all immediate").or_raise();
+                        let counts = task.job.run(part).or_raise();
+                        (counts, presence::is_waited_for())
+                    })
                 })
             })
         }),

@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::mend::{Mended, mend, move_to};
-use super::triggers::installed_on;
+use super::trigger::installed_on;
 use crate::attach::Answer;
 use crate::error::{Error, Result};
 use crate::host::{Relation, check_is_owner};

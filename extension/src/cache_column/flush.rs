@@ -5,10 +5,10 @@
 
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
-use super::target_row::Seen;
 use crate::error::{OrRaise, Result};
 use crate::host;
 use crate::pending::{self, Notes};
+use crate::server::connected;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -181,7 +181,8 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
         .iter()
         .map(|slice| Writing::begin(&slice.part.keeper, keys))
         .collect();
-    match slices {
+    // One connection for all statements of the pass.
+    connected(|| match slices {
         [slice] if slice.lost.is_empty() => flush_gained(slice),
         [slice] => flush_locked(slice, slice.part.keeper.lock(keys)),
         [first, rest @ ..] => {
@@ -198,40 +199,22 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
             }
         }
         [] => Outcome::default(),
-    }
+    })
 }
 
-/// Only gained keys of one definition, as when rows are inserted: most often none has the value yet.
+/// Only gained keys of one definition, as when rows are inserted. To write a single row is to lock it, unless it has the value.
 fn flush_gained(slice: &Slice) -> Outcome {
     let Slice { part, gained, .. } = slice;
-    let keeper = &part.keeper;
-    if !slice.is_certain() {
-        return flush_locked(slice, keeper.lock(gained));
-    }
-    if let [key] = gained.as_slice() {
-        match keeper.see(*key) {
-            Some(Seen::Absent) => return Outcome::default(),
-            Some(Seen::Present(Some(true))) => return flush_locked(slice, keeper.lock(gained)),
-            _ => {}
-        }
-        let written = keeper.set_true(gained);
+    if gained.len() == 1 && slice.is_certain() {
+        let written = part.keeper.set_true(gained);
         if written > 0 {
             return Outcome {
                 found: written,
                 written,
             };
         }
-    } else if !keeper.resolved.target.is_partitioned() && keeper.none_is_true(gained) {
-        // Partitions are written one after the other, not in key order, so they do need the pass.
-        // Each row will be written, which locks it, so a pass that only locks can be saved. If another session sets
-        // one of them to true meanwhile, it is written once more: it must be locked in any case.
-        let written = keeper.set_true_in_order(gained);
-        return Outcome {
-            found: written,
-            written,
-        };
     }
-    flush_locked(slice, keeper.lock(gained))
+    flush_locked(slice, part.keeper.lock(gained))
 }
 
 /// Writes the keys of one definition, whose target rows are locked.

@@ -2,7 +2,8 @@
 
 use super::definition::Definition;
 use super::state::{partitions_of, work};
-use super::triggers::{Flaw, Installed, Trigger, installed_on, shared_triggers};
+use super::trigger::{Flaw, Installed, Trigger, installed_on};
+use super::triggers::shared_triggers;
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Relation, change, check_is_owner, lock_tables};
 use crate::server::{Statement, as_ourselves, connected, datum, with_catalog_path};

@@ -1,25 +1,23 @@
 //! A definition made ready to run: the statements that keep its column, remembered by the backend until a table changes.
 
 use super::definition::{Definition, Resolved};
-use super::target_row::{Seen, TargetRow};
 use crate::error::Result;
 use crate::host::{self, Known};
-use crate::server::{Statement, as_owner, connected, keys_argument};
+use crate::server::{Statement, as_owner, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-/// Keeps one cache column: knows its definition and holds the prepared statements on its target.
+/// Keeps one cache column: knows its definition and holds the prepared statements on its target. Whoever has it run them holds an
+/// SPI connection.
 pub(crate) struct Keeper {
     pub(crate) resolved: Resolved,
     /// That of the knowledge it was made with.
     pub(super) generation: u64,
     target_owner: Oid,
     source_owner: Oid,
-    /// If rows of the target can be found without a statement.
-    target_row: Option<TargetRow>,
     one: Statements,
     many: Statements,
     /// Look and write in one statement, which saves one for a single row. For many it is faster to read
@@ -30,12 +28,6 @@ pub(crate) struct Keeper {
     lock_one: Statement,
     /// Locks the target rows in key order; answers how many there are, and how many are not false and not true.
     lock_many: Statement,
-    /// Sets the column of all keys given, in key order, whatever its value.
-    set_true_in_order: Statement,
-    /// How many of the keys given have the value true.
-    count_true: Statement,
-    /// Whether any row from one key to another has the value true.
-    any_true_between: Statement,
 }
 
 /// The steps of a flush, for one key (`id = $1`) or for many (`id = any ($1)`).
@@ -55,14 +47,12 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
-    fn one(seen: Seen) -> Self {
-        match seen {
-            Seen::Absent => Self::default(),
-            Seen::Present(value) => Self {
-                found: 1,
-                not_false: usize::from(value != Some(false)),
-                not_true: usize::from(value != Some(true)),
-            },
+    /// One row with this value.
+    fn one(value: Option<bool>) -> Self {
+        Self {
+            found: 1,
+            not_false: usize::from(value != Some(false)),
+            not_true: usize::from(value != Some(true)),
         }
     }
 
@@ -167,7 +157,6 @@ impl Keeper {
             generation,
             target_owner: Oid::from(resolved.target.owner),
             source_owner: Oid::from(resolved.source.owner),
-            target_row: TargetRow::of(&resolved, generation),
             one: Statements::new(&resolved, &key_columns, "operator(pg_catalog.=) $1", pg_sys::INT8OID),
             many: Statements::new(
                 &resolved,
@@ -197,27 +186,6 @@ impl Keeper {
                 &[pg_sys::INT8ARRAYOID],
                 &key_columns,
             ),
-            // The index is walked in the order of its keys, so the rows are written, and thereby locked, in key order.
-            set_true_in_order: Statement::by_index(
-                &format!("update {target} t set {column} = true where {of_keys}"),
-                &[pg_sys::INT8ARRAYOID],
-                &key_columns,
-            ),
-            count_true: Statement::by_index(
-                &format!(
-                    "select pg_catalog.count(*) from {target} t where {of_keys} and t.{column}"
-                ),
-                &[pg_sys::INT8ARRAYOID],
-                &key_columns,
-            ),
-            any_true_between: Statement::by_index(
-                &format!(
-                    "select exists (select from {target} t where t.{id} operator(pg_catalog.>=) $1
-                                     and t.{id} operator(pg_catalog.<=) $2 and t.{column})"
-                ),
-                &[pg_sys::INT8OID, pg_sys::INT8OID],
-                &key_columns,
-            ),
             resolved,
         }
     }
@@ -231,7 +199,7 @@ impl Keeper {
     }
 
     fn on_target(&self, statement: &Statement, keys: &Keys) -> usize {
-        run_as(self.target_owner, || statement.run(&[keys.argument()])) as usize
+        as_owner(self.target_owner, || statement.run(&[keys.argument()])) as usize
     }
 
     /// Whether one role may read both tables, so that one statement can look and write.
@@ -239,30 +207,22 @@ impl Keeper {
         self.target_owner == self.source_owner
     }
 
-    /// The value of a target row that nobody has locked for us, if there is a way to see it that costs little.
-    pub(super) fn see(&self, key: i64) -> Option<Seen> {
-        self.target_row.as_ref()?.see(key)
-    }
-
     pub(crate) fn lock(&self, keys: &Keys) -> Locked {
-        match keys.as_slice() {
-            [key] => {
-                let without_statement = self.target_row.as_ref().and_then(|row| row.lock(*key));
-                Locked::one(without_statement.unwrap_or_else(|| self.lock_one(keys)))
-            }
+        match keys.len() {
+            1 => self.lock_one(keys),
             _ => self.lock_many(keys),
         }
     }
 
-    fn lock_one(&self, key: &Keys) -> Seen {
-        let row = run_as(self.target_owner, || {
+    fn lock_one(&self, key: &Keys) -> Locked {
+        let row = as_owner(self.target_owner, || {
             self.lock_one.first_row::<bool, 1>(&[key.argument()])
         });
-        row.map_or(Seen::Absent, |[value]| Seen::Present(value))
+        row.map_or_else(Locked::default, |[value]| Locked::one(value))
     }
 
     fn lock_many(&self, keys: &Keys) -> Locked {
-        let row = run_as(self.target_owner, || {
+        let row = as_owner(self.target_owner, || {
             self.lock_many.first_row::<i64, 3>(&[keys.argument()])
         });
         let counts = row.unwrap_or_default();
@@ -277,49 +237,6 @@ impl Keeper {
     /// Sets the column where it is not true yet; returns how many rows it wrote.
     pub(crate) fn set_true(&self, keys: &Keys) -> usize {
         self.on_target(&self.statements(keys).set_true, keys)
-    }
-
-    pub(crate) fn set_true_in_order(&self, keys: &Keys) -> usize {
-        run_as(self.target_owner, || {
-            self.set_true_in_order
-                .run(&[keys_argument(keys.as_slice())])
-        }) as usize
-    }
-
-    /// Whether none of the rows has the value true. A few are asked first: where they are true already, as when a second
-    /// tracker is activated everywhere, one of the first will say so. Then, if the keys lie close together, all rows
-    /// between them, since one walk over the index takes a fifth of the time of a search for each key.
-    pub(crate) fn none_is_true(&self, keys: &Keys) -> bool {
-        const SAMPLE: usize = 16;
-        let step = keys.len().div_ceil(SAMPLE).max(1);
-        let sample = keys.as_slice().iter().copied().step_by(step).collect();
-        self.count_true(&Keys(sample)) == 0
-            && (self.none_is_true_around(keys) || self.count_true(keys) == 0)
-    }
-
-    fn none_is_true_around(&self, keys: &Keys) -> bool {
-        /// Rows to walk over for each key, at most.
-        const SPARSENESS: usize = 4;
-        let (Some(&first), Some(&last)) = (keys.as_slice().first(), keys.as_slice().last()) else {
-            return true;
-        };
-        if last.abs_diff(first) > (keys.len() * SPARSENESS) as u64 {
-            return false;
-        }
-        let row = run_as(self.target_owner, || {
-            let statement = &self.any_true_between;
-            statement.first_row::<bool, 1>(&[Datum::from(first), Datum::from(last)])
-        });
-        row == Some([Some(false)])
-    }
-
-    fn count_true(&self, keys: &Keys) -> usize {
-        let row = run_as(self.target_owner, || {
-            self.count_true
-                .first_row::<i64, 1>(&[keys_argument(keys.as_slice())])
-        });
-        let [count] = row.unwrap_or_default();
-        count.unwrap_or(0) as usize
     }
 
     /// Locks both tables as the statements of a flush do, so that none of them is the first to learn what others did to a table.
@@ -354,18 +271,13 @@ impl Keeper {
 
     /// The keys that have a matching source row, read with the rights of the source's owner.
     fn matched(&self, keys: &Keys) -> Keys {
-        let row = run_as(self.source_owner, || {
+        let row = as_owner(self.source_owner, || {
             let statement = &self.statements(keys).matched;
             statement.first_row::<Vec<i64>, 1>(&[keys.argument()])
         });
         let [matched] = row.unwrap_or_default();
         Keys::new(matched.unwrap_or_default())
     }
-}
-
-/// Runs `work`, which runs one statement, with the rights of `owner`.
-fn run_as<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
-    as_owner(owner, || connected(work))
 }
 
 thread_local! {

@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::install::{add, clear, give_back, put_up, remove, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
-use super::triggers::Flaw;
+use super::trigger::Flaw;
 use super::walk::{look_at_all, look_at_part_of_source, look_at_part_of_target};
 use crate::error::Result;
 use crate::host::{Relation, change, check_is_owner};
@@ -139,6 +139,6 @@ pub(super) fn move_to(
     }
     add(moved)?;
     Ok(Mended::Done(format!(
-        "moved to {target} and {source}; rows written meanwhile are for lockstep.repair_cache_column"
+        "kept on {target} and from {source} now; rows written meanwhile are for lockstep.repair_cache_column"
     )))
 }

@@ -16,7 +16,7 @@ mod matching;
 mod mend;
 mod note;
 mod state;
-mod target_row;
+mod trigger;
 mod triggers;
 mod truncate;
 mod walk;

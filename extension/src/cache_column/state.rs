@@ -1,7 +1,8 @@
 //! Whether a definition does its work: compared with the tables as they are now, since the host's DDL changes them unannounced.
 
 use super::definition::{Definition, Resolved};
-use super::triggers::{Flaw, Installed, Trigger, installed_on, row_triggers, shared_triggers};
+use super::trigger::{Flaw, Installed, Trigger, installed_on};
+use super::triggers::{row_triggers, shared_triggers};
 use crate::error::{Error, OrRaise, Result, required};
 use crate::host::{Part, Relation};
 use crate::server::{Statement, connected, datum, with_catalog_path};

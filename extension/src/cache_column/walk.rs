@@ -6,7 +6,7 @@ use super::flush::repair;
 use super::keeper::{Keeper, keeper};
 use crate::error::Result;
 use crate::host::{Known, Part};
-use crate::server::{Statement, View, as_owner, connected, datum, keys_argument};
+use crate::server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,6 +15,8 @@ use std::rc::Rc;
 
 /// Rows to look at in one step.
 const STEP: usize = 10_000;
+/// Keys to walk over for each that is asked for, at most.
+const SPARSENESS: usize = 4;
 
 /// A row whose cache column is wrong.
 pub(super) struct Wrong {
@@ -31,6 +33,8 @@ pub(super) struct Walk {
     rows: Statement,
     /// Which of the keys given have a match.
     matched: Statement,
+    /// The same of all from one key to another: one walk over an index, which a source of many partitions has many of.
+    matched_between: Statement,
 }
 
 impl Walk {
@@ -51,6 +55,14 @@ impl Walk {
         let key = resolved.key.quoted();
         let columns: Rc<[String]> =
             Rc::from([resolved.primary_key.name.clone(), resolved.key.name.clone()]);
+        let matched = |is_given: &str, parameters: &[Oid]| {
+            let text = format!(
+                "select distinct s.{key}::pg_catalog.int8 from {} s where {is_given} and {}",
+                resolved.source.qualified_name(),
+                resolved.matches_sql("s")
+            );
+            Statement::by_index(&text, parameters, &columns)
+        };
         Self {
             target_owner: Oid::from(resolved.target.owner),
             source_owner: Oid::from(resolved.source.owner),
@@ -63,15 +75,15 @@ impl Walk {
                 &[pg_sys::INT8OID; 2],
                 &columns,
             ),
-            matched: Statement::by_index(
-                &format!(
-                    "select distinct s.{key}::pg_catalog.int8 from {} s
-                      where s.{key} operator(pg_catalog.=) any ($1) and {}",
-                    resolved.source.qualified_name(),
-                    resolved.matches_sql("s")
-                ),
+            matched: matched(
+                &format!("s.{key} operator(pg_catalog.=) any ($1)"),
                 &[pg_sys::INT8ARRAYOID],
-                &columns,
+            ),
+            matched_between: matched(
+                &format!(
+                    "s.{key} operator(pg_catalog.>=) $1 and s.{key} operator(pg_catalog.<=) $2"
+                ),
+                &[pg_sys::INT8OID; 2],
             ),
         }
     }
@@ -88,12 +100,16 @@ impl Walk {
         });
         let keys: Vec<i64> = seen.iter().map(|(key, _)| *key).collect();
         let mut matched = HashSet::new();
-        if !keys.is_empty() {
+        if let (Some(&from), Some(&to)) = (keys.first(), keys.last()) {
+            let mut read = |row: &Answer| matched.extend(row.get::<i64>(1));
+            let is_dense = to.abs_diff(from) <= (keys.len() * SPARSENESS) as u64;
             connected(|| {
-                as_owner(self.source_owner, || {
-                    self.matched.rows(view, &[keys_argument(&keys)], |row| {
-                        matched.extend(row.get::<i64>(1));
-                    });
+                as_owner(self.source_owner, || match is_dense {
+                    true => {
+                        let limits = [from, to].map(datum);
+                        self.matched_between.rows(view, &limits, &mut read);
+                    }
+                    false => self.matched.rows(view, &[keys_argument(&keys)], &mut read),
                 });
             });
         }

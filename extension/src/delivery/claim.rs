@@ -103,7 +103,6 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     }
     let pace = Pace::per_minute(per_minute)?;
     check_attached(schema)?;
-    waking::wait_no_more(Work::DELIVERIES);
     if home::is_of_another()? {
         return Ok(Vec::new());
     }
@@ -126,6 +125,9 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     // The pace that they wait for is none that a claim is begun by.
     let held: Vec<i64> = held.iter().map(|it| it.channel.id).collect();
     channel::hold(&held, updates.interval())?;
+    if admitted.len() == wanted {
+        waking::wait_no_more(Work::DELIVERIES);
+    }
     hand_out(schema, admitted, lease_for)
 }
 

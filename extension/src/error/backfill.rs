@@ -17,9 +17,8 @@ pub(crate) enum BackfillError {
     NoSuchJob {
         job: String,
     },
-    JobWithout {
+    JobWithoutTable {
         job: String,
-        what: &'static str,
     },
     NotJobOwner {
         job: String,
@@ -69,12 +68,14 @@ pub(crate) enum BackfillError {
         set_aside: i64,
     },
     NoWorkerLeft {
-        started: usize,
-        wanted: usize,
+        started: i32,
+        wanted: i32,
     },
-    CannotSetRole {
-        session_role: String,
-        role: String,
+    OwnerChanged {
+        table: String,
+    },
+    Gone {
+        run: i64,
     },
 }
 
@@ -107,17 +108,17 @@ impl BackfillError {
                 "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
                 "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
             ),
-            Self::JobWithout { job, what } => report(
+            Self::JobWithoutTable { job } => report(
                 ERRCODE_UNDEFINED_OBJECT,
-                format!("the {what} of backfill job \"{job}\" does not exist"),
+                format!("the table of backfill job \"{job}\" does not exist"),
                 "It was dropped or renamed, or it is missing where the job was restored.",
                 "Call lockstep.unregister_backfill_job, and register the job anew.",
             ),
             Self::NotJobOwner { job } => report(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must have the rights of the owner of backfill job \"{job}\""),
-                "The job runs with the rights of who registered it.",
-                "Start it as that role, as a member of it, or as a superuser.",
+                format!("must have the rights of the owner of the table of backfill job \"{job}\""),
+                "The job runs as the owner of its table.",
+                "Call it as that role, as a member of it, or as a superuser.",
             ),
             Self::JobExists { job } => report(
                 ERRCODE_DUPLICATE_OBJECT,
@@ -134,7 +135,7 @@ impl BackfillError {
             Self::Statement { reason } => report(
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("statement of a backfill job is not valid: {reason}"),
-                "It is one update of the job's table, with {range} where the condition on the key goes.",
+                "It is one update of the job's table, with {range} as a condition that its rows must meet: alone after WHERE, or joined to the rest by AND.",
                 "For example: update events e set author_id = 1 where e.author_id is null and {range}.",
             ),
             Self::KeyType {
@@ -200,8 +201,8 @@ impl BackfillError {
             ),
             Self::NotRunOwner { run } => report(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must have the rights of the role that started backfill run {run}"),
-                "A run works with the rights of that role.",
+                format!("must have the rights of the owner of the table of backfill run {run}"),
+                "A run works as the owner of its table.",
                 "Call it as that role, as a member of it, or as a superuser.",
             ),
             Self::Status { run, status, done } => report(
@@ -232,13 +233,17 @@ impl BackfillError {
                 "PostgreSQL has no place for more.",
                 "Ask for fewer workers, or raise max_worker_processes, or call lockstep.backfill, which needs none.",
             ),
-            Self::CannotSetRole { session_role, role } => report(
+            Self::OwnerChanged { table } => report(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("background workers cannot work as role \"{role}\""),
-                format!(
-                    "They log in as \"{session_role}\", as this session did, and that role is not a member of it."
-                ),
-                "Start the run outside of functions that are SECURITY DEFINER, or call lockstep.backfill.",
+                format!("table \"{table}\" has another owner than its backfill began with"),
+                "Workers have the role of the owner as long as they live.",
+                "Call lockstep.resume_backfill, which starts others.",
+            ),
+            Self::Gone { run } => report(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("the table of backfill run {run} does not exist any more"),
+                "There is nothing to go on with.",
+                format!("End the run: lockstep.cancel_backfill({run})."),
             ),
         }
     }

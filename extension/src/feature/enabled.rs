@@ -86,6 +86,6 @@ impl Flag {
 
 /// Whether a flag is on for everybody, as of now: the caller may have waited since his statement began.
 pub(crate) fn is_fully_on(name: &str, schema: &str) -> Result<bool> {
-    let gates = Gates::read(name, Tables::find(schema)?.as_deref(), View::Own)?;
+    let gates = Gates::read(name, Tables::find(schema)?.as_deref(), View::Newest)?;
     Ok(gates.state() == State::On)
 }

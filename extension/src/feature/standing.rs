@@ -32,7 +32,7 @@ pub(crate) fn hold(name: &str, environment: &str, schema: &str) -> Result<()> {
 pub(crate) fn standing(name: &str, schema: &str) -> Result<Value> {
     super::check_name(name)?;
     let tables = Tables::of_schema(schema)?;
-    let gates = Gates::read(name, Some(&tables), View::Own)?;
+    let gates = Gates::read(name, Some(&tables), View::Newest)?;
     let definitions = definition::all()?;
     let definition = definitions.iter().find(|it| it.name == name);
     Ok(value(name, &gates, definition))

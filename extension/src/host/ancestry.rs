@@ -8,14 +8,14 @@ use super::Relation;
 /// The host lets groups be in each other less deeply than that.
 const DEEPEST: usize = 30;
 
-/// An expression: the ids from the root to the namespace of that alias, itself the last. Null, if a parent is missing, or they go round
-/// in a circle: then nobody can tell where it is.
+/// An expression: the ids from the root to the namespace of that alias, itself the last. Null, if there is none, or a parent is missing, or
+/// they go round in a circle: then nobody can tell where it is.
 pub(crate) fn way_to(namespaces: &Relation, alias: &str) -> String {
     let table = namespaces.qualified_name();
     let above = |of: &str| format!("{}::pg_catalog.int8", parent_of(namespaces, of));
     format!(
         "(with recursive way (above, ids, before) as (
-            select {above_first}, array[{alias}.id::pg_catalog.int8], {before_first}
+            select {above_first}, array[{alias}.id::pg_catalog.int8], {before_first} where {alias}.id is not null
             union all
             select {above_next}, n.id::pg_catalog.int8 operator(pg_catalog.||) w.ids, {before_next}
               from way w join {table} n on n.id == w.above

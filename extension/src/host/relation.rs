@@ -29,8 +29,6 @@ pub(crate) struct Relation {
     has_inheritance_children: bool,
     columns: Vec<Column>,
     primary_key: Vec<String>,
-    /// The index of the primary key, unless its check can be deferred.
-    pub(crate) immediate_primary_index: Option<u32>,
     /// Columns that some valid, complete btree index starts with.
     indexed: Vec<String>,
     /// Single-column foreign keys that hold at the end of every statement.
@@ -106,8 +104,6 @@ select jsonb_build_object(
     from pg_index i cross join lateral unnest(i.indkey::smallint[]) with ordinality k(attnum, place)
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
-  'immediate_primary_index', (select i.indexrelid::bigint
-    from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indimmediate),
   'indexed', (select coalesce(jsonb_agg(distinct a.attname), '[]')
     from pg_index i join pg_class ic on ic.oid = i.indexrelid join pg_am m on m.oid = ic.relam
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]

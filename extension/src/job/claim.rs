@@ -110,10 +110,12 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     // A name given twice would have its jobs looked at twice.
     workers.sort_unstable();
     workers.dedup();
-    waking::wait_no_more(Work::JOBS);
     let mut claimed = look(runner, &workers, most)?;
     let missing = most - claimed.len() as i32;
-    if missing > 0 && waking::wait(Work::of_any(&workers))? {
+    if missing == 0 {
+        // Whoever waits already goes on waiting while he looks, or what comes just then would wake nobody.
+        waking::wait_no_more(Work::JOBS);
+    } else if waking::wait(Work::of_any(&workers))? {
         // What has come before anybody could see that it is waited for.
         claimed.extend(look(runner, &workers, missing)?);
     }

@@ -15,11 +15,13 @@ pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use dropping::drops_extension;
 pub(crate) use moment::Moment;
 pub(crate) use rights::{
-    as_ourselves, as_owner, as_role, current_user, has_rights_of, has_rights_of_name, is_superuser,
-    session_user,
+    as_ourselves, as_owner, as_role, begin_session_of, current_user, for_whole_transaction,
+    has_rights_of, has_rights_of_name, is_superuser, session_user,
 };
 pub(crate) use session::{
-    forgo_backtraces, is_in_transaction_block, is_serializable, notify, random, random_bytes,
-    sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
+    forgo_backtraces, is_in_transaction_block, is_serializable, is_set_to, notify, random,
+    random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
-pub(crate) use statement::{Answer, Statement, Target, View, connected};
+pub(crate) use statement::{
+    Answer, Statement, Target, View, commit, connected, is_atomic, with_snapshot,
+};

@@ -28,6 +28,32 @@ pub(crate) fn as_ourselves<R>(work: impl FnOnce() -> R) -> R {
     switched(ourselves(), 0, work)
 }
 
+/// Runs `work`, which ends with the commit of the transaction that is under way, as code of a role: what waits for the commit as well. No
+/// other transaction follows in `work`.
+pub(crate) fn for_whole_transaction<R>(role: Oid, work: impl FnOnce() -> R) -> R {
+    let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+    // SAFETY: switches the user inside of a transaction; where that aborts, it restores the former one by itself.
+    unsafe { pg_sys::SetUserIdAndSecContext(role, flags as i32) };
+    let result = work();
+    // SAFETY: a commit restores nothing, and the next transaction must begin without restriction.
+    unsafe { pg_sys::SetUserIdAndSecContext(session_user(), 0) };
+    result
+}
+
+/// Gives a background worker that has logged in as nobody to a role for the rest of its life, as if it had logged in as that: in the
+/// server's lists, and for whoever may end it. Outside of a transaction, so that no abort takes it back.
+pub(crate) fn begin_session_of(role: Oid, is_superuser: bool) {
+    // SAFETY: no transaction is under way; the process has its entries in the lists, which it alone writes.
+    unsafe {
+        pg_sys::SetSessionAuthorization(role, is_superuser);
+        (*pg_sys::MyProc).roleId = role;
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pgstat_bestart();
+        #[cfg(feature = "pg18")]
+        pg_sys::pgstat_bestart_final();
+    }
+}
+
 fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
     let flags =
         flags | pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;

@@ -34,6 +34,20 @@ pub(crate) fn with_settings<R>(settings: &[(&CStr, &CStr)], work: impl FnOnce() 
     result
 }
 
+/// Whether a setting has that value, as current_setting shows it.
+pub(crate) fn is_set_to(name: &CStr, value: &CStr) -> bool {
+    // SAFETY: the name outlives the call, which answers with a palloc'd text, or null for a setting that does not exist.
+    unsafe {
+        let current = pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), true);
+        if current.is_null() {
+            return false;
+        }
+        let is_equal = CStr::from_ptr(current) == value;
+        pg_sys::pfree(current.cast());
+        is_equal
+    }
+}
+
 /// Runs `work` so that all that it reads as [`View::Caller`](super::View::Caller) is of one moment, now.
 pub(crate) fn with_new_snapshot<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: the snapshot that is pushed is popped, here or by the abort of the (sub)transaction.

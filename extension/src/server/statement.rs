@@ -6,8 +6,9 @@
 #![allow(unsafe_code)]
 
 use crate::planner::{end_settings, plan_by_index, set_for_now, source_of};
-use pgrx::datum::FromDatum;
+use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -41,6 +42,10 @@ pub(crate) enum Target {
     Update {
         table: Oid,
         alias: String,
+        /// The numbers of the columns that it writes.
+        columns: Vec<usize>,
+        /// Whether it writes only rows of which the first parameter is true: that is a condition of its own in the WHERE clause.
+        requires_parameter: bool,
     },
     Other,
 }
@@ -107,7 +112,7 @@ impl Statement {
     }
 
     /// Runs the statement; returns the first `N` columns of its first row, which must all be of type `T`.
-    pub(crate) fn first_row<T: FromDatum, const N: usize>(
+    pub(crate) fn first_row<T: FromDatum + IntoDatum, const N: usize>(
         &self,
         arguments: &[Datum],
     ) -> Option<[Option<T>; N]> {
@@ -139,6 +144,9 @@ impl Statement {
             let mut answer = Answer {
                 values: vec![Datum::null(); columns],
                 are_null: vec![true; columns],
+                types: (1..=columns as i32)
+                    .map(|column| pg_sys::SPI_gettypeid((*table).tupdesc, column))
+                    .collect(),
             };
             for place in 0..(*table).numvals {
                 pg_sys::heap_deform_tuple(
@@ -241,9 +249,15 @@ impl Statement {
                 .ptr_value
                 .cast::<pg_sys::RangeTblEntry>();
             let alias = CStr::from_ptr((*(*entry).eref).aliasname);
+            let columns = nodes::<pg_sys::TargetEntry>((*query).targetList);
             Target::Update {
                 table: (*entry).relid,
                 alias: alias.to_string_lossy().into_owned(),
+                columns: columns
+                    .filter(|column| !(**column).resjunk)
+                    .map(|column| (*column).resno as usize)
+                    .collect(),
+                requires_parameter: requires_parameter((*(*query).jointree).quals),
             }
         }
     }
@@ -316,17 +330,61 @@ impl Drop for Prepared {
     }
 }
 
+/// The nodes of a list, which may be null.
+///
+/// # Safety
+///
+/// The list holds pointers to nodes of that kind, and outlives what is returned.
+unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
+    // SAFETY: a list has as many elements as it says.
+    let length = if list.is_null() {
+        0
+    } else {
+        unsafe { (*list).length }
+    };
+    (0..length as usize)
+        .map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
+}
+
+/// Whether a condition can be true only if the first parameter is: it is that, or an AND that has it.
+///
+/// # Safety
+///
+/// The node is an expression, or null.
+unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
+    if condition.is_null() {
+        return false;
+    }
+    // SAFETY: the tag says what kind of node it is.
+    unsafe {
+        match (*condition).type_ {
+            pg_sys::NodeTag::T_Param => {
+                let parameter = &*condition.cast::<pg_sys::Param>();
+                parameter.paramkind == pg_sys::ParamKind::PARAM_EXTERN && parameter.paramid == 1
+            }
+            pg_sys::NodeTag::T_BoolExpr => {
+                let all = &*condition.cast::<pg_sys::BoolExpr>();
+                all.boolop == pg_sys::BoolExprType::AND_EXPR
+                    && nodes(all.args).any(|part| requires_parameter(part))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
 /// one call a column would cost more than the rest.
 pub(crate) struct Answer {
     values: Vec<Datum>,
     are_null: Vec<bool>,
+    types: Vec<Oid>,
 }
 
 impl Answer {
     /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
-    pub(crate) fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
-        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read.
+    pub(crate) fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
+        check_type::<T>(self.types[column - 1]);
+        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read, and is stored as a `T` is.
         unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
     }
 }
@@ -341,11 +399,42 @@ pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether the function or procedure that was called may not commit: it is no procedure, or was called inside of a transaction block.
+pub(crate) fn is_atomic(call: pg_sys::FunctionCallInfo) -> bool {
+    // SAFETY: the context of a call is null or a node, whose tag says of which kind.
+    unsafe {
+        let context = (*call).context;
+        context.is_null()
+            || (*context).type_ != pg_sys::NodeTag::T_CallContext
+            || (*context.cast::<pg_sys::CallContext>()).atomic
+    }
+}
+
+/// Commits inside of a procedure that may. Until something takes a snapshot, the session holds none then.
+pub(crate) fn commit() {
+    // SAFETY: PostgreSQL commits and begins a transaction inside of a connection that was opened for it, which is closed here.
+    unsafe {
+        pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32);
+        pg_sys::SPI_commit();
+        pg_sys::SPI_finish();
+    }
+}
+
+/// Runs `work` with a snapshot of now, where the session holds none.
+pub(crate) fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: the snapshot is taken in a transaction; an error needs no clean-up, as the abort gives it back.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = work();
+    // SAFETY: the one pushed above, since `work` has popped its own.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    result
+}
+
 fn all(arguments: &[Datum]) -> Vec<Option<Datum>> {
     arguments.iter().copied().map(Some).collect()
 }
 
-fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
+fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[Option<T>; N]> {
     // SAFETY: SPI_tuptable is the result of the statement just run, or null; values are read with the row's own
     // descriptor, copied into Rust's memory by from_datum for types that are not passed by value, and the table freed after.
     unsafe {
@@ -354,6 +443,7 @@ fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
             let tuple = *(*table).vals;
             std::array::from_fn(|column| {
                 let mut is_null = false;
+                check_type::<T>(pg_sys::SPI_gettypeid((*table).tupdesc, column as i32 + 1));
                 let datum =
                     pg_sys::SPI_getbinval(tuple, (*table).tupdesc, column as i32 + 1, &mut is_null);
                 T::from_datum(datum, is_null)
@@ -362,4 +452,37 @@ fn first_row<T: FromDatum, const N: usize>() -> Option<[Option<T>; N]> {
         pg_sys::SPI_freetuptable(table);
         row
     }
+}
+
+/// Refuses to read a value as something that it is not: whoever owns a table of the host chooses the types of its columns.
+fn check_type<T: IntoDatum>(found: Oid) {
+    // SAFETY: looks up what a domain is of, and answers every other type itself.
+    if !fits::<T>(found) && !fits::<T>(unsafe { pg_sys::getBaseType(found) }) {
+        // SAFETY: the answer is a string in memory of the statement, whatever the type.
+        let name = unsafe { CStr::from_ptr(pg_sys::format_type_be(found)) };
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            format!(
+                "lockstep does not read columns of type {} where it expects another one",
+                name.to_string_lossy()
+            )
+        );
+    }
+}
+
+/// Whether values of that type are stored as those of `T` are.
+fn fits<T: IntoDatum>(found: Oid) -> bool {
+    const TEXTS: [Oid; 4] = [
+        pg_sys::TEXTOID,
+        pg_sys::VARCHAROID,
+        pg_sys::BPCHAROID,
+        pg_sys::JSONOID,
+    ];
+    const ARRAYS: [Oid; 2] = [pg_sys::TEXTARRAYOID, pg_sys::VARCHARARRAYOID];
+    let wanted = T::type_oid();
+    T::is_compatible_with(found)
+        || [&TEXTS[..], &ARRAYS[..]]
+            .iter()
+            .any(|alike| alike.contains(&wanted) && alike.contains(&found))
 }

@@ -1,11 +1,11 @@
 //! Rows that differ from the row that would win in their team, and their repair.
 
-use super::compare::compare;
+use super::compare::{Rows, compare};
 use super::flush::best;
 use super::host_text::qualified;
 use super::lock;
 use super::scopes::{Known, Links};
-use super::spread::spread;
+use super::spread::{Instead, spread};
 use super::statements::SHARED;
 use super::tables::Tables;
 use crate::error::{Error, OrRaise, Result, SlackError, required};
@@ -61,7 +61,7 @@ fn drift(tables: &Tables, teams: Option<Vec<String>>) -> Vec<Drift> {
     tables.as_owner(|| {
         let teams = teams.unwrap_or_else(|| all_teams(tables));
         let winners: Vec<i64> = best(tables, teams, &[]).into_values().collect();
-        let (rows, scopes) = compare(tables, &winners);
+        let (rows, scopes) = compare(tables, &winners, Rows::All, &Instead::new());
         let known = Known::look_up(tables, &scopes);
         let mut drift = Vec::new();
         for (row, it) in rows.iter().zip(&scopes) {

@@ -1,5 +1,6 @@
 //! What is known of a workspace's installation itself, which has no row at the host: its tokens, the refresh token among them.
 
+use super::spread::Instead;
 use super::tables::Tables;
 use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
@@ -22,7 +23,8 @@ thread_local! {
         // The refresh token and the expiry belonged to the token that was there.
         follow: OwnStatement::new(
             "update lockstep.slack_installation i
-                set encrypted_bot_access_token = $3, encrypted_bot_access_token_iv = $4, user_id = $5, bot_user_id = $6, scopes = $7,
+                set encrypted_bot_access_token = $3, encrypted_bot_access_token_iv = $4, user_id = $5, bot_user_id = $6,
+                    scopes = coalesce($7, i.scopes),
                     encrypted_refresh_token = case when t.is_same then i.encrypted_refresh_token end,
                     encrypted_refresh_token_iv = case when t.is_same then i.encrypted_refresh_token_iv end,
                     expires_at = case when t.is_same then i.expires_at end,
@@ -35,7 +37,7 @@ thread_local! {
                 select o.encrypted_bot_access_token is not distinct from $3 and o.encrypted_bot_access_token_iv is not distinct from $4)
                 t (is_same)
               where o.schema = $1 and o.team_id = $2 and i.schema = o.schema and i.team_id = o.team_id
-                and (not t.is_same or i.user_id is distinct from $5 or i.bot_user_id is distinct from $6 or i.scopes is distinct from $7)",
+                and (not t.is_same or i.user_id is distinct from $5 or i.bot_user_id is distinct from $6 or i.scopes <> $7)",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
@@ -188,8 +190,12 @@ pub(super) fn check_refresh_token(token: Option<&[u8]>, iv: Option<&[u8]>) -> Re
 pub(super) fn follow(
     tables: &Tables,
     winners: &BTreeMap<String, i64>,
+    scopes: &Instead,
     carried: &BTreeSet<String>,
 ) -> Result<()> {
+    if winners.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<i64> = winners.values().copied().collect();
     let mut all = Vec::new();
     tables.on_host(|| {
@@ -206,7 +212,11 @@ pub(super) fn follow(
                     nullable(row.get::<Vec<u8>>(3)),
                     nullable(row.get::<String>(4)),
                     nullable(row.get::<String>(5)),
-                    nullable(row.get::<Vec<String>>(6)),
+                    // As they are, where the winner does not say yet which they are to be.
+                    match row.get::<i64>(8).is_some_and(|id| scopes.contains_key(&id)) {
+                        true => None,
+                        false => nullable(row.get::<Vec<String>>(6)),
+                    },
                 ]);
             }
         });

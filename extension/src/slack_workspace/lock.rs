@@ -32,6 +32,12 @@ pub(super) fn teams<'a>(table: u32, teams: impl IntoIterator<Item = &'a str>) {
     }
 }
 
+/// Whether the transaction writes that team already.
+pub(super) fn has_team(table: u32, team: &str) -> bool {
+    let hash = crc32fast::hash(team.as_bytes());
+    lock::is_held(Kind::SlackTeam, table, hash, ExclusiveLock)
+}
+
 /// For whoever finds or creates the integration of an owner, before any of the others.
 pub(super) fn owner(integrations: u32, owner: &str) {
     let hash = crc32fast::hash(owner.as_bytes());

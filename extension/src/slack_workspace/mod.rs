@@ -2,9 +2,25 @@
 //! all rows of a team are kept identical in these.
 //!
 //! The way of the data: a row or a link to a scope is written, by whom ever; the team is locked before it ([`lock`]), the row
-//! noted ([`trigger`], [`noted`]), and at the end of the statement the row that wins in each team is found ([`flush`](mod@flush)) and
-//! spread to the others ([`spread`](mod@spread)). The installation itself ([`installation`]) has a table of its own, as it may have no row. The
+//! noted ([`trigger`], [`noted`]), and at the end of the statement what it means is found ([`flush`](mod@flush)) and spread
+//! ([`spread`](mod@spread)). The installation itself ([`installation`]) has a table of its own, as it may have no row. The
 //! functions of the sidecar are [`oauth_state`], [`event`], [`bot`], [`listing`], [`token`] and [`reseal`].
+//!
+//! What a team *has* is what any row of it has that the statement did not write ([`kept`]): they are identical. Beside that,
+//!
+//! - a row that was inserted, or given another token, is a *newer installation* if its token is not null and not the team's: the team
+//!   follows it. Else it says nothing and takes over what the team has, and no other row is read or written: so the host's
+//!   propagation costs the same in a team of any size;
+//! - a row that was given another user, bot user or IV only carries it to the team, and one that was given another team only takes over;
+//! - of a row that was given another time only, the newest in the team wins;
+//! - a row that was linked or unlinked carries its scopes to the team if they are others than the team's, by their names. Where the
+//!   scope itself is gone, it follows;
+//! - a newer installation without a scope, and a row that has lost all while others of its team have theirs, say nothing of scopes yet:
+//!   they are *open* ([`open`](mod@open)). The host inserts links after rows, and replaces them by deleting all first. With its first
+//!   link a row is as any other; what is open at the end of the transaction carries that it has none ([`settle`](mod@settle)).
+//!
+//! If several carry, the last one wins. If nobody can say what the team has, as the statement wrote all of its rows, and none carries,
+//! the best row wins: one with a token, the newest.
 
 mod attach;
 mod bot;
@@ -17,14 +33,17 @@ mod heir;
 mod host_text;
 mod install;
 mod installation;
+mod kept;
 mod listing;
 mod lock;
 mod noted;
 mod oauth_state;
+mod open;
 mod owner;
 mod path;
 mod reseal;
 mod scopes;
+mod settle;
 mod spread;
 mod statements;
 mod switch;
@@ -46,6 +65,7 @@ pub(crate) use heir::write_with_heirs;
 pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;
+pub(crate) use settle::settle;
 pub(crate) use switch::{allowed, of_workspace};
 pub(crate) use tables::{SLACK as TABLE, Tables};
 pub(crate) use workspace::workspace;

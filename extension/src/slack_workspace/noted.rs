@@ -1,20 +1,26 @@
 //! The rows that triggers noted and the statement trigger has yet to bring their teams in lockstep with.
 
+use super::kept;
+use super::open;
 use crate::error::Result;
 use crate::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// Why a row was noted.
+/// What was seen of a row. What that makes of it in its team is for the flush to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
-    /// It brings what the team is to have.
-    Carries,
-    /// It says nothing new of the team: the team's best row wins.
-    Follows,
-    /// It came to the team without saying anything of it: the best of the others wins.
+    /// It was inserted.
     Came,
-    /// A link of it to this scope came or went. If the scope itself is gone, it follows; else it carries.
+    /// It was given another token, or none.
+    Brings,
+    /// It was given another user, bot user or way to encrypt the token.
+    Says,
+    /// It was given another team.
+    Moved,
+    /// It was given another time.
+    Touched,
+    /// A link of it to this scope came or went.
     Linked(i64),
 }
 
@@ -83,11 +89,15 @@ pub(super) fn take() -> Vec<Note> {
 /// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
 pub(crate) fn roll_back_notes(nesting: i32) {
     NOTED.with_borrow_mut(|noted| noted.roll_back(nesting));
+    open::roll_back(nesting);
+    kept::forget();
 }
 
 /// Hands the notes of a savepoint that is released to the level around it.
 pub(crate) fn release_notes(nesting: i32) -> Result<()> {
-    NOTED.with_borrow_mut(|noted| noted.release(nesting))
+    kept::forget();
+    NOTED.with_borrow_mut(|noted| noted.release(nesting))?;
+    open::release(nesting)
 }
 
 /// How many notes are not flushed.

@@ -11,8 +11,8 @@ pub(super) struct ScopesOfRow {
     /// The organization whose scopes it has; none if it cannot be told.
     pub(super) organization: Option<i64>,
     pub(super) scopes: Vec<i64>,
-    /// The names of those it is to have.
-    pub(super) wanted: Rc<[String]>,
+    /// The names of those it is to have; none, if they are to stay as they are.
+    pub(super) wanted: Option<Rc<[String]>>,
 }
 
 /// Rows by scope.
@@ -74,12 +74,11 @@ impl Known {
 
     /// What a row has too much, and what it has too little.
     pub(super) fn difference(&self, it: &ScopesOfRow, gone: &mut Links, come: &mut Links) -> bool {
-        let Some(organization) = it.organization else {
+        let (Some(organization), Some(wanted)) = (it.organization, &it.wanted) else {
             return false;
         };
         let mut is_complete = true;
-        let wanted: Vec<i64> = it
-            .wanted
+        let wanted: Vec<i64> = wanted
             .iter()
             .filter_map(|name| {
                 let found = self.0.get(&(organization, name.clone())).copied();
@@ -104,13 +103,13 @@ impl Known {
 fn pairs(rows: &[ScopesOfRow]) -> BTreeSet<(i64, String)> {
     let mut groups: Vec<(i64, &Rc<[String]>)> = Vec::new();
     for it in rows {
-        if let Some(organization) = it.organization {
+        if let (Some(organization), Some(wanted)) = (it.organization, &it.wanted) {
             let is_same = |(other, names): &(i64, &Rc<[String]>)| {
-                *other == organization && Rc::ptr_eq(names, &it.wanted)
+                *other == organization && Rc::ptr_eq(names, wanted)
             };
             // The rows of a team follow each other, and most often have one organization.
             if !groups.last().is_some_and(is_same) {
-                groups.push((organization, &it.wanted));
+                groups.push((organization, wanted));
             }
         }
     }

@@ -21,6 +21,14 @@ pub(super) const SHARED: [&str; 5] = [
 pub(super) struct Statements {
     /// `$1` ids: id, team.
     pub(super) teams_of: Statement,
+    /// `$1` ids, `$2` a scope: of each its team, and whether it has the scope.
+    pub(super) link_of: Statement,
+    /// `$1` team, `$2` ids: any other row of it, one with a token, or one with scopes.
+    pub(super) one: Statement,
+    pub(super) one_with_token: Statement,
+    pub(super) one_with_scopes: Statement,
+    /// `$1` ids: id and team of those without a scope.
+    pub(super) without_scopes: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
     pub(super) listed: Listing,
@@ -30,11 +38,13 @@ pub(super) struct Statements {
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
     pub(super) best: Statement,
-    /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id.
+    /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id, time.
     pub(super) describe: Statement,
     /// `$1` ids of winners: of each other row of their teams the id, the winner's id, which of the shared columns differ, a bit each, its
     /// organization and its scopes.
     pub(super) others: Statement,
+    /// The same of those rows among `$2`.
+    pub(super) these: Statement,
     /// `$1` ids: id, organization, scopes.
     pub(super) scopes_of: Statement,
     /// `$1` ids, `$2` the winners of their teams, few: writes the shared columns.
@@ -86,6 +96,14 @@ impl Statements {
             "array(select l.slack_api_scope_id::pg_catalog.int8 from {l} l where l.slack_integration_id == s.id)"
         );
         let columns = |of: &str| SHARED.map(|column| format!("{of}.{column}")).join(", ");
+        let one = |condition: &str| {
+            by_index(
+                &format!(
+                    "select s.id::pg_catalog.int8 from {s} s where s.team_id == $1 and s.id <> all ($2) {condition} limit 1"
+                ),
+                &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+            )
+        };
         let mut place = 0;
         let differing = SHARED.map(|column| {
             let bit = 1 << place;
@@ -93,9 +111,43 @@ impl Statements {
             let differ = differ(&format!("s.{column}"), &format!("w.{column}"));
             format!("case when {differ} then {bit} else 0 end")
         });
+        let compared = |rows: &str, parameters: &[Oid]| {
+            by_index(
+                &format!(
+                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($1))
+                     select s.id::pg_catalog.int8, w.id::pg_catalog.int8, {differing},
+                            ({organization})::pg_catalog.int8, {scopes_of_row}
+                       from {rows}",
+                    shared = columns("s"),
+                    differing = differing.join(" operator(pg_catalog.+) "),
+                    rows = rows.replace("{s}", &s),
+                ),
+                parameters,
+            )
+        };
         Self {
             teams_of: by_index(
                 &format!("select s.id::pg_catalog.int8, s.team_id::pg_catalog.text from {s} s where s.id == any ($1)"),
+                ids,
+            ),
+            link_of: by_index(
+                &format!(
+                    "select s.team_id::pg_catalog.text,
+                            exists (select from {l} l where l.slack_integration_id == s.id and l.slack_api_scope_id == $2)
+                       from {s} s where s.id == any ($1)"
+                ),
+                ids_and_scope,
+            ),
+            one: one(""),
+            one_with_token: one("and s.encrypted_bot_access_token is not null"),
+            one_with_scopes: one(&format!(
+                "and exists (select from {l} l where l.slack_integration_id == s.id)"
+            )),
+            without_scopes: by_index(
+                &format!(
+                    "select s.id::pg_catalog.int8, s.team_id::pg_catalog.text from {s} s
+                      where s.id == any ($1) and not exists (select from {l} l where l.slack_integration_id == s.id)"
+                ),
                 ids,
             ),
             has_rows: by_index(
@@ -123,22 +175,19 @@ impl Statements {
                             s.user_id::pg_catalog.text, s.bot_user_id::pg_catalog.text,
                             array(select c.name::pg_catalog.text from {l} l join {c} c on c.id == l.slack_api_scope_id
                                    where l.slack_integration_id == s.id order by c.name::pg_catalog.text collate \"C\"),
-                            {of_its_scopes}::pg_catalog.int8, s.id::pg_catalog.int8
+                            {of_its_scopes}::pg_catalog.int8, s.id::pg_catalog.int8, s.updated_at::pg_catalog.timestamp
                        from {s} s where s.id == any ($1)"
                 ),
                 ids,
             ),
             // "offset 0" keeps the planner from turning the join around: it would read all teams to find those of the winners.
-            others: by_index(
-                &format!(
-                    "with w as materialized (select s.id, s.team_id, {shared} from {s} s where s.id == any ($1))
-                     select s.id::pg_catalog.int8, w.id::pg_catalog.int8, {differing},
-                            ({organization})::pg_catalog.int8, {scopes_of_row}
-                       from w cross join lateral (select * from {s} s where s.team_id == w.team_id and s.id <> w.id offset 0) s",
-                    shared = columns("s"),
-                    differing = differing.join(" operator(pg_catalog.+) "),
-                ),
+            others: compared(
+                "w cross join lateral (select * from {s} s where s.team_id == w.team_id and s.id <> w.id offset 0) s",
                 ids,
+            ),
+            these: compared(
+                "(select * from {s} s where s.id == any ($2) offset 0) s join w on s.team_id == w.team_id and s.id <> w.id",
+                ids_and_winners,
             ),
             scopes_of: by_index(
                 &format!(

@@ -1,14 +1,17 @@
 //! The triggers: they lock a team before its rows are, note what changed, and have it flushed at the end of the statement.
 
 use super::flush;
+use super::kept::{self, Described};
 use super::lock;
 use super::noted::{Cause, Note, note};
+use super::statements::SHARED;
 use super::tables::{LINKS, SLACK, Tables};
 use super::writing::{is_writing, is_writing_any};
 use crate::error::{Error, OrRaise, Result, SlackError};
 use crate::host::{self, IntegerWidth, Known, Relation};
 use crate::row::{Row, Stored};
-use crate::server::{Answer, View, keys_argument, trigger_depth};
+use crate::server::{View, datum, keys_argument, trigger_depth};
+use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
@@ -36,27 +39,33 @@ fn lock_slack_teams<'a>(
     Ok(None)
 }
 
-/// BEFORE INSERT of a row, or of a link.
+/// BEFORE INSERT of a row, or of a link. A row that brings nothing new of its team is stored with what that has; a link that its row
+/// has already, as the row took it over, is not stored again.
 #[pg_trigger(sql = "
 create function lockstep.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
 fn lock_slack_team<'a>(
     trigger: &'a PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>> {
     let place = place(trigger, Firing::Row).or_raise();
     let table = place.tables.slack.oid;
     let row = Row::new_of(trigger);
-    let team = match place.table {
-        Table::Rows => row.text(&place.team),
-        Table::Links if is_writing_any(table) => None,
-        Table::Links => row
-            .integer(place.id, place.id_width)
-            .and_then(|id| team_of(&place.tables, id)),
-    };
-    if let Some(team) = team.filter(|team| !is_writing(table, team)) {
-        lock::teams(table, [team.as_str()]);
+    let mut new = trigger.new().map(PgHeapTuple::into_owned);
+    match place.table {
+        Table::Rows => {
+            let team = row.text(&place.team);
+            if let Some(team) = team.filter(|team| !is_writing(table, team)) {
+                lock::teams(table, [team.as_str()]);
+                if let (Some(new), Some(kept)) = (&mut new, kept::of_team(&place.tables, &team)) {
+                    // Where a column of the host is of another type, the flush writes it.
+                    place.take_over(&row, new, &kept.row).unwrap_or_default();
+                }
+            }
+        }
+        Table::Links if !is_writing_any(table) && place.is_linked(&row) => return Ok(None),
+        Table::Links => {}
     }
-    Ok(trigger.new())
+    Ok(new)
 }
 
 /// AFTER INSERT or UPDATE of a row; AFTER INSERT, UPDATE or DELETE of a link.
@@ -87,16 +96,17 @@ fn flush_slack<'a>(
     Ok(None)
 }
 
-fn team_of(tables: &Tables, row: i64) -> Option<String> {
-    let mut team = None;
-    let read = |answer: &Answer| team = answer.get(2);
+/// The team of a row, and whether the row has that scope.
+fn link_of(tables: &Tables, row: i64, scope: i64) -> Option<(String, bool)> {
+    let mut link = None;
+    let arguments = [keys_argument(&[row]), datum(scope)];
     tables.as_owner(|| {
-        tables
-            .statements
-            .teams_of
-            .rows(View::Newest, &[keys_argument(&[row])], read);
+        let link_of = &tables.statements.link_of;
+        link_of.rows(View::Newest, &arguments, |answer| {
+            link = answer.get(1).zip(answer.get(2));
+        });
     });
-    team
+    link
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,13 +133,51 @@ struct Place {
     scope_width: IntegerWidth,
     team: Stored,
     token: Stored,
-    /// What a row carries.
+    /// What a row carries beside its token.
     carried: Vec<Stored>,
-    /// What makes it follow.
-    followed: Vec<Stored>,
+    updated_at: Stored,
+    /// What belongs to the workspace, in the order of [`SHARED`].
+    shared: [Stored; 5],
 }
 
 impl Place {
+    /// Gives a row that is inserted what its team has, unless it brings another token.
+    fn take_over(
+        &self,
+        row: &Row,
+        new: &mut PgHeapTuple<AllocatedByRust>,
+        kept: &Described,
+    ) -> Result<(), TryFromDatumError> {
+        let [user, bot, token, iv, updated_at] = &self.shared;
+        let its: Option<Vec<u8>> = row.value(token);
+        if its.is_some() && its != kept.token {
+            return Ok(());
+        }
+        set(row, new, user, &kept.user)?;
+        set(row, new, bot, &kept.bot)?;
+        set(row, new, token, &kept.token)?;
+        set(row, new, iv, &kept.iv)?;
+        set(row, new, updated_at, &kept.updated_at)
+    }
+
+    /// Whether the row of a link has its scope already; the team of the row is locked from now on.
+    fn is_linked(&self, link: &Row) -> bool {
+        let table = self.tables.slack.oid;
+        let row = link.integer(self.id, self.id_width);
+        let Some((row, scope)) = row.zip(link.integer(self.scope, self.scope_width)) else {
+            return false;
+        };
+        let Some((team, is_there)) = link_of(&self.tables, row, scope) else {
+            return false;
+        };
+        if lock::has_team(table, &team) {
+            return is_there;
+        }
+        lock::teams(table, [team.as_str()]);
+        // Whoever held the lock may have linked it.
+        link_of(&self.tables, row, scope).is_some_and(|(_, is_there)| is_there)
+    }
+
     fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
         let Some(new) = new else { return };
         let table = self.tables.slack.oid;
@@ -137,12 +185,13 @@ impl Place {
         if is_writing_any(table) && is_ours() {
             return;
         }
+        let differs = |old: &Row, column| !new.has_same(old, std::slice::from_ref(column));
         let cause = match old {
-            None if new.has_value(&self.token) => Cause::Carries,
             None => Cause::Came,
-            Some(old) if !new.has_same(old, &self.carried) => Cause::Carries,
-            Some(old) if !new.has_same(old, std::slice::from_ref(&self.team)) => Cause::Came,
-            Some(old) if !new.has_same(old, &self.followed) => Cause::Follows,
+            Some(old) if differs(old, &self.token) => Cause::Brings,
+            Some(old) if !new.has_same(old, &self.carried) => Cause::Says,
+            Some(old) if differs(old, &self.team) => Cause::Moved,
+            Some(old) if differs(old, &self.updated_at) => Cause::Touched,
             Some(_) => return,
         };
         self.note(new, cause);
@@ -164,6 +213,19 @@ impl Place {
             let table = self.tables.slack.oid;
             note(Note { table, row, cause }).or_raise();
         }
+    }
+}
+
+fn set<T: FromDatum + IntoDatum + PartialEq + Clone>(
+    row: &Row,
+    new: &mut PgHeapTuple<AllocatedByRust>,
+    column: &Stored,
+    value: &Option<T>,
+) -> Result<(), TryFromDatumError> {
+    match value {
+        value if row.value::<T>(column) == *value => Ok(()),
+        Some(value) => new.set_by_index(column.number(), value.clone()),
+        None => new.set_by_index(column.number(), None::<T>),
     }
 }
 
@@ -225,19 +287,18 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
         scope_width: width(of_links[1]),
         team: stored("team_id")?,
         token: stored("encrypted_bot_access_token")?,
-        carried: [
-            "user_id",
-            "bot_user_id",
-            "encrypted_bot_access_token",
-            "encrypted_bot_access_token_iv",
-        ]
-        .into_iter()
-        .map(stored)
-        .collect::<Result<_>>()?,
-        followed: ["updated_at"]
+        carried: ["user_id", "bot_user_id", "encrypted_bot_access_token_iv"]
             .into_iter()
             .map(stored)
             .collect::<Result<_>>()?,
+        updated_at: stored("updated_at")?,
+        shared: [
+            stored(SHARED[0])?,
+            stored(SHARED[1])?,
+            stored(SHARED[2])?,
+            stored(SHARED[3])?,
+            stored(SHARED[4])?,
+        ],
         tables: Rc::clone(&tables),
     })
 }

@@ -162,7 +162,6 @@ alter table feature_gates disable trigger lockstep_feature_audit;
 select lockstep.set_feature('f', true, 'flags');
 \echo :SQLSTATE
 select * from lockstep.attach('flags') where feature = 'feature_flags';
-set client_min_messages = warning;
 select * from lockstep.detach('flags') where feature = 'feature_flags';
 select lockstep.set_feature('f', true, 'flags');
 \echo :SQLSTATE

@@ -86,7 +86,6 @@ rollback;
 begin; insert into integrations values (3, null, true, 'issue_tracker', 'Integrations::Jira'); table cached; rollback;
 
 -- 9 is in fire_always.sql and cache_columns.sql; 11 to 13 need two sessions and are in tests/isolation.
-set client_min_messages = warning;
 select status from lockstep.detach('hand');
 set client_min_messages = warning;
 drop schema hand cascade;

@@ -52,7 +52,6 @@ create table projects (id bigint primary key, has_external_wiki boolean, has_ext
 create table integrations (id bigint primary key, project_id bigint, active boolean, category varchar, type_new text);
 create index on integrations (project_id);
 select * from lockstep.attach('Weird "Schema"');
-set client_min_messages = warning;
 select * from lockstep.detach('Weird "Schema"');
 
 set client_min_messages = warning;

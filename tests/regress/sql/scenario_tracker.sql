@@ -51,7 +51,6 @@ rollback;
 
 -- detached: A.14 insert, A.15 update, A.16 delete change nothing
 call tracker(1, true);
-set client_min_messages = warning;
 select status from lockstep.detach();
 call tracker(2, true);
 select has_external_issue_tracker from projects where id = 2;

@@ -35,7 +35,6 @@ rollback;
 
 -- detached: B.10 insert, B.11 update, B.12 delete change nothing
 call wiki(1, true);
-set client_min_messages = warning;
 select status from lockstep.detach();
 call wiki(2, true);
 select has_external_wiki from projects where id = 2;

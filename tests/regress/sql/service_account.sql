@@ -38,7 +38,6 @@ returning id, service_account_id;
 select * from lockstep.detach_service_accounts();
 insert into duo_workflows_workflows (id, user_id, project_id) values (8, 1, 1) returning service_account_id;
 select * from lockstep.attach() where feature ~ '^duo';
-set client_min_messages = warning;
 select * from lockstep.detach() where feature ~ '^duo';
 
 savepoint one;

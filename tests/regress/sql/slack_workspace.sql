@@ -77,6 +77,5 @@ select lockstep.uninstall_slack_workspace('T1', now() - interval '1 minute') as 
        lockstep.uninstall_slack_workspace('T0') as never_there;
 table team;
 select i.project_id, i.group_id, i.active from integrations i order by i.id;
-set client_min_messages = warning;
 select * from lockstep.detach() where feature ~ '^slack';
 rollback;

@@ -88,7 +88,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
         for statement in [
             CALL.to_owned(),
             format!("select lockstep.backfill_step({run})"),
-            format!("select lockstep.wait_for_backfill({run}, 1)"),
+            format!("call lockstep.wait_for_backfill({run}, 1)"),
         ] {
             let error = refused(&mut client, &statement, "55006", "already")?;
             assert!(error.message().contains(&run.to_string()), "{error}");

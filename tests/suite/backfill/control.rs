@@ -6,10 +6,11 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use lockstep_tests::cluster::Cluster;
 use postgres::Client;
 use postgres::error::SqlState;
 
-use crate::backfill::{SLOW, counted, finish, progress, start, times, wait_until};
+use crate::backfill::{SLOW, counted, finish, lay_out, progress, start, times, wait_until};
 use crate::concurrency::{PATIENCE, pid_of, wait_until_blocked};
 use crate::database::cluster;
 use crate::service_account::number;
@@ -291,7 +292,10 @@ fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
 
 #[test]
 fn memory_of_a_worker_stays_flat() -> Result<()> {
-    let mut client = counted("backfill_memory", 60_000)?;
+    // One of its own: what other tests do to the catalogs has every process of a cluster read them anew.
+    let cluster = Cluster::start("backfill_memory", &[])?;
+    let mut client = cluster.create_database("backfill_memory")?;
+    lay_out(&mut client, 60_000)?;
     let settings = r#"{"sub_batch_size": 10, "target_ms": 0, "range_size": 100}"#;
     let run = start(&mut client, "count", 1, settings)?;
     wait_until(&mut client, run, "scanned >= 1000")?;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::backfill::times;
-use crate::database;
+use crate::database::{self, cluster};
 use crate::surface::refusal::refused;
 
 /// The key's columns, and a query for its values.
@@ -109,6 +109,42 @@ fn dates_are_the_same_under_another_style() -> Result<()> {
     Ok(())
 }
 
+/// What a literal means is said by the session that registered the job, whoever runs it where.
+#[test]
+fn literals_are_read_as_when_the_job_was_registered() -> Result<()> {
+    let name = "backfill_literals";
+    let mut client = database::empty(name)?;
+    client.batch_execute(
+        r"create extension lockstep;
+         create table texts (id date primary key, day text, length text, d date, at timestamptz, i text, s text, b text, f text, q tsvector);
+         insert into texts select date '2020-01-01' + g, '03/04/2024', '1 2:00' from generate_series(1, 40) g;
+         set datestyle = 'SQL, DMY'; set intervalstyle = 'sql_standard'; set timezone = 'Asia/Kathmandu'; set bytea_output = 'escape';
+         set standard_conforming_strings = off; set escape_string_warning = off; set backslash_quote = on;
+         set extra_float_digits = 0; set default_text_search_config = 'pg_catalog.english';
+         select lockstep.register_backfill_job('read', 'texts', $$
+           update texts set d = day::date, at = (day || ' 12:00')::timestamptz, i = length::interval::text, s = 'a\'b',
+             b = decode('ff', 'hex')::text, f = (0.1::float8 + 0.2::float8)::text, q = to_tsvector('the cats') where {range}$$)",
+    )?;
+    let right = r"select count(*) from texts where d = make_date(2024, 4, 3) and at = make_timestamptz(2024, 4, 3, 6, 15, 0, 'UTC')
+        and i = '1 2:00:00' and s = E'a\'b' and b = E'\\377' and f = '0.3' and q = to_tsvector('english', 'the cats')";
+    for settings in [
+        "set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set timezone = 'UTC'; set standard_conforming_strings = on",
+        "set datestyle = 'German, YMD'; set bytea_output = 'hex'; set extra_float_digits = 1",
+    ] {
+        let mut other = cluster()?.connect(name)?;
+        other.batch_execute(&format!(
+            "{settings}; update texts set d = null, at = null, i = null, s = null, b = null, f = null"
+        ))?;
+        other.batch_execute("call lockstep.backfill('read')")?;
+        assert_eq!(crate::service_account::number(&mut other, right)?, 40);
+        other.batch_execute("update texts set d = null, i = null")?;
+        let run = crate::backfill::start(&mut other, "read", 1, "{}")?;
+        crate::backfill::finish(&mut other, run, 40)?;
+        assert_eq!(crate::service_account::number(&mut other, right)?, 40);
+    }
+    Ok(())
+}
+
 #[test]
 fn partitions_are_one_table() -> Result<()> {
     let mut client = database::empty("backfill_partitions")?;
@@ -155,6 +191,21 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
             "'j', 't', 'update t set n = 1'",
             "22023",
             "no place for the range",
+        ),
+        (
+            "'j', 't', 'update t set n = 1 where {range} and {range}'",
+            "22023",
+            "more than one place",
+        ),
+        (
+            "'j', 't', 'update t set id = id + 1000 where {range}'",
+            "22023",
+            "changes the key",
+        ),
+        (
+            "'j', 't', 'update t set (n, id) = (select 1, t.id + 1000) where {range}'",
+            "22023",
+            "changes the key",
         ),
         (
             "'j', 't', 'update t set n = 1 where {range}; drop table other'",
@@ -241,9 +292,64 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
         let call = format!("select lockstep.register_backfill_job({arguments})");
         refused(&mut client, &call, sqlstate, message)?;
     }
+    // Each of these could write a row more than once, or never.
+    for condition in [
+        "where {range} or true",
+        "where ({range}) or (true)",
+        "where n = 1 or a = 1 and {range}",
+        "where not {range}",
+        "where {range} is not null",
+        "where {range} = true",
+        "where {range} is distinct from false",
+        "where coalesce({range}, true)",
+        "where case when {range} then true else true end",
+        "where exists (select where {range})",
+        "where n in (select o.n from other o where {range})",
+        "from other o where o.id = t.n and exists (select from other p where p.id = o.id and {range})",
+        "from other o left join other p on {range} where o.id = t.n",
+        "from other o join other p on p.id = o.id and {range} where o.id = t.n",
+        "from (select o.id, {range} as r from other o) o where o.id = t.n",
+        "where true returning {range}",
+    ] {
+        let call = format!(
+            "select lockstep.register_backfill_job('j', 't', 'update t set n = 1 {condition}')"
+        );
+        refused(
+            &mut client,
+            &call,
+            "22023",
+            "condition that all its rows meet",
+        )
+        .with_context(|| condition.to_owned())?;
+    }
+    for condition in [
+        "n = case when {range} then 1 end",
+        "n = (select 1 where {range})",
+    ] {
+        let call =
+            format!("select lockstep.register_backfill_job('j', 't', 'update t set {condition}')");
+        refused(
+            &mut client,
+            &call,
+            "22023",
+            "condition that all its rows meet",
+        )?;
+    }
+    for fine in [
+        "update t set n = 1 where {range}and n is null",
+        "update t set n = 1 where n is null and (a > 0 and ({range})) and (a = 1 or b = 2)",
+        "update t x set n = o.n from other o left join other p on p.id = o.n where o.id = x.id and {range}",
+        "with o as (select 1 as n) update t set n = o.n from o where {range} returning t.id",
+    ] {
+        client.batch_execute(&format!(
+            "select lockstep.register_backfill_job('fine', 't', '{fine}');
+             select lockstep.backfill_batch('fine', 1, 2); select lockstep.unregister_backfill_job('fine')"
+        ))?;
+    }
     for broken in [
         "update t set gone = 1 where {range}",
         "updat t where {range}",
+        "update t set n = 1 where $1 is null and {range}",
     ] {
         let call = format!("select lockstep.register_backfill_job('j', 't', '{broken}')");
         assert!(client.batch_execute(&call).is_err(), "{broken}");

@@ -6,9 +6,11 @@ mod control;
 mod crash;
 mod failure;
 mod hold;
+mod hostile;
 mod key;
 mod refusal;
 mod rights;
+mod wait;
 mod worker;
 
 use std::collections::BTreeMap;

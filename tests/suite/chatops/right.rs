@@ -205,30 +205,86 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
          reset role; delete from seen"
     ))?;
     let command = |number: usize| {
-        format!("'{{\"trigger_id\": \"{number}\", \"request\": \"1\", \"team_id\": \"T1\", \"user_id\": \"U1\", \"text\": \"\"}}'")
+        format!(
+            "'{{\"trigger_id\": \"{number}\", \"request\": \"1\", \"team_id\": \"T1\", \"user_id\": \"U1\", \"text\": \"\"}}'"
+        )
     };
     let wish = "'{\"enabled\": true, \"projects\": [\"g/p\"], \"users\": [\"ada\", \"<@U1>\"], \"namespaces\": [\"g\"]}'";
     let calls = [
-        ("chatops", format!("chatops_set_feature({}, 'f', {wish}, 'mallory')", command(1)), true),
-        ("chatops", format!("chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')", command(2)), true),
-        ("chatops", "chatops_feature('f', 'mallory')".to_owned(), false),
-        ("chatops", "chatops_hold_feature('f', '', 'mallory')".to_owned(), false),
-        ("chatops", "chatops_features(schema => 'mallory')".to_owned(), false),
-        ("chatops", "chatops_rollout('f', 'mallory')".to_owned(), false),
-        ("chatops", "chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(), true),
-        ("chatops", "chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(), true),
+        (
+            "chatops",
+            format!(
+                "chatops_set_feature({}, 'f', {wish}, 'mallory')",
+                command(1)
+            ),
+            true,
+        ),
+        (
+            "chatops",
+            format!(
+                "chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
+                command(2)
+            ),
+            true,
+        ),
+        (
+            "chatops",
+            "chatops_feature('f', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_hold_feature('f', '', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_features(schema => 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_rollout('f', 'mallory')".to_owned(),
+            false,
+        ),
+        (
+            "chatops",
+            "chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
+            true,
+        ),
+        (
+            "chatops",
+            "chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
+            true,
+        ),
         ("chatops", "chatops_drift('mallory')".to_owned(), false),
-        ("chatops", format!("chatops_delete_feature({}, 'f', false, 'mallory')", command(3)), true),
-        ("page", "is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(), true),
+        (
+            "chatops",
+            format!(
+                "chatops_delete_feature({}, 'f', false, 'mallory')",
+                command(3)
+            ),
+            true,
+        ),
+        (
+            "page",
+            "is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
+            true,
+        ),
         ("page", "drift_report('mallory')".to_owned(), false),
         ("page", "status_report('mallory')".to_owned(), false),
     ];
     for (role, call, runs_code) in calls {
         client
-            .batch_execute(&format!("set role {name}_{role}; select lockstep.{call}; reset role"))
+            .batch_execute(&format!(
+                "set role {name}_{role}; select lockstep.{call}; reset role"
+            ))
             .with_context(|| call.clone())?;
         let what = noted(&mut client, name).with_context(|| call.clone())?;
-        ensure!(!runs_code || !what.is_empty(), "{call}: none of her code has run");
+        ensure!(
+            !runs_code || !what.is_empty(),
+            "{call}: none of her code has run"
+        );
     }
     let recorded = "select array_agg(distinct role || ' ' || coalesce(actor, '')) from lockstep.feature_audit where schema = 'mallory'";
     let who: Vec<String> = client.query_one(recorded, &[])?.get(0);
@@ -239,7 +295,12 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         "is_chatops_member('T1', 'U1', 'g', 'mallory')",
         "chatops_deployments(repeat('ab', 20), 'mallory')",
     ] {
-        refused(&mut client, &format!("select lockstep.{call}"), "42501", "same owner")?;
+        refused(
+            &mut client,
+            &format!("select lockstep.{call}"),
+            "42501",
+            "same owner",
+        )?;
     }
     Ok(())
 }

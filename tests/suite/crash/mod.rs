@@ -27,9 +27,8 @@ const KEYS: [i64; 3] = [2, 100, PROJECTS];
 
 /// The state before, and the statement whose flush is killed.
 const STATEMENTS: [(&str, &str, Hold); 5] = [
-    // All become true: written in key order straight away.
+    // All become true, or false: locked first, in key order.
     ("false", "update integrations set active = true", Hold::Row),
-    // All are locked first, in key order.
     ("true", "update integrations set active = false", Hold::Row),
     ("true", "delete from integrations", Hold::Row),
     // Locked already: caught while it writes.

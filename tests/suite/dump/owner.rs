@@ -15,13 +15,13 @@ insert into projects (id, namespace_id) select generate_series(1, 3), 1;
 insert into integrations (project_id, active, category, type_new) values (1, true, 'common', 'Integrations::ExternalWiki');
 insert into features (key, created_at, updated_at) values ('f', now(), now());
 reset role;
-insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', 'public', $owner, now();
+insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', '{\"search_path\": \"public\"}', now();
 insert into lockstep.feature_definition (name, default_enabled, type) values ('g', true, 'ops');
 insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
 insert into lockstep.worker values ('W', 3, true);
 insert into lockstep.worker_rename values ('A', 'B', 'f', 'public');
 insert into lockstep.retired_worker values ('Old');
-insert into lockstep.job_runner (name, lease_for, leased_until) values ('r', '1 minute', now());
+insert into lockstep.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
 select lockstep.enqueue_job('W', '[1]');
 insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
@@ -220,8 +220,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
     let mut client = source(name)?;
     let job = |role: &str| {
         format!(
-            "insert into lockstep.backfill_job values ('of_{role}', 'public.projects', '{{id}}', 'update projects set name = name where {{range}}',
-                                                      'public', '{name}_{role}')"
+            "insert into lockstep.backfill_job values ('of_{role}', 'public.of_{role}', '{{id}}', 'update of_{role} set id = id where {{range}}', '{{}}')"
         )
     };
     let group = |role: &str| {
@@ -233,6 +232,9 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
         "create role {name}_victim; create role {name}_parent; grant {name}_parent to {owner};
          create table precious (id bigint primary key, flag boolean); insert into precious values (1, false);
          alter table precious owner to {name}_victim;
+         create table of_owner (id bigint primary key); alter table of_owner owner to {owner};
+         create table of_parent (id bigint primary key); alter table of_parent owner to {name}_parent;
+         create table of_victim (id bigint primary key); alter table of_victim owner to {name}_victim;
          set role {owner};
          create table mine (id bigint primary key, precious_id bigint, on_it boolean, flag boolean)"
     ))?;

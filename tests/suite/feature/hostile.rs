@@ -55,14 +55,22 @@ fn her_code_runs_as_her_alone() -> Result<()> {
          reset role; delete from mallory.seen; set search_path = mallory, pg_catalog"
     ))?;
     for role in ["none", &mallory, &format!("{name}_other")] {
-        for call in ["attach('mallory')", "detach('mallory')", "attach('mallory')"] {
+        for call in [
+            "attach('mallory')",
+            "detach('mallory')",
+            "attach('mallory')",
+        ] {
             if !role.ends_with("other") {
-                client.batch_execute(&format!("set role {role}; select lockstep.{call}; reset role"))?;
+                client.batch_execute(&format!(
+                    "set role {role}; select lockstep.{call}; reset role"
+                ))?;
                 noted(&mut client, name)?;
             }
         }
         for call in CHANGES {
-            client.batch_execute(&format!("set role {role}; select lockstep.{call}; reset role"))?;
+            client.batch_execute(&format!(
+                "set role {role}; select lockstep.{call}; reset role"
+            ))?;
             let what = noted(&mut client, name)?;
             ensure!(what.iter().any(|it| it == "before_row"), "{call}: {what:?}");
             if call.starts_with("enable_feature_for_group('f', 'hers'") {
@@ -74,7 +82,10 @@ fn her_code_runs_as_her_alone() -> Result<()> {
             let recorded = "select array_agg(distinct role) from lockstep.feature_audit where schema = 'mallory'";
             let who: Vec<String> = client.query_one(recorded, &[])?.get(0);
             let expected: String = client
-                .query_one("select coalesce(nullif($1, 'none'), current_user)", &[&role])?
+                .query_one(
+                    "select coalesce(nullif($1, 'none'), current_user)",
+                    &[&role],
+                )?
                 .get(0);
             ensure!(who == [expected], "{call} as {role}: {who:?}");
         }
@@ -82,7 +93,12 @@ fn her_code_runs_as_her_alone() -> Result<()> {
     }
     client.batch_execute("select lockstep.enable_feature_for_group('f', 'hers', 'mallory')")?;
     noted(&mut client, name)?;
-    for role in ["none", &mallory, &format!("{name}_other"), &format!("{name}_page")] {
+    for role in [
+        "none",
+        &mallory,
+        &format!("{name}_other"),
+        &format!("{name}_page"),
+    ] {
         for look in LOOKS {
             if !look.contains("status_report") || role == "none" || role.ends_with("page") {
                 client.batch_execute(&format!("set role {role}; {look}; reset role"))?;
@@ -107,9 +123,18 @@ fn policies_and_deferred_triggers_of_hers_run_for_nobody_else() -> Result<()> {
     for role in [&mallory, &format!("{name}_other")] {
         client.batch_execute(&format!("set role {role}"))?;
         for call in CHANGES {
-            refused(&mut client, &format!("select lockstep.{call}"), "42501", "row security")?;
+            refused(
+                &mut client,
+                &format!("select lockstep.{call}"),
+                "42501",
+                "row security",
+            )?;
         }
-        assert_eq!(number(&mut client, shown)?, 0, "some of the rows are hidden");
+        assert_eq!(
+            number(&mut client, shown)?,
+            0,
+            "some of the rows are hidden"
+        );
         client.batch_execute(LOOKS[0])?;
         client.batch_execute("reset role")?;
         assert_eq!(noted(&mut client, name)?, [""; 0]);
@@ -131,7 +156,10 @@ fn policies_and_deferred_triggers_of_hers_run_for_nobody_else() -> Result<()> {
     ))?;
     for role in ["none", &mallory, &format!("{name}_other")] {
         client.batch_execute(&format!("set role {role}"))?;
-        for call in ["set_feature('f', true, 'mallory')", "remove_feature('f', 'mallory')"] {
+        for call in [
+            "set_feature('f', true, 'mallory')",
+            "remove_feature('f', 'mallory')",
+        ] {
             let error = error_of(&mut client, &format!("select lockstep.{call}"))?;
             ensure!(error.code().code() == "42501", "{error}");
         }
@@ -168,15 +196,24 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
     }
     // Both tables count, and so does the schema.
     for (take, give) in [
-        ("revoke select on mallory.feature_gates from {other}", "grant select on mallory.feature_gates to {other}"),
-        ("revoke usage on schema mallory from public", "grant usage on schema mallory to public"),
+        (
+            "revoke select on mallory.feature_gates from {other}",
+            "grant select on mallory.feature_gates to {other}",
+        ),
+        (
+            "revoke usage on schema mallory from public",
+            "grant usage on schema mallory to public",
+        ),
     ] {
         let other = format!("{name}_other");
         client.batch_execute(&take.replace("{other}", &other))?;
         assert_eq!(as_role(&mut client, &other, shown)?, 0, "{take}");
         let error = {
             client.batch_execute(&format!("set role {other}"))?;
-            let error = error_of(&mut client, "select lockstep.set_feature('f', false, 'mallory')")?;
+            let error = error_of(
+                &mut client,
+                "select lockstep.set_feature('f', false, 'mallory')",
+            )?;
             client.batch_execute("reset role")?;
             error
         };
@@ -208,10 +245,20 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
         assert_eq!(number(&mut client, all)?, 2, "{show}");
     }
     // Tables of two owners are nobody's.
-    client.batch_execute(&format!("alter table mallory.feature_gates owner to {name}_other"))?;
+    client.batch_execute(&format!(
+        "alter table mallory.feature_gates owner to {name}_other"
+    ))?;
     assert_eq!(number(&mut client, all)?, 1);
-    for call in ["set_feature('f', true, 'mallory')", "feature_enabled('f', null, 'mallory')"] {
-        refused(&mut client, &format!("select lockstep.{call}"), "42501", "same owner")?;
+    for call in [
+        "set_feature('f', true, 'mallory')",
+        "feature_enabled('f', null, 'mallory')",
+    ] {
+        refused(
+            &mut client,
+            &format!("select lockstep.{call}"),
+            "42501",
+            "same owner",
+        )?;
     }
     Ok(())
 }
@@ -233,9 +280,14 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         )
     };
     client.batch_execute(&forge("feature_key text, key text, value text"))?;
-    client.batch_execute("insert into mallory.feature_gates values ('f', 'boolean', 'true'), (null, null, null)")?;
+    client.batch_execute(
+        "insert into mallory.feature_gates values ('f', 'boolean', 'true'), (null, null, null)",
+    )?;
     client.batch_execute("reset role")?;
-    let rows = client.query("select distinct schema, role from lockstep.feature_audit", &[])?;
+    let rows = client.query(
+        "select distinct schema, role from lockstep.feature_audit",
+        &[],
+    )?;
     let rows: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(rows, [("mallory".to_owned(), mallory.clone())]);
     for columns in [
@@ -244,15 +296,30 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         "feature_key text[], key text, value text",
     ] {
         client.batch_execute(&forge(columns))?;
-        refused(&mut client, "insert into mallory.feature_gates default values", "42804", "not text")?;
+        refused(
+            &mut client,
+            "insert into mallory.feature_gates default values",
+            "42804",
+            "not text",
+        )?;
         client.batch_execute("reset role")?;
     }
     client.batch_execute(&forge("feature_key text, key text"))?;
-    refused(&mut client, "insert into mallory.feature_gates default values", "42703", "value")?;
+    refused(
+        &mut client,
+        "insert into mallory.feature_gates default values",
+        "42703",
+        "value",
+    )?;
     client.batch_execute(
         "create table mallory.other (key text); create trigger forged after insert on mallory.other for each row execute function lockstep.audit_feature()",
     )?;
-    refused(&mut client, "insert into mallory.other values ('f')", "55000", "not one of feature flags")?;
+    refused(
+        &mut client,
+        "insert into mallory.other values ('f')",
+        "55000",
+        "not one of feature flags",
+    )?;
     // Tables that are not of PostgreSQL's own types are not taken.
     client.batch_execute("reset role; drop table mallory.feature_gates")?;
     client.batch_execute(&format!(
@@ -260,10 +327,21 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
          create table mallory.features (id bigint, key mallory.name, created_at timestamp, updated_at timestamp);
          create table mallory.feature_gates (id bigint, feature_key text, key text, value text, created_at timestamp, updated_at timestamp)"
     ))?;
-    let row = client.query_one("select status, detail from lockstep.attach('mallory') where feature = 'feature_flags'", &[])?;
+    let row = client.query_one(
+        "select status, detail from lockstep.attach('mallory') where feature = 'feature_flags'",
+        &[],
+    )?;
     assert_eq!(row.get::<_, &str>(0), "skipped");
-    assert!(row.get::<_, &str>(1).contains("is of type mallory.name, not text"));
-    refused(&mut client, "select lockstep.feature_enabled('f', null, 'mallory')", "42804", "not text")?;
+    assert!(
+        row.get::<_, &str>(1)
+            .contains("is of type mallory.name, not text")
+    );
+    refused(
+        &mut client,
+        "select lockstep.feature_enabled('f', null, 'mallory')",
+        "42804",
+        "not text",
+    )?;
     client.batch_execute("reset role")?;
     assert_eq!(noted(&mut client, name)?, [""; 0]);
     Ok(())

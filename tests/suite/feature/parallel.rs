@@ -20,11 +20,26 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
     assert_eq!(marked, ["lockstep.feature_enabled(text,text,text)"]);
     for level in ["read committed", "repeatable read", "serializable"] {
         for (query, expected) in [
-            ("select (select count(*) from big), lockstep.feature_enabled('f', 'Project:1')", true),
-            ("select count(*), lockstep.feature_enabled('f', 'Project:' || count(*)) from big", true),
-            ("select count(*), lockstep.feature_enabled('f', 'Project:' || (count(*) + 1)) from big", false),
-            ("select count(*), bool_or(lockstep.feature_enabled('f', 'Project:' || n)) from big where n < 2", true),
-            ("select count(*), lockstep.feature_enabled('nobody set it', 'Project:' || count(*)) from big", false),
+            (
+                "select (select count(*) from big), lockstep.feature_enabled('f', 'Project:1')",
+                true,
+            ),
+            (
+                "select count(*), lockstep.feature_enabled('f', 'Project:' || count(*)) from big",
+                true,
+            ),
+            (
+                "select count(*), lockstep.feature_enabled('f', 'Project:' || (count(*) + 1)) from big",
+                false,
+            ),
+            (
+                "select count(*), bool_or(lockstep.feature_enabled('f', 'Project:' || n)) from big where n < 2",
+                true,
+            ),
+            (
+                "select count(*), lockstep.feature_enabled('nobody set it', 'Project:' || count(*)) from big",
+                false,
+            ),
         ] {
             // What a backend has not asked yet it has to read.
             let mut cold = cluster()?.connect(name)?;
@@ -33,7 +48,9 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
                  begin isolation level {level}"
             ))?;
             let plan = cold.query(&format!("explain (costs off) {query}"), &[])?;
-            let is_parallel = plan.iter().any(|row| row.get::<_, &str>(0).contains("Gather"));
+            let is_parallel = plan
+                .iter()
+                .any(|row| row.get::<_, &str>(0).contains("Gather"));
             ensure!(is_parallel, "{query} has no parallel plan");
             let row = cold.query_one(query, &[])?;
             assert_eq!(row.get::<_, bool>(1), expected, "{level}: {query}");

@@ -223,8 +223,8 @@ fn no_text_is_too_long_for_an_index() -> Result<()> {
     let mut client = queue("network_indexes")?;
     let rows = client.query(
         "select i.indexrelid::regclass::text, a.attname::text,
-                (select min(m[1]::integer) from pg_constraint c,
-                        regexp_matches(pg_get_constraintdef(c.oid), 'length\\((?:\\()?\"?' || a.attname || '\"?\\)?\\) <= (\\d+)') m
+                (select min(coalesce(m[1]::integer, 63)) from pg_constraint c,
+                        regexp_matches(pg_get_constraintdef(c.oid), 'length\\((?:\\()?\"?' || a.attname || '\"?\\)?\\) <= (\\d+)|[(]' || a.attname || ' = ANY') m
                   where c.conrelid = i.indrelid and c.contype = 'c')
            from pg_index i join pg_class t on t.oid = i.indrelid
            join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)

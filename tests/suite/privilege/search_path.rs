@@ -185,7 +185,8 @@ fn calls_under_a_hostile_search_path() -> Result<()> {
         "select lockstep.detach(); select lockstep.remove_cache_column('public.projects', 'has_angry')",
     )?;
     let row = client.query_one(
-        "select pg_catalog.count(*) from pg_catalog.pg_trigger g where not g.tgisinternal",
+        "select pg_catalog.count(*) from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) g.tgrelid
+          where not g.tgisinternal and c.relnamespace operator(pg_catalog.<>) 'lockstep'::pg_catalog.regnamespace",
         &[],
     )?;
     assert_eq!(row.get::<_, i64>(0), 0);

@@ -213,7 +213,10 @@ fn code_of_the_owner_runs_as_the_owner_alone() -> Result<()> {
         let what = noted(&mut client, name)?;
         ensure!(what.iter().any(|it| it == "before_row"), "{what:?}");
         assert_eq!(
-            number(&mut client, "select count(service_account_id) from duo_workflows_workflows")?,
+            number(
+                &mut client,
+                "select count(service_account_id) from duo_workflows_workflows"
+            )?,
             5
         );
         client.batch_execute(&format!(
@@ -247,7 +250,10 @@ fn code_of_the_owner_runs_as_the_owner_alone() -> Result<()> {
     }
     client.batch_execute("select lockstep.attach('mallory')")?;
     assert_eq!(noted(&mut client, name)?, [""; 0]);
-    let error = error_of(&mut client, "select lockstep.fill_service_accounts(1, 5, 'mallory')")?;
+    let error = error_of(
+        &mut client,
+        "select lockstep.fill_service_accounts(1, 5, 'mallory')",
+    )?;
     ensure!(error.code().code() == "42501", "{error}");
     assert_eq!(noted(&mut client, name)?, [""; 0]);
     // A type of hers is not taken, not even by a trigger that is there already.

@@ -5,6 +5,7 @@ mod caller;
 mod install;
 mod message;
 mod moves;
+mod propagation;
 pub(crate) mod rights;
 pub(crate) mod sdk;
 mod sidecar;

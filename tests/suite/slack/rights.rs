@@ -340,13 +340,13 @@ fn a_schema_of_somebodys_own_gets_no_rights() -> Result<()> {
     client.batch_execute(&format!(
         "reset role; set search_path = public; insert into mine.organizations (id, name, path) values (1, 'x', 'x');
          set role {name}; select * from lockstep.attach('mine');
-         create function mine.grab() returns trigger language plpgsql as $$ begin
-           create temporary table if not exists grabbed (who text); insert into pg_temp.grabbed values (current_user); return null; end $$;
+         create table mine.grabbed (who text);
+         create function mine.grab() returns trigger language plpgsql as $$ begin insert into mine.grabbed values (current_user); return null; end $$;
          create trigger grab after insert on mine.integrations for each row execute function mine.grab();
          reset role;
          select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{{}}', organization_id => 1, schema => 'mine')"
     ))?;
-    let row = client.query_one("select string_agg(who, ', ') from pg_temp.grabbed", &[])?;
+    let row = client.query_one("select string_agg(who, ', ') from mine.grabbed", &[])?;
     assert_eq!(row.get::<_, String>(0), name);
     // Nor does an installation there touch one of the same team here.
     assert!(state(&mut client, "A")?.starts_with("U1 B1"));

@@ -135,7 +135,7 @@ impl Write<'_> {
                 row,
                 organization: answer.get(2),
                 scopes: answer.get(3).unwrap_or_default(),
-                wanted: Rc::from(self.installation.scopes.as_slice()),
+                wanted: Some(Rc::from(self.installation.scopes.as_slice())),
             });
         });
         rows

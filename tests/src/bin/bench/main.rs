@@ -8,6 +8,7 @@
 mod backfill;
 mod cache_column;
 mod commit;
+mod ddl;
 mod feature;
 mod figure;
 mod job;
@@ -19,6 +20,7 @@ mod server;
 mod service_account;
 mod size;
 mod slack;
+mod slack_propagation;
 mod slack_workspace;
 mod table;
 mod workflows;
@@ -39,7 +41,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -51,6 +53,10 @@ const PARTS: [Part; 8] = [
     Part {
         name: backfill::NAME,
         run: backfill::run,
+    },
+    Part {
+        name: ddl::NAME,
+        run: ddl::run,
     },
     Part {
         name: feature::NAME,

@@ -12,6 +12,11 @@ use postgres::Client;
 /// The one copy there is at a time.
 const COPY: &str = "measured";
 
+/// A copy runs no jobs and sends nothing until it is said that it takes the place of the other database.
+const RELEASE: &str = "do $$ begin
+  if exists (select from pg_extension where extname = 'lockstep') then perform lockstep.release_restored(); end if;
+end $$";
+
 /// Settings that keep the server's own work out of the measured time, and the data in its buffers. The rest is
 /// PostgreSQL's default, `synchronous_commit` and `full_page_writes` among it.
 const SETTINGS: [(&str, &str); 8] = [
@@ -77,6 +82,11 @@ impl Server {
         Ok(())
     }
 
+    /// A session in a template itself, where what is measured leaves no trace.
+    pub(crate) fn connect(&self, name: &str) -> Result<Client> {
+        self.cluster.connect(name)
+    }
+
     pub(crate) fn drop_database(&mut self, name: &str) -> Result<()> {
         self.admin
             .batch_execute(&format!("drop database if exists {name} with (force)"))
@@ -95,9 +105,11 @@ impl Server {
                 "create database {COPY} template {template} {option}"
             ))
             .with_context(|| format!("cannot copy {template}"))?;
+        let mut client = self.cluster.connect(COPY)?;
+        client.batch_execute(RELEASE)?;
         let mut copy = Copy {
             cluster: &self.cluster,
-            client: self.cluster.connect(COPY)?,
+            client,
             has_prewarm: self.has_prewarm,
         };
         let result = work(&mut copy);

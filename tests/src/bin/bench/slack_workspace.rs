@@ -11,6 +11,7 @@ use crate::median::median;
 use crate::selection::Selection;
 use crate::server::Server;
 use crate::size::Size;
+use crate::slack_propagation;
 use crate::table::Table;
 
 pub(crate) const NAME: &str = "slack_workspace";
@@ -125,6 +126,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         of_all(|round| round.again_ms),
         "ms",
     ));
+    slack_propagation::run(&mut server, size, &mut table, &mut figures)?;
     Ok(Report { table, figures })
 }
 
