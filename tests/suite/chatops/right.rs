@@ -273,7 +273,6 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         ),
         ("page", "drift_report('mallory')".to_owned(), false),
         ("page", "status_report('mallory')".to_owned(), false),
-        ("page", "project_path(1, 'mallory')".to_owned(), true),
     ];
     for (role, call, runs_code) in calls {
         client

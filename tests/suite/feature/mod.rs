@@ -12,7 +12,6 @@ use postgres::Client;
 use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::{self, cluster};
 use crate::service_account::number;
-use crate::surface::refusal::error_of;
 
 fn flags(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
