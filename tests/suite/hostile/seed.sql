@@ -16,8 +16,8 @@ select lockstep.rename_worker('Old', 'New', 'on', 'mallory');
 select lockstep.define_feature('defined', true, 'ops', 'group::one');
 insert into lockstep.chatops_incident (title, severity) values ('seen', 3);
 update lockstep.backfill_run set status = 'failed' where id = 2;
-insert into lockstep.backfill_run (job, target_table, status, role, workers, settings, last_key, rows_estimated)
-  select job, target_table, 'finished', role, workers, settings, last_key, rows_estimated from lockstep.backfill_run where id = 1;
+insert into lockstep.backfill_run overriding system value
+  select (jsonb_populate_record(r, '{"id": 1000, "status": "finished", "target_table": "mallory.counted"}')).* from lockstep.backfill_run r where id = 1;
 set session_replication_role = replica;
 update mallory.projects set has_external_wiki = null;
 reset session_replication_role;
