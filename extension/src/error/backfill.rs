@@ -1,250 +1,163 @@
 //! What can go wrong with backfill jobs and their runs.
 
-use super::report::{Report, report};
+use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
-#[derive(Debug)]
-pub(crate) enum BackfillError {
-    Settings {
-        reason: String,
-    },
-    HoldFunction {
-        name: String,
-    },
-    Workers {
-        workers: i32,
-    },
-    NoSuchJob {
-        job: String,
-    },
-    JobWithoutTable {
-        job: String,
-    },
-    NotJobOwner {
-        job: String,
-    },
-    JobExists {
-        job: String,
-    },
-    JobName {
-        job: String,
-    },
-    Statement {
-        reason: String,
-    },
-    KeyType {
-        table: String,
-        column: String,
-        actual: String,
-    },
-    KeyNotInteger {
-        job: String,
-        table: String,
-    },
-    Table {
-        job: String,
-        named: Option<String>,
-        known: Vec<String>,
-    },
-    TableHasRun {
-        table: String,
-        run: Option<(i64, &'static str)>,
-    },
-    InTransactionBlock,
-    NoSuchRun {
-        run: i64,
-    },
-    NotRunOwner {
-        run: i64,
-    },
-    Status {
-        run: i64,
-        status: &'static str,
-        done: &'static str,
-    },
-    NotFinished {
-        run: i64,
-        status: &'static str,
-        set_aside: i64,
-    },
-    NoWorkerLeft {
-        started: i32,
-        wanted: i32,
-    },
-    OwnerChanged {
-        table: String,
-    },
-    Gone {
-        run: i64,
-    },
-}
-
-impl BackfillError {
-    pub(super) fn into_report(self) -> Report {
-        match self {
-            Self::Settings { reason } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("settings of a backfill are not valid: {reason}"),
-                "They are a JSON object; the README lists the names, units and defaults.",
-                r#"For example: '{"pause_ms": 100, "target_ms": 50}'."#,
+errors! {
+    BackfillError in Backfill:
+    Settings { reason: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("settings of a backfill are not valid: {reason}"),
+        "They are a JSON object; the README lists the names, units and defaults.",
+        r#"For example: '{"pause_ms": 100, "target_ms": 50}'."#,
+    ),
+    HoldFunction { name: String } => (
+        ERRCODE_UNDEFINED_FUNCTION,
+        format!(
+            "hold_function \"{name}\" is not a function without arguments that returns text"
+        ),
+        "It is asked before each sub-batch, and answers with the reason to hold, or null to go on.",
+        "Create it, and name it with its schema if that is not in your search_path.",
+    ),
+    Workers { workers: i32 } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("workers must be from 1 to 1024, but is {workers}"),
+        "Each is a background worker of PostgreSQL, of which there are max_worker_processes in all.",
+        "One worker a core that the rest can spare is enough.",
+    ),
+    NoSuchJob { job: String } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("backfill job \"{job}\" does not exist"),
+        "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
+        "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
+    ),
+    JobWithoutTable { job: String } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("the table of backfill job \"{job}\" does not exist"),
+        "It was dropped or renamed, or it is missing where the job was restored.",
+        "Call lockstep.unregister_backfill_job, and register the job anew.",
+    ),
+    NotJobOwner { job: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("must have the rights of the owner of the table of backfill job \"{job}\""),
+        "The job runs as the owner of its table.",
+        "Call it as that role, as a member of it, or as a superuser.",
+    ),
+    JobExists { job: String } => (
+        ERRCODE_DUPLICATE_OBJECT,
+        format!("backfill job \"{job}\" exists already"),
+        "It comes with lockstep or has been registered.",
+        "Choose another name, or call lockstep.unregister_backfill_job first.",
+    ),
+    JobName { job: String } => (
+        ERRCODE_INVALID_NAME,
+        format!("\"{job}\" is not a name for a backfill job"),
+        "A name has up to 63 characters: a lower-case letter, then such letters, digits and underscores.",
+        "For example: fill_author_id.",
+    ),
+    Statement { reason: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("statement of a backfill job is not valid: {reason}"),
+        "It is one update of the job's table, with {range} as a condition that its rows must meet: alone after WHERE, or joined to the rest by AND.",
+        "For example: update events e set author_id = 1 where e.author_id is null and {range}.",
+    ),
+    KeyType { table: String, column: String, actual: String } => (
+        ERRCODE_DATATYPE_MISMATCH,
+        format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
+        "A backfill walks along keys of integers, uuid, text, numeric, dates and timestamps.",
+        "Name columns of such types that are unique together.",
+    ),
+    KeyNotInteger { job: String, table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("backfill job \"{job}\" has no ids to batch by"),
+        format!("The key of \"{table}\" is not a single integer column."),
+        "Run it whole: call lockstep.backfill, or lockstep.start_backfill.",
+    ),
+    Table { job: String, named: Option<String>, known: Vec<String> } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        match &named {
+            Some(table) => {
+                format!("backfill job \"{job}\" does nothing to table \"{table}\"")
+            }
+            None => format!("backfill job \"{job}\" needs the name of its table"),
+        },
+        match known.as_slice() {
+            [] => "There is no table it could go through.".to_owned(),
+            known => format!("It can go through: {}.", known.join(", ")),
+        },
+        "Name one of those, for example: call lockstep.backfill('cache_columns', 'public.projects').",
+    ),
+    TableHasRun { table: String, run: Option<(i64, &'static str)> } => (
+        ERRCODE_OBJECT_IN_USE,
+        match run {
+            Some((run, status)) => format!(
+                "table \"{table}\" has backfill run {run} already, which is {status}"
             ),
-            Self::HoldFunction { name } => report(
-                ERRCODE_UNDEFINED_FUNCTION,
-                format!(
-                    "hold_function \"{name}\" is not a function without arguments that returns text"
-                ),
-                "It is asked before each sub-batch, and answers with the reason to hold, or null to go on.",
-                "Create it, and name it with its schema if that is not in your search_path.",
+            None => format!("table \"{table}\" had another backfill run until just now"),
+        },
+        "A table has one run at a time, so that runs do not wait for each other's rows.",
+        match run {
+            Some((run, "paused")) => format!(
+                "Call lockstep.resume_backfill({run}) or lockstep.cancel_backfill({run})."
             ),
-            Self::Workers { workers } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("workers must be from 1 to 1024, but is {workers}"),
-                "Each is a background worker of PostgreSQL, of which there are max_worker_processes in all.",
-                "One worker a core that the rest can spare is enough.",
+            Some((run, _)) => format!(
+                "Wait for its end, as in lockstep.backfill_progress, or call lockstep.cancel_backfill({run})."
             ),
-            Self::NoSuchJob { job } => report(
-                ERRCODE_UNDEFINED_OBJECT,
-                format!("backfill job \"{job}\" does not exist"),
-                "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
-                "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
+            None => "Try again.".to_owned(),
+        },
+    ),
+    InTransactionBlock => (
+        ERRCODE_ACTIVE_SQL_TRANSACTION,
+        "lockstep.backfill cannot run inside a transaction block",
+        "It commits after each sub-batch.",
+        "Call it outside of begin ... commit, or use lockstep.backfill_batch or lockstep.start_backfill.",
+    ),
+    NoSuchRun { run: i64 } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("backfill run {run} does not exist"),
+        "No run has that number.",
+        "See lockstep.backfill_progress for those there are.",
+    ),
+    NotRunOwner { run: i64 } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("must have the rights of the owner of the table of backfill run {run}"),
+        "A run works as the owner of its table.",
+        "Call it as that role, as a member of it, or as a superuser.",
+    ),
+    Status { run: i64, status: &'static str, done: &'static str } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("backfill run {run} is {status} and cannot be {done}"),
+        "A running run can be paused, a paused one resumed, either cancelled; a failed one can be retried.",
+        "See lockstep.backfill_progress.",
+    ),
+    NotFinished { run: i64, status: &'static str, set_aside: i64 } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("backfill run {run} did not finish: it is {status}"),
+        format!("{set_aside} ranges are set aside; what was done stays done."),
+        match status {
+            "failed" => format!(
+                "See their errors in lockstep.backfill_set_aside, then call lockstep.retry_backfill({run})."
             ),
-            Self::JobWithoutTable { job } => report(
-                ERRCODE_UNDEFINED_OBJECT,
-                format!("the table of backfill job \"{job}\" does not exist"),
-                "It was dropped or renamed, or it is missing where the job was restored.",
-                "Call lockstep.unregister_backfill_job, and register the job anew.",
-            ),
-            Self::NotJobOwner { job } => report(
-                ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must have the rights of the owner of the table of backfill job \"{job}\""),
-                "The job runs as the owner of its table.",
-                "Call it as that role, as a member of it, or as a superuser.",
-            ),
-            Self::JobExists { job } => report(
-                ERRCODE_DUPLICATE_OBJECT,
-                format!("backfill job \"{job}\" exists already"),
-                "It comes with lockstep or has been registered.",
-                "Choose another name, or call lockstep.unregister_backfill_job first.",
-            ),
-            Self::JobName { job } => report(
-                ERRCODE_INVALID_NAME,
-                format!("\"{job}\" is not a name for a backfill job"),
-                "A name has up to 63 characters: a lower-case letter, then such letters, digits and underscores.",
-                "For example: fill_author_id.",
-            ),
-            Self::Statement { reason } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("statement of a backfill job is not valid: {reason}"),
-                "It is one update of the job's table, with {range} as a condition that its rows must meet: alone after WHERE, or joined to the rest by AND.",
-                "For example: update events e set author_id = 1 where e.author_id is null and {range}.",
-            ),
-            Self::KeyType {
-                table,
-                column,
-                actual,
-            } => report(
-                ERRCODE_DATATYPE_MISMATCH,
-                format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
-                "A backfill walks along keys of integers, uuid, text, numeric, dates and timestamps.",
-                "Name columns of such types that are unique together.",
-            ),
-            Self::KeyNotInteger { job, table } => report(
-                ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!("backfill job \"{job}\" has no ids to batch by"),
-                format!("The key of \"{table}\" is not a single integer column."),
-                "Run it whole: call lockstep.backfill, or lockstep.start_backfill.",
-            ),
-            Self::Table { job, named, known } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                match &named {
-                    Some(table) => {
-                        format!("backfill job \"{job}\" does nothing to table \"{table}\"")
-                    }
-                    None => format!("backfill job \"{job}\" needs the name of its table"),
-                },
-                match known.as_slice() {
-                    [] => "There is no table it could go through.".to_owned(),
-                    known => format!("It can go through: {}.", known.join(", ")),
-                },
-                "Name one of those, for example: call lockstep.backfill('cache_columns', 'public.projects').",
-            ),
-            Self::TableHasRun { table, run } => report(
-                ERRCODE_OBJECT_IN_USE,
-                match run {
-                    Some((run, status)) => format!(
-                        "table \"{table}\" has backfill run {run} already, which is {status}"
-                    ),
-                    None => format!("table \"{table}\" had another backfill run until just now"),
-                },
-                "A table has one run at a time, so that runs do not wait for each other's rows.",
-                match run {
-                    Some((run, "paused")) => format!(
-                        "Call lockstep.resume_backfill({run}) or lockstep.cancel_backfill({run})."
-                    ),
-                    Some((run, _)) => format!(
-                        "Wait for its end, as in lockstep.backfill_progress, or call lockstep.cancel_backfill({run})."
-                    ),
-                    None => "Try again.".to_owned(),
-                },
-            ),
-            Self::InTransactionBlock => report(
-                ERRCODE_ACTIVE_SQL_TRANSACTION,
-                "lockstep.backfill cannot run inside a transaction block",
-                "It commits after each sub-batch.",
-                "Call it outside of begin ... commit, or use lockstep.backfill_batch or lockstep.start_backfill.",
-            ),
-            Self::NoSuchRun { run } => report(
-                ERRCODE_UNDEFINED_OBJECT,
-                format!("backfill run {run} does not exist"),
-                "No run has that number.",
-                "See lockstep.backfill_progress for those there are.",
-            ),
-            Self::NotRunOwner { run } => report(
-                ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("must have the rights of the owner of the table of backfill run {run}"),
-                "A run works as the owner of its table.",
-                "Call it as that role, as a member of it, or as a superuser.",
-            ),
-            Self::Status { run, status, done } => report(
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("backfill run {run} is {status} and cannot be {done}"),
-                "A running run can be paused, a paused one resumed, either cancelled; a failed one can be retried.",
-                "See lockstep.backfill_progress.",
-            ),
-            Self::NotFinished {
-                run,
-                status,
-                set_aside,
-            } => report(
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("backfill run {run} did not finish: it is {status}"),
-                format!("{set_aside} ranges are set aside; what was done stays done."),
-                match status {
-                    "failed" => format!(
-                        "See their errors in lockstep.backfill_set_aside, then call lockstep.retry_backfill({run})."
-                    ),
-                    "paused" => format!("Go on with it: lockstep.resume_backfill({run})."),
-                    _ => "Start another run when it is time.".to_owned(),
-                },
-            ),
-            Self::NoWorkerLeft { started, wanted } => report(
-                ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-                format!("only {started} of {wanted} background workers could be started"),
-                "PostgreSQL has no place for more.",
-                "Ask for fewer workers, or raise max_worker_processes, or call lockstep.backfill, which needs none.",
-            ),
-            Self::OwnerChanged { table } => report(
-                ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("table \"{table}\" has another owner than its backfill began with"),
-                "Workers have the role of the owner as long as they live.",
-                "Call lockstep.resume_backfill, which starts others.",
-            ),
-            Self::Gone { run } => report(
-                ERRCODE_UNDEFINED_TABLE,
-                format!("the table of backfill run {run} does not exist any more"),
-                "There is nothing to go on with.",
-                format!("End the run: lockstep.cancel_backfill({run})."),
-            ),
-        }
-    }
+            "paused" => format!("Go on with it: lockstep.resume_backfill({run})."),
+            _ => "Start another run when it is time.".to_owned(),
+        },
+    ),
+    NoWorkerLeft { started: i32, wanted: i32 } => (
+        ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+        format!("only {started} of {wanted} background workers could be started"),
+        "PostgreSQL has no place for more.",
+        "Ask for fewer workers, or raise max_worker_processes, or call lockstep.backfill, which needs none.",
+    ),
+    OwnerChanged { table: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("table \"{table}\" has another owner than its backfill began with"),
+        "Workers have the role of the owner as long as they live.",
+        "Call lockstep.resume_backfill, which starts others.",
+    ),
+    Gone { run: i64 } => (
+        ERRCODE_UNDEFINED_TABLE,
+        format!("the table of backfill run {run} does not exist any more"),
+        "There is nothing to go on with.",
+        format!("End the run: lockstep.cancel_backfill({run})."),
+    ),
 }

@@ -215,51 +215,9 @@ impl From<TryReserveError> for Error {
     }
 }
 
-impl From<BackfillError> for Error {
-    fn from(error: BackfillError) -> Self {
-        Self::Backfill(error)
-    }
-}
-
-impl From<EventError> for Error {
-    fn from(error: EventError) -> Self {
-        Self::Event(error)
-    }
-}
-
-impl From<DeliveryError> for Error {
-    fn from(error: DeliveryError) -> Self {
-        Self::Delivery(error)
-    }
-}
-
 impl From<ChatopsError> for Error {
     fn from(error: ChatopsError) -> Self {
         Self::Chatops(error)
-    }
-}
-
-impl From<FeatureError> for Error {
-    fn from(error: FeatureError) -> Self {
-        Self::Feature(error)
-    }
-}
-
-impl From<IntegrationError> for Error {
-    fn from(error: IntegrationError) -> Self {
-        Self::Integration(error)
-    }
-}
-
-impl From<JobError> for Error {
-    fn from(error: JobError) -> Self {
-        Self::Job(error)
-    }
-}
-
-impl From<SlackError> for Error {
-    fn from(error: SlackError) -> Self {
-        Self::Slack(error)
     }
 }
 

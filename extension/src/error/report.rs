@@ -26,6 +26,36 @@ pub(super) fn report(
     }
 }
 
+/// The errors of a topic: an enum, and the SQLSTATE, message, DETAIL and HINT of each.
+macro_rules! errors {
+    ($name:ident in $topic:ident: $(
+        $(#[$doc:meta])* $error:ident $({ $($field:ident: $type:ty),* $(,)? })? =>
+            ($code:expr, $message:expr, $detail:expr, $hint:expr $(,)?),
+    )*) => {
+        #[derive(Debug)]
+        pub(crate) enum $name {
+            $($(#[$doc])* $error $({ $($field: $type),* })?,)*
+        }
+
+        impl $name {
+            pub(super) fn into_report(self) -> super::report::Report {
+                match self {
+                    $(Self::$error $({ $($field),* })? => {
+                        super::report::report($code, $message, $detail, $hint)
+                    })*
+                }
+            }
+        }
+
+        impl From<$name> for super::Error {
+            fn from(error: $name) -> Self {
+                Self::$topic(error)
+            }
+        }
+    };
+}
+pub(super) use errors;
+
 impl Error {
     pub(super) fn into_report(self) -> Report {
         match self {
