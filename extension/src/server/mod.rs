@@ -1,7 +1,8 @@
-//! What the extension asks of the server besides running in it: statements ([`statement`]) and their arguments ([`argument`]), with whose
+//! What the extension asks of the server besides running in it: statements ([`statement`]), their arguments ([`argument`]) and answers ([`answer`]), with whose
 //! rights they run ([`rights`]), errors that are caught ([`attempt`](mod@attempt)), and what is so in the session and the transaction now
 //! ([`session`], [`moment`]).
 
+mod answer;
 mod argument;
 mod attempt;
 mod dropping;
@@ -10,6 +11,7 @@ mod rights;
 mod session;
 mod statement;
 
+pub(crate) use answer::Answer;
 pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
 pub(crate) use dropping::drops_extension;
@@ -22,6 +24,4 @@ pub(crate) use session::{
     forgo_backtraces, is_in_transaction_block, is_serializable, is_set_to, notify, random,
     random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
-pub(crate) use statement::{
-    Answer, Statement, Target, View, commit, connected, is_atomic, with_snapshot,
-};
+pub(crate) use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};

@@ -5,10 +5,10 @@
 
 #![allow(unsafe_code)]
 
+use super::answer::{Answer, first_row};
 use crate::planner::{end_settings, plan_by_index, set_for_now, source_of};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
-use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -373,23 +373,6 @@ unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
-/// one call a column would cost more than the rest.
-pub(crate) struct Answer {
-    values: Vec<Datum>,
-    are_null: Vec<bool>,
-    types: Vec<Oid>,
-}
-
-impl Answer {
-    /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
-    pub(crate) fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
-        check_type::<T>(self.types[column - 1]);
-        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read, and is stored as a `T` is.
-        unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
-    }
-}
-
 /// Runs `work` with an SPI connection. An error needs no clean-up here: the abort of the (sub)transaction closes it.
 pub(crate) fn connected<R>(work: impl FnOnce() -> R) -> R {
     // SAFETY: every connection opened is closed, on the way out or by the abort.
@@ -433,57 +416,4 @@ pub(crate) fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
 
 fn all(arguments: &[Datum]) -> Vec<Option<Datum>> {
     arguments.iter().copied().map(Some).collect()
-}
-
-fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[Option<T>; N]> {
-    // SAFETY: SPI_tuptable is the result of the statement just run, or null; values are read with the row's own
-    // descriptor, copied into Rust's memory by from_datum for types that are not passed by value, and the table freed after.
-    unsafe {
-        let table = pg_sys::SPI_tuptable;
-        let row = (pg_sys::SPI_processed > 0 && !table.is_null()).then(|| {
-            let tuple = *(*table).vals;
-            std::array::from_fn(|column| {
-                let mut is_null = false;
-                check_type::<T>(pg_sys::SPI_gettypeid((*table).tupdesc, column as i32 + 1));
-                let datum =
-                    pg_sys::SPI_getbinval(tuple, (*table).tupdesc, column as i32 + 1, &mut is_null);
-                T::from_datum(datum, is_null)
-            })
-        });
-        pg_sys::SPI_freetuptable(table);
-        row
-    }
-}
-
-/// Refuses to read a value as something that it is not: whoever owns a table of the host chooses the types of its columns.
-fn check_type<T: IntoDatum>(found: Oid) {
-    // SAFETY: looks up what a domain is of, and answers every other type itself.
-    if !fits::<T>(found) && !fits::<T>(unsafe { pg_sys::getBaseType(found) }) {
-        // SAFETY: the answer is a string in memory of the statement, whatever the type.
-        let name = unsafe { CStr::from_ptr(pg_sys::format_type_be(found)) };
-        ereport!(
-            ERROR,
-            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
-            format!(
-                "lockstep does not read columns of type {} where it expects another one",
-                name.to_string_lossy()
-            )
-        );
-    }
-}
-
-/// Whether values of that type are stored as those of `T` are.
-fn fits<T: IntoDatum>(found: Oid) -> bool {
-    const TEXTS: [Oid; 4] = [
-        pg_sys::TEXTOID,
-        pg_sys::VARCHAROID,
-        pg_sys::BPCHAROID,
-        pg_sys::JSONOID,
-    ];
-    const ARRAYS: [Oid; 2] = [pg_sys::TEXTARRAYOID, pg_sys::VARCHARARRAYOID];
-    let wanted = T::type_oid();
-    T::is_compatible_with(found)
-        || [&TEXTS[..], &ARRAYS[..]]
-            .iter()
-            .any(|alike| alike.contains(&wanted) && alike.contains(&found))
 }
