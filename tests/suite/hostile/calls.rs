@@ -63,7 +63,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("disable_feature_for", Call("select lockstep.disable_feature_for('some', 'Project:1', 'mallory')")),
     ("disable_feature_for_group", Call("select lockstep.disable_feature_for_group('some', 'mine', 'mallory')")),
     ("discard_job", Call("select lockstep.discard_job(5)")),
-    ("discard_restored", Call("select * from lockstep.discard_restored()")),
+    ("discard_restored", Call("delete from lockstep.home; select * from lockstep.discard_restored()")),
     ("drift_report", Call("select lockstep.drift_report('mallory')")),
     ("enable_feature_for", Call("select lockstep.enable_feature_for('some', 'Project:2', 'mallory'); select lockstep.enable_feature_for('new', 'Project:2', 'mallory')")),
     ("enable_feature_for_group", Call("select lockstep.enable_feature_for_group('on', 'mine', 'mallory')")),
@@ -158,7 +158,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
-    ("wait_for_backfill", Call("select lockstep.wait_for_backfill(1, 1)")),
+    ("wait_for_backfill", Alone("select lockstep.resume_backfill(1); call lockstep.wait_for_backfill(1, 1)")),
 ];
 
 /// What {command}, {push}, {pipeline} and {issue} stand for.

@@ -90,11 +90,16 @@ const WRITES: [(&str, &str); 18] = [
     ("feature_gates", "truncate {t}"),
 ];
 
-/// One of its own: what happens here may end a server.
+/// One of its own: what happens here may end a server. Without workers but those of lockstep.
 fn cluster() -> Result<&'static Cluster> {
     static CLUSTER: OnceLock<Result<Cluster>> = OnceLock::new();
     CLUSTER
-        .get_or_init(|| Cluster::start("hostile", &[("max_worker_processes", "16")]))
+        .get_or_init(|| {
+            Cluster::start(
+                "hostile",
+                &[("max_worker_processes", "16"), ("autovacuum", "off")],
+            )
+        })
         .as_ref()
         .map_err(|error| anyhow!("{error:#}"))
 }
