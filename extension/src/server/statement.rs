@@ -336,12 +336,13 @@ impl Drop for Prepared {
 ///
 /// The list holds pointers to nodes of that kind, and outlives what is returned.
 unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
-    // SAFETY: a list has as many elements as it says.
     let length = if list.is_null() {
         0
     } else {
+        // SAFETY: the list is not null.
         unsafe { (*list).length }
     };
+    // SAFETY: a list has as many elements as it says, which hold pointers.
     (0..length as usize)
         .map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
 }
