@@ -54,15 +54,16 @@ thread_local! {
 }
 
 impl Optional {
-    fn statement(&self, schema: &str) -> Result<Option<Rc<Statement>>> {
+    fn statement(&self, tables: &Tables) -> Result<Option<Rc<Statement>>> {
+        let schema = &tables.schema;
         let known = KNOWN.with(|known| {
-            Known::get_or_learn(known, (schema.to_owned(), self.name, self.key), || {
-                self.look_up(schema)
+            Known::get_or_learn(known, (schema.clone(), self.name, self.key), || {
+                self.look_up(tables)
             })
         })?;
         let found = match known {
             // Nothing tells when a table comes into being.
-            Found::NoTable => self.look_up(schema)?,
+            Found::NoTable => self.look_up(tables)?,
             found => found,
         };
         Ok(match found {
@@ -71,11 +72,13 @@ impl Optional {
         })
     }
 
-    fn look_up(&self, schema: &str) -> Result<Found> {
-        let Some(table) = Relation::find_table(schema, self.name)? else {
+    fn look_up(&self, tables: &Tables) -> Result<Found> {
+        let Some(table) = Relation::find_table(&tables.schema, self.name)? else {
             return Ok(Found::NoTable);
         };
         host::watch(Oid::from(table.oid));
+        // It is read as they are.
+        host::check_have_one_owner(&[&tables.slack, &table])?;
         let Some(key) = table.find_column(self.key) else {
             return Ok(Found::Another);
         };
@@ -130,7 +133,7 @@ fn protected(tables: &Tables, branches: &Optional, owners: BTreeSet<i64>) -> Res
         return Ok(found);
     }
     let owners: Vec<i64> = owners.into_iter().collect();
-    if let Some(statement) = branches.statement(&tables.schema)? {
+    if let Some(statement) = branches.statement(tables)? {
         tables.as_owner(|| {
             statement.rows(View::Own, &[keys_argument(&owners)], |row| {
                 if let (Some(owner), Some(name)) = (row.get::<i64>(1), row.get(2)) {
@@ -172,7 +175,7 @@ impl ChatNames {
             return Ok(found);
         }
         let users: Vec<i64> = users.into_iter().collect();
-        if let Some(statement) = CHAT_NAMES.statement(&tables.schema)? {
+        if let Some(statement) = CHAT_NAMES.statement(tables)? {
             tables.as_owner(|| {
                 statement.rows(View::Own, &[keys_argument(&users)], |row| {
                     if let (Some(user), Some(team), Some(chat)) =

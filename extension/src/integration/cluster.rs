@@ -2,7 +2,7 @@
 
 use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
-use crate::host::{Relation, at_or_below, check_owner_may_read};
+use crate::host::{Relation, at_or_below, check_have_one_owner};
 use crate::server::{Statement, View, as_owner, connected, datum};
 use crate::slack_workspace::qualified;
 use pgrx::pg_sys::{self, Oid};
@@ -89,9 +89,8 @@ fn projects_of_cluster(schema: &str, integrations: &Relation) -> Result<String> 
     ]
     .map(|name| table(schema, name));
     let tables = [of_projects?, of_groups?, namespaces?, projects?];
-    for table in &tables {
-        check_owner_may_read(integrations, table)?;
-    }
+    let [a, b, c, d] = &tables;
+    check_have_one_owner(&[integrations, a, b, c, d])?;
     let groups = format!(
         "select g.group_id::pg_catalog.int8 from {} g where g.cluster_id == $1",
         tables[1].qualified_name()

@@ -4,7 +4,7 @@ use super::tables::{SLACK, Tables};
 use super::trigger::TRIGGERS;
 use crate::attach::Answer;
 use crate::error::Result;
-use crate::host::{Relation, check_is_owner, lock_tables, run};
+use crate::host::{Relation, change, check_is_owner, lock_tables, run_as_owner_of};
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((SLACK.to_owned(), status.to_owned(), detail.into()))
@@ -68,12 +68,15 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
                 continue;
             }
             let when = when.replace("{table}", &name);
-            run(&format!(
-                "create trigger {trigger} {when} execute function lockstep.{function}()"
-            ))?;
-            run(&format!(
-                "alter trigger {trigger} on {name} depends on extension lockstep"
-            ))?;
+            run_as_owner_of(
+                &now,
+                &[
+                    format!(
+                        "create trigger {trigger} {when} execute function lockstep.{function}()"
+                    ),
+                    format!("alter trigger {trigger} on {name} depends on extension lockstep"),
+                ],
+            )?;
         }
     }
     answer("attached", "the rows of a team are kept identical")
@@ -89,10 +92,10 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
         for (trigger, ..) in triggers {
             if table.trigger(trigger).is_some() {
                 check_is_owner(&table)?;
-                run(&format!(
-                    "drop trigger {trigger} on {}",
-                    table.qualified_name()
-                ))?;
+                change(
+                    table.owner,
+                    &format!("drop trigger {trigger} on {}", table.qualified_name()),
+                )?;
                 is_attached = true;
             }
         }

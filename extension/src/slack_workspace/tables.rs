@@ -133,6 +133,8 @@ impl Tables {
             tables.push(table);
         }
         let organizations = Relation::find_table(schema, "organizations")?;
+        // One statement reads several of them, as one role.
+        host::check_have_one_owner(&tables.iter().chain(&organizations).collect::<Vec<_>>())?;
         let tables: [Relation; 6] = tables.try_into().map_err(|_| Error::Catalog {
             message: "a table of the host went missing".to_owned(),
         })?;
@@ -158,7 +160,7 @@ impl Tables {
 }
 
 impl Host {
-    /// Runs `work` with the rights of the owner of the table of integrations, who must have rights on the others as well.
+    /// Runs `work` with the rights of the owner of the tables.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.slack.owner), || connected(work))
     }

@@ -4,8 +4,8 @@
 pub(super) enum Way {
     /// SQL that anybody might run; what he may not, fails.
     Call(&'static str),
-    /// The same of what refuses to be part of a transaction.
-    Alone(&'static str),
+    /// Statements that refuse to be part of a transaction.
+    Alone(&'static [&'static str]),
     /// It is the function of a trigger, which the writes fire.
     Trigger,
 }
@@ -18,10 +18,10 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("alter_backfill", Call("select lockstep.alter_backfill(1, '{\"pause_ms\": 1}')")),
     ("attach", Call("select * from lockstep.detach('mallory'); select * from lockstep.attach('mallory'); select * from lockstep.attach('mallory')")),
     ("audit_feature", Trigger),
-    ("backfill", Alone("call lockstep.backfill('counted', 'mallory.counted')")),
+    ("backfill", Alone(&["call lockstep.backfill('counted', 'mallory.counted')"])),
     ("backfill_batch", Call("select * from lockstep.backfill_batch('service_accounts', 1, 40, \"table\" => 'mallory.duo_workflows_workflows');
                              select * from lockstep.backfill_batch('counted', 1, 40, \"table\" => 'mallory.counted')")),
-    ("backfill_step", Alone("select lockstep.resume_backfill(1); select lockstep.backfill_step(1)")),
+    ("backfill_step", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "select lockstep.backfill_step((select max(p.run) from lockstep.backfill_progress p where p.status = 'running'))"])),
     ("before_drop", Trigger),
     ("begin_cache_column_drift", Call("select lockstep.begin_cache_column_drift('mallory.projects', 'has_external_wiki')")),
     ("begin_slack_install", Call("select lockstep.begin_slack_install(sha256('5'), sha256('6'), lockstep.issue_slack_install_ticket(project_id => 1, schema => 'mallory'), schema => 'mallory');
@@ -63,7 +63,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("disable_feature_for", Call("select lockstep.disable_feature_for('some', 'Project:1', 'mallory')")),
     ("disable_feature_for_group", Call("select lockstep.disable_feature_for_group('some', 'mine', 'mallory')")),
     ("discard_job", Call("select lockstep.discard_job(5)")),
-    ("discard_restored", Call("select * from lockstep.discard_restored()")),
+    ("discard_restored", Call("delete from lockstep.home; select * from lockstep.discard_restored()")),
     ("drift_report", Call("select lockstep.drift_report('mallory')")),
     ("enable_feature_for", Call("select lockstep.enable_feature_for('some', 'Project:2', 'mallory'); select lockstep.enable_feature_for('new', 'Project:2', 'mallory')")),
     ("enable_feature_for_group", Call("select lockstep.enable_feature_for_group('on', 'mine', 'mallory')")),
@@ -97,7 +97,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("note_arrived", Trigger),
     ("note_changed", Trigger),
     ("note_slack_row", Trigger),
-    ("open_backfill", Alone("select lockstep.open_backfill('counted', 'mallory.counted'); select lockstep.open_backfill('service_accounts', 'mallory.duo_workflows_workflows')")),
+    ("open_backfill", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "select lockstep.open_backfill('service_accounts', 'mallory.duo_workflows_workflows')"])),
     ("opt_out_of_feature", Call("select lockstep.opt_out_of_feature('some', 'Project:1', 'mallory')")),
     ("pause_backfill", Call("select lockstep.resume_backfill(1); select lockstep.pause_backfill(1)")),
     ("project_path", Call("select lockstep.project_path(2, 'mallory')")),
@@ -158,7 +158,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
-    ("wait_for_backfill", Call("select lockstep.wait_for_backfill(1, 1)")),
+    ("wait_for_backfill", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status = 'running'); begin call lockstep.wait_for_backfill(run, 1); end $$"])),
 ];
 
 /// What {command}, {push}, {pipeline} and {issue} stand for.

@@ -177,6 +177,10 @@ fn under(template: &str, number: usize, setting: &str) -> Result<BTreeMap<String
     let database = format!("{template}_{number}");
     let mut admin = cluster()?.connect("postgres")?;
     admin.batch_execute(&format!("create database {database} template {template}"))?;
+    // A copy holds what the other one has in flight.
+    cluster()?
+        .connect(&database)?
+        .batch_execute("select * from lockstep.release_restored()")?;
     if !setting.is_empty() {
         admin.batch_execute(&format!("alter database {database} set {setting}"))?;
     }

@@ -9,6 +9,8 @@ pub(super) struct Thing {
     pub(super) planted: &'static str,
     /// What a superuser was talked into.
     pub(super) arranged: &'static str,
+    /// It is not touched at all.
+    pub(super) is_refused: bool,
 }
 
 const fn of_owner(name: &'static str, planted: &'static str) -> Thing {
@@ -17,6 +19,7 @@ const fn of_owner(name: &'static str, planted: &'static str) -> Thing {
         granted: "",
         planted,
         arranged: "",
+        is_refused: false,
     }
 }
 
@@ -96,6 +99,7 @@ pub(super) const ENUMS: Thing = Thing {
     planted: "select * from lockstep.detach('mallory'); call mallory.enums('text'); call mallory.enums('varchar');
               do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     arranged: "call mallory.operator_classes()",
+    is_refused: false,
 };
 
 pub(super) const EVENT_TRIGGERS: Thing = Thing {
@@ -106,6 +110,7 @@ pub(super) const EVENT_TRIGGERS: Thing = Thing {
                create event trigger evil_end on ddl_command_end execute function mallory.evil_command();
                create event trigger evil_drop on sql_drop execute function mallory.evil_command();
                create event trigger evil_rewrite on table_rewrite execute function mallory.evil_command()",
+    is_refused: false,
 };
 
 /// Reading a file makes values of their types.
@@ -114,6 +119,7 @@ pub(super) const FOREIGN_TABLES: Thing = Thing {
     granted: "",
     planted: "",
     arranged: "create extension file_fdw; create server evil foreign data wrapper file_fdw; call mallory.foreign_tables()",
+    is_refused: true,
 };
 
 pub(super) const PARTITIONS: Thing = of_owner(
@@ -142,6 +148,7 @@ pub(super) const SHADOWS: Thing = Thing {
     granted: "",
     planted: "call mallory.shadows()",
     arranged: "do $$ begin execute format('alter database %I set search_path = mallory, pg_catalog, public', current_database()); end $$",
+    is_refused: false,
 };
 
 /// Source and target have owners who trust each other with nothing but rows.
@@ -153,6 +160,7 @@ pub(super) const SOURCE_OF_ANOTHER: Thing = Thing {
                do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     planted: "call mallory.all_kinds()",
     arranged: "",
+    is_refused: false,
 };
 
 pub(super) const TARGET_OF_ANOTHER: Thing = Thing {
@@ -164,4 +172,5 @@ pub(super) const TARGET_OF_ANOTHER: Thing = Thing {
                do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     planted: "call mallory.all_kinds()",
     arranged: "",
+    is_refused: false,
 };
