@@ -111,11 +111,10 @@ fn roles() -> Result<()> {
             "create role hostile_mallory login; create role hostile_alice; create role hostile_other login; create role hostile_sidecar login; create role hostile_chatops login",
         )?)
     };
-    ROLES
-        .get_or_init(create)
-        .as_ref()
-        .map(|()| ())
-        .map_err(|error| anyhow!("{error:#}"))
+    match ROLES.get_or_init(create) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(anyhow!("{error:#}")),
+    }
 }
 
 /// A session, and what evil() has warned it of since it was asked last.
