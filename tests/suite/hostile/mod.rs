@@ -2,7 +2,6 @@
 //! lockstep: it runs with no rights but his, whoever calls.
 
 mod calls;
-mod settings;
 mod things;
 
 use std::collections::BTreeSet;
