@@ -21,7 +21,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("backfill", Alone(&["call lockstep.backfill('counted', 'mallory.counted')"])),
     ("backfill_batch", Call("select * from lockstep.backfill_batch('service_accounts', 1, 40, \"table\" => 'mallory.duo_workflows_workflows');
                              select * from lockstep.backfill_batch('counted', 1, 40, \"table\" => 'mallory.counted')")),
-    ("backfill_step", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "select lockstep.backfill_step((select max(p.run) from lockstep.backfill_progress p where p.status = 'running'))"])),
+    ("backfill_step", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "select lockstep.backfill_step((select max(p.run) from lockstep.backfill_progress p where p.status operator(pg_catalog.=) 'running'))"])),
     ("before_drop", Trigger),
     ("begin_cache_column_drift", Call("select lockstep.begin_cache_column_drift('mallory.projects', 'has_external_wiki')")),
     ("begin_slack_install", Call("select lockstep.begin_slack_install(sha256('5'), sha256('6'), lockstep.issue_slack_install_ticket(project_id => 1, schema => 'mallory'), schema => 'mallory');
@@ -158,7 +158,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
-    ("wait_for_backfill", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status = 'running'); begin call lockstep.wait_for_backfill(run, 1); end $$"])),
+    ("wait_for_backfill", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status operator(pg_catalog.=) 'running'); begin call lockstep.wait_for_backfill(run, 1); end $$"])),
 ];
 
 /// What {command}, {push}, {pipeline} and {issue} stand for.
