@@ -11,7 +11,9 @@ use postgres::types::{FromSql, Type};
 use postgres::{Client, NoTls};
 
 use super::calls::{CALLS, Way, spelled_out};
-use super::{WRITES, World, cluster, said, things};
+use super::things;
+use super::way::WRITES;
+use super::world::{World, cluster, said};
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 

@@ -154,8 +154,10 @@ fn pgbench(copy: &Copy, statement: &str, clients: u32) -> Result<f64> {
         "pgbench failed: {text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let rate = text.lines().filter_map(|line| line.strip_prefix("tps ="));
-    let rate = rate.last().with_context(|| format!("no rate: {text}"))?;
+    let mut rate = text.lines().filter_map(|line| line.strip_prefix("tps ="));
+    let rate = rate
+        .next_back()
+        .with_context(|| format!("no rate: {text}"))?;
     let digits = rate.trim().split(' ').next().unwrap_or_default();
     digits.parse().context("no number of transactions")
 }
