@@ -3,7 +3,7 @@
 //! The host writes scopes in two steps. It inserts a row and links it to its scopes afterwards, and it replaces scopes by deleting all
 //! links and inserting those there are to be. In between the row has none, which says nothing; were the team to follow, the host
 //! would find no scopes left to copy. So such a row is open until it has a scope, or until the end of the transaction
-//! ([`settle`](super::settle)).
+//! ([`settle`](mod@super::settle)).
 
 use crate::error::Result;
 use crate::levels::{Layer, Levels, nesting};
