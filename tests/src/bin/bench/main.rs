@@ -11,6 +11,7 @@ mod commit;
 mod ddl;
 mod feature;
 mod figure;
+mod incremental_view;
 mod job;
 mod median;
 mod notification;
@@ -41,7 +42,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -57,6 +58,10 @@ const PARTS: [Part; 9] = [
     Part {
         name: ddl::NAME,
         run: ddl::run,
+    },
+    Part {
+        name: incremental_view::NAME,
+        run: incremental_view::run,
     },
     Part {
         name: feature::NAME,

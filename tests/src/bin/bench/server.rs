@@ -87,6 +87,12 @@ impl Server {
         self.cluster.connect(name)
     }
 
+    /// Whether the files of an extension are there.
+    pub(crate) fn offers(&mut self, extension: &str) -> Result<bool> {
+        let query = "select exists (select from pg_available_extensions where name = $1)";
+        Ok(self.admin.query_one(query, &[&extension])?.get(0))
+    }
+
     pub(crate) fn drop_database(&mut self, name: &str) -> Result<()> {
         self.admin
             .batch_execute(&format!("drop database if exists {name} with (force)"))
