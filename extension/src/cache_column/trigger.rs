@@ -3,7 +3,7 @@
 
 use super::definition::Definition;
 use crate::error::{Error, Result};
-use crate::host::{Relation, change};
+use crate::host::{Relation, change, create_trigger};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{
     self, TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE,
@@ -242,11 +242,8 @@ impl Trigger {
             if is_replaced && cfg!(feature = "pg13") {
                 change(owner, &format!("drop trigger {name} on {table}"))?;
             }
-            change(owner, &format!("{create} {name} {}", self.action()))?;
-            change(
-                owner,
-                &format!("alter trigger {name} on {table} depends on extension lockstep"),
-            )?;
+            let statement = format!("{create} {name} {}", self.action());
+            create_trigger(owner, self.table.oid, name, &statement)?;
         }
         if self.always || self.is_copy {
             let always = if self.always { "always" } else { "" };

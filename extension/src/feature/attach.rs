@@ -3,20 +3,22 @@
 use super::tables::{FEATURES, GATES, Tables};
 use crate::attach::Answer;
 use crate::error::{FeatureError, Result};
-use crate::host::{Relation, check_is_owner, lock_tables, run, run_as_owner_of};
+use crate::host::{HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers, run};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 
-const TRIGGERS: [(&str, &str); 2] = [
-    (
-        "lockstep_feature_audit",
-        "after insert or update or delete on {table} for each row",
-    ),
-    (
-        "lockstep_feature_audit_truncate",
-        "after truncate on {table} for each statement",
-    ),
+const TRIGGERS: [HostTrigger; 2] = [
+    HostTrigger {
+        name: "lockstep_feature_audit",
+        when: "after insert or update or delete on {table} for each row",
+        function: "audit_feature",
+    },
+    HostTrigger {
+        name: "lockstep_feature_audit_truncate",
+        when: "after truncate on {table} for each statement",
+        function: "audit_feature",
+    },
 ];
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
@@ -56,66 +58,14 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
     if let Err(error) = checked {
         return answer("skipped", error.message());
     }
-    let is_installed = |table: &Relation| {
-        TRIGGERS
-            .iter()
-            .all(|(name, _)| table.trigger(name).is_some())
-    };
-    if tables.iter().all(is_installed) {
-        let is_off = |table: &&Relation| {
-            let triggers = TRIGGERS.iter().filter_map(|(name, _)| table.trigger(name));
-            triggers.into_iter().any(|trigger| !trigger.enabled)
-        };
-        return answer(
-            "attached",
-            match tables.iter().find(is_off) {
-                Some(table) => format!(
-                    "already attached, but disabled; to enable it: alter table {} enable trigger user",
-                    table.qualified_name()
-                ),
-                None => "already attached, nothing changed".to_owned(),
-            },
-        );
-    }
-    lock_tables(&tables.each_ref());
-    for table in &tables {
-        // Somebody else may have attached while this waited for the lock.
-        let now = Relation::describe(table.oid)?;
-        let table = now.qualified_name();
-        for (trigger, when) in TRIGGERS {
-            if now.trigger(trigger).is_some() {
-                continue;
-            }
-            let when = when.replace("{table}", &table);
-            let statements = [
-                format!(
-                    "create trigger {trigger} {when} execute function lockstep.audit_feature()"
-                ),
-                format!("alter trigger {trigger} on {table} depends on extension lockstep"),
-            ];
-            run_as_owner_of(&now, &statements)?;
-        }
-    }
-    answer("attached", done)
+    let [features, gates] = &tables;
+    let installed = install_triggers(&[(features, &TRIGGERS), (gates, &TRIGGERS)])?;
+    answer("attached", installed.words(done))
 }
 
 /// Removes the triggers; tables and flags stay.
 pub(crate) fn detach(schema: &str) -> Result<Answer> {
-    let mut is_attached = false;
-    for name in [FEATURES, GATES] {
-        let Some(table) = Relation::find_table(schema, name)? else {
-            continue;
-        };
-        for (trigger, _) in TRIGGERS {
-            if table.trigger(trigger).is_some() {
-                check_is_owner(&table)?;
-                let drop = format!("drop trigger {trigger} on {}", table.qualified_name());
-                run_as_owner_of(&table, &[drop])?;
-                is_attached = true;
-            }
-        }
-    }
-    match is_attached {
+    match remove_triggers(schema, &[(FEATURES, &TRIGGERS), (GATES, &TRIGGERS)])? {
         true => answer("detached", "triggers removed; the flags stay"),
         false => answer("skipped", "not attached"),
     }

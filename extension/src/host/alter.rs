@@ -35,13 +35,6 @@ pub(crate) fn lock_tables(tables: &[&Relation]) {
     }
 }
 
-/// Runs statements that change a table, as whoever owns it: what he has put on his tables runs when they change.
-pub(crate) fn run_as_owner_of(table: &Relation, statements: &[String]) -> Result<()> {
-    statements
-        .iter()
-        .try_for_each(|statement| change(table.owner, statement))
-}
-
 /// Whoever calls may do all this to the tables, and to all their rows: then it can be done for him with the rights of their owner.
 pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
     thread_local! {

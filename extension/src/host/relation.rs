@@ -69,11 +69,13 @@ pub(crate) struct Reference {
     pub(crate) excludes_shift: bool,
 }
 
-/// A trigger as far as its name and state tell.
+/// A trigger as far as its name, state and function tell.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct InstalledTrigger {
     pub(crate) name: String,
     pub(crate) enabled: bool,
+    /// The name of its function, if that is one of ours.
+    pub(crate) function: Option<String>,
 }
 
 const DESCRIBE: &str = "
@@ -116,9 +118,10 @@ select jsonb_build_object(
     join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
     where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
       and cardinality(f.conkey) = 1),
-  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D')
+  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D', 'function', o.proname)
     order by g.tgname), '[]')
-    from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal))::text
+    from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep') on o.oid = g.tgfoid
+    where g.tgrelid = c.oid and not g.tgisinternal))::text
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 cross join lateral (
   -- Not pg_partition_tree, which locks them; a partition that is being detached concurrently is none any more.

@@ -1,10 +1,10 @@
-//! Which extensions a command drops, as an event trigger before it is told.
+//! What is dropped along with the extension, and whether a command drops it.
 
 #![allow(unsafe_code)]
 
 use pgrx::PgList;
-use pgrx::pg_sys::{self, NodeTag, ObjectType};
-use std::ffi::CStr;
+use pgrx::pg_sys::{self, NodeTag, ObjectType, Oid};
+use std::ffi::{CStr, CString};
 
 /// Whether the event trigger that is called so stands before a DROP EXTENSION that names this one.
 pub(crate) fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, name: &str) -> bool {
@@ -24,6 +24,32 @@ pub(crate) fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, name: &str) -> b
             && PgList::<pg_sys::Node>::from_pg((*statement).objects)
                 .iter_ptr()
                 .any(|object| CStr::from_ptr(text_of(object)).to_bytes() == name.as_bytes())
+    }
+}
+
+/// Has a trigger dropped along with the extension, as ALTER TRIGGER ... DEPENDS ON EXTENSION does; but that locks the table against
+/// readers.
+pub(crate) fn drop_with_extension(table: Oid, trigger: &str) {
+    let trigger = CString::new(trigger).unwrap_or_default();
+    // SAFETY: looks up trigger and extension, or raises an error if one is not there; names and addresses outlive the calls. The lock has
+    // whoever drops the extension wait until the dependency can be seen.
+    unsafe {
+        let name = c"lockstep".as_ptr();
+        let extension = pg_sys::get_extension_oid(name, false);
+        let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+        pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, lock);
+        let extension = pg_sys::ObjectAddress {
+            classId: pg_sys::ExtensionRelationId,
+            objectId: pg_sys::get_extension_oid(name, false),
+            objectSubId: 0,
+        };
+        let trigger = pg_sys::ObjectAddress {
+            classId: pg_sys::TriggerRelationId,
+            objectId: pg_sys::get_trigger_oid(table, trigger.as_ptr(), false),
+            objectSubId: 0,
+        };
+        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION;
+        pg_sys::recordDependencyOn(&trigger, &extension, kind);
     }
 }
 

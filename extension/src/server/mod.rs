@@ -14,7 +14,7 @@ mod statement;
 pub(crate) use answer::Answer;
 pub(crate) use argument::{datum, jsonb_text, keys_argument, nullable};
 pub(crate) use attempt::{Failure, attempt, attempt_catching};
-pub(crate) use dropping::drops_extension;
+pub(crate) use dropping::{drop_with_extension, drops_extension};
 pub(crate) use moment::Moment;
 pub(crate) use rights::{
     as_ourselves, as_owner, as_role, begin_session_of, current_user, for_whole_transaction,

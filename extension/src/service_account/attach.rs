@@ -3,10 +3,14 @@
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::attach::Answer;
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Relation, check_is_owner, lock_tables, run_as_owner_of};
+use crate::host::{self, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers};
 use pgrx::prelude::*;
 
-const TRIGGER: &str = "lockstep_service_account";
+const TRIGGERS: [HostTrigger; 1] = [HostTrigger {
+    name: "lockstep_service_account",
+    when: "before insert on {table} for each row when (new.service_account_id is null)",
+    function: "set_service_account",
+}];
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     let feature = format!("{WORKFLOWS}.{ACCOUNT}");
@@ -32,51 +36,18 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
     for table in &tables.read {
         check_is_owner(table)?;
     }
-    let name = workflows.qualified_name();
-    let installed = workflows.trigger(TRIGGER);
-    if installed.is_none() {
-        lock_tables(&[&workflows]);
-        // Somebody else may have attached while this waited for the lock.
-        if Relation::describe(workflows.oid)?
-            .trigger(TRIGGER)
-            .is_none()
-        {
-            run_as_owner_of(&workflows, &[
-                format!(
-                    "create trigger {TRIGGER} before insert on {name} for each row when (new.{ACCOUNT} is null)
-                       execute function lockstep.set_service_account()"
-                ),
-                format!("alter trigger {TRIGGER} on {name} depends on extension lockstep"),
-            ])?;
-            let [.., consumers] = &tables.read;
-            return answer(
-                "attached",
-                format!("filled on insert from {}", consumers.qualified_name()),
-            );
-        }
-    }
-    match installed {
-        Some(trigger) if !trigger.enabled => answer(
-            "attached",
-            format!(
-                "already attached, but disabled; to enable it: alter table {name} enable trigger {TRIGGER}"
-            ),
-        ),
-        _ => answer("attached", "already attached, nothing changed"),
-    }
+    let [.., consumers] = &tables.read;
+    let now = format!("filled on insert from {}", consumers.qualified_name());
+    let installed = install_triggers(&[(&workflows, &TRIGGERS)])?;
+    answer("attached", installed.words(now))
 }
 
 /// Removes the trigger.
 pub(crate) fn detach(schema: &str) -> Result<Answer> {
-    let workflows = Relation::find_table(schema, WORKFLOWS)?;
-    let attached = workflows.filter(|table| table.trigger(TRIGGER).is_some());
-    let Some(workflows) = attached else {
-        return answer("skipped", "not attached");
-    };
-    check_is_owner(&workflows)?;
-    let drop = format!("drop trigger {TRIGGER} on {}", workflows.qualified_name());
-    run_as_owner_of(&workflows, &[drop])?;
-    answer("detached", "trigger removed")
+    match remove_triggers(schema, &[(WORKFLOWS, &TRIGGERS)])? {
+        true => answer("detached", "trigger removed"),
+        false => answer("skipped", "not attached"),
+    }
 }
 
 /// Leaves the service accounts of new workflows alone from now on; all else that is attached stays.

@@ -1,10 +1,10 @@
 //! The triggers on the host's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
 
-use super::tables::{SLACK, Tables};
-use super::trigger::TRIGGERS;
+use super::tables::{LINKS, SLACK, Tables};
+use super::trigger::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::attach::Answer;
 use crate::error::Result;
-use crate::host::{Relation, change, check_is_owner, lock_tables, run_as_owner_of};
+use crate::host::{Relation, check_is_owner, install_triggers, remove_triggers};
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((SLACK.to_owned(), status.to_owned(), detail.into()))
@@ -32,75 +32,20 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             return answer("skipped", format!("table \"{name}\" is partitioned"));
         }
     }
-    for (table, triggers) in ours.into_iter().zip(TRIGGERS.map(|(_, triggers)| triggers)) {
-        let off = triggers
-            .iter()
-            .filter_map(|(name, ..)| table.trigger(name))
-            .any(|trigger| !trigger.enabled);
-        if off {
-            return answer(
-                "attached",
-                format!(
-                    "already attached, but disabled; to enable it: alter table {} enable trigger user",
-                    table.qualified_name()
-                ),
-            );
-        }
-    }
-    if ours
-        .into_iter()
-        .zip(TRIGGERS)
-        .all(|(table, (_, triggers))| {
-            triggers
-                .iter()
-                .all(|(name, ..)| table.trigger(name).is_some())
-        })
-    {
-        return answer("attached", "already attached, nothing changed");
-    }
-    lock_tables(&ours);
-    for (table, (_, triggers)) in ours.into_iter().zip(TRIGGERS) {
-        // Somebody else may have attached while this waited for the lock.
-        let now = Relation::describe(table.oid)?;
-        let name = now.qualified_name();
-        for (trigger, when, function) in triggers {
-            if now.trigger(trigger).is_some() {
-                continue;
-            }
-            let when = when.replace("{table}", &name);
-            run_as_owner_of(
-                &now,
-                &[
-                    format!(
-                        "create trigger {trigger} {when} execute function lockstep.{function}()"
-                    ),
-                    format!("alter trigger {trigger} on {name} depends on extension lockstep"),
-                ],
-            )?;
-        }
-    }
-    answer("attached", "the rows of a team are kept identical")
+    let installed = install_triggers(&[
+        (&tables.slack, &TRIGGERS_OF_ROWS),
+        (&tables.links, &TRIGGERS_OF_LINKS),
+    ])?;
+    answer(
+        "attached",
+        installed.words("the rows of a team are kept identical"),
+    )
 }
 
 /// Removes the triggers; rows and installations stay.
 pub(crate) fn detach(schema: &str) -> Result<Answer> {
-    let mut is_attached = false;
-    for (name, triggers) in TRIGGERS {
-        let Some(table) = Relation::find_table(schema, name)? else {
-            continue;
-        };
-        for (trigger, ..) in triggers {
-            if table.trigger(trigger).is_some() {
-                check_is_owner(&table)?;
-                change(
-                    table.owner,
-                    &format!("drop trigger {trigger} on {}", table.qualified_name()),
-                )?;
-                is_attached = true;
-            }
-        }
-    }
-    match is_attached {
+    let tables: [(_, &[_]); 2] = [(SLACK, &TRIGGERS_OF_ROWS), (LINKS, &TRIGGERS_OF_LINKS)];
+    match remove_triggers(schema, &tables)? {
         true => answer("detached", "triggers removed; the rows stay"),
         false => answer("skipped", "not attached"),
     }

@@ -83,9 +83,54 @@ pub(super) fn look_up(tables: &Tables, team: &str, except: &[i64]) -> Option<Kep
 
 type ByTeam = HashMap<(u32, String), Option<Rc<Kept>>>;
 
+/// The scopes of a row before a statement linked it to more.
+pub(super) struct Linked {
+    pub(super) team: String,
+    pub(super) scopes: Vec<i64>,
+}
+
+/// How many rows of a statement are remembered.
+const MOST_LINKED: usize = 10_000;
+
 thread_local! {
     /// As the rows of one statement find it. Nobody else can change it, as the team is locked.
     static KEPT: RefCell<ByTeam> = RefCell::new(HashMap::new());
+    static LINKED: RefCell<HashMap<(u32, i64), Linked>> = RefCell::new(HashMap::new());
+}
+
+/// The team of a row and the scopes that it has.
+pub(super) fn links_of(tables: &Tables, row: i64) -> Option<Linked> {
+    let mut linked = None;
+    tables.as_owner(|| {
+        let links_of = &tables.statements.links_of;
+        links_of.rows(View::Newest, &[keys_argument(&[row])], |answer| {
+            linked = answer.get(1).map(|team| Linked {
+                team,
+                scopes: answer.get(2).unwrap_or_default(),
+            });
+        });
+    });
+    linked
+}
+
+/// The team of the row is locked.
+pub(super) fn remember(table: u32, row: i64, linked: Linked) {
+    LINKED.with_borrow_mut(|known| {
+        if known.len() >= MOST_LINKED {
+            known.clear();
+        }
+        known.insert((table, row), linked);
+    });
+}
+
+/// Whether the row is known not to have had the scope. That it had one is never taken from here: the same statement may have deleted
+/// the link, while one that came meanwhile breaks the table's unique index.
+pub(super) fn lacked(table: u32, row: i64, scope: i64) -> bool {
+    LINKED.with_borrow(|known| {
+        known
+            .get(&(table, row))
+            .is_some_and(|linked| !linked.scopes.contains(&scope))
+    })
 }
 
 /// What a team has, whose lock is held, before the first row of a statement came to it.
@@ -102,4 +147,5 @@ pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
 /// Once the statement, or another within it, has written.
 pub(super) fn forget() {
     KEPT.with_borrow_mut(HashMap::clear);
+    LINKED.with_borrow_mut(HashMap::clear);
 }

@@ -21,8 +21,8 @@ pub(super) const SHARED: [&str; 5] = [
 pub(super) struct Statements {
     /// `$1` ids: id, team.
     pub(super) teams_of: Statement,
-    /// `$1` ids, `$2` a scope: of each its team, and whether it has the scope.
-    pub(super) link_of: Statement,
+    /// `$1` ids: team and scopes.
+    pub(super) links_of: Statement,
     /// `$1` team, `$2` ids: any other row of it, one with a token, or one with scopes.
     pub(super) one: Statement,
     pub(super) one_with_token: Statement,
@@ -130,13 +130,11 @@ impl Statements {
                 &format!("select s.id::pg_catalog.int8, s.team_id::pg_catalog.text from {s} s where s.id == any ($1)"),
                 ids,
             ),
-            link_of: by_index(
+            links_of: by_index(
                 &format!(
-                    "select s.team_id::pg_catalog.text,
-                            exists (select from {l} l where l.slack_integration_id == s.id and l.slack_api_scope_id == $2)
-                       from {s} s where s.id == any ($1)"
+                    "select s.team_id::pg_catalog.text, {scopes_of_row} from {s} s where s.id == any ($1)"
                 ),
-                ids_and_scope,
+                ids,
             ),
             one: one(""),
             one_with_token: one("and s.encrypted_bot_access_token is not null"),

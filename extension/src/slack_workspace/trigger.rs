@@ -5,12 +5,12 @@ use super::kept::{self, Described};
 use super::lock;
 use super::noted::{Cause, Note, note};
 use super::statements::SHARED;
-use super::tables::{LINKS, SLACK, Tables};
+use super::tables::Tables;
 use super::writing::{is_writing, is_writing_any};
 use crate::error::{Error, OrRaise, Result, SlackError};
-use crate::host::{self, IntegerWidth, Known, Relation};
+use crate::host::{self, HostTrigger, IntegerWidth, Known, Relation};
 use crate::row::{Row, Stored};
-use crate::server::{View, datum, keys_argument, trigger_depth};
+use crate::server::trigger_depth;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -96,19 +96,6 @@ fn flush_slack<'a>(
     Ok(None)
 }
 
-/// The team of a row, and whether the row has that scope.
-fn link_of(tables: &Tables, row: i64, scope: i64) -> Option<(String, bool)> {
-    let mut link = None;
-    let arguments = [keys_argument(&[row]), datum(scope)];
-    tables.as_owner(|| {
-        let link_of = &tables.statements.link_of;
-        link_of.rows(View::Newest, &arguments, |answer| {
-            link = answer.get(1).zip(answer.get(2));
-        });
-    });
-    link
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Table {
     Rows,
@@ -167,15 +154,23 @@ impl Place {
         let Some((row, scope)) = row.zip(link.integer(self.scope, self.scope_width)) else {
             return false;
         };
-        let Some((team, is_there)) = link_of(&self.tables, row, scope) else {
+        if kept::lacked(table, row, scope) {
+            return false;
+        }
+        let Some(mut linked) = kept::links_of(&self.tables, row) else {
             return false;
         };
-        if lock::has_team(table, &team) {
-            return is_there;
+        if !lock::has_team(table, &linked.team) {
+            lock::teams(table, [linked.team.as_str()]);
+            // Whoever held the lock may have linked it.
+            match kept::links_of(&self.tables, row) {
+                Some(now) => linked = now,
+                None => return false,
+            }
         }
-        lock::teams(table, [team.as_str()]);
-        // Whoever held the lock may have linked it.
-        link_of(&self.tables, row, scope).is_some_and(|(_, is_there)| is_there)
+        let is_linked = linked.scopes.contains(&scope);
+        kept::remember(table, row, linked);
+        is_linked
     }
 
     fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
@@ -318,61 +313,54 @@ pub(super) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
     })
 }
 
-/// A trigger's name, when it fires, its function.
-type Trigger = (&'static str, &'static str, &'static str);
+const FLUSH: &str = "lockstep_slack_flush";
+const LOCK: &str = "lockstep_slack_lock";
+const LOCK_ROW: &str = "lockstep_slack_lock_row";
 
-/// The triggers, by table.
-pub(super) const TRIGGERS: [(&str, [Trigger; 4]); 2] = [
-    (
-        SLACK,
-        [
-            (
-                "lockstep_slack_lock",
-                "before update of user_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, team_id, updated_at
-                   on {table} for each statement",
-                "lock_slack_teams",
-            ),
-            (
-                "lockstep_slack_lock_row",
-                "before insert on {table} for each row",
-                "lock_slack_team",
-            ),
-            // Not of certain columns: a trigger of the host may change one that the statement does not name.
-            (
-                NOTE,
-                "after insert or update on {table} for each row",
-                "note_slack_row",
-            ),
-            (
-                "lockstep_slack_flush",
-                "after insert or update on {table} for each statement",
-                "flush_slack",
-            ),
-        ],
-    ),
-    (
-        LINKS,
-        [
-            (
-                "lockstep_slack_lock",
-                "before update or delete on {table} for each statement",
-                "lock_slack_teams",
-            ),
-            (
-                "lockstep_slack_lock_row",
-                "before insert on {table} for each row",
-                "lock_slack_team",
-            ),
-            (
-                NOTE,
-                "after insert or update or delete on {table} for each row",
-                "note_slack_row",
-            ),
-            (
-                "lockstep_slack_flush",
-                "after insert or update or delete on {table} for each statement",
-                "flush_slack",
-            ),
-        ],
-    ),
+pub(super) const TRIGGERS_OF_ROWS: [HostTrigger; 4] = [
+    HostTrigger {
+        name: LOCK,
+        when: "before update of user_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, team_id, updated_at
+                 on {table} for each statement",
+        function: "lock_slack_teams",
+    },
+    HostTrigger {
+        name: LOCK_ROW,
+        when: "before insert on {table} for each row",
+        function: "lock_slack_team",
+    },
+    // Not of certain columns: a trigger of the host may change one that the statement does not name.
+    HostTrigger {
+        name: NOTE,
+        when: "after insert or update on {table} for each row",
+        function: "note_slack_row",
+    },
+    HostTrigger {
+        name: FLUSH,
+        when: "after insert or update on {table} for each statement",
+        function: "flush_slack",
+    },
+];
+
+pub(super) const TRIGGERS_OF_LINKS: [HostTrigger; 4] = [
+    HostTrigger {
+        name: LOCK,
+        when: "before update or delete on {table} for each statement",
+        function: "lock_slack_teams",
+    },
+    HostTrigger {
+        name: LOCK_ROW,
+        when: "before insert on {table} for each row",
+        function: "lock_slack_team",
+    },
+    HostTrigger {
+        name: NOTE,
+        when: "after insert or update or delete on {table} for each row",
+        function: "note_slack_row",
+    },
+    HostTrigger {
+        name: FLUSH,
+        when: "after insert or update or delete on {table} for each statement",
+        function: "flush_slack",
+    },
 ];

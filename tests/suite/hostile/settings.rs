@@ -96,7 +96,7 @@ const REPLICA: &str = "session_replication_role = replica";
 fn answers(database: &str) -> Result<BTreeMap<String, Answer>> {
     let mut config = cluster()?.config(database);
     let mut client = config
-        .options("-c hostile.client=yes -c statement_timeout=20s")
+        .options("-c hostile.client=yes -c statement_timeout=0")
         .connect(NoTls)?;
     let mut answers = BTreeMap::new();
     let mut ask = |client: &mut Client, key: String, statements: &str| -> Result<()> {
