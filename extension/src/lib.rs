@@ -18,7 +18,6 @@ mod leaving;
 mod levels;
 mod lock;
 mod own_statement;
-mod pending;
 mod planner;
 mod row;
 mod server;
@@ -26,6 +25,7 @@ mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
+mod transaction;
 mod waking;
 
 #[cfg(not(panic = "unwind"))]
@@ -182,6 +182,6 @@ extern "C-unwind" fn _PG_init() {
     server::forgo_backtraces();
     backfill::init();
     host::init();
-    pending::init();
     planner::init();
+    transaction::init();
 }

@@ -4,10 +4,10 @@ use super::flush;
 use super::keeper::keeper;
 use super::known::table_fired_on;
 use super::matching::Test;
+use super::pending::{self, Change};
 use super::triggers::FLUSH;
 use crate::error::{Error, OrRaise, Result};
 use crate::host::{IntegerWidth, Known};
-use crate::pending::{self, Change};
 use crate::row::{
     Row, Stored, definition_argument, definition_arguments, is_logical_worker, is_replica,
 };

@@ -1,8 +1,7 @@
 //! The host's tables that chatops reads, each with the columns that it needs.
 
-use crate::attach::Answer;
 use crate::error::{ChatopsError, Error, Result};
-use crate::host::{self, Relation};
+use crate::host::{self, Answer, Relation};
 use crate::server::{Answer as Row, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{Datum, Oid};
 

@@ -2,9 +2,10 @@
 
 use super::tables::{Tables, class};
 use crate::error::{OrRaise, Result, required};
+use crate::host::qualified;
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum, keys_argument};
-use crate::slack_workspace::{check_max_rows, qualified};
+use crate::slack_workspace::check_max_rows;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;

@@ -2,9 +2,9 @@
 
 use super::kind::KINDS;
 use crate::error::Result;
-use crate::host::{Known, Relation, way_to};
+use crate::host::{Known, Relation, qualified, way_to};
 use crate::server::{Statement, datum};
-use crate::slack_workspace::{self, CLASS, qualified};
+use crate::slack_workspace::{self, CLASS};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -1,9 +1,9 @@
 //! What the sidecar needs to speak as the bot of a workspace, and which workspaces there are.
 
-use super::host_text::qualified;
 use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
+use crate::host::qualified;
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;

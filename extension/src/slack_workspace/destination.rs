@@ -1,10 +1,10 @@
 //! Where an integration sends to, and whose settings it has: what those who deliver ask of the host.
 
-use super::host_text::qualified;
 use super::statements::by_index;
 use super::tables::{Host, Tables};
 use super::workspace::workspace;
 use crate::error::{Result, SlackError};
+use crate::host::qualified;
 use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;

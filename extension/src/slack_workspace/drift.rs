@@ -2,14 +2,13 @@
 
 use super::compare::{Rows, compare};
 use super::flush::best;
-use super::host_text::qualified;
 use super::lock;
 use super::scopes::{Known, Links};
 use super::spread::{Instead, spread};
 use super::statements::SHARED;
 use super::tables::Tables;
 use crate::error::{Error, OrRaise, Result, SlackError, required};
-use crate::host::check_is_owner;
+use crate::host::{check_is_owner, qualified};
 use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;

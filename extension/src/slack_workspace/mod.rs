@@ -30,7 +30,6 @@ mod drift;
 mod event;
 mod flush;
 mod heir;
-mod host_text;
 mod install;
 mod installation;
 mod kept;
@@ -62,7 +61,6 @@ pub(crate) use destination::{
 };
 pub(crate) use drift::{repair_range, rows_adrift};
 pub(crate) use heir::write_with_heirs;
-pub(crate) use host_text::{NOW, qualified};
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;
 pub(crate) use settle::settle;

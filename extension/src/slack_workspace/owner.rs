@@ -1,10 +1,9 @@
 //! Who an integration belongs to: a project, a group or an organization of the host.
 
-use super::host_text::{NOW, qualified};
 use super::lock;
 use super::tables::{Host, Tables};
 use crate::error::{Result, SlackError};
-use crate::host::path_of;
+use crate::host::{NOW, path_of, qualified};
 use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 

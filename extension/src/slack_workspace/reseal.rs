@@ -1,12 +1,12 @@
 //! All tokens can be encrypted anew, a page of workspaces at a time.
 
 use super::bot::check_max_rows;
-use super::host_text::qualified;
 use super::installation::{check_refresh_token, check_token};
 use super::lock;
 use super::tables::Tables;
 use super::token::write_rows;
 use crate::error::{OrRaise, Result, required};
+use crate::host::qualified;
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum, nullable};
 use pgrx::pg_sys;

@@ -1,10 +1,9 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
 use super::destination::DestinationStatements;
-use super::host_text::{differ, qualified};
 use super::listing::Listing;
 use super::tables::Host;
-use crate::host::Relation;
+use crate::host::{Relation, differ, qualified};
 use crate::server::Statement;
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;

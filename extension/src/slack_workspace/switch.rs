@@ -1,10 +1,10 @@
 //! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
 
 use super::heir::write_with_heirs;
-use super::host_text::{NOW, qualified};
 use super::tables::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
+use crate::host::{NOW, qualified};
 use crate::server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -1,6 +1,5 @@
 //! Tokens that expire are refreshed in time, by one session each.
 
-use super::host_text::{NOW, differ, qualified};
 use super::installation::{check_refresh_token, check_token};
 use super::lock;
 use super::spread::spread;
@@ -8,6 +7,7 @@ use super::tables::Tables;
 use super::writing::Writing;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::home;
+use crate::host::{NOW, differ, qualified};
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;

@@ -1,10 +1,10 @@
 //! A workspace is uninstalled: nothing of it stays that could still be used.
 
-use super::host_text::{NOW, qualified};
 use super::tables::Tables;
 use super::writing::Writing;
 use super::{installation, lock};
 use crate::error::{OrRaise, Result, required};
+use crate::host::{NOW, qualified};
 use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -1,6 +1,5 @@
 //! What an installation writes into the host's tables: the owner's row, and what the others of its team are to have.
 
-use super::super::host_text::{NOW, differ, qualified};
 use super::super::installation::Installation;
 use super::super::lock;
 use super::super::owner::Owner;
@@ -10,6 +9,7 @@ use super::super::tables::{Host, Tables};
 use super::super::writing::Writing;
 use super::{Installed, check_alias};
 use crate::error::{Result, SlackError};
+use crate::host::{NOW, differ, qualified};
 use crate::server::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};

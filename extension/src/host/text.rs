@@ -8,7 +8,7 @@ pub(crate) fn qualified(text: &str) -> String {
 }
 
 /// A condition: two expressions differ, null being a value as any other.
-pub(super) fn differ(one: &str, other: &str) -> String {
+pub(crate) fn differ(one: &str, other: &str) -> String {
     format!(
         "((({one}) == ({other})) is not true and (({one}) is not null or ({other}) is not null))"
     )

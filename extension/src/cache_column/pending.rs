@@ -5,15 +5,13 @@
 //! it to take the notes of an outer statement too, a rollback to a savepoint would undo their flush and they
 //! would be lost.
 
-use crate::error::{Error, OrRaise, Result};
+use crate::error::Result;
 use crate::levels::{Layer, Levels, nesting};
-use crate::{feature, slack_workspace, waking};
-use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 
 /// What a row trigger saw happen to one target key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(super) enum Change {
     /// A row that matches now exists: the value is known to be true.
     Gained,
     /// A matching row went, or what became of it is not certain: the value has to be looked up.
@@ -24,7 +22,7 @@ pub(crate) enum Change {
 
 /// Keys in the order in which they were noted. Duplicates are folded as they pile up.
 #[derive(Default, Debug)]
-pub(crate) struct Noted(Vec<i64>);
+pub(super) struct Noted(Vec<i64>);
 
 impl Noted {
     fn push(&mut self, key: i64) -> Result<()> {
@@ -72,7 +70,7 @@ impl Noted {
 
 /// The keys noted for one definition.
 #[derive(Default, Debug)]
-pub(crate) struct Notes {
+pub(super) struct Notes {
     pub(crate) gained: Noted,
     pub(crate) lost: Noted,
     pub(crate) arrived: Noted,
@@ -138,12 +136,12 @@ thread_local! {
 }
 
 /// How many losses this backend has noted so far. As long as it stays the same, what was gained is still there.
-pub(crate) fn losses() -> u64 {
+pub(super) fn losses() -> u64 {
     LOSSES.get()
 }
 
 /// Notes what happened to a key, at the current level.
-pub(crate) fn note(definition: i32, key: i64, change: Change) -> Result<()> {
+pub(super) fn note(definition: i32, key: i64, change: Change) -> Result<()> {
     if change == Change::Lost {
         LOSSES.set(LOSSES.get() + 1);
     }
@@ -157,7 +155,7 @@ pub(crate) fn note(definition: i32, key: i64, change: Change) -> Result<()> {
 /// Takes all notes of the current level, by definition. What outer levels took for gained may be what this level lost: an exception
 /// block in a trigger of the host can take back what its statement did. So they have to look, whether or not this level is
 /// rolled back later.
-pub(crate) fn take() -> Result<Vec<(i32, Notes)>> {
+pub(super) fn take() -> Result<Vec<(i32, Notes)>> {
     PENDING.with_borrow_mut(|pending| {
         let Some(taken) = pending.take(nesting()) else {
             return Ok(Vec::new());
@@ -173,71 +171,17 @@ pub(crate) fn take() -> Result<Vec<(i32, Notes)>> {
     })
 }
 
-/// Registers the transaction callbacks, once for the life of the backend.
-#[allow(unsafe_code)]
-pub(crate) fn init() {
-    // SAFETY: both callbacks are static functions of the signature PostgreSQL asks for, and never unregistered.
-    unsafe {
-        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
-        pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
-    }
+/// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
+pub(crate) fn roll_back_notes(nesting: i32) {
+    PENDING.with_borrow_mut(|pending| pending.roll_back(nesting));
 }
 
-#[allow(unsafe_code)]
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn at_transaction_end(
-    event: pg_sys::XactEvent::Type,
-    _arg: *mut std::ffi::c_void,
-) {
-    use pg_sys::XactEvent::*;
-    match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            // What it writes may be noted, and may wake somebody.
-            slack_workspace::settle().or_raise();
-            refuse_unflushed().or_raise();
-            if event == XACT_EVENT_PRE_COMMIT {
-                waking::before_commit();
-            }
-        }
-        // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
-        XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
-            PENDING.with_borrow_mut(|pending| pending.roll_back(0));
-            slack_workspace::roll_back_notes(0);
-            waking::roll_back(0);
-        }
-        _ => {}
-    }
+/// Hands the notes of a savepoint that is released to the level around it.
+pub(crate) fn release_notes(nesting: i32) -> Result<()> {
+    PENDING.with_borrow_mut(|pending| pending.release(nesting))
 }
 
-#[allow(unsafe_code)]
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn at_subtransaction_end(
-    event: pg_sys::SubXactEvent::Type,
-    subtransaction: pg_sys::SubTransactionId,
-    _parent: pg_sys::SubTransactionId,
-    _arg: *mut std::ffi::c_void,
-) {
-    use pg_sys::SubXactEvent::*;
-    match event {
-        SUBXACT_EVENT_ABORT_SUB => {
-            PENDING.with_borrow_mut(|pending| pending.roll_back(nesting()));
-            slack_workspace::roll_back_notes(nesting());
-            waking::roll_back(subtransaction);
-            feature::forget();
-        }
-        SUBXACT_EVENT_COMMIT_SUB => {
-            let released = PENDING.with_borrow_mut(|pending| pending.release(nesting()));
-            released.or_raise();
-            slack_workspace::release_notes(nesting()).or_raise();
-        }
-        _ => {}
-    }
-}
-
-/// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.
-fn refuse_unflushed() -> Result<()> {
-    match PENDING.with_borrow(Levels::len) + slack_workspace::notes_left() {
-        0 => Ok(()),
-        keys => Err(Error::NotFlushed { keys }),
-    }
+/// How many notes are not flushed.
+pub(crate) fn notes_left() -> usize {
+    PENDING.with_borrow(Levels::len)
 }
