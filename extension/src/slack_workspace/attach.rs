@@ -1,6 +1,7 @@
 //! The triggers on the host's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
 
-use super::tables::{LINKS, SLACK, Tables};
+use super::known::Tables;
+use super::tables::{LINKS, SLACK};
 use super::trigger::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::error::Result;
 use crate::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};

@@ -1,11 +1,12 @@
 //! What the sidecar needs to speak as the bot of a workspace, and which workspaces there are.
 
-use super::tables::Tables;
-use super::workspace::workspace;
-use crate::error::{OrRaise, Result, SlackError, required};
+use super::kept::best;
+use super::known::Tables;
+use super::workspace::{check_max_rows, workspace};
+use crate::error::{OrRaise, Result, required};
 use crate::host::qualified;
 use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, datum};
+use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
@@ -105,9 +106,9 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
         return Ok(bot);
     }
     tables.as_owner(|| {
-        let best = super::flush::best(&tables, vec![team], &[]);
+        let best = best(&tables, vec![team], &[]);
         let ids: Vec<i64> = best.into_values().collect();
-        let arguments = [crate::server::keys_argument(&ids)];
+        let arguments = [keys_argument(&ids)];
         let describe = &tables.statements.describe;
         describe.rows(View::Newest, &arguments, |row| {
             if let Some(token) = row.get::<Vec<u8>>(2) {
@@ -155,10 +156,10 @@ pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String
     }
     let tables = Tables::attached(schema)?;
     tables.as_owner(|| {
-        let best = super::flush::best(&tables, without, &[]);
+        let best = best(&tables, without, &[]);
         let ids: Vec<i64> = best.into_values().collect();
         let describe = &tables.statements.describe;
-        describe.rows(View::Newest, &[crate::server::keys_argument(&ids)], |row| {
+        describe.rows(View::Newest, &[keys_argument(&ids)], |row| {
             if let Some(token) = row.get::<Vec<u8>>(2) {
                 let known = tokens.entry(row.get(1).unwrap_or_default()).or_default();
                 known.token = Some(token);
@@ -284,11 +285,4 @@ fn workspaces(max_rows: i32, schema: &str) -> Result<BTreeMap<String, Workspace>
         })
     })?;
     Ok(workspaces)
-}
-
-pub(crate) fn check_max_rows(max_rows: i32) -> Result<()> {
-    match max_rows {
-        0.. => Ok(()),
-        _ => Err(SlackError::MaxRows { rows: max_rows }.into()),
-    }
 }

@@ -1,10 +1,9 @@
 //! The rows of teams beside the row that wins in each. The caller has the rights of the tables' owner.
 
 use super::kept::describe;
+use super::known::Tables;
 use super::open::is_open;
-use super::scopes::ScopesOfRow;
-use super::spread::Instead;
-use super::tables::Tables;
+use super::scopes::{Instead, ScopesOfRow};
 use crate::server::{Answer, View, keys_argument};
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,7 +1,8 @@
 //! Where an integration sends to, and whose settings it has: what those who deliver ask of the host.
 
+use super::known::Tables;
 use super::statements::by_index;
-use super::tables::{Host, Tables};
+use super::tables::Host;
 use super::workspace::workspace;
 use crate::error::{Result, SlackError};
 use crate::host::qualified;
@@ -9,7 +10,7 @@ use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-pub(super) struct DestinationStatements {
+struct DestinationStatements {
     /// `$1` ids of Slack integrations.
     by_id: Statement,
     /// `$1` ids of integrations: id, the one it inherits from.
@@ -27,7 +28,7 @@ pub(crate) struct Destination {
 }
 
 impl DestinationStatements {
-    pub(super) fn new(tables: &Host) -> Self {
+    fn new(tables: &Host) -> Self {
         let s = tables.slack.qualified_name();
         let i = tables.integrations.qualified_name();
         let inherits = match tables.integrations.find_column("inherit_from_id") {
@@ -65,8 +66,9 @@ pub(crate) fn check_attached(schema: &str) -> Result<()> {
 pub(crate) fn destinations(schema: &str, ids: &[i64]) -> Result<BTreeMap<i64, Destination>> {
     let tables = Tables::attached(schema)?;
     let mut found = BTreeMap::new();
-    let query = &tables.statements.destinations.by_id;
+    let statements = tables.prepared(DestinationStatements::new);
     tables.as_owner(|| {
+        let query = &statements.by_id;
         query.rows(View::Newest, &[keys_argument(ids)], |row| {
             let destination = Destination {
                 team: row.get(2).unwrap_or_default(),
@@ -84,8 +86,9 @@ pub(crate) fn destinations(schema: &str, ids: &[i64]) -> Result<BTreeMap<i64, De
 pub(crate) fn inherited(schema: &str, integrations: &[i64]) -> Result<BTreeMap<i64, i64>> {
     let tables = Tables::attached(schema)?;
     let mut found = BTreeMap::new();
-    let query = &tables.statements.destinations.inherited;
+    let statements = tables.prepared(DestinationStatements::new);
     tables.as_owner(|| {
+        let query = &statements.inherited;
         query.rows(View::Newest, &[keys_argument(integrations)], |row| {
             found.extend(row.get::<i64>(1).zip(row.get::<i64>(2)));
         });
@@ -102,9 +105,9 @@ pub(crate) fn destination_of(
     let tables = Tables::attached(schema)?;
     let team = workspace(&tables, team, enterprise)?;
     let mut integration = None;
-    let query = &tables.statements.destinations.of_team;
+    let statements = tables.prepared(DestinationStatements::new);
     tables.as_owner(|| {
-        query.rows(
+        statements.of_team.rows(
             View::Newest,
             &[datum(team.as_str()), datum(row)],
             |answer| integration = answer.get(1),

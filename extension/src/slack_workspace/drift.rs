@@ -1,12 +1,12 @@
 //! Rows that differ from the row that would win in their team, and their repair.
 
 use super::compare::{Rows, compare};
-use super::flush::best;
+use super::kept::best;
+use super::known::Tables;
 use super::lock;
-use super::scopes::{Known, Links};
-use super::spread::{Instead, spread};
+use super::scopes::{Instead, Known, Links};
+use super::spread::spread;
 use super::statements::SHARED;
-use super::tables::Tables;
 use crate::error::{Error, OrRaise, Result, SlackError, required};
 use crate::host::{check_is_owner, qualified};
 use crate::server::{Statement, View, datum};

@@ -1,6 +1,6 @@
 //! Events that Slack sends, each of which counts once, however often it is delivered.
 
-use super::tables::Tables;
+use super::known::Tables;
 use super::uninstall::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::job::{NewJob, OF_NETWORK, retry};

@@ -1,15 +1,16 @@
 //! The flush: finds what the noted rows mean for their teams, and brings all rows of these in lockstep.
 
 use super::installation;
-use super::kept::{self, Described, Kept};
+use super::kept::{self, Described, Kept, best};
+use super::known::Tables;
+use super::known::tables_of;
 use super::lock;
 use super::noted::{Cause, Note, take};
 use super::open::open;
-use super::spread::{Instead, follow, spread_instead};
-use super::tables::Tables;
-use super::trigger::tables_of;
+use super::scopes::Instead;
+use super::spread::{follow, spread_instead};
 use crate::error::Result;
-use crate::server::{View, datum, keys_argument};
+use crate::server::{View, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flushes what has been noted at this level of savepoints.
@@ -199,22 +200,4 @@ fn scopes_left(tables: &Tables, notes: &[Note]) -> BTreeSet<i64> {
         });
     }
     left
-}
-
-/// The best row of each team; one that has just come only if no other has a token. The caller runs with the rights of the tables'
-/// owner.
-pub(super) fn best(tables: &Tables, teams: Vec<String>, came: &[i64]) -> BTreeMap<String, i64> {
-    let mut best = BTreeMap::new();
-    if !teams.is_empty() {
-        let arguments = [datum(teams), keys_argument(came)];
-        tables
-            .statements
-            .best
-            .rows(View::Newest, &arguments, |row| {
-                if let (Some(team), Some(id)) = (row.get(1), row.get(2)) {
-                    best.insert(team, id);
-                }
-            });
-    }
-    best
 }

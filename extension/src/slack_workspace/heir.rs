@@ -1,6 +1,6 @@
 //! Integrations that inherit from another one: the host copies to them whatever is saved there, and so is done with what is switched here.
 
-use super::tables::Tables;
+use super::known::Tables;
 use crate::host::qualified;
 use crate::server::{Statement, datum};
 use pgrx::pg_sys;

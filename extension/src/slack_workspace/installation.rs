@@ -1,7 +1,7 @@
 //! What is known of a workspace's installation itself, which has no row at the host: its tokens, the refresh token among them.
 
-use super::spread::Instead;
-use super::tables::Tables;
+use super::known::Tables;
+use super::scopes::Instead;
 use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
 use crate::server::{View, datum, keys_argument, nullable};

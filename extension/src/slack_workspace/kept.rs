@@ -1,7 +1,7 @@
 //! What a team has, as any of its rows shows that the statement did not write: they are identical.
 
+use super::known::Tables;
 use super::open::is_open;
-use super::tables::Tables;
 use crate::server::{Answer, View, datum, keys_argument};
 use pgrx::datum::Timestamp;
 use std::cell::RefCell;
@@ -148,4 +148,22 @@ pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
 pub(super) fn forget() {
     KEPT.with_borrow_mut(HashMap::clear);
     LINKED.with_borrow_mut(HashMap::clear);
+}
+
+/// The best row of each team; one that has just come only if no other has a token. The caller runs with the rights of the tables'
+/// owner.
+pub(super) fn best(tables: &Tables, teams: Vec<String>, came: &[i64]) -> BTreeMap<String, i64> {
+    let mut best = BTreeMap::new();
+    if !teams.is_empty() {
+        let arguments = [datum(teams), keys_argument(came)];
+        tables
+            .statements
+            .best
+            .rows(View::Newest, &arguments, |row| {
+                if let (Some(team), Some(id)) = (row.get(1), row.get(2)) {
+                    best.insert(team, id);
+                }
+            });
+    }
+    best
 }

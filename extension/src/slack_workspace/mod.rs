@@ -33,6 +33,7 @@ mod heir;
 mod install;
 mod installation;
 mod kept;
+mod known;
 mod listing;
 mod lock;
 mod noted;
@@ -55,15 +56,16 @@ mod workspace;
 mod writing;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use bot::{Token, check_max_rows, tokens};
+pub(crate) use bot::{Token, tokens};
 pub(crate) use destination::{
     Destination, check_attached, destination_of, destinations, inherited,
 };
 pub(crate) use drift::{repair_range, rows_adrift};
 pub(crate) use heir::write_with_heirs;
+pub(crate) use known::Tables;
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
 pub(crate) use owner::CLASS;
 pub(crate) use settle::settle;
 pub(crate) use switch::{allowed, of_workspace};
-pub(crate) use tables::{SLACK as TABLE, Tables};
-pub(crate) use workspace::workspace;
+pub(crate) use tables::SLACK as TABLE;
+pub(crate) use workspace::{check_max_rows, workspace};

@@ -3,8 +3,8 @@
 
 use super::install::{Installed, install, scope_names};
 use super::installation::Installation;
+use super::known::Tables;
 use super::owner::Owner;
-use super::tables::Tables;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, nullable};

@@ -1,7 +1,8 @@
 //! Who an integration belongs to: a project, a group or an organization of the host.
 
+use super::known::Tables;
 use super::lock;
-use super::tables::{Host, Tables};
+use super::tables::Host;
 use crate::error::{Result, SlackError};
 use crate::host::{NOW, path_of, qualified};
 use crate::server::{Statement, View, datum};

@@ -1,7 +1,7 @@
 //! Where a project is, for those who are told its id by somebody who may speak for a part of the host alone.
 
+use super::known::Tables;
 use super::owner::{Kind, Owner};
-use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
 use pgrx::prelude::*;
 

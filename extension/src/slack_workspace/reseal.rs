@@ -1,10 +1,11 @@
 //! All tokens can be encrypted anew, a page of workspaces at a time.
 
-use super::bot::check_max_rows;
 use super::installation::{check_refresh_token, check_token};
+use super::kept::best;
+use super::known::Tables;
 use super::lock;
-use super::tables::Tables;
 use super::token::write_rows;
+use super::workspace::check_max_rows;
 use crate::error::{OrRaise, Result, required};
 use crate::host::qualified;
 use crate::own_statement::OwnStatement;
@@ -196,7 +197,7 @@ fn has_iv(tables: &Tables, team: &str, iv: &[u8]) -> bool {
         &[pg_sys::INT8OID, pg_sys::BYTEAOID],
     );
     tables.as_owner(|| {
-        let best = super::flush::best(tables, vec![team.to_owned()], &[]);
+        let best = best(tables, vec![team.to_owned()], &[]);
         best.values()
             .any(|row| query.run_seeing(View::Newest, &[datum(*row), datum(iv)]) > 0)
     })

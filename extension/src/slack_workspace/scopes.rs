@@ -1,9 +1,12 @@
 //! The scopes of rows: which links have to go, and which to come.
 
-use super::tables::Tables;
+use super::known::Tables;
 use crate::server::{View, datum, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+/// The names of the scopes that a team is to have instead of those of its winner, by that; none, if scopes are to stay.
+pub(super) type Instead = BTreeMap<i64, Option<Rc<[String]>>>;
 
 /// A row, as far as its scopes go.
 pub(super) struct ScopesOfRow {

@@ -1,10 +1,10 @@
 //! The end of a transaction: rows that are still without a scope are to have none, and so are their teams.
 
 use super::flush::finish;
+use super::known::Tables;
+use super::known::tables_of;
 use super::open;
 use super::statements::Statements;
-use super::tables::Tables;
-use super::trigger::tables_of;
 use crate::error::Result;
 use crate::server::{View, keys_argument, with_new_snapshot};
 use std::collections::{BTreeMap, BTreeSet};

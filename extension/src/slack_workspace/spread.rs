@@ -2,18 +2,14 @@
 //! owner.
 
 use super::compare::{Compared, Rows, compare};
-use super::scopes::{ScopesOfRow, write_scopes};
-use super::tables::Tables;
+use super::known::Tables;
+use super::scopes::{Instead, ScopesOfRow, write_scopes};
 use super::writing::Writing;
 use crate::server::{View, keys_argument};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Each row is written by looking through this many winners: for one that is faster than to find it by its key.
 const MOST_WINNERS: usize = 16;
-
-/// The names of the scopes that a team is to have instead of those of its winner, by that; none, if scopes are to stay.
-pub(super) type Instead = BTreeMap<i64, Option<Rc<[String]>>>;
 
 /// Writes what differs from the winners; answers how many rows of Slack integrations that were.
 pub(super) fn spread(tables: &Tables, winners: &BTreeMap<String, i64>) -> u64 {

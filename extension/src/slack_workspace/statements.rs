@@ -1,7 +1,5 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
-use super::destination::DestinationStatements;
-use super::listing::Listing;
 use super::tables::Host;
 use crate::host::{Relation, differ, qualified};
 use crate::server::Statement;
@@ -30,9 +28,6 @@ pub(super) struct Statements {
     pub(super) without_scopes: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
-    pub(super) listed: Listing,
-    pub(super) listed_by_alias: Listing,
-    pub(super) destinations: DestinationStatements,
     /// `$1` scopes: those there are.
     pub(super) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
@@ -151,9 +146,6 @@ impl Statements {
                 &format!("select 1 from {s} s where s.team_id == $1 limit 1"),
                 &[pg_sys::TEXTOID],
             ),
-            listed: Listing::new(tables, false),
-            listed_by_alias: Listing::new(tables, true),
-            destinations: DestinationStatements::new(tables),
             scopes_left: by_index(
                 &format!("select c.id::pg_catalog.int8 from {c} c where c.id == any ($1)"),
                 ids,

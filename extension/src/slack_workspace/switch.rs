@@ -1,7 +1,7 @@
 //! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
 
 use super::heir::write_with_heirs;
-use super::tables::Tables;
+use super::known::Tables;
 use super::workspace::workspace;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::host::{NOW, qualified};

@@ -1,17 +1,11 @@
 //! The host's tables of Slack workspaces, found in one schema. Columns that older hosts lack are optional.
 
-use super::statements::Statements;
-use super::trigger::NOTE;
-use crate::error::{Error, Result, SlackError};
-use crate::host::{self, Known, Relation};
+use crate::error::{Error, Result};
+use crate::host::{self, Relation};
 use crate::server::{as_owner, connected, with_settings};
 use pgrx::pg_sys::Oid;
 use pgrx::spi::quote_identifier;
-use std::cell::RefCell;
 use std::ffi::CString;
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
-use std::rc::Rc;
 
 pub(crate) const SLACK: &str = "slack_integrations";
 pub(super) const LINKS: &str = "slack_integrations_scopes";
@@ -68,57 +62,8 @@ pub(crate) struct Host {
     path: CString,
 }
 
-/// The tables, with the statements on them.
-pub(crate) struct Tables {
-    host: Host,
-    pub(super) statements: Statements,
-}
-
-impl Deref for Tables {
-    type Target = Host;
-
-    fn deref(&self) -> &Host {
-        &self.host
-    }
-}
-
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
-}
-
-impl Tables {
-    /// Those of a schema, remembered by the backend until one of them changes.
-    pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
-        // What other sessions have done to the tables: this one may have been idle for long.
-        host::catch_up();
-        KNOWN.with(|known| {
-            Known::get_or_learn(known, schema.to_owned(), || Self::find(schema).map(Rc::new))
-        })
-    }
-
-    /// Those of a schema that is attached.
-    pub(crate) fn attached(schema: &str) -> Result<Rc<Self>> {
-        let tables = match Self::of_schema(schema) {
-            // Asked only now, as it takes a query: tables that are found have a schema.
-            Err(Error::HostTableMissing { .. }) => {
-                host::check_schema(schema)?;
-                None
-            }
-            tables => Some(tables?),
-        };
-        let is_attached =
-            |tables: &Rc<Self>| tables.slack.trigger(NOTE).is_some_and(|it| it.enabled);
-        tables.filter(is_attached).ok_or_else(|| {
-            SlackError::NotAttached {
-                schema: schema.to_owned(),
-            }
-            .into()
-        })
-    }
-
-    fn find(schema: &str) -> Result<Self> {
+impl Host {
+    pub(super) fn find(schema: &str) -> Result<Self> {
         let mut tables = Vec::new();
         for (name, columns) in COLUMNS {
             let table =
@@ -140,7 +85,7 @@ impl Tables {
         })?;
         let [slack, links, scopes, integrations, projects, namespaces] = tables;
         let path = format!("{}, pg_temp", quote_identifier(schema));
-        let host = Host {
+        Ok(Self {
             schema: schema.to_owned(),
             slack,
             links,
@@ -151,15 +96,9 @@ impl Tables {
             organizations,
             // A NUL cannot occur: PostgreSQL itself has stored the name.
             path: CString::new(path).unwrap_or_default(),
-        };
-        Ok(Self {
-            statements: Statements::new(&host),
-            host,
         })
     }
-}
 
-impl Host {
     /// Runs `work` with the rights of the owner of the tables.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.slack.owner), || connected(work))

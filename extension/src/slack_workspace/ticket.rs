@@ -2,8 +2,8 @@
 //! sidecar. Of the ticket only the SHA-256 is stored.
 
 use super::install::check_alias;
+use super::known::Tables;
 use super::owner::Owner;
-use super::tables::Tables;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, nullable, random_bytes};

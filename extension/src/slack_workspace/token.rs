@@ -1,9 +1,10 @@
 //! Tokens that expire are refreshed in time, by one session each.
 
 use super::installation::{check_refresh_token, check_token};
+use super::kept::best;
+use super::known::Tables;
 use super::lock;
 use super::spread::spread;
-use super::tables::Tables;
 use super::writing::Writing;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::home;
@@ -224,7 +225,7 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
     tables.on_host(|| {
         let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
         // The best row stands for all: should they have drifted, the others follow it in all else as well.
-        let best: BTreeMap<String, i64> = super::flush::best(tables, vec![team.to_owned()], &[]);
+        let best: BTreeMap<String, i64> = best(tables, vec![team.to_owned()], &[]);
         for row in best.values() {
             write.run(&[datum(*row), datum(token), datum(iv), datum(team)]);
         }

@@ -2,10 +2,10 @@
 
 use super::flush;
 use super::kept::{self, Described};
+use super::known::{NOTE, Tables};
 use super::lock;
 use super::noted::{Cause, Note, note};
 use super::statements::SHARED;
-use super::tables::Tables;
 use super::writing::{is_writing, is_writing_any};
 use crate::error::{Error, OrRaise, Result, SlackError};
 use crate::host::{self, HostTrigger, IntegerWidth, Known, Relation};
@@ -18,9 +18,6 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
-
-/// The name of the trigger that tells whether the tables are attached.
-pub(super) const NOTE: &str = "lockstep_slack_note";
 
 /// BEFORE an UPDATE, or a DELETE of links: its rows, and so its teams, are not known until they are locked.
 #[pg_trigger(sql = "
@@ -295,21 +292,6 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
             stored(SHARED[4])?,
         ],
         tables: Rc::clone(&tables),
-    })
-}
-
-/// The tables that a table of Slack integrations is one of.
-pub(super) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
-    thread_local! {
-        // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-        static TABLES: ManuallyDrop<RefCell<Known<u32, Rc<Tables>>>> =
-            const { ManuallyDrop::new(RefCell::new(Known::new())) };
-    }
-    TABLES.with(|known| {
-        Known::get_or_learn(known, oid, || {
-            host::watch(Oid::from(oid));
-            Tables::of_schema(Relation::describe(oid)?.schema())
-        })
     })
 }
 

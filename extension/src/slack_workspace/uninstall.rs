@@ -1,6 +1,6 @@
 //! A workspace is uninstalled: nothing of it stays that could still be used.
 
-use super::tables::Tables;
+use super::known::Tables;
 use super::writing::Writing;
 use super::{installation, lock};
 use crate::error::{OrRaise, Result, required};

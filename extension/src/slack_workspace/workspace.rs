@@ -1,7 +1,7 @@
 //! Which rows a request from Slack is about. It names a workspace and, if that belongs to one, the enterprise; an installation for
 //! the whole enterprise is kept under the id of that.
 
-use super::tables::Tables;
+use super::known::Tables;
 use crate::error::{Result, SlackError};
 use crate::own_statement::OwnStatement;
 use crate::server::{View, datum};
@@ -42,4 +42,11 @@ fn is_known(tables: &Tables, team: &str) -> Result<bool> {
     let has_rows = &tables.statements.has_rows;
     let found = tables.as_owner(|| has_rows.run_seeing(View::Newest, &[datum(team)]));
     Ok(found > 0)
+}
+
+pub(crate) fn check_max_rows(max_rows: i32) -> Result<()> {
+    match max_rows {
+        0.. => Ok(()),
+        _ => Err(SlackError::MaxRows { rows: max_rows }.into()),
+    }
 }

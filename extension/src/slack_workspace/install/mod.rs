@@ -4,14 +4,12 @@
 mod write;
 
 use super::installation::Installation;
+use super::known::Tables;
 use super::owner::Owner;
-use super::tables::Tables;
 use crate::error::{OrRaise, Result, SlackError, required};
 use pgrx::prelude::*;
 use write::Write;
-
-/// What became of an installation: the owner's row, its alias, and how many rows were written.
-pub(super) type Installed = (Option<i64>, Option<String>, i64);
+pub(super) use write::{Installed, check_alias};
 
 /// Records that a workspace was installed, for one owner if it is named.
 #[pg_extern(sql = r#"
@@ -81,14 +79,6 @@ pub(super) fn scope_names(names: Vec<Option<String>>) -> Vec<String> {
     names.sort_unstable();
     names.dedup();
     names
-}
-
-/// An alias is what users type to say which project they mean.
-pub(super) fn check_alias(alias: &str) -> Result<()> {
-    match alias.chars().count() {
-        2..=4096 => Ok(()),
-        _ => Err(SlackError::AliasLength.into()),
-    }
 }
 
 pub(super) fn install(

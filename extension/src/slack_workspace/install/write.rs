@@ -1,19 +1,30 @@
 //! What an installation writes into the host's tables: the owner's row, and what the others of its team are to have.
 
 use super::super::installation::Installation;
+use super::super::known::Tables;
 use super::super::lock;
 use super::super::owner::Owner;
 use super::super::scopes::{ScopesOfRow, write_scopes};
 use super::super::spread::spread;
-use super::super::tables::{Host, Tables};
+use super::super::tables::Host;
 use super::super::writing::Writing;
-use super::{Installed, check_alias};
 use crate::error::{Result, SlackError};
 use crate::host::{NOW, differ, qualified};
 use crate::server::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+/// What became of an installation: the owner's row, its alias, and how many rows were written.
+pub(in super::super) type Installed = (Option<i64>, Option<String>, i64);
+
+/// An alias is what users type to say which project they mean.
+pub(in super::super) fn check_alias(alias: &str) -> Result<()> {
+    match alias.chars().count() {
+        2..=4096 => Ok(()),
+        _ => Err(SlackError::AliasLength.into()),
+    }
+}
 
 pub(super) struct Write<'a> {
     pub(super) tables: &'a Tables,

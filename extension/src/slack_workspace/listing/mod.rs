@@ -2,9 +2,8 @@
 
 mod query;
 
-use super::bot::check_max_rows;
-use super::tables::Tables;
-use super::workspace::workspace;
+use super::known::Tables;
+use super::workspace::{check_max_rows, workspace};
 use crate::error::{OrRaise, Result, required};
 use crate::own_statement::OwnStatement;
 use crate::server::{View, datum, keys_argument, nullable};
@@ -13,22 +12,7 @@ use pgrx::prelude::*;
 use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 
-pub(super) use query::Listing;
-use query::{Found, Paths};
-
-type Listed = (
-    i64,
-    i64,
-    String,
-    String,
-    Option<String>,
-    bool,
-    Vec<String>,
-    Vec<String>,
-    bool,
-    String,
-    bool,
-);
+use query::{Found, Listed, Listings, Paths};
 
 /// The integrations of a workspace.
 #[pg_extern(sql = r#"
@@ -87,9 +71,10 @@ fn list(
 ) -> Result<Vec<Listed>> {
     let tables = Tables::attached(schema)?;
     let team = workspace(&tables, team, enterprise)?;
+    let listings = tables.prepared(Listings::new);
     let listing = match alias {
-        Some(_) => &tables.statements.listed_by_alias,
-        None => &tables.statements.listed,
+        Some(_) => &listings.by_alias,
+        None => &listings.all,
     };
     let arguments = [Some(datum(team)), alias, search, id, max_rows];
     let mut found: Vec<Found> = Vec::new();
@@ -99,7 +84,7 @@ fn list(
             .rows_with_nulls(View::Newest, &arguments, |row| {
                 found.push(listing.read(row))
             });
-        Paths::look_up(&tables, &found)
+        Paths::look_up(&listings, &found)
     });
     let troubled = troubled(schema, &found)?;
     Ok(found

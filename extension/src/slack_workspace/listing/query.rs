@@ -3,8 +3,7 @@
 
 use super::super::owner::event_columns;
 use super::super::statements::{by_index, owner_or};
-use super::super::tables::{Host, Tables};
-use super::Listed;
+use super::super::tables::Host;
 use crate::host::way_to;
 use crate::server::{Answer, Statement, View, keys_argument};
 use pgrx::pg_sys;
@@ -13,10 +12,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The columns before those of the events.
 const COLUMNS_BEFORE_EVENTS: usize = 10;
 
-pub(in super::super) struct Listing {
-    pub(super) query: Statement,
+/// An integration, as it is listed.
+pub(super) type Listed = (
+    i64,
+    i64,
+    String,
+    String,
+    Option<String>,
+    bool,
+    Vec<String>,
+    Vec<String>,
+    bool,
+    String,
+    bool,
+);
+
+pub(super) struct Listings {
+    pub(super) all: Listing,
+    pub(super) by_alias: Listing,
     /// Names of the namespaces of `$1`, ids.
     paths: Statement,
+}
+
+pub(super) struct Listing {
+    pub(super) query: Statement,
     /// The events that the columns after [`COLUMNS_BEFORE_EVENTS`] tell of.
     events: Vec<String>,
 }
@@ -37,10 +56,24 @@ pub(super) struct Found {
     user: String,
 }
 
+impl Listings {
+    pub(super) fn new(tables: &Host) -> Self {
+        let paths = format!(
+            "select n.id::pg_catalog.int8, n.path::pg_catalog.text from {} n where n.id == any ($1)",
+            tables.namespaces.qualified_name()
+        );
+        Self {
+            all: Listing::new(tables, false),
+            by_alias: Listing::new(tables, true),
+            paths: by_index(&paths, &[pg_sys::INT8ARRAYOID]),
+        }
+    }
+}
+
 impl Listing {
     /// `$1` team, `$2` alias, `$3` part of an alias, `$4` id, `$5` most rows. Planned once: that takes twenty times as long as to
     /// list a row. With an alias that is another plan, as the host's index finds the one row of it in a team of thousands.
-    pub(in super::super) fn new(tables: &Host, has_alias: bool) -> Self {
+    fn new(tables: &Host, has_alias: bool) -> Self {
         let conditions = match has_alias {
             true => "s.alias == $2",
             false => {
@@ -89,13 +122,8 @@ impl Listing {
             pg_sys::INT8OID,
             pg_sys::INT4OID,
         ];
-        let paths = format!(
-            "select n.id::pg_catalog.int8, n.path::pg_catalog.text from {} n where n.id == any ($1)",
-            tables.namespaces.qualified_name()
-        );
         Self {
             query: by_index(&text, &parameters),
-            paths: by_index(&paths, &[pg_sys::INT8ARRAYOID]),
             events,
         }
     }
@@ -155,7 +183,7 @@ pub(super) struct Paths(BTreeMap<i64, String>);
 
 impl Paths {
     /// The caller has the rights of the tables' owner.
-    pub(super) fn look_up(tables: &Tables, found: &[Found]) -> Self {
+    pub(super) fn look_up(listings: &Listings, found: &[Found]) -> Self {
         let ids: BTreeSet<i64> = found
             .iter()
             .flat_map(|it| &it.namespaces)
@@ -164,7 +192,7 @@ impl Paths {
         let mut paths = BTreeMap::new();
         if !ids.is_empty() {
             let ids: Vec<i64> = ids.into_iter().collect();
-            let query = &tables.statements.listed.paths;
+            let query = &listings.paths;
             query.rows(View::Newest, &[keys_argument(&ids)], |row| {
                 if let (Some(id), Some(path)) = (row.get(1), row.get(2)) {
                     paths.insert(id, path);
