@@ -1,5 +1,5 @@
-//! The jobs there are: those that come with lockstep ([`built_in`](super::built_in)), and those that DBAs registered
-//! ([`registered`](super::registered)).
+//! The jobs there are: those that come with lockstep ([`super::built_in`]), and those that DBAs registered
+//! ([`registered`]).
 
 use super::job::Task;
 use super::key::Walk;

@@ -1,9 +1,8 @@
 //! A message to each channel of an integration, to see whether it arrives.
 
-use super::channel;
-use super::configure;
 use super::tables::{Tables, class};
 use super::write::{self, NewDelivery};
+use super::{channel, configure};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::server::{View, datum, random_bytes};
 use crate::slack_workspace::{allowed, workspace};

@@ -1,8 +1,7 @@
 //! The triggers on the host's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
 
-use super::known::Tables;
-use super::tables::{LINKS, SLACK};
-use super::trigger::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
+use super::host::{LINKS, SLACK, Tables};
+use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::error::Result;
 use crate::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};
 
