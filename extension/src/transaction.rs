@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{CacheColumnError, OrRaise, Result};
 use crate::levels::nesting;
 use crate::{cache_column, feature, slack_workspace, waking};
 use pgrx::pg_sys;
@@ -68,6 +68,6 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
 fn refuse_unflushed() -> Result<()> {
     match cache_column::notes_left() + slack_workspace::notes_left() {
         0 => Ok(()),
-        keys => Err(Error::NotFlushed { keys }),
+        keys => Err(CacheColumnError::NotFlushed { keys }.into()),
     }
 }

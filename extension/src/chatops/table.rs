@@ -103,7 +103,9 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
     for needed in &OF_DEPLOYMENTS {
         match find(needed, schema) {
             Ok(_) => {}
-            Err(error @ Error::Chatops(_)) => return answer("skipped", error.message()),
+            Err(error) if error.topic::<ChatopsError>().is_some() => {
+                return answer("skipped", error.message());
+            }
             Err(error) => return Err(error),
         }
     }

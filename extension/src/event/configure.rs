@@ -3,7 +3,7 @@
 use super::change::setting;
 use super::settings::{self, Effective, Settings};
 use super::tables::{Tables, class};
-use crate::error::{EventError, OrRaise, Result, required};
+use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::JsonB;
@@ -147,8 +147,11 @@ pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
         from,
         settings: &settings,
     };
-    serde_json::to_value(shown).map_err(|error| crate::error::Error::Catalog {
-        message: error.to_string(),
+    serde_json::to_value(shown).map_err(|error| {
+        ServerError::Catalog {
+            message: error.to_string(),
+        }
+        .into()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::column::Column;
 use super::relation::Relation;
-use crate::error::{Error, Result};
+use crate::error::{HostError, Result};
 use pgrx::pg_sys;
 
 /// A column of integers.
@@ -41,10 +41,11 @@ fn typed<'a>(
     if is_expected(column) {
         return Ok(column);
     }
-    Err(Error::HostColumnType {
+    Err(HostError::HostColumnType {
         table: table.qualified_name(),
         column: column.name.clone(),
         actual: column.type_name.clone(),
         expected,
-    })
+    }
+    .into())
 }

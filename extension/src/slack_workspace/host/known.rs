@@ -2,7 +2,7 @@
 
 use super::statements::Statements;
 use super::tables::Host;
-use crate::error::{Error, Result, SlackError};
+use crate::error::{HostError, Result, SlackError};
 use crate::host::{self, Known, Relation};
 use pgrx::pg_sys::Oid;
 use std::any::Any;
@@ -50,7 +50,7 @@ impl Tables {
     pub(crate) fn attached(schema: &str) -> Result<Rc<Self>> {
         let tables = match Self::of_schema(schema) {
             // Asked only now, as it takes a query: tables that are found have a schema.
-            Err(Error::HostTableMissing { .. }) => {
+            Err(error) if matches!(error.topic(), Some(HostError::HostTableMissing { .. })) => {
                 host::check_schema(schema)?;
                 None
             }

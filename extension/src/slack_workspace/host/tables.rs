@@ -1,6 +1,6 @@
 //! The host's tables of Slack workspaces, found in one schema. Columns that older hosts lack are optional.
 
-use crate::error::{Error, Result};
+use crate::error::{HostError, Result, ServerError};
 use crate::host::{self, Relation};
 use crate::server::{as_owner, connected, with_settings};
 use pgrx::pg_sys::Oid;
@@ -67,7 +67,7 @@ impl Host {
         let mut tables = Vec::new();
         for (name, columns) in COLUMNS {
             let table =
-                Relation::find_table(schema, name)?.ok_or_else(|| Error::HostTableMissing {
+                Relation::find_table(schema, name)?.ok_or_else(|| HostError::HostTableMissing {
                     schema: schema.to_owned(),
                     name,
                 })?;
@@ -80,7 +80,7 @@ impl Host {
         let organizations = Relation::find_table(schema, "organizations")?;
         // One statement reads several of them, as one role.
         host::check_have_one_owner(&tables.iter().chain(&organizations).collect::<Vec<_>>())?;
-        let tables: [Relation; 6] = tables.try_into().map_err(|_| Error::Catalog {
+        let tables: [Relation; 6] = tables.try_into().map_err(|_| ServerError::Catalog {
             message: "a table of the host went missing".to_owned(),
         })?;
         let [slack, links, scopes, integrations, projects, namespaces] = tables;

@@ -4,7 +4,7 @@ use super::compare::{Rows, compare};
 use super::kept::best;
 use super::scopes::{Instead, Known, Links};
 use super::spread::spread;
-use crate::error::{Error, OrRaise, Result, SlackError, required};
+use crate::error::{Error, HostError, OrRaise, Result, SlackError, required};
 use crate::host::{check_is_owner, qualified};
 use crate::server::{Statement, View, datum};
 use crate::slack_workspace::host::{SHARED, Tables, lock};
@@ -44,13 +44,17 @@ fn slack_workspace_drift(
 pub(crate) fn rows_adrift(schema: &str) -> Result<Option<usize>> {
     match Tables::attached(schema) {
         Ok(tables) => Ok(Some(drift(&tables, None).len())),
-        Err(
-            Error::Slack(SlackError::NotAttached { .. })
-            | Error::NoSuchColumn { .. }
-            | Error::HostTableMissing { .. },
-        ) => Ok(None),
+        Err(error) if is_not_attached(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn is_not_attached(error: &Error) -> bool {
+    matches!(error.topic(), Some(SlackError::NotAttached { .. }))
+        || matches!(
+            error.topic(),
+            Some(HostError::NoSuchColumn { .. } | HostError::HostTableMissing { .. })
+        )
 }
 
 /// The rows that differ, of some teams or of all.

@@ -4,7 +4,7 @@ use super::flush;
 use super::kept::{self, Described};
 use super::noted::{Cause, Note, note};
 use super::writing::{is_writing, is_writing_any};
-use crate::error::{Error, OrRaise, Result, SlackError};
+use crate::error::{OrRaise, Result, ServerError, SlackError};
 use crate::host::{self, HostTrigger, IntegerWidth, Known, Relation};
 use crate::row::{Row, Stored};
 use crate::server::trigger_depth;
@@ -242,7 +242,7 @@ fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {
 
 #[cold]
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
-    let oid = trigger.relid().map_err(|error| Error::Catalog {
+    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
         message: error.to_string(),
     })?;
     host::watch(oid);
