@@ -12,8 +12,7 @@ mod trigger;
 mod watch;
 
 pub(crate) use alter::{
-    change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables,
-    run,
+    change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
 };
 pub(crate) use ancestry::{at_or_below, path_of, way_to};
 pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};

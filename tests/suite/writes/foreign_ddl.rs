@@ -130,9 +130,13 @@ fn attach_has_no_reader_wait() -> Result<()> {
     client.batch_execute("create extension lockstep")?;
     client.batch_execute("create table before as select oid from pg_class")?;
     client.batch_execute("begin")?;
-    let attached = client.query("select feature from lockstep.attach() where status = 'attached'", &[])?;
+    let attached = client.query(
+        "select feature from lockstep.attach() where status = 'attached'",
+        &[],
+    )?;
     ensure!(attached.len() >= 5, "only {} are attached", attached.len());
-    let locks = "select coalesce(string_agg(distinct l.relation::regclass || ' ' || l.mode, ', '), '')
+    let locks =
+        "select coalesce(string_agg(distinct l.relation::regclass || ' ' || l.mode, ', '), '')
                    from pg_locks l join before b on b.oid = l.relation
                   where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock'";
     let locks: String = client.query_one(locks, &[])?.get(0);
@@ -142,7 +146,8 @@ fn attach_has_no_reader_wait() -> Result<()> {
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) > 10);
     // They go with the extension all the same.
     client.batch_execute("drop extension lockstep; commit")?;
-    let left = "select count(*) from pg_trigger g where not g.tgisinternal and g.tgname like 'lockstep%'";
+    let left =
+        "select count(*) from pg_trigger g where not g.tgisinternal and g.tgname like 'lockstep%'";
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) == 0);
     Ok(())
 }
