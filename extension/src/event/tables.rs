@@ -1,6 +1,6 @@
 //! The host's tables, as far as they say who is told of an event, and the statements on them.
 
-use super::kind::KINDS;
+use super::read::KINDS;
 use crate::error::Result;
 use crate::host::{Known, Relation, qualified, way_to};
 use crate::server::{Statement, datum};

@@ -55,7 +55,7 @@ thread_local! {
 pub(super) type NewEvent<'a> = (&'a str, Option<Cow<'a, str>>);
 
 /// Writes events; answers the ids of those that were not there before, by key.
-pub(super) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
+pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
     let mut ids = HashMap::with_capacity(events.len());
     if events.is_empty() {
         return Ok(ids);
@@ -76,7 +76,7 @@ pub(super) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
 }
 
 /// Takes away the payloads of events that nobody is told of after all.
-pub(super) fn forget_payloads(events: &[i64]) -> Result<()> {
+pub(crate) fn forget_payloads(events: &[i64]) -> Result<()> {
     if !events.is_empty() {
         STATEMENTS.with(|own| own.forget.run(&[keys_argument(events)]))?;
     }
@@ -84,15 +84,15 @@ pub(super) fn forget_payloads(events: &[i64]) -> Result<()> {
 }
 
 /// A delivery that is to be written.
-pub(super) struct NewDelivery {
-    pub(super) event: i64,
-    pub(super) integration: i64,
-    pub(super) slack_integration: i64,
-    pub(super) channel: Channel,
+pub(crate) struct NewDelivery {
+    pub(crate) event: i64,
+    pub(crate) integration: i64,
+    pub(crate) slack_integration: i64,
+    pub(crate) channel: Channel,
 }
 
 /// Writes deliveries in their order, and wakes those who deliver; answers their ids.
-pub(super) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec<i64>> {
+pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec<i64>> {
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,7 +1,7 @@
 //! What the host keeps encrypted of an integration, for whoever has its key.
 
-use super::tables::{Tables, class};
 use crate::error::{OrRaise, Result, required};
+use crate::event::tables::{Tables, class};
 use crate::host::qualified;
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum, keys_argument};

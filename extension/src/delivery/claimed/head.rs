@@ -1,6 +1,6 @@
 //! The first waiting delivery of each channel. The caller has locked the channels.
 
-use super::channel::Locked;
+use crate::delivery::channel::Locked;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, keys_argument};

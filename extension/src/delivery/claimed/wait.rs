@@ -1,7 +1,7 @@
 //! When there is something to claim.
 
-use super::channel::WAITING;
 use super::pace::{POST, Pace};
+use crate::delivery::channel::WAITING;
 use crate::error::{OrRaise, Result, required};
 use crate::home;
 use crate::own_statement::OwnStatement;

@@ -42,13 +42,13 @@ type Name<'a> = (&'a str, &'a str);
 
 /// The row of a channel's name, and the one whose order and pace it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Channel {
-    pub(super) id: i64,
-    pub(super) lane: i64,
+pub(crate) struct Channel {
+    pub(crate) id: i64,
+    pub(crate) lane: i64,
 }
 
 /// The rows of channels; those that have none get one.
-pub(super) fn rows<'a>(
+pub(crate) fn rows<'a>(
     names: BTreeSet<Name<'a>>,
     schema: &str,
 ) -> Result<HashMap<Name<'a>, Channel>> {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// What is wrong with an event.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     Kind(String),
     /// The path of the field, or what keeps it from being read.
     Field(String),
@@ -26,24 +26,24 @@ type Read<T> = Result<T, BadField>;
 const MOST_OF_KIND: usize = 50;
 
 #[derive(Debug)]
-pub(super) struct Occurrence<'a> {
-    pub(super) kind: Kind,
-    pub(super) place: Place<'a>,
-    pub(super) author: Author<'a>,
+pub(crate) struct Occurrence<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) place: Place<'a>,
+    pub(crate) author: Author<'a>,
     /// It is an update that says nothing new to others.
-    pub(super) is_mere_update: bool,
+    pub(crate) is_mere_update: bool,
     /// The branch it is about, if it is about one.
-    pub(super) branch: Option<Branch<'a>>,
+    pub(crate) branch: Option<Branch<'a>>,
     /// Those of what it is about; none, if that cannot have any.
-    pub(super) labels: Option<Vec<Cow<'a, str>>>,
-    pub(super) pipeline: Option<Pipeline<'a>>,
+    pub(crate) labels: Option<Vec<Cow<'a, str>>>,
+    pub(crate) pipeline: Option<Pipeline<'a>>,
     /// There is something in the event that is not to be kept.
-    pub(super) has_superfluous: bool,
+    pub(crate) has_superfluous: bool,
 }
 
 /// Where it happened.
 #[derive(Debug, PartialEq)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     Project(i64),
     Group(i64),
     GroupOfPath(Cow<'a, str>),
@@ -51,29 +51,29 @@ pub(super) enum Place<'a> {
 
 /// Who did it, as far as is known.
 #[derive(Debug, Default)]
-pub(super) struct Author<'a> {
-    pub(super) id: Option<i64>,
-    pub(super) name: Option<Cow<'a, str>>,
+pub(crate) struct Author<'a> {
+    pub(crate) id: Option<i64>,
+    pub(crate) name: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Branch<'a> {
-    pub(super) name: Cow<'a, str>,
-    pub(super) is_default: bool,
-    pub(super) is_protected: Option<bool>,
+pub(crate) struct Branch<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) is_default: bool,
+    pub(crate) is_protected: Option<bool>,
 }
 
 #[derive(Debug)]
-pub(super) struct Pipeline<'a> {
-    pub(super) id: i64,
+pub(crate) struct Pipeline<'a> {
+    pub(crate) id: i64,
     /// The whole name of its branch or tag, or what tells a very long one from others.
-    pub(super) reference: String,
-    pub(super) status: Cow<'a, str>,
-    pub(super) finished_at: Option<String>,
+    pub(crate) reference: String,
+    pub(crate) status: Cow<'a, str>,
+    pub(crate) finished_at: Option<String>,
 }
 
 impl<'a> Occurrence<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, Flaw> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, Flaw> {
         let payload: Payload = serde_json::from_str(text).map_err(|error| {
             match text.trim_start().starts_with('{') {
                 true => Flaw::Field(error.to_string()),

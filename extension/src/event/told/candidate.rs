@@ -1,9 +1,9 @@
 //! The integrations that might be told of an event: those of its project if there are any, else those of the nearest group around
 //! it that has any, else those of the instance.
 
-use super::kind::{KINDS, Kind};
 use super::scope::Scope;
-use super::tables::{Tables, class};
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::{Tables, class};
 use crate::server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,12 +15,12 @@ const COLUMNS_BEFORE_EVENTS: usize = 6;
 
 /// An integration in one workspace.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) integration: i64,
-    pub(super) is_active: bool,
-    pub(super) inherits_from: Option<i64>,
+pub(crate) struct Candidate {
+    pub(crate) integration: i64,
+    pub(crate) is_active: bool,
+    pub(crate) inherits_from: Option<i64>,
     /// Its row of the workspace, and the team; none if it is in no workspace.
-    pub(super) installed: Option<(i64, String)>,
+    pub(crate) installed: Option<(i64, String)>,
     events: u16,
 }
 
@@ -53,7 +53,7 @@ type ByOwner = HashMap<i64, Vec<Candidate>>;
 
 /// The candidates of a batch.
 #[derive(Default)]
-pub(super) struct Candidates {
+pub(crate) struct Candidates {
     of_projects: ByOwner,
     of_groups: ByOwner,
     /// Those of no organization are under this number, which is nobody's.
@@ -64,7 +64,7 @@ const NO_ORGANIZATION: i64 = i64::MIN;
 
 impl Candidates {
     /// The caller has the rights of the tables' owner.
-    pub(super) fn look_up(tables: &Tables, scopes: &[&Scope]) -> Self {
+    pub(crate) fn look_up(tables: &Tables, scopes: &[&Scope]) -> Self {
         let statements = &tables.statements;
         let mut candidates = Self::default();
         let projects = scopes.iter().filter_map(|scope| scope.project);
@@ -81,7 +81,7 @@ impl Candidates {
         candidates
     }
 
-    pub(super) fn of(&self, scope: &Scope) -> Vec<&Candidate> {
+    pub(crate) fn of(&self, scope: &Scope) -> Vec<&Candidate> {
         let of_owner = self.of_project(scope).or_else(|| self.of_group(scope));
         if let Some(candidates) = of_owner {
             return candidates.iter().collect();

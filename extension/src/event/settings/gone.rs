@@ -1,9 +1,9 @@
 //! What is kept of integrations, and of no use to anybody: settings and troubles of those that the host has removed, and troubles of channels
 //! that are told of nothing any more.
 
-use super::settings;
-use super::tables::{Tables, class};
+use super::effective as settings;
 use crate::error::Result;
+use crate::event::tables::{Tables, class};
 use crate::own_statement::OwnStatement;
 use crate::server::{View, datum, keys_argument};
 use pgrx::pg_sys;

@@ -1,8 +1,8 @@
 //! Settings of integrations: the channels that are told, and what they are not told of.
 
-use super::kind::{KINDS, Kind};
-use super::tables::{Tables, class};
 use crate::error::Result;
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::{Tables, class};
 use crate::own_statement::OwnStatement;
 use crate::server::{Answer, View, datum, keys_argument};
 use pgrx::pg_sys;
@@ -13,23 +13,23 @@ use std::rc::Rc;
 
 /// The settings of one integration, as the table has them and as they are shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Settings {
-    pub(super) channels: Vec<String>,
+pub(crate) struct Settings {
+    pub(crate) channels: Vec<String>,
     /// By the names of kinds.
     pub(super) event_channels: BTreeMap<String, Vec<String>>,
-    pub(super) branches: Branches,
-    pub(super) labels: Vec<String>,
-    pub(super) all_labels: bool,
-    pub(super) only_broken_pipelines: bool,
-    pub(super) only_changed_pipelines: bool,
+    pub(crate) branches: Branches,
+    pub(crate) labels: Vec<String>,
+    pub(crate) all_labels: bool,
+    pub(crate) only_broken_pipelines: bool,
+    pub(crate) only_changed_pipelines: bool,
     pub(super) updates: Updates,
-    pub(super) own_actions: bool,
-    pub(super) muted_authors: Vec<String>,
+    pub(crate) own_actions: bool,
+    pub(crate) muted_authors: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Branches {
+pub(crate) enum Branches {
     All,
     Default,
     Protected,
@@ -62,14 +62,14 @@ impl Default for Settings {
 }
 
 impl Branches {
-    pub(super) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::All,
         Self::Default,
         Self::Protected,
         Self::DefaultAndProtected,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::All => "all",
             Self::Default => "default",
@@ -78,7 +78,7 @@ impl Branches {
         }
     }
 
-    pub(super) fn depend_on_protection(self) -> bool {
+    pub(crate) fn depend_on_protection(self) -> bool {
         matches!(self, Self::Protected | Self::DefaultAndProtected)
     }
 }
@@ -97,11 +97,11 @@ impl Updates {
 
 impl Settings {
     /// The columns that [`Settings::read`] reads. Empty lists come as null, which is read faster.
-    pub(super) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
+    pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
          s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}')";
 
     /// From the columns after so many others.
-    pub(super) fn read(row: &Answer, before: usize) -> Self {
+    pub(crate) fn read(row: &Answer, before: usize) -> Self {
         let is_on = |place: usize| row.get(before + place) == Some(true);
         let list = |place: usize| row.get(before + place).unwrap_or_default();
         let event_channels: Option<String> = row.get(before + 2);
@@ -129,7 +129,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn channels_of(&self, kind: Kind) -> &[String] {
+    pub(crate) fn channels_of(&self, kind: Kind) -> &[String] {
         let own = |kind: Kind| {
             let channels = self.event_channels.get(kind.name());
             channels.filter(|channels| !channels.is_empty())
@@ -140,7 +140,7 @@ impl Settings {
     }
 
     /// Every channel that is told of anything, each once.
-    pub(super) fn all_channels(&self) -> Vec<&str> {
+    pub(crate) fn all_channels(&self) -> Vec<&str> {
         let of_events = KINDS
             .into_iter()
             .filter_map(|kind| self.event_channels.get(kind.name()))
@@ -153,11 +153,11 @@ impl Settings {
 
 /// The settings that an integration has, and the integration whose they are; nobody's are the defaults.
 #[derive(Clone, Debug)]
-pub(super) struct Effective {
-    pub(super) settings: Rc<Settings>,
-    pub(super) from: Option<i64>,
+pub(crate) struct Effective {
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) from: Option<i64>,
     /// The integration it inherits from if it has none of its own, whether that has any or not.
-    pub(super) parent: Option<i64>,
+    pub(crate) parent: Option<i64>,
 }
 
 thread_local! {
@@ -177,7 +177,7 @@ thread_local! {
 const MOST_LEVELS: usize = 30;
 
 /// The settings of integrations, each given with the one it inherits from: its own, else those of that, and so on.
-pub(super) fn effective(
+pub(crate) fn effective(
     tables: &Tables,
     integrations: impl Iterator<Item = (i64, Option<i64>)>,
 ) -> Result<HashMap<i64, Effective>> {

@@ -1,9 +1,9 @@
 //! Claims deliveries, many at once.
 
-use super::channel::{self, Due, Locked, Next};
 use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
 use super::subject::{self, SEPARATE, UPDATE};
+use crate::delivery::channel::{self, Due, Locked, Next};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
 use crate::home;
 use crate::server::random_bytes;

@@ -34,7 +34,7 @@ pub(super) fn is_superfluous(string: &[u8], rest: &[u8]) -> bool {
 }
 
 /// An event without what is superfluous in it.
-pub(super) fn trimmed(event: &str) -> String {
+pub(crate) fn trimmed(event: &str) -> String {
     match serde_json::from_str(event) {
         Ok(mut event) => {
             trim(&mut event);

@@ -1,10 +1,10 @@
 //! Settings as users of Slack see and change them: of the integrations of their own workspace alone.
 
 use super::configure;
-use super::kind::{KINDS, Kind};
-use super::settings::Effective;
-use super::tables::Tables;
+use super::effective::Effective;
 use crate::error::{EventError, OrRaise, Result, required};
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::Tables;
 use crate::host::NOW;
 use crate::slack_workspace::{allowed, of_workspace, workspace, write_with_heirs};
 use pgrx::JsonB;

@@ -1,8 +1,8 @@
 //! What may be given as a setting: it is checked, and written as settings are kept.
 
-use super::kind::Kind;
-use super::settings::{Branches, Settings, Updates};
+use super::effective::{Branches, Settings, Updates};
 use crate::error::{EventError, Result};
+use crate::event::read::Kind;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

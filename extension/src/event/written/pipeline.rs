@@ -1,7 +1,7 @@
 //! How the newest pipeline of a branch or tag ended, to tell of the next one whether it ended otherwise.
 
-use super::occurrence::Pipeline;
 use crate::error::Result;
+use crate::event::read::Pipeline;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, keys_argument};
 use pgrx::pg_sys::{self, Datum};
@@ -49,7 +49,7 @@ thread_local! {
 }
 
 /// A pipeline of a project.
-pub(super) type Finished<'a> = (i64, &'a Pipeline<'a>);
+pub(crate) type Finished<'a> = (i64, &'a Pipeline<'a>);
 
 /// Project and whole name of the branch or tag.
 type Name = (i64, String);
@@ -89,13 +89,13 @@ fn are_alike(one: &str, other: &str) -> bool {
     one.get(TO_THE_SECOND..) == other.get(TO_THE_SECOND..)
 }
 
-pub(super) fn is_finished(pipeline: &Pipeline) -> bool {
+pub(crate) fn is_finished(pipeline: &Pipeline) -> bool {
     matches!(&*pipeline.status, "success" | "failed")
 }
 
 /// Takes down how finished pipelines ended, in their order; says of each whether it changed how its branch stands: the first that
 /// fails, and the first that succeeds after one that failed.
-pub(super) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool>> {
+pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool>> {
     if pipelines.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,21 +1,21 @@
 //! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody knows of it.
 
-use super::occurrence::Author;
 use super::scope::Scope;
 use crate::error::Result;
+use crate::event::read::Author;
 use crate::feature::Flag;
 
 const NAME: &str = "integration_slack_app_notifications";
 
-pub(super) struct Notifications(Flag);
+pub(crate) struct Notifications(Flag);
 
 impl Notifications {
-    pub(super) fn read(schema: &str) -> Result<Self> {
+    pub(crate) fn read(schema: &str) -> Result<Self> {
         Flag::read(NAME, schema).map(Self)
     }
 
     /// Whether it is on for the project, for a group around it or for whoever acted.
-    pub(super) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
+    pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
         if !self.0.is_known() {
             return Ok(true);
         }

@@ -1,7 +1,7 @@
 //! A channel may be called by its name and by its id. Slack tells which is which once it has taken a message; from then on one row, the
 //! first one that was known by the id, has order and pace for all of its names.
 
-use super::channel;
+use crate::delivery::channel;
 use crate::error::Result;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, keys_argument};

@@ -1,9 +1,10 @@
 //! Settings are changed, and shown.
 
 use super::change::setting;
-use super::settings::{self, Effective, Settings};
-use super::tables::{Tables, class};
+use super::effective as settings;
+use super::effective::{Effective, Settings};
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
+use crate::event::tables::{Tables, class};
 use crate::own_statement::OwnStatement;
 use crate::server::{Statement, View, datum, keys_argument};
 use pgrx::JsonB;
@@ -156,7 +157,7 @@ pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
 }
 
 /// The settings of an integration of the Slack app, which must exist.
-pub(super) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
+pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
     let mut parent = None;
     let query: &Statement = &tables.statements.parents;
     tables.as_owner(|| {

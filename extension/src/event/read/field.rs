@@ -18,7 +18,7 @@ pub(super) enum Field<T> {
 
 /// The path of a field that is missing or has the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadField(pub(super) String);
+pub(super) struct BadField(pub(crate) String);
 
 impl<T> Field<T> {
     /// The value, if there is one.
@@ -98,7 +98,7 @@ impl<'de, T: Shape<'de>> Shape<'de> for Vec<Field<T>> {
 
 /// An object, by the fields that are asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Part<T>(pub(super) T);
+pub(super) struct Part<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Shape<'de> for Part<T> {
     fn object<A: MapAccess<'de>>(fields: A) -> Result<Option<Self>, A::Error> {

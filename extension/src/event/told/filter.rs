@@ -1,14 +1,14 @@
 //! Whether an integration is told of an event, and in which channels.
 
 use super::candidate::Candidate;
-use super::occurrence::{Branch, Occurrence};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::scope::Scope;
-use super::settings::{Branches, Settings};
+use crate::event::read::{Branch, Occurrence};
+use crate::event::settings::{Branches, Settings};
 
 /// Why nobody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     Inactive,
     NotInstalled,
     EventOff,
@@ -22,7 +22,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
             Self::NotInstalled => "not_installed",
@@ -40,23 +40,23 @@ impl Reason {
 
 /// Who is told, if nothing else speaks against it.
 #[derive(Debug)]
-pub(super) struct Told<'a> {
-    pub(super) slack_integration: i64,
-    pub(super) team: &'a str,
-    pub(super) channels: Vec<&'a str>,
+pub(crate) struct Told<'a> {
+    pub(crate) slack_integration: i64,
+    pub(crate) team: &'a str,
+    pub(crate) channels: Vec<&'a str>,
     /// Only if the pipeline ended otherwise than the one before.
-    pub(super) if_changed: bool,
+    pub(crate) if_changed: bool,
 }
 
 /// What filters look at beside the event itself.
-pub(super) struct Surroundings<'a> {
-    pub(super) scope: &'a Scope,
-    pub(super) protected_branches: &'a ProtectedBranches,
-    pub(super) chat_names: &'a ChatNames,
+pub(crate) struct Surroundings<'a> {
+    pub(crate) scope: &'a Scope,
+    pub(crate) protected_branches: &'a ProtectedBranches,
+    pub(crate) chat_names: &'a ChatNames,
 }
 
 /// Whether the switches of the host let the candidate be told; settings are for those alone.
-pub(super) fn switched(
+pub(crate) fn switched(
     candidate: &Candidate,
     event: &Occurrence,
     is_on: bool,
@@ -77,7 +77,7 @@ pub(super) fn switched(
 }
 
 /// Whether settings and filters let the candidate be told.
-pub(super) fn filtered<'a>(
+pub(crate) fn filtered<'a>(
     candidate: &'a Candidate,
     event: &Occurrence,
     settings: &'a Settings,
@@ -129,7 +129,7 @@ pub(super) fn filtered<'a>(
 }
 
 /// Whether it takes the host's own word to tell if a branch is protected.
-pub(super) fn needs_protected_branches(event: &Occurrence, settings: &Settings) -> bool {
+pub(crate) fn needs_protected_branches(event: &Occurrence, settings: &Settings) -> bool {
     let is_unknown = |branch: &Branch| branch.is_protected.is_none();
     settings.branches.depend_on_protection() && event.branch.as_ref().is_some_and(is_unknown)
 }

@@ -1,23 +1,23 @@
 //! Where an event happened: its project, the groups around that, and the organization.
 
-use super::occurrence::Place;
-use super::tables::Tables;
+use crate::event::read::Place;
+use crate::event::tables::Tables;
 use crate::server::{View, datum, keys_argument};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 /// The levels at which an event may have integrations.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Scope {
-    pub(super) project: Option<i64>,
+pub(crate) struct Scope {
+    pub(crate) project: Option<i64>,
     /// The nearest first.
-    pub(super) groups: Vec<i64>,
-    pub(super) organization: Option<i64>,
+    pub(crate) groups: Vec<i64>,
+    pub(crate) organization: Option<i64>,
 }
 
 /// The scopes of a batch.
 #[derive(Default)]
-pub(super) struct Scopes<'a> {
+pub(crate) struct Scopes<'a> {
     projects: HashMap<i64, Scope>,
     groups: HashMap<i64, Scope>,
     groups_of_path: HashMap<Cow<'a, str>, i64>,
@@ -25,7 +25,7 @@ pub(super) struct Scopes<'a> {
 
 impl<'a> Scopes<'a> {
     /// The caller has the rights of the tables' owner.
-    pub(super) fn look_up<'b>(tables: &Tables, places: impl Iterator<Item = &'b Place<'a>>) -> Self
+    pub(crate) fn look_up<'b>(tables: &Tables, places: impl Iterator<Item = &'b Place<'a>>) -> Self
     where
         'a: 'b,
     {
@@ -53,7 +53,7 @@ impl<'a> Scopes<'a> {
         scopes
     }
 
-    pub(super) fn of(&self, place: &Place<'a>) -> Option<&Scope> {
+    pub(crate) fn of(&self, place: &Place<'a>) -> Option<&Scope> {
         match place {
             Place::Project(id) => self.projects.get(id),
             Place::Group(id) => self.groups.get(id),

@@ -2,8 +2,8 @@
 //! for unless settings depend on it.
 
 use super::scope::Scope;
-use super::tables::{Tables, by_index};
 use crate::error::Result;
+use crate::event::tables::{Tables, by_index};
 use crate::host::{self, Known, Relation};
 use crate::server::{Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Oid};
@@ -102,7 +102,7 @@ impl Optional {
 
 /// The protected branches of projects and groups, by their names, in which `*` stands for anything.
 #[derive(Default)]
-pub(super) struct ProtectedBranches {
+pub(crate) struct ProtectedBranches {
     of_projects: ByOwner,
     of_groups: ByOwner,
 }
@@ -110,7 +110,7 @@ pub(super) struct ProtectedBranches {
 type ByOwner = HashMap<i64, Vec<String>>;
 
 impl ProtectedBranches {
-    pub(super) fn of(tables: &Tables, scopes: &[&Scope]) -> Result<Self> {
+    pub(crate) fn of(tables: &Tables, scopes: &[&Scope]) -> Result<Self> {
         let projects = scopes.iter().filter_map(|scope| scope.project);
         let groups = scopes.iter().flat_map(|scope| &scope.groups).copied();
         Ok(Self {
@@ -166,10 +166,10 @@ fn fits(pattern: &str, name: &str) -> bool {
 
 /// Which Slack users the users of the host are: user, team and Slack's own name of him.
 #[derive(Default)]
-pub(super) struct ChatNames(HashSet<(i64, String, String)>);
+pub(crate) struct ChatNames(HashSet<(i64, String, String)>);
 
 impl ChatNames {
-    pub(super) fn of(tables: &Tables, users: BTreeSet<i64>) -> Result<Self> {
+    pub(crate) fn of(tables: &Tables, users: BTreeSet<i64>) -> Result<Self> {
         let mut found = Self::default();
         if users.is_empty() {
             return Ok(found);

@@ -2,7 +2,7 @@
 
 /// In the order in which channels are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Push,
     TagPush,
     Issue,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     GroupConfidentialMention,
 }
 
-pub(super) const KINDS: [Kind; 15] = [
+pub(crate) const KINDS: [Kind; 15] = [
     Kind::Push,
     Kind::TagPush,
     Kind::Issue,
@@ -39,12 +39,12 @@ pub(super) const KINDS: [Kind; 15] = [
 ];
 
 impl Kind {
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         KINDS.into_iter().find(|kind| kind.name() == name)
     }
 
     /// As settings call it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::TagPush => "tag_push",
@@ -65,7 +65,7 @@ impl Kind {
     }
 
     /// The column of the host's integrations that switches it.
-    pub(super) fn column(self) -> &'static str {
+    pub(crate) fn column(self) -> &'static str {
         match self {
             Self::Push => "push_events",
             Self::TagPush => "tag_push_events",
@@ -86,7 +86,7 @@ impl Kind {
     }
 
     /// The kind whose channels it has if it has none of its own.
-    pub(super) fn general(self) -> Option<Self> {
+    pub(crate) fn general(self) -> Option<Self> {
         match self {
             Self::ConfidentialIssue => Some(Self::Issue),
             Self::ConfidentialNote => Some(Self::Note),
@@ -100,7 +100,7 @@ impl Kind {
     }
 
     /// One bit each.
-    pub(super) fn bit(self) -> u16 {
+    pub(crate) fn bit(self) -> u16 {
         1 << self as u16
     }
 }
