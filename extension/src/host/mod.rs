@@ -18,6 +18,6 @@ pub(crate) use ancestry::{at_or_below, path_of, way_to};
 pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
-pub(crate) use relation::{Part, Reference, Relation, check_schema};
+pub(crate) use relation::{Part, Reference, Relation, check_schema, reading_once};
 pub(crate) use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};
 pub(crate) use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};
