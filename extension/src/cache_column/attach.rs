@@ -335,12 +335,7 @@ fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
         &[pg_sys::TEXTOID],
     );
     let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));
-    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
-        ServerError::Catalog {
-            message: error.to_string(),
-        }
-        .into()
-    })
+    serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
 }
 
 /// The application's own triggers that write the column, or would if they were enabled: they are named after it.

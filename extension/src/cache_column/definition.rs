@@ -85,12 +85,7 @@ impl Definition {
         );
         let argument = datum(argument);
         let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
-        serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
-            ServerError::Catalog {
-                message: error.to_string(),
-            }
-            .into()
-        })
+        serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
     }
 
     /// Looks up the tables and columns it names, and checks that they can keep what it promises.

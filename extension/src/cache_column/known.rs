@@ -7,9 +7,7 @@ use pgrx::prelude::PgTrigger;
 /// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
 pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Relation> {
     check_is_row_trigger(trigger)?;
-    let table = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let table = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(table);
     if table.to_u32() == whole.oid {
         return Ok(whole.clone());

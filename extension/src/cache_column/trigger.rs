@@ -127,12 +127,7 @@ pub(super) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
     );
     let tables: Vec<i64> = tables.iter().copied().map(i64::from).collect();
     let text = with_catalog_path(|| connected(|| query.text(&[datum(tables)])));
-    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
-        ServerError::Catalog {
-            message: error.to_string(),
-        }
-        .into()
-    })
+    serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
 }
 
 impl Installed {

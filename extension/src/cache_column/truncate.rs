@@ -13,15 +13,7 @@ comment on function lockstep.flush_truncated() is 'statement trigger: after a so
 fn flush_truncated<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
-    let table = trigger
-        .relid()
-        .map_err(|error| {
-            ServerError::Catalog {
-                message: error.to_string(),
-            }
-            .into()
-        })
-        .or_raise();
+    let table = trigger.relid().map_err(ServerError::catalog).or_raise();
     look_at_targets_of(table.to_u32()).or_raise();
     Ok(None)
 }

@@ -3,6 +3,7 @@
 use super::report::{Error, errors};
 use pgrx::PgSqlErrorCode::*;
 use std::collections::TryReserveError;
+use std::fmt::Display;
 
 // It takes no memory to say so.
 errors! {
@@ -29,6 +30,14 @@ errors! {
                 "This should not happen.",
                 "Report it as a bug of lockstep.",
             ),
+}
+
+impl ServerError {
+    /// What reading the system catalogs failed with.
+    pub(crate) fn catalog(error: impl Display) -> Error {
+        let message = error.to_string();
+        Self::Catalog { message }.into()
+    }
 }
 
 impl From<TryReserveError> for Error {

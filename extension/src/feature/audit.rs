@@ -96,9 +96,7 @@ thread_local! {
 }
 
 fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
-    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let oid = trigger.relid().map_err(ServerError::catalog)?;
     PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(oid).map(Rc::new)))
 }
 

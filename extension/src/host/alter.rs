@@ -1,6 +1,6 @@
 //! Changing the application's tables: who may, and how.
 
-use super::relation::Relation;
+use super::relation::{Relation, read_again};
 use crate::error::{HostError, Result, ServerError};
 use crate::server::{
     Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
@@ -16,12 +16,9 @@ pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
 
 /// Runs a statement with the rights of whoever calls.
 pub(crate) fn run(statement: &str) -> Result<()> {
-    Spi::run(statement).map_err(|error| {
-        ServerError::Catalog {
-            message: error.to_string(),
-        }
-        .into()
-    })
+    Spi::run(statement).map_err(ServerError::catalog)?;
+    read_again();
+    Ok(())
 }
 
 /// Whoever reads or writes these rows waits until the triggers are there, and the checks hold until then.

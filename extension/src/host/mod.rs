@@ -20,7 +20,7 @@ pub(crate) use ancestry::{at_or_below, path_of, way_to};
 pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
-pub(crate) use relation::{Part, Reference, Relation, check_schema};
+pub(crate) use relation::{Part, Reference, Relation, check_schema, reading_once};
 pub(crate) use text::{NOW, differ, qualified};
 pub(crate) use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};
 pub(crate) use typed::{integer, integer_array, text, time};

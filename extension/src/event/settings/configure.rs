@@ -148,12 +148,7 @@ pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
         from,
         settings: &settings,
     };
-    serde_json::to_value(shown).map_err(|error| {
-        ServerError::Catalog {
-            message: error.to_string(),
-        }
-        .into()
-    })
+    serde_json::to_value(shown).map_err(ServerError::catalog)
 }
 
 /// The settings of an integration of the Slack app, which must exist.

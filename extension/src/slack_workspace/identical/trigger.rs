@@ -242,9 +242,7 @@ fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {
 
 #[cold]
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
-    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let oid = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(oid);
     // Anyone may create a trigger on a table of his own with a function of ours.
     let fired_on = Relation::describe(oid.to_u32())?;
