@@ -1,13 +1,13 @@
-//! What a trigger sees, read without copying: its argument, and the key of the row it fired for.
+//! What a trigger sees, read without copying: its arguments, and the key of the row it fired for.
 
 #![allow(unsafe_code)]
 
-use crate::error::{CacheColumnError, Result};
 use crate::host::{Column, IntegerWidth};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::PgTrigger;
 use pgrx::varsize_any;
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
 
@@ -158,37 +158,14 @@ impl Stored {
     }
 }
 
-/// The numbers of the definitions that the trigger carries as its arguments.
-pub(crate) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
+/// The arguments of a trigger.
+pub(crate) fn arguments<'a>(trigger: &'a PgTrigger) -> impl Iterator<Item = Cow<'a, str>> {
     let trigger = trigger.trigger();
     let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
-    let arguments = (0..count).map(|place| {
+    (0..count).map(|place| {
         // SAFETY: there are so many arguments, NUL-terminated strings that live as long as the trigger's description.
-        let argument = unsafe { CStr::from_ptr(*trigger.tgargs.add(place)) };
-        let argument = argument.to_string_lossy().into_owned();
-        argument
-            .parse()
-            .map_err(|_| CacheColumnError::BadTriggerArgument { argument }.into())
-    });
-    let arguments: Vec<i32> = arguments.collect::<Result<_>>()?;
-    match arguments.is_empty() {
-        true => Err(CacheColumnError::BadTriggerArgument {
-            argument: String::new(),
-        }
-        .into()),
-        false => Ok(arguments),
-    }
-}
-
-/// The number of the definition that the trigger carries as its only argument.
-pub(crate) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
-    match definition_arguments(trigger)?.as_slice() {
-        [definition] => Ok(*definition),
-        _ => Err(CacheColumnError::BadTriggerArgument {
-            argument: String::new(),
-        }
-        .into()),
-    }
+        unsafe { CStr::from_ptr(*trigger.tgargs.add(place)) }.to_string_lossy()
+    })
 }
 
 /// Whether this backend applies changes of a subscription. It fires row triggers only, never statement triggers.

@@ -1,10 +1,9 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
 use super::definition::Definition;
-use super::known::table_fired_on;
+use super::known::{definition_argument, table_fired_on};
 use crate::error::{OrRaise, Result};
 use crate::host::{Known, Relation};
-use crate::row::definition_argument;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

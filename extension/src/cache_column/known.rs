@@ -1,7 +1,8 @@
-//! Which table a row trigger fired on.
+//! Which definitions a row trigger serves, and which table it fired on.
 
-use crate::error::{CacheColumnError, Result, ServerError};
+use crate::error::{CacheColumnError, Error, Result, ServerError};
 use crate::host::{self, Relation};
+use crate::row::arguments;
 use pgrx::prelude::PgTrigger;
 
 /// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
@@ -32,4 +33,26 @@ pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
         trigger: trigger.name().unwrap_or_default().to_owned(),
     }
     .into())
+}
+
+/// The numbers of the definitions that the trigger carries as its arguments.
+pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
+    let definitions = arguments(trigger).map(|it| it.parse().map_err(|_| bad_argument(it)));
+    match definitions.collect::<Result<Vec<i32>>>()? {
+        none if none.is_empty() => Err(bad_argument("")),
+        definitions => Ok(definitions),
+    }
+}
+
+/// The number of the definition that the trigger carries as its only argument.
+pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
+    match definition_arguments(trigger)?.as_slice() {
+        [definition] => Ok(*definition),
+        _ => Err(bad_argument("")),
+    }
+}
+
+fn bad_argument(argument: impl Into<String>) -> Error {
+    let argument = argument.into();
+    CacheColumnError::BadTriggerArgument { argument }.into()
 }

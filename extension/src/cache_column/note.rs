@@ -2,15 +2,13 @@
 
 use super::flush;
 use super::keeper::keeper;
-use super::known::table_fired_on;
+use super::known::{definition_argument, definition_arguments, table_fired_on};
 use super::matching::Test;
 use super::pending::{self, Change};
 use super::triggers::FLUSH;
 use crate::error::{HostError, OrRaise, Result};
 use crate::host::{IntegerWidth, Known};
-use crate::row::{
-    Row, Stored, definition_argument, definition_arguments, is_logical_worker, is_replica,
-};
+use crate::row::{Row, Stored, is_logical_worker, is_replica};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
