@@ -11,22 +11,14 @@ mod error;
 mod event;
 mod feature;
 mod home;
-mod host;
 mod integration;
 mod job;
 mod leaving;
-mod levels;
-mod lock;
-mod own_statement;
-mod planner;
-mod row;
-mod server;
 mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
 mod transaction;
-mod waking;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
@@ -179,9 +171,7 @@ pgrx::extension_sql_file!(
 /// Called once, when the library is loaded into a backend.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
-    server::forgo_backtraces();
+    lockstep_server::init();
     backfill::init();
-    host::init();
-    planner::init();
     transaction::init();
 }

@@ -3,7 +3,7 @@
 use super::counts::Counts;
 use super::registry;
 use crate::error::{BackfillError, OrRaise, Result, required};
-use crate::server::sleep;
+use lockstep_server::sleep;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 

@@ -4,8 +4,8 @@ use super::counts::Counts;
 use super::job::Job;
 use super::key::KeyRange;
 use crate::error::Result;
-use crate::host::{Relation, tables_named};
 use crate::{cache_column, service_account, slack_workspace};
+use lockstep_server::host::{Relation, tables_named};
 
 const SERVICE_ACCOUNTS: &str = "service_accounts";
 const CACHE_COLUMNS: &str = "cache_columns";

@@ -9,8 +9,8 @@ use super::settings::Settings;
 use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use super::worker;
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
-use crate::host::Relation;
-use crate::server::{
+use lockstep_server::host::Relation;
+use lockstep_server::{
     attempt_catching, commit, is_atomic, is_in_transaction_block, sleep, with_snapshot,
 };
 use pgrx::JsonB;

@@ -2,8 +2,8 @@
 
 use super::run::Run;
 use crate::error::{Error, Result};
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, as_role, attempt, connected, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{Statement, View, as_role, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

@@ -3,8 +3,8 @@
 use super::counts::Counts;
 use super::key::{KeyRange, Walk};
 use crate::error::Result;
-use crate::host::Relation;
-use crate::server::as_role;
+use lockstep_server::as_role;
+use lockstep_server::host::Relation;
 use pgrx::pg_sys::Oid;
 
 /// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, as the

@@ -4,8 +4,8 @@
 //! engine. A range of keys excludes the key it begins after, so rows in its gaps belong to it, whenever they come.
 
 use crate::error::{BackfillError, Result};
-use crate::host::{Column, IntegerWidth, Relation};
-use crate::server::{Statement, View, as_owner, connected, datum, with_settings};
+use lockstep_server::host::{Column, IntegerWidth, Relation};
+use lockstep_server::{Statement, View, as_owner, connected, datum, with_settings};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 

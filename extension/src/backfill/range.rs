@@ -4,8 +4,8 @@ use super::counts::Counts;
 use super::key::{Key, KeyRange};
 use super::run::Run;
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{Failure, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{Failure, datum};
 use pgrx::pg_sys::{self, Datum};
 use std::mem::ManuallyDrop;
 

@@ -5,9 +5,9 @@ use super::counts::Counts;
 use super::job::{Job, Task};
 use super::key::{KeyRange, Walk, range_sql};
 use crate::error::{BackfillError, OrRaise, Result, required};
-use crate::host::{Relation, check_is_owner};
-use crate::own_statement::OwnStatement;
-use crate::server::{
+use lockstep_server::OwnStatement;
+use lockstep_server::host::{Relation, check_is_owner};
+use lockstep_server::{
     Statement, Target, View, as_role, connected, datum, has_rights_of, is_set_to, with_settings,
 };
 use pgrx::pg_sys::{self, Oid};

@@ -5,7 +5,7 @@ use super::job::Task;
 use super::key::Walk;
 use super::{built_in, registered};
 use crate::error::{BackfillError, Result};
-use crate::host::{self, Known, Relation, check_is_owner};
+use lockstep_server::host::{self, Known, Relation, check_is_owner};
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -10,7 +10,7 @@ use super::presence;
 use super::run::{Run, Status};
 use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use crate::error::{BackfillError, OrRaise, Result};
-use crate::server::{
+use lockstep_server::{
     Failure, Statement, begin_session_of, connected, datum, for_whole_transaction, session_user,
     with_catalog_path, with_snapshot,
 };
@@ -222,7 +222,7 @@ fn prepare(place: &Place) -> bool {
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         "set transaction_timeout = 0",
     ] {
-        crate::host::run(setting).or_raise();
+        lockstep_server::host::run(setting).or_raise();
     }
     // Until the transaction that started the run has ended.
     presence::hold_back_workers(place.run);

@@ -3,7 +3,7 @@
 //! There is no row to lock then, so two sessions could each miss what the other has not committed: one the new
 //! target, the other the new source row. Locks on the keys close the gap; with a foreign key they are never taken.
 
-use crate::lock::{self, Kind};
+use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys;
 
 /// Keys share this many locks, so that a statement on any number of rows does not fill the server's table of locks.

@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::known::{definition_argument, table_fired_on};
 use crate::error::{OrRaise, Result};
-use crate::host::{Known, Relation};
+use lockstep_server::host::{Known, Relation};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

@@ -1,8 +1,8 @@
 //! What a cache column is derived from, checked against the tables as they are now.
 
 use crate::error::{CacheColumnError, Result, ServerError};
-use crate::host::{Column, Reference, Relation};
-use crate::server::{
+use lockstep_server::host::{Column, Reference, Relation};
+use lockstep_server::{
     Statement, as_ourselves, attempt, connected, datum, with_catalog_path, with_settings,
 };
 use pgrx::pg_sys;

@@ -2,8 +2,8 @@
 
 use super::definition::{Definition, Resolved};
 use crate::error::Result;
-use crate::host::{self, Known};
-use crate::server::{Statement, as_owner, keys_argument};
+use lockstep_server::host::{self, Known};
+use lockstep_server::{Statement, as_owner, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;

@@ -1,8 +1,8 @@
 //! Which definitions a row trigger serves, and which table it fired on.
 
 use crate::error::{CacheColumnError, Error, Result, ServerError};
-use crate::host::{self, Relation};
-use crate::row::arguments;
+use lockstep_server::host::{self, Relation};
+use lockstep_server::row::arguments;
 use pgrx::prelude::PgTrigger;
 
 /// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.

@@ -8,8 +8,8 @@
 
 use super::definition::Condition;
 use crate::error::{CacheColumnError, Result};
-use crate::host::Column;
-use crate::row::Row;
+use lockstep_server::host::Column;
+use lockstep_server::row::Row;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::varsize_any;
 use std::ffi::CString;

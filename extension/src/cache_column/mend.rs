@@ -6,7 +6,7 @@ use super::state::{State, Work, examine, holder_of, partitions_of, work};
 use super::trigger::Flaw;
 use super::walk::{look_at_all, look_at_part_of_source, look_at_part_of_target};
 use crate::error::Result;
-use crate::host::{Relation, change, check_is_owner};
+use lockstep_server::host::{Relation, change, check_is_owner};
 use std::collections::BTreeMap;
 
 /// What became of a definition.

@@ -6,7 +6,7 @@
 //! would be lost.
 
 use crate::error::Result;
-use crate::levels::{Layer, Levels, nesting};
+use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::{Cell, RefCell};
 
 /// What a row trigger saw happen to one target key.
@@ -125,7 +125,7 @@ impl Layer for Definitions {
         Ok(())
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.iter().map(|(_, notes)| notes.len()).sum()
     }
 }
@@ -183,5 +183,5 @@ pub(crate) fn release_notes(nesting: i32) -> Result<()> {
 
 /// How many notes are not flushed.
 pub(crate) fn notes_left() -> usize {
-    PENDING.with_borrow(Levels::len)
+    PENDING.with_borrow(Levels::count)
 }

@@ -4,8 +4,8 @@ use super::definition::{Definition, Resolved};
 use super::trigger::{Flaw, Installed, Trigger, installed_on};
 use super::triggers::{row_triggers, shared_triggers};
 use crate::error::{Error, HostError, OrRaise, Result, required};
-use crate::host::{Part, Relation};
-use crate::server::{Statement, connected, datum, with_catalog_path};
+use lockstep_server::host::{Part, Relation};
+use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -3,8 +3,8 @@
 
 use super::definition::Definition;
 use crate::error::{Result, ServerError};
-use crate::host::{Relation, change, create_trigger};
-use crate::server::{Statement, connected, datum, with_catalog_path};
+use lockstep_server::host::{Relation, change, create_trigger};
+use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{
     self, TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE,
     TRIGGER_TYPE_INSERT as INSERT, TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_TRUNCATE as TRUNCATE,

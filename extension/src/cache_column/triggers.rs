@@ -2,7 +2,7 @@
 
 use super::definition::{Definition, Resolved};
 use super::trigger::{Place, Trigger, name_of};
-use crate::host::Relation;
+use lockstep_server::host::Relation;
 use pgrx::pg_sys::{
     TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE, TRIGGER_TYPE_INSERT as INSERT,
     TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_TRUNCATE as TRUNCATE, TRIGGER_TYPE_UPDATE as UPDATE,

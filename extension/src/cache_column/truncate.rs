@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::walk::look_at_all;
 use crate::error::{HostError, OrRaise, Result, ServerError};
-use crate::host::Relation;
+use lockstep_server::host::Relation;
 use pgrx::prelude::*;
 
 /// AFTER TRUNCATE of a source.

@@ -2,9 +2,9 @@
 
 use super::read::KINDS;
 use crate::error::Result;
-use crate::host::{Known, Relation, qualified, way_to};
-use crate::server::{Statement, datum};
 use crate::slack_workspace::{self, CLASS};
+use lockstep_server::host::{Known, Relation, qualified, way_to};
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

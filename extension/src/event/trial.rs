@@ -4,8 +4,8 @@ use super::settings::configure;
 use super::tables::{Tables, class};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::server::{View, datum, random_bytes};
 use crate::slack_workspace::{allowed, workspace};
+use lockstep_server::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
 

@@ -3,8 +3,8 @@
 use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, ITEM, Tables};
 use crate::error::{OrRaise, Result, ServerError, ServiceAccountError};
-use crate::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
-use crate::server::{Moment, View, connected};
+use lockstep_server::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
+use lockstep_server::{Moment, View, connected};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

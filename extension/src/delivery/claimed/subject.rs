@@ -1,9 +1,9 @@
 //! What several events are about, and the message that is of it.
 
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
 use crate::slack_workspace::inherited;
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, keys_argument};
 use pgrx::pg_sys;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
