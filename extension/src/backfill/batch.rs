@@ -1,7 +1,6 @@
 //! The seed of the engine: a job done to one range of ids, in the caller's transaction.
 
-use super::counts::Counts;
-use super::registry;
+use super::jobs::{Counts, registry};
 use crate::error::{BackfillError, OrRaise, Result, required};
 use lockstep_server::sleep;
 use pgrx::pg_sys::Oid;

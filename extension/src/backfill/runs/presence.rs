@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// Keeps workers waiting until the transaction ends; waits itself for whoever does so already.
-pub(super) fn hold_back_workers(run: i64) {
+pub(crate) fn hold_back_workers(run: i64) {
     acquire(run, STARTER, ALONE, Until::EndOfTransaction, false);
 }
 
@@ -52,7 +52,7 @@ pub(super) fn leave_last(run: i64, slot: i32) -> bool {
 
 /// Takes the place of the session until [`leave`], or until the statement that the client sent ends, in whatever way: a call
 /// keeps it between its steps, which are transactions. False if anybody works on the run.
-pub(super) fn try_work_alone(run: i64) -> bool {
+pub(crate) fn try_work_alone(run: i64) -> bool {
     let is_mine = acquire(run, SESSION, ALONE, Until::Released, true);
     if is_mine {
         HELD.with_borrow_mut(|held| held.push(run));
@@ -61,12 +61,12 @@ pub(super) fn try_work_alone(run: i64) -> bool {
 }
 
 /// The same until the transaction ends, which is true also of the session that has the place already.
-pub(super) fn try_step_alone(run: i64) -> bool {
+pub(crate) fn try_step_alone(run: i64) -> bool {
     acquire(run, SESSION, ALONE, Until::EndOfTransaction, true)
 }
 
 /// Gives the place of the session back, if it has it.
-pub(super) fn leave(run: i64) {
+pub(crate) fn leave(run: i64) {
     let was_held = HELD.with_borrow_mut(|held| {
         let place = held.iter().position(|other| *other == run);
         place.map(|place| held.swap_remove(place)).is_some()
@@ -104,7 +104,7 @@ fn tag(run: i64, slot: i32) -> pg_sys::LOCKTAG {
 
 /// Keeps the extension from being dropped until the transaction ends; comes before any of its tables. A drop takes the extension
 /// first as well, and then its tables in an order of its own: of the two one could have a table that the other waits for.
-pub(super) fn keep_extension() {
+pub(crate) fn keep_extension() {
     // SAFETY: looks a name up and takes a lock of the transaction. It is taken by OID, so that of an extension that is gone by
     // then does no harm: the next statement finds no tables.
     unsafe {
@@ -128,7 +128,7 @@ pub(super) fn try_lock_runs() -> bool {
 }
 
 /// Registers the transaction callback, once for the life of the backend.
-pub(super) fn init() {
+pub(crate) fn init() {
     // SAFETY: the callback is a static function of the signature PostgreSQL asks for, and never unregistered.
     unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
 }

@@ -1,31 +1,29 @@
 //! Runs: one job going through one table.
 
-use super::counts::Counts;
-use super::key::Key;
 use super::settings::Settings;
+use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum, has_rights_of};
+use lockstep_server::{OwnStatement, View, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 use std::mem::ManuallyDrop;
 
 /// A row of lockstep.backfill_run.
-pub(super) struct Run {
-    pub(super) id: i64,
-    pub(super) job: String,
-    pub(super) table: u32,
-    pub(super) status: Status,
+pub(crate) struct Run {
+    pub(crate) id: i64,
+    pub(crate) job: String,
+    pub(crate) table: u32,
+    pub(crate) status: Status,
     /// The owner of the table, as whom it works; none if the table is gone.
-    pub(super) role: Oid,
-    pub(super) workers: i32,
-    pub(super) settings: Settings,
+    pub(crate) role: Oid,
+    pub(crate) workers: i32,
+    pub(crate) settings: Settings,
     pub(super) handed_out: Key,
-    pub(super) last_key: Key,
+    pub(crate) last_key: Key,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     Running,
     Paused,
     Cancelled,
@@ -42,7 +40,7 @@ impl Status {
         Self::Failed,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Paused => "paused",
@@ -156,18 +154,18 @@ impl Statements {
 }
 
 /// What a new run is made of.
-pub(super) struct NewRun<'a> {
-    pub(super) job: &'a str,
-    pub(super) table: u32,
-    pub(super) workers: i32,
-    pub(super) settings: &'a Settings,
-    pub(super) last_key: Key,
-    pub(super) rows_estimated: i64,
+pub(crate) struct NewRun<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) table: u32,
+    pub(crate) workers: i32,
+    pub(crate) settings: &'a Settings,
+    pub(crate) last_key: Key,
+    pub(crate) rows_estimated: i64,
 }
 
 impl NewRun<'_> {
     /// Answers nothing if the table has a run already. Waits for another session that is beginning one.
-    pub(super) fn insert(self) -> Result<Option<i64>> {
+    pub(crate) fn insert(self) -> Result<Option<i64>> {
         let arguments = [
             datum(self.job),
             datum(Oid::from(self.table)),
@@ -187,7 +185,7 @@ impl NewRun<'_> {
 }
 
 impl Run {
-    pub(super) fn find(id: i64) -> Result<Option<Self>> {
+    pub(crate) fn find(id: i64) -> Result<Option<Self>> {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::Own, datum(id)))
     }
 
@@ -197,14 +195,14 @@ impl Run {
     }
 
     /// The run, locked until the end of the transaction.
-    pub(super) fn lock(id: i64) -> Result<Self> {
+    pub(crate) fn lock(id: i64) -> Result<Self> {
         STATEMENTS
             .with(|statements| Self::one(&statements.lock, View::Own, datum(id)))?
             .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
     }
 
     /// The caller must have the rights of the owner of the table.
-    pub(super) fn checked(self) -> Result<Self> {
+    pub(crate) fn checked(self) -> Result<Self> {
         match has_rights_of(self.role) {
             true => Ok(self),
             false => Err(BackfillError::NotRunOwner { run: self.id }.into()),
@@ -212,7 +210,7 @@ impl Run {
     }
 
     /// The run that a table has now.
-    pub(super) fn of_table(table: u32) -> Result<Option<Self>> {
+    pub(crate) fn of_table(table: u32) -> Result<Option<Self>> {
         STATEMENTS
             .with(|statements| Self::one(&statements.of_table, View::Own, datum(Oid::from(table))))
     }
@@ -235,13 +233,13 @@ impl Run {
         Ok(found)
     }
 
-    pub(super) fn set_status(&self, status: Status) -> Result<()> {
+    pub(crate) fn set_status(&self, status: Status) -> Result<()> {
         let arguments = [datum(self.id), datum(status.name())];
         STATEMENTS.with(|statements| statements.set_status.run(&arguments))?;
         Ok(())
     }
 
-    pub(super) fn change(&self, settings: &Value, workers: Option<i32>) -> Result<()> {
+    pub(crate) fn change(&self, settings: &Value, workers: Option<i32>) -> Result<()> {
         let settings = self.settings.changed(settings)?;
         let workers = workers.unwrap_or(self.workers);
         let arguments = [datum(self.id), datum(settings.json()), datum(workers)];
@@ -249,7 +247,7 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn hand_out(&self, up_to: &Key) -> Result<()> {
+    pub(crate) fn hand_out(&self, up_to: &Key) -> Result<()> {
         let arguments = [datum(self.id), datum(up_to.clone())];
         STATEMENTS.with(|statements| statements.hand_out.run(&arguments))?;
         Ok(())

@@ -9,20 +9,20 @@ use pgrx::pg_sys::Oid;
 
 /// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, as the
 /// owner of the table. It counts what it updated and what it could not resolve; the engine counts the rows of the range.
-pub(super) trait Job {
+pub(crate) trait Job {
     fn run(&self, range: &KeyRange) -> Result<Counts>;
 }
 
 /// A job, and the table it goes through.
-pub(super) struct Task {
-    pub(super) table: Relation,
-    pub(super) walk: Walk,
-    pub(super) job: Box<dyn Job>,
+pub(crate) struct Task {
+    pub(crate) table: Relation,
+    pub(crate) walk: Walk,
+    pub(crate) job: Box<dyn Job>,
 }
 
 impl Task {
     /// Whoever runs the job, it does so as the owner of the table, restricted.
-    pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_role(Oid::from(self.table.owner), work)
     }
 }

@@ -1,23 +1,21 @@
 //! Ranges: the part of a run that one worker has, and how far it is.
 
-use super::counts::Counts;
-use super::key::{Key, KeyRange};
 use super::run::Run;
+use crate::backfill::jobs::{Counts, Key, KeyRange};
 use crate::error::Result;
-use lockstep_server::OwnStatement;
-use lockstep_server::{Failure, datum};
+use lockstep_server::{Failure, OwnStatement, datum};
 use pgrx::pg_sys::{self, Datum};
 use std::mem::ManuallyDrop;
 
 /// An open row of lockstep.backfill_range, locked until the end of the transaction.
-pub(super) struct Range {
+pub(crate) struct Range {
     id: i64,
-    pub(super) rest: KeyRange,
-    pub(super) sub_batch_size: i32,
-    pub(super) attempts: i32,
-    pub(super) counts: Counts,
+    pub(crate) rest: KeyRange,
+    pub(crate) sub_batch_size: i32,
+    pub(crate) attempts: i32,
+    pub(crate) counts: Counts,
     pub(super) longest_ms: f64,
-    pub(super) held_by: Option<String>,
+    pub(crate) held_by: Option<String>,
 }
 
 /// Whose ranges a worker asks for.
@@ -199,7 +197,7 @@ impl Range {
         Ok(found)
     }
 
-    pub(super) fn open(run: &Run, slot: i32, range: &KeyRange, sub_batch_size: i32) -> Result<()> {
+    pub(crate) fn open(run: &Run, slot: i32, range: &KeyRange, sub_batch_size: i32) -> Result<()> {
         let [after, last] = range.arguments();
         let arguments = [
             datum(run.id),
@@ -229,13 +227,13 @@ impl Range {
     }
 
     /// The range is done: its counts go over to the run.
-    pub(super) fn finish(&self, run: &Run) -> Result<()> {
+    pub(crate) fn finish(&self, run: &Run) -> Result<()> {
         run_one(|statements| &statements.finish, &[datum(self.id)])?;
         run.add_counts(&self.counts, self.longest_ms)
     }
 
     /// Says what holds the worker of the range.
-    pub(super) fn hold(&self, slot: i32, reason: &str) -> Result<()> {
+    pub(crate) fn hold(&self, slot: i32, reason: &str) -> Result<()> {
         if self.held_by.as_deref() == Some(reason) {
             return Ok(());
         }
@@ -244,7 +242,7 @@ impl Range {
     }
 
     /// The next sub-batch will be of `size` rows, because the last one failed.
-    pub(super) fn retry(
+    pub(crate) fn retry(
         &self,
         slot: i32,
         size: i32,
@@ -263,7 +261,7 @@ impl Range {
     }
 
     /// Sets a part of the range aside, the first of what is left of it, and goes on after it.
-    pub(super) fn set_aside(&self, slot: i32, part: &KeyRange, failure: &Failure) -> Result<()> {
+    pub(crate) fn set_aside(&self, slot: i32, part: &KeyRange, failure: &Failure) -> Result<()> {
         let [after, last] = part.arguments();
         let arguments = [
             datum(self.id),
@@ -279,7 +277,7 @@ impl Range {
     }
 
     /// How many ranges of a run are open, and how many set aside.
-    pub(super) fn numbers(run: i64) -> Result<(i64, i64)> {
+    pub(crate) fn numbers(run: i64) -> Result<(i64, i64)> {
         let mut numbers = (0, 0);
         STATEMENTS.with(|statements| {
             statements.statuses.rows(&[datum(run)], |row| {
@@ -293,7 +291,7 @@ impl Range {
     }
 
     /// Opens the ranges that were set aside again.
-    pub(super) fn reopen(run: i64) -> Result<()> {
+    pub(crate) fn reopen(run: i64) -> Result<()> {
         run_one(|statements| &statements.reopen, &[datum(run)])
     }
 }

@@ -81,7 +81,7 @@ const LOGIN_FLAGS: u32 = pg_sys::BGWORKER_BYPASS_ROLELOGINCHECK;
 const LOGIN_FLAGS: u32 = 0;
 
 /// Starts workers of a run, as the owner of its table; one whose slot is taken ends at once.
-pub(super) fn launch(run: &Run, workers: i32) -> Result<()> {
+pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
     let logs_in = can_log_in(run.role);
     for slot in 1..=workers {
         let place = Place {

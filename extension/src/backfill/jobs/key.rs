@@ -10,18 +10,18 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
 /// The values of the key's columns; none at all stands for "before the first row".
-pub(super) type Key = Vec<String>;
+pub(crate) type Key = Vec<String>;
 
 /// The keys after `after`, up to and with `last`.
 #[derive(Clone, Debug)]
-pub(super) struct KeyRange {
-    pub(super) after: Key,
-    pub(super) last: Key,
+pub(crate) struct KeyRange {
+    pub(crate) after: Key,
+    pub(crate) last: Key,
 }
 
 impl KeyRange {
     /// Where the first key and the last one are integers: both, the first one included.
-    pub(super) fn integers(&self) -> Option<(i64, i64)> {
+    pub(crate) fn integers(&self) -> Option<(i64, i64)> {
         let last = self.last.first()?.parse().ok()?;
         let first = match self.after.first() {
             None => i64::MIN,
@@ -30,13 +30,13 @@ impl KeyRange {
         Some((first, last))
     }
 
-    pub(super) fn arguments(&self) -> [Datum; 2] {
+    pub(crate) fn arguments(&self) -> [Datum; 2] {
         [datum(self.after.clone()), datum(self.last.clone())]
     }
 }
 
 /// The columns of a key, and the statements that walk a table along it.
-pub(super) struct Walk {
+pub(crate) struct Walk {
     pub(super) columns: Vec<Column>,
     /// `$1` after, `$2` last, `$3` rows: the key so many rows further.
     boundary: [Statement; 2],
@@ -109,7 +109,7 @@ impl Walk {
     }
 
     /// The range of the ids from `start` to `end`, as far as the key's type holds them; nothing if the key is not one integer.
-    pub(super) fn ids(&self, start: i64, end: i64) -> Option<KeyRange> {
+    pub(crate) fn ids(&self, start: i64, end: i64) -> Option<KeyRange> {
         let [column] = self.columns.as_slice() else {
             return None;
         };
@@ -136,13 +136,13 @@ impl Walk {
     }
 
     /// The last key there is; none if the table has no rows.
-    pub(super) fn last_key(&self) -> Option<Key> {
+    pub(crate) fn last_key(&self) -> Option<Key> {
         let row = self.look(|| self.last.first_row::<Key, 1>(&[]));
         row.and_then(|[key]| key)
     }
 
     /// Cuts the first `rows` rows off a range: the part, and how many rows it has. What has fewer rows is the part.
-    pub(super) fn cut(&self, range: &KeyRange, rows: i32) -> (KeyRange, i64) {
+    pub(crate) fn cut(&self, range: &KeyRange, rows: i32) -> (KeyRange, i64) {
         let bounded = usize::from(!range.after.is_empty());
         let [after, last] = range.arguments();
         let rows = i64::from(rows);

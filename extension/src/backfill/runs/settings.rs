@@ -7,16 +7,16 @@ use serde_json::Value;
 /// What a caller may choose for a run, by these names. Times are in milliseconds.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Rows of the first sub-batch. Later ones follow `target_ms`. 1,000, at 20 µs a row, is a fifth of the time aimed at.
-    pub(super) sub_batch_size: i32,
+    pub(crate) sub_batch_size: i32,
     /// No sub-batch is larger. 20,000 bounds what a worker keeps in memory; 1 writes row by row.
     pub(super) max_sub_batch_size: i32,
     /// Time that a sub-batch should not exceed, which is how long its rows stay locked. 100 ms is what a person takes for at once; 0
     /// leaves the size as it is.
-    pub(super) target_ms: i32,
+    pub(crate) target_ms: i32,
     /// Pause after each sub-batch. 0 takes all that one core gives.
-    pub(super) pause_ms: i32,
+    pub(crate) pause_ms: i32,
     /// Rows a worker takes at a time.
     pub(super) range_size: i32,
     /// How long a sub-batch waits for a row or table that somebody else has locked, before it gives its own rows free and is
@@ -39,7 +39,7 @@ pub(super) struct Settings {
     /// Hold after a sub-batch that made another session wait.
     pub(super) hold_for_waiters: bool,
     /// A function without arguments that answers with the reason to hold, or null to go on.
-    pub(super) hold_function: Option<String>,
+    pub(crate) hold_function: Option<String>,
 }
 
 impl Default for Settings {
@@ -66,7 +66,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Those given, and the defaults of the others.
-    pub(super) fn given(settings: &Value) -> Result<Self> {
+    pub(crate) fn given(settings: &Value) -> Result<Self> {
         let invalid = |reason: String| BackfillError::Settings { reason };
         let Some(named) = settings.as_object() else {
             return Err(invalid("they are not a JSON object".to_owned()).into());
@@ -84,12 +84,12 @@ impl Settings {
     }
 
     /// As stored with a run, whose settings were checked when they were stored.
-    pub(super) fn stored(text: &str) -> Self {
+    pub(crate) fn stored(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 
     /// With some of them changed.
-    pub(super) fn changed(&self, changes: &Value) -> Result<Self> {
+    pub(crate) fn changed(&self, changes: &Value) -> Result<Self> {
         let mut all = serde_json::to_value(self).unwrap_or_default();
         match (all.as_object_mut(), changes.as_object()) {
             (Some(all), Some(changes)) => {
@@ -104,7 +104,7 @@ impl Settings {
         Self::given(&all)
     }
 
-    pub(super) fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         serde_json::to_value(self).unwrap_or_default().to_string()
     }
 

@@ -2,8 +2,7 @@
 
 use super::run::Run;
 use crate::error::{Error, Result};
-use lockstep_server::OwnStatement;
-use lockstep_server::{Statement, View, as_role, attempt, connected, datum};
+use lockstep_server::{OwnStatement, Statement, View, as_role, attempt, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;

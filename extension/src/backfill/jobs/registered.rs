@@ -5,10 +5,10 @@ use super::counts::Counts;
 use super::job::{Job, Task};
 use super::key::{KeyRange, Walk, range_sql};
 use crate::error::{BackfillError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
 use lockstep_server::host::{Relation, check_is_owner};
 use lockstep_server::{
-    Statement, Target, View, as_role, connected, datum, has_rights_of, is_set_to, with_settings,
+    OwnStatement, Statement, Target, View, as_role, connected, datum, has_rights_of, is_set_to,
+    with_settings,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -345,7 +345,7 @@ fn expanded(
 }
 
 /// The qualified name of a function without arguments that answers with text, found under the caller's search path.
-pub(super) fn hold_function(name: &str) -> Result<String> {
+pub(crate) fn hold_function(name: &str) -> Result<String> {
     let query = Statement::new(
         "select pg_catalog.quote_ident(n.nspname) operator(pg_catalog.||) '.' operator(pg_catalog.||) pg_catalog.quote_ident(p.proname)
            from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.pronamespace

@@ -12,7 +12,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// The table a job is to go through: the one named, or the one it has if that is clear.
-pub(super) fn table_of(job: &str, named: Option<Oid>) -> Result<u32> {
+pub(crate) fn table_of(job: &str, named: Option<Oid>) -> Result<u32> {
     let named = named.map(Oid::to_u32);
     let known = match built_in::tables_of(job)? {
         Some(tables) => tables,
@@ -43,7 +43,7 @@ thread_local! {
 }
 
 /// A job on a table, remembered until a table changes; the caller must have the rights of its owner.
-pub(super) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
+pub(crate) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
     // What is remembered of a registered job is of one registration.
     let known_as = match built_in::is_built_in(job) {
         true => job.to_owned(),

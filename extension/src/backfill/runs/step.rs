@@ -1,16 +1,10 @@
 //! One transaction of a worker: a sub-batch, or a new range, or the end of the run.
 
-use super::counts::Counts;
-use super::deadline;
-use super::hold;
-use super::job::Task;
-use super::key::KeyRange;
-use super::pace;
-use super::presence;
 use super::range::{Progress, Range, Whose};
-use super::registry;
 use super::run::{Run, Status};
 use super::settings::Settings;
+use super::{deadline, hold, pace, presence};
+use crate::backfill::jobs::{Counts, KeyRange, Task, registry};
 use crate::error::{BackfillError, OrRaise, Result};
 use lockstep_server::host::{self, Relation};
 use lockstep_server::{Failure, attempt_catching, with_settings};
@@ -23,7 +17,7 @@ use std::time::Instant;
 
 /// Who works: a background worker of a run, or a session that called the procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Worker {
+pub(crate) enum Worker {
     Background { slot: i32, role: Oid },
     Session,
 }
@@ -49,7 +43,7 @@ impl Worker {
 
 /// What to do after a step, once its transaction is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// The next step, after so many milliseconds.
     StepAfter(i32),
     /// Nothing: the run is over, or does not go on for now.
@@ -64,7 +58,7 @@ const WAIT_AFTER_TIMEOUT_MS: i32 = 100;
 
 /// How often in a pause or hold a worker looks whether its run is to do something else. Who cancels a run does not mind a second, and
 /// a look takes 0.2 ms.
-pub(super) const LOOK_EVERY_MS: i32 = 1_000;
+pub(crate) const LOOK_EVERY_MS: i32 = 1_000;
 
 thread_local! {
     /// The run of this process's last step, and the settings that the step went by.
@@ -72,7 +66,7 @@ thread_local! {
 }
 
 /// Whether a pause after the last step is over before its time: the run does not go on, or it has other settings by now.
-pub(super) fn is_changed(run: i64) -> Result<bool> {
+pub(crate) fn is_changed(run: i64) -> Result<bool> {
     let Some(run) = Run::find_newest(run)?.filter(|run| run.status == Status::Running) else {
         return Ok(true);
     };
@@ -82,7 +76,7 @@ pub(super) fn is_changed(run: i64) -> Result<bool> {
     }))
 }
 
-pub(super) fn step(run: i64, worker: Worker) -> Result<Next> {
+pub(crate) fn step(run: i64, worker: Worker) -> Result<Next> {
     presence::keep_extension();
     let Some(run) = Run::find(run)?.filter(|run| run.status == Status::Running) else {
         return Ok(Next::Stop);
