@@ -28,7 +28,7 @@ fn test_slack_integration(
 ) -> TableIterator<'static, (name!(delivery, Option<i64>), name!(channel, String))> {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let test = || test(&*Tables::attached(schema)?, integration, None);
+    let test = || test(&Tables::attached(schema)?, integration, None);
     TableIterator::new(test().or_raise())
 }
 

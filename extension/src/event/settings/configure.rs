@@ -130,7 +130,7 @@ revoke execute on function lockstep.slack_notifications(bigint, text) from publi
 fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let shown = || shown(&*Tables::attached(schema)?, integration);
+    let shown = || shown(&Tables::attached(schema)?, integration);
     JsonB(shown().or_raise())
 }
 
@@ -223,7 +223,7 @@ fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
 
 /// Every channel that an integration tells of anything.
 pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
-    let settings = of(&*Tables::attached(schema)?, integration)?.settings;
+    let settings = of(&Tables::attached(schema)?, integration)?.settings;
     let channels = settings.all_channels().into_iter();
     Ok(channels.map(str::to_owned).collect())
 }
