@@ -69,10 +69,11 @@ fuzz: ## send anything to the Slack app's request path (SECONDS=60)
 	@cd target/fuzz && ./$$(rustc -vV | sed -n 's/^host: //p')/release/request corpus ../../sidecar/fuzz/seeds \
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
 
-check: setup ## rustfmt, clippy, who switches roles, doc links, licences and sources of dependencies
+check: setup ## rustfmt, clippy, who switches roles, which rooms import each other, doc links, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@.ci/rights
+	@.ci/rooms
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@.ci/deny
 

@@ -1,17 +1,9 @@
 //! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
 
-use crate::cache_column;
-use crate::chatops;
 use crate::error::{OrRaise, Result, required};
-use crate::feature;
-use crate::home;
-use crate::host;
-use crate::service_account;
-use crate::slack_workspace;
+use crate::host::{self, Answer};
+use crate::{cache_column, chatops, feature, home, service_account, slack_workspace};
 use pgrx::prelude::*;
-
-/// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
-pub(crate) type Answer = (String, String, String);
 
 /// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
 #[pg_extern(sql = r#"

@@ -1,7 +1,7 @@
 //! Which database jobs, deliveries and tokens are of. A copy holds those of the database that it was copied from, until somebody
 //! says what is to become of them: two of a kind would run and send everything twice.
 
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{JobError, OrRaise, Result};
 use crate::own_statement::OwnStatement;
 use crate::waking::{self, Work};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -188,7 +188,7 @@ fn discard_restored()
         STATEMENTS.with(|statements| {
             statements.lock.run(&[])?;
             if !is_of_another()? {
-                return Err(Error::NotACopy);
+                return Err(JobError::NotACopy.into());
             }
             let counts = in_flight()?;
             for statement in &statements.discard {

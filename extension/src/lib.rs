@@ -18,7 +18,6 @@ mod leaving;
 mod levels;
 mod lock;
 mod own_statement;
-mod pending;
 mod planner;
 mod row;
 mod server;
@@ -26,6 +25,7 @@ mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
+mod transaction;
 mod waking;
 
 #[cfg(not(panic = "unwind"))]
@@ -89,31 +89,31 @@ pgrx::extension_sql_file!(
     name = "slack_role",
     requires = [
         "slack",
-        slack_workspace::oauth_state::begin_slack_install,
-        slack_workspace::oauth_state::take_slack_install,
-        slack_workspace::oauth_state::finish_slack_install,
+        slack_workspace::installed::state::begin_slack_install,
+        slack_workspace::installed::state::take_slack_install,
+        slack_workspace::installed::state::finish_slack_install,
         slack_workspace::event::receive_slack_event,
         slack_workspace::event::enqueue_slack_job,
-        slack_workspace::bot::slack_bot,
-        slack_workspace::bot::list_slack_workspaces,
-        slack_workspace::listing::list_slack_integrations,
-        slack_workspace::switch::set_slack_integration_active,
-        slack_workspace::token::claim_slack_token_refresh,
-        slack_workspace::token::store_slack_token,
-        slack_workspace::token::give_back_slack_token_refresh,
-        slack_workspace::reseal::list_slack_tokens,
-        slack_workspace::reseal::replace_slack_token,
+        slack_workspace::lookup::bot::slack_bot,
+        slack_workspace::lookup::bot::list_slack_workspaces,
+        slack_workspace::lookup::listing::list_slack_integrations,
+        slack_workspace::lookup::switch::set_slack_integration_active,
+        slack_workspace::installed::token::claim_slack_token_refresh,
+        slack_workspace::installed::token::store_slack_token,
+        slack_workspace::installed::token::give_back_slack_token_refresh,
+        slack_workspace::installed::reseal::list_slack_tokens,
+        slack_workspace::installed::reseal::replace_slack_token,
         sweep::sweep_slack,
-        slack_workspace::path::project_path,
+        slack_workspace::lookup::path::project_path,
         event::publish::publish_events,
-        event::workspace::slack_workspace_notifications,
-        event::workspace::set_slack_integration_settings,
+        event::settings::workspace::slack_workspace_notifications,
+        event::settings::workspace::set_slack_integration_settings,
         event::trial::test_slack_workspace_integration,
-        delivery::claim::claim_deliveries,
-        delivery::wait::delivery_wait,
-        delivery::finish::finish_deliveries,
-        delivery::outcome::slack_channel_troubles,
-        delivery::outcome::delivery_results,
+        delivery::claimed::claim::claim_deliveries,
+        delivery::claimed::wait::delivery_wait,
+        delivery::finished::finish::finish_deliveries,
+        delivery::finished::outcome::slack_channel_troubles,
+        delivery::finished::outcome::delivery_results,
         status::report::status_report,
         status::drift::drift_report,
         job::runner::start_runner,
@@ -182,6 +182,6 @@ extern "C-unwind" fn _PG_init() {
     server::forgo_backtraces();
     backfill::init();
     host::init();
-    pending::init();
     planner::init();
+    transaction::init();
 }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::error::{Error, Result};
+use crate::error::{CacheColumnError, Result};
 use crate::host::{Column, IntegerWidth};
 use pgrx::datum::FromDatum;
 use pgrx::pg_sys::{self, Oid};
@@ -168,13 +168,14 @@ pub(crate) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
         let argument = argument.to_string_lossy().into_owned();
         argument
             .parse()
-            .map_err(|_| Error::BadTriggerArgument { argument })
+            .map_err(|_| CacheColumnError::BadTriggerArgument { argument }.into())
     });
     let arguments: Vec<i32> = arguments.collect::<Result<_>>()?;
     match arguments.is_empty() {
-        true => Err(Error::BadTriggerArgument {
+        true => Err(CacheColumnError::BadTriggerArgument {
             argument: String::new(),
-        }),
+        }
+        .into()),
         false => Ok(arguments),
     }
 }
@@ -183,9 +184,10 @@ pub(crate) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
 pub(crate) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
     match definition_arguments(trigger)?.as_slice() {
         [definition] => Ok(*definition),
-        _ => Err(Error::BadTriggerArgument {
+        _ => Err(CacheColumnError::BadTriggerArgument {
             argument: String::new(),
-        }),
+        }
+        .into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Removes what is no longer needed.
 
-use crate::error::{Error, OrRaise, Result, required};
+use crate::error::{OrRaise, Result, RetentionError, required};
 use crate::event::sweep_gone;
 use crate::own_statement::OwnStatement;
 use crate::server::{datum, nullable};
@@ -163,15 +163,17 @@ fn set_retention(what: Option<&str>, keep: Option<Interval>) {
     let what = required(what, "what");
     let set = || -> Result<()> {
         if keep.as_ref().is_some_and(|keep| keep.as_micros() <= 0) {
-            return Err(Error::Keep {
+            return Err(RetentionError::Keep {
                 what: what.to_owned(),
-            });
+            }
+            .into());
         }
         let arguments = [Some(datum(what)), nullable(keep)];
         match SET.with(|statement| statement.run_with_nulls(&arguments))? {
-            0 => Err(Error::NoSuchRecord {
+            0 => Err(RetentionError::NoSuchRecord {
                 what: what.to_owned(),
-            }),
+            }
+            .into()),
             _ => Ok(()),
         }
     };

@@ -8,6 +8,7 @@
 //! A *job* ([`job`]) only knows how to do one range of keys.
 
 mod batch;
+mod built_in;
 mod control;
 mod counts;
 mod deadline;

@@ -1,9 +1,9 @@
 //! Jobs that a DBA registered: a table, a key, and one UPDATE with a place for the range.
 
+use super::built_in::is_built_in;
 use super::counts::Counts;
 use super::job::{Job, Task};
 use super::key::{KeyRange, Walk, range_sql};
-use super::registry::is_built_in;
 use crate::error::{BackfillError, OrRaise, Result, required};
 use crate::host::{Relation, check_is_owner};
 use crate::own_statement::OwnStatement;

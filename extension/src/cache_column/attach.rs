@@ -4,9 +4,8 @@ use super::definition::Definition;
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::mend::{Mended, mend, move_to};
 use super::trigger::installed_on;
-use crate::attach::Answer;
-use crate::error::{Error, Result};
-use crate::host::{Relation, check_is_owner};
+use crate::error::{Result, ServerError};
+use crate::host::{Answer, Relation, check_is_owner};
 use crate::server::{Statement, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
@@ -336,8 +335,11 @@ fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
         &[pg_sys::TEXTOID],
     );
     let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));
-    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
-        message: error.to_string(),
+    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
+        ServerError::Catalog {
+            message: error.to_string(),
+        }
+        .into()
     })
 }
 

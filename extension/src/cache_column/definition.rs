@@ -1,6 +1,6 @@
 //! What a cache column is derived from, checked against the tables as they are now.
 
-use crate::error::{Error, Result};
+use crate::error::{CacheColumnError, Result, ServerError};
 use crate::host::{Column, Reference, Relation};
 use crate::server::{
     Statement, as_ourselves, attempt, connected, datum, with_catalog_path, with_settings,
@@ -46,7 +46,7 @@ impl Definition {
         found
             .into_iter()
             .next()
-            .ok_or(Error::DefinitionMissing { id })
+            .ok_or(CacheColumnError::DefinitionMissing { id }.into())
     }
 
     /// The definition of a column, if it has one.
@@ -85,8 +85,11 @@ impl Definition {
         );
         let argument = datum(argument);
         let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
-        serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
-            message: error.to_string(),
+        serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
+            ServerError::Catalog {
+                message: error.to_string(),
+            }
+            .into()
         })
     }
 
@@ -98,17 +101,19 @@ impl Definition {
         source.check_is_permanent_table()?;
         let column = target.column(&self.target_column)?.clone();
         if !column.is_boolean() {
-            return Err(Error::TargetColumnNotBoolean {
+            return Err(CacheColumnError::TargetColumnNotBoolean {
                 table: target.qualified_name(),
                 column: column.name,
                 actual: column.type_name,
-            });
+            }
+            .into());
         }
         if column.is_generated() {
-            return Err(Error::TargetColumnGenerated {
+            return Err(CacheColumnError::TargetColumnGenerated {
                 table: target.qualified_name(),
                 column: column.name,
-            });
+            }
+            .into());
         }
         let primary_key = target.integer_primary_key()?.clone();
         let key = source.integer_column(&self.key_column)?.clone();
@@ -118,9 +123,10 @@ impl Definition {
                 .iter()
                 .any(|condition| condition.column.name == column.name)
         {
-            return Err(Error::MatchOnTargetColumn {
+            return Err(CacheColumnError::MatchOnTargetColumn {
                 column: column.name,
-            });
+            }
+            .into());
         }
         // Under the replica role, where these triggers fire too, foreign keys are not enforced.
         let reference = match self.fire_always {
@@ -201,15 +207,17 @@ impl Resolved {
     /// slow, but not wrong. The match becomes one that means the same in every session.
     pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
         if !self.source.has_index_starting_with(&self.key.name) {
-            return Err(Error::KeyWithoutIndex {
+            return Err(CacheColumnError::KeyWithoutIndex {
                 table: self.source.qualified_name(),
                 column: self.key.name.clone(),
-            });
+            }
+            .into());
         }
         if self.source.is_unlogged() {
-            return Err(Error::UnloggedSource {
+            return Err(CacheColumnError::UnloggedSource {
                 table: self.source.qualified_name(),
-            });
+            }
+            .into());
         }
         for condition in &mut self.conditions {
             let name = &condition.column.name;
@@ -245,12 +253,15 @@ impl Resolved {
 
 fn conditions(matches: &Value, source: &Relation) -> Result<Vec<Condition>> {
     let matches: &Map<String, Value> = match matches {
-        Value::Object(matches) if matches.is_empty() => return Err(Error::MatchEmpty),
+        Value::Object(matches) if matches.is_empty() => {
+            return Err(CacheColumnError::MatchEmpty.into());
+        }
         Value::Object(matches) => matches,
         other => {
-            return Err(Error::MatchNotObject {
+            return Err(CacheColumnError::MatchNotObject {
                 actual: json_type(other),
-            });
+            }
+            .into());
         }
     };
     matches
@@ -262,14 +273,16 @@ fn conditions(matches: &Value, source: &Relation) -> Result<Vec<Condition>> {
 fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> {
     let constant = match value {
         Value::Null => {
-            return Err(Error::MatchNull {
+            return Err(CacheColumnError::MatchNull {
                 column: name.to_owned(),
-            });
+            }
+            .into());
         }
         Value::Array(_) | Value::Object(_) => {
-            return Err(Error::MatchNested {
+            return Err(CacheColumnError::MatchNested {
                 column: name.to_owned(),
-            });
+            }
+            .into());
         }
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -281,23 +294,26 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
         _ => value.is_string(),
     };
     if !fits {
-        return Err(Error::ConstantType {
+        return Err(CacheColumnError::ConstantType {
             column: name.to_owned(),
             expected: column.type_name,
             actual: json_type(value).to_owned(),
-        });
+        }
+        .into());
     }
     if !column.has_builtin_type() {
-        return Err(Error::TypeNotBuiltIn {
+        return Err(CacheColumnError::TypeNotBuiltIn {
             column: name.to_owned(),
             actual: column.type_name,
-        });
+        }
+        .into());
     }
     let Some(equality) = column.equality() else {
-        return Err(Error::NoEquality {
+        return Err(CacheColumnError::NoEquality {
             column: name.to_owned(),
             actual: column.type_name,
-        });
+        }
+        .into());
     };
     Ok(Condition {
         column,
@@ -326,11 +342,12 @@ fn canonical(column: &Column, constant: &str) -> Result<String> {
     });
     match read {
         Ok(canonical) => Ok(canonical.unwrap_or_default()),
-        Err(failure) => Err(Error::ConstantText {
+        Err(failure) => Err(CacheColumnError::ConstantText {
             column: column.name.clone(),
             expected: column.type_name.clone(),
             message: failure.message,
-        }),
+        }
+        .into()),
     }
 }
 

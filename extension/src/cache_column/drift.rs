@@ -4,7 +4,7 @@ use super::attach::builtin_of;
 use super::definition::{Definition, Resolved};
 use super::state::examine;
 use super::walk::{Walk, repair_all};
-use crate::error::{Error, OrRaise, Result, required};
+use crate::error::{CacheColumnError, Error, OrRaise, Result, required};
 use crate::host::{Relation, change, check_is_owner, check_may};
 use crate::server::{attempt, has_rights_of, with_new_snapshot};
 use pgrx::pg_sys;
@@ -73,7 +73,7 @@ fn repair_cache_column(
     let max_rows = match max_rows {
         None => usize::MAX,
         Some(rows) => usize::try_from(rows)
-            .map_err(|_| Error::NegativeLimit { rows })
+            .map_err(|_| CacheColumnError::NegativeLimit { rows }.into())
             .or_raise(),
     };
     let table = Relation::describe(target.to_u32()).or_raise();
@@ -162,8 +162,9 @@ fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
 }
 
 fn not_defined(table: &Relation, column: &str) -> Error {
-    Error::NotDefined {
+    CacheColumnError::NotDefined {
         table: table.qualified_name(),
         column: column.to_owned(),
     }
+    .into()
 }

@@ -5,9 +5,9 @@
 
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
+use super::pending::{self, Notes};
 use crate::error::{OrRaise, Result};
 use crate::host;
-use crate::pending::{self, Notes};
 use crate::server::connected;
 use pgrx::prelude::*;
 use std::cell::RefCell;

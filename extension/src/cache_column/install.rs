@@ -4,7 +4,7 @@ use super::definition::Definition;
 use super::state::{partitions_of, work};
 use super::trigger::{Flaw, Installed, Trigger, installed_on};
 use super::triggers::shared_triggers;
-use crate::error::{Error, OrRaise, Result, required};
+use crate::error::{CacheColumnError, OrRaise, Result, required};
 use crate::host::{Relation, change, check_is_owner, lock_tables};
 use crate::server::{Statement, as_ourselves, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
@@ -107,9 +107,12 @@ fn named(target: &str, column: &str) -> Result<Definition> {
             of_column()
                 .find(|definition| !name.is_empty() && definition.target_name.ends_with(&name))
         });
-    found.cloned().ok_or_else(|| Error::NotDefined {
-        table: oid.map_or_else(|| target.to_owned(), table_name),
-        column: column.to_owned(),
+    found.cloned().ok_or_else(|| {
+        CacheColumnError::NotDefined {
+            table: oid.map_or_else(|| target.to_owned(), table_name),
+            column: column.to_owned(),
+        }
+        .into()
     })
 }
 
@@ -126,10 +129,11 @@ pub(super) fn add(definition: Definition) -> Result<i32> {
     let mut resolved = resolved.definition.resolve()?;
     let definition = &mut resolved.definition;
     if Definition::of_column(target.oid, &definition.target_column)?.is_some() {
-        return Err(Error::Duplicate {
+        return Err(CacheColumnError::Duplicate {
             table: target.qualified_name(),
             column: definition.target_column.clone(),
-        });
+        }
+        .into());
     }
     definition.target_name = resolved.target.names().into();
     definition.source_name = resolved.source.names().into();

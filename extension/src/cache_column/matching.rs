@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::definition::Condition;
-use crate::error::{Error, Result};
+use crate::error::{CacheColumnError, Result};
 use crate::host::Column;
 use crate::row::Row;
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -54,10 +54,11 @@ impl Test {
             };
             let known = pg_sys::lookup_type_cache(of_type, pg_sys::TYPECACHE_EQ_OPR_FINFO as i32);
             if (*known).eq_opr_finfo.fn_addr.is_none() {
-                return Err(Error::NoEquality {
+                return Err(CacheColumnError::NoEquality {
                     column: column.name.clone(),
                     actual: column.type_name.clone(),
-                });
+                }
+                .into());
             }
             Ok(Self {
                 number: column.place(),

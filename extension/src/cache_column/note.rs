@@ -4,10 +4,10 @@ use super::flush;
 use super::keeper::keeper;
 use super::known::table_fired_on;
 use super::matching::Test;
+use super::pending::{self, Change};
 use super::triggers::FLUSH;
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{HostError, OrRaise, Result};
 use crate::host::{IntegerWidth, Known};
-use crate::pending::{self, Change};
 use crate::row::{
     Row, Stored, definition_argument, definition_arguments, is_logical_worker, is_replica,
 };
@@ -41,7 +41,9 @@ fn note_arrived<'a>(
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let noting = match Noting::by(trigger, Side::Target) {
         // This table is there, so the source is gone, and no row has a match any more: new ones have got false already.
-        Err(Error::NoSuchTable { .. }) => return Ok(None),
+        Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {
+            return Ok(None);
+        }
         noting => noting.or_raise(),
     };
     let row = Row::new_of(trigger);
@@ -94,7 +96,9 @@ impl Noting {
         for definition in definitions {
             match Self::learn(trigger, side, definition) {
                 // This table is there, so the target is gone, and there is nothing to keep.
-                Err(Error::NoSuchTable { .. }) if side == Side::Source => {}
+                Err(error)
+                    if side == Side::Source
+                        && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
                 noting => learned.push(noting?),
             }
         }

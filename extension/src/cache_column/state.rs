@@ -3,7 +3,7 @@
 use super::definition::{Definition, Resolved};
 use super::trigger::{Flaw, Installed, Trigger, installed_on};
 use super::triggers::{row_triggers, shared_triggers};
-use crate::error::{Error, OrRaise, Result, required};
+use crate::error::{Error, HostError, OrRaise, Result, required};
 use crate::host::{Part, Relation};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
@@ -72,7 +72,9 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
         ("source", definition.source, &definition.source_name),
     ];
     for (side, oid, _) in sides {
-        if let Err(Error::NoSuchTable { .. }) = Relation::describe(oid) {
+        if let Err(error) = Relation::describe(oid)
+            && matches!(error.topic(), Some(HostError::NoSuchTable { .. }))
+        {
             return Ok(State::Dropped(side));
         }
     }
@@ -156,19 +158,23 @@ pub(super) fn partitions_of(source: &Relation, target: &Relation) -> Vec<u32> {
 fn unfit(definition: &Definition, error: Error) -> Result<String> {
     let source = Relation::describe(definition.source)?;
     let target = Relation::describe(definition.target)?;
-    Ok(match error {
-        Error::NoSuchColumn { .. } if target.find_column(&definition.target_column).is_none() => {
+    Ok(match error.topic() {
+        Some(HostError::NoSuchColumn { .. })
+            if target.find_column(&definition.target_column).is_none() =>
+        {
             "target column missing".to_owned()
         }
-        Error::NoSuchColumn { .. }
+        Some(HostError::NoSuchColumn { .. })
             if definition
                 .source_columns()
                 .any(|name| source.find_column(name).is_none()) =>
         {
             "source column missing".to_owned()
         }
-        Error::InheritanceParent { .. } => "inheritance children without triggers".to_owned(),
-        other => other.message(),
+        Some(HostError::InheritanceParent { .. }) => {
+            "inheritance children without triggers".to_owned()
+        }
+        _ => error.message(),
     })
 }
 

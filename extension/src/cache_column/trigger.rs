@@ -2,7 +2,7 @@
 //! meaning.
 
 use super::definition::Definition;
-use crate::error::{Error, Result};
+use crate::error::{Result, ServerError};
 use crate::host::{Relation, change, create_trigger};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{
@@ -127,8 +127,11 @@ pub(super) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
     );
     let tables: Vec<i64> = tables.iter().copied().map(i64::from).collect();
     let text = with_catalog_path(|| connected(|| query.text(&[datum(tables)])));
-    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| Error::Catalog {
-        message: error.to_string(),
+    serde_json::from_str(&text.unwrap_or_default()).map_err(|error| {
+        ServerError::Catalog {
+            message: error.to_string(),
+        }
+        .into()
     })
 }
 

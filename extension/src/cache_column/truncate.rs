@@ -2,7 +2,7 @@
 
 use super::definition::Definition;
 use super::walk::look_at_all;
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{HostError, OrRaise, Result, ServerError};
 use crate::host::Relation;
 use pgrx::prelude::*;
 
@@ -15,8 +15,11 @@ fn flush_truncated<'a>(
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let table = trigger
         .relid()
-        .map_err(|error| Error::Catalog {
-            message: error.to_string(),
+        .map_err(|error| {
+            ServerError::Catalog {
+                message: error.to_string(),
+            }
+            .into()
         })
         .or_raise();
     look_at_targets_of(table.to_u32()).or_raise();
@@ -31,7 +34,7 @@ fn look_at_targets_of(table: u32) -> Result<()> {
             }
             match look_at_all(definition.id) {
                 // This table is there, so the target is gone.
-                Err(Error::NoSuchTable { .. }) => {}
+                Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
                 looked => looked?,
             }
         }

@@ -1,12 +1,11 @@
 //! Where code is deployed, by the host's tables.
 
 use super::milestone::Milestone;
-use super::path;
 use super::sha::{self, Sha};
 use super::table::{self, DEPLOYED, DEPLOYMENTS, ENVIRONMENTS, MERGE_REQUESTS, PROJECTS};
-use super::target::{self, qualified};
+use super::{path, target};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::host::{Relation, check_have_one_owner};
+use crate::host::{Relation, check_have_one_owner, qualified};
 use crate::server::{Statement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum, Oid};

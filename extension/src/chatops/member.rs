@@ -1,9 +1,9 @@
 //! Whether a user of Slack is a member of a group of the host.
 
 use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
-use super::target::{self, qualified};
+use super::target;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::host::{Relation, check_have_one_owner};
+use crate::host::{Relation, check_have_one_owner, qualified};
 use crate::server::{Statement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -1,9 +1,8 @@
 //! The full paths of projects and groups, by their ids.
 
 use super::table::{self, NAMESPACES, Needed, PROJECTS, ROUTES};
-use super::target::qualified;
 use crate::error::Result;
-use crate::host::Relation;
+use crate::host::{Relation, qualified};
 use crate::server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 

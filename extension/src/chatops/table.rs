@@ -1,8 +1,7 @@
 //! The host's tables that chatops reads, each with the columns that it needs.
 
-use crate::attach::Answer;
 use crate::error::{ChatopsError, Error, Result};
-use crate::host::{self, Relation};
+use crate::host::{self, Answer, Relation};
 use crate::server::{Answer as Row, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{Datum, Oid};
 
@@ -104,7 +103,9 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
     for needed in &OF_DEPLOYMENTS {
         match find(needed, schema) {
             Ok(_) => {}
-            Err(error @ Error::Chatops(_)) => return answer("skipped", error.message()),
+            Err(error) if error.topic::<ChatopsError>().is_some() => {
+                return answer("skipped", error.message());
+            }
             Err(error) => return Err(error),
         }
     }

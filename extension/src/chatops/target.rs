@@ -3,7 +3,7 @@
 use super::path;
 use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
 use crate::error::Result;
-use crate::host::Relation;
+use crate::host::{Relation, qualified};
 use crate::server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum};
 
@@ -143,12 +143,6 @@ fn find(kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
             false => format!("Group:{}", found.id),
         }),
     })
-}
-
-/// The operator is PostgreSQL's own, whatever the search path.
-pub(super) fn qualified(text: &str) -> String {
-    text.replace("==", "operator(pg_catalog.=)")
-        .replace("<>", "operator(pg_catalog.<>)")
 }
 
 fn first(table: &Relation, text: &str, types: &[pg_sys::Oid], arguments: &[Datum]) -> Option<i64> {

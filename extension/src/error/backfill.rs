@@ -4,7 +4,7 @@ use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    BackfillError in Backfill:
+    BackfillError:
     Settings { reason: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("settings of a backfill are not valid: {reason}"),

@@ -1,46 +1,76 @@
 //! What can go wrong with commands from Slack. Messages and details are told to people there.
 
-use super::report::{Report, report};
+use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
-#[derive(Debug)]
-pub(crate) enum ChatopsError {
-    Command {
-        message: String,
-    },
-    Wish {
-        message: String,
-    },
-    Action {
-        action: String,
-    },
-    /// What each is, and the name that was given of it.
-    NoSuchTargets {
-        targets: Vec<(&'static str, String)>,
-        /// Some of them are mentions of people.
-        has_mention: bool,
-    },
-    HostLacks {
-        schema: String,
-        what: String,
-    },
-    Incident {
-        id: i64,
-        severity: i64,
-        title: String,
-    },
-    IncidentTerms {
-        severity: i32,
-    },
-    NoSuchIncident {
-        id: i64,
-    },
-    Sha {
-        sha: String,
-    },
-    Milestone {
-        milestone: String,
-    },
+errors! {
+    ChatopsError:
+    Command { message: String } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the command is not one as Slack gives it",
+                format!("It does not fit: {message}."),
+                "Pass an object with trigger_id, request, team_id, user_id and text.",
+            ),
+    Wish { message: String } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "what is wished of it cannot be done",
+                format!("It does not fit: {message}."),
+                "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
+            ),
+    Action { action: String } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("a run cannot be made to \"{action}\""),
+                "Of a run one may ask four things.",
+                "Pass 'pause', 'resume', 'retry' or 'cancel'.",
+            ),
+    /// What each is, and the name that was given of it; whether some of them are mentions of people.
+    NoSuchTargets { targets: Vec<(&'static str, String)>, has_mention: bool } => (
+        ERRCODE_NO_DATA_FOUND,
+        match targets.len() {
+            1 => format!("{} does not exist", named(&targets)),
+            _ => format!("these do not exist: {}", named(&targets)),
+        },
+        looked_up(&targets, has_mention),
+        "Give the full path of a project, group or namespace, or the user name of a user.",
+    ),
+    HostLacks { schema: String, what: String } => (
+                ERRCODE_UNDEFINED_TABLE,
+                format!("schema {schema} has no {what}"),
+                "It is read of the tables of the host.",
+                "Name the schema that holds the host's tables.",
+            ),
+    Incident { id: i64, severity: i64, title: String } => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("incident {id} of severity {severity} is open: {title}"),
+                "Until it is closed no flag is changed in production.",
+                "Close it, or pass --ignore-production-check if the change is to end it.",
+            ),
+    IncidentTerms { severity: i32 } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!(
+                    "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
+                ),
+                "Incidents of severity 1 and 2 hold changes in production.",
+                "For example: 'Sign-in is slow', 2.",
+            ),
+    NoSuchIncident { id: i64 } => (
+                ERRCODE_NO_DATA_FOUND,
+                format!("incident {id} does not exist, or is closed already"),
+                "Only an open incident can be closed.",
+                "See lockstep.chatops_incident.",
+            ),
+    Sha { sha: String } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{sha}\" is not the sha of a commit"),
+                "It has from 7 to 64 hexadecimal digits.",
+                "Copy it from the page of the commit.",
+            ),
+    Milestone { milestone: String } => (
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{milestone}\" is not a milestone"),
+                "It is a major and a minor version.",
+                "For example: 15.1.",
+            ),
 }
 
 /// The longest path of the host has so many letters.
@@ -71,107 +101,26 @@ fn named(targets: &[(&'static str, String)]) -> String {
     text
 }
 
+/// Where targets of these kinds are looked up.
+fn looked_up(targets: &[(&'static str, String)], has_mention: bool) -> &'static str {
+    let has_group = targets.iter().any(|(kind, _)| *kind == "feature group");
+    match (has_mention, has_group, targets.len()) {
+        (true, ..) => {
+            "A mention stands for the account on the host that its user has linked with Slack; without one give the user name there."
+        }
+        (_, true, _) => {
+            "Feature groups are those that are registered with lockstep.register_feature_group there."
+        }
+        (_, _, 1) => "It is looked up in the tables of the host.",
+        _ => "They are looked up in the tables of the host.",
+    }
+}
+
 impl ChatopsError {
     pub(crate) fn no_such(kind: &'static str, name: impl Into<String>) -> Self {
         Self::NoSuchTargets {
             targets: vec![(kind, name.into())],
             has_mention: false,
-        }
-    }
-
-    pub(super) fn into_report(self) -> Report {
-        match self {
-            Self::Command { message } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                "the command is not one as Slack gives it",
-                format!("It does not fit: {message}."),
-                "Pass an object with trigger_id, request, team_id, user_id and text.",
-            ),
-            Self::Wish { message } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                "what is wished of it cannot be done",
-                format!("It does not fit: {message}."),
-                "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
-            ),
-            Self::Action { action } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("a run cannot be made to \"{action}\""),
-                "Of a run one may ask four things.",
-                "Pass 'pause', 'resume', 'retry' or 'cancel'.",
-            ),
-            Self::NoSuchTargets {
-                targets,
-                has_mention,
-            } => {
-                let named = named(&targets);
-                let (message, detail) = match targets.len() {
-                    1 => (
-                        format!("{named} does not exist"),
-                        "It is looked up in the tables of the host.",
-                    ),
-                    _ => (
-                        format!("these do not exist: {named}"),
-                        "They are looked up in the tables of the host.",
-                    ),
-                };
-                let has_group = targets.iter().any(|(kind, _)| *kind == "feature group");
-                report(
-                    ERRCODE_NO_DATA_FOUND,
-                    message,
-                    match (has_mention, has_group) {
-                        (true, _) => {
-                            "A mention stands for the account on the host that its user has linked with Slack; without one give the user name there."
-                        }
-                        (_, true) => {
-                            "Feature groups are those that are registered with lockstep.register_feature_group there."
-                        }
-                        _ => detail,
-                    },
-                    "Give the full path of a project, group or namespace, or the user name of a user.",
-                )
-            }
-            Self::HostLacks { schema, what } => report(
-                ERRCODE_UNDEFINED_TABLE,
-                format!("schema {schema} has no {what}"),
-                "It is read of the tables of the host.",
-                "Name the schema that holds the host's tables.",
-            ),
-            Self::Incident {
-                id,
-                severity,
-                title,
-            } => report(
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("incident {id} of severity {severity} is open: {title}"),
-                "Until it is closed no flag is changed in production.",
-                "Close it, or pass --ignore-production-check if the change is to end it.",
-            ),
-            Self::IncidentTerms { severity } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!(
-                    "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
-                ),
-                "Incidents of severity 1 and 2 hold changes in production.",
-                "For example: 'Sign-in is slow', 2.",
-            ),
-            Self::NoSuchIncident { id } => report(
-                ERRCODE_NO_DATA_FOUND,
-                format!("incident {id} does not exist, or is closed already"),
-                "Only an open incident can be closed.",
-                "See lockstep.chatops_incident.",
-            ),
-            Self::Sha { sha } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("\"{sha}\" is not the sha of a commit"),
-                "It has from 7 to 64 hexadecimal digits.",
-                "Copy it from the page of the commit.",
-            ),
-            Self::Milestone { milestone } => report(
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("\"{milestone}\" is not a milestone"),
-                "It is a major and a minor version.",
-                "For example: 15.1.",
-            ),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    DeliveryError in Delivery:
+    DeliveryError:
     Most { most: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("most must be from 1 to 10000, but is {most}"),

@@ -4,7 +4,7 @@ use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    EventError in Event:
+    EventError:
     UnknownKind { kind: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("\"{kind}\" is not a kind of event that anybody is told of"),

@@ -5,7 +5,7 @@ use pgrx::PgSqlErrorCode::*;
 use pgrx::spi::quote_literal;
 
 errors! {
-    FeatureError in Feature:
+    FeatureError:
     Name => (
         ERRCODE_INVALID_NAME,
         "the name of a feature flag, or of a group, has from 1 to 255 characters",

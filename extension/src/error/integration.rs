@@ -4,7 +4,7 @@ use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    IntegrationError in Integration:
+    IntegrationError:
     TableMissing { schema: String, name: &'static str } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("schema {schema} has no table {name}"),

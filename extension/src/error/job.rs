@@ -4,7 +4,7 @@ use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    JobError in Job:
+    JobError:
     WorkerName { worker: String } => (
         ERRCODE_INVALID_NAME,
         format!("\"{worker}\" is not a name for a worker"),
@@ -132,4 +132,10 @@ errors! {
         format!("Enqueued: {}, running: {}, dead: {}.", jobs[0], jobs[1], jobs[2]),
         "Wait until lockstep.worker_status calls it drained; retry or discard the dead ones in lockstep.dead_jobs.",
     ),
+    NotACopy => (
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "nothing is held in this database",
+                "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
+                "To drop a single job, call lockstep.discard_job.",
+            ),
 }

@@ -5,7 +5,7 @@ use pgrx::PgSqlErrorCode::*;
 use pgrx::spi::quote_literal;
 
 errors! {
-    SlackError in Slack:
+    SlackError:
     NotAttached { schema: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("schema {schema} has no Slack integrations that are kept in lockstep"),

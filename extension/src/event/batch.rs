@@ -1,17 +1,13 @@
 //! How a batch of events is published: looked up, decided and written as a whole, each step by statements for all of its events.
 
-use super::candidate::{Candidate, Candidates};
-use super::channel::{self, Channel};
-use super::filter::{self, Reason, Surroundings, Told};
-use super::flag::Notifications;
-use super::occurrence::{Flaw, Occurrence, Place};
-use super::pipeline::{self, Finished};
-use super::protection::{ChatNames, ProtectedBranches};
-use super::scope::{Scope, Scopes};
-use super::settings::{self, Effective};
+use super::read::{Flaw, Occurrence, Place, trimmed};
+use super::settings::{Effective, effective};
 use super::tables::Tables;
-use super::trim::trimmed;
-use super::write::{self, NewDelivery};
+use super::told::{
+    Candidate, Candidates, ChatNames, Notifications, ProtectedBranches, Reason, Scope, Scopes,
+    Surroundings, Told, filter,
+};
+use super::written::{Channel, Finished, NewDelivery, channel, pipeline, rows};
 use crate::error::Result;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -109,7 +105,7 @@ pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result
     let switched = switch(new, &candidates, schema)?;
     let let_through = switched.iter().flat_map(|it| &it.candidates);
     let let_through = let_through.filter(|(_, switched)| switched.is_ok());
-    let settings = settings::effective(
+    let settings = effective(
         &tables,
         let_through.map(|(candidate, _)| (candidate.integration, candidate.inherits_from)),
     )?;
@@ -243,7 +239,7 @@ fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> 
         let payload = it.told().next().map(|_| it.event.kept());
         (it.event.key, payload)
     });
-    let ids = write::events(events.collect(), schema)?;
+    let ids = rows::events(events.collect(), schema)?;
     take_down_pipelines(decided, &ids, schema)?;
     let new = decided.iter_mut().filter_map(|it| {
         let event = ids.get(it.event.key).copied()?;
@@ -259,7 +255,7 @@ fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> 
     for (event, it) in &mut new {
         deliveries.extend(it.deliveries(*event, &channels));
     }
-    write::deliveries(&deliveries, schema)?;
+    rows::deliveries(&deliveries, schema)?;
     Ok(ids)
 }
 
@@ -304,7 +300,7 @@ fn take_down_pipelines(
             untold.extend(ids.get(it.event.key));
         }
     }
-    write::forget_payloads(&untold)
+    rows::forget_payloads(&untold)
 }
 
 impl<'a> Decided<'a> {

@@ -1,37 +1,16 @@
 //! Events of projects and groups, and who is told of them in Slack.
 //!
-//! The way of the data: an event comes as the host's webhooks have it ([`payload`], in the forgiving types of [`field`](mod@field)); what it
-//! is ([`kind`]) and what decides over it ([`occurrence`]) is taken from that; where it happened is looked up ([`scope`]), with the
-//! integrations that might be told ([`candidate`]) and their settings ([`settings`]). Flag and filters ([`flag`], [`filter`]) leave what is
-//! written, in one transaction: the event, its deliveries ([`write`](mod@write), [`channel`]) and how pipelines of a branch ended
-//! ([`pipeline`]). All of it goes set-wise over a batch ([`publish`]). Settings are changed in [`configure`] and, as a user of Slack asks,
-//! in [`workspace`]; [`trial`] sends a message to see whether it arrives. Of an event is kept what messages show ([`trim`]), and of
-//! integrations what is of use ([`gone`]).
+//! The way of the data: an event is read ([`mod@read`]); its project with the groups around it is looked up at the host ([`tables`]), and who of them is
+//! told ([`mod@told`]), as their settings say ([`settings`]); then event and deliveries are written ([`mod@written`]). All of it goes set-wise over a
+//! batch ([`publish`], [`batch`]). A message to see whether messages arrive is sent by [`trial`].
 
 mod batch;
-mod candidate;
-mod change;
-mod channel;
-mod configure;
-mod field;
-mod filter;
-mod flag;
-mod gone;
-mod kind;
-mod occurrence;
-mod payload;
-mod pipeline;
-mod properties;
-mod protection;
 pub(crate) mod publish;
-mod readable;
-mod scope;
+mod read;
 mod settings;
 mod tables;
+mod told;
 pub(crate) mod trial;
-mod trim;
-pub(crate) mod workspace;
-mod write;
+mod written;
 
-pub(crate) use configure::channels_now;
-pub(crate) use gone::sweep_gone;
+pub(crate) use settings::{channels_now, sweep_gone};

@@ -1,7 +1,7 @@
 //! Events are published, one or a batch.
 
 use super::batch::{Answer, Outcome, publish};
-use super::occurrence::Flaw;
+use super::read::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::server::{jsonb_text, random_bytes, with_settings};
 use pgrx::AnyElement;

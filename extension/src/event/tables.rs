@@ -1,10 +1,10 @@
 //! The host's tables, as far as they say who is told of an event, and the statements on them.
 
-use super::kind::KINDS;
+use super::read::KINDS;
 use crate::error::Result;
-use crate::host::{Known, Relation, way_to};
+use crate::host::{Known, Relation, qualified, way_to};
 use crate::server::{Statement, datum};
-use crate::slack_workspace::{self, CLASS, qualified};
+use crate::slack_workspace::{self, CLASS};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

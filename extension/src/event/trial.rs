@@ -1,9 +1,8 @@
 //! A message to each channel of an integration, to see whether it arrives.
 
-use super::channel;
-use super::configure;
+use super::settings::configure;
 use super::tables::{Tables, class};
-use super::write::{self, NewDelivery};
+use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::server::{View, datum, random_bytes};
 use crate::slack_workspace::{allowed, workspace};
@@ -94,7 +93,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let schema = tables.schema.as_str();
-    let events = write::events(vec![(&key, Some(payload.to_string().into()))], schema)?;
+    let events = rows::events(vec![(&key, Some(payload.to_string().into()))], schema)?;
     let mut places: Vec<(&str, &str, i64)> = Vec::new();
     for installation in &installations {
         let team = installation.team.as_str();
@@ -117,7 +116,7 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
         delivery.map(|delivery| (delivery, (*name).to_owned()))
     });
     let (deliveries, names): (Vec<NewDelivery>, Vec<String>) = deliveries.unzip();
-    let ids = write::deliveries(&deliveries, schema)?;
+    let ids = rows::deliveries(&deliveries, schema)?;
     let tried = ids.into_iter().map(Some).zip(names);
     let untried = untried
         .into_iter()

@@ -1,9 +1,10 @@
 //! Flipper's tables, made where the host has none, and the triggers on them that record every change.
 
 use super::tables::{FEATURES, GATES, Tables};
-use crate::attach::Answer;
 use crate::error::{FeatureError, Result};
-use crate::host::{HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers, run};
+use crate::host::{
+    Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers, run,
+};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};

@@ -1,7 +1,7 @@
 //! Who changed which flag, and how: written by triggers, so that no change is left out, whoever makes it.
 
 use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
-use crate::error::{Error, FeatureError, OrRaise, Result};
+use crate::error::{FeatureError, OrRaise, Result, ServerError};
 use crate::host::{self, Known, Relation, text};
 use crate::own_statement::OwnStatement;
 use crate::row::{Row, Stored};
@@ -96,7 +96,7 @@ thread_local! {
 }
 
 fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
-    let oid = trigger.relid().map_err(|error| Error::Catalog {
+    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
         message: error.to_string(),
     })?;
     PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(oid).map(Rc::new)))

@@ -1,7 +1,7 @@
 //! Changing the application's tables: who may, and how.
 
 use super::relation::{Relation, read_again};
-use crate::error::{Error, Result};
+use crate::error::{HostError, Result, ServerError};
 use crate::server::{
     Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
 };
@@ -16,7 +16,7 @@ pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
 
 /// Runs a statement with the rights of whoever calls.
 pub(crate) fn run(statement: &str) -> Result<()> {
-    Spi::run(statement).map_err(|error| Error::Catalog {
+    Spi::run(statement).map_err(|error| ServerError::Catalog {
         message: error.to_string(),
     })?;
     read_again();
@@ -71,8 +71,8 @@ pub(crate) fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()>
     });
     match lacks {
         None => Ok(()),
-        Some((table, Some(privilege))) => Err(Error::MayNot { table, privilege }),
-        Some((table, None)) => Err(Error::RowSecurity { table }),
+        Some((table, Some(privilege))) => Err(HostError::MayNot { table, privilege }.into()),
+        Some((table, None)) => Err(HostError::RowSecurity { table }.into()),
     }
 }
 
@@ -83,9 +83,11 @@ pub(crate) fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
         .find(|pair| pair[0].owner != pair[1].owner)
     {
         None => Ok(()),
-        Some(pair) => Err(Error::SeveralOwners {
-            tables: [pair[0], pair[1]].map(Relation::qualified_name),
-        }),
+        Some(pair) => Err(HostError::SeveralOwners {
+            one: pair[0].qualified_name(),
+            other: pair[1].qualified_name(),
+        }
+        .into()),
     }
 }
 
@@ -96,10 +98,11 @@ pub(crate) fn check_is_owner(table: &Relation) -> Result<()> {
     }
     let query = Statement::new("select current_user::text", &[]);
     let role = with_catalog_path(|| connected(|| query.text(&[])));
-    Err(Error::NotOwner {
+    Err(HostError::NotOwner {
         table: table.qualified_name(),
         role: role.unwrap_or_default(),
-    })
+    }
+    .into())
 }
 
 /// What is derived from a table shows its contents, so the owner of the table that holds what is derived must be one who
@@ -112,10 +115,11 @@ pub(crate) fn check_owner_may_read(holder: &Relation, table: &Relation) -> Resul
     let arguments = [holder.owner, table.oid].map(|oid| datum(pg_sys::Oid::from(oid)));
     match with_catalog_path(|| connected(|| query.text(&arguments))) {
         None => Ok(()),
-        Some(owner) => Err(Error::OwnerMayNotRead {
+        Some(owner) => Err(HostError::OwnerMayNotRead {
             holder: holder.qualified_name(),
             owner,
             table: table.qualified_name(),
-        }),
+        }
+        .into()),
     }
 }

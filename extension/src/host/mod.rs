@@ -8,16 +8,23 @@ mod equality;
 mod known;
 mod named;
 mod relation;
+mod text;
 mod trigger;
+mod typed;
 mod watch;
 
 pub(crate) use alter::{
     change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
 };
 pub(crate) use ancestry::{at_or_below, path_of, way_to};
-pub(crate) use column::{Column, IntegerWidth, integer, integer_array, text, time};
+pub(crate) use column::{Column, IntegerWidth};
 pub(crate) use known::Known;
 pub(crate) use named::tables_named;
 pub(crate) use relation::{Part, Reference, Relation, check_schema, reading_once};
+pub(crate) use text::{NOW, differ, qualified};
 pub(crate) use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};
+pub(crate) use typed::{integer, integer_array, text, time};
 pub(crate) use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};
+
+/// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
+pub(crate) type Answer = (String, String, String);

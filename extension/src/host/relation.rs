@@ -1,7 +1,7 @@
 //! One table as the catalogs describe it.
 
 use super::column::Column;
-use crate::error::{Error, Result};
+use crate::error::{HostError, Result, ServerError};
 use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
@@ -182,10 +182,11 @@ impl Relation {
         let argument = datum(Oid::from(oid));
         let text = QUERY
             .with(|query| with_catalog_path(|| connected(|| query.text(&[argument]))))
-            .ok_or(Error::NoSuchTable { oid })?;
-        let mut relation: Self = serde_json::from_str(&text).map_err(|error| Error::Catalog {
-            message: error.to_string(),
-        })?;
+            .ok_or(HostError::NoSuchTable { oid })?;
+        let mut relation: Self =
+            serde_json::from_str(&text).map_err(|error| ServerError::Catalog {
+                message: error.to_string(),
+            })?;
         relation.rewrites_updates |= relation.triggers.iter().any(|it| it.rewrites_updates);
         READ.with_borrow_mut(|read| {
             if let Some(read) = read {
@@ -246,9 +247,12 @@ impl Relation {
     }
 
     pub(crate) fn column(&self, name: &str) -> Result<&Column> {
-        self.find_column(name).ok_or_else(|| Error::NoSuchColumn {
-            table: self.qualified_name(),
-            column: name.to_owned(),
+        self.find_column(name).ok_or_else(|| {
+            HostError::NoSuchColumn {
+                table: self.qualified_name(),
+                column: name.to_owned(),
+            }
+            .into()
         })
     }
 
@@ -256,15 +260,15 @@ impl Relation {
     pub(crate) fn check_is_permanent_table(&self) -> Result<()> {
         let table = self.qualified_name();
         if self.oid < pg_sys::FirstNormalObjectId {
-            Err(Error::SystemTable { table })
+            Err(HostError::SystemTable { table }.into())
         } else if self.is_of_extension {
-            Err(Error::ExtensionTable { table })
+            Err(HostError::ExtensionTable { table }.into())
         } else if !matches!(self.kind.as_str(), "r" | "p") || self.ancestors.len() > 1 {
-            Err(Error::NotATable { table })
+            Err(HostError::NotATable { table }.into())
         } else if self.persistence == "t" {
-            Err(Error::TemporaryTable { table })
+            Err(HostError::TemporaryTable { table }.into())
         } else if self.has_inheritance_children {
-            Err(Error::InheritanceParent { table })
+            Err(HostError::InheritanceParent { table }.into())
         } else {
             Ok(())
         }
@@ -277,9 +281,10 @@ impl Relation {
     /// The columns of the primary key, in its order.
     pub(crate) fn primary_key(&self) -> Result<&[String]> {
         match self.primary_key.as_slice() {
-            [] => Err(Error::NoPrimaryKey {
+            [] => Err(HostError::NoPrimaryKey {
                 table: self.qualified_name(),
-            }),
+            }
+            .into()),
             names => Ok(names),
         }
     }
@@ -302,10 +307,11 @@ impl Relation {
         let arguments = [datum(Oid::from(self.oid)), datum(columns.to_vec())];
         match with_catalog_path(|| connected(|| query.text(&arguments))) {
             Some(_) => Ok(()),
-            None => Err(Error::KeyNotUnique {
+            None => Err(HostError::KeyNotUnique {
                 table: self.qualified_name(),
                 columns: columns.join(", "),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -326,14 +332,16 @@ impl Relation {
     /// The single integer column that is the primary key.
     pub(crate) fn integer_primary_key(&self) -> Result<&Column> {
         match self.primary_key.as_slice() {
-            [] => Err(Error::NoPrimaryKey {
+            [] => Err(HostError::NoPrimaryKey {
                 table: self.qualified_name(),
-            }),
+            }
+            .into()),
             [name] => self.integer_column(name),
-            names => Err(Error::CompositePrimaryKey {
+            names => Err(HostError::CompositePrimaryKey {
                 table: self.qualified_name(),
                 columns: names.join(", "),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -342,11 +350,12 @@ impl Relation {
         if column.integer_width().is_some() {
             return Ok(column);
         }
-        Err(Error::KeyType {
+        Err(HostError::KeyType {
             table: self.qualified_name(),
             column: column.name.clone(),
             actual: column.type_name.clone(),
-        })
+        }
+        .into())
     }
 
     pub(crate) fn has_index_starting_with(&self, column: &str) -> bool {
@@ -383,8 +392,9 @@ pub(crate) fn check_schema(name: &str) -> Result<()> {
     let argument = datum(name);
     match with_catalog_path(|| connected(|| query.text(&[argument]))) {
         Some(_) => Ok(()),
-        None => Err(Error::NoSuchSchema {
+        None => Err(HostError::NoSuchSchema {
             schema: name.to_owned(),
-        }),
+        }
+        .into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, ITEM, Tables};
-use crate::error::{Error, OrRaise, Result};
+use crate::error::{OrRaise, Result, ServerError, ServiceAccountError};
 use crate::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
 use crate::server::{Moment, View, connected};
 use pgrx::datum::TryFromDatumError;
@@ -42,9 +42,12 @@ fn set_service_account<'a>(
     let Some(account) = resolve(&place.tables, workflow) else {
         return Ok(Some(row));
     };
-    let too_large = |_| Error::AccountOutOfRange {
-        table: place.tables.workflows.qualified_name(),
-        account,
+    let too_large = |_| {
+        ServiceAccountError::AccountOutOfRange {
+            table: place.tables.workflows.qualified_name(),
+            account,
+        }
+        .into()
     };
     match place.width {
         IntegerWidth::Two => row.set_by_index(
@@ -126,7 +129,7 @@ fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
 
 #[cold]
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
-    let oid = trigger.relid().map_err(|error| Error::Catalog {
+    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
         message: error.to_string(),
     })?;
     host::watch(oid);
@@ -144,10 +147,11 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
         && event.fired_by_insert()
         && tables.workflows.oid == whole;
     if !is_ours {
-        return Err(Error::NotAWorkflowTrigger {
+        return Err(ServiceAccountError::NotAWorkflowTrigger {
             trigger: trigger.name().unwrap_or_default().to_owned(),
             table: table.qualified_name(),
-        });
+        }
+        .into());
     }
     let account = integer(&table, ACCOUNT)?;
     let item = table.find_column(ITEM).map(|_| integer(&table, ITEM));

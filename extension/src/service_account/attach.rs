@@ -1,9 +1,10 @@
 //! The trigger on the host's workflows: installed by `lockstep.attach`, removed by `lockstep.detach`, or alone.
 
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
-use crate::attach::Answer;
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers};
+use crate::host::{
+    self, Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers,
+};
 use pgrx::prelude::*;
 
 const TRIGGERS: [HostTrigger; 1] = [HostTrigger {

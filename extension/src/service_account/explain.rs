@@ -2,7 +2,7 @@
 
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
-use crate::error::{Error, OrRaise, Result, required};
+use crate::error::{OrRaise, Result, ServiceAccountError, required};
 use crate::server::{View, connected};
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
@@ -52,10 +52,11 @@ fn explain(id: i64, schema: &str) -> Result<Vec<Step>> {
         found
     });
     let Some((workflow, account)) = found else {
-        return Err(Error::NoSuchWorkflow {
+        return Err(ServiceAccountError::NoSuchWorkflow {
             table: tables.workflows.qualified_name(),
             id,
-        });
+        }
+        .into());
     };
     let row = match account {
         Some(account) => {

@@ -1,6 +1,6 @@
 //! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
 
-use crate::error::{Error, Result};
+use crate::error::{HostError, Result};
 use crate::host::{
     self, Column, Known, Relation, check_may, check_owner_may_read, integer, integer_array, text,
 };
@@ -237,9 +237,12 @@ fn by_key(table: &Relation, key: &Column, value: &str) -> Look {
 }
 
 fn table(schema: &str, name: &'static str) -> Result<Relation> {
-    Relation::find_table(schema, name)?.ok_or_else(|| Error::HostTableMissing {
-        schema: schema.to_owned(),
-        name,
+    Relation::find_table(schema, name)?.ok_or_else(|| {
+        HostError::HostTableMissing {
+            schema: schema.to_owned(),
+            name,
+        }
+        .into()
     })
 }
 

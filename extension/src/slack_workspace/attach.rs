@@ -1,10 +1,9 @@
 //! The triggers on the host's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
 
-use super::tables::{LINKS, SLACK, Tables};
-use super::trigger::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
-use crate::attach::Answer;
+use super::host::{LINKS, SLACK, Tables};
+use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::error::Result;
-use crate::host::{Relation, check_is_owner, install_triggers, remove_triggers};
+use crate::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((SLACK.to_owned(), status.to_owned(), detail.into()))

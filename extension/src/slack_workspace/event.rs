@@ -1,7 +1,7 @@
 //! Events that Slack sends, each of which counts once, however often it is delivered.
 
-use super::tables::Tables;
-use super::uninstall::uninstall;
+use super::host::Tables;
+use super::installed::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::job::{NewJob, OF_NETWORK, retry};
 use crate::own_statement::OwnStatement;

@@ -1,0 +1,183 @@
+//! The first waiting delivery of each channel. The caller has locked the channels.
+
+use crate::delivery::channel::Locked;
+use crate::error::Result;
+use crate::own_statement::OwnStatement;
+use crate::server::{datum, keys_argument};
+use crate::slack_workspace::{Destination, destinations};
+use pgrx::pg_sys;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
+
+/// An integration that is gone has what waits for it fail, and what waited behind is looked at, in so many rounds. What is left then is
+/// left for the next claim.
+const MOST_ROUNDS: usize = 10;
+
+struct Statements {
+    first: OwnStatement,
+    fail: OwnStatement,
+    fail_without_event: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        first: OwnStatement::by_index(
+            "select h.*, n.channel from unnest($1) c (id)
+              cross join lateral (
+                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel
+                  from lockstep.slack_delivery d
+                 where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
+               left join lockstep.slack_channel n on n.id = h.channel",
+            &[pg_sys::INT8ARRAYOID],
+            &["lane", "id"],
+        ),
+        fail: OwnStatement::by_index(
+            "update lockstep.slack_delivery d
+                set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
+               from unnest($1, $2, $3, $4) g (lane, slack_integration_id, integration_id, error)
+              where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id
+                and d.integration_id = g.integration_id",
+            &[
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTARRAYOID,
+            ],
+            &["lane"],
+        ),
+        fail_without_event: OwnStatement::by_index(
+            "update lockstep.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
+              where id = any ($1) and status = 'waiting'",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+    });
+}
+
+/// A delivery that can be sent.
+pub(super) struct Head {
+    pub(super) id: i64,
+    /// The row of the name that the channel is called by, and that name.
+    pub(super) channel: i64,
+    pub(super) name: Option<String>,
+    pub(super) integration: i64,
+    pub(super) alias: String,
+    pub(super) event: i64,
+    pub(super) attempts: i32,
+    pub(super) uncertain: i32,
+    pub(super) failures: i32,
+}
+
+struct First {
+    lane: i64,
+    slack_integration: i64,
+    head: Head,
+}
+
+/// The first delivery of each channel, as far as one can be sent. Those of integrations that are gone or inactive fail.
+pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
+    let teams: BTreeMap<i64, &str> = channels
+        .iter()
+        .map(|it| (it.id, it.team.as_str()))
+        .collect();
+    let mut heads = BTreeMap::new();
+    let mut left: Vec<i64> = teams.keys().copied().collect();
+    for _ in 0..MOST_ROUNDS {
+        let firsts = firsts(&left)?;
+        let ids: BTreeSet<i64> = firsts.iter().map(|it| it.slack_integration).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let destinations = destinations(schema, &ids)?;
+        let mut gone = Vec::new();
+        for mut first in firsts {
+            let destination = destinations.get(&first.slack_integration);
+            match trouble(&first, destination, teams.get(&first.lane).copied()) {
+                Some(error) => gone.push(Gone {
+                    lane: first.lane,
+                    slack_integration: first.slack_integration,
+                    integration: first.head.integration,
+                    error,
+                }),
+                None => {
+                    first.head.alias = destination.map(|it| it.alias.clone()).unwrap_or_default();
+                    heads.insert(first.lane, first.head);
+                }
+            }
+        }
+        if gone.is_empty() {
+            break;
+        }
+        fail(&gone)?;
+        left = gone.into_iter().map(|it| it.lane).collect();
+    }
+    Ok(heads)
+}
+
+/// Why a delivery cannot be sent, if it cannot.
+fn trouble(first: &First, to: Option<&Destination>, team: Option<&str>) -> Option<&'static str> {
+    match to {
+        Some(to) if to.integration != first.head.integration || Some(&*to.team) != team => {
+            Some("not_installed")
+        }
+        Some(to) if !to.is_active => Some("inactive"),
+        Some(_) => None,
+        None => Some("not_installed"),
+    }
+}
+
+fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
+    let mut firsts = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.first.rows(&[keys_argument(lanes)], |row| {
+            firsts.push(First {
+                lane: row.get(1).unwrap_or_default(),
+                slack_integration: row.get(3).unwrap_or_default(),
+                head: Head {
+                    id: row.get(2).unwrap_or_default(),
+                    channel: row.get(9).unwrap_or_default(),
+                    name: row.get(10),
+                    integration: row.get(4).unwrap_or_default(),
+                    alias: String::new(),
+                    event: row.get(5).unwrap_or_default(),
+                    attempts: row.get(6).unwrap_or_default(),
+                    uncertain: row.get(7).unwrap_or_default(),
+                    failures: row.get(8).unwrap_or_default(),
+                },
+            });
+        })
+    })?;
+    Ok(firsts)
+}
+
+/// A lane whose first delivery cannot be sent, and why.
+struct Gone {
+    lane: i64,
+    slack_integration: i64,
+    integration: i64,
+    error: &'static str,
+}
+
+/// Has all that waits in these lanes for the same integrations and rows fail.
+fn fail(gone: &[Gone]) -> Result<()> {
+    let lanes: Vec<i64> = gone.iter().map(|it| it.lane).collect();
+    let rows: Vec<i64> = gone.iter().map(|it| it.slack_integration).collect();
+    let integrations: Vec<i64> = gone.iter().map(|it| it.integration).collect();
+    let errors: Vec<&str> = gone.iter().map(|it| it.error).collect();
+    let arguments = [
+        keys_argument(&lanes),
+        keys_argument(&rows),
+        keys_argument(&integrations),
+        datum(errors),
+    ];
+    STATEMENTS.with(|statements| statements.fail.run(&arguments))?;
+    Ok(())
+}
+
+/// Has deliveries fail whose event is gone.
+pub(super) fn fail_without_event(deliveries: &[i64]) -> Result<()> {
+    if !deliveries.is_empty() {
+        let arguments = [keys_argument(deliveries)];
+        STATEMENTS.with(|statements| statements.fail_without_event.run(&arguments))?;
+    }
+    Ok(())
+}

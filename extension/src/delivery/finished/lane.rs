@@ -1,0 +1,130 @@
+//! A channel may be called by its name and by its id. Slack tells which is which once it has taken a message; from then on one row, the
+//! first one that was known by the id, has order and pace for all of its names.
+
+use crate::delivery::channel;
+use crate::error::Result;
+use crate::own_statement::OwnStatement;
+use crate::server::{datum, keys_argument};
+use pgrx::pg_sys;
+use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    name: OwnStatement,
+    join: OwnStatement,
+    pace: OwnStatement,
+    leave: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    // Rows that others have locked are passed by, so that two who hand in never wait for each other: the next message tells it again.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        name: OwnStatement::by_index(
+            "update lockstep.slack_channel c set slack_id = n.slack_id
+               from (select o.id, r.slack_id from unnest($1, $2) r (channel, slack_id)
+                       join lockstep.slack_channel o on o.id = r.channel
+                      order by o.id for no key update of o skip locked) n
+              where c.id = n.id and c.slack_id is distinct from n.slack_id",
+            &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
+            &["id"],
+        ),
+        // With all rows that are called so, as the one that was known first may be the last to be learnt; but none while somebody sends there.
+        join: OwnStatement::by_index(
+            "update lockstep.slack_channel c set same_as = nullif(n.first, n.id)
+               from (select o.id, coalesce(o.same_as, o.id) as lane, (select min(s.id) from lockstep.slack_channel s
+                                    where s.slack_id = o.slack_id and s.team_id = o.team_id and s.schema = o.schema) as first
+                       from lockstep.slack_channel o
+                      where o.id = any (array(
+                              select s.id from unnest($1) r (channel) join lockstep.slack_channel l on l.id = r.channel
+                                join lockstep.slack_channel s
+                                  on s.slack_id = l.slack_id and s.team_id = l.team_id and s.schema = l.schema))
+                        and o.lease is null
+                      order by o.id for no key update of o skip locked) n
+              where c.id = n.id and c.same_as is distinct from nullif(n.first, n.id)
+             returning c.id, n.lane, coalesce(c.same_as, c.id)",
+            &[pg_sys::INT8ARRAYOID],
+            &["id", "slack_id"],
+        ),
+        pace: OwnStatement::by_index(
+            "update lockstep.slack_channel c set not_before = n.not_before
+               from (select m.new, max(o.not_before) as not_before from unnest($1, $2) m (old, new)
+                       join lockstep.slack_channel o on o.id = m.old group by m.new) n
+              where c.id = n.new and c.not_before < n.not_before
+                and c.id in (select l.id from lockstep.slack_channel l where l.id = any ($2) order by l.id for no key update of l skip locked)",
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        // What is being sent in the old lane ends there.
+        leave: OwnStatement::by_index(
+            "update lockstep.slack_delivery d set lane = m.new
+               from unnest($1, $2, $3) m (channel, old, new) join lockstep.slack_channel l on l.id = m.old
+              where d.lane = m.old and d.channel = m.channel and d.status = 'waiting' and d.id is distinct from l.delivery",
+            &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],
+            &["id", "lane"],
+        ),
+    });
+}
+
+/// A row whose lane is another one from now on.
+struct Moved {
+    channel: i64,
+    old: i64,
+    new: i64,
+}
+
+/// Takes down what Slack calls channels, and joins those that are the same. What waits moves with them at once, or what is published from
+/// now on could be ahead of it.
+pub(super) fn learn(slack_ids: BTreeMap<i64, &str>) -> Result<()> {
+    if slack_ids.is_empty() {
+        return Ok(());
+    }
+    let channels: Vec<i64> = slack_ids.keys().copied().collect();
+    let slack_ids: Vec<&str> = slack_ids.into_values().collect();
+    let mut moved = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements
+            .name
+            .run(&[keys_argument(&channels), datum(slack_ids)])?;
+        statements.join.rows(&[keys_argument(&channels)], |row| {
+            moved.push(Moved {
+                channel: row.get(1).unwrap_or_default(),
+                old: row.get(2).unwrap_or_default(),
+                new: row.get(3).unwrap_or_default(),
+            });
+        })
+    })?;
+    moved.retain(|it| it.old != it.new);
+    follow(&moved)
+}
+
+/// Pace and order of rows go with them.
+fn follow(moved: &[Moved]) -> Result<()> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let old: Vec<i64> = moved.iter().map(|it| it.old).collect();
+    let new: Vec<i64> = moved.iter().map(|it| it.new).collect();
+    let (lanes, names): (Vec<&Moved>, Vec<&Moved>) =
+        moved.iter().partition(|it| it.old == it.channel);
+    STATEMENTS.with(|statements| {
+        statements
+            .pace
+            .run(&[keys_argument(&old), keys_argument(&new)])?;
+        if !names.is_empty() {
+            let of = |place: fn(&Moved) -> i64| -> Vec<i64> {
+                names.iter().map(|it| place(it)).collect()
+            };
+            let arguments = [
+                keys_argument(&of(|it| it.channel)),
+                keys_argument(&of(|it| it.old)),
+                keys_argument(&of(|it| it.new)),
+            ];
+            statements.leave.run(&arguments)?;
+        }
+        Ok::<_, crate::error::Error>(())
+    })?;
+    // With what hung on them.
+    let lanes: Vec<i64> = lanes.into_iter().map(|it| it.channel).collect();
+    channel::divert(&lanes)
+}

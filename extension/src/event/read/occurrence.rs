@@ -1,0 +1,406 @@
+//! What happened: the kind of an event, and all that decides over who is told of it.
+
+use super::field::{BadField, Field, Part};
+use super::kind::Kind;
+use super::payload::{Labels, Noteable, Payload};
+use super::readable::check_is_readable;
+use std::borrow::Cow;
+
+/// What is wrong with an event.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Flaw {
+    Kind(String),
+    /// The path of the field, or what keeps it from being read.
+    Field(String),
+}
+
+impl From<BadField> for Flaw {
+    fn from(BadField(path): BadField) -> Self {
+        Self::Field(path)
+    }
+}
+
+type Read<T> = Result<T, BadField>;
+
+/// The most of a kind that is repeated to whoever sent it.
+const MOST_OF_KIND: usize = 50;
+
+#[derive(Debug)]
+pub(crate) struct Occurrence<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) place: Place<'a>,
+    pub(crate) author: Author<'a>,
+    /// It is an update that says nothing new to others.
+    pub(crate) is_mere_update: bool,
+    /// The branch it is about, if it is about one.
+    pub(crate) branch: Option<Branch<'a>>,
+    /// Those of what it is about; none, if that cannot have any.
+    pub(crate) labels: Option<Vec<Cow<'a, str>>>,
+    pub(crate) pipeline: Option<Pipeline<'a>>,
+    /// There is something in the event that is not to be kept.
+    pub(crate) has_superfluous: bool,
+}
+
+/// Where it happened.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Place<'a> {
+    Project(i64),
+    Group(i64),
+    GroupOfPath(Cow<'a, str>),
+}
+
+/// Who did it, as far as is known.
+#[derive(Debug, Default)]
+pub(crate) struct Author<'a> {
+    pub(crate) id: Option<i64>,
+    pub(crate) name: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Branch<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) is_default: bool,
+    pub(crate) is_protected: Option<bool>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pipeline<'a> {
+    pub(crate) id: i64,
+    /// The whole name of its branch or tag, or what tells a very long one from others.
+    pub(crate) reference: String,
+    pub(crate) status: Cow<'a, str>,
+    pub(crate) finished_at: Option<String>,
+}
+
+impl<'a> Occurrence<'a> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, Flaw> {
+        let payload: Payload = serde_json::from_str(text).map_err(|error| {
+            match text.trim_start().starts_with('{') {
+                true => Flaw::Field(error.to_string()),
+                // Not an object at all.
+                false => Flaw::Field("object_kind".to_owned()),
+            }
+        })?;
+        let has_superfluous = check_is_readable(text).map_err(Flaw::Field)?;
+        let name = payload.object_kind.required("object_kind")?;
+        let kind = payload
+            .kind(name)?
+            .ok_or_else(|| Flaw::Kind(name.chars().take(MOST_OF_KIND).collect()))?;
+        Ok(Self {
+            has_superfluous,
+            ..payload.occurrence(kind)?
+        })
+    }
+}
+
+/// Characters of the name of a branch or tag that stands for itself.
+const MOST_OF_NAME: usize = 200;
+
+/// Types of events that are confidential, whatever else they say.
+const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
+
+impl<'a> Payload<'a> {
+    fn kind(&self, name: &str) -> Read<Option<Kind>> {
+        Ok(Some(match name {
+            "push" => Kind::Push,
+            "tag_push" => Kind::TagPush,
+            "issue" | "work_item" => self.kind_of_issue()?,
+            "incident" => Kind::Incident,
+            "merge_request" => Kind::MergeRequest,
+            "note" => match self.is_confidential("confidential_note")? {
+                true => Kind::ConfidentialNote,
+                false => Kind::Note,
+            },
+            "pipeline" => Kind::Pipeline,
+            "wiki_page" => Kind::WikiPage,
+            "deployment" => Kind::Deployment,
+            "alert" => Kind::Alert,
+            "vulnerability" => Kind::Vulnerability,
+            "group_mention" => match self.is_confidential("group_confidential_mention")? {
+                true => Kind::GroupConfidentialMention,
+                false => Kind::GroupMention,
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    fn kind_of_issue(&self) -> Read<Kind> {
+        let issue = &self.object_attributes.required("object_attributes")?.0;
+        let kind = issue.kind.at("object_attributes.type")?;
+        let kind_of_item = issue
+            .work_item_type
+            .at("object_attributes.work_item_type")?;
+        let is_incident = [kind, kind_of_item]
+            .iter()
+            .flatten()
+            .any(|kind| kind.eq_ignore_ascii_case("incident"));
+        let is_confidential = issue.confidential.at("object_attributes.confidential")?
+            == Some(&true)
+            || self
+                .event_type
+                .at("event_type")?
+                .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
+        Ok(match (is_incident, is_confidential) {
+            (true, _) => Kind::Incident,
+            (false, true) => Kind::ConfidentialIssue,
+            (false, false) => Kind::Issue,
+        })
+    }
+
+    /// What a note may be of, or what may mention a group.
+    fn noteables(&self) -> [(&Field<Part<Noteable<'a>>>, &'static str); 7] {
+        [
+            (&self.issue, "issue"),
+            (&self.work_item, "work_item"),
+            (&self.merge_request, "merge_request"),
+            (&self.epic, "epic"),
+            (&self.vulnerability, "vulnerability"),
+            (&self.snippet, "snippet"),
+            (&self.wiki_page, "wiki_page"),
+        ]
+    }
+
+    /// A note or mention that not everybody may see.
+    fn is_confidential(&self, event_type: &str) -> Read<bool> {
+        let mut confidential = self
+            .event_type
+            .at("event_type")?
+            .is_some_and(|it| it == event_type);
+        if let Some(note) = self.object_attributes.at("object_attributes")? {
+            for (field, path) in [
+                (&note.0.confidential, "object_attributes.confidential"),
+                (&note.0.internal, "object_attributes.internal"),
+            ] {
+                confidential |= field.at(path)? == Some(&true);
+            }
+        }
+        for (noteable, name) in self.noteables() {
+            if let Some(noteable) = noteable.at(name)? {
+                let field = noteable
+                    .0
+                    .confidential
+                    .at(&format!("{name}.confidential"))?;
+                confidential |= field == Some(&true);
+            }
+        }
+        Ok(confidential)
+    }
+
+    fn occurrence(self, kind: Kind) -> Read<Occurrence<'a>> {
+        if matches!(
+            kind,
+            Kind::MergeRequest | Kind::Note | Kind::ConfidentialNote | Kind::WikiPage
+        ) {
+            self.object_attributes.required("object_attributes")?;
+        }
+        Ok(Occurrence {
+            kind,
+            place: match kind.is_of_group() {
+                true => self.group()?,
+                false => Place::Project(self.project()?),
+            },
+            is_mere_update: self.is_mere_update(kind)?,
+            branch: self.branch(kind)?,
+            labels: self.labels(kind)?,
+            pipeline: match kind {
+                Kind::Pipeline => Some(self.pipeline()?),
+                _ => None,
+            },
+            has_superfluous: false,
+            author: self.author()?,
+        })
+    }
+
+    fn project(&self) -> Read<i64> {
+        if let Some(project) = self.project.at("project")?
+            && let Some(id) = project.0.id.at("project.id")?
+        {
+            return Ok(*id);
+        }
+        if let Some(id) = self.project_id.at("project_id")? {
+            return Ok(*id);
+        }
+        if let Some(object) = self.object_attributes.at("object_attributes")?
+            && let Some(id) = object.0.project_id.at("object_attributes.project_id")?
+        {
+            return Ok(*id);
+        }
+        Err(BadField("project.id".to_owned()))
+    }
+
+    fn group(&self) -> Read<Place<'a>> {
+        for (group, name) in [(&self.mentioned, "mentioned"), (&self.group, "group")] {
+            let Some(group) = group.at(name)? else {
+                continue;
+            };
+            if let Some(id) = group.0.id.at(&format!("{name}.id"))? {
+                return Ok(Place::Group(*id));
+            }
+            if let Some(path) = group.0.full_path.at(&format!("{name}.full_path"))? {
+                return Ok(Place::GroupOfPath(path.clone()));
+            }
+            if let Some(path) = group.0.name.at(&format!("{name}.name"))? {
+                return Ok(Place::GroupOfPath(path.clone()));
+            }
+        }
+        match self.group_id.at("group_id")? {
+            Some(id) => Ok(Place::Group(*id)),
+            None => Err(BadField("mentioned.id".to_owned())),
+        }
+    }
+
+    fn author(&self) -> Read<Author<'a>> {
+        let mut author = Author {
+            id: self.user_id.at("user_id")?.copied(),
+            name: self.user_username.at("user_username")?.cloned(),
+        };
+        if let Some(user) = self.user.at("user")? {
+            if let Some(id) = user.0.id.at("user.id")? {
+                author.id = Some(*id);
+            }
+            if let Some(name) = user.0.username.at("user.username")? {
+                author.name = Some(name.clone());
+            }
+        }
+        Ok(author)
+    }
+
+    fn is_mere_update(&self, kind: Kind) -> Read<bool> {
+        if !matches!(
+            kind,
+            Kind::Issue | Kind::ConfidentialIssue | Kind::Incident | Kind::MergeRequest
+        ) {
+            return Ok(false);
+        }
+        let object = &self.object_attributes.required("object_attributes")?.0;
+        if object
+            .action
+            .at("object_attributes.action")?
+            .is_none_or(|action| action != "update")
+        {
+            return Ok(false);
+        }
+        let changes = self.changes.at("changes")?;
+        // Who is to review it.
+        Ok(!changes.is_some_and(|it| it.0.reviewers.is_there()))
+    }
+
+    fn branch(&self, kind: Kind) -> Read<Option<Branch<'a>>> {
+        let (reference, is_tag, is_protected) = match kind {
+            Kind::Push | Kind::TagPush => {
+                let reference = self.reference.required("ref")?;
+                let is_tag = kind == Kind::TagPush;
+                (reference, is_tag, self.ref_protected.at("ref_protected")?)
+            }
+            Kind::Pipeline => {
+                let pipeline = &self.object_attributes.required("object_attributes")?.0;
+                (
+                    pipeline.reference.required("object_attributes.ref")?,
+                    pipeline.tag.at("object_attributes.tag")? == Some(&true),
+                    pipeline
+                        .protected_ref
+                        .at("object_attributes.protected_ref")?,
+                )
+            }
+            Kind::Deployment => match self.reference.at("ref")? {
+                Some(reference) => (reference, false, self.ref_protected.at("ref_protected")?),
+                // Not every version of the host says what was deployed.
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        if is_tag || reference.starts_with("refs/tags/") {
+            return Ok(None);
+        }
+        let name = without_prefix(reference, "refs/heads/");
+        let project = self.project.at("project")?;
+        let default = match project {
+            Some(project) => project.0.default_branch.at("project.default_branch")?,
+            None => None,
+        };
+        Ok(Some(Branch {
+            is_default: default.is_some_and(|default| *default == name),
+            is_protected: is_protected.copied(),
+            name,
+        }))
+    }
+
+    fn labels(&self, kind: Kind) -> Read<Option<Vec<Cow<'a, str>>>> {
+        if !matches!(
+            kind,
+            Kind::Issue
+                | Kind::ConfidentialIssue
+                | Kind::Incident
+                | Kind::MergeRequest
+                | Kind::Note
+                | Kind::ConfidentialNote
+        ) {
+            return Ok(None);
+        }
+        let mut places: Vec<(&Labels<'a>, &str)> = vec![(&self.labels, "labels")];
+        for (noteable, name) in self.noteables() {
+            if let Some(noteable) = noteable.at(name)? {
+                places.push((&noteable.0.labels, name));
+            }
+        }
+        if let Some(object) = self.object_attributes.at("object_attributes")? {
+            places.push((&object.0.labels, "object_attributes"));
+        }
+        for (labels, place) in places {
+            let path = match place {
+                "labels" => place.to_owned(),
+                _ => format!("{place}.labels"),
+            };
+            if let Some(labels) = labels.at(&path)? {
+                let titles = labels.iter().enumerate().map(|(place, label)| {
+                    let label = label.required(&format!("{path}[{place}]"))?;
+                    let title = label.0.title.required(&format!("{path}[{place}].title"));
+                    title.cloned()
+                });
+                return titles.collect::<Read<_>>().map(Some);
+            }
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    fn pipeline(&self) -> Read<Pipeline<'a>> {
+        let pipeline = &self.object_attributes.required("object_attributes")?.0;
+        let name = pipeline.reference.required("object_attributes.ref")?;
+        let is_tag = pipeline.tag.at("object_attributes.tag")? == Some(&true);
+        let prefix = match (name.starts_with("refs/"), is_tag) {
+            (true, _) => "",
+            (false, true) => "refs/tags/",
+            (false, false) => "refs/heads/",
+        };
+        Ok(Pipeline {
+            id: *pipeline.id.required("object_attributes.id")?,
+            reference: short(format!("{prefix}{name}")),
+            status: pipeline
+                .status
+                .required("object_attributes.status")?
+                .clone(),
+            finished_at: pipeline
+                .finished_at
+                .at("object_attributes.finished_at")?
+                .map(|time| time.to_string()),
+        })
+    }
+}
+
+fn without_prefix<'a>(text: &Cow<'a, str>, prefix: &str) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix).unwrap_or(text)),
+        Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix).unwrap_or(text).to_owned()),
+    }
+}
+
+/// As a key, which is short: of a long name the beginning, its length and a digest.
+fn short(name: String) -> String {
+    match name.char_indices().nth(MOST_OF_NAME) {
+        None => name,
+        Some((end, _)) => {
+            let digest = crc32fast::hash(name.as_bytes());
+            format!("{}...{}:{digest:08x}", &name[..end], name.len())
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What may be given as a setting: it is checked, and written as settings are kept.
+
+use super::effective::{Branches, Settings, Updates};
+use crate::error::{EventError, Result};
+use crate::event::read::Kind;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Channels of an event, at most, as the host has it.
+const MOST_CHANNELS: usize = 10;
+/// Characters of a channel, as Slack has it.
+const MOST_OF_CHANNEL: usize = 80;
+/// Labels and authors, at most, and characters of each.
+const MOST_NAMES: usize = 100;
+const MOST_OF_NAME: usize = 255;
+
+pub(super) fn setting(path: impl Into<String>, problem: impl Into<String>) -> crate::error::Error {
+    EventError::Setting {
+        path: path.into(),
+        problem: problem.into(),
+    }
+    .into()
+}
+
+impl Settings {
+    /// Changes one setting; null brings the default back.
+    pub(super) fn change(&mut self, name: &str, value: &Value) -> Result<()> {
+        let default = Self::default();
+        match name {
+            "channels" => self.channels = channels(name, value)?,
+            "event_channels" => return self.change_event_channels(value),
+            "branches" => {
+                self.branches = one_of(
+                    name,
+                    value,
+                    &Branches::ALL,
+                    Branches::name,
+                    default.branches,
+                )?
+            }
+            "labels" => {
+                let labels = list(name, value)?;
+                let labels = labels.into_iter().map(|label| label.replace('~', ""));
+                self.labels = names(name, labels.collect())?;
+            }
+            "all_labels" => self.all_labels = truth(name, value, default.all_labels)?,
+            "only_broken_pipelines" => {
+                self.only_broken_pipelines = truth(name, value, default.only_broken_pipelines)?
+            }
+            "only_changed_pipelines" => {
+                self.only_changed_pipelines = truth(name, value, default.only_changed_pipelines)?
+            }
+            "updates" => {
+                self.updates = one_of(name, value, &Updates::ALL, Updates::name, default.updates)?
+            }
+            "own_actions" => self.own_actions = truth(name, value, default.own_actions)?,
+            "muted_authors" => {
+                let authors = list(name, value)?;
+                let authors = authors
+                    .into_iter()
+                    .map(|author| author.strip_prefix('@').unwrap_or(&author).to_owned());
+                self.muted_authors = names(name, authors.collect())?;
+            }
+            _ => return Err(setting(short(name), "is not a setting")),
+        }
+        Ok(())
+    }
+
+    fn change_event_channels(&mut self, value: &Value) -> Result<()> {
+        let events = match value {
+            Value::Null => {
+                self.event_channels = BTreeMap::new();
+                return Ok(());
+            }
+            Value::Object(events) => events,
+            _ => return Err(setting("event_channels", "is not an object")),
+        };
+        for (event, value) in events {
+            let path = format!("event_channels.{}", short(event));
+            if Kind::of_name(event).is_none() {
+                return Err(setting(path, "is not an event"));
+            }
+            let channels = channels(&path, value)?;
+            match channels.is_empty() {
+                true => self.event_channels.remove(event),
+                false => self.event_channels.insert(event.clone(), channels),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// As much of a name as is repeated.
+fn short(name: &str) -> String {
+    name.chars().take(50).collect()
+}
+
+fn truth(name: &str, value: &Value, default: bool) -> Result<bool> {
+    match value {
+        Value::Null => Ok(default),
+        Value::Bool(truth) => Ok(*truth),
+        _ => Err(setting(name, "is not a boolean")),
+    }
+}
+
+fn one_of<T: Copy>(
+    name: &str,
+    value: &Value,
+    all: &[T],
+    name_of: fn(T) -> &'static str,
+    default: T,
+) -> Result<T> {
+    if value.is_null() {
+        return Ok(default);
+    }
+    let found = all.iter().find(|it| value.as_str() == Some(name_of(**it)));
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|it| name_of(*it)).collect();
+        setting(name, format!("is none of {}", names.join(", ")))
+    })
+}
+
+/// A list of texts, or one text of them with commas, each once.
+fn list(path: &str, value: &Value) -> Result<Vec<String>> {
+    let items: Vec<&str> = match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => text.split(',').collect(),
+        Value::Array(items) => {
+            let texts = items.iter().enumerate().map(|(place, item)| {
+                let text = item.as_str();
+                text.ok_or_else(|| setting(format!("{path}[{place}]"), "is not a text"))
+            });
+            texts.collect::<Result<_>>()?
+        }
+        _ => return Err(setting(path, "is neither a list nor a text")),
+    };
+    let mut list: Vec<String> = Vec::new();
+    for item in items.into_iter().map(str::trim) {
+        if !item.is_empty() && !list.iter().any(|it| it == item) {
+            list.push(item.to_owned());
+        }
+    }
+    Ok(list)
+}
+
+/// Names have their #, so that each is written in one way; ids are as Slack has them, in capitals, which names have not.
+fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
+    let mut channels: Vec<String> = Vec::new();
+    for channel in list(path, value)? {
+        let is_named = channel.starts_with('#') || is_id(&channel);
+        let channel = if is_named {
+            channel
+        } else {
+            format!("#{channel}")
+        };
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+    }
+    if channels.len() > MOST_CHANNELS {
+        return Err(setting(
+            path,
+            format!("has more than {MOST_CHANNELS} channels"),
+        ));
+    }
+    for channel in &channels {
+        let name = channel.strip_prefix('#').unwrap_or(channel);
+        let is_wrong = |letter: char| {
+            letter.is_whitespace() || is_unseen(letter) || "#,@<>&\"'`".contains(letter)
+        };
+        if name.is_empty() || name.chars().count() > MOST_OF_CHANNEL || name.contains(is_wrong) {
+            return Err(setting(
+                path,
+                format!(
+                    "has \"{}\", which is neither a name nor an id of a channel",
+                    short(channel)
+                ),
+            ));
+        }
+    }
+    Ok(channels)
+}
+
+/// What nobody sees in a name, or what turns the order of its letters.
+fn is_unseen(letter: char) -> bool {
+    const MARKS: [std::ops::RangeInclusive<char>; 14] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{34f}'..='\u{34f}',
+        '\u{61c}'..='\u{61c}',
+        '\u{115f}'..='\u{1160}',
+        '\u{17b4}'..='\u{17b5}',
+        '\u{180b}'..='\u{180f}',
+        '\u{200b}'..='\u{200f}',
+        '\u{202a}'..='\u{202e}',
+        '\u{2060}'..='\u{206f}',
+        '\u{3164}'..='\u{3164}',
+        '\u{fe00}'..='\u{fe0f}',
+        '\u{feff}'..='\u{feff}',
+        '\u{ffa0}'..='\u{ffa0}',
+        '\u{e0000}'..='\u{e0fff}',
+    ];
+    letter.is_control() || MARKS.iter().any(|marks| marks.contains(&letter))
+}
+
+fn is_id(channel: &str) -> bool {
+    let mut letters = channel.bytes();
+    letters
+        .next()
+        .is_some_and(|first| b"CDGUW".contains(&first))
+        && channel.len() > 1
+        && letters.all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
+}
+
+/// Names of the host, each once.
+fn names(path: &str, names: Vec<String>) -> Result<Vec<String>> {
+    let mut unique: Vec<String> = Vec::new();
+    for name in names.iter().map(|name| name.trim()) {
+        if !name.is_empty() && !unique.iter().any(|it| it == name) {
+            unique.push(name.to_owned());
+        }
+    }
+    if unique.len() > MOST_NAMES {
+        return Err(setting(path, format!("has more than {MOST_NAMES} names")));
+    }
+    match unique
+        .iter()
+        .any(|name| name.chars().count() > MOST_OF_NAME)
+    {
+        true => Err(setting(
+            path,
+            format!("has a name of more than {MOST_OF_NAME} characters"),
+        )),
+        false => Ok(unique),
+    }
+}

@@ -1,0 +1,254 @@
+//! Settings are changed, and shown.
+
+use super::change::setting;
+use super::effective as settings;
+use super::effective::{Effective, Settings};
+use crate::error::{EventError, OrRaise, Result, ServerError, required};
+use crate::event::tables::{Tables, class};
+use crate::own_statement::OwnStatement;
+use crate::server::{Statement, View, datum, keys_argument};
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
+
+struct Own {
+    create: OwnStatement,
+    lock: OwnStatement,
+    update: OwnStatement,
+    forget: OwnStatement,
+    end_troubles: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+        create: OwnStatement::new(
+            "insert into lockstep.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        lock: OwnStatement::new(
+            &format!(
+                "select {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2 for update",
+                Settings::COLUMNS
+            ),
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        forget: OwnStatement::new(
+            "delete from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        // Nobody is to be told of channels that are told of nothing any more.
+        end_troubles: OwnStatement::new(
+            // Whoever delivers may be writing one of them: it is swept later.
+            "delete from lockstep.slack_channel_trouble t using (
+               select o.team_id, o.channel from lockstep.slack_channel_trouble o
+                where o.schema = $1 and o.integration_id = $2 and o.channel <> all ($3) for update skip locked) old
+              where t.schema = $1 and t.integration_id = $2 and t.team_id = old.team_id and t.channel = old.channel",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
+        ),
+        update: OwnStatement::new(
+            "update lockstep.slack_notification s
+                set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
+                    only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12
+              where s.schema = $1 and s.integration_id = $2",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::INT8OID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::BOOLOID,
+                pg_sys::BOOLOID,
+                pg_sys::BOOLOID,
+                pg_sys::TEXTOID,
+                pg_sys::BOOLOID,
+                pg_sys::TEXTARRAYOID,
+            ],
+        ),
+    });
+}
+
+/// Changes settings of an integration.
+#[pg_extern(sql = r#"
+create function lockstep.set_slack_notifications(integration_id bigint, settings jsonb, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_slack_notifications(bigint, jsonb, text) is
+  'changes the settings that are given of an integration of the Slack app, null to the default; returns all of them, as lockstep.slack_notifications does';
+revoke execute on function lockstep.set_slack_notifications(bigint, jsonb, text) from public;
+"#)]
+fn set_slack_notifications(
+    integration_id: Option<i64>,
+    settings: Option<JsonB>,
+    schema: Option<&str>,
+) -> JsonB {
+    let integration = required(integration_id, "integration_id");
+    let settings = required(settings, "settings").0;
+    let schema = required(schema, "schema");
+    let set = || {
+        let tables = Tables::attached(schema)?;
+        set(&tables, integration, &settings)?;
+        shown(&tables, integration)
+    };
+    JsonB(set().or_raise())
+}
+
+/// Takes away the settings of an integration.
+#[pg_extern(sql = r#"
+create function lockstep.reset_slack_notifications(integration_id bigint, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.reset_slack_notifications(bigint, text) is
+  'takes away the settings of its own that an integration of the Slack app has; returns those it inherits now, or the defaults, as lockstep.slack_notifications does';
+revoke execute on function lockstep.reset_slack_notifications(bigint, text) from public;
+"#)]
+fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
+    let integration = required(integration_id, "integration_id");
+    let schema = required(schema, "schema");
+    let reset = || {
+        let tables = Tables::attached(schema)?;
+        reset(&tables, integration)?;
+        shown(&tables, integration)
+    };
+    JsonB(reset().or_raise())
+}
+
+/// Shows the settings of an integration.
+#[pg_extern(sql = r#"
+create function lockstep.slack_notifications(integration_id bigint, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.slack_notifications(bigint, text) is
+  'the settings that an integration of the Slack app has, its own or those it inherits; "from" is the integration whose they are, null for the defaults';
+revoke execute on function lockstep.slack_notifications(bigint, text) from public;
+"#)]
+fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
+    let integration = required(integration_id, "integration_id");
+    let schema = required(schema, "schema");
+    let shown = || shown(&*Tables::attached(schema)?, integration);
+    JsonB(shown().or_raise())
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    from: Option<i64>,
+    #[serde(flatten)]
+    settings: &'a Settings,
+}
+
+/// The settings of an integration, as they are shown.
+pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
+    let Effective { settings, from, .. } = of(tables, integration)?;
+    let shown = Shown {
+        from,
+        settings: &settings,
+    };
+    serde_json::to_value(shown).map_err(|error| {
+        ServerError::Catalog {
+            message: error.to_string(),
+        }
+        .into()
+    })
+}
+
+/// The settings of an integration of the Slack app, which must exist.
+pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
+    let mut parent = None;
+    let query: &Statement = &tables.statements.parents;
+    tables.as_owner(|| {
+        query.rows(
+            View::Own,
+            &[keys_argument(&[integration]), class()],
+            |row| {
+                parent = Some(row.get(2));
+            },
+        );
+    });
+    let missing = || EventError::NoSuchIntegration { id: integration };
+    let parent = parent.ok_or_else(missing)?;
+    let found = settings::effective(tables, std::iter::once((integration, parent)))?;
+    Ok(found.into_values().next().ok_or_else(missing)?)
+}
+
+/// Changes what is given of the settings of an integration.
+pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<()> {
+    let Value::Object(changes) = changes else {
+        return Err(setting("settings", "is not an object"));
+    };
+    // What it inherits is what it begins with: to change one thing must not take away the rest.
+    let inherited = of(tables, integration)?;
+    let schema = tables.schema.as_str();
+    let keys = [datum(schema), datum(integration)];
+    let mut settings = None;
+    let is_new = STATEMENTS.with(|own| own.create.run(&keys))? > 0;
+    STATEMENTS.with(|own| {
+        own.lock
+            .rows(&keys, |row| settings = Some(Settings::read(row, 0)))
+    })?;
+    let mut settings = match (is_new, settings) {
+        (false, Some(settings)) => settings,
+        _ => (*inherited.settings).clone(),
+    };
+    for (name, value) in changes {
+        settings.change(name, value)?;
+    }
+    if is_new && inherited.parent.is_some() && settings == *inherited.settings {
+        // Nothing is its own: what it inherits may change.
+        STATEMENTS.with(|own| own.forget.run(&keys))?;
+        return Ok(());
+    }
+    write(&settings, integration, schema)?;
+    end_troubles(tables, integration)
+}
+
+/// Takes away what an integration has of its own.
+pub(super) fn reset(tables: &Tables, integration: i64) -> Result<()> {
+    of(tables, integration)?;
+    let keys = [datum(tables.schema.as_str()), datum(integration)];
+    STATEMENTS.with(|own| own.forget.run(&keys))?;
+    end_troubles(tables, integration)
+}
+
+/// With channels that are none of the integration's any more.
+fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
+    let settings = of(tables, integration)?.settings;
+    let arguments = [
+        datum(tables.schema.as_str()),
+        datum(integration),
+        datum(settings.all_channels()),
+    ];
+    STATEMENTS.with(|own| own.end_troubles.run(&arguments))?;
+    Ok(())
+}
+
+/// Every channel that an integration tells of anything.
+pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
+    let settings = of(&*Tables::attached(schema)?, integration)?.settings;
+    let channels = settings.all_channels().into_iter();
+    Ok(channels.map(str::to_owned).collect())
+}
+
+fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
+    let event_channels = serde_json::to_string(&settings.event_channels).unwrap_or_default();
+    let arguments = [
+        datum(schema),
+        datum(integration),
+        datum(settings.channels.clone()),
+        datum(event_channels),
+        datum(settings.branches.name()),
+        datum(settings.labels.clone()),
+        datum(settings.all_labels),
+        datum(settings.only_broken_pipelines),
+        datum(settings.only_changed_pipelines),
+        datum(settings.updates.name()),
+        datum(settings.own_actions),
+        datum(settings.muted_authors.clone()),
+    ];
+    STATEMENTS.with(|own| own.update.run(&arguments))?;
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Settings of integrations: the channels that are told, and what they are not told of.
+
+use crate::error::Result;
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::{Tables, class};
+use crate::own_statement::OwnStatement;
+use crate::server::{Answer, View, datum, keys_argument};
+use pgrx::pg_sys;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+/// The settings of one integration, as the table has them and as they are shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Settings {
+    pub(crate) channels: Vec<String>,
+    /// By the names of kinds.
+    pub(super) event_channels: BTreeMap<String, Vec<String>>,
+    pub(crate) branches: Branches,
+    pub(crate) labels: Vec<String>,
+    pub(crate) all_labels: bool,
+    pub(crate) only_broken_pipelines: bool,
+    pub(crate) only_changed_pipelines: bool,
+    pub(super) updates: Updates,
+    pub(crate) own_actions: bool,
+    pub(crate) muted_authors: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Branches {
+    All,
+    Default,
+    Protected,
+    DefaultAndProtected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Updates {
+    Separate,
+    Update,
+    Thread,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            channels: Vec::new(),
+            event_channels: BTreeMap::new(),
+            branches: Branches::Default,
+            labels: Vec::new(),
+            all_labels: false,
+            only_broken_pipelines: true,
+            only_changed_pipelines: false,
+            updates: Updates::Separate,
+            own_actions: true,
+            muted_authors: Vec::new(),
+        }
+    }
+}
+
+impl Branches {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::All,
+        Self::Default,
+        Self::Protected,
+        Self::DefaultAndProtected,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Default => "default",
+            Self::Protected => "protected",
+            Self::DefaultAndProtected => "default_and_protected",
+        }
+    }
+
+    pub(crate) fn depend_on_protection(self) -> bool {
+        matches!(self, Self::Protected | Self::DefaultAndProtected)
+    }
+}
+
+impl Updates {
+    pub(super) const ALL: [Self; 3] = [Self::Separate, Self::Update, Self::Thread];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Separate => "separate",
+            Self::Update => "update",
+            Self::Thread => "thread",
+        }
+    }
+}
+
+impl Settings {
+    /// The columns that [`Settings::read`] reads. Empty lists come as null, which is read faster.
+    pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
+         s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}')";
+
+    /// From the columns after so many others.
+    pub(crate) fn read(row: &Answer, before: usize) -> Self {
+        let is_on = |place: usize| row.get(before + place) == Some(true);
+        let list = |place: usize| row.get(before + place).unwrap_or_default();
+        let event_channels: Option<String> = row.get(before + 2);
+        let branches: Option<String> = row.get(before + 3);
+        let updates: Option<String> = row.get(before + 8);
+        Self {
+            channels: list(1),
+            event_channels: event_channels
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
+            branches: Branches::ALL
+                .into_iter()
+                .find(|it| Some(it.name()) == branches.as_deref())
+                .unwrap_or(Branches::Default),
+            labels: list(4),
+            all_labels: is_on(5),
+            only_broken_pipelines: is_on(6),
+            only_changed_pipelines: is_on(7),
+            updates: Updates::ALL
+                .into_iter()
+                .find(|it| Some(it.name()) == updates.as_deref())
+                .unwrap_or(Updates::Separate),
+            own_actions: is_on(9),
+            muted_authors: list(10),
+        }
+    }
+
+    pub(crate) fn channels_of(&self, kind: Kind) -> &[String] {
+        let own = |kind: Kind| {
+            let channels = self.event_channels.get(kind.name());
+            channels.filter(|channels| !channels.is_empty())
+        };
+        own(kind)
+            .or_else(|| kind.general().and_then(own))
+            .unwrap_or(&self.channels)
+    }
+
+    /// Every channel that is told of anything, each once.
+    pub(crate) fn all_channels(&self) -> Vec<&str> {
+        let of_events = KINDS
+            .into_iter()
+            .filter_map(|kind| self.event_channels.get(kind.name()))
+            .flatten();
+        let mut seen = BTreeSet::new();
+        let all = self.channels.iter().chain(of_events).map(String::as_str);
+        all.filter(|channel| seen.insert(*channel)).collect()
+    }
+}
+
+/// The settings that an integration has, and the integration whose they are; nobody's are the defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Effective {
+    pub(crate) settings: Rc<Settings>,
+    pub(crate) from: Option<i64>,
+    /// The integration it inherits from if it has none of its own, whether that has any or not.
+    pub(crate) parent: Option<i64>,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static READ: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+        &format!(
+            "select s.integration_id, {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
+            Settings::COLUMNS
+        ),
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+        &["schema"],
+    ));
+}
+
+/// How many integrations an integration may have above it. More than the host's groups can be nested; rows that inherit from each
+/// other in a circle end there.
+const MOST_LEVELS: usize = 30;
+
+/// The settings of integrations, each given with the one it inherits from: its own, else those of that, and so on.
+pub(crate) fn effective(
+    tables: &Tables,
+    integrations: impl Iterator<Item = (i64, Option<i64>)>,
+) -> Result<HashMap<i64, Effective>> {
+    let mut parents: HashMap<i64, Option<i64>> = integrations.collect();
+    let asked: Vec<i64> = parents.keys().copied().collect();
+    let mut found: HashMap<i64, Rc<Settings>> = HashMap::new();
+    let mut next: BTreeSet<i64> = parents
+        .keys()
+        .copied()
+        .chain(parents.values().flatten().copied())
+        .collect();
+    for _ in 0..MOST_LEVELS {
+        let ids: Vec<i64> = next.into_iter().collect();
+        READ.with(|read| {
+            let arguments = [datum(tables.schema.as_str()), keys_argument(&ids)];
+            read.rows(&arguments, |row| {
+                if let Some(id) = row.get(1) {
+                    found.insert(id, Rc::new(Settings::read(row, 1)));
+                }
+            })
+        })?;
+        // Those at the end of a way without settings, whose own parents are not known yet.
+        let ends: BTreeSet<i64> = asked
+            .iter()
+            .filter_map(|id| end_of_way(*id, &parents, &found))
+            .collect();
+        if ends.is_empty() {
+            break;
+        }
+        let ends: Vec<i64> = ends.into_iter().collect();
+        parents.extend(ends.iter().map(|id| (*id, None)));
+        tables.as_owner(|| {
+            let query = &tables.statements.parents;
+            query.rows(View::Own, &[keys_argument(&ends), class()], |row| {
+                if let Some(id) = row.get(1) {
+                    parents.insert(id, row.get(2));
+                }
+            });
+        });
+        next = ends.iter().filter_map(|id| *parents.get(id)?).collect();
+        if next.is_empty() {
+            break;
+        }
+    }
+    let defaults = Rc::new(Settings::default());
+    let of = |id: i64| {
+        let from = way(id, &parents).find(|id| found.contains_key(id));
+        let settings = from.and_then(|id| found.get(&id)).unwrap_or(&defaults);
+        (
+            id,
+            Effective {
+                settings: Rc::clone(settings),
+                from,
+                parent: parents.get(&id).copied().flatten(),
+            },
+        )
+    };
+    Ok(asked.into_iter().map(of).collect())
+}
+
+/// An integration, the one it inherits from, and so on, as far as is known.
+fn way(id: i64, parents: &HashMap<i64, Option<i64>>) -> impl Iterator<Item = i64> {
+    let next = |id: &i64| parents.get(id).copied().flatten();
+    std::iter::successors(Some(id), next).take(MOST_LEVELS)
+}
+
+fn end_of_way(
+    id: i64,
+    parents: &HashMap<i64, Option<i64>>,
+    found: &HashMap<i64, Rc<Settings>>,
+) -> Option<i64> {
+    if way(id, parents).any(|id| found.contains_key(&id)) {
+        return None;
+    }
+    let last = way(id, parents).last()?;
+    (!parents.contains_key(&last)).then_some(last)
+}

@@ -1,0 +1,132 @@
+//! Settings as users of Slack see and change them: of the integrations of their own workspace alone.
+
+use super::configure;
+use super::effective::Effective;
+use crate::error::{EventError, OrRaise, Result, required};
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::Tables;
+use crate::host::NOW;
+use crate::slack_workspace::{allowed, of_workspace, workspace, write_with_heirs};
+use pgrx::JsonB;
+use pgrx::prelude::*;
+use serde_json::Value;
+
+/// Shows the settings of an integration of a workspace.
+#[pg_extern(sql = r#"
+create function lockstep.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
+  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, the events that the host has, and whether the settings are inherited, null where there is nobody to inherit from';
+revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
+"#)]
+fn slack_workspace_notifications(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    schema: Option<&str>,
+) -> JsonB {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let schema = required(schema, "schema");
+    let shown = || {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = of_workspace(&tables, &team, row)?;
+        let mut shown = configure::shown(&tables, found.integration)?;
+        let Effective { from, parent, .. } = configure::of(&tables, found.integration)?;
+        shown["inherited"] = match parent {
+            Some(_) => (from != Some(found.integration)).into(),
+            None => Value::Null,
+        };
+        let events = KINDS.into_iter();
+        let events = events.filter(|kind| column_of(&tables, *kind).is_some());
+        shown["events"] = events.map(Kind::name).collect();
+        Ok(shown)
+    };
+    JsonB(shown().or_raise())
+}
+
+/// Changes settings of an integration of a workspace, as a user of Slack asks.
+#[pg_extern(sql = r#"
+create function lockstep.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+  is_manager boolean, settings jsonb, events jsonb, schema text default 'public')
+returns table (alias text)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
+  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever installed it or a manager';
+revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments)]
+fn set_slack_integration_settings(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    user_id: Option<&str>,
+    is_manager: Option<bool>,
+    settings: Option<JsonB>,
+    events: Option<JsonB>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(alias, String),)> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let user = required(user_id, "user_id");
+    let is_manager = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let set = || -> Result<String> {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = allowed(&tables, &team, row, user, is_manager)?;
+        if let Some(events) = events {
+            switch_events(&tables, found.integration, &events.0)?;
+        }
+        match settings.map(|settings| settings.0) {
+            None => {}
+            Some(settings) if settings == "inherited" => {
+                configure::reset(&tables, found.integration)?;
+            }
+            Some(settings) => configure::set(&tables, found.integration, &settings)?,
+        }
+        Ok(found.alias)
+    };
+    TableIterator::once((set().or_raise(),))
+}
+
+/// The column of the host that switches such events, if it has one.
+fn column_of(tables: &Tables, kind: Kind) -> Option<String> {
+    let column = tables.integrations.find_column(kind.column())?;
+    (column.is_boolean() && !column.is_generated()).then(|| column.quoted())
+}
+
+/// Switches events, given by their names, in the host's own columns.
+fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()> {
+    let wrong = |path: String, problem: &str| EventError::Setting {
+        path,
+        problem: problem.to_owned(),
+    };
+    let Value::Object(events) = events else {
+        return Err(wrong("events".to_owned(), "is not an object").into());
+    };
+    let mut assignments = String::new();
+    let mut differences = Vec::new();
+    for (name, value) in events {
+        let path = || format!("events.{}", name.chars().take(50).collect::<String>());
+        let kind = Kind::of_name(name).ok_or_else(|| wrong(path(), "is not an event"))?;
+        let is_on = value
+            .as_bool()
+            .ok_or_else(|| wrong(path(), "is not a boolean"))?;
+        let column = match (column_of(tables, kind), is_on) {
+            (Some(column), _) => column,
+            // It is off in any case.
+            (None, false) => continue,
+            (None, true) => return Err(wrong(path(), "is not an event that the host has").into()),
+        };
+        assignments += &format!("{column} = {is_on}, ");
+        differences.push(format!("i.{column} is not {is_on}"));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    assignments += &format!("updated_at = {NOW}");
+    write_with_heirs(tables, integration, &assignments, &differences.join(" or "));
+    Ok(())
+}

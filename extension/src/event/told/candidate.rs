@@ -1,0 +1,121 @@
+//! The integrations that might be told of an event: those of its project if there are any, else those of the nearest group around
+//! it that has any, else those of the instance.
+
+use super::scope::Scope;
+use crate::event::read::{KINDS, Kind};
+use crate::event::tables::{Tables, class};
+use crate::server::{Answer, Statement, View, keys_argument};
+use std::collections::{BTreeSet, HashMap};
+
+/// Characters of the id of a team, at most.
+const MOST_OF_TEAM: usize = 255;
+
+/// The columns before those of the events.
+const COLUMNS_BEFORE_EVENTS: usize = 6;
+
+/// An integration in one workspace.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) integration: i64,
+    pub(crate) is_active: bool,
+    pub(crate) inherits_from: Option<i64>,
+    /// Its row of the workspace, and the team; none if it is in no workspace.
+    pub(crate) installed: Option<(i64, String)>,
+    events: u16,
+}
+
+impl Candidate {
+    fn read(row: &Answer) -> Option<Self> {
+        let is_on = |place: usize| row.get(COLUMNS_BEFORE_EVENTS + 1 + place) == Some(true);
+        let on = KINDS
+            .into_iter()
+            .enumerate()
+            .filter(|(place, _)| is_on(*place));
+        Some(Self {
+            integration: row.get(2)?,
+            is_active: row.get(3)?,
+            inherits_from: row.get(4),
+            // No team has such an id; it must not keep those of other events from being told.
+            installed: row
+                .get(5)
+                .zip(row.get(6))
+                .filter(|(_, team): &(i64, String)| team.chars().count() <= MOST_OF_TEAM),
+            events: on.fold(0, |events, (_, kind)| events | kind.bit()),
+        })
+    }
+
+    pub(super) fn is_told_of(&self, kind: Kind) -> bool {
+        self.events & kind.bit() != 0
+    }
+}
+
+type ByOwner = HashMap<i64, Vec<Candidate>>;
+
+/// The candidates of a batch.
+#[derive(Default)]
+pub(crate) struct Candidates {
+    of_projects: ByOwner,
+    of_groups: ByOwner,
+    /// Those of no organization are under this number, which is nobody's.
+    of_organizations: ByOwner,
+}
+
+const NO_ORGANIZATION: i64 = i64::MIN;
+
+impl Candidates {
+    /// The caller has the rights of the tables' owner.
+    pub(crate) fn look_up(tables: &Tables, scopes: &[&Scope]) -> Self {
+        let statements = &tables.statements;
+        let mut candidates = Self::default();
+        let projects = scopes.iter().filter_map(|scope| scope.project);
+        candidates.of_projects = read(&statements.of_projects, projects.collect());
+        let mut left = scopes.to_vec();
+        left.retain(|scope| candidates.of_project(scope).is_none());
+        let groups = left.iter().flat_map(|scope| &scope.groups).copied();
+        candidates.of_groups = read(&statements.of_groups, groups.collect());
+        left.retain(|scope| candidates.of_group(scope).is_none());
+        let organizations = left
+            .iter()
+            .map(|scope| scope.organization.unwrap_or(NO_ORGANIZATION));
+        candidates.of_organizations = read(&statements.of_organizations, organizations.collect());
+        candidates
+    }
+
+    pub(crate) fn of(&self, scope: &Scope) -> Vec<&Candidate> {
+        let of_owner = self.of_project(scope).or_else(|| self.of_group(scope));
+        if let Some(candidates) = of_owner {
+            return candidates.iter().collect();
+        }
+        let owners = [scope.organization, Some(NO_ORGANIZATION)];
+        let of_instance = owners
+            .iter()
+            .flatten()
+            .filter_map(|owner| self.of_organizations.get(owner));
+        of_instance.flatten().collect()
+    }
+
+    fn of_project(&self, scope: &Scope) -> Option<&[Candidate]> {
+        self.of_projects.get(&scope.project?).map(Vec::as_slice)
+    }
+
+    fn of_group(&self, scope: &Scope) -> Option<&[Candidate]> {
+        let found = scope.groups.iter().find_map(|id| self.of_groups.get(id));
+        found.map(Vec::as_slice)
+    }
+}
+
+fn read(statement: &Statement, owners: BTreeSet<i64>) -> ByOwner {
+    let mut found = ByOwner::new();
+    if owners.is_empty() {
+        return found;
+    }
+    let owners: Vec<i64> = owners.into_iter().collect();
+    statement.rows(View::Own, &[keys_argument(&owners), class()], |row| {
+        let owner = row.get(1).unwrap_or(NO_ORGANIZATION);
+        found.entry(owner).or_default().extend(Candidate::read(row));
+    });
+    for candidates in found.values_mut() {
+        candidates.sort_by_key(|it| (it.integration, it.installed.as_ref().map(|(row, _)| *row)));
+    }
+    found
+}

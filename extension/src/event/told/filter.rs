@@ -1,0 +1,163 @@
+//! Whether an integration is told of an event, and in which channels.
+
+use super::candidate::Candidate;
+use super::protection::{ChatNames, ProtectedBranches};
+use super::scope::Scope;
+use crate::event::read::{Branch, Occurrence};
+use crate::event::settings::{Branches, Settings};
+
+/// Why nobody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Inactive,
+    NotInstalled,
+    EventOff,
+    FeatureOff,
+    Action,
+    Branch,
+    Labels,
+    PipelineStatus,
+    Author,
+    NoChannel,
+}
+
+impl Reason {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::NotInstalled => "not_installed",
+            Self::EventOff => "event_off",
+            Self::FeatureOff => "feature_off",
+            Self::Action => "action",
+            Self::Branch => "branch",
+            Self::Labels => "labels",
+            Self::PipelineStatus => "pipeline_status",
+            Self::Author => "author",
+            Self::NoChannel => "no_channel",
+        }
+    }
+}
+
+/// Who is told, if nothing else speaks against it.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) slack_integration: i64,
+    pub(crate) team: &'a str,
+    pub(crate) channels: Vec<&'a str>,
+    /// Only if the pipeline ended otherwise than the one before.
+    pub(crate) if_changed: bool,
+}
+
+/// What filters look at beside the event itself.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) scope: &'a Scope,
+    pub(crate) protected_branches: &'a ProtectedBranches,
+    pub(crate) chat_names: &'a ChatNames,
+}
+
+/// Whether the switches of the host let the candidate be told; settings are for those alone.
+pub(crate) fn switched(
+    candidate: &Candidate,
+    event: &Occurrence,
+    is_on: bool,
+) -> Result<(), Reason> {
+    if !candidate.is_active {
+        Err(Reason::Inactive)
+    } else if candidate.installed.is_none() {
+        Err(Reason::NotInstalled)
+    } else if !candidate.is_told_of(event.kind) {
+        Err(Reason::EventOff)
+    } else if !is_on {
+        Err(Reason::FeatureOff)
+    } else if event.is_mere_update {
+        Err(Reason::Action)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether settings and filters let the candidate be told.
+pub(crate) fn filtered<'a>(
+    candidate: &'a Candidate,
+    event: &Occurrence,
+    settings: &'a Settings,
+    around: &Surroundings,
+) -> Result<Told<'a>, Reason> {
+    let Some((slack_integration, team)) = &candidate.installed else {
+        return Err(Reason::NotInstalled);
+    };
+    if let Some(branch) = &event.branch
+        && !is_about(branch, settings.branches, around)
+    {
+        return Err(Reason::Branch);
+    }
+    if !are_wanted(event, settings) {
+        return Err(Reason::Labels);
+    }
+    if let Some(pipeline) = &event.pipeline {
+        match &*pipeline.status {
+            "failed" => {}
+            "success" if !settings.only_broken_pipelines => {}
+            _ => return Err(Reason::PipelineStatus),
+        }
+    }
+    // As the host's own names are told apart.
+    let name = event.author.name.as_deref().map(str::to_lowercase);
+    let is_author = |muted: &String| name.as_deref() == Some(&*muted.to_lowercase());
+    if settings.muted_authors.iter().any(is_author) {
+        return Err(Reason::Author);
+    }
+    let all = settings.channels_of(event.kind);
+    if all.is_empty() {
+        return Err(Reason::NoChannel);
+    }
+    let is_own = |channel: &str| match (settings.own_actions, event.author.id) {
+        (false, Some(author)) => around.chat_names.contain(author, team, channel),
+        _ => false,
+    };
+    let channels = all.iter().map(String::as_str);
+    let channels: Vec<&str> = channels.filter(|channel| !is_own(channel)).collect();
+    if channels.is_empty() {
+        return Err(Reason::Author);
+    }
+    Ok(Told {
+        slack_integration: *slack_integration,
+        team,
+        channels,
+        if_changed: event.pipeline.is_some() && settings.only_changed_pipelines,
+    })
+}
+
+/// Whether it takes the host's own word to tell if a branch is protected.
+pub(crate) fn needs_protected_branches(event: &Occurrence, settings: &Settings) -> bool {
+    let is_unknown = |branch: &Branch| branch.is_protected.is_none();
+    settings.branches.depend_on_protection() && event.branch.as_ref().is_some_and(is_unknown)
+}
+
+fn is_about(branch: &Branch, branches: Branches, around: &Surroundings) -> bool {
+    let is_protected = || {
+        branch.is_protected.unwrap_or_else(|| {
+            around
+                .protected_branches
+                .contain(around.scope, &branch.name)
+        })
+    };
+    match branches {
+        Branches::All => true,
+        Branches::Default => branch.is_default,
+        Branches::Protected => is_protected(),
+        Branches::DefaultAndProtected => branch.is_default || is_protected(),
+    }
+}
+
+fn are_wanted(event: &Occurrence, settings: &Settings) -> bool {
+    let Some(labels) = &event.labels else {
+        return true;
+    };
+    let mut wanted = settings.labels.iter();
+    let is_there = |wanted: &String| labels.iter().any(|label| *label == **wanted);
+    match settings.all_labels {
+        true => wanted.all(is_there),
+        false => settings.labels.is_empty() || wanted.any(is_there),
+    }
+}

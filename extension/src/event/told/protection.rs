@@ -1,0 +1,198 @@
+//! What only some hosts have: branches that are protected, and the Slack users that users of the host are linked to. Neither is asked
+//! for unless settings depend on it.
+
+use super::scope::Scope;
+use crate::error::Result;
+use crate::event::tables::{Tables, by_index};
+use crate::host::{self, Known, Relation};
+use crate::server::{Statement, View, keys_argument};
+use pgrx::pg_sys::{self, Oid};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+/// A table that the host may lack, with what it is asked by, and what for.
+struct Optional {
+    name: &'static str,
+    key: &'static str,
+    columns: &'static [&'static str],
+}
+
+const PROTECTED_BRANCHES: Optional = Optional {
+    name: "protected_branches",
+    key: "project_id",
+    columns: &["name"],
+};
+/// Groups protect branches of all of their projects.
+const BRANCHES_OF_GROUPS: Optional = Optional {
+    name: "protected_branches",
+    key: "namespace_id",
+    columns: &["name"],
+};
+const CHAT_NAMES: Optional = Optional {
+    name: "chat_names",
+    key: "user_id",
+    columns: &["team_id", "chat_id"],
+};
+
+#[derive(Clone)]
+enum Found {
+    NoTable,
+    /// It lacks a column.
+    Another,
+    It(Rc<Statement>),
+}
+
+/// Schema, table and key.
+type Asked = (String, &'static str, &'static str);
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<Asked, Found>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+impl Optional {
+    fn statement(&self, tables: &Tables) -> Result<Option<Rc<Statement>>> {
+        let schema = &tables.schema;
+        let known = KNOWN.with(|known| {
+            Known::get_or_learn(known, (schema.clone(), self.name, self.key), || {
+                self.look_up(tables)
+            })
+        })?;
+        let found = match known {
+            // Nothing tells when a table comes into being.
+            Found::NoTable => self.look_up(tables)?,
+            found => found,
+        };
+        Ok(match found {
+            Found::It(statement) => Some(statement),
+            Found::NoTable | Found::Another => None,
+        })
+    }
+
+    fn look_up(&self, tables: &Tables) -> Result<Found> {
+        let Some(table) = Relation::find_table(&tables.schema, self.name)? else {
+            return Ok(Found::NoTable);
+        };
+        host::watch(Oid::from(table.oid));
+        // It is read as they are.
+        host::check_have_one_owner(&[&tables.slack, &table])?;
+        let Some(key) = table.find_column(self.key) else {
+            return Ok(Found::Another);
+        };
+        let mut columns = String::new();
+        for column in self.columns {
+            let Some(column) = table.find_column(column) else {
+                return Ok(Found::Another);
+            };
+            columns += &format!(", t.{}::pg_catalog.text", column.quoted());
+        }
+        let text = format!(
+            "select t.{key}::pg_catalog.int8{columns} from {table} t where t.{key} == any ($1)",
+            key = key.quoted(),
+            table = table.qualified_name()
+        );
+        let parameters = &[pg_sys::INT8ARRAYOID];
+        let statement = by_index(&text, parameters, &[self.key]);
+        Ok(Found::It(Rc::new(statement)))
+    }
+}
+
+/// The protected branches of projects and groups, by their names, in which `*` stands for anything.
+#[derive(Default)]
+pub(crate) struct ProtectedBranches {
+    of_projects: ByOwner,
+    of_groups: ByOwner,
+}
+
+type ByOwner = HashMap<i64, Vec<String>>;
+
+impl ProtectedBranches {
+    pub(crate) fn of(tables: &Tables, scopes: &[&Scope]) -> Result<Self> {
+        let projects = scopes.iter().filter_map(|scope| scope.project);
+        let groups = scopes.iter().flat_map(|scope| &scope.groups).copied();
+        Ok(Self {
+            of_projects: protected(tables, &PROTECTED_BRANCHES, projects.collect())?,
+            of_groups: protected(tables, &BRANCHES_OF_GROUPS, groups.collect())?,
+        })
+    }
+
+    pub(super) fn contain(&self, scope: &Scope, branch: &str) -> bool {
+        let of_project = scope.project.and_then(|id| self.of_projects.get(&id));
+        let of_groups = scope.groups.iter().filter_map(|id| self.of_groups.get(id));
+        let mut names = of_project.into_iter().chain(of_groups).flatten();
+        names.any(|name| fits(name, branch))
+    }
+}
+
+fn protected(tables: &Tables, branches: &Optional, owners: BTreeSet<i64>) -> Result<ByOwner> {
+    let mut found = ByOwner::new();
+    if owners.is_empty() {
+        return Ok(found);
+    }
+    let owners: Vec<i64> = owners.into_iter().collect();
+    if let Some(statement) = branches.statement(tables)? {
+        tables.as_owner(|| {
+            statement.rows(View::Own, &[keys_argument(&owners)], |row| {
+                if let (Some(owner), Some(name)) = (row.get::<i64>(1), row.get(2)) {
+                    found.entry(owner).or_default().push(name);
+                }
+            });
+        });
+    }
+    Ok(found)
+}
+
+/// Whether a name fits a pattern.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(place) => rest = rest.get(place + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// Which Slack users the users of the host are: user, team and Slack's own name of him.
+#[derive(Default)]
+pub(crate) struct ChatNames(HashSet<(i64, String, String)>);
+
+impl ChatNames {
+    pub(crate) fn of(tables: &Tables, users: BTreeSet<i64>) -> Result<Self> {
+        let mut found = Self::default();
+        if users.is_empty() {
+            return Ok(found);
+        }
+        let users: Vec<i64> = users.into_iter().collect();
+        if let Some(statement) = CHAT_NAMES.statement(tables)? {
+            tables.as_owner(|| {
+                statement.rows(View::Own, &[keys_argument(&users)], |row| {
+                    if let (Some(user), Some(team), Some(chat)) =
+                        (row.get(1), row.get(2), row.get(3))
+                    {
+                        found.0.insert((user, team, chat));
+                    }
+                });
+            });
+        }
+        Ok(found)
+    }
+
+    pub(super) fn contain(&self, user: i64, team: &str, channel: &str) -> bool {
+        !self.0.is_empty()
+            && self
+                .0
+                .contains(&(user, team.to_owned(), channel.to_owned()))
+    }
+}

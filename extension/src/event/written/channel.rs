@@ -1,0 +1,81 @@
+//! The rows of channels, which pace and order what is sent to each.
+
+use crate::error::Result;
+use crate::own_statement::OwnStatement;
+use crate::server::datum;
+use pgrx::pg_sys;
+use std::collections::{BTreeSet, HashMap};
+use std::mem::ManuallyDrop;
+
+struct Own {
+    find: OwnStatement,
+    create: OwnStatement,
+}
+
+const PARAMETERS: [pg_sys::Oid; 3] = [pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID];
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+        find: OwnStatement::by_index(
+            "select c.id, t.place, coalesce(c.same_as, c.id) from unnest($2, $3) with ordinality t (team, channel, place)
+               join lockstep.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
+            &PARAMETERS,
+            &["schema"],
+        ),
+        create: OwnStatement::new(
+            // One that is called by its id may be known by a name.
+            "insert into lockstep.slack_channel (schema, team_id, channel, slack_id, same_as)
+             select $1, t.team, t.channel, s.slack_id, s.id from unnest($2, $3) with ordinality t (team, channel, place)
+               left join lateral (
+                 select o.slack_id, o.id from lockstep.slack_channel o
+                  where o.slack_id = t.channel and o.team_id = t.team and o.schema = $1 order by o.id limit 1) s on true
+              order by t.place
+             on conflict (schema, team_id, channel) do nothing",
+            &PARAMETERS,
+        ),
+    });
+}
+
+/// Team and channel.
+type Name<'a> = (&'a str, &'a str);
+
+/// The row of a channel's name, and the one whose order and pace it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Channel {
+    pub(crate) id: i64,
+    pub(crate) lane: i64,
+}
+
+/// The rows of channels; those that have none get one.
+pub(crate) fn rows<'a>(
+    names: BTreeSet<Name<'a>>,
+    schema: &str,
+) -> Result<HashMap<Name<'a>, Channel>> {
+    let mut channels = HashMap::with_capacity(names.len());
+    let mut missing: Vec<Name> = names.into_iter().collect();
+    while !missing.is_empty() {
+        let (teams, names): (Vec<&str>, Vec<&str>) = missing.iter().copied().unzip();
+        let arguments = [datum(schema), datum(teams), datum(names)];
+        STATEMENTS.with(|own| {
+            own.find.rows(&arguments, |row| {
+                let place = row
+                    .get::<i64>(2)
+                    .and_then(|place| usize::try_from(place).ok());
+                let name = place.and_then(|place| missing.get(place.checked_sub(1)?));
+                let channel = row.get(1).zip(row.get(3));
+                let channel = channel.map(|(id, lane)| Channel { id, lane });
+                channels.extend(name.copied().zip(channel));
+            })
+        })?;
+        missing.retain(|name| !channels.contains_key(name));
+        if !missing.is_empty() {
+            // In the order of their names, so that two who make the same ones do not wait for each other.
+            let (teams, names): (Vec<&str>, Vec<&str>) = missing.iter().copied().unzip();
+            let arguments = [datum(schema), datum(teams), datum(names)];
+            STATEMENTS.with(|own| own.create.run(&arguments))?;
+            pgrx::check_for_interrupts!();
+        }
+    }
+    Ok(channels)
+}

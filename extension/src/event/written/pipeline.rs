@@ -1,0 +1,189 @@
+//! How the newest pipeline of a branch or tag ended, to tell of the next one whether it ended otherwise.
+
+use crate::error::Result;
+use crate::event::read::Pipeline;
+use crate::own_statement::OwnStatement;
+use crate::server::{datum, keys_argument};
+use pgrx::pg_sys::{self, Datum};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
+
+struct Own {
+    insert: OwnStatement,
+    lock: OwnStatement,
+    update: OwnStatement,
+}
+
+const PARAMETERS: [pg_sys::Oid; 6] = [
+    pg_sys::TEXTOID,
+    pg_sys::INT8ARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::INT8ARRAYOID,
+    pg_sys::TEXTARRAYOID,
+    pg_sys::TEXTARRAYOID,
+];
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+        // The rows of arrays come, and are inserted or locked, in their order.
+        insert: OwnStatement::new(
+            "insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
+             select $1, t.* from unnest($2, $3, $4, $5, $6) t on conflict (schema, project_id, ref) do nothing returning project_id, ref",
+            &PARAMETERS,
+        ),
+        lock: OwnStatement::by_index(
+            "select p.project_id, p.ref, p.pipeline_id, p.status, p.finished_at from unnest($2, $3) t (project_id, ref)
+               join lockstep.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref for update of p",
+            &PARAMETERS[..3],
+            &["schema"],
+        ),
+        update: OwnStatement::by_index(
+            "update lockstep.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
+               from unnest($2, $3, $4, $5, $6) t (project_id, ref, pipeline_id, status, finished_at)
+              where p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref",
+            &PARAMETERS,
+            &["schema"],
+        ),
+    });
+}
+
+/// A pipeline of a project.
+pub(crate) type Finished<'a> = (i64, &'a Pipeline<'a>);
+
+/// Project and whole name of the branch or tag.
+type Name = (i64, String);
+type States = BTreeMap<Name, State>;
+
+/// How a pipeline ended.
+#[derive(Clone, Debug, PartialEq)]
+struct State {
+    id: i64,
+    status: String,
+    finished_at: Option<String>,
+}
+
+impl State {
+    fn of(pipeline: &Pipeline) -> Self {
+        Self {
+            id: pipeline.id,
+            status: pipeline.status.clone().into_owned(),
+            finished_at: pipeline.finished_at.clone(),
+        }
+    }
+
+    /// Whether the other one ended before: an earlier pipeline, or the same one before it was retried.
+    fn is_after(&self, other: &Self) -> bool {
+        let times = self
+            .finished_at
+            .as_deref()
+            .zip(other.finished_at.as_deref());
+        let is_later = |(this, other): (&str, &str)| are_alike(this, other) && this > other;
+        self.id > other.id || (self.id == other.id && times.is_some_and(is_later))
+    }
+}
+
+/// Of two times in one form and zone the text tells which is the later one.
+fn are_alike(one: &str, other: &str) -> bool {
+    const TO_THE_SECOND: usize = 19;
+    one.get(TO_THE_SECOND..) == other.get(TO_THE_SECOND..)
+}
+
+pub(crate) fn is_finished(pipeline: &Pipeline) -> bool {
+    matches!(&*pipeline.status, "success" | "failed")
+}
+
+/// Takes down how finished pipelines ended, in their order; says of each whether it changed how its branch stands: the first that
+/// fails, and the first that succeeds after one that failed.
+pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool>> {
+    if pipelines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: BTreeSet<Name> = pipelines
+        .iter()
+        .map(|(project, pipeline)| (*project, pipeline.reference.clone()))
+        .collect();
+    let before = lock(pipelines, names, schema)?;
+    let mut states = before.clone();
+    let mut changed = Vec::with_capacity(pipelines.len());
+    for (project, pipeline) in pipelines {
+        let name = (*project, pipeline.reference.clone());
+        let (state, last) = (State::of(pipeline), states.get(&name));
+        // One that is retried ends again; what ended before says nothing of how the branch stands.
+        let is_newest = !last.is_some_and(|last| last.is_after(&state));
+        let had_failed = last.is_some_and(|last| last.status == "failed");
+        changed.push(is_newest && (state.status == "failed") != had_failed);
+        if is_newest {
+            states.insert(name, state);
+        }
+    }
+    states.retain(|name, state| before.get(name) != Some(state));
+    if !states.is_empty() {
+        let arguments = arguments(&states, schema);
+        STATEMENTS.with(|own| own.update.run(&arguments))?;
+    }
+    Ok(changed)
+}
+
+/// Makes the rows that there are not, and locks the others, so that nobody else changes them before the transaction ends; what they
+/// said before. All do first the one, then the other, each in one order, or two of them would wait for each other.
+fn lock(pipelines: &[Finished], names: BTreeSet<Name>, schema: &str) -> Result<States> {
+    let mut before = States::new();
+    let mut missing = names;
+    while !missing.is_empty() {
+        let mut first = States::new();
+        for (project, pipeline) in pipelines {
+            let name = (*project, pipeline.reference.clone());
+            if missing.contains(&name) {
+                first.entry(name).or_insert_with(|| State::of(pipeline));
+            }
+        }
+        STATEMENTS.with(|own| {
+            own.insert.rows(&arguments(&first, schema), |row| {
+                if let Some(name) = row.get(1).zip(row.get(2)) {
+                    missing.remove(&name);
+                }
+            })
+        })?;
+        let (projects, references): (Vec<i64>, Vec<&str>) = missing
+            .iter()
+            .map(|(project, reference)| (*project, reference.as_str()))
+            .unzip();
+        let keys = [datum(schema), keys_argument(&projects), datum(references)];
+        STATEMENTS.with(|own| {
+            own.lock.rows(&keys, |row| {
+                let name = row.get(1).zip(row.get(2));
+                let ended = row.get(3).zip(row.get(4));
+                let state = ended.map(|(id, status)| State {
+                    id,
+                    status,
+                    finished_at: row.get(5),
+                });
+                before.extend(name.zip(state));
+            })
+        })?;
+        // One that others removed in between is made in the next round.
+        missing.retain(|name| !before.contains_key(name));
+        pgrx::check_for_interrupts!();
+    }
+    Ok(before)
+}
+
+fn arguments(states: &States, schema: &str) -> [Datum; 6] {
+    let projects: Vec<i64> = states.keys().map(|(project, _)| *project).collect();
+    let references: Vec<&str> = states.keys().map(|(_, name)| name.as_str()).collect();
+    let pipelines: Vec<i64> = states.values().map(|state| state.id).collect();
+    let statuses: Vec<&str> = states.values().map(|state| &*state.status).collect();
+    let times: Vec<Option<&str>> = states
+        .values()
+        .map(|state| state.finished_at.as_deref())
+        .collect();
+    [
+        datum(schema),
+        keys_argument(&projects),
+        datum(references),
+        keys_argument(&pipelines),
+        datum(statuses),
+        datum(times),
+    ]
+}

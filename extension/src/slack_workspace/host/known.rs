@@ -1,0 +1,104 @@
+//! The host's tables with the statements on them, as this backend knows them until one of them changes.
+
+use super::statements::Statements;
+use super::tables::Host;
+use crate::error::{HostError, Result, SlackError};
+use crate::host::{self, Known, Relation};
+use pgrx::pg_sys::Oid;
+use std::any::Any;
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The name of the trigger that tells whether the tables are attached.
+pub(crate) const NOTE: &str = "lockstep_slack_note";
+
+/// The tables, with the statements on them.
+pub(crate) struct Tables {
+    host: Host,
+    pub(crate) statements: Statements,
+    /// Statements of those who look at the tables, beside these.
+    others: RefCell<Vec<Rc<dyn Any>>>,
+}
+
+impl Deref for Tables {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
+        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+}
+
+impl Tables {
+    /// Those of a schema, remembered by the backend until one of them changes.
+    pub(crate) fn of_schema(schema: &str) -> Result<Rc<Self>> {
+        // What other sessions have done to the tables: this one may have been idle for long.
+        host::catch_up();
+        KNOWN.with(|known| {
+            Known::get_or_learn(known, schema.to_owned(), || Self::new(Host::find(schema)?))
+        })
+    }
+
+    /// Those of a schema that is attached.
+    pub(crate) fn attached(schema: &str) -> Result<Rc<Self>> {
+        let tables = match Self::of_schema(schema) {
+            // Asked only now, as it takes a query: tables that are found have a schema.
+            Err(error) if matches!(error.topic(), Some(HostError::HostTableMissing { .. })) => {
+                host::check_schema(schema)?;
+                None
+            }
+            tables => Some(tables?),
+        };
+        let is_attached =
+            |tables: &Rc<Self>| tables.slack.trigger(NOTE).is_some_and(|it| it.enabled);
+        tables.filter(is_attached).ok_or_else(|| {
+            SlackError::NotAttached {
+                schema: schema.to_owned(),
+            }
+            .into()
+        })
+    }
+
+    fn new(host: Host) -> Result<Rc<Self>> {
+        Ok(Rc::new(Self {
+            statements: Statements::new(&host),
+            host,
+            others: RefCell::default(),
+        }))
+    }
+
+    /// Statements of a kind, made once for as long as the tables stay as they are.
+    pub(crate) fn prepared<S: 'static>(&self, new: impl FnOnce(&Host) -> S) -> Rc<S> {
+        let mut others = self.others.borrow_mut();
+        let known = others
+            .iter()
+            .find_map(|it| Rc::clone(it).downcast::<S>().ok());
+        known.unwrap_or_else(|| {
+            let made = Rc::new(new(&self.host));
+            others.push(Rc::clone(&made) as Rc<dyn Any>);
+            made
+        })
+    }
+}
+
+/// The tables that a table of Slack integrations is one of.
+pub(crate) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
+    thread_local! {
+        // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+        static TABLES: ManuallyDrop<RefCell<Known<u32, Rc<Tables>>>> =
+            const { ManuallyDrop::new(RefCell::new(Known::new())) };
+    }
+    TABLES.with(|known| {
+        Known::get_or_learn(known, oid, || {
+            host::watch(Oid::from(oid));
+            Tables::of_schema(Relation::describe(oid)?.schema())
+        })
+    })
+}

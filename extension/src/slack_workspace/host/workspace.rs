@@ -1,0 +1,52 @@
+//! Which rows a request from Slack is about. It names a workspace and, if that belongs to one, the enterprise; an installation for
+//! the whole enterprise is kept under the id of that.
+
+use super::known::Tables;
+use crate::error::{Result, SlackError};
+use crate::own_statement::OwnStatement;
+use crate::server::{View, datum};
+use pgrx::pg_sys;
+use std::mem::ManuallyDrop;
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static IS_INSTALLED: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "select from lockstep.slack_installation where schema = $1 and team_id = $2",
+        &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+    ));
+}
+
+/// The id that rows and installation are kept under: that of the workspace, if there is anything of it, else that of the
+/// enterprise.
+pub(crate) fn workspace(
+    tables: &Tables,
+    team: Option<&str>,
+    enterprise: Option<&str>,
+) -> Result<String> {
+    let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
+    match (given(team), given(enterprise)) {
+        (Some(team), Some(enterprise)) => Ok(match is_known(tables, &team)? {
+            true => team,
+            false => enterprise,
+        }),
+        (Some(one), None) | (None, Some(one)) => Ok(one),
+        (None, None) => Err(SlackError::NoWorkspace.into()),
+    }
+}
+
+fn is_known(tables: &Tables, team: &str) -> Result<bool> {
+    let arguments = [datum(tables.schema.as_str()), datum(team)];
+    if IS_INSTALLED.with(|statement| statement.run(&arguments))? > 0 {
+        return Ok(true);
+    }
+    let has_rows = &tables.statements.has_rows;
+    let found = tables.as_owner(|| has_rows.run_seeing(View::Newest, &[datum(team)]));
+    Ok(found > 0)
+}
+
+pub(crate) fn check_max_rows(max_rows: i32) -> Result<()> {
+    match max_rows {
+        0.. => Ok(()),
+        _ => Err(SlackError::MaxRows { rows: max_rows }.into()),
+    }
+}

@@ -1,0 +1,201 @@
+//! The flush: finds what the noted rows mean for their teams, and brings all rows of these in lockstep.
+
+use super::installation;
+use super::kept::{self, Described, Kept, best};
+use super::noted::{Cause, Note, take};
+use super::open::open;
+use super::scopes::Instead;
+use super::spread::{follow, spread_instead};
+use crate::error::Result;
+use crate::server::{View, keys_argument};
+use crate::slack_workspace::host::{Tables, lock, tables_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Flushes what has been noted at this level of savepoints.
+pub(super) fn flush() -> Result<()> {
+    kept::forget();
+    let mut by_table: BTreeMap<u32, Vec<Note>> = BTreeMap::new();
+    for note in take() {
+        by_table.entry(note.table).or_default().push(note);
+    }
+    for (table, notes) in by_table {
+        let tables = tables_of(table)?;
+        let plan = tables.as_owner(|| Plan::make(&tables, &notes))?;
+        // Triggers of the host fire under the path of its schema, whatever that of whoever wrote the first row.
+        tables.on_host(|| follow(&tables, &plan.followers, &plan.scopes));
+        finish(&tables, plan.winners, &plan.scopes, &plan.carried)?;
+    }
+    Ok(())
+}
+
+/// Spreads the rows that won, and has the installations follow.
+pub(super) fn finish(
+    tables: &Tables,
+    winners: BTreeMap<String, i64>,
+    scopes: &Instead,
+    carried: &BTreeSet<String>,
+) -> Result<()> {
+    tables.on_host(|| spread_instead(tables, &winners, scopes));
+    installation::follow(tables, &winners, scopes, carried)
+}
+
+/// What a note makes of its row.
+enum Verdict {
+    /// The team follows it.
+    Carries,
+    /// It follows the team.
+    Follows,
+    /// It has no scope and does not say yet which it is to have.
+    Opens,
+    /// The best row of the team wins.
+    Asks,
+}
+
+fn verdict(cause: Cause, row: &Described, kept: Option<&Kept>, scopes: &BTreeSet<i64>) -> Verdict {
+    let token = kept.and_then(|kept| kept.row.token.as_ref());
+    match (cause, &row.token) {
+        (Cause::Came | Cause::Brings, Some(_)) if row.token.as_ref() == token => Verdict::Follows,
+        (Cause::Came | Cause::Brings, Some(_)) => Verdict::Carries,
+        (Cause::Moved, Some(_)) if token.is_none() => Verdict::Carries,
+        // Nobody else has one: it was taken away from all.
+        (Cause::Brings, None) if token.is_none() => Verdict::Carries,
+        (Cause::Came | Cause::Brings | Cause::Moved, _) => Verdict::Follows,
+        (Cause::Says, _) => Verdict::Carries,
+        (Cause::Touched, _) => Verdict::Asks,
+        // The scope itself is gone.
+        (Cause::Linked(scope), _) if !scopes.contains(&scope) => Verdict::Follows,
+        (Cause::Linked(_), _) => match kept.and_then(|kept| kept.scopes.as_ref()) {
+            Some(scopes) if **scopes == *row.scopes => Verdict::Follows,
+            Some(_) if row.scopes.is_empty() => Verdict::Opens,
+            _ => Verdict::Carries,
+        },
+    }
+}
+
+/// What is to be done for the teams of some notes.
+#[derive(Default)]
+struct Plan {
+    /// The row that wins in each team, for all others of that.
+    winners: BTreeMap<String, i64>,
+    /// The teams whose winner says what it says, and does not only happen to be the best.
+    carried: BTreeSet<String>,
+    /// Rows that take over what their team has, by a row that has it.
+    followers: BTreeMap<i64, (String, Vec<i64>)>,
+    /// The scopes of teams whose winner, or row to follow, does not have them.
+    scopes: Instead,
+}
+
+impl Plan {
+    fn make(tables: &Tables, notes: &[Note]) -> Result<Self> {
+        let ids: BTreeSet<i64> = notes.iter().map(|note| note.row).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        lock::teams(
+            tables.slack.oid,
+            teams_of(tables, &ids).iter().map(String::as_str),
+        );
+        // Whoever held the lock may have moved rows to other teams; the lock of the table keeps everybody from it from now on.
+        let rows = kept::describe(tables, &ids);
+        let mut teams: BTreeMap<&str, Vec<(Cause, &Described)>> = BTreeMap::new();
+        for note in notes {
+            if let Some(row) = rows.get(&note.row) {
+                let of_team = teams.entry(&row.team).or_default();
+                of_team.push((note.cause, row));
+            }
+        }
+        let scopes = scopes_left(tables, notes);
+        let mut plan = Self::default();
+        for (team, noted) in teams {
+            plan.add(tables, team, &noted, &scopes)?;
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        tables: &Tables,
+        team: &str,
+        noted: &[(Cause, &Described)],
+        scopes: &BTreeSet<i64>,
+    ) -> Result<()> {
+        let table = tables.slack.oid;
+        let ids: BTreeSet<i64> = noted.iter().map(|(_, row)| row.row).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let kept = kept::look_up(tables, team, &ids);
+        let mut winner = None;
+        let mut asks = kept.is_none();
+        let mut followers = BTreeSet::new();
+        for (cause, row) in noted {
+            match verdict(*cause, row, kept.as_ref(), scopes) {
+                Verdict::Carries => {
+                    let brings = matches!(cause, Cause::Came | Cause::Brings);
+                    if brings && row.scopes.is_empty() && kept.is_some() {
+                        open(table, row.row)?;
+                    }
+                    // The last one.
+                    winner = Some(row.row);
+                }
+                Verdict::Follows => {
+                    followers.insert(row.row);
+                }
+                Verdict::Opens => open(table, row.row)?,
+                Verdict::Asks => asks = true,
+            }
+        }
+        if winner.is_some() {
+            self.carried.insert(team.to_owned());
+        } else if asks {
+            // What came to a team has nothing to say there, as long as the team has a row of its own with a token.
+            let came = noted
+                .iter()
+                .filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Moved));
+            let came: Vec<i64> = came.map(|(_, row)| row.row).collect();
+            winner = best(tables, vec![team.to_owned()], &came).remove(team);
+        }
+        match (winner, kept) {
+            (Some(winner), kept) => {
+                let described = kept::describe(tables, &[winner]);
+                if described.values().any(|row| row.is_open(table)) {
+                    let scopes = kept.and_then(|kept| kept.scopes);
+                    self.scopes.insert(winner, scopes);
+                }
+                self.winners.insert(team.to_owned(), winner);
+            }
+            (None, Some(kept)) if !followers.is_empty() => {
+                self.scopes.insert(kept.row.row, kept.scopes);
+                let followers = followers.into_iter().collect();
+                self.followers
+                    .insert(kept.row.row, (team.to_owned(), followers));
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The teams of rows, as far as they are still there.
+fn teams_of(tables: &Tables, ids: &[i64]) -> BTreeSet<String> {
+    let mut teams = BTreeSet::new();
+    let teams_of = &tables.statements.teams_of;
+    teams_of.rows(View::Newest, &[keys_argument(ids)], |row| {
+        teams.extend(row.get::<String>(2));
+    });
+    teams
+}
+
+fn scopes_left(tables: &Tables, notes: &[Note]) -> BTreeSet<i64> {
+    let scopes = notes.iter().filter_map(|note| match note.cause {
+        Cause::Linked(scope) => Some(scope),
+        _ => None,
+    });
+    let scopes: BTreeSet<i64> = scopes.collect();
+    let mut left = BTreeSet::new();
+    if !scopes.is_empty() {
+        let scopes: Vec<i64> = scopes.into_iter().collect();
+        let arguments = [keys_argument(&scopes)];
+        let scopes_left = &tables.statements.scopes_left;
+        scopes_left.rows(View::Newest, &arguments, |row| {
+            left.extend(row.get::<i64>(1))
+        });
+    }
+    left
+}

@@ -1,0 +1,199 @@
+//! What a team has, as any of its rows shows that the statement did not write: they are identical.
+
+use super::open::is_open;
+use crate::server::{Answer, View, datum, keys_argument};
+use crate::slack_workspace::host::Tables;
+use pgrx::datum::Timestamp;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+/// A row, as far as it belongs to its team.
+pub(super) struct Described {
+    pub(super) row: i64,
+    pub(super) team: String,
+    pub(super) token: Option<Vec<u8>>,
+    pub(super) iv: Option<Vec<u8>>,
+    pub(super) user: Option<String>,
+    pub(super) bot: Option<String>,
+    pub(super) updated_at: Option<Timestamp>,
+    /// The names of its scopes, in alphabetical order.
+    pub(super) scopes: Vec<String>,
+    pub(super) organization: Option<i64>,
+}
+
+impl Described {
+    fn read(row: &Answer) -> Self {
+        Self {
+            row: row.get(8).unwrap_or_default(),
+            team: row.get(1).unwrap_or_default(),
+            token: row.get(2),
+            iv: row.get(3),
+            user: row.get(4),
+            bot: row.get(5),
+            updated_at: row.get(9),
+            scopes: row.get(6).unwrap_or_default(),
+            organization: row.get(7),
+        }
+    }
+
+    /// Whether it has yet to say which scopes it is to have.
+    pub(super) fn is_open(&self, table: u32) -> bool {
+        self.scopes.is_empty() && is_open(table, self.row)
+    }
+}
+
+/// Those of these rows that there are. The caller has the rights of the tables' owner.
+pub(super) fn describe(tables: &Tables, ids: &[i64]) -> BTreeMap<i64, Described> {
+    let mut found = BTreeMap::new();
+    if !ids.is_empty() {
+        let describe = &tables.statements.describe;
+        describe.rows(View::Newest, &[keys_argument(ids)], |row| {
+            let row = Described::read(row);
+            found.insert(row.row, row);
+        });
+    }
+    found
+}
+
+/// What a team has.
+pub(super) struct Kept {
+    pub(super) row: Described,
+    /// None, if no row can tell.
+    pub(super) scopes: Option<Rc<[String]>>,
+}
+
+/// As the rows other than those show it, if there are any; one with a token, if there is one. It looks at one row, as long as the team
+/// has a token at all. The caller has the rights of the tables' owner.
+pub(super) fn look_up(tables: &Tables, team: &str, except: &[i64]) -> Option<Kept> {
+    let arguments = [datum(team), keys_argument(except)];
+    let find = |statement: &crate::server::Statement| {
+        let mut found = None;
+        statement.rows(View::Newest, &arguments, |row| found = row.get::<i64>(1));
+        found.and_then(|row| describe(tables, &[row]).remove(&row))
+    };
+    let statements = &tables.statements;
+    let row = find(&statements.one_with_token).or_else(|| find(&statements.one))?;
+    let scopes = match row.is_open(tables.slack.oid) {
+        true => find(&statements.one_with_scopes).map(|row| Rc::from(row.scopes)),
+        false => Some(Rc::from(row.scopes.as_slice())),
+    };
+    Some(Kept { row, scopes })
+}
+
+type ByTeam = HashMap<(u32, String), Option<Rc<Kept>>>;
+
+/// The scopes of a row as a statement found them.
+pub(super) struct Linked {
+    pub(super) team: String,
+    pub(super) scopes: Vec<i64>,
+}
+
+/// The links of rows that a statement inserts links of, all of teams that are locked.
+#[derive(Default)]
+struct Links {
+    of_rows: HashMap<(u32, i64), Linked>,
+    /// How many rows were read at once last time: hosts link rows in the order of their ids, a batch in one statement.
+    read: i64,
+    /// The statement deletes links as well, so that one that was there may have gone.
+    deletes: bool,
+}
+
+/// How many rows are read at once, and how many are remembered, at most.
+const MOST_READ: i64 = 64;
+const MOST_REMEMBERED: usize = 10_000;
+
+thread_local! {
+    /// As the rows of one statement find it. Nobody else can change it, as the team is locked.
+    static KEPT: RefCell<ByTeam> = RefCell::new(HashMap::new());
+    static LINKS: RefCell<Links> = RefCell::new(Links::default());
+}
+
+/// The team of a row and the scopes that it has.
+pub(super) fn links_of(tables: &Tables, row: i64) -> Option<Linked> {
+    read_links(tables, row, 1).remove(&row)
+}
+
+fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64, Linked> {
+    let mut found = HashMap::new();
+    let last = first.saturating_add(count - 1);
+    tables.as_owner(|| {
+        let links_of = &tables.statements.links_of;
+        links_of.rows(View::Newest, &[first, last].map(datum), |answer| {
+            if let (Some(row), Some(team)) = (answer.get(1), answer.get(2)) {
+                let scopes = answer.get(3).unwrap_or_default();
+                found.insert(row, Linked { team, scopes });
+            }
+        });
+    });
+    found
+}
+
+/// Whether a row has a scope, if that is known. That it lacks one is certain enough: the table's unique index refuses a link that came
+/// meanwhile.
+pub(super) fn is_linked(table: u32, row: i64, scope: i64) -> Option<bool> {
+    LINKS.with_borrow(|links| {
+        let linked = links.of_rows.get(&(table, row))?;
+        let is_linked = linked.scopes.contains(&scope);
+        (!is_linked || !links.deletes).then_some(is_linked)
+    })
+}
+
+/// Reads the links of a row whose team is locked, and of some that follow it in the same team.
+pub(super) fn read_from(tables: &Tables, row: i64, team: &str) {
+    let count = LINKS.with_borrow_mut(|links| {
+        links.read = (links.read * 4).clamp(1, MOST_READ);
+        links.read
+    });
+    let found = read_links(tables, row, count);
+    LINKS.with_borrow_mut(|links| {
+        if links.of_rows.len() >= MOST_REMEMBERED {
+            links.of_rows.clear();
+        }
+        let table = tables.slack.oid;
+        let of_team = found.into_iter().filter(|(_, linked)| linked.team == team);
+        links
+            .of_rows
+            .extend(of_team.map(|(row, linked)| ((table, row), linked)));
+    });
+}
+
+/// A statement deletes or changes links from now on.
+pub(super) fn doubt_links() {
+    LINKS.with_borrow_mut(|links| links.deletes = true);
+}
+
+/// What a team has, whose lock is held, before the first row of a statement came to it.
+pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
+    let key = (tables.slack.oid, team.to_owned());
+    if let Some(known) = KEPT.with_borrow(|known| known.get(&key).cloned()) {
+        return known;
+    }
+    let kept = tables.as_owner(|| look_up(tables, team, &[])).map(Rc::new);
+    KEPT.with_borrow_mut(|known| known.insert(key, kept.clone()));
+    kept
+}
+
+/// Once the statement, or another within it, has written.
+pub(super) fn forget() {
+    KEPT.with_borrow_mut(HashMap::clear);
+    LINKS.take();
+}
+
+/// The best row of each team; one that has just come only if no other has a token. The caller runs with the rights of the tables'
+/// owner.
+pub(crate) fn best(tables: &Tables, teams: Vec<String>, came: &[i64]) -> BTreeMap<String, i64> {
+    let mut best = BTreeMap::new();
+    if !teams.is_empty() {
+        let arguments = [datum(teams), keys_argument(came)];
+        tables
+            .statements
+            .best
+            .rows(View::Newest, &arguments, |row| {
+                if let (Some(team), Some(id)) = (row.get(1), row.get(2)) {
+                    best.insert(team, id);
+                }
+            });
+    }
+    best
+}

@@ -1,0 +1,105 @@
+//! The rows that triggers noted and the statement trigger has yet to bring their teams in lockstep with.
+
+use super::{kept, open};
+use crate::error::Result;
+use crate::levels::{Layer, Levels, nesting};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+/// What was seen of a row. What that makes of it in its team is for the flush to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cause {
+    /// It was inserted.
+    Came,
+    /// It was given another token, or none.
+    Brings,
+    /// It was given another user, bot user or way to encrypt the token.
+    Says,
+    /// It was given another team.
+    Moved,
+    /// It was given another time.
+    Touched,
+    /// A link of it to this scope came or went.
+    Linked(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Note {
+    /// The table of Slack integrations.
+    pub(super) table: u32,
+    pub(super) row: i64,
+    pub(super) cause: Cause,
+}
+
+/// In the order in which they were noted; of those that are the same, the last one counts.
+#[derive(Default)]
+struct Notes(Vec<Note>);
+
+impl Notes {
+    fn push(&mut self, note: Note) -> Result<()> {
+        if self.0.len() == self.0.capacity() {
+            self.make_room()?;
+        }
+        self.0.push(note);
+        Ok(())
+    }
+
+    /// Forgets what was noted again later; grows only if that was little.
+    #[cold]
+    fn make_room(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        seen.try_reserve(self.0.len())?;
+        self.0.reverse();
+        self.0.retain(|note| seen.insert(*note));
+        self.0.reverse();
+        if self.0.len() * 2 >= self.0.capacity() {
+            self.0.try_reserve(self.0.len().max(1))?;
+        }
+        Ok(())
+    }
+}
+
+impl Layer for Notes {
+    fn append(&mut self, mut inner: Self) -> Result<()> {
+        self.0.try_reserve(inner.0.len())?;
+        self.0.append(&mut inner.0);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+thread_local! {
+    static NOTED: RefCell<Levels<Notes>> = const { RefCell::new(Levels::new()) };
+}
+
+pub(super) fn note(note: Note) -> Result<()> {
+    NOTED.with_borrow_mut(|noted| noted.at(nesting(), |notes| notes.push(note)))
+}
+
+/// Takes the notes of the current level.
+pub(super) fn take() -> Vec<Note> {
+    let taken = NOTED.with_borrow_mut(|noted| noted.take(nesting()));
+    taken.unwrap_or_default().0
+}
+
+/// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
+pub(crate) fn roll_back_notes(nesting: i32) {
+    NOTED.with_borrow_mut(|noted| noted.roll_back(nesting));
+    open::roll_back(nesting);
+    kept::forget();
+}
+
+/// Hands the notes of a savepoint that is released to the level around it.
+pub(crate) fn release_notes(nesting: i32) -> Result<()> {
+    kept::forget();
+    NOTED.with_borrow_mut(|noted| noted.release(nesting))?;
+    open::release(nesting)
+}
+
+/// How many notes are not flushed.
+pub(crate) fn notes_left() -> usize {
+    NOTED.with_borrow(Levels::len)
+}

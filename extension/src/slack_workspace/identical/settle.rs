@@ -1,0 +1,50 @@
+//! The end of a transaction: rows that are still without a scope are to have none, and so are their teams.
+
+use super::flush::finish;
+use super::open;
+use crate::error::Result;
+use crate::server::{View, keys_argument, with_new_snapshot};
+use crate::slack_workspace::host::{Statements, Tables, tables_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A trigger of the host that writes such rows in answer to what is written here has as many rounds.
+const MOST_ROUNDS: usize = 10;
+
+/// Settles what is open. Called as the transaction commits or is prepared, when nothing more can come.
+pub(crate) fn settle() -> Result<()> {
+    for _ in 0..MOST_ROUNDS {
+        let open = open::take();
+        if open.is_empty() {
+            break;
+        }
+        with_new_snapshot(|| {
+            open.into_iter()
+                .try_for_each(|(table, rows)| settle_table(table, &rows))
+        })?;
+    }
+    Ok(())
+}
+
+fn settle_table(table: u32, rows: &[i64]) -> Result<()> {
+    // The transaction may have dropped or changed the tables, or detached them: then there is nothing to keep.
+    let Ok(tables) = tables_of(table).and_then(|tables| Tables::attached(&tables.schema)) else {
+        return Ok(());
+    };
+    if tables.slack.oid != table {
+        return Ok(());
+    }
+    let Statements { without_scopes, .. } = &tables.statements;
+    let mut teams = BTreeMap::new();
+    tables.as_owner(|| {
+        without_scopes.rows(View::Newest, &[keys_argument(rows)], |row| {
+            teams.extend(row.get::<i64>(1).zip(row.get::<String>(2)));
+        });
+    });
+    // The last one of each team.
+    let winners: BTreeMap<String, i64> = rows
+        .iter()
+        .filter_map(|row| Some((teams.get(row)?.clone(), *row)))
+        .collect();
+    let carried: BTreeSet<String> = winners.keys().cloned().collect();
+    finish(&tables, winners, &BTreeMap::new(), &carried)
+}

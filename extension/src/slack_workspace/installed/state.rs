@@ -1,0 +1,269 @@
+//! The way of an installation through Slack: begun with a state that only the browser knows which began it, taken once when Slack
+//! sends the browser back, finished with what Slack answered.
+
+use super::install::{install, scope_names};
+use super::write::Installed;
+use crate::error::{OrRaise, Result, SlackError, required};
+use crate::own_statement::OwnStatement;
+use crate::server::{datum, nullable};
+use crate::slack_workspace::host::{Owner, Tables};
+use crate::slack_workspace::identical::Installation;
+use pgrx::datum::Interval;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Own {
+    ticket: OwnStatement,
+    begin: OwnStatement,
+    look: OwnStatement,
+    take: OwnStatement,
+    begun: OwnStatement,
+    finish: OwnStatement,
+    use_up: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+        ticket: OwnStatement::new(
+            "select t.project_id, t.group_id, t.organization_id from lockstep.slack_install_ticket t
+              where t.token_digest = sha256(convert_to($1, 'UTF8')) and t.schema = $2 and t.used_at is null and t.expires_at > clock_timestamp()",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID],
+        ),
+        begin: OwnStatement::new(
+            "insert into lockstep.slack_install_state (state_digest, browser_digest, schema, ticket, expires_at)
+             values (sha256($1), sha256($2), $3, sha256(convert_to($4, 'UTF8')), clock_timestamp() + $5)
+             on conflict (state_digest) do nothing",
+            &[
+                pg_sys::BYTEAOID,
+                pg_sys::BYTEAOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+                pg_sys::INTERVALOID,
+            ],
+        ),
+        begun: OwnStatement::new(
+            "select from lockstep.slack_install_state s
+              where s.state_digest = sha256($1) and s.browser_digest = sha256($2) and s.schema = $3
+                and s.ticket is not distinct from sha256(convert_to($4, 'UTF8')) and s.taken_at is null",
+            &[
+                pg_sys::BYTEAOID,
+                pg_sys::BYTEAOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+            ],
+        ),
+        look: OwnStatement::new(
+            "select case when s.taken_at is not null then 'unknown'
+                         when s.browser_digest <> sha256($2) then 'other_browser'
+                         when s.expires_at <= clock_timestamp() then 'expired'
+                         else 'ok' end
+               from lockstep.slack_install_state s where s.state_digest = sha256($1) and s.schema = $3 for update",
+            &[pg_sys::BYTEAOID, pg_sys::BYTEAOID, pg_sys::TEXTOID],
+        ),
+        take: OwnStatement::new(
+            "update lockstep.slack_install_state set taken_at = clock_timestamp() where state_digest = sha256($1)",
+            &[pg_sys::BYTEAOID],
+        ),
+        finish: OwnStatement::new(
+            "delete from lockstep.slack_install_state s
+              where s.state_digest = sha256($1) and s.schema = $2 and s.taken_at is not null
+             returning s.ticket",
+            &[pg_sys::BYTEAOID, pg_sys::TEXTOID],
+        ),
+        use_up: OwnStatement::new(
+            "update lockstep.slack_install_ticket t set used_at = clock_timestamp()
+              where t.token_digest = $1 and t.used_at is null
+             returning t.project_id, t.group_id, t.organization_id, t.alias",
+            &[pg_sys::BYTEAOID],
+        ),
+    });
+}
+
+/// Begins an installation.
+#[pg_extern(sql = r#"
+create function lockstep.begin_slack_install(state bytea, browser bytea, ticket text default null, valid_for interval default '10 minutes',
+  schema text default 'public')
+returns text language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.begin_slack_install(bytea, bytea, text, interval, text) is
+  'begins the installation of a Slack workspace; returns the full path of the owner that the ticket was issued for, if there is one';
+revoke execute on function lockstep.begin_slack_install(bytea, bytea, text, interval, text) from public;
+"#)]
+fn begin_slack_install(
+    state: Option<&[u8]>,
+    browser: Option<&[u8]>,
+    ticket: Option<&str>,
+    valid_for: Option<Interval>,
+    schema: Option<&str>,
+) -> Option<String> {
+    let state = required(state, "state");
+    let browser = required(browser, "browser");
+    let valid_for = required(valid_for, "valid_for");
+    let schema = required(schema, "schema");
+    begin((state, browser), ticket, valid_for, schema).or_raise()
+}
+
+fn begin(
+    (state, browser): (&[u8], &[u8]),
+    ticket: Option<&str>,
+    valid_for: Interval,
+    schema: &str,
+) -> Result<Option<String>> {
+    for (name, value) in [("state", state), ("browser", browser)] {
+        if value.is_empty() {
+            return Err(SlackError::Empty { name }.into());
+        }
+    }
+    let tables = Tables::attached(schema)?;
+    let path = match ticket {
+        Some(ticket) => Some(owner_of(ticket, schema)?.path(&tables)?),
+        None => None,
+    };
+    let arguments = [
+        Some(datum(state)),
+        Some(datum(browser)),
+        Some(datum(schema)),
+        nullable(ticket),
+        Some(datum(valid_for)),
+    ];
+    // The same call again, as after a lost connection, finds what the first one stored.
+    STATEMENTS.with(|statements| {
+        let is_new = statements.begin.run_with_nulls(&arguments)? > 0;
+        if is_new || statements.begun.run_with_nulls(&arguments[..4])? > 0 {
+            return Ok(path);
+        }
+        Err(SlackError::StateInUse.into())
+    })
+}
+
+fn owner_of(ticket: &str, schema: &str) -> Result<Owner> {
+    let mut owner = Ok(None);
+    STATEMENTS.with(|statements| {
+        let arguments = [datum(ticket), datum(schema)];
+        statements.ticket.rows(&arguments, |row| {
+            owner = Owner::of(row.get(1), row.get(2), row.get(3));
+        })
+    })?;
+    owner?.ok_or_else(|| SlackError::Ticket.into())
+}
+
+/// Slack has sent the browser back.
+#[pg_extern(sql = r#"
+create function lockstep.take_slack_install(state bytea, browser bytea, schema text default 'public')
+returns text language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.take_slack_install(bytea, bytea, text) is
+  'ok, once, for a state and the browser that began with it; else unknown, expired or other_browser';
+revoke execute on function lockstep.take_slack_install(bytea, bytea, text) from public;
+"#)]
+fn take_slack_install(
+    state: Option<&[u8]>,
+    browser: Option<&[u8]>,
+    schema: Option<&str>,
+) -> String {
+    let state = required(state, "state");
+    let browser = required(browser, "browser");
+    let schema = required(schema, "schema");
+    take(state, browser, schema).or_raise()
+}
+
+fn take(state: &[u8], browser: &[u8], schema: &str) -> Result<String> {
+    Tables::attached(schema)?;
+    let arguments = [datum(state), datum(browser), datum(schema)];
+    let mut answer = None;
+    STATEMENTS.with(|statements| {
+        statements
+            .look
+            .rows(&arguments, |row| answer = row.get::<String>(1))?;
+        if answer.as_deref() == Some("ok") {
+            statements.take.run(&arguments[..1])?;
+        }
+        Ok(answer.unwrap_or_else(|| "unknown".to_owned()))
+    })
+}
+
+/// Slack has answered with a token.
+#[pg_extern(sql = r#"
+create function lockstep.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
+  scopes text[], enterprise_id text, app_id text, refresh_token bytea, refresh_token_iv bytea, expires_at timestamptz,
+  schema text default 'public')
+returns table (slack_integration_id bigint, alias text, written bigint)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text) is
+  'installs the workspace for the owner of the ticket that the installation was begun with, if any; state and ticket are used up';
+revoke execute on function lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
+                                                         text) from public;
+"#)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
+fn finish_slack_install(
+    state: Option<&[u8]>,
+    team_id: Option<&str>,
+    team_name: Option<&str>,
+    user_id: Option<&str>,
+    bot_user_id: Option<&str>,
+    token: Option<&[u8]>,
+    token_iv: Option<&[u8]>,
+    scopes: Option<Vec<Option<String>>>,
+    enterprise_id: Option<&str>,
+    app_id: Option<&str>,
+    refresh_token: Option<&[u8]>,
+    refresh_token_iv: Option<&[u8]>,
+    expires_at: Option<TimestampWithTimeZone>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(slack_integration_id, Option<i64>),
+        name!(alias, Option<String>),
+        name!(written, i64),
+    ),
+> {
+    let state = required(state, "state");
+    let installation = Installation {
+        team_id: required(team_id, "team_id"),
+        team_name: required(team_name, "team_name"),
+        user_id: required(user_id, "user_id"),
+        bot_user_id: required(bot_user_id, "bot_user_id"),
+        token: required(token, "token"),
+        token_iv: required(token_iv, "token_iv"),
+        scopes: scope_names(required(scopes, "scopes")),
+        enterprise_id,
+        app_id,
+        refresh_token,
+        refresh_token_iv,
+        expires_at,
+    };
+    let schema = required(schema, "schema");
+    TableIterator::once(finish(state, &installation, schema).or_raise())
+}
+
+fn finish(state: &[u8], installation: &Installation, schema: &str) -> Result<Installed> {
+    Tables::attached(schema)?;
+    let mut ticket: Option<Option<Vec<u8>>> = None;
+    STATEMENTS.with(|statements| {
+        let arguments = [datum(state), datum(schema)];
+        statements
+            .finish
+            .rows(&arguments, |row| ticket = Some(row.get(1)))
+    })?;
+    let Some(ticket) = ticket else {
+        return Err(SlackError::StateNotTaken.into());
+    };
+    let Some(ticket) = ticket else {
+        return install(installation, None, None, schema);
+    };
+    let mut owner = Ok(None);
+    let mut alias: Option<String> = None;
+    STATEMENTS.with(|statements| {
+        statements.use_up.rows(&[datum(ticket)], |row| {
+            owner = Owner::of(row.get(1), row.get(2), row.get(3));
+            alias = row.get(4);
+        })
+    })?;
+    // Two installations may have begun with one ticket; the first to finish has used it up.
+    let owner = owner?.ok_or(SlackError::StateNotTaken)?;
+    install(installation, Some(owner), alias.as_deref(), schema)
+}

@@ -1,0 +1,91 @@
+//! A workspace is uninstalled: nothing of it stays that could still be used.
+
+use crate::error::{OrRaise, Result, required};
+use crate::host::{NOW, qualified};
+use crate::server::{Statement, View, datum, keys_argument};
+use crate::slack_workspace::host::{Tables, lock};
+use crate::slack_workspace::identical::{Writing, installation};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// Removes all rows of a workspace and its tokens, unless it was installed again meanwhile.
+#[pg_extern(sql = r#"
+create function lockstep.uninstall_slack_workspace(team_id text, before timestamptz default null, schema text default 'public')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.uninstall_slack_workspace(text, timestamptz, text) is
+  'removes the rows and tokens of a Slack workspace and sets its integrations inactive; returns how many rows, or null if it was installed after that time';
+revoke execute on function lockstep.uninstall_slack_workspace(text, timestamptz, text) from public;
+"#)]
+fn uninstall_slack_workspace(
+    team_id: Option<&str>,
+    before: Option<TimestampWithTimeZone>,
+    schema: Option<&str>,
+) -> Option<i64> {
+    let team = required(team_id, "team_id");
+    let schema = required(schema, "schema");
+    uninstall(team, before, schema).or_raise()
+}
+
+pub(crate) fn uninstall(
+    team: &str,
+    before: Option<TimestampWithTimeZone>,
+    schema: &str,
+) -> Result<Option<i64>> {
+    let tables = Tables::attached(schema)?;
+    lock_integrations(&tables, team);
+    lock::teams(tables.slack.oid, [team]);
+    if let Some(before) = before
+        && installation::is_installed_after(schema, team, before)?
+    {
+        return Ok(None);
+    }
+    let removed = remove_rows(&tables, team);
+    installation::remove(schema, team)?;
+    Ok(Some(removed as i64))
+}
+
+/// Before the team, as whoever deletes an integration locks it before its row of Slack.
+fn lock_integrations(tables: &Tables, team: &str) {
+    let lock = Statement::new(
+        &qualified(&format!(
+            "select 1 from {} i where i.id == any (array(select s.integration_id from {} s where s.team_id == $1))
+              order by i.id for no key update",
+            tables.integrations.qualified_name(),
+            tables.slack.qualified_name(),
+        )),
+        &[pg_sys::TEXTOID],
+    );
+    tables.on_host(|| lock.run(&[datum(team)]));
+}
+
+fn remove_rows(tables: &Tables, team: &str) -> u64 {
+    let s = tables.slack.qualified_name();
+    // In the order of their ids, as all who write rows of a team.
+    let delete = Statement::new(
+        &qualified(&format!(
+            "with it as materialized (select s.id from {s} s where s.team_id == $1 order by s.id for update)
+             delete from {s} s using it where s.id == it.id returning s.integration_id::pg_catalog.int8"
+        )),
+        &[pg_sys::TEXTOID],
+    );
+    let switch_off = Statement::new(
+        &qualified(&format!(
+            "update {} i set active = false, updated_at = {NOW}
+              where i.id == any ($1) and i.active and not exists (select from {s} s where s.integration_id == i.id)",
+            tables.integrations.qualified_name()
+        )),
+        &[pg_sys::INT8ARRAYOID],
+    );
+    let mut integrations = Vec::new();
+    let mut removed = 0;
+    tables.on_host(|| {
+        let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
+        delete.rows(View::Newest, &[datum(team)], |row| {
+            removed += 1;
+            integrations.extend(row.get::<i64>(1));
+        });
+        switch_off.run(&[keys_argument(&integrations)]);
+    });
+    removed
+}

@@ -1,0 +1,35 @@
+//! Integrations that inherit from another one: the host copies to them whatever is saved there, and so is done with what is switched here.
+
+use crate::host::qualified;
+use crate::server::{Statement, datum};
+use crate::slack_workspace::host::Tables;
+use pgrx::pg_sys;
+
+/// Writes to an integration `$1` and to all that inherit from it, however far, which the statement calls `i`; only to those that the
+/// condition is true of. Answers how many those were.
+pub(crate) fn write_with_heirs(
+    tables: &Tables,
+    integration: i64,
+    assignments: &str,
+    condition: &str,
+) -> u64 {
+    let table = tables.integrations.qualified_name();
+    let inheriting = match tables.integrations.find_column("inherit_from_id") {
+        Some(column) => format!(
+            "union select h.id::pg_catalog.int8 from {table} h join heir p on h.{} == p.id",
+            column.quoted()
+        ),
+        None => String::new(),
+    };
+    // Locked in one order: two who switch the same ones end in no deadlock.
+    let update = Statement::new(
+        &qualified(&format!(
+            "with recursive heir (id) as (select $1 {inheriting}),
+             locked (id) as (
+               select l.id from {table} l where l.id == any (array(select h.id from heir h)) order by l.id for no key update)
+             update {table} i set {assignments} where i.id == any (array(select l.id from locked l)) and ({condition})"
+        )),
+        &[pg_sys::INT8OID],
+    );
+    tables.on_host(|| update.run(&[datum(integration)]))
+}

@@ -1,0 +1,113 @@
+//! The integrations of a workspace, as its users see them.
+
+use crate::error::{OrRaise, Result, required};
+use crate::own_statement::OwnStatement;
+use crate::server::{View, datum, keys_argument, nullable};
+use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
+use pgrx::pg_sys::{self, Datum};
+use pgrx::prelude::*;
+use std::collections::BTreeSet;
+use std::mem::ManuallyDrop;
+
+use super::listed::{Found, Listed, Listings, Paths};
+
+/// The integrations of a workspace.
+#[pg_extern(sql = r#"
+create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
+  id bigint default null, max_rows integer default 100, schema text default 'public')
+returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
+               has_token boolean, user_id text, has_trouble boolean)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
+  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
+revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
+fn list_slack_integrations(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    alias: Option<&str>,
+    search: Option<&str>,
+    id: Option<i64>,
+    max_rows: Option<i32>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(slack_integration_id, i64),
+        name!(integration_id, i64),
+        name!(alias, String),
+        name!(owner, String),
+        name!(path, Option<String>),
+        name!(active, bool),
+        name!(events, Vec<String>),
+        name!(scopes, Vec<String>),
+        name!(has_token, bool),
+        name!(user_id, String),
+        name!(has_trouble, bool),
+    ),
+> {
+    let max_rows = required(max_rows, "max_rows");
+    let schema = required(schema, "schema");
+    let wanted = [
+        nullable(alias),
+        nullable(search),
+        nullable(id),
+        Some(datum(max_rows)),
+    ];
+    let rows =
+        check_max_rows(max_rows).and_then(|()| list((team_id, enterprise_id), wanted, schema));
+    TableIterator::new(rows.or_raise())
+}
+
+fn list(
+    (team, enterprise): (Option<&str>, Option<&str>),
+    [alias, search, id, max_rows]: [Option<Datum>; 4],
+    schema: &str,
+) -> Result<Vec<Listed>> {
+    let tables = Tables::attached(schema)?;
+    let team = workspace(&tables, team, enterprise)?;
+    let listings = tables.prepared(Listings::new);
+    let listing = match alias {
+        Some(_) => &listings.by_alias,
+        None => &listings.all,
+    };
+    let arguments = [Some(datum(team)), alias, search, id, max_rows];
+    let mut found: Vec<Found> = Vec::new();
+    let paths = tables.as_owner(|| {
+        listing
+            .query
+            .rows_with_nulls(View::Newest, &arguments, |row| {
+                found.push(listing.read(row))
+            });
+        Paths::look_up(&listings, &found)
+    });
+    let troubled = troubled(schema, &found)?;
+    Ok(found
+        .into_iter()
+        .map(|it| it.listed(&paths, &troubled))
+        .collect())
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static TROUBLED: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+        "select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+        &["schema"],
+    ));
+}
+
+/// The integrations among these that have a channel which could not be told of something.
+fn troubled(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
+    let ids: Vec<i64> = found.iter().map(|it| it.integration).collect();
+    let mut troubled = BTreeSet::new();
+    if !ids.is_empty() {
+        let arguments = [datum(schema), keys_argument(&ids)];
+        TROUBLED.with(|statement| {
+            statement.rows(&arguments, |row| troubled.extend(row.get::<i64>(1)))
+        })?;
+    }
+    Ok(troubled)
+}

@@ -1,0 +1,18 @@
+//! What others ask of workspaces: their bots ([`bot`]), their integrations ([`listing`], [`listed`]), where these send to
+//! ([`destination`]), where a project is ([`path`]). An integration is switched on and off as a user of Slack asks ([`switch`]), along
+//! with those that inherit from it ([`heir`]).
+
+mod bot;
+mod destination;
+mod heir;
+mod listed;
+mod listing;
+mod path;
+mod switch;
+
+pub(crate) use bot::{Token, tokens};
+pub(crate) use destination::{
+    Destination, check_attached, destination_of, destinations, inherited,
+};
+pub(crate) use heir::write_with_heirs;
+pub(crate) use switch::{allowed, of_workspace};

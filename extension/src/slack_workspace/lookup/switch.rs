@@ -1,0 +1,104 @@
+//! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
+
+use super::heir::write_with_heirs;
+use crate::error::{OrRaise, Result, SlackError, required};
+use crate::host::{NOW, qualified};
+use crate::server::{Statement, View, datum};
+use crate::slack_workspace::host::{Tables, workspace};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// Switches one integration of a workspace, as a user of Slack asks.
+#[pg_extern(sql = r#"
+create function lockstep.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
+  is_manager boolean default false, schema text default 'public')
+returns table (alias text, changed boolean)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
+  'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever installed it or a manager';
+revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
+"#)]
+#[allow(clippy::too_many_arguments)]
+fn set_slack_integration_active(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    user_id: Option<&str>,
+    active: Option<bool>,
+    is_manager: Option<bool>,
+    schema: Option<&str>,
+) -> TableIterator<'static, (name!(alias, String), name!(changed, bool))> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let user = required(user_id, "user_id");
+    let active = required(active, "active");
+    let is_manager = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let set = || -> Result<(String, bool)> {
+        let tables = Tables::attached(schema)?;
+        let team = workspace(&tables, team_id, enterprise_id)?;
+        let found = allowed(&tables, &team, row, user, is_manager)?;
+        let switched = write_with_heirs(
+            &tables,
+            found.integration,
+            &format!("active = {active}, updated_at = {NOW}"),
+            &format!("i.active is not {active}"),
+        );
+        Ok((found.alias, switched > 0))
+    };
+    TableIterator::once(set().or_raise())
+}
+
+/// An integration of a workspace.
+pub(crate) struct Found {
+    pub(crate) alias: String,
+    pub(crate) integration: i64,
+    /// Slack's id of the user.
+    installer: String,
+}
+
+/// The row, if that user of Slack may change its integration: whoever installed it and managers may.
+pub(crate) fn allowed(
+    tables: &Tables,
+    team: &str,
+    row: i64,
+    user: &str,
+    is_manager: bool,
+) -> Result<Found> {
+    let found = of_workspace(tables, team, row)?;
+    if found.installer != user && !is_manager {
+        return Err(SlackError::NotInstaller { alias: found.alias }.into());
+    }
+    Ok(found)
+}
+
+/// The row of that id, if it is one of the workspace.
+pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Found> {
+    let query = Statement::new(
+        &qualified(&format!(
+            "select s.alias::pg_catalog.text, s.integration_id::pg_catalog.int8, s.user_id::pg_catalog.text from {} s where s.team_id == $1 and s.id == $2",
+            tables.slack.qualified_name()
+        )),
+        &[pg_sys::TEXTOID, pg_sys::INT8OID],
+    );
+    let mut found = None;
+    tables.as_owner(|| {
+        query.rows(View::Newest, &[datum(team), datum(row)], |answer| {
+            let read = |alias| {
+                Some(Found {
+                    alias,
+                    integration: answer.get(2)?,
+                    installer: answer.get(3)?,
+                })
+            };
+            found = answer.get(1).and_then(read);
+        });
+    });
+    found.ok_or_else(|| {
+        SlackError::NoSuchRow {
+            id: row,
+            team: team.to_owned(),
+        }
+        .into()
+    })
+}
