@@ -30,9 +30,9 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     requires = [
-        cache_column::drift::begin_cache_column_drift,
-        cache_column::drift::cache_column_drift_rows,
-        cache_column::state::cache_column_state
+        cache_column::installed::drift::begin_cache_column_drift,
+        cache_column::installed::drift::cache_column_drift_rows,
+        cache_column::installed::state::cache_column_state
     ]
 );
 pgrx::extension_sql_file!(

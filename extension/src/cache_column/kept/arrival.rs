@@ -1,7 +1,7 @@
 //! New target rows: without a value they get false, since nothing refers to them yet.
 
-use super::definition::Definition;
 use super::known::{definition_argument, table_fired_on};
+use crate::cache_column::defined::Definition;
 use crate::error::{OrRaise, Result};
 use lockstep_server::host::{Known, Relation};
 use pgrx::datum::TryFromDatumError;

@@ -16,7 +16,7 @@ use std::ffi::CString;
 use std::num::NonZeroUsize;
 
 /// One `column = constant` of a match, ready to be asked of a row.
-pub(super) struct Test {
+pub(crate) struct Test {
     number: NonZeroUsize,
     /// What a Datum of the type is or points to, aligned as any type wants it.
     constant: Box<[u64]>,
@@ -28,7 +28,7 @@ pub(super) struct Test {
 
 impl Test {
     /// The test of a condition in a table, whose column it is, by whatever number.
-    pub(super) fn new(condition: &Condition, column: &Column) -> Result<Self> {
+    pub(crate) fn new(condition: &Condition, column: &Column) -> Result<Self> {
         let of_type = column.comparison_oid();
         // A NUL cannot occur in a text that PostgreSQL itself has stored.
         let text = CString::new(condition.constant().replace('\0', "")).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Test {
     }
 
     /// Null equals nothing.
-    pub(super) fn is_passed_by(&self, row: &Row) -> bool {
+    pub(crate) fn is_passed_by(&self, row: &Row) -> bool {
         // SAFETY: the column was looked up for the relation of this row, since its last change.
         let Some(datum) = (unsafe { row.datum(self.number) }) else {
             return false;

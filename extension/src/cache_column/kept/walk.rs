@@ -1,9 +1,9 @@
 //! Rows whose cache column is wrong, found a part at a time in the order of the target's keys: what is read of a table is read as its
 //! owner, so no role has to be allowed to read both, and the memory it takes does not grow with the tables.
 
-use super::definition::{Definition, Resolved};
 use super::flush::repair;
 use super::keeper::{Keeper, keeper};
+use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{Known, Part};
 use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
@@ -19,14 +19,14 @@ const STEP: usize = 10_000;
 const SPARSENESS: usize = 4;
 
 /// A row whose cache column is wrong.
-pub(super) struct Wrong {
-    pub(super) key: i64,
-    pub(super) cached: Option<bool>,
-    pub(super) actual: bool,
+pub(crate) struct Wrong {
+    pub(crate) key: i64,
+    pub(crate) cached: Option<bool>,
+    pub(crate) actual: bool,
 }
 
 /// Looks through target rows in the order of their keys.
-pub(super) struct Walk {
+pub(crate) struct Walk {
     target_owner: Oid,
     source_owner: Oid,
     /// Keys and values of the next rows from one key to another.
@@ -38,7 +38,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn all(resolved: &Resolved) -> Self {
+    pub(crate) fn all(resolved: &Resolved) -> Self {
         Self::new(resolved, &resolved.target.qualified_name(), "")
     }
 
@@ -127,7 +127,7 @@ impl Walk {
     }
 
     /// All that are wrong, as the statement sees them that called us.
-    pub(super) fn wrong(self) -> impl Iterator<Item = Wrong> {
+    pub(crate) fn wrong(self) -> impl Iterator<Item = Wrong> {
         let mut from = Some(i64::MIN);
         let steps = std::iter::from_fn(move || {
             let (wrong, next) = self.step(View::Caller, from?, i64::MAX);
@@ -152,14 +152,14 @@ impl Walk {
 }
 
 /// Repairs a definition's rows, at most so many; answers how many it wrote.
-pub(super) fn repair_all(definition: i32, most: usize) -> Result<usize> {
+pub(crate) fn repair_all(definition: i32, most: usize) -> Result<usize> {
     let keeper = keeper(definition)?;
     let walk = Walk::all(&keeper.resolved);
     Ok(walk.repair(&keeper, i64::MIN, i64::MAX, most))
 }
 
 /// After source rows went without a word: looks at all targets that do not say false.
-pub(super) fn look_at_all(definition: i32) -> Result<()> {
+pub(crate) fn look_at_all(definition: i32) -> Result<()> {
     let keeper = keeper(definition)?;
     let walk = Walk::not_false(&keeper.resolved);
     walk.repair(&keeper, i64::MIN, i64::MAX, usize::MAX);
@@ -167,7 +167,7 @@ pub(super) fn look_at_all(definition: i32) -> Result<()> {
 }
 
 /// After a part of the target came with rows.
-pub(super) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()> {
+pub(crate) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()> {
     let keeper = keeper(definition)?;
     let mut walk = Walk::new(&keeper.resolved, &part.name, "");
     walk.target_owner = Oid::from(part.owner);
@@ -176,7 +176,7 @@ pub(super) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()>
 }
 
 /// After a part of the source came with rows: looks at the targets that these match.
-pub(super) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()> {
+pub(crate) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()> {
     let keeper = keeper(definition)?;
     let key = keeper.resolved.key.quoted();
     let matching = Statement::new(

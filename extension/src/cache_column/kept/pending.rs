@@ -57,12 +57,12 @@ impl Noted {
         Ok(())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// In ascending order, each once.
-    pub(crate) fn into_sorted(mut self) -> Vec<i64> {
+    pub(super) fn into_sorted(mut self) -> Vec<i64> {
         self.fold();
         self.0
     }
@@ -71,9 +71,9 @@ impl Noted {
 /// The keys noted for one definition.
 #[derive(Default, Debug)]
 pub(super) struct Notes {
-    pub(crate) gained: Noted,
-    pub(crate) lost: Noted,
-    pub(crate) arrived: Noted,
+    pub(super) gained: Noted,
+    pub(super) lost: Noted,
+    pub(super) arrived: Noted,
 }
 
 impl Notes {

@@ -70,7 +70,7 @@ impl Definition {
     }
 
     /// The columns of the source that decide.
-    pub(super) fn source_columns(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
         let matched = self.matches.as_object().into_iter().flatten();
         std::iter::once(self.key_column.as_str()).chain(matched.map(|(name, _)| name.as_str()))
     }

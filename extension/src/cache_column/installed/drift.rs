@@ -1,9 +1,9 @@
 //! Cache columns that are wrong: which rows, and their repair.
 
 use super::attach::builtin_of;
-use super::definition::{Definition, Resolved};
 use super::state::examine;
-use super::walk::{Walk, repair_all};
+use crate::cache_column::defined::{Definition, Resolved};
+use crate::cache_column::kept::{Walk, repair_all};
 use crate::error::{CacheColumnError, Error, OrRaise, Result, required};
 use lockstep_server::host::{Relation, change, check_is_owner, check_may};
 use lockstep_server::{attempt, has_rights_of, with_new_snapshot};

@@ -1,9 +1,8 @@
 //! The cache columns that a GitLab-shaped database has from the start, found and installed.
 
-use super::definition::Definition;
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::mend::{Mended, mend, move_to};
-use super::trigger::installed_on;
+use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
 use lockstep_server::host::{Answer, Relation, check_is_owner};
 use lockstep_server::{Statement, connected, current_user, datum, with_catalog_path};

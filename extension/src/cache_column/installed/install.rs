@@ -1,9 +1,9 @@
 //! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
 
-use super::definition::Definition;
 use super::state::{partitions_of, work};
-use super::trigger::{Flaw, Installed, Trigger, installed_on};
-use super::triggers::shared_triggers;
+use crate::cache_column::defined::{
+    Definition, Flaw, Installed, Trigger, installed_on, shared_triggers,
+};
 use crate::error::{CacheColumnError, OrRaise, Result, required};
 use lockstep_server::host::{Relation, change, check_is_owner, lock_tables};
 use lockstep_server::{Statement, as_ourselves, connected, datum, with_catalog_path};

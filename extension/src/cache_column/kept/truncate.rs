@@ -1,7 +1,7 @@
 //! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
 
-use super::definition::Definition;
 use super::walk::look_at_all;
+use crate::cache_column::defined::Definition;
 use crate::error::{HostError, OrRaise, Result, ServerError};
 use lockstep_server::host::Relation;
 use pgrx::prelude::*;

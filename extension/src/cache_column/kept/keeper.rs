@@ -1,6 +1,6 @@
 //! A definition made ready to run: the statements that keep its column, remembered by the backend until a table changes.
 
-use super::definition::{Definition, Resolved};
+use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{self, Known};
 use lockstep_server::{Statement, as_owner, keys_argument};
@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 /// Keeps one cache column: knows its definition and holds the prepared statements on its target. Whoever has it run them holds an
 /// SPI connection.
-pub(crate) struct Keeper {
-    pub(crate) resolved: Resolved,
+pub(super) struct Keeper {
+    pub(super) resolved: Resolved,
     /// That of the knowledge it was made with.
     pub(super) generation: u64,
     target_owner: Oid,
@@ -44,10 +44,10 @@ struct Statements {
 
 /// What the lock pass saw: counts of target rows, which stay true until the transaction ends.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Locked {
-    pub(crate) found: usize,
-    pub(crate) not_false: usize,
-    pub(crate) not_true: usize,
+pub(super) struct Locked {
+    pub(super) found: usize,
+    pub(super) not_false: usize,
+    pub(super) not_true: usize,
 }
 
 impl Locked {
@@ -61,7 +61,7 @@ impl Locked {
     }
 
     /// So many rows, of whose values nothing is known.
-    pub(crate) fn unknown(found: usize) -> Self {
+    pub(super) fn unknown(found: usize) -> Self {
         Self {
             found,
             not_false: found,
@@ -101,29 +101,29 @@ impl Statements {
 }
 
 /// Keys in ascending order, without duplicates; how they are handed to a statement.
-pub(crate) struct Keys(Vec<i64>);
+pub(super) struct Keys(Vec<i64>);
 
 impl Keys {
-    pub(crate) fn new(mut keys: Vec<i64>) -> Self {
+    pub(super) fn new(mut keys: Vec<i64>) -> Self {
         keys.sort_unstable();
         keys.dedup();
         Self(keys)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn as_slice(&self) -> &[i64] {
+    pub(super) fn as_slice(&self) -> &[i64] {
         &self.0
     }
 
     /// Those that are not in `other`.
-    pub(crate) fn without(&self, other: &Self) -> Self {
+    pub(super) fn without(&self, other: &Self) -> Self {
         Self(
             self.0
                 .iter()
@@ -225,7 +225,7 @@ impl Keeper {
         self.target_owner == self.source_owner
     }
 
-    pub(crate) fn lock(&self, keys: &Keys) -> Locked {
+    pub(super) fn lock(&self, keys: &Keys) -> Locked {
         match keys.len() {
             1 => self.lock_one(keys),
             _ => self.lock_many(keys),
@@ -253,7 +253,7 @@ impl Keeper {
     }
 
     /// Sets the column where it is not true yet; returns how many rows it wrote.
-    pub(crate) fn set_true(&self, keys: &Keys) -> usize {
+    pub(super) fn set_true(&self, keys: &Keys) -> usize {
         self.on_target(&self.statements(keys).set_true, keys)
     }
 
@@ -293,7 +293,7 @@ impl Keeper {
     }
 
     /// Looks whether the locked rows have a match and writes those that say otherwise; returns how many it wrote.
-    pub(crate) fn look_and_set(&self, keys: &Keys, locked: Locked) -> usize {
+    pub(super) fn look_and_set(&self, keys: &Keys, locked: Locked) -> usize {
         let mut written = 0;
         if keys.len() == 1 && self.has_one_owner() {
             if locked.not_false > 0 {
@@ -333,7 +333,7 @@ thread_local! {
 }
 
 /// The keeper of a definition, made anew if a table it knows has changed since.
-pub(crate) fn keeper(definition: i32) -> Result<Rc<Keeper>> {
+pub(super) fn keeper(definition: i32) -> Result<Rc<Keeper>> {
     KEEPERS.with(|known| Known::get_or_learn(known, definition, || learn_keeper(definition)))
 }
 

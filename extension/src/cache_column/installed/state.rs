@@ -1,8 +1,8 @@
 //! Whether a definition does its work: compared with the tables as they are now, since the host's DDL changes them unannounced.
 
-use super::definition::{Definition, Resolved};
-use super::trigger::{Flaw, Installed, Trigger, installed_on};
-use super::triggers::{row_triggers, shared_triggers};
+use crate::cache_column::defined::{
+    Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
+};
 use crate::error::{Error, HostError, OrRaise, Result, required};
 use lockstep_server::host::{Part, Relation};
 use lockstep_server::{Statement, connected, datum, with_catalog_path};

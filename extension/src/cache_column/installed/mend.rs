@@ -1,10 +1,9 @@
 //! Has a definition kept again that the host's DDL has made go wrong.
 
-use super::definition::Definition;
 use super::install::{add, clear, give_back, put_up, remove, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
-use super::trigger::Flaw;
-use super::walk::{look_at_all, look_at_part_of_source, look_at_part_of_target};
+use crate::cache_column::defined::{Definition, Flaw};
+use crate::cache_column::kept::{look_at_all, look_at_part_of_source, look_at_part_of_target};
 use crate::error::Result;
 use lockstep_server::host::{Relation, change, check_is_owner};
 use std::collections::BTreeMap;

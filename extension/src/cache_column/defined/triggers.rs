@@ -11,14 +11,14 @@ use pgrx::spi::quote_identifier;
 use std::collections::BTreeSet;
 
 /// The statement trigger that flushes; one a table, shared by all definitions.
-pub(super) const FLUSH: &str = "lockstep_flush";
+pub(crate) const FLUSH: &str = "lockstep_flush";
 /// The row trigger of a source, which notes; one a table, shared by all definitions.
 const CHANGED: &str = "lockstep_changed";
 /// The statement trigger for TRUNCATE; one a table, shared by all definitions.
 const TRUNCATED: &str = "lockstep_truncated";
 
 /// The row triggers of one definition, all on its target: that on the source is shared.
-pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
+pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     let definition = &resolved.definition;
     let target = &resolved.target;
     let column = resolved.column.quoted();
@@ -70,7 +70,7 @@ pub(super) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
 }
 
 /// The triggers that a table and its partitions need for all definitions it takes part in.
-pub(super) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> Vec<Trigger> {
+pub(crate) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> Vec<Trigger> {
     let mut needs = Needs::default();
     for definition in definitions {
         needs.add(table, definition);

@@ -3,9 +3,8 @@
 use super::flush;
 use super::keeper::keeper;
 use super::known::{definition_argument, definition_arguments, table_fired_on};
-use super::matching::Test;
 use super::pending::{self, Change};
-use super::triggers::FLUSH;
+use crate::cache_column::defined::{FLUSH, Test};
 use crate::error::{HostError, OrRaise, Result};
 use lockstep_server::host::{IntegerWidth, Known};
 use lockstep_server::row::{Row, Stored, is_logical_worker, is_replica};

@@ -15,30 +15,30 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 
 /// A trigger that has to be there.
-pub(super) struct Trigger {
-    pub(super) table: Place,
-    pub(super) name: String,
+pub(crate) struct Trigger {
+    pub(crate) table: Place,
+    pub(crate) name: String,
     /// When it fires, as in pg_trigger.tgtype.
-    pub(super) kind: u32,
+    pub(crate) kind: u32,
     /// Quoted; if there are any, updates count only if they name one of them.
     pub(super) update_of: BTreeSet<String>,
     /// A condition, and the quoted column it is about.
-    pub(super) when: Option<(String, String)>,
-    pub(super) function: &'static str,
-    pub(super) definitions: Vec<i32>,
-    pub(super) always: bool,
+    pub(crate) when: Option<(String, String)>,
+    pub(crate) function: &'static str,
+    pub(crate) definitions: Vec<i32>,
+    pub(crate) always: bool,
     /// PostgreSQL itself gives it to partitions, along with the one of the whole table.
     pub(super) is_copy: bool,
 }
 
 /// The table of a trigger.
 #[derive(Clone)]
-pub(super) struct Place {
-    pub(super) oid: u32,
-    pub(super) owner: u32,
+pub(crate) struct Place {
+    pub(crate) oid: u32,
+    pub(crate) owner: u32,
     /// The qualified name, quoted where it must be.
-    pub(super) name: String,
-    pub(super) is_part: bool,
+    pub(crate) name: String,
+    pub(crate) is_part: bool,
 }
 
 impl Place {
@@ -65,7 +65,7 @@ impl Place {
 
 /// A trigger of ours that is there: one with a function of ours, whoever made it.
 #[derive(Deserialize)]
-pub(super) struct Installed {
+pub(crate) struct Installed {
     table: u32,
     owner: u32,
     /// The qualified name of the table, quoted where it must be.
@@ -83,7 +83,7 @@ pub(super) struct Installed {
 
 /// What is wrong with a trigger, the worst first, as lockstep.cache_columns says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     Missing,
     Disabled,
     NotAlways,
@@ -94,7 +94,7 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    pub(super) fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Missing => "triggers missing",
             Self::Disabled => "triggers disabled",
@@ -108,7 +108,7 @@ impl Flaw {
 }
 
 /// The triggers of ours that these tables have.
-pub(super) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
+pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
     let query = Statement::new(
         "select coalesce(jsonb_agg(jsonb_build_object(
            'table', g.tgrelid::bigint, 'owner', c.relowner::bigint, 'table_name', format('%I.%I', cn.nspname, c.relname),
@@ -132,7 +132,7 @@ pub(super) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
 
 impl Installed {
     /// Whether it is the row trigger of a definition on its target.
-    pub(super) fn belongs_to(&self, definition: &Definition) -> bool {
+    pub(crate) fn belongs_to(&self, definition: &Definition) -> bool {
         definition.target == self.table
             && self.name.starts_with(&name_of(definition.id, ""))
             && !matches!(
@@ -142,12 +142,12 @@ impl Installed {
     }
 
     /// Whether it is the one that is needed.
-    pub(super) fn is_one(&self, needed: &Trigger) -> bool {
+    pub(crate) fn is_one(&self, needed: &Trigger) -> bool {
         (self.table, self.name.as_str(), self.function.as_str())
             == (needed.table.oid, needed.name.as_str(), needed.function)
     }
 
-    pub(super) fn drop(&self) -> Result<()> {
+    pub(crate) fn drop(&self) -> Result<()> {
         if self.is_copy {
             return Ok(());
         }
@@ -165,7 +165,7 @@ pub(super) fn name_of(id: i32, what: &str) -> String {
 }
 
 impl Trigger {
-    pub(super) fn new(table: Place, name: &str, kind: u32, function: &'static str) -> Self {
+    pub(crate) fn new(table: Place, name: &str, kind: u32, function: &'static str) -> Self {
         Self {
             table,
             name: name.to_owned(),
@@ -184,7 +184,7 @@ impl Trigger {
     }
 
     /// What is wrong with the one that its table has.
-    pub(super) fn flaw(&self, installed: &[Installed]) -> Option<Flaw> {
+    pub(crate) fn flaw(&self, installed: &[Installed]) -> Option<Flaw> {
         let Some(found) = self.find(installed) else {
             return match (self.is_copy, self.table.is_part) {
                 (true, _) => None,
@@ -218,7 +218,7 @@ impl Trigger {
     }
 
     /// Whether the one that its table has serves other definitions than it should; one that somebody disabled stays so.
-    pub(super) fn is_changed(&self, installed: &[Installed]) -> bool {
+    pub(crate) fn is_changed(&self, installed: &[Installed]) -> bool {
         match self.flaw(installed) {
             Some(Flaw::Missing | Flaw::MissingOnPart | Flaw::Disabled) => false,
             Some(_) => true,
@@ -227,7 +227,7 @@ impl Trigger {
     }
 
     /// Installs it, in the place of the one of ours that is there. It goes with the extension, though it belongs to the host's table.
-    pub(super) fn install(&self, installed: &[Installed]) -> Result<()> {
+    pub(crate) fn install(&self, installed: &[Installed]) -> Result<()> {
         let Self { name, table, .. } = self;
         let (owner, table) = (table.owner, &table.name);
         let is_replaced = self.find(installed).is_some();
