@@ -10,9 +10,9 @@ use super::protection::{ChatNames, ProtectedBranches};
 use super::scope::{Scope, Scopes};
 use super::settings::{self, Effective};
 use super::tables::Tables;
-use super::trim::trimmed;
 use super::write::{self, NewDelivery};
 use crate::error::Result;
+use lockstep_webhook::trimmed;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
