@@ -50,7 +50,7 @@ fn attach(
         answers.extend(others);
         Ok(answers)
     };
-    TableIterator::new(answers().or_raise())
+    TableIterator::new(host::reading_once(answers).or_raise())
 }
 
 /// Removes what `attach` installed in a schema, and enables again what it disabled.
@@ -81,5 +81,5 @@ fn detach(
         answers.push(slack_workspace::detach(schema)?);
         Ok(answers)
     };
-    TableIterator::new(answers().or_raise())
+    TableIterator::new(host::reading_once(answers).or_raise())
 }

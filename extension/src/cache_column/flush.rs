@@ -213,6 +213,17 @@ fn flush_gained(slice: &Slice) -> Outcome {
                 written,
             };
         }
+    } else if slice.is_certain()
+        && part.keeper.writes_in_order()
+        && part.keeper.none_is_true(gained)
+    {
+        // Each row will be written, which locks it: a pass that only locks can be saved. One that another session sets to true meanwhile
+        // is written once more; it must be locked in any case.
+        let written = part.keeper.set_true_in_order(gained);
+        return Outcome {
+            found: written,
+            written,
+        };
     }
     flush_locked(slice, part.keeper.lock(gained))
 }

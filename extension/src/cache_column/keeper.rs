@@ -28,6 +28,10 @@ pub(crate) struct Keeper {
     lock_one: Statement,
     /// Locks the target rows in key order; answers how many there are, and how many are not false and not true.
     lock_many: Statement,
+    /// Sets the column of all keys given, in key order, whatever its value.
+    set_true_in_order: Statement,
+    /// Whether any row from one key to another has the value true.
+    any_true_between: Statement,
 }
 
 /// The steps of a flush, for one key (`id = $1`) or for many (`id = any ($1)`).
@@ -186,6 +190,20 @@ impl Keeper {
                 &[pg_sys::INT8ARRAYOID],
                 &key_columns,
             ),
+            // The index is walked in the order of its keys, so the rows are written, and thereby locked, in key order.
+            set_true_in_order: Statement::by_index(
+                &format!("update {target} t set {column} = true where {of_keys}"),
+                &[pg_sys::INT8ARRAYOID],
+                &key_columns,
+            ),
+            any_true_between: Statement::by_index(
+                &format!(
+                    "select exists (select from {target} t where t.{id} operator(pg_catalog.>=) $1
+                                     and t.{id} operator(pg_catalog.<=) $2 and t.{column})"
+                ),
+                &[pg_sys::INT8OID; 2],
+                &key_columns,
+            ),
             resolved,
         }
     }
@@ -237,6 +255,34 @@ impl Keeper {
     /// Sets the column where it is not true yet; returns how many rows it wrote.
     pub(crate) fn set_true(&self, keys: &Keys) -> usize {
         self.on_target(&self.statements(keys).set_true, keys)
+    }
+
+    /// Whether an update writes in key order: partitions are written one after the other.
+    pub(super) fn writes_in_order(&self) -> bool {
+        !self.resolved.target.is_partitioned()
+    }
+
+    /// Sets the column of all these rows, in key order.
+    pub(super) fn set_true_in_order(&self, keys: &Keys) -> usize {
+        self.on_target(&self.set_true_in_order, keys)
+    }
+
+    /// Whether it is known, at little cost, that none of the rows has the value true: if the keys lie close together, one walk over the
+    /// index takes a fifth of the time of a search for each key, and it ends at the first that is true.
+    pub(super) fn none_is_true(&self, keys: &Keys) -> bool {
+        /// Rows to walk over for each key, at most.
+        const SPARSENESS: usize = 4;
+        let (Some(first), Some(last)) = (keys.as_slice().first(), keys.as_slice().last()) else {
+            return true;
+        };
+        if last.abs_diff(*first) > (keys.len() * SPARSENESS) as u64 {
+            return false;
+        }
+        let row = as_owner(self.target_owner, || {
+            let statement = &self.any_true_between;
+            statement.first_row::<bool, 1>(&[*first, *last].map(Datum::from))
+        });
+        row == Some([Some(false)])
     }
 
     /// Locks both tables as the statements of a flush do, so that none of them is the first to learn what others did to a table.

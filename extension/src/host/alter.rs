@@ -1,6 +1,6 @@
 //! Changing the application's tables: who may, and how.
 
-use super::relation::Relation;
+use super::relation::{Relation, read_again};
 use crate::error::{Error, Result};
 use crate::server::{
     Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path,
@@ -18,7 +18,9 @@ pub(crate) fn change(owner: u32, statement: &str) -> Result<()> {
 pub(crate) fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(|error| Error::Catalog {
         message: error.to_string(),
-    })
+    })?;
+    read_again();
+    Ok(())
 }
 
 /// Whoever reads or writes these rows waits until the triggers are there, and the checks hold until then.

@@ -6,6 +6,8 @@ use crate::server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
 use serde::Deserialize;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 /// A table, with what the triggers and the checks of a definition need to know of it.
@@ -76,6 +78,8 @@ pub(crate) struct InstalledTrigger {
     pub(crate) enabled: bool,
     /// The name of its function, if that is one of ours.
     pub(crate) function: Option<String>,
+    /// It is enabled and fires before each row of an update.
+    rewrites_updates: bool,
 }
 
 const DESCRIBE: &str = "
@@ -87,7 +91,7 @@ select jsonb_build_object(
      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0 and d.deptype = 'e'),
   'rewrites_updates', exists (
     select from pg_trigger g
-     where g.tgrelid = any (c.oid || parts.oids) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19),
+     where g.tgrelid = any (parts.oids) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19),
   'is_heap', coalesce((select m.amname = 'heap' from pg_am m where m.oid = c.relam), false),
   'ancestors', (select coalesce(jsonb_agg(a.relid::oid::bigint), jsonb_build_array(c.oid::bigint))
                   from pg_partition_ancestors(c.oid) a),
@@ -118,7 +122,8 @@ select jsonb_build_object(
     join pg_attribute ta on ta.attrelid = f.confrelid and ta.attnum = f.confkey[1]
     where f.conrelid = c.oid and f.contype = 'f' and f.convalidated and not f.condeferrable
       and cardinality(f.conkey) = 1),
-  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D', 'function', o.proname)
+  'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D', 'function', o.proname,
+      'rewrites_updates', g.tgenabled <> 'D' and g.tgtype & 19 = 19)
     order by g.tgname), '[]')
     from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep') on o.oid = g.tgfoid
     where g.tgrelid = c.oid and not g.tgisinternal))::text
@@ -133,6 +138,35 @@ cross join lateral (
 ) as parts (oids)
 where c.oid = $1";
 
+thread_local! {
+    /// What [`reading_once`] has read.
+    static READ: RefCell<Option<HashMap<u32, Relation>>> = const { RefCell::new(None) };
+}
+
+/// Reads each table once in all of `work`, and again after a change: where a thousand foreign keys refer to a table, that takes
+/// milliseconds each time, while writers wait.
+pub(crate) fn reading_once<R>(work: impl FnOnce() -> R) -> R {
+    /// Also when `work` fails: the error unwinds through here.
+    struct Scope;
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            READ.set(None);
+        }
+    }
+    READ.set(Some(HashMap::new()));
+    let _scope = Scope;
+    work()
+}
+
+/// A table was changed or locked, so that all may be another now.
+pub(super) fn read_again() {
+    READ.with_borrow_mut(|read| {
+        if let Some(read) = read {
+            read.clear();
+        }
+    });
+}
+
 impl Relation {
     /// Reads the table's description as of now, whatever snapshot the transaction has.
     pub(crate) fn describe(oid: u32) -> Result<Self> {
@@ -141,13 +175,24 @@ impl Relation {
             static QUERY: ManuallyDrop<Statement> =
                 ManuallyDrop::new(Statement::new(DESCRIBE, &[pg_sys::OIDOID]));
         }
+        let known = READ.with_borrow(|read| read.as_ref()?.get(&oid).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let argument = datum(Oid::from(oid));
         let text = QUERY
             .with(|query| with_catalog_path(|| connected(|| query.text(&[argument]))))
             .ok_or(Error::NoSuchTable { oid })?;
-        serde_json::from_str(&text).map_err(|error| Error::Catalog {
+        let mut relation: Self = serde_json::from_str(&text).map_err(|error| Error::Catalog {
             message: error.to_string(),
-        })
+        })?;
+        relation.rewrites_updates |= relation.triggers.iter().any(|it| it.rewrites_updates);
+        READ.with_borrow_mut(|read| {
+            if let Some(read) = read {
+                read.insert(oid, relation.clone());
+            }
+        });
+        Ok(relation)
     }
 
     /// The table of that name in a schema; a view of the name is none.

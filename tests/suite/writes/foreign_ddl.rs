@@ -1,6 +1,7 @@
-//! DDL on tables that are no business of lockstep's takes the locks that it takes without lockstep, and no others.
+//! Which locks DDL takes: on tables that are no business of lockstep's those that it takes without lockstep, and no others.
 
 use anyhow::{Context, Result, ensure};
+use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
 use crate::database;
@@ -119,5 +120,34 @@ fn others_ddl_takes_no_lock_of_ours() -> Result<()> {
             "{ddl}\ntakes {found}\ninstead of {expected}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn attach_has_no_reader_wait() -> Result<()> {
+    let mut client = database::empty("attach_locks")?;
+    host::create(&mut client, Layout::Wide)?;
+    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create table before as select oid from pg_class")?;
+    client.batch_execute("begin")?;
+    let attached = client.query(
+        "select feature from lockstep.attach() where status = 'attached'",
+        &[],
+    )?;
+    ensure!(attached.len() >= 5, "only {} are attached", attached.len());
+    let locks =
+        "select coalesce(string_agg(distinct l.relation::regclass || ' ' || l.mode, ', '), '')
+                   from pg_locks l join before b on b.oid = l.relation
+                  where l.pid = pg_backend_pid() and l.mode = 'AccessExclusiveLock'";
+    let locks: String = client.query_one(locks, &[])?.get(0);
+    ensure!(locks.is_empty(), "readers wait for {locks}");
+    let left = "select count(*) from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_proc p on p.oid = g.tgfoid
+                 where p.pronamespace = 'lockstep'::regnamespace";
+    ensure!(client.query_one(left, &[])?.get::<_, i64>(0) > 10);
+    // They go with the extension all the same.
+    client.batch_execute("drop extension lockstep; commit")?;
+    let left =
+        "select count(*) from pg_trigger g where not g.tgisinternal and g.tgname like 'lockstep%'";
+    ensure!(client.query_one(left, &[])?.get::<_, i64>(0) == 0);
     Ok(())
 }
