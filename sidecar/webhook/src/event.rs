@@ -34,6 +34,7 @@ impl ObjectKind {
     }
 }
 
+/// Its kind says which of the fields it has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Event<'a> {
@@ -137,6 +138,7 @@ impl<'a> Event<'a> {
     }
 }
 
+/// What the event is about, but for pushes and deployments.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Attributes<'a> {
@@ -214,6 +216,7 @@ pub struct User<'a> {
     pub username: Text<'a>,
 }
 
+/// Where it happened.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Project<'a> {
