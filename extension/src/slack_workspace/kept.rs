@@ -83,54 +83,84 @@ pub(super) fn look_up(tables: &Tables, team: &str, except: &[i64]) -> Option<Kep
 
 type ByTeam = HashMap<(u32, String), Option<Rc<Kept>>>;
 
-/// The scopes of a row before a statement linked it to more.
+/// The scopes of a row as a statement found them.
 pub(super) struct Linked {
     pub(super) team: String,
     pub(super) scopes: Vec<i64>,
 }
 
-/// How many rows of a statement are remembered.
-const MOST_LINKED: usize = 10_000;
+/// The links of rows that a statement inserts links of, all of teams that are locked.
+#[derive(Default)]
+struct Links {
+    of_rows: HashMap<(u32, i64), Linked>,
+    /// How many rows were read at once last time: hosts link rows in the order of their ids, a batch in one statement.
+    read: i64,
+    /// The statement deletes links as well, so that one that was there may have gone.
+    deletes: bool,
+}
+
+/// How many rows are read at once, and how many are remembered, at most.
+const MOST_READ: i64 = 64;
+const MOST_REMEMBERED: usize = 10_000;
 
 thread_local! {
     /// As the rows of one statement find it. Nobody else can change it, as the team is locked.
     static KEPT: RefCell<ByTeam> = RefCell::new(HashMap::new());
-    static LINKED: RefCell<HashMap<(u32, i64), Linked>> = RefCell::new(HashMap::new());
+    static LINKS: RefCell<Links> = RefCell::new(Links::default());
 }
 
 /// The team of a row and the scopes that it has.
 pub(super) fn links_of(tables: &Tables, row: i64) -> Option<Linked> {
-    let mut linked = None;
+    read_links(tables, row, 1).remove(&row)
+}
+
+fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64, Linked> {
+    let mut found = HashMap::new();
+    let last = first.saturating_add(count - 1);
     tables.as_owner(|| {
         let links_of = &tables.statements.links_of;
-        links_of.rows(View::Newest, &[keys_argument(&[row])], |answer| {
-            linked = answer.get(1).map(|team| Linked {
-                team,
-                scopes: answer.get(2).unwrap_or_default(),
-            });
+        links_of.rows(View::Newest, &[first, last].map(datum), |answer| {
+            if let (Some(row), Some(team)) = (answer.get(1), answer.get(2)) {
+                let scopes = answer.get(3).unwrap_or_default();
+                found.insert(row, Linked { team, scopes });
+            }
         });
     });
-    linked
+    found
 }
 
-/// The team of the row is locked.
-pub(super) fn remember(table: u32, row: i64, linked: Linked) {
-    LINKED.with_borrow_mut(|known| {
-        if known.len() >= MOST_LINKED {
-            known.clear();
+/// Whether a row has a scope, if that is known. That it lacks one is certain enough: the table's unique index refuses a link that came
+/// meanwhile.
+pub(super) fn is_linked(table: u32, row: i64, scope: i64) -> Option<bool> {
+    LINKS.with_borrow(|links| {
+        let linked = links.of_rows.get(&(table, row))?;
+        let is_linked = linked.scopes.contains(&scope);
+        (!is_linked || !links.deletes).then_some(is_linked)
+    })
+}
+
+/// Reads the links of a row whose team is locked, and of some that follow it in the same team.
+pub(super) fn read_from(tables: &Tables, row: i64, team: &str) {
+    let count = LINKS.with_borrow_mut(|links| {
+        links.read = (links.read * 4).clamp(1, MOST_READ);
+        links.read
+    });
+    let found = read_links(tables, row, count);
+    LINKS.with_borrow_mut(|links| {
+        if links.of_rows.len() >= MOST_REMEMBERED {
+            links.of_rows.clear();
         }
-        known.insert((table, row), linked);
+        let table = tables.slack.oid;
+        let of_team = found.into_iter().filter(|(_, linked)| linked.team == team);
+        links
+            .of_rows
+            .extend(of_team.map(|(row, linked)| ((table, row), linked)));
     });
 }
 
-/// Whether the row is known not to have had the scope. That it had one is never taken from here: the same statement may have deleted
-/// the link, while one that came meanwhile breaks the table's unique index.
-pub(super) fn lacked(table: u32, row: i64, scope: i64) -> bool {
-    LINKED.with_borrow(|known| {
-        known
-            .get(&(table, row))
-            .is_some_and(|linked| !linked.scopes.contains(&scope))
-    })
+/// A statement deletes or changes links from now on.
+pub(super) fn doubt_links() {
+    LINKS.with_borrow_mut(|links| links.deletes = true);
 }
 
 /// What a team has, whose lock is held, before the first row of a statement came to it.
@@ -147,5 +177,5 @@ pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
 /// Once the statement, or another within it, has written.
 pub(super) fn forget() {
     KEPT.with_borrow_mut(HashMap::clear);
-    LINKED.with_borrow_mut(HashMap::clear);
+    LINKS.take();
 }

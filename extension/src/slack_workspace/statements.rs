@@ -21,7 +21,7 @@ pub(super) const SHARED: [&str; 5] = [
 pub(super) struct Statements {
     /// `$1` ids: id, team.
     pub(super) teams_of: Statement,
-    /// `$1` ids: team and scopes.
+    /// `$1` the first id, `$2` the last: id, team, scopes.
     pub(super) links_of: Statement,
     /// `$1` team, `$2` ids: any other row of it, one with a token, or one with scopes.
     pub(super) one: Statement,
@@ -132,9 +132,10 @@ impl Statements {
             ),
             links_of: by_index(
                 &format!(
-                    "select s.team_id::pg_catalog.text, {scopes_of_row} from {s} s where s.id == any ($1)"
+                    "select s.id::pg_catalog.int8, s.team_id::pg_catalog.text, {scopes_of_row} from {s} s
+                      where s.id operator(pg_catalog.>=) $1 and s.id operator(pg_catalog.<=) $2"
                 ),
-                ids,
+                &[pg_sys::INT8OID; 2],
             ),
             one: one(""),
             one_with_token: one("and s.encrypted_bot_access_token is not null"),

@@ -31,6 +31,9 @@ fn lock_slack_teams<'a>(
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let place = place(trigger, Firing::Statement).or_raise();
     let table = place.tables.slack.oid;
+    if place.table == Table::Links {
+        kept::doubt_links();
+    }
     // A cascade deletes links of rows that are locked already: to wait now would be too late, and there is nothing to spread.
     let is_cascade = place.table == Table::Links && trigger_depth() > 1;
     if !is_cascade && !is_writing_any(table) {
@@ -154,23 +157,19 @@ impl Place {
         let Some((row, scope)) = row.zip(link.integer(self.scope, self.scope_width)) else {
             return false;
         };
-        if kept::lacked(table, row, scope) {
-            return false;
+        if let Some(is_linked) = kept::is_linked(table, row, scope) {
+            return is_linked;
         }
-        let Some(mut linked) = kept::links_of(&self.tables, row) else {
+        let Some(linked) = kept::links_of(&self.tables, row) else {
             return false;
         };
-        if !lock::has_team(table, &linked.team) {
-            lock::teams(table, [linked.team.as_str()]);
-            // Whoever held the lock may have linked it.
-            match kept::links_of(&self.tables, row) {
-                Some(now) => linked = now,
-                None => return false,
-            }
+        if lock::has_team(table, &linked.team) {
+            kept::read_from(&self.tables, row, &linked.team);
+            return linked.scopes.contains(&scope);
         }
-        let is_linked = linked.scopes.contains(&scope);
-        kept::remember(table, row, linked);
-        is_linked
+        lock::teams(table, [linked.team.as_str()]);
+        // Whoever held the lock may have linked it.
+        kept::links_of(&self.tables, row).is_some_and(|now| now.scopes.contains(&scope))
     }
 
     fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
