@@ -50,7 +50,7 @@ demo: $(if $(DATABASE_URL),,build) sidecar ## show it work on 100,000 projects (
 
 test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
-	@$(call guarded,{ cargo test --package lockstep-sidecar --lib $(if $(TEST),-- $(TEST)) && \
+	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --lib $(if $(TEST),-- $(TEST)) && \
 	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
 
 bench: package ## measure (ONLY=part for one part)
@@ -62,12 +62,12 @@ FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
   -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table --cfg fuzzing
 FUZZ_SECONDS = $(or $(SECONDS),60)
 
-fuzz: ## send anything to the Slack app's request path (SECONDS=60)
-	@mkdir -p target/fuzz/corpus
+fuzz: ## send anything to the Slack app's request path, and read anything as GitLab's payload (SECONDS=60 each)
+	@mkdir -p target/fuzz/request target/fuzz/webhook
 	@RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_TARGET_DIR=target/fuzz cargo build --quiet --release --manifest-path sidecar/fuzz/Cargo.toml \
 	  --target $$(rustc -vV | sed -n 's/^host: //p')
-	@cd target/fuzz && ./$$(rustc -vV | sed -n 's/^host: //p')/release/request corpus ../../sidecar/fuzz/seeds \
-	  -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1
+	@cd target/fuzz && fuzz() { ./$$(rustc -vV | sed -n 's/^host: //p')/release/$$1 $$1 ../../$$2 \
+	  -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1; } && fuzz request sidecar/fuzz/seeds && fuzz webhook tests/webhooks
 
 check: setup ## rustfmt, clippy, who switches roles, which rooms import each other, doc links, licences and sources of dependencies
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! How a batch of events is published: looked up, decided and written as a whole, each step by statements for all of its events.
 
-use super::read::{Flaw, Occurrence, Place, trimmed};
+use super::read::{Flaw, Occurrence, Place};
 use super::settings::{Effective, effective};
 use super::tables::Tables;
 use super::told::{
@@ -9,6 +9,7 @@ use super::told::{
 };
 use super::written::{Channel, Finished, NewDelivery, channel, pipeline, rows};
 use crate::error::Result;
+use lockstep_webhook::trimmed;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 

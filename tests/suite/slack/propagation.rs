@@ -191,6 +191,22 @@ fn rows_that_bring_nothing_new_take_over() -> Result<()> {
     in_lockstep(&mut client)
 }
 
+/// What the statement itself deletes is no link that a row has already.
+#[test]
+fn links_replaced_by_one_statement_stay() -> Result<()> {
+    let mut client = scene("slack_propagate_replaced")?;
+    let others = text(&mut client, OTHERS)?;
+    run(&mut client, &CREATE, 1001, 1100)?;
+    client.batch_execute(
+        "with gone as (
+           delete from slack_integrations_scopes l using slack_integrations s
+            where s.id = l.slack_integration_id and s.project_id between 1001 and 1100
+           returning l.slack_integration_id, l.slack_api_scope_id, l.project_id)
+         insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id) select * from gone",
+    )?;
+    is_right(&mut client, 100, &others)
+}
+
 /// An installation of GitLab's: the row itself, then all others of the team in a batch, the token first, the scopes afterwards.
 #[test]
 fn installation_of_the_host_ends_right() -> Result<()> {

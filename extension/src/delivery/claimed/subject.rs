@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::slack_workspace::inherited;
 use lockstep_server::OwnStatement;
 use lockstep_server::{datum, keys_argument};
+use lockstep_webhook::{Event, ObjectKind};
 use pgrx::pg_sys;
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 
@@ -136,29 +136,14 @@ pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<(i64, Stri
     Ok(messages)
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    object_kind: String,
-    #[serde(default)]
-    project: Option<Numbered>,
-    object_attributes: Numbered,
-}
-
-#[derive(Deserialize)]
-struct Numbered {
-    id: i64,
-}
-
 /// The pipeline or merge request that an event is about. Parsed here and not by PostgreSQL, which refuses a payload if there is a NUL
 /// anywhere in it.
 pub(super) fn subject(payload: &str) -> Option<String> {
-    let payload: Payload = serde_json::from_str(payload).ok()?;
-    if !matches!(&*payload.object_kind, "pipeline" | "merge_request") {
+    let event = Event::read(payload).ok()?;
+    let (ObjectKind::Pipeline | ObjectKind::MergeRequest) = event.kind()? else {
         return None;
-    }
-    let project = payload.project.map(|it| it.id).unwrap_or_default();
-    Some(format!(
-        "{}:{project}:{}",
-        payload.object_kind, payload.object_attributes.id
-    ))
+    };
+    let project = event.project().unwrap_or_default();
+    let id = event.object_attributes.id.required("").ok()?;
+    Some(format!("{}:{project}:{id}", *event.object_kind))
 }

@@ -1,9 +1,9 @@
 //! What happened: the kind of an event, and all that decides over who is told of it.
 
-use super::field::{BadField, Field, Part};
 use super::kind::Kind;
-use super::payload::{Labels, Noteable, Payload};
-use super::readable::check_is_readable;
+use lockstep_webhook::{
+    BadField, Event, Label, List, Noteable, Object, ObjectKind, check_is_readable,
+};
 use std::borrow::Cow;
 
 /// What is wrong with an event.
@@ -74,21 +74,14 @@ pub(crate) struct Pipeline<'a> {
 
 impl<'a> Occurrence<'a> {
     pub(crate) fn read(text: &'a str) -> Result<Self, Flaw> {
-        let payload: Payload = serde_json::from_str(text).map_err(|error| {
-            match text.trim_start().starts_with('{') {
-                true => Flaw::Field(error.to_string()),
-                // Not an object at all.
-                false => Flaw::Field("object_kind".to_owned()),
-            }
-        })?;
+        let event = Event::read(text).map_err(|error| Flaw::Field(error.to_string()))?;
         let has_superfluous = check_is_readable(text).map_err(Flaw::Field)?;
-        let name = payload.object_kind.required("object_kind")?;
-        let kind = payload
-            .kind(name)?
-            .ok_or_else(|| Flaw::Kind(name.chars().take(MOST_OF_KIND).collect()))?;
+        let name = event.object_kind.required("object_kind")?;
+        let kind =
+            kind(&event)?.ok_or_else(|| Flaw::Kind(name.chars().take(MOST_OF_KIND).collect()))?;
         Ok(Self {
             has_superfluous,
-            ..payload.occurrence(kind)?
+            ..occurrence(&event, kind)?
         })
     }
 }
@@ -99,292 +92,271 @@ const MOST_OF_NAME: usize = 200;
 /// Types of events that are confidential, whatever else they say.
 const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
 
-impl<'a> Payload<'a> {
-    fn kind(&self, name: &str) -> Read<Option<Kind>> {
-        Ok(Some(match name {
-            "push" => Kind::Push,
-            "tag_push" => Kind::TagPush,
-            "issue" | "work_item" => self.kind_of_issue()?,
-            "incident" => Kind::Incident,
-            "merge_request" => Kind::MergeRequest,
-            "note" => match self.is_confidential("confidential_note")? {
-                true => Kind::ConfidentialNote,
-                false => Kind::Note,
-            },
-            "pipeline" => Kind::Pipeline,
-            "wiki_page" => Kind::WikiPage,
-            "deployment" => Kind::Deployment,
-            "alert" => Kind::Alert,
-            "vulnerability" => Kind::Vulnerability,
-            "group_mention" => match self.is_confidential("group_confidential_mention")? {
+fn kind(event: &Event) -> Read<Option<Kind>> {
+    Ok(Some(match event.kind() {
+        Some(ObjectKind::Push) => Kind::Push,
+        Some(ObjectKind::TagPush) => Kind::TagPush,
+        Some(ObjectKind::Issue | ObjectKind::WorkItem) => kind_of_issue(event)?,
+        Some(ObjectKind::Incident) => Kind::Incident,
+        Some(ObjectKind::MergeRequest) => Kind::MergeRequest,
+        Some(ObjectKind::Note) => match is_confidential(event, "confidential_note")? {
+            true => Kind::ConfidentialNote,
+            false => Kind::Note,
+        },
+        Some(ObjectKind::Pipeline) => Kind::Pipeline,
+        Some(ObjectKind::WikiPage) => Kind::WikiPage,
+        Some(ObjectKind::Deployment) => Kind::Deployment,
+        Some(ObjectKind::Alert) => Kind::Alert,
+        Some(ObjectKind::Vulnerability) => Kind::Vulnerability,
+        Some(ObjectKind::GroupMention) => {
+            match is_confidential(event, "group_confidential_mention")? {
                 true => Kind::GroupConfidentialMention,
                 false => Kind::GroupMention,
-            },
-            _ => return Ok(None),
-        }))
-    }
+            }
+        }
+        Some(ObjectKind::LockstepTest) | None => return Ok(None),
+    }))
+}
 
-    fn kind_of_issue(&self) -> Read<Kind> {
-        let issue = &self.object_attributes.required("object_attributes")?.0;
-        let kind = issue.kind.at("object_attributes.type")?;
-        let kind_of_item = issue
-            .work_item_type
-            .at("object_attributes.work_item_type")?;
-        let is_incident = [kind, kind_of_item]
-            .iter()
-            .flatten()
-            .any(|kind| kind.eq_ignore_ascii_case("incident"));
-        let is_confidential = issue.confidential.at("object_attributes.confidential")?
-            == Some(&true)
-            || self
-                .event_type
-                .at("event_type")?
-                .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
-        Ok(match (is_incident, is_confidential) {
-            (true, _) => Kind::Incident,
-            (false, true) => Kind::ConfidentialIssue,
-            (false, false) => Kind::Issue,
-        })
-    }
-
-    /// What a note may be of, or what may mention a group.
-    fn noteables(&self) -> [(&Field<Part<Noteable<'a>>>, &'static str); 7] {
-        [
-            (&self.issue, "issue"),
-            (&self.work_item, "work_item"),
-            (&self.merge_request, "merge_request"),
-            (&self.epic, "epic"),
-            (&self.vulnerability, "vulnerability"),
-            (&self.snippet, "snippet"),
-            (&self.wiki_page, "wiki_page"),
-        ]
-    }
-
-    /// A note or mention that not everybody may see.
-    fn is_confidential(&self, event_type: &str) -> Read<bool> {
-        let mut confidential = self
+fn kind_of_issue(event: &Event) -> Read<Kind> {
+    let issue = event.object_attributes.required("object_attributes")?;
+    let kind = issue.kind.at("object_attributes.type")?;
+    let kind_of_item = issue
+        .work_item_type
+        .at("object_attributes.work_item_type")?;
+    let is_incident = [kind, kind_of_item]
+        .iter()
+        .flatten()
+        .any(|kind| kind.eq_ignore_ascii_case("incident"));
+    let is_confidential = issue.confidential.at("object_attributes.confidential")? == Some(&true)
+        || event
             .event_type
             .at("event_type")?
-            .is_some_and(|it| it == event_type);
-        if let Some(note) = self.object_attributes.at("object_attributes")? {
-            for (field, path) in [
-                (&note.0.confidential, "object_attributes.confidential"),
-                (&note.0.internal, "object_attributes.internal"),
-            ] {
-                confidential |= field.at(path)? == Some(&true);
-            }
-        }
-        for (noteable, name) in self.noteables() {
-            if let Some(noteable) = noteable.at(name)? {
-                let field = noteable
-                    .0
-                    .confidential
-                    .at(&format!("{name}.confidential"))?;
-                confidential |= field == Some(&true);
-            }
-        }
-        Ok(confidential)
-    }
+            .is_some_and(|it| CONFIDENTIAL.contains(&&**it));
+    Ok(match (is_incident, is_confidential) {
+        (true, _) => Kind::Incident,
+        (false, true) => Kind::ConfidentialIssue,
+        (false, false) => Kind::Issue,
+    })
+}
 
-    fn occurrence(self, kind: Kind) -> Read<Occurrence<'a>> {
-        if matches!(
-            kind,
-            Kind::MergeRequest | Kind::Note | Kind::ConfidentialNote | Kind::WikiPage
-        ) {
-            self.object_attributes.required("object_attributes")?;
-        }
-        Ok(Occurrence {
-            kind,
-            place: match kind.is_of_group() {
-                true => self.group()?,
-                false => Place::Project(self.project()?),
-            },
-            is_mere_update: self.is_mere_update(kind)?,
-            branch: self.branch(kind)?,
-            labels: self.labels(kind)?,
-            pipeline: match kind {
-                Kind::Pipeline => Some(self.pipeline()?),
-                _ => None,
-            },
-            has_superfluous: false,
-            author: self.author()?,
-        })
-    }
+/// What a note may be of, or what may mention a group.
+fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'static str); 7] {
+    [
+        (&event.issue, "issue"),
+        (&event.work_item, "work_item"),
+        (&event.merge_request, "merge_request"),
+        (&event.epic, "epic"),
+        (&event.vulnerability, "vulnerability"),
+        (&event.snippet, "snippet"),
+        (&event.wiki_page, "wiki_page"),
+    ]
+}
 
-    fn project(&self) -> Read<i64> {
-        if let Some(project) = self.project.at("project")?
-            && let Some(id) = project.0.id.at("project.id")?
-        {
-            return Ok(*id);
-        }
-        if let Some(id) = self.project_id.at("project_id")? {
-            return Ok(*id);
-        }
-        if let Some(object) = self.object_attributes.at("object_attributes")?
-            && let Some(id) = object.0.project_id.at("object_attributes.project_id")?
-        {
-            return Ok(*id);
-        }
-        Err(BadField("project.id".to_owned()))
-    }
-
-    fn group(&self) -> Read<Place<'a>> {
-        for (group, name) in [(&self.mentioned, "mentioned"), (&self.group, "group")] {
-            let Some(group) = group.at(name)? else {
-                continue;
-            };
-            if let Some(id) = group.0.id.at(&format!("{name}.id"))? {
-                return Ok(Place::Group(*id));
-            }
-            if let Some(path) = group.0.full_path.at(&format!("{name}.full_path"))? {
-                return Ok(Place::GroupOfPath(path.clone()));
-            }
-            if let Some(path) = group.0.name.at(&format!("{name}.name"))? {
-                return Ok(Place::GroupOfPath(path.clone()));
-            }
-        }
-        match self.group_id.at("group_id")? {
-            Some(id) => Ok(Place::Group(*id)),
-            None => Err(BadField("mentioned.id".to_owned())),
+/// A note or mention that not everybody may see.
+fn is_confidential(event: &Event, event_type: &str) -> Read<bool> {
+    let mut confidential = event
+        .event_type
+        .at("event_type")?
+        .is_some_and(|it| it == event_type);
+    if let Some(note) = event.object_attributes.at("object_attributes")? {
+        for (field, path) in [
+            (&note.confidential, "object_attributes.confidential"),
+            (&note.internal, "object_attributes.internal"),
+        ] {
+            confidential |= field.at(path)? == Some(&true);
         }
     }
+    for (noteable, name) in noteables(event) {
+        if let Some(noteable) = noteable.at(name)? {
+            let field = noteable.confidential.at(&format!("{name}.confidential"))?;
+            confidential |= field == Some(&true);
+        }
+    }
+    Ok(confidential)
+}
 
-    fn author(&self) -> Read<Author<'a>> {
-        let mut author = Author {
-            id: self.user_id.at("user_id")?.copied(),
-            name: self.user_username.at("user_username")?.cloned(),
+fn occurrence<'a>(event: &Event<'a>, kind: Kind) -> Read<Occurrence<'a>> {
+    if matches!(
+        kind,
+        Kind::MergeRequest | Kind::Note | Kind::ConfidentialNote | Kind::WikiPage
+    ) {
+        event.object_attributes.required("object_attributes")?;
+    }
+    Ok(Occurrence {
+        kind,
+        place: match kind.is_of_group() {
+            true => group(event)?,
+            false => Place::Project(event.project()?),
+        },
+        is_mere_update: is_mere_update(event, kind)?,
+        branch: branch(event, kind)?,
+        labels: labels(event, kind)?,
+        pipeline: match kind {
+            Kind::Pipeline => Some(pipeline(event)?),
+            _ => None,
+        },
+        has_superfluous: false,
+        author: author(event)?,
+    })
+}
+
+fn group<'a>(event: &Event<'a>) -> Read<Place<'a>> {
+    for (group, name) in [(&event.mentioned, "mentioned"), (&event.group, "group")] {
+        let Some(group) = group.at(name)? else {
+            continue;
         };
-        if let Some(user) = self.user.at("user")? {
-            if let Some(id) = user.0.id.at("user.id")? {
-                author.id = Some(*id);
-            }
-            if let Some(name) = user.0.username.at("user.username")? {
-                author.name = Some(name.clone());
-            }
+        if let Some(id) = group.id.at(&format!("{name}.id"))? {
+            return Ok(Place::Group(*id));
         }
-        Ok(author)
+        if let Some(path) = group.full_path.at(&format!("{name}.full_path"))? {
+            return Ok(Place::GroupOfPath(path.clone()));
+        }
+        if let Some(path) = group.name.at(&format!("{name}.name"))? {
+            return Ok(Place::GroupOfPath(path.clone()));
+        }
     }
-
-    fn is_mere_update(&self, kind: Kind) -> Read<bool> {
-        if !matches!(
-            kind,
-            Kind::Issue | Kind::ConfidentialIssue | Kind::Incident | Kind::MergeRequest
-        ) {
-            return Ok(false);
-        }
-        let object = &self.object_attributes.required("object_attributes")?.0;
-        if object
-            .action
-            .at("object_attributes.action")?
-            .is_none_or(|action| action != "update")
-        {
-            return Ok(false);
-        }
-        let changes = self.changes.at("changes")?;
-        // Who is to review it.
-        Ok(!changes.is_some_and(|it| it.0.reviewers.is_there()))
+    match event.group_id.at("group_id")? {
+        Some(id) => Ok(Place::Group(*id)),
+        None => Err(BadField("mentioned.id".to_owned())),
     }
+}
 
-    fn branch(&self, kind: Kind) -> Read<Option<Branch<'a>>> {
-        let (reference, is_tag, is_protected) = match kind {
-            Kind::Push | Kind::TagPush => {
-                let reference = self.reference.required("ref")?;
-                let is_tag = kind == Kind::TagPush;
-                (reference, is_tag, self.ref_protected.at("ref_protected")?)
-            }
-            Kind::Pipeline => {
-                let pipeline = &self.object_attributes.required("object_attributes")?.0;
-                (
-                    pipeline.reference.required("object_attributes.ref")?,
-                    pipeline.tag.at("object_attributes.tag")? == Some(&true),
-                    pipeline
-                        .protected_ref
-                        .at("object_attributes.protected_ref")?,
-                )
-            }
-            Kind::Deployment => match self.reference.at("ref")? {
-                Some(reference) => (reference, false, self.ref_protected.at("ref_protected")?),
-                // Not every version of the host says what was deployed.
-                None => return Ok(None),
-            },
-            _ => return Ok(None),
+fn author<'a>(event: &Event<'a>) -> Read<Author<'a>> {
+    let mut author = Author {
+        id: event.user_id.at("user_id")?.copied(),
+        name: event.user_username.at("user_username")?.cloned(),
+    };
+    if let Some(user) = event.user.at("user")? {
+        if let Some(id) = user.id.at("user.id")? {
+            author.id = Some(*id);
+        }
+        if let Some(name) = user.username.at("user.username")? {
+            author.name = Some(name.clone());
+        }
+    }
+    Ok(author)
+}
+
+fn is_mere_update(event: &Event, kind: Kind) -> Read<bool> {
+    if !matches!(
+        kind,
+        Kind::Issue | Kind::ConfidentialIssue | Kind::Incident | Kind::MergeRequest
+    ) {
+        return Ok(false);
+    }
+    let object = event.object_attributes.required("object_attributes")?;
+    if object
+        .action
+        .at("object_attributes.action")?
+        .is_none_or(|action| action != "update")
+    {
+        return Ok(false);
+    }
+    let changes = event.changes.at("changes")?;
+    // Who is to review it.
+    Ok(!changes.is_some_and(|it| it.reviewers.is_there()))
+}
+
+fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
+    let (reference, is_tag, is_protected) = match kind {
+        Kind::Push | Kind::TagPush => {
+            let reference = event.reference.required("ref")?;
+            let is_tag = kind == Kind::TagPush;
+            (reference, is_tag, event.ref_protected.at("ref_protected")?)
+        }
+        Kind::Pipeline => {
+            let pipeline = event.object_attributes.required("object_attributes")?;
+            (
+                pipeline.reference.required("object_attributes.ref")?,
+                pipeline.tag.at("object_attributes.tag")? == Some(&true),
+                pipeline
+                    .protected_ref
+                    .at("object_attributes.protected_ref")?,
+            )
+        }
+        Kind::Deployment => match event.reference.at("ref")? {
+            Some(reference) => (reference, false, event.ref_protected.at("ref_protected")?),
+            // Not every version of the host says what was deployed.
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    if is_tag || reference.starts_with("refs/tags/") {
+        return Ok(None);
+    }
+    let name = without_prefix(reference, "refs/heads/");
+    let project = event.project.at("project")?;
+    let default = match project {
+        Some(project) => project.default_branch.at("project.default_branch")?,
+        None => None,
+    };
+    Ok(Some(Branch {
+        is_default: default.is_some_and(|default| *default == name),
+        is_protected: is_protected.copied(),
+        name,
+    }))
+}
+
+fn labels<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Vec<Cow<'a, str>>>> {
+    if !matches!(
+        kind,
+        Kind::Issue
+            | Kind::ConfidentialIssue
+            | Kind::Incident
+            | Kind::MergeRequest
+            | Kind::Note
+            | Kind::ConfidentialNote
+    ) {
+        return Ok(None);
+    }
+    let mut places: Vec<(&List<Label<'a>>, &str)> = vec![(&event.labels, "labels")];
+    for (noteable, name) in noteables(event) {
+        if let Some(noteable) = noteable.at(name)? {
+            places.push((&noteable.labels, name));
+        }
+    }
+    if let Some(object) = event.object_attributes.at("object_attributes")? {
+        places.push((&object.labels, "object_attributes"));
+    }
+    for (labels, place) in places {
+        let path = match place {
+            "labels" => place.to_owned(),
+            _ => format!("{place}.labels"),
         };
-        if is_tag || reference.starts_with("refs/tags/") {
-            return Ok(None);
+        if let Some(labels) = labels.at(&path)? {
+            let titles = labels.iter().enumerate().map(|(place, label)| {
+                let label = label.required(&format!("{path}[{place}]"))?;
+                let title = label.title.required(&format!("{path}[{place}].title"));
+                title.cloned()
+            });
+            return titles.collect::<Read<_>>().map(Some);
         }
-        let name = without_prefix(reference, "refs/heads/");
-        let project = self.project.at("project")?;
-        let default = match project {
-            Some(project) => project.0.default_branch.at("project.default_branch")?,
-            None => None,
-        };
-        Ok(Some(Branch {
-            is_default: default.is_some_and(|default| *default == name),
-            is_protected: is_protected.copied(),
-            name,
-        }))
     }
+    Ok(Some(Vec::new()))
+}
 
-    fn labels(&self, kind: Kind) -> Read<Option<Vec<Cow<'a, str>>>> {
-        if !matches!(
-            kind,
-            Kind::Issue
-                | Kind::ConfidentialIssue
-                | Kind::Incident
-                | Kind::MergeRequest
-                | Kind::Note
-                | Kind::ConfidentialNote
-        ) {
-            return Ok(None);
-        }
-        let mut places: Vec<(&Labels<'a>, &str)> = vec![(&self.labels, "labels")];
-        for (noteable, name) in self.noteables() {
-            if let Some(noteable) = noteable.at(name)? {
-                places.push((&noteable.0.labels, name));
-            }
-        }
-        if let Some(object) = self.object_attributes.at("object_attributes")? {
-            places.push((&object.0.labels, "object_attributes"));
-        }
-        for (labels, place) in places {
-            let path = match place {
-                "labels" => place.to_owned(),
-                _ => format!("{place}.labels"),
-            };
-            if let Some(labels) = labels.at(&path)? {
-                let titles = labels.iter().enumerate().map(|(place, label)| {
-                    let label = label.required(&format!("{path}[{place}]"))?;
-                    let title = label.0.title.required(&format!("{path}[{place}].title"));
-                    title.cloned()
-                });
-                return titles.collect::<Read<_>>().map(Some);
-            }
-        }
-        Ok(Some(Vec::new()))
-    }
-
-    fn pipeline(&self) -> Read<Pipeline<'a>> {
-        let pipeline = &self.object_attributes.required("object_attributes")?.0;
-        let name = pipeline.reference.required("object_attributes.ref")?;
-        let is_tag = pipeline.tag.at("object_attributes.tag")? == Some(&true);
-        let prefix = match (name.starts_with("refs/"), is_tag) {
-            (true, _) => "",
-            (false, true) => "refs/tags/",
-            (false, false) => "refs/heads/",
-        };
-        Ok(Pipeline {
-            id: *pipeline.id.required("object_attributes.id")?,
-            reference: short(format!("{prefix}{name}")),
-            status: pipeline
-                .status
-                .required("object_attributes.status")?
-                .clone(),
-            finished_at: pipeline
-                .finished_at
-                .at("object_attributes.finished_at")?
-                .map(|time| time.to_string()),
-        })
-    }
+fn pipeline<'a>(event: &Event<'a>) -> Read<Pipeline<'a>> {
+    let pipeline = event.object_attributes.required("object_attributes")?;
+    let name = pipeline.reference.required("object_attributes.ref")?;
+    let is_tag = pipeline.tag.at("object_attributes.tag")? == Some(&true);
+    let prefix = match (name.starts_with("refs/"), is_tag) {
+        (true, _) => "",
+        (false, true) => "refs/tags/",
+        (false, false) => "refs/heads/",
+    };
+    Ok(Pipeline {
+        id: *pipeline.id.required("object_attributes.id")?,
+        reference: short(format!("{prefix}{name}")),
+        status: pipeline
+            .status
+            .required("object_attributes.status")?
+            .clone(),
+        finished_at: pipeline
+            .finished_at
+            .at("object_attributes.finished_at")?
+            .map(|time| time.to_string()),
+    })
 }
 
 fn without_prefix<'a>(text: &Cow<'a, str>, prefix: &str) -> Cow<'a, str> {

@@ -1,11 +1,10 @@
-//! Webhooks of GitLab: read ([`body`]) and verified ([`secret`]), without what nobody needs ([`trim`]), and published with those that
+//! Webhooks of GitLab: read ([`body`]) and verified ([`secret`]), without what nobody needs, and published with those that
 //! come at the same time ([`publisher`]), each once ([`key`]).
 
 mod body;
 mod key;
 mod publisher;
 mod secret;
-mod trim;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +14,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use lockstep_webhook::{Event, ObjectKind, trim};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -63,12 +63,13 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
         count(Counter::HOOKS, "malformed");
         Problem::bad_request("The body is no JSON.")
     })?;
-    trim::trim(&mut event);
+    trim(&mut event);
+    let (project, place) = whereabouts(&Event::of(&event));
     if let Reach::Paths(paths) = &proof.reach {
-        check_is_within(app, paths, &event).await?;
+        check_is_within(app, paths, project).await?;
     }
     let key = key::of(headers, &body.bytes, proof.signed_id);
-    let published = app.publisher.publish(place(&event), event.to_string(), key);
+    let published = app.publisher.publish(place, event.to_string(), key);
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
@@ -88,8 +89,7 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
 
 /// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
 /// who may tell of everything.
-async fn check_is_within(app: &App, paths: &[&str], event: &Value) -> Result<(), Problem> {
-    let project = project(event).filter(|_| event["object_kind"] != "group_mention");
+async fn check_is_within(app: &App, paths: &[&str], project: Option<i64>) -> Result<(), Problem> {
     let its = match project {
         Some(project) => app.database.project_path(project).await?,
         None => None,
@@ -106,36 +106,25 @@ async fn check_is_within(app: &App, paths: &[&str], event: &Value) -> Result<(),
     }
 }
 
-/// The project that the database takes an event for one of: the first of these that there is. One that is no number is refused there.
-fn project(event: &Value) -> Option<i64> {
-    let named = [
-        &event["project"]["id"],
-        &event["project_id"],
-        &event["object_attributes"]["project_id"],
+/// The project that the database takes an event for one of, and a number for where it happens, as far as it is told.
+fn whereabouts(event: &Event) -> (Option<i64>, u64) {
+    let is_of_group = event.kind() == Some(ObjectKind::GroupMention);
+    let project = event.project().ok().filter(|_| !is_of_group);
+    let places = [
+        &event.project.id,
+        &event.project_id,
+        &event.object_attributes.project_id,
+        &event.mentioned.id,
+        &event.group.id,
+        &event.group_id,
     ];
-    let first = named.into_iter().find(|id| !id.is_null());
-    first.and_then(Value::as_i64)
+    let place = places.into_iter().find_map(|id| id.get());
+    (project, place.map_or(0, |id| id.unsigned_abs()))
 }
 
 fn is_within(path: &str, project: &str) -> bool {
     let rest = project.strip_prefix(path);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The project or the group, as far as a number tells it.
-fn place(event: &Value) -> u64 {
-    let places = [
-        "/project/id",
-        "/project_id",
-        "/object_attributes/project_id",
-        "/mentioned/id",
-        "/group/id",
-        "/group_id",
-    ];
-    let mut places = places
-        .iter()
-        .filter_map(|place| event.pointer(place)?.as_u64());
-    places.next().unwrap_or_default()
 }
 
 fn answer(value: &Value) -> Response {
@@ -155,9 +144,14 @@ fn refused(refusal: secret::Refusal) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use lockstep_webhook::Event;
+    use serde_json::{Value, json};
 
-    use super::{is_within, project};
+    use super::{is_within, whereabouts};
+
+    fn project(event: &Value) -> Option<i64> {
+        whereabouts(&Event::of(event)).0
+    }
 
     #[test]
     fn project_is_the_one_that_the_database_takes() {

@@ -1,36 +1,15 @@
 //! Deployments.
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::Event;
 
 use super::draft::{DANGER, Draft, GOOD, SLATE, WARNING};
 use super::link::link;
 use super::moment;
-use super::payload::{Part, Project, Text, User, read};
 use super::phrase::Phrase;
 use super::user_text::{NAME, TITLE, code, line};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Deployment {
-    status: Text,
-    status_changed_at: Text,
-    deployable_id: Text,
-    deployable_url: Text,
-    environment: Text,
-    project: Part<Project>,
-    #[serde(rename = "ref")]
-    reference: Text,
-    short_sha: Text,
-    commit_url: Text,
-    commit_title: Text,
-    user: Part<User>,
-    user_url: Text,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let deployment: Deployment = read(event);
-    let (sign, words, color) = match &*deployment.status {
+pub(super) fn draft(deployment: &Event) -> Draft {
+    let (sign, words, color) = match &**deployment.status {
         "running" => ("⏳", " has begun", SLATE),
         "success" => ("✅", " is done", GOOD),
         "failed" => ("❌", " has failed", DANGER),
@@ -47,23 +26,23 @@ pub(super) fn draft(event: &Value) -> Draft {
         .words(words)
         .within(&deployment.project);
     Draft::new(headline)
-        .body(commit(&deployment))
+        .body(commit(deployment))
         .project(&deployment.project)
-        .context(job(&deployment))
+        .context(job(deployment))
         .context(branch(&deployment.reference))
-        .context(by(&deployment))
+        .context(by(deployment))
         .context(moment::shown(&deployment.status_changed_at))
         .color(color)
 }
 
-fn commit(deployment: &Deployment) -> String {
+fn commit(deployment: &Event) -> String {
     let id = link(&deployment.commit_url, &line(&deployment.short_sha, NAME));
     let title = line(&deployment.commit_title, TITLE);
     format!("{id} {title}").trim().to_owned()
 }
 
-fn job(deployment: &Deployment) -> Option<String> {
-    let id = line(&deployment.deployable_id, NAME);
+fn job(deployment: &Event) -> Option<String> {
+    let id = deployment.deployable_id.written();
     let label = format!("job {id}");
     let linked = link(&deployment.deployable_url, label.trim_end());
     (!id.is_empty() || linked.starts_with('<')).then_some(linked)
@@ -73,7 +52,7 @@ fn branch(reference: &str) -> Option<String> {
     Some(code(reference, NAME)).filter(|code| !code.is_empty())
 }
 
-fn by(deployment: &Deployment) -> Option<String> {
+fn by(deployment: &Event) -> Option<String> {
     let user = &deployment.user;
     let name = line(user.name.or(&user.username), NAME);
     (!name.is_empty()).then(|| format!("by {}", link(&deployment.user_url, &name)))

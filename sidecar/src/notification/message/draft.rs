@@ -1,9 +1,10 @@
 //! A message while it is put together, and as it is sent.
 
+use lockstep_webhook::Project;
+
 use serde_json::{Value, json};
 
 use super::link::link;
-use super::payload::Project;
 use super::phrase::Phrase;
 use super::user_text::{NAME, line, lines};
 use crate::slack::fit;

@@ -1,44 +1,13 @@
 //! Issues, confidential ones, incidents, and other work items.
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::{Event, Field};
 
 use super::draft::{Draft, ORANGE};
 use super::list::listed;
-use super::payload::{Flag, Label, List, Part, Project, Text, User, read};
 use super::phrase::Phrase;
 use super::user_text::{NAME, TITLE, line};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    event_type: Text,
-    user: Part<User>,
-    project: Part<Project>,
-    object_attributes: Part<Issue>,
-    assignees: List<Part<User>>,
-    labels: List<Part<Label>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Issue {
-    iid: Text,
-    title: Text,
-    description: Text,
-    url: Text,
-    action: Text,
-    #[serde(rename = "type")]
-    kind: Text,
-    work_item_type: Text,
-    confidential: Flag,
-    severity: Text,
-    due_date: Text,
-    labels: List<Part<Label>>,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let event: Event = read(event);
+pub(super) fn draft(event: &Event) -> Draft {
     let issue = &event.object_attributes;
     let kind = issue.kind.or(&issue.work_item_type).to_lowercase();
     let noun = match kind.as_str() {
@@ -52,7 +21,7 @@ pub(super) fn draft(event: &Value) -> Draft {
         "test case" | "testcase" => "test case",
         _ => "issue",
     };
-    let verb = match &*issue.action {
+    let verb = match &**issue.action {
         "open" => "opened",
         "close" => "closed",
         "reopen" => "reopened",
@@ -67,8 +36,7 @@ pub(super) fn draft(event: &Value) -> Draft {
             "without a title",
         )
         .within(&event.project);
-    let is_confidential =
-        issue.confidential.is_set() || event.event_type.starts_with("confidential_");
+    let is_confidential = *issue.confidential || event.event_type.starts_with("confidential_");
     let severity = match noun {
         "incident" => severity(&issue.severity),
         _ => None,
@@ -81,7 +49,7 @@ pub(super) fn draft(event: &Value) -> Draft {
         .project(&event.project)
         .context(is_confidential.then(|| "🔒 confidential".to_owned()))
         .context(severity)
-        .context(named("labels: ", labels.iter().map(|label| &*label.title)))
+        .context(named("labels: ", labels.iter().map(|label| &**label.title)))
         .context(named(
             "assigned to ",
             event
@@ -97,10 +65,10 @@ pub(super) fn draft(event: &Value) -> Draft {
 }
 
 /// What people know it by.
-pub(super) fn label(sign: &str, iid: &str, title: &str) -> String {
-    match iid.trim() {
-        "" => title.to_owned(),
-        iid => format!("{sign}{iid} {title}"),
+pub(super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
+    match iid.get() {
+        None => title.to_owned(),
+        Some(iid) => format!("{sign}{iid} {title}"),
     }
 }
 

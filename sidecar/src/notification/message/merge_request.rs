@@ -1,57 +1,15 @@
 //! Merge requests. Their messages have no colour, ever: see [`Message::arguments`](super::Message::arguments).
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::{Attributes, Changes, Event, List, Object, User};
 
 use super::draft::Draft;
 use super::issue::{label, named};
-use super::payload::{Flag, Label, List, Part, Project, Text, User, read};
 use super::phrase::Phrase;
 use super::user_text::{NAME, TITLE, code};
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    user: Part<User>,
-    project: Part<Project>,
-    object_attributes: Part<MergeRequest>,
-    labels: List<Part<Label>>,
-    reviewers: List<Part<User>>,
-    changes: Part<Changes>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MergeRequest {
-    iid: Text,
-    title: Text,
-    description: Text,
-    url: Text,
-    action: Text,
-    source_branch: Text,
-    target_branch: Text,
-    draft: Flag,
-    work_in_progress: Flag,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Changes {
-    reviewers: Part<Change<List<Part<User>>>>,
-    draft: Part<Change<Flag>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Change<T> {
-    previous: T,
-    current: T,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let event: Event = read(event);
+pub(super) fn draft(event: &Event) -> Draft {
     let request = &event.object_attributes;
-    let (before, after) = words(&event);
+    let (before, after) = words(event);
     let headline = Phrase::of(&event.user)
         .words(&format!(" {before} "))
         .link(
@@ -62,16 +20,16 @@ pub(super) fn draft(event: &Value) -> Draft {
         )
         .words(&after)
         .within(&event.project);
-    let is_draft = request.draft.is_set() || request.work_in_progress.is_set();
+    let is_draft = *request.draft || *request.work_in_progress;
     let draft = Draft::new(headline)
         .project(&event.project)
         .context(branches(request))
         .context(is_draft.then(|| "draft".to_owned()))
         .context(named(
             "labels: ",
-            event.labels.iter().map(|label| &*label.title),
+            event.labels.iter().map(|label| &**label.title),
         ));
-    if &*request.action != "open" {
+    if *request.action != "open" {
         return draft;
     }
     draft
@@ -87,7 +45,7 @@ pub(super) fn draft(event: &Value) -> Draft {
 
 /// What is said before the merge request, and after it.
 fn words(event: &Event) -> (String, String) {
-    let verb = match &*event.object_attributes.action {
+    let verb = match &**event.object_attributes.action {
         "open" => "opened merge request",
         "close" => "closed merge request",
         "reopen" => "reopened merge request",
@@ -105,7 +63,7 @@ fn changed(changes: &Changes) -> (String, String) {
     let reviewers = &changes.reviewers;
     let asked = missing(&reviewers.current, &reviewers.previous);
     let released = missing(&reviewers.previous, &reviewers.current);
-    let draft = (changes.draft.previous.0, changes.draft.current.0);
+    let draft = (changes.draft.previous.get(), changes.draft.current.get());
     match (asked, released, draft) {
         (Some(asked), Some(released), _) => (
             format!("asked {asked} for a review of"),
@@ -123,14 +81,14 @@ fn changed(changes: &Changes) -> (String, String) {
 }
 
 /// Who is on the one list and not on the other.
-fn missing(these: &[Part<User>], those: &[Part<User>]) -> Option<String> {
-    let key = |user: &Part<User>| user.username.or(&user.name).to_owned();
+fn missing(these: &List<User>, those: &List<User>) -> Option<String> {
+    let key = |user: &Object<User>| user.username.or(&user.name).to_owned();
     let known: Vec<String> = those.iter().map(key).collect();
     let missing = these.iter().filter(|user| !known.contains(&key(user)));
     named("", missing.map(|user| user.name.or(&user.username)))
 }
 
-fn branches(request: &MergeRequest) -> Option<String> {
+fn branches(request: &Attributes) -> Option<String> {
     let source = code(&request.source_branch, NAME);
     let target = code(&request.target_branch, NAME);
     match (source.is_empty(), target.is_empty()) {

@@ -1,6 +1,6 @@
 //! An event of GitLab's webhooks as a message of Slack.
 //!
-//! Any field of a payload ([`payload`]) may be missing, or be of another type: what is there is told, and nothing fails. What
+//! Any field of an [`Event`] may be missing, or be of another type: what is there is told, and nothing fails. What
 //! people wrote is made harmless ([`user_text`], [`markdown`]) and put together with links ([`link`]) and times ([`mod@moment`]) to
 //! phrases ([`phrase`]), of which a message is drafted ([`draft`]). There is a file for each kind of event.
 
@@ -16,7 +16,6 @@ mod merge_request;
 mod moment;
 mod note;
 mod noteable;
-mod payload;
 mod phrase;
 mod pipeline;
 mod push;
@@ -30,44 +29,38 @@ mod wiki_page;
 
 pub(crate) use draft::Message;
 
+use lockstep_webhook::{Event, ObjectKind};
 use serde_json::Value;
-
-use draft::Draft;
-
-type Drafting = fn(&Value) -> Draft;
-
-/// What drafts the message, by the `object_kind` of a payload.
-const KINDS: [(&str, Drafting); 14] = [
-    ("push", push::draft),
-    ("tag_push", push::draft),
-    ("issue", issue::draft),
-    ("work_item", issue::draft),
-    ("incident", issue::draft),
-    ("merge_request", merge_request::draft),
-    ("note", note::draft),
-    ("pipeline", pipeline::draft),
-    ("wiki_page", wiki_page::draft),
-    ("deployment", deployment::draft),
-    ("alert", alert::draft),
-    ("vulnerability", vulnerability::draft),
-    ("group_mention", mention::draft),
-    ("lockstep_test", test::draft),
-];
 
 /// When an event happened that changes what was said before, in seconds since 1970, as far as it tells.
 pub(crate) fn moment(event: &Value) -> Option<i64> {
-    let time = match event["object_kind"].as_str()? {
-        "pipeline" => &event["object_attributes"]["finished_at"],
-        "merge_request" => &event["object_attributes"]["updated_at"],
+    let event = Event::of(event);
+    let object = &event.object_attributes;
+    moment::seconds(match event.kind()? {
+        ObjectKind::Pipeline => &object.finished_at,
+        ObjectKind::MergeRequest => &object.updated_at,
         _ => return None,
-    };
-    moment::seconds(time.as_str()?)
+    })
 }
 
 /// The message that tells of an event.
 pub(crate) fn render(event: &Value) -> Message {
-    let kind = event["object_kind"].as_str().unwrap_or_default();
-    let known = KINDS.iter().find(|(name, _)| *name == kind);
-    let draft = known.map_or(unknown::draft as Drafting, |(_, draft)| *draft);
-    draft(event).finish()
+    let event = &Event::of(event);
+    let draft = match event.kind() {
+        Some(ObjectKind::Push | ObjectKind::TagPush) => push::draft(event),
+        Some(ObjectKind::Issue | ObjectKind::WorkItem | ObjectKind::Incident) => {
+            issue::draft(event)
+        }
+        Some(ObjectKind::MergeRequest) => merge_request::draft(event),
+        Some(ObjectKind::Note) => note::draft(event),
+        Some(ObjectKind::Pipeline) => pipeline::draft(event),
+        Some(ObjectKind::WikiPage) => wiki_page::draft(event),
+        Some(ObjectKind::Deployment) => deployment::draft(event),
+        Some(ObjectKind::Alert) => alert::draft(event),
+        Some(ObjectKind::Vulnerability) => vulnerability::draft(event),
+        Some(ObjectKind::GroupMention) => mention::draft(event),
+        Some(ObjectKind::LockstepTest) => test::draft(event),
+        None => unknown::draft(event),
+    };
+    draft.finish()
 }

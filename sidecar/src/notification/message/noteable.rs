@@ -1,34 +1,10 @@
 //! What is commented on, or mentions somebody.
 
-use serde::Deserialize;
+use lockstep_webhook::Event;
 
 use super::issue::label;
-use super::payload::{Commit, Flag, Part, Text};
 use super::phrase::Phrase;
 use super::user_text::TITLE;
-
-/// The parts of a payload that may hold it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Noteables {
-    issue: Part<Noteable>,
-    work_item: Part<Noteable>,
-    merge_request: Part<Noteable>,
-    snippet: Part<Noteable>,
-    epic: Part<Noteable>,
-    commit: Part<Commit>,
-    vulnerability: Part<Noteable>,
-    wiki_page: Part<Noteable>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Noteable {
-    id: Text,
-    iid: Text,
-    title: Text,
-    confidential: Flag,
-}
 
 /// What it is called, and by what people know it.
 pub(super) struct Named {
@@ -60,36 +36,38 @@ impl Named {
     }
 }
 
-impl Noteables {
-    /// That of a `noteable_type`, also as it is written in `object_kind`.
-    pub(super) fn named(&self, kind: &str) -> Named {
-        let kind = kind.to_lowercase().replace(['_', ' '], "");
-        let (noun, sign, noteable) = match kind.as_str() {
-            "issue" => ("issue", "#", &self.issue),
-            "workitem" if self.work_item.iid.is_empty() => ("work item", "#", &self.issue),
-            "workitem" => ("work item", "#", &self.work_item),
-            "mergerequest" => ("merge request", "!", &self.merge_request),
-            "epic" => ("epic", "&", &self.epic),
-            "snippet" | "projectsnippet" | "personalsnippet" => ("snippet", "$", &self.snippet),
-            "vulnerability" => ("vulnerability", "", &self.vulnerability),
-            "wikipage" | "wikipage::meta" => ("wiki page", "", &self.wiki_page),
-            "commit" => return self.commit(),
-            "designmanagement::design" => return Named::unknown("a design"),
-            _ => return Named::unknown("something"),
-        };
-        Named {
-            noun,
-            label: label(sign, noteable.iid.or(&noteable.id), &noteable.title),
-            is_confidential: noteable.confidential.is_set(),
-        }
+/// That of a `noteable_type`, also as it is written in `object_kind`.
+pub(super) fn of(event: &Event, kind: &str) -> Named {
+    let kind = kind.to_lowercase().replace(['_', ' '], "");
+    let (noun, sign, noteable) = match kind.as_str() {
+        "issue" => ("issue", "#", &event.issue),
+        "workitem" if event.work_item.iid.get().is_none() => ("work item", "#", &event.issue),
+        "workitem" => ("work item", "#", &event.work_item),
+        "mergerequest" => ("merge request", "!", &event.merge_request),
+        "epic" => ("epic", "&", &event.epic),
+        "snippet" | "projectsnippet" | "personalsnippet" => ("snippet", "$", &event.snippet),
+        "vulnerability" => ("vulnerability", "", &event.vulnerability),
+        "wikipage" | "wikipage::meta" => ("wiki page", "", &event.wiki_page),
+        "commit" => return commit(event),
+        "designmanagement::design" => return Named::unknown("a design"),
+        _ => return Named::unknown("something"),
+    };
+    let id = match noteable.iid.get() {
+        Some(_) => &noteable.iid,
+        None => &noteable.id,
+    };
+    Named {
+        noun,
+        label: label(sign, id, &noteable.title),
+        is_confidential: *noteable.confidential,
     }
+}
 
-    fn commit(&self) -> Named {
-        let id = self.commit.short_id();
-        Named {
-            noun: "commit",
-            label: format!("{id} {}", self.commit.title()),
-            is_confidential: false,
-        }
+fn commit(event: &Event) -> Named {
+    let id = event.commit.short_id();
+    Named {
+        noun: "commit",
+        label: format!("{id} {}", event.commit.title()),
+        is_confidential: false,
     }
 }

@@ -1,7 +1,8 @@
 //! What happened in a sentence, once with Slack's markup, and once without for where Slack shows none.
 
+use lockstep_webhook::{Project, User};
+
 use super::link::link;
-use super::payload::{Project, User};
 use super::user_text::{NAME, code, line};
 
 #[derive(Clone, Debug, Default)]

@@ -2,61 +2,21 @@
 
 mod jobs;
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::{Attributes, Event, short};
 
 use super::draft::{DANGER, Draft, GOOD, SLATE, WARNING};
 use super::issue::label;
 use super::link::{link, path};
 use super::moment;
-use super::payload::{Commit, Flag, List, Number, Part, Project, Text, User, read, short};
 use super::phrase::Phrase;
 use super::user_text::{NAME, TITLE, code, line};
-use jobs::{Job, failed};
+use jobs::failed;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    object_attributes: Part<Pipeline>,
-    merge_request: Part<MergeRequest>,
-    user: Part<User>,
-    project: Part<Project>,
-    commit: Part<Commit>,
-    builds: List<Part<Job>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Pipeline {
-    id: Text,
-    name: Text,
-    #[serde(rename = "ref")]
-    reference: Text,
-    tag: Flag,
-    sha: Text,
-    status: Text,
-    detailed_status: Text,
-    stages: List<Text>,
-    finished_at: Text,
-    duration: Number,
-    url: Text,
-    yaml_errors: Text,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct MergeRequest {
-    iid: Text,
-    title: Text,
-    url: Text,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let event: Event = read(event);
+pub(super) fn draft(event: &Event) -> Draft {
     let pipeline = &event.object_attributes;
     let failed = failed(&event.builds, &pipeline.stages);
     let has_warnings = pipeline.detailed_status.contains("warning") || failed.has_forgiven();
-    let (sign, words, color) = match (&*pipeline.status, has_warnings) {
+    let (sign, words, color) = match (&**pipeline.status, has_warnings) {
         ("success", false) => ("✅", " has passed", GOOD),
         ("success", true) => ("⚠️", " has passed with warnings", WARNING),
         ("failed", _) => ("❌", " has failed", DANGER),
@@ -69,10 +29,10 @@ pub(super) fn draft(event: &Value) -> Draft {
     let page = match pipeline.url.or("") {
         "" => event
             .project
-            .page(&format!("pipelines/{}", path(&pipeline.id))),
+            .page(&format!("pipelines/{}", pipeline.id.written())),
         url => url.to_owned(),
     };
-    let page = match failed.is_empty() || &*pipeline.status != "failed" {
+    let page = match failed.is_empty() || *pipeline.status != "failed" {
         true => page,
         false if page.is_empty() => page,
         false => format!("{page}/failures"),
@@ -87,7 +47,7 @@ pub(super) fn draft(event: &Value) -> Draft {
             "without a number",
         )
         .words(words)
-        .words(&duration(pipeline.duration))
+        .words(&duration(pipeline.duration.get().copied()))
         .plainly(&on(pipeline))
         .within(&event.project);
     let request = &event.merge_request;
@@ -96,11 +56,11 @@ pub(super) fn draft(event: &Value) -> Draft {
         &line(&label("!", &request.iid, &request.title), TITLE),
     );
     let draft = Draft::new(headline)
-        .field(kind(pipeline), &reference(&event))
-        .field("Commit", &commit(&event))
+        .field(kind(pipeline), &reference(event))
+        .field("Commit", &commit(event))
         .field("Merge request", &request)
         .field("Pipeline", &line(&pipeline.name, TITLE));
-    let draft = match &*pipeline.status {
+    let draft = match &**pipeline.status {
         "failed" => draft
             .field(failed.stages_name(), &failed.stages())
             .field(failed.jobs_name(), &failed.jobs(&event.project))
@@ -117,8 +77,8 @@ pub(super) fn draft(event: &Value) -> Draft {
 }
 
 /// What it ran on. `refs/merge-requests/1/head` is neither a branch nor a tag.
-fn kind(pipeline: &Pipeline) -> &'static str {
-    match pipeline.tag.is_set() {
+fn kind(pipeline: &Attributes) -> &'static str {
+    match *pipeline.tag {
         true => "Tag",
         false if pipeline.reference.starts_with("refs/") => "Ref",
         false => "Branch",
@@ -126,7 +86,7 @@ fn kind(pipeline: &Pipeline) -> &'static str {
 }
 
 /// The same in words, for where there are no fields.
-fn on(pipeline: &Pipeline) -> String {
+fn on(pipeline: &Attributes) -> String {
     match line(&pipeline.reference, NAME) {
         empty if empty.is_empty() => empty,
         name => format!(" on {} {name}", kind(pipeline).to_lowercase()),
@@ -139,7 +99,7 @@ fn reference(event: &Event) -> String {
     if kind(pipeline) == "Ref" {
         return code(name, NAME);
     }
-    let page = match pipeline.tag.is_set() {
+    let page = match *pipeline.tag {
         true => event.project.page(&format!("tags/{}", path(name))),
         false => event.project.page(&format!("tree/{}", path(name))),
     };
@@ -156,8 +116,8 @@ fn commit(event: &Event) -> String {
 }
 
 /// ` after MM:SS`, if it is known.
-fn duration(seconds: Number) -> String {
-    let Some(seconds) = seconds.0.filter(|seconds| (0.0..1e9).contains(seconds)) else {
+fn duration(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds.filter(|seconds| (0.0..1e9).contains(seconds)) else {
         return String::new();
     };
     let seconds = seconds.round() as u64;
@@ -170,7 +130,7 @@ fn duration(seconds: Number) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Number, duration};
+    use super::duration;
 
     #[test]
     fn durations_are_minutes_and_seconds() {
@@ -184,8 +144,8 @@ mod tests {
             (1e12, ""),
         ];
         for (seconds, expected) in cases {
-            assert_eq!(duration(Number(Some(seconds))), expected, "{seconds}");
+            assert_eq!(duration(Some(seconds)), expected, "{seconds}");
         }
-        assert_eq!(duration(Number(None)), "");
+        assert_eq!(duration(None), "");
     }
 }

@@ -1,42 +1,24 @@
 //! Commits, branches and tags.
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::{Event, ObjectKind, User};
 
 use super::draft::{Draft, SLATE};
 use super::link::{link, path};
 use super::list::{MOST, listed};
-use super::payload::{Commit, List, Number, Part, Project, Text, User, read};
 use super::phrase::Phrase;
 use super::user_text::{NAME, TITLE, line};
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Push {
-    before: Text,
-    after: Text,
-    #[serde(rename = "ref")]
-    reference: Text,
-    user_name: Text,
-    user_username: Text,
-    /// Of an annotated tag.
-    message: Text,
-    project: Part<Project>,
-    commits: List<Part<Commit>>,
-    total_commits_count: Number,
-    object_kind: Text,
-}
 
 /// All but the sentence leaves so much of the section for commits.
 const ROOM: usize = 2_400;
 
-pub(super) fn draft(event: &Value) -> Draft {
-    let push: Push = read(event);
+pub(super) fn draft(push: &Event) -> Draft {
     let user = User {
         name: push.user_name.clone(),
         username: push.user_username.clone(),
+        ..User::default()
     };
-    let is_tag = &*push.object_kind == "tag_push" || push.reference.starts_with("refs/tags/");
+    let is_tag =
+        push.kind() == Some(ObjectKind::TagPush) || push.reference.starts_with("refs/tags/");
     let noun = if is_tag { "tag" } else { "branch" };
     let name = ["refs/heads/", "refs/tags/"]
         .iter()
@@ -47,7 +29,7 @@ pub(super) fn draft(event: &Value) -> Draft {
         false => push.project.page(&format!("tree/{}", path(name))),
     };
     let (is_new, is_gone) = (is_nothing(&push.before), is_nothing(&push.after));
-    let number = in_all(&push);
+    let number = in_all(push);
     let verb = match (is_new, is_gone, number) {
         (_, true, _) => format!(" deleted {noun} "),
         (true, _, _) if is_tag => " pushed the new tag ".to_owned(),
@@ -70,8 +52,8 @@ pub(super) fn draft(event: &Value) -> Draft {
     if is_new {
         return draft.quote(&push.message);
     }
-    let draft = draft.context(compared(&push));
-    match commits(&push, number) {
+    let draft = draft.context(compared(push));
+    match commits(push, number) {
         none if none.is_empty() => draft,
         commits => draft.body(commits).color(SLATE),
     }
@@ -83,14 +65,13 @@ fn is_nothing(id: &str) -> bool {
 }
 
 /// The payload names the last twenty at most.
-fn in_all(push: &Push) -> usize {
-    let said = push.total_commits_count.0.unwrap_or_default();
-    // Saturates: what is negative, or no number, is 0.
-    (said as usize).max(push.commits.len())
+fn in_all(push: &Event) -> usize {
+    let said = usize::try_from(*push.total_commits_count).unwrap_or_default();
+    said.max(push.commits.len())
 }
 
 /// The last commits, the latest at the end.
-fn commits(push: &Push, in_all: usize) -> String {
+fn commits(push: &Event, in_all: usize) -> String {
     let first = push.commits.len().saturating_sub(MOST);
     let lines = push.commits[first..].iter().map(|commit| {
         let id = line(commit.short_id(), NAME);
@@ -106,12 +87,12 @@ fn commits(push: &Push, in_all: usize) -> String {
     listed(lines, "\n", in_all, ROOM)
 }
 
-fn compared(push: &Push) -> Option<String> {
+fn compared(push: &Event) -> Option<String> {
     let is_id = |id: &str| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !is_id(&push.before) || !is_id(&push.after) {
         return None;
     }
-    let range = format!("compare/{}...{}", &*push.before, &*push.after);
+    let range = format!("compare/{}...{}", *push.before, *push.after);
     let page = push.project.page(&range);
     (!page.is_empty()).then(|| link(&page, "Compare"))
 }

@@ -1,22 +1,11 @@
 //! Events of a kind that has no message of its own.
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::Event;
 
 use super::draft::Draft;
-use super::payload::{Part, Project, Text, User, read};
 use super::phrase::Phrase;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    object_kind: Text,
-    user: Part<User>,
-    project: Part<Project>,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let event: Event = read(event);
+pub(super) fn draft(event: &Event) -> Draft {
     let headline = Phrase::of(&event.user)
         .words(" caused an event: ")
         .code(&event.object_kind, "of no kind")

@@ -1,42 +1,19 @@
 //! Pages of wikis.
 
-use serde::Deserialize;
-use serde_json::Value;
+use lockstep_webhook::Event;
 
 use super::draft::Draft;
 use super::link::link;
-use super::payload::{Part, Project, Text, User, read};
 use super::phrase::Phrase;
 use super::user_text::TITLE;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Event {
-    user: Part<User>,
-    project: Part<Project>,
-    object_attributes: Part<Page>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Page {
-    title: Text,
-    slug: Text,
-    url: Text,
-    /// That of the commit.
-    message: Text,
-    action: Text,
-    diff_url: Text,
-}
-
-pub(super) fn draft(event: &Value) -> Draft {
-    let event: Event = read(event);
+pub(super) fn draft(event: &Event) -> Draft {
     let page = &event.object_attributes;
-    let (verb, url) = match &*page.action {
-        "create" => ("created", &*page.url),
+    let (verb, url) = match &**page.action {
+        "create" => ("created", &**page.url),
         // There is nothing to see any more.
         "delete" => ("deleted", ""),
-        _ => ("edited", &*page.url),
+        _ => ("edited", &**page.url),
     };
     let headline = Phrase::of(&event.user)
         .words(&format!(" {verb} wiki page "))

@@ -10,8 +10,25 @@ use std::{fs, io};
 
 use serde_json::{Value, json};
 
-use super::{KINDS, render};
+use super::render;
 use wrong::wrong;
+
+const KINDS: [&str; 14] = [
+    "push",
+    "tag_push",
+    "issue",
+    "work_item",
+    "incident",
+    "merge_request",
+    "note",
+    "pipeline",
+    "wiki_page",
+    "deployment",
+    "alert",
+    "vulnerability",
+    "group_mention",
+    "lockstep_test",
+];
 
 fn room(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -64,7 +81,7 @@ fn messages_are_as_they_were() -> io::Result<()> {
 #[test]
 fn every_kind_has_a_sample() -> io::Result<()> {
     let samples = files(&room("samples"))?;
-    for (kind, _) in KINDS {
+    for kind in KINDS {
         assert!(
             samples.values().any(|event| event["object_kind"] == kind),
             "{kind}"

@@ -1,13 +1,13 @@
 //! What is skipped here is not skipped by those who read an event as a whole when it is delivered, and one that they cannot read would be in
 //! their way for ever. Neither levels nor halves of a character keep a text from being json in PostgreSQL's eyes.
 
-use super::trim::is_superfluous;
+use crate::trim::is_superfluous;
 
 /// Objects and lists within each other, at most: those who read the event as a whole later give up at 128.
 const MOST_LEVELS: usize = 100;
 
 /// Says what keeps others from reading the event; else whether there is anything in it that is not to be kept.
-pub(super) fn check_is_readable(text: &str) -> Result<bool, String> {
+pub fn check_is_readable(text: &str) -> Result<bool, String> {
     let shape = Shape::of(text);
     if shape.levels > MOST_LEVELS {
         return Err(format!("more than {MOST_LEVELS} levels"));

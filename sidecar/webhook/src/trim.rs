@@ -1,9 +1,7 @@
-//! What of an event nobody is told is not kept: variables of pipelines may be secrets, addresses are nobody's business, and
-//! diffs are long.
-
-use std::collections::HashSet;
+//! What of an event nobody is told is not kept: variables of pipelines may be secrets, addresses are nobody's business, and diffs are long.
 
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// Fields that no message shows, wherever they are.
 const NEVER_SHOWN: [&str; 12] = [
@@ -20,17 +18,42 @@ const NEVER_SHOWN: [&str; 12] = [
     "ssh_url",
     "http_url",
 ];
+const SHORTEST_NAME: usize = 5;
 
 /// No message shows more of a text, in bytes.
 const LONGEST_TEXT: usize = 4_000;
+/// As it is written in JSON, where a line's end takes two: none that was cut already is to be cut again.
+const LONGEST_WRITTEN: usize = 2 * LONGEST_TEXT;
 
 /// No message lists as many things. What decides over what it says comes first: see [`shorten`].
 const LONGEST_LIST: usize = 500;
 
-pub(super) fn trim(value: &mut Value) {
-    match value {
+fn is_never_shown(name: &[u8]) -> bool {
+    name.len() >= SHORTEST_NAME && NEVER_SHOWN.iter().any(|it| it.as_bytes() == name)
+}
+
+/// Whether a string between its quotes, with what comes after it, is none that is kept as it is. This is asked of each in every event.
+pub(crate) fn is_superfluous(string: &[u8], rest: &[u8]) -> bool {
+    string.len() > LONGEST_WRITTEN
+        || (is_never_shown(string) && rest.trim_ascii_start().first() == Some(&b':'))
+}
+
+/// An event without what is superfluous in it.
+pub fn trimmed(event: &str) -> String {
+    match serde_json::from_str(event) {
+        Ok(mut event) => {
+            trim(&mut event);
+            event.to_string()
+        }
+        // Nobody can read it, but whoever checked that wrote it.
+        Err(_) => event.to_owned(),
+    }
+}
+
+pub fn trim(event: &mut Value) {
+    match event {
         Value::Object(fields) => {
-            fields.retain(|name, _| !NEVER_SHOWN.contains(&name.as_str()));
+            fields.retain(|name, _| !is_never_shown(name.as_bytes()));
             fields.values_mut().for_each(trim);
         }
         Value::Array(items) => {
