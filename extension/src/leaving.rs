@@ -3,9 +3,8 @@
 //! Nothing runs when PostgreSQL drops an extension but an event trigger, so this is one, before commands of the one kind that it is
 //! about. All other DDL costs it a look at a list of tags.
 
-use crate::cache_column;
 use crate::error::{OrRaise, Result};
-use crate::home;
+use crate::{cache_column, home};
 use lockstep_server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;

@@ -3,8 +3,7 @@
 use crate::error::{OrRaise, Result, RetentionError, required};
 use crate::event::sweep_gone;
 use crate::slack_workspace::Tables;
-use lockstep_server::OwnStatement;
-use lockstep_server::{datum, nullable};
+use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

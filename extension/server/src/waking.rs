@@ -4,11 +4,10 @@
 //! none does unless somebody waits, and then one at a time. Who commits beside that one is not heard of, nor is who passed his look at
 //! those who wait a moment before: they look again by themselves, a few milliseconds later at first and then ever more seldom.
 
-use crate::OwnStatement;
 use crate::error::Result;
 use crate::levels::subtransaction;
 use crate::lock::{self, Kind};
-use crate::{datum, notify};
+use crate::{OwnStatement, datum, notify};
 use pgrx::pg_sys::{self, SubTransactionId};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

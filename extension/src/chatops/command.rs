@@ -2,8 +2,7 @@
 
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use crate::feature;
-use lockstep_server::OwnStatement;
-use lockstep_server::datum;
+use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -2,8 +2,7 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum};
+use lockstep_server::{OwnStatement, View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -1,9 +1,8 @@
 //! Commits by their sha or its beginning, as indexes of the host find them.
 
 use crate::error::{ChatopsError, Result};
-use lockstep_server::OwnStatement;
 use lockstep_server::host::Relation;
-use lockstep_server::{Statement, connected, datum};
+use lockstep_server::{OwnStatement, Statement, connected, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::mem::ManuallyDrop;
 

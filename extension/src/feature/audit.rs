@@ -2,10 +2,9 @@
 
 use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
 use crate::error::{FeatureError, OrRaise, Result, ServerError};
-use lockstep_server::OwnStatement;
 use lockstep_server::host::{self, Known, Relation, text};
 use lockstep_server::row::{Row, Stored};
-use lockstep_server::{current_user, datum};
+use lockstep_server::{OwnStatement, current_user, datum};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;

@@ -1,8 +1,7 @@
 //! What is declared of flags beside their rows: the type, and the default of those that nobody has set.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum};
+use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

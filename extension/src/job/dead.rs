@@ -1,9 +1,8 @@
 //! Jobs that failed for good.
 
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
-use lockstep_server::datum;
 use lockstep_server::waking::{Work, wake};
+use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -3,9 +3,8 @@
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
-use lockstep_server::datum;
 use lockstep_server::waking::{Work, wake};
+use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -2,9 +2,8 @@
 
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
 use lockstep_server::waking::{Work, wake};
-use lockstep_server::{datum, keys_argument};
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -4,8 +4,7 @@
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum};
+use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -2,8 +2,7 @@
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::OwnStatement;
-use lockstep_server::datum;
+use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

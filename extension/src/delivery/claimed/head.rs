@@ -3,8 +3,7 @@
 use crate::delivery::channel::Locked;
 use crate::error::Result;
 use crate::slack_workspace::{Destination, destinations};
-use lockstep_server::OwnStatement;
-use lockstep_server::{datum, keys_argument};
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

@@ -2,8 +2,7 @@
 
 use crate::error::Result;
 use crate::slack_workspace::inherited;
-use lockstep_server::OwnStatement;
-use lockstep_server::{datum, keys_argument};
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use lockstep_webhook::{Event, ObjectKind};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,8 +3,7 @@
 
 use crate::delivery::channel;
 use crate::error::Result;
-use lockstep_server::OwnStatement;
-use lockstep_server::{datum, keys_argument};
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;

@@ -4,8 +4,7 @@
 use super::effective as settings;
 use crate::error::Result;
 use crate::event::tables::{Tables, class};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum, keys_argument};
+use lockstep_server::{OwnStatement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

@@ -1,8 +1,7 @@
 //! The rows of channels, which pace and order what is sent to each.
 
 use crate::error::Result;
-use lockstep_server::OwnStatement;
-use lockstep_server::datum;
+use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use std::mem::ManuallyDrop;

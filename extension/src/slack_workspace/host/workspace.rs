@@ -3,8 +3,7 @@
 
 use super::known::Tables;
 use crate::error::{Result, SlackError};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum};
+use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use std::mem::ManuallyDrop;
 

@@ -3,8 +3,7 @@
 use super::scopes::Instead;
 use crate::error::{Result, SlackError};
 use crate::slack_workspace::host::Tables;
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum, keys_argument, nullable};
+use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,9 +3,8 @@
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
 use crate::slack_workspace::identical::best;
-use lockstep_server::OwnStatement;
 use lockstep_server::host::qualified;
-use lockstep_server::{Statement, View, datum, keys_argument};
+use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;

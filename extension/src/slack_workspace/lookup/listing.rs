@@ -2,8 +2,7 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
-use lockstep_server::OwnStatement;
-use lockstep_server::{View, datum, keys_argument, nullable};
+use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
