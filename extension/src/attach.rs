@@ -1,8 +1,8 @@
 //! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
 
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Answer};
 use crate::{cache_column, chatops, feature, home, service_account, slack_workspace};
+use lockstep_server::host::{self, Answer};
 use pgrx::prelude::*;
 
 /// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.

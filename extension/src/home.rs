@@ -2,8 +2,8 @@
 //! says what is to become of them: two of a kind would run and send everything twice.
 
 use crate::error::{JobError, OrRaise, Result};
-use crate::own_statement::OwnStatement;
-use crate::waking::{self, Work};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{self, Work};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{PgLogLevel, PgSqlErrorCode};

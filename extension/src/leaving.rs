@@ -6,7 +6,7 @@
 use crate::cache_column;
 use crate::error::{OrRaise, Result};
 use crate::home;
-use crate::server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
+use lockstep_server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 

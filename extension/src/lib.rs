@@ -11,22 +11,14 @@ mod error;
 mod event;
 mod feature;
 mod home;
-mod host;
 mod integration;
 mod job;
 mod leaving;
-mod levels;
-mod lock;
-mod own_statement;
-mod planner;
-mod row;
-mod server;
 mod service_account;
 mod slack_workspace;
 mod status;
 mod sweep;
 mod transaction;
-mod waking;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with panic = \"unwind\"");
@@ -38,9 +30,9 @@ pgrx::extension_sql_file!(
     "../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     requires = [
-        cache_column::drift::begin_cache_column_drift,
-        cache_column::drift::cache_column_drift_rows,
-        cache_column::state::cache_column_state
+        cache_column::installed::drift::begin_cache_column_drift,
+        cache_column::installed::drift::cache_column_drift_rows,
+        cache_column::installed::state::cache_column_state
     ]
 );
 pgrx::extension_sql_file!(
@@ -179,9 +171,7 @@ pgrx::extension_sql_file!(
 /// Called once, when the library is loaded into a backend.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
-    server::forgo_backtraces();
+    lockstep_server::init();
     backfill::init();
-    host::init();
-    planner::init();
     transaction::init();
 }

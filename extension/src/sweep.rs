@@ -2,9 +2,9 @@
 
 use crate::error::{OrRaise, Result, RetentionError, required};
 use crate::event::sweep_gone;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, nullable};
 use crate::slack_workspace::Tables;
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

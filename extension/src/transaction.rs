@@ -3,8 +3,9 @@
 #![allow(unsafe_code)]
 
 use crate::error::{CacheColumnError, OrRaise, Result};
-use crate::levels::nesting;
-use crate::{cache_column, feature, slack_workspace, waking};
+use crate::{cache_column, feature, slack_workspace};
+use lockstep_server::levels::nesting;
+use lockstep_server::waking;
 use pgrx::pg_sys;
 
 /// Registers the transaction callbacks, once for the life of the backend.

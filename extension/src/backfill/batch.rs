@@ -1,9 +1,8 @@
 //! The seed of the engine: a job done to one range of ids, in the caller's transaction.
 
-use super::counts::Counts;
-use super::registry;
+use super::jobs::{Counts, registry};
 use crate::error::{BackfillError, OrRaise, Result, required};
-use crate::server::sleep;
+use lockstep_server::sleep;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 

@@ -1,16 +1,13 @@
 //! Begins runs, and pauses, resumes, cancels and retries them.
 
-use super::presence;
-use super::range::Range;
-use super::registered::hold_function;
-use super::registry;
-use super::run::{NewRun, Run, Status};
-use super::settings::Settings;
-use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
-use super::worker;
+use super::jobs::{hold_function, registry};
+use super::runs::{
+    LOOK_EVERY_MS, NewRun, Next, Range, Run, Settings, Status, Worker, is_changed, presence, step,
+    worker,
+};
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
-use crate::host::Relation;
-use crate::server::{
+use lockstep_server::host::Relation;
+use lockstep_server::{
     attempt_catching, commit, is_atomic, is_in_transaction_block, sleep, with_snapshot,
 };
 use pgrx::JsonB;

@@ -1,29 +1,11 @@
 //! Cache columns: a boolean on a target table that says whether the target has a matching source row.
 //!
-//! The way of the data: a source row changes, its row trigger *notes* the target key ([`note`]), the statement trigger
-//! *flushes* all noted keys ([`flush`]) to the target rows, as the definition says ([`definition`]).
+//! A definition says of which rows it tells ([`mod@defined`]); triggers keep the column right, whoever writes ([`mod@kept`]), once they are
+//! installed ([`mod@installed`]).
 
-mod absence;
-mod arrival;
-mod attach;
-mod definition;
-mod drift;
-mod flush;
-mod install;
-mod keeper;
-mod known;
-mod matching;
-mod mend;
-mod note;
-mod pending;
-mod state;
-mod trigger;
-mod triggers;
-mod truncate;
-mod walk;
+mod defined;
+mod installed;
+mod kept;
 
-pub(crate) use attach::{attach, detach};
-pub(crate) use drift::{standings, targets};
-pub(crate) use install::give_back_all;
-pub(crate) use pending::{notes_left, release_notes, roll_back_notes};
-pub(crate) use walk::repair_range;
+pub(crate) use installed::{attach, detach, give_back_all, standings, targets};
+pub(crate) use kept::{notes_left, release_notes, repair_range, roll_back_notes};

@@ -3,8 +3,8 @@
 use super::command::Command;
 use crate::backfill::{self, By};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -2,8 +2,8 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -3,8 +3,8 @@
 use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
 use super::target;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::host::{Relation, check_have_one_owner, qualified};
-use crate::server::{Statement, datum};
+use lockstep_server::host::{Relation, check_have_one_owner, qualified};
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::table::{self, NAMESPACES, Needed, PROJECTS, ROUTES};
 use crate::error::Result;
-use crate::host::{Relation, qualified};
-use crate::server::{Statement, datum};
+use lockstep_server::host::{Relation, qualified};
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// The host lets groups be in each other less deeply than that.

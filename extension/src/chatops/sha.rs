@@ -1,9 +1,9 @@
 //! Commits by their sha or its beginning, as indexes of the host find them.
 
 use crate::error::{ChatopsError, Result};
-use crate::host::Relation;
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, connected, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::host::Relation;
+use lockstep_server::{Statement, connected, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::mem::ManuallyDrop;
 
@@ -99,7 +99,7 @@ fn keeps_beginnings_together(collation: u32) -> Result<bool> {
     let query = Statement::new(&text, &[]);
     let mut is_so = false;
     connected(|| {
-        query.rows(crate::server::View::NewestReadOnly, &[], |row| {
+        query.rows(lockstep_server::View::NewestReadOnly, &[], |row| {
             is_so = row.get(1).unwrap_or_default();
         });
     });

@@ -1,8 +1,8 @@
 //! The host's tables that chatops reads, each with the columns that it needs.
 
 use crate::error::{ChatopsError, Error, Result};
-use crate::host::{self, Answer, Relation};
-use crate::server::{Answer as Row, Statement, View, as_owner, connected};
+use lockstep_server::host::{self, Answer, Relation};
+use lockstep_server::{Answer as Row, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{Datum, Oid};
 
 /// A table, with the columns that are read of it.

@@ -3,8 +3,8 @@
 use super::path;
 use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
 use crate::error::Result;
-use crate::host::{Relation, qualified};
-use crate::server::{Statement, datum};
+use lockstep_server::host::{Relation, qualified};
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
 use crate::job;
-use crate::own_statement::OwnStatement;
+use lockstep_server::OwnStatement;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};

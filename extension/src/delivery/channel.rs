@@ -1,8 +1,8 @@
 //! Channels: which are due, who sends to them. A channel that is called by several names has one of their rows for all of it: its lane.
 
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, keys_argument};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;

@@ -1,10 +1,10 @@
 //! What can go wrong with backfill jobs and their runs.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    BackfillError:
+    pub(crate) BackfillError:
     Settings { reason: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("settings of a backfill are not valid: {reason}"),

@@ -1,152 +1,152 @@
 //! What can go wrong with cache columns.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 errors! {
-    CacheColumnError:
+    pub(crate) CacheColumnError:
     NotARowTrigger { trigger: String } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("trigger \"{trigger}\" does not fire as its function expects"),
-                "The functions that note keys are for row triggers after insert, update or delete.",
-                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("trigger \"{trigger}\" does not fire as its function expects"),
+        "The functions that note keys are for row triggers after insert, update or delete.",
+        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+    ),
     NegativeLimit { rows: i64 } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("max_rows must not be negative, but is {rows}"),
-                "It is the number of rows that are written at most.",
-                "Leave it out to repair all rows.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("max_rows must not be negative, but is {rows}"),
+        "It is the number of rows that are written at most.",
+        "Leave it out to repair all rows.",
+    ),
     UnloggedSource { table: String } => (
-                ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!("unlogged table \"{table}\" cannot be the source of a cache column"),
-                "A crash empties an unlogged table, and no trigger fires.",
-                format!("Make it permanent: alter table {table} set logged."),
-            ),
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("unlogged table \"{table}\" cannot be the source of a cache column"),
+        "A crash empties an unlogged table, and no trigger fires.",
+        format!("Make it permanent: alter table {table} set logged."),
+    ),
     TargetColumnNotBoolean { table: String, column: String, actual: String } => (
-                ERRCODE_DATATYPE_MISMATCH,
-                format!(
-                    "cache column \"{column}\" of \"{table}\" is of type {actual}, not boolean"
-                ),
-                "A cache column says whether a matching source row exists.",
-                format!("Add a boolean column: alter table {table} add column ... boolean."),
-            ),
+        ERRCODE_DATATYPE_MISMATCH,
+        format!(
+            "cache column \"{column}\" of \"{table}\" is of type {actual}, not boolean"
+        ),
+        "A cache column says whether a matching source row exists.",
+        format!("Add a boolean column: alter table {table} add column ... boolean."),
+    ),
     TargetColumnGenerated { table: String, column: String } => (
-                ERRCODE_WRONG_OBJECT_TYPE,
-                format!("cache column \"{column}\" of \"{table}\" is a generated column"),
-                "PostgreSQL computes generated columns itself and lets nobody write them.",
-                format!(
-                    "Drop the expression: alter table {table} alter column {column} drop expression."
-                ),
-            ),
+        ERRCODE_WRONG_OBJECT_TYPE,
+        format!("cache column \"{column}\" of \"{table}\" is a generated column"),
+        "PostgreSQL computes generated columns itself and lets nobody write them.",
+        format!(
+            "Drop the expression: alter table {table} alter column {column} drop expression."
+        ),
+    ),
     KeyWithoutIndex { table: String, column: String } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("no index on \"{table}\" starts with key column \"{column}\""),
-                "Without one every change would read the whole source table.",
-                format!(
-                    "Create one: create index concurrently on {table} ({}).",
-                    quote_identifier(&column)
-                ),
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("no index on \"{table}\" starts with key column \"{column}\""),
+        "Without one every change would read the whole source table.",
+        format!(
+            "Create one: create index concurrently on {table} ({}).",
+            quote_identifier(&column)
+        ),
+    ),
     MatchNotObject { actual: &'static str } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("match must be a JSON object, not {actual}"),
-                "A match names columns of the source and the constant that each must equal.",
-                r#"For example: '{"active": true, "category": "issue_tracker"}'."#,
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("match must be a JSON object, not {actual}"),
+        "A match names columns of the source and the constant that each must equal.",
+        r#"For example: '{"active": true, "category": "issue_tracker"}'."#,
+    ),
     MatchEmpty => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                "match must name at least one column",
-                "An empty match would count every source row.",
-                r#"For example: '{"active": true}'."#,
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "match must name at least one column",
+        "An empty match would count every source row.",
+        r#"For example: '{"active": true}'."#,
+    ),
     MatchNested { column: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("match for column \"{column}\" must be a constant, not an array or object"),
-                "A match is a conjunction of column = constant.",
-                "Use a string, a number or a boolean.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("match for column \"{column}\" must be a constant, not an array or object"),
+        "A match is a conjunction of column = constant.",
+        "Use a string, a number or a boolean.",
+    ),
     MatchNull { column: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("match for column \"{column}\" must not be null"),
-                "Nothing equals null, so no row would ever match.",
-                "Leave the column out, or name the constant it must equal.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("match for column \"{column}\" must not be null"),
+        "Nothing equals null, so no row would ever match.",
+        "Leave the column out, or name the constant it must equal.",
+    ),
     ConstantType { column: String, expected: String, actual: String } => (
-                ERRCODE_DATATYPE_MISMATCH,
-                format!(
-                    "match for column \"{column}\" is a JSON {actual}, but the column is of type {expected}"
-                ),
-                "Booleans are matched by true or false, numbers by numbers, every other type by a string.",
-                "Write the constant in the form of the column's type.",
-            ),
+        ERRCODE_DATATYPE_MISMATCH,
+        format!(
+            "match for column \"{column}\" is a JSON {actual}, but the column is of type {expected}"
+        ),
+        "Booleans are matched by true or false, numbers by numbers, every other type by a string.",
+        "Write the constant in the form of the column's type.",
+    ),
     ConstantText { column: String, expected: String, message: String } => (
-                ERRCODE_INVALID_TEXT_REPRESENTATION,
-                format!("match for column \"{column}\" is no value of type {expected}"),
-                format!("PostgreSQL says: {message}."),
-                "Write the constant in the form of the column's type.",
-            ),
+        ERRCODE_INVALID_TEXT_REPRESENTATION,
+        format!("match for column \"{column}\" is no value of type {expected}"),
+        format!("PostgreSQL says: {message}."),
+        "Write the constant in the form of the column's type.",
+    ),
     MatchOnTargetColumn { column: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("match names the cache column \"{column}\" itself"),
-                "Source and target are the same table, so the column would depend on itself.",
-                "Match another column.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("match names the cache column \"{column}\" itself"),
+        "Source and target are the same table, so the column would depend on itself.",
+        "Match another column.",
+    ),
     NoEquality { column: String, actual: String } => (
-                ERRCODE_UNDEFINED_FUNCTION,
-                format!(
-                    "match for column \"{column}\" is not possible: type {actual} has no equality operator"
-                ),
-                "A match is a conjunction of column = constant.",
-                "Match a column of another type; for json use jsonb.",
-            ),
+        ERRCODE_UNDEFINED_FUNCTION,
+        format!(
+            "match for column \"{column}\" is not possible: type {actual} has no equality operator"
+        ),
+        "A match is a conjunction of column = constant.",
+        "Match a column of another type; for json use jsonb.",
+    ),
     TypeNotBuiltIn { column: String, actual: String } => (
-                ERRCODE_FEATURE_NOT_SUPPORTED,
-                format!(
-                    "match for column \"{column}\" is not possible: type {actual} is not built in"
-                ),
-                "Code that somebody wrote for a type of his own would run with every write of the table.",
-                "Match a column of one of PostgreSQL's own types, or of an enum.",
-            ),
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!(
+            "match for column \"{column}\" is not possible: type {actual} is not built in"
+        ),
+        "Code that somebody wrote for a type of his own would run with every write of the table.",
+        "Match a column of one of PostgreSQL's own types, or of an enum.",
+    ),
     Duplicate { table: String, column: String } => (
-                ERRCODE_DUPLICATE_OBJECT,
-                format!("cache column \"{column}\" of \"{table}\" is defined already"),
-                "A column has one definition; lockstep.cache_columns lists it.",
-                format!(
-                    "To change it, first call lockstep.remove_cache_column({}, {}).",
-                    quote_literal(&table),
-                    quote_literal(&column)
-                ),
-            ),
+        ERRCODE_DUPLICATE_OBJECT,
+        format!("cache column \"{column}\" of \"{table}\" is defined already"),
+        "A column has one definition; lockstep.cache_columns lists it.",
+        format!(
+            "To change it, first call lockstep.remove_cache_column({}, {}).",
+            quote_literal(&table),
+            quote_literal(&column)
+        ),
+    ),
     NotDefined { table: String, column: String } => (
-                ERRCODE_UNDEFINED_OBJECT,
-                format!("column \"{column}\" of \"{table}\" is not a cache column"),
-                "No definition names it.",
-                "See lockstep.cache_columns for those there are.",
-            ),
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("column \"{column}\" of \"{table}\" is not a cache column"),
+        "No definition names it.",
+        "See lockstep.cache_columns for those there are.",
+    ),
     NotInstalledOn { trigger: String, table: String } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
-                "The definition it names has another source table.",
-                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
+        "The definition it names has another source table.",
+        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+    ),
     DefinitionMissing { id: i32 } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("cache column definition {id} does not exist"),
-                "A trigger of lockstep fired whose definition is not in lockstep.cache_column_definition.",
-                "Restore the definition, or drop the triggers named lockstep_* on this table and add the cache column again.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("cache column definition {id} does not exist"),
+        "A trigger of lockstep fired whose definition is not in lockstep.cache_column_definition.",
+        "Restore the definition, or drop the triggers named lockstep_* on this table and add the cache column again.",
+    ),
     BadTriggerArgument { argument: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("trigger argument \"{argument}\" is not the number of a definition"),
-                "Triggers of lockstep carry the number of their definition as their only argument.",
-                "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("trigger argument \"{argument}\" is not the number of a definition"),
+        "Triggers of lockstep carry the number of their definition as their only argument.",
+        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+    ),
     NotFlushed { keys: usize } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("{keys} noted keys of cache columns were not flushed"),
-                "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
-                "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("{keys} noted keys of cache columns were not flushed"),
+        "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
+        "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
+    ),
 }

@@ -1,28 +1,28 @@
 //! What can go wrong with commands from Slack. Messages and details are told to people there.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    ChatopsError:
+    pub(crate) ChatopsError:
     Command { message: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                "the command is not one as Slack gives it",
-                format!("It does not fit: {message}."),
-                "Pass an object with trigger_id, request, team_id, user_id and text.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "the command is not one as Slack gives it",
+        format!("It does not fit: {message}."),
+        "Pass an object with trigger_id, request, team_id, user_id and text.",
+    ),
     Wish { message: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                "what is wished of it cannot be done",
-                format!("It does not fit: {message}."),
-                "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "what is wished of it cannot be done",
+        format!("It does not fit: {message}."),
+        "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
+    ),
     Action { action: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("a run cannot be made to \"{action}\""),
-                "Of a run one may ask four things.",
-                "Pass 'pause', 'resume', 'retry' or 'cancel'.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("a run cannot be made to \"{action}\""),
+        "Of a run one may ask four things.",
+        "Pass 'pause', 'resume', 'retry' or 'cancel'.",
+    ),
     /// What each is, and the name that was given of it; whether some of them are mentions of people.
     NoSuchTargets { targets: Vec<(&'static str, String)>, has_mention: bool } => (
         ERRCODE_NO_DATA_FOUND,
@@ -34,43 +34,43 @@ errors! {
         "Give the full path of a project, group or namespace, or the user name of a user.",
     ),
     HostLacks { schema: String, what: String } => (
-                ERRCODE_UNDEFINED_TABLE,
-                format!("schema {schema} has no {what}"),
-                "It is read of the tables of the host.",
-                "Name the schema that holds the host's tables.",
-            ),
+        ERRCODE_UNDEFINED_TABLE,
+        format!("schema {schema} has no {what}"),
+        "It is read of the tables of the host.",
+        "Name the schema that holds the host's tables.",
+    ),
     Incident { id: i64, severity: i64, title: String } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("incident {id} of severity {severity} is open: {title}"),
-                "Until it is closed no flag is changed in production.",
-                "Close it, or pass --ignore-production-check if the change is to end it.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("incident {id} of severity {severity} is open: {title}"),
+        "Until it is closed no flag is changed in production.",
+        "Close it, or pass --ignore-production-check if the change is to end it.",
+    ),
     IncidentTerms { severity: i32 } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!(
-                    "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
-                ),
-                "Incidents of severity 1 and 2 hold changes in production.",
-                "For example: 'Sign-in is slow', 2.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!(
+            "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
+        ),
+        "Incidents of severity 1 and 2 hold changes in production.",
+        "For example: 'Sign-in is slow', 2.",
+    ),
     NoSuchIncident { id: i64 } => (
-                ERRCODE_NO_DATA_FOUND,
-                format!("incident {id} does not exist, or is closed already"),
-                "Only an open incident can be closed.",
-                "See lockstep.chatops_incident.",
-            ),
+        ERRCODE_NO_DATA_FOUND,
+        format!("incident {id} does not exist, or is closed already"),
+        "Only an open incident can be closed.",
+        "See lockstep.chatops_incident.",
+    ),
     Sha { sha: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("\"{sha}\" is not the sha of a commit"),
-                "It has from 7 to 64 hexadecimal digits.",
-                "Copy it from the page of the commit.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("\"{sha}\" is not the sha of a commit"),
+        "It has from 7 to 64 hexadecimal digits.",
+        "Copy it from the page of the commit.",
+    ),
     Milestone { milestone: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("\"{milestone}\" is not a milestone"),
-                "It is a major and a minor version.",
-                "For example: 15.1.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("\"{milestone}\" is not a milestone"),
+        "It is a major and a minor version.",
+        "For example: 15.1.",
+    ),
 }
 
 /// The longest path of the host has so many letters.

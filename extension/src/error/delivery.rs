@@ -1,10 +1,10 @@
 //! What can go wrong with deliveries to Slack.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    DeliveryError:
+    pub(crate) DeliveryError:
     Most { most: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("most must be from 1 to 10000, but is {most}"),

@@ -1,10 +1,10 @@
 //! What can go wrong with events and with who is told of them.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    EventError:
+    pub(crate) EventError:
     UnknownKind { kind: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("\"{kind}\" is not a kind of event that anybody is told of"),

@@ -1,11 +1,11 @@
 //! What can go wrong with feature flags.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 use pgrx::spi::quote_literal;
 
 errors! {
-    FeatureError:
+    pub(crate) FeatureError:
     Name => (
         ERRCODE_INVALID_NAME,
         "the name of a feature flag, or of a group, has from 1 to 255 characters",

@@ -1,10 +1,10 @@
 //! What can go wrong with integrations.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    IntegrationError:
+    pub(crate) IntegrationError:
     TableMissing { schema: String, name: &'static str } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("schema {schema} has no table {name}"),

@@ -1,10 +1,10 @@
 //! What can go wrong with jobs, their runners and their workers' names.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    JobError:
+    pub(crate) JobError:
     WorkerName { worker: String } => (
         ERRCODE_INVALID_NAME,
         format!("\"{worker}\" is not a name for a worker"),
@@ -133,9 +133,9 @@ errors! {
         "Wait until lockstep.worker_status calls it drained; retry or discard the dead ones in lockstep.dead_jobs.",
     ),
     NotACopy => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "nothing is held in this database",
-                "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
-                "To drop a single job, call lockstep.discard_job.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "nothing is held in this database",
+        "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
+        "To drop a single job, call lockstep.discard_job.",
+    ),
 }

@@ -1,20 +1,20 @@
 //! What can go wrong with records that are kept for a time.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    RetentionError:
+    pub(crate) RetentionError:
     NoSuchRecord { what: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("there are no records \"{what}\""),
-                "Records that can be kept for a time are feature_audit, chatops_command, integration_event and dead_job.",
-                "See lockstep.retentions.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("there are no records \"{what}\""),
+        "Records that can be kept for a time are feature_audit, chatops_command, integration_event and dead_job.",
+        "See lockstep.retentions.",
+    ),
     Keep { what: String } => (
-                ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("cannot keep records \"{what}\" for no time"),
-                "What is older than the time is removed.",
-                "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
-            ),
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("cannot keep records \"{what}\" for no time"),
+        "What is older than the time is removed.",
+        "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
+    ),
 }

@@ -1,28 +1,28 @@
 //! What can go wrong with service accounts.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 
 errors! {
-    ServiceAccountError:
+    pub(crate) ServiceAccountError:
     NotAWorkflowTrigger { trigger: String, table: String } => (
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
-                "Its function fills the service account of new rows of duo_workflows_workflows, before insert.",
-                "Drop the trigger; it is installed by lockstep.attach alone.",
-            ),
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
+        "Its function fills the service account of new rows of duo_workflows_workflows, before insert.",
+        "Drop the trigger; it is installed by lockstep.attach alone.",
+    ),
     NoSuchWorkflow { table: String, id: i64 } => (
-                ERRCODE_NO_DATA_FOUND,
-                format!("workflow {id} does not exist"),
-                format!("Table {table} has no row of that id that the caller may see."),
-                "Check the id, and the schema if the host's tables are in another than public.",
-            ),
+        ERRCODE_NO_DATA_FOUND,
+        format!("workflow {id} does not exist"),
+        format!("Table {table} has no row of that id that the caller may see."),
+        "Check the id, and the schema if the host's tables are in another than public.",
+    ),
     AccountOutOfRange { table: String, account: i64 } => (
-                ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-                format!("service account {account} does not fit into table \"{table}\""),
-                "Its column service_account_id is of a narrower type than that of the consumers.",
-                format!(
-                    "Widen it: alter table {table} alter column service_account_id type bigint."
-                ),
-            ),
+        ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        format!("service account {account} does not fit into table \"{table}\""),
+        "Its column service_account_id is of a narrower type than that of the consumers.",
+        format!(
+            "Widen it: alter table {table} alter column service_account_id type bigint."
+        ),
+    ),
 }

@@ -1,11 +1,11 @@
 //! What can go wrong with Slack workspaces.
 
-use super::report::errors;
+use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
 use pgrx::spi::quote_literal;
 
 errors! {
-    SlackError:
+    pub(crate) SlackError:
     NotAttached { schema: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("schema {schema} has no Slack integrations that are kept in lockstep"),

@@ -3,7 +3,7 @@
 use super::batch::{Answer, Outcome, publish};
 use super::read::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::server::{jsonb_text, random_bytes, with_settings};
+use lockstep_server::{jsonb_text, random_bytes, with_settings};
 use pgrx::AnyElement;
 use pgrx::prelude::*;
 

@@ -2,19 +2,17 @@
 
 use super::read::KINDS;
 use crate::error::Result;
-use crate::host::{Known, Relation, qualified, way_to};
-use crate::server::{Statement, datum};
 use crate::slack_workspace::{self, CLASS};
+use lockstep_server::host::{Relation, qualified, way_to};
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::rc::Rc;
 
 /// The tables, those of the Slack app among them.
 pub(super) struct Tables {
     slack: Rc<slack_workspace::Tables>,
-    pub(super) statements: Statements,
+    pub(super) statements: Rc<Statements>,
 }
 
 pub(super) struct Statements {
@@ -37,12 +35,6 @@ pub(super) struct Statements {
     pub(super) parents: Statement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
-}
-
 impl Deref for Tables {
     type Target = slack_workspace::Tables;
 
@@ -53,16 +45,10 @@ impl Deref for Tables {
 
 impl Tables {
     /// Those of a schema whose Slack integrations are kept in lockstep.
-    pub(super) fn attached(schema: &str) -> Result<Rc<Self>> {
+    pub(super) fn attached(schema: &str) -> Result<Self> {
         let slack = slack_workspace::Tables::attached(schema)?;
-        KNOWN.with(|known| {
-            Known::get_or_learn(known, schema.to_owned(), || {
-                Ok(Rc::new(Self {
-                    statements: Statements::new(&slack),
-                    slack: Rc::clone(&slack),
-                }))
-            })
-        })
+        let statements = slack.prepared(|_| Statements::new(&slack));
+        Ok(Self { slack, statements })
     }
 }
 

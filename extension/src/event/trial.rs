@@ -4,8 +4,8 @@ use super::settings::configure;
 use super::tables::{Tables, class};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::server::{View, datum, random_bytes};
 use crate::slack_workspace::{allowed, workspace};
+use lockstep_server::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn test_slack_integration(
 ) -> TableIterator<'static, (name!(delivery, Option<i64>), name!(channel, String))> {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let test = || test(&*Tables::attached(schema)?, integration, None);
+    let test = || test(&Tables::attached(schema)?, integration, None);
     TableIterator::new(test().or_raise())
 }
 

@@ -2,10 +2,10 @@
 
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{FeatureError, Result};
-use crate::host::{
+use lockstep_server::host::{
     Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers, run,
 };
-use crate::server::{Statement, connected, datum, with_catalog_path};
+use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 

@@ -2,10 +2,10 @@
 
 use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
 use crate::error::{FeatureError, OrRaise, Result, ServerError};
-use crate::host::{self, Known, Relation, text};
-use crate::own_statement::OwnStatement;
-use crate::row::{Row, Stored};
-use crate::server::{current_user, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::host::{self, Known, Relation, text};
+use lockstep_server::row::{Row, Stored};
+use lockstep_server::{current_user, datum};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -96,9 +96,7 @@ thread_local! {
 }
 
 fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
-    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let oid = trigger.relid().map_err(ServerError::catalog)?;
     PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(oid).map(Rc::new)))
 }
 

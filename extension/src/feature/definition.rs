@@ -1,8 +1,8 @@
 //! What is declared of flags beside their rows: the type, and the default of those that nobody has set.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -4,7 +4,7 @@ use super::gates::{Gates, State};
 use super::tables::Tables;
 use super::{group, known};
 use crate::error::{FeatureError, OrRaise, Result, required};
-use crate::server::{View, random};
+use lockstep_server::{View, random};
 use pgrx::prelude::*;
 use std::rc::Rc;
 

@@ -3,7 +3,7 @@
 use super::definition;
 use super::tables::Tables;
 use crate::error::Result;
-use crate::server::{View, datum};
+use lockstep_server::{View, datum};
 use std::collections::HashSet;
 
 /// What an actor's own row ends with that takes him out of a flag that is on.

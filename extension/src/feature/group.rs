@@ -1,8 +1,10 @@
 //! Groups of actors. The application registers a block of code for each; here it is a function.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, as_role, connected, current_user, datum, with_catalog_path};
+use lockstep_server::OwnStatement;
+use lockstep_server::{
+    Statement, View, as_role, connected, current_user, datum, with_catalog_path,
+};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -3,8 +3,8 @@
 use super::gates::Gates;
 use super::tables::Tables;
 use crate::error::Result;
-use crate::host;
-use crate::server::{Moment, View, is_serializable};
+use lockstep_server::host;
+use lockstep_server::{Moment, View, is_serializable};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

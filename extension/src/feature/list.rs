@@ -5,7 +5,7 @@ use super::gates::{Gates, OPT_OUT};
 use super::recorded;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result};
-use crate::server::{View, attempt};
+use lockstep_server::{View, attempt};
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
 use serde_json::{Value, json};

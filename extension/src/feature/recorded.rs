@@ -2,7 +2,7 @@
 
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{FeatureError, Result};
-use crate::server::{Statement, View, connected, datum, with_catalog_path};
+use lockstep_server::{Statement, View, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 
 /// Both triggers that `attach` makes, enabled: those of rows fire after insert, update and delete (29), that of statements after truncate

@@ -4,8 +4,8 @@ use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
 use super::tables::Tables;
 use crate::error::Result;
-use crate::lock::{self, Kind};
-use crate::server::View;
+use lockstep_server::View;
+use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Flipper's tables in one schema, and the statements that read and write them.
 
 use crate::error::{FeatureError, Result};
-use crate::host::{self, Known, Relation};
-use crate::server::{Answer, Statement, View, as_owner, connected};
+use lockstep_server::host::{self, Known, Relation};
+use lockstep_server::{Answer, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -2,8 +2,8 @@
 
 use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
-use crate::host::{Relation, at_or_below, check_have_one_owner, qualified};
-use crate::server::{Statement, View, as_owner, connected, datum};
+use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, qualified};
+use lockstep_server::{Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 

@@ -2,9 +2,9 @@
 
 use super::table;
 use crate::error::{OrRaise, Result, required};
-use crate::host::{self, Known};
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, as_owner, connected, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::host::{self, Known};
+use lockstep_server::{Statement, View, as_owner, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;

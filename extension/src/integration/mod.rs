@@ -5,7 +5,7 @@ mod cluster;
 mod event;
 
 use crate::error::{IntegrationError, Result};
-use crate::host::{self, Relation};
+use lockstep_server::host::{self, Relation};
 
 fn table(schema: &str, name: &'static str) -> Result<Relation> {
     host::check_schema(schema)?;

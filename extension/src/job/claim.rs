@@ -3,9 +3,9 @@
 use super::{MOST_AT_ONCE, NETWORK, OF_NETWORK, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, has_rights_of_name, is_superuser};
-use crate::waking::{self, Work};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{self, Work};
+use lockstep_server::{datum, has_rights_of_name, is_superuser};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -1,9 +1,9 @@
 //! Jobs that failed for good.
 
 use crate::error::{JobError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
+use lockstep_server::waking::{Work, wake};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

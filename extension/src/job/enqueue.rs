@@ -3,9 +3,9 @@
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
+use lockstep_server::waking::{Work, wake};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -2,9 +2,9 @@
 
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{Work, wake};
+use lockstep_server::{datum, keys_argument};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -4,8 +4,8 @@
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

@@ -7,9 +7,9 @@
 
 use super::MOST_CHARACTERS;
 use crate::error::{JobError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{current_user, datum, has_rights_of_name};
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{Work, wake};
+use lockstep_server::{current_user, datum, has_rights_of_name};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -2,8 +2,8 @@
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

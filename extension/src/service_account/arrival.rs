@@ -3,8 +3,8 @@
 use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, ITEM, Tables};
 use crate::error::{OrRaise, Result, ServerError, ServiceAccountError};
-use crate::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
-use crate::server::{Moment, View, connected};
+use lockstep_server::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
+use lockstep_server::{Moment, View, connected};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -129,9 +129,7 @@ fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
 
 #[cold]
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
-    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let oid = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(oid);
     let table = Relation::describe(oid.to_u32())?;
     // The tables are those of the schema that the whole table is in, wherever its partitions are.

@@ -2,7 +2,7 @@
 
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::error::{OrRaise, Result, required};
-use crate::host::{
+use lockstep_server::host::{
     self, Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers,
 };
 use pgrx::prelude::*;

@@ -3,7 +3,7 @@
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, ServiceAccountError, required};
-use crate::server::{View, connected};
+use lockstep_server::{View, connected};
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 

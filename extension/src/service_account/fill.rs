@@ -8,8 +8,8 @@
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
-use crate::host::check_is_owner;
-use crate::server::{Answer, View, connected, datum, keys_argument};
+use lockstep_server::host::check_is_owner;
+use lockstep_server::{Answer, View, connected, datum, keys_argument};
 use pgrx::pg_sys::{Datum, TransactionId};
 use pgrx::prelude::*;
 

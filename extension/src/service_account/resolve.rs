@@ -3,7 +3,7 @@
 use super::resolver::{Resolver, Workflow};
 use super::tables::Tables;
 use crate::error::{OrRaise, required};
-use crate::server::{View, connected};
+use lockstep_server::{View, connected};
 use pgrx::prelude::*;
 
 /// The account of a workflow that names this version, definition, project, namespace and item, each of which may be null.

@@ -2,7 +2,7 @@
 //! key once, and remembered, so that the same key is never looked up again while the resolver lives.
 
 use super::tables::{Look, Tables};
-use crate::server::{Answer, View, datum, keys_argument};
+use lockstep_server::{Answer, View, datum, keys_argument};
 use pgrx::pg_sys::Datum;
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,10 +1,10 @@
 //! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
 
 use crate::error::{HostError, Result};
-use crate::host::{
+use lockstep_server::host::{
     self, Column, Known, Relation, check_may, check_owner_may_read, integer, integer_array, text,
 };
-use crate::server::{Answer, Statement, View, as_owner};
+use lockstep_server::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;

@@ -3,7 +3,7 @@
 use super::host::{LINKS, SLACK, Tables};
 use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::error::Result;
-use crate::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};
+use lockstep_server::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((SLACK.to_owned(), status.to_owned(), detail.into()))

@@ -2,8 +2,8 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::feature;
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

@@ -6,9 +6,9 @@ use super::subject::{self, SEPARATE, UPDATE};
 use crate::delivery::channel::{self, Due, Locked, Next};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
 use crate::home;
-use crate::server::random_bytes;
 use crate::slack_workspace::{Token, check_attached, tokens};
-use crate::waking::{self, Work};
+use lockstep_server::random_bytes;
+use lockstep_server::waking::{self, Work};
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;

@@ -2,9 +2,9 @@
 
 use crate::delivery::channel::Locked;
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
 use crate::slack_workspace::{Destination, destinations};
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

@@ -3,8 +3,8 @@
 //! interval of all others.
 
 use crate::error::{DeliveryError, Result};
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;

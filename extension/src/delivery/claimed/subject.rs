@@ -1,9 +1,8 @@
 //! What several events are about, and the message that is of it.
 
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
 use crate::slack_workspace::inherited;
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use lockstep_webhook::{Event, ObjectKind};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,9 +3,9 @@
 use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{Work, wake};
+use lockstep_server::{datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

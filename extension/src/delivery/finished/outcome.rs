@@ -2,10 +2,10 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument, nullable};
 use crate::slack_workspace::destination_of;
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{Work, wake};
+use lockstep_server::{datum, keys_argument, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;

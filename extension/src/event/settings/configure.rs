@@ -5,8 +5,8 @@ use super::effective as settings;
 use super::effective::{Effective, Settings};
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::event::tables::{Tables, class};
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -130,7 +130,7 @@ revoke execute on function lockstep.slack_notifications(bigint, text) from publi
 fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");
     let schema = required(schema, "schema");
-    let shown = || shown(&*Tables::attached(schema)?, integration);
+    let shown = || shown(&Tables::attached(schema)?, integration);
     JsonB(shown().or_raise())
 }
 
@@ -148,12 +148,7 @@ pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
         from,
         settings: &settings,
     };
-    serde_json::to_value(shown).map_err(|error| {
-        ServerError::Catalog {
-            message: error.to_string(),
-        }
-        .into()
-    })
+    serde_json::to_value(shown).map_err(ServerError::catalog)
 }
 
 /// The settings of an integration of the Slack app, which must exist.
@@ -228,7 +223,7 @@ fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
 
 /// Every channel that an integration tells of anything.
 pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
-    let settings = of(&*Tables::attached(schema)?, integration)?.settings;
+    let settings = of(&Tables::attached(schema)?, integration)?.settings;
     let channels = settings.all_channels().into_iter();
     Ok(channels.map(str::to_owned).collect())
 }

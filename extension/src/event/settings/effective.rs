@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::{Tables, class};
-use crate::own_statement::OwnStatement;
-use crate::server::{Answer, View, datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{Answer, View, datum, keys_argument};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -4,8 +4,8 @@
 use super::effective as settings;
 use crate::error::Result;
 use crate::event::tables::{Tables, class};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

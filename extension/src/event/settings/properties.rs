@@ -2,10 +2,10 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::{Tables, class};
-use crate::host::qualified;
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, datum, keys_argument};
 use crate::slack_workspace::check_max_rows;
+use lockstep_server::OwnStatement;
+use lockstep_server::host::qualified;
+use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;

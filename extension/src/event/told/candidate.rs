@@ -4,7 +4,7 @@
 use super::scope::Scope;
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::{Tables, class};
-use crate::server::{Answer, Statement, View, keys_argument};
+use lockstep_server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
 /// Characters of the id of a team, at most.

@@ -4,8 +4,8 @@
 use super::scope::Scope;
 use crate::error::Result;
 use crate::event::tables::{Tables, by_index};
-use crate::host::{self, Known, Relation};
-use crate::server::{Statement, View, keys_argument};
+use lockstep_server::host::{self, Known, Relation};
+use lockstep_server::{Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -2,7 +2,7 @@
 
 use crate::event::read::Place;
 use crate::event::tables::Tables;
-use crate::server::{View, datum, keys_argument};
+use lockstep_server::{View, datum, keys_argument};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 

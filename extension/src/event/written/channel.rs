@@ -1,8 +1,8 @@
 //! The rows of channels, which pace and order what is sent to each.
 
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::datum;
+use lockstep_server::OwnStatement;
+use lockstep_server::datum;
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
 use std::mem::ManuallyDrop;

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::event::read::Pipeline;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, keys_argument};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;

@@ -2,9 +2,9 @@
 
 use super::channel::Channel;
 use crate::error::Result;
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, keys_argument};
-use crate::waking::{Work, wake};
+use lockstep_server::OwnStatement;
+use lockstep_server::waking::{Work, wake};
+use lockstep_server::{datum, keys_argument};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
 use std::borrow::Cow;

@@ -3,7 +3,7 @@
 use super::statements::Statements;
 use super::tables::Host;
 use crate::error::{HostError, Result, SlackError};
-use crate::host::{self, Known, Relation};
+use lockstep_server::host::{self, Known, Relation};
 use pgrx::pg_sys::Oid;
 use std::any::Any;
 use std::cell::RefCell;

@@ -3,7 +3,7 @@
 //! Who does not know beforehand which teams he writes (a plain UPDATE has locked its first row before any trigger sees it)
 //! takes the table's lock instead, which all others share: he waits for them, they wait for him, and nobody holds a row then.
 
-use crate::lock::{self, Kind};
+use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys::{ExclusiveLock, ShareLock};
 
 /// For whoever writes rows of any team. A transaction that has written a team already shares the lock, and others that share it may wait

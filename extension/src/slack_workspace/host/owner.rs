@@ -4,8 +4,8 @@ use super::known::Tables;
 use super::lock;
 use super::tables::Host;
 use crate::error::{Result, SlackError};
-use crate::host::{NOW, path_of, qualified};
-use crate::server::{Statement, View, datum};
+use lockstep_server::host::{NOW, path_of, qualified};
+use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 
 /// The class of the integration of the Slack app, as the host names it.

@@ -1,8 +1,8 @@
 //! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
 
 use super::tables::Host;
-use crate::host::{Relation, differ, qualified};
-use crate::server::Statement;
+use lockstep_server::Statement;
+use lockstep_server::host::{Relation, differ, qualified};
 use pgrx::pg_sys::{self, Oid};
 use std::rc::Rc;
 

@@ -1,8 +1,8 @@
 //! The host's tables of Slack workspaces, found in one schema. Columns that older hosts lack are optional.
 
 use crate::error::{HostError, Result, ServerError};
-use crate::host::{self, Relation};
-use crate::server::{as_owner, connected, with_settings};
+use lockstep_server::host::{self, Relation};
+use lockstep_server::{as_owner, connected, with_settings};
 use pgrx::pg_sys::Oid;
 use pgrx::spi::quote_identifier;
 use std::ffi::CString;

@@ -3,8 +3,8 @@
 
 use super::known::Tables;
 use crate::error::{Result, SlackError};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum};
 use pgrx::pg_sys;
 use std::mem::ManuallyDrop;
 

@@ -3,8 +3,8 @@
 use super::kept::describe;
 use super::open::is_open;
 use super::scopes::{Instead, ScopesOfRow};
-use crate::server::{Answer, View, keys_argument};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::{Answer, View, keys_argument};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

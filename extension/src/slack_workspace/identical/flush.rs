@@ -7,8 +7,8 @@ use super::open::open;
 use super::scopes::Instead;
 use super::spread::{follow, spread_instead};
 use crate::error::Result;
-use crate::server::{View, keys_argument};
 use crate::slack_workspace::host::{Tables, lock, tables_of};
+use lockstep_server::{View, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Flushes what has been noted at this level of savepoints.

@@ -2,9 +2,9 @@
 
 use super::scopes::Instead;
 use crate::error::{Result, SlackError};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum, keys_argument, nullable};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum, keys_argument, nullable};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! What a team has, as any of its rows shows that the statement did not write: they are identical.
 
 use super::open::is_open;
-use crate::server::{Answer, View, datum, keys_argument};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::{Answer, View, datum, keys_argument};
 use pgrx::datum::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -67,7 +67,7 @@ pub(super) struct Kept {
 /// has a token at all. The caller has the rights of the tables' owner.
 pub(super) fn look_up(tables: &Tables, team: &str, except: &[i64]) -> Option<Kept> {
     let arguments = [datum(team), keys_argument(except)];
-    let find = |statement: &crate::server::Statement| {
+    let find = |statement: &lockstep_server::Statement| {
         let mut found = None;
         statement.rows(View::Newest, &arguments, |row| found = row.get::<i64>(1));
         found.and_then(|row| describe(tables, &[row]).remove(&row))

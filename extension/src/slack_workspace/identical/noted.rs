@@ -2,7 +2,7 @@
 
 use super::{kept, open};
 use crate::error::Result;
-use crate::levels::{Layer, Levels, nesting};
+use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
@@ -66,7 +66,7 @@ impl Layer for Notes {
         Ok(())
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }
@@ -101,5 +101,5 @@ pub(crate) fn release_notes(nesting: i32) -> Result<()> {
 
 /// How many notes are not flushed.
 pub(crate) fn notes_left() -> usize {
-    NOTED.with_borrow(Levels::len)
+    NOTED.with_borrow(Levels::count)
 }

@@ -6,7 +6,7 @@
 //! ([`settle`](mod@super::settle)).
 
 use crate::error::Result;
-use crate::levels::{Layer, Levels, nesting};
+use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +21,7 @@ impl Layer for Open {
         Ok(())
     }
 
-    fn len(&self) -> usize {
+    fn count(&self) -> usize {
         self.0.len()
     }
 }

@@ -1,7 +1,7 @@
 //! The scopes of rows: which links have to go, and which to come.
 
-use crate::server::{View, datum, keys_argument};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::{View, datum, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 

@@ -3,8 +3,8 @@
 use super::flush::finish;
 use super::open;
 use crate::error::Result;
-use crate::server::{View, keys_argument, with_new_snapshot};
 use crate::slack_workspace::host::{Statements, Tables, tables_of};
+use lockstep_server::{View, keys_argument, with_new_snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A trigger of the host that writes such rows in answer to what is written here has as many rounds.

@@ -4,8 +4,8 @@
 use super::compare::{Compared, Rows, compare};
 use super::scopes::{Instead, ScopesOfRow, write_scopes};
 use super::writing::Writing;
-use crate::server::{View, keys_argument};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::{View, keys_argument};
 use std::collections::BTreeMap;
 
 /// Each row is written by looking through this many winners: for one that is faster than to find it by its key.

@@ -5,10 +5,10 @@ use super::kept::{self, Described};
 use super::noted::{Cause, Note, note};
 use super::writing::{is_writing, is_writing_any};
 use crate::error::{OrRaise, Result, ServerError, SlackError};
-use crate::host::{self, HostTrigger, IntegerWidth, Known, Relation};
-use crate::row::{Row, Stored};
-use crate::server::trigger_depth;
 use crate::slack_workspace::host::{NOTE, SHARED, Tables, lock};
+use lockstep_server::host::{self, HostTrigger, IntegerWidth, Known, Relation};
+use lockstep_server::row::{Row, Stored};
+use lockstep_server::trigger_depth;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -241,9 +241,7 @@ fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {
 
 #[cold]
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
-    let oid = trigger.relid().map_err(|error| ServerError::Catalog {
-        message: error.to_string(),
-    })?;
+    let oid = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(oid);
     // Anyone may create a trigger on a table of his own with a function of ours.
     let fired_on = Relation::describe(oid.to_u32())?;

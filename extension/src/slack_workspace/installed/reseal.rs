@@ -2,11 +2,11 @@
 
 use super::token::write_rows;
 use crate::error::{OrRaise, Result, required};
-use crate::host::qualified;
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, datum, nullable};
 use crate::slack_workspace::host::{Tables, check_max_rows, lock};
 use crate::slack_workspace::identical::{best, check_refresh_token, check_token};
+use lockstep_server::OwnStatement;
+use lockstep_server::host::qualified;
+use lockstep_server::{Statement, View, datum, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;

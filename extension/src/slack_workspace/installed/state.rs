@@ -4,10 +4,10 @@
 use super::install::{install, scope_names};
 use super::write::Installed;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, nullable};
 use crate::slack_workspace::host::{Owner, Tables};
 use crate::slack_workspace::identical::Installation;
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

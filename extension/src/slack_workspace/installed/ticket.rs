@@ -3,9 +3,9 @@
 
 use super::write::check_alias;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{datum, nullable, random_bytes};
 use crate::slack_workspace::host::{Owner, Tables};
+use lockstep_server::OwnStatement;
+use lockstep_server::{datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

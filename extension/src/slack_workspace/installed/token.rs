@@ -2,11 +2,11 @@
 
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::home;
-use crate::host::{NOW, differ, qualified};
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, datum, nullable, random_bytes};
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, best, check_refresh_token, check_token, spread};
+use lockstep_server::OwnStatement;
+use lockstep_server::host::{NOW, differ, qualified};
+use lockstep_server::{Statement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;

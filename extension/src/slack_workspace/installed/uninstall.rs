@@ -1,10 +1,10 @@
 //! A workspace is uninstalled: nothing of it stays that could still be used.
 
 use crate::error::{OrRaise, Result, required};
-use crate::host::{NOW, qualified};
-use crate::server::{Statement, View, datum, keys_argument};
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, installation};
+use lockstep_server::host::{NOW, qualified};
+use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

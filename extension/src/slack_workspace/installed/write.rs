@@ -1,10 +1,10 @@
 //! What an installation writes into the host's tables: the owner's row, and what the others of its team are to have.
 
 use crate::error::{Result, SlackError};
-use crate::host::{NOW, differ, qualified};
-use crate::server::{Statement, View, datum, keys_argument, nullable};
 use crate::slack_workspace::host::{Host, Owner, Tables, lock};
 use crate::slack_workspace::identical::{Installation, ScopesOfRow, Writing, spread, write_scopes};
+use lockstep_server::host::{NOW, differ, qualified};
+use lockstep_server::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

@@ -1,11 +1,11 @@
 //! What the sidecar needs to speak as the bot of a workspace, and which workspaces there are.
 
 use crate::error::{OrRaise, Result, required};
-use crate::host::qualified;
-use crate::own_statement::OwnStatement;
-use crate::server::{Statement, View, datum, keys_argument};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
 use crate::slack_workspace::identical::best;
+use lockstep_server::OwnStatement;
+use lockstep_server::host::qualified;
+use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Where an integration sends to, and whose settings it has: what those who deliver ask of the host.
 
 use crate::error::{Result, SlackError};
-use crate::host::qualified;
-use crate::server::{Statement, View, datum, keys_argument};
 use crate::slack_workspace::host::{Host, Tables, by_index, workspace};
+use lockstep_server::host::qualified;
+use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 

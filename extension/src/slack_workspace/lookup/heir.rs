@@ -1,8 +1,8 @@
 //! Integrations that inherit from another one: the host copies to them whatever is saved there, and so is done with what is switched here.
 
-use crate::host::qualified;
-use crate::server::{Statement, datum};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::host::qualified;
+use lockstep_server::{Statement, datum};
 use pgrx::pg_sys;
 
 /// Writes to an integration `$1` and to all that inherit from it, however far, which the statement calls `i`; only to those that the

@@ -1,9 +1,9 @@
 //! What is asked of the host's tables to list integrations. Users wait for it, and it takes longer to set a query up than to run it
 //! for a row: so it asks for plain columns, and paths are put together here.
 
-use crate::host::way_to;
-use crate::server::{Answer, Statement, View, keys_argument};
 use crate::slack_workspace::host::{Host, by_index, event_columns, owner_or};
+use lockstep_server::host::way_to;
+use lockstep_server::{Answer, Statement, View, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 

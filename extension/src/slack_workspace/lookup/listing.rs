@@ -1,9 +1,9 @@
 //! The integrations of a workspace, as its users see them.
 
 use crate::error::{OrRaise, Result, required};
-use crate::own_statement::OwnStatement;
-use crate::server::{View, datum, keys_argument, nullable};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
+use lockstep_server::OwnStatement;
+use lockstep_server::{View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;

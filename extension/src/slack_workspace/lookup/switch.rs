@@ -2,9 +2,9 @@
 
 use super::heir::write_with_heirs;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::host::{NOW, qualified};
-use crate::server::{Statement, View, datum};
 use crate::slack_workspace::host::{Tables, workspace};
+use lockstep_server::host::{NOW, qualified};
+use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 

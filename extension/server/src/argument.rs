@@ -1,0 +1,55 @@
+//! Values as arguments of statements and functions.
+
+#![allow(unsafe_code)]
+
+use pgrx::pg_sys::{self, Datum};
+use pgrx::{AnyElement, IntoDatum};
+use std::ffi::{CStr, c_char};
+
+/// A value as an argument of its type.
+pub fn datum(value: impl IntoDatum) -> Datum {
+    value
+        .into_datum()
+        .unwrap_or_else(|| unreachable!("texts, numbers and OIDs are never null"))
+}
+
+/// A value as an argument of its type, which may be null.
+pub fn nullable(value: Option<impl IntoDatum>) -> Option<Datum> {
+    value.and_then(IntoDatum::into_datum)
+}
+
+/// An array of keys as an argument of type bigint[].
+pub fn keys_argument(keys: &[i64]) -> Datum {
+    // SAFETY: on the 64-bit platforms PostgreSQL passes bigint by value, a Datum has the layout of an i64, and
+    // construct_array copies the elements.
+    unsafe {
+        let elements = keys.as_ptr().cast_mut().cast::<Datum>();
+        let array = pg_sys::construct_array(
+            elements,
+            keys.len() as i32,
+            pg_sys::INT8OID,
+            8,
+            true,
+            pg_sys::TYPALIGN_DOUBLE as c_char,
+        );
+        Datum::from(array)
+    }
+}
+
+const _: () = assert!(
+    size_of::<Datum>() == size_of::<i64>(),
+    "lockstep needs a 64-bit platform"
+);
+
+/// The text of a jsonb, unread: serde's own reading of an argument has no way to say what is wrong with it.
+pub fn jsonb_text(value: &AnyElement) -> Option<String> {
+    if value.oid() != pg_sys::JSONBOID {
+        return None;
+    }
+    // SAFETY: the value is a jsonb, and the function answers a string of its own.
+    let text = unsafe {
+        let arguments = [Some(value.datum())];
+        pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &arguments)
+    };
+    text.map(|text| text.to_string_lossy().into_owned())
+}

@@ -1,0 +1,130 @@
+//! What can go wrong with the tables of the host, and with any that a call names.
+
+use super::report::errors;
+use pgrx::PgSqlErrorCode::*;
+use pgrx::spi::quote_identifier;
+
+errors! {
+    pub HostError:
+    NoSuchSchema { schema: String } => (
+        ERRCODE_INVALID_SCHEMA_NAME,
+        format!("schema \"{schema}\" does not exist"),
+        "The host's tables are looked for in one schema.",
+        "Name the schema that holds projects and integrations: select * from lockstep.attach('public').",
+    ),
+    NoSuchTable { oid: u32 } => (
+        ERRCODE_UNDEFINED_TABLE,
+        format!("relation with OID {oid} does not exist"),
+        "A cache column refers to a table that has been dropped.",
+        "Remove the definition: select lockstep.remove_cache_column(target, column), with the name that the table had; or call lockstep.attach.",
+    ),
+    NoSuchColumn { table: String, column: String } => (
+        ERRCODE_UNDEFINED_COLUMN,
+        format!("column \"{column}\" of relation \"{table}\" does not exist"),
+        format!("A cache column refers to column \"{column}\" of table {table}."),
+        "Check the spelling; after a column was renamed or dropped, remove the cache column and add it again.",
+    ),
+    NotATable { table: String } => (
+        ERRCODE_WRONG_OBJECT_TYPE,
+        format!("\"{table}\" is not a table"),
+        "Source and target of a cache column are ordinary or partitioned tables.",
+        "Name the table behind a view; name the root of a partitioned table instead of a partition.",
+    ),
+    SystemTable { table: String } => (
+        ERRCODE_WRONG_OBJECT_TYPE,
+        format!("\"{table}\" is a system catalog"),
+        "Source and target of a cache column are tables of the application.",
+        "Name a table of the application.",
+    ),
+    ExtensionTable { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" belongs to an extension"),
+        "A dump leaves out the triggers of such a table, so a restored database would lose them.",
+        "Use a table of the application.",
+    ),
+    TemporaryTable { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("temporary table \"{table}\" cannot take part in a cache column"),
+        "A definition outlives the session, a temporary table does not.",
+        "Use a permanent table.",
+    ),
+    InheritanceParent { table: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("table \"{table}\" has inheritance children"),
+        "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
+        "Use declarative partitioning, or a source without children.",
+    ),
+    NoPrimaryKey { table: String } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("target table \"{table}\" has no primary key"),
+        "Source rows name their target row by its primary key.",
+        format!("Add one: alter table {table} add primary key (id)."),
+    ),
+    CompositePrimaryKey { table: String, columns: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("target table \"{table}\" has a primary key of several columns"),
+        format!("The primary key is ({columns}); a source key is one column."),
+        "Use a target whose primary key is a single integer column.",
+    ),
+    KeyType { table: String, column: String, actual: String } => (
+        ERRCODE_DATATYPE_MISMATCH,
+        format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
+        "The source's key and the target's primary key are both smallint, integer or bigint.",
+        "Name the column that holds the primary key of the target row.",
+    ),
+    KeyNotUnique { table: String, columns: String } => (
+        ERRCODE_INVALID_COLUMN_REFERENCE,
+        format!("({columns}) is not a unique key of \"{table}\""),
+        "The columns of a key are, in this order, those of a valid unique index, and none of them is nullable.",
+        format!("Create one: create unique index concurrently on {table} ({columns})."),
+    ),
+    NotOwner { table: String, role: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("must be owner of table \"{table}\""),
+        format!(
+            "Role \"{role}\" is not a member of the role that owns it; lockstep installs triggers there or writes its rows."
+        ),
+        "Call it as the owner of the tables, or as a superuser.",
+    ),
+    MayNot { table: String, privilege: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("permission denied for table {table}"),
+        format!("You lack the privilege {privilege}, on the table or on its schema."),
+        "Grant it, or call the function as another role.",
+    ),
+    RowSecurity { table: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("row security of table {table} applies to you"),
+        "The function reads or writes the table with the rights of its owner, which would pass over the policies for you.",
+        "Call it as a role that row security does not apply to.",
+    ),
+    SeveralOwners { one: String, other: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("tables {one} and {other} do not have the same owner"),
+        "They are read together with the rights of their owner, so what one owner has put on his table would run as the other.",
+        "Let one role own both: alter table ... owner to ...",
+    ),
+    OwnerMayNotRead { holder: String, owner: String, table: String } => (
+        ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("owner of table \"{holder}\" may not read table \"{table}\""),
+        format!(
+            "What is filled in \"{holder}\" comes from \"{table}\", so role \"{owner}\" would learn what it may not read."
+        ),
+        format!(
+            "Allow it: grant select on {table} to {}.",
+            quote_identifier(&owner)
+        ),
+    ),
+    HostTableMissing { schema: String, name: &'static str } => (
+        ERRCODE_UNDEFINED_TABLE,
+        format!("schema {schema} has no table {name}"),
+        "The service account of a workflow comes from the tables of one schema.",
+        "Name the schema that holds the host's tables; if the table is gone for good, call lockstep.detach_service_accounts.",
+    ),
+    HostColumnType { table: String, column: String, actual: String, expected: &'static str } => (
+        ERRCODE_DATATYPE_MISMATCH,
+        format!("column \"{column}\" of \"{table}\" is of type {actual}, not {expected}"),
+        "What another type does when it is read or written is up to whoever made it.",
+        format!("Change its type to {expected}, as the host has it."),
+    ),
+}

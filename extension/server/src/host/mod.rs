@@ -1,0 +1,30 @@
+//! What the application's tables look like: found by OID in the catalogs, never by a bare name, and watched, so that what a
+//! backend remembers of them is thrown away when they change.
+
+mod alter;
+mod ancestry;
+mod column;
+mod equality;
+mod known;
+mod named;
+mod relation;
+mod text;
+mod trigger;
+mod typed;
+mod watch;
+
+pub use alter::{
+    change, check_have_one_owner, check_is_owner, check_may, check_owner_may_read, lock_tables, run,
+};
+pub use ancestry::{at_or_below, path_of, way_to};
+pub use column::{Column, IntegerWidth};
+pub use known::Known;
+pub use named::tables_named;
+pub use relation::{Part, Reference, Relation, check_schema, reading_once};
+pub use text::{NOW, differ, qualified};
+pub use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};
+pub use typed::{integer, integer_array, text, time};
+pub use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};
+
+/// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
+pub type Answer = (String, String, String);

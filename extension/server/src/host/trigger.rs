@@ -1,0 +1,123 @@
+//! Triggers of ours on tables of the host: `attach` installs them, `detach` removes them, and they go with the extension.
+
+use super::alter::{change, check_is_owner, lock_tables};
+use super::relation::Relation;
+use crate::drop_with_extension;
+use crate::error::Result;
+use pgrx::pg_sys::Oid;
+
+/// A trigger that a table of the host is to have.
+pub struct HostTrigger {
+    pub name: &'static str,
+    /// What fires it; `{table}` stands for the table.
+    pub when: &'static str,
+    pub function: &'static str,
+}
+
+/// How it came that the triggers are there.
+pub enum Installed {
+    Now,
+    Before,
+    /// One of them is there and does not fire, which somebody meant.
+    Disabled {
+        table: String,
+        trigger: &'static str,
+    },
+}
+
+impl Installed {
+    /// In words, as `attach` answers.
+    pub fn words(self, now: impl Into<String>) -> String {
+        match self {
+            Self::Now => now.into(),
+            Self::Before => "already attached, nothing changed".to_owned(),
+            Self::Disabled { table, trigger } => format!(
+                "already attached, but disabled; to enable it: alter table {table} enable trigger {trigger}"
+            ),
+        }
+    }
+}
+
+impl HostTrigger {
+    /// Whether a table has it: one of that name may be anybody's.
+    pub fn is_on(&self, table: &Relation) -> bool {
+        table
+            .trigger(self.name)
+            .is_some_and(|it| it.function.as_deref() == Some(self.function))
+    }
+
+    pub fn is_disabled_on(&self, table: &Relation) -> bool {
+        self.is_on(table) && table.trigger(self.name).is_some_and(|it| !it.enabled)
+    }
+
+    fn create(&self, table: &Relation) -> Result<()> {
+        let Self { name, function, .. } = self;
+        let when = self.when.replace("{table}", &table.qualified_name());
+        let action = format!("{when} execute function lockstep.{function}()");
+        create_trigger(
+            table.owner,
+            table.oid,
+            name,
+            &format!("create trigger {name} {action}"),
+        )
+    }
+}
+
+/// Creates a trigger of that name, with the rights of the table's owner, which goes with the extension though it belongs to the table.
+pub fn create_trigger(owner: u32, table: u32, name: &str, statement: &str) -> Result<()> {
+    change(owner, statement)?;
+    drop_with_extension(Oid::from(table), name);
+    Ok(())
+}
+
+/// Gives tables the triggers that they lack.
+pub fn install_triggers(tables: &[(&Relation, &[HostTrigger])]) -> Result<Installed> {
+    let all = || {
+        tables
+            .iter()
+            .flat_map(|(table, triggers)| triggers.iter().map(move |trigger| (*table, trigger)))
+    };
+    if all().all(|(table, trigger)| trigger.is_on(table)) {
+        let disabled = all().find(|(table, trigger)| trigger.is_disabled_on(table));
+        return Ok(match disabled {
+            Some((table, trigger)) => Installed::Disabled {
+                table: table.qualified_name(),
+                trigger: trigger.name,
+            },
+            None => Installed::Before,
+        });
+    }
+    let locked: Vec<&Relation> = tables.iter().map(|(table, _)| *table).collect();
+    lock_tables(&locked);
+    for (table, triggers) in tables {
+        // Somebody else may have attached while this waited for the lock.
+        let now = Relation::describe(table.oid)?;
+        for trigger in *triggers {
+            if !trigger.is_on(&now) {
+                trigger.create(&now)?;
+            }
+        }
+    }
+    Ok(Installed::Now)
+}
+
+/// Takes the triggers away from the tables of these names that there are; answers whether there was one.
+pub fn remove_triggers(schema: &str, tables: &[(&str, &[HostTrigger])]) -> Result<bool> {
+    let mut found = false;
+    for (name, triggers) in tables {
+        let Some(table) = Relation::find_table(schema, name)? else {
+            continue;
+        };
+        for trigger in triggers.iter().filter(|trigger| trigger.is_on(&table)) {
+            check_is_owner(&table)?;
+            let statement = format!(
+                "drop trigger {} on {}",
+                trigger.name,
+                table.qualified_name()
+            );
+            change(table.owner, &statement)?;
+            found = true;
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,178 @@
+//! Notices when a table that a backend has knowledge of changes: renamed, a column or trigger added, dropped, moved.
+//!
+//! PostgreSQL says that a table may have changed, also after ANALYZE and VACUUM. Whether it has is told from the versions of the
+//! catalog rows that describe it.
+
+#![allow(unsafe_code)]
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ptr;
+
+struct Watched {
+    table: Oid,
+    /// What its description came to when it was last looked at.
+    seen: u64,
+    /// PostgreSQL has said that it may have changed since.
+    is_suspect: Cell<bool>,
+}
+
+thread_local! {
+    static WATCHED: RefCell<Vec<Watched>> = const { RefCell::new(Vec::new()) };
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+    static ANY_SUSPECT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A number that grows whenever a watched table changes. What was learned under an older number is stale.
+pub fn generation() -> u64 {
+    while ANY_SUSPECT.replace(false) {
+        look_at_suspects();
+    }
+    GENERATION.get()
+}
+
+/// Watches a table from now on. Tables are few, so none is ever forgotten.
+pub fn watch(table: Oid) {
+    if WATCHED.with_borrow(|watched| watched.iter().any(|watched| watched.table == table)) {
+        return;
+    }
+    // Looked at before anything is learned of it.
+    let seen = description(table);
+    WATCHED.with_borrow_mut(|watched| {
+        watched.push(Watched {
+            table,
+            seen,
+            is_suspect: Cell::new(false),
+        });
+    });
+}
+
+#[cold]
+fn look_at_suspects() {
+    let count = WATCHED.with_borrow(Vec::len);
+    for place in 0..count {
+        let suspect = WATCHED.with_borrow(|watched| {
+            let watched = &watched[place];
+            watched.is_suspect.replace(false).then_some(watched.table)
+        });
+        if let Some(table) = suspect {
+            let now = description(table);
+            let before =
+                WATCHED.with_borrow_mut(|watched| std::mem::replace(&mut watched[place].seen, now));
+            if now != before {
+                GENERATION.set(GENERATION.get() + 1);
+            }
+        }
+    }
+}
+
+/// Catalogs that describe tables: the OID of the catalog, of an index on it, and the column that the index starts with, which holds
+/// the table's OID.
+const CATALOGS: [(u32, u32, i16); 7] = [
+    // pg_class, pg_attribute, pg_trigger, pg_index, pg_constraint, and pg_inherits by child and by parent.
+    (1259, 2662, 1),
+    (1249, 2659, 1),
+    (2620, 2701, 2),
+    (2610, 2678, 2),
+    (2606, 2665, CONSTRAINED_TABLE),
+    (2611, 2680, 1),
+    (2611, 2187, 2),
+];
+
+const CONSTRAINED_TABLE: i16 = if cfg!(feature = "pg18") { 9 } else { 8 };
+
+/// A hash over the places and writers of all catalog rows about a table: another one after each change of it, but not after those of
+/// statistics, which PostgreSQL writes in place.
+fn description(table: Oid) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (catalog, index, column) in CATALOGS {
+        // SAFETY: catalogs, indexes and columns are PostgreSQL's own; the column is an OID, which the function compares. All that is
+        // opened is closed; each row is read before the next one is asked for. What an error leaves open, the abort closes.
+        unsafe {
+            let lock = pg_sys::AccessShareLock as i32;
+            let catalog = pg_sys::table_open(Oid::from(catalog), lock);
+            let mut key = pg_sys::ScanKeyData::default();
+            pg_sys::ScanKeyInit(
+                &mut key,
+                column,
+                pg_sys::BTEqualStrategyNumber as u16,
+                Oid::from(pg_sys::F_OIDEQ),
+                Datum::from(table),
+            );
+            let index = Oid::from(index);
+            let scan =
+                pg_sys::systable_beginscan(catalog, index, true, ptr::null_mut(), 1, &mut key);
+            loop {
+                let row = pg_sys::systable_getnext(scan);
+                if row.is_null() {
+                    break;
+                }
+                let place = (*row).t_self;
+                (place.ip_blkid.bi_hi, place.ip_blkid.bi_lo, place.ip_posid).hash(&mut hasher);
+                (*(*row).t_data).t_choice.t_heap.t_xmin.hash(&mut hasher);
+            }
+            pg_sys::systable_endscan(scan);
+            pg_sys::table_close(catalog, lock);
+        }
+    }
+    hasher.finish()
+}
+
+/// Locks a table as a query does that reads it.
+pub fn lock_for_reading(table: u32) {
+    // SAFETY: a lock of the transaction, released at its end; a table that is gone can be locked like any other.
+    unsafe { pg_sys::LockRelationOid(Oid::from(table), pg_sys::AccessShareLock as i32) };
+}
+
+/// Locks a table as statements do that lock rows of it and write them.
+pub fn lock_for_writing(table: u32) {
+    for lock in [pg_sys::RowShareLock, pg_sys::RowExclusiveLock] {
+        // SAFETY: as above.
+        unsafe { pg_sys::LockRelationOid(Oid::from(table), lock as i32) };
+    }
+}
+
+/// Learns what other sessions have done to tables by now: after waiting for a row, a lock on a table that this
+/// transaction holds already is no occasion to, and a partition that was attached meanwhile would be missed.
+pub fn catch_up() {
+    // SAFETY: called inside a transaction, where PostgreSQL itself may do so at any lock it takes.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
+/// Registers the callbacks, once for the life of the backend.
+pub fn init() {
+    // SAFETY: the callbacks are static functions of the signatures PostgreSQL asks for.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0));
+        pg_sys::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
+            Some(at_schema_change),
+            Datum::from(0),
+        );
+    }
+}
+
+/// A schema that is renamed changes none of its tables, but what is remembered of them names it.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_schema_change(_arg: Datum, _cache: i32, _hash: u32) {
+    GENERATION.set(GENERATION.get() + 1);
+}
+
+/// Called by PostgreSQL for each table whose cached description has become invalid; an invalid OID stands for all. It may be called
+/// at any catalog access, when no catalog can be read.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_invalidation(_arg: Datum, table: Oid) {
+    WATCHED.with(|watched| match watched.try_borrow() {
+        Ok(watched) => {
+            let concerned = |watched: &&Watched| table == Oid::INVALID || watched.table == table;
+            for watched in watched.iter().filter(concerned) {
+                watched.is_suspect.set(true);
+                ANY_SUSPECT.set(true);
+            }
+        }
+        // While one is being added: then all counts as changed.
+        Err(_) => GENERATION.set(GENERATION.get() + 1),
+    });
+}

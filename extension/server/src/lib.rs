@@ -1,0 +1,47 @@
+//! What the extensions ask of PostgreSQL besides running in it: statements, planned by index where they must be, with their arguments and
+//! answers; with whose rights they run; errors that are raised ([`error`]) and caught; what is so in the session and the transaction now.
+//!
+//! On that stand the tables of the host as the catalogs describe them ([`host`]), rows as triggers are given them ([`row`]), what is noted at
+//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), and waking those who wait for work ([`waking`]).
+
+#![deny(ffi_unwind_calls)]
+
+mod answer;
+mod argument;
+mod attempt;
+mod dropping;
+pub mod error;
+pub mod host;
+pub mod levels;
+pub mod lock;
+mod moment;
+mod own_statement;
+mod planner;
+mod rights;
+pub mod row;
+mod session;
+mod statement;
+pub mod waking;
+
+pub use answer::Answer;
+pub use argument::{datum, jsonb_text, keys_argument, nullable};
+pub use attempt::{Failure, attempt, attempt_catching};
+pub use dropping::{drop_with_extension, drops_extension};
+pub use moment::Moment;
+pub use own_statement::OwnStatement;
+pub use rights::{
+    as_ourselves, as_owner, as_role, begin_session_of, current_user, for_whole_transaction,
+    has_rights_of, has_rights_of_name, is_superuser, session_user,
+};
+pub use session::{
+    is_in_transaction_block, is_serializable, is_set_to, notify, random, random_bytes, sleep,
+    trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
+};
+pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
+
+/// Called once, when a library that uses this is loaded into a backend.
+pub fn init() {
+    session::forgo_backtraces();
+    host::init();
+    planner::init();
+}

@@ -1,0 +1,94 @@
+//! Locks of lockstep's own, held until the transaction ends unless said otherwise.
+
+#![allow(unsafe_code)]
+
+use pgrx::pg_sys;
+
+/// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// Keys of a cache column's target that have no row.
+    Absence = 0x4c53,
+    /// All teams of a table of Slack integrations.
+    SlackTable = 0x4c54,
+    /// A team of a table of Slack integrations, by a hash of its id.
+    SlackTeam = 0x4c55,
+    /// An owner of integrations, by a hash.
+    SlackOwner = 0x4c56,
+    /// A flag of an environment, by a hash of both.
+    Flag = 0x4c57,
+    /// Somebody waits for work of this kind.
+    Waiting = 0x4c58,
+    /// A transaction that wakes those who do.
+    Waking = 0x4c59,
+}
+
+/// Waits for the lock.
+pub fn take(kind: Kind, table: u32, number: u32, mode: u32) {
+    let tag = tag(kind, table, number);
+    // SAFETY: the tag is fully set, and the lock is one of the transaction, released at its end.
+    unsafe {
+        pg_sys::LockAcquire(&tag, mode as i32, false, false);
+    }
+}
+
+/// Takes the lock, unless somebody has it.
+pub fn try_take(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let tag = tag(kind, table, number);
+    // SAFETY: as above.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode as i32, false, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Whether nobody else has the lock in a mode that is in the way of this one.
+pub fn is_free(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let is_free = try_take(kind, table, number, mode);
+    if is_free {
+        let tag = tag(kind, table, number);
+        // SAFETY: gives back what was taken just now.
+        unsafe { pg_sys::LockRelease(&tag, mode as i32, false) };
+    }
+    is_free
+}
+
+/// Takes the lock for the session, until it is given back.
+pub fn keep(kind: Kind, table: u32, number: u32, mode: u32) {
+    if !is_held(kind, table, number, mode) {
+        let tag = tag(kind, table, number);
+        // SAFETY: the tag is fully set, and the lock is one of the session.
+        unsafe { pg_sys::LockAcquire(&tag, mode as i32, true, false) };
+    }
+}
+
+/// Gives back what the session has kept, if it has: `discard all` gives back as well.
+pub fn give_back(kind: Kind, table: u32, number: u32, mode: u32) {
+    if is_held(kind, table, number, mode) {
+        let tag = tag(kind, table, number);
+        // SAFETY: the session has the lock, as nobody takes one of this kind and mode for a transaction.
+        unsafe { pg_sys::LockRelease(&tag, mode as i32, true) };
+    }
+}
+
+/// Whether the session or the transaction has it already, in that mode.
+pub fn is_held(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let tag = tag(kind, table, number);
+    // SAFETY: the tag is fully set; the function looks into the memory of the backend.
+    unsafe {
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        return pg_sys::LockHeldByMe(&tag, mode as i32, false);
+        #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+        pg_sys::LockHeldByMe(&tag, mode as i32)
+    }
+}
+
+fn tag(kind: Kind, table: u32, number: u32) -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: reads a global of the process.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: table,
+        locktag_field3: number,
+        locktag_field4: kind as u16,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}

@@ -1,0 +1,104 @@
+//! Reasons to let others go first.
+
+use super::run::Run;
+use crate::error::{Error, Result};
+use lockstep_server::{OwnStatement, Statement, View, as_role, attempt, connected, datum};
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+pub(super) const WAITERS: &str = "another session waited for its rows";
+
+/// The server is asked at most so often by each worker: the answer takes half a millisecond, as long as some sub-batches.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+struct Statements {
+    vacuum: OwnStatement,
+    replication: OwnStatement,
+    archiving: OwnStatement,
+}
+
+thread_local! {
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        vacuum: OwnStatement::new(
+            "select 'a vacuum of the table runs'
+               from pg_stat_progress_vacuum v
+              where v.datname = current_database()
+                and (v.relid = $1 or v.relid in (select p.relid from pg_partition_tree($1) p))
+              limit 1",
+            &[pg_sys::OIDOID],
+        ),
+        replication: OwnStatement::new(
+            "select 'standby ' || coalesce(nullif(s.application_name, ''), s.pid::text) || ' is '
+                      || pg_size_pretty(s.behind) || ' behind'
+               from (select r.application_name, r.pid,
+                            pg_wal_lsn_diff(pg_current_wal_insert_lsn(), coalesce(r.replay_lsn, r.sent_lsn))::bigint
+                       from pg_stat_replication r where r.state in ('streaming', 'catchup')) s (application_name, pid, behind)
+              where s.behind > $1
+              order by s.behind desc limit 1",
+            &[pg_sys::INT8OID],
+        ),
+        archiving: OwnStatement::new(
+            "select a.waiting || ' WAL files wait to be archived'
+               from (select count(*) from pg_ls_archive_statusdir() f where f.name like '%.ready') a (waiting)
+              where current_setting('archive_mode') <> 'off' and a.waiting > $1",
+            &[pg_sys::INT8OID],
+        ),
+    });
+}
+
+/// What holds a run on a table now, if anything does; `is_held` says that something did just before.
+pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
+    let settings = &run.settings;
+    let is_early = ASKED
+        .get()
+        .is_some_and(|asked: Instant| asked.elapsed() < INTERVAL);
+    if is_early && !is_held {
+        return Ok(None);
+    }
+    ASKED.set(Some(Instant::now()));
+    let mut found = None;
+    STATEMENTS.with(|statements| {
+        if settings.hold_for_vacuum {
+            let table = datum(Oid::from(run.table));
+            statements.vacuum.rows(&[table], |row| found = row.get(1))?;
+        }
+        let lag = settings.hold_at_replication_lag;
+        if found.is_none() && lag > 0 {
+            statements
+                .replication
+                .rows(&[datum(lag)], |row| found = row.get(1))?;
+        }
+        let files = i64::from(settings.hold_at_wal_files);
+        if found.is_none() && files > 0 {
+            // Only a superuser, or who was granted it, may read that directory: without the right there is no such signal.
+            found = attempt(AssertUnwindSafe(|| {
+                let mut found = None;
+                let asked = statements
+                    .archiving
+                    .rows(&[datum(files)], |row| found = row.get(1));
+                asked.map(|()| found)
+            }))
+            .unwrap_or(Ok(None))?;
+        }
+        Ok::<(), Error>(())
+    })?;
+    let function = settings.hold_function.as_deref();
+    Ok(found.or_else(|| function.and_then(|function| ask(run.role, function))))
+}
+
+/// Calls the DBA's own function as the owner of the table, whoever goes on with the run. That it fails is a reason to hold.
+fn ask(role: Oid, function: &str) -> Option<String> {
+    let query = Statement::new(&format!("select {function}()"), &[]);
+    let answer = attempt(AssertUnwindSafe(|| {
+        let mut answer = None;
+        let ask = || connected(|| query.rows(View::Own, &[], |row| answer = row.get::<String>(1)));
+        as_role(role, ask);
+        answer
+    }));
+    answer.unwrap_or_else(|failure| Some(format!("{function}() failed: {}", failure.message)))
+}

@@ -1,0 +1,299 @@
+//! Runs: one job going through one table.
+
+use super::settings::Settings;
+use crate::backfill::jobs::{Counts, Key};
+use crate::error::{BackfillError, Result};
+use lockstep_server::{OwnStatement, View, datum, has_rights_of};
+use pgrx::pg_sys::{self, Datum, Oid};
+use serde_json::Value;
+use std::mem::ManuallyDrop;
+
+/// A row of lockstep.backfill_run.
+pub(crate) struct Run {
+    pub(crate) id: i64,
+    pub(crate) job: String,
+    pub(crate) table: u32,
+    pub(crate) status: Status,
+    /// The owner of the table, as whom it works; none if the table is gone.
+    pub(crate) role: Oid,
+    pub(crate) workers: i32,
+    pub(crate) settings: Settings,
+    pub(super) handed_out: Key,
+    pub(crate) last_key: Key,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Running,
+    Paused,
+    Cancelled,
+    Finished,
+    Failed,
+}
+
+impl Status {
+    const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Paused,
+        Self::Cancelled,
+        Self::Finished,
+        Self::Failed,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        let found = Self::ALL.into_iter().find(|status| status.name() == name);
+        found.unwrap_or_else(|| unreachable!("a constraint of the table names all statuses"))
+    }
+}
+
+const COLUMNS: &str = "r.id, r.job, r.target_table::oid, r.status,
+  (select c.relowner from pg_class c where c.oid = r.target_table), r.workers, r.settings::text, r.handed_out, r.last_key";
+
+struct Statements {
+    load: OwnStatement,
+    lock: OwnStatement,
+    of_table: OwnStatement,
+    insert: OwnStatement,
+    set_status: OwnStatement,
+    set_settings: OwnStatement,
+    hand_out: OwnStatement,
+    counts: OwnStatement,
+    add_counts: OwnStatement,
+    set_error: OwnStatement,
+    set_error_at_once: OwnStatement,
+    give_up: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements::new());
+}
+
+impl Statements {
+    fn new() -> Self {
+        let select =
+            |rest: &str| format!("select {COLUMNS} from lockstep.backfill_run r where {rest}");
+        Self {
+            load: OwnStatement::new(&select("r.id = $1"), &[pg_sys::INT8OID]),
+            lock: OwnStatement::new(&select("r.id = $1 for update"), &[pg_sys::INT8OID]),
+            of_table: OwnStatement::new(
+                &select("r.target_table = $1 and r.status in ('running', 'paused')"),
+                &[pg_sys::OIDOID],
+            ),
+            insert: OwnStatement::new(
+                "insert into lockstep.backfill_run
+                   (job, target_table, workers, settings, last_key, rows_estimated)
+                 values ($1, $2, $3, $4::jsonb, $5, $6)
+                 on conflict (target_table) where status in ('running', 'paused') do nothing
+                 returning id",
+                &[
+                    pg_sys::TEXTOID,
+                    pg_sys::OIDOID,
+                    pg_sys::INT4OID,
+                    pg_sys::TEXTOID,
+                    pg_sys::TEXTARRAYOID,
+                    pg_sys::INT8OID,
+                ],
+            ),
+            set_status: OwnStatement::new(
+                "update lockstep.backfill_run
+                    set status = $2, held_by = null, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
+                  where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
+            set_settings: OwnStatement::new(
+                "update lockstep.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
+            ),
+            hand_out: OwnStatement::new(
+                "update lockstep.backfill_run set handed_out = $2 where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
+            ),
+            counts: OwnStatement::new(
+                "select r.scanned, r.updated, r.unresolved::text from lockstep.backfill_run r where r.id = $1 for update",
+                &[pg_sys::INT8OID],
+            ),
+            add_counts: OwnStatement::new(
+                "update lockstep.backfill_run
+                    set scanned = $2, updated = $3, unresolved = $4::jsonb, longest_ms = greatest(longest_ms, $5)
+                  where id = $1",
+                &[
+                    pg_sys::INT8OID,
+                    pg_sys::INT8OID,
+                    pg_sys::INT8OID,
+                    pg_sys::TEXTOID,
+                    pg_sys::FLOAT8OID,
+                ],
+            ),
+            set_error: OwnStatement::new(
+                "update lockstep.backfill_run set last_error = $2 where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
+            set_error_at_once: OwnStatement::new(
+                "update lockstep.backfill_run r set last_error = $2
+                   from (select from lockstep.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
+                  where r.id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
+            give_up: OwnStatement::new(
+                "update lockstep.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
+                &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+            ),
+        }
+    }
+}
+
+/// What a new run is made of.
+pub(crate) struct NewRun<'a> {
+    pub(crate) job: &'a str,
+    pub(crate) table: u32,
+    pub(crate) workers: i32,
+    pub(crate) settings: &'a Settings,
+    pub(crate) last_key: Key,
+    pub(crate) rows_estimated: i64,
+}
+
+impl NewRun<'_> {
+    /// Answers nothing if the table has a run already. Waits for another session that is beginning one.
+    pub(crate) fn insert(self) -> Result<Option<i64>> {
+        let arguments = [
+            datum(self.job),
+            datum(Oid::from(self.table)),
+            datum(self.workers),
+            datum(self.settings.json()),
+            datum(self.last_key),
+            datum(self.rows_estimated),
+        ];
+        let mut id = None;
+        STATEMENTS.with(|statements| {
+            statements
+                .insert
+                .rows(&arguments, |row| id = row.get::<i64>(1))
+        })?;
+        Ok(id)
+    }
+}
+
+impl Run {
+    pub(crate) fn find(id: i64) -> Result<Option<Self>> {
+        STATEMENTS.with(|statements| Self::one(&statements.load, View::Own, datum(id)))
+    }
+
+    /// The run as it is now, whatever it was when the transaction began.
+    pub(super) fn find_newest(id: i64) -> Result<Option<Self>> {
+        STATEMENTS.with(|statements| Self::one(&statements.load, View::NewestReadOnly, datum(id)))
+    }
+
+    /// The run, locked until the end of the transaction.
+    pub(crate) fn lock(id: i64) -> Result<Self> {
+        STATEMENTS
+            .with(|statements| Self::one(&statements.lock, View::Own, datum(id)))?
+            .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
+    }
+
+    /// The caller must have the rights of the owner of the table.
+    pub(crate) fn checked(self) -> Result<Self> {
+        match has_rights_of(self.role) {
+            true => Ok(self),
+            false => Err(BackfillError::NotRunOwner { run: self.id }.into()),
+        }
+    }
+
+    /// The run that a table has now.
+    pub(crate) fn of_table(table: u32) -> Result<Option<Self>> {
+        STATEMENTS
+            .with(|statements| Self::one(&statements.of_table, View::Own, datum(Oid::from(table))))
+    }
+
+    fn one(statement: &OwnStatement, view: View, argument: Datum) -> Result<Option<Self>> {
+        let mut found = None;
+        statement.rows_seeing(view, &[argument], |row| {
+            found = Some(Self {
+                id: row.get(1).unwrap_or_default(),
+                job: row.get(2).unwrap_or_default(),
+                table: row.get::<Oid>(3).unwrap_or(Oid::INVALID).to_u32(),
+                status: Status::named(&row.get::<String>(4).unwrap_or_default()),
+                role: row.get(5).unwrap_or(Oid::INVALID),
+                workers: row.get(6).unwrap_or_default(),
+                settings: Settings::stored(&row.get::<String>(7).unwrap_or_default()),
+                handed_out: row.get(8).unwrap_or_default(),
+                last_key: row.get(9).unwrap_or_default(),
+            });
+        })?;
+        Ok(found)
+    }
+
+    pub(crate) fn set_status(&self, status: Status) -> Result<()> {
+        let arguments = [datum(self.id), datum(status.name())];
+        STATEMENTS.with(|statements| statements.set_status.run(&arguments))?;
+        Ok(())
+    }
+
+    pub(crate) fn change(&self, settings: &Value, workers: Option<i32>) -> Result<()> {
+        let settings = self.settings.changed(settings)?;
+        let workers = workers.unwrap_or(self.workers);
+        let arguments = [datum(self.id), datum(settings.json()), datum(workers)];
+        STATEMENTS.with(|statements| statements.set_settings.run(&arguments))?;
+        Ok(())
+    }
+
+    pub(crate) fn hand_out(&self, up_to: &Key) -> Result<()> {
+        let arguments = [datum(self.id), datum(up_to.clone())];
+        STATEMENTS.with(|statements| statements.hand_out.run(&arguments))?;
+        Ok(())
+    }
+
+    /// Adds the counts of a range that is done. The run stays locked, so this comes last in a transaction.
+    pub(super) fn add_counts(&self, counts: &Counts, longest_ms: f64) -> Result<()> {
+        STATEMENTS.with(|statements| {
+            let mut sum = counts.clone();
+            statements.counts.rows(&[datum(self.id)], |row| {
+                sum.add(&Counts {
+                    scanned: row.get(1).unwrap_or_default(),
+                    updated: row.get(2).unwrap_or_default(),
+                    unresolved: Counts::unresolved_of_json(
+                        &row.get::<String>(3).unwrap_or_default(),
+                    ),
+                });
+            })?;
+            statements.add_counts.run(&[
+                datum(self.id),
+                datum(sum.scanned),
+                datum(sum.updated),
+                datum(sum.unresolved_json()),
+                datum(longest_ms),
+            ])
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn set_error(id: i64, error: &str) -> Result<()> {
+        let arguments = [datum(id), datum(error)];
+        STATEMENTS.with(|statements| statements.set_error.run(&arguments))?;
+        Ok(())
+    }
+
+    /// The same for a run that goes on, where that takes no waiting.
+    pub(super) fn set_error_at_once(id: i64, error: &str) -> Result<()> {
+        let arguments = [datum(id), datum(error)];
+        STATEMENTS.with(|statements| statements.set_error_at_once.run(&arguments))?;
+        Ok(())
+    }
+
+    /// Pauses the run for a reason that stays until it is resumed.
+    pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
+        let arguments = [datum(self.id), datum(reason), datum(error)];
+        STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! How a run behaves towards the rest of the server.
+
+use crate::error::{BackfillError, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a caller may choose for a run, by these names. Times are in milliseconds.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Rows of the first sub-batch. Later ones follow `target_ms`. 1,000, at 20 µs a row, is a fifth of the time aimed at.
+    pub(crate) sub_batch_size: i32,
+    /// No sub-batch is larger. 20,000 bounds what a worker keeps in memory; 1 writes row by row.
+    pub(super) max_sub_batch_size: i32,
+    /// Time that a sub-batch should not exceed, which is how long its rows stay locked. 100 ms is what a person takes for at once; 0
+    /// leaves the size as it is.
+    pub(crate) target_ms: i32,
+    /// Pause after each sub-batch. 0 takes all that one core gives.
+    pub(crate) pause_ms: i32,
+    /// Rows a worker takes at a time.
+    pub(super) range_size: i32,
+    /// How long a sub-batch waits for a row or table that somebody else has locked, before it gives its own rows free and is
+    /// tried again with half of them. 0 waits without end.
+    pub(super) lock_timeout_ms: i32,
+    /// How long a sub-batch may take before the same happens. 0 for no limit.
+    pub(super) statement_timeout_ms: i32,
+    /// How often a sub-batch that timed out is tried at its smallest size before it is set aside.
+    pub(super) max_attempts: i32,
+    /// A run that has set aside this many ranges ends as failed.
+    pub(super) max_set_aside: i32,
+    /// How long the run holds before it looks again.
+    pub(super) hold_ms: i32,
+    /// Hold while a vacuum, automatic or not, works on the table.
+    pub(super) hold_for_vacuum: bool,
+    /// Hold while a standby is this many bytes behind; 0 for never. 256 MB is a minute at 4 MB/s.
+    pub(super) hold_at_replication_lag: i64,
+    /// Hold while more WAL files than this wait to be archived; 0 for never. 42 files of 16 MB are what GitLab stops at.
+    pub(super) hold_at_wal_files: i32,
+    /// Hold after a sub-batch that made another session wait.
+    pub(super) hold_for_waiters: bool,
+    /// A function without arguments that answers with the reason to hold, or null to go on.
+    pub(crate) hold_function: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sub_batch_size: 1_000,
+            max_sub_batch_size: 20_000,
+            target_ms: 100,
+            pause_ms: 0,
+            range_size: 20_000,
+            lock_timeout_ms: 1_000,
+            statement_timeout_ms: 15_000,
+            max_attempts: 3,
+            max_set_aside: 50,
+            hold_ms: 5_000,
+            hold_for_vacuum: true,
+            hold_at_replication_lag: 256 << 20,
+            hold_at_wal_files: 42,
+            hold_for_waiters: true,
+            hold_function: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Those given, and the defaults of the others.
+    pub(crate) fn given(settings: &Value) -> Result<Self> {
+        let invalid = |reason: String| BackfillError::Settings { reason };
+        let Some(named) = settings.as_object() else {
+            return Err(invalid("they are not a JSON object".to_owned()).into());
+        };
+        // One by one, as the reason alone does not name the setting.
+        for (name, value) in named {
+            let alone = serde_json::json!({ name: value });
+            serde_json::from_value::<Self>(alone)
+                .map_err(|error| invalid(format!("{name}: {error}")))?;
+        }
+        let settings: Self =
+            serde_json::from_value(settings.clone()).map_err(|error| invalid(error.to_string()))?;
+        settings.check().map_err(invalid)?;
+        Ok(settings)
+    }
+
+    /// As stored with a run, whose settings were checked when they were stored.
+    pub(crate) fn stored(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// With some of them changed.
+    pub(crate) fn changed(&self, changes: &Value) -> Result<Self> {
+        let mut all = serde_json::to_value(self).unwrap_or_default();
+        match (all.as_object_mut(), changes.as_object()) {
+            (Some(all), Some(changes)) => {
+                all.extend(
+                    changes
+                        .iter()
+                        .map(|(name, value)| (name.clone(), value.clone())),
+                );
+            }
+            _ => return Self::given(changes),
+        }
+        Self::given(&all)
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_value(self).unwrap_or_default().to_string()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let at_least = |name: &str, value: i64, least: i64| match value < least {
+            true => Err(format!("{name} must be at least {least}, but is {value}")),
+            false => Ok(()),
+        };
+        at_least("sub_batch_size", self.sub_batch_size.into(), 1)?;
+        at_least("max_sub_batch_size", self.max_sub_batch_size.into(), 1)?;
+        at_least("target_ms", self.target_ms.into(), 0)?;
+        at_least("pause_ms", self.pause_ms.into(), 0)?;
+        at_least("range_size", self.range_size.into(), 1)?;
+        at_least("lock_timeout_ms", self.lock_timeout_ms.into(), 0)?;
+        at_least("statement_timeout_ms", self.statement_timeout_ms.into(), 0)?;
+        at_least("max_attempts", self.max_attempts.into(), 1)?;
+        at_least("max_set_aside", self.max_set_aside.into(), 1)?;
+        at_least("hold_ms", self.hold_ms.into(), 1)?;
+        at_least("hold_at_replication_lag", self.hold_at_replication_lag, 0)?;
+        at_least("hold_at_wal_files", self.hold_at_wal_files.into(), 0)?;
+        if self.sub_batch_size > self.max_sub_batch_size {
+            return Err(format!(
+                "sub_batch_size is {}, more than max_sub_batch_size, which is {}",
+                self.sub_batch_size, self.max_sub_batch_size
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,358 @@
+//! What a cache column is derived from, checked against the tables as they are now.
+
+use crate::error::{CacheColumnError, Result, ServerError};
+use lockstep_server::host::{Column, Reference, Relation};
+use lockstep_server::{
+    Statement, as_ourselves, attempt, connected, datum, with_catalog_path, with_settings,
+};
+use pgrx::pg_sys;
+use pgrx::spi::quote_literal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::ffi::CStr;
+
+/// A row of lockstep.cache_column_definition.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Definition {
+    pub(crate) id: i32,
+    pub(crate) target: u32,
+    pub(crate) target_column: String,
+    pub(crate) source: u32,
+    pub(crate) key_column: String,
+    #[serde(rename = "match")]
+    pub(crate) matches: Value,
+    pub(crate) guard: bool,
+    pub(crate) fire_always: bool,
+    pub(crate) origin: String,
+    pub(crate) disabled_triggers: Vec<String>,
+    /// Schema and name of the target when it was last looked at, and of the source: another table may have them by now.
+    pub(crate) target_name: Vec<String>,
+    pub(crate) source_name: Vec<String>,
+    /// The partitions of both whose rows were looked at, in order.
+    pub(crate) partitions: Vec<u32>,
+}
+
+const COLUMNS: &str = "jsonb_build_object(
+  'id', d.id, 'target', d.target_table::oid::bigint, 'target_column', d.target_column,
+  'source', d.source_table::oid::bigint, 'key_column', d.key_column, 'match', d.match, 'guard', d.guard,
+  'fire_always', d.fire_always, 'origin', d.origin, 'disabled_triggers', to_jsonb(d.disabled_triggers),
+  'target_name', to_jsonb(d.target_name), 'source_name', to_jsonb(d.source_name),
+  'partitions', array(select p::oid::bigint from unnest(d.partitions) p order by p))";
+
+impl Definition {
+    /// Reads one definition, whatever snapshot the transaction has.
+    pub(crate) fn load(id: i32) -> Result<Self> {
+        let found = Self::select("d.id = $1::integer", &i64::from(id).to_string())?;
+        found
+            .into_iter()
+            .next()
+            .ok_or(CacheColumnError::DefinitionMissing { id }.into())
+    }
+
+    /// The definition of a column, if it has one.
+    pub(crate) fn of_column(target: u32, column: &str) -> Result<Option<Self>> {
+        let all = Self::select("d.target_table = $1::oid", &target.to_string())?;
+        Ok(all
+            .into_iter()
+            .find(|definition| definition.target_column == column))
+    }
+
+    /// Every definition that reads from, or writes to, a table.
+    pub(crate) fn of_table(table: u32) -> Result<Vec<Self>> {
+        Self::select(
+            "$1::oid in (d.source_table, d.target_table)",
+            &table.to_string(),
+        )
+    }
+
+    pub(crate) fn all() -> Result<Vec<Self>> {
+        Self::select("$1 = ''", "")
+    }
+
+    /// The columns of the source that decide.
+    pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
+        let matched = self.matches.as_object().into_iter().flatten();
+        std::iter::once(self.key_column.as_str()).chain(matched.map(|(name, _)| name.as_str()))
+    }
+
+    fn select(condition: &str, argument: &str) -> Result<Vec<Self>> {
+        let query = Statement::new(
+            &format!(
+                "select coalesce(jsonb_agg({COLUMNS} order by d.id), '[]')::text
+                   from lockstep.cache_column_definition d where {condition}"
+            ),
+            &[pg_sys::TEXTOID],
+        );
+        let argument = datum(argument);
+        let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
+        serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
+    }
+
+    /// Looks up the tables and columns it names, and checks that they can keep what it promises.
+    pub(crate) fn resolve(self) -> Result<Resolved> {
+        let target = Relation::describe(self.target)?;
+        let source = Relation::describe(self.source)?;
+        target.check_is_permanent_table()?;
+        source.check_is_permanent_table()?;
+        let column = target.column(&self.target_column)?.clone();
+        if !column.is_boolean() {
+            return Err(CacheColumnError::TargetColumnNotBoolean {
+                table: target.qualified_name(),
+                column: column.name,
+                actual: column.type_name,
+            }
+            .into());
+        }
+        if column.is_generated() {
+            return Err(CacheColumnError::TargetColumnGenerated {
+                table: target.qualified_name(),
+                column: column.name,
+            }
+            .into());
+        }
+        let primary_key = target.integer_primary_key()?.clone();
+        let key = source.integer_column(&self.key_column)?.clone();
+        let conditions = conditions(&self.matches, &source)?;
+        if source.oid == target.oid
+            && conditions
+                .iter()
+                .any(|condition| condition.column.name == column.name)
+        {
+            return Err(CacheColumnError::MatchOnTargetColumn {
+                column: column.name,
+            }
+            .into());
+        }
+        // Under the replica role, where these triggers fire too, foreign keys are not enforced.
+        let reference = match self.fire_always {
+            true => Reference::default(),
+            false => source.reference(&key.name, &target, &primary_key.name),
+        };
+        Ok(Resolved {
+            definition: self,
+            target,
+            source,
+            column,
+            primary_key,
+            key,
+            conditions,
+            reference,
+        })
+    }
+}
+
+/// A definition together with the tables and columns it is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) definition: Definition,
+    pub(crate) target: Relation,
+    pub(crate) source: Relation,
+    /// The cache column.
+    pub(crate) column: Column,
+    /// The target's primary key.
+    pub(crate) primary_key: Column,
+    /// The source's column that holds the target's primary key.
+    pub(crate) key: Column,
+    pub(crate) conditions: Vec<Condition>,
+    /// What foreign keys make sure of.
+    pub(crate) reference: Reference,
+}
+
+/// One `column = constant` of a match.
+#[derive(Clone, Debug)]
+pub(crate) struct Condition {
+    pub(crate) column: Column,
+    equality: String,
+    constant: String,
+}
+
+impl Condition {
+    pub(super) fn constant(&self) -> &str {
+        &self.constant
+    }
+
+    /// The condition as SQL on the row called `row`.
+    fn sql(&self, row: &str) -> String {
+        let Self {
+            column,
+            equality,
+            constant,
+        } = self;
+        let name = column.quoted();
+        match constant.as_str() {
+            "true" if column.is_boolean() => format!("{row}.{name}"),
+            "false" if column.is_boolean() => format!("not {row}.{name}"),
+            // An operator would have casts that somebody made for the type considered.
+            _ if column.is_enum() => format!(
+                "pg_catalog.enum_eq({row}.{name}, {}::{})",
+                quote_literal(constant),
+                column.type_name
+            ),
+            _ => format!(
+                "{row}.{name} {equality} {}::{}",
+                quote_literal(constant),
+                column.comparison_type()
+            ),
+        }
+    }
+}
+
+impl Resolved {
+    /// What has to be so when a definition is added, and need not stay so: an index that is dropped later makes flushes
+    /// slow, but not wrong. The match becomes one that means the same in every session.
+    pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
+        if !self.source.has_index_starting_with(&self.key.name) {
+            return Err(CacheColumnError::KeyWithoutIndex {
+                table: self.source.qualified_name(),
+                column: self.key.name.clone(),
+            }
+            .into());
+        }
+        if self.source.is_unlogged() {
+            return Err(CacheColumnError::UnloggedSource {
+                table: self.source.qualified_name(),
+            }
+            .into());
+        }
+        for condition in &mut self.conditions {
+            let name = &condition.column.name;
+            condition.constant = canonical(&condition.column, &condition.constant)?;
+            if let Some(Value::String(text)) = self.definition.matches.get_mut(name) {
+                text.clone_from(&condition.constant);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the source row called `row` matches, as SQL.
+    pub(crate) fn matches_sql(&self, row: &str) -> String {
+        let conditions: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|condition| condition.sql(row))
+            .collect();
+        conditions.join(" and ")
+    }
+
+    /// Whether the target row called `t` has a matching source row, as SQL.
+    pub(crate) fn exists_sql(&self) -> String {
+        format!(
+            "exists (select from {} s where s.{} operator(pg_catalog.=) t.{} and {})",
+            self.source.qualified_name(),
+            self.key.quoted(),
+            self.primary_key.quoted(),
+            self.matches_sql("s")
+        )
+    }
+}
+
+fn conditions(matches: &Value, source: &Relation) -> Result<Vec<Condition>> {
+    let matches: &Map<String, Value> = match matches {
+        Value::Object(matches) if matches.is_empty() => {
+            return Err(CacheColumnError::MatchEmpty.into());
+        }
+        Value::Object(matches) => matches,
+        other => {
+            return Err(CacheColumnError::MatchNotObject {
+                actual: json_type(other),
+            }
+            .into());
+        }
+    };
+    matches
+        .iter()
+        .map(|(name, value)| condition(name, value, source))
+        .collect()
+}
+
+fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> {
+    let constant = match value {
+        Value::Null => {
+            return Err(CacheColumnError::MatchNull {
+                column: name.to_owned(),
+            }
+            .into());
+        }
+        Value::Array(_) | Value::Object(_) => {
+            return Err(CacheColumnError::MatchNested {
+                column: name.to_owned(),
+            }
+            .into());
+        }
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    };
+    let column = source.column(name)?.clone();
+    let fits = match column.category.as_str() {
+        "B" => value.is_boolean(),
+        "N" => value.is_number(),
+        _ => value.is_string(),
+    };
+    if !fits {
+        return Err(CacheColumnError::ConstantType {
+            column: name.to_owned(),
+            expected: column.type_name,
+            actual: json_type(value).to_owned(),
+        }
+        .into());
+    }
+    if !column.has_builtin_type() {
+        return Err(CacheColumnError::TypeNotBuiltIn {
+            column: name.to_owned(),
+            actual: column.type_name,
+        }
+        .into());
+    }
+    let Some(equality) = column.equality() else {
+        return Err(CacheColumnError::NoEquality {
+            column: name.to_owned(),
+            actual: column.type_name,
+        }
+        .into());
+    };
+    Ok(Condition {
+        column,
+        equality,
+        constant,
+    })
+}
+
+/// Has PostgreSQL read the constant as the column's type, under the caller's settings, and returns it in a form that means
+/// the same in every session.
+fn canonical(column: &Column, constant: &str) -> Result<String> {
+    // The order of day and month is the caller's; the style of what is written is not, and carries the time zone.
+    const STYLE: [(&CStr, &CStr); 2] = [(c"datestyle", c"iso"), (c"intervalstyle", c"postgres")];
+    let literal = quote_literal(constant);
+    let value = format!("{literal}::{}", column.type_name);
+    let text = match column.is_enum() {
+        // A label stands for itself. A cast to text may be somebody's.
+        true => format!("select {literal}::pg_catalog.text where {value} is not null"),
+        false => format!("select ({value})::pg_catalog.text"),
+    };
+    let read = attempt(move || {
+        let query = Statement::new(&text, &[]);
+        with_settings(&STYLE, || {
+            with_catalog_path(|| connected(|| query.text(&[])))
+        })
+    });
+    match read {
+        Ok(canonical) => Ok(canonical.unwrap_or_default()),
+        Err(failure) => Err(CacheColumnError::ConstantText {
+            column: column.name.clone(),
+            expected: column.type_name.clone(),
+            message: failure.message,
+        }
+        .into()),
+    }
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

@@ -1,0 +1,12 @@
+//! What a cache column is: its definition ([`definition`]), which rows of the source match ([`matching`]), and the triggers that it needs
+//! ([`triggers`], [`trigger`]).
+
+mod definition;
+mod matching;
+mod trigger;
+mod triggers;
+
+pub(crate) use definition::{Definition, Resolved};
+pub(crate) use matching::Test;
+pub(crate) use trigger::{Flaw, Installed, Trigger, installed_on};
+pub(crate) use triggers::{FLUSH, row_triggers, shared_triggers};

@@ -1,0 +1,181 @@
+//! The triggers that definitions need.
+
+use super::definition::{Definition, Resolved};
+use super::trigger::{Place, Trigger, name_of};
+use lockstep_server::host::Relation;
+use pgrx::pg_sys::{
+    TRIGGER_TYPE_BEFORE as BEFORE, TRIGGER_TYPE_DELETE as DELETE, TRIGGER_TYPE_INSERT as INSERT,
+    TRIGGER_TYPE_ROW as ROW, TRIGGER_TYPE_TRUNCATE as TRUNCATE, TRIGGER_TYPE_UPDATE as UPDATE,
+};
+use pgrx::spi::quote_identifier;
+use std::collections::BTreeSet;
+
+/// The statement trigger that flushes; one a table, shared by all definitions.
+pub(crate) const FLUSH: &str = "lockstep_flush";
+/// The row trigger of a source, which notes; one a table, shared by all definitions.
+const CHANGED: &str = "lockstep_changed";
+/// The statement trigger for TRUNCATE; one a table, shared by all definitions.
+const TRUNCATED: &str = "lockstep_truncated";
+
+/// The row triggers of one definition, all on its target: that on the source is shared.
+pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
+    let definition = &resolved.definition;
+    let target = &resolved.target;
+    let column = resolved.column.quoted();
+    let key = resolved.primary_key.quoted();
+    let trigger = |what: &str, kind: u32, function: &'static str| {
+        let name = name_of(definition.id, what);
+        let mut trigger = Trigger::new(Place::of(target), &name, kind | ROW, function);
+        trigger.definitions = vec![definition.id];
+        trigger.always = definition.fire_always;
+        trigger
+    };
+    // A BEFORE trigger can change columns that an update does not name, so on a table with one all updates count.
+    let update_of = |column: &str| match target.rewrites_updates {
+        true => BTreeSet::new(),
+        false => BTreeSet::from([column.to_owned()]),
+    };
+    let wrong = if definition.guard {
+        "is not false"
+    } else {
+        "is null"
+    };
+    let mut default = trigger("default", BEFORE | INSERT, "set_false_on_insert");
+    default.when = Some((column.clone(), format!("new.{column} {wrong}")));
+    let mut triggers = vec![default];
+    if !resolved.reference.excludes_arrival {
+        triggers.push(trigger("arrived", INSERT, "note_arrived"));
+    }
+    if !resolved.reference.excludes_shift {
+        let mut rekeyed = trigger("rekeyed", UPDATE, "note_arrived");
+        rekeyed.update_of = update_of(&key);
+        // PostgreSQL copies the text of each WHEN for every update of the table. Where the update names the key, which it
+        // seldom does, it hardly ever leaves it as it is.
+        rekeyed.when = target.rewrites_updates.then(|| {
+            (
+                key.clone(),
+                format!("old.{key} operator(pg_catalog.<>) new.{key}"),
+            )
+        });
+        triggers.push(rekeyed);
+    }
+    if definition.guard {
+        let mut guard = trigger("guard", UPDATE, "note_arrived");
+        guard.update_of = update_of(&column);
+        let condition = format!("(old.{column} operator(pg_catalog.=) new.{column}) is not true");
+        guard.when = Some((column, condition));
+        triggers.push(guard);
+    }
+    triggers
+}
+
+/// The triggers that a table and its partitions need for all definitions it takes part in.
+pub(crate) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> Vec<Trigger> {
+    let mut needs = Needs::default();
+    for definition in definitions {
+        needs.add(table, definition);
+    }
+    let mut triggers = Vec::new();
+    for place in Place::all(table) {
+        triggers.extend(needs.statement_triggers(place));
+    }
+    if needs.is_source {
+        for place in Place::all(table) {
+            triggers.push(needs.row_trigger(table, place));
+        }
+    }
+    triggers
+}
+
+/// Which statements on a table have to end with a flush.
+#[derive(Default)]
+struct Needs {
+    is_source: bool,
+    insert: bool,
+    update_of: BTreeSet<String>,
+    /// The definitions that the table is the source of.
+    definitions: Vec<i32>,
+    /// Of the columns, those that decide which rows match under which key.
+    source_columns: BTreeSet<String>,
+    /// An update of any column counts: it can move a row to another partition, which fires the row triggers of a delete and an
+    /// insert, and a BEFORE trigger can change columns that the statement does not name.
+    any_update: bool,
+    always: bool,
+}
+
+impl Needs {
+    /// One that cannot be kept now keeps what it has of the source's triggers, so that it stops writes rather than go wrong.
+    fn add(&mut self, table: &Relation, definition: &Definition) {
+        self.always |= definition.fire_always;
+        self.any_update |= table.is_partitioned() || table.rewrites_updates;
+        if definition.source == table.oid {
+            self.is_source = true;
+            self.insert = true;
+            let columns: BTreeSet<String> = definition
+                .source_columns()
+                .filter(|name| table.find_column(name).is_some())
+                .map(quote_identifier)
+                .collect();
+            self.update_of.extend(columns.iter().cloned());
+            self.source_columns.extend(columns);
+            self.definitions.push(definition.id);
+        }
+        if definition.target == table.oid
+            && let Ok(resolved) = definition.clone().resolve()
+        {
+            self.insert |= !resolved.reference.excludes_arrival;
+            if !resolved.reference.excludes_shift {
+                self.update_of.insert(resolved.primary_key.quoted());
+            }
+            if definition.guard {
+                self.update_of.insert(resolved.column.quoted());
+            }
+        }
+    }
+
+    /// One for all definitions and events, without a WHEN: PostgreSQL copies the triggers of a table for each statement and
+    /// parses each WHEN, and keeps an event for each trigger that a row fires.
+    fn row_trigger(&self, source: &Relation, place: Place) -> Trigger {
+        let is_copy = place.is_part;
+        let mut trigger = Trigger::new(
+            place,
+            CHANGED,
+            ROW | INSERT | DELETE | UPDATE,
+            "note_changed",
+        );
+        if !source.rewrites_updates {
+            trigger.update_of.clone_from(&self.source_columns);
+        }
+        trigger.definitions.clone_from(&self.definitions);
+        trigger.always = self.always;
+        trigger.is_copy = is_copy;
+        trigger
+    }
+
+    fn statement_triggers(&self, place: Place) -> Vec<Trigger> {
+        let events = [
+            (self.insert, INSERT),
+            (self.is_source, DELETE),
+            (!self.update_of.is_empty(), UPDATE),
+        ];
+        let kind = events
+            .into_iter()
+            .filter_map(|(is_needed, event)| is_needed.then_some(event))
+            .sum();
+        let mut triggers = Vec::new();
+        if kind != 0 {
+            let mut flush = Trigger::new(place.clone(), FLUSH, kind, "flush");
+            if !self.any_update {
+                flush.update_of.clone_from(&self.update_of);
+            }
+            triggers.push(flush);
+        }
+        if self.is_source {
+            triggers.push(Trigger::new(place, TRUNCATED, TRUNCATE, "flush_truncated"));
+        }
+        for trigger in &mut triggers {
+            trigger.always = self.always;
+        }
+        triggers
+    }
+}

@@ -1,0 +1,348 @@
+//! The cache columns that a GitLab-shaped database has from the start, found and installed.
+
+use super::install::{add, clear, remove, switch_trigger, update};
+use super::mend::{Mended, mend, move_to};
+use crate::cache_column::defined::{Definition, installed_on};
+use crate::error::{Result, ServerError};
+use lockstep_server::host::{Answer, Relation, check_is_owner};
+use lockstep_server::{Statement, connected, current_user, datum, with_catalog_path};
+use pgrx::pg_sys;
+use pgrx::spi::quote_literal;
+use serde_json::json;
+
+/// A boolean of `projects`, and what an integration has to be to make it true.
+struct Builtin {
+    column: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Of one type, by the name the type has in `type_new`, and in the older `type`.
+    Type {
+        new: &'static str,
+        old: &'static str,
+    },
+    Category(&'static str),
+}
+
+const BUILTINS: [Builtin; 2] = [
+    Builtin {
+        column: "has_external_wiki",
+        kind: Kind::Type {
+            new: "Integrations::ExternalWiki",
+            old: "ExternalWikiService",
+        },
+    },
+    Builtin {
+        column: "has_external_issue_tracker",
+        kind: Kind::Category("issue_tracker"),
+    },
+];
+
+const TARGET: &str = "projects";
+/// The table's name today, and the one it had before version 14.
+const SOURCES: [&str; 2] = ["integrations", "services"];
+const KEY: &str = "project_id";
+
+/// Keeps the cache columns of a schema from now on, and mends those that others have defined there.
+pub(crate) fn attach(schema: &str, disable_application_triggers: bool) -> Result<Vec<Answer>> {
+    let host = HostTables::find(schema)?;
+    let mut answers = Vec::new();
+    for builtin in &BUILTINS {
+        answers.push(attach_one(&host, builtin, disable_application_triggers)?);
+    }
+    answers.extend(host.mend_others()?);
+    host.clear_others()?;
+    Ok(answers)
+}
+
+/// Removes what `attach` installed, and enables again what it disabled.
+pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
+    let host = HostTables::find(schema)?;
+    let mut answers = Vec::new();
+    for builtin in &BUILTINS {
+        answers.push(detach_one(&host, builtin)?);
+    }
+    host.clear_others()?;
+    Ok(answers)
+}
+
+/// What `attach` would define for a column of a table, if it is one of GitLab's.
+pub(super) fn builtin_of(target: &Relation, column: &str) -> Result<Option<Definition>> {
+    let [schema, name] = target.names();
+    let builtin = BUILTINS.iter().find(|builtin| builtin.column == column);
+    let (Some(builtin), TARGET) = (builtin, name.as_str()) else {
+        return Ok(None);
+    };
+    let source = HostTables::find(&schema)?.source;
+    Ok(source.map(|source| builtin.definition(target, &source)))
+}
+
+/// The host's tables in one schema, as far as they are there.
+struct HostTables {
+    schema: String,
+    target: Option<Relation>,
+    source: Option<Relation>,
+    /// The source has triggers of ours and no definition, as after a restore that lost them.
+    is_lost: bool,
+}
+
+impl HostTables {
+    fn find(schema: &str) -> Result<Self> {
+        let mut source = None;
+        for name in SOURCES {
+            if source.is_none() {
+                source = Relation::find_table(schema, name)?;
+            }
+        }
+        let is_lost = match &source {
+            Some(source) => {
+                Definition::of_table(source.oid)?.is_empty()
+                    && !installed_on(&[source.oid])?.is_empty()
+            }
+            None => false,
+        };
+        Ok(Self {
+            schema: schema.to_owned(),
+            target: Relation::find_table(schema, TARGET)?,
+            source,
+            is_lost,
+        })
+    }
+
+    /// The triggers of the application that must have been disabled for a definition that was lost.
+    fn lost_triggers(&self, column: &str) -> Vec<String> {
+        let source = self.source.iter().filter(|_| self.is_lost);
+        source
+            .flat_map(|source| application_triggers(source, column, false))
+            .collect()
+    }
+
+    /// The definition of a builtin's column, on the table or on one that had its name.
+    fn present(&self, builtin: &Builtin) -> Result<Option<Definition>> {
+        let name = [self.schema.as_str(), TARGET];
+        let target = self.target.as_ref().map(|target| target.oid);
+        let all = Definition::all()?;
+        let of_column = || all.iter().filter(|it| it.target_column == builtin.column);
+        let found = of_column()
+            .find(|it| Some(it.target) == target)
+            .or_else(|| of_column().find(|it| it.target_name == name));
+        Ok(found.cloned())
+    }
+
+    /// Whether a table is the business of whoever attaches the schema. Tables of others may be there too, and one of theirs must not be
+    /// what makes him wait.
+    fn is_concerned(&self, table: &Relation) -> bool {
+        let host = [&self.target, &self.source].into_iter().flatten();
+        let mut owners: Vec<u32> = host.map(|table| table.owner).collect();
+        owners.push(current_user().to_u32());
+        owners.contains(&table.owner)
+    }
+
+    /// Mends what lockstep.add_cache_column has defined in the schema; one row for each that was not active.
+    fn mend_others(&self) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for definition in Definition::all()? {
+            let names = [&definition.target_name, &definition.source_name];
+            let tables = [definition.target, definition.source].map(Relation::describe);
+            let tables: Vec<&Relation> = tables.iter().flatten().collect();
+            let is_builtin = definition.origin == "attach"
+                && self.target.is_some()
+                && self.source.is_some()
+                && (self.target.as_ref().map(|it| it.oid) == Some(definition.target)
+                    || definition.target_name == [self.schema.as_str(), TARGET]);
+            let is_here = names.iter().any(|name| name.first() == Some(&self.schema))
+                || tables.iter().any(|table| table.schema() == self.schema);
+            if is_builtin || !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
+                continue;
+            }
+            let (status, detail) = match mend(&definition)? {
+                Mended::NothingToDo => continue,
+                Mended::Done(what) => ("attached", format!("installed again: {what}")),
+                Mended::Removed(why) => ("detached", why),
+                Mended::Unfit(why) => ("skipped", why),
+            };
+            let table = definition.target_name.last().map_or("", String::as_str);
+            let feature = format!("{table}.{}", definition.target_column);
+            answers.push((feature, status.to_owned(), detail));
+        }
+        Ok(answers)
+    }
+
+    /// Drops triggers of ours that no definition needs, as a restore without the definitions leaves them.
+    fn clear_others(&self) -> Result<()> {
+        for table in tables_with_triggers(&self.schema)? {
+            if self.is_concerned(&Relation::describe(table)?) {
+                clear(table)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn attach_one(
+    host: &HostTables,
+    builtin: &Builtin,
+    disable_application_triggers: bool,
+) -> Result<Answer> {
+    let feature = format!("{TARGET}.{}", builtin.column);
+    let skipped = |detail: String| Ok((feature.clone(), "skipped".to_owned(), detail));
+    let attached = |detail: String| Ok((feature.clone(), "attached".to_owned(), detail));
+
+    let schema = &host.schema;
+    let Some(target) = &host.target else {
+        return skipped(format!("schema {schema} has no table {TARGET}"));
+    };
+    let Some(source) = &host.source else {
+        return skipped(format!(
+            "schema {schema} has neither a table {}",
+            SOURCES.join(" nor ")
+        ));
+    };
+    check_is_owner(target)?;
+    check_is_owner(source)?;
+    let rivals = application_triggers(source, builtin.column, true);
+    let offer = format!(
+        "the application's own triggers on {} write this column: {}; to disable them, call \
+         lockstep.attach({}, disable_application_triggers => true)",
+        source.qualified_name(),
+        rivals.join(", "),
+        quote_literal(schema),
+    );
+    let may_disable = !rivals.is_empty() && disable_application_triggers;
+    let present = host.present(builtin)?;
+    let mended = match &present {
+        Some(present) if present.origin != "attach" => {
+            return attached(format!(
+                "defined by lockstep.add_cache_column as number {}",
+                present.id
+            ));
+        }
+        Some(present) => {
+            let wanted = builtin.definition(target, source);
+            let is_elsewhere = (present.target, present.source) != (target.oid, source.oid);
+            let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();
+            let outcome = match is_elsewhere || is_old {
+                true => move_to(present, wanted, target, source)?,
+                false => mend(present)?,
+            };
+            match outcome {
+                Mended::NothingToDo if may_disable => String::new(),
+                Mended::NothingToDo if rivals.is_empty() => {
+                    return attached("already attached, nothing changed".to_owned());
+                }
+                Mended::NothingToDo => return attached(format!("already attached, but {offer}")),
+                Mended::Done(what) => what,
+                Mended::Removed(why) | Mended::Unfit(why) => return skipped(why),
+            }
+        }
+        None => {
+            let mut definition = builtin.definition(target, source);
+            let checked = definition
+                .clone()
+                .resolve()
+                .and_then(|mut resolved| resolved.prepare_to_install());
+            if let Err(error) = checked {
+                return skipped(error.message());
+            }
+            if !rivals.is_empty() && !disable_application_triggers {
+                return skipped(offer);
+            }
+            clear(target.oid)?;
+            clear(source.oid)?;
+            definition.disabled_triggers = host.lost_triggers(builtin.column);
+            add(definition)?;
+            String::new()
+        }
+    };
+    let source_name = source.qualified_name();
+    let mut detail = match mended.as_str() {
+        "" => format!("kept from {source_name}"),
+        what => format!("installed again from {source_name}: {what}"),
+    };
+    if may_disable {
+        detail.push_str(&format!("; disabled {}", rivals.join(", ")));
+        if let Some(mut definition) = Definition::of_column(target.oid, builtin.column)? {
+            for rival in rivals {
+                switch_trigger(source, &rival, "disable")?;
+                if !definition.disabled_triggers.contains(&rival) {
+                    definition.disabled_triggers.push(rival);
+                }
+            }
+            update(&definition)?;
+        }
+    }
+    attached(detail)
+}
+
+fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
+    let feature = format!("{TARGET}.{}", builtin.column);
+    let present = host.present(builtin)?;
+    let enabled = match (present, &host.source) {
+        (Some(present), _) if present.origin == "attach" => remove(&present)?,
+        (None, Some(source)) if host.is_lost => {
+            check_is_owner(source)?;
+            let disabled = host.lost_triggers(builtin.column);
+            for name in &disabled {
+                switch_trigger(source, name, "enable")?;
+            }
+            disabled
+        }
+        _ => return Ok((feature, "skipped".to_owned(), "not attached".to_owned())),
+    };
+    let detail = match enabled.as_slice() {
+        [] => "triggers removed".to_owned(),
+        names => format!("triggers removed; enabled {}", names.join(", ")),
+    };
+    Ok((feature, "detached".to_owned(), detail))
+}
+
+impl Builtin {
+    fn definition(&self, target: &Relation, source: &Relation) -> Definition {
+        let matches = match self.kind {
+            Kind::Type { new, .. } if source.find_column("type_new").is_some() => {
+                json!({"active": true, "type_new": new})
+            }
+            Kind::Type { old, .. } => json!({"active": true, "type": old}),
+            Kind::Category(category) => json!({"active": true, "category": category}),
+        };
+        Definition {
+            id: 0,
+            target: target.oid,
+            target_column: self.column.to_owned(),
+            source: source.oid,
+            key_column: KEY.to_owned(),
+            matches,
+            guard: false,
+            fire_always: false,
+            origin: "attach".to_owned(),
+            disabled_triggers: Vec::new(),
+            target_name: target.names().into(),
+            source_name: source.names().into(),
+            partitions: Vec::new(),
+        }
+    }
+}
+
+/// The tables of a schema that have triggers of ours.
+fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
+    let query = Statement::new(
+        "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
+           from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = $1 and c.relkind in ('r', 'p') and g.tgfoid in (
+            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep')",
+        &[pg_sys::TEXTOID],
+    );
+    let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));
+    serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
+}
+
+/// The application's own triggers that write the column, or would if they were enabled: they are named after it.
+fn application_triggers(source: &Relation, column: &str, enabled: bool) -> Vec<String> {
+    let prefix = format!("trigger_{column}");
+    let rivals = source
+        .triggers()
+        .iter()
+        .filter(|trigger| trigger.enabled == enabled && trigger.name.starts_with(&prefix));
+    rivals.map(|trigger| trigger.name.clone()).collect()
+}

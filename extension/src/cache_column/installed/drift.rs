@@ -1,0 +1,170 @@
+//! Cache columns that are wrong: which rows, and their repair.
+
+use super::attach::builtin_of;
+use super::state::examine;
+use crate::cache_column::defined::{Definition, Resolved};
+use crate::cache_column::kept::{Walk, repair_all};
+use crate::error::{CacheColumnError, Error, OrRaise, Result, required};
+use lockstep_server::host::{Relation, change, check_is_owner, check_may};
+use lockstep_server::{attempt, has_rights_of, with_new_snapshot};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
+
+/// Checks who asks, and keeps the tables from being truncated until the transaction ends.
+#[pg_extern(sql = r#"
+create function lockstep.begin_cache_column_drift(target regclass, "column" text)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.begin_cache_column_drift(regclass, text) is
+  'what lockstep.cache_column_drift does before it looks: checks who asks, waits for whoever truncates the tables';
+"#)]
+fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    readable(target, column)
+        .and_then(|resolved| hold_tables(&resolved))
+        .or_raise();
+}
+
+/// The rows that are wrong, read a part at a time as they are asked for.
+#[pg_extern(sql = r#"
+create function lockstep.cache_column_drift_rows(target regclass, "column" text)
+returns table (key bigint, cached boolean, actual boolean)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cache_column_drift_rows(regclass, text) is
+  'the rows of lockstep.cache_column_drift';
+"#)]
+fn cache_column_drift_rows(
+    target: Option<pg_sys::Oid>,
+    column: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(key, i64),
+        name!(cached, Option<bool>),
+        name!(actual, bool),
+    ),
+> {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let resolved = readable(target, column).or_raise();
+    let wrong = Walk::all(&resolved).wrong();
+    TableIterator::new(wrong.map(|wrong| (wrong.key, wrong.cached, wrong.actual)))
+}
+
+/// Brings rows in lockstep that are not, at most `max_rows` of them; returns how many it wrote. Rows are locked in key order
+/// until the end of the transaction, so on a large table call it with a limit, a transaction each.
+#[pg_extern(sql = r#"
+create function lockstep.repair_cache_column(target regclass, "column" text, max_rows bigint default null)
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.repair_cache_column(regclass, text, bigint) is
+  'writes the right value to rows whose cache column is wrong, at most max_rows; returns how many';
+"#)]
+fn repair_cache_column(
+    target: Option<pg_sys::Oid>,
+    column: Option<&str>,
+    max_rows: Option<i64>,
+) -> i64 {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let max_rows = match max_rows {
+        None => usize::MAX,
+        Some(rows) => usize::try_from(rows)
+            .map_err(|_| CacheColumnError::NegativeLimit { rows }.into())
+            .or_raise(),
+    };
+    let table = Relation::describe(target.to_u32()).or_raise();
+    check_is_owner(&table).or_raise();
+    let definition = Definition::of_column(table.oid, column)
+        .and_then(|found| found.ok_or_else(|| not_defined(&table, column)))
+        .or_raise();
+    repair_all(definition.id, max_rows).or_raise() as i64
+}
+
+/// How it stands with a cache column.
+pub(crate) struct Standing {
+    /// Table and column.
+    pub(crate) what: String,
+    pub(crate) state: String,
+    /// How many rows are wrong, counted up to a limit; none, if that cannot be told.
+    pub(crate) wrong: Option<usize>,
+}
+
+/// How it stands with all of them, read with the rights of the tables' owners.
+pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
+    let mut standings = Vec::new();
+    for definition in Definition::all()? {
+        let table = definition.target_name.join(".");
+        let what = format!("{table}.{}", definition.target_column);
+        let state = examine(&definition)?.words();
+        let wrong = match definition.resolve() {
+            Ok(resolved) => {
+                // Whoever owns the tables can have it fail, but not keep others from seeing how it stands with theirs.
+                match attempt(AssertUnwindSafe(|| count_drift(&resolved, limit))) {
+                    Ok(wrong) => Some(wrong?),
+                    Err(failure) => {
+                        warning!("drift of {what} cannot be counted: {}", failure.message);
+                        None
+                    }
+                }
+            }
+            Err(_) => None,
+        };
+        standings.push(Standing { what, state, wrong });
+    }
+    Ok(standings)
+}
+
+fn count_drift(resolved: &Resolved, limit: usize) -> Result<usize> {
+    hold_tables(resolved)?;
+    Ok(with_new_snapshot(|| {
+        Walk::all(resolved).wrong().take(limit).count()
+    }))
+}
+
+fn hold_tables(resolved: &Resolved) -> Result<()> {
+    for table in [&resolved.target, &resolved.source] {
+        let name = table.qualified_name();
+        change(
+            table.owner,
+            &format!("lock table {name} in access share mode"),
+        )?;
+    }
+    Ok(())
+}
+
+/// The tables that have cache columns.
+pub(crate) fn targets() -> Result<Vec<u32>> {
+    let all = Definition::all()?;
+    let mut targets: Vec<u32> = all.iter().map(|definition| definition.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    Ok(targets)
+}
+
+/// The definition of a column, or what attach would define; for whoever may read both tables.
+fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
+    let table = Relation::describe(target.to_u32())?;
+    let found = match Definition::of_column(table.oid, column)? {
+        None => builtin_of(&table, column)?,
+        found => found,
+    };
+    let definition = found.ok_or_else(|| not_defined(&table, column))?;
+    let resolved = definition.resolve()?;
+    let tables = [&resolved.target, &resolved.source].into_iter();
+    // An owner could lift the row security that he has put on himself.
+    let of_others = tables.filter(|table| !has_rights_of(pg_sys::Oid::from(table.owner)));
+    check_may(&of_others.collect::<Vec<_>>(), &["select"])?;
+    Ok(resolved)
+}
+
+fn not_defined(table: &Relation, column: &str) -> Error {
+    CacheColumnError::NotDefined {
+        table: table.qualified_name(),
+        column: column.to_owned(),
+    }
+    .into()
+}

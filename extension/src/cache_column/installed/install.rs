@@ -1,0 +1,290 @@
+//! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
+
+use super::state::{partitions_of, work};
+use crate::cache_column::defined::{
+    Definition, Flaw, Installed, Trigger, installed_on, shared_triggers,
+};
+use crate::error::{CacheColumnError, OrRaise, Result, required};
+use lockstep_server::host::{Relation, change, check_is_owner, lock_tables};
+use lockstep_server::{Statement, as_ourselves, connected, datum, with_catalog_path};
+use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
+use pgrx::{JsonB, pg_sys};
+use serde_json::{Value, json};
+
+/// Defines `column` of `target` as "a row of `source` whose `key` is this row's primary key matches" and keeps it so from
+/// now on. Returns the number of the definition. Values that are wrong already stay so until repaired.
+#[pg_extern(sql = r#"
+create function lockstep.add_cache_column(
+  target regclass, "column" text, source regclass, key text, match jsonb,
+  guard boolean default false, fire_always boolean default false)
+returns integer language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.add_cache_column(regclass, text, regclass, text, jsonb, boolean, boolean) is
+  'keeps a boolean column of target true exactly where a row of source matches; returns the number of the definition';
+"#)]
+fn add_cache_column(
+    target: Option<pg_sys::Oid>,
+    column: Option<&str>,
+    source: Option<pg_sys::Oid>,
+    key: Option<&str>,
+    matches: Option<JsonB>,
+    guard: Option<bool>,
+    fire_always: Option<bool>,
+) -> i32 {
+    let definition = Definition {
+        id: 0,
+        target: required(target, "target").to_u32(),
+        target_column: required(column, "column").to_owned(),
+        source: required(source, "source").to_u32(),
+        key_column: required(key, "key").to_owned(),
+        matches: required(matches, "match").0,
+        guard: required(guard, "guard"),
+        fire_always: required(fire_always, "fire_always"),
+        origin: "add_cache_column".to_owned(),
+        disabled_triggers: Vec::new(),
+        target_name: Vec::new(),
+        source_name: Vec::new(),
+        partitions: Vec::new(),
+    };
+    add(definition).or_raise()
+}
+
+/// Removes a cache column's definition and triggers; the column and its values stay. The name is that of the target, or the one it had
+/// when it was dropped or exchanged.
+#[pg_extern(sql = r#"
+create function lockstep.remove_cache_column(target text, "column" text)
+returns void language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_cache_column(text, text) is
+  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is; target may be a table that is gone';
+"#)]
+fn remove_cache_column(target: Option<&str>, column: Option<&str>) {
+    let target = required(target, "target");
+    let column = required(column, "column");
+    let definition = named(target, column).or_raise();
+    remove(&definition).or_raise();
+}
+
+#[pg_extern(sql = r#"
+create function lockstep.remove_cache_column(target regclass, "column" text)
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.remove_cache_column(regclass, text) is
+  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
+"#)]
+fn remove_cache_column_of(target: Option<pg_sys::Oid>, column: Option<&str>) {
+    let target = required(target, "target");
+    remove_cache_column(Some(&target.to_u32().to_string()), column);
+}
+
+/// The definition of a column of a table that is called so, was called so, or has this number.
+fn named(target: &str, column: &str) -> Result<Definition> {
+    // As whoever calls reads a name, with his search path.
+    let query = Statement::new(
+        "select pg_catalog.to_jsonb(array[pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text]
+                  operator(pg_catalog.||) pg_catalog.parse_ident($1))::pg_catalog.text",
+        &[pg_sys::TEXTOID],
+    );
+    let number = target.parse::<u32>().ok();
+    let names: Vec<Option<String>> = match number {
+        Some(_) => Vec::new(),
+        None => {
+            serde_json::from_str(&connected(|| query.text(&[datum(target)])).unwrap_or_default())
+                .unwrap_or_default()
+        }
+    };
+    let mut names = names.into_iter();
+    let oid = number.or_else(|| names.next()??.parse().ok());
+    let name: Vec<String> = names.flatten().collect();
+    let all = Definition::all()?;
+    let of_column = || {
+        all.iter()
+            .filter(|definition| definition.target_column == column)
+    };
+    let found = of_column()
+        .find(|definition| Some(definition.target) == oid)
+        .or_else(|| {
+            of_column()
+                .find(|definition| !name.is_empty() && definition.target_name.ends_with(&name))
+        });
+    found.cloned().ok_or_else(|| {
+        CacheColumnError::NotDefined {
+            table: oid.map_or_else(|| target.to_owned(), table_name),
+            column: column.to_owned(),
+        }
+        .into()
+    })
+}
+
+/// Installs a definition; everything is checked before anything is changed, and read before anything is locked.
+pub(super) fn add(definition: Definition) -> Result<i32> {
+    let target = Relation::describe(definition.target)?;
+    let source = Relation::describe(definition.source)?;
+    check_is_owner(&target)?;
+    check_is_owner(&source)?;
+    let mut resolved = definition.resolve()?;
+    resolved.prepare_to_install()?;
+    lock_tables(&[&target, &source]);
+    // Somebody else may have been faster.
+    let mut resolved = resolved.definition.resolve()?;
+    let definition = &mut resolved.definition;
+    if Definition::of_column(target.oid, &definition.target_column)?.is_some() {
+        return Err(CacheColumnError::Duplicate {
+            table: target.qualified_name(),
+            column: definition.target_column.clone(),
+        }
+        .into());
+    }
+    definition.target_name = resolved.target.names().into();
+    definition.source_name = resolved.source.names().into();
+    definition.partitions = partitions_of(&resolved.source, &resolved.target);
+    definition.id = insert(definition)?;
+    let id = definition.id;
+    let work = work(resolved)?;
+    put_up(&work.flawed, &work.installed)?;
+    Ok(id)
+}
+
+/// Installs triggers, in the place of those that are wrong.
+pub(super) fn put_up(triggers: &[(Trigger, Flaw)], installed: &[Installed]) -> Result<()> {
+    triggers
+        .iter()
+        .try_for_each(|(trigger, _)| trigger.install(installed))
+}
+
+/// Removes a definition and its triggers, also where a table is gone, and enables the triggers of the host that were disabled for it;
+/// answers their names.
+pub(super) fn remove(definition: &Definition) -> Result<Vec<String>> {
+    take_down(definition)?;
+    give_back(definition)
+}
+
+/// The same, but for the triggers of the host.
+pub(super) fn take_down(definition: &Definition) -> Result<()> {
+    let tables = [definition.source, definition.target];
+    let existing = tables.map(Relation::describe).into_iter().flatten();
+    let existing: Vec<Relation> = existing.collect();
+    for table in &existing {
+        check_is_owner(table)?;
+    }
+    delete(definition)?;
+    for table in &existing {
+        clear(table.oid)?;
+    }
+    // What they left behind when they were detached.
+    for part in &definition.partitions {
+        clear(*part)?;
+    }
+    Ok(())
+}
+
+/// Drops the triggers of ours that a table and its partitions have and no definition needs, and changes those that are shared to what
+/// is needed now.
+pub(super) fn clear(table: u32) -> Result<()> {
+    let Ok(table) = Relation::describe(table) else {
+        return Ok(());
+    };
+    if table.ancestors.len() > 1 {
+        return Ok(());
+    }
+    let definitions = Definition::of_table(table.oid)?;
+    let needed = shared_triggers(&table, &definitions);
+    let parts = table.partitions.iter().map(|part| part.oid);
+    let installed = installed_on(&parts.chain([table.oid]).collect::<Vec<_>>())?;
+    for trigger in &installed {
+        let is_of_definition = definitions
+            .iter()
+            .any(|definition| trigger.belongs_to(definition));
+        if !is_of_definition && !needed.iter().any(|needed| trigger.is_one(needed)) {
+            trigger.drop()?;
+        }
+    }
+    let changed = needed.iter().filter(|needed| needed.is_changed(&installed));
+    for trigger in changed {
+        trigger.install(&installed)?;
+    }
+    Ok(())
+}
+
+/// Enables the triggers of the host that were disabled for a definition.
+pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
+    let Ok(source) = Relation::describe(definition.source) else {
+        return Ok(Vec::new());
+    };
+    let disabled = definition
+        .disabled_triggers
+        .iter()
+        .filter(|name| source.trigger(name).is_some_and(|trigger| !trigger.enabled));
+    let disabled: Vec<String> = disabled.cloned().collect();
+    for name in &disabled {
+        switch_trigger(&source, name, "enable")?;
+    }
+    Ok(disabled)
+}
+
+/// Enables all triggers of the host that were disabled; answers their names.
+pub(crate) fn give_back_all() -> Result<Vec<String>> {
+    let mut enabled = Vec::new();
+    for definition in Definition::all()? {
+        enabled.extend(give_back(&definition)?);
+    }
+    Ok(enabled)
+}
+
+/// `action` is enable or disable.
+pub(super) fn switch_trigger(table: &Relation, trigger: &str, action: &str) -> Result<()> {
+    let (name, trigger) = (table.qualified_name(), quote_identifier(trigger));
+    change(
+        table.owner,
+        &format!("alter table {name} {action} trigger {trigger}"),
+    )
+}
+
+fn table_name(table: u32) -> String {
+    Relation::describe(table)
+        .map_or_else(|_| table.to_string(), |relation| relation.qualified_name())
+}
+
+const INSERT: &str = "
+insert into lockstep.cache_column_definition
+  (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers,
+   target_name, source_name, partitions)
+select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::regclass, d->>'key_column', d->'match',
+       (d->>'guard')::boolean, (d->>'fire_always')::boolean, d->>'origin', n.disabled_triggers, n.target_name, n.source_name, n.partitions
+  from (select $1::jsonb) as given (d)
+  cross join lateral jsonb_to_record(d) as n (disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
+returning id::bigint";
+
+const UPDATE: &str = "
+update lockstep.cache_column_definition as c
+   set disabled_triggers = n.disabled_triggers, target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
+  from jsonb_to_record($1::jsonb)
+       as n (id integer, disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
+ where c.id = n.id
+returning c.id::bigint";
+
+fn insert(definition: &Definition) -> Result<i32> {
+    let id = write_definition(INSERT, &json!(definition))?;
+    Ok(id.unwrap_or_default() as i32)
+}
+
+/// Writes what may change of a definition.
+pub(super) fn update(definition: &Definition) -> Result<()> {
+    write_definition(UPDATE, &json!(definition)).map(|_| ())
+}
+
+fn delete(definition: &Definition) -> Result<()> {
+    let text = "delete from lockstep.cache_column_definition where id = ($1::jsonb)::integer returning id::bigint";
+    write_definition(text, &json!(definition.id)).map(|_| ())
+}
+
+/// The table of definitions is the extension's own; the caller's right to change it has been checked on his tables.
+fn write_definition(text: &str, argument: &Value) -> Result<Option<i64>> {
+    let statement = Statement::new(text, &[pg_sys::TEXTOID]);
+    let argument = datum(argument.to_string());
+    let row = as_ourselves(|| {
+        with_catalog_path(|| connected(|| statement.first_row::<i64, 1>(&[argument])))
+    });
+    let [id] = row.unwrap_or_default();
+    Ok(id)
+}

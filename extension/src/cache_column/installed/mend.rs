@@ -1,0 +1,143 @@
+//! Has a definition kept again that the host's DDL has made go wrong.
+
+use super::install::{add, clear, give_back, put_up, remove, take_down, update};
+use super::state::{State, Work, examine, holder_of, partitions_of, work};
+use crate::cache_column::defined::{Definition, Flaw};
+use crate::cache_column::kept::{look_at_all, look_at_part_of_source, look_at_part_of_target};
+use crate::error::Result;
+use lockstep_server::host::{Relation, change, check_is_owner};
+use std::collections::BTreeMap;
+
+/// What became of a definition.
+pub(super) enum Mended {
+    NothingToDo,
+    /// What was done.
+    Done(String),
+    /// Its table is gone, and so is the definition now.
+    Removed(String),
+    /// Why it cannot be kept.
+    Unfit(String),
+}
+
+/// Does what there is to do. Rows are looked at where a partition came or went; those that were written while triggers were missing or
+/// disabled are for lockstep.repair_cache_column.
+pub(super) fn mend(definition: &Definition) -> Result<Mended> {
+    let state = examine(definition)?;
+    let words = state.words();
+    match state {
+        State::Active => Ok(Mended::NothingToDo),
+        State::Unfit(why) => Ok(Mended::Unfit(why)),
+        State::Dropped(_) => {
+            remove(definition)?;
+            Ok(Mended::Removed(format!("{words}, so it is kept no more")))
+        }
+        State::Exchanged(_) => move_to_names(definition),
+        State::Mendable(work) => {
+            let is_wrong = work
+                .flawed
+                .iter()
+                .any(|(_, flaw)| *flaw < Flaw::MissingOnPart);
+            mend_tables(*work)?;
+            let repair = match is_wrong {
+                true => "; rows written meanwhile are for lockstep.repair_cache_column",
+                false => "",
+            };
+            Ok(Mended::Done(format!("{words}{repair}")))
+        }
+    }
+}
+
+fn mend_tables(found: Work) -> Result<()> {
+    check_is_owner(&found.resolved.target)?;
+    check_is_owner(&found.resolved.source)?;
+    // Only those that get a trigger, in one order; a partitioned one without its partitions.
+    let tables: BTreeMap<u32, _> = found
+        .flawed
+        .iter()
+        .map(|(trigger, _)| (trigger.table.oid, &trigger.table))
+        .collect();
+    for table in tables.values() {
+        let name = &table.name;
+        change(
+            table.owner,
+            &format!("lock table only {name} in share row exclusive mode"),
+        )?;
+    }
+    // Somebody else may have been faster.
+    let work = work(Definition::load(found.resolved.definition.id)?.resolve()?)?;
+    put_up(&work.flawed, &work.installed)?;
+    let mut definition = work.resolved.definition;
+    for part in work
+        .came_to_source
+        .iter()
+        .filter(|part| !part.is_partitioned)
+    {
+        look_at_part_of_source(definition.id, part)?;
+    }
+    for part in work
+        .came_to_target
+        .iter()
+        .filter(|part| !part.is_partitioned)
+    {
+        look_at_part_of_target(definition.id, part)?;
+    }
+    if !work.went.is_empty() {
+        look_at_all(definition.id)?;
+    }
+    for part in work.went {
+        clear(part)?;
+    }
+    definition.target_name = work.resolved.target.names().into();
+    definition.source_name = work.resolved.source.names().into();
+    definition.partitions = partitions_of(&work.resolved.source, &work.resolved.target);
+    update(&definition)
+}
+
+/// To the tables that have the names now.
+fn move_to_names(definition: &Definition) -> Result<Mended> {
+    let now = |oid: u32, name: &[String]| match holder_of(name)? {
+        Some(holder) => Ok(holder),
+        None => Relation::describe(oid),
+    };
+    let target = now(definition.target, &definition.target_name)?;
+    let source = now(definition.source, &definition.source_name)?;
+    let moved = Definition {
+        target: target.oid,
+        source: source.oid,
+        ..definition.clone()
+    };
+    move_to(definition, moved, &target, &source)
+}
+
+/// Puts `moved`, which is on these tables, in the place of a definition.
+pub(super) fn move_to(
+    definition: &Definition,
+    mut moved: Definition,
+    target: &Relation,
+    source: &Relation,
+) -> Result<Mended> {
+    check_is_owner(target)?;
+    check_is_owner(source)?;
+    let has_one = target.oid != definition.target
+        && Definition::of_column(target.oid, &definition.target_column)?.is_some();
+    if !has_one && let Err(error) = moved.clone().resolve() {
+        return Ok(Mended::Unfit(error.message()));
+    }
+    take_down(definition)?;
+    // The triggers of the host stay disabled on a table that is kept.
+    moved.disabled_triggers = match source.oid == definition.source && !has_one {
+        true => definition.disabled_triggers.clone(),
+        false => {
+            give_back(definition)?;
+            Vec::new()
+        }
+    };
+    let (target, source) = (target.qualified_name(), source.qualified_name());
+    if has_one {
+        return Ok(Mended::Removed(format!("{target} has one of its own")));
+    }
+    add(moved)?;
+    Ok(Mended::Done(format!(
+        "kept on {target} and from {source} now; rows written meanwhile are for lockstep.repair_cache_column"
+    )))
+}

@@ -1,0 +1,196 @@
+//! Whether a definition does its work: compared with the tables as they are now, since the host's DDL changes them unannounced.
+
+use crate::cache_column::defined::{
+    Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
+};
+use crate::error::{Error, HostError, OrRaise, Result, required};
+use lockstep_server::host::{Part, Relation};
+use lockstep_server::{Statement, connected, datum, with_catalog_path};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+/// The state of a definition in words, `active` if nothing is wrong. It waits for no lock.
+#[pg_extern(sql = r#"
+create function lockstep.cache_column_state(definition integer)
+returns text stable language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cache_column_state(integer) is
+  'what a cache column lacks to be kept right: active if nothing, else what lockstep.attach mends or why it cannot';
+"#)]
+fn cache_column_state(definition: Option<i32>) -> String {
+    let definition = Definition::load(required(definition, "definition")).or_raise();
+    examine(&definition).or_raise().words()
+}
+
+/// What is wrong with a definition.
+pub(super) enum State {
+    Active,
+    /// A table is gone; which one.
+    Dropped(&'static str),
+    /// Another table has the name of one; which one.
+    Exchanged(&'static str),
+    /// It cannot be kept as the tables are; why.
+    Unfit(String),
+    Mendable(Box<Work>),
+}
+
+/// What there is to do to have it kept again.
+pub(super) struct Work {
+    pub(super) resolved: Resolved,
+    /// Triggers that are missing or not as they have to be, and what is wrong with each.
+    pub(super) flawed: Vec<(Trigger, Flaw)>,
+    /// Those of ours that are there.
+    pub(super) installed: Vec<Installed>,
+    /// Partitions of the source, and of the target, that came since they were looked at.
+    pub(super) came_to_source: Vec<Part>,
+    pub(super) came_to_target: Vec<Part>,
+    /// Those that went, and may be gone for good.
+    pub(super) went: Vec<u32>,
+}
+
+impl State {
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Active => "active".to_owned(),
+            Self::Dropped(table) => format!("{table} table dropped"),
+            Self::Exchanged(table) => format!("another table has the name of the {table}"),
+            Self::Unfit(why) => why.clone(),
+            Self::Mendable(work) => {
+                let worst = work.flawed.iter().map(|(_, flaw)| *flaw).min();
+                worst
+                    .map_or("partitions not looked at", Flaw::words)
+                    .to_owned()
+            }
+        }
+    }
+}
+
+/// Compares a definition with the tables.
+pub(super) fn examine(definition: &Definition) -> Result<State> {
+    let sides = [
+        ("target", definition.target, &definition.target_name),
+        ("source", definition.source, &definition.source_name),
+    ];
+    for (side, oid, _) in sides {
+        if let Err(error) = Relation::describe(oid)
+            && matches!(error.topic(), Some(HostError::NoSuchTable { .. }))
+        {
+            return Ok(State::Dropped(side));
+        }
+    }
+    for (side, oid, name) in sides {
+        if holder_of(name)?.is_some_and(|holder| holder.oid != oid) {
+            return Ok(State::Exchanged(side));
+        }
+    }
+    let resolved = match definition.clone().resolve() {
+        Ok(resolved) => resolved,
+        Err(error) => return Ok(State::Unfit(unfit(definition, error)?)),
+    };
+    let work = work(resolved)?;
+    if !work.flawed.is_empty() || !work.came().is_empty() || !work.went.is_empty() {
+        return Ok(State::Mendable(Box::new(work)));
+    }
+    Ok(match has_deferred_trigger(&work.resolved) {
+        true => State::Unfit("deferred trigger on the target refuses its writes".to_owned()),
+        false => State::Active,
+    })
+}
+
+/// The table that has a name now.
+pub(super) fn holder_of(name: &[String]) -> Result<Option<Relation>> {
+    match name {
+        [schema, name] => Relation::find_table(schema, name),
+        _ => Ok(None),
+    }
+}
+
+impl Work {
+    pub(super) fn came(&self) -> Vec<u32> {
+        let came = self.came_to_source.iter().chain(&self.came_to_target);
+        came.map(|part| part.oid).collect()
+    }
+}
+
+/// All that a definition needs and does not have.
+pub(super) fn work(resolved: Resolved) -> Result<Work> {
+    let definition = &resolved.definition;
+    let (source, target) = (&resolved.source, &resolved.target);
+    let mut needed = row_triggers(&resolved);
+    needed.extend(shared_triggers(source, &Definition::of_table(source.oid)?));
+    if source.oid != target.oid {
+        needed.extend(shared_triggers(target, &Definition::of_table(target.oid)?));
+    }
+    let tables: Vec<u32> = needed.iter().map(|trigger| trigger.table.oid).collect();
+    let installed = installed_on(&tables)?;
+    let flawed = needed
+        .into_iter()
+        .filter_map(|trigger| {
+            let flaw = trigger.flaw(&installed)?;
+            Some((trigger, flaw))
+        })
+        .collect();
+    let is_new = |part: &&Part| !definition.partitions.contains(&part.oid);
+    let came = |table: &Relation| table.partitions.iter().filter(is_new).cloned().collect();
+    let (came_to_source, came_to_target) = (came(source), came(target));
+    let present = partitions_of(source, target);
+    let recorded = definition.partitions.clone().into_iter();
+    let went = recorded.filter(move |part| !present.contains(part));
+    Ok(Work {
+        flawed,
+        installed,
+        came_to_source,
+        came_to_target,
+        went: went.collect(),
+        resolved,
+    })
+}
+
+/// The partitions of both tables, in order.
+pub(super) fn partitions_of(source: &Relation, target: &Relation) -> Vec<u32> {
+    let parts = source.partitions.iter().chain(&target.partitions);
+    let mut parts: Vec<u32> = parts.map(|part| part.oid).collect();
+    parts.sort_unstable();
+    parts.dedup();
+    parts
+}
+
+fn unfit(definition: &Definition, error: Error) -> Result<String> {
+    let source = Relation::describe(definition.source)?;
+    let target = Relation::describe(definition.target)?;
+    Ok(match error.topic() {
+        Some(HostError::NoSuchColumn { .. })
+            if target.find_column(&definition.target_column).is_none() =>
+        {
+            "target column missing".to_owned()
+        }
+        Some(HostError::NoSuchColumn { .. })
+            if definition
+                .source_columns()
+                .any(|name| source.find_column(name).is_none()) =>
+        {
+            "source column missing".to_owned()
+        }
+        Some(HostError::InheritanceParent { .. }) => {
+            "inheritance children without triggers".to_owned()
+        }
+        _ => error.message(),
+    })
+}
+
+/// A trigger of the host that an update of the column defers: PostgreSQL lets nobody queue one who writes with the rights of another.
+fn has_deferred_trigger(resolved: &Resolved) -> bool {
+    let query = Statement::new(
+        "select 'yes' from pg_trigger g
+          where g.tgrelid = any ($1::bigint[]::oid[]) and not g.tgisinternal and g.tgenabled <> 'D' and g.tginitdeferred
+            and g.tgtype & 16 <> 0 and (g.tgattr::text = '' or exists (
+              select from pg_attribute a where a.attrelid = g.tgrelid and a.attname = $2 and a.attnum = any (g.tgattr::smallint[])))
+          limit 1",
+        &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
+    );
+    let target = &resolved.target;
+    let parts = target.partitions.iter().map(|part| part.oid);
+    let tables: Vec<i64> = parts.chain([target.oid]).map(i64::from).collect();
+    let arguments = [datum(tables), datum(resolved.column.name.clone())];
+    with_catalog_path(|| connected(|| query.text(&arguments))).is_some()
+}

@@ -1,0 +1,31 @@
+//! Source rows whose target row does not exist yet, which only the lack of a foreign key allows.
+//!
+//! There is no row to lock then, so two sessions could each miss what the other has not committed: one the new
+//! target, the other the new source row. Locks on the keys close the gap; with a foreign key they are never taken.
+
+use lockstep_server::lock::{self, Kind};
+use pgrx::pg_sys;
+
+/// Keys share this many locks, so that a statement on any number of rows does not fill the server's table of locks.
+const LOCKS: u32 = u128::BITS;
+
+/// For whoever adds target rows; until the end of the transaction. Sessions that add targets do not hinder each other.
+pub(super) fn announce_arrival(target: u32, keys: impl Iterator<Item = i64>) {
+    lock(target, keys, pg_sys::RowExclusiveLock);
+}
+
+/// For whoever wrote source rows without a target: waits for those who add targets of these keys now, and keeps others from
+/// adding any until the end of the transaction.
+pub(super) fn exclude_arrivals(target: u32, keys: impl Iterator<Item = i64>) {
+    lock(target, keys, pg_sys::ShareLock);
+}
+
+fn lock(target: u32, keys: impl Iterator<Item = i64>, mode: u32) {
+    let wanted = keys.fold(0_u128, |wanted, key| {
+        wanted | 1 << key.rem_euclid(LOCKS.into())
+    });
+    // In one order, so that two statements never wait for each other.
+    for number in (0..LOCKS).filter(|number| wanted >> number & 1 != 0) {
+        lock::take(Kind::Absence, target, number, mode);
+    }
+}

@@ -1,0 +1,58 @@
+//! Which definitions a row trigger serves, and which table it fired on.
+
+use crate::error::{CacheColumnError, Error, Result, ServerError};
+use lockstep_server::host::{self, Relation};
+use lockstep_server::row::arguments;
+use pgrx::prelude::PgTrigger;
+
+/// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
+pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Relation> {
+    check_is_row_trigger(trigger)?;
+    let table = trigger.relid().map_err(ServerError::catalog)?;
+    host::watch(table);
+    if table.to_u32() == whole.oid {
+        return Ok(whole.clone());
+    }
+    let relation = Relation::describe(table.to_u32())?;
+    if relation.ancestors.contains(&whole.oid) {
+        return Ok(relation);
+    }
+    Err(CacheColumnError::NotInstalledOn {
+        trigger: trigger.name().unwrap_or_default().to_owned(),
+        table: relation.qualified_name(),
+    }
+    .into())
+}
+
+/// Anyone may create a trigger on a table of his own with a function of ours.
+pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
+    if trigger.event().fired_for_row() {
+        return Ok(());
+    }
+    Err(CacheColumnError::NotARowTrigger {
+        trigger: trigger.name().unwrap_or_default().to_owned(),
+    }
+    .into())
+}
+
+/// The numbers of the definitions that the trigger carries as its arguments.
+pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
+    let definitions = arguments(trigger).map(|it| it.parse().map_err(|_| bad_argument(it)));
+    match definitions.collect::<Result<Vec<i32>>>()? {
+        none if none.is_empty() => Err(bad_argument("")),
+        definitions => Ok(definitions),
+    }
+}
+
+/// The number of the definition that the trigger carries as its only argument.
+pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
+    match definition_arguments(trigger)?.as_slice() {
+        [definition] => Ok(*definition),
+        _ => Err(bad_argument("")),
+    }
+}
+
+fn bad_argument(argument: impl Into<String>) -> Error {
+    let argument = argument.into();
+    CacheColumnError::BadTriggerArgument { argument }.into()
+}

@@ -1,0 +1,19 @@
+//! What keeps a cache column right. A source row changes, its row trigger notes the target key ([`note`], [`pending`]), the statement trigger flushes
+//! all noted keys to the target rows ([`flush`](mod@flush)) with the statements of the definition ([`keeper`](mod@keeper)). Target rows that come
+//! get their value ([`arrival`]), those that have yet to come are seen to ([`absence`]), and where no key is known the whole target is walked
+//! along ([`truncate`], [`walk`]).
+
+mod absence;
+mod arrival;
+mod flush;
+mod keeper;
+mod known;
+mod note;
+mod pending;
+mod truncate;
+mod walk;
+
+pub(crate) use pending::{notes_left, release_notes, roll_back_notes};
+pub(crate) use walk::{
+    Walk, look_at_all, look_at_part_of_source, look_at_part_of_target, repair_all, repair_range,
+};

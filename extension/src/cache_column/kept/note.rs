@@ -1,0 +1,179 @@
+//! The row triggers: each notes the target keys of one row and returns. An update gets here only if it names a column in play.
+
+use super::flush;
+use super::keeper::keeper;
+use super::known::{definition_argument, definition_arguments, table_fired_on};
+use super::pending::{self, Change};
+use crate::cache_column::defined::{FLUSH, Test};
+use crate::error::{HostError, OrRaise, Result};
+use lockstep_server::host::{IntegerWidth, Known};
+use lockstep_server::row::{Row, Stored, is_logical_worker, is_replica};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+
+/// AFTER INSERT, UPDATE or DELETE of a source row.
+#[pg_trigger(sql = "
+create function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
+fn note_changed<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let noting = Noting::by(trigger, Side::Source).or_raise();
+    let (old, new) = Row::versions_of(trigger);
+    for part in noting.iter().filter(|part| part.is_on()) {
+        part.note_changed(old.as_ref(), new.as_ref()).or_raise();
+    }
+    Ok(None)
+}
+
+/// AFTER INSERT of a target row, or UPDATE of its key or of the cache column: the value has to be looked up.
+#[pg_trigger(sql = "
+create function lockstep.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
+fn note_arrived<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
+    let noting = match Noting::by(trigger, Side::Target) {
+        // This table is there, so the source is gone, and no row has a match any more: new ones have got false already.
+        Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {
+            return Ok(None);
+        }
+        noting => noting.or_raise(),
+    };
+    let row = Row::new_of(trigger);
+    for part in noting.iter() {
+        part.note(&row, Change::Arrived).or_raise();
+    }
+    Ok(None)
+}
+
+/// Which table of the definition a trigger is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Target,
+}
+
+/// What a trigger needs to know of its table and of one definition, learned at its first row.
+struct Noting {
+    definition: i32,
+    fire_always: bool,
+    key_number: NonZeroUsize,
+    key_width: IntegerWidth,
+    /// The columns in play: while they stay the same, so does the match.
+    columns: Vec<Stored>,
+    /// What a row has to pass to match.
+    tests: Vec<Test>,
+    is_heap: bool,
+    /// No statement trigger will flush: a partition that was attached later, or a logical replication worker.
+    flush_at_once: bool,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Known<Oid, Rc<[Noting]>>> = const { RefCell::new(Known::new()) };
+}
+
+impl Noting {
+    fn by(trigger: &PgTrigger, side: Side) -> Result<Rc<[Self]>> {
+        let oid = trigger.trigger().tgoid;
+        KNOWN.with(|known| Known::get_or_learn(known, oid, || Self::learn_all(trigger, side)))
+    }
+
+    /// One for each definition that the trigger serves.
+    #[cold]
+    fn learn_all(trigger: &PgTrigger, side: Side) -> Result<Rc<[Self]>> {
+        let definitions = match side {
+            Side::Source => definition_arguments(trigger)?,
+            Side::Target => vec![definition_argument(trigger)?],
+        };
+        let mut learned = Vec::new();
+        for definition in definitions {
+            match Self::learn(trigger, side, definition) {
+                // This table is there, so the target is gone, and there is nothing to keep.
+                Err(error)
+                    if side == Side::Source
+                        && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
+                noting => learned.push(noting?),
+            }
+        }
+        Ok(Rc::from(learned))
+    }
+
+    #[cold]
+    fn learn(trigger: &PgTrigger, side: Side, definition: i32) -> Result<Self> {
+        let keeper = keeper(definition)?;
+        let resolved = &keeper.resolved;
+        let (whole, key) = match side {
+            Side::Source => (&resolved.source, &resolved.key),
+            Side::Target => (&resolved.target, &resolved.primary_key),
+        };
+        let relation = table_fired_on(trigger, whole)?;
+        let key = relation.integer_column(&key.name)?;
+        let mut columns = vec![Stored::new(key)];
+        let mut tests = Vec::new();
+        if side == Side::Source {
+            for condition in &resolved.conditions {
+                let column = relation.column(&condition.column.name)?;
+                columns.push(Stored::new(column));
+                tests.push(Test::new(condition, column)?);
+            }
+        }
+        Ok(Self {
+            definition: resolved.definition.id,
+            fire_always: resolved.definition.fire_always,
+            key_number: key.place(),
+            columns,
+            tests,
+            key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
+            is_heap: relation.is_heap(),
+            flush_at_once: is_logical_worker() || relation.trigger(FLUSH).is_none(),
+        })
+    }
+
+    /// One definition may ask for a trigger that fires in every role, and share it with one that does not.
+    fn is_on(&self) -> bool {
+        self.fire_always || !is_replica()
+    }
+
+    fn note_changed(&self, old: Option<&Row>, new: Option<&Row>) -> Result<()> {
+        if let (Some(old), Some(new)) = (old, new)
+            && new.has_same(old, &self.columns)
+        {
+            // It wrote the columns in play, but nothing new, as when rows that are active are activated.
+            return Ok(());
+        }
+        if let Some(new) = new.filter(|row| self.is_matched_by(row)) {
+            let is_certain = self.is_heap && new.is_latest();
+            let change = if is_certain {
+                Change::Gained
+            } else {
+                Change::Lost
+            };
+            self.note(new, change)?;
+        }
+        if let Some(old) = old.filter(|row| self.is_matched_by(row)) {
+            self.note(old, Change::Lost)?;
+        }
+        Ok(())
+    }
+
+    fn is_matched_by(&self, row: &Row) -> bool {
+        self.tests.iter().all(|test| test.is_passed_by(row))
+    }
+
+    fn note(&self, row: &Row, change: Change) -> Result<()> {
+        // A row without a key belongs to no target.
+        if let Some(key) = row.integer(self.key_number, self.key_width)
+            && !(change == Change::Arrived && flush::is_writing(self.definition, key))
+        {
+            pending::note(self.definition, key, change)?;
+            if self.flush_at_once {
+                flush::flush()?;
+            }
+        }
+        Ok(())
+    }
+}
