@@ -1,6 +1,7 @@
 //! The command `serve`: from the first connection to the last.
 
 mod health;
+mod heard;
 mod listen;
 mod metrics;
 mod observe;

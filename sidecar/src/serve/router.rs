@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::problem::Problem;
-use super::{health, observe, verified};
+use super::{health, heard, observe, verified};
 use crate::app::App;
 use crate::{notification, page, slack};
 
@@ -54,6 +54,7 @@ pub(super) fn public(app: &Arc<App>) -> Router {
         .merge(pages)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn(heard::hear))
         .layer(from_fn(observe::observe))
         .with_state(Arc::clone(app))
 }

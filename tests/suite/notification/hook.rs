@@ -1,5 +1,7 @@
 //! Webhooks that are refused, and webhooks that come twice.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -71,6 +73,45 @@ fn webhook_must_know_the_token() -> Result<()> {
     scene.tell(&push(1, "Boil the water"), 1)?;
     assert_eq!(scene.settled(&general)?.len(), 1);
     Ok(())
+}
+
+/// Refused by the head, answered before the body has come: the answer is heard, and the connection goes on.
+#[test]
+fn refusal_is_heard_though_the_body_comes_late() -> Result<()> {
+    let (mut scene, _) = scene("notification_late", &[])?;
+    let address = scene.stage.sidecar.base.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    let mut answers = BufReader::new(connection.try_clone()?);
+    let mut status = || -> Result<String> {
+        let (mut status, mut line, mut length) = (String::new(), String::new(), 0);
+        answers.read_line(&mut status)?;
+        while answers.read_line(&mut line)? > 2 {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+            line.clear();
+        }
+        answers.read_exact(&mut vec![0; length])?;
+        Ok(status.trim().to_owned())
+    };
+    let body = vec![b'x'; 1 << 20];
+    for (path, expected) in [
+        ("/gitlab/hooks", "HTTP/1.1 401 Unauthorized"),
+        ("/api/v4/slack/trigger", "HTTP/1.1 401 Unauthorized"),
+        ("/nowhere", "HTTP/1.1 404 Not Found"),
+    ] {
+        write!(
+            connection,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nx-gitlab-token: wrong\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )?;
+        assert_eq!(status()?, expected, "{path}");
+        connection.write_all(&body)?;
+    }
+    write!(connection, "GET / HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+    assert_eq!(status()?, "HTTP/1.1 200 OK");
+    assert_nothing_written(&mut scene)
 }
 
 #[test]
