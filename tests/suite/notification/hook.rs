@@ -78,7 +78,7 @@ fn webhook_must_know_the_token() -> Result<()> {
 /// Refused by the head, answered before the body has come: the answer is heard, and the connection goes on.
 #[test]
 fn refusal_is_heard_though_the_body_comes_late() -> Result<()> {
-    let (mut scene, _) = scene("notification_late", &[])?;
+    let (mut scene, _) = scene("notification_heard", &[])?;
     let address = scene.stage.sidecar.base.trim_start_matches("http://");
     let mut connection = TcpStream::connect(address)?;
     connection.set_read_timeout(Some(PATIENCE))?;
