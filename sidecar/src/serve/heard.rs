@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn hear(request: Request, next: Next) -> Response {
     // Who asks before sending a body sends none after a refusal.
-    if request.headers().contains_key(EXPECT) {
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
     }
     next.run(request.map(|body| Body::new(Whole(body)))).await

@@ -23,7 +23,7 @@ pub struct Relation {
     /// A BEFORE trigger can change columns that an update does not name.
     pub rewrites_updates: bool,
     /// Rows are stored by PostgreSQL's own table access method, whose tuple headers tell whether a row was changed again.
-    is_heap: bool,
+    pub is_heap: bool,
     /// The table itself, then the partitioned tables it is a part of.
     pub ancestors: Vec<u32>,
     /// Every table below it, if it is partitioned.
@@ -231,10 +231,6 @@ impl Relation {
         self.kind == "p"
     }
 
-    pub fn is_heap(&self) -> bool {
-        self.is_heap
-    }
-
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -373,6 +369,11 @@ impl Relation {
 
     pub fn trigger(&self, name: &str) -> Option<&InstalledTrigger> {
         self.triggers.iter().find(|trigger| trigger.name == name)
+    }
+
+    /// The trigger of that name, if it is one of ours: anybody's may be called so.
+    pub fn own_trigger(&self, name: &str) -> Option<&InstalledTrigger> {
+        self.trigger(name).filter(|it| it.function.is_some())
     }
 
     pub fn triggers(&self) -> &[InstalledTrigger] {

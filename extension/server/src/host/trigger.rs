@@ -42,7 +42,7 @@ impl HostTrigger {
     /// Whether a table has it: one of that name may be anybody's.
     pub fn is_on(&self, table: &Relation) -> bool {
         table
-            .trigger(self.name)
+            .own_trigger(self.name)
             .is_some_and(|it| it.function.as_deref() == Some(self.function))
     }
 

@@ -128,8 +128,8 @@ impl Noting {
             columns,
             tests,
             key_width: key.integer_width().unwrap_or(IntegerWidth::Eight),
-            is_heap: relation.is_heap(),
-            flush_at_once: is_logical_worker() || relation.trigger(FLUSH).is_none(),
+            is_heap: relation.is_heap,
+            flush_at_once: is_logical_worker() || relation.own_trigger(FLUSH).is_none(),
         })
     }
 

@@ -57,7 +57,7 @@ impl Tables {
             tables => Some(tables?),
         };
         let is_attached =
-            |tables: &Rc<Self>| tables.slack.trigger(NOTE).is_some_and(|it| it.enabled);
+            |tables: &Rc<Self>| tables.slack.own_trigger(NOTE).is_some_and(|it| it.enabled);
         tables.filter(is_attached).ok_or_else(|| {
             SlackError::NotAttached {
                 schema: schema.to_owned(),

@@ -109,12 +109,16 @@ thread_local! {
     static LINKS: RefCell<Links> = RefCell::new(Links::default());
 }
 
-/// The team of a row and the scopes that it has.
-pub(super) fn links_of(tables: &Tables, row: i64) -> Option<Linked> {
-    read_links(tables, row, 1).remove(&row)
+/// How many rows to read next, in one query.
+pub(super) fn next_window() -> i64 {
+    LINKS.with_borrow_mut(|links| {
+        links.read = (links.read * 4).clamp(1, MOST_READ);
+        links.read
+    })
 }
 
-fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64, Linked> {
+/// The links of a row, and of those that follow it in the order of their ids.
+pub(super) fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64, Linked> {
     let mut found = HashMap::new();
     let last = first.saturating_add(count - 1);
     tables.as_owner(|| {
@@ -139,18 +143,12 @@ pub(super) fn is_linked(table: u32, row: i64, scope: i64) -> Option<bool> {
     })
 }
 
-/// Reads the links of a row whose team is locked, and of some that follow it in the same team.
-pub(super) fn read_from(tables: &Tables, row: i64, team: &str) {
-    let count = LINKS.with_borrow_mut(|links| {
-        links.read = (links.read * 4).clamp(1, MOST_READ);
-        links.read
-    });
-    let found = read_links(tables, row, count);
+/// Remembers those of a team, which is locked.
+pub(super) fn remember(table: u32, team: &str, found: HashMap<i64, Linked>) {
     LINKS.with_borrow_mut(|links| {
         if links.of_rows.len() >= MOST_REMEMBERED {
             links.of_rows.clear();
         }
-        let table = tables.slack.oid;
         let of_team = found.into_iter().filter(|(_, linked)| linked.team == team);
         links
             .of_rows

@@ -155,16 +155,21 @@ impl Place {
         if let Some(is_linked) = kept::is_linked(table, row, scope) {
             return is_linked;
         }
-        let Some(linked) = kept::links_of(&self.tables, row) else {
+        let window = kept::next_window();
+        let mut found = kept::read_links(&self.tables, row, window);
+        let Some(team) = found.get(&row).map(|linked| linked.team.clone()) else {
             return false;
         };
-        if lock::has_team(table, &linked.team) {
-            kept::read_from(&self.tables, row, &linked.team);
-            return linked.scopes.contains(&scope);
+        if !lock::has_team(table, &team) {
+            lock::teams(table, [team.as_str()]);
+            // Whoever held the lock may have linked it.
+            found = kept::read_links(&self.tables, row, window);
         }
-        lock::teams(table, [linked.team.as_str()]);
-        // Whoever held the lock may have linked it.
-        kept::links_of(&self.tables, row).is_some_and(|now| now.scopes.contains(&scope))
+        let is_linked = found
+            .get(&row)
+            .is_some_and(|linked| linked.scopes.contains(&scope));
+        kept::remember(table, &team, found);
+        is_linked
     }
 
     fn note_row(&self, old: Option<&Row>, new: Option<&Row>) {
