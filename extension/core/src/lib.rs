@@ -5,17 +5,23 @@
 mod attach;
 mod backfill;
 mod cache_column;
+#[path = "../../slack/src/chatops/mod.rs"]
 mod chatops;
+#[path = "../../slack/src/delivery/mod.rs"]
 mod delivery;
 mod error;
+#[path = "../../slack/src/event/mod.rs"]
 mod event;
 mod feature;
 mod home;
+#[path = "../../slack/src/integration/mod.rs"]
 mod integration;
 mod job;
 mod leaving;
 mod service_account;
+#[path = "../../slack/src/slack_workspace/mod.rs"]
 mod slack_workspace;
+#[path = "../../slack/src/status/mod.rs"]
 mod status;
 mod sweep;
 mod transaction;
@@ -56,28 +62,28 @@ pgrx::extension_sql_file!(
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/integration.sql",
+    "../../../sql/lockstep_slack/integration.sql",
     name = "integration",
     requires = ["schema"]
 );
 
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/slack.sql",
+    "../../../sql/lockstep_slack/slack.sql",
     name = "slack",
     requires = ["job"]
 );
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/notification.sql",
+    "../../../sql/lockstep_slack/notification.sql",
     name = "notification",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/delivery.sql",
+    "../../../sql/lockstep_slack/delivery.sql",
     name = "delivery",
     requires = ["notification"]
 );
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/slack_role.sql",
+    "../../../sql/lockstep_slack/slack_role.sql",
     name = "slack_role",
     requires = [
         "slack",
@@ -122,12 +128,12 @@ pgrx::extension_sql_file!(
 );
 
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/chatops.sql",
+    "../../../sql/lockstep_slack/chatops.sql",
     name = "chatops",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../../sql/lockstep/chatops_role.sql",
+    "../../../sql/lockstep_slack/chatops_role.sql",
     name = "chatops_role",
     requires = [
         "chatops",

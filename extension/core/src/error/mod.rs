@@ -5,14 +5,19 @@
 
 mod backfill;
 mod cache_column;
+#[path = "../../../slack/src/error/chatops.rs"]
 mod chatops;
+#[path = "../../../slack/src/error/delivery.rs"]
 mod delivery;
+#[path = "../../../slack/src/error/event.rs"]
 mod event;
 mod feature;
+#[path = "../../../slack/src/error/integration.rs"]
 mod integration;
 mod job;
 mod retention;
 mod service_account;
+#[path = "../../../slack/src/error/slack.rs"]
 mod slack;
 
 pub(crate) use backfill::BackfillError;
