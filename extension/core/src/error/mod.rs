@@ -5,30 +5,15 @@
 
 mod backfill;
 mod cache_column;
-#[path = "../../../slack/src/error/chatops.rs"]
-mod chatops;
-#[path = "../../../slack/src/error/delivery.rs"]
-mod delivery;
-#[path = "../../../slack/src/error/event.rs"]
-mod event;
 mod feature;
-#[path = "../../../slack/src/error/integration.rs"]
-mod integration;
 mod job;
 mod retention;
 mod service_account;
-#[path = "../../../slack/src/error/slack.rs"]
-mod slack;
 
 pub(crate) use backfill::BackfillError;
 pub(crate) use cache_column::CacheColumnError;
-pub(crate) use chatops::ChatopsError;
-pub(crate) use delivery::DeliveryError;
-pub(crate) use event::EventError;
 pub(crate) use feature::FeatureError;
-pub(crate) use integration::IntegrationError;
 pub(crate) use job::JobError;
 pub(crate) use lockstep_server::error::{Error, HostError, OrRaise, Result, ServerError, required};
 pub(crate) use retention::RetentionError;
 pub(crate) use service_account::ServiceAccountError;
-pub(crate) use slack::SlackError;

@@ -1,14 +1,22 @@
 //! Backfills, looked at and controlled.
 
 use super::command::Command;
-use crate::backfill::{self, By};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{OwnStatement, Statement, View, connected, datum};
 use pgrx::JsonB;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::mem::ManuallyDrop;
+
+struct Control {
+    // Whoever began the run: who may call us may stop it.
+    pause: OwnStatement,
+    cancel: OwnStatement,
+    // With the rights of the caller.
+    resume: Statement,
+    retry: Statement,
+}
 
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
@@ -29,6 +37,20 @@ thread_local! {
                   order by has_ended, p.run desc limit 30) p (has_ended, run)",
         &[pg_sys::INT8OID],
     ));
+}
+
+thread_local! {
+    // Not by its bare name, as the search path is the caller's.
+    static STARTS: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
+        "select lockstep.start_backfill(job => $1, workers => $2)",
+        &[pg_sys::TEXTOID, pg_sys::INT4OID],
+    ));
+    static CONTROL: ManuallyDrop<Control> = ManuallyDrop::new(Control {
+        pause: OwnStatement::new("select lockstep.pause_backfill($1)", &[pg_sys::INT8OID]),
+        cancel: OwnStatement::new("select lockstep.cancel_backfill($1)", &[pg_sys::INT8OID]),
+        resume: Statement::new("select lockstep.resume_backfill($1)", &[pg_sys::INT8OID]),
+        retry: Statement::new("select lockstep.retry_backfill($1)", &[pg_sys::INT8OID]),
+    });
 }
 
 fn runs(run: Option<i64>) -> Result<Value> {
@@ -74,8 +96,9 @@ fn chatops_start_backfill(
     let workers = required(workers, "workers");
     let start = || -> Result<Value> {
         Command::parse(command)?.once(|| {
-            let run = backfill::start(job, None, workers, &json!({}))?;
-            one(run)
+            let arguments = [datum(job), datum(workers)];
+            let run = STARTS.with(|start| connected(|| start.first_row::<i64, 1>(&arguments)));
+            one(run.and_then(|[run]| run).unwrap_or_default())
         })
     };
     JsonB(start().or_raise())
@@ -100,11 +123,12 @@ fn chatops_control_backfill(
     let action = required(action, "action");
     let control = || -> Result<Value> {
         Command::parse(command)?.once(|| {
+            let run_of = [datum(run)];
             match action {
-                "pause" => backfill::pause(run, By::Anybody)?,
-                "cancel" => backfill::cancel(run, By::Anybody)?,
-                "resume" => backfill::resume(run)?,
-                "retry" => backfill::retry(run)?,
+                "pause" => CONTROL.with(|control| control.pause.rows(&run_of, |_| {}))?,
+                "cancel" => CONTROL.with(|control| control.cancel.rows(&run_of, |_| {}))?,
+                "resume" => CONTROL.with(|control| as_caller(&control.resume, &run_of)),
+                "retry" => CONTROL.with(|control| as_caller(&control.retry, &run_of)),
                 _ => {
                     return Err(ChatopsError::Action {
                         action: action.chars().take(50).collect(),
@@ -116,6 +140,10 @@ fn chatops_control_backfill(
         })
     };
     JsonB(control().or_raise())
+}
+
+fn as_caller(statement: &Statement, arguments: &[Datum]) {
+    connected(|| statement.rows(View::Own, arguments, |_| {}));
 }
 
 fn one(run: i64) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! A command as it was given, which is done once however often it is delivered.
 
+use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::feature;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -150,16 +150,10 @@ impl Command {
         &self.team_id
     }
 
-    /// Changes of flags that `work` makes are recorded with whoever gave the command.
-    pub(super) fn change_flags<R>(
-        &self,
-        schema: &str,
-        work: impl FnOnce() -> Result<R>,
-    ) -> Result<R> {
+    /// Changes a flag, which is recorded with whoever gave the command.
+    pub(super) fn change_flag(&self, name: &str, wish: &Value, schema: &str) -> Result<()> {
         let source = format!("slack {} {}", self.team_id, self.channel_id);
-        feature::on_behalf_of(schema, &self.user_id, source.trim_end(), || {
-            feature::as_flags_owner(schema, work)
-        })
+        feature::set(name, wish, &self.user_id, source.trim_end(), schema)
     }
 
     /// Who gave it, for people to read.

@@ -1,8 +1,7 @@
 //! Rows that are not what they should be, counted.
 
-use crate::cache_column::standings;
 use crate::error::{OrRaise, Result, required};
-use crate::slack_workspace;
+use crate::status::drift::adrift;
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -19,14 +18,9 @@ revoke execute on function lockstep.chatops_drift(text) from public;
 fn chatops_drift(schema: Option<&str>) -> JsonB {
     let schema = required(schema, "schema");
     let drift = || -> Result<Value> {
-        let mut parts = Vec::new();
-        for column in standings(usize::MAX)? {
-            parts.push(json!({ "what": column.what, "state": column.state, "rows": column.wrong }));
-        }
-        if let Some(rows) = slack_workspace::rows_adrift(schema)? {
-            parts.push(json!({ "what": "slack_integrations", "state": "active", "rows": rows }));
-        }
-        Ok(Value::Array(parts))
+        let parts = adrift(schema, None)?.into_iter();
+        let parts = parts.map(|it| json!({ "what": it.what, "state": it.state, "rows": it.rows }));
+        Ok(parts.collect())
     };
     JsonB(drift().or_raise())
 }

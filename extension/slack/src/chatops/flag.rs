@@ -1,10 +1,9 @@
 //! Feature flags, set and looked at from Slack.
 
 use super::command::Command;
-use super::incident;
 use super::target::{self, Targets};
+use super::{feature, incident};
 use crate::error::{ChatopsError, Error, OrRaise, Result, required};
-use crate::feature;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -82,7 +81,7 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
         if wish.enabled != Some(false) {
             // In one that nobody has registered there is nobody. What was set for one that is gone can be taken back.
             for group in groups {
-                if !feature::is_registered(group)? {
+                if !feature::is_group(group)? {
                     missing.push(("feature group", group.clone()));
                 }
             }
@@ -94,21 +93,11 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
             }
             .into());
         }
-        let is_for_some = !actors.is_empty() || !groups.is_empty();
         let before = feature::standing(name, schema)?;
-        command.change_flags(schema, || match (wish.enabled, &wish.percentage) {
-            (Some(enabled), None) if is_for_some => {
-                feature::set_for(name, enabled, &actors, groups, schema)
-            }
-            (Some(enabled), None) => feature::set(name, enabled, schema),
-            (None, Some(percentage)) if !is_for_some => {
-                let of = wish.of.as_deref().unwrap_or("actors");
-                feature::set_percentage(name, percentage, of, schema)
-            }
-            _ => Err(malformed(
-                "either enabled or percentage is set, the latter without targets".to_owned(),
-            )),
-        })?;
+        let change = json!({
+            "enabled": wish.enabled, "actors": actors, "groups": groups, "percentage": wish.percentage, "of": wish.of,
+        });
+        command.change_flag(name, &change, schema)?;
         let after = feature::standing(name, schema)?;
         Ok(
             json!({ "before": before, "after": after, "actors": actors, "paths": paths, "groups": groups }),
@@ -143,7 +132,7 @@ fn chatops_delete_feature(
                 incident::refuse_while_declared()?;
             }
             let before = feature::standing(name, schema)?;
-            command.change_flags(schema, || feature::remove(name, schema))?;
+            command.change_flag(name, &json!({ "is_removed": true }), schema)?;
             let after = feature::standing(name, schema)?;
             Ok(json!({ "before": before, "after": after }))
         })
@@ -219,21 +208,25 @@ fn chatops_features(
     let most = usize::try_from(required(max_rows, "max_rows")).unwrap_or_default();
     let schema = required(schema, "schema");
     let list = || -> Result<Value> {
-        let mut flags = feature::standings(part, schema)?;
+        let part = part.to_lowercase();
+        let mut flags = feature::standings(schema, None)?;
+        flags.retain(|flag| flag.name.to_lowercase().contains(&part));
         let mut days: HashMap<String, i64> = HashMap::new();
         LAST_CHANGES.with(|statement| {
             statement.rows(&[datum(schema)], |row| {
                 days.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
             })
         })?;
-        // Of what was set before changes were recorded, the rows themselves tell when they were written.
-        for (name, seconds) in feature::ages(schema)? {
-            days.entry(name).or_insert(seconds / 86_400);
-        }
-        for flag in &mut flags {
-            let known = flag["name"].as_str().and_then(|name| days.get(name));
-            flag["unchanged_days"] = json!(known);
-        }
+        let mut flags: Vec<Value> = flags
+            .into_iter()
+            .map(|mut flag| {
+                // Of what was set before changes were recorded, the rows themselves tell when they were written.
+                let known = days.get(&flag.name).copied();
+                let known = known.or_else(|| Some(flag.age? / 86_400));
+                flag.value["unchanged_days"] = json!(known);
+                flag.value
+            })
+            .collect();
         if let Some(least) = unchanged_days {
             flags.retain(|flag| {
                 flag["unchanged_days"]

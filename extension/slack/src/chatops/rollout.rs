@@ -1,7 +1,7 @@
 //! How the rollout of a flag stands: what the record of its changes tells.
 
+use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use crate::feature;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -48,7 +48,7 @@ fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
     let name = required(name, "name");
     let schema = required(schema, "schema");
     let rollout = || -> Result<Value> {
-        let flag = feature::standing(name, schema)?;
+        let flag = feature::standings(schema, Some(name))?.pop();
         let mut text = String::new();
         HISTORY.with(|history| {
             history.rows(&[datum(schema), datum(name)], |row| {
@@ -61,14 +61,13 @@ fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
             })?;
         if history["hours_unchanged"].is_null() {
             // Of what was set before changes were recorded, the rows themselves tell when they were written.
-            let ages = feature::ages(schema)?;
-            let age = ages.iter().find(|(of, _)| of == name);
-            history["hours_unchanged"] = json!(age.map(|(_, seconds)| seconds / 3_600));
+            let age = flag.as_ref().and_then(|flag| flag.age);
+            history["hours_unchanged"] = json!(age.map(|seconds| seconds / 3_600));
         }
         Ok(json!({
-            "flag": flag,
+            "flag": flag.as_ref().map(|flag| &flag.value),
             "history": history,
-            "stale_rows": feature::stale_gates(name, schema)?,
+            "stale_rows": flag.as_ref().map(|flag| flag.stale_rows),
         }))
     };
     JsonB(rollout().or_raise())

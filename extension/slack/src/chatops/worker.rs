@@ -2,9 +2,9 @@
 
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
-use crate::job;
-use lockstep_server::OwnStatement;
+use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 use std::mem::ManuallyDrop;
@@ -18,6 +18,10 @@ thread_local! {
                   'retired_at', to_char(s.retired_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by s.worker), '[]')::text
            from lockstep.worker_status s",
         &[],
+    ));
+    static RETIRE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "select lockstep.retire_worker($1)",
+        &[pg_sys::TEXTOID],
     ));
 }
 
@@ -57,7 +61,7 @@ fn chatops_retire_worker(command: Option<JsonB>, old_name: Option<&str>) -> Json
     let old_name = required(old_name, "old_name");
     let retire = || -> Result<Value> {
         Command::parse(command)?.once(|| {
-            job::retire(old_name)?;
+            RETIRE.with(|statement| statement.rows(&[datum(old_name)], |_| {}))?;
             Ok(json!({ "worker": old_name }))
         })
     };

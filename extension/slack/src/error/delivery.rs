@@ -35,4 +35,10 @@ errors! {
         "No result of the array was taken.",
         "Each has delivery, lease and outcome, and may have error, needed, wait, ago, ts and channel.",
     ),
+    NotACopy => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "nothing is held in this database",
+        "Deliveries are dropped in a database only that was restored from a dump or made from a template.",
+        "There is nothing to do.",
+    ),
 }

@@ -119,4 +119,10 @@ errors! {
         "The user is neither.",
         "Ask whoever installed it.",
     ),
+    NotFlushed { rows: usize } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("{rows} noted rows of Slack integrations were not flushed"),
+        "Row triggers noted changes, but the statement trigger lockstep_slack_flush did not fire, so the rows of a team would differ.",
+        "Enable the trigger, or call lockstep.detach_slack and lockstep.attach_slack.",
+    ),
 }

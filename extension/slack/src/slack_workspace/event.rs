@@ -3,8 +3,7 @@
 use super::host::Tables;
 use super::installed::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::job::{NewJob, OF_NETWORK, retry};
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -13,6 +12,9 @@ use std::mem::ManuallyDrop;
 
 const APP_HOME: &str = "Slack::AppHomeWorker";
 
+/// What the names of workers of the Slack app begin with.
+const OF_APP: &str = "Slack::";
+
 /// Characters of an id, at most.
 const MOST_OF_ID: usize = 255;
 
@@ -20,6 +22,8 @@ struct Own {
     record: OwnStatement,
     set_job: OwnStatement,
     dead_job: OwnStatement,
+    retry: OwnStatement,
+    enqueue: OwnStatement,
 }
 
 thread_local! {
@@ -39,7 +43,28 @@ thread_local! {
               where e.event_id = $1 and j.status = 'dead' for update of j",
             &[pg_sys::TEXTOID],
         ),
+        retry: OwnStatement::new("select lockstep.retry_job($1)", &[pg_sys::INT8OID]),
+        enqueue: OwnStatement::new(
+            "select lockstep.enqueue_job($1, $2::jsonb, $3)",
+            &[pg_sys::TEXTOID; 3],
+        ),
     });
+}
+
+/// Answers the number of the job, or of the one that has the key already.
+fn enqueue(worker: &str, args: &Value, unique_key: Option<&str>) -> Result<i64> {
+    let mut job = 0;
+    let arguments = [
+        Some(datum(worker)),
+        Some(datum(args.to_string())),
+        nullable(unique_key),
+    ];
+    STATEMENTS.with(|statements| {
+        statements.enqueue.rows_with_nulls(&arguments, |row| {
+            job = row.get(1).unwrap_or_default();
+        })
+    })?;
+    Ok(job)
 }
 
 /// Receives an event.
@@ -127,20 +152,17 @@ impl Event<'_> {
                 .rows(&[datum(self.id)], |row| dead = row.get::<i64>(1))
         })?;
         match dead {
-            Some(job) => retry(job).map(|()| "again"),
+            Some(job) => {
+                let retry = [datum(job)];
+                STATEMENTS.with(|statements| statements.retry.rows(&retry, |_| {}))?;
+                Ok("again")
+            }
             None => Ok("duplicate"),
         }
     }
 
     fn enqueue(&self) -> Result<&'static str> {
-        let job = NewJob {
-            worker: APP_HOME,
-            args: self.args,
-            unique_key: None,
-            run_at: None,
-            priority: 0,
-        };
-        let job = job.enqueue()?;
+        let job = enqueue(APP_HOME, self.args, None)?;
         STATEMENTS.with(|statements| statements.set_job.run(&[datum(self.id), datum(job)]))?;
         Ok("queued")
     }
@@ -170,22 +192,15 @@ fn enqueue_slack_job(
     let worker = required(worker, "worker");
     let args = required(args, "args").0;
     let schema = required(schema, "schema");
-    let enqueue = || -> Result<i64> {
+    let checked = || -> Result<i64> {
         Tables::attached(schema)?;
-        if !worker.starts_with(OF_NETWORK) {
+        if !worker.starts_with(OF_APP) {
             return Err(SlackError::Worker {
                 worker: worker.chars().take(50).collect(),
             }
             .into());
         }
-        let job = NewJob {
-            worker,
-            args: &args,
-            unique_key,
-            run_at: None,
-            priority: 0,
-        };
-        job.enqueue()
+        enqueue(worker, &args, unique_key)
     };
-    enqueue().or_raise()
+    checked().or_raise()
 }

@@ -8,15 +8,13 @@
 mod attach;
 mod event;
 mod host;
-mod identical;
+pub(crate) mod identical;
 mod installed;
 mod lookup;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use host::{CLASS, SLACK as TABLE, Tables, check_max_rows, workspace};
-pub(crate) use identical::{
-    notes_left, release_notes, repair_range, roll_back_notes, rows_adrift, settle,
-};
+pub(crate) use host::{CLASS, Tables, check_max_rows, workspace};
+pub(crate) use identical::{notes_left, release_notes, roll_back_notes, rows_adrift, settle};
 pub(crate) use lookup::{
     Destination, Token, allowed, check_attached, destination_of, destinations, inherited,
     of_workspace, tokens, write_with_heirs,

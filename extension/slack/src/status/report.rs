@@ -1,7 +1,6 @@
 //! Everything that a status page shows, in one answer.
 
 use crate::error::{OrRaise, Result, required};
-use crate::feature;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -22,8 +21,8 @@ thread_local! {
          select jsonb_build_object(
            'at', clock_timestamp(),
            'is_held', (
-             select count(*) <> 1 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
-               from lockstep.home h),
+             select count(*) <> 2 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
+               from (select j.database from lockstep.home j union all select s.database from lockstep.slack_home s) h),
            'queue', (
              select coalesce(jsonb_agg(to_jsonb(w) order by w.worker collate \"C\"), '[]') from lockstep.worker_status w
               where not w.drained or w.renamed_to is not null),
@@ -61,7 +60,8 @@ thread_local! {
            'cache_columns', (
              select coalesce(jsonb_agg(jsonb_build_object('table', c.target_table::text, 'column', c.target_column, 'state', c.state)
                       order by c.target_table::text collate \"C\", c.target_column collate \"C\"), '[]')
-               from lockstep.cache_columns c))",
+               from lockstep.cache_columns c),
+           'features', lockstep.feature_report($1))",
         &[pg_sys::TEXTOID],
     ));
 }
@@ -84,7 +84,5 @@ fn report(schema: &str) -> Result<JsonB> {
     let mut report = None;
     REPORT
         .with(|statement| statement.rows(&[datum(schema)], |row| report = row.get::<JsonB>(1)))?;
-    let mut report = report.unwrap_or(JsonB(Value::Null));
-    report.0["features"] = feature::of_schema(schema)?;
-    Ok(report)
+    Ok(report.unwrap_or(JsonB(Value::Null)))
 }

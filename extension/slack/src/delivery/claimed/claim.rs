@@ -5,10 +5,11 @@ use super::pace::Pace;
 use super::subject::{self, SEPARATE, UPDATE};
 use crate::delivery::channel::{self, Due, Locked, Next};
 use crate::error::{DeliveryError, OrRaise, Result, SlackError, required};
-use crate::home;
+use crate::held;
+use crate::held::DELIVERIES;
 use crate::slack_workspace::{Token, check_attached, tokens};
 use lockstep_server::random_bytes;
-use lockstep_server::waking::{self, Work};
+use lockstep_server::waking;
 
 use pgrx::datum::Interval;
 use pgrx::prelude::*;
@@ -103,7 +104,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     }
     let pace = Pace::per_minute(per_minute)?;
     check_attached(schema)?;
-    if home::is_of_another()? {
+    if held::is_of_another()? {
         return Ok(Vec::new());
     }
     let wanted = usize::try_from(most).unwrap_or_default();
@@ -126,7 +127,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     let held: Vec<i64> = held.iter().map(|it| it.channel.id).collect();
     channel::hold(&held, updates.interval())?;
     if admitted.len() == wanted {
-        waking::wait_no_more(Work::DELIVERIES);
+        waking::wait_no_more(DELIVERIES);
     }
     hand_out(schema, admitted, lease_for)
 }

@@ -3,8 +3,9 @@
 use super::pace::{POST, Pace};
 use crate::delivery::channel::WAITING;
 use crate::error::{OrRaise, Result, required};
-use crate::home;
-use lockstep_server::waking::{self, Work};
+use crate::held;
+use crate::held::DELIVERIES;
+use lockstep_server::waking;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -49,8 +50,8 @@ fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
     let schema = required(schema, "schema");
     let wait = || -> Result<Option<f64>> {
         let pace = Pace::per_minute(per_minute)?;
-        waking::wait(Work::DELIVERIES)?;
-        if home::is_of_another()? {
+        waking::wait(DELIVERIES)?;
+        if held::is_of_another()? {
             return Ok(None);
         }
         let arguments = [

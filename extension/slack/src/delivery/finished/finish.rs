@@ -3,7 +3,8 @@
 use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
-use lockstep_server::waking::{Work, wake};
+use crate::held::DELIVERIES;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -362,7 +363,7 @@ fn wake_for_more(results: &[Own]) -> Result<()> {
             .rows(&[keys_argument(&lanes)], |_| is_more = true)
     })?;
     if is_more {
-        wake(Work::DELIVERIES);
+        wake(DELIVERIES);
     }
     Ok(())
 }

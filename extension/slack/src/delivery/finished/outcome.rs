@@ -2,8 +2,9 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
+use crate::held::DELIVERIES;
 use crate::slack_workspace::destination_of;
-use lockstep_server::waking::{Work, wake};
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -57,7 +58,7 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
         .with(|statements| statements.retry.run_with_nulls(&arguments))
         .or_raise();
     if deliveries > 0 {
-        wake(Work::DELIVERIES);
+        wake(DELIVERIES);
     }
     deliveries as i64
 }

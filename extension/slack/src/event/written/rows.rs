@@ -2,7 +2,8 @@
 
 use super::channel::Channel;
 use crate::error::Result;
-use lockstep_server::waking::{Work, wake};
+use crate::held::DELIVERIES;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
@@ -112,6 +113,6 @@ pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
         own.deliveries
             .rows(&arguments, |row| ids.extend(row.get::<i64>(1)))
     })?;
-    wake(Work::DELIVERIES);
+    wake(DELIVERIES);
     Ok(ids)
 }

@@ -6,11 +6,16 @@
 use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys::{ExclusiveLock, ShareLock};
 
+/// All teams of a table of Slack integrations, one of them by a hash of its id, and an owner of integrations by a hash.
+const TABLE: Kind = Kind(0x4c54);
+const TEAM: Kind = Kind(0x4c55);
+const OWNER: Kind = Kind(0x4c56);
+
 /// For whoever writes rows of any team. A transaction that has written a team already shares the lock, and others that share it may wait
 /// for this as well: two that did so would wait for each other. It goes on with its share, and locks the teams when it knows them.
 pub(crate) fn all_teams(table: u32) {
-    if !lock::is_held(Kind::SlackTable, table, 0, ShareLock) {
-        lock::take(Kind::SlackTable, table, 0, ExclusiveLock);
+    if !lock::is_held(TABLE, table, 0, ShareLock) {
+        lock::take(TABLE, table, 0, ExclusiveLock);
     }
 }
 
@@ -24,22 +29,22 @@ pub(crate) fn teams<'a>(table: u32, teams: impl IntoIterator<Item = &'a str>) {
     if hashes.is_empty() {
         return;
     }
-    lock::take(Kind::SlackTable, table, 0, ShareLock);
+    lock::take(TABLE, table, 0, ShareLock);
     hashes.sort_unstable();
     hashes.dedup();
     for hash in hashes {
-        lock::take(Kind::SlackTeam, table, hash, ExclusiveLock);
+        lock::take(TEAM, table, hash, ExclusiveLock);
     }
 }
 
 /// Whether the transaction writes that team already.
 pub(crate) fn has_team(table: u32, team: &str) -> bool {
     let hash = crc32fast::hash(team.as_bytes());
-    lock::is_held(Kind::SlackTeam, table, hash, ExclusiveLock)
+    lock::is_held(TEAM, table, hash, ExclusiveLock)
 }
 
 /// For whoever finds or creates the integration of an owner, before any of the others.
 pub(super) fn owner(integrations: u32, owner: &str) {
     let hash = crc32fast::hash(owner.as_bytes());
-    lock::take(Kind::SlackOwner, integrations, hash, ExclusiveLock);
+    lock::take(OWNER, integrations, hash, ExclusiveLock);
 }

@@ -6,7 +6,7 @@ use super::scopes::{Instead, Known, Links};
 use super::spread::spread;
 use crate::error::{Error, HostError, OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{SHARED, Tables, lock};
-use lockstep_server::host::{check_is_owner, qualified};
+use lockstep_server::host::qualified;
 use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -98,10 +98,25 @@ fn all_teams(tables: &Tables) -> Vec<String> {
 }
 
 /// Repairs the teams whose first row has an id from `first` to `last`, whole teams, so that their rows are identical after each step, and
-/// each is looked at once by all ranges together; answers how many rows differed. The caller must be the owner of the table.
-pub(crate) fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize> {
+/// each is looked at once by all ranges together; answers how many rows differed.
+#[pg_extern(sql = r#"
+create function lockstep.repair_slack_range(schema text, first bigint, last bigint)
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.repair_slack_range(text, bigint, bigint) is
+  'one range of the backfill job slack_workspaces: makes the rows of teams identical that differ; returns how many did';
+revoke execute on function lockstep.repair_slack_range(text, bigint, bigint) from public;
+"#)]
+fn repair_slack_range(schema: Option<&str>, first: Option<i64>, last: Option<i64>) -> i64 {
+    let schema = required(schema, "schema");
+    let first = required(first, "first");
+    let last = required(last, "last");
+    repair_range(schema, first, last).or_raise() as i64
+}
+
+// The engine of backfills has checked that whoever runs it may.
+fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize> {
     let tables = Tables::attached(schema)?;
-    check_is_owner(&tables.slack)?;
     let query = Statement::planned_anew(
         &qualified(&format!(
             "select distinct s.team_id::pg_catalog.text from {slack} s

@@ -20,7 +20,7 @@
 //! the best row wins: one with a token, the newest.
 
 mod compare;
-mod drift;
+pub(crate) mod drift;
 mod flush;
 pub(crate) mod installation;
 mod kept;
@@ -32,7 +32,7 @@ mod spread;
 mod trigger;
 mod writing;
 
-pub(crate) use drift::{repair_range, rows_adrift};
+pub(crate) use drift::rows_adrift;
 pub(crate) use installation::{Installation, check_refresh_token, check_token};
 pub(crate) use kept::best;
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};

@@ -1,7 +1,7 @@
 //! Tokens that expire are refreshed in time, by one session each.
 
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::home;
+use crate::held;
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, best, check_refresh_token, check_token, spread};
 use lockstep_server::host::{NOW, differ, qualified};
@@ -121,7 +121,7 @@ fn claim_slack_token_refresh(
 
 fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<Claimed>> {
     Tables::attached(schema)?;
-    if home::is_of_another()? {
+    if held::is_of_another()? {
         return Ok(None);
     }
     // By chance, so that a lease of an installation that was removed meanwhile is not one of the next.
