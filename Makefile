@@ -19,13 +19,15 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 PG_CONFIG ?= $(shell .ci/pg_config $(PG))
 PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 FEATURES = $(if $(filter-out 15,$(PG_MAJOR)),--no-default-features --features pg$(PG_MAJOR))
-PGRX_ARGS = --package lockstep --pg-config "$(PG_CONFIG)" $(FEATURES)
+PGRX_ARGS = --pg-config "$(PG_CONFIG)" $(FEATURES)
+EXTENSIONS = lockstep lockstep_slack
 # Each version but the usual one is built in a folder of its own: going from one to another builds nothing anew.
 PGRX_TARGET = target$(if $(filter-out $(shell .ci/pg_config),$(PG_CONFIG)),/pg$(PG_MAJOR))
-# Builds the extension's files: the profile's arguments, where to. cargo-pgrx colours what it says, terminal or not.
+# Builds the extensions' files: the profile's arguments, where to. cargo-pgrx colours what it says, terminal or not.
 packaged = rm -rf "$(2)$$($(PG_CONFIG) --pkglibdir)" "$(2)$$($(PG_CONFIG) --sharedir)" && set -o pipefail && \
-  CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" cargo pgrx package $(PGRX_ARGS) $(1) --out-dir $(2) 2>&1 | \
-  if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+  for extension in $(EXTENSIONS); do \
+    CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" cargo pgrx package --package $$extension $(PGRX_ARGS) $(1) --out-dir $(2) || exit 1; \
+  done 2>&1 | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
 export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 
 # Runs a command in a process group of its own, so that a signal to make ends all of it, and then stops what servers
@@ -41,10 +43,10 @@ setup: ## install what is missing: Debian packages, cargo-pgrx, its configuratio
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
 
 # It takes a third of the time of the release.
-build: setup ## build the extension for tests and demo, under target/quick
+build: setup ## build the extensions for tests and demo, under target/quick
 	@$(call packaged,--profile quick,target/quick)
 
-package: setup ## build the extension's files under target/package
+package: setup ## build the extensions' files under target/package
 	@$(call packaged,,target/package)
 
 sidecar: ## build the sidecar under target/debug
@@ -89,7 +91,7 @@ check: setup ## rustfmt, clippy, who switches roles, which rooms import each oth
 install: package ## install into the PostgreSQL of PG_CONFIG=...
 	@library=$$($(PG_CONFIG) --pkglibdir) && extension=$$($(PG_CONFIG) --sharedir)/extension && \
 	sudo=$$([ -w "$$library" ] && [ -w "$$extension" ] || echo sudo) && \
-	$$sudo install -m 755 "target/package$$library/lockstep.so" "$$library" && \
+	$$sudo install -m 755 "target/package$$library"/lockstep*.so "$$library" && \
 	$$sudo install -m 644 "target/package$$extension"/lockstep* "$$extension" && \
 	echo "installed in $$library and $$extension"
 
