@@ -225,7 +225,7 @@ fn link_entries(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn is_of_extension(name: &str) -> bool {
-    name == "lockstep.so" || name == "lockstep.control" || name.starts_with("lockstep--")
+    name.starts_with("lockstep")
 }
 
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {

@@ -52,6 +52,7 @@ fn pg_upgrade_takes_everything_along() -> Result<()> {
     host::create(&mut client, Layout::Narrow)?;
     client.batch_execute(
         "create extension lockstep; select * from lockstep.attach();
+         create extension lockstep_slack; select * from lockstep.attach_slack();
          create role upgraded_owner; alter database upgraded owner to upgraded_owner;
          insert into projects (id, namespace_id) select generate_series(1, 9), 1;
          insert into integrations (project_id, active, category, type_new)
@@ -163,7 +164,10 @@ fn upgrade(old: &Cluster, newer: &Path, before: &str) -> Result<()> {
             "{query}"
         );
     }
-    client.batch_execute("select * from lockstep.detach(); drop extension lockstep")?;
+    client.batch_execute(
+        "select * from lockstep.detach_slack(); drop extension lockstep_slack;
+         select * from lockstep.detach(); drop extension lockstep",
+    )?;
     drop((client, server));
     std::fs::remove_dir_all(to)?;
     Ok(())
