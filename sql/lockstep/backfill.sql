@@ -25,7 +25,9 @@ create table lockstep.backfill_function (
     constraint backfill_function_pkey primary key
     constraint backfill_function_job_check check (pg_catalog.length(job) <= 63),
   target_table name not null,
-  function regprocedure not null
+  -- By its names: pg_upgrade refuses columns of type regprocedure.
+  function_schema name not null,
+  function_name name not null
 );
 comment on table lockstep.backfill_function is
   'jobs of extensions that build on lockstep, each a function (schema text, first bigint, last bigint) returns bigint';

@@ -5,5 +5,5 @@ values ('chatops_command', interval '1 year', 'lockstep.chatops_command', 'ran_a
        ('integration_event', interval '90 days', 'lockstep.integration_event', 'recorded_at');
 -- Whoever speaks to the network runs the jobs of the Slack app, and no others.
 insert into lockstep.runner_limit (role, workers) values ('lockstep_sidecar', 'Slack::');
-insert into lockstep.backfill_function (job, target_table, function)
-values ('slack_workspaces', 'slack_integrations', 'lockstep.repair_slack_range(text, bigint, bigint)'::pg_catalog.regprocedure);
+insert into lockstep.backfill_function (job, target_table, function_schema, function_name)
+values ('slack_workspaces', 'slack_integrations', 'lockstep', 'repair_slack_range');

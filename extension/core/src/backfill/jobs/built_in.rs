@@ -16,9 +16,8 @@ const CACHE_COLUMNS: &str = "cache_columns";
 thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static OF_EXTENSION: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        "select f.target_table::text, format('%I.%I', n.nspname, p.proname)
-           from lockstep.backfill_function f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
-          where f.job = $1",
+        "select f.target_table::text, format('%I.%I', f.function_schema, f.function_name)
+           from lockstep.backfill_function f where f.job = $1",
         &[pg_sys::TEXTOID],
     ));
 }
