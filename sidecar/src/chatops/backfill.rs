@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::arguments::{Backfill, Run};
 use super::environment::{Name, each};
-use super::flag::plain;
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::told;
+use super::words::plain;
 use crate::error::Error;
 use crate::slack::code;
 

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::arguments::Incident;
 use super::environment::{Environment, Name, each};
-use super::flag::plain;
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::told;
+use super::words::plain;
 
 pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {
     match command {

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::Name;
-use crate::command_line::Chatops;
-use crate::config::{HELLO, Problem};
+use super::options::Chatops;
 use crate::connection::Address;
+use crate::connection::HELLO;
+use crate::settings::Problem;
 
 #[derive(Default)]
 pub(crate) struct Settings {
@@ -206,16 +207,19 @@ fn team_channels(
 mod tests {
     use clap::Parser;
 
-    use super::{Name, Place, Settings};
-    use crate::command_line::{Arguments, Command};
+    use super::{Place, Settings};
+    use crate::chatops::environment::Name;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        chatops: super::Chatops,
+    }
 
     fn settings(arguments: &[&str]) -> (Settings, Vec<String>) {
-        let all = ["lockstep-sidecar", "serve"].iter().chain(arguments);
-        let Command::Serve(serve) = Arguments::parse_from(all).command else {
-            unreachable!("the command line says serve");
-        };
+        let line = Line::parse_from(["serve"].iter().chain(arguments));
         let mut problems = Vec::new();
-        let settings = Settings::new(&serve.chatops, false, &mut problems);
+        let settings = Settings::new(&line.chatops, false, &mut problems);
         (settings, problems.iter().map(ToString::to_string).collect())
     }
 

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::slack::unescape;
+use crate::slack::{escape, shorten, unescape};
 
 /// The words, or nothing if a quote is not closed. Mentions of people stay marked where people are asked for: by their ids, which are
 /// not theirs to choose, as their names are.
@@ -130,6 +130,11 @@ fn with_dashes(word: String) -> String {
         }
         _ => word,
     }
+}
+
+/// A name within other text.
+pub(super) fn plain(name: &str) -> String {
+    escape(&shorten(name, 255)).into_owned()
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Line, parse};
-    use crate::chatops::arguments::{Command, Feature, Set, Value};
+    use crate::chatops::arguments::command::{Command, Feature, Set, Value};
 
     fn set(text: &str) -> Set {
         match parse(text) {
