@@ -6,8 +6,7 @@ use super::arguments::{AutoDeploy, Release};
 use super::environment::each;
 use super::given::Given;
 use super::outcome::Outcome;
-use super::page::Answer;
-use super::words::plain;
+use super::page::{Answer, plain};
 use crate::database::OfHost;
 use crate::slack::code;
 

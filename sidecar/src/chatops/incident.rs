@@ -8,8 +8,8 @@ use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
+use super::page::plain;
 use super::told;
-use super::words::plain;
 
 pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {
     match command {

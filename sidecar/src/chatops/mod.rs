@@ -1,5 +1,5 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is taken apart into
-//! [`words`], and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
+//! words, and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
 //! is changed by functions of the [`environment`]'s database, once however often the command is delivered
 //! ([`flag`] in agreement with other environments), and told in the channel and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
 //! `answer`.
@@ -13,18 +13,15 @@ mod flag;
 mod given;
 mod guard;
 mod incident;
-mod options;
 mod outcome;
 mod page;
 mod settings;
 mod state;
 mod told;
-mod words;
 mod worker;
 
 pub(crate) use environment::{Environment, Environments};
-pub(crate) use options::{COMMAND, Chatops};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
 
 use std::sync::Arc;

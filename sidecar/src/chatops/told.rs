@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::arguments;
 use super::environment::Name;
 use super::given::Given;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::settings::Place;
 use super::state::App;
-use super::words;
 use crate::slack::Tenant;
 use crate::slack::{CallError, Owner, advice, code, insist, shorten};
 
@@ -29,7 +29,7 @@ pub(super) fn headline(given: &Given<'_>) -> String {
 }
 
 pub(super) fn command(given: &Given<'_>) -> String {
-    let typed = words::typed(given.slash.text.trim());
+    let typed = arguments::typed(given.slash.text.trim());
     code(&shorten(&format!("{} {typed}", given.slash.command), 300))
 }
 

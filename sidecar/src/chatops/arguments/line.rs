@@ -4,8 +4,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::command::Command;
+use super::words;
 use crate::chatops::page::Answer;
-use crate::chatops::words;
 use crate::slack::{code, shorten};
 
 /// Slack shows so many letters of code in a line, on a narrow screen.

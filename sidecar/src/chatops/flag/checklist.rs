@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::change::is_on;
 use super::said::describe;
 use crate::chatops::environment::Name;
-use crate::chatops::words::plain;
+use crate::chatops::page::plain;
 use crate::slack::code;
 
 /// Two months: after that a flag of a rollout is asked about.

@@ -11,8 +11,7 @@ use super::arguments::Feature;
 use super::environment::each;
 use super::given::Given;
 use super::outcome::Outcome;
-use super::page::Answer;
-use super::words::plain;
+use super::page::{Answer, plain};
 
 pub(super) use rollout::answer as rollout;
 use said::{describe, kind, say_list};

@@ -7,8 +7,7 @@ use crate::chatops::deployment;
 use crate::chatops::environment::{Name, each};
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
-use crate::chatops::page::Answer;
-use crate::chatops::words::plain;
+use crate::chatops::page::{Answer, plain};
 use crate::database::OfHost;
 
 const MOST: i32 = 50;

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use crate::chatops::page::Answer;
-use crate::chatops::words::plain;
+use crate::chatops::page::{Answer, plain};
 use crate::slack::code;
 
 /// So many actors are named of a flag.

@@ -10,11 +10,11 @@ use crate::chatops::arguments::{self, Delete, Set};
 use crate::chatops::environment::{Environment, Name, each};
 use crate::chatops::given::Given;
 use crate::chatops::guard;
-use crate::chatops::options::COMMAND;
 use crate::chatops::outcome::Outcome;
 use crate::chatops::page::Answer;
+use crate::chatops::page::plain;
+use crate::chatops::settings::COMMAND;
 use crate::chatops::told;
-use crate::chatops::words::plain;
 use crate::slack::{code, escape, shorten};
 
 pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> {

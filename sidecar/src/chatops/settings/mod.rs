@@ -1,14 +1,16 @@
 //! What is configured of chatops.
 
+mod options;
+
 use std::collections::{HashMap, HashSet};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::Name;
-use super::options::Chatops;
 use crate::connection::Address;
 use crate::connection::HELLO;
 use crate::settings::Problem;
+pub(crate) use options::{COMMAND, Chatops};
 
 #[derive(Default)]
 pub(crate) struct Settings {

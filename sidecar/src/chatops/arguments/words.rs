@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::slack::{escape, shorten, unescape};
+use crate::slack::unescape;
 
 /// The words, or nothing if a quote is not closed. Mentions of people stay marked where people are asked for: by their ids, which are
 /// not theirs to choose, as their names are.
@@ -26,7 +26,7 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
 }
 
 /// A text as it was typed, for people to read.
-pub(super) fn typed(text: &str) -> String {
+pub(in crate::chatops) fn typed(text: &str) -> String {
     unescape(&without_marks(text, People::ByName))
 }
 
@@ -130,11 +130,6 @@ fn with_dashes(word: String) -> String {
         }
         _ => word,
     }
-}
-
-/// A name within other text.
-pub(super) fn plain(name: &str) -> String {
-    escape(&shorten(name, 255)).into_owned()
 }
 
 #[cfg(test)]
