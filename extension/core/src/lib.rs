@@ -25,9 +25,9 @@ compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with p
 
 pgrx::pg_module_magic!(name, version);
 
-pgrx::extension_sql_file!("../../sql/lockstep/schema.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!("../../../sql/lockstep/schema.sql", name = "schema", bootstrap);
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/cache_column.sql",
+    "../../../sql/lockstep/cache_column.sql",
     name = "cache_column",
     requires = [
         cache_column::installed::drift::begin_cache_column_drift,
@@ -36,48 +36,48 @@ pgrx::extension_sql_file!(
     ]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/backfill.sql",
+    "../../../sql/lockstep/backfill.sql",
     name = "backfill",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/feature.sql",
+    "../../../sql/lockstep/feature.sql",
     name = "feature",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/feature_view.sql",
+    "../../../sql/lockstep/feature_view.sql",
     name = "feature_view",
     requires = [feature::list::list_features, "feature"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/job.sql",
+    "../../../sql/lockstep/job.sql",
     name = "job",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/integration.sql",
+    "../../../sql/lockstep/integration.sql",
     name = "integration",
     requires = ["schema"]
 );
 
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/slack.sql",
+    "../../../sql/lockstep/slack.sql",
     name = "slack",
     requires = ["job"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/notification.sql",
+    "../../../sql/lockstep/notification.sql",
     name = "notification",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/delivery.sql",
+    "../../../sql/lockstep/delivery.sql",
     name = "delivery",
     requires = ["notification"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/slack_role.sql",
+    "../../../sql/lockstep/slack_role.sql",
     name = "slack_role",
     requires = [
         "slack",
@@ -122,12 +122,12 @@ pgrx::extension_sql_file!(
 );
 
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/chatops.sql",
+    "../../../sql/lockstep/chatops.sql",
     name = "chatops",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/chatops_role.sql",
+    "../../../sql/lockstep/chatops_role.sql",
     name = "chatops_role",
     requires = [
         "chatops",
@@ -153,17 +153,17 @@ pgrx::extension_sql_file!(
 );
 
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/restore.sql",
+    "../../../sql/lockstep/restore.sql",
     name = "restore",
     requires = ["cache_column", "backfill", "feature", "chatops"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/retention.sql",
+    "../../../sql/lockstep/retention.sql",
     name = "retention",
     requires = ["schema"]
 );
 pgrx::extension_sql_file!(
-    "../../sql/lockstep/ownership.sql",
+    "../../../sql/lockstep/ownership.sql",
     name = "ownership",
     finalize
 );
