@@ -3,17 +3,39 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::chatops::{Environment, Environments};
-use crate::command_line::Check;
-use crate::config::Config;
-use crate::database::{OfHost, Sealed, SlackDatabase, Tenant};
+use crate::database::{OfHost, SlackDatabase};
 use crate::error::Error;
-use crate::serve::fits;
+use crate::serve::{Config, Serve, fits};
 use crate::slack::SlackClient;
+use crate::slack::Tenant;
 use crate::text::say;
+use crate::token::Sealed;
+
+const CHECK_EXAMPLES: &str = "\
+Exit status:
+  0  all is well
+  1  something is wrong, and what to do about it is printed
+  2  wrong usage";
+
+/// Tell what is wrong with the settings of serve
+///
+/// Looks at the settings, then asks the database (version, rights, attached tables, whether the keys open the tokens there) and
+/// Slack. Changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct Check {
+    /// Look at the settings alone
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -86,7 +108,7 @@ impl Findings {
 
 /// Whether chatops reaches what it is to change.
 async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<(), Error> {
-    let environments = Environments::new(&config.chatops, &config.schema)?;
+    let environments = Environments::new(&config.chatops.environments, &config.schema)?;
     for it in environments.all() {
         let name = it.name.text();
         match timeout(TIMEOUT, it.database.functions_out_of_reach()).await {

@@ -4,6 +4,7 @@ use std::env;
 use std::future::poll_fn;
 use std::time::Duration;
 
+use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -13,8 +14,9 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, info};
 
+use super::tls;
 use crate::error::Error;
-use crate::tls;
+use crate::settings::secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -23,6 +25,28 @@ const GONE: Duration = Duration::from_secs(10);
 
 /// Debian's and Red Hat's directory of sockets.
 const SOCKETS: &str = "/var/run/postgresql";
+
+macro_rules! connection_help {
+    () => {
+        "\
+The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it \
+         leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default), \
+         require, or verify-full, which alone checks the certificate of the server, against the certificates that the system \
+         trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections."
+    };
+}
+pub(crate) use connection_help;
+
+/// Where the database is
+#[derive(Args, Debug)]
+pub(crate) struct Connection {
+    /// The database, as a URL or as keywords; may hold a password, which is never shown
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    pub(crate) database_url: Option<SecretString>,
+}
+
+/// How long a host of the database may take to say hello, before the next one is asked: Slack waits for three seconds in all.
+pub(crate) const HELLO: Duration = Duration::from_millis(1_500);
 
 /// Reaches one database, again and again if need be.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::config::Problem;
+use crate::settings::Problem;
 
 /// The exit status after any of these errors.
 pub(crate) const STATUS: u8 = 2;

@@ -9,9 +9,9 @@ use axum::http::{Request, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
-use crate::serve::{
-    COMMANDS, EVENTS, INTERACTIONS, OPTIONS, SECRET, router_without_database, signed_headers,
-};
+use crate::http::path::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS};
+use crate::serve::{SECRET, router_without_database};
+use crate::slack::signed_headers;
 
 static ROUTER: LazyLock<Router> = LazyLock::new(router_without_database);
 static RUNTIME: LazyLock<Option<Runtime>> =

@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// What tells to stop, and at the second time to stop at once.
 pub(crate) enum Interrupts {
@@ -11,8 +11,8 @@ pub(crate) enum Interrupts {
         interrupt: Signal,
         terminate: Signal,
     },
-    /// From a part of the program that listens to signals itself.
-    Relayed(mpsc::UnboundedReceiver<()>),
+    /// By a part of the program that listens to signals itself: what is left to be heard.
+    Told(Vec<CancellationToken>),
 }
 
 impl Interrupts {
@@ -24,10 +24,9 @@ impl Interrupts {
         })
     }
 
-    /// Those that somebody else sends.
-    pub(crate) fn relayed() -> (mpsc::UnboundedSender<()>, Self) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (sender, Self::Relayed(receiver))
+    /// Those that somebody else gives.
+    pub(crate) fn told(stop: CancellationToken, at_once: CancellationToken) -> Self {
+        Self::Told(vec![at_once, stop])
     }
 
     /// Answers at the next of them, also if it came a while ago.
@@ -40,9 +39,12 @@ impl Interrupts {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             },
-            // Whoever could send one is gone: that is one as well.
-            Self::Relayed(receiver) => {
-                receiver.recv().await;
+            Self::Told(left) => {
+                match left.last() {
+                    Some(told) => told.cancelled().await,
+                    None => std::future::pending().await,
+                }
+                left.pop();
             }
         }
     }

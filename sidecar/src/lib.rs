@@ -1,61 +1,42 @@
-//! The commands of lockstep that run outside the database.
+//! The commands of lockstep that run outside the database. Rooms from top to bottom, each of which imports only those below it:
+//!
+//! - `cli`: which command is meant; `check` looks at what `serve` would do
+//! - `serve`: composes the server, and is the only one that knows all of it
+//! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
+//!   the server; `backfill`, `work`, `rekey`, `import_settings` and `manifest` are commands of their own
+//! - `job`: runs jobs of the queue
+//! - `database`: the only one that names functions of the database
+//! - `slack`: the platform, which knows nothing of lockstep
+//! - `http`: what all requests have in common
+//! - the ground: `connection`, `token`, `tls`, `error`, `settings`, `interrupt` and `text`
 
-mod app;
 mod backfill;
 mod chatops;
 mod check;
-mod command_line;
-mod config;
+mod cli;
+mod command;
 mod connection;
 mod database;
 mod error;
+mod event;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod home;
+mod http;
 mod import_settings;
+mod install;
 mod interrupt;
-mod log;
+mod job;
+mod manifest;
 mod notification;
 mod page;
 mod rekey;
 mod serve;
+mod settings;
 mod slack;
 mod text;
 mod tls;
-mod worker;
+mod token;
+mod work;
 
-use std::process::ExitCode;
-
-use clap::Parser;
-use tokio::runtime::Builder;
-
-use command_line::{Arguments, Command};
-use error::Error;
-
-/// What the program `lockstep-sidecar` does; the status that it exits with.
-pub fn main() -> ExitCode {
-    // Ends with status 2 itself where the command line is wrong.
-    let arguments = Arguments::parse();
-    log::begin(&arguments);
-    // What takes time is done by the database, or waits for a peer, so one thread does; requests are many.
-    let runtime = match arguments.command {
-        Command::Serve(_) => Builder::new_multi_thread().enable_all().build(),
-        _ => Builder::new_current_thread().enable_all().build(),
-    };
-    let outcome = runtime.map_err(Error::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match &arguments.command {
-                Command::Serve(serve) => serve::run(serve).await,
-                Command::Check(check) => check::run(check).await,
-                Command::Manifest(manifest) => slack::print_manifest(manifest),
-                Command::Rekey(rekey) => rekey::run(rekey).await,
-                Command::ImportSettings(import) => import_settings::run(import).await,
-                Command::Backfill(backfill) => backfill::run(backfill).await,
-                Command::Work(work) => worker::run(work).await,
-            }
-        })
-    });
-    outcome.unwrap_or_else(|error| {
-        text::tell(&error.report());
-        ExitCode::from(error::STATUS)
-    })
-}
+pub use cli::main;

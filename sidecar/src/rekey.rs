@@ -2,15 +2,31 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use secrecy::SecretString;
 
-use crate::command_line::Rekey;
-use crate::config::token_keys;
-use crate::connection::Address;
-use crate::database::{Sealed, SlackDatabase, StoredTokens};
+use crate::connection::{Address, Connection};
+use crate::database::{SlackDatabase, StoredTokens};
 use crate::error::Error;
-use crate::slack::{SealedWith, TokenKeys};
 use crate::text::say;
+use crate::token::{Sealed, SealedWith, TokenKeyArguments, TokenKeys};
+
+/// Seal the tokens in the database with another key
+///
+/// With the new key as --token-key and the former one as --previous-token-key it goes through all workspaces and seals anew what
+/// the former key has sealed. Run `serve` with both keys before and until it is done. It may be interrupted and run again.
+#[derive(Args, Debug)]
+pub(crate) struct Rekey {
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
 
 /// So many workspaces are read at a time.
 const MANY: i32 = 500;
@@ -25,7 +41,7 @@ struct Counts {
 
 pub(crate) async fn run(arguments: &Rekey) -> Result<ExitCode, Error> {
     let mut problems = Vec::new();
-    let Some(keys) = token_keys(&arguments.keys, &mut problems) else {
+    let Some(keys) = TokenKeys::configured(&arguments.keys, &mut problems) else {
         return Err(Error::Config(problems));
     };
     let address = Address::new(arguments.connection.database_url.as_ref())?;

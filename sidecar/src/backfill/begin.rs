@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::command_line::Backfill;
+use super::arguments::Backfill;
 use crate::connection::Address;
 use crate::database::{Database, Progress, Status};
 use crate::error::Error;

@@ -1,6 +1,7 @@
 //! The command `backfill`: begins a run of a job or finds the one there is ([`begin`]), watches it ([`watch`]) on a screen
 //! or in lines ([`display`]), and says what became of it ([`summary`]).
 
+mod arguments;
 mod begin;
 mod display;
 mod summary;
@@ -8,13 +9,13 @@ mod watch;
 
 use std::process::ExitCode;
 
-use crate::command_line::Backfill;
 use crate::connection::Address;
 use crate::database::{Database, Status};
 use crate::error::{Error, INTERRUPTED};
 use crate::text::{say, tell};
 
 use crate::interrupt::Interrupts;
+pub(crate) use arguments::Backfill;
 use begin::Begun;
 use display::Display;
 use watch::{End, Watch};

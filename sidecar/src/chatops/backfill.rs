@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::arguments::{Backfill, Run};
 use super::environment::{Name, each};
-use super::flag::plain;
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
+use super::page::plain;
 use super::told;
 use crate::error::Error;
 use crate::slack::code;

@@ -4,10 +4,9 @@ use serde_json::Value;
 
 use super::arguments::{AutoDeploy, Release};
 use super::environment::each;
-use super::flag::plain;
 use super::given::Given;
 use super::outcome::Outcome;
-use super::page::Answer;
+use super::page::{Answer, plain};
 use crate::database::OfHost;
 use crate::slack::code;
 

@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use super::Settings;
+use crate::connection::Address;
 use crate::database::ChatopsDatabase;
 use crate::error::Error;
 
@@ -53,8 +53,8 @@ pub(crate) struct Environment {
 pub(crate) struct Environments(Vec<Environment>);
 
 impl Environments {
-    pub(crate) fn new(settings: &Settings, schema: &str) -> Result<Self, Error> {
-        let environments = settings.environments.iter().map(|(name, address)| {
+    pub(crate) fn new(environments: &[(Name, Address)], schema: &str) -> Result<Self, Error> {
+        let environments = environments.iter().map(|(name, address)| {
             Ok(Environment {
                 name: *name,
                 database: ChatopsDatabase::new(address, schema)?,

@@ -10,7 +10,7 @@ use super::arguments::Environments;
 use super::environment::{Environment, Name};
 use super::page::Answer;
 use super::settings::Place;
-use crate::app::App;
+use super::state::App;
 use crate::slack::{SlashCommand, code, shorten, unescape};
 
 pub(super) struct Given<'a> {

@@ -9,7 +9,7 @@ use crate::slack::code;
 
 /// Only people who are named, and members of the group.
 pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
-    let settings = &given.app.config.chatops;
+    let settings = &given.app.settings;
     let user = &given.slash.user;
     if settings.users.contains(&given.giver()) {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
 /// Production is changed in the channel where people expect that.
 pub(super) fn check_channel(given: &Given<'_>, environments: &[Environment]) -> Result<(), Answer> {
     let is_production = environments.iter().any(|it| it.name == Name::Production);
-    let channels = &given.app.config.chatops.production_channels;
+    let channels = &given.app.settings.production_channels;
     if !is_production || channels.contains(&given.place()) {
         return Ok(());
     }

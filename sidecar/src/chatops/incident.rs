@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::arguments::Incident;
 use super::environment::{Environment, Name, each};
-use super::flag::plain;
 use super::given::Given;
 use super::guard;
 use super::outcome::Outcome;
 use super::page::Answer;
+use super::page::plain;
 use super::told;
 
 pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answer, Answer> {

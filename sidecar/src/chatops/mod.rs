@@ -1,13 +1,11 @@
 //! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is taken apart into
-//! [`words`], and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
-//! is changed by functions of the [`environment`]'s database, once however often the command is delivered, a flag in agreement with
-//! other environments ([`change`]), and told in the channel and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
-//! [`answer`](answer()).
+//! words, and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
+//! is changed by functions of the [`environment`]'s database, once however often the command is delivered
+//! ([`flag`] in agreement with other environments), and told in the channel and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
+//! `answer`.
 
 mod arguments;
 mod backfill;
-mod change;
-mod checklist;
 mod deployment;
 mod drift;
 mod environment;
@@ -17,30 +15,29 @@ mod guard;
 mod incident;
 mod outcome;
 mod page;
-mod rollout;
-mod set;
 mod settings;
+mod state;
 mod told;
-mod words;
 mod worker;
 
 pub(crate) use environment::{Environment, Environments};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{COMMAND, Chatops, Settings};
+pub(crate) use state::App;
 
 use std::sync::Arc;
 
-use crate::app::App;
-use crate::slack::SlashCommand;
+use crate::slack::{Reply, SlashCommand};
 
 use arguments::Command;
 use given::Given;
 use page::Answer;
 
-/// The slash command.
-pub(crate) const COMMAND: &str = "/chatops";
-
 /// Does what a command says. It takes as long as the databases do.
-pub(crate) async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
+pub(crate) async fn reply(app: Arc<App>, slash: SlashCommand) -> Vec<Reply> {
+    answer(&app, &slash).await.pages()
+}
+
+async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
     if app.environments.is_empty() {
         return Answer::text(
             "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`.",
@@ -61,7 +58,7 @@ pub(crate) async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
         Command::Backfill(command) => backfill::answer(&given, command).await,
         Command::Workers(command) => worker::answer(&given, command).await,
         Command::Drift(command) => drift::answer(&given, command).await,
-        Command::Rollout(command) => rollout::answer(&given, command).await,
+        Command::Rollout(command) => flag::rollout(&given, command).await,
         Command::Incident(command) => incident::answer(&given, command).await,
     };
     answered.unwrap_or_else(|refusal| refusal)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::slack::{LONGEST_TEXT, Reply, escape, fit_lines};
+use crate::slack::{LONGEST_TEXT, Reply, escape, fit_lines, shorten};
 
 /// An address for answers may be used so often.
 const MOST_PAGES: usize = 5;
@@ -110,6 +110,11 @@ fn close(page: &mut String, is_code: &mut bool) {
         page.push('\n');
         *is_code = false;
     }
+}
+
+/// A name within other text.
+pub(super) fn plain(name: &str) -> String {
+    escape(&shorten(name, 255)).into_owned()
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::arguments;
 use super::environment::Name;
 use super::given::Given;
 use super::outcome::Outcome;
 use super::page::Answer;
 use super::settings::Place;
-use super::words;
-use crate::app::App;
-use crate::database::Tenant;
+use super::state::App;
+use crate::slack::Tenant;
 use crate::slack::{CallError, Owner, advice, code, insist, shorten};
 
 /// As long as this the answer waits for the team to be told.
@@ -29,7 +29,7 @@ pub(super) fn headline(given: &Given<'_>) -> String {
 }
 
 pub(super) fn command(given: &Given<'_>) -> String {
-    let typed = words::typed(given.slash.text.trim());
+    let typed = arguments::typed(given.slash.text.trim());
     code(&shorten(&format!("{} {typed}", given.slash.command), 300))
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
     let Some(group) = group else {
         return "No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.".to_owned();
     };
-    let Some(channel) = given.app.config.chatops.team_channels.get(group) else {
+    let Some(channel) = given.app.settings.team_channels.get(group) else {
         return format!(
             "No channel is known of {}, so no other was told.",
             code(group)
@@ -107,7 +107,7 @@ async fn try_post(app: &App, owner: &Owner, channel: &Place, text: &str) -> Resu
     if bot.expires_at.is_some_and(|at| at <= SystemTime::now()) {
         return Err("token_expired".to_owned());
     }
-    let opened = app.config.token_keys.open(&bot.token);
+    let opened = app.token_keys.open(&bot.token);
     let (token, _) = opened.map_err(|_| "token_unreadable")?;
     let arguments = json!({ "channel": channel.id, "text": text, "unfurl_links": false });
     // What may have arrived is not sent again: a channel is not to hear twice of one change.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Client, Row};
 
-use super::Database;
+use super::session::ask;
+use crate::connection::Address;
 use crate::error::Error;
 
 /// So long after the start of a run it is nothing to speak of that it has no worker yet.
@@ -123,7 +125,30 @@ const SET_ASIDE: &str = "
   select array_to_string(after_key, ', '), array_to_string(last_key, ', '), concat_ws(' ', sqlstate, error)
     from lockstep.backfill_set_aside where run = $1 order by set_aside_at limit $2";
 
+/// A session with the database.
+pub(crate) struct Database {
+    client: Client,
+}
+
 impl Database {
+    pub(crate) async fn open(address: &Address) -> Result<Self, Error> {
+        Ok(Self {
+            client: address.connect().await?,
+        })
+    }
+
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    async fn ask(
+        &self,
+        statement: &str,
+        arguments: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        ask(&self.client, statement, arguments).await
+    }
+
     /// How far a run is; nothing if there is none, or none that this role may see.
     pub(crate) async fn progress(&self, run: i64) -> Result<Option<Progress>, Error> {
         let rows = self.ask(PROGRESS, &[&run]).await?;

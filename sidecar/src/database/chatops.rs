@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_postgres::types::Type;
 
-use super::pool::{Arguments, Pool};
-use super::slack::{SlackDatabase, Tenant};
+use super::pool::Pool;
+use super::session::Arguments;
+use super::slack::SlackDatabase;
 use super::transaction::Transaction;
 use crate::connection::Address;
 use crate::error::Error;
+use crate::slack::Tenant;
 
 /// Several people may ask at once, and each may wait for a lock.
 const SESSIONS: usize = 4;

@@ -7,7 +7,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::pool::{Arguments, Pool};
+use super::pool::Pool;
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -153,7 +154,7 @@ impl Queue {
     }
 
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
-        super::ask_unprepared(&self.client, statement, arguments, super::ANSWER_TIMEOUT).await
+        ask_unprepared(&self.client, statement, arguments, ANSWER_TIMEOUT).await
     }
 }
 

@@ -16,11 +16,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
 
-use super::{ANSWER_TIMEOUT, ask_unprepared};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
-
-pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// How long a question waits for a session.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);

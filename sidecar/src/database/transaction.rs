@@ -7,8 +7,7 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::pool::Arguments;
-use super::{ANSWER_TIMEOUT, ask_unprepared};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
 

@@ -5,15 +5,48 @@ mod properties;
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::command_line::ImportSettings;
-use crate::config::token_keys;
-use crate::connection::Address;
+use clap::Args;
+
+use crate::connection::{Address, Connection};
 use crate::database::{HostProperties, SlackDatabase};
 use crate::error::Error;
-use crate::slack::TokenKeys;
 use crate::text::say;
+use crate::token::{TokenKeyArguments, TokenKeys};
 
 use properties::{in_place_of_all, settings_of};
+
+const IMPORT_EXAMPLES: &str = "\
+Exit status:
+  0  all that could be imported is
+  1  some could not, and why is printed
+  2  wrong usage, or the database refused or could not be reached";
+
+/// Take over the channels and filters that the host keeps of the Slack app
+///
+/// The host seals them, so that the database cannot read them. With the host's db_key_base as --token-key they become settings of
+/// lockstep, as lockstep.set_slack_notifications sets them. Integrations that have settings already keep them. The host's
+/// are not changed. It may be run again, and needs more rights than `serve`: on the tables of the host, and on these functions.
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportSettings {
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// Replace settings that integrations have already, also by nothing where the host has nothing; what the host does not know stays
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Only tell how many there are
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
 
 /// So many integrations are read at a time.
 const MANY: i32 = 500;
@@ -38,7 +71,7 @@ impl Counts {
 
 pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
     let mut problems = Vec::new();
-    let Some(keys) = token_keys(&arguments.keys, &mut problems) else {
+    let Some(keys) = TokenKeys::configured(&arguments.keys, &mut problems) else {
         return Err(Error::Config(problems));
     };
     let address = Address::new(arguments.connection.database_url.as_ref())?;

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use crate::slack::EVENTS;
+use crate::database::EVENTS;
 
 const EVENT_CHANNELS: &str = "event_channels";
 

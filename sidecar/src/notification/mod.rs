@@ -6,5 +6,5 @@ mod delivery;
 mod hook;
 mod message;
 
-pub(crate) use delivery::deliver;
-pub(crate) use hook::{HookSecrets, Publisher, receive_hook};
+pub(crate) use delivery::Delivering;
+pub(crate) use hook::{App, HookSecrets, Hooks, Publisher, router};

@@ -10,20 +10,20 @@ use maud::{Markup, html};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::layout;
+use super::state::App;
 use super::viewer::{Stranger, check};
-use crate::app::App;
-use crate::config::SCOPES;
 use crate::database::Workspace;
 use crate::error::Error;
-use crate::serve::{INSTALL, Peer, SIGN_IN, STATUS};
+use crate::http::path::{INSTALL, SIGN_IN, STATUS};
+use crate::http::{self, Peer};
+use crate::settings::SCOPES;
 
 /// More would be no page to read.
 const MOST: i32 = 500;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) async fn landing(
+pub(super) async fn landing(
     State(app): State<Arc<App>>,
     peer: Peer,
     headers: HeaderMap,
@@ -37,7 +37,6 @@ pub(crate) async fn landing(
             }))
         }
     };
-    let config = &app.config;
     let body = html! {
         h1 { "GitLab for Slack" }
         p {
@@ -60,13 +59,13 @@ pub(crate) async fn landing(
                 p.bad { "The database does not answer now. Try again in a moment." }
             }
             None => {
-                @if config.viewer_password.is_some() {
+                @if app.viewer_password.is_some() {
                     p { a href=(SIGN_IN) { "Show the workspaces that have the app" } }
                 }
             }
         }
     };
-    layout::page("Add to Slack", &body).into_response()
+    http::page("Add to Slack", &body).into_response()
 }
 
 fn list(workspaces: &[Workspace]) -> Markup {
@@ -113,7 +112,7 @@ fn trouble(workspace: &Workspace) -> Option<String> {
 }
 
 /// Asks for the password, and then is the first page: not every browser sends a password along when it is led elsewhere.
-pub(crate) async fn sign_in(
+pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     peer: Peer,
     headers: HeaderMap,

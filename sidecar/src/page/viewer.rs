@@ -12,9 +12,8 @@ use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::layout;
-use crate::app::App;
-use crate::serve::Peer;
+use super::state::App;
+use crate::http::{self, Peer};
 
 /// Who may not see it, and what he is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl IntoResponse for Stranger {
             p { (words) }
             p { a href="/" { "Back" } }
         };
-        let mut response = (status, layout::page(title, &body)).into_response();
+        let mut response = (status, http::page(title, &body)).into_response();
         if self == Self::Unknown {
             let challenge = "Basic realm=\"workspaces\", charset=\"UTF-8\"";
             let challenge = HeaderValue::from_static(challenge);
@@ -64,7 +63,7 @@ impl IntoResponse for Stranger {
 
 /// Whether the request has the password, with any name.
 pub(super) fn check(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), Stranger> {
-    let Some(password) = &app.config.viewer_password else {
+    let Some(password) = &app.viewer_password else {
         return Err(Stranger::Always);
     };
     let given = headers.get(AUTHORIZATION).and_then(|value| {

@@ -7,23 +7,41 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::app::App;
+use crate::database::SlackDatabase;
+
+pub(super) struct Health {
+    pub(super) database: SlackDatabase,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) draining: CancellationToken,
+}
+
+pub(super) fn router(health: Health) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(Arc::new(health))
+}
 
 /// Load balancers seldom wait longer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// It runs: nothing else is asked, so that no trouble elsewhere has it restarted.
-pub(super) async fn healthz() -> &'static str {
+async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// It can do what it is for: the database answers, its extension fits, and no signal has come.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let condition = timeout(TIMEOUT, app.for_readiness.condition()).await;
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let condition = timeout(TIMEOUT, health.database.condition()).await;
     let (database, extension) = match &condition {
         Ok(Ok(condition)) => {
             let database = match condition.is_standby {
@@ -43,7 +61,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         }
         Err(_) => ("too slow", "unknown"),
     };
-    let is_draining = app.is_draining();
+    let is_draining = health.draining.is_cancelled();
     let is_ready = database == "reachable" && extension == "fits" && !is_draining;
     let body = json!({
         "ready": is_ready,
@@ -55,8 +73,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let kind = [(CONTENT_TYPE, "application/json")];
-    (status, kind, format!("{body}\n")).into_response()
+    (status, Json(body)).into_response()
 }
 
 /// Functions keep their meaning within a minor version; before 1.0 that is the second number.
@@ -68,10 +85,10 @@ pub(crate) fn fits(extension: &str) -> bool {
     minor(extension).is_some_and(|version| minor(env!("CARGO_PKG_VERSION")) == Some(version))
 }
 
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    app.metrics.run_upkeep();
+async fn metrics(State(health): State<Arc<Health>>) -> Response {
+    health.metrics.run_upkeep();
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, app.metrics.render()).into_response()
+    (kind, health.metrics.render()).into_response()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Connections: taken, limited, and ended in good order.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::Peer;
 use crate::error::Error;
+use crate::http::Peer;
 
 /// A client that has not sent the head of a request by then is none.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -58,11 +58,17 @@ pub(super) struct Listener {
 
 impl Listener {
     /// `places` are shared by all listeners.
-    pub(super) fn start(listener: TcpListener, router: Router, places: Arc<Semaphore>) -> Self {
+    pub(super) fn start(
+        listener: TcpListener,
+        router: Router,
+        is_behind_proxy: bool,
+        places: Arc<Semaphore>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let served = (router, is_behind_proxy);
         Self {
             stop,
-            accepting: tokio::spawn(accept(listener, router, places, stopped)),
+            accepting: tokio::spawn(accept(listener, served, places, stopped)),
         }
     }
 
@@ -77,7 +83,7 @@ impl Listener {
 
 async fn accept(
     listener: TcpListener,
-    router: Router,
+    (router, is_behind_proxy): (Router, bool),
     places: Arc<Semaphore>,
     mut stopped: oneshot::Receiver<()>,
 ) -> GracefulShutdown {
@@ -94,8 +100,12 @@ async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let peer = Peer(address.ip());
-                let serving = connections.watch(connection(stream, peer, router.clone()));
+                let serving = Serving {
+                    router: router.clone(),
+                    connected: address.ip(),
+                    is_behind_proxy,
+                };
+                let serving = connections.watch(connection(stream, serving));
                 tokio::spawn(async move {
                     if let Err(error) = serving.await {
                         debug!(%error, "a connection ended");
@@ -116,7 +126,8 @@ async fn accept(
 #[derive(Clone)]
 struct Serving {
     router: Router,
-    peer: Peer,
+    connected: IpAddr,
+    is_behind_proxy: bool,
 }
 
 impl Service<Request<Incoming>> for Serving {
@@ -125,7 +136,8 @@ impl Service<Request<Incoming>> for Serving {
     type Future = RouteFuture<Infallible>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
+        let peer = Peer::of(self.connected, request.headers(), self.is_behind_proxy);
+        request.extensions_mut().insert(peer);
         // A router is always ready.
         tower::Service::call(&mut self.router.clone(), request)
     }
@@ -133,8 +145,7 @@ impl Service<Request<Incoming>> for Serving {
 
 fn connection(
     stream: TcpStream,
-    peer: Peer,
-    router: Router,
+    serving: Serving,
 ) -> http1::Connection<TokioIo<TcpStream>, Serving> {
     // Answers are small and complete.
     let _ = stream.set_nodelay(true);
@@ -142,5 +153,5 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), Serving { router, peer })
+        .serve_connection(TokioIo::new(stream), serving)
 }

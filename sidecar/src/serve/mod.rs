@@ -1,16 +1,12 @@
 //! The command `serve`: from the first connection to the last.
 
+mod arguments;
+mod compose;
+mod config;
 mod health;
-mod heard;
 mod listen;
-mod metrics;
-mod observe;
-mod peer;
-mod problem;
-mod router;
 #[cfg(test)]
 mod tests;
-mod verified;
 #[cfg(any(test, feature = "fuzzing"))]
 mod without_database;
 
@@ -22,28 +18,22 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::app::App;
-use crate::command_line::Serve;
-use crate::config::Config;
+use crate::connection::Address;
 use crate::error::{Error, INTERRUPTED};
+use crate::home::{self, HomeWorkers};
+use crate::http;
 use crate::interrupt::Interrupts;
-use crate::notification;
-use crate::slack::{self, SlackWorkers};
-use crate::worker::{Runner, Settings};
+use crate::job::{Runner, Settings};
 
+pub(crate) use arguments::Serve;
+use compose::Parts;
+pub(crate) use config::Config;
 pub(crate) use health::fits;
 use listen::Listener;
-pub(crate) use metrics::{Counter, count};
-pub(crate) use peer::Peer;
-pub(crate) use problem::Problem;
-pub(crate) use router::{
-    COMMANDS, EVENTS, INSTALL, INSTALLED, INTERACTIONS, OPTIONS, SIGN_IN, STATUS, STATUS_PART,
-    STATUS_SCRIPT, STYLE,
-};
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use without_database::signed_headers;
 #[cfg(feature = "fuzzing")]
 pub(crate) use without_database::{SECRET, router_without_database};
 
@@ -54,37 +44,57 @@ const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let config = Config::new(arguments).map_err(Error::Config)?;
-    let app = Arc::new(App::new(config, metrics::install()?)?);
-    tokio::spawn(metrics::sort(app.metrics.clone()));
+    let metrics = http::install()?;
+    tokio::spawn(http::sort(metrics.clone()));
+    let Parts {
+        config,
+        public,
+        admin,
+        home,
+        delivering,
+        keeper,
+        late,
+        draining,
+    } = Parts::new(config, metrics)?;
     // From here on a signal is not the end of the process: there may be something to finish.
     let mut interrupts = Interrupts::listen()?;
-    let mut listeners = vec![listen::bind(app.config.listen).await?];
-    let mut routers = Vec::new();
-    match app.config.admin_listen {
+    let mut listeners = vec![listen::bind(config.listen).await?];
+    let routers = match config.admin_listen {
         Some(address) => {
             listeners.push(listen::bind(address).await?);
-            routers.push(router::public(&app));
-            routers.push(router::admin(&app));
+            vec![public, admin]
         }
-        None => routers.push(router::public(&app).merge(router::admin(&app))),
-    }
+        None => vec![public.merge(admin)],
+    };
     for listener in &listeners {
         announce(listener)?;
     }
     let places = Arc::new(Semaphore::new(listen::most_connections()));
+    let is_behind_proxy = config.forwarded_for;
     let listeners: Vec<Listener> = listeners
         .into_iter()
         .zip(routers)
-        .map(|(listener, router)| Listener::start(listener, router, Arc::clone(&places)))
+        .map(|(listener, router)| {
+            Listener::start(listener, router, is_behind_proxy, Arc::clone(&places))
+        })
         .collect();
 
-    let (stop, stopped) = Interrupts::relayed();
-    let mut runner =
-        (app.config.job_concurrency > 0).then(|| tokio::spawn(run_jobs(Arc::clone(&app), stopped)));
-    let (stop_deliveries, deliveries_stopped) = Interrupts::relayed();
-    let mut courier = (app.config.deliveries > 0)
-        .then(|| tokio::spawn(notification::deliver(Arc::clone(&app), deliveries_stopped)));
-    let mut keeper = tokio::spawn(slack::keep(Arc::clone(&app)));
+    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let mut runner = (config.job_concurrency > 0).then(|| {
+        let stopped = Interrupts::told(stop.clone(), at_once.clone());
+        let settings = Settings {
+            name: None,
+            concurrency: config.job_concurrency,
+            lease: LEASE,
+            poll: POLL,
+            grace: config.grace,
+            until_empty: false,
+        };
+        tokio::spawn(run_jobs(settings, config.address.clone(), home, stopped))
+    });
+    let mut courier =
+        (config.deliveries > 0).then(|| tokio::spawn(delivering.deliver(stop.clone())));
+    let mut keeper = tokio::spawn(keeper.keep());
 
     // None of the three ends by itself: whoever restarts this program can do more than one that is half of itself.
     tokio::select! {
@@ -93,12 +103,17 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         () = ended(runner.as_mut()) => return Err(Error::Ended("what runs jobs")),
         () = ended(courier.as_mut()) => return Err(Error::Ended("what sends messages")),
     }
-    app.drain();
+    draining.cancel();
     let finishing = async {
-        sleep(app.config.drain_delay).await;
-        let _ = stop.send(());
-        let _ = stop_deliveries.send(());
-        finish(&app, listeners, [runner, courier, Some(keeper)]).await
+        sleep(config.drain_delay).await;
+        stop.cancel();
+        finish(
+            config.grace,
+            late,
+            listeners,
+            [runner, courier, Some(keeper)],
+        )
+        .await
     };
     let mut status = ExitCode::SUCCESS;
     tokio::select! {
@@ -107,8 +122,8 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         },
         () = interrupts.next() => {
             // Jobs are given back even so.
-            let _ = stop.send(());
-            let _ = stop.send(());
+            stop.cancel();
+            at_once.cancel();
             warn!("what is under way is given up");
             sleep(GIVE_BACK).await;
             status = ExitCode::from(INTERRUPTED);
@@ -137,14 +152,18 @@ fn announce(listener: &TcpListener) -> Result<(), Error> {
 }
 
 /// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as is granted; whether all ended in that time.
-async fn finish(app: &App, listeners: Vec<Listener>, parts: [Option<JoinHandle<()>>; 3]) -> bool {
-    let grace = app.config.grace;
+async fn finish(
+    grace: Duration,
+    late: TaskTracker,
+    listeners: Vec<Listener>,
+    parts: [Option<JoinHandle<()>>; 3],
+) -> bool {
     let finishing = async {
         for listener in listeners {
             listener.stop().await;
         }
-        app.late.close();
-        app.late.wait().await;
+        late.close();
+        late.wait().await;
         for part in parts.into_iter().flatten() {
             let _ = part.await;
         }
@@ -158,19 +177,16 @@ async fn finish(app: &App, listeners: Vec<Listener>, parts: [Option<JoinHandle<(
 }
 
 /// Runs the app's jobs from when the database is there until told to stop.
-async fn run_jobs(app: Arc<App>, mut stopped: Interrupts) {
+async fn run_jobs(
+    settings: Settings,
+    address: Address,
+    home: Arc<home::App>,
+    mut stopped: Interrupts,
+) {
     let mut pause = FIRST_PAUSE;
+    let workers = Arc::new(HomeWorkers::new(home));
     loop {
-        let settings = Settings {
-            name: None,
-            concurrency: app.config.job_concurrency,
-            lease: LEASE,
-            poll: POLL,
-            grace: app.config.grace,
-            until_empty: false,
-        };
-        let workers = Arc::new(SlackWorkers::new(Arc::clone(&app)));
-        match Runner::start(settings, app.config.address.clone(), workers).await {
+        match Runner::start(settings.clone(), address.clone(), workers.clone()).await {
             Ok(runner) => {
                 if let Err(error) = runner.work(&mut stopped).await {
                     warn!("{}", error.report());

@@ -48,8 +48,9 @@ mod tests {
     use tokio::runtime::Builder;
     use tokio::time::{Instant, pause};
 
-    use super::{CallError, insist};
+    use super::insist;
     use crate::error::Error;
+    use crate::slack::CallError;
 
     /// What comes of calls that go so, how many there are, and how many seconds it takes.
     fn insisted(

@@ -32,7 +32,7 @@ impl Reply {
         Self { is_public, ..self }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let kind = match self.is_public {
             true => "in_channel",
             false => "ephemeral",

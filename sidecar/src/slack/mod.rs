@@ -1,39 +1,23 @@
-//! The Slack app. A request is verified ([`signature`]) before it gets here; then it is an event ([`event`]), a slash command
-//! ([`command`]), or something done in the App Home ([`interaction`], [`options`], [`settings`]). What cannot be answered at once becomes a job
-//! ([`workers`]). Installations come in through [`install`], and their tokens are kept by [`cipher`] and [`refresh`].
+//! Slack, as the platform has it: its Web API ([`client`]), called again where it takes that ([`mod@insist`]), what it sends ([`payload`]) and
+//! how that is signed ([`signature`]), what is written to people ([`message`], [`markup`]), and what its errors mean to them
+//! ([`trouble`]).
 
-mod cipher;
 mod client;
-mod command;
-mod event;
-mod home;
 mod insist;
-mod install;
-mod interaction;
-mod late;
-mod manifest;
 mod markup;
 mod message;
-mod options;
 mod payload;
-mod refresh;
-mod settings;
 mod signature;
-mod workers;
+mod signed;
+mod trouble;
 
-pub(crate) use cipher::{SealedWith, TokenKeys};
-pub(crate) use client::{CallError, SlackClient};
-pub(crate) use command::{advice, receive_command};
-pub(crate) use event::receive_event;
+pub(crate) use client::{CallError, Credentials, SlackClient};
 pub(crate) use insist::insist;
-pub(crate) use install::{Installed, begin_install, finish_install};
-pub(crate) use interaction::receive_interaction;
-pub(crate) use manifest::print_manifest;
 pub(crate) use markup::{fit, fit_lines};
 pub(crate) use message::{LONGEST_TEXT, Reply, code, escape, shorten, unescape};
-pub(crate) use options::receive_options_request;
-pub(crate) use payload::{Owner, SlashCommand};
-pub(crate) use refresh::keep;
-pub(crate) use settings::EVENTS;
-pub(crate) use signature::{Refusal, SigningSecret};
-pub(crate) use workers::SlackWorkers;
+pub(crate) use payload::{Action, Envelope, Interaction, Owner, SlashCommand, Tenant};
+pub(crate) use signature::SigningSecret;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use signature::signed_headers;
+pub(crate) use signed::Signed;
+pub(crate) use trouble::advice;

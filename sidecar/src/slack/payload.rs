@@ -1,11 +1,14 @@
 //! What Slack sends, as far as it is looked at. Slack adds fields at any time, and leaves out more than it says.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::database::Tenant;
+/// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant<'a> {
+    pub(crate) team: &'a str,
+    pub(crate) enterprise: Option<&'a str>,
+}
 
 /// A workspace, and the organization it is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,32 +34,46 @@ impl Owner {
     }
 
     /// As jobs carry it.
-    pub(super) fn in_args(&self, mut args: Value) -> Value {
+    pub(crate) fn in_args(&self, mut args: Value) -> Value {
         args["team_id"] = json!(self.team);
         args["enterprise_id"] = json!(self.enterprise);
         args
     }
 
-    pub(super) fn of_args(args: &Value) -> Option<Self> {
+    pub(crate) fn of_args(args: &Value) -> Option<Self> {
         Self::new(args["team_id"].as_str(), args["enterprise_id"].as_str())
     }
 }
 
 /// The body of a request of the Events API.
 #[derive(Debug, Deserialize)]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     #[serde(rename = "type")]
-    pub(super) kind: String,
-    pub(super) challenge: Option<String>,
-    pub(super) event: Option<Value>,
-    pub(super) event_id: Option<String>,
-    pub(super) event_time: Option<i64>,
+    pub(crate) kind: String,
+    pub(crate) challenge: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) event: Event,
+    pub(crate) event_id: Option<String>,
+    pub(crate) event_time: Option<i64>,
     #[serde(default, deserialize_with = "lenient")]
     team_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     enterprise_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    authorizations: Option<Vec<Authorization>>,
+    authorizations: Vec<Authorization>,
+}
+
+/// What happened.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Event {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub(crate) kind: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) user: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) tab: Option<String>,
+    pub(crate) tokens: Value,
 }
 
 /// For whom an event is sent.
@@ -70,9 +87,8 @@ struct Authorization {
 
 impl Envelope {
     /// That of the installation the event is for: in a shared channel `team_id` may be another's.
-    pub(super) fn owner(&self) -> Option<Owner> {
-        let authorizations = self.authorizations.as_deref().unwrap_or_default();
-        let first = authorizations.first();
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        let first = self.authorizations.first();
         let of_first = |id: fn(&Authorization) -> &Option<String>| {
             first.and_then(|first| id(first).as_deref())
         };
@@ -83,12 +99,10 @@ impl Envelope {
 
     /// The installation itself that has ended. A workspace of an organization can have one of its own: when that ends, the
     /// organization's has not.
-    pub(super) fn ended(&self) -> Option<Owner> {
+    pub(crate) fn ended(&self) -> Option<Owner> {
         let mut owner = self.owner()?;
-        let authorizations = self.authorizations.as_deref().unwrap_or_default();
-        let is_organizations = authorizations
-            .first()
-            .is_some_and(|first| first.is_enterprise_install);
+        let first = self.authorizations.first();
+        let is_organizations = first.is_some_and(|first| first.is_enterprise_install);
         if let Some(enterprise) = owner.enterprise.take()
             && is_organizations
         {
@@ -113,103 +127,175 @@ pub(crate) struct SlashCommand {
 }
 
 /// Of thirteen or more; the others are not worth decoding.
-const USED_FIELDS: [&[u8]; 6] = [
+const USED_FIELDS: [&[u8]; 9] = [
     b"team_id=",
     b"enterprise_id=",
     b"user_id=",
+    b"user_name=",
+    b"channel_id=",
     b"command=",
     b"text=",
     b"response_url=",
+    b"trigger_id=",
 ];
-
-/// Of use only to commands that say who gave them, and where.
-const ORIGIN_FIELDS: [&[u8]; 3] = [b"user_name=", b"channel_id=", b"trigger_id="];
-
-fn decoded<'a>(
-    body: &'a [u8],
-    names: &'a [&'a [u8]],
-) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-    let fields = body.split(|byte| *byte == b'&');
-    let wanted = fields.filter(|field| names.iter().any(|name| field.starts_with(name)));
-    wanted.flat_map(form_urlencoded::parse)
-}
 
 impl SlashCommand {
     /// Nothing if it lacks what Slack always sends.
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+    pub(super) fn of_form(body: &[u8]) -> Option<Self> {
         let mut command = Self::default();
         let (mut team, mut enterprise) = (None, None);
-        for (name, value) in decoded(body, &USED_FIELDS) {
+        let fields = body.split(|byte| *byte == b'&');
+        let used = fields.filter(|field| USED_FIELDS.iter().any(|name| field.starts_with(name)));
+        for (name, value) in used.flat_map(form_urlencoded::parse) {
+            // A zero byte is no letter, and the database takes none.
+            let value = value.replace('\0', " ");
             match &*name {
                 "team_id" => team = Some(value),
                 "enterprise_id" => enterprise = Some(value),
-                "user_id" => command.user = value.into_owned(),
-                "command" => command.command = value.into_owned(),
-                // A zero byte is no letter, and the database takes none.
-                "text" => command.text = value.replace('\0', " "),
-                "response_url" => command.response_url = Some(value.into_owned()),
+                "user_id" => command.user = value,
+                "user_name" => command.user_name = value,
+                "channel_id" => command.channel = value,
+                "command" => command.command = value,
+                "text" => command.text = value,
+                "response_url" => command.response_url = Some(value),
+                "trigger_id" => command.trigger = Some(value),
                 _ => {}
             }
         }
         command.owner = Owner::new(team.as_deref(), enterprise.as_deref())?;
         (!command.user.is_empty() && !command.command.is_empty()).then_some(command)
     }
+}
 
-    /// The same with what tells who gave it, where, and from another that is worded alike.
-    pub(super) fn with_origin(mut self, body: &[u8]) -> Self {
-        for (name, value) in decoded(body, &ORIGIN_FIELDS) {
-            let value = value.replace('\0', " ");
-            match &*name {
-                "user_name" => self.user_name = value,
-                "channel_id" => self.channel = value,
-                "trigger_id" => self.trigger = Some(value),
-                _ => {}
-            }
-        }
-        self
+/// What people do in the App Home, and what a menu asks while somebody types.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Interaction {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub(crate) kind: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) trigger_id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) user: User,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) actions: Vec<Action>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) view: View,
+    /// Of a menu, and what is typed there.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) action_id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) value: String,
+    team: Value,
+    enterprise: Value,
+    #[serde(deserialize_with = "lenient")]
+    team_id: String,
+    #[serde(deserialize_with = "lenient")]
+    enterprise_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct User {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) id: String,
+    #[serde(deserialize_with = "lenient")]
+    team_id: String,
+}
+
+/// Of a button or menu.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Action {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) action_id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) action_ts: String,
+    #[serde(deserialize_with = "lenient")]
+    value: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    selected_option: Chosen,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Chosen {
+    #[serde(deserialize_with = "lenient")]
+    value: Option<String>,
+}
+
+impl Action {
+    /// That of a button, or of what was chosen.
+    pub(crate) fn value(&self) -> Option<&str> {
+        let chosen = self.selected_option.value.as_deref();
+        self.value.as_deref().or(chosen)
     }
 }
 
-/// The JSON that comes in the form field `payload`.
-pub(super) fn of_form(body: &[u8]) -> Option<Value> {
-    let mut payloads = form_urlencoded::parse(body).filter(|(name, _)| name == "payload");
-    let (_, payload) = payloads.next()?;
-    serde_json::from_str(&payload).ok().filter(Value::is_object)
+/// A modal or an App Home.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct View {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) callback_id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) private_metadata: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) hash: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) state: Filled,
+    #[serde(deserialize_with = "lenient")]
+    app_installed_team_id: String,
+    #[serde(deserialize_with = "lenient")]
+    team_id: String,
 }
 
-/// Whose interaction it is. In an installation for all of an organization `team` is null.
-pub(super) fn owner_of(payload: &Value) -> Option<Owner> {
-    let team = &payload["team"];
-    let teams = [
-        &payload["view"]["app_installed_team_id"],
-        &team["id"],
-        team,
-        &payload["team_id"],
-        &payload["user"]["team_id"],
-        &payload["view"]["team_id"],
-    ];
-    let enterprise = &payload["enterprise"];
-    let enterprises = [
-        &enterprise["id"],
-        enterprise,
-        &team["enterprise_id"],
-        &payload["enterprise_id"],
-    ];
-    let first = |values: &[&Value]| {
-        let mut texts = values.iter().filter_map(|value| value.as_str());
-        texts.find(|text| !text.is_empty()).map(str::to_owned)
-    };
-    Owner::new(first(&teams).as_deref(), first(&enterprises).as_deref())
+/// What was filled in, by field.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Filled {
+    pub(crate) values: Value,
+}
+
+impl Interaction {
+    /// The JSON object that comes in the form field `payload`.
+    pub(super) fn of_form(body: &[u8]) -> Option<Self> {
+        let mut payloads = form_urlencoded::parse(body).filter(|(name, _)| name == "payload");
+        let (_, payload) = payloads.next()?;
+        let is_object = payload.trim_start().starts_with('{');
+        serde_json::from_str(&payload).ok().filter(|_| is_object)
+    }
+
+    /// Whose it is. In an installation for all of an organization `team` is null.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+        let teams = [
+            self.view.app_installed_team_id.clone(),
+            text(&self.team["id"]),
+            text(&self.team),
+            self.team_id.clone(),
+            self.user.team_id.clone(),
+            self.view.team_id.clone(),
+        ];
+        let enterprises = [
+            text(&self.enterprise["id"]),
+            text(&self.enterprise),
+            text(&self.team["enterprise_id"]),
+            self.enterprise_id.clone(),
+        ];
+        let first = |ids: &[String]| ids.iter().find(|id| !id.is_empty()).cloned();
+        Owner::new(first(&teams).as_deref(), first(&enterprises).as_deref())
+    }
 }
 
 /// A field of another type than expected is as good as none.
-fn lenient<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+fn lenient<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
-    T: for<'a> Deserialize<'a>,
+    T: for<'a> Deserialize<'a> + Default,
     D: Deserializer<'de>,
 {
     let value = Value::deserialize(deserializer)?;
-    Ok(T::deserialize(value).ok())
+    Ok(T::deserialize(value).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -217,7 +303,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{Envelope, Owner, SlashCommand, of_form, owner_of};
+    use super::{Envelope, Interaction, Owner, SlashCommand};
 
     fn owner(team: &str, enterprise: Option<&str>) -> Option<Owner> {
         Owner::new(Some(team), enterprise)
@@ -310,7 +396,9 @@ mod tests {
             (json!({}), None),
         ];
         for (payload, expected) in cases {
-            assert_eq!(owner_of(&payload), expected, "{payload}");
+            let interaction = serde_json::from_value::<Interaction>(payload.clone());
+            let owner = interaction.ok().and_then(|it| it.owner());
+            assert_eq!(owner, expected, "{payload}");
         }
     }
 
@@ -322,31 +410,31 @@ mod tests {
             if let Some(url) = &url {
                 form.append_pair("response_url", url);
             }
-            let parsed = SlashCommand::parse(form.finish().as_bytes());
+            let parsed = SlashCommand::of_form(form.finish().as_bytes());
             prop_assert_eq!(parsed, Some(SlashCommand {
                 owner: Owner { team, enterprise: None },
                 user,
                 command: "/gitlab".to_owned(),
                 text: text.replace('\0', " "),
-                response_url: url,
+                response_url: url.map(|url| url.replace('\0', " ")),
                 ..SlashCommand::default()
             }));
         }
 
         #[test]
         fn any_body_is_survived(body: Vec<u8>, json: String) {
-            let _ = SlashCommand::parse(&body);
-            let _ = of_form(&body);
+            let _ = SlashCommand::of_form(&body);
+            let _ = Interaction::of_form(&body);
             let _ = serde_json::from_slice::<Envelope>(&body);
             let mut form = form_urlencoded::Serializer::new(String::new());
             form.append_pair("payload", &json);
-            let _ = of_form(form.finish().as_bytes()).as_ref().and_then(owner_of);
+            let _ = Interaction::of_form(form.finish().as_bytes()).and_then(|it| it.owner());
         }
 
         #[test]
         fn any_payload_is_survived(fields in proptest::collection::vec(("type|team|user|view|enterprise|actions", any_json()), 0..6)) {
             let payload: Value = fields.into_iter().collect();
-            let _ = owner_of(&payload);
+            let _ = serde_json::from_value::<Interaction>(payload.clone()).ok().and_then(|it| it.owner());
             let _ = serde_json::from_value::<Envelope>(payload).ok().and_then(|envelope| envelope.owner());
         }
     }

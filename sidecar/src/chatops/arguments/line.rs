@@ -4,8 +4,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::command::Command;
+use super::words;
 use crate::chatops::page::Answer;
-use crate::chatops::words;
 use crate::slack::{code, shorten};
 
 /// Slack shows so many letters of code in a line, on a narrow screen.
@@ -73,7 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Line, parse};
-    use crate::chatops::arguments::{Command, Feature, Set, Value};
+    use crate::chatops::arguments::command::{Command, Feature, Set, Value};
 
     fn set(text: &str) -> Set {
         match parse(text) {

@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::token::{Sealed, sealed};
-use super::{Arguments, SlackDatabase, Tenant};
+use super::SlackDatabase;
+use super::token::sealed;
+use crate::database::session::Arguments;
 use crate::error::Error;
+use crate::slack::Tenant;
+use crate::token::Sealed;
 
 /// A message that this process is to send now, and nobody else.
 #[derive(Clone, Debug)]

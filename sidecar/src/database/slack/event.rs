@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use serde_json::Value;
 use tokio_postgres::types::Type;
 
-use super::{Arguments, SlackDatabase, Tenant};
+use super::SlackDatabase;
+use crate::database::session::Arguments;
 use crate::error::Error;
+use crate::slack::Tenant;
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::token::Sealed;
-use super::{Arguments, SlackDatabase};
+use super::SlackDatabase;
+use crate::database::session::Arguments;
 use crate::error::Error;
+use crate::token::Sealed;
 
 /// An installation of the app.
 #[derive(Clone, Debug)]

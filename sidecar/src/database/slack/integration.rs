@@ -3,8 +3,11 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{Arguments, SlackDatabase, Tenant};
+use super::SlackDatabase;
+use crate::database::session::Arguments;
 use crate::error::Error;
+use crate::settings::SCOPES;
+use crate::slack::Tenant;
 
 /// A project, group or instance that a workspace is connected with.
 #[derive(Clone, Debug)]
@@ -23,6 +26,58 @@ pub(crate) struct Integration {
     pub(crate) user: String,
     /// Whether a channel of it was not to be reached.
     pub(crate) has_trouble: bool,
+}
+
+/// An event that can be notified of.
+pub(crate) struct Event {
+    pub(crate) name: &'static str,
+    /// The host's column, without `_events`.
+    pub(crate) column: &'static str,
+    /// What people call it.
+    pub(crate) words: &'static str,
+}
+
+macro_rules! events {
+    ($($name:literal $column:literal $words:literal;)*) => {
+        pub(crate) const EVENTS: &[Event] = &[$(Event { name: $name, column: $column, words: $words }),*];
+    };
+}
+
+events! {
+    "push" "push" "pushes";
+    "tag_push" "tag_push" "tags";
+    "issue" "issues" "issues";
+    "confidential_issue" "confidential_issues" "confidential issues";
+    "incident" "incident" "incidents";
+    "merge_request" "merge_requests" "merge requests";
+    "note" "note" "comments";
+    "confidential_note" "confidential_note" "confidential comments";
+    "pipeline" "pipeline" "pipelines";
+    "wiki_page" "wiki_page" "wiki pages";
+    "deployment" "deployment" "deployments";
+    "alert" "alert" "alerts";
+    "vulnerability" "vulnerability" "vulnerabilities";
+    "group_mention" "group_mention" "mentions of the group";
+    "group_confidential_mention" "group_confidential_mention" "confidential mentions of the group";
+}
+
+impl Integration {
+    /// The scopes that the app needs and has not been granted.
+    pub(crate) fn missing_scopes(&self) -> Vec<&'static str> {
+        let is_missing = |scope: &&str| !self.scopes.iter().any(|has| has == scope);
+        SCOPES.into_iter().filter(is_missing).collect()
+    }
+
+    pub(crate) fn needs_reinstallation(&self) -> bool {
+        !self.has_token || !self.missing_scopes().is_empty()
+    }
+
+    /// What people call the events that it notifies of. Others mean nothing to this app.
+    pub(crate) fn known_events(&self) -> Vec<&'static str> {
+        let has = |column: &str| self.events.iter().any(|event| event == column);
+        let known = EVENTS.iter().filter(|event| has(event.column));
+        known.map(|event| event.words).collect()
+    }
 }
 
 /// Of which integrations is asked.

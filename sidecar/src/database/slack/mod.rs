@@ -16,24 +16,18 @@ use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::pool::{Arguments, Pool};
+use super::pool::Pool;
+use super::session::Arguments;
 use crate::connection::Address;
 use crate::error::Error;
 
 pub(crate) use delivery::{Delivery, Finished, Outcome, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
-pub(crate) use integration::{Integration, Which};
+pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use publish::Published;
 pub(crate) use settings::HostProperties;
-pub(crate) use token::{Refresh, Sealed, StoredTokens};
-
-/// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tenant<'a> {
-    pub(crate) team: &'a str,
-    pub(crate) enterprise: Option<&'a str>,
-}
+pub(crate) use token::{Refresh, StoredTokens};
 
 pub(crate) struct Condition {
     /// The version of the extension; empty if it is not there.

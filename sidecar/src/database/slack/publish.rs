@@ -3,7 +3,8 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{Arguments, SlackDatabase};
+use super::SlackDatabase;
+use crate::database::session::Arguments;
 use crate::error::Error;
 
 /// What became of an event.

@@ -4,9 +4,12 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::SlackDatabase;
 use super::token::sealed;
-use super::{Arguments, Sealed, SlackDatabase, Tenant};
+use crate::database::session::Arguments;
 use crate::error::Error;
+use crate::slack::Tenant;
+use crate::token::Sealed;
 
 /// What the host keeps of an integration, sealed.
 #[derive(Clone, Debug)]

@@ -5,15 +5,11 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::{Arguments, SlackDatabase, Tenant};
+use super::SlackDatabase;
+use crate::database::session::Arguments;
 use crate::error::Error;
-
-/// A token as it is stored: ciphertext with its tag, and the nonce.
-#[derive(Clone, Debug)]
-pub(crate) struct Sealed {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) nonce: Vec<u8>,
-}
+use crate::slack::Tenant;
+use crate::token::Sealed;
 
 /// The app's user in a workspace.
 #[derive(Clone, Debug)]

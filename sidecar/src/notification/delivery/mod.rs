@@ -4,6 +4,7 @@
 
 mod answer;
 mod send;
+mod state;
 
 use std::collections::HashMap;
 use std::iter;
@@ -14,13 +15,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::app::App;
 use crate::database::{Delivery, Finished, Outcome};
 use crate::error::Error;
-use crate::interrupt::Interrupts;
-use crate::serve::{Counter, count};
+use crate::http::{Counter, count};
+
+pub(crate) use state::Delivering;
 
 /// Longer than two requests to Slack take.
 const LEASE: Duration = Duration::from_secs(45);
@@ -46,28 +48,30 @@ const SPACING: Duration = Duration::from_secs(1);
 
 type Joined = Result<(task::Id, (Outcome, Option<Instant>)), JoinError>;
 
-/// Delivers until told to stop; what is being sent then is finished.
-pub(crate) async fn deliver(app: Arc<App>, mut stopped: Interrupts) {
-    let wake = Arc::clone(&app.delivery_wake);
-    let mut courier = Courier::new(app);
-    loop {
-        // First, so that what was sent while the database was away is not claimed anew.
-        courier.hand_in().await;
-        courier.claim().await;
-        let next = courier.next_look;
-        tokio::select! {
-            () = stopped.next() => break,
-            () = wake.notified() => {
-                courier.pause = FIRST_PAUSE;
-                courier.look_at(Instant::now() + TOGETHER);
+impl Delivering {
+    /// Delivers until told to stop; what is being sent then is finished.
+    pub(crate) async fn deliver(self, stop: CancellationToken) {
+        let wake = Arc::clone(&self.wake);
+        let mut courier = Courier::new(Arc::new(self));
+        loop {
+            // First, so that what was sent while the database was away is not claimed anew.
+            courier.hand_in().await;
+            courier.claim().await;
+            let next = courier.next_look;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = wake.notified() => {
+                    courier.pause = FIRST_PAUSE;
+                    courier.look_at(Instant::now() + TOGETHER);
+                }
+                () = sleep_until(next.into()), if courier.has_room() => {}
+                Some(joined) = courier.sending.join_next_with_id() => courier.end(joined),
             }
-            () = sleep_until(next.into()), if courier.has_room() => {}
-            Some(joined) = courier.sending.join_next_with_id() => courier.end(joined),
         }
-    }
-    let finishing = timeout(courier.app.config.grace, courier.finish()).await;
-    if finishing.is_err() {
-        warn!("the time to finish is over; what was being sent may be sent twice");
+        let finishing = timeout(courier.app.grace, courier.finish()).await;
+        if finishing.is_err() {
+            warn!("the time to finish is over; what was being sent may be sent twice");
+        }
     }
 }
 
@@ -79,7 +83,7 @@ struct Sending {
 }
 
 struct Courier {
-    app: Arc<App>,
+    app: Arc<Delivering>,
     sending: JoinSet<(Outcome, Option<Instant>)>,
     sent: HashMap<task::Id, Sending>,
     finished: Vec<Finished>,
@@ -94,7 +98,7 @@ struct Courier {
 }
 
 impl Courier {
-    fn new(app: Arc<App>) -> Self {
+    fn new(app: Arc<Delivering>) -> Self {
         Self {
             app,
             sending: JoinSet::new(),
@@ -108,10 +112,7 @@ impl Courier {
     }
 
     fn room(&self) -> usize {
-        self.app
-            .config
-            .deliveries
-            .saturating_sub(self.sending.len())
+        self.app.most.saturating_sub(self.sending.len())
     }
 
     fn has_room(&self) -> bool {
@@ -147,8 +148,8 @@ impl Courier {
     /// Whether the database is there again. Then there is time for all to hand in what they sent meanwhile, before anybody takes it
     /// for lost.
     async fn try_look(&mut self) -> Result<(), Error> {
-        let rate = self.app.config.workspace_rate;
-        self.app.for_deliveries.delivery_wait(rate).await?;
+        let rate = self.app.workspace_rate;
+        self.app.database.delivery_wait(rate).await?;
         self.was_away = false;
         self.next_look = Instant::now() + AFTERWARDS;
         self.not_before = self.next_look;
@@ -157,10 +158,10 @@ impl Courier {
 
     async fn try_claim(&mut self) -> Result<(), Error> {
         let room = self.room();
-        let rate = self.app.config.workspace_rate;
+        let rate = self.app.workspace_rate;
         let claimed = self
             .app
-            .for_deliveries
+            .database
             .claim_deliveries(room, LEASE, rate)
             .await?;
         let is_all = claimed.len() < room;
@@ -174,7 +175,7 @@ impl Courier {
         }
         if !is_all {
             self.look_at(Instant::now());
-        } else if let Some(wait) = self.app.for_deliveries.delivery_wait(rate).await? {
+        } else if let Some(wait) = self.app.database.delivery_wait(rate).await? {
             self.look_at(Instant::now() + wait.max(TOGETHER));
         }
         Ok(())
@@ -239,7 +240,7 @@ impl Courier {
             return;
         }
         let finished = mem::take(&mut self.finished);
-        match self.app.for_deliveries.finish_deliveries(&finished).await {
+        match self.app.database.finish_deliveries(&finished).await {
             Ok(counted) => {
                 let late = finished
                     .len()
@@ -262,7 +263,7 @@ impl Courier {
         while let Some(it) = left.next() {
             match self
                 .app
-                .for_deliveries
+                .database
                 .finish_deliveries(slice::from_ref(&it))
                 .await
             {

@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::{debug, info};
 
-use super::super::message::{Message, moment, render};
 use super::answer::{self, Verdict};
-use crate::app::App;
+use super::state::Delivering;
 use crate::database::{Delivery, Outcome, Updates};
+use crate::notification::message::{Message, moment, render};
 use crate::slack::CallError;
 
 /// Slack takes one message a second in a channel.
 const SPACING: Duration = Duration::from_millis(1_050);
 
 /// Sends a message; answers also when the last request began, if there was one.
-pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Instant>) {
+pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Option<Instant>) {
     let token = match token(app, delivery) {
         Ok(token) => token,
         Err(error) => return (failed(error), None),
@@ -53,9 +53,9 @@ pub(super) async fn send(app: &App, delivery: &Delivery) -> (Outcome, Option<Ins
     (outcome, Some(begun))
 }
 
-fn token(app: &App, delivery: &Delivery) -> Result<SecretString, &'static str> {
+fn token(app: &Delivering, delivery: &Delivery) -> Result<SecretString, &'static str> {
     let sealed = delivery.token.as_ref().ok_or("not_installed")?;
-    match app.config.token_keys.open(sealed) {
+    match app.token_keys.open(sealed) {
         Ok((token, _)) => Ok(token),
         Err(_) => Err("token_unreadable"),
     }

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::serve::{Counter, Problem, count};
+use crate::http::{Counter, Problem, count};
 
 /// Each body has room for so much; hardly any needs more.
 const OWN: usize = 64 << 10;
@@ -90,7 +90,8 @@ mod tests {
 
     use axum::body::Body;
 
-    use super::{FULL, OWN, PIECE, Problem, Read, Room};
+    use super::{FULL, OWN, PIECE, Read, Room};
+    use crate::http::Problem;
 
     const PATIENCE: Duration = Duration::from_secs(60);
     const LARGEST: usize = OWN + 8 * PIECE;

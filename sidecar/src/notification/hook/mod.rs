@@ -3,30 +3,47 @@
 
 mod body;
 mod key;
+mod options;
 mod publisher;
 mod secret;
+mod settings;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use lockstep_webhook::{Event, ObjectKind, trim};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::app::App;
-use crate::database::Published;
-use crate::serve::{Counter, Problem, count};
+use crate::database::{Published, SlackDatabase};
+use crate::http::path::HOOKS;
+use crate::http::{Counter, Problem, count};
 
 use body::ROOM;
+pub(crate) use options::Hooks;
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
 use secret::Reach;
+
+pub(crate) struct App {
+    pub(crate) secrets: HookSecrets,
+    pub(crate) database: SlackDatabase,
+    /// For what GitLab tells of.
+    pub(crate) publisher: Publisher,
+}
+
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route(HOOKS, post(receive_hook))
+        .with_state(Arc::new(app))
+}
 
 /// A description may have a million characters, each of which may be written as six.
 const LARGEST_BODY: usize = 8 << 20;
@@ -36,21 +53,17 @@ const DEADLINE: Duration = Duration::from_secs(8);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) async fn receive_hook(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+async fn receive_hook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let received = timeout(DEADLINE, receive(&app, &headers, body)).await;
     let received = received.unwrap_or_else(|_| {
         warn!("a webhook was not answered in time");
         Err(Problem::unavailable())
     });
-    received.unwrap_or_else(Problem::into_response)
+    received.into_response()
 }
 
-async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
-    let secrets = &app.config.hook_secrets;
+async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
+    let secrets = &app.secrets;
     // Nobody is to have us keep a body who is not GitLab.
     secrets
         .may_be_verified(headers, SystemTime::now())
@@ -73,8 +86,8 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Response,
     let published = published.await.ok_or(Problem::unavailable())?;
     count(Counter::HOOKS, published.name());
     match published {
-        Published::Done { deliveries } => Ok(answer(&json!({ "deliveries": deliveries }))),
-        Published::Duplicate => Ok(answer(&json!({ "duplicate": true }))),
+        Published::Done { deliveries } => Ok(Json(json!({ "deliveries": deliveries }))),
+        Published::Duplicate => Ok(Json(json!({ "duplicate": true }))),
         Published::UnknownKind { kind } => Err(Problem::unprocessable(format!(
             "Nobody is told of events of the object_kind {kind}."
         ))),
@@ -125,11 +138,6 @@ fn whereabouts(event: &Event) -> (Option<i64>, u64) {
 fn is_within(path: &str, project: &str) -> bool {
     let rest = project.strip_prefix(path);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-fn answer(value: &Value) -> Response {
-    let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (kind, value.to_string()).into_response()
 }
 
 /// The reason is for the log: whoever forges is not told how far he came.

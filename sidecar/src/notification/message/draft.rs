@@ -4,9 +4,9 @@ use lockstep_webhook::Project;
 
 use serde_json::{Value, json};
 
-use super::link::link;
-use super::phrase::Phrase;
-use super::user_text::{NAME, line, lines};
+use crate::notification::message::markup::link::link;
+use crate::notification::message::markup::phrase::Phrase;
+use crate::notification::message::markup::user_text::{NAME, line, lines};
 use crate::slack::fit;
 
 /// Slack's limits, in characters: the text of a section, each of its ten fields, and the text without blocks, which may be longer
@@ -177,7 +177,8 @@ fn mrkdwn(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Draft, Phrase};
+    use super::Draft;
+    use crate::notification::message::markup::phrase::Phrase;
 
     #[test]
     fn every_part_is_cut_to_what_slack_takes() {

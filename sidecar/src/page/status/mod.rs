@@ -1,9 +1,7 @@
 //! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
 //! asks for the part that changes every few seconds; without scripts the page loads itself anew.
 
-mod look;
 mod part;
-mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +15,13 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::layout;
+use super::look::Drift;
+use super::report::{DriftReport, Report};
+use super::state::App;
 use super::viewer::check;
-use crate::app::App;
 use crate::error::Error;
-use crate::serve::{Peer, STATUS_PART, STATUS_SCRIPT};
-
-use look::Drift;
-pub(crate) use look::Looks;
-use report::{DriftReport, Report};
+use crate::http::path::{STATUS_PART, STATUS_SCRIPT};
+use crate::http::{self, Peer};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,7 +33,7 @@ const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-pub(crate) async fn status(
+pub(super) async fn status(
     State(app): State<Arc<App>>,
     peer: Peer,
     headers: HeaderMap,
@@ -45,7 +41,7 @@ pub(crate) async fn status(
     if let Err(stranger) = check(&app, peer, &headers) {
         return stranger.into_response();
     }
-    let (status, part) = part(&app).await;
+    let (status, part) = live(&app).await;
     let body = html! {
         h1 { "Status" }
         p #stale.bad hidden {}
@@ -54,22 +50,18 @@ pub(crate) async fn status(
         noscript { meta http-equiv="refresh" content="10"; }
     };
     let policy = [(CONTENT_SECURITY_POLICY, POLICY)];
-    (status, policy, layout::page("Status", &body)).into_response()
+    (status, policy, http::page("Status", &body)).into_response()
 }
 
 /// The part that changes.
-pub(crate) async fn status_part(
-    State(app): State<Arc<App>>,
-    peer: Peer,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn part(State(app): State<Arc<App>>, peer: Peer, headers: HeaderMap) -> Response {
     if let Err(stranger) = check(&app, peer, &headers) {
         return stranger.into_response();
     }
-    part(&app).await.into_response()
+    live(&app).await.into_response()
 }
 
-pub(crate) async fn status_script() -> Response {
+pub(super) async fn script() -> Response {
     let headers = [
         (CONTENT_TYPE, "text/javascript; charset=utf-8"),
         (CACHE_CONTROL, "public, max-age=3600"),
@@ -77,7 +69,7 @@ pub(crate) async fn status_script() -> Response {
     (headers, include_str!("live.js")).into_response()
 }
 
-async fn part(app: &Arc<App>) -> (StatusCode, Markup) {
+async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
     let drift = drift(app);
     match app.looks.report.get(|| report(app)).await {
         Some(report) => (StatusCode::OK, part::of(&report, &drift)),

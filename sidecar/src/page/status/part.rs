@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::look::Drift;
-use super::report::{Backfill, Channel, Deliveries, Failures, Feature, Report, Worker};
+use crate::page::look::Drift;
+use crate::page::report::{Backfill, Channel, Deliveries, Failures, Feature, Report, Worker};
 use crate::text::number;
 
 pub(super) fn of(report: &Report, drift: &Drift) -> Markup {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use super::{json_of, request, send, signed};
-use crate::serve::router::HOOKS;
+use crate::http::path::HOOKS;
 use crate::serve::without_database::HOOK_TOKEN;
 
 fn hook(token: &str, body: &[u8]) -> (StatusCode, String) {

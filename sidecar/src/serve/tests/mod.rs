@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use tower::ServiceExt;
 
-use super::router::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS, STATUS, STATUS_PART};
-use super::without_database::{SECRET, router_without_database, signed_headers};
+use super::without_database::{SECRET, router_without_database};
+use crate::http::path::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS, STATUS, STATUS_PART};
+use crate::slack::signed_headers;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::CallError;
+use super::error::CallError;
 
 /// Slack says no shorter pause than this, so where it says none this is it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -78,7 +78,8 @@ mod tests {
     use axum::http::header::RETRY_AFTER;
     use axum::http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{CallError, pause, read};
+    use super::{pause, read};
+    use crate::slack::client::error::CallError;
 
     const WEEK: Duration = Duration::from_secs(7 * 86_400);
 

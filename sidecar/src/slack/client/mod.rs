@@ -22,8 +22,8 @@ use url::Url;
 
 pub(crate) use error::CallError;
 
+use super::super::tls;
 use crate::error::Error;
-use crate::tls;
 
 /// How long Slack may take for an answer. It gives up on us after three seconds; we are more patient with jobs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +31,14 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What Slack answers is smaller by far.
 const LARGEST_ANSWER: usize = 1 << 20;
 
+/// What the app proves with that it is the app.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) id: String,
+    pub(crate) secret: SecretString,
+}
+
+#[derive(Clone)]
 pub(crate) struct SlackClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
@@ -84,11 +92,10 @@ impl SlackClient {
     /// Calls `oauth.v2.access` in the name of the app itself.
     pub(crate) async fn access(
         &self,
-        client_id: &str,
-        client_secret: &SecretString,
+        app: &Credentials,
         form: &[(&str, &str)],
     ) -> Result<Value, CallError> {
-        let pair = format!("{client_id}:{}", client_secret.expose_secret());
+        let pair = format!("{}:{}", app.id, app.secret.expose_secret());
         let request = Request::post(self.uri("/api/oauth.v2.access")?)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(
@@ -203,7 +210,8 @@ mod tests {
     use tokio::runtime::Builder;
     use url::Url;
 
-    use super::{CallError, SlackClient};
+    use super::SlackClient;
+    use super::error::CallError;
     use crate::error::Error;
 
     /// Whoever could make the app send a reply elsewhere would make it speak to machines that only it reaches.

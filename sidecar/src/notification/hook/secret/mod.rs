@@ -1,6 +1,7 @@
 //! Whether a webhook is GitLab's: it has a secret token that only GitLab knows, or is signed ([`signed`]). A secret may be that of
 //! one group or project, of which alone it can tell.
 
+mod refusal;
 mod signed;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+pub(super) use refusal::Refusal;
+use refusal::only;
 use signed::{SIGNATURE, Signed, signing_key};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
@@ -56,27 +59,6 @@ impl<'a> Reach<'a> {
         }
         let bound: Option<Vec<&str>> = paths.into_iter().collect();
         Some(bound.map_or(Self::Everything, Self::Paths))
-    }
-}
-
-/// Why a request is not taken for one of GitLab's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// No secret is configured.
-    Closed,
-    Unsigned,
-    Stale,
-    Forged,
-}
-
-impl Refusal {
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Unsigned => "unsigned",
-            Self::Stale => "stale",
-            Self::Forged => "forged",
-        }
     }
 }
 
@@ -187,10 +169,4 @@ impl HookSecrets {
 
 fn is_blank(secret: &SecretString) -> bool {
     secret.expose_secret().trim().is_empty()
-}
-
-/// The value of a header that is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a message.
 
-use super::super::Message;
+use crate::notification::message::draft::Message;
 
 /// What Slack would refuse, or take for more than text.
 pub(super) fn wrong(message: &Message) -> Vec<String> {

@@ -1,0 +1,66 @@
+//! `feature`: flags as they stand ([`said`]). What changes them is in [`set`], in agreement with other environments ([`change`]);
+//! [`mod@rollout`] says how far one is on its way ([`checklist`]).
+
+mod change;
+mod checklist;
+mod rollout;
+mod said;
+mod set;
+
+use super::arguments::Feature;
+use super::environment::each;
+use super::given::Given;
+use super::outcome::Outcome;
+use super::page::{Answer, plain};
+
+pub(super) use rollout::answer as rollout;
+use said::{describe, kind, say_list};
+
+/// So many flags are listed of an environment.
+const MOST: i32 = 200;
+
+pub(super) async fn answer(given: &Given<'_>, command: Feature) -> Result<Answer, Answer> {
+    match command {
+        Feature::Set(wish) => set::set(given, &wish).await,
+        Feature::Delete(delete) => set::delete(given, delete).await,
+        Feature::Get { name, environments } => {
+            let environments = given.environments(environments)?;
+            let answers = each(&environments, |it| {
+                let name = name.clone();
+                async move { it.database.feature(&name).await }
+            })
+            .await;
+            let mut answer = Answer::text(format!("*{}*", plain(&name)));
+            for (environment, answered) in answers {
+                answer.say(match answered {
+                    Ok(flag) => format!(
+                        "• {}: {}{}",
+                        environment.text(),
+                        describe(&flag),
+                        kind(&flag)
+                    ),
+                    Err(error) => Outcome::of_error(environment, &error).silence(environment),
+                });
+            }
+            Ok(answer)
+        }
+        Feature::List { part, environments } => {
+            let environments = given.environments(environments)?;
+            let answers = each(&environments, |it| {
+                let part = part.clone();
+                async move { it.database.features(&part, None, MOST).await }
+            })
+            .await;
+            let mut answer = Answer::default();
+            for (environment, answered) in answers {
+                match answered {
+                    Ok(list) => say_list(&mut answer, environment.text(), &list),
+                    Err(error) => {
+                        answer.say(Outcome::of_error(environment, &error).silence(environment));
+                    }
+                }
+            }
+            Ok(answer)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What can be said on the command line, and which room does it.
+
+mod log;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Builder;
+
+use crate::backfill::Backfill;
+use crate::check::Check;
+use crate::error::{self, Error};
+use crate::import_settings::ImportSettings;
+use crate::manifest::Manifest;
+use crate::rekey::Rekey;
+use crate::serve::Serve;
+use crate::work::Work;
+use crate::{backfill, check, import_settings, manifest, rekey, serve, text, work};
+
+/// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database
+#[derive(Debug, Parser)]
+#[command(name = "lockstep-sidecar", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How the log is written
+    #[arg(long, global = true, display_order = 900, value_enum, env = "LOCKSTEP_LOG_FORMAT", default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// A line for people, or an object for programs
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<Serve>),
+    Check(Box<Check>),
+    Manifest(Manifest),
+    Rekey(Rekey),
+    ImportSettings(ImportSettings),
+    Backfill(Backfill),
+    Work(Work),
+}
+
+/// What the program `lockstep-sidecar` does; the status that it exits with.
+pub fn main() -> ExitCode {
+    // Ends with status 2 itself where the command line is wrong.
+    let arguments = Arguments::parse();
+    let (is_quiet, is_json) = (
+        // A progress bar, or what is printed, and log lines would write over each other.
+        matches!(
+            arguments.command,
+            Command::Backfill(_) | Command::Check(_) | Command::Manifest(_)
+        ),
+        arguments.log_format == LogFormat::Json,
+    );
+    log::begin(is_quiet, is_json);
+    // What takes time is done by the database, or waits for a peer, so one thread does; requests are many.
+    let runtime = match arguments.command {
+        Command::Serve(_) => Builder::new_multi_thread().enable_all().build(),
+        _ => Builder::new_current_thread().enable_all().build(),
+    };
+    let outcome = runtime.map_err(Error::from).and_then(|runtime| {
+        runtime.block_on(async {
+            match &arguments.command {
+                Command::Serve(serve) => serve::run(serve).await,
+                Command::Check(check) => check::run(check).await,
+                Command::Manifest(manifest) => manifest::print(manifest),
+                Command::Rekey(rekey) => rekey::run(rekey).await,
+                Command::ImportSettings(import) => import_settings::run(import).await,
+                Command::Backfill(backfill) => backfill::run(backfill).await,
+                Command::Work(work) => work::run(work).await,
+            }
+        })
+    });
+    outcome.unwrap_or_else(|error| {
+        text::tell(&error.report());
+        ExitCode::from(error::STATUS)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::CommandFactory;
+
+    #[test]
+    fn declarations_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,126 @@
+//! Answers that may take longer than Slack waits: then it gets a first word in time, and the answer later, at the address it gave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, Span, warn};
+
+use super::state::App;
+use crate::http::{Counter, count};
+use crate::slack::{CallError, Reply, insist};
+
+/// Slack waits for three seconds, of which the network takes some.
+const IN_TIME: Duration = Duration::from_millis(2_000);
+
+/// What an answer takes to Slack and into the channel, so that what follows comes after it.
+const AFTER_FIRST: Duration = Duration::from_millis(400);
+
+/// An address for answers is good for five of them within half an hour. Nobody looks at one that comes later than this.
+const USES: usize = 5;
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Nobody waits longer for an answer.
+const LATEST: Duration = Duration::from_secs(20);
+
+pub(super) async fn in_time(
+    app: &Arc<App>,
+    response_url: Option<String>,
+    asking: impl Future<Output = Reply> + Send + 'static,
+) -> Reply {
+    let mut asking = Box::pin(asking);
+    if let Ok(reply) = timeout(IN_TIME, &mut asking).await {
+        return reply;
+    }
+    let Some(url) = response_url else {
+        return too_slow();
+    };
+    let task = {
+        let app = Arc::clone(app);
+        async move {
+            let reply = timeout(LATEST, asking).await.unwrap_or_else(|_| too_slow());
+            send(&app, Some(&url), &reply, &mut USES.saturating_sub(1)).await;
+        }
+    };
+    app.late.spawn(task.instrument(Span::current()));
+    takes_longer()
+}
+
+/// An answer of several messages, to what goes on whether anybody waits for it or not. It answers in some time of its own.
+pub(super) async fn all_in_time(
+    app: &Arc<App>,
+    response_url: Option<String>,
+    working: impl Future<Output = Vec<Reply>> + Send + 'static,
+) -> Reply {
+    let (hand_over, mut handed_over) = oneshot::channel();
+    let task = {
+        let app = Arc::clone(app);
+        async move {
+            let mut replies = working.await.into_iter();
+            let first = replies.next();
+            let is_in_time = first.map(|first| hand_over.send(first));
+            let late = match is_in_time {
+                Some(Err(first)) => Some(first),
+                _ => None,
+            };
+            if late.is_none() && replies.len() > 0 {
+                // The first is on its way.
+                sleep(AFTER_FIRST).await;
+            }
+            let late: Vec<Reply> = late.into_iter().chain(replies).collect();
+            let mut spare = USES.saturating_sub(late.len());
+            for reply in late {
+                send(&app, response_url.as_deref(), &reply, &mut spare).await;
+            }
+        }
+    };
+    app.late.spawn(task.instrument(Span::current()));
+    if let Ok(Ok(reply)) = timeout(IN_TIME, &mut handed_over).await {
+        return reply;
+    }
+    handed_over.close();
+    // It may have come this very moment.
+    handed_over.try_recv().unwrap_or_else(|_| takes_longer())
+}
+
+/// Sends one, again and again if Slack does not take it. `spare` is how often the address may be used beyond what is to be sent: one
+/// that may have arrived counts.
+async fn send(app: &App, url: Option<&str>, reply: &Reply, spare: &mut usize) {
+    let sent = match url {
+        Some(url) => {
+            let message = reply.json();
+            let may_repeat = |error: &CallError| {
+                let may_have_arrived =
+                    matches!(error, CallError::Unanswered(_) | CallError::Garbled);
+                match (may_have_arrived, *spare) {
+                    (false, _) => true,
+                    (true, 0) => false,
+                    (true, _) => {
+                        *spare -= 1;
+                        true
+                    }
+                }
+            };
+            insist(LONGEST, may_repeat, || app.slack.reply(url, &message)).await
+        }
+        None => Err(CallError::ForeignUrl),
+    };
+    match sent {
+        Ok(()) => count(Counter::LATE, "sent"),
+        Err(error) => {
+            count(Counter::LATE, "failed");
+            warn!(%error, "a late reply did not arrive");
+        }
+    }
+}
+
+fn takes_longer() -> Reply {
+    Reply::new(":hourglass_flowing_sand: The answer takes a moment longer.")
+}
+
+fn too_slow() -> Reply {
+    Reply::new(
+        ":warning: The database is too slow now. Nothing was changed; try again in a moment.",
+    )
+}

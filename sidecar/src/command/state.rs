@@ -1,0 +1,38 @@
+//! What slash commands need.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use tokio_util::task::TaskTracker;
+
+use crate::database::SlackDatabase;
+use crate::settings::PublicUrl;
+use crate::slack::{Reply, SigningSecret, SlackClient, SlashCommand};
+
+pub(crate) struct App {
+    pub(crate) database: SlackDatabase,
+    pub(crate) slack: SlackClient,
+    pub(crate) signing_secret: SigningSecret,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) managers: Arc<HashSet<String>>,
+    pub(crate) others: Vec<Other>,
+    /// Answers that are given after their request is over; a graceful stop waits for them.
+    pub(crate) late: TaskTracker,
+}
+
+impl FromRef<Arc<App>> for SigningSecret {
+    fn from_ref(app: &Arc<App>) -> Self {
+        app.signing_secret.clone()
+    }
+}
+
+/// A slash command that somebody else answers, in as many messages as it likes.
+pub(crate) struct Other {
+    pub(crate) name: &'static str,
+    pub(crate) counted: &'static str,
+    pub(crate) answer: Box<dyn Fn(SlashCommand) -> Replying + Send + Sync>,
+}
+
+pub(crate) type Replying = Pin<Box<dyn Future<Output = Vec<Reply>> + Send>>;

@@ -1,0 +1,184 @@
+//! How a project, group or instance is connected with the workspace.
+
+use std::fmt::Write;
+
+use super::given::{Answering, Command, Given};
+use super::state::App;
+use crate::database::{Integration, Trouble, Which};
+use crate::http::path::INSTALL;
+use crate::settings::PublicUrl;
+use crate::slack::{Reply, advice, code, escape, shorten};
+
+pub(super) const COMMAND: Command = Command {
+    name: "status",
+    usage: "<alias> status` shows what a project notifies of here, and what it lacks",
+    run: status,
+};
+
+/// Without an alias, so many are listed.
+const MOST: i32 = 20;
+
+/// An integration has ten channels an event.
+const MOST_TROUBLES: usize = 10;
+
+/// An alias may have thousands of characters.
+const LONGEST: usize = 200;
+
+fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
+    Box::pin(async move {
+        let tenant = given.slash.owner.tenant();
+        let alias = given.alias.as_deref();
+        let (which, most) = match alias {
+            Some(alias) => (Which::Alias(alias), 1),
+            None => (Which::All, MOST + 1),
+        };
+        let found = app.database.integrations(tenant, which, most).await?;
+        let slash = &given.slash.command;
+        Ok(match (alias, found.as_slice()) {
+            (Some(alias), []) => not_found(alias, slash),
+            (None, []) => nothing(&app.public_url),
+            (Some(_), [integration, ..]) | (None, [integration]) => {
+                let mut text = in_full(&app.public_url, integration);
+                if integration.has_trouble {
+                    let troubles = app.database.channel_troubles(tenant, integration.id);
+                    text.push_str(&troubled(&troubles.await?));
+                }
+                Reply::new(text)
+            }
+            (None, several) => Reply::new(listed(several, slash)),
+        })
+    })
+}
+
+pub(super) fn not_found(alias: &str, slash: &str) -> Reply {
+    Reply::new(format!(
+        "No project or group of the alias {} is connected with this workspace. {} lists those that are.",
+        code(&shorten(alias, 100)),
+        code(&format!("{slash} status")),
+    ))
+}
+
+fn nothing(public_url: &PublicUrl) -> Reply {
+    Reply::new(format!(
+        "No project is connected with this workspace. Its maintainers connect it in its settings; if the app is not installed here, \
+         <{}|add it to Slack> first.",
+        public_url.page(INSTALL)
+    ))
+}
+
+fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
+    let mut text = format!("*{}*", escape(&shorten(&integration.alias, LONGEST)));
+    // Writing to a String does not fail.
+    if let Some(path) = &integration.path
+        && *path != integration.alias
+    {
+        let path = shorten(path, LONGEST);
+        let _ = write!(text, " ({} {})", integration.owner, escape(&path));
+    }
+    text.push_str(match integration.is_active {
+        true => "\n:white_check_mark: Active",
+        false => "\n:double_vertical_bar: Switched off: nobody is notified",
+    });
+    let events = integration.known_events();
+    let _ = match events.is_empty() {
+        true => write!(
+            text,
+            "\n:bell: Notifies of nothing as yet: choose events in its settings"
+        ),
+        false => write!(text, "\n:bell: Notifies of {}", events.join(", ")),
+    };
+    let missing = integration.missing_scopes();
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.into_iter().map(code).collect();
+        let _ = write!(
+            text,
+            "\n:warning: The app lacks the scopes {}",
+            missing.join(", ")
+        );
+    }
+    if !integration.has_token {
+        text.push_str(
+            "\n:warning: The app was installed before it could notify, or its token is gone",
+        );
+    }
+    match integration.needs_reinstallation() {
+        true => {
+            let _ = write!(
+                text,
+                "\n:arrows_counterclockwise: <{}|Install it again>",
+                public_url.page(INSTALL)
+            );
+        }
+        false => text.push_str("\n:key: All scopes are there"),
+    }
+    text
+}
+
+/// Channels that were not to be reached lately.
+fn troubled(troubles: &[Trouble]) -> String {
+    let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
+        format!(
+            "\n:x: {}: {}; {} not told",
+            code(&shorten(&trouble.channel, 80)),
+            advice(&trouble.error, trouble.needed.as_deref()),
+            match trouble.failures {
+                1 => "one message was".to_owned(),
+                failures => format!("{failures} messages were"),
+            }
+        )
+    });
+    let mut text: String = lines.collect();
+    let more = troubles.len().saturating_sub(MOST_TROUBLES);
+    if more > 0 {
+        let _ = write!(text, "\n… and {more} channels more");
+    }
+    text
+}
+
+fn listed(integrations: &[Integration], slash: &str) -> String {
+    let shown = &integrations[..integrations.len().min(MOST as usize)];
+    let lines = shown.iter().map(|integration| {
+        let state = match (integration.is_active, integration.needs_reinstallation()) {
+            (_, true) => ":arrows_counterclockwise: has to be installed again",
+            (true, false) => ":white_check_mark: active",
+            (false, false) => ":double_vertical_bar: switched off",
+        };
+        format!("• {} {state}\n", code(&shorten(&integration.alias, 100)))
+    });
+    let more = match integrations.len() > shown.len() {
+        true => "… and more\n",
+        false => "",
+    };
+    format!(
+        "*Connected with this workspace*\n{}{more}{} tells more of one.",
+        lines.collect::<String>(),
+        code(&format!("{slash} <alias> status")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_TROUBLES, troubled};
+    use crate::database::Trouble;
+
+    #[test]
+    fn troubles_that_are_not_shown_are_counted() {
+        let troubles = |count: usize| -> Vec<Trouble> {
+            let trouble = |number| Trouble {
+                channel: format!("#c{number}"),
+                error: "is_archived".to_owned(),
+                needed: None,
+                failures: 1,
+            };
+            (0..count).map(trouble).collect()
+        };
+        let shown = troubled(&troubles(MOST_TROUBLES));
+        assert_eq!(
+            shown.lines().filter(|line| line.contains(":x:")).count(),
+            MOST_TROUBLES
+        );
+        assert!(!shown.contains("more"), "{shown}");
+        let shown = troubled(&troubles(MOST_TROUBLES + 3));
+        assert!(shown.ends_with("\n… and 3 channels more"), "{shown}");
+    }
+}

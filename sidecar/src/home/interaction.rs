@@ -1,0 +1,98 @@
+//! What people do in the App Home. A switch is set before it is acknowledged, so that clicks count in the order in which they come;
+//! to show what became of it is a job.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tokio_postgres::error::SqlState;
+use tracing::{debug, info};
+
+use super::settings;
+use super::show::show_later;
+use super::state::App;
+use super::view::{Notice, PICKER, SETTINGS, SWITCH_OFF, SWITCH_ON};
+use crate::http::{Counter, Problem, count};
+use crate::slack::{Action, Interaction, Owner, Signed};
+
+const KNOWN: [&str; 4] = [SWITCH_ON, SWITCH_OFF, PICKER, SETTINGS];
+
+pub(super) async fn receive(
+    State(app): State<Arc<App>>,
+    Signed(interaction): Signed<Interaction>,
+) -> Result<Response, Problem> {
+    if interaction.kind == "view_submission" && interaction.view.callback_id == SETTINGS {
+        count(Counter::INTERACTIONS, "settings_saved");
+        return settings::submit(&app, &interaction).await;
+    }
+    for action in &interaction.actions {
+        take(&app, &interaction, action).await?;
+    }
+    if interaction.actions.is_empty() {
+        // A view that was sent or closed, a shortcut: none of them is ours.
+        count(Counter::INTERACTIONS, "unknown");
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+async fn take(app: &App, interaction: &Interaction, action: &Action) -> Result<(), Problem> {
+    let Some(id) = KNOWN.into_iter().find(|known| *known == action.action_id) else {
+        // A button that is only a link tells of it as well.
+        count(Counter::INTERACTIONS, "unknown");
+        debug!(action = action.action_id, "an unknown action");
+        return Ok(());
+    };
+    count(Counter::INTERACTIONS, id);
+    let owner = interaction
+        .owner()
+        .ok_or(Problem::bad_request("It names no workspace."))?;
+    let user = interaction.user.id.as_str();
+    let integration: Option<i64> = action.value().and_then(|value| value.parse().ok());
+    let (false, Some(integration)) = (user.is_empty(), integration) else {
+        return Err(Problem::bad_request("It names no user or no project."));
+    };
+    let notice = match id {
+        SWITCH_ON | SWITCH_OFF => {
+            Some(switch(app, &owner, user, integration, id == SWITCH_ON).await?)
+        }
+        SETTINGS => return settings::open(app, &owner, interaction, integration).await,
+        _ => None,
+    };
+    // The same click, should it come twice.
+    let key = format!(
+        "{} {user} {id} {integration} {}",
+        owner.team, action.action_ts
+    );
+    show_later(app, &owner, user, integration, notice, &key).await?;
+    Ok(())
+}
+
+async fn switch(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    id: i64,
+    is_active: bool,
+) -> Result<Notice, Problem> {
+    let is_manager = app.managers.contains(user);
+    let switched = app
+        .database
+        .set_active(owner.tenant(), id, user, is_active, is_manager)
+        .await;
+    match switched {
+        Ok((alias, changed)) => {
+            info!(
+                team = owner.team,
+                user, alias, is_active, changed, "switched"
+            );
+            Ok(Notice::Switched { alias, is_active })
+        }
+        Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            info!(team = owner.team, user, id, "may not switch");
+            Ok(Notice::NotAllowed)
+        }
+        Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Ok(Notice::Gone),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,135 @@
+//! The channels and filters of a project, in a modal of the App Home: what it shows ([`modal`]), and what is made of what
+//! was filled in ([`form`]).
+
+mod form;
+mod modal;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio_postgres::error::SqlState;
+use tracing::{info, warn};
+
+use super::show::show_later;
+use super::state::App;
+use super::view::Notice;
+use crate::database::{Integration, Which};
+use crate::http::{Counter, Problem, count};
+use crate::slack::{Interaction, Owner};
+
+use form::{Form, Mistake};
+
+/// Opens the modal. Slack takes the trigger of a click for three seconds, so this is no job.
+pub(super) async fn open(
+    app: &App,
+    owner: &Owner,
+    interaction: &Interaction,
+    integration: i64,
+) -> Result<(), Problem> {
+    let tenant = owner.tenant();
+    let found = app.database.integrations(tenant, Which::Id(integration), 1);
+    let found = found.await?;
+    let user = interaction.user.id.as_str();
+    let may_change = |it: &Integration| it.user == user || app.managers.contains(user);
+    let Some(found) = found.first().filter(|it| may_change(it)) else {
+        return Ok(());
+    };
+    let settings = app.database.notification_settings(tenant, integration);
+    let settings = settings.await?;
+    let Some((token, _)) = app.database.bot(tenant).await?.and_then(|bot| {
+        let opened = app.token_keys.open(&bot.token);
+        opened.ok()
+    }) else {
+        return Ok(());
+    };
+    let arguments = json!({
+        "trigger_id": interaction.trigger_id,
+        "view": modal::of(found, &settings),
+    });
+    let opened = app.slack.call("views.open", &token, &arguments).await;
+    count(
+        Counter::CALLS,
+        match &opened {
+            Ok(_) => "ok",
+            Err(error) if error.is_transient() => "transient",
+            Err(_) => "refused",
+        },
+    );
+    if let Err(error) = opened {
+        // Whoever clicked sees that nothing opens, and clicks again.
+        warn!(team = owner.team, %error, "settings did not open");
+    }
+    Ok(())
+}
+
+/// Takes what was filled in; mistakes are shown beside their fields.
+pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Response, Problem> {
+    let owner = interaction
+        .owner()
+        .ok_or(Problem::bad_request("It names no workspace."))?;
+    let user = interaction.user.id.as_str();
+    let view = &interaction.view;
+    let integration = view.private_metadata.parse::<i64>().ok();
+    let (false, Some(integration)) = (user.is_empty(), integration) else {
+        return Err(Problem::bad_request("It names no user or no project."));
+    };
+    let form = match Form::read(&view.state.values) {
+        Ok(form) => form,
+        Err(mistakes) => return Ok(shown(&mistakes)),
+    };
+    let is_manager = app.managers.contains(user);
+    let tenant = owner.tenant();
+    let set = app
+        .database
+        .set_integration_settings(
+            tenant,
+            integration,
+            user,
+            is_manager,
+            &form.settings,
+            &form.events,
+        )
+        .await;
+    let notice = match set {
+        Ok(alias) => {
+            info!(team = owner.team, user, alias, "settings changed");
+            Notice::Changed { alias }
+        }
+        Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Notice::NotAllowed,
+        Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
+        Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
+            warn!(error = %error.report(), "settings are refused");
+            return Ok(shown(&[Mistake {
+                block: form::field_of(&error.report()),
+                text: "This does not do: there is too much of it, or it has signs that names have not."
+                    .to_owned(),
+            }]));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let key = format!("{} {user} settings {integration} {}", owner.team, view.hash);
+    let saved = match &notice {
+        Notice::Changed { alias } => Some(alias.clone()),
+        _ => None,
+    };
+    let shown = show_later(app, &owner, user, integration, Some(notice), &key).await;
+    match (shown, saved) {
+        (Ok(()), _) => Ok(StatusCode::OK.into_response()),
+        // An error would say that nothing is saved.
+        (Err(error), Some(alias)) => {
+            warn!(team = owner.team, error = %error.report(), "settings are changed, and the App Home does not show it");
+            let view = modal::saved(&alias);
+            Ok(Json(json!({ "response_action": "update", "view": view })).into_response())
+        }
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+fn shown(mistakes: &[Mistake]) -> Response {
+    let errors: serde_json::Map<String, Value> = mistakes
+        .iter()
+        .map(|mistake| (mistake.block.to_owned(), json!(mistake.text)))
+        .collect();
+    Json(json!({ "response_action": "errors", "errors": errors })).into_response()
+}

@@ -1,0 +1,235 @@
+//! The modal as blocks of Slack's Block Kit.
+
+use serde_json::{Value, json};
+
+use super::form::{
+    BRANCHES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
+    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES,
+};
+use crate::database::{EVENTS, Integration};
+use crate::home::view::SETTINGS;
+use crate::slack::{escape, shorten};
+
+const BRANCH_CHOICES: [(&str, &str); 4] = [
+    ("all", "All branches"),
+    ("default", "The default branch"),
+    ("protected", "Protected branches"),
+    (
+        "default_and_protected",
+        "The default branch and protected ones",
+    ),
+];
+
+const UPDATE_CHOICES: [(&str, &str); 3] = [
+    ("separate", "A message for each event"),
+    ("update", "One message each, which is updated"),
+    ("thread", "One message each, and the rest in its thread"),
+];
+
+pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
+    let alias = escape(&shorten(&integration.alias, 200)).into_owned();
+    let is_on = |name: &str| settings[name] == true;
+    let hosts = settings["events"].as_array();
+    let has = |name: &str| hosts.is_some_and(|events| events.iter().any(|it| it == name));
+    let known = || EVENTS.iter().filter(|it| has(it.name));
+    let events: Vec<Value> = known().map(|it| option(it.name, it.words)).collect();
+    let on: Vec<Value> = known()
+        .filter(|it| integration.events.iter().any(|column| column == it.column))
+        .map(|it| option(it.name, it.words))
+        .collect();
+    let switches: Vec<Value> = SETTINGS_OF_SWITCHES
+        .iter()
+        .map(|(name, words, _)| option(name, words))
+        .collect();
+    let switched: Vec<Value> = SETTINGS_OF_SWITCHES
+        .iter()
+        .filter(|(name, _, is_opposite)| is_on(name) != *is_opposite)
+        .map(|(name, words, _)| option(name, words))
+        .collect();
+    let mut about = format!("*{alias}*");
+    if settings[INHERITED] == true {
+        about += "\nIt has the channels and filters of its group or the instance. If you change any, all of these become its own.";
+    }
+    let mut blocks = vec![section(&about)];
+    if settings[INHERITED] == false {
+        let back = [option(
+            INHERITED,
+            "Those of its group or the instance instead",
+        )];
+        let choice = element("checkboxes", &back, "initial_options", Vec::new());
+        blocks.push(input(
+            INHERITED,
+            "Channels and filters of its own",
+            None,
+            choice,
+        ));
+    }
+    // Slack takes no choice of nothing.
+    if !events.is_empty() {
+        let choice = element("multi_static_select", &events, "initial_options", on);
+        blocks.push(input(EVENTS_FIELD, "Tell of", None, choice));
+    }
+    blocks.extend([
+        text(
+            (CHANNELS, "In these channels", "Such as #general, #development. Into private channels the app has to be invited first."),
+            &list(&settings[CHANNELS]),
+            false,
+        ),
+        text(
+            (EVENT_CHANNELS, "Events that have channels of their own", "A line for each, such as push: #commits"),
+            &lines(&settings[EVENT_CHANNELS]),
+            true,
+        ),
+        input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings[BRANCHES])),
+        text(
+            (LABELS, "Only what has a label", "Several between commas; empty for everything."),
+            &list(&settings[LABELS]),
+            false,
+        ),
+        input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings[UPDATES])),
+        input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
+        text(
+            (MUTED, "Nothing of these authors", "User names of GitLab between commas, such as those of bots."),
+            &list(&settings[MUTED]),
+            false,
+        ),
+    ]);
+    json!({
+        "type": "modal",
+        "callback_id": SETTINGS,
+        "private_metadata": integration.id.to_string(),
+        "title": plain("Notifications"),
+        "submit": plain("Save"),
+        "close": plain("Cancel"),
+        "blocks": blocks,
+    })
+}
+
+fn section(markup: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
+}
+
+/// In place of the form, where nothing else can show that it is done.
+pub(super) fn saved(alias: &str) -> Value {
+    let alias = escape(&shorten(alias, 200)).into_owned();
+    let words = format!(
+        ":white_check_mark: The settings of *{alias}* are saved. The App Home shows them when it is opened anew."
+    );
+    json!({
+        "type": "modal",
+        "title": plain("Notifications"),
+        "close": plain("Close"),
+        "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": words } }],
+    })
+}
+
+fn plain(text: &str) -> Value {
+    json!({ "type": "plain_text", "text": text })
+}
+
+fn option(value: &str, words: &str) -> Value {
+    json!({ "text": plain(words), "value": value })
+}
+
+fn input(field: &str, label: &str, hint: Option<&str>, mut element: Value) -> Value {
+    element["action_id"] = json!(field);
+    let mut block = json!({
+        "type": "input",
+        "block_id": field,
+        "optional": true,
+        "label": plain(label),
+        "element": element,
+    });
+    if let Some(hint) = hint {
+        block["hint"] = plain(hint);
+    }
+    block
+}
+
+/// Slack takes no empty list of what is chosen at first.
+fn element(kind: &str, options: &[Value], initial: &str, chosen: Vec<Value>) -> Value {
+    let mut element = json!({ "type": kind, "options": options });
+    if !chosen.is_empty() {
+        element[initial] = json!(chosen);
+    }
+    element
+}
+
+fn choice(choices: &[(&str, &str)], chosen: &Value) -> Value {
+    let options: Vec<Value> = choices
+        .iter()
+        .map(|(name, words)| option(name, words))
+        .collect();
+    let first = options.iter().find(|option| option["value"] == *chosen);
+    let mut element = json!({ "type": "static_select", "options": options });
+    if let Some(first) = first {
+        element["initial_option"] = first.clone();
+    }
+    element
+}
+
+/// What an input is called: field, label and hint.
+type Named = (&'static str, &'static str, &'static str);
+
+/// What is there already and does not fit into the field is not to be lost by saving the others: it can only be told of.
+fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
+    if initial.encode_utf16().count() > LONGEST_INPUT {
+        return section(&format!(
+            "*{label}*: more than fits in here. It stays as it is; the database's `set_slack_notifications` changes it."
+        ));
+    }
+    let mut element = json!({
+        "type": "plain_text_input",
+        "multiline": is_multiline,
+        "max_length": LONGEST_INPUT,
+    });
+    if !initial.is_empty() {
+        element["initial_value"] = json!(initial);
+    }
+    input(field, label, Some(hint), element)
+}
+
+/// Slack's limit of what can be typed.
+const LONGEST_INPUT: usize = 3_000;
+
+fn list(values: &Value) -> String {
+    let values = values.as_array().map_or(&[][..], Vec::as_slice);
+    let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+    texts.join(", ")
+}
+
+fn lines(by_event: &Value) -> String {
+    let lines = by_event.as_object().into_iter().flatten();
+    lines
+        .map(|(event, channels)| format!("{event}: {}\n", list(channels)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{LONGEST_INPUT, lines, list, text};
+
+    const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
+
+    #[test]
+    fn what_is_too_long_is_not_offered() {
+        let fits = "ä".repeat(LONGEST_INPUT);
+        let block = text(NAMED, &fits, false);
+        assert_eq!(block["element"]["initial_value"], json!(fits));
+        assert_eq!(block["block_id"], "labels");
+        // Slack counts as JavaScript does.
+        for long in [format!("{fits}ä"), "😀".repeat(LONGEST_INPUT / 2 + 1)] {
+            let block = text(NAMED, &long, false);
+            assert_eq!(block["type"], "section");
+            assert!(!block.to_string().contains('ä') && block.get("block_id").is_none());
+        }
+    }
+
+    #[test]
+    fn lists_are_as_they_are_typed() {
+        assert_eq!(list(&json!(["#a", "#b"])), "#a, #b");
+        assert_eq!(lines(&json!({ "push": ["#a", "#b"] })), "push: #a, #b\n");
+    }
+}

@@ -1,0 +1,105 @@
+//! The App Home is shown: what is connected is looked up, and published.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::state::App;
+use super::view::{self, Notice};
+use crate::database::Which;
+use crate::error::Error;
+use crate::http::{Counter, count};
+use crate::job::Failure;
+use crate::slack::{CallError, Owner};
+
+/// Publishes the App Home of a user who has done something there.
+pub(super) const INTERACTION: &str = "Slack::InteractionWorker";
+
+/// A job waits this long for its turn by itself; the queue has longer pauses.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Has the App Home of a user published by a job; the same key counts once.
+pub(super) async fn show_later(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    picked: i64,
+    notice: Option<Notice>,
+    key: &str,
+) -> Result<(), Error> {
+    let args = owner.in_args(json!({
+        "user_id": user,
+        "picked": picked,
+        "notice": notice,
+    }));
+    app.database.enqueue(INTERACTION, &args, Some(key)).await?;
+    Ok(())
+}
+
+/// Publishes the App Home of a user. `picked` is shown first; `notice` says what was done just now.
+pub(super) async fn publish(
+    app: &App,
+    owner: &Owner,
+    user: &str,
+    picked: Option<i64>,
+    notice: Option<Notice>,
+) -> Result<(), Failure> {
+    let tenant = owner.tenant();
+    let Some(bot) = app.for_jobs.bot(tenant).await? else {
+        info!(team = owner.team, "no token, so no App Home");
+        return Ok(());
+    };
+    let is_expired = bot.expires_at.is_some_and(|at| at <= SystemTime::now());
+    if is_expired {
+        return Err(Failure::Slack(
+            "the token has expired; a new one is asked for".to_owned(),
+        ));
+    }
+    let (token, _) = app
+        .token_keys
+        .open(&bot.token)
+        .map_err(|error| Failure::Slack(error.to_string()))?;
+    let integrations = app
+        .for_jobs
+        .integrations(tenant, Which::All, view::MOST + 1)
+        .await?;
+    let integrations = match picked {
+        None => integrations,
+        Some(id) => view::with_first(app, tenant, integrations, id).await?,
+    };
+    let view = view::of(app, user, &integrations, notice);
+    let arguments = json!({ "user_id": user, "view": view });
+    let mut published = app.slack.call("views.publish", &token, &arguments).await;
+    if let Err(CallError::RateLimited(pause)) = published
+        && pause <= PATIENCE
+    {
+        count(Counter::CALLS, "rate_limited");
+        sleep(pause).await;
+        published = app.slack.call("views.publish", &token, &arguments).await;
+    }
+    match published {
+        Ok(_) => {
+            count(Counter::CALLS, "ok");
+            Ok(())
+        }
+        // To try again is of no use; the pages and the status say that the app has to be installed again.
+        Err(error) if error.is_lost_installation() => {
+            count(Counter::CALLS, "lost_installation");
+            warn!(team = bot.team, %error, "the installation is of no use any more");
+            Ok(())
+        }
+        Err(error) => {
+            count(
+                Counter::CALLS,
+                if error.is_transient() {
+                    "transient"
+                } else {
+                    "refused"
+                },
+            );
+            Err(Failure::Slack(error.to_string()))
+        }
+    }
+}

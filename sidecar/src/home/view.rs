@@ -1,0 +1,171 @@
+//! The App Home as blocks of Slack's Block Kit.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::state::App;
+use crate::database::{Integration, Which};
+use crate::error::Error;
+use crate::http::path::INSTALL;
+use crate::slack::{Tenant, code, escape, shorten};
+
+/// So many are shown; others are found by their names. A view has 100 blocks.
+pub(super) const MOST: i32 = 30;
+
+/// What the buttons and the menu are called in interactions.
+pub(super) const SWITCH_ON: &str = "switch_on";
+pub(super) const SWITCH_OFF: &str = "switch_off";
+pub(super) const PICKER: &str = "project_picker";
+
+/// What the button that opens the settings is called, and their modal.
+pub(super) const SETTINGS: &str = "notification_settings";
+
+/// What is said of a switch that was used.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Notice {
+    Switched { alias: String, is_active: bool },
+    Changed { alias: String },
+    NotAllowed,
+    Gone,
+}
+
+impl Notice {
+    fn text(&self) -> String {
+        match self {
+            Self::Switched { alias, is_active } => {
+                let alias = code(&shorten(alias, 100));
+                match is_active {
+                    true => format!(":white_check_mark: {alias} is active."),
+                    false => format!(":double_vertical_bar: {alias} is switched off: nobody is notified."),
+                }
+            }
+            Self::Changed { alias } => {
+                format!(":white_check_mark: Settings of {} are changed.", code(&shorten(alias, 100)))
+            }
+            Self::NotAllowed => ":no_entry: Only whoever installed the app here last, or a manager of it, may switch projects.".to_owned(),
+            Self::Gone => ":grey_question: That project is no longer connected with this workspace.".to_owned(),
+        }
+    }
+}
+
+/// The integration of that id before the others.
+pub(super) async fn with_first(
+    app: &App,
+    tenant: Tenant<'_>,
+    mut integrations: Vec<Integration>,
+    id: i64,
+) -> Result<Vec<Integration>, Error> {
+    let place = integrations.iter().position(|other| other.id == id);
+    let picked = match place {
+        Some(place) => Some(integrations.remove(place)),
+        // Beyond those that are listed.
+        None => {
+            let found = app.for_jobs.integrations(tenant, Which::Id(id), 1).await?;
+            found.into_iter().next()
+        }
+    };
+    if let Some(picked) = picked {
+        integrations.insert(0, picked);
+    }
+    Ok(integrations)
+}
+
+pub(super) fn of(
+    app: &App,
+    user: &str,
+    integrations: &[Integration],
+    notice: Option<Notice>,
+) -> Value {
+    let mut blocks = vec![
+        header("Projects in this workspace"),
+        section(
+            "What happens in a connected project is told in its channels. `/gitlab help` lists the commands.",
+        ),
+    ];
+    if let Some(notice) = notice {
+        blocks.push(section(&notice.text()));
+    }
+    if integrations.iter().any(Integration::needs_reinstallation) {
+        blocks.push(section(&format!(
+            ":arrows_counterclockwise: The app lacks rights that it needs. <{}|Install it again>; what is connected stays connected.",
+            app.public_url.page(INSTALL)
+        )));
+    }
+    blocks.push(json!({ "type": "divider" }));
+    if integrations.is_empty() {
+        blocks.push(section(
+            "No project is connected as yet. Its maintainers connect it in its settings.",
+        ));
+    }
+    let shown = integrations.len().min(MOST as usize);
+    blocks.extend(
+        integrations[..shown]
+            .iter()
+            .flat_map(|integration| rows(app, user, integration)),
+    );
+    if integrations.len() > shown {
+        blocks.push(picker());
+    }
+    json!({ "type": "home", "blocks": blocks })
+}
+
+/// What is said of an integration and, for whoever may change it, its buttons.
+fn rows(app: &App, user: &str, integration: &Integration) -> Vec<Value> {
+    let state = match integration.is_active {
+        true => ":white_check_mark: active",
+        false => ":double_vertical_bar: switched off",
+    };
+    let events = integration.known_events();
+    let events = match events.is_empty() {
+        true => "notifies of nothing as yet".to_owned(),
+        false => format!("notifies of {}", events.join(", ")),
+    };
+    let alias = shorten(&integration.alias, 200);
+    let mut block = section(&format!("*{}*\n{state} · {events}", escape(&alias)));
+    if integration.user == user || app.managers.contains(user) {
+        let (action, label) = match integration.is_active {
+            true => (SWITCH_OFF, "Switch off"),
+            false => (SWITCH_ON, "Switch on"),
+        };
+        block["block_id"] = json!(format!("integration-{}", integration.id));
+        block["accessory"] = button(action, integration, label);
+        let settings = json!({
+            "type": "actions",
+            "block_id": format!("settings-{}", integration.id),
+            "elements": [button(SETTINGS, integration, "Channels and filters")],
+        });
+        return vec![block, settings];
+    }
+    vec![block]
+}
+
+fn button(action: &str, integration: &Integration, label: &str) -> Value {
+    json!({
+        "type": "button",
+        "action_id": action,
+        "value": integration.id.to_string(),
+        "text": { "type": "plain_text", "text": label },
+    })
+}
+
+/// A menu that asks us for projects by what is typed.
+fn picker() -> Value {
+    let mut block = section("There are more:");
+    block["block_id"] = json!("more");
+    block["accessory"] = json!({
+        "type": "external_select",
+        "action_id": PICKER,
+        "min_query_length": 1,
+        "placeholder": { "type": "plain_text", "text": "Find a project" },
+    });
+    block
+}
+
+fn header(text: &str) -> Value {
+    json!({ "type": "header", "text": { "type": "plain_text", "text": text } })
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
+}

@@ -1,0 +1,78 @@
+//! Refusals are heard. Whoever is refused by the head of a request goes on sending its body: were the connection closed then, he would see
+//! that it broke, and not the answer. So what is left of a body is read and thrown away, within bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header::EXPECT;
+use axum::middleware::Next;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// More than GitLab sends.
+const MOST_BYTES: usize = 32 << 20;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn hear(request: Request, next: Next) -> Response {
+    // Who asks before sending a body sends none after a refusal.
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
+        return next.run(request).await;
+    }
+    next.run(request.map(|body| Body::new(Whole(body)))).await
+}
+
+/// A body whose rest is read when nobody wants more of it.
+struct Whole(Body);
+
+impl HttpBody for Whole {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.0 = Body::empty();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        // Outside of the runtime nobody reads anything.
+        if !self.0.is_end_stream()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let rest = std::mem::take(&mut self.0);
+            runtime.spawn(timeout(PATIENCE, throw_away(rest)));
+        }
+    }
+}
+
+async fn throw_away(mut rest: Body) {
+    let mut left = MOST_BYTES;
+    while let Some(Ok(frame)) = rest.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            Some(less) => left = less,
+            None => break,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is counted, for Prometheus.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::error::Error;
+
+/// Around the three seconds that Slack waits, in seconds.
+const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 3.0];
+
+/// The counters there are. Each has labels of few values: nothing that a request says goes into one as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter {
+    name: &'static str,
+    label: &'static str,
+    help: &'static str,
+}
+
+macro_rules! counters {
+    ($($constant:ident: $name:literal, $label:literal, $help:literal;)*) => {
+        impl Counter {
+            $(pub(crate) const $constant: Self = Self { name: $name, label: $label, help: $help };)*
+            const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+counters! {
+    REFUSALS: "lockstep_slack_refusals_total", "reason", "requests that were not taken for Slack's";
+    EVENTS: "lockstep_slack_events_total", "event", "events that Slack sent, known ones by type";
+    EVENT_OUTCOMES: "lockstep_slack_event_outcomes_total", "outcome", "what became of known events";
+    COMMANDS: "lockstep_slack_commands_total", "command", "slash commands";
+    INTERACTIONS: "lockstep_slack_interactions_total", "action", "interactions, known ones by action";
+    CALLS: "lockstep_slack_calls_total", "outcome", "calls of Slack's API";
+    INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack";
+    REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire";
+    HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab";
+    DELIVERIES: "lockstep_deliveries_total", "outcome", "messages sent to channels, and what became of them";
+    LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request";
+}
+
+/// Counts one.
+pub(crate) fn count(what: Counter, value: &'static str) {
+    counter!(what.name, what.label => value).increment(1);
+}
+
+pub(super) const REQUESTS: &str = "lockstep_requests_total";
+pub(super) const SECONDS: &str = "lockstep_request_seconds";
+
+pub(crate) fn install() -> Result<PrometheusHandle, Error> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(SECONDS.to_owned()), &BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| Error::Metrics(error.to_string()))?;
+    for counter in Counter::ALL {
+        describe_counter!(counter.name, counter.help);
+    }
+    describe_counter!(REQUESTS, "requests answered, by route and status");
+    describe_histogram!(SECONDS, "time to answer a request, by route, in seconds");
+    Ok(handle)
+}
+
+/// Times are kept one by one until they are sorted into their buckets: without this, until somebody asks for them, which may
+/// be never. Often, as what has gathered is sorted in one go.
+pub(crate) async fn sort(handle: PrometheusHandle) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}

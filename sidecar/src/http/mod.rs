@@ -1,0 +1,17 @@
+//! What all requests have in common: where they come from, what is counted and logged of them, what is answered to those that do not do,
+//! and what all pages look like.
+
+mod heard;
+mod layout;
+mod metrics;
+mod observe;
+pub(crate) mod path;
+mod peer;
+mod problem;
+
+pub(crate) use heard::hear;
+pub(crate) use layout::{page, protect, style};
+pub(crate) use metrics::{Counter, count, install, sort};
+pub(crate) use observe::observe;
+pub(crate) use peer::Peer;
+pub(crate) use problem::Problem;

@@ -1,0 +1,68 @@
+//! Each request has an id, which is in what is logged of it and in the answer, and is counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics::{counter, histogram};
+use ring::rand::{SecureRandom, SystemRandom};
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::metrics::{REQUESTS, SECONDS};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_ID: usize = 64;
+
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = id_of(&request);
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let route: Arc<str> = path.map_or_else(|| Arc::from("none"), |path| Arc::from(path.as_str()));
+    let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    let took = begun.elapsed();
+    span.in_scope(|| {
+        let milliseconds = took.as_secs_f64() * 1e3;
+        match status.is_server_error() {
+            true => warn!(%route, status = status.as_u16(), milliseconds, "answered"),
+            false => debug!(%route, status = status.as_u16(), milliseconds, "answered"),
+        }
+    });
+    counter!(REQUESTS, "route" => Arc::clone(&route), "status" => status.as_str().to_owned())
+        .increment(1);
+    histogram!(SECONDS, "route" => route).record(took);
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// That of a proxy in front, if it looks like one.
+fn id_of(request: &Request) -> HeaderValue {
+    let given = request.headers().get(REQUEST_ID);
+    let is_plain = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=LONGEST_ID).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    };
+    given.filter(is_plain).cloned().unwrap_or_else(new_id)
+}
+
+/// A number of this process, after one that tells processes apart.
+fn new_id() -> HeaderValue {
+    static PROCESS: LazyLock<u32> = LazyLock::new(|| {
+        let mut bytes = [0; 4];
+        // Without random numbers ids of several processes may be alike, which harms nobody.
+        let _ = SystemRandom::new().fill(&mut bytes);
+        u32::from_ne_bytes(bytes)
+    });
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::try_from(format!("{:08x}-{number}", *PROCESS))
+        .unwrap_or(HeaderValue::from_static("none"))
+}

@@ -1,0 +1,98 @@
+//! A code of Slack's becomes tokens, which are sealed at once.
+
+use std::time::SystemTime;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use tracing::warn;
+
+use super::refresh::life;
+use super::state::App;
+use super::trouble::Trouble;
+use crate::database::Install;
+use crate::http::path::INSTALLED;
+use crate::slack::CallError;
+
+/// What Slack answers. Of an installation for all of an organization `team` is null; with rotation there is more to the token.
+#[derive(Deserialize)]
+struct Access {
+    access_token: SecretString,
+    token_type: String,
+    #[serde(default)]
+    scope: String,
+    bot_user_id: String,
+    app_id: Option<String>,
+    team: Option<Named>,
+    enterprise: Option<Named>,
+    #[serde(default)]
+    is_enterprise_install: bool,
+    authed_user: User,
+    refresh_token: Option<SecretString>,
+    expires_in: Option<u64>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+}
+
+pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> {
+    let redirect = app.public_url.page(INSTALLED).to_string();
+    let form = [("code", code), ("redirect_uri", &*redirect)];
+    let asked = SystemTime::now();
+    let answer = app
+        .slack
+        .access(&app.credentials, &form)
+        .await
+        .map_err(|error| {
+            warn!(%error, "a code was not exchanged");
+            match error {
+                CallError::Refused { ref name, .. } if name == "invalid_code" => Trouble::Used,
+                error if error.is_transient() => Trouble::SlackUnavailable,
+                _ => Trouble::Refused,
+            }
+        })?;
+    // An answer that cannot be read is not logged: there are tokens in it.
+    let access = Access::deserialize(answer).map_err(|_| Trouble::Refused)?;
+    if access.token_type != "bot" {
+        return Err(Trouble::Refused);
+    }
+    let owner = match (access.team, &access.enterprise) {
+        (Some(team), _) if !access.is_enterprise_install => team,
+        (_, Some(enterprise)) => enterprise.clone(),
+        _ => return Err(Trouble::Refused),
+    };
+    let seal = |token: &SecretString| {
+        app.token_keys.seal(token).map_err(|error| {
+            warn!(%error, "a token was not sealed");
+            Trouble::Unavailable
+        })
+    };
+    Ok(Install {
+        team_name: owner.name.unwrap_or_else(|| owner.id.clone()),
+        team: owner.id,
+        user: access.authed_user.id,
+        bot_user: access.bot_user_id,
+        token: seal(&access.access_token)?,
+        scopes: scopes(&access.scope),
+        enterprise: access.enterprise.map(|enterprise| enterprise.id),
+        app: access.app_id,
+        refresh: access.refresh_token.as_ref().map(seal).transpose()?,
+        expires_at: access.expires_in.map(|seconds| asked + life(seconds)),
+    })
+}
+
+/// A list with commas.
+fn scopes(text: &str) -> Vec<String> {
+    let names = text.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}

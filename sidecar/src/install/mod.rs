@@ -1,0 +1,242 @@
+//! The installation by OAuth: [`begin`] sends a browser to Slack with a state that is used once, [`finish`] takes it
+//! back and exchanges the code for tokens ([`exchange`]), which are refreshed before they expire ([`refresh`]).
+
+mod cookie;
+mod exchange;
+mod page;
+mod refresh;
+mod state;
+mod trouble;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::get;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
+use tracing::{Instrument, Span, info, warn};
+
+use crate::database::{Install, TakenState};
+use crate::error::Error;
+use crate::http::path::{INSTALL, INSTALLED};
+use crate::http::{Counter, count};
+use crate::settings::SCOPES;
+use crate::slack::Tenant;
+
+pub(crate) use refresh::Keeper;
+
+use cookie::Secret;
+use page::Installed;
+pub(crate) use state::App;
+use trouble::Trouble;
+
+/// More than people begin in a second, and how many may do so at once.
+const BEGINNINGS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(50).unwrap();
+
+/// With how many may begin: anybody can, and each is a row for a while.
+struct Beginnings {
+    app: App,
+    beginnings: DefaultDirectRateLimiter,
+}
+
+pub(crate) fn router(app: App) -> Router {
+    let quota = Quota::per_second(BEGINNINGS).allow_burst(BURST);
+    Router::new()
+        .route(INSTALL, get(begin))
+        .route(INSTALLED, get(finish))
+        .with_state(Arc::new(Beginnings {
+            app,
+            beginnings: RateLimiter::direct(quota),
+        }))
+}
+
+/// How long a browser may stay at Slack.
+const VALID_FOR: Duration = Duration::from_secs(600);
+
+/// Somebody is waiting in front of a browser.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A code is exchanged once, so what it was exchanged for is worth some patience.
+const STORE_TRIES: u32 = 5;
+
+#[derive(Deserialize)]
+struct Begin {
+    /// From `lockstep.issue_slack_install_ticket`: which project is to be connected.
+    ticket: Option<String>,
+}
+
+async fn begin(
+    State(state): State<Arc<Beginnings>>,
+    begin: Result<Query<Begin>, QueryRejection>,
+) -> Result<Response, Trouble> {
+    let Query(begin) = begin.map_err(|_| Trouble::Ticket)?;
+    let app = &state.app;
+    if state.beginnings.check().is_err() {
+        return Err(Trouble::TooMany);
+    }
+    let (secret, browser) = (Secret::new()?, Secret::new()?);
+    let digests = [&secret, &browser].map(Secret::digest);
+    let ticket = begin.ticket.as_deref().filter(|ticket| !ticket.is_empty());
+    let beginning = app
+        .database
+        .begin_install(&digests[0], &digests[1], ticket, VALID_FOR);
+    let owner = match timeout(DATABASE_TIMEOUT, beginning).await {
+        Ok(Ok(owner)) => owner,
+        Ok(Err(error)) if error.has_code(&SqlState::NO_DATA_FOUND) => return Err(Trouble::Ticket),
+        Ok(Err(error)) => return Err(unavailable(&error)),
+        Err(_) => return Err(unavailable(&Error::Silent)),
+    };
+    let mut url = app.slack.url("/oauth/v2/authorize");
+    url.query_pairs_mut()
+        .append_pair("client_id", &app.credentials.id)
+        .append_pair("scope", &SCOPES.join(","))
+        .append_pair("redirect_uri", app.public_url.page(INSTALLED).as_str())
+        .append_pair("state", secret.text());
+    let cookie = (
+        SET_COOKIE,
+        cookie::new(&app.public_url, &browser, VALID_FOR),
+    );
+    Ok(match owner {
+        // Whoever was sent the link of somebody else's project is to see whose it is, before Slack asks about the app alone.
+        Some(owner) => (AppendHeaders([cookie]), page::confirm(&owner, &url)).into_response(),
+        None => {
+            let headers = AppendHeaders([(LOCATION, url.to_string()), cookie]);
+            (StatusCode::FOUND, headers).into_response()
+        }
+    })
+}
+
+#[derive(Default, Deserialize)]
+struct Return {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+}
+
+/// The cookie is removed however it ends.
+async fn finish(
+    State(state): State<Arc<Beginnings>>,
+    back: Result<Query<Return>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    // What cannot be read is as good as nothing.
+    let back = back.map(|Query(back)| back).unwrap_or_default();
+    let cookies = headers.get_all(COOKIE).iter();
+    let browser = cookies
+        .filter_map(|header| header.to_str().ok())
+        .find_map(cookie::of_header);
+    // A code is exchanged once: whoever closes the page meanwhile must not undo that by half.
+    let finishing = {
+        let state = Arc::clone(&state);
+        async move { install(&state.app, back, browser).await }
+    };
+    let finished = state
+        .app
+        .late
+        .spawn(finishing.instrument(Span::current()))
+        .await;
+    let finished = finished.unwrap_or(Err(Trouble::Unavailable));
+    let outcome = match &finished {
+        Ok(_) => "installed",
+        Err(trouble) => trouble.name(),
+    };
+    count(Counter::INSTALLS, outcome);
+    let removed = AppendHeaders([(SET_COOKIE, cookie::removed(&state.app.public_url))]);
+    match finished {
+        Ok(installed) => (removed, page::installed(&installed)).into_response(),
+        Err(trouble) => (removed, trouble).into_response(),
+    }
+}
+
+async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Installed, Trouble> {
+    // Slack's administrators can install apps without coming by here first; then nobody knows what they came from.
+    let state = back.state.as_deref().and_then(Secret::of_text);
+    let state = state.ok_or(Trouble::NoState)?;
+    let browser = browser.ok_or(Trouble::OtherBrowser)?;
+    let digests = [&state, &browser].map(Secret::digest);
+    let taking = app.database.take_install(&digests[0], &digests[1]);
+    let taken = timeout(DATABASE_TIMEOUT, taking).await;
+    match taken
+        .unwrap_or(Err(Error::Silent))
+        .map_err(|error| unavailable(&error))?
+    {
+        TakenState::Valid => {}
+        TakenState::Expired => return Err(Trouble::Expired),
+        TakenState::OtherBrowser => return Err(Trouble::OtherBrowser),
+        TakenState::Unknown => return Err(Trouble::Used),
+    }
+    if let Some(error) = back.error {
+        info!(error, "Slack sent a browser back without a code");
+        return Err(match error.as_str() {
+            "access_denied" => Trouble::Denied,
+            _ => Trouble::Refused,
+        });
+    }
+    let code = back.code.ok_or(Trouble::Refused)?;
+    let install = exchange::exchange(app, &code).await?;
+    let alias = store(app, &digests[0], &install).await?;
+    info!(team = install.team, alias, "installed");
+    Ok(Installed {
+        team: install.team,
+        team_name: install.team_name,
+        alias,
+    })
+}
+
+async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<String>, Trouble> {
+    let mut tries = 0;
+    loop {
+        let storing = app.database.finish_install(state, install);
+        let stored = timeout(DATABASE_TIMEOUT, storing).await;
+        let error = match stored.unwrap_or(Err(Error::Silent)) {
+            Ok(alias) => return Ok(alias),
+            Err(error) => error,
+        };
+        // The ticket names an alias that another project has.
+        if error.has_code(&SqlState::UNIQUE_VIOLATION) {
+            warn!(error = %error.report(), "an installation was not stored");
+            return Err(Trouble::AliasTaken);
+        }
+        if error.has_code(&SqlState::NO_DATA_FOUND) {
+            return Err(Trouble::Ticket);
+        }
+        // The state is used up: by the try before, whose answer was lost, or by another installation with the same ticket.
+        if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
+            return match is_stored(app, install).await {
+                true => Ok(None),
+                false => Err(Trouble::Ticket),
+            };
+        }
+        tries += 1;
+        if tries == STORE_TRIES {
+            return Err(unavailable(&error));
+        }
+        warn!(error = %error.report(), "an installation is not stored as yet");
+        sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
+    }
+}
+
+/// Whether the token of this very installation is the one in the database.
+async fn is_stored(app: &App, install: &Install) -> bool {
+    let tenant = Tenant {
+        team: &install.team,
+        enterprise: None,
+    };
+    let bot = app.database.bot(tenant).await;
+    bot.is_ok_and(|bot| bot.is_some_and(|bot| bot.token.nonce == install.token.nonce))
+}
+
+fn unavailable(error: &Error) -> Trouble {
+    warn!(error = %error.report(), "an installation failed");
+    Trouble::Unavailable
+}

@@ -1,0 +1,208 @@
+//! Tokens that expire are refreshed before they do. The database says which, and to one process only: Slack revokes a refresh
+//! token when it is used, so that to use it twice would cut the workspace off.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::database::{Refresh, SlackDatabase};
+use crate::error::Error;
+use crate::http::{Counter, count};
+use crate::slack::{CallError, Credentials, SlackClient};
+use crate::token::{CipherError, Sealed, TokenKeys};
+
+/// Who refreshes tokens.
+pub(crate) struct Keeper {
+    pub(crate) for_jobs: SlackDatabase,
+    pub(crate) slack: SlackClient,
+    pub(crate) credentials: Credentials,
+    pub(crate) token_keys: Arc<TokenKeys>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Tokens last twelve hours.
+const BEFORE: Duration = Duration::from_secs(2 * 3600);
+
+/// Nobody else asks meanwhile. Longer than the database is likely to be away once Slack has answered, since until the new token is
+/// stored only this process has it; and still short of when the old one expires, should this process die.
+const LEASE: Duration = Duration::from_secs(3600);
+
+const PERIOD: Duration = Duration::from_secs(30);
+const SWEEP_PERIOD: Duration = Duration::from_secs(600);
+/// Who removes so many rows may have left some.
+const MOST_SWEPT: i64 = 10_000;
+
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
+
+/// After an error that may pass, and after one that will not by itself.
+const SOON: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_secs(3600);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Keeper {
+    /// Refreshes tokens, and removes what is over, until the process is to stop.
+    pub(crate) async fn keep(self) {
+        let mut swept: Option<Instant> = None;
+        loop {
+            while !self.stop.is_cancelled() {
+                match refresh_one(&self).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        warn!(error = %error.report(), "cannot look for tokens to refresh");
+                        break;
+                    }
+                }
+            }
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
+                match self.for_jobs.sweep().await {
+                    // There is more than one transaction is to remove.
+                    Ok(removed) if removed >= MOST_SWEPT && !self.stop.is_cancelled() => {
+                        sleep(FIRST_PAUSE).await;
+                        continue;
+                    }
+                    Ok(_) => swept = Some(Instant::now()),
+                    Err(error) => warn!(error = %error.report(), "cannot remove old events"),
+                }
+            }
+            tokio::select! {
+                () = sleep(PERIOD) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// What Slack answers with a new token.
+#[derive(Deserialize)]
+struct Refreshed {
+    access_token: SecretString,
+    refresh_token: SecretString,
+    expires_in: u64,
+}
+
+/// How long a token lives by Slack's word, within reason: a moment beyond all clocks is none.
+pub(super) fn life(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_LIFE)
+}
+
+/// False if there was none to refresh, or Slack wants us to wait.
+async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
+    let Some(claimed) = keeper.for_jobs.claim_refresh(BEFORE, LEASE).await? else {
+        return Ok(false);
+    };
+    match ask(keeper, &claimed).await {
+        Ok((token, refresh, expires_at)) => {
+            // Slack has revoked the old one: what is not stored now is lost.
+            store(keeper, &claimed, &token, &refresh, expires_at).await;
+        }
+        Err(Refusal {
+            reason,
+            is_final,
+            wait,
+        }) => {
+            count(
+                Counter::REFRESHES,
+                if is_final { "refused" } else { "failed" },
+            );
+            warn!(team = claimed.team, reason, "a token was not refreshed");
+            let pause = if is_final { LATER } else { SOON };
+            keeper
+                .for_jobs
+                .give_back_refresh(&claimed, &reason, wait.unwrap_or(pause).max(SOON))
+                .await?;
+            if let Some(wait) = wait {
+                // It is the app that is to wait, whatever the workspace.
+                sleep(wait.min(PERIOD)).await;
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+struct Refusal {
+    reason: String,
+    is_final: bool,
+    /// How long Slack wants us to call no more.
+    wait: Option<Duration>,
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_final: !error.is_transient(),
+            wait: match error {
+                CallError::RateLimited(wait) => Some(wait),
+                _ => None,
+            },
+        }
+    }
+}
+
+async fn ask(keeper: &Keeper, claimed: &Refresh) -> Result<(Sealed, Sealed, SystemTime), Refusal> {
+    let of_cipher = |error: CipherError| Refusal {
+        reason: error.to_string(),
+        is_final: true,
+        wait: None,
+    };
+    let keys = &keeper.token_keys;
+    let (refresh, _) = keys.open(&claimed.token).map_err(of_cipher)?;
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh.expose_secret()),
+    ];
+    let asked = SystemTime::now();
+    let answer = keeper.slack.access(&keeper.credentials, &form).await?;
+    let refreshed = Refreshed::deserialize(answer).map_err(|_| CallError::Garbled)?;
+    Ok((
+        keys.seal(&refreshed.access_token).map_err(of_cipher)?,
+        keys.seal(&refreshed.refresh_token).map_err(of_cipher)?,
+        asked + life(refreshed.expires_in),
+    ))
+}
+
+/// Stores it, however long the database is away; a graceful stop waits for that.
+async fn store(
+    keeper: &Keeper,
+    claimed: &Refresh,
+    token: &Sealed,
+    refresh: &Sealed,
+    expires_at: SystemTime,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let stored = keeper
+            .for_jobs
+            .store_refreshed(claimed, token, refresh, expires_at)
+            .await;
+        match stored {
+            Ok(true) => {
+                count(Counter::REFRESHES, "done");
+                info!(team = claimed.team, "refreshed a token");
+                return;
+            }
+            Ok(false) => {
+                count(Counter::REFRESHES, "overtaken");
+                warn!(
+                    team = claimed.team,
+                    "a refreshed token came too late: the app was uninstalled or installed anew"
+                );
+                return;
+            }
+            Err(error) => {
+                warn!(error = %error.report(), "a refreshed token is not stored as yet");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}

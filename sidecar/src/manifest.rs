@@ -1,0 +1,245 @@
+//! The manifest to create the app with. Slack publishes a schema of it; its limits are checked by a test.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::chatops;
+use crate::error::Error;
+use crate::http::path::{COMMANDS, EVENTS, INSTALLED, INTERACTIONS, OPTIONS};
+use crate::settings::{PublicUrl, SCOPES};
+use crate::text::say;
+
+/// Print the manifest to create the app with
+///
+/// At api.slack.com/apps choose "Create New App", "From a manifest", and paste it.
+#[derive(Args, Debug)]
+pub(crate) struct Manifest {
+    /// The address under which Slack and browsers reach `serve`
+    #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+
+    /// The slash command
+    #[arg(long, value_name = "COMMAND", default_value = "/gitlab", value_parser = slash_command)]
+    pub(crate) command: String,
+
+    /// Have the slash command /chatops as well
+    #[arg(long)]
+    pub(crate) chatops: bool,
+
+    /// Ask for tokens that expire and are refreshed
+    #[arg(long)]
+    pub(crate) token_rotation: bool,
+
+    /// Let the owner of an organization install it for all its workspaces
+    #[arg(long)]
+    pub(crate) org_deploy: bool,
+}
+
+/// Slack's longest name.
+const LONGEST_NAME: usize = 35;
+
+const DESCRIPTION: &str = "Tells channels what happens in GitLab projects";
+
+const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab instance with this workspace: what happens in them is told \
+    in the channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists what \
+    is connected, and lets whoever installed the app switch them off and on.";
+
+pub(crate) fn print(arguments: &Manifest) -> Result<ExitCode, Error> {
+    let mut problems = Vec::new();
+    let url = PublicUrl::new(arguments.public_url.as_deref(), &mut problems);
+    let Some(url) = url else {
+        return Err(Error::Config(problems));
+    };
+    say(&format!("{:#}\n", manifest(arguments, &url)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manifest(arguments: &Manifest, public_url: &PublicUrl) -> Value {
+    let url = |path| public_url.page(path).to_string();
+    json!({
+        "display_information": {
+            "name": name(public_url),
+            "description": DESCRIPTION,
+            "background_color": "#171321",
+            "long_description": LONG_DESCRIPTION,
+        },
+        "features": {
+            "app_home": {
+                "home_tab_enabled": true,
+                "messages_tab_enabled": false,
+                "messages_tab_read_only_enabled": true,
+            },
+            "bot_user": { "display_name": "GitLab", "always_online": true },
+            "slash_commands": slash_commands(arguments, &url(COMMANDS)),
+        },
+        "oauth_config": {
+            "redirect_urls": [url(INSTALLED)],
+            "scopes": { "bot": SCOPES },
+        },
+        "settings": {
+            "event_subscriptions": {
+                "request_url": url(EVENTS),
+                "bot_events": ["app_home_opened", "app_uninstalled", "tokens_revoked"],
+            },
+            "interactivity": {
+                "is_enabled": true,
+                "request_url": url(INTERACTIONS),
+                "message_menu_options_url": url(OPTIONS),
+            },
+            "org_deploy_enabled": arguments.org_deploy,
+            "socket_mode_enabled": false,
+            "token_rotation_enabled": arguments.token_rotation,
+        },
+    })
+}
+
+fn slash_commands(arguments: &Manifest, url: &str) -> Vec<Value> {
+    let command = |name: &str, description: &str, hint: &str, should_escape: bool| {
+        json!({
+            "command": name,
+            "url": url,
+            "description": description,
+            "usage_hint": hint,
+            "should_escape": should_escape,
+        })
+    };
+    let mut commands = vec![command(
+        &arguments.command,
+        "How projects are connected with this workspace",
+        "[project or alias] command",
+        false,
+    )];
+    if arguments.chatops {
+        commands.push(command(
+            chatops::COMMAND,
+            "Feature flags, deployments and backfills",
+            "run command, or run --help",
+            // Whoever is mentioned comes with the id, which is nobody else's. A name may be.
+            true,
+        ));
+    }
+    commands
+}
+
+/// With the host, so that apps of several instances are told apart.
+fn name(public_url: &PublicUrl) -> String {
+    let room = LONGEST_NAME - "GitLab ()".len();
+    let host: String = public_url.host().chars().take(room).collect();
+    format!("GitLab ({host})")
+}
+
+/// As Slack takes it in a manifest.
+fn slash_command(text: &str) -> Result<String, String> {
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+    let length = text.chars().count();
+    match text.strip_prefix('/') {
+        Some(name) if (2..=32).contains(&length) && name.chars().all(is_name) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is a slash and up to 31 letters, digits, - or _".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Manifest, PublicUrl, manifest, slash_command};
+
+    /// The limits of Slack's published schema: where, and how many characters or entries at least and at most.
+    const LIMITS: [(&str, usize, usize); 15] = [
+        ("/display_information/name", 1, 35),
+        ("/display_information/description", 1, 140),
+        ("/display_information/long_description", 175, 4000),
+        ("/display_information/background_color", 4, 7),
+        ("/features/bot_user/display_name", 1, 80),
+        ("/features/slash_commands", 0, 50),
+        ("/features/slash_commands/0/command", 2, 32),
+        ("/features/slash_commands/0/url", 1, 3000),
+        ("/features/slash_commands/0/description", 1, 2000),
+        ("/features/slash_commands/0/usage_hint", 0, 1000),
+        ("/oauth_config/redirect_urls", 0, 1000),
+        ("/oauth_config/scopes/bot", 0, 255),
+        ("/settings/event_subscriptions/request_url", 1, 3500),
+        ("/settings/event_subscriptions/bot_events", 0, 100),
+        ("/settings/interactivity/request_url", 1, 3500),
+    ];
+
+    #[test]
+    fn manifest_is_within_the_limits_of_the_schema() {
+        let arguments = Manifest {
+            chatops: true,
+            public_url: None,
+            command: "/gitlab".to_owned(),
+            token_rotation: true,
+            org_deploy: true,
+        };
+        for host in [
+            "a.example",
+            &format!("{}.example", "long".repeat(15)),
+            "xn--bcher-kva.example",
+        ] {
+            let url = PublicUrl::new(Some(&format!("https://{host}")), &mut Vec::new());
+            let Some(url) = url else {
+                unreachable!("{host} is a host");
+            };
+            let manifest = manifest(&arguments, &url);
+            for (place, least, most) in LIMITS {
+                let length = match manifest.pointer(place) {
+                    Some(Value::String(text)) => text.chars().count(),
+                    Some(Value::Array(entries)) => entries.len(),
+                    other => unreachable!("{place} is {other:?}"),
+                };
+                assert!(
+                    (least..=most).contains(&length),
+                    "{place} of {host}: {length}"
+                );
+            }
+            let command = &manifest["features"]["slash_commands"][0];
+            assert!(
+                command["command"]
+                    .as_str()
+                    .is_some_and(|command| command.starts_with('/'))
+            );
+            assert_eq!(
+                command["url"],
+                format!("https://{host}/api/v4/slack/trigger")
+            );
+            let commands = &manifest["features"]["slash_commands"];
+            let escapes = |place: usize| {
+                let command = &commands[place];
+                (
+                    command["command"].as_str(),
+                    command["should_escape"].as_bool(),
+                )
+            };
+            assert_eq!(escapes(0), (Some("/gitlab"), Some(false)));
+            assert_eq!(escapes(1), (Some("/chatops"), Some(true)));
+            let top: Vec<&String> = manifest
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys())
+                .collect();
+            assert_eq!(top.len(), 4, "{top:?}");
+        }
+    }
+
+    #[test]
+    fn slash_commands_are_those_that_slack_takes() {
+        for text in ["/gitlab", "/g", "/gitlab-staging", "/grüße"] {
+            assert_eq!(slash_command(text), Ok(text.to_owned()));
+        }
+        for text in [
+            "",
+            "/",
+            "gitlab",
+            "/git lab",
+            "/git/lab",
+            &format!("/{}", "x".repeat(32)),
+        ] {
+            assert!(slash_command(text).is_err(), "{text}");
+        }
+    }
+}

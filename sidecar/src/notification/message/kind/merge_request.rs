@@ -1,0 +1,100 @@
+//! Merge requests. Their messages have no colour, ever: see [`Message::arguments`](crate::notification::message::Message::arguments).
+
+use lockstep_webhook::{Attributes, Changes, Event, List, Object, User};
+
+use super::issue::{label, named};
+use crate::notification::message::draft::Draft;
+use crate::notification::message::markup::phrase::Phrase;
+use crate::notification::message::markup::user_text::{NAME, TITLE, code};
+
+pub(super) fn draft(event: &Event) -> Draft {
+    let request = &event.object_attributes;
+    let (before, after) = words(event);
+    let headline = Phrase::of(&event.user)
+        .words(&format!(" {before} "))
+        .link(
+            &request.url,
+            &label("!", &request.iid, &request.title),
+            TITLE,
+            "a merge request without a title",
+        )
+        .words(&after)
+        .within(&event.project);
+    let is_draft = *request.draft || *request.work_in_progress;
+    let draft = Draft::new(headline)
+        .project(&event.project)
+        .context(branches(request))
+        .context(is_draft.then(|| "draft".to_owned()))
+        .context(named(
+            "labels: ",
+            event.labels.iter().map(|label| &**label.title),
+        ));
+    if *request.action != "open" {
+        return draft;
+    }
+    draft
+        .context(named(
+            "reviewers: ",
+            event
+                .reviewers
+                .iter()
+                .map(|user| user.name.or(&user.username)),
+        ))
+        .quote(&request.description)
+}
+
+/// What is said before the merge request, and after it.
+fn words(event: &Event) -> (String, String) {
+    let verb = match &**event.object_attributes.action {
+        "open" => "opened merge request",
+        "close" => "closed merge request",
+        "reopen" => "reopened merge request",
+        "merge" => "merged",
+        "approved" => "approved",
+        "approval" => "added an approval to",
+        "unapproved" => "withdrew the approval of",
+        "unapproval" => "took back an approval of",
+        _ => return changed(&event.changes),
+    };
+    (verb.to_owned(), String::new())
+}
+
+fn changed(changes: &Changes) -> (String, String) {
+    let reviewers = &changes.reviewers;
+    let asked = missing(&reviewers.current, &reviewers.previous);
+    let released = missing(&reviewers.previous, &reviewers.current);
+    let draft = (changes.draft.previous.get(), changes.draft.current.get());
+    match (asked, released, draft) {
+        (Some(asked), Some(released), _) => (
+            format!("asked {asked} for a review of"),
+            format!(", no longer {released}"),
+        ),
+        (Some(asked), None, _) => (format!("asked {asked} for a review of"), String::new()),
+        (None, Some(released), _) => (
+            format!("no longer asks {released} for a review of"),
+            String::new(),
+        ),
+        (None, None, (_, Some(true))) => ("marked".to_owned(), " as a draft".to_owned()),
+        (None, None, (Some(true), Some(false))) => ("marked".to_owned(), " as ready".to_owned()),
+        _ => ("updated merge request".to_owned(), String::new()),
+    }
+}
+
+/// Who is on the one list and not on the other.
+fn missing(these: &List<User>, those: &List<User>) -> Option<String> {
+    let key = |user: &Object<User>| user.username.or(&user.name).to_owned();
+    let known: Vec<String> = those.iter().map(key).collect();
+    let missing = these.iter().filter(|user| !known.contains(&key(user)));
+    named("", missing.map(|user| user.name.or(&user.username)))
+}
+
+fn branches(request: &Attributes) -> Option<String> {
+    let source = code(&request.source_branch, NAME);
+    let target = code(&request.target_branch, NAME);
+    match (source.is_empty(), target.is_empty()) {
+        (false, false) => Some(format!("{source} → {target}")),
+        (false, true) => Some(source),
+        (true, false) => Some(format!("→ {target}")),
+        (true, true) => None,
+    }
+}

@@ -1,0 +1,38 @@
+//! What is said of each kind of event.
+
+mod alert;
+mod deployment;
+mod issue;
+mod mention;
+mod merge_request;
+mod note;
+mod noteable;
+mod pipeline;
+mod push;
+mod test;
+mod unknown;
+mod vulnerability;
+mod wiki_page;
+
+use lockstep_webhook::{Event, ObjectKind};
+
+use super::draft::Draft;
+
+pub(super) fn draft(event: &Event) -> Draft {
+    match event.kind() {
+        Some(ObjectKind::Push | ObjectKind::TagPush) => push::draft(event),
+        Some(ObjectKind::Issue | ObjectKind::WorkItem | ObjectKind::Incident) => {
+            issue::draft(event)
+        }
+        Some(ObjectKind::MergeRequest) => merge_request::draft(event),
+        Some(ObjectKind::Note) => note::draft(event),
+        Some(ObjectKind::Pipeline) => pipeline::draft(event),
+        Some(ObjectKind::WikiPage) => wiki_page::draft(event),
+        Some(ObjectKind::Deployment) => deployment::draft(event),
+        Some(ObjectKind::Alert) => alert::draft(event),
+        Some(ObjectKind::Vulnerability) => vulnerability::draft(event),
+        Some(ObjectKind::GroupMention) => mention::draft(event),
+        Some(ObjectKind::LockstepTest) => test::draft(event),
+        None => unknown::draft(event),
+    }
+}

@@ -1,0 +1,15 @@
+//! The message that shows whether messages arrive.
+
+use lockstep_webhook::Event;
+
+use crate::notification::message::draft::Draft;
+use crate::notification::message::markup::phrase::Phrase;
+use crate::notification::message::markup::user_text::NAME;
+
+pub(super) fn draft(event: &Event) -> Draft {
+    let headline = Phrase::default()
+        .marked("👋 ")
+        .words("It works: this channel is told what happens in ")
+        .link("", &event.integration.alias, NAME, "its projects");
+    Draft::new(headline)
+}

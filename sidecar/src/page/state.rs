@@ -1,0 +1,34 @@
+//! What pages need.
+
+use secrecy::SecretString;
+
+use super::guess::Guesses;
+use super::look::Looks;
+use crate::database::SlackDatabase;
+
+pub(crate) struct App {
+    pub(super) database: SlackDatabase,
+    /// For the status page: who looks at how things stand is not to make them worse.
+    pub(super) for_status: SlackDatabase,
+    pub(super) viewer_password: Option<SecretString>,
+    /// What viewers are shown.
+    pub(super) looks: Looks,
+    /// Wrong passwords of viewers.
+    pub(super) guesses: Guesses,
+}
+
+impl App {
+    pub(crate) fn new(
+        database: SlackDatabase,
+        for_status: SlackDatabase,
+        viewer_password: Option<SecretString>,
+    ) -> Self {
+        Self {
+            database,
+            for_status,
+            viewer_password,
+            looks: Looks::default(),
+            guesses: Guesses::default(),
+        }
+    }
+}

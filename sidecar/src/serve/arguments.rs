@@ -1,0 +1,159 @@
+//! What can be said of the Slack app.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use clap::builder::{FalseyValueParser, ValueParser};
+use secrecy::SecretString;
+
+use crate::chatops::Chatops;
+use crate::connection::Connection;
+use crate::notification::Hooks;
+use crate::settings::secret;
+use crate::token::TokenKeyArguments;
+
+const EXAMPLES: &str = "\
+Example. Secrets are in the environment, as others see a command line:
+  export DATABASE_URL='host=db1,db2 dbname=gitlab target_session_attrs=read-write'
+  export LOCKSTEP_PUBLIC_URL=https://slack.example LOCKSTEP_TOKEN_KEY=...
+  export SLACK_CLIENT_ID=... SLACK_CLIENT_SECRET=... SLACK_SIGNING_SECRET=...
+  lockstep-sidecar check      tells what is wrong with these settings
+  lockstep-sidecar manifest   prints what to create the app with at api.slack.com
+  lockstep-sidecar serve
+
+Pages:
+  GET /                             Add to Slack; which workspaces have the app
+  GET /slack/install, .../callback  the installation
+  GET /healthz, /readyz, /metrics   for load balancers and Prometheus
+Signed by Slack:
+  POST /api/v4/integrations/slack/events, .../interactions, .../options
+  POST /api/v4/slack/trigger
+From GitLab, with a secret or signed:
+  POST /gitlab/hooks                webhooks, that channels are told of
+
+Exit status:
+  0    stopped by a signal, and what it had taken is done
+  1    stopped by a signal, and --grace was over before all was done
+  2    wrong usage or configuration, the address is taken, or a part of it failed
+  130  a second signal: what was under way is given up
+
+RUST_LOG=lockstep_sidecar=debug logs each request.";
+
+/// Serve the Slack app
+///
+/// Takes what Slack sends, answers at once or makes it a job, and runs these jobs. Takes webhooks of GitLab, and tells Slack's
+/// channels of what happened. It keeps nothing by itself, so run as many as you like behind a load balancer.
+///
+/// SIGTERM or Ctrl-C stops it: /readyz says so, it goes on for --drain-delay, takes no more connections, finishes what it has
+/// taken, but waits no longer than --grace. It connects to the database by itself, also if that comes later or moves.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LOCKSTEP_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// Where /healthz, /readyz and /metrics are; beside the rest, if not given
+    #[arg(long, value_name = "ADDRESS", env = "LOCKSTEP_ADMIN_LISTEN")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+
+    /// The address under which Slack and browsers reach this program
+    #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
+    pub(crate) public_url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) app: SlackApp,
+
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
+
+    /// Where Slack is
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LOCKSTEP_SLACK_URL",
+        default_value = "https://slack.com"
+    )]
+    pub(crate) slack_url: String,
+
+    /// A password, with any user name, that shows on the page which workspaces have the app; without it nobody sees that
+    #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) viewer_password: Option<SecretString>,
+
+    /// The proxy in front tells in X-Forwarded-For where requests come from, and the last address there is its word: wrong passwords are
+    /// then counted for each viewer, not for all who come through the proxy
+    #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = FalseyValueParser::new())]
+    pub(crate) forwarded_for: bool,
+
+    /// A Slack user who may switch projects on and off, besides whoever installed the app in the workspace last; may be given
+    /// several times
+    #[arg(
+        long = "manager",
+        value_name = "USER ID",
+        env = "LOCKSTEP_MANAGERS",
+        value_delimiter = ','
+    )]
+    pub(crate) managers: Vec<String>,
+
+    /// The schema of the host's tables
+    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    pub(crate) schema: String,
+
+    /// Sessions with the database for requests
+    #[arg(long, value_name = "N", env = "LOCKSTEP_SESSIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) sessions: u16,
+
+    /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
+    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
+    pub(crate) pooler: bool,
+
+    /// How many jobs of the app run at the same time; 0 leaves them to others
+    #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) job_concurrency: u16,
+
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
+
+    #[command(flatten)]
+    pub(crate) chatops: Chatops,
+
+    /// How many messages are sent to Slack at the same time; 0 leaves them to others
+    #[arg(long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) deliveries: u16,
+
+    /// Messages a minute in one workspace, of all such programs together; Slack allows several hundred
+    #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) workspace_rate: u32,
+
+    /// Seconds that requests and jobs under way get to finish after a signal
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) grace: u64,
+
+    /// Seconds after a signal in which requests are still taken, for the load balancer to notice
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_DRAIN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) drain_delay: u64,
+
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What Slack's page "Basic Information" of the app shows
+#[derive(Args, Debug)]
+pub(crate) struct SlackApp {
+    /// The app's client id
+    #[arg(long, value_name = "ID", env = "SLACK_CLIENT_ID")]
+    pub(crate) slack_client_id: Option<String>,
+
+    /// The app's client secret
+    #[arg(long, value_name = "SECRET", env = "SLACK_CLIENT_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) slack_client_secret: Option<SecretString>,
+
+    /// The secret that Slack signs its requests with
+    #[arg(long, value_name = "SECRET", env = "SLACK_SIGNING_SECRET", hide_env_values = true, value_parser = ValueParser::new(secret))]
+    pub(crate) slack_signing_secret: Option<SecretString>,
+}

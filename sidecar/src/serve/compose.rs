@@ -1,0 +1,186 @@
+//! All that serves requests, sends messages and runs jobs, put together from the configuration. No other room knows all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::timeout::TimeoutLayer;
+use tower::{BoxError, ServiceBuilder};
+use tracing::warn;
+
+use super::config::Config;
+use super::health::{self, Health};
+use crate::database::SlackDatabase;
+use crate::error::Error;
+use crate::http::{self, Problem};
+use crate::install::Keeper;
+use crate::notification::{Delivering, Publisher};
+use crate::slack::SlackClient;
+use crate::{chatops, command, event, home, install, notification, page};
+
+/// Slack waits for three seconds.
+const DEADLINE: Duration = Duration::from_millis(2_800);
+
+/// Jobs wait for Slack most of the time.
+const JOB_SESSIONS: usize = 4;
+
+/// One reports while the other looks for drift, which takes long.
+const STATUS_SESSIONS: usize = 2;
+
+pub(super) struct Parts {
+    pub(super) config: Config,
+    /// What Slack, GitLab and browsers reach.
+    pub(super) public: Router,
+    /// What load balancers and Prometheus reach.
+    pub(super) admin: Router,
+    pub(super) home: Arc<home::App>,
+    pub(super) delivering: Delivering,
+    pub(super) keeper: Keeper,
+    /// What goes on after its request is over.
+    pub(super) late: TaskTracker,
+    /// From then on load balancers are to look elsewhere.
+    pub(super) draining: CancellationToken,
+}
+
+impl Parts {
+    pub(super) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
+        let open = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
+        // For requests; what is slow has sessions of its own, so that it keeps none waiting.
+        let database = open(config.sessions)?;
+        let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
+        let slack = SlackClient::new(&config.slack_url)?;
+        let late = TaskTracker::new();
+        let draining = CancellationToken::new();
+        let wake = Arc::new(Notify::new());
+        let chatops = Arc::new(chatops::App {
+            environments: chatops::Environments::new(&config.chatops.environments, &config.schema)?,
+            settings: Arc::clone(&config.chatops),
+            database: database.clone(),
+            for_jobs: for_jobs.clone(),
+            slack: slack.clone(),
+            token_keys: Arc::clone(&config.token_keys),
+            late: late.clone(),
+        });
+        let home = Arc::new(home::App {
+            database: database.clone(),
+            for_jobs: for_jobs.clone(),
+            slack: slack.clone(),
+            signing_secret: config.signing_secret.clone(),
+            token_keys: Arc::clone(&config.token_keys),
+            public_url: config.public_url.clone(),
+            managers: Arc::clone(&config.managers),
+        });
+        let command = command::router(command::App {
+            database: database.clone(),
+            slack: slack.clone(),
+            signing_secret: config.signing_secret.clone(),
+            public_url: config.public_url.clone(),
+            managers: Arc::clone(&config.managers),
+            others: vec![command::Other {
+                name: chatops::COMMAND,
+                counted: "chatops",
+                answer: Box::new(move |slash| {
+                    Box::pin(chatops::reply(Arc::clone(&chatops), slash))
+                }),
+            }],
+            late: late.clone(),
+        });
+        let event = event::router(event::App {
+            database: database.clone(),
+            signing_secret: config.signing_secret.clone(),
+        });
+        let notification = notification::router(notification::App {
+            secrets: config.hook_secrets.clone(),
+            database: database.clone(),
+            publisher: Publisher::new(database.clone(), late.clone()),
+        });
+        let install = install::router(install::App {
+            database: database.clone(),
+            slack: slack.clone(),
+            credentials: config.credentials.clone(),
+            token_keys: Arc::clone(&config.token_keys),
+            public_url: config.public_url.clone(),
+            late: late.clone(),
+        });
+        let page = page::router(page::App::new(
+            database,
+            open(STATUS_SESSIONS)?,
+            config.viewer_password.clone(),
+        ));
+        let from_slack = command
+            .merge(event)
+            .merge(home::router(Arc::clone(&home)))
+            .layer(
+                ServiceBuilder::new()
+                    .layer(HandleErrorLayer::new(too_late))
+                    .layer(TimeoutLayer::new(DEADLINE)),
+            );
+        let pages = install.merge(page).layer(from_fn(http::protect));
+        let public = from_slack
+            .merge(notification)
+            .merge(pages)
+            .method_not_allowed_fallback(method_not_allowed)
+            .fallback(not_found)
+            .layer(from_fn(http::hear))
+            .layer(from_fn(http::observe));
+        let admin = health::router(Health {
+            // Requests that wait for a lock are no reason to be taken for dead.
+            database: open(1)?,
+            metrics,
+            draining: draining.clone(),
+        });
+        Ok(Self {
+            public,
+            admin,
+            home,
+            delivering: Delivering {
+                database: SlackDatabase::for_deliveries(
+                    &config.address,
+                    &config.schema,
+                    Arc::clone(&wake),
+                )?,
+                wake,
+                slack: slack.clone(),
+                token_keys: Arc::clone(&config.token_keys),
+                most: config.deliveries,
+                workspace_rate: config.workspace_rate,
+                grace: config.grace,
+            },
+            keeper: Keeper {
+                for_jobs,
+                slack,
+                credentials: config.credentials.clone(),
+                token_keys: Arc::clone(&config.token_keys),
+                stop: draining.clone(),
+            },
+            late,
+            draining,
+            config,
+        })
+    }
+}
+
+async fn too_late(_: BoxError) -> Problem {
+    warn!("no answer in time");
+    Problem::unavailable()
+}
+
+async fn not_found() -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This address takes another method.",
+    )
+    .into_response()
+}

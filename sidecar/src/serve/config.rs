@@ -1,0 +1,156 @@
+//! The configuration of the Slack app, checked as a whole: whoever sets it up is told of all that is wrong at once.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::arguments::Serve;
+use crate::chatops;
+use crate::connection::{Address, HELLO};
+use crate::notification::HookSecrets;
+use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, web_address};
+use crate::slack::{Credentials, SigningSecret};
+use crate::token::TokenKeys;
+
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) slack_url: Url,
+    pub(crate) credentials: Credentials,
+    pub(crate) signing_secret: SigningSecret,
+    pub(crate) token_keys: Arc<TokenKeys>,
+    pub(crate) hook_secrets: HookSecrets,
+    pub(crate) viewer_password: Option<SecretString>,
+    /// The proxy in front says where requests come from.
+    pub(crate) forwarded_for: bool,
+    pub(crate) managers: Arc<HashSet<String>>,
+    pub(crate) chatops: Arc<chatops::Settings>,
+    pub(crate) address: Address,
+    pub(crate) sessions: usize,
+    pub(crate) schema: String,
+    pub(crate) job_concurrency: usize,
+    pub(crate) deliveries: usize,
+    /// Messages a minute in one workspace.
+    pub(crate) workspace_rate: i32,
+    pub(crate) grace: Duration,
+    pub(crate) drain_delay: Duration,
+}
+
+const SHOWN: &str = "the page \"Basic Information\" of the app at api.slack.com shows it";
+
+impl Config {
+    pub(crate) fn new(arguments: &Serve) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let public_url = PublicUrl::new(arguments.public_url.as_deref(), &mut problems);
+        let slack_url = web_address(
+            "--slack-url (LOCKSTEP_SLACK_URL)",
+            &arguments.slack_url,
+            "it is https://slack.com, but for tests",
+            &mut problems,
+        );
+        let app = &arguments.app;
+        let client_id = app.slack_client_id.as_deref().filter(|id| !is_blank(id));
+        if client_id.is_none() {
+            problems.push(Problem::missing(
+                "--slack-client-id (SLACK_CLIENT_ID)",
+                SHOWN,
+            ));
+        }
+        let signing_secret = app
+            .slack_signing_secret
+            .as_ref()
+            .and_then(SigningSecret::new);
+        if signing_secret.is_none() {
+            problems.push(Problem::missing(
+                "--slack-signing-secret (SLACK_SIGNING_SECRET)",
+                "without it anybody could send requests as Slack; the page \"Basic Information\" of the app shows it",
+            ));
+        }
+        let client_secret = app.slack_client_secret.as_ref();
+        let client_secret = client_secret.filter(|secret| !is_blank(secret.expose_secret()));
+        if client_secret.is_none() {
+            problems.push(Problem::missing(
+                "--slack-client-secret (SLACK_CLIENT_SECRET)",
+                SHOWN,
+            ));
+        }
+        let token_keys = TokenKeys::configured(&arguments.keys, &mut problems);
+        let hook_secrets = HookSecrets::configured(&arguments.hooks, &mut problems);
+        let chatops = chatops::Settings::new(&arguments.chatops, arguments.pooler, &mut problems);
+        let viewer_password = arguments.viewer_password.clone();
+        if viewer_password
+            .as_ref()
+            .is_some_and(|password| password.expose_secret().chars().count() < SHORTEST_PASSWORD)
+        {
+            problems.push(Problem {
+                setting: "--viewer-password (LOCKSTEP_VIEWER_PASSWORD)",
+                wrong: "is shorter than 12 characters".to_owned(),
+                hint: "it is guessed over the network: choose a long one, or none, and nobody sees the workspaces",
+            });
+        }
+        let address = Address::new(arguments.connection.database_url.as_ref());
+        let address = address.map_err(|error| {
+            problems.push(Problem {
+                setting: "--database-url (DATABASE_URL)",
+                wrong: error.to_string(),
+                hint: "it is postgres://user@host/database, or host=... dbname=... user=...",
+            });
+        });
+        let parts = (
+            public_url,
+            slack_url,
+            signing_secret,
+            client_id.zip(client_secret),
+            token_keys,
+            address,
+        );
+        let (
+            Some(public_url),
+            Some(slack_url),
+            Some(signing_secret),
+            Some((client_id, client_secret)),
+            Some(token_keys),
+            Ok(address),
+        ) = parts
+        else {
+            return Err(problems);
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self {
+            listen: arguments.listen,
+            admin_listen: arguments.admin_listen,
+            public_url,
+            slack_url,
+            credentials: Credentials {
+                id: client_id.to_owned(),
+                secret: client_secret.clone(),
+            },
+            signing_secret,
+            token_keys: Arc::new(token_keys),
+            hook_secrets,
+            viewer_password,
+            forwarded_for: arguments.forwarded_for,
+            managers: Arc::new(arguments.managers.iter().cloned().collect()),
+            chatops: Arc::new(chatops),
+            address: address.through_pooler(arguments.pooler).within(HELLO),
+            sessions: arguments.sessions.into(),
+            schema: arguments.schema.clone(),
+            job_concurrency: arguments.job_concurrency.into(),
+            deliveries: arguments.deliveries.into(),
+            workspace_rate: arguments.workspace_rate.try_into().unwrap_or(i32::MAX),
+            grace: Duration::from_secs(arguments.grace),
+            drain_delay: Duration::from_secs(arguments.drain_delay),
+        })
+    }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}

@@ -1,0 +1,122 @@
+//! Settings, as far as several rooms share them, and what is said of those that do not do.
+
+use std::fmt;
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+/// Scopes that the app asks for: for commands, and to write to channels with and without being in them.
+pub(crate) const SCOPES: [&str; 3] = ["commands", "chat:write", "chat:write.public"];
+
+/// A password that is shorter can be guessed.
+pub(crate) const SHORTEST_PASSWORD: usize = 12;
+
+/// A setting that does not do, and what would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Flag and variable.
+    pub(crate) setting: &'static str,
+    pub(crate) wrong: String,
+    pub(crate) hint: &'static str,
+}
+
+impl Problem {
+    pub(crate) fn missing(setting: &'static str, hint: &'static str) -> Self {
+        Self {
+            setting,
+            wrong: "is not set, or blank".to_owned(),
+            hint,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            setting,
+            wrong,
+            hint,
+        } = self;
+        write!(formatter, "{setting} {wrong}: {hint}")
+    }
+}
+
+/// As the command line is parsed: by a parser of its own, whose errors cannot quote the text.
+pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text))
+}
+
+/// The address under which Slack and browsers reach this program: Slack sends secrets there, and browsers keep the cookie of an
+/// installation for it.
+#[derive(Clone, Debug)]
+pub(crate) struct PublicUrl(Url);
+
+impl PublicUrl {
+    pub(crate) fn new(text: Option<&str>, problems: &mut Vec<Problem>) -> Option<Self> {
+        const SETTING: &str = "--public-url (LOCKSTEP_PUBLIC_URL)";
+        let hint = "the address under which Slack and browsers reach this program, such as https://slack.gitlab.example";
+        match text.filter(|text| !text.trim().is_empty()) {
+            Some(text) => web_address(SETTING, text, hint, problems).map(Self),
+            None => {
+                problems.push(Problem::missing(SETTING, hint));
+                None
+            }
+        }
+    }
+
+    /// The address of a page of ours, as Slack and browsers reach it.
+    pub(crate) fn page(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        url
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+/// An https address, or an http one of this machine, and nothing more.
+pub(crate) fn web_address(
+    setting: &'static str,
+    text: &str,
+    hint: &'static str,
+    problems: &mut Vec<Problem>,
+) -> Option<Url> {
+    let checked = checked_address(text);
+    checked
+        .map_err(|wrong| {
+            problems.push(Problem {
+                setting,
+                wrong,
+                hint,
+            });
+        })
+        .ok()
+}
+
+fn checked_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|error| format!("is no address: {error}"))?;
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+        return Err(
+            "does not begin with https://, which only an address of this machine may lack"
+                .to_owned(),
+        );
+    }
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    let has_more = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+    match has_user || has_more {
+        true => Err("has more than a host and a port".to_owned()),
+        false => Ok(url),
+    }
+}

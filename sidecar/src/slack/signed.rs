@@ -1,0 +1,152 @@
+//! Requests that Slack has signed, and no others: the bytes of the body are verified, then read as what is expected.
+
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRef, FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::payload::{Envelope, Interaction, SlashCommand};
+use super::signature::{Refusal, SigningSecret};
+use crate::http::{Counter, Problem, count};
+
+/// A view may have 250 kB, and each byte may be written as three in a form.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// An ssl_check is a short form.
+const LARGEST_CHECK: usize = 4 << 10;
+
+/// Slack sends its bodies at once.
+const BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// What Slack sends, by its signature.
+pub(crate) struct Signed<T>(pub(crate) T);
+
+/// What a body is read as.
+pub(crate) trait Payload: Sized {
+    /// Slack asks such an address now and then, unsigned, whether its certificate is in order.
+    const IS_CHECKED: bool = false;
+
+    fn read(body: &[u8]) -> Result<Self, Problem>;
+}
+
+impl Payload for Envelope {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        serde_json::from_slice(body)
+            .map_err(|_| Problem::bad_request("The body is not a JSON object with a type."))
+    }
+}
+
+impl Payload for Interaction {
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        Self::of_form(body).ok_or(Problem::bad_request(
+            "The form has no field payload with a JSON object.",
+        ))
+    }
+}
+
+impl Payload for SlashCommand {
+    const IS_CHECKED: bool = true;
+
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        Self::of_form(body).ok_or(Problem::bad_request(
+            "The form lacks team_id, user_id or command.",
+        ))
+    }
+}
+
+/// What is answered in place of the handler.
+pub(crate) enum Answered {
+    /// Nothing is done then.
+    SslCheck,
+    Problem(Problem),
+}
+
+impl From<Problem> for Answered {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        match self {
+            Self::SslCheck => StatusCode::OK.into_response(),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+impl<T, S> FromRequest<S> for Signed<T>
+where
+    T: Payload,
+    S: Send + Sync,
+    SigningSecret: FromRef<S>,
+{
+    type Rejection = Answered;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Answered> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
+        if let Err(refusal) = SigningSecret::may_be_signed(headers, SystemTime::now()) {
+            // Nobody is to have us keep a body who is not Slack.
+            if T::IS_CHECKED
+                && is_form(headers)
+                && is_ssl_check(&read(body, LARGEST_CHECK, BODY_TIMEOUT).await?)
+            {
+                return Err(Answered::SslCheck);
+            }
+            return Err(refused(refusal).into());
+        }
+        let body = read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
+        SigningSecret::from_ref(state)
+            .verify(headers, &body, SystemTime::now())
+            .map_err(refused)?;
+        Ok(Self(T::read(&body)?))
+    }
+}
+
+/// The whole of a body, which is neither larger nor takes longer.
+async fn read(body: Body, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let reading = timeout(patience, to_bytes(body, largest));
+    let read = reading.await.map_err(|_| Problem::too_slow())?;
+    read.map_err(|error| {
+        let source = std::error::Error::source(&error);
+        match source.is_some_and(|source| source.is::<LengthLimitError>()) {
+            true => Problem::too_large(),
+            false => Problem::broken_off(),
+        }
+    })
+}
+
+/// The reason is for the log: whoever forges is not told how far he came.
+fn refused(refusal: Refusal) -> Problem {
+    count(Counter::REFUSALS, refusal.reason());
+    debug!(reason = refusal.reason(), "refused");
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "The request is not signed by Slack, or its time is off by more than five minutes.",
+    )
+}
+
+fn is_ssl_check(body: &[u8]) -> bool {
+    let mut values = form_urlencoded::parse(body).filter(|(name, _)| name == "ssl_check");
+    values.next().is_some_and(|(_, value)| value == "1") && values.next().is_none()
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next());
+    essence.is_some_and(|essence| {
+        essence
+            .trim()
+            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
+}

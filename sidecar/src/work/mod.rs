@@ -1,0 +1,41 @@
+//! The command `work`: runs jobs of the host. What a worker does is in a file of its own ([`execute`], [`irker`], [`cluster`]);
+//! [`registry`] names them all.
+
+mod arguments;
+mod cluster;
+mod execute;
+mod irker;
+mod registry;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connection::Address;
+use crate::database::Effects;
+use crate::error::Error;
+use crate::interrupt::Interrupts;
+use crate::job::{Runner, Settings};
+
+pub(crate) use arguments::Work;
+use registry::HostWorkers;
+
+pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
+    let url = arguments.connection.database_url.as_ref();
+    let address = Address::new(url)?.through_pooler(arguments.pooler);
+    let sessions = usize::from(arguments.concurrency);
+    let effects = Effects::new(&address, &arguments.schema, sessions)?;
+    let workers = Arc::new(HostWorkers::new(&arguments.workers, effects)?);
+    let settings = Settings {
+        name: arguments.name.clone(),
+        concurrency: sessions,
+        lease: Duration::from_secs(arguments.lease),
+        poll: Duration::from_secs(arguments.poll),
+        grace: Duration::from_secs(arguments.grace),
+        until_empty: arguments.until_empty,
+    };
+    // From here on a signal is not the end of the process: there may be jobs to give back.
+    let mut interrupts = Interrupts::listen()?;
+    let runner = Runner::start(settings, address, workers).await?;
+    runner.work(&mut interrupts).await
+}
