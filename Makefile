@@ -39,11 +39,13 @@ build: setup ## build the extensions for tests and demo, under target/quick
 	@rm -rf target/quick/usr
 	@for extension in $(EXTENSIONS); do \
 	  cargo pgrx package --package $$extension $(PGRX_ARGS) --profile quick --out-dir target/quick || exit 1; done
+	@.ci/update-scripts target/quick
 
 package: setup ## build the extensions' files under target/package
 	@rm -rf target/package
 	@for extension in $(EXTENSIONS); do \
 	  cargo pgrx package --package $$extension $(PGRX_ARGS) --out-dir target/package || exit 1; done
+	@.ci/update-scripts target/package
 
 sidecar: ## build the sidecar under target/debug
 	@cargo build --quiet --package lockstep-sidecar
