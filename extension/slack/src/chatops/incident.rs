@@ -14,7 +14,6 @@ struct Statements {
     holding: OwnStatement,
     declare: OwnStatement,
     close: OwnStatement,
-    all: OwnStatement,
 }
 
 thread_local! {
@@ -35,13 +34,6 @@ thread_local! {
             "update lockstep.chatops_incident set closed_by = $2, closed_at = clock_timestamp()
               where id = $1 and closed_at is null returning title",
             &[pg_sys::INT8OID, pg_sys::TEXTOID],
-        ),
-        all: OwnStatement::new(
-            "select coalesce(jsonb_agg(jsonb_build_object(
-                      'id', i.id, 'title', i.title, 'severity', i.severity, 'declared_by', i.declared_by,
-                      'declared_at', to_char(i.declared_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by i.id), '[]')::text
-               from lockstep.chatops_incident i where i.closed_at is null",
-            &[],
         ),
     });
 }
@@ -126,25 +118,4 @@ fn chatops_close_incident(command: Option<JsonB>, incident: Option<i64>) -> Json
         })
     };
     JsonB(close().or_raise())
-}
-
-/// Those that are open.
-#[pg_extern(sql = r#"
-create function lockstep.chatops_incidents()
-returns jsonb language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_incidents() is 'incidents that are open';
-revoke execute on function lockstep.chatops_incidents() from public;
-"#)]
-fn chatops_incidents() -> JsonB {
-    let list = || -> Result<Value> {
-        let mut text = String::new();
-        STATEMENTS.with(|statements| {
-            statements.all.rows(&[], |row| {
-                text = row.get(1).unwrap_or_default();
-            })
-        })?;
-        Ok(serde_json::from_str(&text).unwrap_or_default())
-    };
-    JsonB(list().or_raise())
 }
