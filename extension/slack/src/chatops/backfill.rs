@@ -2,12 +2,12 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 struct Control {
     // Whoever began the run: who may call us may stop it.
@@ -18,23 +18,22 @@ struct Control {
     retry: Statement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static RUN: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static RUN: OwnStatement = OwnStatement::new(
         "select lockstep.chatops_backfills($1) -> 'runs' -> 0",
         &[pg_sys::INT8OID],
-    ));
+    );
     // Not by its bare name, as the search path is the caller's.
-    static STARTS: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
+    static STARTS: Statement = Statement::new(
         "select lockstep.start_backfill(job => $1, workers => $2)",
         &[pg_sys::TEXTOID, pg_sys::INT4OID],
-    ));
-    static CONTROL: ManuallyDrop<Control> = ManuallyDrop::new(Control {
+    );
+    static CONTROL: Control = Control {
         pause: OwnStatement::new("select lockstep.pause_backfill($1)", &[pg_sys::INT8OID]),
         cancel: OwnStatement::new("select lockstep.cancel_backfill($1)", &[pg_sys::INT8OID]),
         resume: Statement::new("select lockstep.resume_backfill($1)", &[pg_sys::INT8OID]),
         retry: Statement::new("select lockstep.retry_backfill($1)", &[pg_sys::INT8OID]),
-    });
+    };
 }
 
 /// Begins a run, for which the caller needs the rights of the owner of the table.

@@ -2,12 +2,12 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
 struct Statements {
     lock: OwnStatement,
@@ -16,9 +16,8 @@ struct Statements {
     close: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         // Whoever declares one waits for the changes that are under way, and the other way round.
         lock: OwnStatement::new("lock table lockstep.chatops_incident in share mode", &[]),
         holding: OwnStatement::new(
@@ -35,7 +34,7 @@ thread_local! {
               where id = $1 and closed_at is null returning title",
             &[pg_sys::INT8OID, pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 /// Nothing is changed in production while an incident of severity 1 or 2 is open.

@@ -2,19 +2,18 @@
 
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static RETIRE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static RETIRE: OwnStatement = OwnStatement::new(
         "select lockstep.retire_worker($1)",
         &[pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// Gives up the old name of a worker.
