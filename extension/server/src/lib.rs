@@ -45,6 +45,17 @@ pub use session::{
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
 pub use transaction::AtEnd;
 
+/// What a backend keeps as long as it lives. It is never dropped: at the end of the process the memory that plans live in may
+/// be gone already.
+#[macro_export]
+macro_rules! kept {
+    ($($(#[$meta:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)*) => {
+        thread_local! {
+            $($(#[$meta])* $visibility static $name: std::mem::ManuallyDrop<$type> = std::mem::ManuallyDrop::new($value);)*
+        }
+    };
+}
+
 /// Called once, when the library of the extension of that name is loaded into a backend.
 pub fn init(extension: &'static CStr, at_end: AtEnd) {
     session::forgo_backtraces();

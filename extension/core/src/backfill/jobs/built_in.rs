@@ -6,20 +6,19 @@ use super::key::KeyRange;
 use crate::error::Result;
 use crate::{cache_column, service_account};
 use lockstep_server::host::{Relation, tables_named};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
-use std::mem::ManuallyDrop;
 
 const SERVICE_ACCOUNTS: &str = "service_accounts";
 const CACHE_COLUMNS: &str = "cache_columns";
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static OF_EXTENSION: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static OF_EXTENSION: OwnStatement = OwnStatement::new(
         "select f.target_table::text, format('%I.%I', f.function_schema, f.function_name)
            from lockstep.backfill_function f where f.job = $1",
         &[pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// The name of its tables and its function.

@@ -5,17 +5,16 @@ use crate::delivery::channel::WAITING;
 use crate::error::{OrRaise, Result, required};
 use crate::held;
 use crate::held::DELIVERIES;
+use lockstep_server::kept;
 use lockstep_server::waking;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+kept! {
     // A day stands for all that is farther away, as times without end cannot be subtracted. It is
     // one time for all teams: a subquery in its place is asked anew for each, as newer planners have it.
-    static WAIT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+    static WAIT: OwnStatement = OwnStatement::by_index(
         &format!(
             "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},
              team as materialized (
@@ -34,7 +33,7 @@ thread_local! {
             pg_sys::TEXTOID,
         ],
         &["lane", "id", "schema"],
-    ));
+    );
 }
 
 /// Seconds until the next channel is due.
