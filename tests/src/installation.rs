@@ -68,12 +68,14 @@ impl Installation {
         self.library.join(format!("{name}.so")).exists()
     }
 
-    /// The newer installations at hand, those of Debian and those under target/, for which `make` has built the extension.
+    /// The newer installations at hand, those of Debian and those under target/, for which `make` has built the extensions from
+    /// the sources that this one has them from.
     pub(crate) fn newer(&self) -> Result<Vec<Self>> {
         let places = [
             PathBuf::from("/usr/lib/postgresql"),
             crate::target().join("postgres"),
         ];
+        let ours = lines_of_scripts(&self.share.join("extension"))?;
         let mut found = Vec::new();
         for place in places.iter().filter(|place| place.exists()) {
             for version in entries(place)? {
@@ -82,8 +84,16 @@ impl Installation {
                     continue;
                 }
                 let installation = Self::of(&pg_config)?;
-                if installation.major > self.major && installation.packaged_libraries().is_ok() {
+                if installation.major <= self.major || installation.packaged_libraries().is_err() {
+                    continue;
+                }
+                if lines_of_scripts(&installation.packaged_scripts())? == ours {
                     found.push(installation);
+                } else {
+                    let major = installation.major;
+                    eprintln!(
+                        "skipped: PostgreSQL {major} has another state of the extension: make build PG={major}"
+                    );
                 }
             }
         }
@@ -118,6 +128,10 @@ impl Installation {
         Ok(libraries)
     }
 
+    fn packaged_scripts(&self) -> PathBuf {
+        package().join(relative(&self.share)).join("extension")
+    }
+
     /// Mirrors the installation under `tree`, with the extension's packaged files in place of installed ones.
     pub(crate) fn mirror(&self, tree: &Path) -> Result<Self> {
         let mirrored = Self {
@@ -141,8 +155,7 @@ impl Installation {
                 copy(&library, &mirrored.library.join(name), 0o755)?;
             }
         }
-        let packaged = package().join(relative(&self.share)).join("extension");
-        for file in entries(&packaged)? {
+        for file in entries(&self.packaged_scripts())? {
             if let Some(name) = file.file_name() {
                 copy(&file, &extension.join(name), 0o644)?;
             }
@@ -168,6 +181,20 @@ fn major(version: &str) -> Option<u32> {
         .next()?
         .parse()
         .ok()
+}
+
+/// What the extensions' install scripts in a directory hold; their order differs from build to build.
+fn lines_of_scripts(directory: &Path) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for script in entries(directory)? {
+        let name = script.file_name().unwrap_or_default().to_string_lossy();
+        if is_of_extension(&name) && name.ends_with(".sql") {
+            let text = fs::read_to_string(&script)?;
+            lines.extend(text.lines().map(str::to_owned));
+        }
+    }
+    lines.sort_unstable();
+    Ok(lines)
 }
 
 /// Where the extension's files are: those of `make build`, unless a bench names those of the release.
