@@ -25,7 +25,11 @@ compile_error!("PostgreSQL's errors cross Rust frames by unwinding: build with p
 
 pgrx::pg_module_magic!(name, version);
 
-pgrx::extension_sql_file!("../../../sql/lockstep/schema.sql", name = "schema", bootstrap);
+pgrx::extension_sql_file!(
+    "../../../sql/lockstep/schema.sql",
+    name = "schema",
+    bootstrap
+);
 pgrx::extension_sql_file!(
     "../../../sql/lockstep/cache_column.sql",
     name = "cache_column",
