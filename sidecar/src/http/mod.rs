@@ -8,6 +8,7 @@ mod observe;
 pub(crate) mod path;
 mod peer;
 mod problem;
+mod room;
 
 pub(crate) use heard::hear;
 pub(crate) use layout::{page, protect, style};
@@ -15,3 +16,4 @@ pub(crate) use metrics::{Counter, count, install, sort};
 pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
+pub(crate) use room::Room;

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::warn;
 
 use crate::error::Error;
+
+/// To Slack: the same would be answered each time.
+const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -66,7 +69,10 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         warn!(error = %error.report(), "a request failed");
-        Self::unavailable()
+        match error.is_wrong_data() {
+            true => Self::unprocessable("There is something in it that the database cannot take."),
+            false => Self::unavailable(),
+        }
     }
 }
 
@@ -85,6 +91,12 @@ impl IntoResponse for Problem {
             ),
             (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        (self.status, headers, body.to_string()).into_response()
+        let mut response = (self.status, headers, body.to_string()).into_response();
+        if self.status.is_client_error() {
+            response
+                .headers_mut()
+                .insert(NO_RETRY, HeaderValue::from_static("1"));
+        }
+        response
     }
 }

@@ -2,24 +2,24 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::LengthLimitError;
-use tokio::time::timeout;
 use tracing::debug;
 
 use super::payload::{Envelope, Interaction, SlashCommand};
 use super::signature::{Refusal, SigningSecret};
-use crate::http::{Counter, Problem, count};
+use crate::http::{Counter, Problem, Room, count};
 
 /// A view may have 250 kB, and each byte may be written as three in a form.
 const LARGEST_BODY: usize = 1 << 20;
 
 /// An ssl_check is a short form.
 const LARGEST_CHECK: usize = 4 << 10;
+
+/// What is not signed as yet is kept within bounds, however many send it.
+static ROOM: Room = Room::new(16 << 10, 16 << 20);
 
 /// Slack sends its bodies at once.
 const BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -97,31 +97,18 @@ where
             // Nobody is to have us keep a body who is not Slack.
             if T::IS_CHECKED
                 && is_form(headers)
-                && is_ssl_check(&read(body, LARGEST_CHECK, BODY_TIMEOUT).await?)
+                && is_ssl_check(&ROOM.read(body, LARGEST_CHECK, BODY_TIMEOUT).await?.bytes)
             {
                 return Err(Answered::SslCheck);
             }
             return Err(refused(refusal).into());
         }
-        let body = read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
+        let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
         SigningSecret::from_ref(state)
-            .verify(headers, &body, SystemTime::now())
+            .verify(headers, &body.bytes, SystemTime::now())
             .map_err(refused)?;
-        Ok(Self(T::read(&body)?))
+        Ok(Self(T::read(&body.bytes)?))
     }
-}
-
-/// The whole of a body, which is neither larger nor takes longer.
-async fn read(body: Body, largest: usize, patience: Duration) -> Result<Bytes, Problem> {
-    let reading = timeout(patience, to_bytes(body, largest));
-    let read = reading.await.map_err(|_| Problem::too_slow())?;
-    read.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        match source.is_some_and(|source| source.is::<LengthLimitError>()) {
-            true => Problem::too_large(),
-            false => Problem::broken_off(),
-        }
-    })
 }
 
 /// The reason is for the log: whoever forges is not told how far he came.

@@ -21,12 +21,12 @@ const NEVER_SHOWN: [&str; 12] = [
 const SHORTEST_NAME: usize = 5;
 
 /// No message shows more of a text, in bytes.
-const LONGEST_TEXT: usize = 4_000;
+pub(crate) const LONGEST_TEXT: usize = 4_000;
 /// As it is written in JSON, where a line's end takes two: none that was cut already is to be cut again.
 const LONGEST_WRITTEN: usize = 2 * LONGEST_TEXT;
 
 /// No message lists as many things. What decides over what it says comes first: see [`shorten`].
-const LONGEST_LIST: usize = 500;
+pub(crate) const LONGEST_LIST: usize = 500;
 
 fn is_never_shown(name: &[u8]) -> bool {
     name.len() >= SHORTEST_NAME && NEVER_SHOWN.iter().any(|it| it.as_bytes() == name)
@@ -67,7 +67,7 @@ pub fn trim(event: &mut Value) {
 
 /// Of jobs those are kept that failed, and the other runs of these, one of which may have passed since; of everything else what comes
 /// first. The order stays.
-fn shorten(items: &mut Vec<Value>) {
+pub(crate) fn shorten(items: &mut Vec<Value>) {
     if items.len() <= LONGEST_LIST {
         return;
     }

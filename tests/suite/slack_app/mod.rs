@@ -122,6 +122,14 @@ impl Sidecar {
         Ok(())
     }
 
+    /// The most that was resident at a time, in kB.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(kilobytes.context("no peak of memory")?.parse()?)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(i32::try_from(self.process.id())?), signal)?;
         Ok(())

@@ -23,6 +23,8 @@ pub(crate) enum Published {
         field: String,
     },
     UnknownProject,
+    /// The database can keep no such text.
+    Unstorable,
 }
 
 impl Published {
@@ -35,6 +37,7 @@ impl Published {
             Self::UnknownKind { .. } => "unknown_kind",
             Self::Malformed { .. } => "malformed",
             Self::UnknownProject => "unknown_project",
+            Self::Unstorable => "unstorable",
         }
     }
 }

@@ -1,32 +1,32 @@
-//! Webhooks of GitLab: read ([`body`]) and verified ([`secret`]), without what nobody needs, and published with those that
-//! come at the same time ([`publisher`]), each once ([`key`]).
+//! Webhooks of GitLab: read and verified ([`secret`]), without what nobody needs, and published with those that come at the same time
+//! ([`publisher`]), each once ([`key`]). GitLab sends none again, and switches off a webhook that is refused too often: so all that is
+//! authenticated and well formed is taken, also what nobody is told of.
 
-mod body;
 mod key;
 mod options;
 mod publisher;
 mod secret;
 mod settings;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use lockstep_webhook::{Event, ObjectKind, trim};
+use lockstep_webhook::{Event, ObjectKind, kept};
 use serde_json::{Value, json};
-use tokio::time::timeout;
-use tracing::{debug, warn};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
 
 use crate::database::{Published, SlackDatabase};
 use crate::http::path::HOOKS;
-use crate::http::{Counter, Problem, count};
+use crate::http::{Counter, Problem, Room, count};
 
-use body::ROOM;
 pub(crate) use options::Hooks;
 pub(crate) use publisher::Publisher;
 pub(crate) use secret::HookSecrets;
@@ -45,78 +45,139 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(Arc::new(app))
 }
 
-/// A description may have a million characters, each of which may be written as six.
-const LARGEST_BODY: usize = 8 << 20;
+/// GitLab sends no larger ones.
+const LARGEST_BODY: usize = 25 << 20;
 
-/// GitLab waits for ten seconds, and tries again after an error.
-const DEADLINE: Duration = Duration::from_secs(8);
+/// To read a larger one takes so long that others wait.
+const LARGE: usize = 256 << 10;
+
+/// Hardly any body is larger than what each may have.
+static ROOM: Room = Room::new(64 << 10, 48 << 20);
+
+/// GitLab waits for ten seconds.
+const DEADLINE: Duration = Duration::from_millis(9_500);
+
+/// What is not published by then is given up, so that GitLab hears of it.
+const PUBLISHED: Duration = Duration::from_secs(9);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-async fn receive_hook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+/// So many kinds of webhooks that nobody is told of are logged, each once.
+const MOST_KINDS: usize = 100;
+const LONGEST_KIND: usize = 60;
+
+async fn receive_hook(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
     let received = timeout(DEADLINE, receive(&app, &headers, body)).await;
-    let received = received.unwrap_or_else(|_| {
+    received.unwrap_or_else(|_| {
         warn!("a webhook was not answered in time");
-        Err(Problem::unavailable())
-    });
-    received.into_response()
+        Err(UNANSWERED)
+    })
 }
 
+/// The database has not answered: some of it may have been done.
+const UNANSWERED: Problem = Problem::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The database does not answer now, so the event may have been taken or not. Sent again it counts once.",
+);
+
 async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    let secrets = &app.secrets;
+    let until = Instant::now() + PUBLISHED;
     // Nobody is to have us keep a body who is not GitLab.
-    secrets
+    app.secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
     let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
-    let proof = secrets
+    let proof = app
+        .secrets
         .verify(headers, &body.bytes, SystemTime::now())
         .map_err(refused)?;
-    let mut event: Value = serde_json::from_slice(&body.bytes).map_err(|_| {
-        count(Counter::HOOKS, "malformed");
-        Problem::bad_request("The body is no JSON.")
-    })?;
-    trim(&mut event);
-    let (project, place) = whereabouts(&Event::of(&event));
-    if let Reach::Paths(paths) = &proof.reach {
-        check_is_within(app, paths, project).await?;
-    }
     let key = key::of(headers, &body.bytes, proof.signed_id);
-    let published = app.publisher.publish(place, event.to_string(), key);
-    let published = published.await.ok_or(Problem::unavailable())?;
-    count(Counter::HOOKS, published.name());
-    match published {
-        Published::Done { deliveries } => Ok(Json(json!({ "deliveries": deliveries }))),
-        Published::Duplicate => Ok(Json(json!({ "duplicate": true }))),
-        Published::UnknownKind { kind } => Err(Problem::unprocessable(format!(
-            "Nobody is told of events of the object_kind {kind}."
-        ))),
-        Published::Malformed { field } => Err(Problem::unprocessable(format!(
-            "The event's {field} is missing, or of another type than GitLab's."
-        ))),
-        Published::UnknownProject => Err(Problem::unprocessable(
-            "The project or group of the event does not exist here.",
-        )),
+    let event = match body.bytes.len() > LARGE {
+        true => spawn_blocking(move || kept(&body.bytes)).await.ok(),
+        false => Some(kept(&body.bytes)),
+    };
+    let Some(Ok(event)) = event else {
+        count(Counter::HOOKS, "malformed");
+        return Err(Problem::bad_request("The body is no JSON."));
+    };
+    let known = Event::of(&event);
+    if known.kind().is_none() {
+        let kind = kind_of(&event);
+        let why = format!("Nobody is told of events of the kind {kind:?}.");
+        return Ok(ignored("unknown_kind", kind, why));
     }
+    let (project, place) = whereabouts(&known);
+    if let Reach::Paths(paths) = &proof.reach
+        && !is_within_reach(app, paths, project).await?
+    {
+        let why = "The secret is not one of the event's project.".to_owned();
+        return Ok(ignored("out_of_reach", "", why));
+    }
+    let patience = until.saturating_duration_since(Instant::now());
+    let published = app
+        .publisher
+        .publish(place, event.to_string(), key, patience);
+    let Some(published) = published.await else {
+        count(Counter::HOOKS, "unavailable");
+        return Err(UNANSWERED);
+    };
+    let name = published.name();
+    let why = match published {
+        Published::Done { deliveries } => {
+            count(Counter::HOOKS, name);
+            return Ok(Json(json!({ "deliveries": deliveries })));
+        }
+        Published::Duplicate => {
+            count(Counter::HOOKS, name);
+            return Ok(Json(json!({ "duplicate": true })));
+        }
+        Published::UnknownKind { kind } => {
+            format!("Nobody is told of events of the kind {kind:?}.")
+        }
+        Published::Malformed { field } => {
+            format!("The event's {field} is missing, or of another type than GitLab's.")
+        }
+        Published::UnknownProject => {
+            "The project or group of the event does not exist here.".to_owned()
+        }
+        Published::Unstorable => "There is something in it that no database can keep.".to_owned(),
+    };
+    Ok(ignored(name, kind_of(&event), why))
+}
+
+/// What is taken, and changes nothing; it is told once of each kind, as there may be many.
+fn ignored(outcome: &'static str, kind: &str, why: String) -> Json<Value> {
+    static TOLD: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
+    count(Counter::HOOKS, outcome);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() < MOST_KINDS && told.insert((outcome, kind.to_owned())) {
+        info!(
+            outcome,
+            kind, why, "webhooks are ignored; no others like this are told of"
+        );
+    }
+    Json(json!({ "deliveries": 0, "ignored": why }))
+}
+
+/// Hooks of the system have their kind elsewhere.
+fn kind_of(event: &Value) -> &str {
+    let kind = event["object_kind"].as_str();
+    let kind = kind.or(event["event_name"].as_str()).unwrap_or_default();
+    &kind[..kind.floor_char_boundary(LONGEST_KIND)]
 }
 
 /// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
 /// who may tell of everything.
-async fn check_is_within(app: &App, paths: &[&str], project: Option<i64>) -> Result<(), Problem> {
+async fn is_within_reach(app: &App, paths: &[&str], project: Option<i64>) -> Result<bool, Problem> {
     let its = match project {
         Some(project) => app.database.project_path(project).await?,
         None => None,
     };
-    match its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))) {
-        true => Ok(()),
-        false => {
-            count(Counter::HOOKS, "out_of_reach");
-            Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "The secret is not one of the event's project.",
-            ))
-        }
-    }
+    Ok(its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))))
 }
 
 /// The project that the database takes an event for one of, and a number for where it happens, as far as it is told.
@@ -135,8 +196,10 @@ fn whereabouts(event: &Event) -> (Option<i64>, u64) {
     (project, place.map_or(0, |id| id.unsigned_abs()))
 }
 
+/// As GitLab compares paths, whose letters may be large or small.
 fn is_within(path: &str, project: &str) -> bool {
-    let rest = project.strip_prefix(path);
+    let (path, project) = (path.to_lowercase(), project.to_lowercase());
+    let rest = project.strip_prefix(&path);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -181,10 +244,10 @@ mod tests {
 
     #[test]
     fn projects_are_within_their_groups() {
-        for project in ["a", "a/b", "a/b/c"] {
+        for project in ["a", "a/b", "a/b/c", "A/b"] {
             assert!(is_within("a", project), "{project}");
         }
-        for project in ["", "ab", "ab/c", "b/a", "A/b"] {
+        for project in ["", "ab", "ab/c", "b/a"] {
             assert!(!is_within("a", project), "{project}");
         }
         assert!(is_within("a/b", "a/b") && !is_within("a/b", "a/bc"));

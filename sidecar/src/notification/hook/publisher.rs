@@ -1,14 +1,19 @@
 //! Events that come at the same time are published in one transaction: a commit takes as long for fifty as for one. Whoever comes
-//! first publishes at once, with what has gathered meanwhile.
+//! first publishes at once, with what has gathered meanwhile. What has to wait for somebody's open transaction is set aside, each
+//! place by itself, so that no other waits with it; what the database does not take now is tried again while GitLab waits.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::database::{Published, SlackDatabase};
+use crate::error::Error;
 
 /// In one transaction.
 const MOST: usize = 64;
@@ -17,19 +22,47 @@ const MOST: usize = 64;
 /// published in the order in which it came.
 const TRANSACTIONS: usize = 2;
 
-/// Beyond these the database is too slow, and GitLab may ask again.
-const MOST_WAITING: usize = 5_000;
+/// So many of those that are set aside wait in the database at the same time.
+const MOST_ASIDE: usize = 4;
 
-/// None if the database did not do it.
+/// A place that had to wait is by itself for so long.
+const ASIDE: Duration = Duration::from_secs(10);
+
+/// What waits is counted in pieces of so many bytes; beyond these the database is too slow.
+const PIECE: usize = 4 << 10;
+const MOST_PIECES: usize = (32 << 20) / PIECE;
+
+/// No longer does the database wait for a lock.
+const ATTEMPT: Duration = Duration::from_millis(2_200);
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// None if the database did not do it, as far as is known.
 type Answer = Option<Published>;
 
 struct Waiting {
+    place: u64,
     event: String,
     key: String,
     answer: oneshot::Sender<Answer>,
+    /// Nobody waits for it any longer.
+    until: Instant,
+    _room: OwnedSemaphorePermit,
 }
 
-pub(crate) struct Publisher([Arc<Queue>; TRANSACTIONS]);
+pub(crate) struct Publisher {
+    queues: [Arc<Queue>; TRANSACTIONS],
+    aside: Arc<Aside>,
+    room: Arc<Semaphore>,
+}
+
+/// The places that had to wait, and until when each is by itself.
+struct Aside {
+    places: Mutex<HashMap<u64, (Arc<Queue>, Instant)>>,
+    turns: Arc<Semaphore>,
+    database: SlackDatabase,
+    tasks: TaskTracker,
+}
 
 struct Queue {
     database: SlackDatabase,
@@ -37,46 +70,134 @@ struct Queue {
     turn: Arc<Semaphore>,
     /// A graceful stop waits for what has been taken.
     tasks: TaskTracker,
+    /// Where what has to wait goes; one that is set aside has it wait.
+    aside: Option<Arc<Aside>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Publisher {
     pub(crate) fn new(database: SlackDatabase, tasks: TaskTracker) -> Self {
-        Self(std::array::from_fn(|_| {
-            Arc::new(Queue {
-                database: database.clone(),
-                waiting: Mutex::default(),
-                turn: Arc::new(Semaphore::new(1)),
-                tasks: tasks.clone(),
-            })
-        }))
+        let aside = Arc::new(Aside {
+            places: Mutex::default(),
+            turns: Arc::new(Semaphore::new(MOST_ASIDE)),
+            database,
+            tasks,
+        });
+        Self {
+            queues: std::array::from_fn(|_| {
+                let turns = Arc::new(Semaphore::new(1));
+                Arc::new(Queue::new(&aside, Some(Arc::clone(&aside)), turns))
+            }),
+            aside,
+            room: Arc::new(Semaphore::new(MOST_PIECES)),
+        }
     }
 
-    /// Publishes an event of a place, which counts once for each key.
-    pub(crate) async fn publish(&self, place: u64, event: String, key: String) -> Answer {
-        let queue = self.0.get((place % TRANSACTIONS as u64) as usize)?;
+    /// Publishes an event of a place, which counts once for each key, within that time.
+    pub(crate) async fn publish(
+        &self,
+        place: u64,
+        event: String,
+        key: String,
+        patience: Duration,
+    ) -> Answer {
+        let pieces = u32::try_from(event.len().div_ceil(PIECE)).ok()?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(pieces.max(1));
         let (answer, answered) = oneshot::channel();
-        if !queue.push(Waiting { event, key, answer }) {
-            return None;
-        }
-        queue.begin();
+        let waiting = Waiting {
+            place,
+            event,
+            key,
+            answer,
+            until: Instant::now() + patience,
+            _room: room.ok()?,
+        };
+        let queue = self.queues.get((place % TRANSACTIONS as u64) as usize)?;
+        let aside = self.aside.queue_of(place);
+        aside.as_ref().unwrap_or(queue).push([waiting]);
         answered.await.unwrap_or_default()
     }
 }
 
-impl Queue {
-    fn push(&self, waiting: Waiting) -> bool {
-        let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = queue.len() < MOST_WAITING;
-        if has_room {
-            queue.push_back(waiting);
-        }
-        has_room
+impl Aside {
+    fn places(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Queue>, Instant)>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// That of a place that is by itself.
+    fn queue_of(&self, place: u64) -> Option<Arc<Queue>> {
+        let mut places = self.places();
+        let (queue, until) = places.get(&place)?;
+        match *until > Instant::now() || !queue.is_empty() {
+            true => Some(Arc::clone(queue)),
+            false => {
+                places.remove(&place);
+                None
+            }
+        }
+    }
+
+    fn set_aside(self: &Arc<Self>, batch: Vec<Waiting>) {
+        let now = Instant::now();
+        let mut places = self.places();
+        places.retain(|_, (queue, until)| *until > now || !queue.is_empty());
+        for it in batch {
+            let (queue, until) = places.entry(it.place).or_insert_with(|| {
+                let queue = Queue::new(self, None, Arc::clone(&self.turns));
+                (Arc::new(queue), now)
+            });
+            *until = now + ASIDE;
+            queue.push([it]);
+        }
+    }
+}
+
+impl Queue {
+    fn new(of: &Aside, aside: Option<Arc<Aside>>, turns: Arc<Semaphore>) -> Self {
+        Self {
+            database: of.database.clone(),
+            waiting: Mutex::default(),
+            turn: Arc::new(Semaphore::new(1)),
+            tasks: of.tasks.clone(),
+            aside,
+            turns,
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting().is_empty() && self.turn.available_permits() > 0
+    }
+
+    fn push(self: &Arc<Self>, waiting: impl IntoIterator<Item = Waiting>) {
+        self.waiting().extend(waiting);
+        self.begin();
+    }
+
+    /// The next ones that somebody waits for; those of places that are by themselves go there.
     fn take(&self) -> Vec<Waiting> {
-        let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = queue.len().min(MOST);
-        queue.drain(..most).collect()
+        let mut batch: Vec<Waiting> = {
+            let mut queue = self.waiting();
+            let most = queue.len().min(MOST);
+            queue.drain(..most).collect()
+        };
+        let now = Instant::now();
+        let Some(aside) = &self.aside else {
+            // One that might be taken after nobody waits for it is not tried.
+            batch.retain(|it| it.until > now + ATTEMPT);
+            return batch;
+        };
+        batch.retain(|it| it.until > now);
+        let (elsewhere, here): (Vec<Waiting>, Vec<Waiting>) = batch
+            .into_iter()
+            .partition(|it| aside.queue_of(it.place).is_some());
+        if !elsewhere.is_empty() {
+            aside.set_aside(elsewhere);
+        }
+        here
     }
 
     /// Sees to it that somebody publishes what waits. It is a task of its own, since whoever waits for an answer may give up.
@@ -88,18 +209,15 @@ impl Queue {
     }
 
     async fn work(self: Arc<Self>, turn: OwnedSemaphorePermit) {
-        loop {
+        while !self.waiting().is_empty() {
             let batch = self.take();
-            if batch.is_empty() {
-                break;
+            if !batch.is_empty() {
+                self.publish(batch).await;
             }
-            self.publish(batch).await;
         }
         drop(turn);
         // What came between the last look and the end of the turn has found no turn of its own.
-        let queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !queue.is_empty() {
-            drop(queue);
+        if !self.waiting().is_empty() {
             self.begin();
         }
     }
@@ -107,21 +225,55 @@ impl Queue {
     async fn publish(&self, batch: Vec<Waiting>) {
         let events: Vec<&str> = batch.iter().map(|it| it.event.as_str()).collect();
         let keys: Vec<&str> = batch.iter().map(|it| it.key.as_str()).collect();
-        match self.database.publish(&events, &keys).await {
+        let published = {
+            // Never closed.
+            let _turn = self.turns.acquire().await.ok();
+            self.database.publish(&events, &keys).await
+        };
+        let error = match published {
             Ok(published) => {
                 for (it, published) in batch.into_iter().zip(published) {
                     let _ = it.answer.send(Some(published));
                 }
+                return;
             }
-            // One that the database cannot take is not to keep the others out.
-            Err(error) if batch.len() > 1 && !error.is_lost_connection() => {
+            Err(error) => error,
+        };
+        match &self.aside {
+            Some(aside) if error.has_code(&SqlState::LOCK_NOT_AVAILABLE) => aside.set_aside(batch),
+            _ if error.has_code(&SqlState::LOCK_NOT_AVAILABLE) && batch.len() == 1 => {
+                self.put_back(batch, PAUSE).await;
+            }
+            _ if may_pass(&error) => {
+                warn!(error = %error.report(), events = batch.len(), "not published as yet");
+                self.put_back(batch, PAUSE).await;
+            }
+            // One that has to wait, or that the database cannot take, is not to keep the others out.
+            _ if batch.len() > 1 => {
                 for it in batch {
                     Box::pin(self.publish(vec![it])).await;
                 }
             }
-            Err(error) => {
-                warn!(error = %error.report(), events = batch.len(), "not published");
+            _ => {
+                warn!(error = %error.report(), "not published");
+                let answer = error.is_wrong_data().then_some(Published::Unstorable);
+                for it in batch {
+                    let _ = it.answer.send(answer.clone());
+                }
             }
         }
     }
+
+    /// They come first when it is tried again.
+    async fn put_back(&self, batch: Vec<Waiting>, pause: Duration) {
+        sleep(pause).await;
+        let mut queue = self.waiting();
+        batch.into_iter().rev().for_each(|it| queue.push_front(it));
+    }
+}
+
+fn may_pass(error: &Error) -> bool {
+    error.is_lost_connection()
+        || error.is_lost_session()
+        || matches!(error, Error::Busy | Error::Pool(_))
 }

@@ -74,6 +74,9 @@ fn messages_are_as_they_were() -> io::Result<()> {
         let message = render(event);
         assert_eq!(wrong(&message), Vec::<String>::new(), "{name}");
         assert_eq!(message.arguments("C0123456789"), expected[name], "{name}");
+        // As it is read from the network.
+        let kept = lockstep_webhook::kept(event.to_string().as_bytes())?;
+        assert_eq!(render(&kept), message, "{name}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Bodies while they are read: what anybody may send, before it is known whether it is GitLab's, is not to fill the memory.
+//! Room for bodies: what anybody may send, before it is known who he is, is not to fill the memory.
 
 use std::time::Duration;
 
@@ -8,32 +8,34 @@ use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use crate::http::{Counter, Problem, count};
-
-/// Each body has room for so much; hardly any needs more.
-const OWN: usize = 64 << 10;
+use super::problem::Problem;
 
 /// What is shared is counted in pieces of so much.
 const PIECE: usize = 4 << 10;
 
-/// What all bodies share that are larger than that.
-pub(super) static ROOM: Room = Room::new(64 << 20);
-
-pub(super) struct Room(Semaphore);
+pub(crate) struct Room {
+    /// Each body has so much; hardly any needs more.
+    own: usize,
+    /// What all bodies share that are larger than that.
+    shared: Semaphore,
+}
 
 /// A body, and the room that it takes.
-pub(super) struct Read<'a> {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Read<'a> {
+    pub(crate) bytes: Vec<u8>,
     _room: Option<SemaphorePermit<'a>>,
 }
 
 impl Room {
-    const fn new(bytes: usize) -> Self {
-        Self(Semaphore::const_new(bytes / PIECE))
+    pub(crate) const fn new(own: usize, shared: usize) -> Self {
+        Self {
+            own,
+            shared: Semaphore::const_new(shared / PIECE),
+        }
     }
 
     /// The whole of a body, which is neither larger nor takes longer. Room is taken for what has come, not for what is announced.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         body: Body,
         largest: usize,
@@ -59,14 +61,15 @@ impl Room {
             if length > largest {
                 return Err(Problem::too_large());
             }
-            let needed = length.saturating_sub(OWN).div_ceil(PIECE);
+            // What is kept of it grows in steps, of which it may use the last one only in part.
+            if length > bytes.capacity() {
+                bytes.reserve_exact((length + length / 4).min(largest) - bytes.len());
+            }
+            let needed = bytes.capacity().saturating_sub(self.own).div_ceil(PIECE);
             let has = room.as_ref().map_or(0, SemaphorePermit::num_permits);
             if needed > has {
                 let more = u32::try_from(needed - has).unwrap_or(u32::MAX);
-                let more = self.0.try_acquire_many(more).map_err(|_| {
-                    count(Counter::HOOKS, "crowded");
-                    FULL
-                })?;
+                let more = self.shared.try_acquire_many(more).map_err(|_| FULL)?;
                 match &mut room {
                     Some(room) => room.merge(more),
                     None => room = Some(more),
@@ -90,9 +93,9 @@ mod tests {
 
     use axum::body::Body;
 
-    use super::{FULL, OWN, PIECE, Read, Room};
-    use crate::http::Problem;
+    use super::{FULL, PIECE, Problem, Read, Room};
 
+    const OWN: usize = 64 << 10;
     const PATIENCE: Duration = Duration::from_secs(60);
     const LARGEST: usize = OWN + 8 * PIECE;
 
@@ -103,29 +106,29 @@ mod tests {
 
     #[tokio::test]
     async fn small_bodies_need_no_room() {
-        let none = Room::new(0);
+        let none = Room::new(2 * OWN, 0);
         for length in [0, 1, OWN] {
             let read = read(&none, length).await;
             assert_eq!(read.map(|it| it.bytes.len()).ok(), Some(length));
         }
+        let none = Room::new(OWN, 0);
         assert_eq!(read(&none, OWN + 1).await.err(), Some(FULL));
     }
 
     #[tokio::test]
     async fn room_is_shared_and_comes_back() {
-        let room = Room::new(3 * PIECE);
+        let room = Room::new(OWN, 8 * PIECE);
         let first = read(&room, OWN + 2 * PIECE).await;
         assert!(first.is_ok());
-        assert_eq!(read(&room, OWN + 2 * PIECE).await.err(), Some(FULL));
-        assert!(read(&room, OWN + PIECE).await.is_ok());
+        assert_eq!(read(&room, OWN + PIECE).await.err(), Some(FULL));
         drop(first);
         assert!(read(&room, OWN + 3 * PIECE).await.is_ok());
-        assert_eq!(room.0.available_permits(), 3);
+        assert_eq!(room.shared.available_permits(), 8);
     }
 
     #[tokio::test]
     async fn too_much_is_refused() {
-        let room = Room::new(LARGEST);
+        let room = Room::new(OWN, LARGEST);
         assert!(read(&room, LARGEST).await.is_ok());
         let announced = read(&room, LARGEST + 1).await.err();
         assert_eq!(announced, Some(Problem::too_large()));
