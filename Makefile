@@ -18,7 +18,8 @@ unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 PG_CONFIG ?= $(shell p=/usr/lib/postgresql/15/bin/pg_config; test -x $$p && echo $$p || echo pg_config)
 PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 FEATURES = $(if $(filter-out 15,$(PG_MAJOR)),--no-default-features --features pg$(PG_MAJOR))
-PGRX_ARGS = --package lockstep --pg-config "$(PG_CONFIG)" $(FEATURES)
+PGRX_ARGS = --pg-config "$(PG_CONFIG)" $(FEATURES)
+EXTENSIONS = lockstep lockstep_slack
 export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 
 # Runs a command in a process group of its own, so that a signal to make ends all of it, and then stops what servers
@@ -34,13 +35,15 @@ setup: ## install what is missing: Debian packages, cargo-pgrx, its configuratio
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup
 
 # It takes a third of the time of the release.
-build: setup ## build the extension for tests and demo, under target/quick
+build: setup ## build the extensions for tests and demo, under target/quick
 	@rm -rf target/quick/usr
-	@cargo pgrx package $(PGRX_ARGS) --profile quick --out-dir target/quick
+	@for extension in $(EXTENSIONS); do \
+	  cargo pgrx package --package $$extension $(PGRX_ARGS) --profile quick --out-dir target/quick || exit 1; done
 
-package: setup ## build the extension's files under target/package
+package: setup ## build the extensions' files under target/package
 	@rm -rf target/package
-	@cargo pgrx package $(PGRX_ARGS) --out-dir target/package
+	@for extension in $(EXTENSIONS); do \
+	  cargo pgrx package --package $$extension $(PGRX_ARGS) --out-dir target/package || exit 1; done
 
 sidecar: ## build the sidecar under target/debug
 	@cargo build --quiet --package lockstep-sidecar
@@ -81,7 +84,7 @@ check: setup ## rustfmt, clippy, who switches roles, which rooms import each oth
 install: package ## install into the PostgreSQL of PG_CONFIG=...
 	@library=$$($(PG_CONFIG) --pkglibdir) && extension=$$($(PG_CONFIG) --sharedir)/extension && \
 	sudo=$$([ -w "$$library" ] && [ -w "$$extension" ] || echo sudo) && \
-	$$sudo install -m 755 "target/package$$library/lockstep.so" "$$library" && \
+	$$sudo install -m 755 "target/package$$library"/lockstep*.so "$$library" && \
 	$$sudo install -m 644 "target/package$$extension"/lockstep* "$$extension" && \
 	echo "installed in $$library and $$extension"
 

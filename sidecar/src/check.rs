@@ -179,7 +179,7 @@ async fn ask_database(
     }
     findings.fine(&format!("the database at {}", config.address.server()));
     if version.is_empty() {
-        findings.wrong("the extension is missing: create extension lockstep");
+        findings.wrong("the extension is missing: create extension lockstep_slack cascade");
         return Ok(());
     }
     if !fits(&version) {
@@ -206,7 +206,7 @@ async fn ask_database(
         }
         Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
             findings.wrong(&format!(
-                "the tables of schema {} are not attached: select * from lockstep.attach('{0}')",
+                "the tables of schema {} are not attached: select * from lockstep.attach_slack('{0}')",
                 config.schema
             ));
             return Ok(());

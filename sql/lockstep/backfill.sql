@@ -18,6 +18,18 @@ comment on column lockstep.backfill_job.settings is
 select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
 grant select on lockstep.backfill_job to public;
 
+-- Jobs of extensions that build on lockstep: which tables they are for, and the function that does the rows of a schema whose keys are in a
+-- range, and returns how many it wrote. It runs as lockstep_owner.
+create table lockstep.backfill_function (
+  job text not null
+    constraint backfill_function_pkey primary key
+    constraint backfill_function_job_check check (pg_catalog.length(job) <= 63),
+  target_table name not null,
+  function regprocedure not null
+);
+comment on table lockstep.backfill_function is
+  'jobs of extensions that build on lockstep, each a function (schema text, first bigint, last bigint) returns bigint';
+
 -- A run is work in progress, so it is not dumped. Counts are those of the ranges that are done.
 create table lockstep.backfill_run (
   id bigint generated always as identity

@@ -46,7 +46,7 @@ create table lockstep.feature_audit (
   gate text,
   before text,
   after text,
-  -- Who asked for it, where that is no role: a user of Slack, and how he did.
+  -- Who asked for it, where that is no role: a user of a chat, and how he did.
   actor text,
   source text,
   -- Another role than lockstep_owner for a row that was restored.

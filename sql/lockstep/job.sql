@@ -47,6 +47,17 @@ create table lockstep.retired_worker (
 comment on table lockstep.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep.retired_worker', '');
 
+-- Members of such a role run workers only whose names begin so.
+create table lockstep.runner_limit (
+  role text not null
+    constraint runner_limit_pkey primary key
+    constraint runner_limit_role_check check (pg_catalog.length(role) <= 63),
+  workers text not null
+    constraint runner_limit_workers_check check (workers <> '')
+);
+comment on table lockstep.runner_limit is
+  'roles whose runners claim jobs only of workers whose names begin with a text; written by extensions that build on lockstep';
+
 -- The lease is the runner's, not the job's: to say that it is alive, a runner of a thousand jobs writes one row.
 create table lockstep.job_runner (
   id bigint generated always as identity
@@ -55,6 +66,8 @@ create table lockstep.job_runner (
     constraint job_runner_name_check check (pg_catalog.length(name) <= 255),
   -- Nobody else acts for it.
   role name not null,
+  -- What the names of the workers begin with that it may run; empty for any.
+  workers text not null default '',
   lease_for interval not null,
   leased_until timestamptz not null,
   started_at timestamptz not null default pg_catalog.clock_timestamp()

@@ -1,4 +1,4 @@
--- Everything in the schema goes over to the unprivileged role. Each object that has grants is granted once more, which changes nothing
+-- Everything of the extension goes over to the unprivileged role. The first file of the script has said which extension that is. Each object that has grants is granted once more, which changes nothing
 -- but has PostgreSQL note them as those that the extension came with: a dump leaves out what is so noted.
 do $$
 declare
@@ -14,7 +14,7 @@ begin
       left join pg_catalog.pg_proc p on d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass and p.oid operator(pg_catalog.=) d.objid
       left join pg_catalog.pg_namespace n on d.classid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass and n.oid operator(pg_catalog.=) d.objid
      where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) 'lockstep')
+       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing'))
        and d.deptype operator(pg_catalog.=) 'e'
        and i.type operator(pg_catalog.=) any (array['schema', 'table', 'view', 'function', 'procedure'])
      order by i.type operator(pg_catalog.=) 'schema'
@@ -43,7 +43,7 @@ begin
       from pg_catalog.pg_extension e
       cross join lateral pg_catalog.unnest(e.extconfig) as dumped (oid)
       join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) dumped.oid
-     where e.extname operator(pg_catalog.=) 'lockstep'
+     where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing')
   loop
     if found.relkind operator(pg_catalog.=) 'S' then
       execute pg_catalog.format('grant select, update on sequence lockstep.%I to %s', found.relname, owner);
@@ -51,10 +51,18 @@ begin
       execute pg_catalog.format('grant select, insert on lockstep.%I to %s', found.relname, owner);
     end if;
   end loop;
-  execute pg_catalog.format(
-    'grant execute on function lockstep.release_restored(), lockstep.discard_restored(), lockstep.sweep(),
-       lockstep.set_retention(text, interval) to %s', owner);
+  for found in
+    select p.oid::pg_catalog.regprocedure as function
+      from pg_catalog.pg_depend d join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) d.objid
+     where d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+       and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+       and d.refobjid operator(pg_catalog.=) (select e.oid from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing'))
+       and d.deptype operator(pg_catalog.=) 'e'
+       and p.proname operator(pg_catalog.~) '^((release|discard)_restored|sweep|set_retention$)'
+  loop
+    execute pg_catalog.format('grant execute on function %s to %s', found.function, owner);
+  end loop;
+  -- The owner of a database can restore a dump of it without an error: he may not comment on an extension of somebody else.
+  execute pg_catalog.format('comment on extension %I is null', pg_catalog.current_setting('lockstep.installing'));
 end
 $$;
--- The owner of a database can restore a dump of it without an error: he may not comment on an extension of somebody else.
-comment on extension lockstep is null;

@@ -8,7 +8,7 @@ declare
   is_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
   is_his boolean;
 begin
-  if tg_table_name in ('feature_audit', 'chatops_command') then
+  if tg_argv[0] = 'record' then
     new.recorded_by := current_user;
     return new;
   end if;
@@ -42,6 +42,4 @@ create trigger check_restored before insert on lockstep.backfill_job for each ro
 create trigger check_restored before insert on lockstep.feature_group for each row
   when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
 create trigger check_restored before insert on lockstep.feature_audit for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
-create trigger check_restored before insert on lockstep.chatops_command for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored('record');

@@ -1,8 +1,28 @@
--- How long what is over is kept. In a table of its own are only the settings, so that a dump has them and not what the extension brings along.
+-- What is removed by its age, and after how long if nobody says otherwise; null: never. An extension that builds on lockstep adds its own.
+create table lockstep.retained (
+  what text not null
+    constraint retained_pkey primary key
+    constraint retained_what_check check (pg_catalog.length(what) <= 63),
+  keep interval
+    constraint retained_keep_check check (keep > interval '0'),
+  in_table regclass not null,
+  -- The column that tells since when a record is over.
+  since name not null,
+  -- Which rows are records, as a condition.
+  which text not null default 'true'
+);
+comment on table lockstep.retained is 'records that are removed by their age, with the defaults; see lockstep.retentions';
+-- Changes of flags are few, as people make them, and an audit is to be complete: they stay until somebody says otherwise. Sidekiq keeps
+-- dead jobs for six months.
+insert into lockstep.retained (what, keep, in_table, since, which)
+values ('feature_audit', null, 'lockstep.feature_audit', 'changed_at', 'true'),
+       ('dead_job', interval '6 months', 'lockstep.job', 'died_at', $$status = 'dead'$$);
+
+-- Apart, so that a dump has the settings and not what the extension brings along.
 create table lockstep.retention (
   what text not null
     constraint retention_pkey primary key
-    constraint retention_what_check check (what in ('feature_audit', 'chatops_command', 'integration_event', 'dead_job')),
+    constraint retention_what_check check (pg_catalog.length(what) <= 63),
   -- Null: for ever.
   keep interval
     constraint retention_keep_check check (keep > interval '0')
@@ -10,12 +30,8 @@ create table lockstep.retention (
 comment on table lockstep.retention is 'how long records are kept, where that is not the default; written by lockstep.set_retention';
 select pg_catalog.pg_extension_config_dump('lockstep.retention', '');
 
--- Changes of flags are few, as people make them, and an audit is to be complete: they stay until somebody says otherwise. A command of
--- chatops that changed a flag has its row in there as well. Sidekiq keeps dead jobs for six months.
 create view lockstep.retentions as
 select d.what, case when r.what is null then d.keep else r.keep end as keep
-  from (values ('feature_audit', null::interval), ('chatops_command', interval '1 year'), ('integration_event', interval '90 days'),
-               ('dead_job', interval '6 months')) d (what, keep)
-  left join lockstep.retention r on r.what = d.what;
+  from lockstep.retained d left join lockstep.retention r on r.what = d.what;
 comment on view lockstep.retentions is 'how long records are kept, null for ever; lockstep.sweep removes those that are older';
 grant select on lockstep.retentions to public;

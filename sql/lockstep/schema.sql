@@ -1,3 +1,5 @@
+select pg_catalog.set_config('lockstep.installing', 'lockstep', true);
+
 -- Texts are read and compared as UTF-8 throughout.
 do $$
 begin
@@ -5,7 +7,7 @@ begin
     raise exception using
       errcode = 'feature_not_supported',
       message = pg_catalog.format('lockstep needs a database of encoding UTF8, not %s', pg_catalog.getdatabaseencoding()),
-      detail = 'Its texts are those of Slack and GitLab, which are UTF-8.',
+      detail = 'Its texts are those of GitLab, which are UTF-8.',
       hint = 'Create the database with: create database ... encoding ''UTF8'' template template0.';
   end if;
 end
@@ -59,13 +61,13 @@ exception when unique_violation then
 end
 $$;
 
--- A copy of a database must not run the jobs and send the messages of the one that it is a copy of. It is told by this table: a dump
+-- A copy of a database must not run the jobs of the one that it is a copy of. It is told by this table: a dump
 -- brings a second row along, and in a database that was made from a template the row names the template.
 create table lockstep.home (
   database oid not null
 );
 comment on table lockstep.home is
-  'the database that jobs and deliveries are of: those of another one are held; see lockstep.release_restored and lockstep.discard_restored';
+  'the database that jobs are of: those of another one are held; see lockstep.release_restored and lockstep.discard_restored';
 insert into lockstep.home (database)
 select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
 select pg_catalog.pg_extension_config_dump('lockstep.home', '');

@@ -9,7 +9,7 @@ do $$ begin
   execute format('alter database %I set jit = off', current_database());
 end $$;
 
-do $$ begin perform lockstep.attach(); end $$;
+do $$ begin perform lockstep.attach(); perform lockstep.attach_slack(); end $$;
 
 -- The oracle: what the cached values are, and what they must be, without the extension's help.
 create view trackers as

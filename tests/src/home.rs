@@ -31,7 +31,7 @@ impl Home {
         sweep()?;
         let clusters = clusters()?;
         let system = Installation::of_system()?;
-        system.packaged_library()?;
+        system.packaged_libraries()?;
         // A sweep between the creation of a directory and its lock would take it for one without an owner.
         let sweep_lock = File::create(clusters.join(".sweep"))?;
         sweep_lock.lock()?;

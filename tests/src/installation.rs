@@ -62,15 +62,18 @@ impl Installation {
         })
     }
 
-    /// The extension's library, as `make` built it for this installation.
-    pub(crate) fn packaged_library(&self) -> Result<PathBuf> {
-        let library = package().join(relative(&self.library)).join("lockstep.so");
-        ensure!(
-            library.exists(),
-            "{} is missing: run make build",
-            library.display()
-        );
-        Ok(library)
+    /// The extensions' libraries, as `make` built them for this installation.
+    pub(crate) fn packaged_libraries(&self) -> Result<[PathBuf; 2]> {
+        let directory = package().join(relative(&self.library));
+        let libraries = ["lockstep.so", "lockstep_slack.so"].map(|name| directory.join(name));
+        for library in &libraries {
+            ensure!(
+                library.exists(),
+                "{} is missing: run make build",
+                library.display()
+            );
+        }
+        Ok(libraries)
     }
 
     /// Mirrors the installation under `tree`, with the extension's packaged files in place of installed ones.
@@ -90,11 +93,11 @@ impl Installation {
         link_entries(&self.library, &mirrored.library)?;
         link_entries(&self.share, &mirrored.share)?;
         link_entries(&self.share.join("extension"), &extension)?;
-        copy(
-            &self.packaged_library()?,
-            &mirrored.library.join("lockstep.so"),
-            0o755,
-        )?;
+        for library in self.packaged_libraries()? {
+            if let Some(name) = library.file_name() {
+                copy(&library, &mirrored.library.join(name), 0o755)?;
+            }
+        }
         let packaged = package().join(relative(&self.share)).join("extension");
         for file in entries(&packaged)? {
             if let Some(name) = file.file_name() {

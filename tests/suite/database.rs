@@ -28,3 +28,10 @@ pub(crate) fn with_host(name: &str, layout: Layout) -> Result<Client> {
     client.batch_execute("create extension lockstep")?;
     Ok(client)
 }
+
+/// The same with both extensions.
+pub(crate) fn with_slack(name: &str, layout: Layout) -> Result<Client> {
+    let mut client = with_host(name, layout)?;
+    client.batch_execute("create extension lockstep_slack")?;
+    Ok(client)
+}

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
 use lockstep_tests::regress::Driver;
 
-use crate::database::{cluster, with_host};
+use crate::database::{cluster, with_slack};
 use crate::random::plan::Dice;
 use crate::random::seed;
 use crate::settings::{self, commands};
@@ -15,7 +15,7 @@ use crate::settings::{self, commands};
 const ISOLATION_SETUP: &str = include_str!("../isolation/setup.sql");
 
 fn run(driver: Driver, database: &str, setup: &str) -> Result<()> {
-    with_host(database, Layout::Narrow)?.batch_execute(setup)?;
+    with_slack(database, Layout::Narrow)?.batch_execute(setup)?;
     driver.run(cluster()?, database, &driver.tests()?)
 }
 

@@ -144,7 +144,7 @@ fn two_databases_at_once() -> Result<()> {
             let mut client = cluster.connect(name)?;
             Ok::<_, anyhow::Error>(thread::spawn(move || {
                 client
-                    .batch_execute("create extension lockstep")
+                    .batch_execute("create extension lockstep_slack cascade")
                     .with_context(|| format!("in database {name}"))
             }))
         });
@@ -154,7 +154,7 @@ fn two_databases_at_once() -> Result<()> {
         for name in ["one", "two"] {
             cluster
                 .connect(name)?
-                .batch_execute("drop extension lockstep")?;
+                .batch_execute("drop extension lockstep cascade")?;
         }
         // Nothing is left that would keep them.
         postgres.batch_execute("drop role lockstep_owner, lockstep_sidecar, lockstep_chatops")?;
@@ -177,11 +177,11 @@ fn a_host_may_leave() -> Result<()> {
     ] {
         let mut client = empty(name)?;
         client.batch_execute(&format!(
-            "create extension lockstep; create role {name}_host; alter database {name} owner to {name}_host; set role {name}_host"
+            "create extension lockstep_slack cascade; create role {name}_host; alter database {name} owner to {name}_host; set role {name}_host"
         ))?;
         host::create(&mut client, Layout::Narrow)?;
         client.batch_execute(&format!(
-            "select * from lockstep.attach();
+            "select * from lockstep.attach(); select * from lockstep.attach_slack();
              create function is_staff(actor text) returns boolean language sql as 'select true';
              select lockstep.register_backfill_job('j', 'projects', 'update projects set name = name where {{range}}');
              insert into lockstep.feature_group values ('staff', 'public.is_staff', '{name}_host');
@@ -214,7 +214,7 @@ fn a_host_may_leave() -> Result<()> {
             _ => client.batch_execute("call lockstep.backfill('j')")?,
         }
         client.batch_execute("select lockstep.unregister_backfill_job('j'); select lockstep.unregister_feature_group('staff')")?;
-        client.batch_execute("drop extension lockstep")?;
+        client.batch_execute("drop extension lockstep cascade")?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod database;
 mod delivery;
 mod drivers;
 mod dump;
+mod extensions;
 mod feature;
 mod host_drop;
 mod hostile;

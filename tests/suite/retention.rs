@@ -24,7 +24,7 @@ analyze lockstep.feature_audit, lockstep.chatops_command, lockstep.integration_e
 #[test]
 fn old_records_go_in_batches() -> Result<()> {
     let mut client = empty("retention")?;
-    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create extension lockstep_slack cascade")?;
     client.batch_execute(RECORDS)?;
     let sweep = "select lockstep.sweep()";
     // An audit is kept until somebody says otherwise.

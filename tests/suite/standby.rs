@@ -11,7 +11,7 @@ fn standby_follows_and_takes_over() -> Result<()> {
     let mut client = primary.create_database("followed")?;
     client.batch_execute(
         "create table seen (id bigint); insert into seen values (1);
-         create extension lockstep; select lockstep.enqueue_job('W')",
+         create extension lockstep_slack cascade; select lockstep.enqueue_job('W')",
     )?;
     let standby = Standby::start(&primary, "standby", &[])?;
     client.batch_execute("insert into seen values (2)")?;

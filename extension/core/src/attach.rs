@@ -1,7 +1,7 @@
 //! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
 
 use crate::error::{OrRaise, Result, required};
-use crate::{cache_column, chatops, feature, home, service_account, slack_workspace};
+use crate::{cache_column, feature, home, service_account};
 use lockstep_server::host::{self, Answer};
 use pgrx::prelude::*;
 
@@ -12,7 +12,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts, records changes of feature flags and keeps Slack workspaces in lockstep from now on; one row a feature';
+  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on; one row a feature';
 "#)]
 fn attach(
     schema: Option<&str>,
@@ -30,12 +30,7 @@ fn attach(
         required(disable_application_triggers, "disable_application_triggers");
     let answers = || -> Result<Vec<Answer>> {
         host::check_schema(schema)?;
-        let others = [
-            service_account::attach(schema)?,
-            feature::attach(schema)?,
-            slack_workspace::attach(schema)?,
-            chatops::attach(schema)?,
-        ];
+        let others = [service_account::attach(schema)?, feature::attach(schema)?];
         home::settle()?;
         // Last, since it holds up writers of the busiest tables until the transaction ends.
         let mut answers = cache_column::attach(schema, disable_application_triggers)?;
@@ -70,7 +65,6 @@ fn detach(
         let mut answers = cache_column::detach(schema)?;
         answers.push(service_account::detach(schema)?);
         answers.push(feature::detach(schema)?);
-        answers.push(slack_workspace::detach(schema)?);
         Ok(answers)
     };
     TableIterator::new(host::reading_once(answers).or_raise())

@@ -5,8 +5,8 @@
 
 use crate::error::{OrRaise, Result};
 use crate::{cache_column, home};
-use lockstep_server::{Statement, connected, drops_extension, has_rights_of, with_catalog_path};
-use pgrx::pg_sys::{self, Oid};
+use lockstep_server::{drops_extension, may_drop};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 /// At the beginning of DROP EXTENSION, of whichever.
@@ -17,20 +17,9 @@ create event trigger lockstep_before_drop on ddl_command_start when tag in ('DRO
 alter event trigger lockstep_before_drop enable always;
 comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]
 fn before_drop(fcinfo: pg_sys::FunctionCallInfo) {
-    if drops_extension(fcinfo, "lockstep") && may_drop() {
+    if drops_extension(fcinfo, &[c"lockstep"]) && may_drop() {
         leave().or_raise();
     }
-}
-
-/// PostgreSQL has not asked yet, and nobody else shall make us wait for a lock.
-fn may_drop() -> bool {
-    let query = Statement::new(
-        "select e.extowner::bigint::text from pg_extension e where e.extname = 'lockstep'",
-        &[],
-    );
-    let owner = with_catalog_path(|| connected(|| query.text(&[])));
-    let owner = owner.and_then(|owner| owner.parse::<u32>().ok());
-    owner.is_some_and(|owner| has_rights_of(Oid::from(owner)))
 }
 
 fn leave() -> Result<()> {

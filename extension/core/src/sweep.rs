@@ -1,132 +1,31 @@
-//! Removes what is no longer needed.
+//! Removes records that are older than they are to be kept.
 
 use crate::error::{OrRaise, Result, RetentionError, required};
-use crate::event::sweep_gone;
-use crate::slack_workspace::Tables;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
-/// Rows that a statement removes, at most.
+/// Rows of each kind that are removed at once, at most.
 const MOST_ROWS: usize = 10_000;
 
-/// In their order.
-const REMOVALS: [&str; 8] = [
-    // Slack delivers an event again for hours, not for days.
-    "delete from lockstep.slack_event e
-          where e.event_id = any (array(
-            select o.event_id from lockstep.slack_event o
-             where o.received_at < (select clock_timestamp() - interval '1 day')
-               and not exists (select from lockstep.job j where j.id = o.job)
-             order by o.received_at limit 10000 for update skip locked))",
-    "delete from lockstep.slack_install_state s
-          where s.state_digest = any (array(
-            select o.state_digest from lockstep.slack_install_state o
-             where coalesce(o.taken_at, o.expires_at) < clock_timestamp() - interval '1 day'
-             limit 10000 for update skip locked))",
-    "delete from lockstep.slack_install_ticket t
-          where t.token_digest = any (array(
-            select o.token_digest from lockstep.slack_install_ticket o
-             where coalesce(o.used_at, o.expires_at) < clock_timestamp() - interval '1 day'
-               and not exists (select from lockstep.slack_install_state s where s.ticket = o.token_digest)
-             limit 10000 for update skip locked))",
-    // Deliveries before the events that they are of.
-    // A time from a subquery, as an index is not walked up to one that changes.
-    "delete from lockstep.slack_delivery d
-          where d.id = any (array(
-            select o.id from lockstep.slack_delivery o
-             where o.status <> 'waiting' and o.done_at < (select clock_timestamp() - interval '1 day')
-             order by o.done_at limit 10000 for update skip locked))",
-    "delete from lockstep.event e
-          where e.id = any (array(
-            select o.id from lockstep.event o
-             where o.received_at < (select clock_timestamp() - interval '1 day')
-               and not exists (select from lockstep.slack_delivery d where d.event = o.id)
-             order by o.received_at limit 10000 for update skip locked))",
-    "delete from lockstep.slack_message m using (
-           select o.channel, o.subject from lockstep.slack_message o
-            where o.at < (select clock_timestamp() - interval '14 days') order by o.at limit 10000 for update skip locked) old
-          where m.channel = old.channel and m.subject = old.subject",
-    // Whoever tries a channel hears of it again.
-    "delete from lockstep.slack_channel_trouble t using (
-           select o.schema, o.integration_id, o.team_id, o.channel from lockstep.slack_channel_trouble o
-            where o.last_at < clock_timestamp() - interval '30 days' limit 10000 for update skip locked) old
-          where t.schema = old.schema and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
-    // Most branches are merged and gone by then.
-    "delete from lockstep.pipeline_status p using (
-           select o.schema, o.project_id, o.ref from lockstep.pipeline_status o
-            where o.seen_on < (select current_date - 90) order by o.seen_on limit 10000 for update skip locked) old
-          where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
-];
-
-/// What somebody has said how long it is kept, and is older.
-const OLD: [&str; 4] = [
-    "delete from lockstep.feature_audit a
-          where a.id = any (array(
-            select o.id from lockstep.feature_audit o
-             where o.changed_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'feature_audit')
-             order by o.changed_at limit 10000 for update skip locked))",
-    "delete from lockstep.chatops_command c using (
-           select o.trigger_id, o.user_id, o.environment from lockstep.chatops_command o
-            where o.ran_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'chatops_command')
-            order by o.ran_at limit 10000 for update skip locked) old
-          where c.trigger_id = old.trigger_id and c.user_id = old.user_id and c.environment = old.environment",
-    "delete from lockstep.integration_event e
-          where e.id = any (array(
-            select o.id from lockstep.integration_event o
-             where o.recorded_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'integration_event')
-             order by o.recorded_at limit 10000 for update skip locked))",
-    "delete from lockstep.job j
-          where j.id = any (array(
-            select o.id from lockstep.job o
-             where o.status = 'dead'
-               and o.died_at < (select clock_timestamp() - r.keep from lockstep.retentions r where r.what = 'dead_job')
-             order by o.died_at limit 10000 for update skip locked))",
-];
-
 thread_local! {
-    static OLD_STATEMENTS: ManuallyDrop<[OwnStatement; 4]> =
-        ManuallyDrop::new(OLD.map(|text| OwnStatement::new(text, &[])));
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static KEPT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        // A time from a subquery, as an index is not walked up to one that changes.
+        "select format('delete from %1$s where ctid = any (array(
+                          select o.ctid from %1$s o where %2$s and o.%3$I < (select clock_timestamp() - %4$L::interval)
+                           order by o.%3$I limit $1 for update skip locked))', d.in_table, d.which, d.since, r.keep)
+           from lockstep.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
+        &[],
+    ));
     static SET: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
         "insert into lockstep.retention (what, keep)
          select r.what, $2 from lockstep.retentions r where r.what = $1
          on conflict (what) do update set keep = excluded.keep",
         &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
     ));
-
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<[OwnStatement; 8]> =
-        ManuallyDrop::new(REMOVALS.map(|text| OwnStatement::new(text, &[])));
-}
-
-/// Removes events, states, tickets and deliveries that have ended a day ago, messages that nothing was said of for two weeks, and what is
-/// kept of pipelines that are old, channels that are told of nothing and integrations that are gone; no more at once than a transaction is to hold on to.
-#[pg_extern(sql = r#"
-create function lockstep.sweep_slack(schema text default 'public')
-returns bigint language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that are told of nothing any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
-revoke execute on function lockstep.sweep_slack(text) from public;
-"#)]
-fn sweep_slack(schema: Option<&str>) -> i64 {
-    let schema = required(schema, "schema");
-    let sweep = || -> Result<i64> {
-        Tables::attached(schema)?;
-        let mut removed = 0;
-        STATEMENTS.with(|statements| {
-            for statement in statements.iter() {
-                removed += statement.run(&[])?;
-            }
-            Ok::<_, crate::error::Error>(())
-        })?;
-        removed += sweep_gone(schema, MOST_ROWS)?;
-        removed += sweep_old()?;
-        Ok(removed as i64)
-    };
-    sweep().or_raise()
 }
 
 /// Removes records that are older than they are to be kept; no more at once than a transaction is to hold on to.
@@ -135,18 +34,21 @@ create function lockstep.sweep()
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep() is
-  'removes changes of flags, commands of chatops, events of integrations and dead jobs that are older than lockstep.retentions says, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes records that are older than lockstep.retentions says, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep() from public;
 "#)]
 fn sweep() -> i64 {
-    sweep_old().or_raise() as i64
+    remove_old().or_raise() as i64
 }
 
-fn sweep_old() -> Result<u64> {
-    OLD_STATEMENTS.with(|statements| {
-        let runs = statements.iter().map(|statement| statement.run(&[]));
-        runs.sum()
-    })
+fn remove_old() -> Result<u64> {
+    let mut removals: Vec<String> = Vec::new();
+    KEPT.with(|kept| kept.rows(&[], |row| removals.extend(row.get::<String>(1))))?;
+    let most = [datum(MOST_ROWS as i64)];
+    let runs = removals
+        .iter()
+        .map(|text| OwnStatement::new(text, &[pg_sys::INT8OID]).run(&most));
+    runs.sum()
 }
 
 /// Says how long records are kept.
@@ -155,7 +57,7 @@ create function lockstep.set_retention(what text, keep interval)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_retention(text, interval) is
-  'says how long records are kept, null for ever: feature_audit, chatops_command, integration_event, dead_job; lockstep.sweep removes those that are older';
+  'says how long records are kept that lockstep.retentions lists, null for ever; lockstep.sweep removes those that are older';
 revoke execute on function lockstep.set_retention(text, interval) from public;
 "#)]
 fn set_retention(what: Option<&str>, keep: Option<Interval>) {

@@ -2,13 +2,27 @@
 
 #![allow(unsafe_code)]
 
+use crate::{Statement, connected, datum, has_rights_of, with_catalog_path};
 use pgrx::PgList;
 use pgrx::pg_sys::{self, NodeTag, ObjectType, Oid};
 use std::ffi::{CStr, CString};
+use std::sync::OnceLock;
 
-/// Whether the event trigger that is called so stands before a DROP EXTENSION that names this one.
+/// The extension that the library is of.
+static EXTENSION: OnceLock<&'static CStr> = OnceLock::new();
+
+pub(crate) fn init(extension: &'static CStr) {
+    // One library is of one extension, whoever calls twice.
+    EXTENSION.get_or_init(|| extension);
+}
+
+fn extension() -> &'static CStr {
+    EXTENSION.get().copied().unwrap_or_default()
+}
+
+/// Whether the event trigger that is called so stands before a DROP EXTENSION that names one of these.
 #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only PostgreSQL makes one")]
-pub fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, name: &str) -> bool {
+pub fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, names: &[&CStr]) -> bool {
     // SAFETY: PostgreSQL calls with a valid structure, whose context is a node or null; each node is read as what its tag says it is,
     // and the objects of DROP EXTENSION are strings.
     unsafe {
@@ -24,8 +38,20 @@ pub fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, name: &str) -> bool {
         (*statement).removeType == ObjectType::OBJECT_EXTENSION
             && PgList::<pg_sys::Node>::from_pg((*statement).objects)
                 .iter_ptr()
-                .any(|object| CStr::from_ptr(text_of(object)).to_bytes() == name.as_bytes())
+                .any(|object| names.contains(&CStr::from_ptr(text_of(object))))
     }
+}
+
+/// Whether the caller may drop it: PostgreSQL has not asked yet, and nobody else shall make us wait for a lock.
+pub fn may_drop() -> bool {
+    let query = Statement::new(
+        "select e.extowner::bigint::text from pg_extension e where e.extname = $1",
+        &[pg_sys::TEXTOID],
+    );
+    let name = extension().to_string_lossy().into_owned();
+    let owner = with_catalog_path(|| connected(|| query.text(&[datum(name)])));
+    let owner = owner.and_then(|owner| owner.parse::<u32>().ok());
+    owner.is_some_and(|owner| has_rights_of(Oid::from(owner)))
 }
 
 /// Has a trigger dropped along with the extension, as ALTER TRIGGER ... DEPENDS ON EXTENSION does; but that locks the table against
@@ -35,7 +61,7 @@ pub fn drop_with_extension(table: Oid, trigger: &str) {
     // SAFETY: looks up trigger and extension, or raises an error if one is not there; names and addresses outlive the calls. The lock has
     // whoever drops the extension wait until the dependency can be seen.
     unsafe {
-        let name = c"lockstep".as_ptr();
+        let name = extension().as_ptr();
         let extension = pg_sys::get_extension_oid(name, false);
         let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
         pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, lock);

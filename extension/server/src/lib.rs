@@ -2,7 +2,8 @@
 //! answers; with whose rights they run; errors that are raised ([`error`]) and caught; what is so in the session and the transaction now.
 //!
 //! On that stand the tables of the host as the catalogs describe them ([`host`]), rows as triggers are given them ([`row`]), what is noted at
-//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), and waking those who wait for work ([`waking`]).
+//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), waking those who wait for work ([`waking`]), and whether that is of this
+//! database at all ([`home`]).
 
 #![deny(ffi_unwind_calls)]
 
@@ -11,6 +12,7 @@ mod argument;
 mod attempt;
 mod dropping;
 pub mod error;
+pub mod home;
 pub mod host;
 pub mod levels;
 pub mod lock;
@@ -21,27 +23,33 @@ mod rights;
 pub mod row;
 mod session;
 mod statement;
+mod transaction;
 pub mod waking;
+
+use std::ffi::CStr;
 
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
 pub use attempt::{Failure, attempt, attempt_catching};
-pub use dropping::{drop_with_extension, drops_extension};
+pub use dropping::{drop_with_extension, drops_extension, may_drop};
 pub use moment::Moment;
 pub use own_statement::OwnStatement;
 pub use rights::{
-    as_ourselves, as_owner, as_role, begin_session_of, current_user, for_whole_transaction,
-    has_rights_of, has_rights_of_name, is_superuser, session_user,
+    are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
+    for_whole_transaction, has_rights_of, has_rights_of_name, is_superuser, session_user,
 };
 pub use session::{
-    is_in_transaction_block, is_serializable, is_set_to, notify, random, random_bytes, sleep,
+    is_in_transaction_block, is_serializable, is_set_to, load, notify, random, random_bytes, sleep,
     trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
+pub use transaction::AtEnd;
 
-/// Called once, when a library that uses this is loaded into a backend.
-pub fn init() {
+/// Called once, when the library of the extension of that name is loaded into a backend.
+pub fn init(extension: &'static CStr, at_end: AtEnd) {
     session::forgo_backtraces();
+    dropping::init(extension);
     host::init();
     planner::init();
+    transaction::init(at_end);
 }

@@ -4,24 +4,10 @@
 
 use pgrx::pg_sys;
 
-/// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2.
+/// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2, and from each
+/// other: `0x4c53` and on, those of an extension where it takes them.
 #[derive(Clone, Copy)]
-pub enum Kind {
-    /// Keys of a cache column's target that have no row.
-    Absence = 0x4c53,
-    /// All teams of a table of Slack integrations.
-    SlackTable = 0x4c54,
-    /// A team of a table of Slack integrations, by a hash of its id.
-    SlackTeam = 0x4c55,
-    /// An owner of integrations, by a hash.
-    SlackOwner = 0x4c56,
-    /// A flag of an environment, by a hash of both.
-    Flag = 0x4c57,
-    /// Somebody waits for work of this kind.
-    Waiting = 0x4c58,
-    /// A transaction that wakes those who do.
-    Waking = 0x4c59,
-}
+pub struct Kind(pub u16);
 
 /// Waits for the lock.
 pub fn take(kind: Kind, table: u32, number: u32, mode: u32) {
@@ -87,7 +73,7 @@ fn tag(kind: Kind, table: u32, number: u32) -> pg_sys::LOCKTAG {
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
         locktag_field2: table,
         locktag_field3: number,
-        locktag_field4: kind as u16,
+        locktag_field4: kind.0,
         locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
         locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     }

@@ -92,6 +92,11 @@ fn ourselves() -> Oid {
     }
 }
 
+/// Whether somebody calls who has taken our role: an extension that builds on this one.
+pub fn are_ourselves() -> bool {
+    current_user() == ourselves()
+}
+
 /// Whether the current user has the rights of that role.
 pub fn has_rights_of(role: Oid) -> bool {
     // SAFETY: looks up the memberships of the current user.

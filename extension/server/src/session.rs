@@ -120,3 +120,9 @@ pub(crate) fn forgo_backtraces() {
         }
     }
 }
+
+/// Loads another library into the backend, unless it is there already.
+pub fn load(library: &CStr) {
+    // SAFETY: the name outlives the call, which raises an error if there is no such library.
+    unsafe { pg_sys::load_file(library.as_ptr(), false) };
+}

@@ -12,38 +12,44 @@ use pgrx::pg_sys::{self, SubTransactionId};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-/// Kinds of work, each a bit. Jobs are told apart by their worker, so that those who run others are left alone.
+/// Somebody waits for work of this kind, and a transaction wakes those who do.
+const WAITED_FOR: Kind = Kind(0x4c58);
+const WOKEN: Kind = Kind(0x4c59);
+
+/// Kinds of work that one channel tells of, each a bit, so that those who wait for others are left alone. No two channels share a bit.
 #[derive(Clone, Copy, Debug)]
-pub struct Work(u32);
+pub struct Work {
+    kinds: u32,
+    /// Who waits for it listens there. No payload, so that a transaction sends one notification for all that it has.
+    channel: &'static str,
+}
 
 impl Work {
-    pub const JOBS: Self = Self(0xffff);
-    pub const DELIVERIES: Self = Self(0x1_0000);
-
-    pub fn of(worker: &str) -> Self {
-        Self(1 << (crc32fast::hash(worker.as_bytes()) % Self::JOBS.0.count_ones()))
+    pub const fn new(channel: &'static str, kinds: u32) -> Self {
+        Self { kinds, channel }
     }
 
-    pub fn of_any(workers: &[String]) -> Self {
-        Self(workers.iter().fold(0, |all, it| all | Self::of(it).0))
+    /// The kind that work of a name is of.
+    pub fn named(self, name: &str) -> Self {
+        let kind = crc32fast::hash(name.as_bytes()) % self.kinds.count_ones();
+        let kinds = self.kinds().nth(kind as usize);
+        Self::new(self.channel, kinds.map_or(0, |kind| 1 << kind))
     }
 
-    fn bits(self) -> impl Iterator<Item = u32> {
-        (0..u32::BITS).filter(move |bit| self.0 & (1 << bit) != 0)
+    /// The same of many names.
+    pub fn named_any(self, names: &[String]) -> Self {
+        let all = names.iter().map(|name| self.named(name).kinds);
+        Self::new(self.channel, all.fold(0, |all, it| all | it))
     }
 
-    /// Who waits for it listens there. No payload, so that a transaction sends one notification for all that it has.
-    fn channel(self) -> &'static str {
-        match self.0 & Self::JOBS.0 {
-            0 => "lockstep_delivery",
-            _ => "lockstep_job",
-        }
+    fn kinds(self) -> impl Iterator<Item = u32> {
+        (0..u32::BITS).filter(move |kind| self.kinds & (1 << kind) != 0)
     }
 }
 
 thread_local! {
     /// What the transaction has, by the subtransaction that it comes from.
-    static NOTED: RefCell<Vec<(SubTransactionId, u32)>> = const { RefCell::new(Vec::new()) };
+    static NOTED: RefCell<Vec<(SubTransactionId, Work)>> = const { RefCell::new(Vec::new()) };
 
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static IS_LISTENING: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
@@ -56,9 +62,9 @@ thread_local! {
 pub fn wake(work: Work) {
     let now = subtransaction();
     NOTED.with_borrow_mut(|noted| {
-        let known = noted.iter().fold(0, |all, (_, work)| all | work);
-        if known & work.0 != work.0 {
-            noted.push((now, work.0));
+        let known = noted.iter().fold(0, |all, (_, noted)| all | noted.kinds);
+        if known & work.kinds != work.kinds {
+            noted.push((now, work));
         }
     });
 }
@@ -67,10 +73,10 @@ pub fn wake(work: Work) {
 pub fn wait(work: Work) -> Result<bool> {
     let mut is_listening = false;
     IS_LISTENING
-        .with(|statement| statement.rows(&[datum(work.channel())], |_| is_listening = true))?;
+        .with(|statement| statement.rows(&[datum(work.channel)], |_| is_listening = true))?;
     if is_listening {
-        for bit in work.bits() {
-            lock::keep(Kind::Waiting, 0, bit, WAITING);
+        for kind in work.kinds() {
+            lock::keep(WAITED_FOR, 0, kind, WAITING);
         }
     }
     Ok(is_listening)
@@ -78,8 +84,8 @@ pub fn wait(work: Work) -> Result<bool> {
 
 /// The session no longer waits for any such work.
 pub fn wait_no_more(work: Work) {
-    for bit in work.bits() {
-        lock::give_back(Kind::Waiting, 0, bit, WAITING);
+    for kind in work.kinds() {
+        lock::give_back(WAITED_FOR, 0, kind, WAITING);
     }
 }
 
@@ -89,16 +95,19 @@ const LOOKING: u32 = pg_sys::ShareLock;
 
 /// Wakes those who wait for what the transaction has.
 pub fn before_commit() {
-    let noted = NOTED
-        .take()
-        .into_iter()
-        .fold(0, |all, (_, work)| all | work);
-    for work in [Work::JOBS, Work::DELIVERIES] {
-        let noted = Work(noted & work.0);
-        let mut waited_for = noted.bits();
-        let is_waited_for = waited_for.any(|bit| !lock::is_free(Kind::Waiting, 0, bit, LOOKING));
-        if is_waited_for && lock::try_take(Kind::Waking, 0, work.0, pg_sys::ExclusiveLock) {
-            notify(work.channel());
+    let noted = NOTED.take();
+    let mut channels: Vec<Work> = Vec::new();
+    for (_, work) in noted {
+        match channels.iter_mut().find(|it| it.channel == work.channel) {
+            Some(channel) => channel.kinds |= work.kinds,
+            None => channels.push(work),
+        }
+    }
+    for work in channels {
+        let mut kinds = work.kinds();
+        let is_waited_for = kinds.any(|kind| !lock::is_free(WAITED_FOR, 0, kind, LOOKING));
+        if is_waited_for && lock::try_take(WOKEN, 0, work.kinds, pg_sys::ExclusiveLock) {
+            notify(work.channel);
         }
     }
 }

@@ -8,7 +8,7 @@ create table users (id bigint primary key, username text);
 insert into namespaces values (1, 'Top', null, 'Group'), (2, 'sub', 1, 'Group'), (3, 'ada', null, 'User'), (4, 'p', 1, 'Project');
 insert into projects values (10, 'app', 2), (11, 'dotfiles', 3);
 insert into users values (7, 'Ada');
-do $$ begin perform lockstep.attach('ops'); end $$;
+do $$ begin perform lockstep.attach('ops'); perform lockstep.attach_slack('ops'); end $$;
 create function command(trigger_id text, request text default 'r') returns jsonb language sql as $$
   select jsonb_build_object('trigger_id', trigger_id, 'request', request, 'team_id', 'T1', 'user_id', 'U1', 'user_name', 'ada',
                             'channel_id', 'C1', 'text', '/chatops run', 'environment', 'staging')

@@ -1,7 +1,8 @@
--- What CREATE EXTENSION installs. Everything is in the schema lockstep; every object that a caller meets has a comment.
-select extname, nspname as schema_of_creation from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'lockstep';
+-- What CREATE EXTENSION installs, of both. Everything is in the schema lockstep; every object that a caller meets has a comment.
+select extname, nspname as schema_of_creation from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname ~ '^lockstep' order by extname;
 
-select p.proname as function, pg_get_function_identity_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result
+select (select e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid where d.objid = p.oid and d.deptype = 'e') as of,
+       p.proname as function, pg_get_function_identity_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result
 from pg_proc p
 where p.pronamespace = 'lockstep'::regnamespace
 order by p.proname collate "C";

@@ -13,7 +13,7 @@ window same as (partition by s.team_id, s.user_id, s.bot_user_id, s.encrypted_bo
 insert into organizations (id, name, path) values (2, 'Other', 'other');
 insert into namespaces (id, name, path, type, traversal_ids, organization_id) values (2, 'sub', 'sub', 'Group', '{1,2}', 1), (3, 'far', 'far', 'Group', '{3}', 2);
 insert into projects (id, path, namespace_id) values (1, 'one', 1), (2, 'two', 2), (3, 'three', 3);
-select * from lockstep.attach() where feature ~ '^slack';
+select * from lockstep.attach_slack() where feature ~ '^slack';
 select tgrelid::regclass as on_table, tgname as trigger, substring(pg_get_triggerdef(oid) from '((?:BEFORE|AFTER) .*) ON') as fires,
        substring(pg_get_triggerdef(oid) from 'FOR EACH (ROW|STATEMENT)') as for_each, tgfoid::regproc as function
 from pg_trigger where tgname ~ '^lockstep_slack' order by 1, tgname collate "C";
@@ -77,5 +77,5 @@ select lockstep.uninstall_slack_workspace('T1', now() - interval '1 minute') as 
        lockstep.uninstall_slack_workspace('T0') as never_there;
 table team;
 select i.project_id, i.group_id, i.active from integrations i order by i.id;
-select * from lockstep.detach() where feature ~ '^slack';
+select * from lockstep.detach_slack() where feature ~ '^slack';
 rollback;

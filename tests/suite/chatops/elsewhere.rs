@@ -5,7 +5,7 @@ use lockstep_tests::host::Layout;
 
 use crate::chatops::case::check;
 use crate::chatops::{Room, chatops_url};
-use crate::database::with_host;
+use crate::database::with_slack;
 use crate::service_account::number;
 
 #[test]
@@ -15,8 +15,10 @@ fn dev_ops_and_staging_ref_are_environments_of_their_own() -> Result<()> {
     let mut others = Vec::new();
     for environment in ["dev", "ops", "staging-ref"] {
         let database = format!("{name}_{}", environment.replace('-', "_"));
-        let mut client = with_host(&database, Layout::Narrow)?;
-        client.batch_execute("do $$begin perform lockstep.attach(); end$$")?;
+        let mut client = with_slack(&database, Layout::Narrow)?;
+        client.batch_execute(
+            "do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$",
+        )?;
         arguments.push(format!(
             "--environment={environment}={}",
             chatops_url(&database)?

@@ -164,7 +164,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
         "*cccccccccc*\n:x: production: schema public has no column finished_at of deployments. It is read of the tables of the host."
     );
     let row = room.stage.client.query_one(
-        "select status, detail from lockstep.attach() where feature = 'deployments'",
+        "select status, detail from lockstep.attach_slack() where feature = 'deployments'",
         &[],
     )?;
     assert_eq!(

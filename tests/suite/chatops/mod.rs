@@ -26,7 +26,7 @@ use postgres::Client;
 use serde_json::Value;
 
 use crate::concurrency::PATIENCE;
-use crate::database::{cluster, with_host};
+use crate::database::{cluster, with_slack};
 use crate::slack_app::{COMMANDS, Sidecar, Stage, sidecar_url, with_projects};
 
 /// What is said until the answer is there.
@@ -75,9 +75,9 @@ impl Room {
         people(&mut client)?;
         let mut others = Vec::new();
         for environment in ["staging", "pre"] {
-            let mut client = with_host(&format!("{name}_{environment}"), Layout::Narrow)?;
+            let mut client = with_slack(&format!("{name}_{environment}"), Layout::Narrow)?;
             client.batch_execute(
-                "do $$begin perform lockstep.attach(); end$$;
+                "do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$;
                  update namespaces set path = 'group' where id = 1;
                  insert into projects (id, name, path, namespace_id) values (1, 'One', 'one', 1), (2, 'Two', 'two', 1), (3, 'Three', 'three', 1)",
             )?;

@@ -173,7 +173,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
 fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
     let name = "chatops_hostile";
     let mut client = database::empty(name)?;
-    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create extension lockstep_slack cascade")?;
     moves_in(&mut client, name)?;
     let mallory = mallory::role(name);
     client.batch_execute(&format!(
@@ -199,7 +199,7 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
          create table items (id bigint primary key, project_id bigint, active boolean);
          alter table projects add primary key (id); create index on items (project_id);
          select lockstep.add_cache_column('projects', 'is_right', 'items', 'project_id', '{{\"active\": true}}');
-         select * from lockstep.attach('mallory');
+         select * from lockstep.attach('mallory'); select * from lockstep.attach_slack('mallory');
          select mallory.trap('features'), mallory.trap('feature_gates'), mallory.trap('projects'), mallory.trap('items');
          select mallory.hide(oid) from pg_class where relnamespace = 'mallory'::regnamespace and relkind = 'r' and relname <> 'seen';
          reset role; delete from seen"

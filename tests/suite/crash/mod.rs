@@ -82,7 +82,7 @@ pub(crate) fn start(purpose: &str) -> Result<Cluster> {
     let cluster = Cluster::start(purpose, &[])?;
     let mut client = cluster.create_database(DATABASE)?;
     host::create(&mut client, Layout::Narrow)?;
-    client.batch_execute("create extension lockstep; select lockstep.attach()")?;
+    client.batch_execute("create extension lockstep_slack cascade; select lockstep.attach(); select lockstep.attach_slack()")?;
     client.batch_execute(PAUSE)?;
     client.batch_execute(&format!(
         "insert into projects (id, namespace_id) select id, 1 from generate_series(1, {PROJECTS}) id"

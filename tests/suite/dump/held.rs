@@ -56,7 +56,8 @@ fn notices_of_attach(database: &str) -> Result<Vec<String>> {
         ));
     });
     let mut client = config.connect(NoTls).context("cannot connect")?;
-    client.batch_execute("select * from lockstep.attach()")?;
+    client
+        .batch_execute("select * from lockstep.attach(); select * from lockstep.attach_slack()")?;
     let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
     heard.retain(|text| text.contains("held"));
     Ok(heard.clone())
@@ -74,7 +75,9 @@ fn check_is_held(name: &str) -> Result<Client> {
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
     let notices = notices_of_attach(name)?;
     ensure!(
-        notices.len() == 1 && notices[0].contains("Held are jobs: 2, deliveries: "),
+        notices.len() == 2
+            && notices[0].contains("Held are jobs: 2; ")
+            && notices[1].contains("Held are deliveries: "),
         "{notices:?}"
     );
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
@@ -94,7 +97,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
     // The extension made before; the database has its own number as well.
     cluster()?
         .connect("held_in_place")?
-        .batch_execute("create extension lockstep")?;
+        .batch_execute("create extension lockstep_slack cascade")?;
     let mut of_restore = vec!["--exit-on-error"];
     restore("pg_restore", &of_restore, "held_in_place", &custom)?;
     of_restore.push("--single-transaction");
@@ -105,7 +108,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
     for name in ["held_restored", "held_in_place", "held_template"] {
         let mut held = check_is_held(name)?;
         let row = held.query_one(
-            "select jobs, deliveries > 0, tokens from lockstep.release_restored()",
+            "select lockstep.release_restored(), deliveries > 0, tokens from lockstep.release_restored_slack()",
             &[],
         )?;
         assert_eq!(
@@ -120,17 +123,19 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
         assert_eq!(claimed(&mut held)?, [true; 3], "{name}");
         assert_eq!(notices_of_attach(name)?, [""; 0]);
         // Twice is as good as once, and nothing can be thrown away any more.
-        let again = "select jobs + deliveries + tokens from lockstep.release_restored()";
+        let again = "select lockstep.release_restored() + deliveries + tokens from lockstep.release_restored_slack()";
         assert_eq!(number(&mut held, again)?, 0);
-        let error = error_of(&mut held, "select lockstep.discard_restored()")?;
-        assert_eq!(error.code().code(), "55000", "{error}");
+        for discard in ["discard_restored", "discard_restored_slack"] {
+            let error = error_of(&mut held, &format!("select lockstep.{discard}()"))?;
+            assert_eq!(error.code().code(), "55000", "{error}");
+        }
     }
 
     let mut discarded = check_is_held("held_discarded")?;
     discarded.batch_execute(
         "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
            values ('Payroll', '[]', 0, now(), 'dead', 0, true, now());
-         select lockstep.discard_restored()",
+         select lockstep.discard_restored(); select lockstep.discard_restored_slack()",
     )?;
     assert_eq!(claimed(&mut discarded)?, [false; 3]);
     assert_eq!(number(&mut discarded, IS_HELD)?, 0);
@@ -162,7 +167,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
 /// A template with nothing in flight, such as template1, is not worth a word.
 #[test]
 fn an_idle_copy_is_its_own_once_attached() -> Result<()> {
-    drop(crate::database::with_host(
+    drop(crate::database::with_slack(
         "idle_template",
         lockstep_tests::host::Layout::Narrow,
     )?);

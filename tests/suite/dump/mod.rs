@@ -30,11 +30,11 @@ const DRIFT: &str = "select count(*) from lockstep.cache_columns c, lockstep.cac
 
 /// A database with the application's triggers disabled by attach, a definition with every option, and some rows.
 fn source(name: &str) -> Result<Client> {
-    let mut client = database::with_host(name, Layout::Narrow)?;
+    let mut client = database::with_slack(name, Layout::Narrow)?;
     host::run(&mut client, host::APPLICATION_TRIGGERS)?;
     client.batch_execute(
         "alter table projects add column has_chat boolean;
-         select * from lockstep.attach(disable_application_triggers => true);
+         select * from lockstep.attach(disable_application_triggers => true); select * from lockstep.attach_slack();
          select lockstep.add_cache_column('projects', 'has_chat', 'integrations', 'project_id', '{\"active\": true, \"category\": \"chat\"}',
                                           guard => true, fire_always => true);
          select lockstep.register_backfill_job('rename', 'projects', 'update projects set name = ''n'' || id where {range}');
@@ -124,7 +124,8 @@ fn check_restored(client: &mut Client, before: &str) -> Result<()> {
     let renamed = "select count(*) from projects where name is distinct from 'n' || id";
     assert_eq!(client.query_one(renamed, &[])?.get::<_, i64>(0), 0);
     // detach still knows what attach disabled.
-    client.batch_execute("select * from lockstep.detach()")?;
+    client
+        .batch_execute("select * from lockstep.detach(); select * from lockstep.detach_slack()")?;
     let row = client.query_one(
         "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'O'",
         &[],
@@ -205,8 +206,14 @@ fn triggers_without_definitions_are_healed() -> Result<()> {
                  insert into projects (id, namespace_id) values (7, 7);
                  insert into integrations (project_id, active, category) values (7, true, 'issue_tracker')";
     for (database, heal) in [
-        ("dump_lost_attach", "select lockstep.attach()"),
-        ("dump_lost_detach", "select lockstep.detach()"),
+        (
+            "dump_lost_attach",
+            "select lockstep.attach(); select lockstep.attach_slack()",
+        ),
+        (
+            "dump_lost_detach",
+            "select lockstep.detach(); select lockstep.detach_slack()",
+        ),
     ] {
         let mut restored = cluster()?.create_database(database)?;
         restore("psql", &PSQL, database, &schema)?;
@@ -219,7 +226,7 @@ fn triggers_without_definitions_are_healed() -> Result<()> {
         assert!(row.get::<_, bool>(0), "{heal}");
         let active = "select count(*) filter (where state = 'active') = count(*) from lockstep.cache_columns";
         assert!(restored.query_one(active, &[])?.get::<_, bool>(0));
-        restored.batch_execute("select lockstep.detach()")?;
+        restored.batch_execute("select lockstep.detach(); select lockstep.detach_slack()")?;
         assert_eq!(restored.query_one(ours, &[])?.get::<_, i64>(0), 0, "{heal}");
         assert_eq!(restored.query_one(disabled, &[])?.get::<_, i64>(0), 0);
     }
@@ -243,7 +250,7 @@ fn data_restored_with_triggers_disabled() -> Result<()> {
     )?;
     assert_ne!(row.get::<_, String>(0), "active", "it fires always no more");
     restored.batch_execute(
-        "select * from lockstep.attach(disable_application_triggers => true);
+        "select * from lockstep.attach(disable_application_triggers => true); select * from lockstep.attach_slack();
          select lockstep.remove_cache_column('projects', 'has_chat');
          select lockstep.add_cache_column('projects', 'has_chat', 'integrations', 'project_id', '{\"active\": true, \"category\": \"chat\"}',
                                           guard => true, fire_always => true)",
@@ -302,8 +309,8 @@ fn restored_to_other_owners() -> Result<()> {
 fn jobs_and_flags_come_along() -> Result<()> {
     let mut client = database::empty("dump_jobs")?;
     client.batch_execute(
-        "create extension lockstep;
-         select * from lockstep.attach();
+        "create extension lockstep_slack cascade;
+         select * from lockstep.attach(); select * from lockstep.attach_slack();
          select lockstep.set_feature_percentage('f', 12.5); select lockstep.define_feature('g', true, 'ops');
          select lockstep.define_worker('A', 2); select lockstep.define_worker('IrkerWorker', 7);
          select lockstep.rename_worker('A', 'B', 'f');

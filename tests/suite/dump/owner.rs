@@ -42,7 +42,7 @@ select lockstep.set_retention('dead_job', '1 year');
 /// The tables that a dump has.
 const DUMPED: &str = "
 select c.relname::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
- where e.extname = 'lockstep' and c.relkind = 'r' order by c.relname collate \"C\"";
+ where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.relname collate \"C\"";
 
 /// Every table of the schema, and whether a role may read it.
 const READABLE: &str = "
@@ -57,7 +57,7 @@ fn dumped(client: &mut Client) -> Result<Vec<String>> {
 /// All rows of these tables, as text. Who brought in a record is not the same where it is restored, nor is the database.
 fn rows(client: &mut Client, tables: &[String]) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    for table in tables.iter().filter(|table| *table != "home") {
+    for table in tables.iter().filter(|table| !table.ends_with("home")) {
         let query = format!(
             "select coalesce(jsonb_agg(r order by r::text), '[]')::text from (select to_jsonb(t) - 'recorded_by' from lockstep.{table} t) r (r)"
         );
@@ -76,7 +76,7 @@ fn owner_of(name: &str) -> String {
 fn owned(name: &str, owner: &str) -> Result<Client> {
     let mut client = empty(name)?;
     client.batch_execute(&format!(
-        "alter database {name} owner to {owner}; create extension lockstep"
+        "alter database {name} owner to {owner}; create extension lockstep_slack cascade"
     ))?;
     Ok(client)
 }
@@ -91,7 +91,7 @@ fn source(name: &str) -> Result<Client> {
     host::create(&mut client, Layout::Narrow)?;
     client.batch_execute(
         "create function is_staff(actor text) returns boolean language sql as 'select true';
-         select * from lockstep.attach()",
+         select * from lockstep.attach(); select * from lockstep.attach_slack()",
     )?;
     client.batch_execute(&FILLED.replace("$owner", &format!("'{owner}'")))?;
     Ok(client)
@@ -144,7 +144,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
         assert_eq!(number(&mut client, genuine)?, 1);
         // All goes on, with the next numbers.
         restored.batch_execute(&format!(
-            "set role {owner}; select * from lockstep.attach();
+            "set role {owner}; select * from lockstep.attach(); select * from lockstep.attach_slack();
              update integrations set active = false; insert into features (key, created_at, updated_at) values ('h', now(), now())"
         ))?;
         restored.batch_execute("call lockstep.backfill('j')")?;
@@ -158,7 +158,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
             assert_eq!(number(&mut restored, query)?, 0, "{to}: {query}");
         }
         restored.batch_execute(&format!(
-            "set role {owner}; select * from lockstep.detach(); reset role; drop extension lockstep"
+            "set role {owner}; select * from lockstep.detach(); select * from lockstep.detach_slack(); reset role; drop extension lockstep cascade"
         ))?;
     }
     Ok(())

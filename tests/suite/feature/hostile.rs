@@ -34,7 +34,7 @@ fn with_mallory(name: &str) -> Result<Client> {
     moves_in(&mut client, name)?;
     let mallory = mallory::role(name);
     client.batch_execute(&format!(
-        "create role {name}_other; create role {name}_page in role lockstep_sidecar;
+        "create extension lockstep_slack; create role {name}_other; create role {name}_page in role lockstep_sidecar;
          grant execute on function lockstep.register_feature_group(text, regprocedure) to {name}_other;
          set role {mallory}; select * from lockstep.attach('mallory');
          grant select, insert, update, delete on mallory.features, mallory.feature_gates to {name}_other; reset role"

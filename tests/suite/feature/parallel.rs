@@ -17,7 +17,14 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
     // Each has to be asked below.
     let marked = "select array_agg(oid::regprocedure::text) from pg_proc where pronamespace = 'lockstep'::regnamespace and proparallel <> 'u'";
     let marked: Vec<String> = client.query_one(marked, &[])?.get(0);
-    assert_eq!(marked, ["lockstep.feature_enabled(text,text,text)"]);
+    assert_eq!(
+        marked,
+        [
+            "lockstep.feature_decision(text,text)",
+            "lockstep.feature_enabled(text,text,text)",
+            "lockstep.feature_enabled_for_any(text,text[],text)"
+        ]
+    );
     for level in ["read committed", "repeatable read", "serializable"] {
         for (query, expected) in [
             (

@@ -26,7 +26,7 @@ fn attack(name: &str, thing: &Thing) -> Result<()> {
 #[test]
 fn every_function_has_a_row() -> Result<()> {
     let mut client = crate::database::empty("hostile_functions")?;
-    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create extension lockstep_slack cascade")?;
     let rows = client.query(
         "select p.proname::text, p.prorettype in ('trigger'::regtype, 'event_trigger'::regtype) from pg_proc p
           where p.pronamespace = 'lockstep'::regnamespace order by 1",

@@ -79,25 +79,25 @@ pub(super) const DOMAINS: Thing = of_owner(
 /// The triggers are made for columns that have domains already.
 pub(super) const DOMAINS_FIRST: Thing = of_owner(
     "domains before attach",
-    "select * from lockstep.detach('mallory');
+    "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory');
      call mallory.domains('text'); call mallory.domains('varchar'); call mallory.domains('bigint'); call mallory.domains('boolean');
      call mallory.domains('integer'); call mallory.domains('bytea'); call mallory.domains('timestamp'); call mallory.domains('timestamptz');
-     select * from lockstep.attach('mallory')",
+     select * from lockstep.attach('mallory'); select * from lockstep.attach_slack('mallory')",
 );
 
 /// The same of texts alone, which hinder no trigger.
 pub(super) const TEXTS_FIRST: Thing = of_owner(
     "domains of texts before attach",
-    "select * from lockstep.detach('mallory');
+    "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory');
      call mallory.domains('text'); call mallory.domains('varchar'); call mallory.domains('bytea'); call mallory.domains('timestamp');
-     do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
+     do $$ begin perform lockstep.attach('mallory'); perform lockstep.attach_slack('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
 );
 
 pub(super) const ENUMS: Thing = Thing {
     name: "enums with casts, operators and operator classes",
     granted: "",
-    planted: "select * from lockstep.detach('mallory'); call mallory.enums('text'); call mallory.enums('varchar');
-              do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
+    planted: "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory'); call mallory.enums('text'); call mallory.enums('varchar');
+              do $$ begin perform lockstep.attach('mallory'); perform lockstep.attach_slack('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     arranged: "call mallory.operator_classes()",
     is_refused: false,
 };
@@ -124,12 +124,12 @@ pub(super) const FOREIGN_TABLES: Thing = Thing {
 
 pub(super) const PARTITIONS: Thing = of_owner(
     "partitions by a function",
-    "select * from lockstep.detach('mallory');
+    "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory');
      call mallory.on_tables($$alter table {t} rename to {n}_base$$);
      call mallory.on_bases($$create table mallory.{n} (like {t} including defaults including generated) partition by list (mallory.evil_of({c}, 'partition key of {n}'))$$);
      call mallory.on_bases($$create table mallory.{n}_1_base partition of mallory.{n} default$$);
      call mallory.on_bases($$insert into mallory.{n} select * from {t}$$);
-     do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
+     do $$ begin perform lockstep.attach('mallory'); perform lockstep.attach_slack('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
 );
 
 pub(super) const CHILDREN: Thing = of_owner(
@@ -157,7 +157,7 @@ pub(super) const SOURCE_OF_ANOTHER: Thing = Thing {
     granted: "alter table mallory.integrations owner to hostile_alice; alter table mallory.slack_integrations owner to hostile_alice; alter table mallory.feature_gates owner to hostile_alice;
                grant usage on schema mallory to hostile_alice; grant select on all tables in schema mallory to hostile_alice, hostile_mallory;
                grant usage on all sequences in schema mallory to hostile_alice;
-               do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
+               do $$ begin perform lockstep.attach('mallory'); perform lockstep.attach_slack('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     planted: "call mallory.all_kinds()",
     arranged: "",
     is_refused: false,
@@ -169,7 +169,7 @@ pub(super) const TARGET_OF_ANOTHER: Thing = Thing {
                alter table mallory.duo_workflows_workflows owner to hostile_alice;
                grant usage on schema mallory to hostile_alice; grant select on all tables in schema mallory to hostile_alice, hostile_mallory;
                grant usage on all sequences in schema mallory to hostile_alice;
-               do $$ begin perform lockstep.attach('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
+               do $$ begin perform lockstep.attach('mallory'); perform lockstep.attach_slack('mallory'); exception when others then raise log 'attach: %', sqlerrm; end $$",
     planted: "call mallory.all_kinds()",
     arranged: "",
     is_refused: false,

@@ -99,7 +99,7 @@ impl World {
             .batch_execute(&format!("create database \"{name}\""))?;
         let mut admin = Session::begin(&name, "postgres")?;
         admin.client.batch_execute(&format!(
-            "create extension lockstep; create schema mallory authorization hostile_mallory;
+            "create extension lockstep_slack cascade; create schema mallory authorization hostile_mallory;
              grant create on database {name} to hostile_mallory; grant lockstep_sidecar to hostile_sidecar; grant lockstep_chatops to hostile_chatops;
              grant execute on all functions in schema lockstep to hostile_other, hostile_mallory"
         ))?;
@@ -111,7 +111,7 @@ impl World {
         mallory.client.batch_execute("set search_path = public")?;
         mallory
             .client
-            .batch_execute("select * from lockstep.attach('mallory')")?;
+            .batch_execute("select * from lockstep.attach('mallory'); select * from lockstep.attach_slack('mallory')")?;
         for (script, path) in [
             (include_str!("rows.sql"), "mallory"),
             (include_str!("evil.sql"), "public"),

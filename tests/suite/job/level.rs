@@ -37,7 +37,7 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
     let name = "job_level";
     let mut client = database::empty(name)?;
     client.batch_execute(
-        "create extension lockstep; select * from lockstep.attach();
+        "create extension lockstep_slack cascade; select * from lockstep.attach(); select * from lockstep.attach_slack();
          create function command(trigger_id text) returns jsonb language sql as
            $$ select jsonb_build_object('trigger_id', trigger_id, 'request', trigger_id, 'team_id', 'T', 'user_id', 'U', 'text', 'x') $$",
     )?;

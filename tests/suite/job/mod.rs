@@ -348,7 +348,7 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
     let name = "job_rights";
     let mut client = queue(name)?;
     client.batch_execute(&format!(
-        "create role {name}_other; grant create on database {name} to {name}_other; select lockstep.enqueue_job('A'); set role {name}_other"
+        "create extension lockstep_slack; create role {name}_other; grant create on database {name} to {name}_other; select lockstep.enqueue_job('A'); set role {name}_other"
     ))?;
     for call in [
         "enqueue_job('A')",

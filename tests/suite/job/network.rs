@@ -5,7 +5,6 @@ use lockstep_tests::host::Layout;
 use postgres::Client;
 
 use crate::database::cluster;
-use crate::job::queue;
 use crate::service_account::number;
 use crate::slack::workspaces;
 use crate::surface::refusal::error_of;
@@ -21,6 +20,12 @@ fn member(database: &str, role: &str) -> Result<Client> {
 fn session(database: &str, login: &str) -> Result<Client> {
     let mut config = cluster()?.config(database);
     Ok(config.user(login).connect(postgres::NoTls)?)
+}
+
+fn queue(name: &str) -> Result<Client> {
+    let mut client = crate::job::queue(name)?;
+    client.batch_execute("create extension lockstep_slack")?;
+    Ok(client)
 }
 
 fn denied(client: &mut Client, statement: &str) -> Result<()> {

@@ -55,7 +55,7 @@ fn notifications_come_along() -> Result<()> {
     restore("psql", &PSQL, "dump_notifications_restored", &dumped)?;
     assert_eq!(restored.query_one(KEPT, &[])?.get::<_, String>(0), before);
     // It goes on where the other would have, once somebody says so.
-    restored.batch_execute("select lockstep.release_restored()")?;
+    restored.batch_execute("select lockstep.release_restored_slack()")?;
     let mut claimed = Vec::new();
     for database in [&mut client, &mut restored] {
         let rows = database.query(claim, &[])?;

@@ -121,7 +121,7 @@ fn mentions_go_to_the_group() -> Result<()> {
 fn the_flag_is_for_project_group_or_author() -> Result<()> {
     let mut client = told("notify_flag")?;
     client.batch_execute(GROUPS)?;
-    client.batch_execute("select app(100, 'group_id', 20); select * from lockstep.attach()")?;
+    client.batch_execute("select app(100, 'group_id', 20); select * from lockstep.attach(); select * from lockstep.attach_slack()")?;
     let push = event("push", 32, json!({"ref": "refs/heads/main"}));
     let by_nobody = json!({"object_kind": "push", "ref": "refs/heads/main", "project": {"id": 32, "default_branch": "main"}});
     let flag = "'integration_slack_app_notifications'";

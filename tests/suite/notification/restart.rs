@@ -39,8 +39,8 @@ impl Place {
         let mut client = cluster.create_database("app")?;
         host::create(&mut client, Layout::Narrow)?;
         client.batch_execute(
-            "create extension lockstep;
-             do $$begin perform lockstep.attach(); end$$;
+            "create extension lockstep_slack cascade;
+             do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$;
              insert into projects (id, name, path, namespace_id) values (1, 'One', 'one', 1)",
         )?;
         let slack = FakeSlack::start(App::default())?;

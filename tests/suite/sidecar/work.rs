@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use postgres::Client;
 
 use crate::concurrency::PATIENCE;
-use crate::database::{cluster, with_host};
+use crate::database::{cluster, with_slack};
 use crate::service_account::number;
 
 /// A sidecar that is killed with the test, should that fail.
@@ -89,7 +89,7 @@ fn wait_for(client: &mut Client, what: &str, query: &str) -> Result<()> {
 
 /// The host's tables with integration 1, and a role's lock on it makes jobs of it last.
 pub(crate) fn with_integration(name: &str) -> Result<Client> {
-    let mut client = with_host(name, Layout::Narrow)?;
+    let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
         "insert into projects (id, namespace_id) values (1, 1);
          insert into integrations (id, project_id, type_new, active) values (1, 1, 'Integrations::Slack', true)",

@@ -74,7 +74,7 @@ fn no_job_is_lost() -> Result<()> {
     let mut cluster = Cluster::start("work_crash", &[])?;
     let mut client = cluster.create_database(DATABASE)?;
     host::create(&mut client, Layout::Narrow)?;
-    client.batch_execute("create extension lockstep; select * from lockstep.attach()")?;
+    client.batch_execute("create extension lockstep_slack cascade; select * from lockstep.attach(); select * from lockstep.attach_slack()")?;
     client.batch_execute(LOG)?;
     client.batch_execute(
         "insert into projects (id, namespace_id) values (1, 1);

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, ensure};
 use lockstep_tests::host::Layout;
 use postgres::Client;
 
-use crate::database::with_host;
+use crate::database::with_slack;
 use crate::service_account::number;
 use crate::sidecar::work::{PUSH, enqueue, with_integration, work};
 
@@ -17,7 +17,7 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
     let name = "work_execute";
     let mut client = with_integration(name)?;
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
-    client.batch_execute("select * from lockstep.attach(); select lockstep.set_feature('rename_integrations_workers', true)")?;
+    client.batch_execute("select * from lockstep.attach(); select * from lockstep.attach_slack(); select lockstep.set_feature('rename_integrations_workers', true)")?;
     enqueue(
         &mut client,
         "ProjectServiceWorker",
@@ -49,7 +49,7 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
 #[test]
 fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
     let name = "work_cluster";
-    let mut client = with_host(name, Layout::Narrow)?;
+    let mut client = with_slack(name, Layout::Narrow)?;
     // Cluster 1 is of projects 1 and 2, cluster 2 of group 10 with subgroup 11, projects 3 and 4, and of project 5's group no more.
     client.batch_execute(
         "insert into namespaces (id, name, path, type, traversal_ids, organization_id)
@@ -98,7 +98,7 @@ fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
 #[test]
 fn irkerd_is_told_over_tcp() -> Result<()> {
     let name = "work_irker";
-    let mut client = with_host(name, Layout::Narrow)?;
+    let mut client = with_slack(name, Layout::Narrow)?;
     let irkerd = TcpListener::bind("127.0.0.1:0")?;
     let port = irkerd.local_addr()?.port();
     let push = r##"{"ref": "refs/heads/main", "before": "aaaa", "after": "bbbb", "user_name": "Eve", "repository": {"name": "p"},

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
 use postgres::Client;
 
-use crate::database::with_host;
+use crate::database::with_slack;
 use crate::service_account::number;
 use crate::slack::{in_lockstep, state, workspaces};
 use crate::surface::refusal::refused;
@@ -137,7 +137,7 @@ fn owners_are_checked() -> Result<()> {
         "22023",
         "team_id",
     )?;
-    let mut bare = with_host("slack_owner_bare", Layout::Services)?;
+    let mut bare = with_slack("slack_owner_bare", Layout::Services)?;
     for schema in ["public", "pg_catalog"] {
         refused(
             &mut bare,
@@ -153,7 +153,7 @@ fn owners_are_checked() -> Result<()> {
         "none",
     )?;
     let answer = bare.query_one(
-        "select status, detail from lockstep.attach() where feature = 'slack_integrations'",
+        "select status, detail from lockstep.attach_slack() where feature = 'slack_integrations'",
         &[],
     )?;
     assert_eq!(answer.get::<_, String>(0), "skipped");

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
 use postgres::Client;
 
-use crate::database::{cluster, with_host};
+use crate::database::{cluster, with_slack};
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
@@ -51,8 +51,9 @@ select setval('slack_integrations_id_seq', 100);";
 
 /// A database with those rows, attached.
 pub(crate) fn workspaces(name: &str, layout: Layout) -> Result<Client> {
-    let mut client = with_host(name, layout)?;
-    client.batch_execute("select * from lockstep.attach()")?;
+    let mut client = with_slack(name, layout)?;
+    client
+        .batch_execute("select * from lockstep.attach(); select * from lockstep.attach_slack()")?;
     client.batch_execute(ROWS)?;
     client.batch_execute(ORACLE)?;
     let scope = match layout {

@@ -45,7 +45,8 @@ fn the_role_has_no_attributes() -> Result<()> {
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
     // Nobody else has the functions of workspaces.
-    let of_public = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ 'slack' and p.prorettype <> 'trigger'::regtype
+    let of_public = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ 'slack' and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+                        and p.proname not in ('attach_slack', 'detach_slack')
                         and has_function_privilege('public', p.oid, 'execute')";
     assert_eq!(number(&mut client, of_public)?, 0);
     Ok(())
@@ -118,8 +119,8 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         "select lockstep.retry_deliveries()",
         "select lockstep.define_worker('X', 1)",
         "select * from lockstep.backfill_batch('slack_workspaces', 1, 9)",
-        "select * from lockstep.attach()",
-        "select * from lockstep.detach()",
+        "select * from lockstep.attach(); select * from lockstep.attach_slack()",
+        "select * from lockstep.detach(); select * from lockstep.detach_slack()",
         "create table public.t ()",
         "create function public.f() returns integer language sql return 1",
         "create temporary table t as select * from slack_integrations",
@@ -203,10 +204,13 @@ fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
     assert_eq!(error.code().code(), "42501", "{error:?}");
     // Attaching is the owner's.
     client.batch_execute(&format!(
-        "select * from lockstep.detach(); grant usage on schema lockstep to {name}_user"
+        "select * from lockstep.detach(); select * from lockstep.detach_slack(); grant usage on schema lockstep to {name}_user"
     ))?;
     client.batch_execute(&format!("set role {name}_user"))?;
-    let error = error_of(&mut client, "select * from lockstep.attach()")?;
+    let error = error_of(
+        &mut client,
+        "select * from lockstep.attach(); select * from lockstep.attach_slack()",
+    )?;
     assert_eq!(error.code().code(), "42501", "{error:?}");
     Ok(())
 }
@@ -340,7 +344,7 @@ fn a_schema_of_somebodys_own_gets_no_rights() -> Result<()> {
     ))?;
     client.batch_execute(&format!(
         "reset role; set search_path = public; insert into mine.organizations (id, name, path) values (1, 'x', 'x');
-         set role {name}; select * from lockstep.attach('mine');
+         set role {name}; select * from lockstep.attach('mine'); select * from lockstep.attach_slack('mine');
          create table mine.grabbed (who text);
          create function mine.grab() returns trigger language plpgsql as $$ begin insert into mine.grabbed values (current_user); return null; end $$;
          create trigger grab after insert on mine.integrations for each row execute function mine.grab();

@@ -23,7 +23,7 @@ const SENDERS: usize = 4;
 fn lay_out(client: &mut Client) -> Result<()> {
     host::create(client, Layout::Narrow)?;
     client
-        .batch_execute("create extension lockstep; do $$begin perform lockstep.attach(); end$$;")?;
+        .batch_execute("create extension lockstep_slack cascade; do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$;")?;
     Ok(())
 }
 

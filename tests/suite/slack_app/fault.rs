@@ -31,8 +31,8 @@ impl Place {
         let mut client = cluster.create_database("app")?;
         host::create(&mut client, Layout::Narrow)?;
         client.batch_execute(
-            "create extension lockstep;
-             do $$begin perform lockstep.attach(); end$$;
+            "create extension lockstep_slack cascade;
+             do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$;
              select lockstep.install_slack_workspace('T1', 'Acme', 'U1', 'B1', 'token', 'nonce', array['commands'])",
         )?;
         let slack = FakeSlack::start(App::default())?;

@@ -29,7 +29,7 @@ use nix::unistd::Pid;
 use postgres::Client;
 
 use crate::concurrency::PATIENCE;
-use crate::database::{cluster, with_host};
+use crate::database::{cluster, with_slack};
 
 pub(crate) const EVENTS: &str = "/api/v4/integrations/slack/events";
 pub(crate) const INTERACTIONS: &str = "/api/v4/integrations/slack/interactions";
@@ -309,9 +309,9 @@ pub(crate) fn cookie_of(reply: &Reply) -> Result<String> {
 
 /// The host's tables, attached, with projects 1 to 3 in a group, and a role for sidecars.
 pub(crate) fn with_projects(name: &str) -> Result<Client> {
-    let mut client = with_host(name, Layout::Narrow)?;
+    let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
-        "do $$begin perform lockstep.attach(); end$$;
+        "do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$;
          update namespaces set path = 'group' where id = 1;
          insert into projects (id, name, path, namespace_id) values (1, 'One', 'one', 1), (2, 'Two', 'two', 1), (3, 'Three', 'three', 1)",
     )?;

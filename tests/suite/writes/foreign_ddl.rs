@@ -127,11 +127,12 @@ fn others_ddl_takes_no_lock_of_ours() -> Result<()> {
 fn attach_has_no_reader_wait() -> Result<()> {
     let mut client = database::empty("attach_locks")?;
     host::create(&mut client, Layout::Wide)?;
-    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create extension lockstep_slack cascade")?;
     client.batch_execute("create table before as select oid from pg_class")?;
     client.batch_execute("begin")?;
     let attached = client.query(
-        "select feature from lockstep.attach() where status = 'attached'",
+        "select feature from lockstep.attach() where status = 'attached'
+         union all select feature from lockstep.attach_slack() where status = 'attached'",
         &[],
     )?;
     ensure!(attached.len() >= 5, "only {} are attached", attached.len());
@@ -145,7 +146,7 @@ fn attach_has_no_reader_wait() -> Result<()> {
                  where p.pronamespace = 'lockstep'::regnamespace";
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) > 10);
     // They go with the extension all the same.
-    client.batch_execute("drop extension lockstep; commit")?;
+    client.batch_execute("drop extension lockstep cascade; commit")?;
     let left =
         "select count(*) from pg_trigger g where not g.tgisinternal and g.tgname like 'lockstep%'";
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) == 0);

@@ -8,7 +8,8 @@ use super::runs::{
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use lockstep_server::host::Relation;
 use lockstep_server::{
-    attempt_catching, commit, is_atomic, is_in_transaction_block, sleep, with_snapshot,
+    are_ourselves, attempt_catching, commit, is_atomic, is_in_transaction_block, sleep,
+    with_snapshot,
 };
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
@@ -42,7 +43,7 @@ fn start_backfill(
     start(job, table, workers, &settings).or_raise()
 }
 
-pub(crate) fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
+fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Result<i64> {
     check_workers(workers)?;
     let run = match begin(job, table, workers, settings)? {
         Begun::New(run) => run,
@@ -246,7 +247,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.pause_backfill(bigint) is 'stops a run for now; its place is kept';
 "#)]
 fn pause_backfill(run: Option<i64>) {
-    pause(required(run, "run"), By::Caller).or_raise();
+    pause(required(run, "run")).or_raise();
 }
 
 /// Ends a run; what is done stays done.
@@ -257,7 +258,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.cancel_backfill(bigint) is 'ends a run; what is done stays done';
 "#)]
 fn cancel_backfill(run: Option<i64>) {
-    cancel(required(run, "run"), By::Caller).or_raise();
+    cancel(required(run, "run")).or_raise();
 }
 
 /// Goes on with a run that is paused, or that has lost its workers.
@@ -282,32 +283,24 @@ fn retry_backfill(run: Option<i64>) {
     retry(required(run, "run")).or_raise();
 }
 
-/// With whose rights something is done to a run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    Caller,
-    /// Somebody who may do so to any run.
-    Anybody,
+fn pause(run: i64) -> Result<()> {
+    locked(run, &[Status::Running], "paused")?.set_status(Status::Paused)
 }
 
-pub(crate) fn pause(run: i64, by: By) -> Result<()> {
-    locked(run, by, &[Status::Running], "paused")?.set_status(Status::Paused)
-}
-
-pub(crate) fn cancel(run: i64, by: By) -> Result<()> {
+fn cancel(run: i64) -> Result<()> {
     let from = [Status::Running, Status::Paused];
-    locked(run, by, &from, "cancelled")?.set_status(Status::Cancelled)
+    locked(run, &from, "cancelled")?.set_status(Status::Cancelled)
 }
 
 /// Also starts workers that a running run lacks, as after a restart of the server.
-pub(crate) fn resume(run: i64) -> Result<()> {
+fn resume(run: i64) -> Result<()> {
     let from = [Status::Running, Status::Paused];
-    let run = locked(run, By::Caller, &from, "resumed")?;
+    let run = locked(run, &from, "resumed")?;
     go_on(&run)
 }
 
-pub(crate) fn retry(run: i64) -> Result<()> {
-    let run = locked(run, By::Caller, &[Status::Failed], "retried")?;
+fn retry(run: i64) -> Result<()> {
+    let run = locked(run, &[Status::Failed], "retried")?;
     if let Some(other) = Run::of_table(run.table)? {
         return Err(has_run(&other));
     }
@@ -343,10 +336,10 @@ fn set_running(run: &Run) -> Result<()> {
     }
 }
 
-/// The run, locked, if it is one that this can be done to.
-fn locked(run: i64, by: By, from: &[Status], done: &'static str) -> Result<Run> {
+/// The run, locked, if it is one that this can be done to: by whoever has its rights, or by an extension that has checked by itself.
+fn locked(run: i64, from: &[Status], done: &'static str) -> Result<Run> {
     let mut run = Run::lock(run)?;
-    if by == By::Caller {
+    if !are_ourselves() {
         run = run.checked()?;
     }
     match from.contains(&run.status) {

@@ -13,8 +13,6 @@ mod control;
 mod jobs;
 mod runs;
 
-pub(crate) use control::{By, cancel, pause, resume, retry, start};
-
 /// Called once, when the library is loaded into a backend.
 pub(crate) fn init() {
     runs::presence::init();

@@ -28,7 +28,7 @@ errors! {
     NoSuchJob { job: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("backfill job \"{job}\" does not exist"),
-        "It is none of service_accounts, cache_columns and slack_workspaces, nor has it been registered.",
+        "It is neither service_accounts nor cache_columns, nor a job of an extension, nor has it been registered.",
         "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
     ),
     JobWithoutTable { job: String } => (

@@ -120,4 +120,10 @@ errors! {
         "Only whoever has registered a group can change or forget it.",
         "See lockstep.feature_group.",
     ),
+    Wish { message: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        "what is wished of the feature flag cannot be done",
+        format!("It does not fit: {message}."),
+        "For example: {\"enabled\": true, \"groups\": [\"gitlab_team_members\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
+    ),
 }

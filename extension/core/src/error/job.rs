@@ -37,10 +37,10 @@ errors! {
         "Call lockstep.start_runner for one of your own.",
     ),
     /// The role of the network does not run the worker.
-    WorkerDenied { worker: String } => (
+    WorkerDenied { worker: String, only: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied to run worker \"{worker}\""),
-        "Members of lockstep_sidecar run workers whose names begin with Slack:: only.",
+        format!("The runner's role may run only workers whose names begin with {only}, as lockstep.runner_limit says."),
         "Let a role that is no member run the others.",
     ),
     Retries { retries: i32 } => (
@@ -135,7 +135,7 @@ errors! {
     NotACopy => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "nothing is held in this database",
-        "Jobs and deliveries are dropped in a database only that was restored from a dump or made from a template.",
+        "Jobs are dropped in a database only that was restored from a dump or made from a template.",
         "To drop a single job, call lockstep.discard_job.",
     ),
 }

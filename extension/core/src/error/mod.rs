@@ -5,25 +5,15 @@
 
 mod backfill;
 mod cache_column;
-mod chatops;
-mod delivery;
-mod event;
 mod feature;
-mod integration;
 mod job;
 mod retention;
 mod service_account;
-mod slack;
 
 pub(crate) use backfill::BackfillError;
 pub(crate) use cache_column::CacheColumnError;
-pub(crate) use chatops::ChatopsError;
-pub(crate) use delivery::DeliveryError;
-pub(crate) use event::EventError;
 pub(crate) use feature::FeatureError;
-pub(crate) use integration::IntegrationError;
 pub(crate) use job::JobError;
 pub(crate) use lockstep_server::error::{Error, HostError, OrRaise, Result, ServerError, required};
 pub(crate) use retention::RetentionError;
 pub(crate) use service_account::ServiceAccountError;
-pub(crate) use slack::SlackError;

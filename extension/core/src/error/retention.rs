@@ -8,8 +8,8 @@ errors! {
     NoSuchRecord { what: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there are no records \"{what}\""),
-        "Records that can be kept for a time are feature_audit, chatops_command, integration_event and dead_job.",
-        "See lockstep.retentions.",
+        "Only some records are removed by their age.",
+        "lockstep.retentions lists them.",
     ),
     Keep { what: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,

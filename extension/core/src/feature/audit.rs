@@ -48,9 +48,10 @@ thread_local! {
     static BEHALF: RefCell<Option<Behalf>> = const { RefCell::new(None) };
 }
 
-/// What `work` changes is recorded as done by whoever calls now, as somebody has asked who is no role.
-pub(crate) fn on_behalf_of<R>(
+/// What `work` changes is recorded as done by a role, as somebody has asked who is no role.
+pub(super) fn on_behalf_of<R>(
     schema: &str,
+    role: Oid,
     actor: &str,
     source: &str,
     work: impl FnOnce() -> R,
@@ -64,7 +65,7 @@ pub(crate) fn on_behalf_of<R>(
     }
     let former = BEHALF.replace(Some(Behalf {
         schema: schema.to_owned(),
-        role: current_user(),
+        role,
         actor: actor.to_owned(),
         source: source.to_owned(),
     }));
@@ -77,7 +78,7 @@ pub(super) fn by_caller<R>(schema: &str, work: impl FnOnce() -> R) -> R {
     let is_set = BEHALF.with_borrow(|behalf| behalf.as_ref().is_some_and(|it| it.schema == schema));
     match is_set {
         true => work(),
-        false => on_behalf_of(schema, "", "", work),
+        false => on_behalf_of(schema, current_user(), "", "", work),
     }
 }
 

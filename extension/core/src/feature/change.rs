@@ -89,7 +89,7 @@ fn set_feature(name: Option<&str>, enabled: Option<bool>, schema: Option<&str>) 
     set(name, enabled, schema).or_raise();
 }
 
-pub(crate) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
+pub(super) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
     let change = Change::begin(name, schema)?;
     // Nothing is written, and nobody recorded, where nothing changes: since when it is on is told by that.
     if enabled && change.gates.boolean && change.gates.rows == 1 {
@@ -123,7 +123,7 @@ fn set_feature_percentage(
     set_percentage(name, &percentage.to_string(), of, schema).or_raise();
 }
 
-pub(crate) fn set_percentage(name: &str, percentage: &str, of: &str, schema: &str) -> Result<()> {
+pub(super) fn set_percentage(name: &str, percentage: &str, of: &str, schema: &str) -> Result<()> {
     let gate = match of {
         "actors" => "percentage_of_actors",
         "time" => "percentage_of_time",
@@ -201,7 +201,7 @@ fn disable_for(change: &Change, actor: &str) -> Result<()> {
 }
 
 /// Turns a flag on for some actors and groups, or takes that back.
-pub(crate) fn set_for(
+pub(super) fn set_for(
     name: &str,
     enabled: bool,
     actors: &[String],
@@ -363,7 +363,7 @@ fn remove_feature(name: Option<&str>, schema: Option<&str>) {
     remove(name, schema).or_raise();
 }
 
-pub(crate) fn remove(name: &str, schema: &str) -> Result<()> {
+pub(super) fn remove(name: &str, schema: &str) -> Result<()> {
     let change = Change::of(name, schema, "delete")?;
     // First the lock, so that a change under way is removed as well.
     change.run(|tables| &tables.lock, &[]);

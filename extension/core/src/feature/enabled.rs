@@ -6,7 +6,6 @@ use super::{group, known};
 use crate::error::{FeatureError, OrRaise, Result, required};
 use lockstep_server::{View, random};
 use pgrx::prelude::*;
-use std::rc::Rc;
 
 /// Whether a flag is on for an actor, or for nobody in particular.
 // No pinned search path: to set one takes longer than to answer, and every name in a statement is qualified. Two answers of one
@@ -38,50 +37,58 @@ pub(crate) fn is_enabled(name: &str, schema: &str) -> Result<bool> {
     decide(name, None, schema)
 }
 
-/// A flag as the statement sees it that called us, to be asked for many actors.
-pub(crate) struct Flag {
-    name: &'static str,
-    gates: Rc<Gates>,
+/// How a flag decides, for whoever asks of many actors.
+#[pg_extern(sql = r#"
+create function lockstep.feature_decision(name text, schema text default 'public')
+returns text language c stable parallel restricted cost 10
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.feature_decision(text, text) is
+  'on or off where a feature flag is that for every actor, else conditional; null if nobody has defined or set it';
+"#)]
+fn feature_decision(name: Option<&str>, schema: Option<&str>) -> Option<&'static str> {
+    let gates = known::gates(required(name, "name"), required(schema, "schema")).or_raise();
+    if !gates.is_defined && !gates.is_persisted {
+        return None;
+    }
+    Some(match gates.state() {
+        State::On if gates.actors.is_empty() => "on",
+        State::Off => "off",
+        State::On | State::Conditional => "conditional",
+    })
 }
 
-impl Flag {
-    pub(crate) fn read(name: &'static str, schema: &str) -> Result<Self> {
-        let gates = known::gates(name, schema)?;
-        Ok(Self { name, gates })
-    }
+/// Whether a flag is on for any of these, none of which has opted out.
+#[pg_extern(sql = r#"
+create function lockstep.feature_enabled_for_any(name text, actors text[], schema text default 'public')
+returns boolean language c stable parallel restricted cost 10
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.feature_enabled_for_any(text, text[], text) is
+  'whether a feature flag is on for one of these actors, and none of them has opted out';
+"#)]
+fn feature_enabled_for_any(
+    name: Option<&str>,
+    actors: Option<Vec<Option<String>>>,
+    schema: Option<&str>,
+) -> bool {
+    let name = required(name, "name");
+    let actors = required(actors, "actors").into_iter().flatten().collect();
+    is_on_for_any(name, actors, required(schema, "schema")).or_raise()
+}
 
-    /// Whether anybody has defined it or set it.
-    pub(crate) fn is_known(&self) -> bool {
-        self.gates.is_defined || self.gates.is_persisted
+fn is_on_for_any(name: &str, actors: Vec<String>, schema: &str) -> Result<bool> {
+    let gates = known::gates(name, schema)?;
+    if actors.iter().any(|actor| gates.has_opted_out(actor)) {
+        return Ok(false);
     }
-
-    /// Whether it is on, if that is the same for every actor.
-    pub(crate) fn is_for_all(&self) -> Option<bool> {
-        match self.gates.state() {
-            State::Off => Some(false),
-            State::On if self.gates.actors.is_empty() => Some(true),
-            State::On | State::Conditional => None,
+    // One draw for all of them, or a share of the time would be more the more there are.
+    let time = random();
+    for actor in &actors {
+        let is_in_group = |group: &String| group::contains(group, actor);
+        if gates.are_open(name, Some(actor), || time, is_in_group)? {
+            return Ok(true);
         }
     }
-
-    /// Whether it is on for any of these, none of which has opted out.
-    pub(crate) fn is_on_for_any(&self, actors: &[String]) -> Result<bool> {
-        if actors.iter().any(|actor| self.gates.has_opted_out(actor)) {
-            return Ok(false);
-        }
-        // One draw for all of them, or a share of the time would be more the more there are.
-        let time = random();
-        for actor in actors {
-            let is_in_group = |group: &String| group::contains(group, actor);
-            if self
-                .gates
-                .are_open(self.name, Some(actor), || time, is_in_group)?
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+    Ok(false)
 }
 
 /// Whether a flag is on for everybody, as of now: the caller may have waited since his statement began.

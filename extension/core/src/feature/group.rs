@@ -75,7 +75,7 @@ pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
 }
 
 /// Whether somebody has said who is in a group.
-pub(crate) fn is_registered(group: &str) -> Result<bool> {
+pub(super) fn is_registered(group: &str) -> Result<bool> {
     let mut is_there = false;
     STATEMENTS.with(|statements| {
         statements

@@ -4,8 +4,9 @@ use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
 use super::recorded;
 use super::tables::Tables;
-use crate::error::{OrRaise, Result};
+use crate::error::{OrRaise, Result, required};
 use lockstep_server::{View, attempt};
+use pgrx::JsonB;
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -58,8 +59,20 @@ fn list_features() -> TableIterator<
     TableIterator::new(flags_of(recorded::schemas_of_caller()).or_raise())
 }
 
-/// The flags of one schema, and those that are only defined, for a status page.
-pub(crate) fn of_schema(schema: &str) -> Result<Value> {
+/// The flags of one schema, whoever may read them, and those that are only defined, for a status page.
+#[pg_extern(sql = r#"
+create function lockstep.feature_report(schema text)
+returns jsonb language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.feature_report(text) is
+  'the feature flags of a schema with their states, whoever may read them: for extensions that build on lockstep';
+revoke execute on function lockstep.feature_report(text) from public;
+"#)]
+fn feature_report(schema: Option<&str>) -> JsonB {
+    JsonB(report(required(schema, "schema")).or_raise())
+}
+
+fn report(schema: &str) -> Result<Value> {
     let mut flags = flags_of(recorded::schema_alone(schema))?;
     flags.sort_by(|one, other| one.1.cmp(&other.1));
     let flags = flags.into_iter().map(|flag| {

@@ -2,10 +2,11 @@
 //! tables ([`tables`]) are read ([`gates`]), remembered for as long as nothing can have changed ([`known`]), and decide
 //! ([`enabled`]). Flags are changed here ([`change`]) or by the application; either is recorded ([`audit`]). What the
 //! application declares in files is declared in [`definition`] and [`group`]. How flags stand is told
-//! by [`list`], and for chatops by [`standing`](mod@standing).
+//! by [`list`] and [`standing`]; an extension changes them on somebody's [`behalf`].
 
 mod attach;
 mod audit;
+mod behalf;
 mod change;
 mod definition;
 mod enabled;
@@ -18,13 +19,8 @@ mod standing;
 mod tables;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use audit::on_behalf_of;
-pub(crate) use change::{remove, set, set_for, set_percentage};
-pub(crate) use enabled::{Flag, is_enabled, is_fully_on};
-pub(crate) use group::is_registered;
+pub(crate) use enabled::{is_enabled, is_fully_on};
 pub(crate) use known::forget;
-pub(crate) use list::of_schema;
-pub(crate) use standing::{ages, as_flags_owner, hold, stale_gates, standing, standings};
 
 /// Names of flags and of groups.
 fn check_name(name: &str) -> crate::error::Result<()> {

@@ -1,59 +1,72 @@
-//! How flags stand, as values that chatops tells people in Slack.
+//! How flags stand, whoever may read them, as extensions tell it that build on lockstep.
 
 use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
 use super::tables::Tables;
-use crate::error::Result;
+use crate::error::{OrRaise, Result, required};
 use lockstep_server::View;
-use lockstep_server::lock::{self, Kind};
-use pgrx::pg_sys;
+use pgrx::JsonB;
+use pgrx::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
-/// Runs `work` with the rights of the owner of the tables of flags.
-pub(crate) fn as_flags_owner<R>(schema: &str, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    Tables::of_schema(schema)?.as_owner(work)
+type Standing = (String, JsonB, i64, Option<i64>);
+
+/// How flags stand.
+#[pg_extern(sql = r#"
+create function lockstep.feature_standings(schema text, name text default null)
+returns table (name text, standing jsonb, stale_rows bigint, age_seconds bigint)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.feature_standings(text, text) is
+  'how the feature flags stand that are set, or one, whether it is set or not, as of now: for extensions that build on lockstep. stale_rows are rows of gates that say nothing, age_seconds tells since when the rows of a flag are as they are';
+revoke execute on function lockstep.feature_standings(text, text) from public;
+"#)]
+fn feature_standings(
+    schema: Option<&str>,
+    name: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(name, String),
+        name!(standing, JsonB),
+        name!(stale_rows, i64),
+        name!(age_seconds, Option<i64>),
+    ),
+> {
+    let schema = required(schema, "schema");
+    TableIterator::new(standings(schema, name).or_raise())
 }
 
-/// Waits until no other transaction holds a flag, and holds it until this one ends. Of two environments that are one database each
-/// has its own.
-pub(crate) fn hold(name: &str, environment: &str, schema: &str) -> Result<()> {
-    super::check_name(name)?;
-    let tables = Tables::of_schema(schema)?;
-    let mut hash = crc32fast::Hasher::new();
-    hash.update(environment.as_bytes());
-    hash.update(&[0]);
-    hash.update(name.as_bytes());
-    let mode = pg_sys::ExclusiveLock;
-    lock::take(Kind::Flag, tables.features.oid, hash.finalize(), mode);
-    Ok(())
-}
-
-/// How a flag stands now; one that nobody has set has its default.
-pub(crate) fn standing(name: &str, schema: &str) -> Result<Value> {
-    super::check_name(name)?;
-    let tables = Tables::of_schema(schema)?;
-    let gates = Gates::read(name, Some(&tables), View::Newest)?;
-    let definitions = definition::all()?;
-    let definition = definitions.iter().find(|it| it.name == name);
-    Ok(value(name, &gates, definition))
-}
-
-/// Those that are set whose name contains a text, whatever its case; by name.
-pub(crate) fn standings(part: &str, schema: &str) -> Result<Vec<Value>> {
+fn standings(schema: &str, name: Option<&str>) -> Result<Vec<Standing>> {
     let tables = Tables::of_schema(schema)?;
     let mut names = Vec::new();
-    tables.rows(&tables.all, View::Own, &[], |row| {
-        names.extend(row.get::<String>(1));
+    let view = match name {
+        Some(name) => {
+            super::check_name(name)?;
+            names.push(name.to_owned());
+            View::Newest
+        }
+        None => {
+            tables.rows(&tables.all, View::Own, &[], |row| {
+                names.extend(row.get::<String>(1));
+            });
+            View::Own
+        }
+    };
+    let mut ages = HashMap::new();
+    tables.rows(&tables.ages, View::Own, &[], |row| {
+        ages.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
     });
     let definitions = definition::all()?;
-    let part = part.to_lowercase();
-    names.retain(|name| name.to_lowercase().contains(&part));
-    let standing = |name: &String| {
-        let gates = Gates::read(name, Some(&tables), View::Own)?;
-        let definition = definitions.iter().find(|it| it.name == *name);
-        Ok(value(name, &gates, definition))
+    let standing = |name: String| {
+        let gates = Gates::read(&name, Some(&tables), view)?;
+        let definition = definitions.iter().find(|it| it.name == name);
+        let age = ages.get(&name).copied();
+        let value = JsonB(value(&name, &gates, definition));
+        Ok((name, value, stale(&gates) as i64, age))
     };
-    names.iter().map(standing).collect()
+    names.into_iter().map(standing).collect()
 }
 
 fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
@@ -85,23 +98,11 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
 
 /// How many rows of gates a flag has that say nothing: all of a flag that is gone, and those beside one that opens it for everybody,
 /// but for the exceptions from that.
-pub(crate) fn stale_gates(name: &str, schema: &str) -> Result<usize> {
-    let tables = Tables::of_schema(schema)?;
-    let gates = Gates::read(name, Some(&tables), View::Own)?;
+fn stale(gates: &Gates) -> usize {
     let exceptions = gates.actors.iter().filter(|it| it.ends_with(OPT_OUT));
-    Ok(match (gates.is_persisted, gates.boolean) {
+    match (gates.is_persisted, gates.boolean) {
         (false, _) => gates.rows,
         (true, true) => gates.rows.saturating_sub(1 + exceptions.count()),
         (true, false) => 0,
-    })
-}
-
-/// When flags were last written, by the times that their rows have: name and seconds from then.
-pub(crate) fn ages(schema: &str) -> Result<Vec<(String, i64)>> {
-    let tables = Tables::of_schema(schema)?;
-    let mut ages = Vec::new();
-    tables.rows(&tables.ages, View::Own, &[], |row| {
-        ages.extend(row.get::<String>(1).zip(row.get::<i64>(2)));
-    });
-    Ok(ages)
+    }
 }

@@ -1,10 +1,11 @@
 //! Claims jobs, many at once.
 
-use super::{MOST_AT_ONCE, NETWORK, OF_NETWORK, runner};
+use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
-use lockstep_server::waking::{self, Work};
-use lockstep_server::{OwnStatement, datum, has_rights_of_name, is_superuser};
+use crate::home::JOBS;
+use lockstep_server::waking;
+use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -25,7 +26,7 @@ thread_local! {
                     or exists (select from lockstep.job_runner o where o.leased_until < clock_timestamp())
                     or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
                     or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting'),
-                    r.role::text
+                    r.role::text, r.workers
                from lockstep.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             &["id", "run_at", "worker"],
@@ -100,12 +101,6 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     if !(1..=MOST_AT_ONCE).contains(&most) {
         return Err(JobError::Most { most }.into());
     }
-    if !is_superuser() && has_rights_of_name(NETWORK) {
-        let other = workers.iter().find(|it| !it.starts_with(OF_NETWORK));
-        if let Some(worker) = other.map(|it| it.chars().take(50).collect()) {
-            return Err(JobError::WorkerDenied { worker }.into());
-        }
-    }
     // A name given twice would have its jobs looked at twice.
     workers.sort_unstable();
     workers.dedup();
@@ -113,8 +108,8 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     let missing = most - claimed.len() as i32;
     if missing == 0 {
         // Whoever waits already goes on waiting while he looks, or what comes just then would wake nobody.
-        waking::wait_no_more(Work::JOBS);
-    } else if waking::wait(Work::of_any(&workers))? {
+        waking::wait_no_more(JOBS);
+    } else if waking::wait(JOBS.named_any(&workers))? {
         // What has come before anybody could see that it is waited for.
         claimed.extend(look(runner, &workers, missing)?);
     }
@@ -147,14 +142,22 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
 
 /// Whether there is anything to write, so that whoever waits may look often.
 fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
-    let mut found: Option<(bool, String)> = None;
+    let mut found = None;
     let arguments = [datum(runner), datum(workers.to_vec())];
     STATEMENTS.with(|statements| {
-        statements
-            .is_due
-            .rows(&arguments, |row| found = row.get(1).zip(row.get(2)))
+        statements.is_due.rows(&arguments, |row| {
+            let only = row.get::<String>(3);
+            found = row.get::<bool>(1).zip(row.get::<String>(2)).zip(only);
+        })
     })?;
-    let (is_due, role) = found.ok_or(JobError::RunnerLost { runner })?;
+    let ((is_due, role), only) = found.ok_or(JobError::RunnerLost { runner })?;
     runner::check_role(runner, &role)?;
+    if let Some(other) = workers.iter().find(|it| !it.starts_with(&only)) {
+        return Err(JobError::WorkerDenied {
+            worker: other.chars().take(50).collect(),
+            only,
+        }
+        .into());
+    }
     Ok(is_due)
 }

@@ -1,7 +1,8 @@
 //! Jobs that failed for good.
 
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::waking::{Work, wake};
+use crate::home::JOBS;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -62,10 +63,10 @@ fn retry_job(job: Option<i64>) {
     retry(required(job, "job")).or_raise();
 }
 
-pub(crate) fn retry(job: i64) -> Result<()> {
+fn retry(job: i64) -> Result<()> {
     let arguments = [datum(job)];
     if STATEMENTS.with(|statements| statements.retry.run(&arguments))? > 0 {
-        wake(Work::JOBS);
+        wake(JOBS);
         return Ok(());
     }
     let mut key = None;
@@ -96,7 +97,7 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
         .with(|statements| statements.retry_all.run(&arguments))
         .or_raise();
     if jobs > 0 {
-        wake(Work::JOBS);
+        wake(JOBS);
     }
     jobs as i64
 }

@@ -3,7 +3,8 @@
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::waking::{Work, wake};
+use crate::home::JOBS;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -46,20 +47,20 @@ thread_local! {
 }
 
 /// What a job is to be.
-pub(crate) struct NewJob<'a> {
+struct NewJob<'a> {
     /// Under any of its names.
-    pub(crate) worker: &'a str,
-    pub(crate) args: &'a Value,
+    worker: &'a str,
+    args: &'a Value,
     /// As long as a job of this key waits or runs, there is no other.
-    pub(crate) unique_key: Option<&'a str>,
+    unique_key: Option<&'a str>,
     /// At once, if not given.
-    pub(crate) run_at: Option<TimestampWithTimeZone>,
-    pub(crate) priority: i32,
+    run_at: Option<TimestampWithTimeZone>,
+    priority: i32,
 }
 
 impl NewJob<'_> {
     /// Enqueues the job, or finds the one of the same key; answers its number.
-    pub(crate) fn enqueue(&self) -> Result<i64> {
+    fn enqueue(&self) -> Result<i64> {
         check_worker(self.worker)?;
         let key = self.unique_key.unwrap_or_default();
         if self.unique_key == Some("") {
@@ -89,7 +90,7 @@ impl NewJob<'_> {
             })?;
             if let Some((job, is_waiting)) = job {
                 if is_waiting {
-                    wake(Work::of(&names.current));
+                    wake(JOBS.named(&names.current));
                 }
                 return Ok(job);
             }

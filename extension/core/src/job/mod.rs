@@ -10,14 +10,6 @@ mod rename;
 mod runner;
 mod worker;
 
-pub(crate) use dead::retry;
-pub(crate) use enqueue::NewJob;
-pub(crate) use rename::retire;
-
-/// The role that the sidecar works as towards the network, and what the names of the workers begin with that it runs.
-const NETWORK: &str = "lockstep_sidecar";
-pub(crate) const OF_NETWORK: &str = "Slack::";
-
 /// A runner that takes more at once holds them back from others.
 const MOST_AT_ONCE: i32 = 10_000;
 

@@ -2,7 +2,8 @@
 
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::waking::{Work, wake};
+use crate::home::JOBS;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
@@ -123,7 +124,7 @@ fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64>
     let jobs: Vec<i64> = required(jobs, "jobs").into_iter().flatten().collect();
     let refused = of_runner(runner, &jobs, |statements| &statements.give_back).or_raise();
     if refused.len() < jobs.len() {
-        wake(Work::JOBS);
+        wake(JOBS);
     }
     refused
 }
@@ -150,7 +151,7 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
     let arguments = [datum(runner), keys_argument(jobs)];
     let released = STATEMENTS.with(|statements| statements.give_back_others.run(&arguments))?;
     if released > 0 {
-        wake(Work::JOBS);
+        wake(JOBS);
     }
     Ok(released as i64)
 }

@@ -228,7 +228,7 @@ fn retire_worker(old_name: Option<&str>) {
     retire(required(old_name, "old_name")).or_raise();
 }
 
-pub(crate) fn retire(old: &str) -> Result<()> {
+fn retire(old: &str) -> Result<()> {
     lock_renames()?;
     let renames = Renames::read()?;
     let Some(rename) = renames.from(old) else {

@@ -7,7 +7,8 @@
 
 use super::MOST_CHARACTERS;
 use crate::error::{JobError, OrRaise, Result, required};
-use lockstep_server::waking::{Work, wake};
+use crate::home::JOBS;
+use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, current_user, datum, has_rights_of_name};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
@@ -35,8 +36,13 @@ thread_local! {
     // Never dropped: at the end of the process the memory that the plans live in may be gone already.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         start: OwnStatement::new(
-            "insert into lockstep.job_runner (name, role, lease_for, leased_until)
-             values ($1, pg_get_userbyid($3), $2, clock_timestamp() + $2) returning id",
+            // A superuser has the rights of every role, and no limit.
+            "insert into lockstep.job_runner (name, role, lease_for, leased_until, workers)
+             select $1, pg_get_userbyid($3), $2, clock_timestamp() + $2, coalesce((
+               select l.workers from lockstep.runner_limit l join pg_roles r on r.rolname = l.role
+                where pg_has_role($3, r.oid, 'usage') and not (select u.rolsuper from pg_roles u where u.oid = $3)
+                order by l.role limit 1), '')
+             returning id",
             &[pg_sys::TEXTOID, pg_sys::INTERVALOID, pg_sys::OIDOID],
         ),
         renew: OwnStatement::by_index(
@@ -197,7 +203,7 @@ fn stop(runner: i64) -> Result<i64> {
     let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
     STATEMENTS.with(|statements| statements.remove.run(&arguments))?;
     if jobs > 0 {
-        wake(Work::JOBS);
+        wake(JOBS);
     }
     Ok(jobs as i64)
 }

@@ -65,7 +65,7 @@ impl SlackDatabase {
     /// What the database is, as far as the app depends on it.
     pub(crate) async fn condition(&self) -> Result<Condition, Error> {
         let statement = "
-            select coalesce((select e.extversion from pg_catalog.pg_extension e where e.extname = 'lockstep'), ''),
+            select coalesce((select e.extversion from pg_catalog.pg_extension e where e.extname = 'lockstep_slack'), ''),
                    pg_catalog.pg_is_in_recovery()";
         let row = self.ask_one(statement, &[]).await?;
         Ok(Condition {

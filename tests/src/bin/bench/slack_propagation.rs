@@ -23,7 +23,7 @@ insert into slack_integrations (id, team_id, team_name, alias, user_id, bot_user
 insert into slack_api_scopes (id, name, organization_id) values (1, 'commands', 1), (2, 'chat:write', 1), (3, 'chat:write.public', 1);
 insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, group_id) select 1, s, 1 from generate_series(1, 3) s;
 select setval('integrations_id_seq', 10), setval('slack_integrations_id_seq', 10);
-create extension lockstep;
+create extension lockstep_slack cascade;
 analyze";
 
 /// A batch that gets its integrations: rows first, then their scopes, as the group's row has them by then.
@@ -118,8 +118,9 @@ fn batch(work: &str, first: u32, last: u32) -> String {
 fn measure(server: &mut Server, rows: u32, is_attached: bool) -> Result<[f64; 2]> {
     server.with_copy(TEMPLATE, |copy| {
         if is_attached {
-            copy.client
-                .batch_execute("select * from lockstep.attach()")?;
+            copy.client.batch_execute(
+                "select * from lockstep.attach(); select * from lockstep.attach_slack()",
+            )?;
         }
         copy.settle()?;
         // The statistics are those of the empty tables.

@@ -32,7 +32,7 @@ insert into slack_integrations (id, team_id, team_name, alias, user_id, bot_user
 insert into slack_api_scopes (id, name, organization_id) values (1, 'commands', 1), (2, 'chat:write', 1), (3, 'chat:write.public', 1);
 insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
   select n, s, n from generate_series(1, 2 * ROWS) n, generate_series(1, 2) s;
-create extension lockstep;
+create extension lockstep_slack cascade;
 analyze";
 
 /// The writes that an installation comes down to: another token for all rows, and one scope more.
@@ -142,8 +142,9 @@ fn measure(server: &mut Server, rows: u32) -> Result<Round> {
         Ok(start.elapsed().as_secs_f64() * 1_000.0)
     })?;
     server.with_copy(TEMPLATE, |copy| {
-        copy.client
-            .batch_execute("select * from lockstep.attach()")?;
+        copy.client.batch_execute(
+            "select * from lockstep.attach(); select * from lockstep.attach_slack()",
+        )?;
         copy.client
             .batch_execute(&OTHER.replace("PROJECT", &(rows + 1).to_string()))?;
         copy.settle()?;

@@ -43,7 +43,7 @@ insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, work
         left join projects p on p.id = g.project left join namespaces np on np.id = p.namespace_id
         left join namespaces ng on ng.id = g.namespace and g.project is null) w
   order by n;
-create extension lockstep;
+create extension lockstep_slack cascade;
 analyze";
 
 /// Fills the template with so many workflows, and with a catalog that fits so many, to the thousand.

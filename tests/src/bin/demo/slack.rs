@@ -54,6 +54,13 @@ impl Drop for Sidecar {
 pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
     println!();
     println!("7. Slack: one workspace, two projects");
+    for statement in [
+        "create extension lockstep_slack",
+        "select feature, status from lockstep.attach_slack()",
+    ] {
+        println!("    {statement};");
+        client.batch_execute(statement)?;
+    }
     let slack = FakeSlack::start(App::default())?;
     let team = slack.create_workspace("Acme");
     let user = slack.create_user(&team.id, "ada");

@@ -1,18 +1,39 @@
-//! The jobs that come with lockstep.
+//! The jobs that come with lockstep, and with extensions that build on it.
 
 use super::counts::Counts;
 use super::job::Job;
 use super::key::KeyRange;
 use crate::error::Result;
-use crate::{cache_column, service_account, slack_workspace};
+use crate::{cache_column, service_account};
 use lockstep_server::host::{Relation, tables_named};
+use lockstep_server::{OwnStatement, datum};
+use pgrx::pg_sys;
+use std::mem::ManuallyDrop;
 
 const SERVICE_ACCOUNTS: &str = "service_accounts";
 const CACHE_COLUMNS: &str = "cache_columns";
-const SLACK_WORKSPACES: &str = "slack_workspaces";
 
-pub(super) fn is_built_in(job: &str) -> bool {
-    matches!(job, SERVICE_ACCOUNTS | CACHE_COLUMNS | SLACK_WORKSPACES)
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static OF_EXTENSION: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "select f.target_table::text, format('%I.%I', n.nspname, p.proname)
+           from lockstep.backfill_function f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
+          where f.job = $1",
+        &[pg_sys::TEXTOID],
+    ));
+}
+
+/// The name of its tables and its function.
+fn of_extension(job: &str) -> Result<Option<(String, String)>> {
+    let mut found = None;
+    OF_EXTENSION.with(|statement| {
+        statement.rows(&[datum(job)], |row| found = row.get(1).zip(row.get(2)))
+    })?;
+    Ok(found)
+}
+
+pub(super) fn is_built_in(job: &str) -> Result<bool> {
+    Ok(matches!(job, SERVICE_ACCOUNTS | CACHE_COLUMNS) || of_extension(job)?.is_some())
 }
 
 /// The tables that a job can go through, if it is one of these.
@@ -20,20 +41,27 @@ pub(super) fn tables_of(job: &str) -> Result<Option<Vec<u32>>> {
     Ok(match job {
         SERVICE_ACCOUNTS => Some(service_account::tables_to_fill()),
         CACHE_COLUMNS => Some(cache_column::targets()?),
-        SLACK_WORKSPACES => Some(tables_named(slack_workspace::TABLE)),
-        _ => None,
+        _ => of_extension(job)?.map(|(table, _)| tables_named(&table)),
     })
 }
 
 /// What a job does to a table, if it is one of these.
-pub(super) fn job(job: &str, table: &Relation) -> Option<Box<dyn Job>> {
+pub(super) fn job(job: &str, table: &Relation) -> Result<Option<Box<dyn Job>>> {
     let schema = table.schema().to_owned();
-    Some(match job {
+    Ok(Some(match job {
         SERVICE_ACCOUNTS => Box::new(ServiceAccounts { schema }),
-        SLACK_WORKSPACES => Box::new(SlackWorkspaces { schema }),
         CACHE_COLUMNS => Box::new(CacheColumns { target: table.oid }),
-        _ => return None,
-    })
+        _ => match of_extension(job)? {
+            Some((_, function)) => Box::new(OfExtension {
+                schema,
+                run: OwnStatement::new(
+                    &format!("select {function}($1, $2, $3)"),
+                    &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::INT8OID],
+                ),
+            }),
+            None => return Ok(None),
+        },
+    }))
 }
 
 struct ServiceAccounts {
@@ -62,20 +90,22 @@ impl Job for ServiceAccounts {
     }
 }
 
-struct SlackWorkspaces {
+struct OfExtension {
     schema: String,
+    run: OwnStatement,
 }
 
-impl Job for SlackWorkspaces {
+impl Job for OfExtension {
     fn run(&self, range: &KeyRange) -> Result<Counts> {
+        let mut counts = Counts::default();
         let Some((first, last)) = range.integers() else {
-            return Ok(Counts::default());
+            return Ok(counts);
         };
-        let updated = slack_workspace::repair_range(&self.schema, first, last)?;
-        Ok(Counts {
-            updated: updated as i64,
-            ..Counts::default()
-        })
+        let arguments = [datum(self.schema.as_str()), datum(first), datum(last)];
+        self.run.rows(&arguments, |row| {
+            counts.updated = row.get(1).unwrap_or_default();
+        })?;
+        Ok(counts)
     }
 }
 

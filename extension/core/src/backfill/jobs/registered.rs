@@ -62,7 +62,7 @@ fn register_backfill_job(
 }
 
 fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -> Result<()> {
-    if is_built_in(name) || Registered::find(name)?.is_some() {
+    if is_built_in(name)? || Registered::find(name)?.is_some() {
         return Err(BackfillError::JobExists {
             job: name.to_owned(),
         }

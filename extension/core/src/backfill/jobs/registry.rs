@@ -45,7 +45,7 @@ thread_local! {
 /// A job on a table, remembered until a table changes; the caller must have the rights of its owner.
 pub(crate) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
     // What is remembered of a registered job is of one registration.
-    let known_as = match built_in::is_built_in(job) {
+    let known_as = match built_in::is_built_in(job)? {
         true => job.to_owned(),
         false => format!("{job} {}", registered::registration(job)?),
     };
@@ -61,7 +61,7 @@ pub(crate) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
 
 fn learn(job: &str, table: u32) -> Result<Task> {
     let table = Relation::describe(table)?;
-    let Some(built_in) = built_in::job(job, &table) else {
+    let Some(built_in) = built_in::job(job, &table)? else {
         return registered::task(job, table);
     };
     let key = table.integer_primary_key()?.name.clone();

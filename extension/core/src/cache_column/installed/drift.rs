@@ -84,17 +84,33 @@ fn repair_cache_column(
     repair_all(definition.id, max_rows).or_raise() as i64
 }
 
-/// How it stands with a cache column.
-pub(crate) struct Standing {
-    /// Table and column.
-    pub(crate) what: String,
-    pub(crate) state: String,
-    /// How many rows are wrong, counted up to a limit; none, if that cannot be told.
-    pub(crate) wrong: Option<usize>,
+type Standing = (String, String, Option<i64>);
+
+/// How it stands with all cache columns.
+#[pg_extern(sql = r#"
+create function lockstep.cache_column_standings(most bigint default null)
+returns table (what text, state text, wrong bigint)
+language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cache_column_standings(bigint) is
+  'table and column, state, and how many rows are wrong, counted up to most, null if that cannot be told; reads the tables with the rights of their owners: for extensions that build on lockstep';
+revoke execute on function lockstep.cache_column_standings(bigint) from public;
+"#)]
+fn cache_column_standings(
+    most: Option<i64>,
+) -> TableIterator<
+    'static,
+    (
+        name!(what, String),
+        name!(state, String),
+        name!(wrong, Option<i64>),
+    ),
+> {
+    let most = most.and_then(|most| usize::try_from(most).ok());
+    TableIterator::new(standings(most.unwrap_or(usize::MAX)).or_raise())
 }
 
-/// How it stands with all of them, read with the rights of the tables' owners.
-pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
+fn standings(most: usize) -> Result<Vec<Standing>> {
     let mut standings = Vec::new();
     for definition in Definition::all()? {
         let table = definition.target_name.join(".");
@@ -103,8 +119,8 @@ pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
         let wrong = match definition.resolve() {
             Ok(resolved) => {
                 // Whoever owns the tables can have it fail, but not keep others from seeing how it stands with theirs.
-                match attempt(AssertUnwindSafe(|| count_drift(&resolved, limit))) {
-                    Ok(wrong) => Some(wrong?),
+                match attempt(AssertUnwindSafe(|| count_drift(&resolved, most))) {
+                    Ok(wrong) => Some(wrong? as i64),
                     Err(failure) => {
                         warning!("drift of {what} cannot be counted: {}", failure.message);
                         None
@@ -113,7 +129,7 @@ pub(crate) fn standings(limit: usize) -> Result<Vec<Standing>> {
             }
             Err(_) => None,
         };
-        standings.push(Standing { what, state, wrong });
+        standings.push((what, state, wrong));
     }
     Ok(standings)
 }

@@ -8,5 +8,5 @@ mod mend;
 mod state;
 
 pub(crate) use attach::{attach, detach};
-pub(crate) use drift::{standings, targets};
+pub(crate) use drift::targets;
 pub(crate) use install::give_back_all;

@@ -6,6 +6,9 @@
 use lockstep_server::lock::{self, Kind};
 use pgrx::pg_sys;
 
+/// Keys of a target that have no row.
+const ABSENCE: Kind = Kind(0x4c53);
+
 /// Keys share this many locks, so that a statement on any number of rows does not fill the server's table of locks.
 const LOCKS: u32 = u128::BITS;
 
@@ -26,6 +29,6 @@ fn lock(target: u32, keys: impl Iterator<Item = i64>, mode: u32) {
     });
     // In one order, so that two statements never wait for each other.
     for number in (0..LOCKS).filter(|number| wanted >> number & 1 != 0) {
-        lock::take(Kind::Absence, target, number, mode);
+        lock::take(ABSENCE, target, number, mode);
     }
 }

@@ -28,12 +28,12 @@ pub(super) fn create_template(server: &mut Server) -> Result<()> {
 
 pub(super) fn fill_template(client: &mut Client) -> Result<()> {
     const PROJECTS: u32 = 2_000;
-    client.batch_execute("create extension lockstep")?;
+    client.batch_execute("create extension lockstep_slack cascade")?;
     host::create(client, Layout::Wide)?;
     client.batch_execute(&format!(
         "insert into projects (id, name, path, namespace_id, project_namespace_id, organization_id)
          select n, 'project ' || n, 'project-' || n, 1, 1000000 + n, 1 from generate_series(1, {PROJECTS}) n;
-         select lockstep.attach()"
+         select lockstep.attach(); select lockstep.attach_slack()"
     ))?;
     Ok(())
 }

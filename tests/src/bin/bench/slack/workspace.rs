@@ -19,7 +19,7 @@ const PROJECTS: u32 = 20;
 pub(super) fn create(server: &mut Server, courses: &[Course]) -> Result<()> {
     let is_asked = courses.contains(&Course::Status);
     server.create_template(TEMPLATE, |client| {
-        client.batch_execute("create extension lockstep")?;
+        client.batch_execute("create extension lockstep_slack cascade")?;
         if !is_asked {
             return Ok(());
         }
@@ -27,7 +27,7 @@ pub(super) fn create(server: &mut Server, courses: &[Course]) -> Result<()> {
         client.batch_execute(&format!(
             "insert into projects (id, name, path, namespace_id, project_namespace_id, organization_id)
              select n, 'project ' || n, 'project-' || n, 1, 1000000 + n, 1 from generate_series(1, {WORKSPACES} * {PROJECTS}) n;
-             select lockstep.attach();
+             select lockstep.attach(); select lockstep.attach_slack();
              select lockstep.install_slack_workspace(
                team_id => case workspace when 1 then '{TEAM}' else 'T' || workspace end, team_name => 'Example',
                user_id => 'U0BENCH01', bot_user_id => 'U0BOT', token => '\\x00', token_iv => '\\x00',

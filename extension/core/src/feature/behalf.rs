@@ -1,0 +1,93 @@
+//! Flags that an extension changes for somebody who is no role: a user of a chat, say. It has checked that he may.
+
+use super::audit::on_behalf_of;
+use super::tables::Tables;
+use super::{change, group};
+use crate::error::{FeatureError, OrRaise, Result, required};
+use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use serde::Deserialize;
+
+/// What a flag is to become.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wish {
+    /// On or off: for these actors and groups, if there are any, else for everybody.
+    enabled: Option<bool>,
+    actors: Vec<String>,
+    groups: Vec<String>,
+    percentage: Option<String>,
+    /// Of what the percentage is: `actors` or `time`.
+    of: Option<String>,
+    is_removed: bool,
+}
+
+/// Changes a flag.
+#[pg_extern(sql = r#"
+create function lockstep.set_feature_on_behalf(role oid, actor text, source text, name text, wish jsonb, schema text default 'public')
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.set_feature_on_behalf(oid, text, text, text, jsonb, text) is
+  'sets or removes a feature flag with the rights of the owner of its tables, and records the role that asked for it, for whom, and how: for extensions that build on lockstep. wish has enabled with actors and groups, or percentage and of, or is_removed';
+revoke execute on function lockstep.set_feature_on_behalf(oid, text, text, text, jsonb, text) from public;
+"#)]
+fn set_feature_on_behalf(
+    role: Option<Oid>,
+    actor: Option<&str>,
+    source: Option<&str>,
+    name: Option<&str>,
+    wish: Option<JsonB>,
+    schema: Option<&str>,
+) {
+    let role = required(role, "role");
+    let actor = required(actor, "actor");
+    let source = required(source, "source");
+    let name = required(name, "name");
+    let wish = required(wish, "wish");
+    let schema = required(schema, "schema");
+    let set = || -> Result<()> {
+        let wish: Wish =
+            serde_json::from_value(wish.0).map_err(|error| malformed(error.to_string()))?;
+        on_behalf_of(schema, role, actor, source, || {
+            Tables::of_schema(schema)?.as_owner(|| wish.grant(name, schema))
+        })
+    };
+    set().or_raise();
+}
+
+impl Wish {
+    fn grant(&self, name: &str, schema: &str) -> Result<()> {
+        let is_for_some = !self.actors.is_empty() || !self.groups.is_empty();
+        match (self.is_removed, self.enabled, &self.percentage) {
+            (true, None, None) => change::remove(name, schema),
+            (false, Some(enabled), None) if is_for_some => {
+                change::set_for(name, enabled, &self.actors, &self.groups, schema)
+            }
+            (false, Some(enabled), None) => change::set(name, enabled, schema),
+            (false, None, Some(percentage)) if !is_for_some => {
+                let of = self.of.as_deref().unwrap_or("actors");
+                change::set_percentage(name, percentage, of, schema)
+            }
+            _ => Err(malformed(
+                "either enabled or percentage is set, the latter without targets".to_owned(),
+            )
+            .into()),
+        }
+    }
+}
+
+fn malformed(message: String) -> FeatureError {
+    FeatureError::Wish { message }
+}
+
+/// Whether somebody has said who is in a group.
+#[pg_extern(sql = r#"
+create function lockstep.is_feature_group(name text)
+returns boolean language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.is_feature_group(text) is 'whether lockstep.register_feature_group has made a group known that can be asked';
+"#)]
+fn is_feature_group(name: Option<&str>) -> bool {
+    group::is_registered(required(name, "name")).or_raise()
+}

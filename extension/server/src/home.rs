@@ -1,0 +1,118 @@
+//! Which database work in flight is of. A copy holds that of the database it was copied from, until somebody says what is to become of
+//! it: two of a kind would do everything twice.
+//!
+//! A table of one row tells: a dump brings a second row along, and in a database made from a template the row names the template.
+
+use crate::OwnStatement;
+use crate::error::Result;
+use crate::waking::{self, Work};
+use pgrx::PgLogLevel;
+use pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
+use pgrx::pg_sys::panic::ErrorReport;
+
+const THIS: &str = "(select d.oid from pg_database d where d.datname = current_database())";
+
+/// What an extension has in flight, of so many kinds.
+pub struct Home<const KINDS: usize> {
+    is_of_another: OwnStatement,
+    lock: OwnStatement,
+    leave: OwnStatement,
+    move_in: OwnStatement,
+    in_flight: OwnStatement,
+    discard: Vec<OwnStatement>,
+    work: Work,
+}
+
+impl<const KINDS: usize> Home<KINDS> {
+    /// The table that tells, a query that counts what is in flight, and the statements that drop it.
+    pub fn new(table: &str, in_flight: &str, discard: &[&str], work: Work) -> Self {
+        Self {
+            is_of_another: OwnStatement::new(
+                &format!("select count(*) <> 1 or bool_or(h.database <> {THIS}) from {table} h"),
+                &[],
+            ),
+            lock: OwnStatement::new(&format!("select from {table} for update"), &[]),
+            leave: OwnStatement::new(&format!("delete from {table}"), &[]),
+            move_in: OwnStatement::new(
+                &format!("insert into {table} (database) values ({THIS})"),
+                &[],
+            ),
+            in_flight: OwnStatement::new(in_flight, &[]),
+            discard: discard
+                .iter()
+                .map(|text| OwnStatement::new(text, &[]))
+                .collect(),
+            work,
+        }
+    }
+
+    /// Whether what is in flight here is that of another database, or of an earlier time of this one.
+    pub fn is_of_another(&self) -> Result<bool> {
+        let mut is_of_another = true;
+        self.is_of_another
+            .rows(&[], |row| is_of_another = row.get(1).unwrap_or(true))?;
+        Ok(is_of_another)
+    }
+
+    fn in_flight(&self) -> Result<[i64; KINDS]> {
+        let mut counts = [0; KINDS];
+        self.in_flight.rows(&[], |row| {
+            counts = std::array::from_fn(|kind| row.get(kind + 1).unwrap_or_default());
+        })?;
+        Ok(counts)
+    }
+
+    fn move_in(&self) -> Result<()> {
+        self.leave.run(&[])?;
+        self.move_in.run(&[])?;
+        // Whoever waits for something to do.
+        waking::wake(self.work);
+        Ok(())
+    }
+
+    /// What is held, if anything is. A database whose template had nothing in flight becomes its own.
+    pub fn settle(&self) -> Result<Option<[i64; KINDS]>> {
+        if !self.is_of_another()? {
+            return Ok(None);
+        }
+        let counts = self.in_flight()?;
+        if counts == [0; KINDS] {
+            self.move_in()?;
+            return Ok(None);
+        }
+        Ok(Some(counts))
+    }
+
+    /// Lets what was restored go on here; answers how much.
+    pub fn release(&self) -> Result<[i64; KINDS]> {
+        self.lock.run(&[])?;
+        if !self.is_of_another()? {
+            return Ok([0; KINDS]);
+        }
+        let counts = self.in_flight()?;
+        self.move_in()?;
+        Ok(counts)
+    }
+
+    /// Drops what was restored; answers how much, or nothing in a database that is its own.
+    pub fn discard(&self) -> Result<Option<[i64; KINDS]>> {
+        self.lock.run(&[])?;
+        if !self.is_of_another()? {
+            return Ok(None);
+        }
+        let counts = self.in_flight()?;
+        for statement in &self.discard {
+            statement.run(&[])?;
+        }
+        self.move_in()?;
+        Ok(Some(counts))
+    }
+}
+
+/// Tells whoever calls, without a need to do anything.
+pub fn say(message: &'static str, detail: String, hint: &'static str) {
+    ErrorReport::new(ERRCODE_SUCCESSFUL_COMPLETION, message, "lockstep")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(PgLogLevel::NOTICE);
+}

@@ -1,0 +1,102 @@
+//! Feature flags, as lockstep has them.
+
+use crate::error::Result;
+use lockstep_server::host::Relation;
+use lockstep_server::lock::{self, Kind};
+use lockstep_server::{OwnStatement, current_user, datum, nullable};
+use pgrx::JsonB;
+use pgrx::pg_sys;
+use serde_json::Value;
+use std::mem::ManuallyDrop;
+
+/// A flag of an environment, by a hash of both.
+const FLAG: Kind = Kind(0x4c57);
+
+struct Statements {
+    standings: OwnStatement,
+    set: OwnStatement,
+    is_group: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        standings: OwnStatement::new(
+            "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep.feature_standings($1, $2) s",
+            &[pg_sys::TEXTOID; 2],
+        ),
+        set: OwnStatement::new(
+            "select lockstep.set_feature_on_behalf($1, $2, $3, $4, $5::jsonb, $6)",
+            &[pg_sys::OIDOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+        ),
+        is_group: OwnStatement::new(
+            "select 1 where lockstep.is_feature_group($1)",
+            &[pg_sys::TEXTOID],
+        ),
+    });
+}
+
+pub(super) struct Standing {
+    pub(super) name: String,
+    pub(super) value: Value,
+    /// Rows of gates that say nothing.
+    pub(super) stale_rows: i64,
+    /// Since when its rows are as they are, in seconds.
+    pub(super) age: Option<i64>,
+}
+
+/// How flags stand now: those that are set, or the one of that name, set or not.
+pub(super) fn standings(schema: &str, name: Option<&str>) -> Result<Vec<Standing>> {
+    let mut standings = Vec::new();
+    let arguments = [Some(datum(schema)), nullable(name)];
+    STATEMENTS.with(|statements| {
+        statements.standings.rows_with_nulls(&arguments, |row| {
+            standings.push(Standing {
+                name: row.get(1).unwrap_or_default(),
+                value: row.get::<JsonB>(2).map_or(Value::Null, |value| value.0),
+                stale_rows: row.get(3).unwrap_or_default(),
+                age: row.get(4),
+            });
+        })
+    })?;
+    Ok(standings)
+}
+
+pub(super) fn standing(name: &str, schema: &str) -> Result<Value> {
+    let standing = standings(schema, Some(name))?.pop();
+    Ok(standing.map_or(Value::Null, |it| it.value))
+}
+
+/// Changes a flag, and records for whom: the role is that of whoever calls now.
+pub(super) fn set(name: &str, wish: &Value, actor: &str, source: &str, schema: &str) -> Result<()> {
+    let role = datum(current_user());
+    let texts = [actor, source, name, &wish.to_string(), schema].map(datum);
+    let arguments: Vec<_> = std::iter::once(role).chain(texts).collect();
+    STATEMENTS.with(|statements| statements.set.rows(&arguments, |_| {}))
+}
+
+/// Whether somebody has said who is in a group.
+pub(super) fn is_group(name: &str) -> Result<bool> {
+    let mut is_there = false;
+    STATEMENTS.with(|statements| {
+        statements
+            .is_group
+            .rows(&[datum(name)], |_| is_there = true)
+    })?;
+    Ok(is_there)
+}
+
+/// Waits until no other transaction holds a flag, and holds it until this one ends. Of two environments that are one database each
+/// has its own.
+pub(super) fn hold(name: &str, environment: &str, schema: &str) -> Result<()> {
+    // Where there is no such table nobody changes a flag.
+    if let Some(features) = Relation::find_table(schema, "features")? {
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(environment.as_bytes());
+        hash.update(&[0]);
+        hash.update(name.as_bytes());
+        let mode = pg_sys::ExclusiveLock;
+        lock::take(FLAG, features.oid, hash.finalize(), mode);
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! When there is something to claim.
+
+use super::pace::{POST, Pace};
+use crate::delivery::channel::WAITING;
+use crate::error::{OrRaise, Result, required};
+use crate::held;
+use crate::held::DELIVERIES;
+use lockstep_server::waking;
+use lockstep_server::{OwnStatement, datum};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    // A day stands for all that is farther away, as times without end cannot be subtracted.
+    static WAIT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+        &format!(
+            "with recursive {WAITING},
+             team as materialized (
+               select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
+                 from waiting w join lockstep.slack_channel c on c.id = w.lane
+                where w.lane is not null and c.schema = $2 group by c.team_id)
+             select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
+                                                      now.at + interval '1 day'), now.at) - now.at)::float8
+               from (select clock_timestamp()) now (at) cross join team t
+               left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
+        ),
+        &[
+            pg_sys::INT8OID,
+            pg_sys::TEXTOID,
+            pg_sys::INT8OID,
+            pg_sys::TEXTOID,
+        ],
+        &["lane", "id", "schema"],
+    ));
+}
+
+/// Seconds until the next channel is due.
+#[pg_extern(sql = r#"
+create function lockstep.delivery_wait(per_minute integer, schema text default 'public')
+returns double precision language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.delivery_wait(integer, text) is
+  'seconds until lockstep.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits. A session that listens to lockstep_delivery is told of more from then on, until it claims';
+revoke execute on function lockstep.delivery_wait(integer, text) from public;
+"#)]
+fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
+    let per_minute = required(per_minute, "per_minute");
+    let schema = required(schema, "schema");
+    let wait = || -> Result<Option<f64>> {
+        let pace = Pace::per_minute(per_minute)?;
+        waking::wait(DELIVERIES)?;
+        if held::is_of_another()? {
+            return Ok(None);
+        }
+        let arguments = [
+            datum(i64::MIN),
+            datum(schema),
+            datum(pace.ahead()),
+            datum(POST),
+        ];
+        let mut seconds = None;
+        WAIT.with(|statement| statement.rows(&arguments, |row| seconds = row.get(1)))?;
+        Ok(seconds)
+    };
+    wait().or_raise()
+}

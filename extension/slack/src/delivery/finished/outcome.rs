@@ -1,0 +1,177 @@
+//! What became of deliveries, for those who want to know; another try for those that failed.
+
+use crate::error::{OrRaise, Result, required};
+use crate::event::channels_now;
+use crate::held::DELIVERIES;
+use crate::slack_workspace::destination_of;
+use lockstep_server::waking::wake;
+use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+struct Statements {
+    retry: OwnStatement,
+    troubles: OwnStatement,
+    results: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        retry: OwnStatement::new(
+            // In one order for all who try again at the same time.
+            "update lockstep.slack_delivery d
+                set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
+               from (select o.id from lockstep.slack_delivery o
+                      where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
+                      order by o.id for no key update) o
+              where d.id = o.id",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
+        troubles: OwnStatement::new(
+            "select channel, error, needed, failures, since, last_at from lockstep.slack_channel_trouble
+              where schema = $1 and integration_id = $2 and team_id = $3 order by channel collate \"C\"",
+            &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
+        ),
+        results: OwnStatement::by_index(
+            "select d.id, d.status, d.error, d.needed from lockstep.slack_delivery d where d.id = any ($1) order by d.id",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+    });
+}
+
+/// Lets deliveries that failed wait again.
+#[pg_extern(sql = r#"
+create function lockstep.retry_deliveries(integration_id bigint default null, schema text default 'public')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.retry_deliveries(bigint, text) is
+  'lets deliveries of an integration, or of all, that failed within the last day wait again, in the order they had; returns how many';
+revoke execute on function lockstep.retry_deliveries(bigint, text) from public;
+"#)]
+fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
+    let schema = required(schema, "schema");
+    let arguments = [Some(datum(schema)), nullable(integration_id)];
+    let deliveries = STATEMENTS
+        .with(|statements| statements.retry.run_with_nulls(&arguments))
+        .or_raise();
+    if deliveries > 0 {
+        wake(DELIVERIES);
+    }
+    deliveries as i64
+}
+
+type Trouble = (
+    String,
+    String,
+    Option<String>,
+    i64,
+    Option<TimestampWithTimeZone>,
+    Option<TimestampWithTimeZone>,
+);
+
+/// The channels that an integration cannot reach.
+#[pg_extern(sql = r#"
+create function lockstep.slack_channel_troubles(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+returns table (channel text, error text, needed text, failures bigint, since timestamptz, last_at timestamptz)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.slack_channel_troubles(text, text, bigint, text) is
+  'the channels that an integration of a Slack workspace cannot reach, each with the last error';
+revoke execute on function lockstep.slack_channel_troubles(text, text, bigint, text) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn slack_channel_troubles(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    slack_integration_id: Option<i64>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(channel, String),
+        name!(error, String),
+        name!(needed, Option<String>),
+        name!(failures, i64),
+        name!(since, Option<TimestampWithTimeZone>),
+        name!(last_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let row = required(slack_integration_id, "slack_integration_id");
+    let schema = required(schema, "schema");
+    TableIterator::new(troubles((team_id, enterprise_id), row, schema).or_raise())
+}
+
+fn troubles(
+    of: (Option<&str>, Option<&str>),
+    slack_integration: i64,
+    schema: &str,
+) -> Result<Vec<Trouble>> {
+    let (team, integration) = destination_of(schema, of, slack_integration)?;
+    // One that inherits its channels may not have these any more.
+    let channels = channels_now(schema, integration)?;
+    let mut troubles = Vec::new();
+    let arguments = [datum(schema), datum(integration), datum(team)];
+    STATEMENTS.with(|statements| {
+        statements.troubles.rows(&arguments, |row| {
+            troubles.push((
+                row.get(1).unwrap_or_default(),
+                row.get(2).unwrap_or_default(),
+                row.get(3),
+                row.get(4).unwrap_or_default(),
+                row.get(5),
+                row.get(6),
+            ));
+        })
+    })?;
+    troubles.retain(|(channel, ..): &Trouble| channels.contains(channel));
+    Ok(troubles)
+}
+
+type Outcome = (i64, String, Option<String>, Option<String>);
+
+/// What became of deliveries.
+#[pg_extern(sql = r#"
+create function lockstep.delivery_results(deliveries bigint[])
+returns table (delivery bigint, status text, error text, needed text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.delivery_results(bigint[]) is
+  'what became of deliveries: waiting, delivered or failed, with Slack''s name of the last error; no row for one that is gone';
+revoke execute on function lockstep.delivery_results(bigint[]) from public;
+"#)]
+#[allow(clippy::type_complexity)]
+fn delivery_results(
+    deliveries: Option<Vec<Option<i64>>>,
+) -> TableIterator<
+    'static,
+    (
+        name!(delivery, i64),
+        name!(status, String),
+        name!(error, Option<String>),
+        name!(needed, Option<String>),
+    ),
+> {
+    let deliveries = required(deliveries, "deliveries");
+    let deliveries: Vec<i64> = deliveries.into_iter().flatten().collect();
+    TableIterator::new(results(&deliveries).or_raise())
+}
+
+fn results(deliveries: &[i64]) -> Result<Vec<Outcome>> {
+    let mut found = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements
+            .results
+            .rows(&[keys_argument(deliveries)], |row| {
+                found.push((
+                    row.get(1).unwrap_or_default(),
+                    row.get(2).unwrap_or_default(),
+                    row.get(3),
+                    row.get(4),
+                ));
+            })
+    })?;
+    Ok(found)
+}

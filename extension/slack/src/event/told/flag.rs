@@ -1,0 +1,73 @@
+//! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody knows of it.
+
+use super::scope::Scope;
+use crate::error::Result;
+use crate::event::read::Author;
+use lockstep_server::{OwnStatement, datum};
+use pgrx::pg_sys;
+use std::mem::ManuallyDrop;
+
+const NAME: &str = "integration_slack_app_notifications";
+
+struct Statements {
+    decision: OwnStatement,
+    is_on_for_any: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+        decision: OwnStatement::new(
+            "select lockstep.feature_decision($1, $2)",
+            &[pg_sys::TEXTOID; 2],
+        ),
+        is_on_for_any: OwnStatement::new(
+            "select lockstep.feature_enabled_for_any($1, $2, $3)",
+            &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
+        ),
+    });
+}
+
+pub(crate) struct Notifications {
+    schema: String,
+    /// If that is the same for everybody.
+    are_on: Option<bool>,
+}
+
+impl Notifications {
+    pub(crate) fn read(schema: &str) -> Result<Self> {
+        let mut decision: Option<String> = None;
+        let arguments = [NAME, schema].map(datum);
+        STATEMENTS.with(|statements| {
+            statements
+                .decision
+                .rows(&arguments, |row| decision = row.get(1))
+        })?;
+        Ok(Self {
+            schema: schema.to_owned(),
+            are_on: match decision.as_deref() {
+                Some("conditional") => None,
+                decision => Some(decision != Some("off")),
+            },
+        })
+    }
+
+    /// Whether it is on for the project, for a group around it or for whoever acted.
+    pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
+        if let Some(are_on) = self.are_on {
+            return Ok(are_on);
+        }
+        let project = scope.project.map(|id| format!("Project:{id}"));
+        let groups = scope.groups.iter().map(|id| format!("Group:{id}"));
+        let user = author.id.map(|id| format!("User:{id}"));
+        let actors: Vec<String> = project.into_iter().chain(groups).chain(user).collect();
+        let arguments = [datum(NAME), datum(actors), datum(self.schema.as_str())];
+        let mut are_on = false;
+        STATEMENTS.with(|statements| {
+            statements.is_on_for_any.rows(&arguments, |row| {
+                are_on = row.get(1).unwrap_or_default();
+            })
+        })?;
+        Ok(are_on)
+    }
+}

@@ -1,0 +1,118 @@
+//! Events and deliveries as they are written, each by one statement for a whole batch.
+
+use super::channel::Channel;
+use crate::error::Result;
+use crate::held::DELIVERIES;
+use lockstep_server::waking::wake;
+use lockstep_server::{OwnStatement, datum, keys_argument};
+use pgrx::datum::JsonString;
+use pgrx::pg_sys;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+
+struct Own {
+    events: OwnStatement,
+    forget: OwnStatement,
+    deliveries: OwnStatement,
+}
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+        // Waits for another who publishes the same event, and takes its place if that is rolled back.
+        events: OwnStatement::new(
+            "insert into lockstep.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
+             on conflict (schema, key) do nothing returning id, key",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::JSONARRAYOID,
+            ],
+        ),
+        forget: OwnStatement::by_index(
+            "update lockstep.event e set payload = null where e.id = any ($1)",
+            &[pg_sys::INT8ARRAYOID],
+            &["id"],
+        ),
+        // In the order of the arrays, so that the ids are as well.
+        deliveries: OwnStatement::new(
+            "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+             select $1, t.* from unnest($2, $3, $4, $5, $6) t returning id",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+            ],
+        ),
+    });
+}
+
+/// An event that is to be written: its key, and its payload if anybody may be told.
+pub(super) type NewEvent<'a> = (&'a str, Option<Cow<'a, str>>);
+
+/// Writes events; answers the ids of those that were not there before, by key.
+pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
+    let mut ids = HashMap::with_capacity(events.len());
+    if events.is_empty() {
+        return Ok(ids);
+    }
+    // In the order of their keys, so that two who publish the same ones do not wait for each other.
+    events.sort_unstable_by_key(|(key, _)| *key);
+    let (keys, payloads): (Vec<&str>, Vec<Option<JsonString>>) = events
+        .into_iter()
+        .map(|(key, payload)| (key, payload.map(|text| JsonString(text.into_owned()))))
+        .unzip();
+    let arguments = [datum(schema), datum(keys), datum(payloads)];
+    STATEMENTS.with(|own| {
+        own.events.rows(&arguments, |row| {
+            ids.extend(row.get::<String>(2).zip(row.get(1)));
+        })
+    })?;
+    Ok(ids)
+}
+
+/// Takes away the payloads of events that nobody is told of after all.
+pub(crate) fn forget_payloads(events: &[i64]) -> Result<()> {
+    if !events.is_empty() {
+        STATEMENTS.with(|own| own.forget.run(&[keys_argument(events)]))?;
+    }
+    Ok(())
+}
+
+/// A delivery that is to be written.
+pub(crate) struct NewDelivery {
+    pub(crate) event: i64,
+    pub(crate) integration: i64,
+    pub(crate) slack_integration: i64,
+    pub(crate) channel: Channel,
+}
+
+/// Writes deliveries in their order, and wakes those who deliver; answers their ids.
+pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec<i64>> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let number = |of: fn(&NewDelivery) -> i64| {
+        let numbers: Vec<i64> = deliveries.iter().map(of).collect();
+        keys_argument(&numbers)
+    };
+    let arguments = [
+        datum(schema),
+        number(|it| it.event),
+        number(|it| it.integration),
+        number(|it| it.slack_integration),
+        number(|it| it.channel.id),
+        number(|it| it.channel.lane),
+    ];
+    let mut ids = Vec::with_capacity(deliveries.len());
+    STATEMENTS.with(|own| {
+        own.deliveries
+            .rows(&arguments, |row| ids.extend(row.get::<i64>(1)))
+    })?;
+    wake(DELIVERIES);
+    Ok(ids)
+}

@@ -1,0 +1,106 @@
+//! Which database deliveries and tokens are of: a copy holds those of the database that it was copied from.
+
+use crate::error::{DeliveryError, OrRaise, Result};
+use lockstep_server::OwnStatement;
+use lockstep_server::home::{Home, say};
+use lockstep_server::waking::Work;
+use pgrx::prelude::*;
+use std::mem::ManuallyDrop;
+
+/// Waited for by whoever sends.
+pub(crate) const DELIVERIES: Work = Work::new("lockstep_delivery", 0x1_0000);
+
+thread_local! {
+    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    static HOME: ManuallyDrop<Home<2>> = ManuallyDrop::new(Home::new(
+        "lockstep.slack_home",
+        "select (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'),
+                (select count(*) from lockstep.slack_installation i where i.encrypted_refresh_token is not null)",
+        &[
+            "delete from lockstep.slack_delivery where status = 'waiting'",
+            "update lockstep.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
+            // To refresh a token would end the one that the original has.
+            "update lockstep.slack_installation
+                set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
+              where encrypted_refresh_token is not null",
+        ],
+        DELIVERIES,
+    ));
+    static OF_VALUE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+        "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
+           from (values (1, (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
+                        (2, (select count(*) from lockstep.slack_installation), 'installations of Slack workspaces'),
+                        (3, (select count(*) from lockstep.slack_notification), 'settings of notifications'),
+                        (4, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
+          where v.rows > 0",
+        &[],
+    ));
+}
+
+/// Whether deliveries and tokens here are those of another database, or of an earlier time of this one.
+pub(crate) fn is_of_another() -> Result<bool> {
+    HOME.with(|home| home.is_of_another())
+}
+
+/// Says what is held, if anything is.
+pub(crate) fn settle() -> Result<()> {
+    if let Some([deliveries, tokens]) = HOME.with(|home| home.settle())? {
+        say(
+            "deliveries are held: this database is a copy, or was restored",
+            format!(
+                "Held are deliveries: {deliveries}, tokens to refresh: {tokens}; those that come are held as well."
+            ),
+            "Call lockstep.release_restored_slack() if this database takes the place of the other one, else lockstep.discard_restored_slack().",
+        );
+    }
+    Ok(())
+}
+
+/// Says what DROP EXTENSION takes along, as it cannot say so itself.
+pub(crate) fn say_what_would_go() -> Result<()> {
+    let mut rows = None;
+    OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
+    if let Some(rows) = rows {
+        say(
+            "drop extension removes what lockstep_slack has recorded in this database",
+            format!("It has {rows}."),
+            "To keep a record, copy it first: create table chatops_command as select * from lockstep.chatops_command.",
+        );
+    }
+    Ok(())
+}
+
+/// Lets what was restored go on here.
+#[pg_extern(sql = r#"
+create function lockstep.release_restored_slack()
+returns table (deliveries bigint, tokens bigint)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.release_restored_slack() is
+  'sends the deliveries and refreshes the tokens that a restored or copied database holds; returns how many. For the database that takes the place of the other one';
+revoke execute on function lockstep.release_restored_slack() from public;
+"#)]
+fn release_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), name!(tokens, i64))>
+{
+    let [deliveries, tokens] = HOME.with(|home| home.release()).or_raise();
+    TableIterator::once((deliveries, tokens))
+}
+
+/// Drops what was restored, so that this database begins with nothing in flight.
+#[pg_extern(sql = r#"
+create function lockstep.discard_restored_slack()
+returns table (deliveries bigint, tokens bigint)
+language c rows 1 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.discard_restored_slack() is
+  'drops the deliveries and refresh tokens that a restored or copied database holds; returns how many. For a copy that works beside the other one';
+revoke execute on function lockstep.discard_restored_slack() from public;
+"#)]
+fn discard_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), name!(tokens, i64))>
+{
+    let discarded = HOME.with(|home| home.discard()).or_raise();
+    let [deliveries, tokens] = discarded
+        .ok_or_else(|| DeliveryError::NotACopy.into())
+        .or_raise();
+    TableIterator::once((deliveries, tokens))
+}
