@@ -142,7 +142,7 @@ async fn finish(
     };
     let finished = state
         .app
-        .late
+        .tasks
         .spawn(finishing.instrument(Span::current()))
         .await;
     let finished = finished.unwrap_or(Err(Trouble::Unavailable));
