@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, warn};
 
 use super::state::App;
-use super::worker;
+use super::worker::{self, LONGEST};
 use crate::http::{Counter, count};
 use crate::interrupt::Finishing;
 use crate::slack::{CallError, Reply, insist};
@@ -19,9 +19,8 @@ const IN_TIME: Duration = Duration::from_millis(2_000);
 /// What an answer takes to Slack and into the channel, so that what follows comes after it.
 const AFTER_FIRST: Duration = Duration::from_millis(400);
 
-/// An address for answers is good for five of them within half an hour. Nobody looks at one that comes later than this.
+/// An address for answers is good for five of them within half an hour.
 const USES: usize = 5;
-pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 /// What it may take to leave a reply to others.
 const LEAVING: Duration = Duration::from_millis(900);

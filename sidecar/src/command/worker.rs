@@ -1,16 +1,18 @@
 //! Replies that were not sent before the program stopped.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tracing::warn;
 
-use super::late::LONGEST;
 use crate::database::{Job, SlackDatabase};
 use crate::error::Error;
 use crate::http::{Counter, count};
 use crate::job::{Failure, Performing, Workers};
 use crate::slack::SlackClient;
+
+/// Nobody looks at an answer that comes later than this.
+pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 const REPLY: &str = "Slack::ReplyWorker";
 
