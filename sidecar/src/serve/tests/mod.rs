@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 use super::without_database::{SECRET, router_without_database};
+use crate::http::Peer;
 use crate::http::path::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS, STATUS, STATUS_PART};
 use crate::slack::signed_headers;
 
@@ -346,6 +347,27 @@ fn beginnings_are_limited() {
     });
     assert_eq!(statuses[0], StatusCode::SERVICE_UNAVAILABLE);
     assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
+}
+
+/// Who begins too often keeps nobody else from it.
+#[test]
+fn beginnings_are_limited_by_network() {
+    let router = router_without_database();
+    let begin = async |address: [u8; 4]| {
+        let request = Request::get("/slack/install").extension(Peer(address.into()));
+        let request = request.body(Body::empty());
+        let request = request.unwrap_or_else(|error| unreachable!("{error}"));
+        let Ok(response) = router.clone().oneshot(request).await;
+        response.status()
+    };
+    run(async {
+        let mut last = StatusCode::OK;
+        for _ in 0..50 {
+            last = begin([192, 0, 2, 1]).await;
+        }
+        assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(begin([192, 0, 2, 2]).await, StatusCode::SERVICE_UNAVAILABLE);
+    });
 }
 
 #[test]
