@@ -1,6 +1,7 @@
 # The commands of lockstep. `make` alone lists them.
 #
-#   PG_CONFIG     the PostgreSQL to build for (default: Debian's PostgreSQL 15)
+#   PG            the major version of PostgreSQL to build for (default: this Debian's own); fetched if Debian does not have it
+#   PG_CONFIG     the same by its pg_config, for a PostgreSQL of yours
 #   DATABASE_URL  demo only: a server that has the extension's files already
 #   ONLY          bench only: the part to run, e.g. ONLY=cache_column
 #   TEST          test only: the tests whose name contains it
@@ -15,18 +16,26 @@ SHELL := /bin/bash
 unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
 # Both are evaluated anew at each use: setup may have installed pg_config a moment ago.
-PG_CONFIG ?= $(shell p=/usr/lib/postgresql/15/bin/pg_config; test -x $$p && echo $$p || echo pg_config)
+PG_CONFIG ?= $(shell .ci/pg_config $(PG))
 PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 FEATURES = $(if $(filter-out 15,$(PG_MAJOR)),--no-default-features --features pg$(PG_MAJOR))
 PGRX_ARGS = --pg-config "$(PG_CONFIG)" $(FEATURES)
 EXTENSIONS = lockstep lockstep_slack
+# Each version but the usual one is built in a folder of its own: going from one to another builds nothing anew.
+PGRX_TARGET = target$(if $(filter-out $(shell .ci/pg_config),$(PG_CONFIG)),/pg$(PG_MAJOR))
+# Builds the extensions' files: the profile's arguments, where to. cargo-pgrx colours what it says, terminal or not.
+packaged = rm -rf "$(2)$$($(PG_CONFIG) --pkglibdir)" "$(2)$$($(PG_CONFIG) --sharedir)" && set -o pipefail && \
+  { for extension in $(EXTENSIONS); do CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" \
+      cargo pgrx package --package $$extension $(PGRX_ARGS) $(1) --out-dir $(2) 2>&1 || exit 1; done; } | \
+  if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi && \
+  .ci/update-scripts "$(2)$$($(PG_CONFIG) --sharedir)/extension"
 export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 
 # Runs a command in a process group of its own, so that a signal to make ends all of it, and then stops what servers
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test bench fuzz check install package clean
+.PHONY: help setup build sidecar demo test matrix bench fuzz check install package clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,14 +45,10 @@ setup: ## install what is missing: Debian packages, cargo-pgrx, its configuratio
 
 # It takes a third of the time of the release.
 build: setup ## build the extensions for tests and demo, under target/quick
-	@rm -rf target/quick/usr
-	@for extension in $(EXTENSIONS); do \
-	  cargo pgrx package --package $$extension $(PGRX_ARGS) --profile quick --out-dir target/quick || exit 1; done
+	@$(call packaged,--profile quick,target/quick)
 
 package: setup ## build the extensions' files under target/package
-	@rm -rf target/package
-	@for extension in $(EXTENSIONS); do \
-	  cargo pgrx package --package $$extension $(PGRX_ARGS) --out-dir target/package || exit 1; done
+	@$(call packaged,,target/package)
 
 sidecar: ## build the sidecar under target/debug
 	@cargo build --quiet --package lockstep-sidecar
@@ -55,6 +60,9 @@ test: build sidecar ## run every test against a private PostgreSQL
 	@PG_CONFIG="$(PG_CONFIG)" .ci/setup tests
 	@$(call guarded,{ cargo test --package lockstep-sidecar --package lockstep-webhook --lib $(if $(TEST),-- $(TEST)) && \
 	  cargo test --package lockstep-tests --test suite $(if $(TEST),-- $(TEST)); })
+
+matrix: ## run every test against PostgreSQL 15, 16, 17 and 18 (VERSIONS="16 18" for some)
+	@$(call guarded,.ci/matrix $(or $(VERSIONS),15 16 17 18))
 
 bench: package ## measure (ONLY=part for one part)
 	@cargo build --quiet --release --package lockstep-sidecar

@@ -138,6 +138,40 @@ impl Cluster {
         program
     }
 
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        self.home.installation.major
+    }
+
+    /// Whether the server comes with a contributed module; says so where it does not, as then a test is skipped.
+    pub fn has_module(&self, name: &str) -> bool {
+        let has_it = self.home.installation.has_library(name);
+        if !has_it {
+            eprintln!("skipped: this server comes without {name}");
+        }
+        has_it
+    }
+
+    /// The newer servers at hand that have the extension, to upgrade this cluster to: the major version of each, and where its
+    /// programs are.
+    pub fn newer(&self) -> Result<Vec<(u32, PathBuf)>> {
+        let installation = &self.home.installation;
+        installation.complete()?;
+        let mut found = Vec::new();
+        for newer in installation.newer()? {
+            let tree = self.home.path().join(format!("newer-{}", newer.major));
+            let mirrored = newer.mirror(&tree)?;
+            mirrored.complete()?;
+            found.push((newer.major, mirrored.bin));
+        }
+        Ok(found)
+    }
+
+    /// The programs of this cluster's server alone.
+    pub fn bin(&self) -> &Path {
+        &self.home.installation.bin
+    }
+
     /// The directory of everything that is the cluster's own.
     pub(crate) fn home(&self) -> &Home {
         &self.home

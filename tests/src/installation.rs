@@ -7,17 +7,19 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::account::command;
 
-/// The executables a server consists of.
-const EXECUTABLES: [&str; 2] = ["postgres", "initdb"];
+/// The executables a server consists of, and the one that makes it a standby.
+const EXECUTABLES: [&str; 3] = ["postgres", "initdb", "pg_basebackup"];
 
 /// The directories of a PostgreSQL installation.
 #[derive(Clone, Debug)]
 pub(crate) struct Installation {
+    pub(crate) major: u32,
     pub(crate) bin: PathBuf,
     library: PathBuf,
     share: PathBuf,
@@ -28,24 +30,22 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// The installation that LOCKSTEP_PG_CONFIG names, else Debian's PostgreSQL 15, else the first on the PATH.
+    /// The installation that LOCKSTEP_PG_CONFIG names, else the usual one.
     pub(crate) fn of_system() -> Result<Self> {
-        let debian = "/usr/lib/postgresql/15/bin/pg_config";
-        let pg_config = std::env::var("LOCKSTEP_PG_CONFIG").unwrap_or_else(|_| {
-            let found = if Path::new(debian).exists() {
-                debian
-            } else {
-                "pg_config"
-            };
-            found.to_owned()
-        });
+        match std::env::var_os("LOCKSTEP_PG_CONFIG") {
+            Some(pg_config) => Self::of(Path::new(&pg_config)),
+            None => {
+                let usual = answer(command(crate::root().join(".ci/pg_config")))?;
+                Self::of(Path::new(&usual))
+            }
+        }
+    }
+
+    fn of(pg_config: &Path) -> Result<Self> {
         let ask = |what: &str| -> Result<PathBuf> {
-            let output = command(&pg_config)
-                .arg(what)
-                .output()
-                .with_context(|| format!("cannot run {pg_config}"))?;
-            ensure!(output.status.success(), "{pg_config} {what} failed");
-            Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+            let mut question = command(pg_config);
+            question.arg(what);
+            answer(question).map(PathBuf::from)
         };
         let pgxs = ask("--pgxs")?;
         let source = pgxs
@@ -53,13 +53,55 @@ impl Installation {
             .nth(2)
             .context("pg_config --pgxs answers no path")?;
         let bin = ask("--bindir")?;
+        let version = ask("--version")?;
         Ok(Self {
+            major: major(&version.to_string_lossy()).context("pg_config has no version")?,
             programs: bin.clone(),
             bin,
             library: ask("--pkglibdir")?,
             share: ask("--sharedir")?,
             test: source.join("test"),
         })
+    }
+
+    pub(crate) fn has_library(&self, name: &str) -> bool {
+        self.library.join(format!("{name}.so")).exists()
+    }
+
+    /// The newer installations at hand, those of Debian and those under target/, for which `make` has built the extension.
+    pub(crate) fn newer(&self) -> Result<Vec<Self>> {
+        let places = [
+            PathBuf::from("/usr/lib/postgresql"),
+            crate::target().join("postgres"),
+        ];
+        let mut found = Vec::new();
+        for place in places.iter().filter(|place| place.exists()) {
+            for version in entries(place)? {
+                let pg_config = version.join("bin/pg_config");
+                if !pg_config.exists() {
+                    continue;
+                }
+                let installation = Self::of(&pg_config)?;
+                if installation.major > self.major && installation.packaged_libraries().is_ok() {
+                    found.push(installation);
+                }
+            }
+        }
+        found.sort_by_key(|installation| installation.major);
+        Ok(found)
+    }
+
+    /// Copies the programs into a mirror: pg_upgrade looks for all of them beside the server.
+    pub(crate) fn complete(&self) -> Result<()> {
+        for program in entries(&self.programs)? {
+            let Some(name) = program.file_name() else {
+                continue;
+            };
+            if program.is_file() && !self.bin.join(name).exists() {
+                copy(&program, &self.bin.join(name), 0o755)?;
+            }
+        }
+        Ok(())
     }
 
     /// The extensions' libraries, as `make` built them for this installation.
@@ -79,6 +121,7 @@ impl Installation {
     /// Mirrors the installation under `tree`, with the extension's packaged files in place of installed ones.
     pub(crate) fn mirror(&self, tree: &Path) -> Result<Self> {
         let mirrored = Self {
+            major: self.major,
             bin: tree.join(relative(&self.bin)),
             library: tree.join(relative(&self.library)),
             share: tree.join(relative(&self.share)),
@@ -106,6 +149,25 @@ impl Installation {
         }
         Ok(mirrored)
     }
+}
+
+/// What a command prints.
+fn answer(mut command: Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} failed");
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// The major version in what `pg_config --version` answers.
+fn major(version: &str) -> Option<u32> {
+    let number = version.trim_start_matches(|sign: char| !sign.is_ascii_digit());
+    number
+        .split(|sign: char| !sign.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Where the extension's files are: those of `make build`, unless a bench names those of the release.
@@ -139,22 +201,31 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     read.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// Links what is in `from` into `to`, except what `to` has already and the extension itself.
+/// Links what is in `from` into `to`, except what `to` has already and the extension itself. What is under target/ is no
+/// installation that every account can reach, so that has links to the files themselves, or copies.
 fn link_entries(from: &Path, to: &Path) -> Result<()> {
     for entry in entries(from)? {
         let Some(name) = entry.file_name() else {
             continue;
         };
         let link = to.join(name);
-        if !link.exists() && !is_of_extension(&name.to_string_lossy()) {
+        if link.exists() || is_of_extension(&name.to_string_lossy()) {
+            continue;
+        }
+        if !from.starts_with(crate::target()) {
             symlink(&entry, &link).with_context(|| format!("cannot create {}", link.display()))?;
+        } else if entry.is_dir() {
+            create_directories(to, &[&link])?;
+            link_entries(&entry, &link)?;
+        } else if fs::hard_link(&entry, &link).is_err() {
+            fs::copy(&entry, &link).with_context(|| format!("cannot create {}", link.display()))?;
         }
     }
     Ok(())
 }
 
 fn is_of_extension(name: &str) -> bool {
-    name == "lockstep.so" || name == "lockstep.control" || name.starts_with("lockstep--")
+    name.starts_with("lockstep")
 }
 
 fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {

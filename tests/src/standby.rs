@@ -21,7 +21,7 @@ impl Standby {
     ///
     /// The primary keeps for it, in a slot named after `purpose`, what it has not seen yet.
     pub fn start(primary: &Cluster, purpose: &str, settings: &[(&str, &str)]) -> Result<Self> {
-        let program = primary.programs().join("pg_basebackup");
+        let program = primary.home().installation.bin.join("pg_basebackup");
         let slot = purpose.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
         let cluster = Cluster::start_with(purpose, |home, account| {
             let output = account

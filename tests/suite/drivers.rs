@@ -28,8 +28,12 @@ fn regress() -> Result<()> {
 #[test]
 fn isolation() -> Result<()> {
     let seed = seed()?;
-    let drawn = settings::draw(&mut Dice::new(seed, 0));
-    let setup = commands(&drawn).replace("set ", "alter database isolation set ");
+    let mut drawn = settings::draw(&mut Dice::new(seed, 0));
+    // At SERIALIZABLE a session that may use no index has read the whole table, and others fail for that.
+    if drawn.contains(&("enable_bitmapscan", "off")) {
+        drawn.retain(|(name, _)| *name != "enable_indexscan");
+    }
+    let setup = commands(&drawn)?.replace("set ", "alter database isolation set ");
     writeln!(stderr(), "isolation: LOCKSTEP_SEED={seed} {drawn:?}")?;
     run(
         Driver::Isolation,

@@ -130,9 +130,8 @@ fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
             told_of(&mut client)?,
             "Slack::AppHomeWorker Slack::InteractionWorker chatops_command dead_job feature_audit integration_event lockstep_sidecar slack_workspaces"
         );
-        client.batch_execute(
-            "select * from lockstep.attach_slack(); call lockstep.backfill('slack_workspaces')",
-        )?;
+        client.batch_execute("select * from lockstep.attach_slack()")?;
+        client.batch_execute("call lockstep.backfill('slack_workspaces')")?;
         client.batch_execute("drop extension lockstep_slack")?;
         assert_eq!(told_of(&mut client)?, "dead_job feature_audit");
         assert_eq!(number(&mut client, TRIGGERS)?, 0);

@@ -1,5 +1,8 @@
 //! Settings that a session may have. None of them may change what becomes of a column, or the order of locks.
 
+use anyhow::Result;
+
+use crate::database::cluster;
 use crate::random::plan::Dice;
 
 /// Each with values other than the default. What keeps triggers from firing, or the session from writing, is not among them.
@@ -24,7 +27,7 @@ pub(crate) const SETTINGS: [(&str, &[&str]); 29] = [
     ("jit", &["on"]),
     ("jit_above_cost", &["0"]),
     ("work_mem", &["64kB", "1GB"]),
-    ("force_parallel_mode", &["on"]),
+    ("debug_parallel_query", &["on"]),
     ("parallel_setup_cost", &["0"]),
     (
         "search_path",
@@ -53,14 +56,23 @@ pub(crate) fn draw(dice: &mut Dice) -> Vec<(&'static str, &'static str)> {
 }
 
 /// What sets them in a session.
-pub(crate) fn commands(settings: &[(&str, &str)]) -> String {
+pub(crate) fn commands(settings: &[(&str, &str)]) -> Result<String> {
     let quote = |name: &str, value: &str| match name {
         "search_path" => value.to_owned(),
         _ => format!("'{value}'"),
     };
     // A plan that takes what is switched off counts as one that is worth compiling, which takes seconds.
-    std::iter::once(&("jit", "off"))
+    let commands: String = std::iter::once(&("jit", "off"))
         .chain(settings)
         .map(|(name, value)| format!("set {name} = {};\n", quote(name, value)))
-        .collect()
+        .collect();
+    spelled(&commands)
+}
+
+/// As the server spells it: before PostgreSQL 16 one had another name.
+pub(crate) fn spelled(setting: &str) -> Result<String> {
+    Ok(match cluster()?.major() {
+        ..16 => setting.replace("debug_parallel_query", "force_parallel_mode"),
+        _ => setting.to_owned(),
+    })
 }

@@ -3,29 +3,28 @@
 use crate::error::{JobError, OrRaise, Result};
 use lockstep_server::OwnStatement;
 use lockstep_server::home::{Home, say};
+use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Waited for by worker, by whoever listens there.
 pub(crate) const JOBS: Work = Work::new("lockstep_job", 0xffff);
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static HOME: ManuallyDrop<Home<1>> = ManuallyDrop::new(Home::new(
+kept! {
+    static HOME: Home<1> = Home::new(
         "lockstep.home",
         "select count(*) from lockstep.job j where j.status <> 'dead'",
         &["delete from lockstep.job where status <> 'dead'", "delete from lockstep.job_runner"],
         JOBS,
-    ));
-    static OF_VALUE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+    );
+    static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
            from (values (1, (select count(*) from lockstep.job), 'jobs'),
                         (2, (select count(*) from lockstep.feature_audit), 'recorded changes of feature flags'),
                         (3, (select count(*) from lockstep.backfill_job), 'backfill jobs')) v (place, rows, what)
           where v.rows > 0",
         &[],
-    ));
+    );
 }
 
 /// Whether jobs here are those of another database, or of an earlier time of this one.

@@ -1,31 +1,30 @@
 //! Removes records that are older than they are to be kept.
 
 use crate::error::{OrRaise, Result, RetentionError, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Rows of each kind that are removed at once, at most.
 const MOST_ROWS: usize = 10_000;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KEPT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static KEPT: OwnStatement = OwnStatement::new(
         // A time from a subquery, as an index is not walked up to one that changes.
         "select format('delete from %1$s where ctid = any (array(
                           select o.ctid from %1$s o where %2$s and o.%3$I < (select clock_timestamp() - %4$L::interval)
                            order by o.%3$I limit $1 for update skip locked))', d.in_table, d.which, d.since, r.keep)
            from lockstep.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
         &[],
-    ));
-    static SET: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+    );
+    static SET: OwnStatement = OwnStatement::new(
         "insert into lockstep.retention (what, keep)
          select r.what, $2 from lockstep.retentions r where r.what = $1
          on conflict (what) do update set keep = excluded.keep",
         &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
-    ));
+    );
 }
 
 /// Removes records that are older than they are to be kept; no more at once than a transaction is to hold on to.

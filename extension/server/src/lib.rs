@@ -36,7 +36,7 @@ pub use moment::Moment;
 pub use own_statement::OwnStatement;
 pub use rights::{
     are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
-    for_whole_transaction, has_rights_of, has_rights_of_name, is_superuser, session_user,
+    for_whole_transaction, has_rights_of, has_rights_of_name, session_user,
 };
 pub use session::{
     is_in_transaction_block, is_serializable, is_set_to, load, notify, random, random_bytes, sleep,
@@ -44,6 +44,17 @@ pub use session::{
 };
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
 pub use transaction::AtEnd;
+
+/// What a backend keeps as long as it lives. It is never dropped: at the end of the process the memory that plans live in may
+/// be gone already.
+#[macro_export]
+macro_rules! kept {
+    ($($(#[$meta:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)*) => {
+        thread_local! {
+            $($(#[$meta])* $visibility static $name: std::mem::ManuallyDrop<$type> = std::mem::ManuallyDrop::new($value);)*
+        }
+    };
+}
 
 /// Called once, when the library of the extension of that name is loaded into a backend.
 pub fn init(extension: &'static CStr, at_end: AtEnd) {

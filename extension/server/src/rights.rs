@@ -113,12 +113,6 @@ pub fn has_rights_of_name(role: &str) -> bool {
     has_rights_of(role)
 }
 
-/// Whether no right is asked of the current user.
-pub fn is_superuser() -> bool {
-    // SAFETY: reads what is known of the current user.
-    unsafe { pg_sys::superuser() }
-}
-
 /// The role whose rights count now.
 pub fn current_user() -> Oid {
     // SAFETY: reads a value of the session.

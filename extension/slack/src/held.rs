@@ -3,16 +3,15 @@
 use crate::error::{DeliveryError, OrRaise, Result};
 use lockstep_server::OwnStatement;
 use lockstep_server::home::{Home, say};
+use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Waited for by whoever sends.
 pub(crate) const DELIVERIES: Work = Work::new("lockstep_delivery", 0x1_0000);
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static HOME: ManuallyDrop<Home<2>> = ManuallyDrop::new(Home::new(
+kept! {
+    static HOME: Home<2> = Home::new(
         "lockstep.slack_home",
         "select (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'),
                 (select count(*) from lockstep.slack_installation i where i.encrypted_refresh_token is not null)",
@@ -25,8 +24,8 @@ thread_local! {
               where encrypted_refresh_token is not null",
         ],
         DELIVERIES,
-    ));
-    static OF_VALUE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+    );
+    static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
            from (values (1, (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
                         (2, (select count(*) from lockstep.slack_installation), 'installations of Slack workspaces'),
@@ -34,7 +33,7 @@ thread_local! {
                         (4, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
           where v.rows > 0",
         &[],
-    ));
+    );
 }
 
 /// Whether deliveries and tokens here are those of another database, or of an earlier time of this one.

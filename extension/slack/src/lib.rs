@@ -56,6 +56,11 @@ pgrx::extension_sql_file!(
     requires = ["notification"]
 );
 pgrx::extension_sql_file!(
+    "../../../sql/lockstep_slack/report.sql",
+    name = "report",
+    requires = ["slack", "delivery", "chatops"]
+);
+pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -85,7 +90,7 @@ pgrx::extension_sql_file!(
         delivery::finished::finish::finish_deliveries,
         delivery::finished::outcome::slack_channel_troubles,
         delivery::finished::outcome::delivery_results,
-        status::report::status_report,
+        "report",
         status::drift::drift_report,
         integration::event::record_integration_event,
         integration::cluster::set_cluster_integration
@@ -102,7 +107,6 @@ pgrx::extension_sql_file!(
     requires = [
         "chatops",
         "slack_role",
-        chatops::backfill::chatops_backfills,
         chatops::backfill::chatops_control_backfill,
         chatops::backfill::chatops_start_backfill,
         chatops::deployment::chatops_deployments,
@@ -114,11 +118,10 @@ pgrx::extension_sql_file!(
         chatops::flag::chatops_set_feature,
         chatops::incident::chatops_close_incident,
         chatops::incident::chatops_declare_incident,
-        chatops::incident::chatops_incidents,
         chatops::member::is_chatops_member,
         chatops::rollout::chatops_rollout,
         chatops::worker::chatops_retire_worker,
-        chatops::worker::chatops_workers
+        "report"
     ]
 );
 pgrx::extension_sql_file!(

@@ -4,8 +4,8 @@ use crate::error::{OrRaise, Result, required};
 use crate::event::sweep_gone;
 use crate::slack_workspace::Tables;
 use lockstep_server::OwnStatement;
+use lockstep_server::kept;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Rows that a statement removes, at most.
 const MOST_ROWS: usize = 10_000;
@@ -59,12 +59,9 @@ const REMOVALS: [&str; 8] = [
           where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
 ];
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<[OwnStatement; 8]> =
-        ManuallyDrop::new(REMOVALS.map(|text| OwnStatement::new(text, &[])));
-    static SWEEP: ManuallyDrop<OwnStatement> =
-        ManuallyDrop::new(OwnStatement::new("select lockstep.sweep()", &[]));
+kept! {
+    static STATEMENTS: [OwnStatement; 8] = REMOVALS.map(|text| OwnStatement::new(text, &[]));
+    static SWEEP: OwnStatement = OwnStatement::new("select lockstep.sweep()", &[]);
 }
 
 /// Removes events, states, tickets and deliveries that have ended a day ago, messages that nothing was said of for two weeks, and what is

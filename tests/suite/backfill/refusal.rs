@@ -135,7 +135,12 @@ fn retry_beside_a_start_is_refused() -> Result<()> {
     let mut other = cluster()?.connect(name)?;
     let mut third = cluster()?.connect(name)?;
     let pid = pid_of(&mut third)?;
-    other.batch_execute("begin; select lockstep.start_backfill('count')")?;
+    // However slow this test is, the run that begins does not end before the retry has looked.
+    let mut holder = cluster()?.connect(name)?;
+    holder.batch_execute("begin; select from counted where id = 1 for update")?;
+    other.batch_execute(
+        r#"begin; select lockstep.start_backfill('count', settings => '{"lock_timeout_ms": 0}')"#,
+    )?;
     let retry = format!("select lockstep.retry_backfill({run})");
     let error = thread::scope(|scope| -> Result<_> {
         let retried = scope.spawn(|| error_of(&mut third, &retry));
@@ -143,6 +148,7 @@ fn retry_beside_a_start_is_refused() -> Result<()> {
         other.batch_execute("commit")?;
         retried.join().map_err(|_| anyhow!("a session panicked"))?
     })?;
+    holder.batch_execute("commit")?;
     assert_eq!(error.code().code(), "55006", "{error}");
     finish(&mut client, run + 1, 10)?;
     assert_eq!(progress(&mut client, run, "status")?, "failed");

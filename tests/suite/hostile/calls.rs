@@ -104,6 +104,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("list_slack_workspaces", Call("select * from lockstep.list_slack_workspaces(schema => 'mallory')")),
     ("lock_slack_team", Trigger),
     ("lock_slack_teams", Trigger),
+    ("mend_cache_columns", Call("select lockstep.mend_cache_columns()")),
     ("note_arrived", Trigger),
     ("note_changed", Trigger),
     ("note_slack_row", Trigger),

@@ -16,6 +16,7 @@ use super::way::WRITES;
 use super::world::{World, cluster, said};
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
+use crate::settings::spelled;
 
 /// What a statement answered: its cells as they are on the wire, which do not depend on how values are shown; or an error.
 type Answer = std::result::Result<Vec<Option<Vec<u8>>>, String>;
@@ -72,7 +73,7 @@ const SETTINGS: [(&str, &str); 48] = [
     ("work_mem = '64kB'", ""),
     ("hash_mem_multiplier = 1", ""),
     // A group of actors whose function writes cannot be asked beside parallel workers.
-    ("force_parallel_mode = regress", "25000"),
+    ("debug_parallel_query = regress", "25000"),
     ("parallel_setup_cost = 0", ""),
     ("join_collapse_limit = 1", ""),
     ("geqo_threshold = 2", ""),
@@ -222,7 +223,10 @@ fn under(template: &str, number: usize, setting: &str) -> Result<BTreeMap<String
         .connect(&database)?
         .batch_execute("select * from lockstep.release_restored()")?;
     if !setting.is_empty() {
-        admin.batch_execute(&format!("alter database {database} set {setting}"))?;
+        admin.batch_execute(&format!(
+            "alter database {database} set {}",
+            spelled(setting)?
+        ))?;
     }
     let answers = answers(&database).and_then(|mut answers| {
         answers.insert("workers".to_owned(), workers(&database)?);

@@ -106,7 +106,7 @@ fn one_session(seed: u64, number: u64, statements: u64) -> Result<Counts> {
     // Every other session is one of the application's as they are; the others have settings of their own.
     let drawn = settings::draw(&mut dice);
     if number % 2 == 1 {
-        client.batch_execute(&commands(&drawn))?;
+        client.batch_execute(&commands(&drawn)?)?;
         writeln!(stderr(), "session {number}: {drawn:?}")?;
     }
     let mut session = Session::new(client, format!("random_{number}"));

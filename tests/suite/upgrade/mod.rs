@@ -1,15 +1,9 @@
 //! ALTER EXTENSION lockstep UPDATE: from every released version, with definitions, triggers and data in place.
 //!
-//! A release freezes its install script, once, when its version is tagged, and nobody touches it again:
-//!
-//! ```sh
-//! make package && cp target/package/$(pg_config --sharedir)/extension/lockstep--X.Y.Z.sql tests/upgrade/
-//! ```
-//!
-//! From then on the version in Cargo.toml and lockstep.control moves on with the first change of the schema, which comes with an update
-//! script `extension/sql/lockstep--X.Y.Z--<next>.sql`. The tests here install each frozen script, use it with the library as it
-//! is now, update, and compare with a fresh installation. Until the first release there is no frozen script, and the packaged one
-//! stands in for it.
+//! A release freezes its install script in `tests/upgrade`, once, when its version is tagged, and nobody touches it again, and beside it what
+//! it installs on the host's tables (`attached--X.Y.Z.sql`). From then on the version in Cargo.toml moves on with the first change of the
+//! schema, which comes with an update script. The tests here install each frozen script, use the database with the library as it is now,
+//! update, and compare with a fresh installation.
 
 mod schema;
 mod server;
@@ -22,6 +16,7 @@ use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
 use crate::database::{self, cluster};
+use crate::surface::refusal::error_of;
 use crate::upgrade::schema::{describe, differences};
 
 const DRIFT: &str = "select count(*) from lockstep.cache_columns c, lockstep.cache_column_drift(c.target_table, c.target_column)";
@@ -186,7 +181,7 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
     Ok(())
 }
 
-/// Each released version, used with the library of today, updated, and compared with a fresh installation.
+/// Each released version, with the library of today, updated, and compared with a fresh installation.
 #[test]
 fn every_released_version_can_be_updated() -> Result<()> {
     let mut witness = cluster()?.connect("postgres")?;
@@ -196,92 +191,84 @@ fn every_released_version_can_be_updated() -> Result<()> {
     fresh.batch_execute("create extension lockstep")?;
     let fresh = describe(&mut fresh)?;
 
-    for script in released(&directory, &current)? {
-        let name = script
-            .file_stem()
-            .context("no name")?
-            .to_string_lossy()
-            .into_owned();
-        let released = name
-            .strip_prefix("lockstep--")
-            .context("not an install script")?;
-        // The released version may be the current one, whose script is there already: it goes by another name here.
-        let version = format!("{released}.released");
-        fs::copy(&script, directory.join(install_script(&version)))?;
-        let onward = match released == current {
-            true => String::new(),
-            false => chain(&directory, released, &current)?,
-        };
-        fs::write(
-            directory.join(format!("lockstep--{version}--{current}.sql")),
-            onward,
+    let frozen = lockstep_tests::root().join("tests/upgrade");
+    let released = released(&frozen)?;
+    ensure!(!released.is_empty(), "no version is released");
+    for version in released {
+        ensure!(
+            version != current,
+            "{version} is released: what changes its schema needs a version of its own, and an update script"
+        );
+        fs::copy(
+            frozen.join(install_script(&version)),
+            directory.join(install_script(&version)),
         )?;
-
-        let mut client = in_use(&format!("upgrade_{}", released.replace('.', "_")), &version)?;
-        let mut other = cluster()?.connect(&format!("upgrade_{}", released.replace('.', "_")))?;
-        write(&mut other)?;
-        client.batch_execute("alter extension lockstep update")?;
+        let name = format!("upgrade_{}", version.replace('.', "_"));
+        let mut client = database::empty(&name)?;
+        host::create(&mut client, Layout::Narrow)?;
+        client.batch_execute(&format!(
+            "create extension lockstep version '{version}'; alter table projects add column has_chat boolean;
+             insert into projects (id, namespace_id, has_chat, has_external_wiki, has_external_issue_tracker)
+               select generate_series(1, 9), 1, false, false, false"
+        ))?;
+        client.batch_execute(&fs::read_to_string(
+            frozen.join(format!("attached--{version}.sql")),
+        )?)?;
+        let mut other = cluster()?.connect(&name)?;
+        // The library was exchanged first: nothing is lost, and it says what to do.
+        let insert =
+            "insert into integrations (project_id, active, category) values (1, true, 'chat')";
+        let error = error_of(&mut other, insert)?;
+        assert_eq!(error.code().code(), "55000", "{error}");
+        ensure!(
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("alter extension lockstep update")),
+            "{error:?}"
+        );
+        // A writer is waited for, and sees neither half.
+        other.batch_execute("begin; insert into integrations (project_id, active, category) values (2, true, 'common')")?;
+        let refused = error_of(
+            &mut client,
+            "set lock_timeout = '100ms'; alter extension lockstep update",
+        )?;
+        assert_eq!(refused.code().code(), "55P03", "{refused}");
+        other.batch_execute("commit")?;
+        client.batch_execute("reset lock_timeout; alter extension lockstep update")?;
         for session in [&mut client, &mut other] {
-            write(session).with_context(|| format!("after the update from {released}"))?;
+            write(session).with_context(|| format!("after the update from {version}"))?;
         }
         let row = client.query_one(
-            "select extversion from pg_extension where extname = 'lockstep'",
+            "select extversion, (select string_agg(c.target_column || ' ' || c.state, ', ' order by c.id) from lockstep.cache_columns c)
+               from pg_extension where extname = 'lockstep'",
             &[],
         )?;
         assert_eq!(row.get::<_, String>(0), current);
+        assert_eq!(
+            row.get::<_, String>(1),
+            "has_external_wiki active, has_external_issue_tracker active, has_chat active"
+        );
         let differences = differences(&fresh, &describe(&mut client)?);
         assert!(
             differences.is_empty(),
-            "updated from {released}: {differences:#?}"
+            "updated from {version}: {differences:#?}"
         );
-        client.batch_execute("select * from lockstep.detach(); drop extension lockstep")?;
+        client.batch_execute(
+            "alter table projects add column has_ci boolean; select lockstep.add_cache_column('projects', 'has_ci', 'integrations', 'project_id', '{\"category\": \"ci\"}')",
+        )?;
+        client.batch_execute("create extension lockstep_slack; select * from lockstep.attach(); select * from lockstep.detach(); drop extension lockstep cascade")?;
     }
     Ok(())
 }
 
-/// The frozen install scripts, or, before the first release, the packaged one.
-fn released(directory: &Path, current: &str) -> Result<Vec<PathBuf>> {
-    let frozen = lockstep_tests::root().join("tests/upgrade");
-    let mut scripts = Vec::new();
-    if frozen.is_dir() {
-        for entry in fs::read_dir(&frozen)? {
-            scripts.push(entry?.path());
-        }
-    }
-    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
-    if scripts.is_empty() {
-        scripts.push(directory.join(install_script(current)));
-    }
-    scripts.sort();
-    Ok(scripts)
-}
-
-/// The update scripts from one version to another, one after the other, as the server would run them.
-fn chain(directory: &Path, from: &str, to: &str) -> Result<String> {
-    let prefix = format!("lockstep--{from}--");
-    let mut steps = Vec::new();
-    for entry in fs::read_dir(directory)? {
+/// The versions whose install scripts are frozen.
+fn released(frozen: &Path) -> Result<Vec<String>> {
+    let mut versions = Vec::new();
+    for entry in fs::read_dir(frozen)? {
         let file = entry?.file_name().to_string_lossy().into_owned();
-        let next = file
-            .strip_prefix(&prefix)
-            .and_then(|rest| rest.strip_suffix(".sql"));
-        if let Some(next) = next {
-            steps.push(next.to_owned());
-        }
+        let version = file.strip_prefix("lockstep--");
+        versions.extend(version.and_then(|it| it.strip_suffix(".sql").map(str::to_owned)));
     }
-    // Made-up versions of the other test are no way on.
-    steps.retain(|next| next.split('.').all(|part| part.parse::<u32>().is_ok()));
-    let next = steps
-        .into_iter()
-        .max_by_key(|next| next == to)
-        .with_context(|| {
-            format!(
-                "no update script leads on from {from}: extension/sql/{prefix}<next>.sql is missing"
-            )
-        })?;
-    let step = fs::read_to_string(directory.join(format!("{prefix}{next}.sql")))?;
-    match next == to {
-        true => Ok(step),
-        false => Ok(step + &chain(directory, &next, to)?),
-    }
+    versions.sort();
+    Ok(versions)
 }

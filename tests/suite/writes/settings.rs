@@ -62,7 +62,7 @@ fn check_order(
     client.batch_execute("analyze rooms, guests")?;
     holder.batch_execute("begin; select from rooms where id = 2 for no key update")?;
     session.batch_execute("reset all")?;
-    session.batch_execute(&commands(settings))?;
+    session.batch_execute(&commands(settings)?)?;
     let pid = pid_of(session)?;
     thread::scope(|scope| {
         let writer = scope.spawn(move || session.batch_execute(statement));

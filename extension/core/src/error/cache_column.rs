@@ -149,4 +149,10 @@ errors! {
         "Row triggers noted changes, but the statement trigger lockstep_flush did not fire, so the cache columns would be wrong.",
         "Enable the trigger lockstep_flush, or remove the cache column and add it again.",
     ),
+    OldFunction => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        "the library of lockstep is newer than what it has installed in this database",
+        "A function was called that this version has no more.",
+        "Run: alter extension lockstep update.",
+    ),
 }

@@ -3,18 +3,17 @@
 use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
 use crate::error::{FeatureError, OrRaise, Result, ServerError};
 use lockstep_server::host::{self, Known, Relation, text};
+use lockstep_server::kept;
 use lockstep_server::row::{Row, Stored};
 use lockstep_server::{OwnStatement, current_user, datum};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static INSERT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static INSERT: OwnStatement = OwnStatement::new(
         // A value that is not there is told from an empty one by its first letter.
         "insert into lockstep.feature_audit (role, schema, feature, change, gate, before, after, actor, source)
          values (pg_get_userbyid($1), $2, nullif($3, ''), $4, nullif($5, ''),
@@ -31,7 +30,7 @@ thread_local! {
             pg_sys::TEXTOID,
             pg_sys::TEXTOID,
         ],
-    ));
+    );
 }
 
 /// On whose behalf the flags of a schema are changed now.
@@ -89,10 +88,8 @@ struct Place {
     columns: Vec<Stored>,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that it lives in may be gone already.
-    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static PLACES: RefCell<Known<Oid, Rc<Place>>> = RefCell::new(Known::new());
 }
 
 fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {

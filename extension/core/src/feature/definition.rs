@@ -1,10 +1,10 @@
 //! What is declared of flags beside their rows: the type, and the default of those that nobody has set.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Types, and whether a flag of the type may be on by default.
 const TYPES: [(&str, bool); 7] = [
@@ -24,9 +24,8 @@ struct Statements {
     undefine: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         default: OwnStatement::by_index(
             "select d.default_enabled from lockstep.feature_definition d where d.name = $1",
             &[pg_sys::TEXTOID],
@@ -52,7 +51,7 @@ thread_local! {
             "delete from lockstep.feature_definition where name = $1 and not is_built_in",
             &[pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 pub(super) struct Definition {

@@ -1,12 +1,12 @@
 //! Groups of actors. The application registers a block of code for each; here it is a function.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{
     OwnStatement, Statement, View, as_role, connected, current_user, datum, with_catalog_path,
 };
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     find: OwnStatement,
@@ -14,9 +14,8 @@ struct Statements {
     unregister: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         find: OwnStatement::by_index(
             // Not by to_regprocedure, which asks for rights on the schema that we have not.
             "select format('%I.%I', n.nspname, p.proname), p.proowner
@@ -42,7 +41,7 @@ thread_local! {
               where g.name = $1 and pg_has_role($2, coalesce(to_regrole(g.owner)::oid, 10), 'usage')",
             &[pg_sys::TEXTOID, pg_sys::OIDOID],
         ),
-    });
+    };
 }
 
 /// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that owns

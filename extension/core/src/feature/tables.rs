@@ -2,10 +2,10 @@
 
 use crate::error::{FeatureError, Result};
 use lockstep_server::host::{self, Known, Relation};
+use lockstep_server::kept;
 use lockstep_server::{Answer, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 pub(super) const FEATURES: &str = "features";
@@ -40,10 +40,8 @@ pub(super) struct Tables {
     pub(super) ages: Statement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Option<Rc<Tables>>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KNOWN: RefCell<Known<String, Option<Rc<Tables>>>> = RefCell::new(Known::new());
 }
 
 impl Tables {

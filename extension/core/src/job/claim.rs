@@ -4,12 +4,12 @@ use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::home::JOBS;
+use lockstep_server::kept;
 use lockstep_server::waking;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     is_due: OwnStatement,
@@ -17,9 +17,8 @@ struct Statements {
     claim: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         // A lease is renewed once a third of it is over.
         is_due: OwnStatement::by_index(
             "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
@@ -62,7 +61,7 @@ thread_local! {
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::INT4OID],
             &["worker", "id"],
         ),
-    });
+    };
 }
 
 type Claimed = (i64, String, JsonB, i32, TimestampWithTimeZone);

@@ -2,11 +2,11 @@
 
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     retry: OwnStatement,
@@ -15,9 +15,8 @@ struct Statements {
     discard: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
             "update lockstep.job
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
@@ -48,7 +47,7 @@ thread_local! {
             "delete from lockstep.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
             &[pg_sys::INT8OID],
         ),
-    });
+    };
 }
 
 /// Tries a dead job again, with all its retries.

@@ -4,22 +4,21 @@ use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     insert: OwnStatement,
     of_key: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         insert: OwnStatement::by_index(
             "insert into lockstep.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
              select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
@@ -43,7 +42,7 @@ thread_local! {
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
             &["unique_worker"],
         ),
-    });
+    };
 }
 
 /// What a job is to be.

@@ -3,12 +3,12 @@
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Of an error's text so much is kept.
 const MOST_CHARACTERS: usize = 10_000;
@@ -23,9 +23,8 @@ struct Statements {
     bury: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
             "delete from lockstep.job where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
@@ -70,7 +69,7 @@ thread_local! {
             &[pg_sys::INT8OID, pg_sys::TEXTOID],
             &["id"],
         ),
-    });
+    };
 }
 
 /// Hands in jobs that are done.

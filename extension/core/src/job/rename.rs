@@ -4,10 +4,10 @@
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::feature;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     all: OwnStatement,
@@ -18,9 +18,8 @@ struct Statements {
     retire: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         all: OwnStatement::new(
             "select r.old_name, r.new_name, r.feature, r.feature_schema, t.name is not null, r.is_built_in
                from lockstep.worker_rename r left join lockstep.retired_worker t on t.name = r.old_name",
@@ -51,7 +50,7 @@ thread_local! {
             "insert into lockstep.retired_worker (name) values ($1) on conflict (name) do nothing",
             &[pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 struct Rename {

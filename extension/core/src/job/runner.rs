@@ -8,12 +8,12 @@
 use super::MOST_CHARACTERS;
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, current_user, datum, has_rights_of_name};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// A job that was taken along by this many lost runners is taken for the cause, and is dead.
 const MOST_LOSSES: i32 = 20;
@@ -32,9 +32,8 @@ struct Statements {
     remove: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         start: OwnStatement::new(
             // A superuser has the rights of every role, and no limit.
             "insert into lockstep.job_runner (name, role, lease_for, leased_until, workers)
@@ -83,7 +82,7 @@ thread_local! {
             &[pg_sys::INT8OID],
             &["id"],
         ),
-    });
+    };
 }
 
 /// Renews the lease; an error if it has ended and others have the jobs.

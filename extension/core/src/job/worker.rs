@@ -2,20 +2,19 @@
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 const MOST_RETRIES: i32 = 100;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static DEFINE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static DEFINE: OwnStatement = OwnStatement::new(
         "insert into lockstep.worker (name, retries, keeps_dead) values ($1, $2, $3)
          on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead",
         &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::BOOLOID],
-    ));
+    );
 }
 
 /// Gives a worker rules of its own, which count for jobs enqueued from now on.

@@ -4,12 +4,12 @@ use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, ITEM, Tables};
 use crate::error::{OrRaise, Result, ServerError, ServiceAccountError};
 use lockstep_server::host::{self, Column, IntegerWidth, Known, Relation, integer, text};
+use lockstep_server::kept;
 use lockstep_server::{Moment, View, connected};
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::{Cell, RefCell};
-use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -116,10 +116,8 @@ struct Place {
     width: IntegerWidth,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static PLACES: RefCell<Known<Oid, Rc<Place>>> = RefCell::new(Known::new());
 }
 
 fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {

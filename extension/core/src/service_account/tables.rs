@@ -4,10 +4,10 @@ use crate::error::{HostError, Result};
 use lockstep_server::host::{
     self, Column, Known, Relation, check_may, check_owner_may_read, integer, integer_array, text,
 };
+use lockstep_server::kept;
 use lockstep_server::{Answer, Statement, View, as_owner};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 pub(super) const WORKFLOWS: &str = "duo_workflows_workflows";
@@ -246,8 +246,6 @@ fn table(schema: &str, name: &'static str) -> Result<Relation> {
     })
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KNOWN: RefCell<Known<String, Rc<Tables>>> = RefCell::new(Known::new());
 }

@@ -11,6 +11,29 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::ptr;
 
+#[cfg(not(feature = "pg13"))]
+use pg_sys as invalidation;
+
+/// Declared in a header that pgrx does not read for PostgreSQL 13.
+#[cfg(feature = "pg13")]
+mod invalidation {
+    use pgrx::pg_sys::{Datum, Oid};
+
+    type OfRelation = unsafe extern "C-unwind" fn(Datum, Oid);
+    type OfCache = unsafe extern "C-unwind" fn(Datum, i32, u32);
+
+    #[pgrx::pg_guard]
+    unsafe extern "C-unwind" {
+        pub(super) fn AcceptInvalidationMessages();
+        pub(super) fn CacheRegisterRelcacheCallback(called: Option<OfRelation>, argument: Datum);
+        pub(super) fn CacheRegisterSyscacheCallback(
+            cache: i32,
+            called: Option<OfCache>,
+            argument: Datum,
+        );
+    }
+}
+
 struct Watched {
     table: Oid,
     /// What its description came to when it was last looked at.
@@ -138,15 +161,15 @@ pub fn lock_for_writing(table: u32) {
 /// transaction holds already is no occasion to, and a partition that was attached meanwhile would be missed.
 pub fn catch_up() {
     // SAFETY: called inside a transaction, where PostgreSQL itself may do so at any lock it takes.
-    unsafe { pg_sys::AcceptInvalidationMessages() };
+    unsafe { invalidation::AcceptInvalidationMessages() };
 }
 
 /// Registers the callbacks, once for the life of the backend.
 pub fn init() {
     // SAFETY: the callbacks are static functions of the signatures PostgreSQL asks for.
     unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0));
-        pg_sys::CacheRegisterSyscacheCallback(
+        invalidation::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0));
+        invalidation::CacheRegisterSyscacheCallback(
             pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
             Some(at_schema_change),
             Datum::from(0),

@@ -2,12 +2,12 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 struct Control {
     // Whoever began the run: who may call us may stop it.
@@ -18,62 +18,22 @@ struct Control {
     retry: Statement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static RUNS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        // Those that have not ended are what is asked about; the others are many some day.
-        "select jsonb_build_object('total', (select count(*) from lockstep.backfill_progress t where $1 is null or t.run = $1),
-                                   'runs', coalesce(jsonb_agg(p.run order by p.has_ended, (p.run ->> 'run')::bigint desc), '[]'))::text
-           from (select p.status in ('finished', 'cancelled') as has_ended, jsonb_build_object(
-                          'run', p.run, 'job', p.job, 'table', p.target_table::text, 'status', p.status, 'percent', p.percent,
-                          'scanned', p.scanned, 'updated', p.updated, 'unresolved', p.unresolved,
-                          'rows_per_second', p.rows_per_second,
-                          'remaining', p.remaining::text, 'held_by', p.held_by, 'set_aside', p.set_aside,
-                          'last_error', p.last_error, 'role', p.role::text,
-                          'started_at', to_char(p.started_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'),
-                          'finished_at', to_char(p.finished_at at time zone 'utc', 'YYYY-MM-DD HH24:MI'))
-                   from lockstep.backfill_progress p
-                  where $1 is null or p.run = $1
-                  order by has_ended, p.run desc limit 30) p (has_ended, run)",
+kept! {
+    static RUN: OwnStatement = OwnStatement::new(
+        "select lockstep.chatops_backfills($1) -> 'runs' -> 0",
         &[pg_sys::INT8OID],
-    ));
-}
-
-thread_local! {
+    );
     // Not by its bare name, as the search path is the caller's.
-    static STARTS: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
+    static STARTS: Statement = Statement::new(
         "select lockstep.start_backfill(job => $1, workers => $2)",
         &[pg_sys::TEXTOID, pg_sys::INT4OID],
-    ));
-    static CONTROL: ManuallyDrop<Control> = ManuallyDrop::new(Control {
+    );
+    static CONTROL: Control = Control {
         pause: OwnStatement::new("select lockstep.pause_backfill($1)", &[pg_sys::INT8OID]),
         cancel: OwnStatement::new("select lockstep.cancel_backfill($1)", &[pg_sys::INT8OID]),
         resume: Statement::new("select lockstep.resume_backfill($1)", &[pg_sys::INT8OID]),
         retry: Statement::new("select lockstep.retry_backfill($1)", &[pg_sys::INT8OID]),
-    });
-}
-
-fn runs(run: Option<i64>) -> Result<Value> {
-    let mut text = String::new();
-    RUNS.with(|statement| {
-        statement.rows_with_nulls(&[run.map(datum)], |row| {
-            text = row.get(1).unwrap_or_default();
-        })
-    })?;
-    Ok(serde_json::from_str(&text).unwrap_or_default())
-}
-
-/// Runs of backfill jobs.
-#[pg_extern(sql = r#"
-create function lockstep.chatops_backfills(run bigint default null)
-returns jsonb language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_backfills(bigint) is
-  'how many runs of backfill jobs there are, and those that have not ended and the last of the others; or one of them; whoever began them: lockstep.backfill_progress, for chatops';
-revoke execute on function lockstep.chatops_backfills(bigint) from public;
-"#)]
-fn chatops_backfills(run: Option<i64>) -> JsonB {
-    JsonB(runs(run).or_raise())
+    };
 }
 
 /// Begins a run, for which the caller needs the rights of the owner of the table.
@@ -147,5 +107,11 @@ fn as_caller(statement: &Statement, arguments: &[Datum]) {
 }
 
 fn one(run: i64) -> Result<Value> {
-    Ok(runs(Some(run))?["runs"][0].take())
+    let mut found = Value::Null;
+    RUN.with(|statement| {
+        statement.rows(&[datum(run)], |row| {
+            found = row.get::<JsonB>(1).map_or(Value::Null, |run| run.0);
+        })
+    })?;
+    Ok(found)
 }

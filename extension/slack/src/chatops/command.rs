@@ -2,13 +2,13 @@
 
 use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
 struct Statements {
     begin: OwnStatement,
@@ -16,9 +16,8 @@ struct Statements {
     earlier: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         // It waits for another delivery of the command that is under way.
         begin: OwnStatement::new(
             "insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request)
@@ -35,7 +34,7 @@ thread_local! {
               where c.trigger_id = $1 and c.user_id = $2 and c.environment = $3",
             &[pg_sys::TEXTOID; 3],
         ),
-    });
+    };
 }
 
 /// Whether a command was done.

@@ -2,12 +2,12 @@
 
 use crate::error::Result;
 use lockstep_server::host::Relation;
+use lockstep_server::kept;
 use lockstep_server::lock::{self, Kind};
 use lockstep_server::{OwnStatement, current_user, datum, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 /// A flag of an environment, by a hash of both.
 const FLAG: Kind = Kind(0x4c57);
@@ -18,9 +18,8 @@ struct Statements {
     is_group: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         standings: OwnStatement::new(
             "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep.feature_standings($1, $2) s",
             &[pg_sys::TEXTOID; 2],
@@ -33,7 +32,7 @@ thread_local! {
             "select 1 where lockstep.is_feature_group($1)",
             &[pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 pub(super) struct Standing {

@@ -4,6 +4,7 @@ use super::command::Command;
 use super::target::{self, Targets};
 use super::{feature, incident};
 use crate::error::{ChatopsError, Error, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -11,7 +12,6 @@ use pgrx::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::mem::ManuallyDrop;
 
 /// What a flag is to become.
 #[derive(Debug, Default, Deserialize)]
@@ -179,13 +179,12 @@ fn chatops_feature(name: Option<&str>, schema: Option<&str>) -> JsonB {
     JsonB(feature::standing(name, schema).or_raise())
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static LAST_CHANGES: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static LAST_CHANGES: OwnStatement = OwnStatement::new(
         "select a.feature, extract(epoch from clock_timestamp() - max(a.changed_at))::bigint / 86400
            from lockstep.feature_audit a where a.schema = $1 and a.feature is not null group by a.feature",
         &[pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// Flags that are set.

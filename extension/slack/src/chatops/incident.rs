@@ -2,24 +2,22 @@
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
 struct Statements {
     lock: OwnStatement,
     holding: OwnStatement,
     declare: OwnStatement,
     close: OwnStatement,
-    all: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         // Whoever declares one waits for the changes that are under way, and the other way round.
         lock: OwnStatement::new("lock table lockstep.chatops_incident in share mode", &[]),
         holding: OwnStatement::new(
@@ -36,14 +34,7 @@ thread_local! {
               where id = $1 and closed_at is null returning title",
             &[pg_sys::INT8OID, pg_sys::TEXTOID],
         ),
-        all: OwnStatement::new(
-            "select coalesce(jsonb_agg(jsonb_build_object(
-                      'id', i.id, 'title', i.title, 'severity', i.severity, 'declared_by', i.declared_by,
-                      'declared_at', to_char(i.declared_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by i.id), '[]')::text
-               from lockstep.chatops_incident i where i.closed_at is null",
-            &[],
-        ),
-    });
+    };
 }
 
 /// Nothing is changed in production while an incident of severity 1 or 2 is open.
@@ -126,25 +117,4 @@ fn chatops_close_incident(command: Option<JsonB>, incident: Option<i64>) -> Json
         })
     };
     JsonB(close().or_raise())
-}
-
-/// Those that are open.
-#[pg_extern(sql = r#"
-create function lockstep.chatops_incidents()
-returns jsonb language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_incidents() is 'incidents that are open';
-revoke execute on function lockstep.chatops_incidents() from public;
-"#)]
-fn chatops_incidents() -> JsonB {
-    let list = || -> Result<Value> {
-        let mut text = String::new();
-        STATEMENTS.with(|statements| {
-            statements.all.rows(&[], |row| {
-                text = row.get(1).unwrap_or_default();
-            })
-        })?;
-        Ok(serde_json::from_str(&text).unwrap_or_default())
-    };
-    JsonB(list().or_raise())
 }

@@ -2,16 +2,15 @@
 
 use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static HISTORY: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static HISTORY: OwnStatement = OwnStatement::new(
         // The truncation of a table counts as a change of each flag. What was before a flag was deleted is of an earlier rollout;
         // the application deletes the flag first and its gates after it.
         "with whole as materialized (
@@ -32,7 +31,7 @@ thread_local! {
              'is_changed_in_slack', (select l.actor is not null from last l),
              'hours_unchanged', (select floor(extract(epoch from clock_timestamp() - l.changed_at) / 3600)::bigint from last l))::text",
         &[pg_sys::TEXTOID, pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// How the rollout of a flag stands.

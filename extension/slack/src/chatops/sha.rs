@@ -2,9 +2,9 @@
 
 use crate::error::{ChatopsError, Result};
 use lockstep_server::host::Relation;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, connected, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::mem::ManuallyDrop;
 
 /// A sha, or its beginning, in small letters.
 pub(super) struct Sha(String);
@@ -12,13 +12,12 @@ pub(super) struct Sha(String);
 /// The arguments of conditions: the sha or its beginning; the least and the greatest sha that begin so.
 pub(super) const TYPES: [Oid; 3] = [pg_sys::TEXTOID; 3];
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static COLLATION: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static COLLATION: OwnStatement = OwnStatement::new(
         "select format('%I.%I', n.nspname, c.collname) from pg_collation c join pg_namespace n on n.oid = c.collnamespace
           where c.oid = $1",
         &[pg_sys::OIDOID],
-    ));
+    );
 }
 
 impl Sha {

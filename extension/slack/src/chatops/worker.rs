@@ -2,48 +2,18 @@
 
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATUS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
-        "select coalesce(jsonb_agg(jsonb_build_object(
-                  'worker', s.worker, 'renamed_to', s.renamed_to, 'feature', s.feature, 'enqueued', s.enqueued,
-                  'running', s.running, 'dead', s.dead, 'drained', s.drained,
-                  'retired_at', to_char(s.retired_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by s.worker), '[]')::text
-           from lockstep.worker_status s",
-        &[],
-    ));
-    static RETIRE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static RETIRE: OwnStatement = OwnStatement::new(
         "select lockstep.retire_worker($1)",
         &[pg_sys::TEXTOID],
-    ));
-}
-
-/// The workers, and how many jobs have each name.
-#[pg_extern(sql = r#"
-create function lockstep.chatops_workers()
-returns jsonb language c set search_path = pg_catalog, pg_temp
-as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_workers() is 'lockstep.worker_status, for chatops';
-revoke execute on function lockstep.chatops_workers() from public;
-"#)]
-fn chatops_workers() -> JsonB {
-    let list = || -> Result<Value> {
-        let mut text = String::new();
-        STATUS.with(|statement| {
-            statement.rows(&[], |row| {
-                text = row.get(1).unwrap_or_default();
-            })
-        })?;
-        Ok(serde_json::from_str(&text).unwrap_or_default())
-    };
-    JsonB(list().or_raise())
+    );
 }
 
 /// Gives up the old name of a worker.

@@ -3,21 +3,20 @@
 use super::table;
 use crate::error::{OrRaise, Result, required};
 use lockstep_server::host::{self, Known};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, as_owner, connected, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static INSERT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static INSERT: OwnStatement = OwnStatement::new(
         "insert into lockstep.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
          on conflict (job) do nothing",
         &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
-    ));
+    );
 }
 
 /// Records an event at an integration. Like the host's worker it passes in silence over an integration that is gone.
@@ -48,10 +47,8 @@ struct Integrations {
     find: Statement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Integrations>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KNOWN: RefCell<Known<String, Rc<Integrations>>> = RefCell::new(Known::new());
 }
 
 fn integrations(schema: &str) -> Result<Rc<Integrations>> {

@@ -3,12 +3,12 @@
 use super::host::Tables;
 use super::installed::uninstall;
 use crate::error::{OrRaise, Result, SlackError, required};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 const APP_HOME: &str = "Slack::AppHomeWorker";
 
@@ -26,9 +26,8 @@ struct Own {
     enqueue: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         // Waits for another delivery that is being received, and takes its place if that is rolled back.
         record: OwnStatement::new(
             "insert into lockstep.slack_event (event_id) values ($1) on conflict (event_id) do nothing",
@@ -48,7 +47,7 @@ thread_local! {
             "select lockstep.enqueue_job($1, $2::jsonb, $3)",
             &[pg_sys::TEXTOID; 3],
         ),
-    });
+    };
 }
 
 /// Answers the number of the job, or of the one that has the key already.

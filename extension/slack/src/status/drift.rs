@@ -2,22 +2,21 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::rows_adrift;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use std::mem::ManuallyDrop;
 
 /// More than these are not counted: whoever looks wants to know whether there are any.
 const MOST: i64 = 1_000;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static CACHE_COLUMNS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static CACHE_COLUMNS: OwnStatement = OwnStatement::new(
         "select s.what, s.state, s.wrong from lockstep.cache_column_standings($1) s",
         &[pg_sys::INT8OID],
-    ));
+    );
 }
 
 /// Rows of one kind.

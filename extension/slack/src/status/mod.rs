@@ -1,5 +1,3 @@
-//! How everything stands: what an answer of the moment tells ([`report`]), and what it takes reading whole tables to tell
-//! ([`drift`]).
+//! How everything stands that it takes reading whole tables to tell ([`drift`]); the rest is lockstep.status_report, in SQL.
 
 pub(crate) mod drift;
-pub(crate) mod report;

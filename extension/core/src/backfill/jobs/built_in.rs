@@ -6,21 +6,20 @@ use super::key::KeyRange;
 use crate::error::Result;
 use crate::{cache_column, service_account};
 use lockstep_server::host::{Relation, tables_named};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
-use std::mem::ManuallyDrop;
 
 const SERVICE_ACCOUNTS: &str = "service_accounts";
 const CACHE_COLUMNS: &str = "cache_columns";
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static OF_EXTENSION: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static OF_EXTENSION: OwnStatement = OwnStatement::new(
         "select f.target_table::text, format('%I.%I', n.nspname, p.proname)
            from lockstep.backfill_function f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
           where f.job = $1",
         &[pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// The name of its tables and its function.

@@ -6,9 +6,9 @@ use super::key::Walk;
 use super::{built_in, registered};
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::{self, Known, Relation, check_is_owner};
+use lockstep_server::kept;
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// The table a job is to go through: the one named, or the one it has if that is clear.
@@ -37,9 +37,8 @@ fn table_name(table: u32) -> String {
 /// By the name of the job and the OID of the table.
 type Tasks = RefCell<Known<(String, u32), Rc<Task>>>;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static TASKS: ManuallyDrop<Tasks> = const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static TASKS: Tasks = RefCell::new(Known::new());
 }
 
 /// A job on a table, remembered until a table changes; the caller must have the rights of its owner.

@@ -3,9 +3,9 @@
 use super::run::Run;
 use crate::backfill::jobs::{Counts, Key, KeyRange};
 use crate::error::Result;
+use lockstep_server::kept;
 use lockstep_server::{Failure, OwnStatement, datum};
 use pgrx::pg_sys::{self, Datum};
-use std::mem::ManuallyDrop;
 
 /// An open row of lockstep.backfill_range, locked until the end of the transaction.
 pub(crate) struct Range {
@@ -45,9 +45,8 @@ struct Statements {
     reopen: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements::new());
+kept! {
+    static STATEMENTS: Statements = Statements::new();
 }
 
 impl Statements {

@@ -3,10 +3,10 @@
 use super::settings::Settings;
 use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
-use std::mem::ManuallyDrop;
 
 /// A row of lockstep.backfill_run.
 pub(crate) struct Run {
@@ -74,9 +74,8 @@ struct Statements {
     give_up: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements::new());
+kept! {
+    static STATEMENTS: Statements = Statements::new();
 }
 
 impl Statements {

@@ -3,11 +3,11 @@
 use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
 use lockstep_server::host::{self, Known};
+use lockstep_server::kept;
 use lockstep_server::{Statement, as_owner, keys_argument};
 use pgrx::pg_sys::Datum;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// Keeps one cache column: knows its definition and holds the prepared statements on its target. Whoever has it run them holds an
@@ -326,10 +326,8 @@ impl Keeper {
     }
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KEEPERS: ManuallyDrop<RefCell<Known<i32, Rc<Keeper>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KEEPERS: RefCell<Known<i32, Rc<Keeper>>> = RefCell::new(Known::new());
 }
 
 /// The keeper of a definition, made anew if a table it knows has changed since.

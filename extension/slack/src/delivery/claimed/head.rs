@@ -3,10 +3,10 @@
 use crate::delivery::channel::Locked;
 use crate::error::Result;
 use crate::slack_workspace::{Destination, destinations};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 /// An integration that is gone has what waits for it fail, and what waited behind is looked at, in so many rounds. What is left then is
 /// left for the next claim.
@@ -18,9 +18,8 @@ struct Statements {
     fail_without_event: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         first: OwnStatement::by_index(
             "select h.*, n.channel from unnest($1) c (id)
               cross join lateral (
@@ -51,7 +50,7 @@ thread_local! {
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
-    });
+    };
 }
 
 /// A delivery that can be sent.

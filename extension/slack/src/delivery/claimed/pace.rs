@@ -3,10 +3,10 @@
 //! interval of all others.
 
 use crate::error::{DeliveryError, Result};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 
 /// A minute, and the second more that a message may be on its way, while the next one is not.
 const MINUTE: i64 = 61_000_000;
@@ -23,9 +23,8 @@ struct Statements {
     admit: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         room: OwnStatement::by_index(
             &format!(
                 "select p.team_id, {ROOM}
@@ -78,7 +77,7 @@ thread_local! {
             ],
             &["schema"],
         ),
-    });
+    };
 }
 
 /// How many messages of the workspace of row `p` are admitted at `now.at`: `$3` is the interval of one, `$4` how far they may be

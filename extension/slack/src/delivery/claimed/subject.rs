@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::slack_workspace::inherited;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use lockstep_webhook::{Event, ObjectKind};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 /// An event is a message of its own.
 pub(super) const SEPARATE: &str = "separate";
@@ -22,9 +22,8 @@ struct Statements {
     messages: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         updates: OwnStatement::by_index(
             "select n.integration_id, n.updates
                from unnest($2) i (id) join lockstep.slack_notification n on n.schema = $1 and n.integration_id = i.id",
@@ -45,7 +44,7 @@ thread_local! {
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
             &["channel", "id"],
         ),
-    });
+    };
 }
 
 /// What becomes of several events about one subject, by integration: its own setting, else that of the nearest it inherits from.

@@ -5,25 +5,25 @@ use crate::delivery::channel::WAITING;
 use crate::error::{OrRaise, Result, required};
 use crate::held;
 use crate::held::DELIVERIES;
+use lockstep_server::kept;
 use lockstep_server::waking;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    // A day stands for all that is farther away, as times without end cannot be subtracted.
-    static WAIT: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+kept! {
+    // A day stands for all that is farther away, as times without end cannot be subtracted. It is
+    // one time for all teams: a subquery in its place is asked anew for each, as newer planners have it.
+    static WAIT: OwnStatement = OwnStatement::by_index(
         &format!(
-            "with recursive {WAITING},
+            "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},
              team as materialized (
                select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
                  from waiting w join lockstep.slack_channel c on c.id = w.lane
                 where w.lane is not null and c.schema = $2 group by c.team_id)
              select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8
-               from (select clock_timestamp()) now (at) cross join team t
+               from now cross join team t
                left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
         ),
         &[
@@ -33,7 +33,7 @@ thread_local! {
             pg_sys::TEXTOID,
         ],
         &["lane", "id", "schema"],
-    ));
+    );
 }
 
 /// Seconds until the next channel is due.

@@ -4,13 +4,13 @@ use super::lane;
 use super::result::{Given, Outcome};
 use crate::error::{OrRaise, Result, required};
 use crate::held::DELIVERIES;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 struct Statements {
     lock: OwnStatement,
@@ -24,9 +24,8 @@ struct Statements {
     more: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         lock: OwnStatement::by_index(
             "select d.id, c.id, c.team_id, coalesce(n.channel, c.channel), c.subject, d.integration_id, d.channel, n.slack_id,
                     coalesce((select min(s.id) from lockstep.slack_channel s
@@ -134,7 +133,7 @@ thread_local! {
             &[pg_sys::INT8ARRAYOID],
             &["lane"],
         ),
-    });
+    };
 }
 
 /// Says what became of deliveries.

@@ -3,10 +3,10 @@
 
 use crate::delivery::channel;
 use crate::error::Result;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     name: OwnStatement,
@@ -15,10 +15,9 @@ struct Statements {
     leave: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+kept! {
     // Rows that others have locked are passed by, so that two who hand in never wait for each other: the next message tells it again.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+    static STATEMENTS: Statements = Statements {
         name: OwnStatement::by_index(
             "update lockstep.slack_channel c set slack_id = n.slack_id
                from (select o.id, r.slack_id from unnest($1, $2) r (channel, slack_id)
@@ -62,7 +61,7 @@ thread_local! {
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],
             &["id", "lane"],
         ),
-    });
+    };
 }
 
 /// A row whose lane is another one from now on.

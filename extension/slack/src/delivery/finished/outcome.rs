@@ -4,11 +4,11 @@ use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
 use crate::held::DELIVERIES;
 use crate::slack_workspace::destination_of;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Statements {
     retry: OwnStatement,
@@ -16,9 +16,8 @@ struct Statements {
     results: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
             // In one order for all who try again at the same time.
             "update lockstep.slack_delivery d
@@ -39,7 +38,7 @@ thread_local! {
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
-    });
+    };
 }
 
 /// Lets deliveries that failed wait again.

@@ -5,6 +5,7 @@ use super::effective as settings;
 use super::effective::{Effective, Settings};
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::event::tables::{Tables, class};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
@@ -12,7 +13,6 @@ use pgrx::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::mem::ManuallyDrop;
 
 struct Own {
     create: OwnStatement,
@@ -22,9 +22,8 @@ struct Own {
     end_troubles: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         create: OwnStatement::new(
             "insert into lockstep.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
@@ -69,7 +68,7 @@ thread_local! {
                 pg_sys::TEXTARRAYOID,
             ],
         ),
-    });
+    };
 }
 
 /// Changes settings of an integration.

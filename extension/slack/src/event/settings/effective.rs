@@ -3,11 +3,11 @@
 use crate::error::Result;
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::{Tables, class};
+use lockstep_server::kept;
 use lockstep_server::{Answer, OwnStatement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// The settings of one integration, as the table has them and as they are shown.
@@ -159,16 +159,15 @@ pub(crate) struct Effective {
     pub(crate) parent: Option<i64>,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static READ: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+kept! {
+    static READ: OwnStatement = OwnStatement::by_index(
         &format!(
             "select s.integration_id, {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
             Settings::COLUMNS
         ),
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
         &["schema"],
-    ));
+    );
 }
 
 /// How many integrations an integration may have above it. More than the host's groups can be nested; rows that inherit from each

@@ -4,10 +4,10 @@
 use super::effective as settings;
 use crate::error::Result;
 use crate::event::tables::{Tables, class};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 struct Own {
     integrations: OwnStatement,
@@ -16,9 +16,8 @@ struct Own {
     end_troubles: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         integrations: OwnStatement::new(
             "select n.integration_id from lockstep.slack_notification n where n.schema = $1
               union select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1",
@@ -49,7 +48,7 @@ thread_local! {
             ],
             &["schema"],
         ),
-    });
+    };
 }
 
 /// Integration, team and channel.

@@ -4,20 +4,19 @@ use crate::error::{OrRaise, Result, required};
 use crate::event::tables::{Tables, class};
 use crate::slack_workspace::check_max_rows;
 use lockstep_server::host::qualified;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
-use std::mem::ManuallyDrop;
 
 type Properties = (i64, Vec<u8>, Option<Vec<u8>>, bool);
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static WITH_SETTINGS: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static WITH_SETTINGS: OwnStatement = OwnStatement::new(
         "select n.integration_id from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
-    ));
+    );
 }
 
 /// Lists what the host keeps encrypted of the integrations of the Slack app.

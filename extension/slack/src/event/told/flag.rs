@@ -3,9 +3,9 @@
 use super::scope::Scope;
 use crate::error::Result;
 use crate::event::read::Author;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
-use std::mem::ManuallyDrop;
 
 const NAME: &str = "integration_slack_app_notifications";
 
@@ -14,9 +14,8 @@ struct Statements {
     is_on_for_any: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
+kept! {
+    static STATEMENTS: Statements = Statements {
         decision: OwnStatement::new(
             "select lockstep.feature_decision($1, $2)",
             &[pg_sys::TEXTOID; 2],
@@ -25,7 +24,7 @@ thread_local! {
             "select lockstep.feature_enabled_for_any($1, $2, $3)",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 pub(crate) struct Notifications {

@@ -5,11 +5,11 @@ use super::scope::Scope;
 use crate::error::Result;
 use crate::event::tables::{Tables, by_index};
 use lockstep_server::host::{self, Known, Relation};
+use lockstep_server::kept;
 use lockstep_server::{Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 /// A table that the host may lack, with what it is asked by, and what for.
@@ -47,10 +47,8 @@ enum Found {
 /// Schema, table and key.
 type Asked = (String, &'static str, &'static str);
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<Asked, Found>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KNOWN: RefCell<Known<Asked, Found>> = RefCell::new(Known::new());
 }
 
 impl Optional {

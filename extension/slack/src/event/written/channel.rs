@@ -1,10 +1,10 @@
 //! The rows of channels, which pace and order what is sent to each.
 
 use crate::error::Result;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::pg_sys;
 use std::collections::{BTreeSet, HashMap};
-use std::mem::ManuallyDrop;
 
 struct Own {
     find: OwnStatement,
@@ -13,9 +13,8 @@ struct Own {
 
 const PARAMETERS: [pg_sys::Oid; 3] = [pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTARRAYOID];
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         find: OwnStatement::by_index(
             "select c.id, t.place, coalesce(c.same_as, c.id) from unnest($2, $3) with ordinality t (team, channel, place)
                join lockstep.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
@@ -33,7 +32,7 @@ thread_local! {
              on conflict (schema, team_id, channel) do nothing",
             &PARAMETERS,
         ),
-    });
+    };
 }
 
 /// Team and channel.

@@ -2,10 +2,10 @@
 
 use crate::error::Result;
 use crate::event::read::Pipeline;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 struct Own {
     insert: OwnStatement,
@@ -22,9 +22,8 @@ const PARAMETERS: [pg_sys::Oid; 6] = [
     pg_sys::TEXTARRAYOID,
 ];
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         // The rows of arrays come, and are inserted or locked, in their order.
         insert: OwnStatement::new(
             "insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
@@ -44,7 +43,7 @@ thread_local! {
             &PARAMETERS,
             &["schema"],
         ),
-    });
+    };
 }
 
 /// A pipeline of a project.

@@ -3,13 +3,13 @@
 use super::channel::Channel;
 use crate::error::Result;
 use crate::held::DELIVERIES;
+use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::datum::JsonString;
 use pgrx::pg_sys;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::mem::ManuallyDrop;
 
 struct Own {
     events: OwnStatement,
@@ -17,9 +17,8 @@ struct Own {
     deliveries: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         // Waits for another who publishes the same event, and takes its place if that is rolled back.
         events: OwnStatement::new(
             "insert into lockstep.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
@@ -48,7 +47,7 @@ thread_local! {
                 pg_sys::INT8ARRAYOID,
             ],
         ),
-    });
+    };
 }
 
 /// An event that is to be written: its key, and its payload if anybody may be told.

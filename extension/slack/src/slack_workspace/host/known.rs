@@ -4,10 +4,10 @@ use super::statements::Statements;
 use super::tables::Host;
 use crate::error::{HostError, Result, SlackError};
 use lockstep_server::host::{self, Known, Relation};
+use lockstep_server::kept;
 use pgrx::pg_sys::Oid;
 use std::any::Any;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -30,10 +30,8 @@ impl Deref for Tables {
     }
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static KNOWN: ManuallyDrop<RefCell<Known<String, Rc<Tables>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static KNOWN: RefCell<Known<String, Rc<Tables>>> = RefCell::new(Known::new());
 }
 
 impl Tables {
@@ -90,10 +88,8 @@ impl Tables {
 
 /// The tables that a table of Slack integrations is one of.
 pub(crate) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
-    thread_local! {
-        // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-        static TABLES: ManuallyDrop<RefCell<Known<u32, Rc<Tables>>>> =
-            const { ManuallyDrop::new(RefCell::new(Known::new())) };
+    kept! {
+            static TABLES: RefCell<Known<u32, Rc<Tables>>> = RefCell::new(Known::new());
     }
     TABLES.with(|known| {
         Known::get_or_learn(known, oid, || {

@@ -3,16 +3,15 @@
 
 use super::known::Tables;
 use crate::error::{Result, SlackError};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
-use std::mem::ManuallyDrop;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static IS_INSTALLED: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static IS_INSTALLED: OwnStatement = OwnStatement::new(
         "select from lockstep.slack_installation where schema = $1 and team_id = $2",
         &[pg_sys::TEXTOID, pg_sys::TEXTOID],
-    ));
+    );
 }
 
 /// The id that rows and installation are kept under: that of the workspace, if there is anything of it, else that of the

@@ -3,11 +3,11 @@
 use super::scopes::Instead;
 use crate::error::{Result, SlackError};
 use crate::slack_workspace::host::Tables;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::ManuallyDrop;
 
 struct Own {
     follow: OwnStatement,
@@ -16,9 +16,8 @@ struct Own {
     installed_after: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         // The refresh token and the expiry belonged to the token that was there.
         follow: OwnStatement::new(
             "update lockstep.slack_installation i
@@ -96,7 +95,7 @@ thread_local! {
                 pg_sys::TIMESTAMPTZOID,
             ],
         ),
-    });
+    };
 }
 
 /// What Slack answered to an installation.

@@ -7,13 +7,13 @@ use super::writing::{is_writing, is_writing_any};
 use crate::error::{OrRaise, Result, ServerError, SlackError};
 use crate::slack_workspace::host::{NOTE, SHARED, Tables, lock};
 use lockstep_server::host::{self, HostTrigger, IntegerWidth, Known, Relation};
+use lockstep_server::kept;
 use lockstep_server::row::{Row, Stored};
 use lockstep_server::trigger_depth;
 use pgrx::datum::TryFromDatumError;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use std::cell::RefCell;
-use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -223,10 +223,8 @@ fn set<T: FromDatum + IntoDatum + PartialEq + Clone>(
     }
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static PLACES: ManuallyDrop<RefCell<Known<Oid, Rc<Place>>>> =
-        const { ManuallyDrop::new(RefCell::new(Known::new())) };
+kept! {
+    static PLACES: RefCell<Known<Oid, Rc<Place>>> = RefCell::new(Known::new());
 }
 
 fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {

@@ -5,11 +5,11 @@ use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, lock};
 use crate::slack_workspace::identical::{best, check_refresh_token, check_token};
 use lockstep_server::host::qualified;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, nullable};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 
 struct Own {
     list: OwnStatement,
@@ -17,9 +17,8 @@ struct Own {
     has_token: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         list: OwnStatement::new(
             "select team_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv
                from lockstep.slack_installation where schema = $1 and team_id > $2 collate \"C\"
@@ -48,7 +47,7 @@ thread_local! {
               where schema = $1 and team_id = $2 and (encrypted_bot_access_token is not null or encrypted_refresh_token is not null)",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 type Tokens = (

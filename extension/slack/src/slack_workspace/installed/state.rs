@@ -6,11 +6,11 @@ use super::write::Installed;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Owner, Tables};
 use crate::slack_workspace::identical::Installation;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 struct Own {
     ticket: OwnStatement,
@@ -22,9 +22,8 @@ struct Own {
     use_up: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         ticket: OwnStatement::new(
             "select t.project_id, t.group_id, t.organization_id from lockstep.slack_install_ticket t
               where t.token_digest = sha256(convert_to($1, 'UTF8')) and t.schema = $2 and t.used_at is null and t.expires_at > clock_timestamp()",
@@ -77,7 +76,7 @@ thread_local! {
              returning t.project_id, t.group_id, t.organization_id, t.alias",
             &[pg_sys::BYTEAOID],
         ),
-    });
+    };
 }
 
 /// Begins an installation.

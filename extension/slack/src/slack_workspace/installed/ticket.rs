@@ -4,18 +4,17 @@
 use super::write::check_alias;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Owner, Tables};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::mem::ManuallyDrop;
 
 /// Bytes of chance in a ticket.
 const BYTES: usize = 32;
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static ISSUE: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
+kept! {
+    static ISSUE: OwnStatement = OwnStatement::new(
         "insert into lockstep.slack_install_ticket (token_digest, schema, project_id, group_id, organization_id, alias, expires_at)
          values (sha256(convert_to($1, 'UTF8')), $2, $3, $4, $5, $6, clock_timestamp() + $7)",
         &[
@@ -27,7 +26,7 @@ thread_local! {
             pg_sys::TEXTOID,
             pg_sys::INTERVALOID,
         ],
-    ));
+    );
 }
 
 /// Issues a ticket for one owner.

@@ -5,12 +5,12 @@ use crate::held;
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, best, check_refresh_token, check_token, spread};
 use lockstep_server::host::{NOW, differ, qualified};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, datum, nullable, random_bytes};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 
 struct Own {
     claim: OwnStatement,
@@ -19,9 +19,8 @@ struct Own {
     give_back: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         claim: OwnStatement::new(
             "with it as materialized (
                select i.team_id from lockstep.slack_installation i
@@ -77,7 +76,7 @@ thread_local! {
                 pg_sys::INTERVALOID,
             ],
         ),
-    });
+    };
 }
 
 type Claimed = (

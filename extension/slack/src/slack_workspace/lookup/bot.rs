@@ -4,11 +4,11 @@ use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
 use crate::slack_workspace::identical::best;
 use lockstep_server::host::qualified;
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
-use std::mem::ManuallyDrop;
 
 struct Own {
     bot: OwnStatement,
@@ -16,9 +16,8 @@ struct Own {
     workspaces: OwnStatement,
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static STATEMENTS: ManuallyDrop<Own> = ManuallyDrop::new(Own {
+kept! {
+    static STATEMENTS: Own = Own {
         bot: OwnStatement::new(
             "select team_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, scopes, expires_at, user_id
                from lockstep.slack_installation where schema = $1 and team_id = $2",
@@ -35,7 +34,7 @@ thread_local! {
                from lockstep.slack_installation where schema = $1",
             &[pg_sys::TEXTOID],
         ),
-    });
+    };
 }
 
 type Bot = (

@@ -2,11 +2,11 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
+use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
-use std::mem::ManuallyDrop;
 
 use super::listed::{Found, Listed, Listings, Paths};
 
@@ -89,13 +89,12 @@ fn list(
         .collect())
 }
 
-thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
-    static TROUBLED: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::by_index(
+kept! {
+    static TROUBLED: OwnStatement = OwnStatement::by_index(
         "select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
         &["schema"],
-    ));
+    );
 }
 
 /// The integrations among these that have a channel which could not be told of something.

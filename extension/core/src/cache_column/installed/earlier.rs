@@ -1,0 +1,55 @@
+//! What becomes of what an earlier version has installed. A library is exchanged before ALTER EXTENSION UPDATE runs.
+
+use super::mend::{Mended, mend};
+use crate::cache_column::defined::Definition;
+use crate::error::{CacheColumnError, Error, OrRaise, Result};
+use pgrx::prelude::*;
+
+/// Installs what definitions lack: the last step of an update script that has dropped what was there.
+#[pg_extern(sql = r#"
+create function lockstep.mend_cache_columns()
+returns void language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.mend_cache_columns() is 'part of alter extension lockstep update: installs what cache columns lack';
+revoke execute on function lockstep.mend_cache_columns() from public;
+"#)]
+fn mend_cache_columns() {
+    mend_all().or_raise();
+}
+
+fn mend_all() -> Result<()> {
+    for definition in Definition::all()? {
+        let what = format!(
+            "{}.{}",
+            definition.target_name.join("."),
+            definition.target_column
+        );
+        match mend(&definition)? {
+            Mended::NothingToDo | Mended::Done(_) => {}
+            Mended::Removed(why) | Mended::Unfit(why) => {
+                warning!("cache column {what} is not kept: {why}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Functions of 0.1.0 that are no more. Its triggers call them until the extension is updated.
+#[pg_extern(sql = false)]
+fn note_gained() {
+    refuse();
+}
+
+#[pg_extern(sql = false)]
+fn note_lost() {
+    refuse();
+}
+
+#[pg_extern(sql = false)]
+fn cache_column_drift_query() {
+    refuse();
+}
+
+fn refuse() {
+    Err::<(), Error>(CacheColumnError::OldFunction.into()).or_raise();
+}

@@ -1,0 +1,19 @@
+-- 0.1.0 had the cache columns alone. Its objects go, with the triggers on the host's tables, and all of now come; then its definitions come
+-- back, and with them their triggers. Nobody writes the tables meanwhile, so nothing is missed.
+select pg_catalog.set_config('lockstep.definitions', coalesce(pg_catalog.jsonb_agg(d)::text, '[]'), true) from lockstep.cache_column_definition d;
+select pg_catalog.set_config('lockstep.next_definition', (s.last_value + s.is_called::integer)::text, true) from lockstep.cache_column_definition_id_seq s;
+
+drop view lockstep.cache_columns;
+drop function lockstep.cache_column_drift(regclass, text);
+drop function lockstep.cache_column_drift_query(regclass, text);
+drop function lockstep.add_cache_column(regclass, text, regclass, text, jsonb, boolean, boolean);
+drop function lockstep.remove_cache_column(regclass, text);
+drop function lockstep.repair_cache_column(regclass, text, bigint);
+drop function lockstep.attach(text, boolean);
+drop function lockstep.detach(text);
+drop function lockstep.flush(), lockstep.flush_truncated(), lockstep.note_arrived(), lockstep.note_gained(), lockstep.note_lost(),
+  lockstep.set_false_on_insert() cascade;
+-- So that it is no longer one of the tables that a dump has.
+alter extension lockstep drop sequence lockstep.cache_column_definition_id_seq;
+alter extension lockstep drop table lockstep.cache_column_definition;
+drop table lockstep.cache_column_definition;
