@@ -1,6 +1,7 @@
 //! The router as a whole, without a database: what is answered to whom.
 
 mod hook;
+mod limit;
 
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,6 @@ use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 use super::without_database::{SECRET, router_without_database};
-use crate::http::Peer;
 use crate::http::path::{COMMANDS, EVENTS, INTERACTIONS, OPTIONS, STATUS, STATUS_PART};
 use crate::slack::signed_headers;
 
@@ -329,45 +329,6 @@ fn pages_are_guarded() {
             .to_str()
             .is_ok_and(|cookie| cookie.contains("Max-Age=0") && cookie.contains("; Secure"))
     }));
-}
-
-/// Each beginning is a row in the database, and anybody can begin.
-#[test]
-fn beginnings_are_limited() {
-    let router = router_without_database();
-    let statuses = run(async {
-        let mut statuses = Vec::new();
-        for _ in 0..500 {
-            let request = Request::get("/slack/install").body(Body::empty());
-            let request = request.unwrap_or_else(|error| unreachable!("{error}"));
-            let Ok(response) = router.clone().oneshot(request).await;
-            statuses.push(response.status());
-        }
-        statuses
-    });
-    assert_eq!(statuses[0], StatusCode::SERVICE_UNAVAILABLE);
-    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
-}
-
-/// Who begins too often keeps nobody else from it.
-#[test]
-fn beginnings_are_limited_by_network() {
-    let router = router_without_database();
-    let begin = async |address: [u8; 4]| {
-        let request = Request::get("/slack/install").extension(Peer(address.into()));
-        let request = request.body(Body::empty());
-        let request = request.unwrap_or_else(|error| unreachable!("{error}"));
-        let Ok(response) = router.clone().oneshot(request).await;
-        response.status()
-    };
-    run(async {
-        let mut last = StatusCode::OK;
-        for _ in 0..50 {
-            last = begin([192, 0, 2, 1]).await;
-        }
-        assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(begin([192, 0, 2, 2]).await, StatusCode::SERVICE_UNAVAILABLE);
-    });
 }
 
 #[test]
