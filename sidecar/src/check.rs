@@ -75,7 +75,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
     match SlackClient::new(&config.slack_url)?.test().await {
         Ok(()) => findings.fine(&format!("Slack answers at {}", config.slack_url)),
         Err(error) => findings.wrong(&format!(
-            "Slack at {}: {error}. The program needs https to it, without a proxy",
+            "Slack at {}: {error}. The program needs https to it, or a proxy that HTTPS_PROXY names",
             config.slack_url
         )),
     }

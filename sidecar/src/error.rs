@@ -78,6 +78,9 @@ pub(crate) enum Error {
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
 
+    #[error("cannot read a certificate or key: {0}")]
+    Certificate(String),
+
     #[error("the system refused")]
     System(#[from] std::io::Error),
 }

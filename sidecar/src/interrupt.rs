@@ -1,15 +1,17 @@
-//! Ctrl-C, and SIGTERM, which means the same here.
+//! Ctrl-C and SIGTERM, which mean the same here, and how what is under way ends then.
 
-use std::io;
+use std::{fs, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What tells to stop, and at the second time to stop at once.
 pub(crate) enum Interrupts {
     Signals {
         interrupt: Signal,
         terminate: Signal,
+        hangup: Option<Signal>,
     },
     /// By a part of the program that listens to signals itself: what is left to be heard.
     Told(Vec<CancellationToken>),
@@ -21,7 +23,19 @@ impl Interrupts {
         Ok(Self::Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: None,
         })
+    }
+
+    /// Neither does a hangup: whose terminal is closed stops in good order, unless that is to be ignored, as nohup has it.
+    pub(crate) fn listen_to_hangup() -> io::Result<Self> {
+        let mut signals = Self::listen()?;
+        if let Self::Signals { hangup, .. } = &mut signals
+            && !is_hangup_ignored()
+        {
+            *hangup = Some(signal(SignalKind::hangup())?);
+        }
+        Ok(signals)
     }
 
     /// Those that somebody else gives.
@@ -35,10 +49,20 @@ impl Interrupts {
             Self::Signals {
                 interrupt,
                 terminate,
-            } => tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            },
+                hangup,
+            } => {
+                let hung_up = async {
+                    match hangup {
+                        Some(hangup) => hangup.recv().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hung_up => {}
+                }
+            }
             Self::Told(left) => {
                 match left.last() {
                     Some(told) => told.cancelled().await,
@@ -48,4 +72,22 @@ impl Interrupts {
             }
         }
     }
+}
+
+/// By the kernel's word: the first bit is that of SIGHUP.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    ignored.is_some_and(|bits| bits & 1 != 0)
+}
+
+/// What goes on after its request is over, and ends when the program stops: in good order while there is time, and then at once.
+#[derive(Clone, Default)]
+pub(crate) struct Finishing {
+    pub(crate) tasks: TaskTracker,
+    /// Nobody is to wait for what may take long.
+    pub(crate) stop: CancellationToken,
+    /// The time is over: what cannot be left to others within a moment is lost.
+    pub(crate) over: CancellationToken,
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::text::tell;
+
 /// Scopes that the app asks for: for commands, and to write to channels with and without being in them.
 pub(crate) const SCOPES: [&str; 3] = ["commands", "chat:write", "chat:write.public"];
 
@@ -41,9 +43,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// As the command line is parsed: by a parser of its own, whose errors cannot quote the text.
+/// As the command line is parsed: by a parser of its own, whose errors cannot quote the text. A file that ends in a new line, or what is
+/// pasted with a blank, is what it looks like.
 pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
-    Ok(SecretString::from(text))
+    let trimmed = text.trim();
+    if trimmed.len() < text.len() && !trimmed.is_empty() {
+        tell("note: a secret has blanks or ends of lines around it, which do not count");
+    }
+    Ok(SecretString::from(trimmed))
 }
 
 /// The address under which Slack and browsers reach this program: Slack sends secrets there, and browsers keep the cookie of an
@@ -118,5 +125,20 @@ fn checked_address(text: &str) -> Result<Url, String> {
     match has_user || has_more {
         true => Err("has more than a host and a port".to_owned()),
         false => Ok(url),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::secret;
+
+    #[test]
+    fn blanks_around_a_secret_do_not_count() {
+        for (text, is) in [("a b\n", "a b"), (" \ta", "a"), ("\n", ""), ("", "")] {
+            let read = secret(text).map(|secret| secret.expose_secret().to_owned());
+            assert_eq!(read.as_deref(), Ok(is), "{text:?}");
+        }
     }
 }

@@ -1,57 +1,147 @@
-//! TLS as libpq does it: `require` and `prefer` encrypt and take any certificate, `verify-full` checks it.
+//! TLS: Slack's certificate is checked against the authorities that the system trusts, that of the database as libpq does.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
+    SignatureScheme,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Error;
 
-pub(crate) fn connector(verify: bool) -> Result<MakeRustlsConnect, Error> {
-    if verify {
-        return Ok(MakeRustlsConnect::new(verifying()?));
-    }
+/// What is checked of a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Nothing, as a DBA is used to from psql with `sslmode=require`: servers come with certificates of their own making.
+    Nothing,
+    /// Who vouches for it.
+    Authority,
+    /// That as well, and that it is the server's.
+    Name,
+}
+
+/// What is wanted of TLS with the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) check: Check,
+    /// Who vouches for the server; those that the system trusts, if not given.
+    pub(crate) root: Option<PathBuf>,
+    /// Our own certificate and its key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
+pub(crate) fn connector(wanted: &Wanted) -> Result<MakeRustlsConnect, Error> {
     let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider.clone())
+    let authority = match wanted.check {
+        Check::Nothing => None,
+        Check::Authority | Check::Name => {
+            let roots = Arc::new(match &wanted.root {
+                Some(path) => roots_of(path)?,
+                None => roots_of_system(),
+            });
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+            let verifier = verifier.build();
+            Some(verifier.map_err(|error| TlsError::General(error.to_string()))?)
+        }
+    };
+    let verifier = Verifier {
+        provider: provider.clone(),
+        authority,
+        checks_name: wanted.check == Check::Name,
+    };
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(MakeRustlsConnect::new(match &wanted.identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let certificates = certificates(certificate)?;
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+            config.with_client_auth_cert(certificates, key)?
+        }
+    }))
 }
 
 /// Checks the certificate of the server against those that the system trusts.
 pub(crate) fn verifying() -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    // A certificate that cannot be read vouches for nobody; a server whose authority is missing is refused.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots_of_system())
         .with_no_client_auth();
     Ok(config)
 }
 
-/// Takes any certificate, as a DBA is used to from psql with `sslmode=require`: servers come with certificates of their own
-/// making. The handshake must still be signed by the certificate's key, which SCRAM's channel binding relies on.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+fn roots_of_system() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // A certificate that cannot be read vouches for nobody; a server whose authority is missing is refused.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
 
-impl ServerCertVerifier for AnyCertificate {
+fn roots_of(path: &Path) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<CertificateDer<'static>> =
+        read.map_err(|error| unreadable(path, &error))?;
+    match certificates.is_empty() {
+        true => Err(unreadable(path, &"there is no certificate in it")),
+        false => Ok(certificates),
+    }
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Certificate(format!("{}: {why}", path.display()))
+}
+
+/// The handshake must be signed by the certificate's key whatever else is checked: SCRAM's channel binding relies on that.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    authority: Option<Arc<WebPkiServerVerifier>>,
+    checks_name: bool,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
+        let Some(authority) = &self.authority else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = authority.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
+        match verified {
+            // The name is looked at last.
+            Err(TlsError::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.checks_name => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
     }
 
     fn verify_tls12_signature(
@@ -60,12 +150,8 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -74,15 +160,13 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::settings::{Problem, secret};
 
 const KEY_LENGTH: usize = 32;
+const NONCE_LENGTH: usize = 12;
 
 /// What tokens are sealed with before they reach the database
 #[derive(Args, Debug)]
@@ -30,6 +31,13 @@ pub(crate) struct TokenKeyArguments {
 pub(crate) struct Sealed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) nonce: Vec<u8>,
+}
+
+impl Sealed {
+    /// Whether it has the form of one; anybody can write into the host's rows.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.nonce.len() == NONCE_LENGTH && self.bytes.len() > AES_256_GCM.tag_len()
+    }
 }
 
 /// The key that tokens are sealed with, and those that they may have been sealed with before.
@@ -98,7 +106,7 @@ impl TokenKeys {
     }
 
     pub(crate) fn seal(&self, token: &SecretString) -> Result<Sealed, CipherError> {
-        let mut nonce = [0; 12];
+        let mut nonce = [0; NONCE_LENGTH];
         SystemRandom::new()
             .fill(&mut nonce)
             .map_err(|_| CipherError::NoRandomness)?;

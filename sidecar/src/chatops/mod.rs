@@ -23,6 +23,7 @@ mod worker;
 pub(crate) use environment::{Environment, Environments};
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
+pub(crate) use told::TeamWorkers;
 
 use std::sync::Arc;
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
-
 use super::environment::Environments;
 use super::settings::Settings;
 use crate::database::SlackDatabase;
+use crate::interrupt::Finishing;
 use crate::slack::SlackClient;
 use crate::token::TokenKeys;
 
@@ -20,6 +19,6 @@ pub(crate) struct App {
     pub(crate) for_jobs: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) token_keys: Arc<TokenKeys>,
-    /// What is told after the request is over; a graceful stop waits for it.
-    pub(crate) late: TaskTracker,
+    /// What is told after the request is over.
+    pub(crate) finishing: Finishing,
 }

@@ -14,14 +14,19 @@ use super::outcome::Outcome;
 use super::page::Answer;
 use super::settings::Place;
 use super::state::App;
-use crate::slack::Tenant;
-use crate::slack::{CallError, Owner, advice, code, insist, shorten};
+use crate::database::Job;
+use crate::interrupt::Finishing;
+use crate::job::{Failure, Performing, Workers};
+use crate::slack::{CallError, Owner, Tenant, advice, code, insist, shorten};
 
 /// As long as this the answer waits for the team to be told.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// As long as this it is tried; a program that ends before gives up.
+/// As long as this it is tried.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// What it may take to leave it to others.
+const LEAVING: Duration = Duration::from_millis(900);
 
 /// Who did what.
 pub(super) fn headline(given: &Given<'_>) -> String {
@@ -62,7 +67,7 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
         true => format!("<#{}>", channel.id),
         false => code(&channel.id),
     };
-    let posting = given.app.late.spawn(post(
+    let posting = given.app.finishing.tasks.spawn(post(
         Arc::clone(given.app),
         given.slash.owner.clone(),
         channel.clone(),
@@ -82,16 +87,38 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
     }
 }
 
-/// Posts in a channel, again and again if Slack does not take it.
+/// Posts in a channel, again and again if Slack does not take it; if the program stops before, others do.
 async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Result<(), String> {
-    let told = try_post(&app, &owner, &channel, &text).await;
-    if let Err(error) = &told {
-        warn!(channel = channel.id, error, "a team is not told");
+    let Finishing { stop, over, .. } = &app.finishing;
+    let posting = insist(LONGEST, stop, is_lost, || {
+        post_once(&app, &owner, &channel, &text)
+    });
+    let told = tokio::select! {
+        told = posting => told,
+        () = over.cancelled() => Err(CallError::Unanswered("there was no time left".to_owned())),
+    };
+    let Err(error) = told else {
+        return Ok(());
+    };
+    let mut is_left = false;
+    if stop.is_cancelled() && error.is_transient() && is_lost(&error) {
+        let args = json!({ "channel_team": channel.team, "channel": channel.id, "text": text });
+        let args = owner.in_args(args);
+        let leaving = app.for_jobs.enqueue(POST, &args, None);
+        is_left = matches!(timeout(LEAVING, leaving).await, Ok(Ok(_)));
     }
-    told
+    if !is_left {
+        warn!(channel = channel.id, %error, "a team is not told");
+    }
+    Err(name_of(error))
 }
 
-async fn try_post(app: &App, owner: &Owner, channel: &Place, text: &str) -> Result<(), String> {
+/// What may have arrived is not sent again: a channel is not to hear twice of one change.
+fn is_lost(error: &CallError) -> bool {
+    !matches!(error, CallError::Unanswered(_) | CallError::Garbled)
+}
+
+async fn post_once(app: &App, owner: &Owner, channel: &Place, text: &str) -> Result<(), CallError> {
     let tenant = match channel.team == owner.team {
         true => owner.tenant(),
         false => Tenant {
@@ -99,23 +126,62 @@ async fn try_post(app: &App, owner: &Owner, channel: &Place, text: &str) -> Resu
             enterprise: None,
         },
     };
+    let refused = |name: &str| CallError::Refused {
+        name: name.to_owned(),
+        needed: None,
+    };
     let bot = app.for_jobs.bot(tenant).await.map_err(|error| {
         warn!(error = %error.report(), "no token");
-        "the database does not answer".to_owned()
+        CallError::Unreachable("the database does not answer".to_owned())
     })?;
-    let bot = bot.ok_or("not_installed")?;
+    let bot = bot.ok_or(refused("not_installed"))?;
     if bot.expires_at.is_some_and(|at| at <= SystemTime::now()) {
-        return Err("token_expired".to_owned());
+        return Err(refused("token_expired"));
     }
     let opened = app.token_keys.open(&bot.token);
-    let (token, _) = opened.map_err(|_| "token_unreadable")?;
+    let (token, _) = opened.map_err(|_| refused("token_unreadable"))?;
     let arguments = json!({ "channel": channel.id, "text": text, "unfurl_links": false });
-    // What may have arrived is not sent again: a channel is not to hear twice of one change.
-    let is_lost =
-        |error: &CallError| !matches!(error, CallError::Unanswered(_) | CallError::Garbled);
-    let posting = || app.slack.call("chat.postMessage", &token, &arguments);
-    let posted = insist(LONGEST, is_lost, posting).await;
-    posted.map(|_| ()).map_err(name_of)
+    let posted = app.slack.call("chat.postMessage", &token, &arguments).await;
+    posted.map(|_| ())
+}
+
+/// Teams that were not told before the program stopped.
+const POST: &str = "Slack::TeamWorker";
+
+pub(crate) struct TeamWorkers(pub(crate) Arc<App>);
+
+impl Workers for TeamWorkers {
+    fn names(&self) -> Vec<&'static str> {
+        vec![POST]
+    }
+
+    fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a> {
+        Box::pin(self.tell(&job.args))
+    }
+}
+
+impl TeamWorkers {
+    async fn tell(&self, args: &Value) -> Result<(), Failure> {
+        let text = |name: &str| args[name].as_str().map(str::to_owned);
+        let place = text("channel_team").zip(text("channel"));
+        let place = place.map(|(team, id)| Place { team, id });
+        let (Some(owner), Some(place), Some(text)) = (Owner::of_args(args), place, text("text"))
+        else {
+            return Err(Failure::Arguments(
+                "{team_id, enterprise_id, channel_team, channel, text}",
+            ));
+        };
+        match post_once(&self.0, &owner, &place, &text).await {
+            Err(error) if error.is_transient() && is_lost(&error) => {
+                Err(Failure::Slack(error.to_string()))
+            }
+            Err(error) => {
+                warn!(channel = place.id, %error, "a team is not told");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
 }
 
 fn name_of(error: CallError) -> String {

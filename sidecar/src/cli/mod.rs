@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
         _ => Builder::new_current_thread().enable_all().build(),
     };
     let outcome = runtime.map_err(Error::from).and_then(|runtime| {
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match &arguments.command {
                 Command::Serve(serve) => serve::run(serve).await,
                 Command::Check(check) => check::run(check).await,
@@ -76,7 +76,10 @@ pub fn main() -> ExitCode {
                 Command::Backfill(backfill) => backfill::run(backfill).await,
                 Command::Work(work) => work::run(work).await,
             }
-        })
+        });
+        // A name that is being resolved keeps nobody.
+        runtime.shutdown_background();
+        outcome
     });
     outcome.unwrap_or_else(|error| {
         text::tell(&error.report());

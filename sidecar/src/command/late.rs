@@ -8,7 +8,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, warn};
 
 use super::state::App;
+use super::worker::{self, LONGEST};
 use crate::http::{Counter, count};
+use crate::interrupt::Finishing;
 use crate::slack::{CallError, Reply, insist};
 
 /// Slack waits for three seconds, of which the network takes some.
@@ -17,9 +19,11 @@ const IN_TIME: Duration = Duration::from_millis(2_000);
 /// What an answer takes to Slack and into the channel, so that what follows comes after it.
 const AFTER_FIRST: Duration = Duration::from_millis(400);
 
-/// An address for answers is good for five of them within half an hour. Nobody looks at one that comes later than this.
+/// An address for answers is good for five of them within half an hour.
 const USES: usize = 5;
-const LONGEST: Duration = Duration::from_secs(600);
+
+/// What it may take to leave a reply to others.
+const LEAVING: Duration = Duration::from_millis(900);
 
 /// Nobody waits longer for an answer.
 const LATEST: Duration = Duration::from_secs(20);
@@ -39,11 +43,14 @@ pub(super) async fn in_time(
     let task = {
         let app = Arc::clone(app);
         async move {
-            let reply = timeout(LATEST, asking).await.unwrap_or_else(|_| too_slow());
+            let reply = tokio::select! {
+                asked = timeout(LATEST, asking) => asked.unwrap_or_else(|_| too_slow()),
+                () = app.finishing.over.cancelled() => stopped(),
+            };
             send(&app, Some(&url), &reply, &mut USES.saturating_sub(1)).await;
         }
     };
-    app.late.spawn(task.instrument(Span::current()));
+    app.finishing.tasks.spawn(task.instrument(Span::current()));
     takes_longer()
 }
 
@@ -57,7 +64,11 @@ pub(super) async fn all_in_time(
     let task = {
         let app = Arc::clone(app);
         async move {
-            let mut replies = working.await.into_iter();
+            let replies = tokio::select! {
+                replies = working => replies,
+                () = app.finishing.over.cancelled() => vec![stopped()],
+            };
+            let mut replies = replies.into_iter();
             let first = replies.next();
             let is_in_time = first.map(|first| hand_over.send(first));
             let late = match is_in_time {
@@ -75,7 +86,7 @@ pub(super) async fn all_in_time(
             }
         }
     };
-    app.late.spawn(task.instrument(Span::current()));
+    app.finishing.tasks.spawn(task.instrument(Span::current()));
     if let Ok(Ok(reply)) = timeout(IN_TIME, &mut handed_over).await {
         return reply;
     }
@@ -87,27 +98,39 @@ pub(super) async fn all_in_time(
 /// Sends one, again and again if Slack does not take it. `spare` is how often the address may be used beyond what is to be sent: one
 /// that may have arrived counts.
 async fn send(app: &App, url: Option<&str>, reply: &Reply, spare: &mut usize) {
-    let sent = match url {
-        Some(url) => {
-            let message = reply.json();
-            let may_repeat = |error: &CallError| {
-                let may_have_arrived =
-                    matches!(error, CallError::Unanswered(_) | CallError::Garbled);
-                match (may_have_arrived, *spare) {
-                    (false, _) => true,
-                    (true, 0) => false,
-                    (true, _) => {
-                        *spare -= 1;
-                        true
-                    }
-                }
-            };
-            insist(LONGEST, may_repeat, || app.slack.reply(url, &message)).await
+    let Some(url) = url else {
+        count(Counter::LATE, "failed");
+        return;
+    };
+    let message = reply.json();
+    let may_repeat = |error: &CallError| {
+        let may_have_arrived = matches!(error, CallError::Unanswered(_) | CallError::Garbled);
+        match (may_have_arrived, *spare) {
+            (false, _) => true,
+            (true, 0) => false,
+            (true, _) => {
+                *spare -= 1;
+                true
+            }
         }
-        None => Err(CallError::ForeignUrl),
+    };
+    let Finishing { stop, over, .. } = &app.finishing;
+    let sending = insist(LONGEST, stop, may_repeat, || app.slack.reply(url, &message));
+    let sent = tokio::select! {
+        sent = sending => sent,
+        () = over.cancelled() => Err(CallError::Unanswered("there was no time left".to_owned())),
     };
     match sent {
         Ok(()) => count(Counter::LATE, "sent"),
+        Err(error) if stop.is_cancelled() && error.is_transient() => {
+            match timeout(LEAVING, worker::leave(&app.database, url, &message)).await {
+                Ok(Ok(())) => count(Counter::LATE, "left"),
+                _ => {
+                    count(Counter::LATE, "failed");
+                    warn!(%error, "a late reply is lost");
+                }
+            }
+        }
         Err(error) => {
             count(Counter::LATE, "failed");
             warn!(%error, "a late reply did not arrive");
@@ -122,5 +145,11 @@ fn takes_longer() -> Reply {
 fn too_slow() -> Reply {
     Reply::new(
         ":warning: The database is too slow now. Nothing was changed; try again in a moment.",
+    )
+}
+
+fn stopped() -> Reply {
+    Reply::new(
+        ":warning: The program was stopped before the answer was there. What the command was to change may be done or not: look, or give it again.",
     )
 }

@@ -8,6 +8,7 @@ mod parse;
 mod state;
 mod status;
 mod test;
+mod worker;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::slack::{Reply, Signed, SlashCommand, unescape};
 use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};
+pub(crate) use worker::ReplyWorkers;
 
 static COMMANDS: [Command; 2] = [status::COMMAND, test::COMMAND];
 

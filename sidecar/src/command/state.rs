@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use tokio_util::task::TaskTracker;
 
 use crate::database::SlackDatabase;
+use crate::interrupt::Finishing;
 use crate::settings::PublicUrl;
 use crate::slack::{Reply, SigningSecret, SlackClient, SlashCommand};
 
@@ -18,8 +18,8 @@ pub(crate) struct App {
     pub(crate) public_url: PublicUrl,
     pub(crate) managers: Arc<HashSet<String>>,
     pub(crate) others: Vec<Other>,
-    /// Answers that are given after their request is over; a graceful stop waits for them.
-    pub(crate) late: TaskTracker,
+    /// Answers that are given after their request is over.
+    pub(crate) finishing: Finishing,
 }
 
 impl FromRef<Arc<App>> for SigningSecret {

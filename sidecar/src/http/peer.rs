@@ -1,7 +1,7 @@
 //! Where requests come from.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -19,6 +19,14 @@ impl Peer {
         let forwarded = is_behind_proxy.then(|| forwarded(headers)).flatten();
         forwarded.unwrap_or(Self(connected))
     }
+
+    /// What one customer has: of IPv6 that is half of the address.
+    pub(crate) fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address => address,
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Peer {
@@ -34,7 +42,10 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 fn forwarded(headers: &HeaderMap) -> Option<Peer> {
     let last = headers.get_all(FORWARDED_FOR).iter().next_back()?;
     let last = last.to_str().ok()?.rsplit(',').next()?.trim();
-    Some(Peer(last.parse().ok()?))
+    let address = last.parse::<IpAddr>();
+    // Some say the port as well.
+    let address = address.or_else(|_| last.parse().map(|socket: SocketAddr| socket.ip()));
+    Some(Peer(address.ok()?))
 }
 
 #[cfg(test)]
@@ -59,7 +70,9 @@ mod tests {
         assert_eq!(of(&["192.0.2.1, 192.0.2.7"]), here);
         assert_eq!(of(&["192.0.2.1", "192.0.2.2,192.0.2.7 "]), here);
         assert_eq!(of(&["2001:db8::7"]).map(|it| it.0.is_ipv6()), Some(true));
-        for none in [&[][..], &[""], &["192.0.2.7, unknown"], &["192.0.2.7:80"]] {
+        assert_eq!(of(&["192.0.2.7:80"]), here);
+        assert_eq!(of(&["192.0.2.1, [2001:db8::7]:80"]), of(&["2001:db8::7"]));
+        for none in [&[][..], &[""], &["192.0.2.7, unknown"], &["192.0.2.7:"]] {
             assert_eq!(of(none), None, "{none:?}");
         }
     }

@@ -13,6 +13,7 @@ use crate::settings::PublicUrl;
 
 const LENGTH: usize = 32;
 const COOKIE: &str = "lockstep_install";
+const NAME_LENGTH: usize = 12;
 
 /// Random bytes as text.
 pub(super) struct Secret(String);
@@ -41,49 +42,67 @@ impl Secret {
     }
 }
 
+/// Each installation has its own, so that several may be under way in one browser.
+fn name(begun: &Secret) -> String {
+    let digest = URL_SAFE_NO_PAD.encode(begun.digest());
+    format!("{COOKIE}_{}", digest.get(..NAME_LENGTH).unwrap_or_default())
+}
+
 /// Sent back to our own pages alone, also when Slack leads there.
-pub(super) fn new(public_url: &PublicUrl, browser: &Secret, valid_for: Duration) -> String {
-    set(public_url, browser.text(), valid_for.as_secs())
+pub(super) fn new(
+    public_url: &PublicUrl,
+    begun: &Secret,
+    browser: &Secret,
+    valid_for: Duration,
+) -> String {
+    set(
+        public_url,
+        &name(begun),
+        browser.text(),
+        valid_for.as_secs(),
+    )
 }
 
-pub(super) fn removed(public_url: &PublicUrl) -> String {
-    set(public_url, "", 0)
+pub(super) fn removed(public_url: &PublicUrl, begun: Option<&Secret>) -> String {
+    let name = begun.map_or_else(|| COOKIE.to_owned(), name);
+    set(public_url, &name, "", 0)
 }
 
-fn set(public_url: &PublicUrl, value: &str, seconds: u64) -> String {
+fn set(public_url: &PublicUrl, name: &str, value: &str, seconds: u64) -> String {
     let secure = match public_url.is_https() {
         true => "; Secure",
         // A browser would not send it to an address of this machine.
         false => "",
     };
-    format!("{COOKIE}={value}; Path={INSTALL}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+    format!("{name}={value}; Path={INSTALL}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// Ours among the cookies of a header.
-pub(super) fn of_header(header: &str) -> Option<Secret> {
+/// That of an installation among the cookies of a header.
+pub(super) fn of_header(header: &str, begun: &Secret) -> Option<Secret> {
+    let its = name(begun);
     let mut pairs = header
         .split(';')
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let (_, value) = pairs.find(|(name, _)| *name == its)?;
     Secret::of_text(value)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Secret, of_header};
+    use super::{Secret, name, of_header};
 
     #[test]
     fn secrets_differ_and_are_known_again() {
         let secrets = [Secret::new(), Secret::new()]
             .map(|secret| secret.map(|secret| secret.0).unwrap_or_default());
         assert_ne!(secrets[0], secrets[1]);
-        let header = format!("other=1; lockstep_install={}; more=2", secrets[0]);
-        assert_eq!(
-            of_header(&header).map(|secret| secret.0).as_ref(),
-            Some(&secrets[0])
-        );
+        let [begun, browser] = secrets.map(Secret);
+        let header = format!("other=1; {}={}; more=2", name(&begun), browser.0);
+        let found = of_header(&header, &begun).map(|secret| secret.0);
+        assert_eq!(found.as_ref(), Some(&browser.0));
+        assert!(of_header(&header, &browser).is_none());
         for text in ["", "short", "lockstep_install", "x_lockstep_install=abc"] {
-            assert!(of_header(text).is_none(), "{text}");
+            assert!(of_header(text, &begun).is_none(), "{text}");
             assert!(Secret::of_text(text).is_none(), "{text}");
         }
     }

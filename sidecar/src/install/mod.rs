@@ -8,6 +8,7 @@ mod refresh;
 mod state;
 mod trouble;
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
@@ -28,7 +29,7 @@ use tracing::{Instrument, Span, info, warn};
 use crate::database::{Install, TakenState};
 use crate::error::Error;
 use crate::http::path::{INSTALL, INSTALLED};
-use crate::http::{Counter, count};
+use crate::http::{Counter, Peer, count};
 use crate::settings::SCOPES;
 use crate::slack::Tenant;
 
@@ -39,24 +40,40 @@ use page::Installed;
 pub(crate) use state::App;
 use trouble::Trouble;
 
-/// More than people begin in a second, and how many may do so at once.
-const BEGINNINGS: NonZeroU32 = NonZeroU32::new(5).unwrap();
-const BURST: NonZeroU32 = NonZeroU32::new(50).unwrap();
+/// More than people begin in a second, and how many may do so at once: in one network, and in all.
+const BEGINNINGS: [NonZeroU32; 2] = [NonZeroU32::new(1).unwrap(), NonZeroU32::new(50).unwrap()];
+const BURSTS: [NonZeroU32; 2] = [NonZeroU32::new(20).unwrap(), NonZeroU32::new(500).unwrap()];
+
+/// So many networks are remembered without being looked through.
+const MOST_NETWORKS: usize = 10_000;
 
 /// With how many may begin: anybody can, and each is a row for a while.
 struct Beginnings {
     app: App,
-    beginnings: DefaultDirectRateLimiter,
+    by_network: DefaultKeyedRateLimiter<IpAddr>,
+    of_all: DefaultDirectRateLimiter,
+}
+
+impl Beginnings {
+    fn may(&self, peer: Peer) -> bool {
+        if self.by_network.len() > MOST_NETWORKS {
+            self.by_network.retain_recent();
+        }
+        // Who begins too often does not use up what all have.
+        self.by_network.check_key(&peer.network()).is_ok() && self.of_all.check().is_ok()
+    }
 }
 
 pub(crate) fn router(app: App) -> Router {
-    let quota = Quota::per_second(BEGINNINGS).allow_burst(BURST);
+    let [by_network, of_all] =
+        [0, 1].map(|which| Quota::per_second(BEGINNINGS[which]).allow_burst(BURSTS[which]));
     Router::new()
         .route(INSTALL, get(begin))
         .route(INSTALLED, get(finish))
         .with_state(Arc::new(Beginnings {
             app,
-            beginnings: RateLimiter::direct(quota),
+            by_network: RateLimiter::keyed(by_network),
+            of_all: RateLimiter::direct(of_all),
         }))
 }
 
@@ -77,11 +94,12 @@ struct Begin {
 
 async fn begin(
     State(state): State<Arc<Beginnings>>,
+    peer: Peer,
     begin: Result<Query<Begin>, QueryRejection>,
 ) -> Result<Response, Trouble> {
     let Query(begin) = begin.map_err(|_| Trouble::Ticket)?;
     let app = &state.app;
-    if state.beginnings.check().is_err() {
+    if !state.may(peer) {
         return Err(Trouble::TooMany);
     }
     let (secret, browser) = (Secret::new()?, Secret::new()?);
@@ -104,7 +122,7 @@ async fn begin(
         .append_pair("state", secret.text());
     let cookie = (
         SET_COOKIE,
-        cookie::new(&app.public_url, &browser, VALID_FOR),
+        cookie::new(&app.public_url, &secret, &browser, VALID_FOR),
     );
     Ok(match owner {
         // Whoever was sent the link of somebody else's project is to see whose it is, before Slack asks about the app alone.
@@ -131,10 +149,12 @@ async fn finish(
 ) -> Response {
     // What cannot be read is as good as nothing.
     let back = back.map(|Query(back)| back).unwrap_or_default();
+    let begun = back.state.as_deref().and_then(Secret::of_text);
     let cookies = headers.get_all(COOKIE).iter();
-    let browser = cookies
-        .filter_map(|header| header.to_str().ok())
-        .find_map(cookie::of_header);
+    let browser = begun.as_ref().and_then(|begun| {
+        let mut cookies = cookies.filter_map(|header| header.to_str().ok());
+        cookies.find_map(|header| cookie::of_header(header, begun))
+    });
     // A code is exchanged once: whoever closes the page meanwhile must not undo that by half.
     let finishing = {
         let state = Arc::clone(&state);
@@ -142,7 +162,7 @@ async fn finish(
     };
     let finished = state
         .app
-        .late
+        .tasks
         .spawn(finishing.instrument(Span::current()))
         .await;
     let finished = finished.unwrap_or(Err(Trouble::Unavailable));
@@ -151,7 +171,10 @@ async fn finish(
         Err(trouble) => trouble.name(),
     };
     count(Counter::INSTALLS, outcome);
-    let removed = AppendHeaders([(SET_COOKIE, cookie::removed(&state.app.public_url))]);
+    let removed = AppendHeaders([(
+        SET_COOKIE,
+        cookie::removed(&state.app.public_url, begun.as_ref()),
+    )]);
     match finished {
         Ok(installed) => (removed, page::installed(&installed)).into_response(),
         Err(trouble) => (removed, trouble).into_response(),

@@ -120,7 +120,10 @@ async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
                 .await?;
             if let Some(wait) = wait {
                 // It is the app that is to wait, whatever the workspace.
-                sleep(wait.min(PERIOD)).await;
+                tokio::select! {
+                    () = sleep(wait.min(PERIOD)) => {}
+                    () = keeper.stop.cancelled() => {}
+                }
                 return Ok(false);
             }
         }

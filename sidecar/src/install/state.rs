@@ -16,5 +16,5 @@ pub(crate) struct App {
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) public_url: PublicUrl,
     /// What is finished although nobody waits for it; a graceful stop does.
-    pub(crate) late: TaskTracker,
+    pub(crate) tasks: TaskTracker,
 }

@@ -1,9 +1,11 @@
 //! Wrong passwords, by the address that they come from: so many, and then none is looked at for a while, not even the right one.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::http::Peer;
 
 /// Whoever mistypes does so less often.
 const MOST: u32 = 10;
@@ -22,13 +24,13 @@ impl Guesses {
     /// Whether one from there is looked at.
     pub(super) fn may(&self, from: IpAddr, now: Instant) -> bool {
         let wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = wrong.get(&network(from));
+        let counted = wrong.get(&Peer(from).network());
         counted.is_none_or(|(number, since)| *number < MOST || is_over(*since, now))
     }
 
     pub(super) fn count(&self, from: IpAddr, now: Instant) {
         let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = network(from);
+        let from = Peer(from).network();
         if wrong.len() >= MOST_ADDRESSES && !wrong.contains_key(&from) {
             wrong.retain(|_, (_, since)| !is_over(*since, now));
             let oldest = wrong.iter().min_by_key(|(_, (_, since))| *since);
@@ -47,17 +49,6 @@ impl Guesses {
 
 fn is_over(since: Instant, now: Instant) -> bool {
     now.saturating_duration_since(since) >= PERIOD
-}
-
-/// What one customer has: of IPv6 that is half of the address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = address.to_bits() >> 64 << 64;
-            Ipv6Addr::from_bits(bits).into()
-        }
-        address => address,
-    }
 }
 
 #[cfg(test)]

@@ -9,19 +9,21 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 use tracing::warn;
 
 use super::config::Config;
 use super::health::{self, Health};
+use super::keys::{Fit, KeyCheck};
+use super::workers::All;
 use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::http::{self, Problem};
 use crate::install::Keeper;
+use crate::interrupt::Finishing;
 use crate::notification::{Delivering, Publisher};
 use crate::slack::SlackClient;
 use crate::{chatops, command, event, home, install, notification, page};
@@ -41,11 +43,13 @@ pub(super) struct Parts {
     pub(super) public: Router,
     /// What load balancers and Prometheus reach.
     pub(super) admin: Router,
-    pub(super) home: Arc<home::App>,
+    pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
     pub(super) keeper: Keeper,
+    /// Nothing is claimed before.
+    pub(super) key_check: KeyCheck,
     /// What goes on after its request is over.
-    pub(super) late: TaskTracker,
+    pub(super) finishing: Finishing,
     /// From then on load balancers are to look elsewhere.
     pub(super) draining: CancellationToken,
 }
@@ -57,7 +61,8 @@ impl Parts {
         let database = open(config.sessions)?;
         let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
         let slack = SlackClient::new(&config.slack_url)?;
-        let late = TaskTracker::new();
+        let finishing = Finishing::default();
+        let (fit, keys) = watch::channel(Fit::Unknown);
         let draining = CancellationToken::new();
         let wake = Arc::new(Notify::new());
         let chatops = Arc::new(chatops::App {
@@ -67,8 +72,9 @@ impl Parts {
             for_jobs: for_jobs.clone(),
             slack: slack.clone(),
             token_keys: Arc::clone(&config.token_keys),
-            late: late.clone(),
+            finishing: finishing.clone(),
         });
+        let teams = chatops::TeamWorkers(Arc::clone(&chatops));
         let home = Arc::new(home::App {
             database: database.clone(),
             for_jobs: for_jobs.clone(),
@@ -91,7 +97,7 @@ impl Parts {
                     Box::pin(chatops::reply(Arc::clone(&chatops), slash))
                 }),
             }],
-            late: late.clone(),
+            finishing: finishing.clone(),
         });
         let event = event::router(event::App {
             database: database.clone(),
@@ -100,7 +106,7 @@ impl Parts {
         let notification = notification::router(notification::App {
             secrets: config.hook_secrets.clone(),
             database: database.clone(),
-            publisher: Publisher::new(database.clone(), late.clone()),
+            publisher: Publisher::new(database.clone(), finishing.tasks.clone()),
         });
         let install = install::router(install::App {
             database: database.clone(),
@@ -108,7 +114,7 @@ impl Parts {
             credentials: config.credentials.clone(),
             token_keys: Arc::clone(&config.token_keys),
             public_url: config.public_url.clone(),
-            late: late.clone(),
+            tasks: finishing.tasks.clone(),
         });
         let page = page::router(page::App::new(
             database,
@@ -136,11 +142,24 @@ impl Parts {
             database: open(1)?,
             metrics,
             draining: draining.clone(),
+            keys,
         });
+        let replies = command::ReplyWorkers {
+            slack: slack.clone(),
+        };
         Ok(Self {
             public,
             admin,
-            home,
+            workers: Arc::new(All(vec![
+                Arc::new(home::HomeWorkers::new(home)),
+                Arc::new(replies),
+                Arc::new(teams),
+            ])),
+            key_check: KeyCheck {
+                database: for_jobs.clone(),
+                keys: Arc::clone(&config.token_keys),
+                fit,
+            },
             delivering: Delivering {
                 database: SlackDatabase::for_deliveries(
                     &config.address,
@@ -161,7 +180,7 @@ impl Parts {
                 token_keys: Arc::clone(&config.token_keys),
                 stop: draining.clone(),
             },
-            late,
+            finishing,
             draining,
             config,
         })

@@ -54,7 +54,8 @@ impl Config {
             &mut problems,
         );
         let app = &arguments.app;
-        let client_id = app.slack_client_id.as_deref().filter(|id| !is_blank(id));
+        let client_id = app.slack_client_id.as_deref().map(str::trim);
+        let client_id = client_id.filter(|id| !id.is_empty());
         if client_id.is_none() {
             problems.push(Problem::missing(
                 "--slack-client-id (SLACK_CLIENT_ID)",

@@ -11,16 +11,19 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::keys::Fit;
 use crate::database::SlackDatabase;
 
 pub(super) struct Health {
     pub(super) database: SlackDatabase,
     pub(super) metrics: PrometheusHandle,
     pub(super) draining: CancellationToken,
+    pub(super) keys: watch::Receiver<Fit>,
 }
 
 pub(super) fn router(health: Health) -> Router {
@@ -62,11 +65,14 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
         Err(_) => ("too slow", "unknown"),
     };
     let is_draining = health.draining.is_cancelled();
-    let is_ready = database == "reachable" && extension == "fits" && !is_draining;
+    let keys = *health.keys.borrow();
+    let is_ready =
+        database == "reachable" && extension == "fits" && keys == Fit::Fits && !is_draining;
     let body = json!({
         "ready": is_ready,
         "database": database,
         "extension": extension,
+        "token_keys": keys.words(),
         "draining": is_draining,
     });
     let status = match is_ready {

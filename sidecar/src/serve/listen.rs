@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::error::Error;
@@ -26,14 +28,20 @@ use crate::http::Peer;
 /// A client that has not sent the head of a request by then is none.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A client that has not read anything of an answer for so long does not want it.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Heads of requests are smaller by far; what a connection may hold in memory before anybody has looked at it.
 const LARGEST_HEAD: usize = 32 << 10;
 
 /// More than Slack opens.
 const MOST_CONNECTIONS: u64 = 4096;
 
-/// Files for all else: sessions with the database, calls of Slack, the log.
-const OTHER_FILES: u64 = 256;
+/// Those of whoever looks whether it is well.
+pub(super) const ADMIN_CONNECTIONS: usize = 64;
+
+/// Files for all else: whoever looks whether it is well, sessions with the database, calls of Slack, the log.
+const OTHER_FILES: u64 = 320;
 
 /// How many connections there may be at a time without running out of files.
 pub(super) fn most_connections() -> usize {
@@ -57,18 +65,23 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// `places` are shared by all listeners.
+    /// `places` are its own: who fills those of another listener keeps nobody from this one.
     pub(super) fn start(
         listener: TcpListener,
         router: Router,
         is_behind_proxy: bool,
-        places: Arc<Semaphore>,
+        places: usize,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
         let served = (router, is_behind_proxy);
         Self {
             stop,
-            accepting: tokio::spawn(accept(listener, served, places, stopped)),
+            accepting: tokio::spawn(accept(
+                listener,
+                served,
+                Arc::new(Semaphore::new(places)),
+                stopped,
+            )),
         }
     }
 
@@ -146,12 +159,14 @@ impl Service<Request<Incoming>> for Serving {
 fn connection(
     stream: TcpStream,
     serving: Serving,
-) -> http1::Connection<TokioIo<TcpStream>, Serving> {
+) -> http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, Serving> {
     // Answers are small and complete.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(READ_TIMEOUT));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), serving)
+        .serve_connection(TokioIo::new(Box::pin(stream)), serving)
 }

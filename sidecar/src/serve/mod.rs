@@ -4,29 +4,28 @@ mod arguments;
 mod compose;
 mod config;
 mod health;
+mod keys;
 mod listen;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "fuzzing"))]
 mod without_database;
+mod workers;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::connection::Address;
 use crate::error::{Error, INTERRUPTED};
-use crate::home::{self, HomeWorkers};
 use crate::http;
-use crate::interrupt::Interrupts;
+use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
 
 pub(crate) use arguments::Serve;
@@ -36,6 +35,7 @@ pub(crate) use health::fits;
 use listen::Listener;
 #[cfg(feature = "fuzzing")]
 pub(crate) use without_database::{SECRET, router_without_database};
+use workers::All;
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -50,14 +50,15 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         config,
         public,
         admin,
-        home,
+        workers,
         delivering,
         keeper,
-        late,
+        key_check,
+        finishing,
         draining,
     } = Parts::new(config, metrics)?;
     // From here on a signal is not the end of the process: there may be something to finish.
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen_to_hangup()?;
     let mut listeners = vec![listen::bind(config.listen).await?];
     let routers = match config.admin_listen {
         Some(address) => {
@@ -69,17 +70,27 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     for listener in &listeners {
         announce(listener)?;
     }
-    let places = Arc::new(Semaphore::new(listen::most_connections()));
     let is_behind_proxy = config.forwarded_for;
+    let places = [listen::most_connections(), listen::ADMIN_CONNECTIONS];
     let listeners: Vec<Listener> = listeners
         .into_iter()
         .zip(routers)
-        .map(|(listener, router)| {
-            Listener::start(listener, router, is_behind_proxy, Arc::clone(&places))
+        .zip(places)
+        .map(|((listener, router), places)| {
+            Listener::start(listener, router, is_behind_proxy, places)
         })
         .collect();
 
-    let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    let stop = finishing.stop.clone();
+    let (at_once, fits) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn({
+        let (stop, fits) = (stop.clone(), fits.clone());
+        async move {
+            if stop.run_until_cancelled(key_check.wait()).await.is_some() {
+                fits.cancel();
+            }
+        }
+    });
     let mut runner = (config.job_concurrency > 0).then(|| {
         let stopped = Interrupts::told(stop.clone(), at_once.clone());
         let settings = Settings {
@@ -90,11 +101,14 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             grace: config.grace,
             until_empty: false,
         };
-        tokio::spawn(run_jobs(settings, config.address.clone(), home, stopped))
+        let running = run_jobs(settings, config.address.clone(), workers, stopped);
+        tokio::spawn(after(fits.clone(), stop.clone(), running))
     });
-    let mut courier =
-        (config.deliveries > 0).then(|| tokio::spawn(delivering.deliver(stop.clone())));
-    let mut keeper = tokio::spawn(keeper.keep());
+    let mut courier = (config.deliveries > 0).then(|| {
+        let delivering = delivering.deliver(stop.clone());
+        tokio::spawn(after(fits.clone(), stop.clone(), delivering))
+    });
+    let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
 
     // None of the three ends by itself: whoever restarts this program can do more than one that is half of itself.
     tokio::select! {
@@ -109,7 +123,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         stop.cancel();
         finish(
             config.grace,
-            late,
+            finishing,
             listeners,
             [runner, courier, Some(keeper)],
         )
@@ -151,25 +165,44 @@ fn announce(listener: &TcpListener) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as is granted; whether all ended in that time.
+/// What claims something does so once the token keys are known to fit; if the program stops before, there is nothing to do.
+async fn after(
+    fits: CancellationToken,
+    stop: CancellationToken,
+    claiming: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = fits.cancelled() => claiming.await,
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as is granted; whether all ended in that time. What is
+/// left then has a moment to be left to others.
 async fn finish(
     grace: Duration,
-    late: TaskTracker,
+    under_way: Finishing,
     listeners: Vec<Listener>,
     parts: [Option<JoinHandle<()>>; 3],
 ) -> bool {
+    let tasks = under_way.tasks;
     let finishing = async {
         for listener in listeners {
             listener.stop().await;
         }
-        late.close();
-        late.wait().await;
+        tasks.close();
+        tasks.wait().await;
         for part in parts.into_iter().flatten() {
             let _ = part.await;
         }
     };
+    tokio::pin!(finishing);
+    if timeout(grace, &mut finishing).await.is_ok() {
+        return true;
+    }
+    under_way.over.cancel();
     // The runner counts the same time by itself, and needs a moment more to give back.
-    let finished = timeout(grace + 2 * GIVE_BACK, finishing).await;
+    let finished = timeout(2 * GIVE_BACK, finishing).await;
     if finished.is_err() {
         warn!("the time to finish is over");
     }
@@ -180,11 +213,10 @@ async fn finish(
 async fn run_jobs(
     settings: Settings,
     address: Address,
-    home: Arc<home::App>,
+    workers: Arc<All>,
     mut stopped: Interrupts,
 ) {
     let mut pause = FIRST_PAUSE;
-    let workers = Arc::new(HomeWorkers::new(home));
     loop {
         match Runner::start(settings.clone(), address.clone(), workers.clone()).await {
             Ok(runner) => {

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::client::CallError;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Calls until Slack takes it, says that it never will, or the time is over. Whether one that failed may be made again is asked as
+/// Calls until Slack takes it, says that it never will, or the time is over; once more at most if the program stops. Whether one that failed may be made again is asked as
 /// well: some may have had their effect.
 pub(crate) async fn insist<T, F>(
     longest: Duration,
+    stop: &CancellationToken,
     mut may_repeat: impl FnMut(&CallError) -> bool,
     mut call: impl FnMut() -> F,
 ) -> Result<T, CallError>
@@ -36,7 +38,10 @@ where
         if Instant::now() + wait > until {
             return Err(error);
         }
-        sleep(wait).await;
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop.cancelled() => return Err(error),
+        }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -47,6 +52,7 @@ mod tests {
 
     use tokio::runtime::Builder;
     use tokio::time::{Instant, pause};
+    use tokio_util::sync::CancellationToken;
 
     use super::insist;
     use crate::error::Error;
@@ -64,6 +70,7 @@ mod tests {
             let mut made = 0;
             let outcome = insist(
                 Duration::from_secs(100),
+                &CancellationToken::new(),
                 |error| !matches!(error, CallError::Garbled),
                 || {
                     let answer = calls[made.min(calls.len() - 1)].clone();

@@ -35,7 +35,7 @@ pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
         until_empty: arguments.until_empty,
     };
     // From here on a signal is not the end of the process: there may be jobs to give back.
-    let mut interrupts = Interrupts::listen()?;
+    let mut interrupts = Interrupts::listen_to_hangup()?;
     let runner = Runner::start(settings, address, workers).await?;
     runner.work(&mut interrupts).await
 }

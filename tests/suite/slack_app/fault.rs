@@ -272,3 +272,125 @@ fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
     assert_eq!(number(&mut client, runners)?, 0);
     Ok(())
 }
+
+/// What was promised is kept, however little time there is: a reply that Slack does not take now is left to others.
+#[test]
+fn late_reply_outlives_the_program() -> Result<()> {
+    let name = "app_late_left";
+    let mut stage = Stage::set_with(name, App::default(), &["--grace=1"])?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    let channel = stage.slack.create_channel(&team.id, "general");
+    stage.connect(1)?;
+    let origin = Origin {
+        team_id: Some(team.id.clone()),
+        user_id: ada.id.clone(),
+        channel_id: channel.id.clone(),
+        response_url: stage.slack.response_url(&team.id, &channel.id, &ada.id),
+        ..Origin::default()
+    };
+    let mut holder = crate::database::cluster()?.connect(name)?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table slack_integrations in access exclusive mode")?;
+    stage
+        .slack
+        .fail("response_url", Fault::RateLimited(300), Some(1));
+    let caller = stage.caller.clone().with_patience(SLACKS_PATIENCE);
+    let reply = caller.command(COMMANDS, &origin, "/gitlab", "group/one status")?;
+    ensure!(reply.text().contains("a moment longer"), "{}", reply.text());
+    transaction.rollback()?;
+    ensure!(stage.slack.wait_for_calls("response_url", 1, PATIENCE));
+    stage.sidecar.signal(Signal::SIGTERM)?;
+    let Stage {
+        sidecar,
+        slack,
+        mut client,
+        url,
+        ..
+    } = stage;
+    let (status, log) = sidecar.end()?;
+    ensure!(status == Some(0), "{log}");
+    let left = "select count(*) from lockstep.job where worker = 'Slack::ReplyWorker'";
+    assert_eq!(number(&mut client, left)?, 1);
+    let _other = Sidecar::start(&url, &slack, &[])?;
+    ensure!(slack.wait_for_calls("response_url", 2, PATIENCE));
+    let messages = slack.messages(&channel.id);
+    ensure!(
+        messages.len() == 1 && messages[0].text.contains("Active"),
+        "{messages:?}"
+    );
+    Ok(())
+}
+
+/// An answer that is not there when the time is over is told to be none.
+#[test]
+fn answer_that_never_came_is_told() -> Result<()> {
+    let name = "app_late_none";
+    let mut stage = Stage::set_with(name, App::default(), &["--grace=0"])?;
+    let team = stage.slack.create_workspace("Acme");
+    let ada = stage.slack.create_user(&team.id, "ada");
+    let channel = stage.slack.create_channel(&team.id, "general");
+    stage.connect(1)?;
+    let origin = Origin {
+        team_id: Some(team.id.clone()),
+        user_id: ada.id.clone(),
+        channel_id: channel.id.clone(),
+        response_url: stage.slack.response_url(&team.id, &channel.id, &ada.id),
+        ..Origin::default()
+    };
+    let mut holder = crate::database::cluster()?.connect(name)?;
+    let mut transaction = holder.transaction()?;
+    transaction.batch_execute("lock table slack_integrations in access exclusive mode")?;
+    let caller = stage.caller.clone().with_patience(SLACKS_PATIENCE);
+    let reply = caller.command(COMMANDS, &origin, "/gitlab", "group/one status")?;
+    ensure!(reply.text().contains("a moment longer"), "{}", reply.text());
+    stage.sidecar.signal(Signal::SIGTERM)?;
+    let Stage {
+        sidecar,
+        slack,
+        url,
+        ..
+    } = stage;
+    sidecar.end()?;
+    transaction.rollback()?;
+    let _other = Sidecar::start(&url, &slack, &[])?;
+    ensure!(slack.wait_for_calls("response_url", 1, PATIENCE));
+    let messages = slack.messages(&channel.id);
+    ensure!(
+        messages.len() == 1 && messages[0].text.contains("was stopped before"),
+        "{messages:?}"
+    );
+    Ok(())
+}
+
+/// Whose terminal is closed stops in good order.
+#[test]
+fn hangup_is_a_signal_to_stop() -> Result<()> {
+    let stage = Stage::set("app_hangup")?;
+    stage.sidecar.signal(Signal::SIGHUP)?;
+    let (status, log) = stage.sidecar.end()?;
+    ensure!(status == Some(0) && log.contains("stopped"), "{log}");
+    Ok(())
+}
+
+/// Who sends requests and reads no answer holds a connection for a while, and not for ever.
+#[test]
+fn who_does_not_read_is_hung_up_on() -> Result<()> {
+    use std::io::Write;
+    let stage = Stage::set("app_unread")?;
+    let address = stage.sidecar.base.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let request = format!("GET /style.css HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(100);
+    let error = loop {
+        if let Err(error) = stream.write_all(request.as_bytes()) {
+            break error;
+        }
+    };
+    let hung_up = [
+        std::io::ErrorKind::BrokenPipe,
+        std::io::ErrorKind::ConnectionReset,
+    ];
+    ensure!(hung_up.contains(&error.kind()), "{error}");
+    Ok(())
+}

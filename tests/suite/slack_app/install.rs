@@ -308,7 +308,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     assert_trouble(
         &http().get(&forged, &[("cookie", &other.cookie)])?,
         400,
-        "over already",
+        "Not the browser",
     )?;
     let unknown = http().get(&format!("{base}/slack/install?ticket=unknown"), &[])?;
     ensure!(unknown.status == 400 && unknown.text().contains("not valid any more"));
@@ -334,6 +334,21 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     }
     // What was installed in between was for no project.
     assert_eq!(rows(&mut stage.client)?, [""; 0]);
+    Ok(())
+}
+
+/// Whoever begins twice, in two tabs of a browser, can finish both.
+#[test]
+fn several_installations_go_on_in_one_browser() -> Result<()> {
+    let stage = Stage::set("app_tabs")?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    let tabs = [begin(&stage)?, begin(&stage)?];
+    let cookies = format!("{}; {}", tabs[0].cookie, tabs[1].cookie);
+    for tab in &tabs {
+        let finished = http().get(&tab.back, &[("cookie", &cookies)])?;
+        ensure!(finished.status == 200, "{}", finished.text());
+    }
     Ok(())
 }
 

@@ -182,6 +182,39 @@ fn keys_are_changed_under_way() -> Result<()> {
     Ok(())
 }
 
+/// Who could open no token takes nothing from those who can.
+#[test]
+fn wrong_keys_claim_nothing() -> Result<()> {
+    let mut stage = Stage::set("app_wrong_key")?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
+    let channel = stage.slack.create_channel(&team.id, "general");
+    stage.connect(1)?;
+    let Stage {
+        sidecar,
+        slack,
+        mut client,
+        url,
+        ..
+    } = stage;
+    drop(sidecar);
+    let mut wrong = Sidecar::start(&url, &slack, &["--token-key", NEW_KEY])?;
+    wrong.wait_for_log("open none of the tokens")?;
+    let ready = wrong.get("/readyz")?;
+    ensure!(ready.status == 503, "{}", ready.text());
+    assert_eq!(ready.json()?["token_keys"], "opens no token");
+    client.batch_execute(
+        "select lockstep.set_slack_notifications(id, '{\"channels\": \"#general\"}') from integrations where type_new = 'Integrations::GitlabSlackApplication';
+         select lockstep.test_slack_integration(id) from integrations where type_new = 'Integrations::GitlabSlackApplication'",
+    )?;
+    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    assert_eq!(crate::service_account::number(&mut client, waiting)?, 1);
+    let _right = Sidecar::start(&url, &slack, &[])?;
+    ensure!(slack.wait_for_calls("chat.postMessage", 1, PATIENCE));
+    assert_eq!(slack.messages(&channel.id).len(), 1);
+    Ok(())
+}
+
 fn check(
     slack: &FakeSlack,
     url: &str,

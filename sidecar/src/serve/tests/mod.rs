@@ -1,6 +1,7 @@
 //! The router as a whole, without a database: what is answered to whom.
 
 mod hook;
+mod limit;
 
 use std::time::{Duration, SystemTime};
 
@@ -328,24 +329,6 @@ fn pages_are_guarded() {
             .to_str()
             .is_ok_and(|cookie| cookie.contains("Max-Age=0") && cookie.contains("; Secure"))
     }));
-}
-
-/// Each beginning is a row in the database, and anybody can begin.
-#[test]
-fn beginnings_are_limited() {
-    let router = router_without_database();
-    let statuses = run(async {
-        let mut statuses = Vec::new();
-        for _ in 0..500 {
-            let request = Request::get("/slack/install").body(Body::empty());
-            let request = request.unwrap_or_else(|error| unreachable!("{error}"));
-            let Ok(response) = router.clone().oneshot(request).await;
-            statuses.push(response.status());
-        }
-        statuses
-    });
-    assert_eq!(statuses[0], StatusCode::SERVICE_UNAVAILABLE);
-    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -38,9 +40,16 @@ pub(crate) struct Credentials {
     pub(crate) secret: SecretString,
 }
 
+/// To Slack, or through a proxy that HTTPS_PROXY names, unless NO_PROXY names Slack.
+#[derive(Clone)]
+enum Way {
+    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
+}
+
 #[derive(Clone)]
 pub(crate) struct SlackClient {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Way,
     base: Url,
 }
 
@@ -51,15 +60,26 @@ impl SlackClient {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(ANSWER_TIMEOUT / 2));
-        let connector = HttpsConnectorBuilder::new()
+        let tls = HttpsConnectorBuilder::new()
             .with_tls_config(tls::verifying()?)
             .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        let http = Client::builder(TokioExecutor::new())
+            .enable_http1();
+        let mut client = Client::builder(TokioExecutor::new());
+        client
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
+            .pool_idle_timeout(Duration::from_secs(30));
+        let proxy = base.as_str().parse().ok();
+        let proxy = proxy.and_then(|base: Uri| Matcher::from_env().intercept(&base));
+        let http = match proxy.filter(|_| base.scheme() == "https") {
+            None => Way::Direct(client.build(tls.wrap_connector(connector))),
+            Some(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
+                if let Some(credentials) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(credentials.clone());
+                }
+                Way::Proxied(client.build(tls.wrap_connector(tunnel)))
+            }
+        };
         Ok(Self {
             http,
             base: base.clone(),
@@ -166,7 +186,11 @@ impl SlackClient {
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| CallError::ForeignUrl)?;
         let answering = async {
-            let answer = self.http.request(request).await.map_err(unanswered)?;
+            let answering = match &self.http {
+                Way::Direct(http) => http.request(request),
+                Way::Proxied(http) => http.request(request),
+            };
+            let answer = answering.await.map_err(unanswered)?;
             let status = answer.status();
             let pause = answer::pause(answer.headers());
             let body = Limited::new(answer.into_body(), LARGEST_ANSWER);

@@ -1,4 +1,6 @@
-//! Where the database is, and how it is reached.
+//! Where the database is ([`libpq`]), and how it is reached.
+
+mod libpq;
 
 use std::env;
 use std::future::poll_fn;
@@ -14,25 +16,23 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, info};
 
-use super::tls;
 use crate::error::Error;
 use crate::settings::secret;
+use crate::tls;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use libpq::CONNECT_TIMEOUT;
 
 /// How long a server may leave what was sent unanswered, before it is asked whether it is there.
 const GONE: Duration = Duration::from_secs(10);
-
-/// Debian's and Red Hat's directory of sockets.
-const SOCKETS: &str = "/var/run/postgresql";
 
 macro_rules! connection_help {
     () => {
         "\
 The connection: --database-url, else DATABASE_URL, as postgres://user@host/database or as \"host=... dbname=...\". What it \
-         leaves out is taken from PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE. sslmode is disable, prefer (the default), \
-         require, or verify-full, which alone checks the certificate of the server, against the certificates that the system \
-         trusts or those in the file that SSL_CERT_FILE names. RUST_LOG=lockstep_sidecar=debug tells about connections."
+         leaves out is taken from libpq's variables, as PGHOST, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE and PGSSLROOTCERT; one that \
+         is not supported is refused. sslmode is disable, prefer (the default), require, verify-ca or verify-full; sslrootcert names the \
+         file of the authority of the server's certificate, without which those count that the system trusts; sslcert and sslkey are \
+         our own. RUST_LOG=lockstep_sidecar=debug tells about connections."
     };
 }
 pub(crate) use connection_help;
@@ -60,44 +60,8 @@ pub(crate) struct Address {
 impl Address {
     pub(crate) fn new(url: Option<&SecretString>) -> Result<Self, Error> {
         let url = url.map_or("", |url| url.expose_secret());
-        // The driver knows no such mode: to it the certificate is the business of TLS.
-        let verified = url.replace("sslmode=verify-full", "sslmode=require");
-        let mut config: Config = verified
-            .parse()
-            .map_err(|error| Error::Address(safe_cause(&error)))?;
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            config.host(variable("PGHOST").as_deref().unwrap_or(SOCKETS));
-        }
-        if config.get_ports().is_empty()
-            && let Some(port) = variable("PGPORT")
-        {
-            let port = port
-                .parse()
-                .map_err(|_| Error::Address(": PGPORT is not a port".to_owned()))?;
-            config.port(port);
-        }
-        if config.get_user().is_none()
-            && let Some(user) = variable("PGUSER").or_else(|| variable("USER"))
-        {
-            config.user(user);
-        }
-        if config.get_password().is_none()
-            && let Some(password) = variable("PGPASSWORD")
-        {
-            config.password(password);
-        }
-        if config.get_dbname().is_none()
-            && let Some(database) = variable("PGDATABASE")
-        {
-            config.dbname(database);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("lockstep-sidecar");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
+        let (mut config, wanted) = libpq::read(url, &variable)?;
         // A server that has gone without a word is noticed within half a minute, not after a quarter of an hour.
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(GONE);
@@ -106,7 +70,7 @@ impl Address {
         config.keepalives_interval(GONE / 2);
         Ok(Self {
             hosts: one_by_one(&config),
-            tls: tls::connector(verified != url)?,
+            tls: tls::connector(&wanted)?,
             is_pooled: false,
         })
     }
@@ -275,16 +239,6 @@ fn one_by_one(config: &Config) -> Vec<Config> {
         one
     };
     (0..count).map(of).collect()
-}
-
-/// What the driver says of a connection string it cannot read, but only where that quotes nothing of it: a password with a
-/// blank in it would be taken for the name of an option.
-fn safe_cause(error: &tokio_postgres::Error) -> String {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    cause
-        .filter(|cause| cause.starts_with("invalid value for option"))
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

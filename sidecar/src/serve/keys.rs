@@ -1,0 +1,79 @@
+//! Whether the token keys are those that the tokens were sealed with. A process with others would take what it cannot send, and fail it for
+//! good: so nothing is claimed before that is known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::{error, warn};
+
+use crate::database::SlackDatabase;
+use crate::error::Error;
+use crate::token::TokenKeys;
+
+/// So many workspaces tell.
+const SOME: i32 = 100;
+
+const PAUSE: Duration = Duration::from_secs(1);
+/// Somebody may be at work on them.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    Unknown,
+    Fits,
+    OpensNothing,
+}
+
+impl Fit {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Fits => "fits",
+            Self::OpensNothing => "opens no token",
+        }
+    }
+}
+
+pub(super) struct KeyCheck {
+    pub(super) database: SlackDatabase,
+    pub(super) keys: Arc<TokenKeys>,
+    pub(super) fit: watch::Sender<Fit>,
+}
+
+impl KeyCheck {
+    /// Looks until they fit.
+    pub(super) async fn wait(self) {
+        loop {
+            match self.look().await {
+                Ok(true) => {
+                    self.fit.send_replace(Fit::Fits);
+                    return;
+                }
+                Ok(false) => {
+                    if self.fit.send_replace(Fit::OpensNothing) != Fit::OpensNothing {
+                        error!(
+                            "the token keys open none of the tokens in the database, so nothing is sent; lockstep-sidecar check tells more"
+                        );
+                    }
+                    sleep(LONG_PAUSE).await;
+                }
+                Err(error) => {
+                    warn!(error = %error.report(), "the token keys are not looked at as yet");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Some of the tokens may be of another time; if there is none there is nothing to open.
+    async fn look(&self) -> Result<bool, Error> {
+        let tokens = self.database.tokens_after("", SOME).await?;
+        let all = tokens
+            .iter()
+            .flat_map(|it| it.token.iter().chain(&it.refresh));
+        let mut sealed = all.filter(|token| token.is_sealed()).peekable();
+        Ok(sealed.peek().is_none() || sealed.any(|token| self.keys.open(token).is_ok()))
+    }
+}
