@@ -5,7 +5,7 @@ select (select e.extname from pg_depend d join pg_extension e on e.oid = d.refob
        p.proname as function, pg_get_function_identity_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result
 from pg_proc p
 where p.pronamespace = 'lockstep'::regnamespace
-order by p.proname collate "C";
+order by p.proname collate "C", pg_get_function_identity_arguments(p.oid) collate "C";
 
 select c.relname as relation, c.relkind as kind, array_to_string(array_agg(a.attname order by a.attnum), ' ') as columns
 from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
