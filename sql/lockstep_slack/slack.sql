@@ -74,4 +74,6 @@ comment on table lockstep.slack_event is 'events of Slack that were received, so
 create index slack_event_received_at_idx on lockstep.slack_event (received_at);
 
 insert into lockstep.host_worker (name, retries, keeps_dead)
-values ('Slack::AppHomeWorker', 5, true), ('Slack::InteractionWorker', 5, true);
+values ('Slack::AppHomeWorker', 5, true), ('Slack::InteractionWorker', 5, true), ('Slack::TeamWorker', 5, true),
+       -- Nobody looks at a reply that comes late.
+       ('Slack::ReplyWorker', 5, false);

@@ -118,7 +118,9 @@ fn workers_are_told_word_for_word() -> Result<()> {
          • `Other&lt;Worker&gt;`: 1 enqueued, 0 running, 0 dead\n\
          • `ProjectServiceWorker` → `Integrations::ExecuteWorker`: drained\n\
          • `Slack::AppHomeWorker`: no job\n\
-         • `Slack::InteractionWorker`: no job"
+         • `Slack::InteractionWorker`: no job\n\
+         • `Slack::ReplyWorker`: no job\n\
+         • `Slack::TeamWorker`: no job"
     );
     let said = room.say("run workers retire IrkerWorker --staging")?;
     assert_eq!(
