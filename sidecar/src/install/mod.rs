@@ -41,8 +41,8 @@ pub(crate) use state::App;
 use trouble::Trouble;
 
 /// More than people begin in a second, and how many may do so at once: in one network, and in all.
-const BEGINNINGS: [NonZeroU32; 2] = [NonZeroU32::new(1).unwrap(), NonZeroU32::new(50).unwrap()];
-const BURSTS: [NonZeroU32; 2] = [NonZeroU32::new(20).unwrap(), NonZeroU32::new(500).unwrap()];
+const BEGINNINGS: [NonZeroU32; 2] = [NonZeroU32::new(5).unwrap(), NonZeroU32::new(50).unwrap()];
+const BURSTS: [NonZeroU32; 2] = [NonZeroU32::new(50).unwrap(), NonZeroU32::new(500).unwrap()];
 
 /// So many networks are remembered without being looked through.
 const MOST_NETWORKS: usize = 10_000;

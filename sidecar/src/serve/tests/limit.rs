@@ -38,11 +38,11 @@ fn beginnings_are_limited_by_network() {
         response.status()
     };
     run(async {
-        let mut last = StatusCode::OK;
-        for _ in 0..50 {
-            last = begin([192, 0, 2, 1]).await;
+        let mut is_refused = false;
+        for _ in 0..500 {
+            is_refused |= begin([192, 0, 2, 1]).await == StatusCode::TOO_MANY_REQUESTS;
         }
-        assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+        assert!(is_refused);
         assert_eq!(begin([192, 0, 2, 2]).await, StatusCode::SERVICE_UNAVAILABLE);
     });
 }
