@@ -15,6 +15,7 @@ const COPY: &str = "measured";
 /// A copy runs no jobs and sends nothing until it is said that it takes the place of the other database.
 const RELEASE: &str = "do $$ begin
   if exists (select from pg_extension where extname = 'lockstep') then perform lockstep.release_restored(); end if;
+  if exists (select from pg_extension where extname = 'lockstep_slack') then perform lockstep.release_restored_slack(); end if;
 end $$";
 
 /// Settings that keep the server's own work out of the measured time, and the data in its buffers. The rest is
