@@ -73,5 +73,4 @@ pgrx::extension_sql_file!(
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     lockstep_server::init(c"lockstep", transaction::AT_END);
-    backfill::init();
 }

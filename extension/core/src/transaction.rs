@@ -1,7 +1,7 @@
 //! What has to be done as a transaction or a savepoint ends.
 
 use crate::error::{CacheColumnError, Result};
-use crate::{cache_column, feature};
+use crate::{backfill, cache_column, feature};
 use lockstep_server::AtEnd;
 
 pub(crate) const AT_END: AtEnd = AtEnd {
@@ -13,6 +13,9 @@ pub(crate) const AT_END: AtEnd = AtEnd {
 fn roll_back(nesting: i32) {
     cache_column::roll_back_notes(nesting);
     feature::forget();
+    if nesting == 0 {
+        backfill::end_of_transaction();
+    }
 }
 
 /// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.

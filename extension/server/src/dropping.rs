@@ -54,6 +54,20 @@ pub fn may_drop() -> bool {
     owner.is_some_and(|owner| has_rights_of(Oid::from(owner)))
 }
 
+/// Keeps the extension from being dropped until the transaction ends; comes before any of its tables. A drop takes the extension
+/// first as well, and then its tables in an order of its own: of the two one could have a table that the other waits for.
+pub fn keep_extension() {
+    // SAFETY: looks a name up and takes a lock of the transaction. It is taken by OID, so that of an extension that is gone by
+    // then does no harm: the next statement finds no tables.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(extension().as_ptr(), true);
+        if extension != Oid::INVALID {
+            let shared = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+            pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, shared);
+        }
+    }
+}
+
 /// Has a trigger dropped along with the extension, as ALTER TRIGGER ... DEPENDS ON EXTENSION does; but that locks the table against
 /// readers.
 pub fn drop_with_extension(table: Oid, trigger: &str) {

@@ -2,14 +2,15 @@
 //! answers; with whose rights they run; errors that are raised ([`error`]) and caught; what is so in the session and the transaction now.
 //!
 //! On that stand the tables of the host as the catalogs describe them ([`host`]), rows as triggers are given them ([`row`]), what is noted at
-//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), waking those who wait for work ([`waking`]), and whether that is of this
-//! database at all ([`home`]).
+//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), waking those who wait for work ([`waking`]), whether that is of this
+//! database at all ([`home`]), and the life of a background worker ([`worker`]).
 
 #![deny(ffi_unwind_calls)]
 
 mod answer;
 mod argument;
 mod attempt;
+mod deadline;
 mod dropping;
 pub mod error;
 pub mod home;
@@ -25,13 +26,15 @@ mod session;
 mod statement;
 mod transaction;
 pub mod waking;
+pub mod worker;
 
 use std::ffi::CStr;
 
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
 pub use attempt::{Failure, attempt, attempt_catching};
-pub use dropping::{drop_with_extension, drops_extension, may_drop};
+pub use deadline::within;
+pub use dropping::{drop_with_extension, drops_extension, keep_extension, may_drop};
 pub use moment::Moment;
 pub use own_statement::OwnStatement;
 pub use rights::{
@@ -39,8 +42,8 @@ pub use rights::{
     for_whole_transaction, has_rights_of, has_rights_of_name, session_user,
 };
 pub use session::{
-    is_in_transaction_block, is_serializable, is_set_to, load, notify, random, random_bytes, sleep,
-    trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
+    is_in_transaction_block, is_serializable, is_set_to, is_statement_over, load, notify, random,
+    random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
 pub use transaction::AtEnd;

@@ -2,10 +2,11 @@
 
 #![allow(unsafe_code)]
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
+use std::ffi::CStr;
 
 /// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2, and from each
-/// other: `0x4c53` and on, those of an extension where it takes them.
+/// other: `0x4c42` and on, those of an extension where it takes them.
 #[derive(Clone, Copy)]
 pub struct Kind(pub u16);
 
@@ -37,6 +38,14 @@ pub fn is_free(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     is_free
 }
 
+/// Takes the lock for the session, until it is given back, unless somebody else has it.
+pub fn try_keep(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
+    let tag = tag(kind, table, number);
+    // SAFETY: the tag is fully set, and the lock is one of the session.
+    let result = unsafe { pg_sys::LockAcquire(&tag, mode as i32, true, true) };
+    result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
 /// Takes the lock for the session, until it is given back.
 pub fn keep(kind: Kind, table: u32, number: u32, mode: u32) {
     if !is_held(kind, table, number, mode) {
@@ -50,9 +59,46 @@ pub fn keep(kind: Kind, table: u32, number: u32, mode: u32) {
 pub fn give_back(kind: Kind, table: u32, number: u32, mode: u32) {
     if is_held(kind, table, number, mode) {
         let tag = tag(kind, table, number);
-        // SAFETY: the session has the lock, as nobody takes one of this kind and mode for a transaction.
+        // SAFETY: the session has the lock, or the transaction does, and then this is no more than a warning.
         unsafe { pg_sys::LockRelease(&tag, mode as i32, true) };
     }
+}
+
+/// Takes the lock of that mode on a table of an extension, unless somebody holds one against it.
+pub fn try_take_table(schema: &CStr, table: &CStr, mode: u32) -> bool {
+    // SAFETY: looks names up, which outlive the calls, and takes a lock of the transaction.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
+        let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
+        table != Oid::INVALID && pg_sys::ConditionalLockRelationOid(table, mode as i32)
+    }
+}
+
+/// Whether another session waits for rows that this transaction, or the subtransaction it is in, has written or locked. Once the
+/// subtransaction has ended it cannot tell: who waited for that wakes up only to wait for the transaction.
+pub fn is_waited_for() -> bool {
+    // SAFETY: reads the numbers of the transaction.
+    let transactions = unsafe {
+        [
+            pg_sys::GetCurrentTransactionIdIfAny(),
+            pg_sys::GetTopTransactionIdIfAny(),
+        ]
+    };
+    transactions
+        .into_iter()
+        .filter(|transaction| *transaction != pg_sys::TransactionId::INVALID)
+        .any(|transaction| {
+            let tag = pg_sys::LOCKTAG {
+                locktag_field1: transaction.into_inner(),
+                locktag_field2: 0,
+                locktag_field3: 0,
+                locktag_field4: 0,
+                locktag_type: pg_sys::LockTagType::LOCKTAG_TRANSACTION as u8,
+                locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+            };
+            // SAFETY: a transaction that has a number holds the lock of that number exclusively.
+            unsafe { pg_sys::LockHasWaiters(&tag, pg_sys::ExclusiveLock as i32, false) }
+        })
 }
 
 /// Whether the session or the transaction has it already, in that mode.

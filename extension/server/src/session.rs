@@ -13,6 +13,12 @@ pub fn is_in_transaction_block() -> bool {
     unsafe { pg_sys::IsTransactionBlock() }
 }
 
+/// Whether no statement of the client is under way, as where its transaction ends after it; within a call, one does.
+pub fn is_statement_over() -> bool {
+    // SAFETY: reads a value of the session.
+    unsafe { pg_sys::ActivePortal.is_null() }
+}
+
 /// Whether what the transaction reads must be noted, as others may depend on it.
 pub fn is_serializable() -> bool {
     // SAFETY: reads the isolation level of the transaction.

@@ -8,8 +8,8 @@ use super::runs::{
 use crate::error::{BackfillError, Error, OrRaise, Result, required};
 use lockstep_server::host::Relation;
 use lockstep_server::{
-    are_ourselves, attempt_catching, commit, is_atomic, is_in_transaction_block, sleep,
-    with_snapshot,
+    are_ourselves, attempt_catching, commit, is_atomic, is_in_transaction_block, keep_extension,
+    sleep, with_snapshot,
 };
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
@@ -164,7 +164,7 @@ fn backfill_step(run: Option<i64>) -> Option<i32> {
 
 /// The rights are checked here, not at each step of a worker, which has those of the run.
 fn check_place(run: i64) -> Result<()> {
-    presence::keep_extension();
+    keep_extension();
     let run = Run::find(run)?
         .ok_or(BackfillError::NoSuchRun { run })?
         .checked()?;
@@ -203,7 +203,7 @@ fn wait(run: i64, mut rest: i32, is_atomic: bool) -> Result<()> {
         let part = rest.min(LOOK_EVERY_MS);
         sleep(part);
         rest -= part;
-        presence::keep_extension();
+        keep_extension();
         is_over = rest <= 0 || with_snapshot(|| is_changed(run))?;
     }
 }

@@ -13,7 +13,4 @@ mod control;
 mod jobs;
 mod runs;
 
-/// Called once, when the library is loaded into a backend.
-pub(crate) fn init() {
-    runs::presence::init();
-}
+pub(crate) use runs::presence::end_of_transaction;

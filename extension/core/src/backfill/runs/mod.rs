@@ -1,7 +1,6 @@
 //! A run of a job ([`run`]), as its settings say ([`settings`]), hands out ranges ([`range`]), each to one worker ([`worker`], [`presence`]), who
-//! does it in sub-batches ([`mod@step`]) at the pace that others leave ([`pace`], [`hold`]), each within its time ([`deadline`]).
+//! does it in sub-batches ([`mod@step`]) at the pace that others leave ([`pace`], [`hold`]), each within its time ([`lockstep_server::within`]).
 
-mod deadline;
 mod hold;
 mod pace;
 pub(crate) mod presence;

@@ -3,11 +3,12 @@
 use super::range::{Progress, Range, Whose};
 use super::run::{Run, Status};
 use super::settings::Settings;
-use super::{deadline, hold, pace, presence};
+use super::{hold, pace, presence};
 use crate::backfill::jobs::{Counts, KeyRange, Task, registry};
 use crate::error::{BackfillError, OrRaise, Result};
 use lockstep_server::host::{self, Relation};
-use lockstep_server::{Failure, attempt_catching, with_settings};
+use lockstep_server::lock::is_waited_for;
+use lockstep_server::{Failure, attempt_catching, keep_extension, with_settings, within};
 use pgrx::PgSqlErrorCode::{self, *};
 use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
@@ -77,7 +78,7 @@ pub(crate) fn is_changed(run: i64) -> Result<bool> {
 }
 
 pub(crate) fn step(run: i64, worker: Worker) -> Result<Next> {
-    presence::keep_extension();
+    keep_extension();
     let Some(run) = Run::find(run)?.filter(|run| run.status == Status::Running) else {
         return Ok(Next::Stop);
     };
@@ -205,13 +206,13 @@ fn attempt_part(
     attempt_catching(
         |code| worker.catches(code),
         AssertUnwindSafe(|| {
-            deadline::within(limit, || {
+            within(limit, || {
                 with_settings(&[(c"lock_timeout", &lock_timeout)], || {
                     task.as_owner(|| {
                         // What is deferred would fail at the commit, when it is too late to try with fewer rows.
                         host::run("set constraints all immediate").or_raise();
                         let counts = task.job.run(part).or_raise();
-                        (counts, presence::is_waited_for())
+                        (counts, is_waited_for())
                     })
                 })
             })

@@ -1,4 +1,4 @@
-//! A time limit on a sub-batch of a background worker, where PostgreSQL starts none by itself.
+//! A time limit where PostgreSQL starts none by itself: in a background worker.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +14,7 @@ unsafe extern "C" {
 }
 
 /// Runs `work`; what is still running after so many milliseconds is cancelled. 0 sets no limit.
-pub(super) fn within<R>(ms: i32, work: impl FnOnce() -> R) -> R {
+pub fn within<R>(ms: i32, work: impl FnOnce() -> R) -> R {
     if ms == 0 {
         return work();
     }
