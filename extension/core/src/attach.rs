@@ -2,21 +2,25 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::{cache_column, feature, home, service_account};
-use lockstep_server::host::{self, Answer};
+use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
 /// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
 #[pg_extern(sql = r#"
-create function lockstep.attach(schema text default 'public', disable_application_triggers boolean default false)
+create function lockstep.attach(
+  schema text default 'public', disable_application_triggers boolean default false, features text[] default null,
+  dry_run boolean default false)
 returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.attach(text, boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on; one row a feature';
+comment on function lockstep.attach(text, boolean, text[], boolean) is
+  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on, or says what that would do; one row a feature';
 "#)]
 fn attach(
     schema: Option<&str>,
     disable_application_triggers: Option<bool>,
+    features: Option<Vec<Option<String>>>,
+    dry_run: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -28,12 +32,25 @@ fn attach(
     let schema = required(schema, "schema");
     let disable_application_triggers =
         required(disable_application_triggers, "disable_application_triggers");
+    let dry_run = required(dry_run, "dry_run");
     let answers = || -> Result<Vec<Answer>> {
         host::check_schema(schema)?;
-        let others = [service_account::attach(schema)?, feature::attach(schema)?];
-        home::settle()?;
+        let of_accounts = service_account::feature();
+        let mut known = cache_column::features();
+        known.extend([of_accounts.clone(), feature::FEATURE.to_owned()]);
+        let scope = Scope::new(features, dry_run, &known)?;
+        let mut others = Vec::new();
+        if scope.has(&of_accounts) {
+            others.push(service_account::attach(schema, &scope)?);
+        }
+        if scope.has(feature::FEATURE) {
+            others.push(feature::attach(schema, &scope)?);
+        }
+        if !scope.is_dry_run {
+            home::settle()?;
+        }
         // Last, since it holds up writers of the busiest tables until the transaction ends.
-        let mut answers = cache_column::attach(schema, disable_application_triggers)?;
+        let mut answers = cache_column::attach(schema, disable_application_triggers, &scope)?;
         answers.extend(others);
         Ok(answers)
     };

@@ -2,20 +2,23 @@
 
 use crate::error::{OrRaise, Result, required};
 use crate::{chatops, held, slack_workspace};
-use lockstep_server::host::{self, Answer};
+use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
 /// Finds the host's tables in a schema and installs what keeps them: one row a feature.
 #[pg_extern(sql = r#"
-create function lockstep.attach_slack(schema text default 'public')
+create function lockstep.attach_slack(
+  schema text default 'public', features text[] default null, dry_run boolean default false)
 returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.attach_slack(text) is
-  'finds the tables of the host in a schema, and keeps its Slack workspaces in lockstep from now on; one row a feature';
+comment on function lockstep.attach_slack(text, text[], boolean) is
+  'finds the tables of the host in a schema, and keeps its Slack workspaces in lockstep from now on, or says what that would do; one row a feature';
 "#)]
 fn attach_slack(
     schema: Option<&str>,
+    features: Option<Vec<Option<String>>>,
+    dry_run: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -25,10 +28,21 @@ fn attach_slack(
     ),
 > {
     let schema = required(schema, "schema");
+    let dry_run = required(dry_run, "dry_run");
     let answers = || -> Result<Vec<Answer>> {
         host::check_schema(schema)?;
-        let answers = vec![slack_workspace::attach(schema)?, chatops::attach(schema)?];
-        held::settle()?;
+        let known = [slack_workspace::FEATURE, chatops::FEATURE].map(str::to_owned);
+        let scope = Scope::new(features, dry_run, &known)?;
+        let mut answers = Vec::new();
+        if scope.has(slack_workspace::FEATURE) {
+            answers.push(slack_workspace::attach(schema, &scope)?);
+        }
+        if scope.has(chatops::FEATURE) {
+            answers.push(chatops::attach(schema)?);
+        }
+        if !scope.is_dry_run {
+            held::settle()?;
+        }
         Ok(answers)
     };
     TableIterator::new(host::reading_once(answers).or_raise())

@@ -7,5 +7,5 @@ mod defined;
 mod installed;
 mod kept;
 
-pub(crate) use installed::{attach, detach, give_back_all, targets};
+pub(crate) use installed::{attach, detach, features, give_back_all, targets};
 pub(crate) use kept::{notes_left, release_notes, repair_range, roll_back_notes};

@@ -3,7 +3,7 @@
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{FeatureError, Result};
 use lockstep_server::host::{
-    Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers, run,
+    Answer, HostTrigger, Relation, Scope, check_is_owner, install_triggers, remove_triggers, run,
 };
 use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
@@ -22,12 +22,14 @@ const TRIGGERS: [HostTrigger; 2] = [
     },
 ];
 
+pub(crate) const FEATURE: &str = "feature_flags";
+
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
-    Ok(("feature_flags".to_owned(), status.to_owned(), detail.into()))
+    Ok((FEATURE.to_owned(), status.to_owned(), detail.into()))
 }
 
 /// Makes the tables, if the schema has neither, and records the changes of their rows from now on.
-pub(crate) fn attach(schema: &str) -> Result<Answer> {
+pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     let tables = [FEATURES, GATES].map(|name| Relation::find_table(schema, name));
     let [features, gates] = tables;
     let (tables, done) = match (features?, gates?) {
@@ -38,6 +40,9 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
                     "skipped",
                     format!("schema {schema} has no table {FEATURES}, and you may not create one"),
                 );
+            }
+            if scope.is_dry_run {
+                return answer("would attach", "creates features and feature_gates");
             }
             (
                 create(schema)?,
@@ -60,8 +65,8 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
         return answer("skipped", error.message());
     }
     let [features, gates] = &tables;
-    let installed = install_triggers(&[(features, &TRIGGERS), (gates, &TRIGGERS)])?;
-    answer("attached", installed.words(done))
+    let installed = install_triggers(scope, &[(features, &TRIGGERS), (gates, &TRIGGERS)])?;
+    Ok(installed.answer(FEATURE.to_owned(), done))
 }
 
 /// Removes the triggers; tables and flags stay.

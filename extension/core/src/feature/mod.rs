@@ -18,7 +18,7 @@ mod recorded;
 mod standing;
 mod tables;
 
-pub(crate) use attach::{attach, detach};
+pub(crate) use attach::{FEATURE, attach, detach};
 pub(crate) use enabled::{is_enabled, is_fully_on};
 pub(crate) use known::forget;
 

@@ -3,7 +3,7 @@
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::error::{OrRaise, Result, required};
 use lockstep_server::host::{
-    self, Answer, HostTrigger, Relation, check_is_owner, install_triggers, remove_triggers,
+    self, Answer, HostTrigger, Relation, Scope, check_is_owner, install_triggers, remove_triggers,
 };
 use pgrx::prelude::*;
 
@@ -13,13 +13,16 @@ const TRIGGERS: [HostTrigger; 1] = [HostTrigger {
     function: "set_service_account",
 }];
 
+pub(crate) fn feature() -> String {
+    format!("{WORKFLOWS}.{ACCOUNT}")
+}
+
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
-    let feature = format!("{WORKFLOWS}.{ACCOUNT}");
-    Ok((feature, status.to_owned(), detail.into()))
+    Ok((feature(), status.to_owned(), detail.into()))
 }
 
 /// Fills the service account of new workflows of a schema from now on, if it has all that this takes.
-pub(crate) fn attach(schema: &str) -> Result<Answer> {
+pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     let Some(workflows) = Relation::find_table(schema, WORKFLOWS)? else {
         return answer(
             "skipped",
@@ -39,8 +42,8 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
     }
     let [.., consumers] = &tables.read;
     let now = format!("filled on insert from {}", consumers.qualified_name());
-    let installed = install_triggers(&[(&workflows, &TRIGGERS)])?;
-    answer("attached", installed.words(now))
+    let installed = install_triggers(scope, &[(&workflows, &TRIGGERS)])?;
+    Ok(installed.answer(feature(), now))
 }
 
 /// Removes the trigger.

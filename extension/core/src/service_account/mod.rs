@@ -19,6 +19,6 @@ mod resolve;
 mod resolver;
 mod tables;
 
-pub(crate) use attach::{attach, detach};
+pub(crate) use attach::{attach, detach, feature};
 pub(crate) use fill::fill;
 pub(crate) use tables::tables_to_fill;

@@ -12,6 +12,12 @@ errors! {
         "The host's tables are looked for in one schema.",
         "Name the schema that holds projects and integrations: select * from lockstep.attach('public').",
     ),
+    NoSuchFeature { feature: String, known: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("there is no feature \"{feature}\""),
+        format!("The features are: {known}."),
+        "Leave the argument out for all of them.",
+    ),
     NoSuchTable { oid: u32 } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("relation with OID {oid} does not exist"),

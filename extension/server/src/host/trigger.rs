@@ -1,7 +1,9 @@
 //! Triggers of ours on tables of the host: `attach` installs them, `detach` removes them, and they go with the extension.
 
+use super::Answer;
 use super::alter::{change, check_is_owner, lock_tables};
 use super::relation::Relation;
+use super::scope::{Scope, locks};
 use crate::drop_with_extension;
 use crate::error::Result;
 use pgrx::pg_sys::Oid;
@@ -17,6 +19,8 @@ pub struct HostTrigger {
 /// How it came that the triggers are there.
 pub enum Installed {
     Now,
+    /// It is a dry run: the locks that it would take.
+    NotYet(String),
     Before,
     /// One of them is there and does not fire, which somebody meant.
     Disabled {
@@ -27,14 +31,19 @@ pub enum Installed {
 
 impl Installed {
     /// In words, as `attach` answers.
-    pub fn words(self, now: impl Into<String>) -> String {
-        match self {
-            Self::Now => now.into(),
-            Self::Before => "already attached, nothing changed".to_owned(),
-            Self::Disabled { table, trigger } => format!(
-                "already attached, but disabled; to enable it: alter table {table} enable trigger {trigger}"
+    pub fn answer(self, feature: String, now: impl Into<String>) -> Answer {
+        let (status, detail) = match self {
+            Self::Now => ("attached", now.into()),
+            Self::NotYet(locks) => ("would attach", locks),
+            Self::Before => ("attached", "already attached, nothing changed".to_owned()),
+            Self::Disabled { table, trigger } => (
+                "attached",
+                format!(
+                    "already attached, but disabled; to enable it: alter table {table} enable trigger {trigger}"
+                ),
             ),
-        }
+        };
+        (feature, status.to_owned(), detail)
     }
 }
 
@@ -71,7 +80,10 @@ pub fn create_trigger(owner: u32, table: u32, name: &str, statement: &str) -> Re
 }
 
 /// Gives tables the triggers that they lack.
-pub fn install_triggers(tables: &[(&Relation, &[HostTrigger])]) -> Result<Installed> {
+pub fn install_triggers(
+    scope: &Scope,
+    tables: &[(&Relation, &[HostTrigger])],
+) -> Result<Installed> {
     let all = || {
         tables
             .iter()
@@ -88,6 +100,9 @@ pub fn install_triggers(tables: &[(&Relation, &[HostTrigger])]) -> Result<Instal
         });
     }
     let locked: Vec<&Relation> = tables.iter().map(|(table, _)| *table).collect();
+    if scope.is_dry_run {
+        return Ok(Installed::NotYet(locks(locked)));
+    }
     lock_tables(&locked);
     for (table, triggers) in tables {
         // Somebody else may have attached while this waited for the lock.

@@ -19,4 +19,4 @@ mod table;
 mod target;
 mod worker;
 
-pub(crate) use table::attach;
+pub(crate) use table::{FEATURE, attach};

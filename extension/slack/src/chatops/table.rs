@@ -96,10 +96,11 @@ pub(super) fn read(
     });
 }
 
+pub(crate) const FEATURE: &str = "deployments";
+
 /// Whether chatops will find what it asks of deployments: one row of what `attach` answers. Nothing is installed.
 pub(crate) fn attach(schema: &str) -> Result<Answer> {
-    let answer =
-        |status: &str, detail: String| Ok(("deployments".to_owned(), status.to_owned(), detail));
+    let answer = |status: &str, detail: String| Ok((FEATURE.to_owned(), status.to_owned(), detail));
     for needed in &OF_DEPLOYMENTS {
         match find(needed, schema) {
             Ok(_) => {}

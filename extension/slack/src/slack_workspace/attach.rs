@@ -3,14 +3,18 @@
 use super::host::{LINKS, SLACK, Tables};
 use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
 use crate::error::Result;
-use lockstep_server::host::{Answer, Relation, check_is_owner, install_triggers, remove_triggers};
+use lockstep_server::host::{
+    Answer, Relation, Scope, check_is_owner, install_triggers, remove_triggers,
+};
+
+pub(crate) const FEATURE: &str = SLACK;
 
 fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
-    Ok((SLACK.to_owned(), status.to_owned(), detail.into()))
+    Ok((FEATURE.to_owned(), status.to_owned(), detail.into()))
 }
 
 /// Keeps the rows of each team identical from now on, if the schema has all that this takes.
-pub(crate) fn attach(schema: &str) -> Result<Answer> {
+pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     if Relation::find_table(schema, SLACK)?.is_none() {
         return answer("skipped", format!("schema {schema} has no table {SLACK}"));
     }
@@ -31,14 +35,14 @@ pub(crate) fn attach(schema: &str) -> Result<Answer> {
             return answer("skipped", format!("table \"{name}\" is partitioned"));
         }
     }
-    let installed = install_triggers(&[
-        (&tables.slack, &TRIGGERS_OF_ROWS),
-        (&tables.links, &TRIGGERS_OF_LINKS),
-    ])?;
-    answer(
-        "attached",
-        installed.words("the rows of a team are kept identical"),
-    )
+    let installed = install_triggers(
+        scope,
+        &[
+            (&tables.slack, &TRIGGERS_OF_ROWS),
+            (&tables.links, &TRIGGERS_OF_LINKS),
+        ],
+    )?;
+    Ok(installed.answer(FEATURE.to_owned(), "the rows of a team are kept identical"))
 }
 
 /// Removes the triggers; rows and installations stay.

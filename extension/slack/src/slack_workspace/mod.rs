@@ -12,7 +12,7 @@ pub(crate) mod identical;
 mod installed;
 mod lookup;
 
-pub(crate) use attach::{attach, detach};
+pub(crate) use attach::{FEATURE, attach, detach};
 pub(crate) use host::{CLASS, Tables, check_max_rows, workspace};
 pub(crate) use identical::{notes_left, release_notes, roll_back_notes, rows_adrift, settle};
 pub(crate) use lookup::{

@@ -1,10 +1,10 @@
 //! The cache columns that a GitLab-shaped database has from the start, found and installed.
 
 use super::install::{add, clear, remove, switch_trigger, update};
-use super::mend::{Mended, mend, move_to};
+use super::mend::{Mended, mend, move_to, would_mend};
 use crate::cache_column::defined::{Definition, installed_on};
 use crate::error::{Result, ServerError};
-use lockstep_server::host::{Answer, Relation, check_is_owner};
+use lockstep_server::host::{Answer, Relation, Scope, check_is_owner, locks};
 use lockstep_server::{Statement, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
@@ -45,15 +45,33 @@ const SOURCES: [&str; 2] = ["integrations", "services"];
 const KEY: &str = "project_id";
 
 /// Keeps the cache columns of a schema from now on, and mends those that others have defined there.
-pub(crate) fn attach(schema: &str, disable_application_triggers: bool) -> Result<Vec<Answer>> {
+pub(crate) fn attach(
+    schema: &str,
+    disable_application_triggers: bool,
+    scope: &Scope,
+) -> Result<Vec<Answer>> {
     let host = HostTables::find(schema)?;
     let mut answers = Vec::new();
-    for builtin in &BUILTINS {
-        answers.push(attach_one(&host, builtin, disable_application_triggers)?);
+    for builtin in BUILTINS.iter().filter(|it| scope.has(&it.feature())) {
+        answers.push(attach_one(
+            &host,
+            builtin,
+            disable_application_triggers,
+            scope.is_dry_run,
+        )?);
     }
-    answers.extend(host.mend_others()?);
-    host.clear_others()?;
+    if scope.has_all() {
+        answers.extend(host.mend_others(scope.is_dry_run)?);
+        if !scope.is_dry_run {
+            host.clear_others()?;
+        }
+    }
     Ok(answers)
+}
+
+/// The names of those that a database has from the start.
+pub(crate) fn features() -> Vec<String> {
+    BUILTINS.iter().map(Builtin::feature).collect()
 }
 
 /// Removes what `attach` installed, and enables again what it disabled.
@@ -140,7 +158,7 @@ impl HostTables {
     }
 
     /// Mends what lockstep.add_cache_column has defined in the schema; one row for each that was not active.
-    fn mend_others(&self) -> Result<Vec<Answer>> {
+    fn mend_others(&self, is_dry_run: bool) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
         for definition in Definition::all()? {
             let names = [&definition.target_name, &definition.source_name];
@@ -156,8 +174,13 @@ impl HostTables {
             if is_builtin || !is_here || !tables.iter().all(|table| self.is_concerned(table)) {
                 continue;
             }
-            let (status, detail) = match mend(&definition)? {
+            let outcome = match is_dry_run {
+                true => would_mend(&definition, &tables)?,
+                false => mend(&definition)?,
+            };
+            let (status, detail) = match outcome {
                 Mended::NothingToDo => continue,
+                Mended::Would(what) => ("would attach", what),
                 Mended::Done(what) => ("attached", format!("installed again: {what}")),
                 Mended::Removed(why) => ("detached", why),
                 Mended::Unfit(why) => ("skipped", why),
@@ -184,10 +207,12 @@ fn attach_one(
     host: &HostTables,
     builtin: &Builtin,
     disable_application_triggers: bool,
+    is_dry_run: bool,
 ) -> Result<Answer> {
-    let feature = format!("{TARGET}.{}", builtin.column);
+    let feature = builtin.feature();
     let skipped = |detail: String| Ok((feature.clone(), "skipped".to_owned(), detail));
     let attached = |detail: String| Ok((feature.clone(), "attached".to_owned(), detail));
+    let would = |detail: String| Ok((feature.clone(), "would attach".to_owned(), detail));
 
     let schema = &host.schema;
     let Some(target) = &host.target else {
@@ -222,11 +247,21 @@ fn attach_one(
             let wanted = builtin.definition(target, source);
             let is_elsewhere = (present.target, present.source) != (target.oid, source.oid);
             let is_old = present.matches != wanted.matches && present.clone().resolve().is_err();
-            let outcome = match is_elsewhere || is_old {
-                true => move_to(present, wanted, target, source)?,
-                false => mend(present)?,
+            let outcome = match (is_elsewhere || is_old, is_dry_run) {
+                (true, true) => Mended::Would(locks([target, source])),
+                (false, true) => would_mend(present, &[target, source])?,
+                (true, false) => move_to(present, wanted, target, source)?,
+                (false, false) => mend(present)?,
             };
             match outcome {
+                Mended::Would(what) => return would(what),
+                Mended::NothingToDo if may_disable && is_dry_run => {
+                    return would(format!(
+                        "disables {}; {}",
+                        rivals.join(", "),
+                        locks([source])
+                    ));
+                }
                 Mended::NothingToDo if may_disable => String::new(),
                 Mended::NothingToDo if rivals.is_empty() => {
                     return attached("already attached, nothing changed".to_owned());
@@ -247,6 +282,13 @@ fn attach_one(
             }
             if !rivals.is_empty() && !disable_application_triggers {
                 return skipped(offer);
+            }
+            if is_dry_run {
+                let mut detail = locks([target, source]);
+                if may_disable {
+                    detail.push_str(&format!("; disables {}", rivals.join(", ")));
+                }
+                return would(detail);
             }
             clear(target.oid)?;
             clear(source.oid)?;
@@ -276,7 +318,7 @@ fn attach_one(
 }
 
 fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
-    let feature = format!("{TARGET}.{}", builtin.column);
+    let feature = builtin.feature();
     let present = host.present(builtin)?;
     let enabled = match (present, &host.source) {
         (Some(present), _) if present.origin == "attach" => remove(&present)?,
@@ -298,6 +340,10 @@ fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
 }
 
 impl Builtin {
+    fn feature(&self) -> String {
+        format!("{TARGET}.{}", self.column)
+    }
+
     fn definition(&self, target: &Relation, source: &Relation) -> Definition {
         let matches = match self.kind {
             Kind::Type { new, .. } if source.find_column("type_new").is_some() => {

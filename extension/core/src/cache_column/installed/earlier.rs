@@ -25,7 +25,7 @@ fn mend_all() -> Result<()> {
             definition.target_column
         );
         match mend(&definition)? {
-            Mended::NothingToDo | Mended::Done(_) => {}
+            Mended::NothingToDo | Mended::Would(_) | Mended::Done(_) => {}
             Mended::Removed(why) | Mended::Unfit(why) => {
                 warning!("cache column {what} is not kept: {why}");
             }

@@ -5,12 +5,14 @@ use super::state::{State, Work, examine, holder_of, partitions_of, work};
 use crate::cache_column::defined::{Definition, Flaw};
 use crate::cache_column::kept::{look_at_all, look_at_part_of_source, look_at_part_of_target};
 use crate::error::Result;
-use lockstep_server::host::{Relation, change, check_is_owner};
+use lockstep_server::host::{Relation, change, check_is_owner, locks};
 use std::collections::BTreeMap;
 
 /// What became of a definition.
 pub(super) enum Mended {
     NothingToDo,
+    /// What would be done, in a dry run.
+    Would(String),
     /// What was done.
     Done(String),
     /// Its table is gone, and so is the definition now.
@@ -45,6 +47,20 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
             Ok(Mended::Done(format!("{words}{repair}")))
         }
     }
+}
+
+/// What [`mend`] would do.
+pub(super) fn would_mend(definition: &Definition, tables: &[&Relation]) -> Result<Mended> {
+    let state = examine(definition)?;
+    let words = state.words();
+    Ok(match state {
+        State::Active => Mended::NothingToDo,
+        State::Unfit(why) => Mended::Unfit(why),
+        State::Dropped(_) => Mended::Would(format!("removes the definition: {words}")),
+        State::Exchanged(_) | State::Mendable(_) => {
+            Mended::Would(format!("{words}; {}", locks(tables.iter().copied())))
+        }
+    })
 }
 
 fn mend_tables(found: Work) -> Result<()> {

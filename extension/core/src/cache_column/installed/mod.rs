@@ -9,6 +9,6 @@ mod install;
 mod mend;
 mod state;
 
-pub(crate) use attach::{attach, detach};
+pub(crate) use attach::{attach, detach, features};
 pub(crate) use drift::targets;
 pub(crate) use install::give_back_all;
