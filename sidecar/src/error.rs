@@ -57,7 +57,7 @@ pub(crate) enum Error {
     #[error("unknown worker \"{name}\"")]
     Worker { name: String, known: String },
 
-    #[error("the configuration does not do{}", lines(.0))]
+    #[error("the configuration is not valid{}", lines(.0))]
     Config(Vec<Problem>),
 
     #[error("cannot listen on {address}")]

@@ -1,4 +1,4 @@
-//! Settings, as far as several rooms share them, and what is said of those that do not do.
+//! Settings, as far as several rooms share them, and what is said of those that are not valid.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(crate) const SCOPES: [&str; 3] = ["commands", "chat:write", "chat:write.publ
 /// A password that is shorter can be guessed.
 pub(crate) const SHORTEST_PASSWORD: usize = 12;
 
-/// A setting that does not do, and what would.
+/// A setting that is not valid, and what would be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// Flag and variable.

@@ -58,4 +58,4 @@ create index feature_audit_feature_idx on lockstep.feature_audit (pg_catalog.lef
 create index feature_audit_changed_at_idx on lockstep.feature_audit (changed_at);
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit', '');
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit_id_seq', '');
-grant select on lockstep.feature_audit to pg_monitor;
+grant select on lockstep.feature_audit to lockstep_admin, pg_monitor;

@@ -120,6 +120,7 @@ select j.id as job, j.worker, j.args, j.unique_key, j.failures, j.losses, j.last
   from lockstep.job j where j.status = 'dead';
 comment on view lockstep.dead_jobs is
   'jobs that failed for good; lockstep.retry_job and lockstep.retry_dead_jobs try them again, lockstep.discard_job removes one';
+grant select on lockstep.dead_jobs to lockstep_admin;
 
 create view lockstep.worker_status as
 select n.name as worker, r.new_name as renamed_to, r.feature,
@@ -140,7 +141,7 @@ select n.name as worker, r.new_name as renamed_to, r.feature,
 comment on view lockstep.worker_status is
   'jobs by the name they were enqueued under; scheduled ones are among the enqueued; drained: none is left, so an old name can be retired';
 -- Without arguments and errors, which are the business of those who run jobs.
-grant select on lockstep.worker_status to pg_monitor;
+grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
 
 insert into lockstep.host_worker (name, retries, keeps_dead)
 select n.name, 3, n.keeps_dead

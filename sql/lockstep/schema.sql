@@ -61,6 +61,23 @@ exception when unique_violation then
 end
 $$;
 
+-- Roles for people and for the application; each function says which of them may call it. They may be there already as well.
+do $$
+declare
+  name text;
+begin
+  foreach name in array array['lockstep_admin', 'lockstep_app'] loop
+    begin
+      if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) name) then
+        execute pg_catalog.format('create role %I nologin', name);
+      end if;
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end loop;
+end
+$$;
+
 -- A copy of a database must not run the jobs of the one that it is a copy of. It is told by this table: a dump
 -- brings a second row along, and in a database that was made from a template the row names the template.
 create table lockstep.home (

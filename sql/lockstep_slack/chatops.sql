@@ -25,7 +25,7 @@ select pg_catalog.pg_extension_config_dump('lockstep.chatops_command', '');
 -- Who brings a row in from a dump is noted in it.
 create trigger check_restored before insert on lockstep.chatops_command for each row
   when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored('record');
-grant select on lockstep.chatops_command to pg_monitor;
+grant select on lockstep.chatops_command to lockstep_admin, pg_monitor;
 
 -- While one is open, chatops changes no flag in production. A DBA may write it as well.
 create table lockstep.chatops_incident (
@@ -45,4 +45,4 @@ comment on table lockstep.chatops_incident is 'incidents: an open one of severit
 create index chatops_incident_open_idx on lockstep.chatops_incident (severity) where closed_at is null;
 select pg_catalog.pg_extension_config_dump('lockstep.chatops_incident', '');
 select pg_catalog.pg_extension_config_dump('lockstep.chatops_incident_id_seq', '');
-grant select on lockstep.chatops_incident to pg_monitor;
+grant select on lockstep.chatops_incident to lockstep_admin, pg_monitor;

@@ -23,4 +23,4 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
  where w.channel is not null or h.channel is not null or t.error is not null;
 comment on view lockstep.slack_delivery_status is
   'channels of Slack that deliveries wait for, that were told of anything within the last hour, or that cannot be reached; held: until when nothing is sent';
-grant select on lockstep.slack_delivery_status to pg_monitor;
+grant select on lockstep.slack_delivery_status to lockstep_admin, pg_monitor;

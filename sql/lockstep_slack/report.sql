@@ -58,6 +58,7 @@ $$;
 comment on function lockstep.status_report(text) is
   'what a status page shows: queue, deliveries, failures by cause, backfills, feature flags, cache columns; whoever may call it sees those of all';
 revoke execute on function lockstep.status_report(text) from public;
+grant execute on function lockstep.status_report(text) to lockstep_admin;
 
 create function lockstep.chatops_workers()
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp

@@ -2,7 +2,8 @@
 
 use crate::error::{JobError, OrRaise, Result};
 use lockstep_server::OwnStatement;
-use lockstep_server::home::{Home, say};
+use lockstep_server::error::notice;
+use lockstep_server::home::Home;
 use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
@@ -35,7 +36,7 @@ pub(crate) fn is_of_another() -> Result<bool> {
 /// Says what is held, if anything is.
 pub(crate) fn settle() -> Result<()> {
     if let Some([jobs]) = HOME.with(|home| home.settle())? {
-        say(
+        notice(
             "jobs are held: this database is a copy, or was restored",
             format!("Held are jobs: {jobs}; those that come are held as well."),
             "Call lockstep.release_restored() if this database takes the place of the other one, else lockstep.discard_restored().",
@@ -49,7 +50,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
     if let Some(rows) = rows {
-        say(
+        notice(
             "drop extension removes what lockstep has recorded in this database",
             format!("It has {rows}."),
             "To keep a record, copy it first: create table feature_audit as select * from lockstep.feature_audit.",
@@ -66,6 +67,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.release_restored() is
   'runs the jobs that a restored or copied database holds; returns how many. For the database that takes the place of the other one';
 revoke execute on function lockstep.release_restored() from public;
+grant execute on function lockstep.release_restored() to lockstep_admin;
 "#)]
 fn release_restored() -> i64 {
     let [jobs] = HOME.with(|home| home.release()).or_raise();
@@ -80,6 +82,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.discard_restored() is
   'drops the jobs that a restored or copied database holds, dead ones excepted; returns how many. For a copy that works beside the other one';
 revoke execute on function lockstep.discard_restored() from public;
+grant execute on function lockstep.discard_restored() to lockstep_admin;
 "#)]
 fn discard_restored() -> i64 {
     let discarded = HOME.with(|home| home.discard()).or_raise();

@@ -35,6 +35,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep() is
   'removes records that are older than lockstep.retentions says, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep() from public;
+grant execute on function lockstep.sweep() to lockstep_admin;
 "#)]
 fn sweep() -> i64 {
     remove_old().or_raise() as i64
@@ -58,6 +59,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_retention(text, interval) is
   'says how long records are kept that lockstep.retentions lists, null for ever; lockstep.sweep removes those that are older';
 revoke execute on function lockstep.set_retention(text, interval) from public;
+grant execute on function lockstep.set_retention(text, interval) to lockstep_admin;
 "#)]
 fn set_retention(what: Option<&str>, keep: Option<Interval>) {
     let what = required(what, "what");

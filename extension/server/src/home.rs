@@ -6,9 +6,6 @@
 use crate::OwnStatement;
 use crate::error::Result;
 use crate::waking::{self, Work};
-use pgrx::PgLogLevel;
-use pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
-use pgrx::pg_sys::panic::ErrorReport;
 
 const THIS: &str = "(select d.oid from pg_database d where d.datname = current_database())";
 
@@ -107,12 +104,4 @@ impl<const KINDS: usize> Home<KINDS> {
         self.move_in()?;
         Ok(Some(counts))
     }
-}
-
-/// Tells whoever calls, without a need to do anything.
-pub fn say(message: &'static str, detail: String, hint: &'static str) {
-    ErrorReport::new(ERRCODE_SUCCESSFUL_COMPLETION, message, "lockstep")
-        .set_detail(detail)
-        .set_hint(hint)
-        .report(PgLogLevel::NOTICE);
 }

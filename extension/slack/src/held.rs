@@ -2,7 +2,8 @@
 
 use crate::error::{DeliveryError, OrRaise, Result};
 use lockstep_server::OwnStatement;
-use lockstep_server::home::{Home, say};
+use lockstep_server::error::notice;
+use lockstep_server::home::Home;
 use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
@@ -44,7 +45,7 @@ pub(crate) fn is_of_another() -> Result<bool> {
 /// Says what is held, if anything is.
 pub(crate) fn settle() -> Result<()> {
     if let Some([deliveries, tokens]) = HOME.with(|home| home.settle())? {
-        say(
+        notice(
             "deliveries are held: this database is a copy, or was restored",
             format!(
                 "Held are deliveries: {deliveries}, tokens to refresh: {tokens}; those that come are held as well."
@@ -60,7 +61,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
     if let Some(rows) = rows {
-        say(
+        notice(
             "drop extension removes what lockstep_slack has recorded in this database",
             format!("It has {rows}."),
             "To keep a record, copy it first: create table chatops_command as select * from lockstep.chatops_command.",
@@ -78,6 +79,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.release_restored_slack() is
   'sends the deliveries and refreshes the tokens that a restored or copied database holds; returns how many. For the database that takes the place of the other one';
 revoke execute on function lockstep.release_restored_slack() from public;
+grant execute on function lockstep.release_restored_slack() to lockstep_admin;
 "#)]
 fn release_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), name!(tokens, i64))>
 {
@@ -94,6 +96,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.discard_restored_slack() is
   'drops the deliveries and refresh tokens that a restored or copied database holds; returns how many. For a copy that works beside the other one';
 revoke execute on function lockstep.discard_restored_slack() from public;
+grant execute on function lockstep.discard_restored_slack() to lockstep_admin;
 "#)]
 fn discard_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), name!(tokens, i64))>
 {

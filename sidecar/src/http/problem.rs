@@ -1,4 +1,4 @@
-//! What is answered to a request that does not do, as RFC 9457 has it. Nothing that the database says is in it.
+//! What is answered to a request that is not valid, as RFC 9457 has it. Nothing that the database says is in it.
 
 use std::borrow::Cow;
 

@@ -69,8 +69,8 @@ select flag('on', 'User:1');
 -- groups
 create function is_even(actor text) returns boolean language sql as $$ select substring(actor from '\d+')::integer % 2 = 0 $$;
 select lockstep.enable_feature_for_group('grouped', 'even', 'flags');
-select flag('grouped', 'User:2') as not_registered;
 select lockstep.register_feature_group('even', 'is_even(text)');
+select lockstep.enable_feature_for_group('grouped', 'even', 'flags');
 select flag('grouped'), flag('grouped', 'User:2'), flag('grouped', 'User:3');
 select lockstep.disable_feature_for_group('grouped', 'even', 'flags');
 select flag('grouped', 'User:2');

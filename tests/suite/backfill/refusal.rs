@@ -17,11 +17,14 @@ fn settings_are_checked_and_can_be_changed() -> Result<()> {
     let cases = [
         (r#"{"paus_ms": 1}"#, "paus_ms"),
         (r#"{"pause_ms": -1}"#, "pause_ms"),
-        (r#"{"pause_ms": "1"}"#, "pause_ms: invalid type"),
+        (r#"{"pause_ms": "1"}"#, "pause_ms must be a whole number"),
         (r#"{"sub_batch_size": 0}"#, "sub_batch_size"),
         (r#"{"sub_batch_size": 30000}"#, "max_sub_batch_size"),
         (r#"{"range_size": 0}"#, "range_size"),
-        (r#"{"hold_for_vacuum": 1}"#, "invalid type"),
+        (
+            r#"{"hold_for_vacuum": 1}"#,
+            "hold_for_vacuum must be true or false",
+        ),
         ("[]", "not a JSON object"),
         ("1", "not a JSON object"),
     ];

@@ -34,7 +34,9 @@ fn with_mallory(name: &str) -> Result<Client> {
     moves_in(&mut client, name)?;
     let mallory = mallory::role(name);
     client.batch_execute(&format!(
-        "create extension lockstep_slack; create role {name}_other; create role {name}_page in role lockstep_sidecar;
+        "create function public.nobody(actor text) returns boolean language sql as 'select false';
+         select lockstep.register_feature_group('g', 'public.nobody(text)');
+         create extension lockstep_slack; create role {name}_other; create role {name}_page in role lockstep_sidecar;
          grant execute on function lockstep.register_feature_group(text, regprocedure) to {name}_other;
          set role {mallory}; select * from lockstep.attach('mallory');
          grant select, insert, update, delete on mallory.features, mallory.feature_gates to {name}_other; reset role"
@@ -115,7 +117,7 @@ fn policies_and_deferred_triggers_of_hers_run_for_nobody_else() -> Result<()> {
     let mut client = with_mallory(name)?;
     let mallory = mallory::role(name);
     client.batch_execute(&format!(
-        "select lockstep.set_feature('f', false, 'mallory');
+        "select lockstep.set_feature('f', false, 'mallory'); select lockstep.register_feature_group('hers', 'public.nobody(text)');
          set role {mallory}; select mallory.hide('mallory.features'); select mallory.hide('mallory.feature_gates'); reset role;
          delete from mallory.seen"
     ))?;

@@ -10,9 +10,9 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
     let mut client = flags(name)?;
     client.batch_execute(
         "create table big as select n from generate_series(1, 20000) n; analyze big;
-         select lockstep.enable_feature_for('f', 'Project:1'); select lockstep.enable_feature_for_group('f', 'even');
          create function even(actor text) returns boolean language sql as $$ select actor ~ '[02468]$' $$;
-         select lockstep.register_feature_group('even', 'even(text)')",
+         select lockstep.register_feature_group('even', 'even(text)');
+         select lockstep.enable_feature_for('f', 'Project:1'); select lockstep.enable_feature_for_group('f', 'even')",
     )?;
     // Each has to be asked below.
     let marked = "select array_agg(oid::regprocedure::text) from pg_proc where pronamespace = 'lockstep'::regnamespace and proparallel <> 'u'";

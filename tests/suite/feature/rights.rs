@@ -100,7 +100,6 @@ fn a_group_has_the_rights_of_its_owner() -> Result<()> {
          create table secrets (t text); insert into secrets values ('s');
          create table members (actor text); insert into members values ('User:1'); grant select on members to {name}_owner;
          create schema theirs authorization {name}_owner;
-         select lockstep.enable_feature_for_group('f', 'members'); select lockstep.enable_feature_for_group('g', 'thieves');
          set role {name}_owner;
          create function theirs.is_member(actor text) returns boolean language sql as
            $$ select exists (select from public.members m where m.actor = is_member.actor) $$;
@@ -108,7 +107,8 @@ fn a_group_has_the_rights_of_its_owner() -> Result<()> {
            $$ begin perform from public.secrets; return true; end $$;
          select lockstep.register_feature_group('members', 'theirs.is_member(text)');
          select lockstep.register_feature_group('thieves', 'theirs.steal(text)');
-         reset role"
+         reset role;
+         select lockstep.enable_feature_for_group('f', 'members'); select lockstep.enable_feature_for_group('g', 'thieves')"
     ))?;
     assert!(is_on(&mut client, "f", Some("User:1"))?);
     assert!(!is_on(&mut client, "f", Some("User:2"))?);

@@ -90,7 +90,7 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
 }
 
 /// What each role may call besides what everybody may. The security model has this table.
-const MAY_CALL: [(&str, &str); 2] = [
+const MAY_CALL: [(&str, &str); 4] = [
     (
         "lockstep_sidecar",
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_report \
@@ -104,6 +104,20 @@ const MAY_CALL: [(&str, &str); 2] = [
         "chatops_backfills chatops_close_incident chatops_control_backfill chatops_declare_incident chatops_delete_feature chatops_deployments \
          chatops_drift chatops_feature chatops_features chatops_hold_feature chatops_incidents chatops_release chatops_retire_worker chatops_rollout \
          chatops_set_feature chatops_start_backfill chatops_was_done chatops_workers",
+    ),
+    (
+        "lockstep_admin",
+        "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_report enqueue_job \
+         install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces publish_event \
+         record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
+         reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
+         set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
+         test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group",
+    ),
+    (
+        "lockstep_app",
+        "claim_jobs complete_job complete_jobs define_worker enqueue_job fail_job publish_event record_integration_event release_jobs \
+         release_other_jobs runner_heartbeat start_runner stop_runner",
     ),
 ];
 
@@ -150,6 +164,7 @@ fn value(kind: &str, argument: &str, text: &str) -> Result<String> {
         ),
         ("bytea", _) => format!("decode('{}', 'escape')", &text[..32]),
         ("bigint" | "integer", _) => "1".to_owned(),
+        ("regprocedure", _) => "'pg_catalog.md5(text)'".to_owned(),
         ("bigint[]", _) => "'{1}'".to_owned(),
         ("boolean", _) => "true".to_owned(),
         ("interval", _) => "'1 minute'".to_owned(),
@@ -207,7 +222,7 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
                     // Data that is wrong, a state that does not fit, a right that is missing, nothing of that name.
                     let is_refused = [
                         "22", "42602", "42501", "55000", "P0002", "42704", "42P01", "0A000",
-                        "40001",
+                        "40001", "42710",
                     ]
                     .iter()
                     .any(|class| code.starts_with(class));

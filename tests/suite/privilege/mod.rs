@@ -2,4 +2,5 @@
 
 mod call;
 mod flush;
+mod people;
 mod search_path;

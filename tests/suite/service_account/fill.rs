@@ -52,7 +52,6 @@ fn ranges() -> Result<()> {
         )
     };
     assert_eq!(scanned(&mut client, "17, 9000000000000000000")?, 0);
-    assert_eq!(scanned(&mut client, "9, 3")?, 0);
     assert_eq!(scanned(&mut client, "3, 5")?, 3);
     assert_eq!(
         scanned(&mut client, "3, 5")?,

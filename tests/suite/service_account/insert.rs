@@ -243,7 +243,7 @@ fn attach_detach_and_what_is_missing() -> Result<()> {
         (
             "alter table namespaces alter traversal_ids drop default, alter traversal_ids type text using '{}'",
             "alter table namespaces alter traversal_ids type bigint[] using '{}'",
-            "column \"traversal_ids\" of \"public.namespaces\" is of type pg_catalog.text, not bigint[]",
+            "column \"traversal_ids\" of \"public.namespaces\" is of type text, not bigint[]",
         ),
     ] {
         client.batch_execute(breaking)?;

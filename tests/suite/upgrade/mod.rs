@@ -144,9 +144,9 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
     let before = describe(&mut client)?;
     assert!(before.lines().count() > 50, "{before}");
     for change in [
-        "alter function lockstep.attach(text, boolean) volatile parallel safe",
-        "alter function lockstep.attach(text, boolean) reset search_path",
-        "alter function lockstep.attach(text, boolean) strict",
+        "alter function lockstep.attach(text, boolean, text[], boolean) volatile parallel safe",
+        "alter function lockstep.attach(text, boolean, text[], boolean) reset search_path",
+        "alter function lockstep.attach(text, boolean, text[], boolean) strict",
         "alter function lockstep.flush() security definer",
         "alter function lockstep.flush() owner to pg_monitor",
         "comment on function lockstep.flush() is 'something else'",

@@ -52,10 +52,7 @@ fn batch(
         ("pause_ms", pause_ms, 0),
     ] {
         if value < least {
-            return Err(BackfillError::Settings {
-                reason: format!("{name} must be at least {least}, but is {value}"),
-            }
-            .into());
+            return Err(BackfillError::TooSmall { name, least, value }.into());
         }
     }
     let task = registry::task(job, registry::table_of(job, table)?)?;

@@ -370,5 +370,6 @@ fn alter_backfill(run: Option<i64>, settings: Option<JsonB>, workers: Option<i32
 fn alter(run: i64, settings: &Value, workers: Option<i32>) -> Result<()> {
     workers.map_or(Ok(()), check_workers)?;
     let settings = with_hold_function(settings)?;
-    Run::lock(run)?.checked()?.change(&settings, workers)
+    let from = [Status::Running, Status::Paused, Status::Failed];
+    locked(run, &from, "altered")?.change(&settings, workers)
 }

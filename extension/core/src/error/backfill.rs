@@ -5,11 +5,17 @@ use pgrx::PgSqlErrorCode::*;
 
 errors! {
     pub(crate) BackfillError:
-    Settings { reason: String } => (
+    Settings { reason: String, known: Vec<String> } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("settings of a backfill are not valid: {reason}"),
-        "They are a JSON object; the README lists the names, units and defaults.",
+        format!("They are a JSON object of: {}.", known.join(", ")),
         r#"For example: '{"pause_ms": 100, "target_ms": 50}'."#,
+    ),
+    TooSmall { name: &'static str, least: i32, value: i32 } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("{name} must be at least {least}, but is {value}"),
+        "It says how a batch goes through its rows.",
+        "Leave it out for the default.",
     ),
     HoldFunction { name: String } => (
         ERRCODE_UNDEFINED_FUNCTION,

@@ -12,6 +12,18 @@ errors! {
         "The name given is empty or too long.",
         "For example: rename_integrations_workers.",
     ),
+    NewName { name: String } => (
+        ERRCODE_INVALID_NAME,
+        format!("\"{name}\" is not a name for a new feature flag"),
+        "It holds white space or control characters, which is most likely a typing error.",
+        "For example: rename_integrations_workers.",
+    ),
+    NoSuchGroup { name: String } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("group \"{name}\" is not registered"),
+        "Nobody would be in it, so the feature flag would be on for nobody.",
+        "Register it with lockstep.register_feature_group; lockstep.feature_group lists the groups there are.",
+    ),
     Actor { actor: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("\"{actor}\" is not an actor"),
@@ -104,8 +116,8 @@ errors! {
     ),
     NotDefined { name: String } => (
         ERRCODE_UNDEFINED_OBJECT,
-        format!("feature \"{name}\" is not defined, or by lockstep"),
-        "Only what lockstep.define_feature has declared can be forgotten.",
+        format!("feature \"{name}\" is not defined by you"),
+        "Only a definition that lockstep.define_feature has made can be removed; those of lockstep itself stay.",
         "See lockstep.feature_definition for those there are.",
     ),
     GroupFunction => (

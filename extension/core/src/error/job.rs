@@ -11,6 +11,12 @@ errors! {
         "A name has from 1 to 255 characters.",
         "For example: Integrations::ExecuteWorker.",
     ),
+    NoSuchWorker { worker: String } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("worker \"{worker}\" does not exist"),
+        "No job has that name, nor does a definition or a rename.",
+        "See lockstep.worker_status for those there are.",
+    ),
     UniqueKey => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         "unique_key must not be empty",

@@ -4,6 +4,7 @@
 use super::audit::by_caller;
 use super::check_name;
 use super::gates::{Gates, OPT_OUT, State};
+use super::group;
 use super::recorded::check_is_recorded;
 use super::tables::Tables;
 use crate::error::{FeatureError, OrRaise, Result, required};
@@ -25,7 +26,14 @@ impl<'a> Change<'a> {
     fn begin(name: &'a str, schema: &str) -> Result<Self> {
         check_name(name)?;
         let mut change = Self::of(name, schema, "insert")?;
-        change.run(|tables| &tables.create, &[]);
+        let is_new = change.run(|tables| &tables.create, &[]) > 0;
+        // The application may have flags of any name.
+        if is_new && name.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
+            return Err(FeatureError::NewName {
+                name: name.to_owned(),
+            }
+            .into());
+        }
         change.run(|tables| &tables.lock, &[]);
         change.gates = Gates::read(name, Some(&change.tables), View::Newest)?;
         Ok(change)
@@ -223,7 +231,7 @@ pub(super) fn set_for(
     }
     for group in groups {
         match enabled {
-            true => change.open("groups", group),
+            true => enable_for_group(&change, group)?,
             false => disable_for_group_of(&change, group)?,
         }
     }
@@ -308,10 +316,18 @@ comment on function lockstep.enable_feature_for_group(text, text, text) is
   'turns a feature flag on for the actors of a group that lockstep.register_feature_group has made known';
 "#)]
 fn enable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Option<&str>) {
-    with_group(name, group, schema, |change, group| {
-        change.open("groups", group);
-        Ok(())
-    });
+    with_group(name, group, schema, enable_for_group);
+}
+
+fn enable_for_group(change: &Change, group: &str) -> Result<()> {
+    if !group::is_registered(group)? {
+        return Err(FeatureError::NoSuchGroup {
+            name: group.to_owned(),
+        }
+        .into());
+    }
+    change.open("groups", group);
+    Ok(())
 }
 
 /// Takes back that a flag is on for a group.

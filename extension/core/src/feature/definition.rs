@@ -97,6 +97,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.define_feature(text, boolean, text, text) is
   'declares a feature flag: whether it is on as long as nobody has set it, its type, and the group that answers for it';
 revoke execute on function lockstep.define_feature(text, boolean, text, text) from public;
+grant execute on function lockstep.define_feature(text, boolean, text, text) to lockstep_admin;
 "#)]
 fn define_feature(
     name: Option<&str>,
@@ -151,6 +152,7 @@ returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.undefine_feature(text) is 'forgets what was declared of a feature flag; its rows stay';
 revoke execute on function lockstep.undefine_feature(text) from public;
+grant execute on function lockstep.undefine_feature(text) to lockstep_admin;
 "#)]
 fn undefine_feature(name: Option<&str>) {
     let name = required(name, "name");

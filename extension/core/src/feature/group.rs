@@ -92,6 +92,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.register_feature_group(text, regprocedure) is
   'lets a function of an actor decide who is in a group that feature flags can be enabled for; it runs with the rights of its owner';
 revoke execute on function lockstep.register_feature_group(text, regprocedure) from public;
+grant execute on function lockstep.register_feature_group(text, regprocedure) to lockstep_admin;
 "#)]
 fn register_feature_group(name: Option<&str>, function: Option<Oid>) {
     let name = required(name, "name");
@@ -127,6 +128,7 @@ returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.unregister_feature_group(text) is 'forgets a group; from now on nobody is in it';
 revoke execute on function lockstep.unregister_feature_group(text) from public;
+grant execute on function lockstep.unregister_feature_group(text) to lockstep_admin;
 "#)]
 fn unregister_feature_group(name: Option<&str>) {
     let name = required(name, "name");

@@ -75,6 +75,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.claim_jobs(bigint, text[], integer) is
   'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left. A session that listens to lockstep_job and gets fewer than it asks for is told of more, until it claims again';
 revoke execute on function lockstep.claim_jobs(bigint, text[], integer) from public;
+grant execute on function lockstep.claim_jobs(bigint, text[], integer) to lockstep_app;
 "#)]
 fn claim_jobs(
     runner: Option<i64>,

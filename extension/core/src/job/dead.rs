@@ -12,6 +12,7 @@ struct Statements {
     retry: OwnStatement,
     is_dead: OwnStatement,
     retry_all: OwnStatement,
+    is_known: OwnStatement,
     discard: OwnStatement,
 }
 
@@ -43,6 +44,10 @@ kept! {
                from dead where j.id = dead.id and j.status = 'dead'",
             &[pg_sys::TEXTOID],
         ),
+        is_known: OwnStatement::new(
+            "select from lockstep.worker_status where worker = $1",
+            &[pg_sys::TEXTOID],
+        ),
         discard: OwnStatement::new(
             "delete from lockstep.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
             &[pg_sys::INT8OID],
@@ -57,6 +62,7 @@ returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.retry_job(bigint) is 'lets a dead job wait again, with all its retries';
 revoke execute on function lockstep.retry_job(bigint) from public;
+grant execute on function lockstep.retry_job(bigint) to lockstep_admin;
 "#)]
 fn retry_job(job: Option<i64>) {
     retry(required(job, "job")).or_raise();
@@ -89,16 +95,30 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.retry_dead_jobs(text) is
   'lets dead jobs of a worker, or of all, wait again; returns how many. One whose unique key another job has stays dead';
 revoke execute on function lockstep.retry_dead_jobs(text) from public;
+grant execute on function lockstep.retry_dead_jobs(text) to lockstep_admin;
 "#)]
 fn retry_dead_jobs(worker: Option<&str>) -> i64 {
-    let arguments = [datum(worker.unwrap_or_default())];
-    let jobs = STATEMENTS
-        .with(|statements| statements.retry_all.run(&arguments))
-        .or_raise();
-    if jobs > 0 {
-        wake(JOBS);
+    let retry = || -> Result<u64> {
+        let arguments = [datum(worker.unwrap_or_default())];
+        let jobs = STATEMENTS.with(|statements| statements.retry_all.run(&arguments))?;
+        match worker {
+            Some(worker) if jobs == 0 => check_is_known(worker)?,
+            _ => wake(JOBS),
+        }
+        Ok(jobs)
+    };
+    retry().or_raise() as i64
+}
+
+/// A name that is nobody's is most likely a typing error.
+fn check_is_known(worker: &str) -> Result<()> {
+    match STATEMENTS.with(|statements| statements.is_known.run(&[datum(worker)]))? {
+        0 => Err(JobError::NoSuchWorker {
+            worker: worker.to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
     }
-    jobs as i64
 }
 
 /// Removes a job that nobody is running.
@@ -108,6 +128,7 @@ returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.discard_job(bigint) is 'removes a job that is dead or has not been begun';
 revoke execute on function lockstep.discard_job(bigint) from public;
+grant execute on function lockstep.discard_job(bigint) to lockstep_admin;
 "#)]
 fn discard_job(job: Option<i64>) {
     let job = required(job, "job");

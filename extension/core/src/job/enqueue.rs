@@ -118,6 +118,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) is
   'enqueues a job, which can be claimed once the transaction has committed; returns its number, or that of the unfinished job with the same unique key';
 revoke execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) from public;
+grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) to lockstep_admin, lockstep_app;
 "#)]
 fn enqueue_job(
     worker: Option<&str>,

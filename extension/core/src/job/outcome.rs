@@ -80,6 +80,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.complete_jobs(bigint, bigint[]) is
   'removes jobs that are done; returns those that it refused, because they are no longer the runner''s: others may do them again';
 revoke execute on function lockstep.complete_jobs(bigint, bigint[]) from public;
+grant execute on function lockstep.complete_jobs(bigint, bigint[]) to lockstep_app;
 "#)]
 fn complete_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64> {
     let runner = required(runner, "runner");
@@ -99,6 +100,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.complete_job(bigint, bigint) is
   'removes a job that is done; an error if it is no longer the runner''s, which undoes what the transaction did for it';
 revoke execute on function lockstep.complete_job(bigint, bigint) from public;
+grant execute on function lockstep.complete_job(bigint, bigint) to lockstep_app;
 "#)]
 fn complete_job(runner: Option<i64>, job: Option<i64>) {
     let runner = required(runner, "runner");
@@ -117,6 +119,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.release_jobs(bigint, bigint[]) is
   'gives back jobs, which wait again and have not failed; returns those that are no longer the runner''s';
 revoke execute on function lockstep.release_jobs(bigint, bigint[]) from public;
+grant execute on function lockstep.release_jobs(bigint, bigint[]) to lockstep_app;
 "#)]
 fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64> {
     let runner = required(runner, "runner");
@@ -136,6 +139,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.release_other_jobs(bigint, bigint[]) is
   'gives back all jobs of a runner but those it names, as after a lost connection the answer to a claim may never have arrived; returns how many';
 revoke execute on function lockstep.release_other_jobs(bigint, bigint[]) from public;
+grant execute on function lockstep.release_other_jobs(bigint, bigint[]) to lockstep_app;
 "#)]
 fn release_other_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> i64 {
     let runner = required(runner, "runner");
@@ -184,6 +188,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.fail_job(bigint, bigint, text, interval) is
   'says that a job failed and returns what becomes of it: scheduled (to be tried again, within a year), dead or discarded, by the rules of its worker';
 revoke execute on function lockstep.fail_job(bigint, bigint, text, interval) from public;
+grant execute on function lockstep.fail_job(bigint, bigint, text, interval) to lockstep_app;
 "#)]
 fn fail_job(
     runner: Option<i64>,

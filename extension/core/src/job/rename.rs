@@ -141,6 +141,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.rename_worker(text, text, text, text) is
   'from now on jobs of the worker are enqueued under the new name while the feature is on, and under the old one while it is off';
 revoke execute on function lockstep.rename_worker(text, text, text, text) from public;
+grant execute on function lockstep.rename_worker(text, text, text, text) to lockstep_admin;
 "#)]
 fn rename_worker(
     old_name: Option<&str>,
@@ -190,6 +191,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_worker_rename(text) is
   'forgets the rename of a worker: jobs are enqueued under the name that the caller gives';
 revoke execute on function lockstep.remove_worker_rename(text) from public;
+grant execute on function lockstep.remove_worker_rename(text) to lockstep_admin;
 "#)]
 fn remove_worker_rename(old_name: Option<&str>) {
     remove(required(old_name, "old_name")).or_raise();
@@ -222,6 +224,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.retire_worker(text) is
   'gives up the old name of a renamed worker, if no job has it any more and none can get it: its feature is fully on';
 revoke execute on function lockstep.retire_worker(text) from public;
+grant execute on function lockstep.retire_worker(text) to lockstep_admin;
 "#)]
 fn retire_worker(old_name: Option<&str>) {
     retire(required(old_name, "old_name")).or_raise();

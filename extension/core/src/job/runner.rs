@@ -142,6 +142,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.start_runner(text, interval) is
   'registers a runner of jobs; returns its number. If it is not heard of for the time of its lease, others take over its jobs';
 revoke execute on function lockstep.start_runner(text, interval) from public;
+grant execute on function lockstep.start_runner(text, interval) to lockstep_app;
 "#)]
 fn start_runner(name: Option<&str>, lease_for: Option<Interval>) -> i64 {
     let name = required(name, "name");
@@ -177,6 +178,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.runner_heartbeat(bigint) is
   'renews the lease of a runner on all its jobs; an error if it has ended and others have them';
 revoke execute on function lockstep.runner_heartbeat(bigint) from public;
+grant execute on function lockstep.runner_heartbeat(bigint) to lockstep_app;
 "#)]
 fn runner_heartbeat(runner: Option<i64>) {
     renew(required(runner, "runner")).or_raise();
@@ -190,6 +192,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.stop_runner(bigint) is
   'ends a runner and gives back the jobs it has not done; returns how many. Nothing happens if its lease has ended already';
 revoke execute on function lockstep.stop_runner(bigint) from public;
+grant execute on function lockstep.stop_runner(bigint) to lockstep_app;
 "#)]
 fn stop_runner(runner: Option<i64>) -> i64 {
     stop(required(runner, "runner")).or_raise()

@@ -25,6 +25,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.define_worker(text, integer, boolean) is
   'how often jobs of a worker that fail are tried again, and whether those that failed for good are kept; for jobs enqueued from now on';
 revoke execute on function lockstep.define_worker(text, integer, boolean) from public;
+grant execute on function lockstep.define_worker(text, integer, boolean) to lockstep_admin, lockstep_app;
 "#)]
 fn define_worker(name: Option<&str>, retries: Option<i32>, keeps_dead: Option<bool>) {
     let name = required(name, "name");

@@ -7,7 +7,7 @@
 
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
-use crate::error::{OrRaise, Result, required};
+use crate::error::{OrRaise, Result, check_range, required};
 use lockstep_server::host::check_is_owner;
 use lockstep_server::{Answer, View, connected, datum, keys_argument};
 use pgrx::pg_sys::{Datum, TransactionId};
@@ -57,6 +57,7 @@ fn fill_service_accounts(
     let start = required(start_id, "start_id");
     let end = required(end_id, "end_id");
     let schema = required(schema, "schema");
+    check_range(("start_id", start), ("end_id", end)).or_raise();
     let filled = fill(schema, start, end).or_raise();
     TableIterator::once((
         filled.scanned,

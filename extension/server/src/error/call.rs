@@ -1,6 +1,6 @@
 //! What can go wrong with any call.
 
-use super::report::{Error, errors};
+use super::report::{Error, Result, errors};
 use pgrx::PgSqlErrorCode::*;
 use std::collections::TryReserveError;
 use std::fmt::Display;
@@ -24,6 +24,12 @@ errors! {
         "The call does nothing without it.",
         "Give it a value, or leave it out where it has a default.",
     ),
+    Range { first: &'static str, last: &'static str } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("{first} is greater than {last}"),
+        "Such a range has no rows.",
+        format!("Swap them: both {first} and {last} belong to the range."),
+    ),
     Catalog { message: String } => (
         ERRCODE_INTERNAL_ERROR,
         format!("cannot read the system catalogs: {message}"),
@@ -43,6 +49,18 @@ impl ServerError {
 impl From<TryReserveError> for Error {
     fn from(_: TryReserveError) -> Self {
         MemoryError::OutOfMemory.into()
+    }
+}
+
+/// The ends of a range, which both belong to it; the smaller one comes first.
+pub fn check_range(first: (&'static str, i64), last: (&'static str, i64)) -> Result<()> {
+    match first.1 <= last.1 {
+        true => Ok(()),
+        false => Err(ServerError::Range {
+            first: first.0,
+            last: last.0,
+        }
+        .into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! How errors are told, in PostgreSQL's style: a message without a full stop, DETAIL and HINT as sentences.
 
 use pgrx::PgLogLevel;
-use pgrx::PgSqlErrorCode;
+use pgrx::PgSqlErrorCode::{self, ERRCODE_SUCCESSFUL_COMPLETION};
 use pgrx::pg_sys::panic::ErrorReport;
 use std::any::Any;
 use std::fmt::Debug;
@@ -114,4 +114,12 @@ impl<T> OrRaise<T> for Result<T> {
             Err(error) => error.raise(),
         }
     }
+}
+
+/// Tells whoever calls, without a need to do anything.
+pub fn notice(message: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) {
+    ErrorReport::new(ERRCODE_SUCCESSFUL_COMPLETION, message.into(), "lockstep")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(PgLogLevel::NOTICE);
 }

@@ -16,7 +16,7 @@ pub struct Column {
     /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
     pub by_value: bool,
     pub length: i16,
-    /// The qualified name of its type, quoted.
+    /// The name of its type as SQL has it, qualified where it is not PostgreSQL's own.
     pub type_name: String,
     /// The category of its type, as in pg_type.typcategory.
     pub category: String,

@@ -102,9 +102,9 @@ select jsonb_build_object(
   'columns', (select coalesce(jsonb_agg(jsonb_build_object(
       'number', a.attnum, 'name', a.attname, 'type_oid', a.atttypid::bigint, 'collation', a.attcollation::bigint,
       'by_value', t.typbyval, 'length', t.typlen,
-      'type_name', format('%I.%I', tn.nspname, t.typname), 'category', t.typcategory::text, 'is_enum', t.typtype = 'e',
+      'type_name', format_type(t.oid, -1), 'category', t.typcategory::text, 'is_enum', t.typtype = 'e',
       'is_generated', a.attgenerated <> '')), '[]')
-    from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_namespace tn on tn.oid = t.typnamespace
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
   'primary_key', (select coalesce(jsonb_agg(a.attname order by k.place), '[]')
     from pg_index i cross join lateral unnest(i.indkey::smallint[]) with ordinality k(attnum, place)

@@ -16,6 +16,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.publish_event(jsonb, text, text) is
   'publishes an event, as the webhooks of the host have it, once a key; of each integration that might be told: in which channels, or why not';
 revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
+grant execute on function lockstep.publish_event(jsonb, text, text) to lockstep_admin, lockstep_app;
 "#)]
 fn publish_event(
     event: Option<AnyElement>,

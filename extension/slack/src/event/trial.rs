@@ -21,6 +21,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.test_slack_integration(bigint, text) is
   'sends a test message to the first ten channels of an integration of the Slack app, the others come without a delivery; lockstep.delivery_results tells what becomes of each';
 revoke execute on function lockstep.test_slack_integration(bigint, text) from public;
+grant execute on function lockstep.test_slack_integration(bigint, text) to lockstep_admin;
 "#)]
 fn test_slack_integration(
     integration_id: Option<i64>,

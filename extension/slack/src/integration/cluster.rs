@@ -18,6 +18,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_cluster_integration(bigint, text, boolean, text) is
   'switches an integration, such as prometheus, of all projects of a cluster on or off; returns how many rows it wrote';
 revoke execute on function lockstep.set_cluster_integration(bigint, text, boolean, text) from public;
+grant execute on function lockstep.set_cluster_integration(bigint, text, boolean, text) to lockstep_admin;
 "#)]
 fn set_cluster_integration(
     cluster: Option<i64>,

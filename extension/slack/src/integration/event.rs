@@ -27,6 +27,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.record_integration_event(bigint, jsonb, bigint, text) is
   'records an event at an integration, once a job; returns whether the integration exists';
 revoke execute on function lockstep.record_integration_event(bigint, jsonb, bigint, text) from public;
+grant execute on function lockstep.record_integration_event(bigint, jsonb, bigint, text) to lockstep_admin, lockstep_app;
 "#)]
 fn record_integration_event(
     integration: Option<i64>,

@@ -57,6 +57,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.drift_report(text) is
   'of cache columns and Slack integrations, how many rows are not what they should be, up to a thousand each; reads all of them';
 revoke execute on function lockstep.drift_report(text) from public;
+grant execute on function lockstep.drift_report(text) to lockstep_admin;
 "#)]
 fn drift_report(schema: Option<&str>) -> JsonB {
     let schema = required(schema, "schema");

@@ -45,7 +45,7 @@ pub(super) struct Form {
     pub(super) events: Value,
 }
 
-/// Something that does not do, beside its field.
+/// A mistake, beside its field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) block: &'static str,

@@ -102,8 +102,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             warn!(error = %error.report(), "settings are refused");
             return Ok(shown(&[Mistake {
                 block: form::field_of(&error.report()),
-                text: "This does not do: there is too much of it, or it has signs that names have not."
-                    .to_owned(),
+                text: "This is too long, or has characters that a name cannot have.".to_owned(),
             }]));
         }
         Err(error) => return Err(error.into()),

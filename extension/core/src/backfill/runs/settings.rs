@@ -64,18 +64,39 @@ impl Default for Settings {
     }
 }
 
+/// What values a setting may have, by its default.
+fn kind_of(default: &Value) -> &'static str {
+    match default {
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a whole number",
+        _ => "a string",
+    }
+}
+
 impl Settings {
     /// Those given, and the defaults of the others.
     pub(crate) fn given(settings: &Value) -> Result<Self> {
-        let invalid = |reason: String| BackfillError::Settings { reason };
+        let defaults = serde_json::to_value(Self::default()).unwrap_or_default();
+        let invalid = |reason: String| {
+            let known = defaults.as_object().into_iter().flat_map(|it| it.keys());
+            BackfillError::Settings {
+                reason,
+                known: known.cloned().collect(),
+            }
+        };
         let Some(named) = settings.as_object() else {
             return Err(invalid("they are not a JSON object".to_owned()).into());
         };
-        // One by one, as the reason alone does not name the setting.
         for (name, value) in named {
+            let default = defaults.get(name);
+            let default = default.ok_or_else(|| invalid(format!("there is no \"{name}\"")))?;
             let alone = serde_json::json!({ name: value });
-            serde_json::from_value::<Self>(alone)
-                .map_err(|error| invalid(format!("{name}: {error}")))?;
+            serde_json::from_value::<Self>(alone).map_err(|_| {
+                invalid(format!(
+                    "{name} must be {}, but is {value}",
+                    kind_of(default)
+                ))
+            })?;
         }
         let settings: Self =
             serde_json::from_value(settings.clone()).map_err(|error| invalid(error.to_string()))?;

@@ -5,10 +5,11 @@ use crate::cache_column::defined::{
     Definition, Flaw, Installed, Trigger, installed_on, shared_triggers,
 };
 use crate::error::{CacheColumnError, OrRaise, Result, required};
+use lockstep_server::error::notice;
 use lockstep_server::host::{Relation, change, check_is_owner, lock_tables};
-use lockstep_server::{Statement, as_ourselves, connected, datum, with_catalog_path};
+use lockstep_server::{Statement, as_ourselves, as_owner, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
+use pgrx::spi::{quote_identifier, quote_literal};
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
@@ -47,7 +48,31 @@ fn add_cache_column(
         source_name: Vec::new(),
         partitions: Vec::new(),
     };
-    add(definition).or_raise()
+    let id = add(definition).or_raise();
+    notice_unrepaired(target, column).or_raise();
+    id
+}
+
+/// What is in the column already may be wrong, and nobody has looked.
+fn notice_unrepaired(target: Option<pg_sys::Oid>, column: Option<&str>) -> Result<()> {
+    let table = Relation::describe(required(target, "target").to_u32())?;
+    let name = table.qualified_name();
+    let first = Statement::new(&format!("select '' from {name} limit 1"), &[]);
+    let has_rows = as_owner(pg_sys::Oid::from(table.owner), || {
+        connected(|| first.text(&[])).is_some()
+    });
+    if has_rows {
+        notice(
+            format!("rows that are in table \"{name}\" already are not looked at"),
+            "The column may have other values there than it should.",
+            format!(
+                "To correct them: select lockstep.repair_cache_column({}, {}).",
+                quote_literal(&name),
+                quote_literal(column.unwrap_or_default())
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// Removes a cache column's definition and triggers; the column and its values stay. The name is that of the target, or the one it had

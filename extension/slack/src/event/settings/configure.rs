@@ -79,6 +79,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_notifications(bigint, jsonb, text) is
   'changes the settings that are given of an integration of the Slack app, null to the default; returns all of them, as lockstep.slack_notifications does';
 revoke execute on function lockstep.set_slack_notifications(bigint, jsonb, text) from public;
+grant execute on function lockstep.set_slack_notifications(bigint, jsonb, text) to lockstep_admin;
 "#)]
 fn set_slack_notifications(
     integration_id: Option<i64>,
@@ -104,6 +105,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.reset_slack_notifications(bigint, text) is
   'takes away the settings of its own that an integration of the Slack app has; returns those it inherits now, or the defaults, as lockstep.slack_notifications does';
 revoke execute on function lockstep.reset_slack_notifications(bigint, text) from public;
+grant execute on function lockstep.reset_slack_notifications(bigint, text) to lockstep_admin;
 "#)]
 fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");
@@ -124,6 +126,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.slack_notifications(bigint, text) is
   'the settings that an integration of the Slack app has, its own or those it inherits; "from" is the integration whose they are, null for the defaults';
 revoke execute on function lockstep.slack_notifications(bigint, text) from public;
+grant execute on function lockstep.slack_notifications(bigint, text) to lockstep_admin;
 "#)]
 fn slack_notifications(integration_id: Option<i64>, schema: Option<&str>) -> JsonB {
     let integration = required(integration_id, "integration_id");

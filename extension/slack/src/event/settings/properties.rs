@@ -28,6 +28,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_integration_properties(bigint, integer, text) is
   'the integrations of the Slack app after the one of that id that inherit from no other, with what the host keeps encrypted of each, and whether it has settings of its own';
 revoke execute on function lockstep.list_integration_properties(bigint, integer, text) from public;
+grant execute on function lockstep.list_integration_properties(bigint, integer, text) to lockstep_admin;
 "#)]
 #[allow(clippy::type_complexity)]
 fn list_integration_properties(

@@ -23,6 +23,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.slack_workspace_drift(text) is
   'rows of Slack integrations that differ from the one that would win in their team, and in which columns; scopes count as one';
 revoke execute on function lockstep.slack_workspace_drift(text) from public;
+grant execute on function lockstep.slack_workspace_drift(text) to lockstep_admin;
 "#)]
 #[allow(clippy::type_complexity)]
 fn slack_workspace_drift(

@@ -21,6 +21,8 @@ comment on function lockstep.install_slack_workspace(text, text, text, text, byt
   'records the installation of a Slack workspace and brings all its rows in lockstep; with an owner, finds or creates its integration and its row';
 revoke execute on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text,
                                                             bytea, bytea, timestamptz, text) from public;
+grant execute on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text,
+                                                            bytea, bytea, timestamptz, text) to lockstep_admin;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
 fn install_slack_workspace(

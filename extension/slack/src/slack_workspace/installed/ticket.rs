@@ -38,6 +38,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.issue_slack_install_ticket(bigint, bigint, bigint, text, interval, text) is
   'a ticket, good once, to install the Slack app for one project, group or organization; it cannot be read again';
 revoke execute on function lockstep.issue_slack_install_ticket(bigint, bigint, bigint, text, interval, text) from public;
+grant execute on function lockstep.issue_slack_install_ticket(bigint, bigint, bigint, text, interval, text) to lockstep_admin;
 "#)]
 fn issue_slack_install_ticket(
     project_id: Option<i64>,

@@ -16,6 +16,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.uninstall_slack_workspace(text, timestamptz, text) is
   'removes the rows and tokens of a Slack workspace and sets its integrations inactive; returns how many rows, or null if it was installed after that time';
 revoke execute on function lockstep.uninstall_slack_workspace(text, timestamptz, text) from public;
+grant execute on function lockstep.uninstall_slack_workspace(text, timestamptz, text) to lockstep_admin;
 "#)]
 fn uninstall_slack_workspace(
     team_id: Option<&str>,

@@ -190,6 +190,7 @@ as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_slack_workspaces(integer, text) is
   'Slack workspaces with an installation or with rows, how many integrations they have, how many of them active';
 revoke execute on function lockstep.list_slack_workspaces(integer, text) from public;
+grant execute on function lockstep.list_slack_workspaces(integer, text) to lockstep_admin;
 "#)]
 #[allow(clippy::type_complexity)]
 fn list_slack_workspaces(

@@ -1,0 +1,111 @@
+//! attach for some features, and without doing anything.
+
+use anyhow::{Result, ensure};
+use lockstep_tests::host::Layout;
+use postgres::Client;
+
+use crate::database::{cluster, with_slack};
+use crate::service_account::number;
+
+const TRIGGERS: &str =
+    "select count(*) from pg_trigger t where not t.tgisinternal and t.tgname ~ 'lockstep'";
+
+fn answers(client: &mut Client, call: &str) -> Result<Vec<(String, String, String)>> {
+    let rows = client.query(&format!("select * from lockstep.{call}"), &[])?;
+    Ok(rows
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect())
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
+    let name = "attach_dry_run";
+    let mut client = with_slack(name, Layout::Narrow)?;
+    // Whoever waited for one of them would wait for ever.
+    let mut writer = cluster()?.connect(name)?;
+    writer.batch_execute(
+        "begin; lock table projects, integrations, slack_integrations, slack_integrations_scopes in row exclusive mode",
+    )?;
+    let mut whole = client.transaction()?;
+    whole.batch_execute("set local lock_timeout = '10s'")?;
+    let mut said = Vec::new();
+    for call in ["attach(dry_run => true)", "attach_slack(dry_run => true)"] {
+        for row in whole.query(&format!("select * from lockstep.{call}"), &[])? {
+            said.push((
+                row.get::<_, String>(0),
+                row.get::<_, String>(1),
+                row.get::<_, String>(2),
+            ));
+        }
+    }
+    let strong =
+        "select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'relation'
+                     and mode not in ('AccessShareLock', 'RowShareLock')";
+    let strong: i64 = whole.query_one(strong, &[])?.get(0);
+    whole.commit()?;
+    ensure!(strong == 0, "{strong} locks after {said:?}");
+    let would: Vec<&str> = said
+        .iter()
+        .filter(|(_, status, _)| status == "would attach")
+        .map(|(feature, ..)| feature.as_str())
+        .collect();
+    ensure!(
+        would
+            == [
+                "projects.has_external_wiki",
+                "projects.has_external_issue_tracker",
+                "duo_workflows_workflows.service_account_id",
+                "feature_flags",
+                "slack_integrations"
+            ],
+        "{said:?}"
+    );
+    ensure!(
+        said[0].2.contains("public.integrations, public.projects")
+            && said[0].2.contains("share row exclusive"),
+        "{said:?}"
+    );
+    assert_eq!(number(&mut client, TRIGGERS)?, 0);
+    let tables = "select count(*) from pg_class where relname in ('features', 'feature_gates') and relkind = 'r'";
+    assert_eq!(number(&mut client, tables)?, 0);
+    writer.batch_execute("rollback")?;
+    // What is there is there, and what somebody took away would come back.
+    client.batch_execute(
+        "select * from lockstep.attach(); drop trigger lockstep_feature_audit on features",
+    )?;
+    let again = answers(&mut client, "attach(dry_run => true)")?;
+    let of = |feature: &str| {
+        again
+            .iter()
+            .find(|it| it.0 == feature)
+            .map(|it| it.1.as_str())
+    };
+    assert_eq!(of("projects.has_external_wiki"), Some("attached"));
+    assert_eq!(of("feature_flags"), Some("would attach"));
+    Ok(())
+}
+
+#[test]
+fn features_can_be_attached_one_by_one() -> Result<()> {
+    let mut client = with_slack("attach_features", Layout::Narrow)?;
+    let one = answers(
+        &mut client,
+        "attach(features => '{projects.has_external_wiki}')",
+    )?;
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0].1, "attached", "{one:?}");
+    let columns = "select count(*) from lockstep.cache_columns";
+    assert_eq!(number(&mut client, columns)?, 1);
+    let tables = "select count(*) from pg_class where relname in ('features', 'feature_gates') and relkind = 'r'";
+    assert_eq!(number(&mut client, tables)?, 0);
+    client.batch_execute("select * from lockstep.attach_slack(features => '{deployments}')")?;
+    let of_slack = "select count(*) from pg_trigger where tgrelid = 'slack_integrations'::regclass and tgname ~ 'lockstep'";
+    assert_eq!(number(&mut client, of_slack)?, 0);
+    // None at all is none.
+    assert!(answers(&mut client, "attach(features => '{}')")?.is_empty());
+    let all = answers(&mut client, "attach()")?;
+    assert_eq!(all[0].2, "already attached, nothing changed");
+    assert_eq!(number(&mut client, columns)?, 2);
+    Ok(())
+}

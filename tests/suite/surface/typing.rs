@@ -1,0 +1,99 @@
+//! Names, numbers and values that are most likely typing errors: each is an error that says what would be right.
+
+use anyhow::{Result, ensure};
+use lockstep_tests::host::Layout;
+
+use crate::database::with_slack;
+use crate::surface::refusal::refused;
+
+const MISTAKES: [(&str, &str, &str); 13] = [
+    (
+        "lockstep.set_feature_percentage('new hook', 12)",
+        "42602",
+        "\"new hook\"",
+    ),
+    (
+        "lockstep.set_feature(e'new\\thook', true)",
+        "42602",
+        "is not a name",
+    ),
+    (
+        "lockstep.enable_feature_for('new hook', 'User:1')",
+        "42602",
+        "\"new hook\"",
+    ),
+    (
+        "lockstep.enable_feature_for_group('f', 'nobody')",
+        "42704",
+        "\"nobody\" is not registered",
+    ),
+    (
+        "lockstep.undefine_feature('nope')",
+        "42704",
+        "\"nope\" is not defined by you",
+    ),
+    ("lockstep.retry_deliveries(-1)", "P0002", "integration -1"),
+    (
+        "lockstep.retry_dead_jobs('Nope')",
+        "42704",
+        "worker \"Nope\"",
+    ),
+    (
+        "lockstep.fill_service_accounts(10, 1)",
+        "22023",
+        "start_id is greater than end_id",
+    ),
+    (
+        "lockstep.start_backfill('cache_columns', 'projects', settings => '{\"paus_ms\": 1}')",
+        "22023",
+        "there is no \"paus_ms\"",
+    ),
+    (
+        "lockstep.start_backfill('cache_columns', 'projects', settings => '{\"pause_ms\": \"1\"}')",
+        "22023",
+        "pause_ms must be a whole number, but is \"1\"",
+    ),
+    (
+        "lockstep.start_backfill('cache_columns', 'projects', settings => '{\"pause_ms\": 3000000000}')",
+        "22023",
+        "pause_ms must be a whole number, but is 3000000000",
+    ),
+    (
+        "lockstep.attach(features => '{nope}')",
+        "22023",
+        "no feature \"nope\"",
+    ),
+    (
+        "lockstep.add_cache_column('projects', 'name', 'integrations', 'project_id', '{\"active\": true}')",
+        "42804",
+        "of type character varying",
+    ),
+];
+
+#[test]
+fn typing_errors_are_errors() -> Result<()> {
+    let mut client = with_slack("surface_typing", Layout::Narrow)?;
+    client.batch_execute(
+        "alter table projects add if not exists name varchar;
+         select * from lockstep.attach(); select * from lockstep.attach_slack()",
+    )?;
+    for (call, sqlstate, words) in MISTAKES {
+        let error = refused(
+            &mut client,
+            &format!("select * from {call}"),
+            sqlstate,
+            words,
+        )?;
+        let all = format!("{error:?}");
+        ensure!(
+            !all.contains("unknown field") && !all.contains("README") && !all.contains("i32"),
+            "{all}"
+        );
+    }
+    // What the host has named itself is no mistake.
+    client.batch_execute(
+        "insert into features (key, created_at, updated_at) values ('new hook', now(), now());
+         select lockstep.set_feature('new hook', true); select lockstep.retry_dead_jobs('IrkerWorker')",
+    )?;
+    Ok(())
+}
