@@ -52,6 +52,7 @@ fn listed(slash: &str, commands: &[Command]) -> String {
         .map(|usage| format!("• `{slash} {usage}\n"));
     format!(
         "*Commands*\n{}An _alias_ is the path of a project or group, such as `group/project`, unless it was given another. \
+         A project's path, or a former one, will do as well. \
          {} without one lists those of this workspace.",
         lines.collect::<String>(),
         code(&format!("{slash} status")),

@@ -1,6 +1,7 @@
 //! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file beside this one, and a line in
 //! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]); commands of other names are GitLab's.
 
+mod gitlab;
 mod given;
 mod help;
 mod parse;
@@ -44,7 +45,8 @@ async fn receive(
         let reply = late::all_in_time(&app.late, url, (other.answer)(slash)).await;
         return reply.into_response();
     }
-    slash.text = unescape(&slash.text);
+    let typed = unescape(&slash.text);
+    let sent = std::mem::replace(&mut slash.text, typed);
     let Words { alias, name, .. } = Words::of(&slash.text);
     if name == help::NAME || name.is_empty() {
         count(Counter::COMMANDS, help::NAME);
@@ -54,7 +56,7 @@ async fn receive(
         return match &app.pass_through {
             Some(gitlab) => {
                 count(Counter::COMMANDS, "passed_on");
-                gitlab.command(url, original).await
+                gitlab::pass_on(&app, gitlab, slash, sent, original).await
             }
             None => {
                 count(Counter::COMMANDS, "unknown");

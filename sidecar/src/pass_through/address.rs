@@ -18,6 +18,7 @@ use super::settings::Settings;
 use super::trouble::Trouble;
 use crate::error::Error;
 use crate::http::HttpClient;
+use crate::slack::Reply;
 
 /// Slack takes no message that is larger.
 const LARGEST_ANSWER: usize = 1 << 20;
@@ -48,6 +49,8 @@ pub(super) struct Addresses {
 /// Of GitLab's answer, what is for Slack.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// GitLab was not asked.
+    pub(super) is_own: bool,
     status: StatusCode,
     /// Empty, or JSON.
     body: Bytes,
@@ -127,6 +130,15 @@ impl Addresses {
 }
 
 impl Answer {
+    /// What GitLab need not be asked for.
+    pub(super) fn own(reply: &Reply) -> Self {
+        Self {
+            is_own: true,
+            status: StatusCode::OK,
+            body: reply.json().to_string().into(),
+        }
+    }
+
     fn read(status: StatusCode, body: Bytes) -> Result<Self, Trouble> {
         if status == StatusCode::LOOP_DETECTED {
             return Err(Trouble::Circle);
@@ -136,7 +148,11 @@ impl Answer {
         }
         let is_json = || serde_json::from_slice::<IgnoredAny>(&body).is_ok();
         match body.trim_ascii().is_empty() || is_json() {
-            true => Ok(Self { status, body }),
+            true => Ok(Self {
+                is_own: false,
+                status,
+                body,
+            }),
             false => Err(Trouble::Garbled),
         }
     }

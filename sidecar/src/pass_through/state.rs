@@ -130,6 +130,7 @@ impl PassThrough {
 
 fn counted(outcome: &Outcome, if_answered: &'static str) {
     let label = match outcome {
+        Ok(answer) if answer.is_own => "not_connected",
         Ok(_) => if_answered,
         Err(trouble) => trouble.label(),
     };

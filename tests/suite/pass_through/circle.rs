@@ -56,7 +56,7 @@ fn longer_way_back_is_found_out() -> Result<()> {
         user_id: "U1".to_owned(),
         ..Origin::default()
     };
-    let reply = caller.command(COMMANDS, &origin, "/gitlab", "group/one issue show 1")?;
+    let reply = caller.command(COMMANDS, &origin, "/gitlab", "tea issue show 1")?;
     let said = reply.json()?;
     let said = said["text"].as_str().context("no text")?;
     ensure!(

@@ -57,7 +57,7 @@ const ROWS: [(&str, &str, &str); 17] = [
     ("incident declare", "ephemeral", "Fill in the form"),
     ("group/one dance", "ephemeral", "What is that?"),
     ("dance", "ephemeral", "What is that?"),
-    ("group/nine issue show 1", "ephemeral", "No such project"),
+    ("nine issue show 1", "ephemeral", "No such project"),
     ("issue show 1", "ephemeral", "No such project"),
 ];
 

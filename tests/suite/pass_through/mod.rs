@@ -6,6 +6,7 @@ mod circle;
 mod command;
 mod fault;
 mod modal;
+mod path;
 mod request;
 mod slow;
 
