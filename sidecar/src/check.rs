@@ -1,6 +1,7 @@
 //! The command `check`: what is wrong with the settings of `serve`, before anybody relies on it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,9 @@ use tokio_postgres::error::SqlState;
 use crate::chatops::{Environment, Environments};
 use crate::database::{OfHost, SlackDatabase};
 use crate::error::Error;
+use crate::interrupt::Finishing;
+use crate::late::Late;
+use crate::pass_through::PassThrough;
 use crate::serve::{Config, Serve, fits};
 use crate::slack::SlackClient;
 use crate::slack::Tenant;
@@ -24,8 +28,8 @@ Exit status:
 
 /// Tell what is wrong with the settings of serve
 ///
-/// Looks at the settings, then asks the database (version, rights, attached tables, whether the keys open the tokens there) and
-/// Slack. Changes nothing.
+/// Looks at the settings, then asks the database (version, rights, attached tables, whether the keys open the tokens there),
+/// GitLab and Slack. Changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub(crate) struct Check {
@@ -72,7 +76,9 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
         )),
     }
     ask_environments(&config, &mut findings).await?;
-    match SlackClient::new(&config.slack_url)?.test().await {
+    let slack = SlackClient::new(&config.slack_url)?;
+    ask_gitlab(&config, database, slack.clone(), &mut findings).await?;
+    match slack.test().await {
         Ok(()) => findings.fine(&format!("Slack answers at {}", config.slack_url)),
         Err(error) => findings.wrong(&format!(
             "Slack at {}: {error}. The program needs https to it, or a proxy that HTTPS_PROXY names",
@@ -104,6 +110,37 @@ impl Findings {
         self.has_wrong = true;
         say(&format!("wrong: {text}\n"));
     }
+}
+
+/// Whether GitLab takes what is passed on to it.
+async fn ask_gitlab(
+    config: &Config,
+    database: SlackDatabase,
+    slack: SlackClient,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let late = Arc::new(Late {
+        database,
+        slack,
+        finishing: Finishing::default(),
+    });
+    let secret = config.signing_secret.clone();
+    let Some(pass_through) = PassThrough::new(&config.pass_through, late, secret)? else {
+        findings.aside("GitLab's own commands do not work in Slack: --gitlab-url is not set");
+        return Ok(());
+    };
+    for (url, probed) in pass_through.probe().await {
+        match probed {
+            Ok(()) => findings.fine(&format!(
+                "GitLab answers at {url}, and has the same signing secret; whether its verification token is that of the app shows with the first command"
+            )),
+            Err(trouble) => findings.wrong(&format!(
+                "GitLab at {url}: {trouble}. {}",
+                trouble.hint().unwrap_or_default()
+            )),
+        }
+    }
+    Ok(())
 }
 
 /// Whether chatops reaches what it is to change.

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{FromRef, State};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{debug, info, warn};
 
 use crate::database::{NewEvent, Received, SlackDatabase};
 use crate::http::path::EVENTS;
 use crate::http::{Counter, Problem, count};
+use crate::pass_through::PassThrough;
 use crate::slack::{Envelope, Signed, SigningSecret};
 
 pub(crate) struct App {
     pub(crate) database: SlackDatabase,
     pub(crate) signing_secret: SigningSecret,
+    pub(crate) pass_through: Option<Arc<PassThrough>>,
 }
 
 impl FromRef<Arc<App>> for SigningSecret {
@@ -34,15 +37,19 @@ pub(crate) fn router(app: App) -> Router {
 
 async fn receive(
     State(app): State<Arc<App>>,
-    Signed(envelope): Signed<Envelope>,
-) -> Result<Json<Value>, Problem> {
+    Signed(envelope, original): Signed<Envelope>,
+) -> Result<Response, Problem> {
+    if let Some(gitlab) = app.pass_through.as_ref().filter(|_| is_gitlabs(&envelope)) {
+        count(Counter::EVENTS, "passed_on");
+        return Ok(gitlab.event(&original).await);
+    }
     match envelope.kind.as_str() {
         "url_verification" => {
             count(Counter::EVENTS, "url_verification");
             let challenge = envelope
                 .challenge
                 .ok_or(Problem::bad_request("The challenge is missing."))?;
-            return Ok(Json(json!({ "challenge": challenge })));
+            return Ok(Json(json!({ "challenge": challenge })).into_response());
         }
         "event_callback" => take(&app, &envelope).await?,
         "app_rate_limited" => {
@@ -54,11 +61,16 @@ async fn receive(
             debug!(kind, "an unknown kind of event");
         }
     }
-    Ok(Json(json!({})))
+    Ok(Json(json!({})).into_response())
 }
 
 /// The types of events that are looked at.
 const KNOWN: [&str; 3] = ["app_home_opened", "app_uninstalled", "tokens_revoked"];
+
+/// Of the events that the app is told of, those that are not looked at here.
+fn is_gitlabs(envelope: &Envelope) -> bool {
+    envelope.kind == "event_callback" && !KNOWN.contains(&envelope.event.kind.as_str())
+}
 
 async fn take(app: &App, envelope: &Envelope) -> Result<(), Problem> {
     let event = &envelope.event;

@@ -4,6 +4,8 @@
 //! - `serve`: composes the server, and is the only one that knows all of it
 //! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
 //!   the server; `backfill`, `work`, `rekey`, `import_settings` and `manifest` are commands of their own
+//! - `pass_through`: what is none of ours goes to GitLab
+//! - `late`: answers that come after their request is over
 //! - `job`: runs jobs of the queue
 //! - `database`: the only one that names functions of the database
 //! - `slack`: the platform, which knows nothing of lockstep
@@ -27,9 +29,11 @@ mod import_settings;
 mod install;
 mod interrupt;
 mod job;
+mod late;
 mod manifest;
 mod notification;
 mod page;
+mod pass_through;
 mod rekey;
 mod serve;
 mod settings;

@@ -82,6 +82,10 @@ impl PublicUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    pub(crate) fn has_origin_of(&self, url: &Url) -> bool {
+        self.0.origin() == url.origin()
+    }
+
     pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }

@@ -17,6 +17,7 @@ mod install;
 mod job;
 mod mallory;
 mod notification;
+mod pass_through;
 mod pgbouncer;
 mod privilege;
 mod random;

@@ -1,26 +1,47 @@
-//! What commands there are.
+//! What commands there are: ours, and GitLab's.
+
+use axum::response::{IntoResponse, Response};
 
 use super::given::Command;
-use crate::slack::{Reply, SlashCommand, code, shorten};
+use super::state::App;
+use crate::slack::{Original, Reply, SlashCommand, code, shorten};
 
 pub(super) const NAME: &str = "help";
 const USAGE: &str = "help` shows this";
 
-/// What is said to words that are no command, or to none.
-pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
-    let text = slash.text.trim();
-    let list = listed(&slash.command, commands);
-    match text.is_empty() {
-        true => Reply::new(list),
-        false => Reply::new(format!(
-            "There is no command {}.\n{list}",
-            code(&shorten(text, 100))
-        )),
+/// What is to be known where GitLab's own commands are not passed on.
+const MISSING: &str = "GitLab's own commands (`issue`, `deploy`, `run`, `incident declare`) are not passed on to it: \
+     whoever runs lockstep-sidecar sets `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
+
+pub(super) async fn answer(
+    app: &App,
+    slash: &SlashCommand,
+    original: Original,
+    commands: &[Command],
+) -> Response {
+    let own = listed(&slash.command, commands);
+    match &app.pass_through {
+        Some(gitlab) => {
+            // GitLab fails at a command without words.
+            let original = match slash.text.trim().is_empty() {
+                true => gitlab.asking_for_help(original),
+                false => original,
+            };
+            let url = slash.response_url.clone();
+            gitlab.help(&own, url, original).await
+        }
+        None => Reply::new(format!("{own}\n{MISSING}")).into_response(),
     }
 }
 
-pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
-    Reply::new(listed(slash, commands))
+/// What is said to words that are no command.
+pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
+    let text = slash.text.trim();
+    Reply::new(format!(
+        "There is no command {}.\n{}\n{MISSING}",
+        code(&shorten(text, 100)),
+        listed(&slash.command, commands)
+    ))
 }
 
 fn listed(slash: &str, commands: &[Command]) -> String {
@@ -31,6 +52,7 @@ fn listed(slash: &str, commands: &[Command]) -> String {
         .map(|usage| format!("• `{slash} {usage}\n"));
     format!(
         "*Commands*\n{}An _alias_ is the path of a project or group, such as `group/project`, unless it was given another. \
+         A project's path, or a former one, will do as well. \
          {} without one lists those of this workspace.",
         lines.collect::<String>(),
         code(&format!("{slash} status")),
@@ -39,7 +61,7 @@ fn listed(slash: &str, commands: &[Command]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{list, unknown};
+    use super::{listed, unknown};
     use crate::command::COMMANDS;
     use crate::slack::SlashCommand;
 
@@ -53,10 +75,10 @@ mod tests {
 
     #[test]
     fn every_command_is_listed() {
-        let reply = list("/gitlab", &COMMANDS);
-        assert!(reply.text().contains("`/gitlab help` shows this"));
+        let list = listed("/gitlab", &COMMANDS);
+        assert!(list.contains("`/gitlab help` shows this"));
         for command in &COMMANDS {
-            assert!(reply.text().contains(command.usage));
+            assert!(list.contains(command.usage));
             assert!(command.usage.contains(command.name));
         }
     }
@@ -71,11 +93,7 @@ mod tests {
             "{}",
             reply.text()
         );
-        assert!(
-            unknown(&slash(" "), &COMMANDS)
-                .text()
-                .starts_with("*Commands*")
-        );
-        assert!(unknown(&slash(&"x".repeat(5_000)), &COMMANDS).text().len() < 1_000);
+        assert!(reply.text().contains("--gitlab-url"));
+        assert!(unknown(&slash(&"x".repeat(5_000)), &COMMANDS).text().len() < 1_100);
     }
 }

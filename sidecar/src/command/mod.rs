@@ -1,31 +1,31 @@
 //! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file beside this one, and a line in
-//! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]).
+//! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]); commands of other names are GitLab's.
 
+mod gitlab;
 mod given;
 mod help;
-mod late;
 mod parse;
 mod state;
 mod status;
 mod test;
-mod worker;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tracing::warn;
 
 use crate::error::Error;
 use crate::http::path::COMMANDS as PATH;
 use crate::http::{Counter, count};
+use crate::late;
 use crate::slack::{Reply, Signed, SlashCommand, unescape};
 
 use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};
-pub(crate) use worker::ReplyWorkers;
 
 static COMMANDS: [Command; 2] = [status::COMMAND, test::COMMAND];
 
@@ -35,21 +35,34 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(Arc::new(app))
 }
 
-async fn receive(State(app): State<Arc<App>>, Signed(mut slash): Signed<SlashCommand>) -> Reply {
+async fn receive(
+    State(app): State<Arc<App>>,
+    Signed(mut slash, original): Signed<SlashCommand>,
+) -> Response {
     let url = slash.response_url.clone();
     if let Some(other) = app.others.iter().find(|other| other.name == slash.command) {
         count(Counter::COMMANDS, other.counted);
-        return late::all_in_time(&app, url, (other.answer)(slash)).await;
+        let reply = late::all_in_time(&app.late, url, (other.answer)(slash)).await;
+        return reply.into_response();
     }
-    slash.text = unescape(&slash.text);
+    let typed = unescape(&slash.text);
+    let sent = std::mem::replace(&mut slash.text, typed);
     let Words { alias, name, .. } = Words::of(&slash.text);
-    if name == help::NAME {
+    if name == help::NAME || name.is_empty() {
         count(Counter::COMMANDS, help::NAME);
-        return help::list(&slash.command, &COMMANDS);
+        return help::answer(&app, &slash, original, &COMMANDS).await;
     }
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
-        count(Counter::COMMANDS, "unknown");
-        return help::unknown(&slash, &COMMANDS);
+        return match &app.pass_through {
+            Some(gitlab) => {
+                count(Counter::COMMANDS, "passed_on");
+                gitlab::pass_on(&app, gitlab, slash, sent, original).await
+            }
+            None => {
+                count(Counter::COMMANDS, "unknown");
+                help::unknown(&slash, &COMMANDS).into_response()
+            }
+        };
     };
     count(Counter::COMMANDS, command.name);
     let given = Given {
@@ -63,7 +76,7 @@ async fn receive(State(app): State<Arc<App>>, Signed(mut slash): Signed<SlashCom
             answered.unwrap_or_else(sorry)
         }
     };
-    late::in_time(&app, url, asking).await
+    late::in_time(&app.late, url, asking).await.into_response()
 }
 
 /// The database's error is logged, and not told.

@@ -7,19 +7,19 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::database::SlackDatabase;
-use crate::interrupt::Finishing;
+use crate::late::Late;
+use crate::pass_through::PassThrough;
 use crate::settings::PublicUrl;
-use crate::slack::{Reply, SigningSecret, SlackClient, SlashCommand};
+use crate::slack::{Reply, SigningSecret, SlashCommand};
 
 pub(crate) struct App {
     pub(crate) database: SlackDatabase,
-    pub(crate) slack: SlackClient,
     pub(crate) signing_secret: SigningSecret,
     pub(crate) public_url: PublicUrl,
     pub(crate) managers: Arc<HashSet<String>>,
     pub(crate) others: Vec<Other>,
-    /// Answers that are given after their request is over.
-    pub(crate) finishing: Finishing,
+    pub(crate) pass_through: Option<Arc<PassThrough>>,
+    pub(crate) late: Arc<Late>,
 }
 
 impl FromRef<Arc<App>> for SigningSecret {

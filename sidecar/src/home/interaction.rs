@@ -20,8 +20,12 @@ const KNOWN: [&str; 4] = [SWITCH_ON, SWITCH_OFF, PICKER, SETTINGS];
 
 pub(super) async fn receive(
     State(app): State<Arc<App>>,
-    Signed(interaction): Signed<Interaction>,
+    Signed(interaction, original): Signed<Interaction>,
 ) -> Result<Response, Problem> {
+    if let Some(gitlab) = app.pass_through.as_ref().filter(|_| !is_ours(&interaction)) {
+        count(Counter::INTERACTIONS, "passed_on");
+        return Ok(gitlab.interaction(&interaction, original).await);
+    }
     if interaction.kind == "view_submission" && interaction.view.callback_id == SETTINGS {
         count(Counter::INTERACTIONS, "settings_saved");
         return settings::submit(&app, &interaction).await;
@@ -34,6 +38,11 @@ pub(super) async fn receive(
         count(Counter::INTERACTIONS, "unknown");
     }
     Ok(StatusCode::OK.into_response())
+}
+
+fn is_ours(interaction: &Interaction) -> bool {
+    let is_known = |action: &Action| KNOWN.contains(&action.action_id.as_str());
+    interaction.view.callback_id == SETTINGS || interaction.actions.iter().any(is_known)
 }
 
 async fn take(app: &App, interaction: &Interaction, action: &Action) -> Result<(), Problem> {

@@ -1,5 +1,5 @@
 //! The App Home: what of this workspace is connected, with switches for those who may use them ([`view`]). It is published by jobs ([`worker`]). What people do
-//! there ([`interaction`], [`options`]) is taken at once, settings are made in a modal ([`settings`]).
+//! there ([`interaction`], [`options`]) is taken at once, settings are made in a modal ([`settings`]). What is none of ours is GitLab's.
 
 mod interaction;
 mod options;

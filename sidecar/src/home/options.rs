@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::state::App;
@@ -18,9 +19,9 @@ const LONGEST: usize = 75;
 
 pub(super) async fn receive(
     State(app): State<Arc<App>>,
-    Signed(asked): Signed<Interaction>,
-) -> Result<Json<Value>, Problem> {
-    let mut options = Vec::new();
+    Signed(asked, original): Signed<Interaction>,
+) -> Result<Response, Problem> {
+    let mut options: Vec<Value> = Vec::new();
     if asked.action_id == PICKER {
         let owner = asked
             .owner()
@@ -37,8 +38,11 @@ pub(super) async fn receive(
             })
         }));
         count(Counter::INTERACTIONS, "project_search");
+    } else if let Some(gitlab) = &app.pass_through {
+        count(Counter::INTERACTIONS, "passed_on");
+        return Ok(gitlab.options(&original).await);
     } else {
         count(Counter::INTERACTIONS, "unknown");
     }
-    Ok(Json(json!({ "options": options })))
+    Ok(Json(json!({ "options": options })).into_response())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::database::SlackDatabase;
+use crate::pass_through::PassThrough;
 use crate::settings::PublicUrl;
 use crate::slack::{SigningSecret, SlackClient};
 use crate::token::TokenKeys;
@@ -19,6 +20,7 @@ pub(crate) struct App {
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) public_url: PublicUrl,
     pub(crate) managers: Arc<HashSet<String>>,
+    pub(crate) pass_through: Option<Arc<PassThrough>>,
 }
 
 impl FromRef<Arc<App>> for SigningSecret {

@@ -39,6 +39,7 @@ counters! {
     REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire";
     HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab";
     DELIVERIES: "lockstep_deliveries_total", "outcome", "messages sent to channels, and what became of them";
+    PASSED_ON: "lockstep_gitlab_passed_on_total", "outcome", "requests of Slack's that were passed on to GitLab, and what became of them";
     LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request";
 }
 

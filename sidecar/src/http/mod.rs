@@ -1,6 +1,7 @@
 //! What all requests have in common: where they come from, what is counted and logged of them, what is answered to those that do not do,
-//! and what all pages look like.
+//! and what all pages look like; and how our own requests are made ([`client`]).
 
+mod client;
 mod heard;
 mod layout;
 mod metrics;
@@ -10,6 +11,7 @@ mod peer;
 mod problem;
 mod room;
 
+pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use heard::hear;
 pub(crate) use layout::{page, protect, style};
 pub(crate) use metrics::{Counter, count, install, sort};

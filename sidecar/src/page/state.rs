@@ -1,16 +1,20 @@
 //! What pages need.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::guess::Guesses;
 use super::look::Looks;
 use crate::database::SlackDatabase;
+use crate::pass_through::PassThrough;
 
 pub(crate) struct App {
     pub(super) database: SlackDatabase,
     /// For the status page: who looks at how things stand is not to make them worse.
     pub(super) for_status: SlackDatabase,
     pub(super) viewer_password: Option<SecretString>,
+    pub(super) pass_through: Option<Arc<PassThrough>>,
     /// What viewers are shown.
     pub(super) looks: Looks,
     /// Wrong passwords of viewers.
@@ -22,11 +26,13 @@ impl App {
         database: SlackDatabase,
         for_status: SlackDatabase,
         viewer_password: Option<SecretString>,
+        pass_through: Option<Arc<PassThrough>>,
     ) -> Self {
         Self {
             database,
             for_status,
             viewer_password,
+            pass_through,
             looks: Looks::default(),
             guesses: Guesses::default(),
         }

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::chatops::Chatops;
 use crate::connection::Connection;
 use crate::notification::Hooks;
+use crate::pass_through::GitLab;
 use crate::settings::secret;
 use crate::token::TokenKeyArguments;
 
@@ -28,6 +29,7 @@ Pages:
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
   POST /api/v4/slack/trigger
+  What is not for this program goes to the same path of --gitlab-url
 From GitLab, with a secret or signed:
   POST /gitlab/hooks                webhooks, that channels are told of
 
@@ -115,6 +117,9 @@ pub(crate) struct Serve {
     /// How many jobs of the app run at the same time; 0 leaves them to others
     #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) job_concurrency: u16,
+
+    #[command(flatten)]
+    pub(crate) gitlab: GitLab,
 
     #[command(flatten)]
     pub(crate) hooks: Hooks,

@@ -24,7 +24,9 @@ use crate::error::Error;
 use crate::http::{self, Problem};
 use crate::install::Keeper;
 use crate::interrupt::Finishing;
+use crate::late::{self, Late};
 use crate::notification::{Delivering, Publisher};
+use crate::pass_through::{self, PassThrough};
 use crate::slack::SlackClient;
 use crate::{chatops, command, event, home, install, notification, page};
 
@@ -46,6 +48,7 @@ pub(super) struct Parts {
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
     pub(super) keeper: Keeper,
+    pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
     pub(super) key_check: KeyCheck,
     /// What goes on after its request is over.
@@ -65,6 +68,16 @@ impl Parts {
         let (fit, keys) = watch::channel(Fit::Unknown);
         let draining = CancellationToken::new();
         let wake = Arc::new(Notify::new());
+        let late = Arc::new(Late {
+            database: database.clone(),
+            slack: slack.clone(),
+            finishing: finishing.clone(),
+        });
+        let pass_through = PassThrough::new(
+            &config.pass_through,
+            Arc::clone(&late),
+            config.signing_secret.clone(),
+        )?;
         let chatops = Arc::new(chatops::App {
             environments: chatops::Environments::new(&config.chatops.environments, &config.schema)?,
             settings: Arc::clone(&config.chatops),
@@ -83,10 +96,10 @@ impl Parts {
             token_keys: Arc::clone(&config.token_keys),
             public_url: config.public_url.clone(),
             managers: Arc::clone(&config.managers),
+            pass_through: pass_through.clone(),
         });
         let command = command::router(command::App {
             database: database.clone(),
-            slack: slack.clone(),
             signing_secret: config.signing_secret.clone(),
             public_url: config.public_url.clone(),
             managers: Arc::clone(&config.managers),
@@ -97,11 +110,13 @@ impl Parts {
                     Box::pin(chatops::reply(Arc::clone(&chatops), slash))
                 }),
             }],
-            finishing: finishing.clone(),
+            pass_through: pass_through.clone(),
+            late,
         });
         let event = event::router(event::App {
             database: database.clone(),
             signing_secret: config.signing_secret.clone(),
+            pass_through: pass_through.clone(),
         });
         let notification = notification::router(notification::App {
             secrets: config.hook_secrets.clone(),
@@ -120,10 +135,12 @@ impl Parts {
             database,
             open(STATUS_SESSIONS)?,
             config.viewer_password.clone(),
+            pass_through.clone(),
         ));
         let from_slack = command
             .merge(event)
             .merge(home::router(Arc::clone(&home)))
+            .layer(from_fn(pass_through::refuse_own))
             .layer(
                 ServiceBuilder::new()
                     .layer(HandleErrorLayer::new(too_late))
@@ -144,7 +161,7 @@ impl Parts {
             draining: draining.clone(),
             keys,
         });
-        let replies = command::ReplyWorkers {
+        let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
         Ok(Self {
@@ -180,6 +197,7 @@ impl Parts {
                 token_keys: Arc::clone(&config.token_keys),
                 stop: draining.clone(),
             },
+            pass_through,
             finishing,
             draining,
             config,

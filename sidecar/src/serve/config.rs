@@ -12,6 +12,7 @@ use super::arguments::Serve;
 use crate::chatops;
 use crate::connection::{Address, HELLO};
 use crate::notification::HookSecrets;
+use crate::pass_through;
 use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, web_address};
 use crate::slack::{Credentials, SigningSecret};
 use crate::token::TokenKeys;
@@ -24,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) credentials: Credentials,
     pub(crate) signing_secret: SigningSecret,
     pub(crate) token_keys: Arc<TokenKeys>,
+    pub(crate) pass_through: pass_through::Settings,
     pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
     /// The proxy in front says where requests come from.
@@ -82,6 +84,12 @@ impl Config {
         }
         let token_keys = TokenKeys::configured(&arguments.keys, &mut problems);
         let hook_secrets = HookSecrets::configured(&arguments.hooks, &mut problems);
+        let pass_through = pass_through::Settings::new(
+            &arguments.gitlab,
+            public_url.as_ref(),
+            arguments.listen,
+            &mut problems,
+        );
         let chatops = chatops::Settings::new(&arguments.chatops, arguments.pooler, &mut problems);
         let viewer_password = arguments.viewer_password.clone();
         if viewer_password
@@ -135,6 +143,7 @@ impl Config {
             },
             signing_secret,
             token_keys: Arc::new(token_keys),
+            pass_through,
             hook_secrets,
             viewer_password,
             forwarded_for: arguments.forwarded_for,

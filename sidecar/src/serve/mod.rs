@@ -27,6 +27,7 @@ use crate::error::{Error, INTERRUPTED};
 use crate::http;
 use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
+use crate::pass_through;
 
 pub(crate) use arguments::Serve;
 use compose::Parts;
@@ -53,6 +54,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         workers,
         delivering,
         keeper,
+        pass_through,
         key_check,
         finishing,
         draining,
@@ -81,6 +83,9 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         })
         .collect();
 
+    if let Some(pass_through) = pass_through {
+        tokio::spawn(pass_through::announce(pass_through));
+    }
     let stop = finishing.stop.clone();
     let (at_once, fits) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn({

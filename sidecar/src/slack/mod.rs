@@ -19,5 +19,5 @@ pub(crate) use payload::{Action, Envelope, Interaction, Owner, SlashCommand, Ten
 pub(crate) use signature::SigningSecret;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use signature::signed_headers;
-pub(crate) use signed::Signed;
+pub(crate) use signed::{Original, Signed};
 pub(crate) use trouble::advice;

@@ -68,17 +68,43 @@ impl SigningSecret {
             .and_then(|value| decoded(value.as_bytes()))
             .ok_or(Refusal::Unsigned)?;
         let at = seconds(timestamp).ok_or(Refusal::Unsigned)?;
-        let mut signed = hmac::Context::with_key(&self.0);
-        for part in [b"v0:", timestamp.as_bytes(), b":", body] {
-            signed.update(part);
-        }
-        let expected = signed.sign();
+        let expected = self.tag(timestamp, body);
         let is_slacks = expected.as_ref().ct_eq(&signature);
         match (is_slacks.into(), is_recent(at, now)) {
             (false, _) => Err(Refusal::Forged),
             (true, false) => Err(Refusal::Stale),
             (true, true) => Ok(()),
         }
+    }
+
+    /// Signs another body in place of the one that the headers came with, as of the same time.
+    pub(super) fn sign_again(&self, headers: &mut HeaderMap, body: &[u8]) {
+        let Some(timestamp) = headers.get(&TIMESTAMP) else {
+            return;
+        };
+        let tag = self.tag(timestamp, body);
+        let digits = tag.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        let signature = HeaderValue::try_from(format!("v0={}", digits.collect::<String>()));
+        if let Ok(signature) = signature {
+            headers.insert(SIGNATURE, signature);
+        }
+    }
+
+    /// The headers of a request that Slack has not sent, and that is signed as it would have.
+    pub(crate) fn sign(&self, body: &[u8], now: SystemTime) -> HeaderMap {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut headers = HeaderMap::new();
+        headers.insert(TIMESTAMP, HeaderValue::from(now));
+        self.sign_again(&mut headers, body);
+        headers
+    }
+
+    fn tag(&self, timestamp: &HeaderValue, body: &[u8]) -> hmac::Tag {
+        let mut signed = hmac::Context::with_key(&self.0);
+        for part in [b"v0:", timestamp.as_bytes(), b":", body] {
+            signed.update(part);
+        }
+        signed.sign()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -24,8 +25,39 @@ static ROOM: Room = Room::new(16 << 10, 16 << 20);
 /// Slack sends its bodies at once.
 const BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// What Slack sends, by its signature.
-pub(crate) struct Signed<T>(pub(crate) T);
+/// What Slack sends, by its signature, and as it came.
+pub(crate) struct Signed<T>(pub(crate) T, pub(crate) Original);
+
+/// The headers and the bytes that Slack has signed.
+pub(crate) struct Original {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Original {
+    /// The same command with another text; the rest of the form stays as it is. Signed anew, as only its form has the token that some
+    /// verify instead.
+    pub(crate) fn with_text(mut self, text: &str, secret: &SigningSecret) -> Self {
+        self.body = with_text(&self.body, text).into();
+        secret.sign_again(&mut self.headers, &self.body);
+        self
+    }
+}
+
+fn with_text(form: &[u8], text: &str) -> Vec<u8> {
+    let others = form
+        .split(|byte| *byte == b'&')
+        .filter(|field| !field.is_empty() && !field.starts_with(b"text=") && *field != b"text");
+    let mut changed = others.collect::<Vec<_>>().join(&b'&');
+    if !changed.is_empty() {
+        changed.push(b'&');
+    }
+    let field = form_urlencoded::Serializer::new(String::new())
+        .append_pair("text", text)
+        .finish();
+    changed.extend_from_slice(field.as_bytes());
+    changed
+}
 
 /// What a body is read as.
 pub(crate) trait Payload: Sized {
@@ -92,11 +124,11 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Answered> {
         let (parts, body) = request.into_parts();
-        let headers = &parts.headers;
-        if let Err(refusal) = SigningSecret::may_be_signed(headers, SystemTime::now()) {
+        let headers = parts.headers;
+        if let Err(refusal) = SigningSecret::may_be_signed(&headers, SystemTime::now()) {
             // Nobody is to have us keep a body who is not Slack.
             if T::IS_CHECKED
-                && is_form(headers)
+                && is_form(&headers)
                 && is_ssl_check(&ROOM.read(body, LARGEST_CHECK, BODY_TIMEOUT).await?.bytes)
             {
                 return Err(Answered::SslCheck);
@@ -105,9 +137,11 @@ where
         }
         let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
         SigningSecret::from_ref(state)
-            .verify(headers, &body.bytes, SystemTime::now())
+            .verify(&headers, &body.bytes, SystemTime::now())
             .map_err(refused)?;
-        Ok(Self(T::read(&body.bytes)?))
+        let payload = T::read(&body.bytes)?;
+        let body = Bytes::from(body.bytes);
+        Ok(Self(payload, Original { headers, body }))
     }
 }
 
@@ -136,4 +170,32 @@ fn is_form(headers: &HeaderMap) -> bool {
             .trim()
             .eq_ignore_ascii_case("application/x-www-form-urlencoded")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Payload, SlashCommand, with_text};
+
+    #[test]
+    fn other_fields_stay_as_they_are() {
+        let changed = with_text(b"token=a%2bb&text=x+y&text=z&user_name=%e4&", "group/a b");
+        assert_eq!(changed, b"token=a%2bb&user_name=%e4&text=group%2Fa+b");
+        assert_eq!(with_text(b"", "a"), b"text=a");
+        assert_eq!(with_text(b"text", "a"), b"text=a");
+        assert_eq!(
+            with_text(b"texts=1&mytext=2", "a"),
+            b"texts=1&mytext=2&text=a"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_what_is_read_back(before in "[a-z&=%+]{0,30}", text in "[^\u{0}]{0,30}") {
+            let form = format!("{before}&team_id=T1&user_id=U1&command=/gitlab&text={before}");
+            let read = SlashCommand::read(&with_text(form.as_bytes(), &text));
+            prop_assert_eq!(read.ok().map(|slash| slash.text), Some(text));
+        }
+    }
 }

@@ -1,7 +1,9 @@
-//! GitLab as an app sees it: the webhooks that it sends, and what is in them.
+//! GitLab as an app sees it: the webhooks that it sends, and what is in them; and GitLab's own part of the Slack app ([`GitLab`]).
 
+mod app;
 mod sample;
 mod webhook;
 
+pub use app::{Fault, GitLab, Received};
 pub use sample::{Sample, merge_request, pipeline, push, samples};
 pub use webhook::{Webhook, sign};

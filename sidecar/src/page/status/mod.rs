@@ -1,6 +1,7 @@
 //! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
 //! asks for the part that changes every few seconds; without scripts the page loads itself anew.
 
+mod gitlab;
 mod part;
 
 use std::sync::Arc;
@@ -71,11 +72,16 @@ pub(super) async fn script() -> Response {
 
 async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
     let drift = drift(app);
+    let gitlab = app.pass_through.as_deref().map(gitlab::of);
     match app.looks.report.get(|| report(app)).await {
-        Some(report) => (StatusCode::OK, part::of(&report, &drift)),
+        Some(report) => (
+            StatusCode::OK,
+            html! { (part::of(&report, &drift)) @if let Some(gitlab) = gitlab { (gitlab) } },
+        ),
         None => {
             let trouble = html! {
                 p.bad { "The database does not answer now. This page goes on asking." }
+                @if let Some(gitlab) = gitlab { (gitlab) }
             };
             (StatusCode::SERVICE_UNAVAILABLE, trouble)
         }

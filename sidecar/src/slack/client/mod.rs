@@ -9,23 +9,16 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request, StatusCode, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use tokio::time::timeout;
 use url::Url;
 
 pub(crate) use error::CallError;
 
-use super::super::tls;
 use crate::error::Error;
+use crate::http::{ExchangeError, HttpClient};
 
 /// How long Slack may take for an answer. It gives up on us after three seconds; we are more patient with jobs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,48 +33,17 @@ pub(crate) struct Credentials {
     pub(crate) secret: SecretString,
 }
 
-/// To Slack, or through a proxy that HTTPS_PROXY names, unless NO_PROXY names Slack.
-#[derive(Clone)]
-enum Way {
-    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
-}
-
 #[derive(Clone)]
 pub(crate) struct SlackClient {
-    http: Way,
+    http: HttpClient,
     base: Url,
 }
 
 impl SlackClient {
     /// `base` is `https://slack.com`, but for tests.
     pub(crate) fn new(base: &Url) -> Result<Self, Error> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(ANSWER_TIMEOUT / 2));
-        let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::verifying()?)
-            .https_or_http()
-            .enable_http1();
-        let mut client = Client::builder(TokioExecutor::new());
-        client
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30));
-        let proxy = base.as_str().parse().ok();
-        let proxy = proxy.and_then(|base: Uri| Matcher::from_env().intercept(&base));
-        let http = match proxy.filter(|_| base.scheme() == "https") {
-            None => Way::Direct(client.build(tls.wrap_connector(connector))),
-            Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
-                if let Some(credentials) = proxy.basic_auth() {
-                    tunnel = tunnel.with_auth(credentials.clone());
-                }
-                Way::Proxied(client.build(tls.wrap_connector(tunnel)))
-            }
-        };
         Ok(Self {
-            http,
+            http: HttpClient::new(base, ANSWER_TIMEOUT / 2, Duration::from_secs(30))?,
             base: base.clone(),
         })
     }
@@ -185,36 +147,18 @@ impl SlackClient {
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| CallError::ForeignUrl)?;
-        let answering = async {
-            let answering = match &self.http {
-                Way::Direct(http) => http.request(request),
-                Way::Proxied(http) => http.request(request),
-            };
-            let answer = answering.await.map_err(unanswered)?;
-            let status = answer.status();
-            let pause = answer::pause(answer.headers());
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
-            let body = body
-                .collect()
-                .await
-                .map_err(|error| CallError::Unanswered(error.to_string()))?;
-            Ok((status, pause, body.to_bytes()))
-        };
-        timeout(ANSWER_TIMEOUT, answering)
+        let answer = self
+            .http
+            .exchange(request, ANSWER_TIMEOUT, LARGEST_ANSWER)
             .await
-            .map_err(|_| CallError::Unanswered("it took too long".to_owned()))?
-    }
-}
-
-/// The innermost cause: the outer ones only say that a request failed.
-fn unanswered(error: hyper_util::client::legacy::Error) -> CallError {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    match error.is_connect() {
-        true => CallError::Unreachable(cause.to_string()),
-        false => CallError::Unanswered(cause.to_string()),
+            .map_err(|error| match error {
+                ExchangeError::Unreachable(why) => CallError::Unreachable(why),
+                ExchangeError::Unanswered(why) => CallError::Unanswered(why),
+                ExchangeError::TooSlow => CallError::Unanswered("it took too long".to_owned()),
+                ExchangeError::TooLarge => CallError::Unanswered("it is too large".to_owned()),
+            })?;
+        let pause = answer::pause(&answer.headers);
+        Ok((answer.status, pause, answer.body))
     }
 }
 

@@ -84,9 +84,29 @@ pub(crate) struct View {
     #[serde(deserialize_with = "lenient")]
     pub(crate) state: Filled,
     #[serde(deserialize_with = "lenient")]
+    blocks: Vec<Block>,
+    #[serde(deserialize_with = "lenient")]
     app_installed_team_id: String,
     #[serde(deserialize_with = "lenient")]
     team_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Block {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    kind: String,
+    #[serde(deserialize_with = "lenient")]
+    block_id: String,
+}
+
+impl View {
+    /// The first field of a modal, beside which something can be said.
+    pub(crate) fn first_input(&self) -> Option<&str> {
+        let mut blocks = self.blocks.iter();
+        let input = blocks.find(|block| block.kind == "input" && !block.block_id.is_empty())?;
+        Some(&input.block_id)
+    }
 }
 
 /// What was filled in, by field.

@@ -1,5 +1,5 @@
-//! The Slack app: a sidecar between the demo's database and a fake Slack on this machine. It is installed for two projects, a
-//! command is given, and then it stays, to be tried.
+//! The Slack app: a sidecar between the demo's database, a fake Slack and a stand-in for GitLab's own part of the app on this machine. It is installed for two
+//! projects, a command of each is given, and then it stays, to be tried.
 
 use std::io::IsTerminal;
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lockstep_tests::gitlab::{Webhook, push};
+use lockstep_tests::gitlab::{GitLab, Webhook, push};
 use lockstep_tests::http::Http;
 use lockstep_tests::slack::caller::Origin;
 use lockstep_tests::slack::{App, Caller, FakeSlack, User, Workspace};
@@ -30,6 +30,7 @@ const USUAL_PORT: u16 = 8080;
 pub(crate) struct Served {
     sidecar: Sidecar,
     slack: FakeSlack,
+    _gitlab: GitLab,
     team: Workspace,
     user: User,
     /// Of the project that was connected last.
@@ -64,7 +65,9 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
     let slack = FakeSlack::start(App::default())?;
     let team = slack.create_workspace("Acme");
     let user = slack.create_user(&team.id, "ada");
-    let sidecar = Sidecar::start(place, &slack)?;
+    let gitlab = GitLab::start(slack.app())?;
+    gitlab.link(&team.id, &user.id, &user.name);
+    let sidecar = Sidecar::start(place, &slack, &gitlab)?;
     let mut alias = String::new();
     for project in [1_i64, 2] {
         let ticket = format!("select lockstep.issue_slack_install_ticket(project_id => {project})");
@@ -73,6 +76,7 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
         install(&sidecar.base, &ticket)?;
         let query = "select alias from slack_integrations where project_id = $1";
         alias = client.query_one(query, &[&project])?.get(0);
+        gitlab.connect(&team.id, &alias, &alias);
     }
     let rows = "select alias, team_id, user_id, left(encode(encrypted_bot_access_token, 'hex'), 12), updated_at::time(0)::text
                   from slack_integrations order by id";
@@ -90,11 +94,14 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
     let served = Served {
         sidecar,
         slack,
+        _gitlab: gitlab,
         team,
         user,
         alias,
     };
-    served.give_command()?;
+    for command in ["status", "issue show 1"] {
+        served.give_command(command)?;
+    }
     served.tell(client)?;
     Ok((served, wrong))
 }
@@ -122,16 +129,18 @@ fn install(base: &str, ticket: &str) -> Result<()> {
 }
 
 impl Sidecar {
-    fn start(place: &Place, slack: &FakeSlack) -> Result<Self> {
+    fn start(place: &Place, slack: &FakeSlack, gitlab: &GitLab) -> Result<Self> {
         let app = slack.app();
         let listener = TcpListener::bind(("127.0.0.1", USUAL_PORT));
         let listener = listener.or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
         drop(listener);
         let base = format!("http://{address}");
-        println!("    lockstep-sidecar serve --listen {address}");
+        let gitlab = gitlab.base_url();
+        println!("    lockstep-sidecar serve --listen {address} --gitlab-url {gitlab}");
         let process = Command::new(target().join("debug/lockstep-sidecar"))
             .args(["serve", "--listen", &address.to_string()])
+            .args(["--gitlab-url", &gitlab])
             .env("DATABASE_URL", place.address())
             .env("LOCKSTEP_PUBLIC_URL", &base)
             .env("LOCKSTEP_SLACK_URL", slack.base_url())
@@ -175,18 +184,24 @@ const HOOK_TOKEN: &str = "the token of the demo's webhook";
 const HOOKS: &str = "/gitlab/hooks";
 
 impl Served {
-    fn give_command(&self) -> Result<()> {
+    /// One of ours, or of GitLab's.
+    fn give_command(&self, command: &str) -> Result<()> {
         let caller = Caller::new(&self.sidecar.base, self.slack.app());
         let origin = Origin {
             team_id: Some(self.team.id.clone()),
             user_id: self.user.id.clone(),
             ..Origin::default()
         };
-        let text = format!("{} status", self.alias);
+        let text = format!("{} {command}", self.alias);
         println!("    /gitlab {text}");
         let reply = caller.command(COMMANDS, &origin, "/gitlab", &text)?;
         let message = reply.json()?;
-        for line in message["text"].as_str().unwrap_or_default().lines() {
+        let card = &message["attachments"][0];
+        let parts = [&message["text"], &card["pretext"], &card["title"]];
+        for line in parts
+            .into_iter()
+            .flat_map(|it| it.as_str().unwrap_or_default().lines())
+        {
             print_wrapped(6, line);
         }
         Ok(())

@@ -4,7 +4,7 @@
 use crate::slack_workspace::host::{Host, by_index, event_columns, owner_or};
 use lockstep_server::host::way_to;
 use lockstep_server::{Answer, Statement, View, keys_argument};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The columns before those of the events.
@@ -33,7 +33,7 @@ pub(super) struct Listings {
 }
 
 pub(super) struct Listing {
-    pub(super) query: Statement,
+    query: Statement,
     /// The events that the columns after [`COLUMNS_BEFORE_EVENTS`] tell of.
     events: Vec<String>,
 }
@@ -126,7 +126,13 @@ impl Listing {
         }
     }
 
-    pub(super) fn read(&self, row: &Answer) -> Found {
+    /// The caller has the rights of the tables' owner.
+    pub(super) fn append(&self, arguments: &[Option<Datum>], found: &mut Vec<Found>) {
+        let query = &self.query;
+        query.rows_with_nulls(View::Newest, arguments, |row| found.push(self.read(row)));
+    }
+
+    fn read(&self, row: &Answer) -> Found {
         let project: Option<String> = row.get(4);
         let namespace: Option<i64> = row.get(5);
         let mut namespaces: Vec<i64> = row.get(6).unwrap_or_default();

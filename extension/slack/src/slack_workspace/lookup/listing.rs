@@ -3,11 +3,12 @@
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
+use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
 
+use super::by_path;
 use super::listed::{Found, Listed, Listings, Paths};
 
 /// The integrations of a workspace.
@@ -19,7 +20,7 @@ returns table (slack_integration_id bigint, integration_id bigint, alias text, o
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
-  'the integrations of a Slack workspace by alias; one, if its alias or id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
+  'the integrations of a Slack workspace by alias; one, if its alias, a path that its project has or had, or its id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
 revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
@@ -55,13 +56,14 @@ fn list_slack_integrations(
         nullable(id),
         Some(datum(max_rows)),
     ];
-    let rows =
-        check_max_rows(max_rows).and_then(|()| list((team_id, enterprise_id), wanted, schema));
+    let rows = check_max_rows(max_rows)
+        .and_then(|()| list((team_id, enterprise_id), alias, wanted, schema));
     TableIterator::new(rows.or_raise())
 }
 
 fn list(
     (team, enterprise): (Option<&str>, Option<&str>),
+    path: Option<&str>,
     [alias, search, id, max_rows]: [Option<Datum>; 4],
     schema: &str,
 ) -> Result<Vec<Listed>> {
@@ -72,14 +74,22 @@ fn list(
         Some(_) => &listings.by_alias,
         None => &listings.all,
     };
-    let arguments = [Some(datum(team)), alias, search, id, max_rows];
+    let arguments = [Some(datum(&*team)), alias, search, id, max_rows];
     let mut found: Vec<Found> = Vec::new();
     let paths = tables.as_owner(|| {
-        listing
-            .query
-            .rows_with_nulls(View::Newest, &arguments, |row| {
-                found.push(listing.read(row))
-            });
+        listing.append(&arguments, &mut found);
+        // An alias is what the project was called when it was connected, or what somebody has chosen since.
+        let path = path.filter(|path| found.is_empty() && path.contains('/'));
+        if let Some(known) = path.and_then(|path| by_path::find(&tables, &team, path)) {
+            let arguments = [
+                Some(datum(&*team)),
+                None,
+                None,
+                Some(datum(known)),
+                max_rows,
+            ];
+            listings.all.append(&arguments, &mut found);
+        }
         Paths::look_up(&listings, &found)
     });
     let troubled = troubled(schema, &found)?;

@@ -1,8 +1,9 @@
-//! What others ask of workspaces: their bots ([`bot`]), their integrations ([`listing`], [`listed`]), where these send to
+//! What others ask of workspaces: their bots ([`bot`]), their integrations ([`listing`], [`listed`], [`by_path`]), where these send to
 //! ([`destination`]), where a project is ([`path`]). An integration is switched on and off as a user of Slack asks ([`switch`]), along
 //! with those that inherit from it ([`heir`]).
 
 mod bot;
+mod by_path;
 mod destination;
 mod heir;
 mod listed;

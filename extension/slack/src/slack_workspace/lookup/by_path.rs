@@ -1,0 +1,53 @@
+//! Which integration a project has in a workspace, by the path of the project: that of now, or one that it had before.
+
+use crate::slack_workspace::host::{Host, Tables};
+use lockstep_server::host::{Relation, qualified};
+use lockstep_server::{Statement, View, datum};
+use pgrx::pg_sys;
+
+/// Where the host keeps the paths of now, and those of before.
+const PATHS: [&str; 2] = ["routes", "redirect_routes"];
+const COLUMNS: [&str; 3] = ["source_id", "source_type", "path"];
+
+/// `$1` team, `$2` path: the id of the integration in Slack.
+struct ByPath(Vec<Statement>);
+
+impl ByPath {
+    /// A host that lacks one of the tables, or has it from another owner, has no such paths.
+    fn new(tables: &Host) -> Self {
+        let found = PATHS.into_iter().filter_map(|name| {
+            let table = Relation::find_table(&tables.schema, name).ok().flatten()?;
+            let has_all = COLUMNS.iter().all(|it| table.find_column(it).is_some());
+            (has_all && table.owner == tables.slack.owner).then_some(table)
+        });
+        Self(found.map(|paths| of_table(tables, &paths)).collect())
+    }
+}
+
+/// By small letters, as the host's indexes have them.
+fn of_table(tables: &Host, paths: &Relation) -> Statement {
+    let text = format!(
+        "select s.id::pg_catalog.int8 from {paths} r
+           join {integrations} i on i.project_id == r.source_id
+           join {slack} s on s.integration_id == i.id
+          where pg_catalog.lower(r.path::pg_catalog.text) == pg_catalog.lower($2) and r.source_type::pg_catalog.text == 'Project'
+            and s.team_id == $1
+          order by s.id limit 1",
+        paths = paths.qualified_name(),
+        integrations = tables.integrations.qualified_name(),
+        slack = tables.slack.qualified_name(),
+    );
+    Statement::new(&qualified(&text), &[pg_sys::TEXTOID, pg_sys::TEXTOID])
+}
+
+/// The caller has the rights of the tables' owner.
+pub(super) fn find(tables: &Tables, team: &str, path: &str) -> Option<i64> {
+    let by_path = tables.prepared(ByPath::new);
+    by_path.0.iter().find_map(|query| {
+        let mut found = None;
+        query.rows(View::Newest, &[datum(team), datum(path)], |row| {
+            found = row.get::<i64>(1);
+        });
+        found
+    })
+}

@@ -1,0 +1,100 @@
+//! Commands of GitLab's. It knows projects by their aliases alone; people know their paths.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::parse::Words;
+use super::state::App;
+use crate::database::Which;
+use crate::error::Error;
+use crate::pass_through::PassThrough;
+use crate::slack::{Original, Reply, SlashCommand, code, escape, shorten};
+
+/// As GitLab has it, the one command of several words and no project.
+const WITHOUT_PROJECT: &str = "incident declare";
+
+/// What an alias has never to wait for; GitLab then says itself what it does not know.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `sent` is the text as Slack has sent it.
+pub(super) async fn pass_on(
+    app: &Arc<App>,
+    gitlab: &Arc<PassThrough>,
+    slash: SlashCommand,
+    sent: String,
+    original: Original,
+) -> Response {
+    let url = slash.response_url.clone();
+    let preparing = {
+        let (app, gitlab) = (Arc::clone(app), Arc::clone(gitlab));
+        async move {
+            let found = timeout(PATIENCE, find(&app, &gitlab, &slash)).await;
+            match found.unwrap_or(Err(Error::Silent)) {
+                Ok(Project::As(alias)) => {
+                    Ok(gitlab.with_text(original, &with_alias(&sent, &alias)))
+                }
+                Ok(Project::AsGiven) => Ok(original),
+                Ok(Project::NotConnected(reply)) => Err(reply),
+                Err(error) => {
+                    warn!(error = %error.report(), "an alias is not looked up");
+                    Ok(original)
+                }
+            }
+        }
+    };
+    gitlab.command(url, preparing).await
+}
+
+/// How GitLab knows the project that is meant.
+enum Project {
+    AsGiven,
+    As(String),
+    NotConnected(Reply),
+}
+
+async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<Project, Error> {
+    let Words { alias, .. } = Words::of(&slash.text);
+    let Some(given) = alias.filter(|_| slash.text.trim() != WITHOUT_PROJECT) else {
+        return Ok(Project::AsGiven);
+    };
+    let which = Which::Alias(given);
+    let found = app.database.integrations(slash.owner.tenant(), which, 1);
+    Ok(match found.await?.into_iter().next() {
+        Some(found) if found.alias == given => Project::AsGiven,
+        Some(found) => Project::As(found.alias),
+        None => match gitlab.settings_of(given) {
+            Some(url) => Project::NotConnected(Reply::new(format!(
+                "{} is not connected with this workspace. Its maintainers connect it <{url}|in its settings>; {} lists what is connected.",
+                code(&shorten(given, 100)),
+                code(&format!("{} status", slash.command)),
+            ))),
+            None => Project::AsGiven,
+        },
+    })
+}
+
+/// The same text with another first word.
+fn with_alias(sent: &str, alias: &str) -> String {
+    let sent = sent.trim_start();
+    let rest = sent.find(char::is_whitespace).map_or("", |at| &sent[at..]);
+    format!("{}{rest}", escape(alias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_alias;
+
+    #[test]
+    fn all_but_the_first_word_stays() {
+        assert_eq!(
+            with_alias(" a/b  issue new &lt;x&gt;\n y ", "tea & milk"),
+            "tea &amp; milk  issue new &lt;x&gt;\n y "
+        );
+        assert_eq!(with_alias("a", "b"), "b");
+        assert_eq!(with_alias("", "b"), "b");
+    }
+}

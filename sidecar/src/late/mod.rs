@@ -1,0 +1,174 @@
+//! Answers that may take longer than Slack waits: then it gets a first word in time, and the answer later, at the address it gave.
+
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, Span, warn};
+
+use crate::database::SlackDatabase;
+use crate::http::{Counter, count};
+use crate::interrupt::Finishing;
+use crate::slack::{CallError, Reply, SlackClient, insist};
+use worker::LONGEST;
+
+pub(crate) use worker::ReplyWorkers;
+
+/// What it takes to answer after a request is over.
+pub(crate) struct Late {
+    pub(crate) database: SlackDatabase,
+    pub(crate) slack: SlackClient,
+    pub(crate) finishing: Finishing,
+}
+
+/// Slack waits for three seconds, of which the network takes some.
+const IN_TIME: Duration = Duration::from_millis(2_000);
+
+/// What an answer takes to Slack and into the channel, so that what follows comes after it.
+const AFTER_FIRST: Duration = Duration::from_millis(400);
+
+/// An address for answers is good for five of them within half an hour.
+const USES: usize = 5;
+
+/// What it may take to leave a reply to others.
+const LEAVING: Duration = Duration::from_millis(900);
+
+/// Nobody waits longer for an answer.
+const LATEST: Duration = Duration::from_secs(20);
+
+pub(crate) async fn in_time(
+    late: &Arc<Late>,
+    response_url: Option<String>,
+    asking: impl Future<Output = Reply> + Send + 'static,
+) -> Reply {
+    let mut asking = Box::pin(asking);
+    if let Ok(reply) = timeout(IN_TIME, &mut asking).await {
+        return reply;
+    }
+    let Some(url) = response_url else {
+        return too_slow();
+    };
+    let task = {
+        let late = Arc::clone(late);
+        async move {
+            let reply = tokio::select! {
+                asked = timeout(LATEST, asking) => asked.unwrap_or_else(|_| too_slow()),
+                () = late.finishing.over.cancelled() => stopped(),
+            };
+            late.send_one(Some(&url), &reply.json()).await;
+        }
+    };
+    late.finishing.tasks.spawn(task.instrument(Span::current()));
+    takes_longer()
+}
+
+/// An answer of several messages, to what goes on whether anybody waits for it or not. It answers in some time of its own.
+pub(crate) async fn all_in_time(
+    late: &Arc<Late>,
+    response_url: Option<String>,
+    working: impl Future<Output = Vec<Reply>> + Send + 'static,
+) -> Reply {
+    let (hand_over, mut handed_over) = oneshot::channel();
+    let task = {
+        let late = Arc::clone(late);
+        async move {
+            let replies = tokio::select! {
+                replies = working => replies,
+                () = late.finishing.over.cancelled() => vec![stopped()],
+            };
+            let mut replies = replies.into_iter();
+            let first = replies.next();
+            let is_in_time = first.map(|first| hand_over.send(first));
+            let too_late = match is_in_time {
+                Some(Err(first)) => Some(first),
+                _ => None,
+            };
+            if too_late.is_none() && replies.len() > 0 {
+                // The first is on its way.
+                sleep(AFTER_FIRST).await;
+            }
+            let replies: Vec<Reply> = too_late.into_iter().chain(replies).collect();
+            let mut spare = USES.saturating_sub(replies.len());
+            for reply in replies {
+                late.send(response_url.as_deref(), &reply.json(), &mut spare)
+                    .await;
+            }
+        }
+    };
+    late.finishing.tasks.spawn(task.instrument(Span::current()));
+    if let Ok(Ok(reply)) = timeout(IN_TIME, &mut handed_over).await {
+        return reply;
+    }
+    handed_over.close();
+    // It may have come this very moment.
+    handed_over.try_recv().unwrap_or_else(|_| takes_longer())
+}
+
+impl Late {
+    /// Sends the only late answer to something.
+    pub(crate) async fn send_one(&self, url: Option<&str>, message: &Value) {
+        self.send(url, message, &mut USES.saturating_sub(1)).await;
+    }
+
+    /// Sends one, again and again if Slack does not take it. `spare` is how often the address may be used beyond what is to be
+    /// sent: one that may have arrived counts.
+    async fn send(&self, url: Option<&str>, message: &Value, spare: &mut usize) {
+        let Some(url) = url else {
+            count(Counter::LATE, "failed");
+            return;
+        };
+        let may_repeat = |error: &CallError| {
+            let may_have_arrived = matches!(error, CallError::Unanswered(_) | CallError::Garbled);
+            match (may_have_arrived, *spare) {
+                (false, _) => true,
+                (true, 0) => false,
+                (true, _) => {
+                    *spare -= 1;
+                    true
+                }
+            }
+        };
+        let Finishing { stop, over, .. } = &self.finishing;
+        let sending = insist(LONGEST, stop, may_repeat, || self.slack.reply(url, message));
+        let sent = tokio::select! {
+            sent = sending => sent,
+            () = over.cancelled() => Err(CallError::Unanswered("there was no time left".to_owned())),
+        };
+        match sent {
+            Ok(()) => count(Counter::LATE, "sent"),
+            Err(error) if stop.is_cancelled() && error.is_transient() => {
+                match timeout(LEAVING, worker::leave(&self.database, url, message)).await {
+                    Ok(Ok(())) => count(Counter::LATE, "left"),
+                    _ => {
+                        count(Counter::LATE, "failed");
+                        warn!(%error, "a late reply is lost");
+                    }
+                }
+            }
+            Err(error) => {
+                count(Counter::LATE, "failed");
+                warn!(%error, "a late reply did not arrive");
+            }
+        }
+    }
+}
+
+fn takes_longer() -> Reply {
+    Reply::new(":hourglass_flowing_sand: The answer takes a moment longer.")
+}
+
+fn too_slow() -> Reply {
+    Reply::new(
+        ":warning: The database is too slow now. Nothing was changed; try again in a moment.",
+    )
+}
+
+fn stopped() -> Reply {
+    Reply::new(
+        ":warning: The program was stopped before the answer was there. What the command was to change may be done or not: look, or give it again.",
+    )
+}

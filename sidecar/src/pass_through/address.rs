@@ -1,0 +1,219 @@
+//! GitLab as it is asked: at one of its addresses, with the bytes that Slack has sent.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, USER_AGENT, VIA};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::circle;
+use super::settings::Settings;
+use super::trouble::Trouble;
+use crate::error::Error;
+use crate::http::HttpClient;
+use crate::slack::Reply;
+
+/// Slack takes no message that is larger.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+/// Short, so that there is time for the next address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Servers of GitLab keep idle connections for 20 s and more.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What goes along. Whatever else a request has is of the connection, or of the proxies between Slack and us.
+const HEADERS: [HeaderName; 6] = [
+    CONTENT_TYPE,
+    USER_AGENT,
+    HeaderName::from_static("x-slack-request-timestamp"),
+    HeaderName::from_static("x-slack-signature"),
+    HeaderName::from_static("x-slack-retry-num"),
+    HeaderName::from_static("x-slack-retry-reason"),
+];
+
+pub(super) struct Addresses {
+    all: Vec<(Url, HttpClient)>,
+    /// The one that could be reached the last time.
+    last: AtomicUsize,
+    pub(super) patience: Duration,
+}
+
+/// Of GitLab's answer, what is for Slack.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// GitLab was not asked.
+    pub(super) is_own: bool,
+    status: StatusCode,
+    /// Empty, or JSON.
+    body: Bytes,
+}
+
+impl Addresses {
+    /// None, if nothing is configured.
+    pub(super) fn new(settings: &Settings) -> Result<Option<Self>, Error> {
+        let client = |url: &Url| {
+            let client = HttpClient::new(url, CONNECT_TIMEOUT, IDLE)?;
+            Ok((url.clone(), client))
+        };
+        let all: Vec<_> = settings
+            .addresses
+            .iter()
+            .map(client)
+            .collect::<Result<_, Error>>()?;
+        Ok((!all.is_empty()).then_some(Self {
+            all,
+            last: AtomicUsize::new(0),
+            patience: settings.patience,
+        }))
+    }
+
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.all.iter().map(|(url, _)| url)
+    }
+
+    /// Posts to the address that answered last, and to the others only as long as nothing was sent: GitLab does not do twice what was
+    /// asked for once.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Answer, Trouble> {
+        let begun = Instant::now();
+        let first = self.last.load(Ordering::Relaxed);
+        let mut trouble = Trouble::Slow(self.patience);
+        for place in (first..self.all.len()).chain(0..first) {
+            let left = self.patience.saturating_sub(begun.elapsed());
+            match self.post_to(place, path, headers, body, left).await {
+                Err(Trouble::Unreachable(why)) => trouble = Trouble::Unreachable(why),
+                answered => {
+                    self.last.store(place, Ordering::Relaxed);
+                    return answered;
+                }
+            }
+        }
+        Err(trouble)
+    }
+
+    pub(super) async fn post_to(
+        &self,
+        place: usize,
+        path: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        left: Duration,
+    ) -> Result<Answer, Trouble> {
+        let (url, client) = &self.all[place];
+        let mut url = url.clone();
+        url.set_path(path);
+        let mut request = Request::post(url.as_str()).header(VIA, circle::OWN);
+        for name in &HEADERS {
+            for value in headers.get_all(name) {
+                request = request.header(name, value);
+            }
+        }
+        let request = request
+            .body(Full::new(body.clone()))
+            .map_err(|error| Trouble::Unreachable(error.to_string()))?;
+        let answer = client.exchange(request, left, LARGEST_ANSWER).await;
+        let answer = answer.map_err(|error| Trouble::of(error, self.patience))?;
+        Answer::read(answer.status, answer.body)
+    }
+}
+
+impl Answer {
+    /// What GitLab need not be asked for.
+    pub(super) fn own(reply: &Reply) -> Self {
+        Self {
+            is_own: true,
+            status: StatusCode::OK,
+            body: reply.json().to_string().into(),
+        }
+    }
+
+    fn read(status: StatusCode, body: Bytes) -> Result<Self, Trouble> {
+        if status == StatusCode::LOOP_DETECTED {
+            return Err(Trouble::Circle);
+        }
+        if !status.is_success() {
+            return Err(Trouble::Status(status.as_u16()));
+        }
+        let is_json = || serde_json::from_slice::<IgnoredAny>(&body).is_ok();
+        match body.trim_ascii().is_empty() || is_json() {
+            true => Ok(Self {
+                is_own: false,
+                status,
+                body,
+            }),
+            false => Err(Trouble::Garbled),
+        }
+    }
+
+    /// What people are to see; nothing, if GitLab has only acknowledged.
+    pub(super) fn message(&self) -> Option<Value> {
+        let message: Value = serde_json::from_slice(&self.body).ok()?;
+        let is_message = message.as_object().is_some_and(|fields| !fields.is_empty());
+        is_message.then_some(message)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self.body.is_empty() {
+            true => self.status.into_response(),
+            false => {
+                let kind = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+                (self.status, kind, self.body).into_response()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::{Answer, Trouble};
+
+    #[test]
+    fn answers_are_what_slack_takes() {
+        for (status, body, expected) in [
+            (200, r#"{"text": "a"}"#, Ok(true)),
+            (201, r#"{"text": "a"}"#, Ok(true)),
+            (200, "{}", Ok(false)),
+            (200, "", Ok(false)),
+            (204, "", Ok(false)),
+            (200, "null", Ok(false)),
+            (200, "[]", Ok(false)),
+            (200, "<html>", Err(Trouble::Garbled)),
+            (200, "{\"text\":", Err(Trouble::Garbled)),
+            (302, "", Err(Trouble::Status(302))),
+            (
+                404,
+                r#"{"error": "404 Not Found"}"#,
+                Err(Trouble::Status(404)),
+            ),
+            (508, "", Err(Trouble::Circle)),
+        ] {
+            let code = StatusCode::from_u16(status).unwrap_or_default();
+            let read = Answer::read(code, body.into());
+            assert_eq!(
+                read.map(|it| it.message().is_some()),
+                expected,
+                "{status} {body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Where GitLab is, as it is configured.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use url::{Host, Url};
+
+use crate::settings::{Problem, PublicUrl, web_address};
+
+/// GitLab's own part of the Slack app
+#[derive(Args, Debug)]
+pub(crate) struct GitLab {
+    /// Where GitLab is: what Slack sends that this program does not answer itself goes there; of several addresses, the next is tried
+    /// if one cannot be reached
+    #[arg(
+        long = "gitlab-url",
+        value_name = "URL",
+        env = "LOCKSTEP_GITLAB_URL",
+        value_delimiter = ','
+    )]
+    pub(crate) gitlab_urls: Vec<String>,
+
+    /// Seconds that GitLab may take to answer what was passed on to it
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GITLAB_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(3..=600))]
+    pub(crate) gitlab_timeout: u64,
+}
+
+pub(crate) struct Settings {
+    /// In the order in which they are tried; none, if nothing is passed on.
+    pub(crate) addresses: Vec<Url>,
+    pub(crate) patience: Duration,
+}
+
+const SETTING: &str = "--gitlab-url (LOCKSTEP_GITLAB_URL)";
+
+impl Settings {
+    /// Neither what Slack and browsers reach us at, nor where we listen, is GitLab.
+    pub(crate) fn new(
+        arguments: &GitLab,
+        public_url: Option<&PublicUrl>,
+        listen: SocketAddr,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let given = arguments
+            .gitlab_urls
+            .iter()
+            .map(|url| url.trim())
+            .filter(|url| !url.is_empty());
+        let mut addresses = Vec::new();
+        for text in given {
+            let hint = "it is https:// and the host of GitLab; with http:// it is on this machine";
+            let Some(url) = web_address(SETTING, text, hint, problems) else {
+                continue;
+            };
+            let is_public = public_url.is_some_and(|public| public.has_origin_of(&url));
+            if is_public || is_at(&url, listen) {
+                problems.push(Problem {
+                    setting: SETTING,
+                    wrong: format!("leads back to this program: {url}"),
+                    hint: "it is the address of GitLab itself, not the one that Slack sends to",
+                });
+            }
+            addresses.push(url);
+        }
+        Self {
+            addresses,
+            patience: Duration::from_secs(arguments.gitlab_timeout),
+        }
+    }
+}
+
+fn is_at(url: &Url, listen: SocketAddr) -> bool {
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback() || listen.ip() == address,
+        Some(Host::Ipv6(address)) => address.is_loopback() || listen.ip() == address,
+        None => false,
+    };
+    is_here && url.port_or_known_default() == Some(listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::{GitLab, Settings};
+    use crate::settings::{Problem, PublicUrl};
+
+    fn wrong(urls: &[&str]) -> Vec<String> {
+        let mut problems = Vec::new();
+        let public = PublicUrl::new(Some("https://slack.example"), &mut problems);
+        let arguments = GitLab {
+            gitlab_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            gitlab_timeout: 30,
+        };
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        Settings::new(&arguments, public.as_ref(), listen, &mut problems);
+        problems.iter().map(Problem::to_string).collect()
+    }
+
+    #[test]
+    fn own_address_is_not_gitlabs() {
+        for url in [
+            "https://slack.example",
+            "https://slack.example:443/",
+            "http://127.0.0.1:8080",
+            "http://localhost:8080",
+        ] {
+            let wrong = wrong(&["https://gitlab.example", url]);
+            assert!(
+                wrong.len() == 1 && wrong[0].contains("leads back to this program"),
+                "{url}: {wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_are_of_a_host_and_nothing_more() {
+        assert!(wrong(&[]).is_empty());
+        assert!(wrong(&["", " https://gitlab.example ", "http://127.0.0.1:8081"]).is_empty());
+        for url in [
+            "gitlab.example",
+            "http://gitlab.example",
+            "https://gitlab.example/gitlab",
+            "https://user:password@gitlab.example",
+        ] {
+            assert_eq!(wrong(&[url]).len(), 1, "{url}");
+        }
+    }
+}

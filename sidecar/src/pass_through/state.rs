@@ -1,0 +1,138 @@
+//! What it takes to pass something on.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+use tracing::{Instrument, Span, warn};
+use url::Url;
+
+use super::address::{Addresses, Answer};
+use super::settings::Settings;
+use super::standing::{Seen, Standing};
+use super::trouble::Trouble;
+use crate::error::Error;
+use crate::http::{Counter, count};
+use crate::late::Late;
+use crate::slack::{Original, SigningSecret};
+
+/// Slack waits for three seconds, of which the network takes some.
+pub(super) const IN_TIME: Duration = Duration::from_millis(2_500);
+
+/// So many requests wait for GitLab at the same time. A GitLab that hangs fills these, and nothing that our own commands need.
+const PLACES: usize = 64;
+
+pub(crate) struct PassThrough {
+    pub(super) gitlab: Addresses,
+    pub(super) late: Arc<Late>,
+    pub(super) signing_secret: SigningSecret,
+    pub(super) standing: Standing,
+    places: Semaphore,
+}
+
+pub(super) type Outcome = Result<Answer, Trouble>;
+
+impl PassThrough {
+    /// None, if GitLab's address is not configured.
+    pub(crate) fn new(
+        settings: &Settings,
+        late: Arc<Late>,
+        signing_secret: SigningSecret,
+    ) -> Result<Option<Arc<Self>>, Error> {
+        let gitlab = Addresses::new(settings)?;
+        Ok(gitlab.map(|gitlab| {
+            Arc::new(Self {
+                gitlab,
+                late,
+                signing_secret,
+                standing: Standing::default(),
+                places: Semaphore::new(PLACES),
+            })
+        }))
+    }
+
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &Url> {
+        self.gitlab.urls()
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        self.standing.get()
+    }
+
+    /// Asks GitLab, if there is a place.
+    pub(super) async fn ask(&self, path: &'static str, original: &Original) -> Outcome {
+        let outcome = match self.places.try_acquire() {
+            Ok(_place) => {
+                let (headers, body) = (&original.headers, &original.body);
+                self.gitlab.post(path, headers, body).await
+            }
+            Err(_) => Err(Trouble::Busy),
+        };
+        let trouble = outcome.as_ref().err();
+        self.standing.note(trouble);
+        if let Some(trouble) = trouble {
+            warn!(path, error = %trouble, "GitLab has not answered what was passed on");
+        }
+        outcome
+    }
+
+    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end. So it does if whoever
+    /// asked has gone.
+    pub(super) async fn in_time<F>(
+        self: &Arc<Self>,
+        asking: impl Future<Output = Outcome> + Send + 'static,
+        late: impl FnOnce(Arc<Self>, Outcome) -> F + Send + 'static,
+    ) -> Option<Outcome>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let (hand_over, mut handed_over) = oneshot::channel();
+        let task = {
+            let app = Arc::clone(self);
+            async move {
+                let outcome = tokio::select! {
+                    outcome = asking => outcome,
+                    () = app.late.finishing.over.cancelled() => Err(Trouble::Stopped),
+                };
+                if let Err(outcome) = hand_over.send(outcome) {
+                    counted(&outcome, "late");
+                    late(app, outcome).await;
+                }
+            }
+        };
+        let tasks = &self.late.finishing.tasks;
+        tasks.spawn(task.instrument(Span::current()));
+        let outcome = match timeout(IN_TIME, &mut handed_over).await {
+            Ok(outcome) => outcome.ok(),
+            Err(_) => {
+                handed_over.close();
+                // It may have come this very moment.
+                handed_over.try_recv().ok()
+            }
+        };
+        outcome.inspect(|outcome| counted(outcome, "answered"))
+    }
+
+    /// What comes in time, for what is of no use later.
+    pub(super) async fn at_once(&self, path: &'static str, original: &Original) -> Outcome {
+        let asking = timeout(IN_TIME, self.ask(path, original));
+        let outcome = asking.await.unwrap_or_else(|_| {
+            let trouble = Trouble::Slow(IN_TIME);
+            self.standing.note(Some(&trouble));
+            Err(trouble)
+        });
+        counted(&outcome, "answered");
+        outcome
+    }
+}
+
+fn counted(outcome: &Outcome, if_answered: &'static str) {
+    let label = match outcome {
+        Ok(answer) if answer.is_own => "not_connected",
+        Ok(_) => if_answered,
+        Err(trouble) => trouble.label(),
+    };
+    count(Counter::PASSED_ON, label);
+}

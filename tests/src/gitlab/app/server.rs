@@ -1,0 +1,224 @@
+//! Serves the stand-in over HTTP, on loopback and in a thread of its own.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::request;
+use super::world::{Fault, Received, World};
+use crate::http::Http;
+
+const LARGEST_BODY: usize = 4 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    world: Mutex<World>,
+    /// Told of each request.
+    asked: Condvar,
+}
+
+impl Shared {
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wait(&self, patience: Duration, mut is_met: impl FnMut(&World) -> bool) -> bool {
+        let waited = self
+            .asked
+            .wait_timeout_while(self.world(), patience, |world| !is_met(world));
+        let (_world, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        !timeout.timed_out()
+    }
+}
+
+/// Stops the server when it is dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub(super) fn start(shared: Arc<Shared>, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("gitlab".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        result = serve(listener, shared) => {
+                            if let Err(error) = result {
+                                eprintln!("gitlab: {error}");
+                            }
+                        }
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router: Router = Router::new().fallback(answer).with_state(shared);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let router = router.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let mut router = router.clone();
+                async move {
+                    let Ok(response) = router.call(request).await;
+                    match response.extensions().get::<HangUp>() {
+                        Some(_) => Err(io::Error::other("closed on purpose")),
+                        None => Ok(response),
+                    }
+                }
+            });
+            // Its errors are the other side's, or closed on purpose.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Marks an answer that must not be sent.
+#[derive(Clone, Copy, Debug)]
+struct HangUp;
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let headers = parts.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    let received = Received {
+        path: parts.uri.path().to_owned(),
+        headers: headers.collect(),
+        body: body.to_vec(),
+    };
+    let fault = {
+        let mut world = shared.world();
+        if !world.keeps_nothing {
+            world.received.push(received.clone());
+        }
+        let fault = world.next_fault();
+        shared.asked.notify_all();
+        fault
+    };
+    match fault {
+        None => {}
+        Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
+        Some(fault) => return broken(fault),
+    }
+    let (answer, token) = {
+        let mut world = shared.world();
+        let answer = request::answer(&mut world, &received);
+        let slack = world.slack.as_ref();
+        (answer, slack.map(|(_, token)| token.clone()))
+    };
+    respond(answer, token.unwrap_or_default()).await
+}
+
+fn broken(fault: Fault) -> Response {
+    let page = |status: u16| {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = [(header::CONTENT_TYPE, "text/html")];
+        (status, kind, "<html>not what was asked for").into_response()
+    };
+    match fault {
+        Fault::Status(status) => page(status),
+        Fault::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
+        Fault::Large(bytes) => {
+            let text = json!({ "text": "x".repeat(bytes) }).to_string();
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Fault::Reset => {
+            let mut response = StatusCode::OK.into_response();
+            response.extensions_mut().insert(HangUp);
+            response
+        }
+        Fault::Garbage | Fault::Slow(_) => page(200),
+    }
+}
+
+/// With what a server of GitLab adds, none of which is Slack's affair.
+async fn respond(answer: Answer, token: String) -> Response {
+    let Answer {
+        status,
+        mut body,
+        first,
+    } = answer;
+    if let Some((url, message)) = first {
+        let done = tokio::task::spawn_blocking(move || tell(&url, &token, &message)).await;
+        if !matches!(done, Ok(Ok(()))) {
+            body =
+                json!({ "response_type": "ephemeral", "text": format!("Slack failed: {done:?}") });
+        }
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::SET_COOKIE, "_gitlab_session=secret"),
+        (header::SERVER, "nginx"),
+    ];
+    match body {
+        Value::Null => (status, Body::empty()).into_response(),
+        body => (status, headers, body.to_string()).into_response(),
+    }
+}
+
+fn tell(url: &str, token: &str, message: &Value) -> Result<()> {
+    let bearer = format!("Bearer {token}");
+    let http = Http::new(Duration::from_secs(3));
+    let reply = http.post_json(url, &[("authorization", &bearer)], message)?;
+    let is_refused = reply.json().is_ok_and(|answer| answer["ok"] == false);
+    anyhow::ensure!(reply.status == 200 && !is_refused, "{}", reply.text());
+    Ok(())
+}

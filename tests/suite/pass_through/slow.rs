@@ -1,0 +1,138 @@
+//! GitLab takes its time, and Slack waits for three seconds: the answer comes once, at once or late.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use lockstep_tests::gitlab::Fault;
+use nix::sys::signal::Signal;
+
+use super::Scene;
+use crate::concurrency::PATIENCE;
+use crate::slack_app::COMMANDS;
+
+/// Longer than anybody waits.
+const HANGING: Fault = Fault::Slow(Duration::from_secs(3_600));
+
+#[test]
+fn slow_answers_come_once() -> Result<()> {
+    let scene = Scene::set("pass_slow")?;
+    for milliseconds in [1_000, 2_900, 10_000] {
+        let fault = Fault::Slow(Duration::from_millis(milliseconds));
+        scene.gitlab.fail(&[fault], false);
+        let before = scene.stage.slack.messages(&scene.channel).len();
+        let answer = scene.answer("group/one issue show 1")?;
+        assert_eq!(answer["response_type"], "in_channel", "{answer}");
+        ensure!(answer.to_string().contains("Make tea"), "{answer}");
+        let late = scene.stage.slack.messages(&scene.channel).len() - before;
+        // On a machine that is busy enough the first may be late as well.
+        ensure!(late == 1 || milliseconds == 1_000, "{milliseconds}: {late}");
+    }
+    assert_eq!(scene.gitlab.received().len(), 3);
+    Ok(())
+}
+
+/// Our own list of commands does not wait for GitLab's.
+#[test]
+fn help_comes_at_once_and_gitlabs_later() -> Result<()> {
+    let scene = Scene::set("pass_slow_help")?;
+    scene
+        .gitlab
+        .fail(&[Fault::Slow(Duration::from_millis(2_900))], false);
+    let said = scene.told("help")?;
+    ensure!(
+        said.starts_with("*Commands*") && said.contains("takes longer"),
+        "{said}"
+    );
+    let late = scene.late(1)?;
+    ensure!(
+        late["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("issue show")),
+        "{late}"
+    );
+    Ok(())
+}
+
+#[test]
+fn patience_has_an_end() -> Result<()> {
+    let scene = Scene::set_with("pass_hanging", &["--gitlab-timeout=3"])?;
+    scene.gitlab.fail(&[HANGING], false);
+    let answer = scene.answer("group/one deploy staging to production")?;
+    let text = answer["text"].as_str().unwrap_or_default();
+    for words in ["not answered within 3 s", "may be done or not"] {
+        ensure!(text.contains(words), "{answer}");
+    }
+    assert_eq!(answer["response_type"], "ephemeral");
+    assert_eq!(scene.counted("too_slow")?, 1.0);
+    Ok(())
+}
+
+/// A modal is not kept open by it: GitLab tells in the channel what became of it.
+#[test]
+fn interactions_are_acknowledged_in_time() -> Result<()> {
+    let scene = Scene::set_with("pass_slow_modal", &["--gitlab-timeout=3"])?;
+    scene.gitlab.fail(&[HANGING], true);
+    let payload =
+        serde_json::json!({ "type": "view_submission", "view": { "callback_id": "of_gitlab" } });
+    let caller = &scene.stage.caller;
+    let reply = caller.interaction(crate::slack_app::INTERACTIONS, &payload)?;
+    assert_eq!((reply.status, reply.text()), (200, String::new()));
+    // What is of no use later is said to have failed.
+    let asked = serde_json::json!({ "type": "block_suggestion", "action_id": "assignee" });
+    let reply = caller.interaction(crate::slack_app::OPTIONS, &asked)?;
+    assert_eq!(reply.status, 502);
+    Ok(())
+}
+
+/// A GitLab that hangs holds places of its own, and none that our own commands need.
+#[test]
+fn hanging_gitlab_keeps_nobody_else_waiting() -> Result<()> {
+    const MANY: usize = 80;
+    let scene = Scene::set("pass_places")?;
+    scene.gitlab.fail(&[HANGING], true);
+    let (caller, origin) = (&scene.stage.caller, &scene.origin());
+    let told = thread::scope(|scope| -> Result<Vec<String>> {
+        let give = move || caller.command(COMMANDS, origin, "/gitlab", "group/one issue show 1");
+        let waiting: Vec<_> = (0..MANY).map(|_| scope.spawn(give)).collect();
+        let all_came = scene.gitlab.wait_for_requests(64, PATIENCE);
+        ensure!(all_came, "{}", scene.gitlab.received().len());
+        for _ in 0..20 {
+            let said = scene.told("group/one status")?;
+            ensure!(said.contains("group/one"), "{said}");
+        }
+        let told = waiting.into_iter().map(|waiting| {
+            let reply = waiting.join();
+            let reply = reply.unwrap_or_else(|_| Err(anyhow!("a thread ended")))?;
+            Ok(reply.text())
+        });
+        told.collect()
+    })?;
+    let is_of = |words: &str| told.iter().filter(|told| told.contains(words)).count();
+    assert_eq!(
+        (is_of("takes longer"), is_of("Too many requests")),
+        (64, MANY - 64),
+        "{told:?}"
+    );
+    assert_eq!(scene.gitlab.received().len(), 64);
+    assert_eq!(scene.counted("busy")?, (MANY - 64) as f64);
+    Ok(())
+}
+
+/// What was acknowledged is answered though the program is told to stop.
+#[test]
+fn answer_comes_though_it_stops() -> Result<()> {
+    let mut scene = Scene::set("pass_stop")?;
+    scene
+        .gitlab
+        .fail(&[Fault::Slow(Duration::from_millis(4_000))], false);
+    let said = scene.told("group/one issue show 1")?;
+    ensure!(said.contains("takes longer"), "{said}");
+    scene.stage.sidecar.signal(Signal::SIGTERM)?;
+    scene.stage.sidecar.wait_for_log("stopping")?;
+    let late = scene.late(1)?;
+    ensure!(late.to_string().contains("Make tea"), "{late}");
+    let (status, log) = scene.stage.sidecar.end()?;
+    ensure!(status == Some(0), "{log}");
+    Ok(())
+}
