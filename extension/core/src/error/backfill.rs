@@ -8,7 +8,7 @@ errors! {
     Settings { reason: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("settings of a backfill are not valid: {reason}"),
-        "They are a JSON object; the README lists the names, units and defaults.",
+        "They are a JSON object; docs/reference/settings.md lists the names, units and defaults.",
         r#"For example: '{"pause_ms": 100, "target_ms": 50}'."#,
     ),
     HoldFunction { name: String } => (
