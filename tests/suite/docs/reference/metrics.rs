@@ -11,7 +11,7 @@ use super::{cell, page};
 use crate::docs::check;
 
 /// The values that labels can have; none for those that are named after the parts of a page.
-const VALUES: [(&str, &[&str]); 11] = [
+const VALUES: [(&str, &[&str]); 12] = [
     ("REFUSALS", &["unsigned", "stale", "forged"]),
     (
         "EVENTS",
@@ -77,6 +77,28 @@ const VALUES: [(&str, &[&str]); 11] = [
             "unsigned",
             "stale",
             "forged",
+        ],
+    ),
+    (
+        "PASSED_ON",
+        &[
+            "answered",
+            "answered_late",
+            "not_connected",
+            "busy",
+            "unreachable",
+            "broken_off",
+            "too_slow",
+            "unsigned",
+            "forbidden",
+            "not_found",
+            "redirect",
+            "failed",
+            "refused",
+            "too_large",
+            "garbled",
+            "circle",
+            "stopped",
         ],
     ),
     (
