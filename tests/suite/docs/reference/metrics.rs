@@ -83,7 +83,7 @@ const VALUES: [(&str, &[&str]); 12] = [
         "PASSED_ON",
         &[
             "answered",
-            "answered_late",
+            "late",
             "not_connected",
             "busy",
             "unreachable",
