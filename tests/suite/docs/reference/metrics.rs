@@ -34,28 +34,6 @@ const VALUES: [(&str, &[&str]); 12] = [
     ),
     ("INTERACTIONS", &[]),
     (
-        "PASSED_ON",
-        &[
-            "answered",
-            "late",
-            "unreachable",
-            "failed",
-            "broken_off",
-            "too_slow",
-            "not_found",
-            "forbidden",
-            "unsigned",
-            "refused",
-            "redirect",
-            "garbled",
-            "too_large",
-            "circle",
-            "not_connected",
-            "busy",
-            "stopped",
-        ],
-    ),
-    (
         "CALLS",
         &[
             "ok",
