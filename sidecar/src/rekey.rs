@@ -13,7 +13,7 @@ use crate::token::{Sealed, SealedWith, TokenKeyArguments, TokenKeys};
 
 /// Seal the tokens in the database with another key
 ///
-/// With the new key as --token-key and the former one as --previous-token-key it goes through all workspaces and seals anew what
+/// With the new key as --token-key and the former one as --previous-token-key it goes through all workspaces and seals again what
 /// the former key has sealed. Run `serve` with both keys before and until it is done. It may be interrupted and run again.
 #[derive(Args, Debug)]
 pub(crate) struct Rekey {

@@ -137,7 +137,7 @@ select r.id as run, r.job, r.target_table, r.status,
   ) as w (pids)
  where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
 comment on view lockstep.backfill_progress is
-  'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row a run that the caller may control';
+  'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row per run that the caller may control';
 comment on column lockstep.backfill_progress.run is 'number of the run; the functions that control runs take it';
 comment on column lockstep.backfill_progress.job is 'the backfill job';
 comment on column lockstep.backfill_progress.target_table is 'the table whose rows it writes';
@@ -182,7 +182,7 @@ begin
 end
 $$;
 comment on procedure lockstep.backfill(text, regclass, jsonb) is
-  'runs a job in this session and commits every sub-batch; goes on with a run of it that nobody works on any more';
+  'runs a job in this session and commits every sub-batch; resumes a run that nobody works on any more';
 
 create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at

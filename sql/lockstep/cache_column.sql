@@ -20,7 +20,7 @@ create table lockstep.cache_column_definition (
   constraint cache_column_definition_target_key unique (target_table, target_column)
 );
 comment on table lockstep.cache_column_definition is
-  'one row a cache column; written by lockstep.attach, add_cache_column and remove_cache_column alone';
+  'one row per cache column; written by lockstep.attach, add_cache_column and remove_cache_column alone';
 comment on column lockstep.cache_column_definition.match is 'source columns and the constant each must equal';
 comment on column lockstep.cache_column_definition.disabled_triggers is
   'triggers of the application that attach disabled, enabled again by detach and drop extension';
@@ -53,7 +53,7 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
        lockstep.cache_column_state(d.id) as state
   from lockstep.cache_column_definition d;
 comment on view lockstep.cache_columns is
-  'the cache columns there are, and whether they are kept right (state = active)';
+  'the cache columns there are, and whether they are maintained (state = active)';
 comment on column lockstep.cache_columns.id is 'number of the definition';
 comment on column lockstep.cache_columns.target_table is 'the table with the cache column';
 comment on column lockstep.cache_columns.target_column is 'the cache column';

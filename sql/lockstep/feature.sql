@@ -27,7 +27,7 @@ create table lockstep.feature_group (
   function text not null,
   owner text not null
 );
-comment on table lockstep.feature_group is 'groups of actors, each a function that tells who is in it; written by lockstep.register_feature_group alone';
+comment on table lockstep.feature_group is 'groups of actors, each a function that says who is in it; written by lockstep.register_feature_group alone';
 select pg_catalog.pg_extension_config_dump('lockstep.feature_group', '');
 grant select on lockstep.feature_group to public;
 

@@ -4,7 +4,7 @@ select f.schema, f.name, f.state, f.percentage_of_actors, f.percentage_of_time, 
   from lockstep.list_features() f;
 comment on view lockstep.features is
   'feature flags of all schemas whose flags the caller may read, and those that are only defined, which have no schema';
-comment on column lockstep.features.schema is 'schema of the flags tables; null for a flag that is only defined';
+comment on column lockstep.features.schema is 'schema of the flag''s tables; null for a flag that is only defined';
 comment on column lockstep.features.name is 'name of the flag';
 comment on column lockstep.features.state is 'on: for everybody; off: for nobody; conditional: for some';
 comment on column lockstep.features.percentage_of_actors is 'percentage of the actors that it is on for';

@@ -32,7 +32,7 @@ begin
   return null;
 end
 $$;
-comment on function lockstep.check_restored() is 'lets the owner of the database restore what he may, and notes who restored a record';
+comment on function lockstep.check_restored() is 'lets the owner of the database restore what the owner may, and notes who restored a record';
 revoke execute on function lockstep.check_restored() from public;
 
 create trigger check_restored before insert on lockstep.cache_column_definition for each row

@@ -8,6 +8,6 @@ create table lockstep.integration_event (
     constraint integration_event_job_key unique,
   recorded_at timestamptz not null default pg_catalog.clock_timestamp()
 );
-comment on table lockstep.integration_event is 'events that integrations were told of; written by lockstep.record_integration_event alone';
+comment on table lockstep.integration_event is 'events that integrations were notified of; written by lockstep.record_integration_event alone';
 create index integration_event_integration_id_idx on lockstep.integration_event (integration_id);
 create index integration_event_recorded_at_idx on lockstep.integration_event (recorded_at);

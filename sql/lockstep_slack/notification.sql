@@ -25,7 +25,7 @@ create table lockstep.slack_notification (
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
 comment on table lockstep.slack_notification is
-  'who is told of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
+  'who is notified of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
 select pg_catalog.pg_extension_config_dump('lockstep.slack_notification', '');
 
 create table lockstep.event (
@@ -74,7 +74,7 @@ create table lockstep.slack_channel (
   constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
 ) with (fillfactor = 50);
 comment on table lockstep.slack_channel is
-  'channels that were ever told of anything, by each name they are called; one row of each has its pace and who sends to it';
+  'channels that ever got a message, by each name they are called; one row of each has its pace and who sends to it';
 create index slack_channel_slack_id_idx on lockstep.slack_channel (slack_id, team_id) where slack_id is not null;
 select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');
 select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');

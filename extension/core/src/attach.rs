@@ -5,7 +5,7 @@ use crate::{cache_column, feature, home, service_account};
 use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
-/// Finds the host's tables in a schema and installs what lockstep knows of them: one row a feature.
+/// Finds the host's tables in a schema and installs what lockstep knows of them: one row per feature.
 #[pg_extern(sql = r#"
 create function lockstep.attach(
   schema text default 'public', disable_application_triggers boolean default false, features text[] default null,
@@ -14,7 +14,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean, text[], boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on, or says what that would do; one row a feature';
+  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on, or says what that would do; one row per feature';
 "#)]
 fn attach(
     schema: Option<&str>,
@@ -64,7 +64,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.detach(text) is
-  'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row a feature';
+  'removes the triggers that lockstep.attach installed in a schema and enables those it disabled; one row per feature';
 "#)]
 fn detach(
     schema: Option<&str>,

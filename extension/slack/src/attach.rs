@@ -5,7 +5,7 @@ use crate::{chatops, held, slack_workspace};
 use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
-/// Finds the host's tables in a schema and installs what keeps them: one row a feature.
+/// Finds the host's tables in a schema and installs what keeps them: one row per feature.
 #[pg_extern(sql = r#"
 create function lockstep.attach_slack(
   schema text default 'public', features text[] default null, dry_run boolean default false)
@@ -13,7 +13,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach_slack(text, text[], boolean) is
-  'finds the tables of the host in a schema, and keeps its Slack workspaces in lockstep from now on, or says what that would do; one row a feature';
+  'finds the tables of the host in a schema, and keeps its Slack workspaces in lockstep from now on, or says what that would do; one row per feature';
 "#)]
 fn attach_slack(
     schema: Option<&str>,
@@ -55,7 +55,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.detach_slack(text) is
-  'removes the triggers that lockstep.attach_slack installed in a schema; one row a feature';
+  'removes the triggers that lockstep.attach_slack installed in a schema; one row per feature';
 "#)]
 fn detach_slack(
     schema: Option<&str>,

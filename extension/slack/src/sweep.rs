@@ -71,7 +71,7 @@ create function lockstep.sweep_slack(schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.sweep_slack(text) is
-  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that are told of nothing any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
+  'removes events of Slack older than a day whose job is gone, and states and tickets of installations that ended a day ago, deliveries done a day ago with their events, messages two weeks old, troubles of channels that nothing was sent to for 30 days or that get no messages any more, how pipelines of branches ended that had none for 90 days, settings of integrations that are gone, and what lockstep.sweep removes, 10,000 of each at most; returns how many: call it again as long as that is 10,000 or more';
 revoke execute on function lockstep.sweep_slack(text) from public;
 grant execute on function lockstep.sweep_slack(text) to lockstep_admin;
 "#)]

@@ -31,7 +31,7 @@ Signed by Slack:
   POST /api/v4/slack/trigger
   What is not for this program goes to the same path of --gitlab-url
 From GitLab, with a secret or signed:
-  POST /gitlab/hooks                webhooks, that channels are told of
+  POST /gitlab/hooks                webhooks, that channels are notified of
 
 Exit status:
   0    stopped by a signal, and what it had taken is done

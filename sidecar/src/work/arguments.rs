@@ -45,7 +45,7 @@ pub(crate) struct Work {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) lease: u64,
 
-    /// Seconds after which it looks for jobs although nobody has told it of one
+    /// Seconds after which it looks for jobs without being notified of one
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) poll: u64,
 

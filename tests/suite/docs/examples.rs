@@ -37,6 +37,16 @@ fn examples_do_what_the_pages_show() -> Result<()> {
     for path in pages()? {
         let text = fs::read_to_string(&path)?;
         let mut page = parts(&text);
+        for part in &page {
+            let Part::Line(number, line) = part else {
+                continue;
+            };
+            ensure!(
+                !line.trim_start().starts_with("```"),
+                "{}:{number}: an example that is indented does not run",
+                name_of(&path)
+            );
+        }
         if !page.iter().any(is_example) {
             continue;
         }
@@ -78,6 +88,12 @@ fn run_page(path: &Path, page: &mut [Part], wrong: &mut Vec<String>) -> Result<u
                     Some(_) => shell(&block.text)?,
                     None => continue,
                 }
+            }
+            ("json", _) => {
+                if let Err(error) = serde_json::from_str::<serde_json::Value>(&block.text) {
+                    complain(format!("it is no JSON: {error}"));
+                }
+                continue;
             }
             _ => continue,
         };

@@ -4,6 +4,7 @@
 
 mod examples;
 mod links;
+mod names;
 mod page;
 mod reference;
 

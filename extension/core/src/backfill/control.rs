@@ -266,7 +266,7 @@ fn cancel_backfill(run: Option<i64>) {
 create function lockstep.resume_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.resume_backfill(bigint) is 'goes on with a run that is paused, or that has lost its workers';
+comment on function lockstep.resume_backfill(bigint) is 'resumes a run that is paused, or that has lost its workers';
 "#)]
 fn resume_backfill(run: Option<i64>) {
     resume(required(run, "run")).or_raise();
@@ -277,7 +277,7 @@ fn resume_backfill(run: Option<i64>) {
 create function lockstep.retry_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.retry_backfill(bigint) is 'goes on with a run that failed: tries the ranges again that it set aside';
+comment on function lockstep.retry_backfill(bigint) is 'resumes a run that failed: tries again the ranges that it set aside';
 "#)]
 fn retry_backfill(run: Option<i64>) {
     retry(required(run, "run")).or_raise();

@@ -41,7 +41,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("the table of backfill job \"{job}\" does not exist"),
         "It was dropped or renamed, or it is missing where the job was restored.",
-        "Call lockstep.unregister_backfill_job, and register the job anew.",
+        "Call lockstep.unregister_backfill_job, and register the job again.",
     ),
     NotJobOwner { job: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -144,7 +144,7 @@ errors! {
             "failed" => format!(
                 "See their errors in lockstep.backfill_set_aside, then call lockstep.retry_backfill({run})."
             ),
-            "paused" => format!("Go on with it: lockstep.resume_backfill({run})."),
+            "paused" => format!("Resume it: lockstep.resume_backfill({run})."),
             _ => "Start another run when it is time.".to_owned(),
         },
     ),
@@ -163,7 +163,7 @@ errors! {
     Gone { run: i64 } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("the table of backfill run {run} does not exist any more"),
-        "There is nothing to go on with.",
+        "There is nothing left to do.",
         format!("End the run: lockstep.cancel_backfill({run})."),
     ),
 }

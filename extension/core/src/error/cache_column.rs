@@ -106,7 +106,7 @@ errors! {
         format!(
             "match for column \"{column}\" is not possible: type {actual} is not built in"
         ),
-        "Code that somebody wrote for a type of his own would run with every write of the table.",
+        "Code that somebody wrote for the type would run with every write of the table.",
         "Match a column of one of PostgreSQL's own types, or of an enum.",
     ),
     Duplicate { table: String, column: String } => (

@@ -123,7 +123,7 @@ errors! {
     GroupFunction => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         "the function of a group must take one text, return boolean, and be yours to execute",
-        "It is asked with an actor, such as User:1, and answers whether he is in the group.",
+        "It is asked with an actor, such as User:1, and answers whether the actor is in the group.",
         "For example: create function is_team_member(actor text) returns boolean ....",
     ),
     NotGroupOwner { name: String } => (
@@ -134,7 +134,7 @@ errors! {
     ),
     Wish { message: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        "what is wished of the feature flag cannot be done",
+        "the change of the feature flag is not valid",
         format!("It does not fit: {message}."),
         "For example: {\"enabled\": true, \"groups\": [\"gitlab_team_members\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
     ),

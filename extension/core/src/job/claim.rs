@@ -73,7 +73,7 @@ returns table(job bigint, worker text, args jsonb, attempt integer, enqueued_at 
 language c rows 100 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.claim_jobs(bigint, text[], integer) is
-  'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left. A session that listens to lockstep_job and gets fewer than it asks for is told of more, until it claims again';
+  'claims the next jobs of some workers for a runner, lowest priority number first, then longest waiting; takes over what lost runners left. A session that listens to lockstep_job and gets fewer than it asks for is notified of more, until it claims again';
 revoke execute on function lockstep.claim_jobs(bigint, text[], integer) from public;
 grant execute on function lockstep.claim_jobs(bigint, text[], integer) to lockstep_app;
 "#)]

@@ -107,7 +107,7 @@ errors! {
     SeveralOwners { one: String, other: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("tables {one} and {other} do not have the same owner"),
-        "They are read together with the rights of their owner, so what one owner has put on his table would run as the other.",
+        "They are read together with the rights of their owner, so code that one owner has put on a table would run as the other.",
         "Let one role own both: alter table ... owner to ...",
     ),
     OwnerMayNotRead { holder: String, owner: String, table: String } => (

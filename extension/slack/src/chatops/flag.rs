@@ -36,7 +36,7 @@ create function lockstep.chatops_set_feature(command jsonb, name text, wish json
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) is
-  'sets a feature flag as a user of Slack asks, once a command, and records him; answers how the flag stood and stands';
+  'sets a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood and stands';
 revoke execute on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) from public;
 "#)]
 fn chatops_set_feature(
@@ -111,7 +111,7 @@ create function lockstep.chatops_delete_feature(command jsonb, name text, is_hel
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) is
-  'removes a feature flag as a user of Slack asks, once a command, and records him; answers how the flag stood';
+  'removes a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood';
 revoke execute on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) from public;
 "#)]
 fn chatops_delete_feature(

@@ -13,7 +13,7 @@ errors! {
     ),
     Wish { message: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        "what is wished of it cannot be done",
+        "the change of the feature flag is not valid",
         format!("It does not fit: {message}."),
         "For example: {\"enabled\": true, \"groups\": [\"gitlab-org\"]}, or {\"percentage\": \"25\", \"of\": \"actors\"}.",
     ),

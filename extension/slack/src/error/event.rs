@@ -7,7 +7,7 @@ errors! {
     pub(crate) EventError:
     UnknownKind { kind: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("\"{kind}\" is not a kind of event that anybody is told of"),
+        format!("\"{kind}\" is not a kind of event that is sent to Slack"),
         "An event says in object_kind what it is.",
         "Pass an event as the host's webhooks have it.",
     ),

@@ -91,7 +91,7 @@ errors! {
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "the installation cannot be finished",
         "Its state was not taken, or has been used up, as its ticket may have been by another installation.",
-        "Begin again, with lockstep.begin_slack_install.",
+        "Start over with lockstep.begin_slack_install.",
     ),
     Worker { worker: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,

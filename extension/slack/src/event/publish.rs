@@ -14,7 +14,7 @@ returns table (integration_id bigint, slack_integration_id bigint, channels text
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.publish_event(jsonb, text, text) is
-  'publishes an event, as the webhooks of the host have it, once a key; of each integration that might be told: in which channels, or why not';
+  'publishes an event as the webhooks of the host have it, once per key; returns one row per integration that could be notified: its channels, or why not';
 revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
 grant execute on function lockstep.publish_event(jsonb, text, text) to lockstep_admin, lockstep_app;
 "#)]
@@ -62,7 +62,7 @@ returns table (place integer, outcome text, detail text, deliveries integer)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.publish_events(json[], text[], text) is
-  'publishes events in their order, each once a key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
+  'publishes events in their order, each once per key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
 revoke execute on function lockstep.publish_events(json[], text[], text) from public;
 "#)]
 #[allow(clippy::type_complexity)]

@@ -53,7 +53,7 @@ pub(crate) struct Chatops {
     )]
     pub(crate) group: Option<String>,
 
-    /// The channel of the group that answers for a flag, which is told when the flag changes in production, as
+    /// The channel of the group that answers for a flag, which is notified when the flag changes in production, as
     /// group::integrations=T0123:C0123; may be given several times
     #[arg(
         long = "team-channel",

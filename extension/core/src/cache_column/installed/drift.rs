@@ -93,7 +93,7 @@ returns table (what text, state text, wrong bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.cache_column_standings(bigint) is
-  'table and column, state, and how many rows are wrong, counted up to most, null if that cannot be told; reads the tables with the rights of their owners: for extensions that build on lockstep';
+  'table and column, state, and how many rows are wrong, counted up to most, null if that is not known; reads the tables with the rights of their owners: for extensions that build on lockstep';
 revoke execute on function lockstep.cache_column_standings(bigint) from public;
 "#)]
 fn cache_column_standings(

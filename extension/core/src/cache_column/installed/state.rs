@@ -15,7 +15,7 @@ create function lockstep.cache_column_state(definition integer)
 returns text stable language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.cache_column_state(integer) is
-  'what a cache column lacks to be kept right: active if nothing, else what lockstep.attach mends or why it cannot';
+  'whether a cache column is maintained: active, or what is wrong; lockstep.attach repairs it or says why it cannot';
 "#)]
 fn cache_column_state(definition: Option<i32>) -> String {
     let definition = Definition::load(required(definition, "definition")).or_raise();
