@@ -61,11 +61,13 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
     let Some(given) = alias.filter(|_| slash.text.trim() != WITHOUT_PROJECT) else {
         return Ok(Project::AsGiven);
     };
-    let which = Which::Alias(given);
-    let found = app.database.integrations(slash.owner.tenant(), which, 1);
-    Ok(match found.await?.into_iter().next() {
-        Some(found) if found.alias == given => Project::AsGiven,
-        Some(found) => Project::As(found.alias),
+    let alias = match app.aliases.get(&slash.owner, given) {
+        Some(alias) => Some(alias),
+        None => look_up(app, slash, given).await?,
+    };
+    Ok(match alias {
+        Some(alias) if alias == given => Project::AsGiven,
+        Some(alias) => Project::As(alias),
         None => match gitlab.settings_of(given) {
             Some(url) => Project::NotConnected(Reply::new(format!(
                 "{} is not connected with this workspace. Its maintainers connect it <{url}|in its settings>; {} lists what is connected.",
@@ -75,6 +77,16 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
             None => Project::AsGiven,
         },
     })
+}
+
+async fn look_up(app: &App, slash: &SlashCommand, given: &str) -> Result<Option<String>, Error> {
+    let which = Which::Alias(given);
+    let found = app.database.integrations(slash.owner.tenant(), which, 1);
+    let alias = found.await?.into_iter().next().map(|found| found.alias);
+    if let Some(alias) = &alias {
+        app.aliases.keep(&slash.owner, given, alias);
+    }
+    Ok(alias)
 }
 
 /// The same text with another first word.

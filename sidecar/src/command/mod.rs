@@ -1,6 +1,7 @@
 //! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file beside this one, and a line in
 //! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]); commands of other names are GitLab's.
 
+mod alias;
 mod gitlab;
 mod given;
 mod help;
@@ -23,6 +24,7 @@ use crate::http::{Counter, count};
 use crate::late;
 use crate::slack::{Reply, Signed, SlashCommand, unescape};
 
+pub(crate) use alias::Aliases;
 use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};

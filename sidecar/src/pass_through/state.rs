@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
-use tracing::{Instrument, Span, warn};
+use tracing::{Instrument, Span, debug, info, warn};
 use url::Url;
 
 use super::address::{Addresses, Answer};
@@ -70,12 +70,19 @@ impl PassThrough {
             }
             Err(_) => Err(Trouble::Busy),
         };
-        let trouble = outcome.as_ref().err();
-        self.standing.note(trouble);
-        if let Some(trouble) = trouble {
-            warn!(path, error = %trouble, "GitLab has not answered what was passed on");
-        }
+        self.note(path, outcome.as_ref().err());
         outcome
+    }
+
+    /// While it stays so it is logged once: as many come as people give commands.
+    fn note(&self, path: &'static str, trouble: Option<&Trouble>) {
+        let is_other = self.standing.note(trouble);
+        match trouble {
+            Some(error) if is_other => warn!(path, %error, "GitLab does not answer as it should"),
+            Some(error) => debug!(path, %error, "GitLab does not answer as it should"),
+            None if is_other => info!("GitLab answers again"),
+            None => {}
+        }
     }
 
     /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end. So it does if whoever
@@ -120,7 +127,7 @@ impl PassThrough {
         let asking = timeout(IN_TIME, self.ask(path, original));
         let outcome = asking.await.unwrap_or_else(|_| {
             let trouble = Trouble::Slow(IN_TIME);
-            self.standing.note(Some(&trouble));
+            self.note(path, Some(&trouble));
             Err(trouble)
         });
         counted(&outcome, "answered");
