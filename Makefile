@@ -35,7 +35,7 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test matrix bench fuzz check install package clean
+.PHONY: help setup build sidecar demo test matrix bench fuzz reference docs check install package clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -79,6 +79,12 @@ fuzz: ## send anything to the Slack app's request path, and read anything as Git
 	  --target $$(rustc -vV | sed -n 's/^host: //p')
 	@cd target/fuzz && fuzz() { ./$$(rustc -vV | sed -n 's/^host: //p')/release/$$1 $$1 ../../$$2 \
 	  -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=1; } && fuzz request sidecar/fuzz/seeds && fuzz webhook tests/webhooks
+
+reference: build sidecar ## write the generated pages of docs/reference, and the output of the examples in README and docs, anew
+	@$(call guarded,LOCKSTEP_WRITE_DOCS=1 cargo test --quiet --package lockstep-tests --test suite -- docs::)
+
+docs: ## build the documentation as a book, under target/book
+	@.ci/book
 
 check: setup ## rustfmt, clippy, who switches roles, which rooms import each other, doc links, licences and sources of dependencies
 	cargo fmt --all --check

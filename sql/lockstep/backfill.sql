@@ -138,6 +138,28 @@ select r.id as run, r.job, r.target_table, r.status,
  where pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage');
 comment on view lockstep.backfill_progress is
   'runs of backfill jobs: how far, how fast, what holds them, what could not be done; one row a run that the caller may control';
+comment on column lockstep.backfill_progress.run is 'number of the run; the functions that control runs take it';
+comment on column lockstep.backfill_progress.job is 'the backfill job';
+comment on column lockstep.backfill_progress.target_table is 'the table whose rows it writes';
+comment on column lockstep.backfill_progress.status is 'running, paused, cancelled, finished or failed';
+comment on column lockstep.backfill_progress.percent is 'rows looked at, of those estimated; 100 only when the run has finished';
+comment on column lockstep.backfill_progress.scanned is 'rows looked at';
+comment on column lockstep.backfill_progress.updated is 'rows written';
+comment on column lockstep.backfill_progress.unresolved is 'rows that the job could not resolve, by reason';
+comment on column lockstep.backfill_progress.rows_per_second is 'speed over the last 30 seconds, all workers together';
+comment on column lockstep.backfill_progress.remaining is 'estimated time to the end at that speed; null while the speed is unknown';
+comment on column lockstep.backfill_progress.pids is 'process ids of the sessions that work on the run';
+comment on column lockstep.backfill_progress.workers_wanted is 'background workers that the run should have; 0 for a call';
+comment on column lockstep.backfill_progress.sub_batch_size is 'rows of the largest current sub-batch';
+comment on column lockstep.backfill_progress.held_by is 'why the run does not move at the moment; null while it does';
+comment on column lockstep.backfill_progress.set_aside is 'key ranges that failed and were set aside, see lockstep.backfill_set_aside';
+comment on column lockstep.backfill_progress.last_error is 'the last error of the run';
+comment on column lockstep.backfill_progress.longest_ms is 'longest sub-batch so far, in milliseconds';
+comment on column lockstep.backfill_progress.role is 'owner of the table: the run works with the privileges of this role';
+comment on column lockstep.backfill_progress.settings is 'settings of the run';
+comment on column lockstep.backfill_progress.started_at is 'when the run was started';
+comment on column lockstep.backfill_progress.finished_at is 'when the run ended';
+comment on column lockstep.backfill_progress.rows_estimated is 'rows of the table when the run was started, as estimated by the planner';
 grant select on lockstep.backfill_progress to public;
 
 -- A procedure cannot pin its search_path and commit, so every name and operator here is qualified.
@@ -169,4 +191,13 @@ select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlsta
  where g.status = 'set_aside' and (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
 comment on view lockstep.backfill_set_aside is
   'ranges of keys that could not be done, after after_key and up to last_key, with the last error; lockstep.retry_backfill tries them again';
+comment on column lockstep.backfill_set_aside.run is 'number of the run';
+comment on column lockstep.backfill_set_aside.job is 'the backfill job';
+comment on column lockstep.backfill_set_aside.target_table is 'the table whose rows it writes';
+comment on column lockstep.backfill_set_aside.after_key is 'the range starts after this key; empty for the start of the table';
+comment on column lockstep.backfill_set_aside.last_key is 'the range ends with this key';
+comment on column lockstep.backfill_set_aside.sqlstate is 'SQLSTATE of the last error';
+comment on column lockstep.backfill_set_aside.error is 'message of the last error';
+comment on column lockstep.backfill_set_aside.attempts is 'how often the range was tried';
+comment on column lockstep.backfill_set_aside.set_aside_at is 'when it was set aside';
 grant select on lockstep.backfill_set_aside to public;

@@ -54,4 +54,14 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
   from lockstep.cache_column_definition d;
 comment on view lockstep.cache_columns is
   'the cache columns there are, and whether they are kept right (state = active)';
+comment on column lockstep.cache_columns.id is 'number of the definition';
+comment on column lockstep.cache_columns.target_table is 'the table with the cache column';
+comment on column lockstep.cache_columns.target_column is 'the cache column';
+comment on column lockstep.cache_columns.source_table is 'the table whose rows it is derived from';
+comment on column lockstep.cache_columns.key_column is 'column of the source that holds the primary key of the target row';
+comment on column lockstep.cache_columns.match is 'source columns and the constant that each must equal';
+comment on column lockstep.cache_columns.guard is 'whether a direct write to the column is corrected';
+comment on column lockstep.cache_columns.fire_always is 'whether the triggers also fire under session_replication_role = replica';
+comment on column lockstep.cache_columns.origin is 'attach or add_cache_column: the function that defined it';
+comment on column lockstep.cache_columns.state is 'active, or what keeps the column from being maintained';
 grant select on lockstep.cache_columns to public;

@@ -120,6 +120,15 @@ select j.id as job, j.worker, j.args, j.unique_key, j.failures, j.losses, j.last
   from lockstep.job j where j.status = 'dead';
 comment on view lockstep.dead_jobs is
   'jobs that failed for good; lockstep.retry_job and lockstep.retry_dead_jobs try them again, lockstep.discard_job removes one';
+comment on column lockstep.dead_jobs.job is 'number of the job; lockstep.retry_job and lockstep.discard_job take it';
+comment on column lockstep.dead_jobs.worker is 'name of the worker that it was enqueued for';
+comment on column lockstep.dead_jobs.args is 'arguments of the job';
+comment on column lockstep.dead_jobs.unique_key is 'its unique key, if it has one';
+comment on column lockstep.dead_jobs.failures is 'how often it failed';
+comment on column lockstep.dead_jobs.losses is 'how often its runner was lost while it ran';
+comment on column lockstep.dead_jobs.last_error is 'error of the last failure';
+comment on column lockstep.dead_jobs.enqueued_at is 'when it was enqueued';
+comment on column lockstep.dead_jobs.died_at is 'when it failed for good';
 grant select on lockstep.dead_jobs to lockstep_admin;
 
 create view lockstep.worker_status as
@@ -140,6 +149,16 @@ select n.name as worker, r.new_name as renamed_to, r.feature,
   ) c on c.worker = n.name;
 comment on view lockstep.worker_status is
   'jobs by the name they were enqueued under; scheduled ones are among the enqueued; drained: none is left, so an old name can be retired';
+comment on column lockstep.worker_status.worker is 'name of the worker';
+comment on column lockstep.worker_status.renamed_to is 'its new name, if the worker is being renamed';
+comment on column lockstep.worker_status.feature is 'feature flag that switches to the new name';
+comment on column lockstep.worker_status.enqueued is 'jobs that wait, those scheduled for later included';
+comment on column lockstep.worker_status.scheduled is 'jobs that wait for a later time';
+comment on column lockstep.worker_status.running is 'jobs that a runner has';
+comment on column lockstep.worker_status.dead is 'jobs that failed for good';
+comment on column lockstep.worker_status.oldest is 'since when the oldest job waits or runs';
+comment on column lockstep.worker_status.drained is 'whether no job of this name is left';
+comment on column lockstep.worker_status.retired_at is 'when the name was retired by lockstep.retire_worker';
 -- Without arguments and errors, which are the business of those who run jobs.
 grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
 

@@ -34,4 +34,6 @@ create view lockstep.retentions as
 select d.what, case when r.what is null then d.keep else r.keep end as keep
   from lockstep.retained d left join lockstep.retention r on r.what = d.what;
 comment on view lockstep.retentions is 'how long records are kept, null for ever; lockstep.sweep removes those that are older';
+comment on column lockstep.retentions.what is 'kind of record';
+comment on column lockstep.retentions.keep is 'how long it is kept; null for ever';
 grant select on lockstep.retentions to public;

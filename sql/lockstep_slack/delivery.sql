@@ -23,4 +23,15 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
  where w.channel is not null or h.channel is not null or t.error is not null;
 comment on view lockstep.slack_delivery_status is
   'channels of Slack that deliveries wait for, that were told of anything within the last hour, or that cannot be reached; held: until when nothing is sent';
+comment on column lockstep.slack_delivery_status.schema is 'schema of the hosts tables';
+comment on column lockstep.slack_delivery_status.team_id is 'the Slack workspace';
+comment on column lockstep.slack_delivery_status.channel is 'the channel as it is configured: a name or an id';
+comment on column lockstep.slack_delivery_status.waiting is 'messages that wait';
+comment on column lockstep.slack_delivery_status.oldest is 'since when the oldest of them waits';
+comment on column lockstep.slack_delivery_status.delivered_last_hour is 'messages that Slack took within an hour';
+comment on column lockstep.slack_delivery_status.failed_last_hour is 'messages that failed for good within an hour';
+comment on column lockstep.slack_delivery_status.held_until is 'when the next message may be sent, if that is not now';
+comment on column lockstep.slack_delivery_status.leased_until is 'until when a sidecar has the channel; null if none has';
+comment on column lockstep.slack_delivery_status.last_error is 'Slacks name of the last error';
+comment on column lockstep.slack_delivery_status.needed is 'scope that the app lacked';
 grant select on lockstep.slack_delivery_status to lockstep_admin, pg_monitor;

@@ -33,6 +33,8 @@ pub const SERVICES_TRIGGERS: Script = host_sql!("services_triggers.sql");
 pub const STATEMENT_TRIGGERS: Script = host_sql!("statement_triggers.sql");
 /// 100,000 projects with integrations of every kind.
 pub const DEMO_DATA: Script = host_sql!("demo.sql");
+/// A few rows that the examples of the documentation speak of.
+pub const SAMPLE: Script = host_sql!("sample.sql");
 /// 300,000 workflows of those projects.
 pub const DEMO_WORKFLOWS: Script = host_sql!("demo_workflows.sql");
 

@@ -7,6 +7,7 @@ mod concurrency;
 mod crash;
 mod database;
 mod delivery;
+mod docs;
 mod drivers;
 mod dump;
 mod extensions;

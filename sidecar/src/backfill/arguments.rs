@@ -45,7 +45,7 @@ pub(crate) struct Backfill {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub(crate) workers: Option<i32>,
 
-    /// Settings of the run as a JSON object, such as '{"target_ms": 50}'; an unknown name is answered with a list of them
+    /// Settings of the run as a JSON object, such as '{"target_ms": 50}'; docs/reference/settings.md lists them
     #[arg(long, value_name = "JSON", value_parser = object)]
     pub(crate) settings: Option<Value>,
 

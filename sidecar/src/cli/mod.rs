@@ -1,10 +1,12 @@
 //! What can be said on the command line, and which room does it.
 
+mod generate;
 mod log;
+mod secret_file;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tokio::runtime::Builder;
 
 use crate::backfill::Backfill;
@@ -19,7 +21,12 @@ use crate::{backfill, check, import_settings, manifest, rekey, serve, text, work
 
 /// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database
 #[derive(Debug, Parser)]
-#[command(name = "lockstep-sidecar", version, max_term_width = 100)]
+#[command(
+    name = "lockstep-sidecar",
+    version,
+    max_term_width = 100,
+    after_help = "A secret that may be in a variable NAME may be in a file as well: NAME_FILE names it."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,17 +52,22 @@ enum Command {
     ImportSettings(ImportSettings),
     Backfill(Backfill),
     Work(Work),
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
 /// What the program `lockstep-sidecar` does; the status that it exits with.
 pub fn main() -> ExitCode {
     // Ends with status 2 itself where the command line is wrong.
-    let arguments = Arguments::parse();
+    let arguments = secret_file::with_files(Arguments::command())
+        .map(|command| command.get_matches())
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .unwrap_or_else(|error| error.exit());
     let (is_quiet, is_json) = (
         // A progress bar, or what is printed, and log lines would write over each other.
         matches!(
             arguments.command,
-            Command::Backfill(_) | Command::Check(_) | Command::Manifest(_)
+            Command::Backfill(_) | Command::Check(_) | Command::Manifest(_) | Command::Generate(_)
         ),
         arguments.log_format == LogFormat::Json,
     );
@@ -75,6 +87,9 @@ pub fn main() -> ExitCode {
                 Command::ImportSettings(import) => import_settings::run(import).await,
                 Command::Backfill(backfill) => backfill::run(backfill).await,
                 Command::Work(work) => work::run(work).await,
+                Command::Generate(generate) => {
+                    generate::run(generate, Arguments::command().disable_help_subcommand(true))
+                }
             }
         });
         // A name that is being resolved keeps nobody.

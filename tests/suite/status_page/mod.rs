@@ -175,6 +175,7 @@ fn names_are_text_on_the_page() -> Result<()> {
     scene.stage.client.batch_execute(&format!(
         "do $$begin
            perform lockstep.enqueue_job('{worker}');
+           insert into features (key, created_at, updated_at) values ('{flag}', now(), now());
            perform lockstep.set_feature('{flag}', true);
          end$$;
          insert into lockstep.event (schema, key) values ('public', 'k');

@@ -101,9 +101,10 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
     let retry = || -> Result<u64> {
         let arguments = [datum(worker.unwrap_or_default())];
         let jobs = STATEMENTS.with(|statements| statements.retry_all.run(&arguments))?;
-        match worker {
-            Some(worker) if jobs == 0 => check_is_known(worker)?,
-            _ => wake(JOBS),
+        if jobs > 0 {
+            wake(JOBS);
+        } else if let Some(worker) = worker {
+            check_is_known(worker)?;
         }
         Ok(jobs)
     };

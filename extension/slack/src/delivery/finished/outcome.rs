@@ -57,10 +57,11 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
     let retry = || -> Result<u64> {
         let deliveries =
             STATEMENTS.with(|statements| statements.retry.run_with_nulls(&arguments))?;
-        match integration_id {
+        if deliveries > 0 {
+            wake(DELIVERIES);
+        } else if let Some(integration) = integration_id {
             // A number that is nobody's is most likely a typing error.
-            Some(integration) if deliveries == 0 => drop(channels_now(schema, integration)?),
-            _ => wake(DELIVERIES),
+            channels_now(schema, integration)?;
         }
         Ok(deliveries)
     };
