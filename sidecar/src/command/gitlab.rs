@@ -7,6 +7,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::help::NAME as HELP;
 use super::parse::Words;
 use super::state::App;
 use crate::database::Which;
@@ -29,24 +30,46 @@ pub(super) async fn pass_on(
     original: Original,
 ) -> Response {
     let url = slash.response_url.clone();
-    let preparing = {
-        let (app, gitlab) = (Arc::clone(app), Arc::clone(gitlab));
-        async move {
-            let found = timeout(PATIENCE, find(&app, &gitlab, &slash)).await;
-            match found.unwrap_or(Err(Error::Silent)) {
-                Ok(Project::As(alias)) => {
-                    Ok(gitlab.with_text(original, &with_alias(&sent, &alias)))
-                }
-                Ok(Project::AsGiven) => Ok(original),
-                Ok(Project::NotConnected(reply)) => Err(reply),
-                Err(error) => {
-                    warn!(error = %error.report(), "an alias is not looked up");
-                    Ok(original)
-                }
-            }
-        }
-    };
+    let preparing = prepare(Arc::clone(app), Arc::clone(gitlab), slash, sent, original);
     gitlab.command(url, preparing).await
+}
+
+/// Our own commands, and those that GitLab lists.
+pub(super) async fn help(
+    app: &Arc<App>,
+    gitlab: &Arc<PassThrough>,
+    own: &str,
+    slash: SlashCommand,
+    sent: String,
+    original: Original,
+) -> Response {
+    let url = slash.response_url.clone();
+    let preparing = prepare(Arc::clone(app), Arc::clone(gitlab), slash, sent, original);
+    gitlab.help(own, url, preparing).await
+}
+
+/// What GitLab is sent: the command as it came, but for the name of the project. Or what is to be answered in its place.
+async fn prepare(
+    app: Arc<App>,
+    gitlab: Arc<PassThrough>,
+    slash: SlashCommand,
+    sent: String,
+    original: Original,
+) -> Result<Original, Reply> {
+    // GitLab fails at a command without words.
+    if slash.text.trim().is_empty() {
+        return Ok(gitlab.with_text(original, HELP));
+    }
+    let found = timeout(PATIENCE, find(&app, &gitlab, &slash)).await;
+    match found.unwrap_or(Err(Error::Silent)) {
+        Ok(Project::As(alias)) => Ok(gitlab.with_text(original, &with_alias(&sent, &alias))),
+        Ok(Project::AsGiven) => Ok(original),
+        Ok(Project::NotConnected(reply)) => Err(reply),
+        Err(error) => {
+            warn!(error = %error.report(), "an alias is not looked up");
+            Ok(original)
+        }
+    }
 }
 
 /// How GitLab knows the project that is meant.

@@ -52,7 +52,13 @@ async fn receive(
     let Words { alias, name, .. } = Words::of(&slash.text);
     if name == help::NAME || name.is_empty() {
         count(Counter::COMMANDS, help::NAME);
-        return help::answer(&app, &slash, original, &COMMANDS).await;
+        return match &app.pass_through {
+            Some(gitlab) => {
+                let own = help::listed(&slash.command, &COMMANDS);
+                gitlab::help(&app, gitlab, &own, slash, sent, original).await
+            }
+            None => help::list(&slash.command, &COMMANDS).into_response(),
+        };
     }
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return match &app.pass_through {

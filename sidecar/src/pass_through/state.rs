@@ -1,10 +1,9 @@
 //! What it takes to pass something on.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, debug, info, warn};
 use url::Url;
@@ -85,8 +84,7 @@ impl PassThrough {
         }
     }
 
-    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end. So it does if whoever
-    /// asked has gone.
+    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end.
     pub(super) async fn in_time<F>(
         self: &Arc<Self>,
         asking: impl Future<Output = Outcome> + Send + 'static,
@@ -95,7 +93,11 @@ impl PassThrough {
     where
         F: Future<Output = ()> + Send,
     {
-        let (hand_over, mut handed_over) = oneshot::channel();
+        let mut asking = Box::pin(asking);
+        if let Ok(outcome) = timeout(IN_TIME, &mut asking).await {
+            counted(&outcome, "answered");
+            return Some(outcome);
+        }
         let task = {
             let app = Arc::clone(self);
             async move {
@@ -103,23 +105,13 @@ impl PassThrough {
                     outcome = asking => outcome,
                     () = app.late.finishing.over.cancelled() => Err(Trouble::Stopped),
                 };
-                if let Err(outcome) = hand_over.send(outcome) {
-                    counted(&outcome, "late");
-                    late(app, outcome).await;
-                }
+                counted(&outcome, "late");
+                late(app, outcome).await;
             }
         };
         let tasks = &self.late.finishing.tasks;
         tasks.spawn(task.instrument(Span::current()));
-        let outcome = match timeout(IN_TIME, &mut handed_over).await {
-            Ok(outcome) => outcome.ok(),
-            Err(_) => {
-                handed_over.close();
-                // It may have come this very moment.
-                handed_over.try_recv().ok()
-            }
-        };
-        outcome.inspect(|outcome| counted(outcome, "answered"))
+        None
     }
 
     /// What comes in time, for what is of no use later.

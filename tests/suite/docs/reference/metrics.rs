@@ -11,7 +11,7 @@ use super::{cell, page};
 use crate::docs::check;
 
 /// The values that labels can have; none for those that are named after the parts of a page.
-const VALUES: [(&str, &[&str]); 11] = [
+const VALUES: [(&str, &[&str]); 12] = [
     ("REFUSALS", &["unsigned", "stale", "forged"]),
     (
         "EVENTS",
@@ -21,6 +21,7 @@ const VALUES: [(&str, &[&str]); 11] = [
             "tokens_revoked",
             "url_verification",
             "app_rate_limited",
+            "passed_on",
             "unknown",
         ],
     ),
@@ -30,7 +31,7 @@ const VALUES: [(&str, &[&str]); 11] = [
     ),
     (
         "COMMANDS",
-        &["help", "status", "test", "chatops", "unknown"],
+        &["help", "status", "test", "chatops", "passed_on", "unknown"],
     ),
     ("INTERACTIONS", &[]),
     (
@@ -89,6 +90,28 @@ const VALUES: [(&str, &[&str]); 11] = [
             "failed",
             "superseded",
             "lost_message",
+        ],
+    ),
+    (
+        "PASSED_ON",
+        &[
+            "answered",
+            "late",
+            "not_connected",
+            "busy",
+            "unreachable",
+            "broken_off",
+            "too_slow",
+            "unsigned",
+            "forbidden",
+            "not_found",
+            "redirect",
+            "failed",
+            "refused",
+            "too_large",
+            "garbled",
+            "circle",
+            "stopped",
         ],
     ),
     ("LATE", &["sent", "left", "failed"]),
