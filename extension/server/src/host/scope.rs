@@ -50,8 +50,7 @@ pub fn locks<'a>(tables: impl IntoIterator<Item = &'a Relation>) -> String {
     names.sort_unstable();
     names.dedup();
     format!(
-        "locks {} in share row exclusive mode until the transaction ends, about 0.1 s if it does nothing else: writers wait, readers do not; \
-         set lock_timeout to give up where a long transaction holds them",
+        "locks {} in share row exclusive mode until the transaction ends (0.1 s alone): writers wait, readers do not",
         names.join(", ")
     )
 }

@@ -81,18 +81,6 @@ const VALUES: [(&str, &[&str]); 12] = [
         ],
     ),
     (
-        "DELIVERIES",
-        &[
-            "delivered",
-            "retry",
-            "uncertain",
-            "rate_limited",
-            "failed",
-            "superseded",
-            "lost_message",
-        ],
-    ),
-    (
         "PASSED_ON",
         &[
             "answered",
@@ -112,6 +100,18 @@ const VALUES: [(&str, &[&str]); 12] = [
             "garbled",
             "circle",
             "stopped",
+        ],
+    ),
+    (
+        "DELIVERIES",
+        &[
+            "delivered",
+            "retry",
+            "uncertain",
+            "rate_limited",
+            "failed",
+            "superseded",
+            "lost_message",
         ],
     ),
     ("LATE", &["sent", "left", "failed"]),
