@@ -86,7 +86,8 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
     };
     let alias = match app.aliases.get(&slash.owner, given) {
         Some(alias) => Some(alias),
-        None => look_up(app, slash, given).await?,
+        // It is rare and large: each command would carry the room for it.
+        None => Box::pin(look_up(app, slash, given)).await?,
     };
     Ok(match alias {
         Some(alias) if alias == given => Project::AsGiven,
