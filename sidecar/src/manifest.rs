@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::chatops;
 use crate::error::Error;
 use crate::http::path::{COMMANDS, EVENTS, INSTALLED, INTERACTIONS, OPTIONS};
-use crate::settings::{PublicUrl, SCOPES};
+use crate::pass_through::gitlab_addresses;
+use crate::settings::{PublicUrl, scopes};
 use crate::text::say;
 
 /// Print the manifest to create the app with
@@ -23,6 +26,19 @@ pub(crate) struct Manifest {
     /// The slash command
     #[arg(long, value_name = "COMMAND", default_value = "/gitlab", value_parser = slash_command)]
     pub(crate) command: String,
+
+    /// Where GitLab is, if its own commands are passed on to it: it may install the app from its own pages as well
+    #[arg(
+        long = "gitlab-url",
+        value_name = "URL",
+        env = "LOCKSTEP_GITLAB_URL",
+        value_delimiter = ','
+    )]
+    pub(crate) gitlab_urls: Vec<String>,
+
+    /// Have GitLab's agent told of mentions and messages
+    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
+    pub(crate) gitlab_agent: bool,
 
     /// Have the slash command /chatops as well
     #[arg(long)]
@@ -46,19 +62,26 @@ const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab ins
     in the channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists what \
     is connected, and lets those who manage a project switch it off and on.";
 
+const AGENT: &str = "Answers questions on the projects of a GitLab instance, and works on them";
+
 pub(crate) fn print(arguments: &Manifest) -> Result<ExitCode, Error> {
     let mut problems = Vec::new();
     let url = PublicUrl::new(arguments.public_url.as_deref(), &mut problems);
-    let Some(url) = url else {
+    let gitlab = gitlab_addresses(&arguments.gitlab_urls, &mut problems);
+    let Some(url) = url.filter(|_| problems.is_empty()) else {
         return Err(Error::Config(problems));
     };
-    say(&format!("{:#}\n", manifest(arguments, &url)));
+    say(&format!("{:#}\n", manifest(arguments, &url, &gitlab)));
     Ok(ExitCode::SUCCESS)
 }
 
-fn manifest(arguments: &Manifest, public_url: &PublicUrl) -> Value {
+fn manifest(arguments: &Manifest, public_url: &PublicUrl, gitlab: &[Url]) -> Value {
     let url = |path| public_url.page(path).to_string();
-    json!({
+    let with_agent = arguments.gitlab_agent;
+    // GitLab's pages begin installations that lead back to any of its own.
+    let redirects = gitlab.iter().map(Url::to_string);
+    let redirects: Vec<String> = [url(INSTALLED)].into_iter().chain(redirects).collect();
+    let mut manifest = json!({
         "display_information": {
             "name": name(public_url),
             "description": DESCRIPTION,
@@ -68,20 +91,20 @@ fn manifest(arguments: &Manifest, public_url: &PublicUrl) -> Value {
         "features": {
             "app_home": {
                 "home_tab_enabled": true,
-                "messages_tab_enabled": false,
-                "messages_tab_read_only_enabled": true,
+                "messages_tab_enabled": with_agent,
+                "messages_tab_read_only_enabled": !with_agent,
             },
             "bot_user": { "display_name": "GitLab", "always_online": true },
-            "slash_commands": slash_commands(arguments, &url(COMMANDS)),
+            "slash_commands": slash_commands(arguments, &url(COMMANDS), !gitlab.is_empty()),
         },
         "oauth_config": {
-            "redirect_urls": [url(INSTALLED)],
-            "scopes": { "bot": SCOPES },
+            "redirect_urls": redirects,
+            "scopes": { "bot": scopes(with_agent) },
         },
         "settings": {
             "event_subscriptions": {
                 "request_url": url(EVENTS),
-                "bot_events": ["app_home_opened", "app_uninstalled", "tokens_revoked"],
+                "bot_events": events(with_agent),
             },
             "interactivity": {
                 "is_enabled": true,
@@ -92,10 +115,23 @@ fn manifest(arguments: &Manifest, public_url: &PublicUrl) -> Value {
             "socket_mode_enabled": false,
             "token_rotation_enabled": arguments.token_rotation,
         },
-    })
+    });
+    if with_agent {
+        manifest["features"]["agent_view"] = json!({ "agent_description": AGENT });
+    }
+    manifest
 }
 
-fn slash_commands(arguments: &Manifest, url: &str) -> Vec<Value> {
+fn events(with_agent: bool) -> Vec<&'static str> {
+    let agents: &[&str] = match with_agent {
+        true => &["app_mention", "message.im", "message.mpim"],
+        false => &[],
+    };
+    let ours = ["app_home_opened", "app_uninstalled", "tokens_revoked"];
+    ours.into_iter().chain(agents.iter().copied()).collect()
+}
+
+fn slash_commands(arguments: &Manifest, url: &str, has_gitlabs: bool) -> Vec<Value> {
     let command = |name: &str, description: &str, hint: &str, should_escape: bool| {
         json!({
             "command": name,
@@ -105,12 +141,17 @@ fn slash_commands(arguments: &Manifest, url: &str) -> Vec<Value> {
             "should_escape": should_escape,
         })
     };
-    let mut commands = vec![command(
-        &arguments.command,
-        "How projects are connected with this workspace",
-        "[project or alias] command",
-        false,
-    )];
+    let (description, hint) = match has_gitlabs {
+        true => (
+            "Issues, deployments and jobs of projects, and how these are connected with this workspace",
+            "[project or alias] command, or help",
+        ),
+        false => (
+            "How projects are connected with this workspace",
+            "[project or alias] command",
+        ),
+    };
+    let mut commands = vec![command(&arguments.command, description, hint, false)];
     if arguments.chatops {
         commands.push(command(
             chatops::COMMAND,
@@ -144,7 +185,8 @@ fn slash_command(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
+    use url::Url;
 
     use super::{Manifest, PublicUrl, manifest, slash_command};
 
@@ -172,6 +214,8 @@ mod tests {
         let arguments = Manifest {
             chatops: true,
             public_url: None,
+            gitlab_urls: Vec::new(),
+            gitlab_agent: true,
             command: "/gitlab".to_owned(),
             token_rotation: true,
             org_deploy: true,
@@ -185,7 +229,7 @@ mod tests {
             let Some(url) = url else {
                 unreachable!("{host} is a host");
             };
-            let manifest = manifest(&arguments, &url);
+            let manifest = manifest(&arguments, &url, &[]);
             for (place, least, most) in LIMITS {
                 let length = match manifest.pointer(place) {
                     Some(Value::String(text)) => text.chars().count(),
@@ -224,6 +268,71 @@ mod tests {
                 .collect();
             assert_eq!(top.len(), 4, "{top:?}");
         }
+    }
+
+    /// What GitLab's own manifest has, for the events and pages that are its.
+    #[test]
+    fn gitlab_finds_what_it_needs() {
+        let manifest_of = |gitlab_agent: bool, gitlab: &[&str]| {
+            let arguments = Manifest {
+                chatops: false,
+                public_url: None,
+                gitlab_urls: Vec::new(),
+                gitlab_agent,
+                command: "/gitlab".to_owned(),
+                token_rotation: false,
+                org_deploy: false,
+            };
+            let url = PublicUrl::new(Some("https://slack.example"), &mut Vec::new());
+            let gitlab: Vec<Url> = gitlab
+                .iter()
+                .filter_map(|url| Url::parse(url).ok())
+                .collect();
+            url.map(|url| manifest(&arguments, &url, &gitlab))
+        };
+        let of_both = manifest_of(true, &["https://gitlab.example", "https://two.example"]);
+        let of_both = of_both.unwrap_or_default();
+        assert_eq!(
+            of_both["oauth_config"]["redirect_urls"],
+            json!([
+                "https://slack.example/slack/install/callback",
+                "https://gitlab.example/",
+                "https://two.example/"
+            ])
+        );
+        let has = |list: &Value, entry: &str| {
+            list.as_array()
+                .is_some_and(|list| list.contains(&json!(entry)))
+        };
+        let events = &of_both["settings"]["event_subscriptions"]["bot_events"];
+        for event in [
+            "app_home_opened",
+            "app_mention",
+            "message.im",
+            "message.mpim",
+        ] {
+            assert!(has(events, event), "{event}");
+        }
+        let scopes = &of_both["oauth_config"]["scopes"]["bot"];
+        for scope in ["commands", "chat:write", "app_mentions:read", "im:history"] {
+            assert!(has(scopes, scope), "{scope}");
+        }
+        assert!(of_both["features"]["agent_view"].is_object());
+        assert_eq!(
+            of_both["features"]["app_home"]["messages_tab_enabled"],
+            true
+        );
+        assert_eq!(
+            of_both["settings"]["interactivity"]["message_menu_options_url"],
+            "https://slack.example/api/v4/integrations/slack/options"
+        );
+        // Nobody is asked for more than is needed.
+        let without = manifest_of(false, &["https://gitlab.example"]).unwrap_or_default();
+        assert_eq!(
+            without["oauth_config"]["scopes"]["bot"],
+            json!(["commands", "chat:write", "chat:write.public"])
+        );
+        assert!(without["features"].get("agent_view").is_none());
     }
 
     #[test]

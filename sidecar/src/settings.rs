@@ -10,6 +10,24 @@ use crate::text::tell;
 /// Scopes that the app asks for: for commands, and to write to channels with and without being in them.
 pub(crate) const SCOPES: [&str; 3] = ["commands", "chat:write", "chat:write.public"];
 
+/// What GitLab's agent needs as well, to be mentioned and written to.
+const SCOPES_OF_AGENT: [&str; 5] = [
+    "app_mentions:read",
+    "assistant:write",
+    "im:history",
+    "mpim:history",
+    "reactions:write",
+];
+
+/// What installations ask for.
+pub(crate) fn scopes(with_agent: bool) -> Vec<&'static str> {
+    let more: &[&str] = match with_agent {
+        true => &SCOPES_OF_AGENT,
+        false => &[],
+    };
+    SCOPES.iter().chain(more).copied().collect()
+}
+
 /// A password that is shorter can be guessed.
 pub(crate) const SHORTEST_PASSWORD: usize = 12;
 

@@ -7,6 +7,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 use tracing::warn;
 
+use super::help::NAME as HELP;
 use super::parse::Words;
 use super::state::App;
 use crate::database::Which;
@@ -29,24 +30,46 @@ pub(super) async fn pass_on(
     original: Original,
 ) -> Response {
     let url = slash.response_url.clone();
-    let preparing = {
-        let (app, gitlab) = (Arc::clone(app), Arc::clone(gitlab));
-        async move {
-            let found = timeout(PATIENCE, find(&app, &gitlab, &slash)).await;
-            match found.unwrap_or(Err(Error::Silent)) {
-                Ok(Project::As(alias)) => {
-                    Ok(gitlab.with_text(original, &with_alias(&sent, &alias)))
-                }
-                Ok(Project::AsGiven) => Ok(original),
-                Ok(Project::NotConnected(reply)) => Err(reply),
-                Err(error) => {
-                    warn!(error = %error.report(), "an alias is not looked up");
-                    Ok(original)
-                }
-            }
-        }
-    };
+    let preparing = prepare(Arc::clone(app), Arc::clone(gitlab), slash, sent, original);
     gitlab.command(url, preparing).await
+}
+
+/// Our own commands, and those that GitLab lists.
+pub(super) async fn help(
+    app: &Arc<App>,
+    gitlab: &Arc<PassThrough>,
+    own: &str,
+    slash: SlashCommand,
+    sent: String,
+    original: Original,
+) -> Response {
+    let url = slash.response_url.clone();
+    let preparing = prepare(Arc::clone(app), Arc::clone(gitlab), slash, sent, original);
+    gitlab.help(own, url, preparing).await
+}
+
+/// What GitLab is sent: the command as it came, but for the name of the project. Or what is to be answered in its place.
+async fn prepare(
+    app: Arc<App>,
+    gitlab: Arc<PassThrough>,
+    slash: SlashCommand,
+    sent: String,
+    original: Original,
+) -> Result<Original, Reply> {
+    // GitLab fails at a command without words.
+    if slash.text.trim().is_empty() {
+        return Ok(gitlab.with_text(original, HELP));
+    }
+    let found = timeout(PATIENCE, find(&app, &gitlab, &slash)).await;
+    match found.unwrap_or(Err(Error::Silent)) {
+        Ok(Project::As(alias)) => Ok(gitlab.with_text(original, &with_alias(&sent, &alias))),
+        Ok(Project::AsGiven) => Ok(original),
+        Ok(Project::NotConnected(reply)) => Err(reply),
+        Err(error) => {
+            warn!(error = %error.report(), "an alias is not looked up");
+            Ok(original)
+        }
+    }
 }
 
 /// How GitLab knows the project that is meant.
@@ -61,11 +84,14 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
     let Some(given) = alias.filter(|_| slash.text.trim() != WITHOUT_PROJECT) else {
         return Ok(Project::AsGiven);
     };
-    let which = Which::Alias(given);
-    let found = app.database.integrations(slash.owner.tenant(), which, 1);
-    Ok(match found.await?.into_iter().next() {
-        Some(found) if found.alias == given => Project::AsGiven,
-        Some(found) => Project::As(found.alias),
+    let alias = match app.aliases.get(&slash.owner, given) {
+        Some(alias) => Some(alias),
+        // It is rare and large: each command would carry the room for it.
+        None => Box::pin(look_up(app, slash, given)).await?,
+    };
+    Ok(match alias {
+        Some(alias) if alias == given => Project::AsGiven,
+        Some(alias) => Project::As(alias),
         None => match gitlab.settings_of(given) {
             Some(url) => Project::NotConnected(Reply::new(format!(
                 "{} is not connected with this workspace. Its maintainers connect it <{url}|in its settings>; {} lists what is connected.",
@@ -75,6 +101,16 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
             None => Project::AsGiven,
         },
     })
+}
+
+async fn look_up(app: &App, slash: &SlashCommand, given: &str) -> Result<Option<String>, Error> {
+    let which = Which::Alias(given);
+    let found = app.database.integrations(slash.owner.tenant(), which, 1);
+    let alias = found.await?.into_iter().next().map(|found| found.alias);
+    if let Some(alias) = &alias {
+        app.aliases.keep(&slash.owner, given, alias);
+    }
+    Ok(alias)
 }
 
 /// The same text with another first word.

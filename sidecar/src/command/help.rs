@@ -1,10 +1,7 @@
 //! What commands there are: ours, and GitLab's.
 
-use axum::response::{IntoResponse, Response};
-
 use super::given::Command;
-use super::state::App;
-use crate::slack::{Original, Reply, SlashCommand, code, shorten};
+use crate::slack::{Reply, SlashCommand, code, shorten};
 
 pub(super) const NAME: &str = "help";
 const USAGE: &str = "help` shows this";
@@ -13,25 +10,9 @@ const USAGE: &str = "help` shows this";
 const MISSING: &str = "GitLab's own commands (`issue`, `deploy`, `run`, `incident declare`) are not passed on to it: \
      whoever runs lockstep-sidecar sets `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
 
-pub(super) async fn answer(
-    app: &App,
-    slash: &SlashCommand,
-    original: Original,
-    commands: &[Command],
-) -> Response {
-    let own = listed(&slash.command, commands);
-    match &app.pass_through {
-        Some(gitlab) => {
-            // GitLab fails at a command without words.
-            let original = match slash.text.trim().is_empty() {
-                true => gitlab.asking_for_help(original),
-                false => original,
-            };
-            let url = slash.response_url.clone();
-            gitlab.help(&own, url, original).await
-        }
-        None => Reply::new(format!("{own}\n{MISSING}")).into_response(),
-    }
+/// Where there is no GitLab to ask for its own.
+pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
+    Reply::new(format!("{}\n{MISSING}", listed(slash, commands)))
 }
 
 /// What is said to words that are no command.
@@ -44,7 +25,7 @@ pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
     ))
 }
 
-fn listed(slash: &str, commands: &[Command]) -> String {
+pub(super) fn listed(slash: &str, commands: &[Command]) -> String {
     let slash = shorten(slash, 32).replace('`', "'");
     let usages = [USAGE].into_iter();
     let lines = usages

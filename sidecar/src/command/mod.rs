@@ -1,6 +1,7 @@
 //! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file beside this one, and a line in
 //! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]); commands of other names are GitLab's.
 
+mod alias;
 mod gitlab;
 mod given;
 mod help;
@@ -23,6 +24,7 @@ use crate::http::{Counter, count};
 use crate::late;
 use crate::slack::{Reply, Signed, SlashCommand, unescape};
 
+pub(crate) use alias::Aliases;
 use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};
@@ -50,7 +52,13 @@ async fn receive(
     let Words { alias, name, .. } = Words::of(&slash.text);
     if name == help::NAME || name.is_empty() {
         count(Counter::COMMANDS, help::NAME);
-        return help::answer(&app, &slash, original, &COMMANDS).await;
+        return match &app.pass_through {
+            Some(gitlab) => {
+                let own = help::listed(&slash.command, &COMMANDS);
+                gitlab::help(&app, gitlab, &own, slash, sent, original).await
+            }
+            None => help::list(&slash.command, &COMMANDS).into_response(),
+        };
     }
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return match &app.pass_through {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
+use super::alias::Aliases;
 use crate::database::SlackDatabase;
 use crate::late::Late;
 use crate::pass_through::PassThrough;
@@ -19,6 +20,7 @@ pub(crate) struct App {
     pub(crate) managers: Arc<HashSet<String>>,
     pub(crate) others: Vec<Other>,
     pub(crate) pass_through: Option<Arc<PassThrough>>,
+    pub(crate) aliases: Aliases,
     pub(crate) late: Arc<Late>,
 }
 

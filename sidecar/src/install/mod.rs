@@ -30,7 +30,6 @@ use crate::database::{Install, TakenState};
 use crate::error::Error;
 use crate::http::path::{INSTALL, INSTALLED};
 use crate::http::{Counter, Peer, count};
-use crate::settings::SCOPES;
 use crate::slack::Tenant;
 
 pub(crate) use refresh::Keeper;
@@ -117,7 +116,7 @@ async fn begin(
     let mut url = app.slack.url("/oauth/v2/authorize");
     url.query_pairs_mut()
         .append_pair("client_id", &app.credentials.id)
-        .append_pair("scope", &SCOPES.join(","))
+        .append_pair("scope", &app.scopes.join(","))
         .append_pair("redirect_uri", app.public_url.page(INSTALLED).as_str())
         .append_pair("state", secret.text());
     let cookie = (

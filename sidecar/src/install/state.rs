@@ -15,6 +15,7 @@ pub(crate) struct App {
     pub(crate) credentials: Credentials,
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) public_url: PublicUrl,
+    pub(crate) scopes: Vec<&'static str>,
     /// What is finished although nobody waits for it; a graceful stop does.
     pub(crate) tasks: TaskTracker,
 }

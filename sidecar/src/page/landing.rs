@@ -46,7 +46,7 @@ pub(super) async fn landing(
         }
         p { a.button href=(INSTALL) { "Add to Slack" } }
         p.faint {
-            "It asks for the scopes " (SCOPES.join(", "))
+            "It asks for the scopes " (app.scopes.join(", "))
             ". To connect a project, its maintainer opens the link that the project's settings give."
         }
         @match workspaces {

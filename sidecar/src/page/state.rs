@@ -14,6 +14,8 @@ pub(crate) struct App {
     /// For the status page: who looks at how things stand is not to make them worse.
     pub(super) for_status: SlackDatabase,
     pub(super) viewer_password: Option<SecretString>,
+    /// What installations ask for.
+    pub(super) scopes: Vec<&'static str>,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// What viewers are shown.
     pub(super) looks: Looks,
@@ -26,12 +28,14 @@ impl App {
         database: SlackDatabase,
         for_status: SlackDatabase,
         viewer_password: Option<SecretString>,
+        scopes: Vec<&'static str>,
         pass_through: Option<Arc<PassThrough>>,
     ) -> Self {
         Self {
             database,
             for_status,
             viewer_password,
+            scopes,
             pass_through,
             looks: Looks::default(),
             guesses: Guesses::default(),

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, USER_AGENT, VIA};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -40,10 +41,17 @@ const HEADERS: [HeaderName; 6] = [
 ];
 
 pub(super) struct Addresses {
-    all: Vec<(Url, HttpClient)>,
+    all: Vec<Address>,
     /// The one that could be reached the last time.
     last: AtomicUsize,
     pub(super) patience: Duration,
+}
+
+struct Address {
+    url: Url,
+    /// The same, as requests have it.
+    base: Uri,
+    client: HttpClient,
 }
 
 /// Of GitLab's answer, what is for Slack.
@@ -60,8 +68,11 @@ impl Addresses {
     /// None, if nothing is configured.
     pub(super) fn new(settings: &Settings) -> Result<Option<Self>, Error> {
         let client = |url: &Url| {
-            let client = HttpClient::new(url, CONNECT_TIMEOUT, IDLE)?;
-            Ok((url.clone(), client))
+            Ok(Address {
+                url: url.clone(),
+                base: url.as_str().parse().unwrap_or_default(),
+                client: HttpClient::new(url, CONNECT_TIMEOUT, IDLE)?,
+            })
         };
         let all: Vec<_> = settings
             .addresses
@@ -76,14 +87,14 @@ impl Addresses {
     }
 
     pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
-        self.all.iter().map(|(url, _)| url)
+        self.all.iter().map(|it| &it.url)
     }
 
     /// Posts to the address that answered last, and to the others only as long as nothing was sent: GitLab does not do twice what was
     /// asked for once.
     pub(super) async fn post(
         &self,
-        path: &str,
+        path: &'static str,
         headers: &HeaderMap,
         body: &Bytes,
     ) -> Result<Answer, Trouble> {
@@ -106,15 +117,16 @@ impl Addresses {
     pub(super) async fn post_to(
         &self,
         place: usize,
-        path: &str,
+        path: &'static str,
         headers: &HeaderMap,
         body: &Bytes,
         left: Duration,
     ) -> Result<Answer, Trouble> {
-        let (url, client) = &self.all[place];
-        let mut url = url.clone();
-        url.set_path(path);
-        let mut request = Request::post(url.as_str()).header(VIA, circle::OWN);
+        let Address { base, client, .. } = &self.all[place];
+        let mut target = base.clone().into_parts();
+        target.path_and_query = Some(PathAndQuery::from_static(path));
+        let target = Uri::from_parts(target).unwrap_or_default();
+        let mut request = Request::post(target).header(VIA, circle::OWN);
         for name in &HEADERS {
             for value in headers.get_all(name) {
                 request = request.header(name, value);

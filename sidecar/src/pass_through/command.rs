@@ -24,9 +24,6 @@ const SETTINGS: [&str; 5] = [
     "edit",
 ];
 
-/// What GitLab lists its commands at.
-const HELP: &str = "help";
-
 impl PassThrough {
     /// What GitLab answers: in time, or at the address for late answers. What is prepared first may be an answer already.
     pub(crate) async fn command(
@@ -46,22 +43,20 @@ impl PassThrough {
         self: &Arc<Self>,
         own: &str,
         response_url: Option<String>,
-        original: Original,
+        preparing: impl Future<Output = Result<Original, Reply>> + Send + 'static,
     ) -> Response {
-        let given = self.given(response_url, async { Ok(original) }).await;
+        let given = self.given(response_url, preparing).await;
         let (mut message, more) = match given {
             Some(Ok(answer)) => {
+                let is_own = answer.is_own;
                 let message = answer.message().unwrap_or_else(|| json!({}));
                 let text = message["text"].as_str().unwrap_or_default().to_owned();
-                (message, format!("*Commands of GitLab*\n{text}"))
+                match is_own {
+                    true => (message, text),
+                    false => (message, format!("*Commands of GitLab*\n{text}")),
+                }
             }
-            Some(Err(trouble)) => (
-                json!({}),
-                trouble.reply().json()["text"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned(),
-            ),
+            Some(Err(trouble)) => (json!({}), trouble.in_full()),
             None => (json!({}), TAKES_LONGER.to_owned()),
         };
         message["response_type"] = json!("ephemeral");
@@ -87,11 +82,6 @@ impl PassThrough {
             .extend(path.split('/'))
             .extend(SETTINGS);
         Some(url)
-    }
-
-    /// With the text that has GitLab list its commands.
-    pub(crate) fn asking_for_help(&self, original: Original) -> Original {
-        self.with_text(original, HELP)
     }
 
     async fn given(

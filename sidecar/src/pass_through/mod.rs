@@ -19,5 +19,5 @@ mod trouble;
 
 pub(crate) use circle::refuse_own;
 pub(crate) use probe::announce;
-pub(crate) use settings::{GitLab, Settings};
+pub(crate) use settings::{GitLab, Settings, gitlab_addresses};
 pub(crate) use state::PassThrough;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use url::{Host, Url};
 
 use crate::settings::{Problem, PublicUrl, web_address};
@@ -20,6 +21,10 @@ pub(crate) struct GitLab {
         value_delimiter = ','
     )]
     pub(crate) gitlab_urls: Vec<String>,
+
+    /// GitLab's agent answers mentions and messages: installations ask for the scopes that it needs
+    #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
+    pub(crate) gitlab_agent: bool,
 
     /// Seconds that GitLab may take to answer what was passed on to it
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GITLAB_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(3..=600))]
@@ -42,32 +47,32 @@ impl Settings {
         listen: SocketAddr,
         problems: &mut Vec<Problem>,
     ) -> Self {
-        let given = arguments
-            .gitlab_urls
-            .iter()
-            .map(|url| url.trim())
-            .filter(|url| !url.is_empty());
-        let mut addresses = Vec::new();
-        for text in given {
-            let hint = "it is https:// and the host of GitLab; with http:// it is on this machine";
-            let Some(url) = web_address(SETTING, text, hint, problems) else {
-                continue;
-            };
-            let is_public = public_url.is_some_and(|public| public.has_origin_of(&url));
-            if is_public || is_at(&url, listen) {
+        let addresses = gitlab_addresses(&arguments.gitlab_urls, problems);
+        for url in &addresses {
+            let is_public = public_url.is_some_and(|public| public.has_origin_of(url));
+            if is_public || is_at(url, listen) {
                 problems.push(Problem {
                     setting: SETTING,
                     wrong: format!("leads back to this program: {url}"),
                     hint: "it is the address of GitLab itself, not the one that Slack sends to",
                 });
             }
-            addresses.push(url);
         }
         Self {
             addresses,
             patience: Duration::from_secs(arguments.gitlab_timeout),
         }
     }
+}
+
+/// Those of them that are addresses; nothing in a variable is none.
+pub(crate) fn gitlab_addresses(given: &[String], problems: &mut Vec<Problem>) -> Vec<Url> {
+    let hint = "it is https:// and the host of GitLab; with http:// it is on this machine";
+    let given = given.iter().map(|url| url.trim());
+    given
+        .filter(|url| !url.is_empty())
+        .filter_map(|url| web_address(SETTING, url, hint, problems))
+        .collect()
 }
 
 fn is_at(url: &Url, listen: SocketAddr) -> bool {
@@ -92,6 +97,7 @@ mod tests {
         let public = PublicUrl::new(Some("https://slack.example"), &mut problems);
         let arguments = GitLab {
             gitlab_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            gitlab_agent: false,
             gitlab_timeout: 30,
         };
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));

@@ -17,8 +17,11 @@ pub(crate) struct Seen {
 }
 
 impl Standing {
-    pub(super) fn note(&self, trouble: Option<&Trouble>) {
+    /// Whether it is another than before.
+    pub(super) fn note(&self, trouble: Option<&Trouble>) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = seen.trouble.as_ref().map(|(before, _)| before.label());
+        let is_other = before != trouble.map(Trouble::label);
         match trouble {
             None => {
                 seen.answered += 1;
@@ -30,6 +33,7 @@ impl Standing {
                 seen.trouble = Some((trouble.clone(), since.unwrap_or_else(SystemTime::now)));
             }
         }
+        is_other
     }
 
     pub(super) fn get(&self) -> Seen {

@@ -1,12 +1,11 @@
 //! What it takes to pass something on.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::{Instrument, Span, warn};
+use tracing::{Instrument, Span, debug, info, warn};
 use url::Url;
 
 use super::address::{Addresses, Answer};
@@ -70,16 +69,22 @@ impl PassThrough {
             }
             Err(_) => Err(Trouble::Busy),
         };
-        let trouble = outcome.as_ref().err();
-        self.standing.note(trouble);
-        if let Some(trouble) = trouble {
-            warn!(path, error = %trouble, "GitLab has not answered what was passed on");
-        }
+        self.note(path, outcome.as_ref().err());
         outcome
     }
 
-    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end. So it does if whoever
-    /// asked has gone.
+    /// While it stays so it is logged once: as many come as people give commands.
+    fn note(&self, path: &'static str, trouble: Option<&Trouble>) {
+        let is_other = self.standing.note(trouble);
+        match trouble {
+            Some(error) if is_other => warn!(path, %error, "GitLab does not answer as it should"),
+            Some(error) => debug!(path, %error, "GitLab does not answer as it should"),
+            None if is_other => info!("GitLab answers again"),
+            None => {}
+        }
+    }
+
+    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end.
     pub(super) async fn in_time<F>(
         self: &Arc<Self>,
         asking: impl Future<Output = Outcome> + Send + 'static,
@@ -88,7 +93,11 @@ impl PassThrough {
     where
         F: Future<Output = ()> + Send,
     {
-        let (hand_over, mut handed_over) = oneshot::channel();
+        let mut asking = Box::pin(asking);
+        if let Ok(outcome) = timeout(IN_TIME, &mut asking).await {
+            counted(&outcome, "answered");
+            return Some(outcome);
+        }
         let task = {
             let app = Arc::clone(self);
             async move {
@@ -96,23 +105,13 @@ impl PassThrough {
                     outcome = asking => outcome,
                     () = app.late.finishing.over.cancelled() => Err(Trouble::Stopped),
                 };
-                if let Err(outcome) = hand_over.send(outcome) {
-                    counted(&outcome, "late");
-                    late(app, outcome).await;
-                }
+                counted(&outcome, "late");
+                late(app, outcome).await;
             }
         };
         let tasks = &self.late.finishing.tasks;
         tasks.spawn(task.instrument(Span::current()));
-        let outcome = match timeout(IN_TIME, &mut handed_over).await {
-            Ok(outcome) => outcome.ok(),
-            Err(_) => {
-                handed_over.close();
-                // It may have come this very moment.
-                handed_over.try_recv().ok()
-            }
-        };
-        outcome.inspect(|outcome| counted(outcome, "answered"))
+        None
     }
 
     /// What comes in time, for what is of no use later.
@@ -120,7 +119,7 @@ impl PassThrough {
         let asking = timeout(IN_TIME, self.ask(path, original));
         let outcome = asking.await.unwrap_or_else(|_| {
             let trouble = Trouble::Slow(IN_TIME);
-            self.standing.note(Some(&trouble));
+            self.note(path, Some(&trouble));
             Err(trouble)
         });
         counted(&outcome, "answered");

@@ -133,13 +133,17 @@ impl Trouble {
         })
     }
 
-    /// For whoever gave the command alone.
-    pub(super) fn reply(&self) -> Reply {
+    /// For whoever asked, and for whoever runs the app.
+    pub(super) fn in_full(&self) -> String {
         let brief = self.brief();
-        Reply::new(match self.hint() {
+        match self.hint() {
             Some(hint) => format!(":warning: {brief}\n_For whoever runs the app:_ {hint}"),
             None => format!(":warning: {brief}"),
-        })
+        }
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        Reply::new(self.in_full())
     }
 }
 

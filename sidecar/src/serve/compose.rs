@@ -111,6 +111,7 @@ impl Parts {
                 }),
             }],
             pass_through: pass_through.clone(),
+            aliases: command::Aliases::default(),
             late,
         });
         let event = event::router(event::App {
@@ -129,12 +130,14 @@ impl Parts {
             credentials: config.credentials.clone(),
             token_keys: Arc::clone(&config.token_keys),
             public_url: config.public_url.clone(),
+            scopes: config.scopes.clone(),
             tasks: finishing.tasks.clone(),
         });
         let page = page::router(page::App::new(
             database,
             open(STATUS_SESSIONS)?,
             config.viewer_password.clone(),
+            config.scopes.clone(),
             pass_through.clone(),
         ));
         let from_slack = command

@@ -13,7 +13,7 @@ use crate::chatops;
 use crate::connection::{Address, HELLO};
 use crate::notification::HookSecrets;
 use crate::pass_through;
-use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, web_address};
+use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, scopes, web_address};
 use crate::slack::{Credentials, SigningSecret};
 use crate::token::TokenKeys;
 
@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) signing_secret: SigningSecret,
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) pass_through: pass_through::Settings,
+    /// What installations ask for.
+    pub(crate) scopes: Vec<&'static str>,
     pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
     /// The proxy in front says where requests come from.
@@ -144,6 +146,7 @@ impl Config {
             signing_secret,
             token_keys: Arc::new(token_keys),
             pass_through,
+            scopes: scopes(arguments.gitlab.gitlab_agent),
             hook_secrets,
             viewer_password,
             forwarded_for: arguments.forwarded_for,

@@ -35,6 +35,7 @@ fn paths_become_the_alias() -> Result<()> {
             "former/one issue new A\nb <c> & d",
             "tea issue new A\nb &lt;c&gt; &amp; d",
         ),
+        ("former/one help", "tea help"),
         // GitLab says that it does not know it.
         ("coffee issue show 1", "coffee issue show 1"),
         ("incident declare", "incident declare"),
@@ -51,7 +52,9 @@ fn paths_become_the_alias() -> Result<()> {
             continue;
         }
         ensure!(
-            reply.text().contains("issues/1") || reply.text().contains("issues/8"),
+            ["issues/1", "issues/8", "Commands of GitLab"]
+                .iter()
+                .any(|words| reply.text().contains(words)),
             "{}",
             reply.text()
         );

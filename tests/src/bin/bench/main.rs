@@ -42,7 +42,7 @@ struct Part {
     run: fn(&Selection, Size) -> Result<Report>,
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part {
         name: cache_column::NAME,
         run: cache_column::run,
@@ -74,6 +74,10 @@ const PARTS: [Part; 10] = [
     Part {
         name: slack::NAME,
         run: slack::run,
+    },
+    Part {
+        name: slack::pass_through::NAME,
+        run: slack::pass_through::run,
     },
     Part {
         name: slack_workspace::NAME,

@@ -21,6 +21,7 @@ const VALUES: [(&str, &[&str]); 12] = [
             "tokens_revoked",
             "url_verification",
             "app_rate_limited",
+            "passed_on",
             "unknown",
         ],
     ),
@@ -30,7 +31,7 @@ const VALUES: [(&str, &[&str]); 12] = [
     ),
     (
         "COMMANDS",
-        &["help", "status", "test", "chatops", "unknown"],
+        &["help", "status", "test", "chatops", "passed_on", "unknown"],
     ),
     ("INTERACTIONS", &[]),
     (

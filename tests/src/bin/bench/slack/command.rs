@@ -17,6 +17,7 @@ pub(super) struct Typed {
 
 /// The workspace.
 pub(super) const TEAM: &str = "T0BENCH";
+pub(super) const USER: &str = "U0BENCH01";
 
 fn origin() -> Origin {
     Origin {
@@ -24,7 +25,7 @@ fn origin() -> Origin {
         team_domain: "example".to_owned(),
         channel_id: "C0BENCH01".to_owned(),
         channel_name: "development".to_owned(),
-        user_id: "U0BENCH01".to_owned(),
+        user_id: USER.to_owned(),
         user_name: "somebody".to_owned(),
         trigger_id: "13345224609.738474920.8088930838d88f008e0".to_owned(),
         response_url: "https://hooks.slack.example/commands/T0BENCH/1234567890/abcdefghijkl"
@@ -50,6 +51,13 @@ impl Typed {
         let reply = forged.command(PATH, &origin(), COMMAND, &self.text)?;
         ensure!(reply.status == 401, "to a forged command: {}", reply.status);
         Ok(text.to_owned())
+    }
+
+    /// What a server answers.
+    pub(super) fn answer(&self, caller: &Caller) -> Result<String> {
+        let reply = caller.command(PATH, &origin(), COMMAND, &self.text)?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        Ok(reply.text())
     }
 
     /// The bytes of the request, signed now: for five minutes they are taken.

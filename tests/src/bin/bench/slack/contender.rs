@@ -33,7 +33,11 @@ pub(super) struct Contender {
 
 impl Contender {
     /// `lockstep-sidecar serve` as it is shipped, with nothing but what it must be told.
-    pub(super) fn sidecar(placement: Placement, database: &str) -> Result<Self> {
+    pub(super) fn sidecar(
+        placement: Placement,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let app = App::default();
         let mut command = placement.command(target().join("release/lockstep-sidecar"));
         // What it logs at its start is of no interest here; what goes wrong is.
@@ -46,7 +50,8 @@ impl Contender {
                 .env("SLACK_CLIENT_SECRET", &app.client_secret)
                 .env("SLACK_SIGNING_SECRET", &app.signing_secret)
                 .env("LOCKSTEP_TOKEN_KEY", "0123456789abcdef0123456789abcdef")
-                .env("DATABASE_URL", database);
+                .env("DATABASE_URL", database)
+                .envs(settings.iter().copied());
         })
     }
 

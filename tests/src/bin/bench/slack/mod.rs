@@ -11,6 +11,7 @@ pub(crate) mod answer;
 mod command;
 mod contender;
 mod load;
+pub(crate) mod pass_through;
 mod placement;
 mod rounds;
 mod workspace;

@@ -98,7 +98,7 @@ pub(super) struct Rounds {
 impl Rounds {
     /// Starts both. Bolt answers with the very text that the sidecar answers to `help`.
     pub(super) fn new(placement: Placement, copy: &Copy, courses: &[Course]) -> Result<Self> {
-        let sidecar = Contender::sidecar(placement, &copy.cluster.address(copy.database()))?;
+        let sidecar = Contender::sidecar(placement, &copy.cluster.address(copy.database()), &[])?;
         for course in courses {
             course
                 .typed()
