@@ -36,7 +36,7 @@ pub(crate) struct Manifest {
     )]
     pub(crate) gitlab_urls: Vec<String>,
 
-    /// Have GitLab's agent told of mentions and messages
+    /// Send mentions and direct messages to GitLab's agent
     #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
     pub(crate) gitlab_agent: bool,
 
