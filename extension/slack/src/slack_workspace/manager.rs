@@ -139,7 +139,7 @@ create function lockstep.managed_slack_integrations(team_id text, enterprise_id 
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
-  'which of these integrations of a Slack workspace a user of it manages: as a maintainer who has linked his account, or because he installed it with a ticket; all, if is_manager';
+  'which of these integrations of a Slack workspace a user of it manages: as a maintainer with a linked account, or as the one who installed it with a ticket; all, if is_manager';
 revoke execute on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
 "#)]
 fn managed_slack_integrations(
