@@ -7,6 +7,7 @@
 #   TEST          test only: the tests whose name contains it
 #   ONCE          demo only: 1 ends it where it would stay for you to try the Slack app
 #   SECONDS       fuzz only: how long
+#   VERSIONS      matrix, release, deb and dist: the major versions of PostgreSQL, e.g. VERSIONS="15 16"
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -35,7 +36,7 @@ export LOCKSTEP_PG_CONFIG = $(PG_CONFIG)
 # it left and waits for them.
 guarded = set -m; trap 'kill -- -$$! 2>/dev/null; wait; tests/sweep' EXIT; $(1) & set +m; wait $$!
 
-.PHONY: help setup build sidecar demo test matrix bench fuzz reference docs check install package clean
+.PHONY: help setup build sidecar demo test matrix bench fuzz reference docs check install package release deb dist clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -101,6 +102,24 @@ install: package ## install into the PostgreSQL of PG_CONFIG=...
 	$$sudo install -m 755 "target/package$$library"/lockstep*.so "$$library" && \
 	$$sudo install -m 644 "target/package$$extension"/lockstep* "$$extension" && \
 	echo "installed in $$library and $$extension"
+
+# Releases load on every Linux with the glibc of Debian 11 or a later one.
+RELEASES = $(or $(VERSIONS),$(PG_MAJOR))
+SERVERS = $(foreach version,$(RELEASES),$(version):$$(.ci/pg_config $(version)))
+LINKER = CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER="$(CURDIR)/.ci/linker"
+
+release: setup ## build what is released, for this Debian's PostgreSQL or for VERSIONS="15 16 17 18"
+	@.ci/linker prepare
+	@for version in $(RELEASES); do $(LINKER) $(MAKE) --no-print-directory package PG=$$version || exit 1; done
+	@$(LINKER) cargo build --quiet --release --package lockstep-sidecar
+
+deb: release ## build Debian packages under target/deb (VERSIONS as for release)
+	@dpkg-query --show debhelper lintian >/dev/null 2>&1 || $$([ "$$(id -u)" = 0 ] || echo sudo) \
+	  apt-get install --yes --quiet --no-install-recommends debhelper lintian >/dev/null
+	@deploy/debian/build $(SERVERS)
+
+dist: deb ## gather a release under target/dist: sources, PGXN, tarballs, packages, SBOM, checksums
+	@deploy/dist $(SERVERS)
 
 clean: ## remove everything that was built, and stop what was left running
 	@tests/sweep

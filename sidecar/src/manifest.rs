@@ -60,7 +60,7 @@ const DESCRIPTION: &str = "Tells channels what happens in GitLab projects";
 
 const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab instance with this workspace: what happens in them is told \
     in the channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists what \
-    is connected, and lets whoever installed the app switch them off and on.";
+    is connected, and lets those who manage a project switch it off and on.";
 
 const AGENT: &str = "Answers questions on the projects of a GitLab instance, and works on them";
 

@@ -47,6 +47,21 @@ create table lockstep.slack_install_ticket (
 comment on table lockstep.slack_install_ticket is
   'tickets to install the Slack app for an owner, by the SHA-256 of what was handed out; written by lockstep.issue_slack_install_ticket';
 
+create table lockstep.slack_manager (
+  schema text not null,
+  integration_id bigint not null,
+  team_id text not null
+    constraint slack_manager_team_id_check check (pg_catalog.length(team_id) <= 255),
+  -- Slack's id.
+  user_id text not null
+    constraint slack_manager_user_id_check check (user_id <> '' and pg_catalog.length(user_id) <= 255),
+  since timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint slack_manager_pkey primary key (schema, integration_id, team_id, user_id)
+);
+comment on table lockstep.slack_manager is
+  'users of Slack who installed the app for an integration with a ticket, or for whom lockstep.install_slack_workspace did: they manage it; written by the functions of lockstep alone';
+select pg_catalog.pg_extension_config_dump('lockstep.slack_manager', '');
+
 create table lockstep.slack_install_state (
   state_digest bytea not null
     constraint slack_install_state_pkey primary key

@@ -19,6 +19,7 @@ grant execute on function
   lockstep.slack_bot(text, text, text),
   lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text),
   lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
+  lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text),
   lockstep.list_slack_workspaces(integer, text),
   lockstep.claim_slack_token_refresh(interval, interval, text),
   lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text),

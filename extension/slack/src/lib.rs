@@ -3,6 +3,7 @@
 
 #![deny(ffi_unwind_calls)]
 
+mod account;
 mod attach;
 mod chatops;
 mod delivery;
@@ -74,6 +75,7 @@ pgrx::extension_sql_file!(
         slack_workspace::lookup::bot::list_slack_workspaces,
         slack_workspace::lookup::listing::list_slack_integrations,
         slack_workspace::lookup::switch::set_slack_integration_active,
+        slack_workspace::manager::managed_slack_integrations,
         slack_workspace::installed::token::claim_slack_token_refresh,
         slack_workspace::installed::token::store_slack_token,
         slack_workspace::installed::token::give_back_slack_token_refresh,

@@ -69,7 +69,12 @@ pub(super) async fn publish(
         None => integrations,
         Some(id) => view::with_first(app, tenant, integrations, id).await?,
     };
-    let view = view::of(app, user, &integrations, notice);
+    let is_manager = app.managers.contains(user);
+    let managed = app
+        .for_jobs
+        .managed(tenant, user, &integrations, is_manager)
+        .await?;
+    let view = view::of(app, &managed, &integrations, notice);
     let arguments = json!({ "user_id": user, "view": view });
     let mut published = app.slack.call("views.publish", &token, &arguments).await;
     if let Err(CallError::RateLimited(pause)) = published

@@ -1,5 +1,7 @@
 //! The App Home as blocks of Slack's Block Kit.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -43,7 +45,7 @@ impl Notice {
             Self::Changed { alias } => {
                 format!(":white_check_mark: Settings of {} are changed.", code(&shorten(alias, 100)))
             }
-            Self::NotAllowed => ":no_entry: Only whoever installed the app here last, or a manager of it, may switch projects.".to_owned(),
+            Self::NotAllowed => ":no_entry: Only those who manage a project may change it: its maintainers who have linked their GitLab account, and whoever connected it.".to_owned(),
             Self::Gone => ":grey_question: That project is no longer connected with this workspace.".to_owned(),
         }
     }
@@ -71,9 +73,10 @@ pub(super) async fn with_first(
     Ok(integrations)
 }
 
+/// `managed` are those that the user may change.
 pub(super) fn of(
     app: &App,
-    user: &str,
+    managed: &HashSet<i64>,
     integrations: &[Integration],
     notice: Option<Notice>,
 ) -> Value {
@@ -102,7 +105,7 @@ pub(super) fn of(
     blocks.extend(
         integrations[..shown]
             .iter()
-            .flat_map(|integration| rows(app, user, integration)),
+            .flat_map(|integration| rows(managed, integration)),
     );
     if integrations.len() > shown {
         blocks.push(picker());
@@ -111,7 +114,7 @@ pub(super) fn of(
 }
 
 /// What is said of an integration and, for whoever may change it, its buttons.
-fn rows(app: &App, user: &str, integration: &Integration) -> Vec<Value> {
+fn rows(managed: &HashSet<i64>, integration: &Integration) -> Vec<Value> {
     let state = match integration.is_active {
         true => ":white_check_mark: active",
         false => ":double_vertical_bar: switched off",
@@ -123,7 +126,7 @@ fn rows(app: &App, user: &str, integration: &Integration) -> Vec<Value> {
     };
     let alias = shorten(&integration.alias, 200);
     let mut block = section(&format!("*{}*\n{state} · {events}", escape(&alias)));
-    if integration.user == user || app.managers.contains(user) {
+    if managed.contains(&integration.id) {
         let (action, label) = match integration.is_active {
             true => (SWITCH_OFF, "Switch off"),
             false => (SWITCH_ON, "Switch on"),

@@ -92,7 +92,7 @@ pub(crate) struct Serve {
     #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = FalseyValueParser::new())]
     pub(crate) forwarded_for: bool,
 
-    /// A Slack user who may switch projects on and off, besides whoever installed the app in the workspace last; may be given
+    /// A Slack user who may switch projects on and off, besides maintainers who have linked their GitLab account and whoever installed with a ticket; may be given
     /// several times
     #[arg(
         long = "manager",

@@ -104,6 +104,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("list_slack_workspaces", Call("select * from lockstep.list_slack_workspaces(schema => 'mallory')")),
     ("lock_slack_team", Trigger),
     ("lock_slack_teams", Trigger),
+    ("managed_slack_integrations", Call("select lockstep.managed_slack_integrations('T1', null, 'U1', '{1,2,3}', schema => 'mallory')")),
     ("mend_cache_columns", Call("select lockstep.mend_cache_columns()")),
     ("note_arrived", Trigger),
     ("note_changed", Trigger),
@@ -150,7 +151,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("set_retention", Call("select lockstep.set_retention('dead_job', '1 day')")),
     ("set_service_account", Trigger),
     ("set_slack_integration_active", Call("select * from lockstep.set_slack_integration_active('T1', null, 1, 'U1', false, true, 'mallory'); select * from lockstep.set_slack_integration_active('T1', null, 3, 'U1', false, true, 'mallory')")),
-    ("set_slack_integration_settings", Call("select * from lockstep.set_slack_integration_settings('T1', null, 1, 'U1', true, '{\"channels\": \"#two\"}', '{\"push\": false}', 'mallory');
+    ("set_slack_integration_settings", Call("select * from lockstep.set_slack_integration_settings('T1', null, 1, 'U1', true, '{\"channels\": \"#two\"}', '{\"push\": false, \"confidential_issue\": false, \"confidential_note\": false}', 'mallory');
                                              select * from lockstep.set_slack_integration_settings('T1', null, 3, 'U1', true, '{\"labels\": \"~x\"}', '{\"push\": false}', 'mallory')")),
     ("set_slack_notifications", Call("select lockstep.set_slack_notifications(1, '{\"channels\": \"#two\"}', 'mallory')")),
     ("slack_bot", Call("select * from lockstep.slack_bot('T1', null, 'mallory'); select * from lockstep.slack_bot('T3', null, 'mallory')")),

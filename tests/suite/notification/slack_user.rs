@@ -97,7 +97,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
         &mut client,
         &call("A", 1, "U9", false, all, on),
         "42501",
-        "only who installed",
+        "does not manage",
     )?;
     for team in ["B", "Z"] {
         refused(
@@ -147,7 +147,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
         &mut client,
         "select lockstep.test_slack_workspace_integration('A', null, 1, 'U9', false)",
         "42501",
-        "only who installed",
+        "does not manage",
     )?;
     let events = |client: &mut Client| -> Result<bool> {
         let shown = json_of(

@@ -86,7 +86,8 @@ fn each_channel_is_tried_once() -> Result<()> {
     // In each of its workspaces; from one of these only there.
     client.batch_execute(
         "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
-         values (200, 'C', 'C', 'again', 'U1', now(), now(), 1)",
+         values (200, 'C', 'C', 'again', 'U1', now(), now(), 1);
+         insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'C', 'U1')",
     )?;
     set(
         &mut client,

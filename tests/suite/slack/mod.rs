@@ -3,6 +3,7 @@
 mod ancestry;
 mod caller;
 mod install;
+mod manager;
 mod message;
 mod moves;
 mod propagation;
@@ -49,6 +50,11 @@ insert into slack_integrations (id, team_id, team_name, alias, user_id, created_
   select n, 'B', 'Team B', 'b' || n, 'U2', '2020-01-01', '2020-01-01', n from generate_series(5, 6) n;
 select setval('slack_integrations_id_seq', 100);";
 
+/// Each row's user has installed it with a ticket.
+pub(crate) const MANAGERS: &str =
+    "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id)
+  select 'public', integration_id, team_id, user_id from slack_integrations";
+
 /// A database with those rows, attached.
 pub(crate) fn workspaces(name: &str, layout: Layout) -> Result<Client> {
     let mut client = with_slack(name, layout)?;
@@ -67,6 +73,7 @@ pub(crate) fn workspaces(name: &str, layout: Layout) -> Result<Client> {
         }
     };
     client.batch_execute(scope)?;
+    client.batch_execute(MANAGERS)?;
     client.batch_execute("select setval('slack_api_scopes_id_seq', 100)")?;
     in_lockstep(&mut client)?;
     Ok(client)

@@ -40,7 +40,7 @@ fn the_role_has_no_attributes() -> Result<()> {
         row.get::<_, String>(0),
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_report \
          enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member list_slack_integrations list_slack_tokens \
-         list_slack_workspaces project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token runner_heartbeat \
+         list_slack_workspaces managed_slack_integrations project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token runner_heartbeat \
          set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_report \
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
@@ -79,11 +79,11 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep.receive_slack_event('1', 'app_home_opened', 'A', null, now(), '{{}}');
          select lockstep.enqueue_slack_job('Slack::X', '{{}}');
          select * from lockstep.slack_bot('A', null); select * from lockstep.list_slack_integrations('A', null);
-         select * from lockstep.set_slack_integration_active('A', null, 1, 'U2', false); select * from lockstep.list_slack_workspaces();
+         select * from lockstep.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces(); select lockstep.managed_slack_integrations('A', null, 'U2', '{{1}}');
          select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
          select lockstep.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep.list_slack_tokens('', 9);
          select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
-         select * from lockstep.set_slack_integration_settings('A', null, 1, 'U2', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true}}');
+         select * from lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true, \"confidential_note\": false, \"confidential_issue\": false}}');
          select lockstep.slack_workspace_notifications('A', null, 1); select * from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', true);
          select * from lockstep.publish_events('{{null}}', '{{k}}'); select lockstep.project_path(1);
          do $$ declare runner bigint := lockstep.start_runner('x'); begin
@@ -270,7 +270,7 @@ fn hostile_paths_change_nothing() -> Result<()> {
          select lockstep.finish_slack_install('s', 'A', 'A', 'U2', 'B2', 't', 'i', '{commands}', null, null, 'r', 'ri', pg_catalog.now());
          select lockstep.receive_slack_event('1', 'app_home_opened', 'A', null, pg_catalog.now(), '{}');
          select * from lockstep.slack_bot('A', null); select * from lockstep.list_slack_integrations('A', null, search => 'a');
-         select * from lockstep.set_slack_integration_active('A', null, 1, 'U2', false); select * from lockstep.list_slack_workspaces();
+         select * from lockstep.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces();
          select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', pg_catalog.now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
          select * from lockstep.list_slack_tokens('', 9); select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3');
          select lockstep.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2);
@@ -316,7 +316,7 @@ fn host_triggers_find_their_tables() -> Result<()> {
             "set search_path = pg_catalog;
              select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{commands,new}', group_id => 1, refresh_token => 'r', refresh_token_iv => 'ri',
                                                      expires_at => now());
-             select lockstep.set_slack_integration_active('A', null, 1, 'U2', false);
+             select lockstep.set_slack_integration_active('A', null, 1, 'U1', false);
              select lockstep.store_slack_token('A', c.lease, 't2', 'i2', null, null, null) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
              select lockstep.uninstall_slack_workspace('A'); set search_path = public",
         )

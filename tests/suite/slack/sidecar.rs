@@ -298,7 +298,7 @@ fn bots_and_lists() -> Result<()> {
         &mut client,
         &switch("'A', null, 2, 'U9', false"),
         "42501",
-        "only who installed",
+        "does not manage",
     )?;
     refused(
         &mut client,

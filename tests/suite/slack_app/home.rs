@@ -167,8 +167,7 @@ fn others_may_not() -> Result<()> {
         .act(&bob, click("switch_off", row, "1700000000.1"))?
         .context("no home")?;
     ensure!(
-        view.to_string()
-            .contains("Only whoever installed the app here last"),
+        view.to_string().contains("Only those who manage a project"),
         "{view}"
     );
     ensure!(!view.to_string().contains("Switch off"), "{view}");

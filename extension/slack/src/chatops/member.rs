@@ -2,10 +2,8 @@
 
 use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
 use super::target;
+use crate::account::{Accounts, GUEST, Place};
 use crate::error::{ChatopsError, OrRaise, Result, required};
-use lockstep_server::host::{Relation, check_have_one_owner, qualified};
-use lockstep_server::{Statement, datum};
-use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 /// Whether the account that a user of Slack has linked is a member of a group, or of one above it.
@@ -37,57 +35,11 @@ fn is_member(team: &str, user: &str, group: &str, schema: &str) -> Result<bool> 
     let found =
         target::namespace(group, schema)?.ok_or_else(|| ChatopsError::no_such("group", group))?;
     let users = table::find(&USERS, schema)?;
-    check_have_one_owner(&[&members, &names, &namespaces, &users])?;
-    let conditions = conditions(&members, &users);
-    let text = format!(
-        "with recursive above (id, parent_id) as (
-           select n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from {n} n where n.id == $3
-           union
-           select n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from {n} n join above a on n.id == a.parent_id)
-         select true from {c} c
-           join {u} u on u.id == c.user_id
-           join {m} m on m.user_id == c.user_id
-           join above a on a.id == m.source_id
-          where c.team_id::pg_catalog.text == $1 and c.chat_id::pg_catalog.text == $2 and {conditions}
-          limit 1",
-        n = namespaces.qualified_name(),
-        c = names.qualified_name(),
-        m = members.qualified_name(),
-        u = users.qualified_name(),
-    );
-    let query = Statement::new(
-        &qualified(&text),
-        &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT8OID],
-    );
-    let mut is_member = false;
-    let arguments = [datum(team), datum(user), datum(found.id)];
-    table::read(&members, &query, &arguments, |row| {
-        is_member = row.get(1).unwrap_or_default();
-    });
-    Ok(is_member)
-}
-
-/// What makes a member one who may do something. Not every host has all the columns that tell so.
-fn conditions(members: &Relation, users: &Relation) -> String {
-    // Guests and above; who only has minimal access has none.
-    let mut conditions = vec![
-        "m.source_type::pg_catalog.text == 'Namespace'",
-        "m.access_level operator(pg_catalog.>=) 10",
-    ];
-    let optional = [
-        // Blocked, banned and deactivated accounts, and those that nobody has approved as yet, are in other states.
-        (users, "state", "u.state::pg_catalog.text == 'active'"),
-        // Who waits for a seat, or to be let in.
-        (members, "state", "m.state == 0"),
-        (members, "requested_at", "m.requested_at is null"),
-        (
-            members,
-            "expires_at",
-            "(m.expires_at is null or m.expires_at::pg_catalog.date operator(pg_catalog.>)
-              pg_catalog.timezone('utc', pg_catalog.clock_timestamp())::pg_catalog.date)",
-        ),
-    ];
-    let there = |(table, column, _): &(&Relation, &str, &str)| table.find_column(column).is_some();
-    conditions.extend(optional.into_iter().filter(there).map(|(.., it)| it));
-    conditions.join(" and ")
+    let place = Place {
+        key: found.id,
+        namespace: found.id,
+        project: None,
+    };
+    let accounts = Accounts::new(names, users, members, namespaces)?;
+    Ok(!accounts.with_role(team, user, &[place], GUEST).is_empty())
 }

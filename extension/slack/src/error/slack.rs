@@ -111,13 +111,19 @@ errors! {
         "It was removed, or belongs to another workspace.",
         "See lockstep.list_slack_integrations for those there are.",
     ),
-    NotInstaller { alias: String } => (
+    NotManager { alias: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("the user does not manage Slack integration \"{alias}\""),
+        "Managers are maintainers of its project or group who have linked their account, and whoever installed it with a ticket of it.",
+        "Link the account, or install it with a ticket: lockstep.issue_slack_install_ticket.",
+    ),
+    Confidential { alias: String } => (
+        ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
         format!(
-            "only who installed Slack integration \"{alias}\" or a manager may switch it"
+            "only a linked account may choose where confidential events of Slack integration \"{alias}\" go"
         ),
-        "The user is neither.",
-        "Ask whoever installed it.",
+        "A channel would learn of them that does not now.",
+        "Switch confidential events off, or link the account of a maintainer of the project or group.",
     ),
     NotFlushed { rows: usize } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

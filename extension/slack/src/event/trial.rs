@@ -4,7 +4,7 @@ use super::settings::configure;
 use super::tables::{Tables, class};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::slack_workspace::{allowed, workspace};
+use crate::slack_workspace::{Person, allowed, workspace};
 use lockstep_server::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
@@ -41,7 +41,7 @@ returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
-  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does, for whoever installed it or a manager';
+  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does, for whoever manages it';
 revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
 "#)]
 fn test_slack_workspace_integration(
@@ -59,7 +59,12 @@ fn test_slack_workspace_integration(
     let test = || {
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let found = allowed(&tables, &team, row, user, is_manager)?;
+        let person = Person {
+            workspace: team_id,
+            user,
+            is_named: is_manager,
+        };
+        let (found, _) = allowed(&tables, schema, &team, row, person)?;
         test(&tables, found.integration, Some(row))
     };
     TableIterator::new(test().or_raise())

@@ -3,7 +3,7 @@
 //!
 //! The way of the data: rows at the host are found ([`mod@host`]) and kept identical whoever writes them ([`mod@identical`]); the app is
 //! installed in a workspace and removed from it ([`mod@installed`]), as Slack tells in events, too ([`event`]); what is so, others ask
-//! ([`mod@lookup`]). `lockstep.attach` installs the triggers ([`mod@attach`]).
+//! ([`mod@lookup`]), and some may change ([`manager`]). `lockstep.attach` installs the triggers ([`mod@attach`]).
 
 mod attach;
 mod event;
@@ -11,6 +11,7 @@ mod host;
 pub(crate) mod identical;
 mod installed;
 mod lookup;
+pub(crate) mod manager;
 
 pub(crate) use attach::{FEATURE, attach, detach};
 pub(crate) use host::{CLASS, Tables, check_max_rows, workspace};
@@ -19,3 +20,4 @@ pub(crate) use lookup::{
     Destination, Token, allowed, check_attached, destination_of, destinations, inherited,
     of_workspace, tokens, write_with_heirs,
 };
+pub(crate) use manager::{Person, Right};

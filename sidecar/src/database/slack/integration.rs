@@ -1,5 +1,7 @@
 //! What a workspace is connected with.
 
+use std::collections::HashSet;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -22,8 +24,6 @@ pub(crate) struct Integration {
     pub(crate) events: Vec<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) has_token: bool,
-    /// Who installed the app.
-    pub(crate) user: String,
     /// Whether a channel of it was not to be reached.
     pub(crate) has_trouble: bool,
 }
@@ -105,7 +105,7 @@ impl SlackDatabase {
             Which::Id(id) => (None, None, Some(id)),
         };
         let statement = "
-            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, user_id, has_trouble
+            select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble
               from lockstep.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
@@ -127,11 +127,32 @@ impl SlackDatabase {
                 events: row.try_get(5)?,
                 scopes: row.try_get(6)?,
                 has_token: row.try_get(7)?,
-                user: row.try_get(8)?,
-                has_trouble: row.try_get(9)?,
+                has_trouble: row.try_get(8)?,
             })
         };
         rows.iter().map(integration).collect()
+    }
+
+    /// Those of these that a user of the workspace manages.
+    pub(crate) async fn managed(
+        &self,
+        tenant: Tenant<'_>,
+        user: &str,
+        integrations: &[Integration],
+        is_manager: bool,
+    ) -> Result<HashSet<i64>, Error> {
+        let statement = "select lockstep.managed_slack_integrations($1, $2, $3, $4, $5, $6)";
+        let ids: Vec<i64> = integrations.iter().map(|it| it.id).collect();
+        let arguments: Arguments = &[
+            (&tenant.team, Type::TEXT),
+            (&tenant.enterprise, Type::TEXT),
+            (&user, Type::TEXT),
+            (&ids, Type::INT8_ARRAY),
+            (&is_manager, Type::BOOL),
+            (&self.schema, Type::TEXT),
+        ];
+        let managed: Vec<i64> = self.ask_one(statement, arguments).await?.try_get(0)?;
+        Ok(managed.into_iter().collect())
     }
 
     /// Answers the alias, and whether that changed anything.

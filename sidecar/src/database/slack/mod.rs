@@ -122,7 +122,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 35] = [
+const FUNCTIONS: [&str; 36] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -139,6 +139,7 @@ const FUNCTIONS: [&str; 35] = [
     "list_slack_integrations",
     "list_slack_tokens",
     "list_slack_workspaces",
+    "managed_slack_integrations",
     "project_path",
     "publish_events",
     "receive_slack_event",

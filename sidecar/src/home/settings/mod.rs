@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::show::show_later;
 use super::state::App;
 use super::view::Notice;
-use crate::database::{Integration, Which};
+use crate::database::Which;
 use crate::http::{Counter, Problem, count};
 use crate::slack::{Interaction, Owner};
 
@@ -31,8 +31,10 @@ pub(super) async fn open(
     let found = app.database.integrations(tenant, Which::Id(integration), 1);
     let found = found.await?;
     let user = interaction.user.id.as_str();
-    let may_change = |it: &Integration| it.user == user || app.managers.contains(user);
-    let Some(found) = found.first().filter(|it| may_change(it)) else {
+    let is_manager = app.managers.contains(user);
+    let managed = app.database.managed(tenant, user, &found, is_manager);
+    let managed = managed.await?;
+    let Some(found) = found.first().filter(|it| managed.contains(&it.id)) else {
         return Ok(());
     };
     let settings = app.database.notification_settings(tenant, integration);
@@ -97,6 +99,13 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             Notice::Changed { alias }
         }
         Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => Notice::NotAllowed,
+        Err(error) if error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+            return Ok(shown(&[Mistake {
+                block: form::EVENTS_FIELD,
+                text: "Confidential events would go to a new channel. Leave them out, or have a maintainer with a linked GitLab account do it."
+                    .to_owned(),
+            }]));
+        }
         Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
             warn!(error = %error.report(), "settings are refused");

@@ -64,6 +64,17 @@ impl Kind {
         }
     }
 
+    /// What it tells of is not for everybody who may see the project.
+    pub(crate) fn is_confidential(self) -> bool {
+        matches!(
+            self,
+            Self::ConfidentialIssue
+                | Self::ConfidentialNote
+                | Self::GroupConfidentialMention
+                | Self::Vulnerability
+        )
+    }
+
     /// The column of the host's integrations that switches it.
     pub(crate) fn column(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What is kept of integrations, and of no use to anybody: settings and troubles of those that the host has removed, and troubles of channels
+//! What is kept of integrations, and of no use to anybody: settings, managers and troubles of those that the host has removed, and troubles of channels
 //! that are told of nothing any more.
 
 use super::effective as settings;
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Own {
     integrations: OwnStatement,
     settings: OwnStatement,
+    managers: OwnStatement,
     troubles: OwnStatement,
     end_troubles: OwnStatement,
 }
@@ -20,11 +21,17 @@ kept! {
     static STATEMENTS: Own = Own {
         integrations: OwnStatement::new(
             "select n.integration_id from lockstep.slack_notification n where n.schema = $1
-              union select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1",
+              union select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1
+              union select m.integration_id from lockstep.slack_manager m where m.schema = $1",
             &[pg_sys::TEXTOID],
         ),
         settings: OwnStatement::by_index(
             "delete from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
+            &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+            &["schema"],
+        ),
+        managers: OwnStatement::by_index(
+            "delete from lockstep.slack_manager m where m.schema = $1 and m.integration_id = any ($2)",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
@@ -76,7 +83,10 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
     let mut removed = 0;
     if !gone.is_empty() {
         let arguments = [datum(schema), keys_argument(&gone)];
-        removed += STATEMENTS.with(|own| own.settings.run(&arguments))?;
+        STATEMENTS.with(|own| -> Result<()> {
+            removed += own.settings.run(&arguments)? + own.managers.run(&arguments)?;
+            Ok(())
+        })?;
     }
     let troubles = untold(&tables, parents)?;
     Ok(removed + end(&troubles[..troubles.len().min(most)], schema)?)

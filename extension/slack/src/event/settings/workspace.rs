@@ -2,14 +2,17 @@
 
 use super::configure;
 use super::effective::Effective;
-use crate::error::{EventError, OrRaise, Result, required};
+use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::Tables;
-use crate::slack_workspace::{allowed, of_workspace, workspace, write_with_heirs};
-use lockstep_server::host::NOW;
+use crate::slack_workspace::{Person, Right, allowed, of_workspace, workspace, write_with_heirs};
+use lockstep_server::host::{NOW, qualified};
+use lockstep_server::{Statement, View, datum};
 use pgrx::JsonB;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Shows the settings of an integration of a workspace.
 #[pg_extern(sql = r#"
@@ -54,7 +57,7 @@ returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
-  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever installed it or a manager';
+  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever manages it; where confidential events go is for linked accounts alone';
 revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -75,7 +78,13 @@ fn set_slack_integration_settings(
     let set = || -> Result<String> {
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let found = allowed(&tables, &team, row, user, is_manager)?;
+        let person = Person {
+            workspace: team_id,
+            user,
+            is_named: is_manager,
+        };
+        let (found, right) = allowed(&tables, schema, &team, row, person)?;
+        let before = confidential_channels(&tables, found.integration)?;
         if let Some(events) = events {
             switch_events(&tables, found.integration, &events.0)?;
         }
@@ -86,9 +95,39 @@ fn set_slack_integration_settings(
             }
             Some(settings) => configure::set(&tables, found.integration, &settings)?,
         }
+        let after = confidential_channels(&tables, found.integration)?;
+        if right != Right::Account && !after.is_subset(&before) {
+            return Err(SlackError::Confidential { alias: found.alias }.into());
+        }
         Ok(found.alias)
     };
     TableIterator::once((set().or_raise(),))
+}
+
+/// The channels that an integration tells of what is confidential.
+fn confidential_channels(tables: &Tables, integration: i64) -> Result<BTreeSet<String>> {
+    let settings = configure::of(tables, integration)?.settings;
+    let mut channels = BTreeSet::new();
+    for kind in KINDS.into_iter().filter(|kind| kind.is_confidential()) {
+        if is_switched_on(tables, kind, integration) {
+            channels.extend(settings.channels_of(kind).iter().cloned());
+        }
+    }
+    Ok(channels)
+}
+
+fn is_switched_on(tables: &Tables, kind: Kind, integration: i64) -> bool {
+    let Some(column) = column_of(tables, kind) else {
+        return false;
+    };
+    let query = Statement::new(
+        &qualified(&format!(
+            "select '' from {} i where i.id == $1 and i.{column}",
+            tables.integrations.qualified_name()
+        )),
+        &[pg_sys::INT8OID],
+    );
+    tables.as_owner(|| query.run_seeing(View::Newest, &[datum(integration)]) > 0)
 }
 
 /// The column of the host that switches such events, if it has one.

@@ -5,6 +5,7 @@ use super::write::{Installed, Write, check_alias};
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Owner, Tables};
 use crate::slack_workspace::identical::Installation;
+use crate::slack_workspace::manager;
 use pgrx::prelude::*;
 
 /// Records that a workspace was installed, for one owner if it is named.
@@ -103,7 +104,14 @@ pub(super) fn install(
     write.lock(owned.as_ref().map(|(_, _, integration)| *integration));
     installation.record(schema)?;
     match owned {
-        Some((owner, path, integration)) => write.row_of(owner, &path, integration, alias),
+        Some((owner, path, integration)) => {
+            let installed = write.row_of(owner, &path, integration, alias)?;
+            let Installation {
+                team_id, user_id, ..
+            } = installation;
+            manager::add(schema, integration, team_id, user_id)?;
+            Ok(installed)
+        }
         None => Ok((None, None, write.rows_there_are())),
     }
 }

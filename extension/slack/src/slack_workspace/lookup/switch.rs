@@ -3,6 +3,7 @@
 use super::heir::write_with_heirs;
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Tables, workspace};
+use crate::slack_workspace::manager::{self, Person, Right};
 use lockstep_server::host::{NOW, qualified};
 use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
@@ -16,7 +17,7 @@ returns table (alias text, changed boolean)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
-  'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever installed it or a manager';
+  'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever manages it';
 revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -37,7 +38,12 @@ fn set_slack_integration_active(
     let set = || -> Result<(String, bool)> {
         let tables = Tables::attached(schema)?;
         let team = workspace(&tables, team_id, enterprise_id)?;
-        let found = allowed(&tables, &team, row, user, is_manager)?;
+        let person = Person {
+            workspace: team_id,
+            user,
+            is_named: is_manager,
+        };
+        let (found, _) = allowed(&tables, schema, &team, row, person)?;
         let switched = write_with_heirs(
             &tables,
             found.integration,
@@ -53,30 +59,29 @@ fn set_slack_integration_active(
 pub(crate) struct Found {
     pub(crate) alias: String,
     pub(crate) integration: i64,
-    /// Slack's id of the user.
-    installer: String,
 }
 
-/// The row, if that user of Slack may change its integration: whoever installed it and managers may.
+/// The row, if that user of Slack may change its integration, and why he may.
 pub(crate) fn allowed(
     tables: &Tables,
+    schema: &str,
     team: &str,
     row: i64,
-    user: &str,
-    is_manager: bool,
-) -> Result<Found> {
+    person: Person,
+) -> Result<(Found, Right)> {
     let found = of_workspace(tables, team, row)?;
-    if found.installer != user && !is_manager {
-        return Err(SlackError::NotInstaller { alias: found.alias }.into());
+    let rights = manager::rights(tables, schema, team, &[found.integration], person)?;
+    match rights.get(&found.integration) {
+        Some(right) => Ok((found, *right)),
+        None => Err(SlackError::NotManager { alias: found.alias }.into()),
     }
-    Ok(found)
 }
 
 /// The row of that id, if it is one of the workspace.
 pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Found> {
     let query = Statement::new(
         &qualified(&format!(
-            "select s.alias::pg_catalog.text, s.integration_id::pg_catalog.int8, s.user_id::pg_catalog.text from {} s where s.team_id == $1 and s.id == $2",
+            "select s.alias::pg_catalog.text, s.integration_id::pg_catalog.int8 from {} s where s.team_id == $1 and s.id == $2",
             tables.slack.qualified_name()
         )),
         &[pg_sys::TEXTOID, pg_sys::INT8OID],
@@ -88,7 +93,6 @@ pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Foun
                 Some(Found {
                     alias,
                     integration: answer.get(2)?,
-                    installer: answer.get(3)?,
                 })
             };
             found = answer.get(1).and_then(read);

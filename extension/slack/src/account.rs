@@ -1,0 +1,159 @@
+//! The account of the host that a user of Slack has linked with his own, and its role in projects and groups.
+
+use crate::error::Result;
+use lockstep_server::host::{Relation, check_have_one_owner, qualified};
+use lockstep_server::{Statement, View, as_owner, connected, datum, keys_argument};
+use pgrx::pg_sys::{self, Oid};
+
+/// The host's tables that tell, of one owner.
+pub(crate) struct Accounts {
+    names: Relation,
+    users: Relation,
+    members: Relation,
+    namespaces: Relation,
+}
+
+/// Where a role is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// What whoever asks knows it by.
+    pub(crate) key: i64,
+    /// The group, or the namespace of the project: those above it count as well.
+    pub(crate) namespace: i64,
+    pub(crate) project: Option<i64>,
+}
+
+/// Roles as the host numbers them.
+pub(crate) const GUEST: i32 = 10;
+pub(crate) const MAINTAINER: i32 = 40;
+
+impl Accounts {
+    pub(crate) fn new(
+        names: Relation,
+        users: Relation,
+        members: Relation,
+        namespaces: Relation,
+    ) -> Result<Self> {
+        check_have_one_owner(&[&members, &names, &namespaces, &users])?;
+        Ok(Self {
+            names,
+            users,
+            members,
+            namespaces,
+        })
+    }
+
+    /// Nothing, where the host has no such tables.
+    pub(crate) fn find(schema: &str) -> Result<Option<Self>> {
+        const NEEDED: [(&str, &[&str]); 4] = [
+            ("chat_names", &["user_id", "team_id", "chat_id"]),
+            ("users", &["id"]),
+            (
+                "members",
+                &["user_id", "source_id", "source_type", "access_level"],
+            ),
+            ("namespaces", &["id", "parent_id"]),
+        ];
+        let mut found = Vec::new();
+        for (name, columns) in NEEDED {
+            let table = Relation::find_table(schema, name)?;
+            let has_all =
+                |table: &Relation| columns.iter().all(|it| table.find_column(it).is_some());
+            let Some(table) = table.filter(has_all) else {
+                return Ok(None);
+            };
+            found.push(table);
+        }
+        let Ok([names, users, members, namespaces]) = <[Relation; 4]>::try_from(found) else {
+            return Ok(None);
+        };
+        Self::new(names, users, members, namespaces).map(Some)
+    }
+
+    /// The keys of those places in which, or above which, a user of a workspace has the role, or a higher one, by an active account that he
+    /// has linked.
+    pub(crate) fn with_role(
+        &self,
+        team: &str,
+        user: &str,
+        places: &[Place],
+        role: i32,
+    ) -> Vec<i64> {
+        let text = format!(
+            "with recursive places (key, namespace, project) as materialized (
+                 select * from rows from (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))),
+               above (key, id, parent_id) as (
+                 select p.key, n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from places p join {n} n on n.id == p.namespace
+                 union
+                 select a.key, n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from {n} n join above a on n.id == a.parent_id)
+             select distinct p.key from places p
+               cross join {c} c
+               join {u} u on u.id == c.user_id
+               join {m} m on m.user_id == c.user_id
+              where c.team_id::pg_catalog.text == $1 and c.chat_id::pg_catalog.text == $2 and {conditions}
+                and m.access_level operator(pg_catalog.>=) $6
+                and (m.source_type::pg_catalog.text == 'Namespace' and exists (
+                       select from above a where a.key == p.key and a.id == m.source_id)
+                     or m.source_type::pg_catalog.text == 'Project' and m.source_id == p.project)",
+            n = self.namespaces.qualified_name(),
+            c = self.names.qualified_name(),
+            m = self.members.qualified_name(),
+            u = self.users.qualified_name(),
+            conditions = self.conditions(),
+        );
+        let query = Statement::new(
+            &qualified(&text),
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::INT4OID,
+            ],
+        );
+        let keys =
+            |of: fn(&Place) -> i64| keys_argument(&places.iter().map(of).collect::<Vec<_>>());
+        let arguments = [
+            datum(team),
+            datum(user),
+            keys(|place| place.key),
+            keys(|place| place.namespace),
+            // No project has that number.
+            keys(|place| place.project.unwrap_or(0)),
+            datum(role),
+        ];
+        let mut found = Vec::new();
+        as_owner(Oid::from(self.members.owner), || {
+            connected(|| {
+                query.rows(View::Newest, &arguments, |row| {
+                    found.extend(row.get::<i64>(1))
+                })
+            })
+        });
+        found
+    }
+
+    /// What makes a member one who may do something. Not every host has all the columns that tell so.
+    fn conditions(&self) -> String {
+        let (members, users) = (&self.members, &self.users);
+        let optional = [
+            // Blocked, banned and deactivated accounts, and those that nobody has approved as yet, are in other states.
+            (users, "state", "u.state::pg_catalog.text == 'active'"),
+            // Who waits for a seat, or to be let in.
+            (members, "state", "m.state == 0"),
+            (members, "requested_at", "m.requested_at is null"),
+            (
+                members,
+                "expires_at",
+                "(m.expires_at is null or m.expires_at::pg_catalog.date operator(pg_catalog.>)
+                  pg_catalog.timezone('utc', pg_catalog.clock_timestamp())::pg_catalog.date)",
+            ),
+        ];
+        let there =
+            |(table, column, _): &(&Relation, &str, &str)| table.find_column(column).is_some();
+        let conditions = optional.into_iter().filter(there).map(|(.., it)| it);
+        let conditions: Vec<&str> = std::iter::once("true").chain(conditions).collect();
+        conditions.join(" and ")
+    }
+}

@@ -1,0 +1,195 @@
+//! Who may manage an integration: whoever the application has let install it, by a ticket or by SQL; and whoever is a maintainer of its project
+//! or group, by the account that he has linked. That somebody has installed the app in the workspace, or renewed it, gives no right.
+
+use super::host::{Tables, workspace};
+use crate::account::{Accounts, MAINTAINER, Place};
+use crate::error::{OrRaise, Result, required};
+use lockstep_server::host::qualified;
+use lockstep_server::kept;
+use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use std::collections::BTreeMap;
+
+/// What a right to manage comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// A role at the host.
+    Account,
+    /// The application let him install it once.
+    Ticket,
+    /// Whoever runs the app has named him.
+    Named,
+}
+
+struct Own {
+    add: OwnStatement,
+    of_user: OwnStatement,
+}
+
+kept! {
+    static STATEMENTS: Own = Own {
+        add: OwnStatement::new(
+            "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ($1, $2, $3, $4) on conflict do nothing",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::INT8OID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+            ],
+        ),
+        of_user: OwnStatement::by_index(
+            "select m.integration_id from lockstep.slack_manager m
+              where m.schema = $1 and m.integration_id = any ($2) and m.team_id = $3 and m.user_id = $4",
+            &[
+                pg_sys::TEXTOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTOID,
+            ],
+            &["schema"],
+        ),
+    };
+}
+
+/// The application has let a user install the app for an integration.
+pub(super) fn add(schema: &str, integration: i64, team: &str, user: &str) -> Result<()> {
+    let arguments = [datum(schema), datum(integration), datum(team), datum(user)];
+    STATEMENTS.with(|own| own.add.run(&arguments))?;
+    Ok(())
+}
+
+/// A user of Slack, in the workspace that he is in.
+#[derive(Clone, Copy)]
+pub(crate) struct Person<'a> {
+    /// Of the workspace, though the app may be installed for the whole organization.
+    pub(crate) workspace: Option<&'a str>,
+    pub(crate) user: &'a str,
+    /// Whoever runs the app has named him.
+    pub(crate) is_named: bool,
+}
+
+/// The best right that somebody has to each of these integrations, if he has any.
+pub(super) fn rights(
+    tables: &Tables,
+    schema: &str,
+    team: &str,
+    integrations: &[i64],
+    person: Person,
+) -> Result<BTreeMap<i64, Right>> {
+    let mut rights = BTreeMap::new();
+    if person.is_named {
+        rights.extend(integrations.iter().map(|it| (*it, Right::Named)));
+    }
+    let arguments = [
+        datum(schema),
+        keys_argument(integrations),
+        datum(team),
+        datum(person.user),
+    ];
+    STATEMENTS.with(|own| {
+        own.of_user.rows(&arguments, |row| {
+            rights.extend(row.get::<i64>(1).map(|it| (it, Right::Ticket)));
+        })
+    })?;
+    if let Some(accounts) = Accounts::find(schema)? {
+        let places = places_of(tables, integrations);
+        let workspace = person.workspace.unwrap_or(team);
+        let by_account = accounts.with_role(workspace, person.user, &places, MAINTAINER);
+        rights.extend(by_account.into_iter().map(|it| (it, Right::Account)));
+    }
+    Ok(rights)
+}
+
+/// Where somebody has to have a role. A whole instance is nobody's, by his account.
+fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
+    let group = match tables.integrations.find_column("group_id") {
+        Some(_) => "i.group_id",
+        None => "null",
+    };
+    let query = Statement::new(
+        &qualified(&format!(
+            "select i.id::pg_catalog.int8, coalesce(p.namespace_id, {group})::pg_catalog.int8, i.project_id::pg_catalog.int8
+               from {} i left join {} p on p.id == i.project_id where i.id == any ($1)",
+            tables.integrations.qualified_name(),
+            tables.projects.qualified_name(),
+        )),
+        &[pg_sys::INT8ARRAYOID],
+    );
+    let mut places = Vec::new();
+    tables.as_owner(|| {
+        query.rows(View::Newest, &[keys_argument(integrations)], |row| {
+            let place = |key| {
+                Some(Place {
+                    key,
+                    namespace: row.get(2)?,
+                    project: row.get(3),
+                })
+            };
+            places.extend(row.get(1).and_then(place));
+        });
+    });
+    places
+}
+
+/// Says which integrations somebody manages.
+#[pg_extern(sql = r#"
+create function lockstep.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
+  is_manager boolean default false, schema text default 'public')
+returns bigint[] language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
+  'which of these integrations of a Slack workspace a user of it manages: as a maintainer who has linked his account, or because he installed it with a ticket; all, if is_manager';
+revoke execute on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
+"#)]
+fn managed_slack_integrations(
+    team_id: Option<&str>,
+    enterprise_id: Option<&str>,
+    user_id: Option<&str>,
+    slack_integrations: Option<Vec<Option<i64>>>,
+    is_manager: Option<bool>,
+    schema: Option<&str>,
+) -> Vec<i64> {
+    let user = required(user_id, "user_id");
+    let rows = required(slack_integrations, "slack_integrations");
+    let rows: Vec<i64> = rows.into_iter().flatten().collect();
+    let is_named = required(is_manager, "is_manager");
+    let schema = required(schema, "schema");
+    let person = Person {
+        workspace: team_id,
+        user,
+        is_named,
+    };
+    managed((team_id, enterprise_id), &rows, person, schema).or_raise()
+}
+
+fn managed(
+    (team, enterprise): (Option<&str>, Option<&str>),
+    rows: &[i64],
+    person: Person,
+    schema: &str,
+) -> Result<Vec<i64>> {
+    let tables = Tables::attached(schema)?;
+    let team = workspace(&tables, team, enterprise)?;
+    let query = Statement::new(
+        &qualified(&format!(
+            "select s.id::pg_catalog.int8, s.integration_id::pg_catalog.int8 from {} s where s.team_id == $1 and s.id == any ($2)",
+            tables.slack.qualified_name()
+        )),
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
+    );
+    let mut of_rows: Vec<(i64, i64)> = Vec::new();
+    tables.as_owner(|| {
+        let arguments = [datum(team.as_str()), keys_argument(rows)];
+        query.rows(View::Newest, &arguments, |row| {
+            of_rows.extend(row.get(1).zip(row.get(2)));
+        });
+    });
+    let integrations: Vec<i64> = of_rows
+        .iter()
+        .map(|(_, integration)| *integration)
+        .collect();
+    let rights = rights(&tables, schema, &team, &integrations, person)?;
+    of_rows.retain(|(_, integration)| rights.contains_key(integration));
+    Ok(of_rows.into_iter().map(|(row, _)| row).collect())
+}

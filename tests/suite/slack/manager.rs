@@ -1,0 +1,174 @@
+//! Who manages an integration: never whoever has installed the app last.
+
+use anyhow::{Result, ensure};
+use lockstep_tests::host::{self, Layout};
+use postgres::Client;
+
+use super::workspaces;
+use crate::surface::refusal::refused;
+
+/// Ada (U3) is a maintainer of group 1, Bob (U4) a developer of project 1, Cem (U5) a maintainer of project 2, each with a linked account.
+const PEOPLE: &str = "
+insert into users (id, username, organization_id) values (3, 'ada', 1), (4, 'bob', 1), (5, 'cem', 1);
+insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (4, 'A', 'U4'), (5, 'A', 'U5');
+insert into members (access_level, source_id, source_type, user_id) values (40, 1, 'Namespace', 3), (30, 1, 'Project', 4), (40, 2, 'Project', 5)";
+
+fn people(name: &str) -> Result<Client> {
+    let mut client = workspaces(name, Layout::Narrow)?;
+    host::run(&mut client, host::MEMBERS)?;
+    client.batch_execute(PEOPLE)?;
+    Ok(client)
+}
+
+fn managed(client: &mut Client, user: &str) -> Result<Vec<i64>> {
+    let query = "select array(select unnest(lockstep.managed_slack_integrations('A', null, $1, '{1,2,3,4,5}')) order by 1)";
+    Ok(client.query_one(query, &[&user])?.get(0))
+}
+
+fn switch(user: &str) -> String {
+    format!("select * from lockstep.set_slack_integration_active('A', null, 1, '{user}', false)")
+}
+
+#[test]
+fn a_renewal_gives_nobody_a_right() -> Result<()> {
+    let mut client = people("manager_renewal")?;
+    client.batch_execute(
+        "select * from lockstep.install_slack_workspace('A', 'Team A', 'UEVE', 'B1', 'token2', 'iv2', '{commands}')",
+    )?;
+    let installer: String = client
+        .query_one("select user_id from slack_integrations where id = 1", &[])?
+        .get(0);
+    assert_eq!(installer, "UEVE");
+    assert!(managed(&mut client, "UEVE")?.is_empty());
+    assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
+    for call in [
+        switch("UEVE"),
+        "select * from lockstep.set_slack_integration_settings('A', null, 1, 'UEVE', false, '{\"channels\": [\"#eve\"]}', null)".to_owned(),
+        "select * from lockstep.test_slack_workspace_integration('A', null, 1, 'UEVE', false)".to_owned(),
+    ] {
+        refused(&mut client, &call, "42501", "does not manage")?;
+    }
+    client.batch_execute(&switch("U1"))?;
+    // Whoever is let install it for one of them manages that one.
+    client.batch_execute(
+        "select * from lockstep.install_slack_workspace('A', 'Team A', 'UEVE', 'B1', 'token3', 'iv3', '{commands}', project_id => 3)",
+    )?;
+    assert_eq!(managed(&mut client, "UEVE")?, [3]);
+    Ok(())
+}
+
+#[test]
+fn a_linked_account_manages_what_its_role_lets_it() -> Result<()> {
+    let mut client = people("manager_account")?;
+    assert_eq!(managed(&mut client, "U3")?, [1, 2, 3, 4], "a group's");
+    assert_eq!(managed(&mut client, "U4")?, [0; 0], "a developer");
+    assert_eq!(managed(&mut client, "U5")?, [2], "a project's");
+    client.batch_execute(&switch("U3"))?;
+    refused(&mut client, &switch("U5"), "42501", "does not manage")?;
+    // The account is linked in another workspace.
+    refused(
+        &mut client,
+        "select * from lockstep.set_slack_integration_active('B', null, 5, 'U3', false)",
+        "42501",
+        "does not manage",
+    )?;
+    for (change, back) in [
+        (
+            "update users set state = 'blocked' where id = 3",
+            "update users set state = 'active' where id = 3",
+        ),
+        (
+            "update members set expires_at = now() - interval '1 day' where user_id = 3",
+            "update members set expires_at = null where user_id = 3",
+        ),
+        (
+            "update members set requested_at = now() where user_id = 3",
+            "update members set requested_at = null where user_id = 3",
+        ),
+        (
+            "update members set access_level = 30 where user_id = 3",
+            "update members set access_level = 50 where user_id = 3",
+        ),
+        (
+            "update members set source_id = 2 where user_id = 3",
+            "update members set source_id = 1 where user_id = 3",
+        ),
+    ] {
+        client.batch_execute(change)?;
+        ensure!(managed(&mut client, "U3")?.is_empty(), "{change}");
+        client.batch_execute(back)?;
+        assert_eq!(managed(&mut client, "U3")?, [1, 2, 3, 4], "{back}");
+    }
+    // A host without linked accounts has tickets.
+    client.batch_execute("drop table chat_names")?;
+    assert!(managed(&mut client, "U3")?.is_empty());
+    assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
+    Ok(())
+}
+
+#[test]
+fn confidential_events_go_where_an_account_says() -> Result<()> {
+    let mut client = people("manager_confidential")?;
+    let set = |user: &str, manager: bool, settings: &str, events: &str| {
+        format!(
+            "select * from lockstep.set_slack_integration_settings('A', null, 1, '{user}', {manager}, '{settings}', '{events}')"
+        )
+    };
+    client.batch_execute("update integrations set confidential_note_events = false")?;
+    let on = r#"{"confidential_issue": true}"#;
+    let needs = "only a linked account";
+    refused(
+        &mut client,
+        &set("U1", false, r##"{"channels": ["#all"]}"##, on),
+        "28000",
+        needs,
+    )?;
+    refused(
+        &mut client,
+        &set(
+            "U9",
+            true,
+            r##"{"event_channels": {"confidential_issue": ["#eve"]}}"##,
+            on,
+        ),
+        "28000",
+        needs,
+    )?;
+    client.batch_execute(&set(
+        "U3",
+        false,
+        r##"{"channels": ["#all"], "event_channels": {"confidential_issue": ["#team"]}}"##,
+        on,
+    ))?;
+    // Anything else is as before, and fewer channels are no matter.
+    client.batch_execute(&set(
+        "U1",
+        false,
+        r##"{"channels": ["#other"]}"##,
+        r#"{"push": true}"#,
+    ))?;
+    refused(
+        &mut client,
+        &set(
+            "U1",
+            false,
+            r##"{"event_channels": {"confidential_issue": null}}"##,
+            "{}",
+        ),
+        "28000",
+        needs,
+    )?;
+    refused(
+        &mut client,
+        &set(
+            "U1",
+            false,
+            r##"{"event_channels": {"confidential_issue": ["#eve"]}}"##,
+            "{}",
+        ),
+        "28000",
+        needs,
+    )?;
+    client.batch_execute(&set("U1", false, "{}", r#"{"confidential_issue": false}"#))?;
+    Ok(())
+}
