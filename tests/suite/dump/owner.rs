@@ -27,6 +27,7 @@ insert into lockstep.slack_installation (schema, team_id, team_name, user_id, sc
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
   values ('public', 'T1', 'Team', 'U1', '{chat:write}', 'a', 'b', 'c', 'd', now());
 insert into lockstep.slack_notification (schema, integration_id) values ('public', 1);
+insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
 insert into lockstep.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
 insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
 insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);
