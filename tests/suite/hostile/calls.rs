@@ -81,7 +81,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
                               select lockstep.feature_enabled('some', schema => 'mallory')")),
     ("feature_enabled_for_any", Call("select lockstep.feature_enabled_for_any('some', '{Project:1,Group:2}', 'mallory'); select lockstep.feature_enabled_for_any('theirs', '{Project:2}', 'mallory')")),
     ("feature_report", Call("select lockstep.feature_report('mallory')")),
-    ("feature_standings", Call("select * from lockstep.feature_standings('mallory'); select * from lockstep.feature_standings('mallory', 'some')")),
+    ("feature_standings", Call("select name, standing, stale_rows from lockstep.feature_standings('mallory'); select name, standing, stale_rows from lockstep.feature_standings('mallory', 'some')")),
     ("fill_service_accounts", Call("select * from lockstep.fill_service_accounts(1, 40, 'mallory')")),
     ("finish_deliveries", Call("select lockstep.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', 'delivered', 'ts', '1.2', 'channel', 'C1')), 'mallory')
                                   from lockstep.claim_deliveries(10, '1 minute', 300, 'mallory') c;
