@@ -14,6 +14,7 @@ pub mod gitlab;
 pub mod http;
 pub mod pgbouncer;
 pub mod slack;
+mod stand_in;
 pub mod standby;
 pub mod virtual_environment;
 

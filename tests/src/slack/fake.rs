@@ -13,9 +13,10 @@ use super::fault::Fault;
 use super::message::Message;
 use super::oauth::Decision;
 use super::rate::Rate;
-use super::server::{Server, Shared};
+use super::server::{Shared, router};
 use super::token::{End, Issued};
 use super::world::{App, Channel, Enterprise, Installation, User, Workspace};
+use crate::stand_in::Server;
 
 /// A running fake; it stops when this is dropped.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl FakeSlack {
             world.app = app;
             world.clock = clock.clone();
         }
-        let server = Server::start(Arc::clone(&shared), port)?;
+        let server = Server::start("fake-slack", router(Arc::clone(&shared)), port)?;
         shared.world().base_url = format!("http://{}", server.address);
         Ok(Self {
             server,

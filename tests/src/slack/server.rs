@@ -1,28 +1,20 @@
 //! Serves the fake over HTTP, on loopback and in a thread of its own.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::answer::{Answer, Refusal};
 use super::fault::Fault;
 use super::request::Request;
 use super::world::{Call, World};
+use crate::stand_in::HangUp;
 
 /// No request of the Web API is larger.
 const BODY: usize = 4_000_000;
@@ -72,90 +64,10 @@ impl Shared {
     }
 }
 
-/// Stops the server when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// What answers.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(answer).with_state(shared)
 }
-
-impl Server {
-    /// Port 0 is any that is free.
-    pub(crate) fn start(shared: Arc<Shared>, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("fake-slack".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        result = serve(listener, shared) => {
-                            if let Err(error) = result {
-                                eprintln!("fake slack: {error}");
-                            }
-                        }
-                        _ = stopped => {}
-                    }
-                });
-                // Open connections end with the runtime.
-            })?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router: Router = Router::new().fallback(answer).with_state(shared);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let router = router.clone();
-        tokio::spawn(async move {
-            // axum::serve cannot close a connection without an answer; a service that fails does.
-            let service = service_fn(move |request| {
-                let mut router = router.clone();
-                async move {
-                    let Ok(response) = router.call(request).await;
-                    match response.extensions().get::<HangUp>() {
-                        Some(_) => Err(io::Error::other("closed on purpose")),
-                        None => Ok(response),
-                    }
-                }
-            });
-            // Its errors are the other side's, or closed on purpose.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-/// Marks an answer that must not be sent.
-#[derive(Clone, Copy, Debug)]
-struct HangUp;
 
 /// One call from the app, before anything was done.
 struct Incoming {

@@ -4,7 +4,7 @@ use super::settings::configure;
 use super::tables::{Tables, class};
 use super::written::{NewDelivery, channel, rows};
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
-use crate::slack_workspace::{Person, allowed, workspace};
+use crate::slack_workspace::allowed;
 use lockstep_server::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
@@ -58,13 +58,8 @@ fn test_slack_workspace_integration(
     let schema = required(schema, "schema");
     let test = || {
         let tables = Tables::attached(schema)?;
-        let team = workspace(&tables, team_id, enterprise_id)?;
-        let person = Person {
-            workspace: team_id,
-            user,
-            is_named: is_manager,
-        };
-        let (found, _) = allowed(&tables, schema, &team, row, person)?;
+        let person = (user, is_manager);
+        let (found, _) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
         test(&tables, found.integration, Some(row))
     };
     TableIterator::new(test().or_raise())

@@ -20,4 +20,4 @@ pub(crate) use lookup::{
     Destination, Token, allowed, check_attached, destination_of, destinations, inherited,
     of_workspace, tokens, write_with_heirs,
 };
-pub(crate) use manager::{Person, Right};
+pub(crate) use manager::Right;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::slack::App;
-use server::{Server, Shared};
+use crate::stand_in::Server;
+use server::{Shared, router};
 
 pub use world::{Fault, Received};
 
@@ -37,7 +38,7 @@ impl GitLab {
     pub fn start_on(app: App, port: u16) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.world().app = app;
-        let server = Server::start(Arc::clone(&shared), port)?;
+        let server = Server::start("gitlab", router(Arc::clone(&shared)), port)?;
         shared.world().base_url = format!("http://{}", server.address);
         Ok(Self { server, shared })
     }

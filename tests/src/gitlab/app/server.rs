@@ -1,28 +1,21 @@
 //! Serves the stand-in over HTTP, on loopback and in a thread of its own.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-use tower_service::Service;
 
 use super::answer::Answer;
 use super::request;
 use super::world::{Fault, Received, World};
 use crate::http::Http;
+use crate::stand_in::HangUp;
 
 const LARGEST_BODY: usize = 4 << 20;
 
@@ -47,87 +40,10 @@ impl Shared {
     }
 }
 
-/// Stops the server when it is dropped.
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+/// What answers.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new().fallback(answer).with_state(shared)
 }
-
-impl Server {
-    pub(super) fn start(shared: Arc<Shared>, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("gitlab".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        result = serve(listener, shared) => {
-                            if let Err(error) = result {
-                                eprintln!("gitlab: {error}");
-                            }
-                        }
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself.
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router: Router = Router::new().fallback(answer).with_state(shared);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        let router = router.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let mut router = router.clone();
-                async move {
-                    let Ok(response) = router.call(request).await;
-                    match response.extensions().get::<HangUp>() {
-                        Some(_) => Err(io::Error::other("closed on purpose")),
-                        None => Ok(response),
-                    }
-                }
-            });
-            // Its errors are the other side's, or closed on purpose.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-/// Marks an answer that must not be sent.
-#[derive(Clone, Copy, Debug)]
-struct HangUp;
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();

@@ -5,7 +5,7 @@ use super::effective::Effective;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::Tables;
-use crate::slack_workspace::{Person, Right, allowed, of_workspace, workspace, write_with_heirs};
+use crate::slack_workspace::{Right, allowed, of_workspace, workspace, write_with_heirs};
 use lockstep_server::host::{NOW, qualified};
 use lockstep_server::{Statement, View, datum};
 use pgrx::JsonB;
@@ -77,13 +77,8 @@ fn set_slack_integration_settings(
     let schema = required(schema, "schema");
     let set = || -> Result<String> {
         let tables = Tables::attached(schema)?;
-        let team = workspace(&tables, team_id, enterprise_id)?;
-        let person = Person {
-            workspace: team_id,
-            user,
-            is_named: is_manager,
-        };
-        let (found, right) = allowed(&tables, schema, &team, row, person)?;
+        let person = (user, is_manager);
+        let (found, right) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
         let before = confidential_channels(&tables, found.integration)?;
         if let Some(events) = events {
             switch_events(&tables, found.integration, &events.0)?;

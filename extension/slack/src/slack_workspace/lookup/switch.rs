@@ -37,13 +37,8 @@ fn set_slack_integration_active(
     let schema = required(schema, "schema");
     let set = || -> Result<(String, bool)> {
         let tables = Tables::attached(schema)?;
-        let team = workspace(&tables, team_id, enterprise_id)?;
-        let person = Person {
-            workspace: team_id,
-            user,
-            is_named: is_manager,
-        };
-        let (found, _) = allowed(&tables, schema, &team, row, person)?;
+        let person = (user, is_manager);
+        let (found, _) = allowed(&tables, schema, (team_id, enterprise_id), row, person)?;
         let switched = write_with_heirs(
             &tables,
             found.integration,
@@ -61,16 +56,22 @@ pub(crate) struct Found {
     pub(crate) integration: i64,
 }
 
-/// The row, if that user of Slack may change its integration, and why he may.
+/// The row, if that user of Slack, whom whoever runs the app may have named, may change its integration, and why.
 pub(crate) fn allowed(
     tables: &Tables,
     schema: &str,
-    team: &str,
+    (workspace_of_user, enterprise): (Option<&str>, Option<&str>),
     row: i64,
-    person: Person,
+    (user, is_named): (&str, bool),
 ) -> Result<(Found, Right)> {
-    let found = of_workspace(tables, team, row)?;
-    let rights = manager::rights(tables, schema, team, &[found.integration], person)?;
+    let team = workspace(tables, workspace_of_user, enterprise)?;
+    let found = of_workspace(tables, &team, row)?;
+    let person = Person {
+        workspace: workspace_of_user,
+        user,
+        is_named,
+    };
+    let rights = manager::rights(tables, schema, &team, &[found.integration], person)?;
     match rights.get(&found.integration) {
         Some(right) => Ok((found, *right)),
         None => Err(SlackError::NotManager { alias: found.alias }.into()),
