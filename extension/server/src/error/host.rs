@@ -1,4 +1,4 @@
-//! What can go wrong with the tables of the host, and with any that a call names.
+//! Errors about the application's tables, and about any table that a call names.
 
 use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
