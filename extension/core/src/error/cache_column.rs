@@ -1,4 +1,4 @@
-//! What can go wrong with cache columns.
+//! Errors of cache columns.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! What can go wrong with jobs, their runners and their workers' names.
+//! Errors of jobs, their runners and their workers' names.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
@@ -35,14 +35,14 @@ errors! {
         "It is what a runner is found by.",
         "For example: host and number of the process.",
     ),
-    /// The runner is another role's.
+    /// The runner belongs to another role.
     RunnerDenied { runner: i64, role: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied for runner {runner}"),
         format!("It was begun by role \"{role}\"."),
         "Call lockstep.start_runner for one of your own.",
     ),
-    /// The role of the network does not run the worker.
+    /// The calling role does not run the worker.
     WorkerDenied { worker: String, only: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied to run worker \"{worker}\""),

@@ -1,4 +1,4 @@
-//! Flags that an extension changes for somebody who is no role: a user of a chat, say. It has checked that he may.
+//! Flag changes that an extension makes for someone who is not a role, such as a chat user whose permission it has checked.
 
 use super::audit::on_behalf_of;
 use super::tables::Tables;
@@ -9,16 +9,16 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde::Deserialize;
 
-/// What a flag is to become.
+/// The requested state of a flag.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wish {
-    /// On or off: for these actors and groups, if there are any, else for everybody.
+    /// On or off: for these actors and groups if there are any, otherwise for everybody.
     enabled: Option<bool>,
     actors: Vec<String>,
     groups: Vec<String>,
     percentage: Option<String>,
-    /// Of what the percentage is: `actors` or `time`.
+    /// What the percentage applies to: `actors` or `time`.
     of: Option<String>,
     is_removed: bool,
 }
@@ -81,7 +81,7 @@ fn malformed(message: String) -> FeatureError {
     FeatureError::Wish { message }
 }
 
-/// Whether somebody has said who is in a group.
+/// Whether a group is registered.
 #[pg_extern(sql = r#"
 create function lockstep.is_feature_group(name text)
 returns boolean language c set search_path = pg_catalog, pg_temp

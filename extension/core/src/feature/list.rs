@@ -59,7 +59,7 @@ fn list_features() -> TableIterator<
     TableIterator::new(flags_of(recorded::schemas_of_caller()).or_raise())
 }
 
-/// The flags of one schema, whoever may read them, and those that are only defined, for a status page.
+/// The flags of one schema, including those that are only defined, for a status page. Readable by any caller.
 #[pg_extern(sql = r#"
 create function lockstep.feature_report(schema text)
 returns jsonb language c set search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ fn flags_of(schemas: Vec<String>) -> Result<Vec<Flag>> {
     let definitions = definition::all()?;
     let mut flags = Vec::new();
     for schema in schemas {
-        // Whoever owns the tables can have reading them fail, but not keep others from seeing theirs.
+        // A table's owner can make reading it fail, but must not keep others from seeing their own flags.
         match attempt(AssertUnwindSafe(|| read(&schema, &definitions))) {
             Ok(found) => flags.extend(found?),
             Err(failure) => warning!(

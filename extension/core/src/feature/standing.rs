@@ -1,4 +1,4 @@
-//! How flags stand, whoever may read them, as extensions tell it that build on lockstep.
+//! The state of flags, for extensions that build on lockstep. Readable by any caller.
 
 use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
@@ -96,8 +96,8 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
     })
 }
 
-/// How many rows of gates a flag has that say nothing: all of a flag that is gone, and those beside one that opens it for everybody,
-/// but for the exceptions from that.
+/// How many gate rows of a flag have no effect: all rows of a removed flag, and those next to a gate that is open for everybody,
+/// except opt-outs.
 fn stale(gates: &Gates) -> usize {
     let exceptions = gates.actors.iter().filter(|it| it.ends_with(OPT_OUT));
     match (gates.is_persisted, gates.boolean) {

@@ -1,4 +1,4 @@
-//! Claims jobs, many at once.
+//! Claims jobs in batches.
 
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
@@ -30,7 +30,7 @@ kept! {
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             &["id", "run_at", "worker"],
         ),
-        // Jobs for later are kept apart, or those of a high priority would have to be stepped over at each claim.
+        // Scheduled jobs are kept apart: otherwise each claim would have to skip those with a high priority.
         due: OwnStatement::by_index(
             "with due as materialized (
                select id from lockstep.job where status = 'scheduled' and run_at <= (select clock_timestamp())
@@ -39,8 +39,8 @@ kept! {
             &[],
             &["run_at", "id"],
         ),
-        // Each worker's next jobs come from the index in order; what others are claiming right now is passed by, so a few
-        // more of them are looked at than are wanted.
+        // The index returns each worker's next jobs in order. Jobs that others are claiming are skipped, so a few more are read
+        // than wanted.
         claim: OwnStatement::by_index(
             "with next as materialized (
                select n.* from unnest($2) w (name)
@@ -101,16 +101,16 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     if !(1..=MOST_AT_ONCE).contains(&most) {
         return Err(JobError::Most { most }.into());
     }
-    // A name given twice would have its jobs looked at twice.
+    // A duplicate name would make its jobs be read twice.
     workers.sort_unstable();
     workers.dedup();
     let mut claimed = look(runner, &workers, most)?;
     let missing = most - claimed.len() as i32;
     if missing == 0 {
-        // Whoever waits already goes on waiting while he looks, or what comes just then would wake nobody.
+        // A session that already waits keeps waiting while it looks; otherwise a job that arrives just then would wake nobody.
         waking::wait_no_more(JOBS);
     } else if waking::wait(JOBS.named_any(&workers))? {
-        // What has come before anybody could see that it is waited for.
+        // Jobs that arrived before other sessions could see that somebody waits.
         claimed.extend(look(runner, &workers, missing)?);
     }
     Ok(claimed)
@@ -140,7 +140,7 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Whether there is anything to write, so that whoever waits may look often.
+/// Whether there is anything to write, so that waiting sessions can poll often.
 fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
     let mut found = None;
     let arguments = [datum(runner), datum(workers.to_vec())];

@@ -30,7 +30,7 @@ kept! {
             "select coalesce(unique_key, '') from lockstep.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
         ),
-        // A dead job whose key another one has got stays dead: the other does the same.
+        // A dead job whose unique key another job has taken stays dead: the other one does the same work.
         retry_all: OwnStatement::new(
             "with dead as materialized (
                select distinct on (coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text)) d.id
@@ -55,7 +55,7 @@ kept! {
     };
 }
 
-/// Tries a dead job again, with all its retries.
+/// Retries a dead job with all its retries.
 #[pg_extern(sql = r#"
 create function lockstep.retry_job(job bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -87,7 +87,7 @@ fn retry(job: i64) -> Result<()> {
     .into())
 }
 
-/// Tries dead jobs again, of one worker or of all.
+/// Retries the dead jobs of one worker or of all.
 #[pg_extern(sql = r#"
 create function lockstep.retry_dead_jobs(worker text default null)
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -111,7 +111,7 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
     retry().or_raise() as i64
 }
 
-/// A name that is nobody's is most likely a typing error.
+/// An unknown name is most likely a typo.
 fn check_is_known(worker: &str) -> Result<()> {
     match STATEMENTS.with(|statements| statements.is_known.run(&[datum(worker)]))? {
         0 => Err(JobError::NoSuchWorker {
@@ -122,7 +122,7 @@ fn check_is_known(worker: &str) -> Result<()> {
     }
 }
 
-/// Removes a job that nobody is running.
+/// Removes a job that is not running.
 #[pg_extern(sql = r#"
 create function lockstep.discard_job(job bigint)
 returns void language c set search_path = pg_catalog, pg_temp

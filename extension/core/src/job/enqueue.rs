@@ -1,4 +1,4 @@
-//! Jobs begin here.
+//! Enqueueing jobs.
 
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
@@ -45,20 +45,20 @@ kept! {
     };
 }
 
-/// What a job is to be.
+/// The job to enqueue.
 struct NewJob<'a> {
-    /// Under any of its names.
+    /// Any of the worker's names.
     worker: &'a str,
     args: &'a Value,
-    /// As long as a job of this key waits or runs, there is no other.
+    /// While a job with this key waits or runs, no other is enqueued.
     unique_key: Option<&'a str>,
-    /// At once, if not given.
+    /// None means now.
     run_at: Option<TimestampWithTimeZone>,
     priority: i32,
 }
 
 impl NewJob<'_> {
-    /// Enqueues the job, or finds the one of the same key; answers its number.
+    /// Enqueues the job or finds the one with the same key; returns its number.
     fn enqueue(&self) -> Result<i64> {
         check_worker(self.worker)?;
         let key = self.unique_key.unwrap_or_default();
@@ -100,7 +100,7 @@ impl NewJob<'_> {
                     .of_key
                     .rows(&arguments, |row| other = row.get::<i64>(1))
             })?;
-            // If it has been done just now, there is room for this one.
+            // If that job has just finished, this one can be enqueued.
             if let Some(job) = other {
                 return Ok(job);
             }

@@ -1,4 +1,4 @@
-//! How often the jobs of a worker are tried again.
+//! How often a worker's jobs are retried.
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -17,7 +17,7 @@ kept! {
     );
 }
 
-/// Gives a worker rules of its own, which count for jobs enqueued from now on.
+/// Sets a worker's retry rules, for jobs enqueued from now on.
 #[pg_extern(sql = r#"
 create function lockstep.define_worker(name text, retries integer, keeps_dead boolean default true)
 returns void language c set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
-//! Runs: one job going through one table.
+//! Runs: one job processing one table.
 
 use super::settings::Settings;
 use crate::backfill::jobs::{Counts, Key};
@@ -14,7 +14,7 @@ pub(crate) struct Run {
     pub(crate) job: String,
     pub(crate) table: u32,
     pub(crate) status: Status,
-    /// The owner of the table, as whom it works; none if the table is gone.
+    /// The owner of the table, as whom it runs; none if the table is gone.
     pub(crate) role: Oid,
     pub(crate) workers: i32,
     pub(crate) settings: Settings,
@@ -152,7 +152,7 @@ impl Statements {
     }
 }
 
-/// What a new run is made of.
+/// The data of a new run.
 pub(crate) struct NewRun<'a> {
     pub(crate) job: &'a str,
     pub(crate) table: u32,
@@ -163,7 +163,7 @@ pub(crate) struct NewRun<'a> {
 }
 
 impl NewRun<'_> {
-    /// Answers nothing if the table has a run already. Waits for another session that is beginning one.
+    /// Returns None if the table already has a run. Waits for another session that is starting one.
     pub(crate) fn insert(self) -> Result<Option<i64>> {
         let arguments = [
             datum(self.job),
@@ -188,7 +188,7 @@ impl Run {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::Own, datum(id)))
     }
 
-    /// The run as it is now, whatever it was when the transaction began.
+    /// The run as it is now, not as it was when the transaction began.
     pub(super) fn find_newest(id: i64) -> Result<Option<Self>> {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::NewestReadOnly, datum(id)))
     }
@@ -200,7 +200,7 @@ impl Run {
             .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
     }
 
-    /// The caller must have the rights of the owner of the table.
+    /// The caller must have the rights of the table's owner.
     pub(crate) fn checked(self) -> Result<Self> {
         match has_rights_of(self.role) {
             true => Ok(self),
@@ -208,7 +208,7 @@ impl Run {
         }
     }
 
-    /// The run that a table has now.
+    /// The active run of a table.
     pub(crate) fn of_table(table: u32) -> Result<Option<Self>> {
         STATEMENTS
             .with(|statements| Self::one(&statements.of_table, View::Own, datum(Oid::from(table))))
@@ -252,7 +252,7 @@ impl Run {
         Ok(())
     }
 
-    /// Adds the counts of a range that is done. The run stays locked, so this comes last in a transaction.
+    /// Adds the counts of a finished range. The run stays locked, so this comes last in a transaction.
     pub(super) fn add_counts(&self, counts: &Counts, longest_ms: f64) -> Result<()> {
         STATEMENTS.with(|statements| {
             let mut sum = counts.clone();
@@ -282,14 +282,14 @@ impl Run {
         Ok(())
     }
 
-    /// The same for a run that goes on, where that takes no waiting.
+    /// The same for an active run, skipped if it would have to wait.
     pub(super) fn set_error_at_once(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.set_error_at_once.run(&arguments))?;
         Ok(())
     }
 
-    /// Pauses the run for a reason that stays until it is resumed.
+    /// Pauses the run until it is resumed.
     pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
         let arguments = [datum(self.id), datum(reason), datum(error)];
         STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;

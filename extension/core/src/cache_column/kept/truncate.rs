@@ -1,4 +1,4 @@
-//! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
+//! TRUNCATE of a source or of a partition of it: no row trigger fires, so all target rows that are true are checked again.
 
 use super::walk::look_at_all;
 use crate::cache_column::defined::Definition;
@@ -25,7 +25,7 @@ fn look_at_targets_of(table: u32) -> Result<()> {
                 continue;
             }
             match look_at_all(definition.id) {
-                // This table is there, so the target is gone.
+                // This table exists, so the target is gone.
                 Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
                 looked => looked?,
             }
