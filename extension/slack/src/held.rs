@@ -1,4 +1,4 @@
-//! Which database deliveries and tokens are of: a copy holds those of the database that it was copied from.
+//! Which database owns deliveries and tokens: a copy contains those of the database it was copied from.
 
 use crate::error::{DeliveryError, OrRaise, Result};
 use lockstep_server::OwnStatement;
@@ -8,7 +8,7 @@ use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
 
-/// Waited for by whoever sends.
+/// Waited for by senders.
 pub(crate) const DELIVERIES: Work = Work::new("lockstep_delivery", 0x1_0000);
 
 kept! {
@@ -19,7 +19,7 @@ kept! {
         &[
             "delete from lockstep.slack_delivery where status = 'waiting'",
             "update lockstep.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
-            // To refresh a token would end the one that the original has.
+            // Refreshing a token here would invalidate the one of the original database.
             "update lockstep.slack_installation
                 set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
               where encrypted_refresh_token is not null",
@@ -37,12 +37,12 @@ kept! {
     );
 }
 
-/// Whether deliveries and tokens here are those of another database, or of an earlier time of this one.
+/// Whether deliveries and tokens belong to another database, or to an earlier time of this one.
 pub(crate) fn is_of_another() -> Result<bool> {
     HOME.with(|home| home.is_of_another())
 }
 
-/// Says what is held, if anything is.
+/// Reports held work, if there is any.
 pub(crate) fn settle() -> Result<()> {
     if let Some([deliveries, tokens]) = HOME.with(|home| home.settle())? {
         notice(
@@ -56,7 +56,7 @@ pub(crate) fn settle() -> Result<()> {
     Ok(())
 }
 
-/// Says what DROP EXTENSION takes along, as it cannot say so itself.
+/// Reports what DROP EXTENSION removes, because it cannot do so itself.
 pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
@@ -70,7 +70,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     Ok(())
 }
 
-/// Lets what was restored go on here.
+/// Allows restored work to continue here.
 #[pg_extern(sql = r#"
 create function lockstep.release_restored_slack()
 returns table (deliveries bigint, tokens bigint)
@@ -87,7 +87,7 @@ fn release_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), n
     TableIterator::once((deliveries, tokens))
 }
 
-/// Drops what was restored, so that this database begins with nothing in flight.
+/// Discards restored work, so that this database starts with nothing in flight.
 #[pg_extern(sql = r#"
 create function lockstep.discard_restored_slack()
 returns table (deliveries bigint, tokens bigint)

@@ -1,4 +1,4 @@
-//! Backfills, looked at and controlled.
+//! Backfills: status and control.
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -10,10 +10,10 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 struct Control {
-    // Whoever began the run: who may call us may stop it.
+    // Works whoever started the run: anyone who may call these functions may stop it.
     pause: OwnStatement,
     cancel: OwnStatement,
-    // With the rights of the caller.
+    // With the caller's rights.
     resume: Statement,
     retry: Statement,
 }
@@ -23,7 +23,7 @@ kept! {
         "select lockstep.chatops_backfills($1) -> 'runs' -> 0",
         &[pg_sys::INT8OID],
     );
-    // Not by its bare name, as the search path is the caller's.
+    // Qualified, because the search path is the caller's.
     static STARTS: Statement = Statement::new(
         "select lockstep.start_backfill(job => $1, workers => $2)",
         &[pg_sys::TEXTOID, pg_sys::INT4OID],
@@ -36,8 +36,8 @@ kept! {
     };
 }
 
-/// Begins a run, for which the caller needs the rights of the owner of the table.
-// It does not pin its search path, as lockstep.start_backfill does not.
+/// Starts a run; the caller needs the rights of the table's owner.
+// It does not pin its search path, just like lockstep.start_backfill.
 #[pg_extern(sql = r#"
 create function lockstep.chatops_start_backfill(command jsonb, job text, workers integer default 1)
 returns jsonb language c

@@ -1,4 +1,4 @@
-//! Rows that are not what they should be, counted.
+//! Counts of rows that have drifted.
 
 use crate::error::{OrRaise, Result, required};
 use crate::status::drift::adrift;
@@ -6,7 +6,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-/// How many rows have drifted. All tables in question are read.
+/// Counts the rows that have drifted, by reading all tables involved.
 #[pg_extern(sql = r#"
 create function lockstep.chatops_drift(schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
-//! Incidents, which hold changes in production.
+//! Incidents, which block changes in production.
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -18,7 +18,7 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        // Whoever declares one waits for the changes that are under way, and the other way round.
+        // Declaring an incident waits for changes in progress, and changes wait for a declaration in progress.
         lock: OwnStatement::new("lock table lockstep.chatops_incident in share mode", &[]),
         holding: OwnStatement::new(
             "select i.id, i.severity::bigint, i.title from lockstep.chatops_incident i
@@ -37,7 +37,7 @@ kept! {
     };
 }
 
-/// Nothing is changed in production while an incident of severity 1 or 2 is open.
+/// Refuses changes in production while an incident of severity 1 or 2 is open.
 pub(super) fn refuse_while_declared() -> Result<()> {
     STATEMENTS.with(|statements| statements.lock.run(&[]))?;
     let mut holding: Option<ChatopsError> = None;

@@ -1,4 +1,4 @@
-//! Workers that are renamed, and old names that are given up.
+//! Retiring the old names of renamed workers.
 
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
@@ -16,8 +16,8 @@ kept! {
     );
 }
 
-/// Gives up the old name of a worker.
-// As lockstep.retire_worker, it does not wait for long.
+/// Retires a worker's old name.
+// Does not wait for long, like lockstep.retire_worker.
 #[pg_extern(sql = r#"
 create function lockstep.chatops_retire_worker(command jsonb, old_name text)
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'

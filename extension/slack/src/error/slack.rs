@@ -1,4 +1,4 @@
-//! What can go wrong with Slack workspaces.
+//! Errors of Slack workspaces.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! Events are published, one or a batch.
+//! Publishing events, one or a batch.
 
 use super::batch::{Answer, Outcome, publish};
 use super::read::Flaw;
@@ -82,7 +82,7 @@ fn publish_events(
     let events = required(events, "events");
     let keys = required(keys, "keys");
     let schema = required(schema, "schema");
-    // One who publishes in a transaction that goes on is not to hold up a batch of others: they are told so, and come one by one.
+    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one.
     let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || many(&events, keys, schema));
     let outcomes = outcomes.or_raise();
     TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
@@ -120,7 +120,7 @@ fn many(
     publish(&events.collect::<Result<Vec<_>>>()?, schema)
 }
 
-/// A key that no other event has.
+/// A unique key.
 fn random_key() -> Result<String> {
     let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -1,5 +1,5 @@
-//! Who may manage an integration: whoever the application has let install it, by a ticket or by SQL; and whoever is a maintainer of its project
-//! or group, by the account that he has linked. That somebody has installed the app in the workspace, or renewed it, gives no right.
+//! Who may manage an integration: a user whom the application allowed to install it, by a ticket or by SQL; and a maintainer of
+//! its project or group, by a linked account. Having installed or reinstalled the app in the workspace gives no right.
 
 use super::host::{Tables, workspace};
 use crate::account::{Accounts, MAINTAINER, Place};
@@ -11,14 +11,14 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 
-/// What a right to manage comes from.
+/// Where a right to manage comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// A role at the host.
+    /// A role in GitLab.
     Account,
-    /// The application let him install it once.
+    /// The application allowed this user to install it.
     Ticket,
-    /// Whoever runs the app has named him.
+    /// Named in the sidecar's configuration.
     Named,
 }
 
@@ -52,24 +52,24 @@ kept! {
     };
 }
 
-/// The application has let a user install the app for an integration.
+/// The application has allowed a user to install the app for an integration.
 pub(super) fn add(schema: &str, integration: i64, team: &str, user: &str) -> Result<()> {
     let arguments = [datum(schema), datum(integration), datum(team), datum(user)];
     STATEMENTS.with(|own| own.add.run(&arguments))?;
     Ok(())
 }
 
-/// A user of Slack, in the workspace that he is in.
+/// A Slack user in a workspace.
 #[derive(Clone, Copy)]
 pub(crate) struct Person<'a> {
-    /// Of the workspace, though the app may be installed for the whole organization.
+    /// The workspace's id, even if the app is installed for the whole organization.
     pub(crate) workspace: Option<&'a str>,
     pub(crate) user: &'a str,
-    /// Whoever runs the app has named him.
+    /// Named in the sidecar's configuration.
     pub(crate) is_named: bool,
 }
 
-/// The best right that somebody has to each of these integrations, if he has any.
+/// The strongest right that a user has to each of these integrations.
 pub(super) fn rights(
     tables: &Tables,
     schema: &str,
@@ -101,7 +101,7 @@ pub(super) fn rights(
     Ok(rights)
 }
 
-/// Where somebody has to have a role. A whole instance is nobody's, by his account.
+/// Where a role is required. No linked account gives a right to an instance-wide integration.
 fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
     let group = match tables.integrations.find_column("group_id") {
         Some(_) => "i.group_id",
@@ -132,7 +132,7 @@ fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
     places
 }
 
-/// Says which integrations somebody manages.
+/// Which integrations a user may manage.
 #[pg_extern(sql = r#"
 create function lockstep.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
   is_manager boolean default false, schema text default 'public')

@@ -1,4 +1,4 @@
-//! How many rows are not what they should be.
+//! Counts of drifted rows.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::rows_adrift;
@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-/// More than these are not counted: whoever looks wants to know whether there are any.
+/// Counting stops here: what matters is whether there are any.
 const MOST: i64 = 1_000;
 
 kept! {
@@ -23,11 +23,11 @@ kept! {
 pub(crate) struct Adrift {
     pub(crate) what: String,
     pub(crate) state: String,
-    /// None, if it cannot be told.
+    /// None if unknown.
     pub(crate) rows: Option<i64>,
 }
 
-/// What may drift, and how many rows of it do, counted up to a limit where that saves time.
+/// What can drift, and how many rows do, counted up to a limit where that saves time.
 pub(crate) fn adrift(schema: &str, most: Option<i64>) -> Result<Vec<Adrift>> {
     let mut found = Vec::new();
     CACHE_COLUMNS.with(|statement| {

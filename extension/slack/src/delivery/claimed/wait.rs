@@ -12,8 +12,8 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 kept! {
-    // A day stands for all that is farther away, as times without end cannot be subtracted. It is
-    // one time for all teams: a subquery in its place is asked anew for each, as newer planners have it.
+    // A day stands for everything further away, because infinite timestamps cannot be subtracted. One time for all teams: newer
+    // planners would evaluate a subquery in its place again for each.
     static WAIT: OwnStatement = OwnStatement::by_index(
         &format!(
             "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},

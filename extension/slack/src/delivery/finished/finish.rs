@@ -1,4 +1,4 @@
-//! What became of deliveries. A sender can say so only as long as the channel is still its own.
+//! The outcome of deliveries. A sender can only report it while it still holds the channel.
 
 use super::lane;
 use super::result::{Given, Outcome};
@@ -55,7 +55,8 @@ kept! {
             ],
             &["id"],
         ),
-        // The next message may begin a second after this one did, and not before its own time. A channel without a request is due at once.
+        // The next message may start a second after this one did, and not before its own time. A channel without a request is due
+        // at once.
         channels: OwnStatement::by_index(
             "update lockstep.slack_channel c
                 set lease = null, leased_until = null, delivery = null, subject = null,
@@ -69,7 +70,8 @@ kept! {
             ],
             &["id"],
         ),
-        // The first one of a subject stays: an update has the same, and a thread hangs on it; unless the name is another channel's by now.
+        // The first message of a subject stays: updates keep its id, and a thread depends on it; unless the name now belongs to
+        // another channel.
         keep_messages: OwnStatement::by_index(
             "insert into lockstep.slack_message as m (channel, subject, ts, slack_channel, moment)
              select * from unnest($1, $2, $3, $4, $5) on conflict (channel, subject) do update
@@ -164,12 +166,12 @@ fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
     finish().or_raise()
 }
 
-/// A result of a delivery whose channel is locked, and was the sender's.
+/// A result of a delivery whose channel is locked and was held by the sender.
 struct Own {
     given: Given,
     lane: i64,
     team: String,
-    /// What it was called by, and that row.
+    /// The name that was used, and its row.
     name: String,
     channel: i64,
     slack_id: Option<String>,
@@ -178,7 +180,7 @@ struct Own {
     integration: i64,
 }
 
-/// Locks the channels that are still the senders'. A claim passes by them, so it never waits for this.
+/// Locks the channels that the senders still hold. Claims skip locked channels, so they never wait for this.
 fn own(given: Vec<Given>, schema: &str) -> Result<Vec<Own>> {
     let deliveries: Vec<i64> = given.iter().map(|it| it.delivery).collect();
     let leases: Vec<i64> = given.iter().map(|it| it.lease).collect();
@@ -267,7 +269,7 @@ fn write_messages(results: &[Own]) -> Result<()> {
             _ => {}
         }
     }
-    // A name may have been in two lanes: of two new messages of a subject the first is the one.
+    // A name may have been in two lanes: of two new messages of a subject the first counts.
     let mut seen = BTreeSet::new();
     kept.retain(|it| seen.insert((it.0, it.1)));
     STATEMENTS.with(|statements| {
@@ -341,7 +343,7 @@ fn write_troubles(results: &[Own], schema: &str) -> Result<()> {
     })
 }
 
-/// Slack's answer says which channel that is which is called by a name.
+/// Slack's response says which channel a name belongs to.
 fn learn_names(results: &[Own]) -> Result<()> {
     let names = results.iter().filter_map(|it| {
         let given = (it.given.outcome == Outcome::Delivered).then_some(&it.given)?;
@@ -352,7 +354,7 @@ fn learn_names(results: &[Own]) -> Result<()> {
     lane::learn(names.collect())
 }
 
-/// Other senders may have nothing to do meanwhile.
+/// Other senders may be idle.
 fn wake_for_more(results: &[Own]) -> Result<()> {
     let lanes: Vec<i64> = results.iter().map(|it| it.lane).collect();
     let mut is_more = false;

@@ -1,4 +1,4 @@
-//! All tokens can be encrypted anew, a page of workspaces at a time.
+//! Re-encrypting all tokens, a page of workspaces at a time.
 
 use super::token::write_rows;
 use crate::error::{OrRaise, Result, required};
@@ -58,7 +58,7 @@ type Tokens = (
     Option<Vec<u8>>,
 );
 
-/// Tokens by team, to encrypt them anew.
+/// Tokens by team, to be re-encrypted.
 #[pg_extern(sql = r#"
 create function lockstep.list_slack_tokens(after text, max_rows integer, schema text default 'public')
 returns table (team_id text, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea)
@@ -116,7 +116,7 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
             let team: String = row.get(1).unwrap_or_default();
             let of_team = teams.entry(team.clone()).or_default();
             of_team.0 = team;
-            // One without a token speaks as the rows do, if these have one.
+            // An installation without a token uses the one in the rows, if there is one.
             if let Some(token) = row.get::<Vec<u8>>(2) {
                 (of_team.1, of_team.2) = (Some(token), row.get(3));
             }
@@ -127,7 +127,7 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
     Ok(teams.into_values().take(most).collect())
 }
 
-/// Stores the same token under another key.
+/// Stores the same token encrypted with another key.
 #[pg_extern(sql = r#"
 create function lockstep.replace_slack_token(team_id text, old_iv bytea, token bytea, token_iv bytea, old_refresh_iv bytea, refresh_token bytea,
   refresh_token_iv bytea, schema text default 'public')
@@ -182,7 +182,7 @@ fn replace_slack_token(
     replace().or_raise()
 }
 
-/// Whether the token of a team whose installation has none is the one of that iv.
+/// Whether a team whose installation has no token has one with that IV in its rows.
 fn has_iv(tables: &Tables, team: &str, iv: &[u8]) -> bool {
     let query = Statement::new(
         &qualified(&format!(

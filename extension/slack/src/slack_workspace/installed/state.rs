@@ -1,5 +1,5 @@
-//! The way of an installation through Slack: begun with a state that only the browser knows which began it, taken once when Slack
-//! sends the browser back, finished with what Slack answered.
+//! The OAuth flow of an installation: started with a state that only one browser knows, taken once when Slack redirects back, and
+//! finished with Slack's response.
 
 use super::install::{install, scope_names};
 use super::write::Installed;
@@ -79,7 +79,7 @@ kept! {
     };
 }
 
-/// Begins an installation.
+/// Starts an installation.
 #[pg_extern(sql = r#"
 create function lockstep.begin_slack_install(state bytea, browser bytea, ticket text default null, valid_for interval default '10 minutes',
   schema text default 'public')
@@ -147,7 +147,7 @@ fn owner_of(ticket: &str, schema: &str) -> Result<Owner> {
     owner?.ok_or_else(|| SlackError::Ticket.into())
 }
 
-/// Slack has sent the browser back.
+/// Slack has redirected the browser back.
 #[pg_extern(sql = r#"
 create function lockstep.take_slack_install(state bytea, browser bytea, schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
@@ -182,7 +182,7 @@ fn take(state: &[u8], browser: &[u8], schema: &str) -> Result<String> {
     })
 }
 
-/// Slack has answered with a token.
+/// Slack has responded with a token.
 #[pg_extern(sql = r#"
 create function lockstep.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
   scopes text[], enterprise_id text, app_id text, refresh_token bytea, refresh_token_iv bytea, expires_at timestamptz,
@@ -261,7 +261,7 @@ fn finish(state: &[u8], installation: &Installation, schema: &str) -> Result<Ins
             alias = row.get(4);
         })
     })?;
-    // Two installations may have begun with one ticket; the first to finish has used it up.
+    // Two installations may have started with one ticket; the first to finish uses it up.
     let owner = owner?.ok_or(SlackError::StateNotTaken)?;
     install(installation, Some(owner), alias.as_deref(), schema)
 }

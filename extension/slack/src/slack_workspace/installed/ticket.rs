@@ -1,5 +1,5 @@
-//! Tickets: who may install the app for a project, group or organization gets a ticket from the application, and shows it to the
-//! sidecar. Of the ticket only the SHA-256 is stored.
+//! Tickets: the application issues one to a user who may install the app for a project, group or organization, and the user
+//! presents it to the sidecar. Only its SHA-256 is stored.
 
 use super::write::check_alias;
 use crate::error::{OrRaise, Result, SlackError, required};
@@ -10,7 +10,7 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Bytes of chance in a ticket.
+/// Random bytes in a ticket.
 const BYTES: usize = 32;
 
 kept! {

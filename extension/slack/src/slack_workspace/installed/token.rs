@@ -1,4 +1,4 @@
-//! Tokens that expire are refreshed in time, by one session each.
+//! Refreshing expiring tokens in time, each by one session.
 
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::held;
@@ -87,7 +87,7 @@ type Claimed = (
     Option<TimestampWithTimeZone>,
 );
 
-/// Claims the installation whose token expires first, to refresh it.
+/// Claims the installation whose token expires first.
 #[pg_extern(sql = r#"
 create function lockstep.claim_slack_token_refresh(before interval, lease_for interval, schema text default 'public')
 returns table (team_id text, refresh_token bytea, refresh_token_iv bytea, lease bigint, expires_at timestamptz)
@@ -123,7 +123,7 @@ fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<C
     if held::is_of_another()? {
         return Ok(None);
     }
-    // By chance, so that a lease of an installation that was removed meanwhile is not one of the next.
+    // Random, so that a lease of a removed installation never equals one of its successor.
     let lease = random_bytes::<8>().ok_or(SlackError::NoChance)?;
     let lease = i64::from_le_bytes(lease) & i64::MAX;
     let arguments = [datum(schema), datum(before), datum(lease_for), datum(lease)];
@@ -142,7 +142,7 @@ fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<C
     Ok(claimed)
 }
 
-/// Stores a token that was refreshed.
+/// Stores a refreshed token.
 #[pg_extern(sql = r#"
 create function lockstep.store_slack_token(team_id text, lease bigint, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea,
   expires_at timestamptz, schema text default 'public')
@@ -196,7 +196,7 @@ fn store_slack_token(
     store().or_raise()
 }
 
-/// Gives all rows of a team, whose lock is held, another token.
+/// Gives all rows of a locked team another token.
 pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8])) {
     let s = tables.slack.qualified_name();
     let differs = [
@@ -218,7 +218,7 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
     );
     tables.on_host(|| {
         let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
-        // The best row stands for all: should they have drifted, the others follow it in all else as well.
+        // The best row stands for all: if rows have drifted, the others follow it in everything else as well.
         let best: BTreeMap<String, i64> = best(tables, vec![team.to_owned()], &[]);
         for row in best.values() {
             write.run(&[datum(*row), datum(token), datum(iv), datum(team)]);
@@ -227,7 +227,7 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
     });
 }
 
-/// Gives back a claim without a token.
+/// Returns a claim without a token.
 #[pg_extern(sql = r#"
 create function lockstep.give_back_slack_token_refresh(team_id text, lease bigint, error text, retry_after interval, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp

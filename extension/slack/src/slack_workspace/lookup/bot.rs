@@ -1,4 +1,4 @@
-//! What the sidecar needs to speak as the bot of a workspace, and which workspaces there are.
+//! What the sidecar needs to act as a workspace's bot, and the list of workspaces.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
@@ -124,7 +124,7 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
     Ok(bot)
 }
 
-/// What it takes to speak as the bot of a workspace; nothing, if that has no token.
+/// What is needed to act as a workspace's bot; None if it has no token.
 #[derive(Clone, Default)]
 pub(crate) struct Token {
     pub(crate) enterprise: Option<String>,
@@ -132,7 +132,7 @@ pub(crate) struct Token {
     pub(crate) iv: Option<Vec<u8>>,
 }
 
-/// The tokens of some workspaces, each as [`slack_bot`] finds it.
+/// The tokens of some workspaces, each found like [`slack_bot`] does.
 pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String, Token>> {
     let mut tokens: BTreeMap<String, Token> = BTreeMap::new();
     STATEMENTS.with(|statements| {

@@ -1,4 +1,4 @@
-//! The integrations of a workspace, as its users see them.
+//! The integrations of a workspace, as shown to its users.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
@@ -78,7 +78,7 @@ fn list(
     let mut found: Vec<Found> = Vec::new();
     let paths = tables.as_owner(|| {
         listing.append(&arguments, &mut found);
-        // An alias is what the project was called when it was connected, or what somebody has chosen since.
+        // An alias is the project's name when it was connected, or one that somebody chose later.
         let path = path.filter(|path| found.is_empty() && path.contains('/'));
         if let Some(known) = path.and_then(|path| by_path::find(&tables, &team, path)) {
             let arguments = [
@@ -107,7 +107,7 @@ kept! {
     );
 }
 
-/// The integrations among these that have a channel which could not be told of something.
+/// Those of these integrations with a channel that could not be notified.
 fn troubled(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
     let ids: Vec<i64> = found.iter().map(|it| it.integration).collect();
     let mut troubled = BTreeSet::new();

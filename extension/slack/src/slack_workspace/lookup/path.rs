@@ -1,4 +1,4 @@
-//! Where a project is, for those who are told its id by somebody who may speak for a part of the host alone.
+//! A project's path, for callers that may only speak for a part of the instance and were given its id.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Kind, Owner, Tables};

@@ -1,4 +1,4 @@
-//! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
+//! Switching an integration on or off for a Slack user, together with those that inherit from it.
 
 use super::heir::write_with_heirs;
 use crate::error::{OrRaise, Result, SlackError, required};
@@ -9,7 +9,7 @@ use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Switches one integration of a workspace, as a user of Slack asks.
+/// Switches one integration of a workspace for a Slack user.
 #[pg_extern(sql = r#"
 create function lockstep.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
   is_manager boolean default false, schema text default 'public')
@@ -56,7 +56,7 @@ pub(crate) struct Found {
     pub(crate) integration: i64,
 }
 
-/// The row, if that user of Slack, whom whoever runs the app may have named, may change its integration, and why.
+/// The row, if the Slack user may change its integration (also by being named in the configuration), and by which right.
 pub(crate) fn allowed(
     tables: &Tables,
     schema: &str,
@@ -78,7 +78,7 @@ pub(crate) fn allowed(
     }
 }
 
-/// The row of that id, if it is one of the workspace.
+/// The row with that id, if it belongs to the workspace.
 pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Found> {
     let query = Statement::new(
         &qualified(&format!(
