@@ -1,9 +1,9 @@
--- Jobs that DBAs registered; pg_dump saves them. The jobs that come with lockstep are code.
+-- Jobs registered by DBAs, saved by pg_dump. Built-in jobs are code.
 create table lockstep.backfill_job (
   name text not null
     constraint backfill_job_pkey primary key
     constraint backfill_job_name_check check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
-  -- Names, here and below, as a dump has them: a table or role that is missing where it is restored costs this row and no other.
+  -- Names, here and below, as in a dump: if a table or role is missing where it is restored, only this row is lost.
   target_table text not null,
   key_columns name[] not null
     constraint backfill_job_key_columns_check check (pg_catalog.cardinality(key_columns) > 0),
@@ -18,21 +18,21 @@ comment on column lockstep.backfill_job.settings is
 select pg_catalog.pg_extension_config_dump('lockstep.backfill_job', '');
 grant select on lockstep.backfill_job to public;
 
--- Jobs of extensions that build on lockstep: which tables they are for, and the function that does the rows of a schema whose keys are in a
--- range, and returns how many it wrote. It runs as lockstep_owner.
+-- Jobs of extensions that build on lockstep: their tables, and a function that processes a schema's rows in a range of keys and
+-- returns how many it wrote. It runs as lockstep_owner.
 create table lockstep.backfill_function (
   job text not null
     constraint backfill_function_pkey primary key
     constraint backfill_function_job_check check (pg_catalog.length(job) <= 63),
   target_table name not null,
-  -- By its names: pg_upgrade refuses columns of type regprocedure.
+  -- Schema and name, because pg_upgrade rejects columns of type regprocedure.
   function_schema name not null,
   function_name name not null
 );
 comment on table lockstep.backfill_function is
   'jobs of extensions that build on lockstep, each a function (schema text, first bigint, last bigint) returns bigint';
 
--- A run is work in progress, so it is not dumped. Counts are those of the ranges that are done.
+-- A run is work in progress, so it is not dumped. Its counts cover finished ranges.
 create table lockstep.backfill_run (
   id bigint generated always as identity
     constraint backfill_run_pkey primary key,
@@ -42,7 +42,7 @@ create table lockstep.backfill_run (
     constraint backfill_run_status_check check (status in ('running', 'paused', 'cancelled', 'finished', 'failed')),
   workers integer not null,
   settings jsonb not null,
-  -- The key up to which ranges have been handed out, and the last one there was when the run began; empty for none.
+  -- The key up to which ranges have been handed out, and the last key when the run started; empty for none.
   handed_out text[] not null default '{}',
   last_key text[] not null,
   rows_estimated bigint not null,
@@ -69,7 +69,7 @@ create table lockstep.backfill_range (
   slot integer,
   status text not null default 'open'
     constraint backfill_range_status_check check (status in ('open', 'set_aside')),
-  -- The range begins after this key; empty if it is the first.
+  -- The range starts after this key; empty for the first range.
   after_key text[] not null,
   last_key text[] not null,
   sub_batch_size integer not null,
@@ -162,7 +162,7 @@ comment on column lockstep.backfill_progress.finished_at is 'when the run ended'
 comment on column lockstep.backfill_progress.rows_estimated is 'rows of the table when the run was started, as estimated by the planner';
 grant select on lockstep.backfill_progress to public;
 
--- A procedure cannot pin its search_path and commit, so every name and operator here is qualified.
+-- A procedure cannot pin its search_path and also commit, so every name and operator here is qualified.
 create procedure lockstep.backfill(job text, "table" regclass default null, settings jsonb default '{}')
 language plpgsql as $$
 declare

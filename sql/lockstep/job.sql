@@ -1,5 +1,5 @@
--- How often jobs of a worker are tried again, and whether one that has failed for good is kept: by a DBA's word, else as the host
--- has it, else by the defaults of Sidekiq, 25 and kept.
+-- How often a worker's jobs are retried, and whether a dead job is kept: as a DBA set it, otherwise as GitLab does, otherwise
+-- Sidekiq's defaults, 25 retries and kept.
 create table lockstep.worker (
   name text not null
     constraint worker_pkey primary key
@@ -11,7 +11,7 @@ create table lockstep.worker (
 comment on table lockstep.worker is 'workers with retry rules of their own; written by lockstep.define_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep.worker', '');
 
--- Apart, as a dump must not hold what the extension brings along.
+-- A separate table, because a dump must not contain rows that the extension itself inserts.
 create table lockstep.host_worker (
   name text not null
     constraint host_worker_pkey primary key
@@ -37,7 +37,7 @@ comment on table lockstep.worker_rename is
   'while the feature is off jobs are enqueued under the old name, else under the new one; written by lockstep.rename_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep.worker_rename', 'where not is_built_in');
 
--- Apart from the renames, so that a dump has it for those that are built in as well.
+-- Separate from the renames, so that a dump includes it for built-in renames as well.
 create table lockstep.retired_worker (
   name text not null
     constraint retired_worker_pkey primary key
@@ -47,7 +47,7 @@ create table lockstep.retired_worker (
 comment on table lockstep.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep.retired_worker', '');
 
--- Members of such a role run workers only whose names begin so.
+-- Members of such a role may only run workers with this prefix.
 create table lockstep.runner_limit (
   role text not null
     constraint runner_limit_pkey primary key
@@ -58,15 +58,15 @@ create table lockstep.runner_limit (
 comment on table lockstep.runner_limit is
   'roles whose runners claim jobs only of workers whose names begin with a text; written by extensions that build on lockstep';
 
--- The lease is the runner's, not the job's: to say that it is alive, a runner of a thousand jobs writes one row.
+-- The lease belongs to the runner, not to the job: a runner with a thousand jobs renews one row.
 create table lockstep.job_runner (
   id bigint generated always as identity
     constraint job_runner_pkey primary key,
   name text not null
     constraint job_runner_name_check check (pg_catalog.length(name) <= 255),
-  -- Nobody else acts for it.
+  -- Only this role acts for it.
   role name not null,
-  -- What the names of the workers begin with that it may run; empty for any.
+  -- The prefix of the workers that it may run; empty for all.
   workers text not null default '',
   lease_for interval not null,
   leased_until timestamptz not null,
@@ -82,7 +82,7 @@ create table lockstep.job (
   worker text not null
     constraint job_worker_check check (worker <> '' and pg_catalog.length(worker) <= 255),
   args jsonb not null,
-  -- The first name the worker ever had: a key is unique over all its names.
+  -- The worker's first name: a key is unique across all its names.
   unique_worker text
     constraint job_unique_worker_check check (pg_catalog.length(unique_worker) <= 255),
   unique_key text
@@ -92,7 +92,7 @@ create table lockstep.job (
   status text not null
     constraint job_status_check check (status in ('scheduled', 'waiting', 'running', 'dead')),
   runner bigint,
-  -- How often it failed, and how often its runner was lost.
+  -- How often the job failed, and how often its runner was lost.
   failures integer not null default 0,
   losses integer not null default 0,
   retries integer not null,
@@ -103,7 +103,7 @@ create table lockstep.job (
   died_at timestamptz,
   constraint job_runner_check check ((status = 'running') = (runner is not null))
 ) with (
-  -- A job is three row versions, and most of the table is gone a moment later: what is dead must not wait for a fifth of it.
+  -- A job creates three row versions, and most of the table is deleted a moment later: vacuum must not wait for a fifth of it.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
 comment on table lockstep.job is 'jobs that are not done; written by the functions of lockstep alone';
@@ -159,7 +159,7 @@ comment on column lockstep.worker_status.dead is 'jobs that failed for good';
 comment on column lockstep.worker_status.oldest is 'since when the oldest job waits or runs';
 comment on column lockstep.worker_status.drained is 'whether no job of this name is left';
 comment on column lockstep.worker_status.retired_at is 'when the name was retired by lockstep.retire_worker';
--- Without arguments and errors, which are the business of those who run jobs.
+-- Without arguments and errors, which only concern those who run jobs.
 grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
 
 insert into lockstep.host_worker (name, retries, keeps_dead)

@@ -1,10 +1,10 @@
--- Rows that the owner of the database brings in from a dump, who may write no other way. What lends somebody's rights is taken from whoever has
--- these rights already; the rest is left out, which costs a row and not the restore.
+-- Checks rows that the database owner restores from a dump; the owner cannot write them in any other way. A row that lends a
+-- role's rights is only accepted from someone who has these rights; other rows are skipped, so that the restore continues.
 create function lockstep.check_restored() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- A superuser may restore what is of roles to come.
+  -- A superuser may restore rows of roles that do not exist yet.
   is_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
   is_his boolean;
 begin

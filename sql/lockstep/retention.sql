@@ -1,4 +1,4 @@
--- What is removed by its age, and after how long if nobody says otherwise; null: never. An extension that builds on lockstep adds its own.
+-- What is removed by age, and after how long by default; null means never. Extensions that build on lockstep add their own rows.
 create table lockstep.retained (
   what text not null
     constraint retained_pkey primary key
@@ -6,24 +6,24 @@ create table lockstep.retained (
   keep interval
     constraint retained_keep_check check (keep > interval '0'),
   in_table regclass not null,
-  -- The column that tells since when a record is over.
+  -- The column that says since when a record is finished.
   since name not null,
-  -- Which rows are records, as a condition.
+  -- Which rows are such records, as a condition.
   which text not null default 'true'
 );
 comment on table lockstep.retained is 'records that are removed by their age, with the defaults; see lockstep.retentions';
--- Changes of flags are few, as people make them, and an audit is to be complete: they stay until somebody says otherwise. Sidekiq keeps
--- dead jobs for six months.
+-- Flag changes are made by people, so they are few, and an audit should be complete: they stay until somebody decides otherwise.
+-- Sidekiq keeps dead jobs for six months.
 insert into lockstep.retained (what, keep, in_table, since, which)
 values ('feature_audit', null, 'lockstep.feature_audit', 'changed_at', 'true'),
        ('dead_job', interval '6 months', 'lockstep.job', 'died_at', $$status = 'dead'$$);
 
--- Apart, so that a dump has the settings and not what the extension brings along.
+-- A separate table, so that a dump contains the settings and not the extension's own rows.
 create table lockstep.retention (
   what text not null
     constraint retention_pkey primary key
     constraint retention_what_check check (pg_catalog.length(what) <= 63),
-  -- Null: for ever.
+  -- Null: forever.
   keep interval
     constraint retention_keep_check check (keep > interval '0')
 );

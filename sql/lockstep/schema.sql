@@ -1,6 +1,6 @@
 select pg_catalog.set_config('lockstep.installing', 'lockstep', true);
 
--- Texts are read and compared as UTF-8 throughout.
+-- Texts are read and compared as UTF-8 everywhere.
 do $$
 begin
   if pg_catalog.getdatabaseencoding() operator(pg_catalog.<>) 'UTF8' then
@@ -13,13 +13,13 @@ begin
 end
 $$;
 
--- The schema is created here, without "if not exists": a schema that somebody else prepared is not accepted.
+-- Created without "if not exists": a schema that somebody else prepared is not accepted.
 create schema lockstep;
 comment on schema lockstep is 'keeps derived columns in lockstep with the rows they are derived from';
 grant usage on schema lockstep to public;
 
--- Owns everything in the schema, and may do nothing else but watch the server. Roles belong to all databases of a server, so it may
--- be there already, and another database may be making it right now.
+-- Owns everything in the schema, and may do nothing else except monitor the server. Roles are shared by all databases of a
+-- server, so it may already exist, and another database may be creating it right now.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_owner') then
@@ -40,7 +40,7 @@ begin
       detail = 'Tables and functions of the extension belong to a role that cannot log in and has no attribute of its own.',
       hint = 'Rename the role, or: alter role lockstep_owner nosuperuser nologin nocreaterole nocreatedb noreplication nobypassrls.';
   end if;
-  -- What its members may do to the extension's tables is theirs to do to everybody's.
+  -- Its members could change everyone's rows in the extension's tables.
   if exists (select from pg_catalog.pg_auth_members m
               where m.roleid operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
                  or m.member operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
@@ -61,7 +61,7 @@ exception when unique_violation then
 end
 $$;
 
--- Roles for people and for the application; each function says which of them may call it. They may be there already as well.
+-- Roles for people and for the application; each function says which of them may call it. They may already exist as well.
 do $$
 declare
   name text;
@@ -78,8 +78,8 @@ begin
 end
 $$;
 
--- A copy of a database must not run the jobs of the one that it is a copy of. It is told by this table: a dump
--- brings a second row along, and in a database that was made from a template the row names the template.
+-- A copy of a database must not run the jobs of its original. This table detects that: a dump adds a second row, and in a
+-- database created from a template the row names the template.
 create table lockstep.home (
   database oid not null
 );

@@ -1,5 +1,5 @@
 -- The role of chatops in each database that is an environment, once a DBA has made a login role a member: its functions and
--- nothing else. Roles belong to all databases of a server, so it may be there already, and another database may be making it.
+-- nothing else. Roles are shared by all databases of a server, so it may already exist, and another database may be creating it.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_chatops') then
@@ -31,5 +31,5 @@ grant execute on function
   lockstep.chatops_was_done(jsonb)
 to lockstep_chatops;
 
--- The accounts that people have linked are in the database of the Slack app.
+-- Linked accounts are in the database of the Slack app.
 grant execute on function lockstep.is_chatops_member(text, text, text, text) to lockstep_sidecar;

@@ -3,7 +3,7 @@ create table lockstep.integration_event (
     constraint integration_event_pkey primary key,
   integration_id bigint not null,
   event text,
-  -- A job that is done twice, since its runner was lost before it said so, records its event once.
+  -- A job that runs twice, because its runner was lost before reporting, records its event once.
   job bigint
     constraint integration_event_job_key unique,
   recorded_at timestamptz not null default pg_catalog.clock_timestamp()

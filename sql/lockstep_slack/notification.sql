@@ -1,12 +1,12 @@
--- Notifications through the Slack app: what happened, who is told of it in which channels, and what became of it.
+-- Notifications through the Slack app: what happened, which channels are notified, and the outcome.
 
--- Settings of an integration; one without a row has the defaults.
+-- Settings of an integration; without a row, the defaults apply.
 create table lockstep.slack_notification (
   schema text not null,
   integration_id bigint not null,
-  -- For every event that has none of its own.
+  -- For every event without channels of its own.
   channels text[] not null default '{}',
-  -- The channels of events that have their own: {"push": ["#general", "C0123"]}.
+  -- Channels per event: {"push": ["#general", "C0123"]}.
   event_channels jsonb not null default '{}'
     constraint slack_notification_event_channels_check check (pg_catalog.jsonb_typeof(event_channels) = 'object'),
   branches text not null default 'default'
@@ -15,12 +15,12 @@ create table lockstep.slack_notification (
   all_labels boolean not null default false,
   only_broken_pipelines boolean not null default true,
   only_changed_pipelines boolean not null default false,
-  -- How the events of one pipeline or merge request become messages: one each, one that is updated, or a thread.
+  -- How the events of one pipeline or merge request are shown: as separate messages, one updated message, or a thread.
   updates text not null default 'separate'
     constraint slack_notification_updates_check check (updates in ('separate', 'update', 'thread')),
-  -- If false, a direct-message channel is not told of what its user did himself.
+  -- If false, a direct-message channel is not notified of its user's own actions.
   own_actions boolean not null default true,
-  -- Users of the host, by name, whose actions nobody is told of.
+  -- GitLab users, by name, whose actions nobody is notified of.
   muted_authors text[] not null default '{}',
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
@@ -32,15 +32,15 @@ create table lockstep.event (
   id bigint generated always as identity
     constraint event_pkey primary key,
   schema text not null,
-  -- What tells an event from all others: one that comes twice counts once.
+  -- Identifies an event: one that arrives twice counts once.
   key text not null
     constraint event_key_check check (pg_catalog.length(key) between 1 and 255),
   received_at timestamptz not null default pg_catalog.clock_timestamp(),
-  -- As it came; null where nobody is told of it.
+  -- As received; null where nobody is notified.
   payload json,
   constraint event_key unique (schema, key)
 ) with (
-  -- Most payloads are of 2 to 8 kB: to compress one and put it elsewhere takes as long as half of the rest.
+  -- Most payloads have 2 to 8 kB: compressing one and storing it out of line takes half as long as everything else.
   toast_tuple_target = 8160
 );
 comment on table lockstep.event is 'events of projects and groups that were published; written by lockstep.publish_events';
@@ -54,17 +54,17 @@ create table lockstep.slack_channel (
   schema text not null,
   team_id text not null
     constraint slack_channel_team_id_check check (pg_catalog.length(team_id) <= 255),
-  -- As it is configured, a name with its # or an id.
+  -- As configured: a name with its #, or an id.
   channel text not null
     constraint slack_channel_channel_check check (pg_catalog.length(channel) <= 255),
-  -- As Slack answers it, whatever it was called by; null until it has taken a message.
+  -- From Slack's response, however it was addressed; null before the first message.
   slack_id text
     constraint slack_channel_slack_id_check check (pg_catalog.length(slack_id) <= 255),
-  -- The row of the same channel that has its order and its pace, if this one has not.
+  -- The row of the same channel that holds its order and pace, if this one does not.
   same_as bigint,
-  -- No message to it begins before.
+  -- No message to it starts earlier.
   not_before timestamptz not null default '-infinity',
-  -- Who sends to it now, alone; what, and the pipeline or merge request whose message that is to become.
+  -- The current sender, what it sends, and the pipeline or merge request whose message this will become.
   lease bigint,
   leased_until timestamptz,
   delivery bigint,
@@ -83,9 +83,9 @@ create table lockstep.slack_team_pace (
   schema text not null,
   team_id text not null
     constraint slack_team_pace_team_id_check check (pg_catalog.length(team_id) <= 255),
-  -- When the workspace has no message left to wait for (GCRA's theoretical arrival time).
+  -- When all messages sent so far are paid for (GCRA's theoretical arrival time).
   free_at timestamptz not null,
-  -- Slack counts by method: chat.update may be called less often.
+  -- Slack counts per method: chat.update has a lower limit.
   method text not null default 'chat.postMessage'
     constraint slack_team_pace_method_check check (pg_catalog.length(method) <= 255),
   constraint slack_team_pace_pkey primary key (schema, team_id, method)
@@ -96,28 +96,28 @@ create table lockstep.slack_delivery (
   id bigint generated always as identity
     constraint slack_delivery_pkey primary key,
   schema text not null,
-  -- No foreign keys here: there is a delivery a channel of every event.
+  -- No foreign keys here: every event has a delivery per channel.
   event bigint not null,
   integration_id bigint not null,
   slack_integration_id bigint not null,
-  -- What it is to be called, and the row whose order and pace it has: these differ where a channel is called by several names.
+  -- The channel as addressed, and the row that holds its order and pace: they differ where a channel has several names.
   channel bigint not null,
   lane bigint not null,
   status text not null default 'waiting'
     constraint slack_delivery_status_check check (status in ('waiting', 'delivered', 'failed')),
-  -- Requests that failed for sure, and those whose outcome nobody knows: to repeat these may tell somebody twice.
+  -- Requests that certainly failed, and those with an unknown outcome: repeating the latter may notify twice.
   attempts integer not null default 0,
   uncertain integer not null default 0,
-  -- Both, since it was let wait for the last time.
+  -- Both, since it was last retried by hand.
   failures integer not null default 0,
-  -- Slack's name of the last error, and of the scope that was needed.
+  -- Slack's code of the last error, and the scope that was missing.
   error text,
   needed text,
   created_at timestamptz not null default pg_catalog.clock_timestamp(),
   done_at timestamptz,
   constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))
 ) with (
-  -- As with jobs: most of the table is done a moment later.
+  -- As with jobs: most of the table is finished a moment later.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
 comment on table lockstep.slack_delivery is
@@ -148,13 +148,13 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_trouble', '')
 
 create table lockstep.slack_message (
   channel bigint not null,
-  -- The pipeline or merge request that the message is of.
+  -- The pipeline or merge request of the message.
   subject text not null
     constraint slack_message_subject_check check (pg_catalog.length(subject) <= 255),
-  -- Slack's own names of the message and of its channel.
+  -- Slack's ids of the message and its channel.
   ts text not null,
   slack_channel text not null,
-  -- When the newest event happened that it shows, in seconds since 1970, as far as that is known.
+  -- When the newest event that it shows happened, in seconds since 1970, if known.
   moment bigint,
   at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_message_pkey primary key (channel, subject)
@@ -166,14 +166,14 @@ select pg_catalog.pg_extension_config_dump('lockstep.slack_message', '');
 create table lockstep.pipeline_status (
   schema text not null,
   project_id bigint not null,
-  -- Of one that is very long, its beginning and a digest.
+  -- For a very long name, its beginning and a digest.
   ref text not null
     constraint pipeline_status_ref_check check (pg_catalog.length(ref) <= 255),
   pipeline_id bigint not null,
   status text not null,
-  -- As the host writes it; null where it does not.
+  -- In the application's format; null if missing.
   finished_at text,
-  -- No finer, so that the index on it is written once a day.
+  -- A date, so that the index on it is written once a day.
   seen_on date not null default current_date,
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);

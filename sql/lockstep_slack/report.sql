@@ -1,4 +1,4 @@
--- What is only looked at. These functions run as lockstep_owner, which owns them and has no right on anybody's table.
+-- Read-only reports. These functions run as lockstep_owner, which owns them and has no right on anybody's table.
 
 create function lockstep.status_report(schema text default 'public')
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
@@ -73,7 +73,7 @@ comment on function lockstep.chatops_workers() is
   'lockstep.worker_status, for chatops';
 revoke execute on function lockstep.chatops_workers() from public;
 
--- Runs that have not ended are what is asked about; the others are many some day.
+-- Usually asked for are the active runs; over time there are many others.
 create function lockstep.chatops_backfills(run bigint default null)
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,6 +1,6 @@
 select pg_catalog.set_config('lockstep.installing', 'lockstep_slack', true);
 
--- The database that deliveries and tokens are of: as with jobs, a copy must not send what the one does that it is a copy of.
+-- The database that owns the deliveries: as with jobs, a copy must not send what its original sends.
 create table lockstep.slack_home (
   database oid not null
 );

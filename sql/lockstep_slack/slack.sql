@@ -1,4 +1,4 @@
--- What the host has no row for: an installation of a workspace without an integration, its refresh token and expiry.
+-- What the application has no row for: an installation of a workspace without an integration, its refresh token and expiry.
 create table lockstep.slack_installation (
   schema text not null,
   -- Slack's id of the workspace, or of the enterprise if the app was installed for all of its workspaces.
@@ -10,7 +10,7 @@ create table lockstep.slack_installation (
   user_id text not null,
   bot_user_id text,
   scopes text[] not null,
-  -- Encrypted before they get here; null where a writer of the host's rows has taken the token away.
+  -- Encrypted by the sidecar; null if a writer of the application's rows has removed the token.
   encrypted_bot_access_token bytea,
   encrypted_bot_access_token_iv bytea,
   encrypted_refresh_token bytea,
@@ -28,7 +28,7 @@ create table lockstep.slack_installation (
 );
 comment on table lockstep.slack_installation is 'installations of Slack workspaces with their encrypted tokens; written by the functions of lockstep alone';
 create index slack_installation_expires_at_idx on lockstep.slack_installation (schema, expires_at) where encrypted_refresh_token is not null;
--- In dumps: restored without its refresh token, a workspace would be cut off.
+-- Dumped: restored without its refresh token, a workspace would be cut off.
 select pg_catalog.pg_extension_config_dump('lockstep.slack_installation', '');
 
 create table lockstep.slack_install_ticket (
@@ -90,5 +90,5 @@ create index slack_event_received_at_idx on lockstep.slack_event (received_at);
 
 insert into lockstep.host_worker (name, retries, keeps_dead)
 values ('Slack::AppHomeWorker', 5, true), ('Slack::InteractionWorker', 5, true), ('Slack::TeamWorker', 5, true),
-       -- Nobody looks at a reply that comes late.
+       -- Nobody reads a late reply.
        ('Slack::ReplyWorker', 5, false);

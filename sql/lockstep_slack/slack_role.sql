@@ -1,5 +1,5 @@
--- The role that the sidecar works as, once a DBA has made its login role a member: the functions it needs and nothing else. Roles
--- belong to all databases of a server, so it may be there already, and another database may be making it right now.
+-- The sidecar's role, once a DBA has made its login role a member: the functions it needs and nothing else. Roles are shared by
+-- all databases of a server, so it may already exist, and another database may be creating it right now.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_sidecar') then

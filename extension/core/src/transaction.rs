@@ -18,7 +18,7 @@ fn roll_back(nesting: i32) {
     }
 }
 
-/// The last line of defence: a transaction with unflushed notes must not commit a wrong value.
+/// The last line of defense: a transaction with unflushed notes must not commit a wrong value.
 fn refuse_unflushed() -> Result<()> {
     match cache_column::notes_left() {
         0 => Ok(()),
