@@ -1,8 +1,8 @@
--- What every spec relies on, run once in the database of the specs.
+-- Shared by all specs; run once in their database.
 
--- Notices of truncate ... cascade name tables that are beside the point. Sequential scans, which the planner prefers
--- once a table has been vacuumed, read every row, and at SERIALIZABLE that makes more transactions fail. Where there is no
--- index the plan then seems so costly that it would be compiled.
+-- Notices of truncate ... cascade name irrelevant tables. Sequential scans, which the planner prefers after a vacuum, read every
+-- row, and at SERIALIZABLE that makes more transactions fail. Without an index such a plan seems so expensive that it would be
+-- compiled.
 do $$ begin
   execute format('alter database %I set client_min_messages = warning', current_database());
   execute format('alter database %I set enable_seqscan = off', current_database());
@@ -11,7 +11,7 @@ end $$;
 
 do $$ begin perform lockstep.attach(); perform lockstep.attach_slack(); end $$;
 
--- The oracle: what the cached values are, and what they must be, without the extension's help.
+-- The oracle: the cached values and the correct ones, computed without the extension.
 create view trackers as
 select p.id, p.has_external_issue_tracker as cached,
        exists (select from integrations i
@@ -38,7 +38,7 @@ create procedure reset_projects() language sql as $$
   insert into projects (id, namespace_id) values (1, 1), (2, 1), (3, 1);
 $$;
 
--- A target and its source without a foreign key between them: a guest may be there before the room is.
+-- A target and its source without a foreign key: a guest may arrive before the room exists.
 create table rooms (id bigint constraint rooms_pkey primary key, has_guest boolean);
 create table guests (id bigint constraint guests_pkey primary key, room_id bigint, present boolean not null);
 create index guests_room_id_idx on guests (room_id);
@@ -69,7 +69,7 @@ end $$;
 
 create view jobs as select id as job, runner, status, losses from lockstep.job order by id;
 
--- Slack workspaces: team A of two rows and team B of one, and the oracle: rows of a team that differ from another.
+-- Slack workspaces: team A with two rows and team B with one. The oracle: rows of a team that differ from each other.
 create view slack_rows as
 select s.team_id as team, s.alias, s.user_id as "user", encode(s.encrypted_bot_access_token, 'escape') as token,
        (select string_agg(c.name, ' ' order by c.name collate "C") from slack_integrations_scopes l
@@ -93,7 +93,7 @@ begin
   delete from lockstep.slack_event;
   delete from projects;
   insert into projects (id, path, namespace_id) select n, 'p' || n, 1 from generate_series(1, 5) n;
-  -- Two sessions that make the same scope wait for each other, whatever their teams: here all scopes are there.
+  -- Two sessions that create the same scope wait for each other, whatever their teams: here all scopes exist.
   insert into slack_api_scopes (name, organization_id) values ('commands', 1), ('chat:write', 1);
   perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 1);
   perform lockstep.install_slack_workspace('A', 'A', 'U0', 'B', 't0', 'i', '{commands}', project_id => 2);
@@ -101,7 +101,7 @@ begin
   insert into integrations (id, project_id, type_new) values (-4, 4, 'Integrations::GitlabSlackApplication');
 end $$;
 
--- Deliveries 1 and 2 to channel 1, 3 and 4 to channel 2, both of team A, and 5 to channel 3 of team B; what is claimed is noted.
+-- Deliveries 1 and 2 to channel 1, 3 and 4 to channel 2, both of team A, and 5 to channel 3 of team B; claims are recorded.
 create table claimed (who text, delivery bigint, lease bigint);
 
 create procedure reset_deliveries() language plpgsql as $$
@@ -129,7 +129,7 @@ create function publish_to(to_channel bigint) returns bigint language sql as $$
   returning id
 $$;
 
--- Pipelines of project 1 that end, one a branch.
+-- Finished pipelines of project 1, one per branch.
 create function publish_pipelines(pipeline bigint, variadic branches text[]) returns text language sql as $$
   select string_agg(p.outcome, ' ' order by p.place)
     from lockstep.publish_events(
@@ -151,7 +151,7 @@ declare
     select coalesce(jsonb_agg(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', outcome)), '[]')
       from claimed c where c.who = finish_for.who));
 begin
-  -- What was released was never sent.
+  -- A released delivery was never sent.
   delete from claimed c where c.who = finish_for.who and outcome = 'release';
   return taken;
 end $$;
@@ -167,7 +167,7 @@ select d.id, d.channel, d.status, d.attempts, d.uncertain, c.lease is not null a
   from lockstep.slack_delivery d left join lockstep.slack_channel c on c.delivery = d.id
  order by d.id;
 
--- The oracle: deliveries that were claimed more often than can be told from their counts; channels in which one was sent past another.
+-- The oracle: deliveries claimed more often than their counts say, and channels in which a delivery overtook another.
 create view deliveries_wrong as
 select d.id, 'claimed too often' as what
   from lockstep.slack_delivery d join claimed c on c.delivery = d.id
@@ -180,7 +180,7 @@ select d.id, 'out of order'
 union all
 select d.id, 'in flight, and done'
   from lockstep.slack_channel c join lockstep.slack_delivery d on d.id = c.delivery where d.status <> 'waiting';
--- No flag, no incident, no command of chatops.
+-- No flags, incidents or chatops commands.
 create procedure reset_chatops() language plpgsql as $$
 begin
   truncate features, feature_gates, lockstep.feature_audit, lockstep.chatops_command;

@@ -1,4 +1,4 @@
--- What CREATE EXTENSION installs, of both. Everything is in the schema lockstep; every object that a caller meets has a comment.
+-- What CREATE EXTENSION installs for both extensions. Everything is in the schema lockstep; every public object has a comment.
 select extname, nspname as schema_of_creation from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname ~ '^lockstep' order by extname;
 
 select (select e.extname from pg_depend d join pg_extension e on e.oid = d.refobjid where d.objid = p.oid and d.deptype = 'e') as of,

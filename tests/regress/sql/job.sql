@@ -1,4 +1,4 @@
--- The queue: what its functions answer, and what they refuse.
+-- The queue: what its functions return and refuse.
 \pset null null
 begin;
 select set_config('lockstep_test.first', lockstep.enqueue_job('Mailer', '{"to": "all"}')::text, true)::bigint > 0 as enqueued;
@@ -8,7 +8,7 @@ language sql as $$
   select id - (select id from pg_temp.first), worker, unique_key, priority, status, failures from lockstep.job order by id
 $$;
 
--- enqueue: a key is unique while its job is unfinished, and to a worker
+-- enqueue: a key is unique per worker while its job is unfinished
 select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
 select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
 select lockstep.enqueue_job('Other', unique_key => 'k') - id as job from first;
@@ -18,7 +18,7 @@ select * from pg_temp.show();
 select lockstep.start_runner('test') > 0 as started;
 create temp table runner as select max(id) as id from lockstep.job_runner;
 
--- claim: by priority, then age; only workers that are named
+-- claim: by priority, then age; only the named workers
 select job - f.id as job, worker, args, attempt from runner r, first f, lockstep.claim_jobs(r.id, '{Mailer}', 2);
 select job - f.id as job, worker, args, attempt from runner r, first f, lockstep.claim_jobs(r.id, '{Mailer, Mailer, null}', 100);
 select count(*) from runner r, lockstep.claim_jobs(r.id, '{}', 100);
@@ -36,7 +36,7 @@ select * from pg_temp.show();
 select run_at between now() + interval '15 seconds' and now() + interval '30 seconds' as is_soon, last_error
   from lockstep.job where failures = 1;
 
--- the retry rules of a worker: tried again once, then kept, or not
+-- a worker's retry rules: retried once, then kept, or not
 select lockstep.define_worker('Mailer', 1);
 select lockstep.define_worker('Forgotten', 0, false);
 select lockstep.enqueue_job('Mailer', unique_key => 'once') > 0 as enqueued;
