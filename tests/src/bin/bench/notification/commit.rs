@@ -1,4 +1,4 @@
-//! Whether those who publish wait for each other's commits: 16 of them, all for one channel of a project.
+//! Whether publishers wait for each other's commits: 16 of them, all for one channel of a project.
 
 use anyhow::Result;
 use lockstep_tests::gitlab::push;
