@@ -1,4 +1,4 @@
-//! Two extensions: lockstep alone is whole, and lockstep_slack comes and goes in whichever order.
+//! Two extensions: lockstep works alone, and lockstep_slack can be created and dropped in any order.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -18,7 +18,7 @@ fn host(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Rows that make the cache columns true and two rows of one team differ.
+/// Rows that make the cache columns true, and two differing rows of one team.
 const ROWS: &str = "
 insert into projects (id, namespace_id) values (1, 1), (2, 1);
 insert into integrations (id, project_id, active, category, type_new) values (1, 1, true, 'issue_tracker', 'Integrations::Jira'),
@@ -55,7 +55,7 @@ fn lockstep_alone_knows_nothing_of_slack() -> Result<()> {
     assert_eq!(number(&mut client, grants)?, 0);
     client.batch_execute(ROWS)?;
     assert_eq!(kept(&mut client)?, [1, 2]);
-    // It does all that it is for.
+    // All of its features work.
     client.batch_execute(
         "select lockstep.set_feature('f', true);
          select lockstep.complete_jobs(r.r, array(select j.job from lockstep.claim_jobs(r.r, '{W}') j))
@@ -66,7 +66,7 @@ fn lockstep_alone_knows_nothing_of_slack() -> Result<()> {
     Ok(())
 }
 
-/// Every order of coming, attaching and leaving; after each step each of them keeps what it is there for, and nothing else.
+/// Every order of creating, attaching and dropping; after each step each extension maintains its own features, and nothing else.
 #[test]
 fn each_comes_and_goes_in_any_order() -> Result<()> {
     let mut client = host("extensions_orders")?;
@@ -91,7 +91,7 @@ fn each_comes_and_goes_in_any_order() -> Result<()> {
                 let error = error_of(&mut client, "drop extension lockstep")?;
                 assert_eq!(error.code().code(), "2BP01", "{case}: {error}");
                 client.batch_execute("rollback to before; drop extension lockstep_slack")?;
-                // What is left is lockstep, and works; the tokens are nobody's.
+                // What is left is lockstep, and works; the tokens are gone.
                 client.batch_execute(
                     "update slack_integrations set encrypted_bot_access_token = alias::bytea;
                      update integrations set active = false where id = 1",
@@ -112,7 +112,7 @@ fn each_comes_and_goes_in_any_order() -> Result<()> {
     Ok(())
 }
 
-/// What lockstep_slack has told lockstep of itself goes with it, so that it may come again.
+/// What lockstep_slack registered with lockstep is removed with it, so that it can be created again.
 #[test]
 fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
     let mut client = host("extensions_trace")?;

@@ -1,4 +1,4 @@
-//! Records that are older than they are to be kept are removed, in batches.
+//! Records older than their retention are removed in batches.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::database::empty;
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
-/// 25,000 old records of each kind, and one of now.
+/// 25,000 old records of each kind, and a current one.
 const RECORDS: &str = "
 insert into lockstep.feature_audit (changed_at, role, schema, change)
   select now() - interval '800 days' - n * interval '1 second', 'r', 'public', 'insert' from generate_series(1, 25000) n
@@ -27,7 +27,7 @@ fn old_records_go_in_batches() -> Result<()> {
     client.batch_execute("create extension lockstep_slack cascade")?;
     client.batch_execute(RECORDS)?;
     let sweep = "select lockstep.sweep()";
-    // An audit is kept until somebody says otherwise.
+    // An audit is kept until somebody sets a retention.
     for removed in [30_000, 30_000, 15_000, 0] {
         assert_eq!(number(&mut client, sweep)?, removed);
     }
@@ -49,7 +49,7 @@ fn old_records_go_in_batches() -> Result<()> {
     }
     assert_eq!(left(&mut client)?, [1, 1, 1, 2]);
 
-    // For ever, and back to a time.
+    // Forever, and limited again.
     client.batch_execute(
         "select lockstep.set_retention('dead_job', null);
          update lockstep.job set died_at = now() - interval '20 years' where status = 'dead'",
@@ -71,7 +71,7 @@ fn old_records_go_in_batches() -> Result<()> {
         assert_eq!(error.code().code(), "22023", "{call}: {error}");
     }
 
-    // The owner of the database may say so, and nobody else.
+    // Only the owner of the database may set it.
     client.batch_execute(
         "create role retention_owner; create role retention_other; alter database retention owner to retention_owner;
          set role retention_owner; select lockstep.set_retention('dead_job', '1 year'), lockstep.sweep(); set role retention_other",

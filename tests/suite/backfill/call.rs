@@ -1,6 +1,6 @@
-//! A run is worked on by its workers or by one call, which is gone on with once nobody works on it any more.
+//! A run is processed by its workers or by one call, which can be resumed once nobody works on it any more.
 //!
-//! What the procedure does is done here step by step, with gates between the steps: advisory locks that the test holds.
+//! The tests do step by step what the procedure does, with gates between the steps: advisory locks that the test holds.
 
 use std::collections::BTreeMap;
 use std::thread::{self, ScopedJoinHandle};
@@ -16,7 +16,7 @@ use crate::surface::refusal::refused;
 
 const CALL: &str = "call lockstep.backfill('count')";
 
-/// The rest of a call, once it has been opened.
+/// The rest of a call after it has been opened.
 const REST: &str = "loop
     commit;
     if lockstep.backfill_step(run) is null then
@@ -24,7 +24,7 @@ const REST: &str = "loop
     end if;
   end loop;";
 
-/// A call in a session of its own that is made up of these statements.
+/// A call in its own session, made up of these statements.
 fn call(statements: &str) -> String {
     format!(
         r#"do $$
@@ -93,7 +93,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
             let error = refused(&mut client, &statement, "55006", "already")?;
             assert!(error.message().contains(&run.to_string()), "{error}");
         }
-        // Workers find the place taken, and end. Those of a run that is begun later have done all of it by then.
+        // Workers find the run taken, and end. Those of a run that is started later have finished by then.
         client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
         let other = start(&mut client, "other", 1, "{}")?;
         finish(&mut client, other, 100)?;
@@ -106,7 +106,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
     let others = format!("select count(*) from by where pid <> {pid}");
     assert_eq!(number(&mut client, &others)?, 0);
-    // The session has left, though it is still there.
+    // The session has left the run, although it is still connected.
     client.batch_execute(CALL)?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(2, 100)]));
     Ok(())
@@ -120,9 +120,9 @@ fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
     let mut sessions = Vec::new();
     for (statement, sqlstate) in [
         (call(&format!("{steps} commit; perform 1 / 0;")), "22012"),
-        // A step that is not committed does not count, and the call is not over but for its end.
+        // An uncommitted step does not count; only the end of the call is missing.
         (call(&format!("{steps} rollback; perform 1 / 0;")), "22012"),
-        // It ends without having been told what became of the run.
+        // It ends without having read the outcome of the run.
         (call(&format!("{steps} commit;")), ""),
         ("select lockstep.open_backfill('count')".to_owned(), ""),
         (
@@ -136,13 +136,13 @@ fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
         let outcome = session.batch_execute(&statement);
         let code = match &outcome {
             Ok(()) => "",
-            // The server's last word may be lost with the connection that it ends.
+            // The server's last message may be lost with the connection that it ends.
             Err(error) if error.is_closed() => "57P01",
             Err(error) => error.code().map_or("", |code| code.code()),
         };
         assert_eq!(code, sqlstate, "{outcome:?}");
         wait_until(&mut client, 1, "held_by like 'no worker%'")?;
-        // The session is still there, unless it was terminated.
+        // The session is still connected, unless it was terminated.
         sessions.push(session);
     }
     client.batch_execute(CALL)?;
@@ -194,7 +194,7 @@ fn a_call_whose_run_is_paused_and_resumed_goes_on() -> Result<()> {
         gate(1),
         gate(2)
     ));
-    // The gates are of two sessions, so that who is blocked by which is clear.
+    // The gates are held by two sessions, so that it is clear who blocks whom.
     let mut second = cluster()?.connect(name)?;
     close(&mut client, 1)?;
     close(&mut second, 2)?;

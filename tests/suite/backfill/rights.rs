@@ -76,7 +76,7 @@ fn runs_are_for_owners() -> Result<()> {
             .code(),
         "42501"
     );
-    // Nor does he see it, as errors can quote rows.
+    // Nor can they see it, because errors can quote rows.
     assert_eq!(
         number(
             &mut other,
@@ -124,7 +124,7 @@ fn an_owner_that_cannot_log_in_needs_nothing_else() -> Result<()> {
         format!("select count(*) from written_by where role <> '{name}_owner {name}_owner'");
     assert_eq!(number(&mut session, &roles)?, 0);
     assert_eq!(times(&mut session, "counted")?, BTreeMap::from([(1, 500)]));
-    // Whoever may start it, by a function with the owner's rights too, it is the owner's.
+    // Whoever starts it, even through a function with the owner's rights, it belongs to the owner.
     client.batch_execute(&format!(
         "create function app.begin_it() returns bigint language sql security definer as $$select lockstep.start_backfill('count')$$;
          alter function app.begin_it owner to {name}_owner; grant usage on schema app to public; create role {name}_third login"
@@ -243,7 +243,7 @@ fn whoever_goes_on_with_a_run_lends_it_nothing() -> Result<()> {
     let run = crate::backfill::start(&mut low, "count", 1, settings)?;
     low.batch_execute(&format!("select lockstep.pause_backfill({run})"))?;
     wait_until(&mut client, run, "pids = '{}'")?;
-    // A superuser goes on with it: in workers, and by himself.
+    // A superuser resumes it: with workers, and in the session.
     client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     let before = progress(&mut client, run, "scanned")?;
     wait_until(&mut client, run, &format!("scanned > {before}"))?;

@@ -22,7 +22,7 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
             )?
             .text)
     };
-    // The host has no such tables as yet.
+    // GitLab has no such tables yet.
     assert_eq!(
         give(&room)?,
         ":warning: Whether you are a member of the group `group/sub` cannot be looked up now, so nothing was done."
@@ -61,7 +61,7 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
             .client
             .batch_execute(&format!("delete from members; {insert}"))?;
     }
-    // So is nobody whose account is not active.
+    // Users whose account is not active may not either.
     for state in [
         "'blocked'",
         "'banned'",
@@ -78,13 +78,13 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
         .client
         .batch_execute("update users set state = 'active' where id = 3")?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
-    // A host without these columns has nothing to tell apart by them.
+    // Without these columns the members cannot be told apart.
     room.stage.client.batch_execute(
         "alter table members drop column state, drop column requested_at, drop column expires_at;
          alter table users drop column state",
     )?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
-    // A member of a group above is one as well; the same user of Slack in another workspace is somebody else.
+    // Membership in an ancestor group counts; the same Slack id in another workspace is another user.
     room.stage
         .client
         .batch_execute("update members set source_id = 1")?;
@@ -93,12 +93,12 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
         .client
         .batch_execute("update chat_names set team_id = 'T9'")?;
     assert_eq!(give(&room)?, refused);
-    // Who is named may, also where the host cannot be asked.
+    // A user named in the configuration may give commands, even if GitLab's tables cannot be queried.
     ensure!(room.say("run feature get f --staging")?.starts_with("*f*"));
     Ok(())
 }
 
-/// Ids are of one workspace: whoever has the same in another is somebody else, and so is a channel.
+/// Ids belong to one workspace: the same id in another one is another user or channel.
 #[test]
 fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     let room = Room::set_with("chatops_workspace", &["--chatops-user=T0OTHER:U0OTHER"])?;
@@ -120,7 +120,7 @@ fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     Ok(())
 }
 
-/// Its functions and nothing else; and nobody else has them.
+/// The role may call its functions and nothing else; and no other role may call them.
 #[test]
 fn the_role_has_its_functions_alone() -> Result<()> {
     let mut room = Room::set("chatops_role")?;
@@ -145,7 +145,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
            and not has_table_privilege('public', c.oid, 'select')";
     let count: i64 = room.stage.client.query_one(denied, &[])?.get(0);
     assert_eq!(count, 0);
-    // Flags are set by its function, not otherwise.
+    // Flags are set through its function only.
     let mut client = chatops_url("chatops_role")?
         .parse::<postgres::Config>()?
         .connect(postgres::NoTls)?;
@@ -168,7 +168,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
     Ok(())
 }
 
-/// Tables of Mallory's, with her code on them, that chatops reads and whose flags it sets.
+/// Mallory's tables, with code on them, that chatops reads and whose flags it sets.
 #[test]
 fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
     let name = "chatops_hostile";
@@ -343,14 +343,14 @@ fn check_tells_what_an_environment_lacks() -> Result<()> {
     };
     let fine = check(&arguments(chatops_url("chatops_check_staging")?))?;
     ensure!(fine.contains("ok: the environment staging\n"), "{fine}");
-    // What two commands need is no reason to say that it is wrong.
+    // `check` does not report rights that only two commands need.
     ensure!(
         fine.contains(
             "note: auto_deploy and release check do nothing in staging: error: schema public has no table deployments"
         ),
         "{fine}"
     );
-    // The role of the sidecar has none of the rights.
+    // The sidecar's role has none of these rights.
     let wrong = check(&arguments(room.stage.url.clone()))?;
     ensure!(
         wrong.contains("wrong: the environment staging: its role may not call chatops_backfills, ")

@@ -1,4 +1,4 @@
-//! Claims of deliveries: which are handed out, with what, at which pace.
+//! Claims of deliveries: which are handed out, with which data, at which pace.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -7,7 +7,7 @@ use postgres::{Client, Row};
 use crate::service_account::number;
 use crate::slack::workspaces;
 
-/// Channels 1 to 5 of team A, 6 and 7 of team B; and how a delivery gets there.
+/// Channels 1 to 5 of team A, 6 and 7 of team B; and a function that adds a delivery.
 const CHANNELS: &str = r##"
 insert into lockstep.slack_channel (schema, team_id, channel)
   select 'public', case when n < 6 then 'A' else 'B' end, '#' || n from generate_series(1, 7) n;
@@ -28,14 +28,14 @@ pub(crate) fn publish(client: &mut Client, channel: i64, integration: i64) -> Re
     number(client, &format!("select publish({channel}, {integration})"))
 }
 
-/// Of a delivery that was claimed, what says which it is.
+/// What identifies a claimed delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) delivery: i64,
     pub(crate) lease: i64,
 }
 
-/// Claims at a pace that holds nobody up.
+/// Claims at a pace that delays nobody.
 pub(crate) fn claim(client: &mut Client, most: i32) -> Result<Vec<Claim>> {
     claim_at(client, most, 100_000)
 }
@@ -56,7 +56,7 @@ pub(crate) fn numbers(claims: &[Claim]) -> Vec<i64> {
     claims.iter().map(|it| it.delivery).collect()
 }
 
-/// Says of each the same.
+/// Reports the same outcome for each.
 pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Result<i64> {
     let results = claims.iter().map(|it| {
         format!(
@@ -74,13 +74,13 @@ pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Resul
     )
 }
 
-/// Makes every channel due, as far as nobody has it.
+/// Makes every channel due unless it is leased.
 pub(crate) fn later(client: &mut Client) -> Result<()> {
     client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'")?;
     Ok(())
 }
 
-/// Lets all leases run out.
+/// Makes all leases expire.
 pub(crate) fn lapse(client: &mut Client) -> Result<()> {
     client.batch_execute(
         "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
@@ -107,7 +107,7 @@ fn a_channel_is_sent_one_delivery_at_a_time_in_order() -> Result<()> {
         let mut sorted = expected.clone();
         sorted.sort_unstable();
         assert_eq!(found, sorted);
-        // What somebody has nobody else gets, however late it is.
+        // A leased delivery is not given to anybody else, however late it is.
         later(&mut client)?;
         assert_eq!(claim(&mut client, 10)?, []);
         assert_eq!(
@@ -168,7 +168,7 @@ fn a_claim_has_all_that_it_takes_to_send() -> Result<()> {
             r#"2|B|-|#6|5|b5|{"object_kind": "push"}|0|0|separate|-|-|-|-|-"#.to_owned(),
         ]
     );
-    // The token of the installation is the newest; a workspace may be of an enterprise.
+    // The installation's token is the newest; a workspace may belong to an enterprise.
     client.batch_execute(
         "select lockstep.install_slack_workspace('A', 'Team A', 'U1', 'B1', 'token 2', 'iv 2', '{}', enterprise_id => 'E1')",
     )?;
@@ -193,7 +193,7 @@ fn who_loses_the_lease_may_have_sent() -> Result<()> {
     let first = claim(&mut client, 10)?;
     assert_eq!(numbers(&first), [1, 3]);
     lapse(&mut client)?;
-    // Nobody has noticed: the result counts.
+    // Nobody has taken over: the result counts.
     assert_eq!(
         finish(&mut client, &first[1..], r#""outcome": "delivered""#)?,
         1
@@ -237,7 +237,7 @@ fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
         (3, 3),
         (4, 5),
         (5, 1),
-        // Behind the one of an integration that has the row no longer.
+        // Behind a delivery of an integration that no longer has the row.
         (2, 4),
     ] {
         publish(&mut client, channel, integration)?;

@@ -1,4 +1,4 @@
-//! What became of deliveries: rows, channels and messages after each outcome.
+//! The outcome of deliveries: rows, channels and messages afterwards.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -10,7 +10,7 @@ use crate::surface::refusal::refused;
 const ROW: &str = "select concat_ws(' ', status, attempts, uncertain, coalesce(error, '-'), coalesce(needed, '-'), done_at is not null)
                      from lockstep.slack_delivery where id = 1";
 
-/// Each outcome: what is said, the row afterwards, and when the channel is due, in seconds from the moment of the call.
+/// Each outcome: the report, the row afterwards, and when the channel is due, in seconds from the time of the call.
 const OUTCOMES: [(&str, &str, f64); 16] = [
     (r#""outcome": "delivered""#, "delivered 0 0 - - t", 1.0),
     (
@@ -98,7 +98,7 @@ fn each_outcome_has_its_consequences() -> Result<()> {
         )?;
         let claimed = claim(&mut client, 1)?;
         assert_eq!(numbers(&claimed), [1], "{said}");
-        // As if the claim had been long ago, which the outcome alone is to be seen in.
+        // As if the claim had been long ago, so that only the effect of the outcome is visible.
         client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'; delete from before; insert into before values (clock_timestamp())")?;
         assert_eq!(finish(&mut client, &claimed, said)?, 1, "{said}");
         assert_eq!(text(&mut client, ROW)?, row, "{said}");
@@ -114,14 +114,14 @@ fn each_outcome_has_its_consequences() -> Result<()> {
             most <= due + 1e-3 && due <= least + 1e-3,
             "{said}: due in {most} to {least}, not {due}"
         );
-        // The same again says nothing.
+        // Reporting the same again has no effect.
         assert_eq!(finish(&mut client, &claimed, said)?, 0, "{said}");
         assert_eq!(text(&mut client, ROW)?, row, "{said}");
     }
     Ok(())
 }
 
-/// Several at once, of which some are not the caller's.
+/// Several at once, some of which the caller does not hold.
 #[test]
 fn results_are_taken_from_the_holder_alone() -> Result<()> {
     let mut client = channels("delivery_holder")?;
@@ -156,7 +156,7 @@ fn results_are_taken_from_the_holder_alone() -> Result<()> {
         "delivered waiting delivered waiting"
     );
     assert_eq!(finish(&mut client, &[], "")?, 0);
-    // In a schema it is a holder of.
+    // In a schema where it is a holder.
     let elsewhere = format!(
         r#"select lockstep.finish_deliveries('[{{"delivery": 2, "lease": {}, "outcome": "delivered"}}]', 'other')::bigint"#,
         two.lease
@@ -259,7 +259,7 @@ fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
         later(client)?;
         text(client, messages)
     };
-    // A thread hangs on its first message, and lives as long as anything is said in it.
+    // A thread depends on its first message, and lives as long as anything is posted in it.
     assert_eq!(
         step(
             &mut client,

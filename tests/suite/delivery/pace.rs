@@ -1,21 +1,21 @@
-//! The pace of a workspace: no minute has more messages than it may, and fewer of them are changes of messages.
+//! The pace of a workspace: no minute exceeds the limit, and message updates have a lower limit.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
 
 use crate::delivery::claim::{Claim, channels, claim_at, lapse, later, numbers, text};
 
-/// A burst is a tenth of what a minute has.
+/// A burst is a tenth of a minute's messages.
 fn burst(per_minute: f64) -> f64 {
     (per_minute / 10.0).floor().max(1.0)
 }
 
-/// So long a message takes that no minute has more, with a second for those on their way.
+/// The interval of a message such that no minute exceeds the limit, with a second for messages in flight.
 fn interval(per_minute: f64) -> f64 {
     61.0 / (per_minute - burst(per_minute) + 1.0)
 }
 
-/// The room that there is by the rules.
+/// The capacity according to the rules.
 fn room(per_minute: f64, ahead: f64) -> i64 {
     let (burst, interval) = (burst(per_minute), interval(per_minute));
     let room = ((burst - 1.0) * interval - ahead.max(0.0)) / interval + 1.0;
@@ -36,7 +36,7 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
         Ok(client.query_one(query, &[&numbers(claimed)])?.get(0))
     };
     let mut total = 0;
-    // A burst at first; then what time has passed, of which this test knows two limits.
+    // First a burst; then as much as the elapsed time allows, for which this test knows a lower and an upper bound.
     for round in 0..5 {
         if round == 3 {
             client.batch_execute(
@@ -61,12 +61,12 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
         total += admitted;
     }
     ensure!(total >= 18, "{total}");
-    // None, as long as there is none to be had.
+    // None, while there is no capacity.
     client.batch_execute(
         "update lockstep.slack_team_pace set free_at = clock_timestamp() + interval '1 hour'",
     )?;
     assert_eq!(claim_at(&mut client, 500, 120)?, []);
-    // What has long been free is no more than a burst.
+    // After a long idle time there is no more than a burst.
     client.batch_execute(
         "update lockstep.slack_team_pace set free_at = clock_timestamp() - interval '1 hour'",
     )?;
@@ -76,7 +76,7 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     Ok(())
 }
 
-/// Wherever a minute begins, also where a burst is sent at its begin: as often as somebody asks, no more is admitted than a minute has.
+/// Wherever a minute begins, also at the start of a burst: however often claims are made, they never exceed the limit.
 #[test]
 fn no_minute_has_more_than_its_messages() -> Result<()> {
     let mut client = channels("delivery_minute")?;
@@ -94,7 +94,7 @@ fn no_minute_has_more_than_its_messages() -> Result<()> {
         loop {
             admitted += claim_at(&mut client, 100, per_minute)?.len();
             let passed: f64 = client.query_one(ago, &[&begin])?.get(0);
-            // A minute of which most is passed over.
+            // A minute that is mostly skipped.
             if skipped + passed >= 60.0 {
                 break;
             }
@@ -118,7 +118,7 @@ fn no_minute_has_more_than_its_messages() -> Result<()> {
     Ok(())
 }
 
-/// A workspace that has used up its pace does not keep the others from theirs.
+/// A workspace that has used up its pace does not affect others.
 #[test]
 fn a_workspace_does_not_wait_for_another() -> Result<()> {
     let mut client = channels("delivery_share")?;
@@ -135,7 +135,7 @@ fn a_workspace_does_not_wait_for_another() -> Result<()> {
     Ok(())
 }
 
-/// Slack takes fewer changes of messages than new ones: those wait for a pace of their own, and keep nobody else waiting.
+/// Slack accepts fewer updates than new messages: updates wait for a pace of their own, and delay nobody else.
 #[test]
 fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
     let mut client = channels("delivery_updates")?;
@@ -147,7 +147,7 @@ fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
            select publish(c.id, 1, '{"object_kind": "pipeline", "object_attributes": {"id": 31}, "project": {"id": 7}}')
              from lockstep.slack_channel c where c.channel like '#c%' order by c.id"#,
     )?;
-    // A burst of 30 is a tenth of what a minute has, and of changes one of five.
+    // A burst of 30 is a tenth of a minute's messages, and of updates one in five.
     let claimed = claim_at(&mut client, 500, 300)?;
     let changes = "select count(*)::text from lockstep.slack_delivery d join lockstep.slack_channel c on c.delivery = d.id
                     where d.id = any ($1) and c.id % 2 = 0";
@@ -156,7 +156,7 @@ fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
     };
     assert_eq!(changes(&mut client, &claimed)?, "5");
     assert_eq!(claimed.len(), 20);
-    // Who waits for it is looked at no sooner than one more may be changed.
+    // Waiting channels are not checked before another update is allowed.
     let held = "select string_agg(distinct (c.not_before > clock_timestamp() + interval '0.2 seconds')::text, ' ')
                   from lockstep.slack_channel c where c.lease is null and c.channel like '#c%'";
     assert_eq!(text(&mut client, held)?, "true");

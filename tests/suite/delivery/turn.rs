@@ -1,4 +1,4 @@
-//! When a channel has its turn, and what else a claim is told.
+//! When a channel has its turn, and what else a claim returns.
 
 use crate::database::cluster;
 use crate::delivery::claim::{channels, claim, finish, lapse, numbers, publish, text};
@@ -6,7 +6,7 @@ use crate::surface::refusal::refused;
 use anyhow::{Context, Result, ensure};
 use postgres::Client;
 
-/// Each channel once, however many there are, and whichever session looks where.
+/// Each channel once, however many there are, and wherever each session starts.
 #[test]
 fn thousands_of_channels_have_their_turn() -> Result<()> {
     let name = "delivery_thousands";
@@ -31,7 +31,7 @@ fn thousands_of_channels_have_their_turn() -> Result<()> {
     all.sort_unstable();
     let expected: Vec<i64> = (1..=2605).collect();
     assert_eq!(all, expected, "{sizes:?}");
-    // From the midst of them a session finds the first and the last.
+    // Starting in the middle, a session finds the first and the last.
     lapse(&mut client)?;
     let held = claim(&mut client, 10)?;
     assert_eq!(held.len(), 10);
@@ -67,7 +67,7 @@ fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
     between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
     client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
     between(wait(&mut client, 60)?, 86_399.0, 86_400.0)?;
-    // The pace of the one whose channel is due.
+    // The pace of the workspace whose channel is due.
     client.batch_execute(
         "update lockstep.slack_channel set not_before = '-infinity';
          insert into lockstep.slack_team_pace values ('public', 'A', clock_timestamp() + interval '2 hours'), ('public', 'B', clock_timestamp() + interval '3 hours')",
@@ -77,7 +77,7 @@ fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
     client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() + interval '4 hours' where id = 1")?;
     between(wait(&mut client, 6)?, 10_000.0, 10_800.0)?;
     client.batch_execute("update lockstep.slack_team_pace set free_at = '-infinity'; update lockstep.slack_channel set not_before = '-infinity'")?;
-    // Somebody has both, for an hour.
+    // Somebody holds both, for an hour.
     let claimed = claim(&mut client, 10)?;
     between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
     finish(&mut client, &claimed[..1], r#""outcome": "delivered""#)?;

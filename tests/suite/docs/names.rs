@@ -1,4 +1,4 @@
-//! What pages name exists: objects in the schema lockstep, variables of the environment, metrics.
+//! Names on the pages exist: objects in the schema lockstep, environment variables, metrics.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +59,7 @@ fn pages_name_what_exists() -> Result<()> {
     Ok(())
 }
 
-/// The rest of each word that begins so.
+/// The rest of each word that starts with this.
 fn words_after<'a>(line: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     let starts = line.match_indices(start).filter(move |(at, _)| {
         let before = line[..*at].chars().next_back();

@@ -1,4 +1,4 @@
-//! A copy of a database has what was in flight there, and neither runs nor sends it until somebody says that it is to.
+//! A copy of a database contains the original's work in flight, and neither runs nor sends it until an administrator decides.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ const CLAIMED_TOKENS: &str =
     "select count(*) from lockstep.claim_slack_token_refresh('1 day', '1 minute')";
 const IS_HELD: &str = "select (lockstep.status_report() -> 'is_held')::boolean::integer::bigint";
 
-/// A database with one of each in flight.
+/// A database with one of each kind in flight.
 fn in_flight(name: &str) -> Result<Client> {
     let mut client = told(name)?;
     let push = event("push", 1, serde_json::json!({"ref": "refs/heads/main"}));
@@ -42,7 +42,7 @@ fn claimed(client: &mut Client) -> Result<[bool; 3]> {
     ])
 }
 
-/// What `attach` says aside.
+/// The notices of `attach`.
 fn notices_of_attach(database: &str) -> Result<Vec<String>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = Arc::clone(&heard);
@@ -67,7 +67,7 @@ fn check_is_held(name: &str) -> Result<Client> {
     let mut client = cluster()?.connect(name)?;
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
     assert_eq!(number(&mut client, IS_HELD)?, 1, "{name}");
-    // A sender that asks how long to wait is not sent round in a circle.
+    // A sender that asks how long to wait does not end up in a busy loop.
     let wait = "select count(*) from (select lockstep.delivery_wait(60) s) w where w.s is not null";
     assert_eq!(number(&mut client, wait)?, 0, "{name}");
     // New ones are held as well.
@@ -94,7 +94,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
         empty(name)?;
     }
     restore("psql", &PSQL, "held_restored", &dumped)?;
-    // The extension made before; the database has its own number as well.
+    // An extension from before; the database has its own id as well.
     cluster()?
         .connect("held_in_place")?
         .batch_execute("create extension lockstep_slack cascade")?;
@@ -122,7 +122,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
         assert_eq!(number(&mut held, IS_HELD)?, 0);
         assert_eq!(claimed(&mut held)?, [true; 3], "{name}");
         assert_eq!(notices_of_attach(name)?, [""; 0]);
-        // Twice is as good as once, and nothing can be thrown away any more.
+        // Doing it twice changes nothing, and nothing can be discarded any more.
         let again = "select lockstep.release_restored() + deliveries + tokens from lockstep.release_restored_slack()";
         assert_eq!(number(&mut held, again)?, 0);
         for discard in ["discard_restored", "discard_restored_slack"] {
@@ -145,7 +145,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
             "select count(*) from lockstep.slack_delivery where status = 'waiting'",
             0,
         ),
-        // It may send, but not end the token of the other one.
+        // It may send, but not invalidate the other database's token.
         (
             "select count(*) from lockstep.slack_installation where encrypted_bot_access_token is not null",
             1,
@@ -153,18 +153,18 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
     ] {
         assert_eq!(number(&mut discarded, query)?, rows, "{query}");
     }
-    // What comes from now on is its own.
+    // New work is its own.
     discarded.batch_execute("select lockstep.enqueue_job('Payroll')")?;
     assert_eq!(claimed(&mut discarded)?, [true, false, false]);
 
-    // The one that was copied has gone on all the while.
+    // The original has continued the whole time.
     client = cluster()?.connect("held")?;
     assert_eq!(number(&mut client, IS_HELD)?, 0);
     assert_eq!(claimed(&mut client)?, [true; 3]);
     Ok(())
 }
 
-/// A template with nothing in flight, such as template1, is not worth a word.
+/// A template with nothing in flight, such as template1, causes no notice.
 #[test]
 fn an_idle_copy_is_its_own_once_attached() -> Result<()> {
     drop(crate::database::with_slack(

@@ -1,4 +1,4 @@
-//! The owner of the database, who is no superuser, dumps it and restores it where a superuser has made the extension before.
+//! The owner of the database, not a superuser, dumps it and restores it where a superuser has created the extension.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -9,7 +9,7 @@ use crate::dump::{PSQL, dump, restore};
 use crate::job::denied;
 use crate::service_account::number;
 
-/// A row in every table that a dump has.
+/// A row in every dumped table.
 const FILLED: &str = "
 insert into projects (id, namespace_id) select generate_series(1, 3), 1;
 insert into integrations (project_id, active, category, type_new) values (1, true, 'common', 'Integrations::ExternalWiki');
@@ -40,7 +40,7 @@ insert into lockstep.chatops_incident (title) values ('fire');
 select lockstep.set_retention('dead_job', '1 year');
 ";
 
-/// The tables that a dump has.
+/// The dumped tables.
 const DUMPED: &str = "
 select c.relname::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
  where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.relname collate \"C\"";
@@ -55,7 +55,7 @@ fn dumped(client: &mut Client) -> Result<Vec<String>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// All rows of these tables, as text. Who brought in a record is not the same where it is restored, nor is the database.
+/// All rows of these tables, as text. Who restored a record differs, and so does the database.
 fn rows(client: &mut Client, tables: &[String]) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for table in tables.iter().filter(|table| !table.ends_with("home")) {
@@ -73,7 +73,7 @@ fn owner_of(name: &str) -> String {
     format!("{name}_owner")
 }
 
-/// An empty database of a role that is no superuser, with the extension.
+/// An empty database of a role that is not a superuser, with the extension.
 fn owned(name: &str, owner: &str) -> Result<Client> {
     let mut client = empty(name)?;
     client.batch_execute(&format!(
@@ -131,19 +131,19 @@ fn the_owner_dumps_and_restores() -> Result<()> {
         let of_dump = [of_dump, &["--username", &owner]].concat();
         let of_restore = [of_restore, &["--username", &owner]].concat();
         let dumped = dump(&of_dump, name)?;
-        // That the extension is there already is worth a notice to psql.
+        // psql reports a notice that the extension already exists.
         let dumped = match program {
             "psql" => [b"set client_min_messages = warning;\n".to_vec(), dumped].concat(),
             _ => dumped,
         };
         restore(program, &of_restore, to, &dumped)?;
         assert_eq!(rows(&mut restored, &tables)?, before, "{to}");
-        // Whoever reads a record learns that it was brought in.
+        // A reader of a record can see that it was restored.
         let genuine =
             "select count(*) from lockstep.feature_audit where recorded_by = 'lockstep_owner'";
         assert_eq!(number(&mut restored, genuine)?, 0);
         assert_eq!(number(&mut client, genuine)?, 1);
-        // All goes on, with the next numbers.
+        // Everything continues, with the next numbers.
         restored.batch_execute(&format!(
             "set role {owner}; select * from lockstep.attach(); select * from lockstep.attach_slack();
              update integrations set active = false; insert into features (key, created_at, updated_at) values ('h', now(), now())"
@@ -165,7 +165,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
     Ok(())
 }
 
-/// Who may read what: the owner what a dump has, everybody what everybody concerned may, and nobody the rest.
+/// Who may read what: the owner everything in a dump, everybody what concerns everybody, and nobody the rest.
 #[test]
 fn secrets_stay_where_they_are() -> Result<()> {
     let name = "dump_secrets";
@@ -186,7 +186,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
         readable(&mut client, &owner)?,
         dumped(&mut client)?.join(" ")
     );
-    // The owner of another database is nobody here.
+    // The owner of another database has no rights here.
     client.batch_execute(&format!("create role {name}_neighbour"))?;
     client.batch_execute(&format!(
         "create database {name}_next owner {name}_neighbour"
@@ -195,7 +195,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
         readable(&mut client, &format!("{name}_neighbour"))?,
         everybody
     );
-    // He adds what he restores, and changes nothing.
+    // They add what they restore, and change nothing.
     client.batch_execute(&format!("set role {owner}"))?;
     for table in dumped(&mut client)? {
         denied(&mut client, &format!("delete from lockstep.{table}"))?;
@@ -213,7 +213,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
     Ok(())
 }
 
-/// What would lend him the rights of somebody else costs the row and no other, as does what is of nobody.
+/// Rows that would lend the owner another role's rights are skipped, as are rows of missing roles; all others are restored.
 #[test]
 fn rows_that_lend_rights_are_left_out() -> Result<()> {
     let name = "dump_rights";
@@ -263,7 +263,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
     let forged = "select count(*) from lockstep.feature_audit where role = 'postgres' and recorded_by = 'lockstep_owner'";
     assert_eq!(number(&mut client, forged)?, 0, "a record was forged");
 
-    // A superuser's restore has them all; those of nobody do nothing, and are in nobody's way.
+    // A superuser's restore has them all; rows of missing roles do nothing and harm nobody.
     client.batch_execute(&format!("{}; {}", job("gone"), group("gone")))?;
     let dumped = dump(&[], name)?;
     let to = "dump_rights_restored";
@@ -282,7 +282,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
     Ok(())
 }
 
-/// A table that was dropped has a number only, which may be another table's elsewhere.
+/// A dropped table only has an OID, which may be another table's elsewhere.
 #[test]
 fn definitions_of_dropped_tables_stay_behind() -> Result<()> {
     let name = "dump_dropped";

@@ -1,18 +1,18 @@
-//! A call of each function of the schema, on tables of somebody with bad intent.
+//! A call of each function in the schema, on tables of a malicious owner.
 
 /// How a function is reached.
 pub(super) enum Way {
-    /// SQL that anybody might run; what he may not, fails.
+    /// SQL that any user might run; what the user may not do fails.
     Call(&'static str),
-    /// Statements that refuse to be part of a transaction.
+    /// Statements that cannot run in a transaction.
     Alone(&'static [&'static str]),
-    /// It is the function of a trigger, which the writes fire.
+    /// A trigger function, which writes fire.
     Trigger,
 }
 
 use Way::{Alone, Call, Trigger};
 
-/// Every function of the schema by its name, as often as there is one of that name.
+/// Every function of the schema by name, once per overload.
 pub(super) const CALLS: &[(&str, Way)] = &[
     ("add_cache_column", Call("select lockstep.add_cache_column('mallory.projects', 'has_more', 'mallory.integrations', 'project_id', '{\"active\": true, \"category\": \"chat\"}', true)")),
     ("alter_backfill", Call("select lockstep.alter_backfill(1, '{\"pause_ms\": 1}')")),

@@ -1,4 +1,4 @@
--- What a DBA adds once lockstep is attached: settings, jobs, runs and deliveries for the calls to find.
+-- What a DBA adds after attaching: settings, jobs, runs and deliveries for the calls to find.
 select lockstep.set_slack_notifications(1, '{"channels": "#one", "branches": "all", "labels": "~bug"}', 'mallory');
 select lockstep.set_slack_notifications(5, '{"channels": "#all", "branches": "protected"}', 'mallory');
 select lockstep.install_slack_workspace('T1', 'Team', 'U1', 'B1', 'token', 'iv', '{commands,chat:write}', refresh_token => 'refresh', refresh_token_iv => 'riv',

@@ -1,4 +1,5 @@
-//! The roles of the network: what they may call, and that nothing they call with any text, at any level, is in the way of others.
+//! The roles of the network: what they may call, and that no call, with any text and at any isolation level, gets in the way of
+//! others.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -73,11 +74,11 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
     let refused =
         format!("select cardinality(lockstep.complete_jobs({own}, '{{1, 2, 3}}'))::bigint");
     assert_eq!(number(&mut sidecar, &refused)?, 3);
-    // Nor are those of the network anybody else's.
+    // Nor may others act for the network's runners.
     denied(&mut payroll, &format!("select lockstep.stop_runner({own})"))?;
     let running = "select count(*) from lockstep.job where worker = 'Payroll::PayWorker' and status = 'running'";
     assert_eq!(number(&mut client, running)?, 2);
-    // Another session of the role, as behind a pooler, goes on with the runner.
+    // Another session of the role, as behind a pooler, continues with the runner.
     let mut second = session(name, &format!("{name}_lockstep_sidecar"))?;
     let claim = format!("select count(*) from lockstep.claim_jobs({own}, '{{Slack::X}}', 10)");
     assert_eq!(number(&mut second, &claim)?, 3);
@@ -89,7 +90,7 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// What each role may call besides what everybody may. The security model has this table.
+/// What each role may call in addition to what everybody may. The security model contains this table.
 const MAY_CALL: [(&str, &str); 4] = [
     (
         "lockstep_sidecar",
@@ -144,7 +145,7 @@ pub(crate) fn noise(length: usize, seed: &mut u32) -> String {
     text
 }
 
-/// A value of a type, all of whose texts are this one.
+/// A value of a type that contains this text everywhere.
 fn value(kind: &str, argument: &str, text: &str) -> Result<String> {
     Ok(match (kind, argument) {
         ("text", "worker") => "'Slack::X'".to_owned(),
@@ -195,7 +196,7 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
                 let function_name: &str = function.get(1);
                 let kinds: Vec<String> = function.get(2);
                 let arguments: Vec<String> = function.get(3);
-                // A million is the same at each level, and takes long.
+                // A million characters behave the same at each level, and take long.
                 let longest = if level == "serializable" {
                     1_000_000
                 } else {
@@ -219,7 +220,7 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
                         continue;
                     };
                     let code = error.code().map_or("", |code| code.code());
-                    // Data that is wrong, a state that does not fit, a right that is missing, nothing of that name.
+                    // Invalid data, a wrong state, a missing right, an unknown name.
                     let is_refused = [
                         "22", "42602", "42501", "55000", "P0002", "42704", "42P01", "0A000",
                         "40001", "42710",
@@ -237,7 +238,7 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
     Ok(())
 }
 
-/// Columns of text in indexes are bounded by a check, so that no index refuses a row; or the index is on a digest or a part.
+/// Text columns in indexes have a length check, so that no index rejects a row; or the index is on a digest or a part.
 #[test]
 fn no_text_is_too_long_for_an_index() -> Result<()> {
     let mut client = queue("network_indexes")?;
@@ -262,7 +263,7 @@ fn no_text_is_too_long_for_an_index() -> Result<()> {
         *bytes.entry(index).or_default() += 4 * most;
     }
     for (index, bytes) in bytes {
-        // A third of a page, less what numbers and the name of a schema take.
+        // A third of a page, minus numbers and the name of a schema.
         ensure!(bytes <= 2_600, "{index} may have rows of {bytes} bytes");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is under way while the database is away, while Slack says nothing, and while another publication waits.
+//! Work in progress while the database is away, while Slack does not respond, and while another publication waits.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const BLOCKED: &str = "select exists (select from pg_stat_activity where datname
 
 const POST: &str = "chat.postMessage";
 
-/// What was sent meanwhile is handed in when the database is there again, and not sent anew, though its time is over.
+/// What was sent in the meantime is reported when the database is back, and not sent again, although its lease has expired.
 #[test]
 fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
     const DATABASE: &str = "notification_away";
@@ -26,7 +26,7 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
     let names = ["a", "b", "c", "d", "e"];
     let channels = names.map(|name| scene.channel(name));
     scene.set("project_id", 1, &json!({ "channels": names }))?;
-    // Long enough for the database to be gone before the first answer, and less than the sidecar waits for one.
+    // Long enough for the database to be gone before the first response, and less than the sidecar's timeout.
     let slow = Fault::Slow(Duration::from_secs(6));
     scene.stage.slack.fail(POST, slow, Some(5));
     scene.tell(&push(1, "event-000001"), 5)?;
@@ -54,7 +54,7 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
     Ok(())
 }
 
-/// Slack may take a message of which nobody hears: it is told again, and counted as in doubt.
+/// Slack may accept a message without a response: it is sent again, and counted as uncertain.
 #[test]
 fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     let mut scene = Scene::new("notification_hang")?;
@@ -74,7 +74,8 @@ fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     Ok(())
 }
 
-/// A publication waits for another one of the same key. What happens in its project meanwhile comes behind it, what happens elsewhere does not.
+/// A publication waits for another one with the same key. Later events of its project queue up behind it, those of other projects
+/// do not.
 #[test]
 fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result<()> {
     const DATABASE: &str = "notification_turns";

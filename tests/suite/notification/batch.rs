@@ -1,4 +1,4 @@
-//! Events that come together, twice, or at the same time.
+//! Events that arrive together, twice, or at the same time.
 
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
@@ -11,7 +11,7 @@ use postgres::{Client, IsolationLevel};
 use serde_json::json;
 use std::thread;
 
-/// What becomes of each event of a batch: outcome, detail, deliveries.
+/// The result for each event of a batch: outcome, detail, deliveries.
 pub(crate) type Published = (String, Option<String>, i32);
 
 pub(crate) fn batch(
@@ -39,7 +39,7 @@ fn an_event_counts_once() -> Result<()> {
     let push = event("push", 1, json!({"ref": "refs/heads/main"}));
     assert_eq!(publish_as(&mut client, &push, Some("k"))?.len(), 1);
     assert_eq!(publish_as(&mut client, &push, Some("k"))?.len(), 0);
-    // Without a key it is another each time.
+    // Without a key each is a new event.
     assert_eq!(publish(&mut client, &push)?.len(), 1);
     assert_eq!(publish(&mut client, &push)?.len(), 1);
     assert_eq!(number(&mut client, DELIVERIES)?, 3);
@@ -72,7 +72,7 @@ fn an_event_counts_once() -> Result<()> {
     Ok(())
 }
 
-/// Publishes an event while another session has published it and not yet ended.
+/// Publishes an event while another session has published it and not committed yet.
 fn beside_another(
     name: &str,
     level: IsolationLevel,
@@ -183,7 +183,7 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
         &[],
     )?;
     assert_eq!(row.get::<_, String>(0), "9#z 9#a 9#m 7#c 4#z 4#a 4#m");
-    // What was refused leaves its key free.
+    // A refused event leaves its key unused.
     assert_eq!(
         batch(&mut client, &[("8", push(1)), ("6", push(1))])?,
         [row_of(3), row_of(3)]
@@ -209,7 +209,7 @@ fn whoever_delivers_is_woken_once() -> Result<()> {
     listener.batch_execute("listen lockstep_delivery")?;
     listener.batch_execute("select lockstep.delivery_wait(60)")?;
     let push = |project: i64| event("push", project, json!({"ref": "refs/heads/main"}));
-    // Nobody is told of this one.
+    // Nobody is notified of this one.
     publish(&mut client, &push(8))?;
     let texts: Vec<(&str, Option<String>)> = vec![
         ("a", Some(push(1).to_string())),

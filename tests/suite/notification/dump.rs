@@ -1,4 +1,5 @@
-//! A dump has all that notifications go on from: settings, what waits, channels with their names, messages, troubles, pipelines.
+//! A dump contains everything that notifications need to continue: settings, waiting deliveries, channels with their names,
+//! messages, troubles, pipelines.
 
 use anyhow::Result;
 use serde_json::json;
@@ -26,7 +27,7 @@ fn notifications_come_along() -> Result<()> {
     publish_as(&mut client, &event("pipeline", 1, pipeline), Some("one"))?;
     let push = event("push", 1, json!({"ref": "refs/heads/main"}));
     publish_as(&mut client, &push, Some("two"))?;
-    // The first of #a has gone, that of #b cannot be told, and the next of #a is on its way.
+    // The first of #a has been sent, that of #b cannot be, and the next of #a is in flight.
     let finish = "select lockstep.finish_deliveries((
         select jsonb_agg(jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'ago', 1000, 'outcome',
                                             case d.channel when '#a' then 'delivered' when '#b' then 'failed' else 'release' end,
@@ -54,7 +55,7 @@ fn notifications_come_along() -> Result<()> {
     let mut restored = cluster()?.create_database("dump_notifications_restored")?;
     restore("psql", &PSQL, "dump_notifications_restored", &dumped)?;
     assert_eq!(restored.query_one(KEPT, &[])?.get::<_, String>(0), before);
-    // It goes on where the other would have, once somebody says so.
+    // It continues where the original would have, once an administrator releases it.
     restored.batch_execute("select lockstep.release_restored_slack()")?;
     let mut claimed = Vec::new();
     for database in [&mut client, &mut restored] {
@@ -74,7 +75,7 @@ fn notifications_come_along() -> Result<()> {
     }
     assert_eq!(claimed[0].len(), 3);
     assert_eq!(claimed[0], claimed[1]);
-    // An event of before counts once, and a new one gets the next number.
+    // An earlier event still counts once, and a new one gets the next number.
     assert_eq!(publish_as(&mut restored, &push, Some("two"))?, []);
     publish_as(&mut restored, &push, Some("three"))?;
     let id = "select max(id) from lockstep.event";

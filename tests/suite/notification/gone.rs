@@ -1,4 +1,4 @@
-//! What is of no use to anybody any more is not kept for ever.
+//! Data that is no longer useful is not kept forever.
 
 use anyhow::Result;
 use postgres::Client;
@@ -9,7 +9,7 @@ use crate::notification::publish::told;
 use crate::notification::settings::set;
 use crate::service_account::number;
 
-/// What is kept of integrations that are gone, and troubles of channels that those who inherit them have no more, goes with the sweep.
+/// The sweep removes data about removed integrations, and troubles of channels that inheriting integrations no longer have.
 #[test]
 fn nothing_is_kept_of_what_is_gone() -> Result<()> {
     let mut client = told("settings_gone")?;
@@ -29,7 +29,7 @@ fn nothing_is_kept_of_what_is_gone() -> Result<()> {
         Ok(client.query_one(query, &[])?.get(0))
     };
     assert_eq!(kept(&mut client)?, "2 3; 1#c 1#d 2#d 3#c 3#d");
-    // One that is being written by whoever delivers is left for the next time.
+    // A row that a sender is writing is left for the next time.
     let mut delivering = cluster()?.connect("settings_gone")?;
     client.batch_execute("update lockstep.slack_channel_trouble set last_at = '2020-01-01' where integration_id = 1 and channel = '#c'; set lock_timeout = '5s'")?;
     let mut writing = delivering.transaction()?;
@@ -42,7 +42,7 @@ fn nothing_is_kept_of_what_is_gone() -> Result<()> {
     // And its manager.
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 3);
     assert_eq!(kept(&mut client)?, "2; 1#d 2#d");
-    // All at once is no removal, but a table that is not filled as yet.
+    // If all are gone at once, it is not a removal, but a table that has not been filled yet.
     client.batch_execute("begin; delete from slack_integrations; delete from integrations")?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
     client.batch_execute("rollback")?;

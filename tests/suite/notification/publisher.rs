@@ -1,4 +1,4 @@
-//! Who publishes: with which rights, under which search path, on which host.
+//! Publishers: with which rights, under which search path, on which GitLab version.
 
 use crate::notification::batch::{DELIVERIES, batch, row_of};
 use crate::notification::level::GROUPS;
@@ -97,7 +97,7 @@ fn hostile_paths_are_not_taken() -> Result<()> {
     Ok(())
 }
 
-/// What no message shows is not kept, whoever published it: variables may be secrets.
+/// Fields that no message shows are never stored: variables may be secrets.
 #[test]
 fn secrets_are_not_kept() -> Result<()> {
     let mut client = told("notify_secret")?;
@@ -112,7 +112,7 @@ fn secrets_are_not_kept() -> Result<()> {
         }),
     );
     publish_as(&mut client, &secretive, Some("one"))?;
-    // In a batch, as it is written, beside one with nothing of that kind.
+    // In a batch, as written, next to one without such fields.
     let spaced = secretive
         .to_string()
         .replace("\"variables\":", "\"variables\" : ");
@@ -146,7 +146,7 @@ fn secrets_are_not_kept() -> Result<()> {
     Ok(())
 }
 
-/// A host of an older layout, without the columns and tables that are optional.
+/// An older GitLab without the optional columns and tables.
 #[test]
 fn an_older_host_will_do() -> Result<()> {
     let mut client = workspaces("notify_older", Layout::Older)?;
@@ -164,7 +164,7 @@ fn an_older_host_will_do() -> Result<()> {
         let push = event("push", project, json!({"ref": "refs/heads/main"}));
         assert_eq!(outcomes(&mut client, &push)?, [(told, "queued".to_owned())]);
     }
-    // Where no project is of an organization, whatever an organization has is the instance's.
+    // If no project has an organization, an organization's integrations are the instance's.
     client.batch_execute(
         "alter table integrations add column organization_id bigint;
          update integrations set organization_id = 7, instance = false where id = 80",

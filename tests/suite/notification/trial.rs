@@ -1,4 +1,4 @@
-//! The message that tries the channels of an integration, and troubles that end with a channel.
+//! The test message to an integration's channels, and troubles that end with a channel.
 
 use crate::notification::publish::told;
 use crate::notification::settings::{json_of, set};
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use postgres::Client;
 use serde_json::json;
 
-/// A channel that was written wrong is nobody's trouble once it is put right, nor is one of those who inherit it.
+/// A misspelled channel is no longer in trouble once it is corrected, nor for integrations that inherit it.
 #[test]
 fn troubles_end_with_the_channel() -> Result<()> {
     let mut client = told("settings_trouble")?;
@@ -33,7 +33,7 @@ fn troubles_end_with_the_channel() -> Result<()> {
         )?,
         2
     );
-    // Those of channels that it inherits no more are there, and not told.
+    // Troubles of channels that are no longer inherited exist, but are not shown.
     client.batch_execute(
         "delete from lockstep.slack_notification where integration_id = 1; update integrations set inherit_from_id = 2 where id = 1",
     )?;
@@ -83,7 +83,7 @@ fn each_channel_is_tried_once() -> Result<()> {
             row("#n", "A")
         ]
     );
-    // In each of its workspaces; from one of these only there.
+    // In each of its workspaces; from one workspace only there.
     client.batch_execute(
         "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
          values (200, 'C', 'C', 'again', 'U1', now(), now(), 1);

@@ -1,4 +1,4 @@
-//! Whose rights things are done with, and what callers cannot do with them.
+//! With whose rights operations run, and what callers cannot do with them.
 
 mod call;
 mod flush;

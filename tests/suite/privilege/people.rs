@@ -1,4 +1,4 @@
-//! Who owns the host's tables and administers lockstep needs no superuser; nor does the application that runs jobs.
+//! The owner of the application's tables who administers lockstep needs no superuser; nor does the application that runs jobs.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -8,7 +8,7 @@ use crate::service_account::number;
 use crate::slack::workspaces;
 use crate::surface::refusal::error_of;
 
-/// What README and docs call, by whom.
+/// What README and docs call, and by whom.
 const OF_ADMINISTRATOR: &str = "
 select * from lockstep.attach(); select * from lockstep.attach_slack();
 select lockstep.define_feature('told', false, 'ops'); select lockstep.set_feature('told', true); table lockstep.features; table lockstep.feature_audit;
@@ -65,7 +65,7 @@ fn owner_and_application_need_no_superuser() -> Result<()> {
     };
     let (mut owner, mut app, mut nobody) = (session("owner")?, session("app")?, session("nobody")?);
     for statement in OF_ADMINISTRATOR.split(';').map(str::trim) {
-        // Semicolons stand in no text of these.
+        // None of these texts contains a semicolon.
         owner
             .batch_execute(statement)
             .with_context(|| statement.to_owned())?;

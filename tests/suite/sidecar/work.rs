@@ -1,4 +1,4 @@
-//! The sidecar's command `work`: how it stops, dies and comes back.
+//! The sidecar's command `work`: how it stops, crashes and restarts.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use crate::concurrency::PATIENCE;
 use crate::database::{cluster, with_slack};
 use crate::service_account::number;
 
-/// A sidecar that is killed with the test, should that fail.
+/// A sidecar that is killed when the test ends.
 pub(crate) struct Sidecar(pub(crate) Child);
 
 impl Drop for Sidecar {
@@ -45,7 +45,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Its exit status, and all that it logged.
+    /// Its exit code and everything it logged.
     fn end(mut self) -> Result<(Option<i32>, String)> {
         let mut log = String::new();
         if let Some(mut stderr) = self.0.stderr.take() {
@@ -59,7 +59,7 @@ pub(crate) fn start(database: &str, arguments: &[&str]) -> Result<Sidecar> {
     Sidecar::start(&cluster()?.address(database), arguments)
 }
 
-/// Runs what there is; answers what was logged.
+/// Runs all waiting jobs; returns the log.
 pub(crate) fn work(database: &str, arguments: &[&str]) -> Result<String> {
     let mut all = vec!["--until-empty"];
     all.extend(arguments);
@@ -87,7 +87,7 @@ fn wait_for(client: &mut Client, what: &str, query: &str) -> Result<()> {
     Ok(())
 }
 
-/// The host's tables with integration 1, and a role's lock on it makes jobs of it last.
+/// The application's tables with integration 1; a role's lock on it makes its jobs wait.
 pub(crate) fn with_integration(name: &str) -> Result<Client> {
     let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
@@ -109,7 +109,7 @@ fn unknown_worker_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Three jobs wait, one of them is being run and lasts until the other session lets go.
+/// Three jobs wait, one of them is running until the other session releases its lock.
 fn busy(name: &str, arguments: &[&str]) -> Result<(Client, Client, Sidecar)> {
     let mut client = with_integration(name)?;
     let mut holder = cluster()?.connect(name)?;
@@ -168,7 +168,7 @@ fn second_signal_gives_everything_back() -> Result<()> {
         "the others to be given back",
         "select count(*) = 2 from lockstep.job where status = 'waiting'",
     )?;
-    // One that comes before the first was seen is one with it.
+    // A second signal that arrives before the first was handled counts as one.
     while sidecar.0.try_wait()?.is_none() {
         sidecar.signal(Signal::SIGINT)?;
         sleep(Duration::from_millis(5));
@@ -244,7 +244,7 @@ fn connection_and_lease_are_got_again() -> Result<()> {
     )?;
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 2)?;
-    // Its lease has lasted.
+    // Its lease was kept alive.
     assert_eq!(
         number(&mut client, "select max(id) from lockstep.job_runner")?,
         runner
@@ -259,7 +259,7 @@ fn connection_and_lease_are_got_again() -> Result<()> {
     Ok(())
 }
 
-/// A job that was done after its lease had ended is handed in too late: that is refused, and the other does it again.
+/// A job that was done after its lease had expired is completed too late: that is refused, and the other runner does it again.
 #[test]
 fn late_completion_is_refused() -> Result<()> {
     let name = "work_late";

@@ -1,5 +1,5 @@
-//! 20,000 jobs while runners are killed, the flag of a rename is flipped and the server restarts: every job is done, and done
-//! twice only if its runner was killed, or its connection lost, between doing it and saying so.
+//! 20,000 jobs while runners are killed, a rename's flag is flipped and the server restarts: every job is done, and twice only if
+//! its runner was killed or disconnected between doing and completing it.
 
 use std::collections::BTreeSet;
 use std::io::{Write, stderr};
@@ -24,8 +24,8 @@ const RUNNERS: usize = 4;
 /// Each round enqueues some jobs, kills a runner and flips the flag.
 const ROUNDS: i64 = 20;
 
-/// What happens is written down by triggers: each time a job is done (also if its event is recorded already), each failure, each job of a runner that was given up, and the
-/// name that each job was enqueued under.
+/// Triggers log everything: each execution of a job (even if its event is already recorded), each failure, each job of a lost
+/// runner, and the name under which each job was enqueued.
 const LOG: &str = "
 create table done (job bigint);
 create function log_done() returns trigger language plpgsql security definer as $$ begin insert into public.done values (new.job); return new; end $$;
@@ -56,7 +56,7 @@ fn runner(cluster: &Cluster, number: usize) -> Result<Sidecar> {
     let name = format!("runner {number}");
     let arguments = ["--name", &name, "--lease", "2", "--concurrency", "5"];
     let mut sidecar = Sidecar::start(&cluster.address(DATABASE), &arguments)?;
-    // Nobody reads what it logs, which must not stop it either.
+    // Nobody reads its log, which must not block it.
     drop(sidecar.0.stderr.take());
     Ok(sidecar)
 }
@@ -111,7 +111,7 @@ fn no_job_is_lost() -> Result<()> {
     }
     let begun = Instant::now();
     while number(&mut client, "select count(*) from lockstep.job")? > 0 {
-        // What failed when its connection was lost would be tried again in a quarter of a minute.
+        // A job that failed with its connection would be retried after a quarter of a minute.
         client
             .batch_execute("update lockstep.job set run_at = now() where status = 'scheduled'")?;
         if begun.elapsed() > PATIENCE {
@@ -145,7 +145,7 @@ fn no_job_is_lost() -> Result<()> {
     )?;
     let failed = jobs(&mut client, "select job from failed")?;
     let lost = jobs(&mut client, "select job from lost")?;
-    // Nobody was given up but those that were killed.
+    // Only killed runners were declared lost.
     let of_whom: BTreeSet<usize> = client
         .query("select distinct runner from lost", &[])?
         .iter()

@@ -1,4 +1,4 @@
-//! What each worker of the sidecar does with a job.
+//! What each of the sidecar's workers does with a job.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -23,7 +23,7 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
         "ProjectServiceWorker",
         r#"{"integration_id": 1, "data": {"object_kind": "issue"}}"#,
     )?;
-    // Of an integration that is gone nobody is told, and nothing is wrong.
+    // A removed integration is ignored, without an error.
     enqueue(&mut client, "Integrations::ExecuteWorker", "[2, {}]")?;
     let names = number(
         &mut client,
@@ -50,7 +50,8 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
 fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
     let name = "work_cluster";
     let mut client = with_slack(name, Layout::Narrow)?;
-    // Cluster 1 is of projects 1 and 2, cluster 2 of group 10 with subgroup 11, projects 3 and 4, and of project 5's group no more.
+    // Cluster 1 belongs to projects 1 and 2, cluster 2 to group 10 with subgroup 11, projects 3 and 4, and no longer to project
+    // 5's group.
     client.batch_execute(
         "insert into namespaces (id, name, path, type, traversal_ids, organization_id)
            values (10, 'g', 'g', 'Group', '{10}', 1), (11, 's', 's', 'Group', '{10,11}', 1), (12, 'o', 'o', 'Group', '{12}', 1);
@@ -77,7 +78,7 @@ fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
     assert_eq!(state(&mut client)?, "1 on, 2 on, 3 on, 4 on, 5 on");
     let categories = "select count(distinct category) from integrations where type_new = 'Integrations::Prometheus'";
     assert_eq!(number(&mut client, categories)?, 1);
-    // What is so already is not written.
+    // Current values are not written again.
     let version = "select max(xmin::text::bigint) from integrations";
     let before = number(&mut client, version)?;
     enqueue(&mut client, new, r#"[2, "prometheus"]"#)?;
@@ -88,7 +89,7 @@ fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
         "Clusters::Applications::DeactivateServiceWorker",
         r#"[2, "prometheus"]"#,
     )?;
-    // A cluster that is not there has no projects.
+    // A missing cluster has no projects.
     enqueue(&mut client, new, r#"[7, "prometheus"]"#)?;
     work(name, &[])?;
     assert_eq!(state(&mut client)?, "1 on, 2 on, 3 off, 4 off, 5 on");
@@ -169,7 +170,7 @@ fn arguments_that_are_none_are_a_failure() -> Result<()> {
             "{worker}: {error}"
         );
         ensure!(log.contains("failed"), "{log}");
-        // They may hold what nobody is to read.
+        // They may contain confidential data.
         ensure!(!log.contains("prometheus\""), "{log}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Installing and uninstalling a workspace: owners, aliases, tickets and states, and what is refused.
+//! Installing and uninstalling a workspace: owners, aliases, tickets and states, and refusals.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -32,7 +32,7 @@ fn aliases_are_found() -> Result<()> {
                 (4, 'lonely', 'lonely', 'Group', '{}', 1);
          insert into projects (id, path, namespace_id) values (20, 'deep', 3), (21, 'p7', 4)",
     )?;
-    // A row that is there keeps its alias, a new one gets the full path.
+    // An existing row keeps its alias, a new one gets the full path.
     assert_eq!(alias(&mut client, "project_id => 1")?, "a1");
     assert_eq!(alias(&mut client, "project_id => 7")?, "group-1/p7");
     assert_eq!(alias(&mut client, "project_id => 20")?, "group-1/sub/deep");
@@ -157,7 +157,7 @@ fn owners_are_checked() -> Result<()> {
         &[],
     )?;
     assert_eq!(answer.get::<_, String>(0), "skipped");
-    // A trigger that is disabled is as good as none.
+    // A disabled trigger counts as missing.
     client.batch_execute("alter table slack_integrations disable trigger lockstep_slack_note")?;
     refused(
         &mut client,
@@ -168,7 +168,7 @@ fn owners_are_checked() -> Result<()> {
     Ok(())
 }
 
-/// The integration is found, switched on or made; its row is that of the owner; rows without an owner of their own stay so.
+/// The integration is found, switched on or created; its row gets the owner; rows without an owner stay without.
 #[test]
 fn integrations_are_found_or_made() -> Result<()> {
     let mut client = workspaces("slack_integration", Layout::Narrow)?;
@@ -226,7 +226,7 @@ fn uninstalling_removes_all() -> Result<()> {
         )?,
         4
     );
-    // Events come with the second in which they happened.
+    // Events only have the second in which they happened.
     assert_eq!(number(&mut client, &before("0"))?, 4);
     assert_eq!(
         number(
@@ -304,7 +304,7 @@ fn states_are_good_once() -> Result<()> {
         );
     }
     refused(&mut client, begin, "55000", "begun with already")?;
-    // What fails uses nothing up.
+    // A failure uses nothing up.
     refused(
         &mut client,
         &FINISH.replace("'U2'", "null"),
@@ -366,7 +366,7 @@ fn tickets_are_good_once() -> Result<()> {
     }
     assert_eq!(one(&mut client, FINISH)?.as_deref(), Some("eight"));
     refused(&mut client, &begin("again", &ticket), "P0002", "ticket")?;
-    // A state that was begun with the ticket before it was used up cannot be finished any more.
+    // A state started with the ticket before it was used up can no longer be finished.
     refused(
         &mut client,
         &FINISH.replace("'state'", "'twin'"),
@@ -377,7 +377,7 @@ fn tickets_are_good_once() -> Result<()> {
     let expired =
         one(&mut client, &issue("group_id => 1, valid_for => '0'"))?.context("no ticket")?;
     refused(&mut client, &begin("again", &expired), "P0002", "ticket")?;
-    // A ticket of one schema is none of another.
+    // A ticket is only valid in its schema.
     client.batch_execute(
         "create schema other; create table other.slack_integrations (like slack_integrations)",
     )?;

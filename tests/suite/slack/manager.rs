@@ -1,4 +1,4 @@
-//! Who manages an integration: never whoever has installed the app last.
+//! Who manages an integration: never simply whoever installed the app last.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -7,7 +7,8 @@ use postgres::Client;
 use super::workspaces;
 use crate::surface::refusal::refused;
 
-/// Ada (U3) is a maintainer of group 1, Bob (U4) a developer of project 1, Cem (U5) a maintainer of project 2, each with a linked account.
+/// Ada (U3) is a maintainer of group 1, Bob (U4) a developer of project 1, Cem (U5) a maintainer of project 2, all with linked
+/// accounts.
 const PEOPLE: &str = "
 insert into users (id, username, organization_id) values (3, 'ada', 1), (4, 'bob', 1), (5, 'cem', 1);
 insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (4, 'A', 'U4'), (5, 'A', 'U5');
@@ -49,7 +50,7 @@ fn a_renewal_gives_nobody_a_right() -> Result<()> {
         refused(&mut client, &call, "42501", "does not manage")?;
     }
     client.batch_execute(&switch("U1"))?;
-    // Whoever is let install it for one of them manages that one.
+    // A user who was allowed to install it for one integration manages that one.
     client.batch_execute(
         "select * from lockstep.install_slack_workspace('A', 'Team A', 'UEVE', 'B1', 'token3', 'iv3', '{commands}', project_id => 3)",
     )?;
@@ -99,7 +100,7 @@ fn a_linked_account_manages_what_its_role_lets_it() -> Result<()> {
         client.batch_execute(back)?;
         assert_eq!(managed(&mut client, "U3")?, [1, 2, 3, 4], "{back}");
     }
-    // A host without linked accounts has tickets.
+    // Without linked accounts there are tickets.
     client.batch_execute("drop table chat_names")?;
     assert!(managed(&mut client, "U3")?.is_empty());
     assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
@@ -140,7 +141,7 @@ fn confidential_events_go_where_an_account_says() -> Result<()> {
         r##"{"channels": ["#all"], "event_channels": {"confidential_issue": ["#team"]}}"##,
         on,
     ))?;
-    // Anything else is as before, and fewer channels are no matter.
+    // Other changes work as before, and removing channels is allowed.
     client.batch_execute(&set(
         "U1",
         false,

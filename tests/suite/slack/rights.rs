@@ -1,5 +1,4 @@
-//! What the role of the sidecar may do, and what not; whose rights the functions and triggers work with; hostile search paths and
-//! operators.
+//! What the sidecar's role may and may not do; whose rights functions and triggers run with; hostile search paths and operators.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -10,7 +9,7 @@ use crate::service_account::number;
 use crate::slack::{in_lockstep, state, workspaces};
 use crate::surface::refusal::error_of;
 
-/// A session of a login role that is a member of lockstep_sidecar and of nothing else.
+/// A session of a login role that is only a member of lockstep_sidecar.
 fn sidecar(database: &str) -> Result<Client> {
     let mut admin = cluster()?.connect(database)?;
     admin.batch_execute(&format!(
@@ -29,7 +28,7 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(number(&mut client, attributes)?, 1);
     let owned = "select count(*) from pg_class where relowner = 'lockstep_sidecar'::regrole";
     assert_eq!(number(&mut client, owned)?, 0);
-    // Exactly these, and what everybody may.
+    // Exactly these, and what everybody may call.
     let row = client.query_one(
         "select string_agg(distinct p.proname, ' ' order by p.proname) from pg_proc p
           where p.pronamespace = 'lockstep'::regnamespace and has_function_privilege('lockstep_sidecar', p.oid, 'execute')
@@ -44,7 +43,7 @@ fn the_role_has_no_attributes() -> Result<()> {
          set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_report \
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
-    // Nobody else has the functions of workspaces.
+    // Nobody else may call the workspace functions.
     let of_public = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ 'slack' and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
                         and p.proname not in ('attach_slack', 'detach_slack')
                         and has_function_privilege('public', p.oid, 'execute')";
@@ -52,7 +51,7 @@ fn the_role_has_no_attributes() -> Result<()> {
     Ok(())
 }
 
-/// One that waits for integration 2.
+/// A delivery that waits for integration 2.
 const DELIVERY: &str = r##"
 insert into lockstep.event (schema, key, payload) values ('public', 'k', '{"object_kind": "pipeline", "project": {"id": 1}, "object_attributes": {"id": 1}}');
 insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#c');
@@ -161,15 +160,15 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         let error = error_of(&mut sidecar, &statement)?;
         assert_eq!(error.code().code(), "42501", "{statement}: {error:?}");
     }
-    // The group itself can be had, and has no more.
+    // The role itself can be set, and has no other rights.
     sidecar.batch_execute("set role lockstep_sidecar")?;
     let error = error_of(&mut sidecar, install)?;
     assert_eq!(error.code().code(), "42501");
     Ok(())
 }
 
-/// Whoever may write rows needs no right on the other tables; row security of the owner hides nothing; the owner of the rows must have
-/// rights on the rest, which lockstep does not lend him.
+/// Writers of rows need no right on the other tables; row security of the owner hides nothing; the rows' owner must have rights
+/// on the rest, which lockstep does not lend.
 #[test]
 fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
     let name = "slack_writer";
@@ -188,21 +187,21 @@ fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
     assert!(state(&mut client, "A")?.starts_with("UW"));
     in_lockstep(&mut client)?;
     client.batch_execute("alter table slack_integrations disable row level security")?;
-    // The installation follows, though its table is nobody's but the extension's.
+    // The installation is updated, although only the extension may write its table.
     client.batch_execute(&format!(
         "select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{{commands}}');
          set role {name}_user; update slack_integrations set encrypted_bot_access_token = 'other' where id = 2; reset role"
     ))?;
     let followed = "select count(*) from lockstep.slack_installation where encode(encrypted_bot_access_token, 'escape') = 'other'";
     assert_eq!(number(&mut client, followed)?, 1);
-    // What is read together belongs to one role, or its code would run as another.
+    // Tables that are read together must have one owner, otherwise one owner's code would run as another.
     client.batch_execute("alter table slack_api_scopes owner to current_user")?;
     let error = error_of(
         &mut client,
         "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id) values (1, 3, 1)",
     )?;
     assert_eq!(error.code().code(), "42501", "{error:?}");
-    // Attaching is the owner's.
+    // Only the owner may attach.
     client.batch_execute(&format!(
         "select * from lockstep.detach(); select * from lockstep.detach_slack(); grant usage on schema lockstep to {name}_user"
     ))?;
@@ -215,8 +214,8 @@ fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
     Ok(())
 }
 
-/// A schema of operators and functions that a query without qualified names would call, first in the path; each call leaves a trace that
-/// no rollback removes.
+/// A schema of operators and functions that a query with unqualified names would call, first in the path; each call leaves a
+/// trace that survives a rollback.
 pub(crate) const EVIL: &str = r#"
 create schema evil;
 create sequence evil.calls;
@@ -299,7 +298,7 @@ fn hostile_paths_change_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Triggers of the host that the functions' writes fire find the host's tables by their bare names, as the application's writes do.
+/// Application triggers fired by the functions' writes find the application's tables by their bare names, as with its own writes.
 #[test]
 fn host_triggers_find_their_tables() -> Result<()> {
     let mut client = workspaces("slack_path", Layout::Narrow)?;
@@ -328,7 +327,8 @@ fn host_triggers_find_their_tables() -> Result<()> {
     Ok(())
 }
 
-/// A schema of somebody's own, with tables that look like the host's: functions work there with his rights, not with those of the caller.
+/// A user's own schema with tables that look like the application's: functions run there with that user's rights, not the
+/// caller's.
 #[test]
 fn a_schema_of_somebodys_own_gets_no_rights() -> Result<()> {
     let name = "slack_mallory";
@@ -353,7 +353,7 @@ fn a_schema_of_somebodys_own_gets_no_rights() -> Result<()> {
     ))?;
     let row = client.query_one("select string_agg(who, ', ') from mine.grabbed", &[])?;
     assert_eq!(row.get::<_, String>(0), name);
-    // Nor does an installation there touch one of the same team here.
+    // Nor does an installation there affect one of the same team here.
     assert!(state(&mut client, "A")?.starts_with("U1 B1"));
     client.batch_execute(&format!("set role {name}"))?;
     let error = error_of(&mut client, "select lockstep.slack_workspace_drift('mine')")?;

@@ -1,4 +1,4 @@
-//! What the sidecar asks for: events, bots, lists, switches.
+//! The functions for the sidecar: events, bots, lists, switches.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -65,7 +65,7 @@ fn events_count_once() -> Result<()> {
     assert_eq!(job.get::<_, String>(1), "{\"tab\": \"home\"}");
     assert_eq!(job.get::<_, i32>(2), 5);
     assert!(job.get::<_, bool>(3));
-    // A job that failed for good is tried again; one that is done is not.
+    // A job that failed for good is retried; a finished one is not.
     client
         .batch_execute("update lockstep.job set status = 'dead', died_at = now() where id = 1")?;
     assert_eq!(
@@ -81,7 +81,7 @@ fn events_count_once() -> Result<()> {
         one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
         Some("duplicate")
     );
-    // A bot that is revoked is an app that is gone.
+    // Revoking the bot's token means the app is gone.
     assert_eq!(
         number(
             &mut client,
@@ -128,7 +128,7 @@ fn events_count_once() -> Result<()> {
             "must not be null",
         )?;
     }
-    // Swept: what is old and whose job is gone.
+    // Swept: old events whose job is gone.
     client.batch_execute(
         "update lockstep.slack_event set received_at = now() - interval '25 hours' where event_id in ('1', '2', '3');
          select lockstep.begin_slack_install('old', 'b', lockstep.issue_slack_install_ticket(project_id => 1)); select lockstep.begin_slack_install('new', 'b');
@@ -147,7 +147,7 @@ fn events_count_once() -> Result<()> {
     Ok(())
 }
 
-/// An event of an uninstallation that comes late, after the workspace was installed again, does nothing.
+/// An uninstallation event that arrives after the workspace was installed again has no effect.
 #[test]
 fn late_events_do_nothing() -> Result<()> {
     let mut client = workspaces("slack_late", Layout::Narrow)?;
@@ -315,7 +315,7 @@ fn bots_and_lists() -> Result<()> {
     Ok(())
 }
 
-/// A claim passes by what another session is claiming.
+/// A claim skips what another session is claiming.
 #[test]
 fn claims_do_not_wait() -> Result<()> {
     let mut client = workspaces("slack_claim", Layout::Narrow)?;

@@ -1,4 +1,4 @@
-//! Tokens of Slack: refreshed, and encrypted anew.
+//! Slack tokens: refreshing and re-encrypting.
 
 use crate::service_account::number;
 use crate::slack::sidecar::one;
@@ -37,7 +37,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
         one(&mut client, &store("A", &lease, "token 2"))?.as_deref(),
         Some("false")
     );
-    // A lease that has run out still counts, as nobody has taken it.
+    // An expired lease still counts while nobody has taken over.
     client.batch_execute("update lockstep.slack_installation set leased_until = now() - interval '1 hour' where team_id = 'A'")?;
     assert_eq!(
         one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
@@ -86,7 +86,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
     )?;
     let (team, lease) = claimed(&mut client)?;
     assert_eq!(team, "B");
-    // A token that somebody else brings makes the refresh token worthless, and the lease of who refreshes it.
+    // A token set by somebody else makes the refresh token worthless, and the lease of its refresher.
     client.batch_execute(
         "update slack_integrations set encrypted_bot_access_token = 'foreign' where id = 5",
     )?;
@@ -145,7 +145,7 @@ fn tokens_are_encrypted_anew() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// An installation that has lost its token, while the rows have one: the app speaks with that, and so it is encrypted anew.
+/// An installation that has lost its token while the rows have one: the app uses that one, so it is re-encrypted.
 #[test]
 fn token_of_rows_is_encrypted_anew() -> Result<()> {
     let mut client = workspaces("slack_rekey_rows", Layout::Narrow)?;

@@ -1,4 +1,4 @@
-//! Tokens that expire, keys that change, and what `check` says of settings.
+//! Expiring tokens, changing keys, and what `check` reports about settings.
 
 use std::process::Output;
 
@@ -34,7 +34,7 @@ fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
     stage.connect(1)?;
     stage.connect(2)?;
     stage.client.batch_execute(SOON)?;
-    // Each looks for tokens when it begins.
+    // Each looks for due tokens when it starts.
     let mut others = Vec::new();
     for _ in 0..3 {
         others.push(Sidecar::start(&stage.url, &stage.slack, &[])?);
@@ -48,7 +48,7 @@ fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
                         and bool_and(encrypted_bot_access_token = (select encrypted_bot_access_token from lockstep.slack_installation))
                    from slack_integrations";
     ensure!(stage.client.query_one(query, &[])?.get::<_, bool>(0));
-    // The new token is the one that Slack takes.
+    // Slack accepts the new token.
     let event = stage.slack.home_opened(&team.id, &ada.id)?;
     ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
     ensure!(stage.slack.wait_for_calls("views.publish", 1, PATIENCE));
@@ -138,7 +138,7 @@ fn keys_are_changed_under_way() -> Result<()> {
         ];
         run("rekey", &stage.url, &stage.slack, &[], &variables)
     };
-    // Without the former key nothing can be done, and nothing is.
+    // Without the previous key nothing can be re-encrypted, and nothing is.
     let output = rekey(NEW_KEY, "")?;
     ensure!(
         output.status.code() == Some(1) && text(&output).contains("1 can be opened with no key"),
@@ -182,7 +182,7 @@ fn keys_are_changed_under_way() -> Result<()> {
     Ok(())
 }
 
-/// Who could open no token takes nothing from those who can.
+/// A sidecar that can decrypt no token takes nothing from those that can.
 #[test]
 fn wrong_keys_claim_nothing() -> Result<()> {
     let mut stage = Stage::set("app_wrong_key")?;
@@ -262,7 +262,7 @@ fn check_tells_what_is_wrong() -> Result<()> {
         "{text}"
     );
 
-    // Each of these is found by asking.
+    // Each of these is found by calling it.
     let nobody = format!("{url} user=nobody");
     client.batch_execute(
         "do $$begin if to_regrole('nobody') is null then create role nobody login; end if; end$$",

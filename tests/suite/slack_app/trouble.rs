@@ -1,4 +1,4 @@
-//! What befalls installations, tokens, clicks and the database in between: nothing is half done, and nobody is cut off.
+//! Failures of installations, tokens, clicks and the database in between: nothing is half done, and nobody is locked out.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -174,7 +174,7 @@ fn old_click_is_not_done_after_a_new_one() -> Result<()> {
             .wait_for_calls("views.publish", before + 1, PATIENCE)
     );
     stage.wait_for("select active from integrations where project_id = 1")?;
-    // The pause of the queue is over.
+    // The queue's pause is over.
     let begun = Instant::now();
     stage.wait_for("select not exists (select from lockstep.job)")?;
     let active: bool = stage
@@ -205,7 +205,7 @@ fn token_that_was_taken_away_stops_nobody() -> Result<()> {
             .output()?;
         ensure!(output.status.success(), "{output:?}");
     }
-    // There is nothing to publish with, and that is no failure.
+    // There is no token to publish with, and that is not a failure.
     let event = stage.slack.home_opened(&team, &ada)?;
     ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
     stage.wait_for("select not exists (select from lockstep.job)")?;

@@ -1,4 +1,4 @@
-//! attach for some features, and without doing anything.
+//! attach for some features, and as a dry run.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::Layout;
@@ -22,7 +22,7 @@ fn answers(client: &mut Client, call: &str) -> Result<Vec<(String, String, Strin
 fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
     let name = "attach_dry_run";
     let mut client = with_slack(name, Layout::Narrow)?;
-    // Whoever waited for one of them would wait for ever.
+    // A call that needed one of these locks would wait forever.
     let mut writer = cluster()?.connect(name)?;
     writer.batch_execute(
         "begin; lock table projects, integrations, slack_integrations, slack_integrations_scopes in row exclusive mode",
@@ -70,7 +70,7 @@ fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
     let tables = "select count(*) from pg_class where relname in ('features', 'feature_gates') and relkind = 'r'";
     assert_eq!(number(&mut client, tables)?, 0);
     writer.batch_execute("rollback")?;
-    // What is there is there, and what somebody took away would come back.
+    // Existing objects are reported, and removed ones would be restored.
     client.batch_execute(
         "select * from lockstep.attach(); drop trigger lockstep_feature_audit on features",
     )?;
@@ -102,7 +102,7 @@ fn features_can_be_attached_one_by_one() -> Result<()> {
     client.batch_execute("select * from lockstep.attach_slack(features => '{deployments}')")?;
     let of_slack = "select count(*) from pg_trigger where tgrelid = 'slack_integrations'::regclass and tgname ~ 'lockstep'";
     assert_eq!(number(&mut client, of_slack)?, 0);
-    // None at all is none.
+    // An empty list means none.
     assert!(answers(&mut client, "attach(features => '{}')")?.is_empty());
     let all = answers(&mut client, "attach()")?;
     assert_eq!(all[0].2, "already attached, nothing changed");

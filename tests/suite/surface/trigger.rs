@@ -1,4 +1,4 @@
-//! Triggers that somebody else than lockstep made, and lockstep's own triggers tampered with: a clear error, never a wrong value.
+//! Triggers that others created, and lockstep's own triggers tampered with: a clear error, never a wrong value.
 
 use anyhow::{Context, Result};
 use postgres::Client;
@@ -29,7 +29,7 @@ fn has_wiki(client: &mut Client) -> Result<bool> {
         .get(0))
 }
 
-/// Whoever could note a key of somebody else's definition could write somebody else's table.
+/// A user who could note a key for another user's definition could write that user's table.
 #[test]
 fn trigger_on_a_table_of_ones_own_is_refused_when_it_fires() -> Result<()> {
     let mut client = with_tables("surface_own_trigger")?;
@@ -81,7 +81,7 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
     Ok(())
 }
 
-/// The statement triggers do nothing where nothing was noted and nothing is defined.
+/// The statement triggers do nothing if nothing was noted and nothing is defined.
 #[test]
 fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
     let mut client = with_tables("surface_own_statement_trigger")?;
@@ -96,7 +96,7 @@ fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Row triggers want rows; a trigger that has none is refused before it looks at one.
+/// Row triggers need rows; a trigger without one is refused before reading.
 #[test]
 fn row_function_in_a_statement_trigger_is_refused() -> Result<()> {
     let mut client = with_tables("surface_rowless")?;
@@ -126,7 +126,7 @@ fn trigger_functions_refuse_to_be_called_directly() -> Result<()> {
     Ok(())
 }
 
-/// Without its statement trigger enabled, what was noted would be lost: the transaction cannot commit.
+/// Without its statement trigger enabled, notes would be lost: the transaction cannot commit.
 #[test]
 fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
     let mut client = with_tables("surface_unflushed")?;
@@ -145,11 +145,11 @@ fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
         "not flushed",
     )?;
     client.batch_execute("rollback")?;
-    // What was rolled back needs no flush.
+    // Rolled-back changes need no flush.
     client.batch_execute(
         "begin; savepoint a; insert into integrations values (1, true); rollback to a; commit",
     )?;
-    // Dropped instead of disabled, the row triggers flush by themselves.
+    // If it is dropped instead of disabled, the row triggers flush by themselves.
     client.batch_execute(
         "drop trigger lockstep_flush on integrations; insert into integrations values (1, true)",
     )?;
@@ -157,12 +157,12 @@ fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
     Ok(())
 }
 
-/// A definition that is gone although its triggers are there, as after a restore of the schema alone.
+/// The triggers exist without their definition, as after a restore of the schema only.
 #[test]
 fn write_without_its_definition_is_refused() -> Result<()> {
     let mut client = with_tables("surface_undefined")?;
     client.batch_execute("delete from lockstep.cache_column_definition")?;
-    // One that has written before may know it still.
+    // A session that has written before may still know it.
     let mut client = database::cluster()?.connect("surface_undefined")?;
     refused(
         &mut client,
@@ -176,7 +176,7 @@ fn write_without_its_definition_is_refused() -> Result<()> {
         "55000",
         "definition 1 does not exist",
     )?;
-    // Without the definition nothing tells what matches.
+    // Without the definition nothing says what matches.
     refused(
         &mut client,
         "insert into integrations values (1, false)",

@@ -1,10 +1,10 @@
-//! What an installed extension consists of, as text: equal texts, equal schemas.
+//! The contents of an installed extension as text: equal texts mean equal schemas.
 
 use anyhow::Result;
 use postgres::Client;
 
-/// One line an object and property, in an order that does not depend on the order of creation. Positions of columns are
-/// compared by rank, since a dropped column leaves a gap; numbers of objects (OIDs) not at all.
+/// One line per object and property, in an order that does not depend on creation order. Column positions are compared by rank,
+/// because a dropped column leaves a gap; OIDs are not compared.
 const DESCRIBE: &str = r#"
 with member as (
   select d.classid, d.objid from pg_depend d join pg_extension e on e.oid = d.refobjid
@@ -54,7 +54,7 @@ select coalesce(string_agg(replace(line, e'\n', ' '), e'\n' order by line collat
   from pg_extension e cross join lateral unnest(e.extconfig, e.extcondition) as c (tab, condition) where e.extname = 'lockstep'
 ) as lines (line)"#;
 
-/// The schema of the extension in a database, and the comment on it.
+/// The extension's schema in a database, including its comment.
 pub(crate) fn describe(client: &mut Client) -> Result<String> {
     Ok(client.query_one(DESCRIBE, &[])?.get(0))
 }

@@ -1,4 +1,4 @@
-//! Every function, by topic, with its arguments, its comment, and who may call it.
+//! Every function by topic, with its arguments, its comment, and who may call it.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::{database, page, sentence};
 use crate::docs::check;
 
-/// What people call, by topic. The others are found by who may call them.
+/// Functions that people call, by topic. The others are grouped by who may call them.
 const TOPICS: [(&str, &[&str]); 11] = [
     (
         "Attach",
@@ -143,7 +143,7 @@ const TOPICS: [(&str, &[&str]); 11] = [
     ),
 ];
 
-/// Parts of other functions that everyone may call, as these run with the rights of their callers.
+/// Helper functions that everyone may call, because they run with the caller's rights.
 const STEPS: [&str; 3] = [
     "begin_cache_column_drift",
     "cache_column_drift_rows",
@@ -160,7 +160,7 @@ struct Function {
     result: String,
     comment: String,
     extension: String,
-    /// Nobody but the owner, unless they are granted it.
+    /// Only the owner, unless granted.
     callers: Vec<String>,
 }
 
@@ -291,7 +291,7 @@ fn every_function_is_described() -> Result<()> {
     check(&page("functions.md"), &format!("{}\n", text.trim_end()))
 }
 
-/// As the topic lists them.
+/// In the topic's order.
 fn in_order_of<'a>(topic: &str, mut functions: Vec<&'a Function>) -> Vec<&'a Function> {
     if let Some((_, names)) = TOPICS.iter().find(|(name, _)| *name == topic) {
         functions.sort_by_key(|function| names.iter().position(|name| *name == function.name));

@@ -10,7 +10,7 @@ use lockstep_tests::root;
 use super::{cell, page};
 use crate::docs::check;
 
-/// The values that labels can have; none for those that are named after the parts of a page.
+/// The possible values of labels; none for those named after the parts of a page.
 const VALUES: [(&str, &[&str]); 12] = [
     ("REFUSALS", &["unsigned", "stale", "forged"]),
     (
@@ -185,7 +185,7 @@ fn every_metric_is_described() -> Result<()> {
     check(&page("metrics.md"), &text)
 }
 
-/// Constant, name, label and help of each counter that is declared.
+/// Constant, name, label and help of each declared counter.
 fn counters(source: &str) -> Result<Vec<[String; 4]>> {
     let (_, rest) = source
         .split_once("\ncounters! {\n")
