@@ -30,6 +30,10 @@ pub mod worker;
 
 use std::ffi::CStr;
 
+/// Where `pg_guard` looks for its guard if it is on an extern block.
+#[cfg(feature = "pg13")]
+use pgrx::pg_sys::ffi;
+
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
 pub use attempt::{Failure, attempt, attempt_catching};

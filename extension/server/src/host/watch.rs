@@ -16,6 +16,7 @@ use pg_sys as invalidation;
 
 /// Declared in a header that pgrx does not cover for PostgreSQL 13.
 #[cfg(feature = "pg13")]
+#[allow(non_snake_case)]
 mod invalidation {
     use pgrx::pg_sys::{Datum, Oid};
 
