@@ -60,6 +60,12 @@ errors! {
         "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
         "Use declarative partitioning, or a source without children.",
     ),
+    TriggerName { table: String, trigger: String } => (
+        ERRCODE_DUPLICATE_OBJECT,
+        format!("trigger \"{trigger}\" of table {table} does not belong to lockstep"),
+        "Names that begin with lockstep_ are those of its own triggers.",
+        format!("Rename it: alter trigger {} on {table} rename to ...", quote_identifier(trigger)),
+    ),
     NoPrimaryKey { table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("target table \"{table}\" has no primary key"),

@@ -82,6 +82,9 @@ pub struct InstalledTrigger {
     rewrites_updates: bool,
 }
 
+/// How the names of our triggers begin.
+const OUR_TRIGGERS: &str = "lockstep_";
+
 const DESCRIBE: &str = "
 select jsonb_build_object(
   'oid', c.oid::bigint, 'owner', c.relowner::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind::text,
@@ -265,6 +268,21 @@ impl Relation {
             Err(HostError::InheritanceParent { table }.into())
         } else {
             Ok(())
+        }
+    }
+
+    /// A permanent table that can get our triggers: no trigger of the application has a name like theirs.
+    pub fn check_takes_triggers(&self) -> Result<()> {
+        self.check_is_permanent_table()?;
+        let taken =
+            |it: &&InstalledTrigger| it.function.is_none() && it.name.starts_with(OUR_TRIGGERS);
+        match self.triggers.iter().find(taken) {
+            Some(other) => Err(HostError::TriggerName {
+                table: self.qualified_name(),
+                trigger: other.name.clone(),
+            }
+            .into()),
+            None => Ok(()),
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
         check_is_owner(table)?;
     }
     for table in ours {
-        if let Err(error) = table.check_is_permanent_table() {
+        if let Err(error) = table.check_takes_triggers() {
             return answer("skipped", error.message());
         }
         if table.is_partitioned() {
