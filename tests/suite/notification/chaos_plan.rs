@@ -155,7 +155,7 @@ begin
   insert into lease_given (channel, at, not_before, next_not_before) values (new.id, clock_timestamp(), old.not_before, new.not_before);
   return new;
 end $$;
-create trigger take_down before update of lease on lockstep.slack_channel for each row
+create trigger take_down before update of lease on lockstep_internal.slack_channel for each row
   when (new.lease is not null and new.lease is distinct from old.lease) execute function take_down()";
 
 /// That no lease was given before its time, and none left the time of the next as it was: the pace of a channel, by the clock of the
