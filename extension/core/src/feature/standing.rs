@@ -14,13 +14,13 @@ type Standing = (String, JsonB, i64, Option<i64>);
 
 /// How flags stand.
 #[pg_extern(sql = r#"
-create function lockstep.feature_standings(schema text, name text default null)
+create function lockstep_internal.feature_standings(schema text, name text default null)
 returns table (name text, standing jsonb, stale_rows bigint, age_seconds bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.feature_standings(text, text) is
+comment on function lockstep_internal.feature_standings(text, text) is
   'how the feature flags stand that are set, or one, whether it is set or not, as of now: for extensions that build on lockstep. stale_rows are rows of gates that say nothing, age_seconds tells since when the rows of a flag are as they are';
-revoke execute on function lockstep.feature_standings(text, text) from public;
+revoke execute on function lockstep_internal.feature_standings(text, text) from public;
 "#)]
 fn feature_standings(
     schema: Option<&str>,
