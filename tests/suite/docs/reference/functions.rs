@@ -1,4 +1,4 @@
-//! Every function by topic, with its arguments, its comment, and who may call it.
+//! Every function by topic, with its arguments, its comment, who may call it, and an example of each that people call.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::{database, page, sentence};
 use crate::docs::check;
 
-/// Functions that people call, by topic. The others are grouped by who may call them.
+/// Functions of the schema lockstep, by topic.
 const TOPICS: [(&str, &[&str]); 13] = [
     ("Attach", &["attach", "attach_slack"]),
     (
@@ -33,11 +33,11 @@ const TOPICS: [(&str, &[&str]); 13] = [
         &[
             "backfill",
             "start_backfill",
+            "alter_backfill",
             "pause_backfill",
             "resume_backfill",
             "cancel_backfill",
             "retry_backfill",
-            "alter_backfill",
             "backfill_batch",
             "register_backfill_job",
             "unregister_backfill_job",

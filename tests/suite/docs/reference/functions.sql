@@ -37,22 +37,23 @@ select * from lockstep.fill_service_accounts(1, 1000);
 call lockstep.backfill('cache_columns', 'projects', '{"sub_batch_size": 500}');
 
 -- start_backfill
-select lockstep.start_backfill('service_accounts', workers => 2);
+select lockstep.start_backfill('cache_columns', 'projects', workers => 1, settings => '{"sub_batch_size": 1, "pause_ms": 3600000}');
+
+-- alter_backfill
+select lockstep.alter_backfill(2, '{"sub_batch_size": 500}', workers => 2);
 
 -- pause_backfill
-select lockstep.pause_backfill(run) from lockstep.backfill_progress where status = 'running';
+select lockstep.pause_backfill(2);
 
 -- resume_backfill
-select lockstep.resume_backfill(run) from lockstep.backfill_progress where status = 'paused';
+select lockstep.resume_backfill(2);
 
 -- cancel_backfill
-select lockstep.cancel_backfill(run) from lockstep.backfill_progress where status in ('running', 'paused');
+select lockstep.start_backfill('service_accounts', settings => '{"sub_batch_size": 1, "pause_ms": 3600000}');
+select lockstep.cancel_backfill(3);
 
 -- retry_backfill
 select lockstep.retry_backfill(run) from lockstep.backfill_progress where status = 'failed';
-
--- alter_backfill
-select lockstep.alter_backfill(run, '{"pause_ms": 200}') from lockstep.backfill_progress where status = 'running';
 
 -- backfill_batch
 select * from lockstep.backfill_batch('service_accounts', 1, 1000);
