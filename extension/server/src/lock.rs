@@ -74,6 +74,12 @@ pub fn try_take_table(schema: &CStr, table: &CStr, mode: u32) -> bool {
     }
 }
 
+/// Takes the lock of that mode on a table of the application, unless somebody holds a conflicting one.
+pub fn try_take_relation(table: u32, mode: u32) -> bool {
+    // SAFETY: takes a lock of the transaction, on an OID whose table may be gone.
+    unsafe { pg_sys::ConditionalLockRelationOid(Oid::from(table), mode as i32) }
+}
+
 /// Whether another session waits for rows that this transaction, or its current subtransaction, has written or locked. After the
 /// subtransaction has ended this cannot be seen: a waiter wakes up only to wait for the transaction.
 pub fn is_waited_for() -> bool {

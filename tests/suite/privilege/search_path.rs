@@ -218,7 +218,7 @@ fn operator_of_somebody_else_is_not_taken_for_the_equality_of_a_type() -> Result
     assert_nothing_was_called(&mut client)
 }
 
-/// A schema of that name that somebody prepared, with their own objects in it, is not taken over.
+/// A schema of one of these names that somebody prepared, with their own objects in it, is not taken over.
 #[test]
 fn squatted_schema_is_refused() -> Result<()> {
     let mut client = database::empty("privilege_squatted")?;
@@ -240,6 +240,20 @@ fn squatted_schema_is_refused() -> Result<()> {
         &[],
     )?;
     assert_eq!(row.get::<_, i64>(0), 0);
-    client.batch_execute("drop schema lockstep; create extension lockstep")?;
+    client.batch_execute(
+        "drop schema lockstep; create extension lockstep; drop extension lockstep",
+    )?;
+    for (schema, extension) in [
+        ("lockstep_internal", "lockstep"),
+        ("lockstep_api", "lockstep_slack"),
+    ] {
+        client.batch_execute(&format!("create schema {schema}"))?;
+        let create = format!("create extension {extension} cascade");
+        let error = error_of(&mut client, &create)?;
+        assert_eq!(error.code().code(), "42P06", "{create}: {error:?}");
+        client.batch_execute(&format!(
+            "drop schema {schema}; {create}; drop extension lockstep cascade"
+        ))?;
+    }
     Ok(())
 }

@@ -86,6 +86,63 @@ fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Rows as an application without lockstep leaves them: two wrong values of has_external_wiki, and a team whose rows differ.
+const WRONG: &str = "
+insert into projects (id, namespace_id, has_external_wiki) values (1, 1, false), (2, 1, true), (3, 1, false);
+insert into integrations (id, project_id, active, category, type_new) values (1, 1, true, 'common', 'Integrations::ExternalWiki'),
+  (2, 1, true, 'chat', 'Integrations::GitlabSlackApplication'), (3, 2, true, 'chat', 'Integrations::GitlabSlackApplication');
+insert into slack_integrations (id, team_id, team_name, alias, user_id, integration_id, created_at, updated_at)
+  values (1, 'T', 'Team', 'one', 'U1', 2, now(), now() - interval '1 day'), (2, 'T', 'Team', 'two', 'U2', 3, now(), now());
+update projects set has_external_issue_tracker = false";
+
+#[test]
+fn a_dry_run_counts_what_is_wrong_unless_that_takes_long() -> Result<()> {
+    let name = "attach_wrong";
+    let mut client = with_slack(name, Layout::Narrow)?;
+    client.batch_execute(WRONG)?;
+    let said = |client: &mut Client, feature: &str| -> Result<String> {
+        let mut all = answers(client, "attach(dry_run => true)")?;
+        all.extend(answers(client, "attach_slack(dry_run => true)")?);
+        let found = all.into_iter().find(|it| it.0 == feature);
+        let (_, status, detail) = found.context("no answer")?;
+        ensure!(status == "would attach", "{feature}: {status}, {detail}");
+        Ok(detail)
+    };
+    let counts = "to count the rows that are wrong today: select count(*) from lockstep.cache_column_drift('public.projects', 'has_external_wiki')";
+    let lists = "lockstep.slack_workspace_drift lists the rows that differ once this is attached";
+    for (feature, ending) in [
+        ("projects.has_external_wiki", "; 2 rows are wrong today"),
+        (
+            "projects.has_external_issue_tracker",
+            "; no row is wrong today",
+        ),
+        (
+            "slack_integrations",
+            "; 1 row differs from the newest of its team today",
+        ),
+    ] {
+        let said = said(&mut client, feature)?;
+        ensure!(said.ends_with(ending), "{feature}: {said}");
+    }
+    // It waits for no lock.
+    let mut other = cluster()?.connect(name)?;
+    other.batch_execute("begin; lock table integrations, slack_integrations")?;
+    client.batch_execute("set lock_timeout = '10s'")?;
+    ensure!(said(&mut client, "projects.has_external_wiki")?.ends_with(counts));
+    ensure!(said(&mut client, "slack_integrations")?.ends_with(lists));
+    other.batch_execute("rollback")?;
+    // Tables that are large by PostgreSQL's estimate are not read.
+    client.batch_execute(
+        "update pg_class set reltuples = 1e6 where oid in ('projects'::regclass, 'slack_integrations'::regclass)",
+    )?;
+    ensure!(said(&mut client, "projects.has_external_wiki")?.ends_with(counts));
+    ensure!(said(&mut client, "slack_integrations")?.ends_with(lists));
+    // The call in the answer counts them.
+    let call = counts.split_once(": ").context("no call")?.1;
+    assert_eq!(number(&mut client, call)?, 2);
+    Ok(())
+}
+
 #[test]
 fn features_can_be_attached_one_by_one() -> Result<()> {
     let mut client = with_slack("attach_features", Layout::Narrow)?;

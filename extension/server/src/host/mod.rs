@@ -22,7 +22,7 @@ pub use column::{Column, IntegerWidth};
 pub use known::Known;
 pub use named::tables_named;
 pub use relation::{Part, Reference, Relation, check_schema, reading_once};
-pub use scope::{Scope, locks};
+pub use scope::{Scope, are_read_at_once, locks};
 pub use text::{NOW, differ, qualified};
 pub use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};
 pub use typed::{integer, integer_array, text, time};

@@ -2,6 +2,11 @@
 
 use super::relation::Relation;
 use crate::error::{HostError, Result};
+use crate::lock;
+use pgrx::pg_sys;
+
+/// A dry run reads a table of at most so many rows: that takes a fraction of a second.
+const FEW: i64 = 100_000;
 
 pub struct Scope {
     features: Option<Vec<String>>,
@@ -42,6 +47,13 @@ impl Scope {
     pub fn has_all(&self) -> bool {
         self.features.is_none()
     }
+}
+
+/// Whether a dry run reads these tables: they are small, and no lock is waited for.
+pub fn are_read_at_once<const TABLES: usize>(tables: [&Relation; TABLES]) -> bool {
+    tables.into_iter().all(|table| {
+        lock::try_take_relation(table.oid, pg_sys::AccessShareLock) && table.rows_estimated() <= FEW
+    })
 }
 
 /// What a dry run reports about the locks that the real run would take.

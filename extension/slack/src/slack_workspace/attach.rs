@@ -1,7 +1,8 @@
-//! The triggers on the application's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
+//! The triggers on the application's tables of Slack integrations: installed by `lockstep.attach_slack`, removed by
+//! `lockstep.detach_slack`.
 
 use super::host::{LINKS, SLACK, Tables};
-use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
+use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS, differing_today};
 use crate::error::Result;
 use lockstep_server::host::{
     Answer, Relation, Scope, check_is_owner, install_triggers, remove_triggers,
@@ -42,7 +43,11 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
             (&tables.links, &TRIGGERS_OF_LINKS),
         ],
     )?;
-    Ok(installed.answer(FEATURE.to_owned(), "the rows of a team are kept identical"))
+    let mut answer = installed.answer(FEATURE.to_owned(), "the rows of a team are kept identical");
+    if answer.1 == "would attach" {
+        answer.2.push_str(&differing_today(&tables));
+    }
+    Ok(answer)
 }
 
 /// Removes the triggers; rows and installations stay.

@@ -1,5 +1,7 @@
-//! Finds and installs GitLab's own cache columns.
+//! Installs GitLab's own cache columns ([`mod@super::builtin`]) in a schema, and removes them.
 
+use super::builtin::{BUILTINS, Builtin, SOURCES, TARGET, find_source};
+use super::drift::wrong_today;
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::mend::{Mended, mend, move_to, would_mend};
 use crate::cache_column::defined::{Definition, installed_on};
@@ -8,41 +10,6 @@ use lockstep_server::host::{Answer, Relation, Scope, check_is_owner, locks};
 use lockstep_server::{Statement, connected, current_user, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
-use serde_json::json;
-
-/// A boolean of `projects`, and which integrations make it true.
-struct Builtin {
-    column: &'static str,
-    kind: Kind,
-}
-
-enum Kind {
-    /// Of one type, by its name in `type_new` and in the older `type`.
-    Type {
-        new: &'static str,
-        old: &'static str,
-    },
-    Category(&'static str),
-}
-
-const BUILTINS: [Builtin; 2] = [
-    Builtin {
-        column: "has_external_wiki",
-        kind: Kind::Type {
-            new: "Integrations::ExternalWiki",
-            old: "ExternalWikiService",
-        },
-    },
-    Builtin {
-        column: "has_external_issue_tracker",
-        kind: Kind::Category("issue_tracker"),
-    },
-];
-
-const TARGET: &str = "projects";
-/// The table's name today, and its name before GitLab 14.
-const SOURCES: [&str; 2] = ["integrations", "services"];
-const KEY: &str = "project_id";
 
 /// Maintains GitLab's cache columns of a schema from now on, and repairs the other definitions there.
 pub(crate) fn attach(
@@ -69,11 +36,6 @@ pub(crate) fn attach(
     Ok(answers)
 }
 
-/// The names of the built-in cache columns.
-pub(crate) fn features() -> Vec<String> {
-    BUILTINS.iter().map(Builtin::feature).collect()
-}
-
 /// Removes what `attach` installed, and enables the application triggers it disabled.
 pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
     let host = HostTables::find(schema)?;
@@ -83,17 +45,6 @@ pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
     }
     host.clear_others()?;
     Ok(answers)
-}
-
-/// The definition that `attach` would add for a column of a table, if it is one of GitLab's.
-pub(super) fn builtin_of(target: &Relation, column: &str) -> Result<Option<Definition>> {
-    let [schema, name] = target.names();
-    let builtin = BUILTINS.iter().find(|builtin| builtin.column == column);
-    let (Some(builtin), TARGET) = (builtin, name.as_str()) else {
-        return Ok(None);
-    };
-    let source = HostTables::find(&schema)?.source;
-    Ok(source.map(|source| builtin.definition(target, &source)))
 }
 
 /// The application's tables in one schema, as far as they exist.
@@ -107,12 +58,7 @@ struct HostTables {
 
 impl HostTables {
     fn find(schema: &str) -> Result<Self> {
-        let mut source = None;
-        for name in SOURCES {
-            if source.is_none() {
-                source = Relation::find_table(schema, name)?;
-            }
-        }
+        let source = find_source(schema)?;
         let is_lost = match &source {
             Some(source) => {
                 Definition::of_table(source.oid)?.is_empty()
@@ -180,7 +126,7 @@ impl HostTables {
             };
             let (status, detail) = match outcome {
                 Mended::NothingToDo => continue,
-                Mended::Would(what) => ("would attach", what),
+                Mended::Would(what) => ("would attach", what + &wrong_today(&definition)?),
                 Mended::Done(what) => ("attached", format!("installed again: {what}")),
                 Mended::Removed(why) => ("detached", why),
                 Mended::Unfit(why) => ("skipped", why),
@@ -254,7 +200,7 @@ fn attach_one(
                 (false, false) => mend(present)?,
             };
             match outcome {
-                Mended::Would(what) => return would(what),
+                Mended::Would(what) => return would(what + &wrong_today(present)?),
                 Mended::NothingToDo if may_disable && is_dry_run => {
                     return would(format!(
                         "disables {}; {}",
@@ -280,15 +226,19 @@ fn attach_one(
             if let Err(error) = checked {
                 return skipped(error.message());
             }
+            let today = match is_dry_run {
+                true => wrong_today(&definition)?,
+                false => String::new(),
+            };
             if !rivals.is_empty() && !disable_application_triggers {
-                return skipped(offer);
+                return skipped(offer + &today);
             }
             if is_dry_run {
                 let mut detail = locks([target, source]);
                 if may_disable {
                     detail.push_str(&format!("; disables {}", rivals.join(", ")));
                 }
-                return would(detail);
+                return would(detail + &today);
             }
             clear(target.oid)?;
             clear(source.oid)?;
@@ -337,37 +287,6 @@ fn detach_one(host: &HostTables, builtin: &Builtin) -> Result<Answer> {
         names => format!("triggers removed; enabled {}", names.join(", ")),
     };
     Ok((feature, "detached".to_owned(), detail))
-}
-
-impl Builtin {
-    fn feature(&self) -> String {
-        format!("{TARGET}.{}", self.column)
-    }
-
-    fn definition(&self, target: &Relation, source: &Relation) -> Definition {
-        let matches = match self.kind {
-            Kind::Type { new, .. } if source.find_column("type_new").is_some() => {
-                json!({"active": true, "type_new": new})
-            }
-            Kind::Type { old, .. } => json!({"active": true, "type": old}),
-            Kind::Category(category) => json!({"active": true, "category": category}),
-        };
-        Definition {
-            id: 0,
-            target: target.oid,
-            target_column: self.column.to_owned(),
-            source: source.oid,
-            key_column: KEY.to_owned(),
-            matches,
-            guard: false,
-            fire_always: false,
-            origin: "attach".to_owned(),
-            disabled_triggers: Vec::new(),
-            target_name: target.names().into(),
-            source_name: source.names().into(),
-            partitions: Vec::new(),
-        }
-    }
 }
 
 /// The tables of a schema that have triggers of ours.

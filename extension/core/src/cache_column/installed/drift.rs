@@ -1,14 +1,15 @@
 //! Wrong cache column values: finding and repairing them.
 
-use super::attach::builtin_of;
+use super::builtin::builtin_of;
 use super::state::examine;
 use crate::cache_column::defined::{Definition, Resolved};
 use crate::cache_column::kept::{Walk, repair_all};
 use crate::error::{CacheColumnError, Error, OrRaise, Result, required};
-use lockstep_server::host::{Relation, change, check_is_owner, check_may};
+use lockstep_server::host::{Relation, are_read_at_once, change, check_is_owner, check_may};
 use lockstep_server::{attempt, has_rights_of, with_new_snapshot};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 use std::panic::AssertUnwindSafe;
 
 /// Checks permissions, and prevents TRUNCATE of the tables until the transaction ends.
@@ -139,6 +140,27 @@ fn count_drift(resolved: &Resolved, limit: usize) -> Result<usize> {
     Ok(with_new_snapshot(|| {
         Walk::all(resolved).wrong().take(limit).count()
     }))
+}
+
+/// How many rows are wrong today, in words for a dry run; the call that counts them, if counting takes long.
+pub(super) fn wrong_today(definition: &Definition) -> Result<String> {
+    let Ok(resolved) = definition.clone().resolve() else {
+        return Ok(String::new());
+    };
+    let wrong = match are_read_at_once([&resolved.target, &resolved.source]) {
+        true => attempt(AssertUnwindSafe(|| count_drift(&resolved, usize::MAX))).ok(),
+        false => None,
+    };
+    Ok(match wrong.transpose()? {
+        Some(0) => "; no row is wrong today".to_owned(),
+        Some(1) => "; 1 row is wrong today".to_owned(),
+        Some(rows) => format!("; {rows} rows are wrong today"),
+        None => format!(
+            "; to count the rows that are wrong today: select count(*) from lockstep.cache_column_drift({}, {})",
+            quote_literal(resolved.target.qualified_name()),
+            quote_literal(&definition.target_column)
+        ),
+    })
 }
 
 fn hold_tables(resolved: &Resolved) -> Result<()> {

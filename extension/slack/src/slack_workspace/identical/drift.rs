@@ -6,11 +6,12 @@ use super::scopes::{Instead, Known, Links};
 use super::spread::spread;
 use crate::error::{Error, HostError, OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{SHARED, Tables, lock};
-use lockstep_server::host::qualified;
-use lockstep_server::{Statement, View, datum};
+use lockstep_server::host::{are_read_at_once, qualified};
+use lockstep_server::{Statement, View, attempt, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 
 type Drift = (String, i64, Vec<String>);
 
@@ -47,6 +48,21 @@ pub(crate) fn rows_adrift(schema: &str) -> Result<Option<usize>> {
         Ok(tables) => Ok(Some(drift(&tables, None).len())),
         Err(error) if is_not_attached(&error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// How many rows differ today, in words for a dry run, unless counting takes long.
+pub(crate) fn differing_today(tables: &Tables) -> String {
+    let differing = match are_read_at_once([&tables.slack, &tables.links]) {
+        true => attempt(AssertUnwindSafe(|| drift(tables, None).len())).ok(),
+        false => None,
+    };
+    match differing {
+        Some(0) => "; no row differs from the others of its team today".to_owned(),
+        Some(1) => "; 1 row differs from the newest of its team today".to_owned(),
+        Some(rows) => format!("; {rows} rows differ from the newest of their teams today"),
+        None => "; lockstep.slack_workspace_drift lists the rows that differ once this is attached"
+            .to_owned(),
     }
 }
 

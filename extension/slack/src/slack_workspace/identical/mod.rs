@@ -35,7 +35,7 @@ mod spread;
 mod trigger;
 mod writing;
 
-pub(crate) use drift::rows_adrift;
+pub(crate) use drift::{differing_today, rows_adrift};
 pub(crate) use installation::{Installation, check_refresh_token, check_token};
 pub(crate) use kept::best;
 pub(crate) use noted::{notes_left, release_notes, roll_back_notes};
