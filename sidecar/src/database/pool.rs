@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, measured};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -157,6 +157,11 @@ impl Pool {
         }
     }
 
+    /// How many sessions there are, and may be, and how many wait for one.
+    pub(super) fn status(&self) -> deadpool::Status {
+        self.sessions.status()
+    }
+
     /// The same sessions, asked what takes longer.
     pub(super) fn within(&self, patience: Duration) -> Self {
         Self {
@@ -194,10 +199,13 @@ impl Pool {
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
         let asked = Asked {
-            session: Some(match self.is_careful {
-                true => self.session_that_is_there().await?,
-                false => self.session().await?,
-            }),
+            session: Some(
+                match self.is_careful {
+                    true => self.session_that_is_there().await,
+                    false => self.session().await,
+                }
+                .inspect_err(failed)?,
+            ),
             address: self.address.clone(),
         };
         let session = asked.session()?;
@@ -271,13 +279,16 @@ async fn ask_prepared(
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    let answered = timeout(patience, asking).await.map_err(|_| Error::Silent)?;
-    match answered {
-        Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
+    let asking = async {
+        let answered = timeout(patience, asking).await;
+        answered.map_err(|_| Error::Silent)?.map_err(Error::from)
+    };
+    match measured(statement, asking).await {
+        Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
             session.statement_cache.remove(statement, &types);
             ask_unprepared(session, statement, arguments, patience).await
         }
-        answered => Ok(answered?),
+        answered => answered,
     }
 }
 

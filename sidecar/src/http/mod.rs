@@ -3,6 +3,7 @@
 
 mod client;
 mod heard;
+mod last;
 mod layout;
 mod metrics;
 mod observe;
@@ -13,8 +14,9 @@ mod room;
 
 pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use heard::hear;
+pub(crate) use last::Last;
 pub(crate) use layout::{page, protect, style};
-pub(crate) use metrics::{Counter, count, install, sort};
+pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;

@@ -8,11 +8,10 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{counter, histogram};
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{Instrument, debug, info_span, warn};
 
-use super::metrics::{REQUESTS, SECONDS};
+use super::metrics::{Timing, count_request, time};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
@@ -33,9 +32,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
             false => debug!(%route, status = status.as_u16(), milliseconds, "answered"),
         }
     });
-    counter!(REQUESTS, "route" => Arc::clone(&route), "status" => status.as_str().to_owned())
-        .increment(1);
-    histogram!(SECONDS, "route" => route).record(took);
+    count_request(Arc::clone(&route), status);
+    time(Timing::REQUEST, route, took);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

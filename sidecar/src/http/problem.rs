@@ -56,6 +56,10 @@ impl Problem {
         }
     }
 
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// Slack, or whoever asked, is to ask again.
     pub(crate) const fn unavailable() -> Self {
         Self::new(

@@ -25,7 +25,8 @@ Example. Secrets are in the environment, as others see a command line:
 Pages:
   GET /                             Add to Slack; which workspaces have the app
   GET /slack/install, .../callback  the installation
-  GET /healthz, /readyz, /metrics   for load balancers and Prometheus
+  GET /healthz, /readyz             for load balancers
+  GET /metrics                      for Prometheus, on --admin-listen alone
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
   POST /api/v4/slack/trigger
@@ -60,9 +61,14 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// Where /healthz, /readyz and /metrics are; beside the rest, if not given
-    #[arg(long, value_name = "ADDRESS", env = "LOCKSTEP_ADMIN_LISTEN")]
-    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Where /metrics is, and /healthz and /readyz once more
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LOCKSTEP_ADMIN_LISTEN",
+        default_value = "127.0.0.1:9188"
+    )]
+    pub(crate) admin_listen: SocketAddr,
 
     /// The address under which Slack and browsers reach this program
     #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
@@ -134,6 +140,10 @@ pub(crate) struct Serve {
     /// Messages a minute in one workspace, of all such programs together; Slack allows several hundred
     #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) workspace_rate: u32,
+
+    /// How old the last count of rows that differ may be before it is repeated, which reads whole tables; 0 leaves that to others
+    #[arg(long, value_name = "HOURS", env = "LOCKSTEP_DRIFT_PERIOD", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=8_760))]
+    pub(crate) drift_period: u16,
 
     /// Seconds that requests and jobs under way get to finish after a signal
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]

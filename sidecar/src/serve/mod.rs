@@ -1,8 +1,10 @@
 //! The command `serve`: from the first connection to the last.
 
 mod arguments;
+mod collect;
 mod compose;
 mod config;
+mod drift;
 mod health;
 mod keys;
 mod listen;
@@ -16,13 +18,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::connection::Address;
+use crate::database::FUNCTIONS;
 use crate::error::{Error, INTERRUPTED};
 use crate::http;
 use crate::interrupt::{Finishing, Interrupts};
@@ -45,7 +47,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let config = Config::new(arguments).map_err(Error::Config)?;
-    let metrics = http::install()?;
+    let metrics = http::install(&FUNCTIONS)?;
     tokio::spawn(http::sort(metrics.clone()));
     let Parts {
         config,
@@ -54,6 +56,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         workers,
         delivering,
         keeper,
+        drift,
         pass_through,
         key_check,
         finishing,
@@ -61,22 +64,17 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     } = Parts::new(config, metrics)?;
     // From here on a signal is not the end of the process: there may be something to finish.
     let mut interrupts = Interrupts::listen_to_hangup()?;
-    let mut listeners = vec![listen::bind(config.listen).await?];
-    let routers = match config.admin_listen {
-        Some(address) => {
-            listeners.push(listen::bind(address).await?);
-            vec![public, admin]
-        }
-        None => vec![public.merge(admin)],
-    };
-    for listener in &listeners {
-        announce(listener)?;
-    }
+    let listeners = [
+        listen::bind(config.listen).await?,
+        listen::bind(config.admin_listen).await?,
+    ];
+    let [address, admin_address] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+    info!(%address, %admin_address, "listening");
     let is_behind_proxy = config.forwarded_for;
     let places = [listen::most_connections(), listen::ADMIN_CONNECTIONS];
     let listeners: Vec<Listener> = listeners
         .into_iter()
-        .zip(routers)
+        .zip([public, admin])
         .zip(places)
         .map(|((listener, router), places)| {
             Listener::start(listener, router, is_behind_proxy, places)
@@ -113,6 +111,14 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         let delivering = delivering.deliver(stop.clone());
         tokio::spawn(after(fits.clone(), stop.clone(), delivering))
     });
+    if let Some((database, period)) = drift {
+        let counting = drift::keep_counting(database, period);
+        let stop_counting = stop.clone();
+        let counting = async move {
+            stop_counting.run_until_cancelled(counting).await;
+        };
+        tokio::spawn(after(fits.clone(), stop.clone(), counting));
+    }
     let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
 
     // None of the three ends by itself: whoever restarts this program can do more than one that is half of itself.
@@ -162,12 +168,6 @@ async fn ended(task: Option<&mut JoinHandle<()>>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn announce(listener: &TcpListener) -> Result<(), Error> {
-    let address = listener.local_addr()?;
-    info!(%address, "listening");
-    Ok(())
 }
 
 /// What claims something does so once the token keys are known to fit; if the program stops before, there is nothing to do.

@@ -93,9 +93,9 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
 const MAY_CALL: [(&str, &str); 4] = [
     (
         "lockstep_sidecar",
-        "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_report \
+        "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_checks drift_report \
          enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member list_slack_integrations \
-         list_slack_tokens list_slack_workspaces managed_slack_integrations project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token \
+         list_slack_tokens list_slack_workspaces managed_slack_integrations metrics_report project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token \
          runner_heartbeat set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications \
          start_runner status_report stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration",
     ),
@@ -107,8 +107,8 @@ const MAY_CALL: [(&str, &str); 4] = [
     ),
     (
         "lockstep_admin",
-        "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_report enqueue_job \
-         install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces publish_event \
+        "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_checks drift_report enqueue_job \
+         install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces metrics_report publish_event \
          record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
          reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
          set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \

@@ -15,7 +15,7 @@ use super::show::show_later;
 use super::state::App;
 use super::view::Notice;
 use crate::database::Which;
-use crate::http::{Counter, Problem, count};
+use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
 use form::{Form, Mistake};
@@ -50,14 +50,6 @@ pub(super) async fn open(
         "view": modal::of(found, &settings),
     });
     let opened = app.slack.call("views.open", &token, &arguments).await;
-    count(
-        Counter::CALLS,
-        match &opened {
-            Ok(_) => "ok",
-            Err(error) if error.is_transient() => "transient",
-            Err(_) => "refused",
-        },
-    );
     if let Err(error) = opened {
         // Whoever clicked sees that nothing opens, and clicks again.
         warn!(team = owner.team, %error, "settings did not open");

@@ -8,7 +8,7 @@ use super::{database, page, sentence};
 use crate::docs::check;
 
 /// What people call, by topic. The others are found by who may call them.
-const TOPICS: [(&str, &[&str]); 11] = [
+const TOPICS: [(&str, &[&str]); 12] = [
     (
         "Attach",
         &[
@@ -127,6 +127,15 @@ const TOPICS: [(&str, &[&str]); 11] = [
             "record_integration_event",
             "set_cluster_integration",
             "list_integration_properties",
+        ],
+    ),
+    (
+        "Monitoring",
+        &[
+            "metrics_report",
+            "status_report",
+            "drift_report",
+            "drift_checks",
         ],
     ),
     (
