@@ -3,14 +3,14 @@
 //! - `cli`: which command is meant; `check` looks at what `serve` would do
 //! - `serve`: composes the server, and is the only one that knows all of it
 //! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
-//!   the server; `backfill`, `work`, `rekey`, `import_settings` and `manifest` are commands of their own
+//!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
 //! - `pass_through`: what is none of ours goes to GitLab
 //! - `late`: answers that come after their request is over
 //! - `job`: runs jobs of the queue
 //! - `database`: the only one that names functions of the database
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: what all requests have in common
-//! - the ground: `connection`, `token`, `tls`, `error`, `settings`, `interrupt` and `text`
+//! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
 
 mod backfill;
 mod chatops;
@@ -19,6 +19,8 @@ mod cli;
 mod command;
 mod connection;
 mod database;
+mod doctor;
+mod drift;
 mod error;
 mod event;
 #[cfg(feature = "fuzzing")]
@@ -32,6 +34,7 @@ mod job;
 mod late;
 mod manifest;
 mod notification;
+mod outage;
 mod page;
 mod pass_through;
 mod rekey;
@@ -39,6 +42,7 @@ mod serve;
 mod settings;
 mod slack;
 mod text;
+mod ticket;
 mod tls;
 mod token;
 mod work;

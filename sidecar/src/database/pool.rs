@@ -3,7 +3,7 @@
 //! So a session that turns out to be lost is no failure yet.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{
     self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
@@ -198,6 +198,22 @@ impl Pool {
     }
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+        let begun = Instant::now();
+        let answered = self.ask_session(statement, arguments).await;
+        match &answered {
+            // Whoever opens a session notes by himself that he cannot.
+            Err(Error::Connect { .. }) => {}
+            Err(error) if error.is_outage() => self.address.note(error),
+            _ => self.address.answered(begun),
+        }
+        answered
+    }
+
+    async fn ask_session(
+        &self,
+        statement: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
         let asked = Asked {
             session: Some(
                 match self.is_careful {

@@ -11,6 +11,7 @@ use crate::settings::{Problem, PublicUrl, web_address};
 
 /// GitLab's own part of the Slack app
 #[derive(Args, Debug)]
+#[command(next_help_heading = "GitLab's own commands")]
 pub(crate) struct GitLab {
     /// Where GitLab is: what Slack sends that this program does not answer itself goes there; of several addresses, the next is tried
     /// if one cannot be reached

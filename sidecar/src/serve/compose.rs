@@ -178,6 +178,7 @@ impl Parts {
             .merge(public_health)
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
+            .layer(from_fn(http::negotiate))
             .layer(from_fn(http::hear))
             .layer(from_fn(http::observe));
         let replies = late::ReplyWorkers {

@@ -13,11 +13,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::collect::Collector;
 use super::keys::Fit;
 use crate::database::SlackDatabase;
+use crate::error::complain;
 
 pub(super) struct Health {
     pub(super) database: SlackDatabase,
@@ -64,7 +64,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
             (database, extension)
         }
         Ok(Err(error)) => {
-            warn!(error = %error.report(), "not ready");
+            complain!(error, "not ready");
             ("out of reach", "unknown")
         }
         Err(_) => ("too slow", "unknown"),

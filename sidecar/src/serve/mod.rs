@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use crate::connection::Address;
 use crate::database::FUNCTIONS;
-use crate::error::{Error, INTERRUPTED};
+use crate::error::{Error, INTERRUPTED, complain};
 use crate::http;
 use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
@@ -226,11 +226,11 @@ async fn run_jobs(
         match Runner::start(settings.clone(), address.clone(), workers.clone()).await {
             Ok(runner) => {
                 if let Err(error) = runner.work(&mut stopped).await {
-                    warn!("{}", error.report());
+                    complain!(error, "no jobs are run any more");
                 }
                 return;
             }
-            Err(error) => warn!(error = %error.report(), "no jobs are run as yet"),
+            Err(error) => complain!(error, "no jobs are run as yet"),
         }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),

@@ -114,6 +114,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("open_backfill", Alone(&["select lockstep.open_backfill('counted', 'mallory.counted')", "select lockstep.open_backfill('service_accounts', 'mallory.duo_workflows_workflows')"])),
     ("opt_out_of_feature", Call("select lockstep.opt_out_of_feature('some', 'Project:1', 'mallory')")),
     ("pause_backfill", Call("select lockstep.resume_backfill(1); select lockstep.pause_backfill(1)")),
+    ("project_id", Call("select lockstep.project_id('group-1/one', 'mallory')")),
     ("project_path", Call("select lockstep.project_path(2, 'mallory')")),
     ("publish_event", Call("select * from lockstep.publish_event('{push}', schema => 'mallory'); select * from lockstep.publish_event('{pipeline}', schema => 'mallory')")),
     ("publish_events", Call("select * from lockstep.publish_events(array['{push}', '{pipeline}', '{issue}']::json[], array['a', 'b', 'c'], 'mallory')")),

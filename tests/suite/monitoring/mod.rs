@@ -1,5 +1,6 @@
 //! What Prometheus is shown.
 
+mod command;
 mod database;
 mod rules;
 
@@ -178,5 +179,12 @@ fn without_the_database_there_are_metrics() -> Result<()> {
         &["reason=\"unreachable\""],
     );
     ensure!(failures > Some(0.0), "{text}");
+    // However many ask, one line says so.
+    for path in ["/readyz", "/slack/install", "/", "/readyz"] {
+        sidecar.get(path)?;
+    }
+    let log = sidecar.log();
+    assert_eq!(log.matches(" WARN ").count(), 1, "{log}");
+    ensure!(log.contains("no answer"), "{log}");
     Ok(())
 }

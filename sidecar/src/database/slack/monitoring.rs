@@ -95,6 +95,19 @@ pub(crate) struct Drift {
     pub(crate) age: Option<Duration>,
 }
 
+impl Drift {
+    /// What corrects the rows.
+    pub(crate) fn remedy(&self) -> String {
+        match self.what.rsplit_once('.') {
+            Some((table, _)) => format!(
+                "call lockstep.backfill('cache_columns', '{}')",
+                table.replace('\'', "''")
+            ),
+            None => "call lockstep.backfill('slack_workspaces')".to_owned(),
+        }
+    }
+}
+
 impl SlackDatabase {
     /// What monitoring is told.
     pub(crate) async fn metrics_report(&self) -> Result<MetricsReport, Error> {

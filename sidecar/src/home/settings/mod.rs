@@ -15,6 +15,7 @@ use super::show::show_later;
 use super::state::App;
 use super::view::Notice;
 use crate::database::Which;
+use crate::error::complain;
 use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
@@ -100,7 +101,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         }
         Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
-            warn!(error = %error.report(), "settings are refused");
+            complain!(error, "settings are refused");
             return Ok(shown(&[Mistake {
                 block: form::field_of(&error.report()),
                 text: "This is too long, or has characters that a name cannot have.".to_owned(),
@@ -118,7 +119,11 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         (Ok(()), _) => Ok(StatusCode::OK.into_response()),
         // An error would say that nothing is saved.
         (Err(error), Some(alias)) => {
-            warn!(team = owner.team, error = %error.report(), "settings are changed, and the App Home does not show it");
+            complain!(
+                error,
+                team = owner.team,
+                "settings are changed, and the App Home does not show it"
+            );
             let view = modal::saved(&alias);
             Ok(Json(json!({ "response_action": "update", "view": view })).into_response())
         }

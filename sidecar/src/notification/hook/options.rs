@@ -8,6 +8,7 @@ use crate::settings::secret;
 
 /// What GitLab proves with that a webhook is its own; without any, none is taken
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Webhooks of GitLab")]
 pub(crate) struct Hooks {
     /// The secret token of a webhook that reports every project, which GitLab sends along. Who knows it can report any of
     /// them: it is for a webhook that only administrators see, never for those of projects

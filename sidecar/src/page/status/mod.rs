@@ -14,12 +14,11 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::report::Report;
 use super::state::App;
 use super::viewer::check;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::path::{STATUS_PART, STATUS_SCRIPT};
 use crate::http::{self, Peer};
 
@@ -92,7 +91,7 @@ async fn report(app: &App) -> Option<Report> {
         Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
     });
     report
-        .inspect_err(|error| warn!(error = %error.report(), "cannot tell the status"))
+        .inspect_err(|error| complain!(error, "cannot tell the status"))
         .ok()
 }
 
@@ -110,7 +109,7 @@ fn count_drift(app: &Arc<App>, report: &Report) -> bool {
             let counted = counting.unwrap_or(Err(Error::Silent));
             app.looks.drift.set_failed(counted.is_err());
             if let Err(error) = counted {
-                warn!(error = %error.report(), "cannot look for drift");
+                complain!(error, "cannot look for drift");
             }
         });
     }

@@ -106,6 +106,7 @@ const TOPICS: [(&str, &[&str]); 12] = [
             "install_slack_workspace",
             "uninstall_slack_workspace",
             "issue_slack_install_ticket",
+            "project_id",
             "slack_workspace_drift",
         ],
     ),
