@@ -87,12 +87,13 @@ reference: build sidecar ## write the generated pages of docs/reference, and the
 docs: ## build the documentation as a book, under target/book
 	@.ci/book
 
-check: setup ## rustfmt, clippy, who switches roles, which rooms import each other, words, doc links, licences and sources of dependencies
+check: setup ## rustfmt, clippy, PostgreSQL 13 and 14, who switches roles, which rooms import each other, words, doc links, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@.ci/rights
 	@.ci/rooms
 	@.ci/words
+	@.ci/compile 13 14
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	@.ci/deny
 

@@ -162,8 +162,7 @@ fn look_at(report: &MetricsReport, findings: &mut Findings) {
     match report.workspaces.not_refreshed {
         0.0 => {}
         workspaces => findings.wrong(&format!(
-            "the tokens of {workspaces} workspaces could not be refreshed: select team_id, refresh_error from lockstep.slack_installation \
-             where refresh_error is not null says why; if Slack refused, install the app there again"
+            "the tokens of {workspaces} workspaces could not be refreshed: select team_id, refresh_error from lockstep.list_slack_workspaces() says why; if Slack refused, install the app there again"
         )),
     }
 }

@@ -1,5 +1,5 @@
--- The application's own row triggers on integrations, by their names and with their behaviour: the tracker's function
--- looks the answer up, the wiki's copies it from the row at hand, and both write the project even if nothing changes.
+-- The application's own row triggers on integrations, with their names and behavior: the tracker's function queries the value,
+-- the wiki's copies it from the current row, and both write the project even if nothing changes.
 
 create function set_has_external_issue_tracker() returns trigger
   language plpgsql

@@ -1,11 +1,11 @@
--- Clusters, and the projects and groups they are of.
+-- Clusters with their projects and groups.
 
 create table clusters (
   id bigserial primary key,
   user_id bigint,
   name character varying not null,
   enabled boolean default true,
-  -- 1: of the instance, 2: of groups, 3: of projects.
+  -- 1: instance, 2: groups, 3: projects.
   cluster_type smallint not null default 3,
   created_at timestamp without time zone not null default now(),
   updated_at timestamp without time zone not null default now()

@@ -1,12 +1,12 @@
--- 100,000 projects in 2,000 groups, with integrations of the kinds GitLab has. No value is random: the same rows come
--- at each run.
+-- 100,000 projects in 2,000 groups, with integrations of the types GitLab has. Nothing is random: every run creates the same
+-- rows.
 
 insert into namespaces (id, name, path, type, traversal_ids, organization_id)
 select id, 'group ' || id, 'group-' || id, 'Group', array[id], 1
 from generate_series(2, 2000) as id;
 select setval('namespaces_id_seq', 2000);
 
--- share: of a thousand projects, how many have the kind. active: of ten such rows, how many are active.
+-- share: how many of a thousand projects have this type. active: how many of ten such rows are active.
 create temporary table kinds (number integer, type_new text, category text, share integer, active integer);
 insert into kinds values
   (1, 'Integrations::Jira', 'issue_tracker', 150, 8),
@@ -32,7 +32,7 @@ insert into kinds values
   (21, 'Integrations::EmailsOnPush', 'common', 120, 5),
   (22, 'Integrations::PipelinesEmail', 'common', 140, 6);
 
--- A hash with the kind's number as seed spreads each kind over the projects independently of the others.
+-- A hash with the type's number as seed spreads each type over the projects independently of the others.
 create temporary table planned as
 select project_id, kinds.type_new, kinds.category, (hash >> 32) % 10 < kinds.active as active
 from generate_series(1, 100000) as project_id
@@ -43,8 +43,8 @@ cross join lateral (
 where hash % 1000 < kinds.share
 order by project_id, kinds.number;
 
--- The cache columns start right. The statement fits both shapes of projects: it names the columns that the wide one
--- insists on only if they are there.
+-- The cache columns start out correct. The statement works for both versions of projects: it only names the wide table's required
+-- columns if they exist.
 do $$
 declare
   wide constant boolean := exists (
@@ -72,7 +72,7 @@ select namespaces.id, kinds.type_new, kinds.category, true, '2024-01-01', '2024-
 from namespaces join kinds on kinds.number = 1 + namespaces.id % 22
 where namespaces.id between 2 and 501;
 
--- A project inherits its group's.
+-- A project inherits its group's integration.
 insert into integrations (project_id, type_new, category, active, inherit_from_id, created_at, updated_at)
 select planned.project_id, planned.type_new, planned.category, planned.active, parent.id, '2024-01-01', '2024-01-01'
 from planned

@@ -1,4 +1,4 @@
--- 300,000 workflows of the projects and groups of demo.sql. No value is random: the same rows come at each run. Groups up to
+-- 300,000 workflows of the projects and groups in demo.sql. Nothing is random: every run creates the same rows. Groups up to
 -- 1,500 have enabled the items; in every tenth the account is still missing.
 
 insert into users (id, organization_id) select 100000 + id, 1 from generate_series(1, 1500) as id;

@@ -1,4 +1,4 @@
--- Merge requests and where they are deployed, with the columns of GitLab 18 that tell so.
+-- Merge requests and their deployments, with the relevant columns of GitLab 18.
 
 create table merge_requests (
   id bigserial primary key,

@@ -53,7 +53,7 @@ create index index_integrations_on_type_new_id_when_active_and_has_group on inte
   where active and group_id is not null;
 create index index_integrations_on_type_new_id_when_active_and_has_project on integrations (type_new, id)
   where active and project_id is not null;
--- The name says unique; the index is not.
+-- Despite its name the index is not unique.
 create index index_integrations_on_unique_group_id_and_type_new on integrations (group_id, type_new);
 
 create table issue_tracker_data (

@@ -1,4 +1,4 @@
--- Who is a member of what, and which accounts are linked with Slack, with the columns of GitLab 18 that tell so.
+-- Members, and accounts linked with Slack, with the relevant columns of GitLab 18.
 
 create table members (
   id bigserial primary key,

@@ -1,4 +1,4 @@
--- Who projects and integrations belong to, as far as their foreign keys need it. One row of each, with id 1.
+-- The owners of projects and integrations, as far as foreign keys need them. One row each, with id 1.
 
 create table organizations (
   id bigserial primary key,
@@ -13,7 +13,7 @@ create table users (
   username character varying,
   email character varying not null default '',
   name character varying,
-  -- The application gives each its state; the column itself has no default there.
+  -- The application always sets the state; in GitLab the column has no default.
   state character varying default 'active',
   user_type smallint not null default 0,
   organization_id bigint not null references organizations (id),

@@ -1,5 +1,5 @@
--- projects as wide as GitLab's: 85 columns and 8 indexes, so that writing a row costs what it costs there.
--- The two columns without a default below are the cache columns; they have three states.
+-- projects as wide as GitLab's, with 85 columns and 8 indexes, so that writing a row costs the same as there. The two columns
+-- below without a default are the cache columns; they have three states.
 
 create table projects (
   id bigserial primary key,

@@ -1,4 +1,4 @@
--- The columns of projects that the cache triggers touch, and no index but the primary key: a cheap row to write.
+-- The columns of projects that the cache triggers use, and only the primary key index: a cheap row to write.
 
 create table projects (
   id bigserial primary key,

@@ -1,4 +1,4 @@
--- A few rows for the examples of the documentation. One cache column is wrong, as triggers written by hand leave it.
+-- A few rows for the examples in the documentation. One cache column is wrong, as hand-written triggers leave it.
 
 insert into projects (id, name, path, namespace_id) values (42, 'Docs', 'docs', 1), (43, 'Site', 'site', 1);
 insert into integrations (id, project_id, type_new, category, active) values (5, 42, 'Integrations::ExternalWiki', 'common', true);
@@ -12,7 +12,7 @@ insert into ai_catalog_item_consumers (id, ai_catalog_item_id, group_id, enabled
 insert into duo_workflows_workflows (id, user_id, project_id, workflow_definition, ai_catalog_item_version_id)
 values (1, 2, 42, 'code_review', 10), (2, 2, 43, 'chat', null);
 
--- The Slack app is active in project 42, and connected with no workspace yet.
+-- The Slack app is active in project 42, and not connected to a workspace yet.
 insert into integrations (id, project_id, type_new, category, active, pipeline_events)
 values (8, 42, 'Integrations::GitlabSlackApplication', 'chat', true, true);
 

@@ -1,5 +1,5 @@
--- The table that became integrations in 14.x: types named XxxService, a key of type integer, and no index that keeps a
--- project from having two rows of one type.
+-- The table that became integrations in 14.x: types named XxxService, an integer key, and no index that prevents two rows of one
+-- type in a project.
 
 create table services (
   id serial primary key,

@@ -1,4 +1,4 @@
--- The application's own row triggers as they were on services, before the table was renamed.
+-- The application's own row triggers on services, before the table was renamed.
 
 create function set_has_external_issue_tracker() returns trigger
   language plpgsql

@@ -1,4 +1,4 @@
--- The Slack app's tables: a row per integration, though token and scopes belong to the workspace (team_id).
+-- The Slack app's tables: a row per integration, although token and scopes belong to the workspace (team_id).
 
 create table slack_integrations (
   id bigserial primary key,

@@ -1,4 +1,4 @@
--- The Slack app's tables as they were before scopes belonged to an organization and links had an owner.
+-- The Slack app's tables before scopes belonged to an organization and links had an owner.
 
 create table slack_integrations (
   id bigserial primary key,

@@ -1,9 +1,8 @@
--- What a careful DBA would write instead of the application's triggers: one trigger per statement that recomputes the
--- projects it touched from the transition tables and writes only those that change. Fast, right about moves, types
--- and NULL, and still wrong when two sessions race, for it looks with the snapshot it had before it waited.
+-- What a careful DBA would write instead of the application's triggers: statement triggers that recompute the affected projects
+-- from the transition tables and write only those that change. Fast, correct for moves, types and NULL, and still wrong when two
+-- sessions race, because they read with the snapshot from before the wait.
 --
--- A trigger with transition tables takes one event and no column list, so every update pays to find out that nothing
--- changed.
+-- A trigger with transition tables allows one event and no column list, so every update pays to find out that nothing changed.
 
 create function statement_has_external_on_insert() returns trigger
   language plpgsql
@@ -24,7 +23,7 @@ begin
 end
 $$;
 
--- Affected are the projects for which the statement changed how many rows match.
+-- Projects are affected if the statement changed how many of their rows match.
 create function statement_has_external_on_update() returns trigger
   language plpgsql
 as $$

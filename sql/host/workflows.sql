@@ -1,4 +1,4 @@
--- The agent platform: workflows, and the catalog of items that they run, with who uses an item and as which account.
+-- The agent platform: workflows, the catalog of items they run, and who uses an item with which account.
 
 create table ai_catalog_items (
   id bigserial primary key,
@@ -58,7 +58,7 @@ create table ai_catalog_item_consumers (
   constraint ai_catalog_item_consumers_pinned_version_prefix_check check (char_length(pinned_version_prefix) <= 50)
 );
 
--- Two indexes of one column each; none has both.
+-- Two single-column indexes; there is none on both.
 create index index_ai_catalog_item_consumers_on_group_id on ai_catalog_item_consumers (group_id);
 create index index_ai_catalog_item_consumers_on_ai_catalog_item_id on ai_catalog_item_consumers (ai_catalog_item_id);
 create index index_ai_catalog_item_consumers_on_project_id on ai_catalog_item_consumers (project_id);
@@ -80,7 +80,7 @@ create table duo_workflows_workflows (
   allow_agent_to_request_user boolean not null default true,
   image text,
   environment smallint,
-  -- No foreign key: the host's is not known, and a version can be gone.
+  -- No foreign key: GitLab's is not known, and a version can be gone.
   ai_catalog_item_version_id bigint,
   service_account_id bigint,
   constraint check_73884a5839 check (num_nonnulls(namespace_id, project_id) = 1),

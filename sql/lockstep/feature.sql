@@ -1,4 +1,4 @@
--- What the application declares in files of its own: the default of a flag that nobody has set.
+-- What the application declares in files: the default of a flag that has no row.
 create table lockstep.feature_definition (
   name text not null
     constraint feature_definition_pkey primary key
@@ -8,7 +8,7 @@ create table lockstep.feature_definition (
     constraint feature_definition_type_check
       check (type in ('gitlab_com_derisk', 'wip', 'beta', 'ops', 'experiment', 'worker', 'development')),
   is_built_in boolean not null default false,
-  -- Who answers for it, such as group::integrations.
+  -- The owning group, such as group::integrations.
   "group" text
     constraint feature_definition_group_check check ("group" <> ''),
   constraint feature_definition_check check (not default_enabled or type not in ('gitlab_com_derisk', 'wip', 'experiment'))
@@ -23,7 +23,7 @@ create table lockstep.feature_group (
   name text not null
     constraint feature_group_pkey primary key
     constraint feature_group_name_check check (name <> '' and pg_catalog.length(name) <= 255),
-  -- Names, as a dump has them: a function or role that is missing where it is restored costs this row and no other.
+  -- Names, as in a dump: if a function or role is missing where it is restored, only this row is lost.
   function text not null,
   owner text not null
 );
@@ -46,14 +46,14 @@ create table lockstep.feature_audit (
   gate text,
   before text,
   after text,
-  -- Who asked for it, where that is no role: a user of a chat, and how he did.
+  -- Who asked for it if that is not a role, such as a chat user, and by which means.
   actor text,
   source text,
-  -- Another role than lockstep_owner for a row that was restored.
+  -- For a restored row, a role other than lockstep_owner.
   recorded_by name not null default current_user
 );
 comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
--- The host may give a flag a longer name than an index takes beside another column.
+-- The application may give a flag a longer name than fits into an index together with another column.
 create index feature_audit_feature_idx on lockstep.feature_audit (pg_catalog.left(feature, 255), id);
 create index feature_audit_changed_at_idx on lockstep.feature_audit (changed_at);
 select pg_catalog.pg_extension_config_dump('lockstep.feature_audit', '');

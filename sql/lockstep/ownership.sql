@@ -1,5 +1,6 @@
--- Everything of the extension goes over to the unprivileged role. The first file of the script has said which extension that is. Each object that has grants is granted once more, which changes nothing
--- but has PostgreSQL note them as those that the extension came with: a dump leaves out what is so noted.
+-- Transfers everything in the extension to the unprivileged role. The script's first file has set which extension that is.
+-- Objects with grants are granted again, which changes nothing but makes PostgreSQL record the grants as the extension's initial
+-- ones, which a dump leaves out.
 do $$
 declare
   found record;
@@ -27,28 +28,28 @@ begin
 end
 $$;
 
--- The owner of the database dumps and restores it: the rows of the tables that a dump has, and the numbers that come next. What he
--- restores is checked by lockstep.check_restored.
+-- The owner of the database dumps and restores it: the rows of dumped tables and the sequences. lockstep_internal.check_restored checks
+-- what is restored.
 do $$
 declare
   found record;
-  -- Whoever it is, from 14 on.
+  -- From PostgreSQL 14 on.
   owner constant text := coalesce(
     (select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'pg_database_owner'),
     (select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_database d join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) d.datdba
       where d.datname operator(pg_catalog.=) pg_catalog.current_database()));
 begin
   for found in
-    select c.relkind, c.relname
+    select c.relkind, c.oid::pg_catalog.regclass as name
       from pg_catalog.pg_extension e
       cross join lateral pg_catalog.unnest(e.extconfig) as dumped (oid)
       join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) dumped.oid
      where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing')
   loop
     if found.relkind operator(pg_catalog.=) 'S' then
-      execute pg_catalog.format('grant select, update on sequence lockstep.%I to %s', found.relname, owner);
+      execute pg_catalog.format('grant select, update on sequence %s to %s', found.name, owner);
     else
-      execute pg_catalog.format('grant select, insert on lockstep.%I to %s', found.relname, owner);
+      execute pg_catalog.format('grant select, insert on %s to %s', found.name, owner);
     end if;
   end loop;
   for found in
@@ -62,7 +63,7 @@ begin
   loop
     execute pg_catalog.format('grant execute on function %s to %s', found.function, owner);
   end loop;
-  -- The owner of a database can restore a dump of it without an error: he may not comment on an extension of somebody else.
+  -- The owner of a database must be able to restore a dump without errors, and may not comment on someone else's extension.
   execute pg_catalog.format('comment on extension %I is null', pg_catalog.current_setting('lockstep.installing'));
 end
 $$;

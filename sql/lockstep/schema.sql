@@ -1,6 +1,6 @@
 select pg_catalog.set_config('lockstep.installing', 'lockstep', true);
 
--- Texts are read and compared as UTF-8 throughout.
+-- Texts are read and compared as UTF-8 everywhere.
 do $$
 begin
   if pg_catalog.getdatabaseencoding() operator(pg_catalog.<>) 'UTF8' then
@@ -13,13 +13,18 @@ begin
 end
 $$;
 
--- The schema is created here, without "if not exists": a schema that somebody else prepared is not accepted.
+-- Created without "if not exists": a schema that somebody else prepared is not accepted.
 create schema lockstep;
-comment on schema lockstep is 'keeps derived columns in lockstep with the rows they are derived from';
+comment on schema lockstep is 'keeps derived columns in lockstep with the rows they are derived from: what people and applications call and read';
 grant usage on schema lockstep to public;
+create schema lockstep_internal;
+comment on schema lockstep_internal is 'tables, trigger functions and steps of lockstep; call and read what is in schema lockstep instead';
+-- The owner of a table creates its triggers, and whoever restores a dump does; both have to find the functions of these. What a role
+-- may do with them, their own grants say.
+grant usage on schema lockstep_internal to public;
 
--- Owns everything in the schema, and may do nothing else but watch the server. Roles belong to all databases of a server, so it may
--- be there already, and another database may be making it right now.
+-- Owns everything in the schema, and may do nothing else except monitor the server. Roles are shared by all databases of a
+-- server, so it may already exist, and another database may be creating it right now.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_owner') then
@@ -40,7 +45,7 @@ begin
       detail = 'Tables and functions of the extension belong to a role that cannot log in and has no attribute of its own.',
       hint = 'Rename the role, or: alter role lockstep_owner nosuperuser nologin nocreaterole nocreatedb noreplication nobypassrls.';
   end if;
-  -- What its members may do to the extension's tables is theirs to do to everybody's.
+  -- Its members could change everyone's rows in the extension's tables.
   if exists (select from pg_catalog.pg_auth_members m
               where m.roleid operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
                  or m.member operator(pg_catalog.=) 'lockstep_owner'::pg_catalog.regrole
@@ -61,7 +66,7 @@ exception when unique_violation then
 end
 $$;
 
--- Roles for people and for the application; each function says which of them may call it. They may be there already as well.
+-- Roles for people and for the application; each function says which of them may call it. They may already exist as well.
 do $$
 declare
   name text;
@@ -78,13 +83,13 @@ begin
 end
 $$;
 
--- A copy of a database must not run the jobs of the one that it is a copy of. It is told by this table: a dump
--- brings a second row along, and in a database that was made from a template the row names the template.
-create table lockstep.home (
+-- A copy of a database must not run the jobs of its original. This table detects that: a dump adds a second row, and in a
+-- database created from a template the row names the template.
+create table lockstep_internal.home (
   database oid not null
 );
-comment on table lockstep.home is
+comment on table lockstep_internal.home is
   'the database that jobs are of: those of another one are held; see lockstep.release_restored and lockstep.discard_restored';
-insert into lockstep.home (database)
+insert into lockstep_internal.home (database)
 select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
-select pg_catalog.pg_extension_config_dump('lockstep.home', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.home', '');

@@ -1,4 +1,4 @@
--- What people did from Slack, once each: a second delivery of the same command finds the row of the first.
+-- Commands that were executed from Slack, once each: a second delivery of the same command finds the row of the first.
 create table lockstep.chatops_command (
   trigger_id text not null
     constraint chatops_command_trigger_id_check check (trigger_id <> '' and pg_catalog.length(trigger_id) <= 255),
@@ -10,24 +10,24 @@ create table lockstep.chatops_command (
   user_name text not null,
   channel_id text not null,
   command text not null,
-  -- Which delivery of the command ran it.
+  -- The delivery that executed it.
   request text not null,
   result jsonb,
   role text not null default session_user,
   ran_at timestamptz not null default pg_catalog.clock_timestamp(),
-  -- Another role than lockstep_owner for a row that was restored.
+  -- For a restored row, a role other than lockstep_owner.
   recorded_by name not null default current_user,
   constraint chatops_command_pkey primary key (trigger_id, user_id, environment)
 );
 comment on table lockstep.chatops_command is 'commands of chatops that changed something, by whom and with what result; written by the functions of lockstep alone';
 create index chatops_command_ran_at_idx on lockstep.chatops_command (ran_at);
 select pg_catalog.pg_extension_config_dump('lockstep.chatops_command', '');
--- Who brings a row in from a dump is noted in it.
+-- Records who restored a row from a dump.
 create trigger check_restored before insert on lockstep.chatops_command for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored('record');
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored('record');
 grant select on lockstep.chatops_command to lockstep_admin, pg_monitor;
 
--- While one is open, chatops changes no flag in production. A DBA may write it as well.
+-- While one is open, chatops changes no flag in production. A DBA may also write it.
 create table lockstep.chatops_incident (
   id bigint generated always as identity
     constraint chatops_incident_pkey primary key,

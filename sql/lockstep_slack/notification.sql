@@ -1,12 +1,12 @@
--- Notifications through the Slack app: what happened, who is told of it in which channels, and what became of it.
+-- Notifications through the Slack app: what happened, which channels are notified, and the outcome.
 
--- Settings of an integration; one without a row has the defaults.
-create table lockstep.slack_notification (
+-- Settings of an integration; without a row, the defaults apply.
+create table lockstep_internal.slack_notification (
   schema text not null,
   integration_id bigint not null,
-  -- For every event that has none of its own.
+  -- For every event without channels of its own.
   channels text[] not null default '{}',
-  -- The channels of events that have their own: {"push": ["#general", "C0123"]}.
+  -- Channels per event: {"push": ["#general", "C0123"]}.
   event_channels jsonb not null default '{}'
     constraint slack_notification_event_channels_check check (pg_catalog.jsonb_typeof(event_channels) = 'object'),
   branches text not null default 'default'
@@ -15,56 +15,56 @@ create table lockstep.slack_notification (
   all_labels boolean not null default false,
   only_broken_pipelines boolean not null default true,
   only_changed_pipelines boolean not null default false,
-  -- How the events of one pipeline or merge request become messages: one each, one that is updated, or a thread.
+  -- How the events of one pipeline or merge request are shown: as separate messages, one updated message, or a thread.
   updates text not null default 'separate'
     constraint slack_notification_updates_check check (updates in ('separate', 'update', 'thread')),
-  -- If false, a direct-message channel is not told of what its user did himself.
+  -- If false, a direct-message channel is not notified of its user's own actions.
   own_actions boolean not null default true,
-  -- Users of the host, by name, whose actions nobody is told of.
+  -- GitLab users, by name, whose actions nobody is notified of.
   muted_authors text[] not null default '{}',
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
-comment on table lockstep.slack_notification is
+comment on table lockstep_internal.slack_notification is
   'who is notified of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_notification', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_notification', '');
 
-create table lockstep.event (
+create table lockstep_internal.event (
   id bigint generated always as identity
     constraint event_pkey primary key,
   schema text not null,
-  -- What tells an event from all others: one that comes twice counts once.
+  -- Identifies an event: one that arrives twice counts once.
   key text not null
     constraint event_key_check check (pg_catalog.length(key) between 1 and 255),
   received_at timestamptz not null default pg_catalog.clock_timestamp(),
-  -- As it came; null where nobody is told of it.
+  -- As received; null where nobody is notified.
   payload json,
   constraint event_key unique (schema, key)
 ) with (
-  -- Most payloads are of 2 to 8 kB: to compress one and put it elsewhere takes as long as half of the rest.
+  -- Most payloads have 2 to 8 kB: compressing one and storing it out of line takes half as long as everything else.
   toast_tuple_target = 8160
 );
-comment on table lockstep.event is 'events of projects and groups that were published; written by lockstep.publish_events';
-create index event_received_at_idx on lockstep.event (received_at);
-select pg_catalog.pg_extension_config_dump('lockstep.event', '');
-select pg_catalog.pg_extension_config_dump('lockstep.event_id_seq', '');
+comment on table lockstep_internal.event is 'events of projects and groups that were published; written by lockstep_api.publish_events';
+create index event_received_at_idx on lockstep_internal.event (received_at);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.event', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.event_id_seq', '');
 
-create table lockstep.slack_channel (
+create table lockstep_internal.slack_channel (
   id bigint generated always as identity
     constraint slack_channel_pkey primary key,
   schema text not null,
   team_id text not null
     constraint slack_channel_team_id_check check (pg_catalog.length(team_id) <= 255),
-  -- As it is configured, a name with its # or an id.
+  -- As configured: a name with its #, or an id.
   channel text not null
     constraint slack_channel_channel_check check (pg_catalog.length(channel) <= 255),
-  -- As Slack answers it, whatever it was called by; null until it has taken a message.
+  -- From Slack's response, however it was addressed; null before the first message.
   slack_id text
     constraint slack_channel_slack_id_check check (pg_catalog.length(slack_id) <= 255),
-  -- The row of the same channel that has its order and its pace, if this one has not.
+  -- The row of the same channel that holds its order and pace, if this one does not.
   same_as bigint,
-  -- No message to it begins before.
+  -- No message to it starts earlier.
   not_before timestamptz not null default '-infinity',
-  -- Who sends to it now, alone; what, and the pipeline or merge request whose message that is to become.
+  -- The current sender, what it sends, and the pipeline or merge request whose message this will become.
   lease bigint,
   leased_until timestamptz,
   delivery bigint,
@@ -73,63 +73,63 @@ create table lockstep.slack_channel (
   constraint slack_channel_same_as_check check (same_as <> id),
   constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
 ) with (fillfactor = 50);
-comment on table lockstep.slack_channel is
+comment on table lockstep_internal.slack_channel is
   'channels that ever got a message, by each name they are called; one row of each has its pace and who sends to it';
-create index slack_channel_slack_id_idx on lockstep.slack_channel (slack_id, team_id) where slack_id is not null;
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');
+create index slack_channel_slack_id_idx on lockstep_internal.slack_channel (slack_id, team_id) where slack_id is not null;
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel_id_seq', '');
 
-create table lockstep.slack_team_pace (
+create table lockstep_internal.slack_team_pace (
   schema text not null,
   team_id text not null
     constraint slack_team_pace_team_id_check check (pg_catalog.length(team_id) <= 255),
-  -- When the workspace has no message left to wait for (GCRA's theoretical arrival time).
+  -- When all messages sent so far are paid for (GCRA's theoretical arrival time).
   free_at timestamptz not null,
-  -- Slack counts by method: chat.update may be called less often.
+  -- Slack counts per method: chat.update has a lower limit.
   method text not null default 'chat.postMessage'
     constraint slack_team_pace_method_check check (pg_catalog.length(method) <= 255),
   constraint slack_team_pace_pkey primary key (schema, team_id, method)
 ) with (fillfactor = 50);
-comment on table lockstep.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
+comment on table lockstep_internal.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
 
-create table lockstep.slack_delivery (
+create table lockstep_internal.slack_delivery (
   id bigint generated always as identity
     constraint slack_delivery_pkey primary key,
   schema text not null,
-  -- No foreign keys here: there is a delivery a channel of every event.
+  -- No foreign keys here: every event has a delivery per channel.
   event bigint not null,
   integration_id bigint not null,
   slack_integration_id bigint not null,
-  -- What it is to be called, and the row whose order and pace it has: these differ where a channel is called by several names.
+  -- The channel as addressed, and the row that holds its order and pace: they differ where a channel has several names.
   channel bigint not null,
   lane bigint not null,
   status text not null default 'waiting'
     constraint slack_delivery_status_check check (status in ('waiting', 'delivered', 'failed')),
-  -- Requests that failed for sure, and those whose outcome nobody knows: to repeat these may tell somebody twice.
+  -- Requests that certainly failed, and those with an unknown outcome: repeating the latter may notify twice.
   attempts integer not null default 0,
   uncertain integer not null default 0,
-  -- Both, since it was let wait for the last time.
+  -- Both, since it was last retried by hand.
   failures integer not null default 0,
-  -- Slack's name of the last error, and of the scope that was needed.
+  -- Slack's code of the last error, and the scope that was missing.
   error text,
   needed text,
   created_at timestamptz not null default pg_catalog.clock_timestamp(),
   done_at timestamptz,
   constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))
 ) with (
-  -- As with jobs: most of the table is done a moment later.
+  -- As with jobs: most of the table is finished a moment later.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
-comment on table lockstep.slack_delivery is
+comment on table lockstep_internal.slack_delivery is
   'an event for one channel of one integration; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
-create index slack_delivery_waiting_idx on lockstep.slack_delivery (lane, id) where status = 'waiting';
-create index slack_delivery_event_idx on lockstep.slack_delivery (event);
-create index slack_delivery_done_at_idx on lockstep.slack_delivery (done_at) where status <> 'waiting';
-create index slack_delivery_failed_idx on lockstep.slack_delivery (integration_id) where status = 'failed';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery', '');
-select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery_id_seq', '');
+create index slack_delivery_waiting_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting';
+create index slack_delivery_event_idx on lockstep_internal.slack_delivery (event);
+create index slack_delivery_done_at_idx on lockstep_internal.slack_delivery (done_at) where status <> 'waiting';
+create index slack_delivery_failed_idx on lockstep_internal.slack_delivery (integration_id) where status = 'failed';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_delivery', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_delivery_id_seq', '');
 
-create table lockstep.slack_channel_trouble (
+create table lockstep_internal.slack_channel_trouble (
   schema text not null,
   integration_id bigint not null,
   team_id text not null
@@ -143,41 +143,41 @@ create table lockstep.slack_channel_trouble (
   last_at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_channel_trouble_pkey primary key (schema, integration_id, team_id, channel)
 );
-comment on table lockstep.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_trouble', '');
+comment on table lockstep_internal.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel_trouble', '');
 
-create table lockstep.slack_message (
+create table lockstep_internal.slack_message (
   channel bigint not null,
-  -- The pipeline or merge request that the message is of.
+  -- The pipeline or merge request of the message.
   subject text not null
     constraint slack_message_subject_check check (pg_catalog.length(subject) <= 255),
-  -- Slack's own names of the message and of its channel.
+  -- Slack's ids of the message and its channel.
   ts text not null,
   slack_channel text not null,
-  -- When the newest event happened that it shows, in seconds since 1970, as far as that is known.
+  -- When the newest event that it shows happened, in seconds since 1970, if known.
   moment bigint,
   at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_message_pkey primary key (channel, subject)
 );
-comment on table lockstep.slack_message is 'messages that are to be updated, or answered in a thread';
-create index slack_message_at_idx on lockstep.slack_message (at);
-select pg_catalog.pg_extension_config_dump('lockstep.slack_message', '');
+comment on table lockstep_internal.slack_message is 'messages that are to be updated, or answered in a thread';
+create index slack_message_at_idx on lockstep_internal.slack_message (at);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_message', '');
 
-create table lockstep.pipeline_status (
+create table lockstep_internal.pipeline_status (
   schema text not null,
   project_id bigint not null,
-  -- Of one that is very long, its beginning and a digest.
+  -- For a very long name, its beginning and a digest.
   ref text not null
     constraint pipeline_status_ref_check check (pg_catalog.length(ref) <= 255),
   pipeline_id bigint not null,
   status text not null,
-  -- As the host writes it; null where it does not.
+  -- In the application's format; null if missing.
   finished_at text,
-  -- No finer, so that the index on it is written once a day.
+  -- A date, so that the index on it is written once a day.
   seen_on date not null default current_date,
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
-comment on table lockstep.pipeline_status is
+comment on table lockstep_internal.pipeline_status is
   'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
-create index pipeline_status_seen_on_idx on lockstep.pipeline_status (seen_on);
-select pg_catalog.pg_extension_config_dump('lockstep.pipeline_status', '');
+create index pipeline_status_seen_on_idx on lockstep_internal.pipeline_status (seen_on);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.pipeline_status', '');

@@ -1,5 +1,5 @@
--- The role that the sidecar works as, once a DBA has made its login role a member: the functions it needs and nothing else. Roles
--- belong to all databases of a server, so it may be there already, and another database may be making it right now.
+-- The sidecar's role, once a DBA has made its login role a member: the functions it needs and nothing else. Roles are shared by
+-- all databases of a server, so it may already exist, and another database may be creating it right now.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles r where r.rolname operator(pg_catalog.=) 'lockstep_sidecar') then
@@ -10,31 +10,32 @@ exception when duplicate_object or unique_violation then
 end
 $$;
 
+grant usage on schema lockstep_api to lockstep_sidecar;
 grant execute on function
-  lockstep.begin_slack_install(bytea, bytea, text, interval, text),
-  lockstep.take_slack_install(bytea, bytea, text),
-  lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text),
-  lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text),
-  lockstep.enqueue_slack_job(text, jsonb, text, text),
-  lockstep.slack_bot(text, text, text),
-  lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text),
-  lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
-  lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text),
+  lockstep_api.begin_slack_install(bytea, bytea, text, interval, text),
+  lockstep_api.take_slack_install(bytea, bytea, text),
+  lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text),
+  lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text),
+  lockstep_api.enqueue_slack_job(text, jsonb, text, text),
+  lockstep_api.slack_bot(text, text, text),
+  lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text),
+  lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text),
+  lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text),
   lockstep.list_slack_workspaces(integer, text),
-  lockstep.claim_slack_token_refresh(interval, interval, text),
-  lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text),
-  lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text),
-  lockstep.list_slack_tokens(text, integer, text),
-  lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text),
+  lockstep_api.claim_slack_token_refresh(interval, interval, text),
+  lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text),
+  lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text),
+  lockstep_api.list_slack_tokens(text, integer, text),
+  lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text),
   lockstep.sweep_slack(text),
-  lockstep.project_path(bigint, text),
-  lockstep.publish_events(json[], text[], text),
-  lockstep.slack_workspace_notifications(text, text, bigint, text),
-  lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),
-  lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text),
-  lockstep.claim_deliveries(integer, interval, integer, text),
-  lockstep.delivery_wait(integer, text),
-  lockstep.finish_deliveries(jsonb, text),
+  lockstep_api.project_path(bigint, text),
+  lockstep_api.publish_events(json[], text[], text),
+  lockstep_api.slack_workspace_notifications(text, text, bigint, text),
+  lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),
+  lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text),
+  lockstep_api.claim_deliveries(integer, interval, integer, text),
+  lockstep_api.delivery_wait(integer, text),
+  lockstep_api.finish_deliveries(jsonb, text),
   lockstep.slack_channel_troubles(text, text, bigint, text),
   lockstep.delivery_results(bigint[]),
   lockstep.metrics_report(text),

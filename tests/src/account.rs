@@ -9,14 +9,14 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use nix::unistd::{User, geteuid};
 
-/// Who runs the server's processes: this process's own account, or another one because PostgreSQL refuses root.
+/// The owner of the server's processes: this process's own account, or another one because PostgreSQL refuses root.
 #[derive(Clone, Copy, Debug)]
 pub struct Account {
     other: Option<(u32, u32)>,
 }
 
 impl Account {
-    /// Picks `postgres`, else `nobody`, when this process is root's.
+    /// Chooses `postgres`, otherwise `nobody`, when this process runs as root.
     pub fn of_server() -> Result<Self> {
         if !geteuid().is_root() {
             return Ok(Self { other: None });
@@ -33,7 +33,7 @@ impl Account {
         );
     }
 
-    /// Gives `path` to the account.
+    /// Changes the owner of `path` to the account.
     pub(crate) fn own(self, path: &Path) -> Result<()> {
         if let Some((uid, gid)) = self.other {
             chown(path, Some(uid), Some(gid))
@@ -42,19 +42,19 @@ impl Account {
         Ok(())
     }
 
-    /// A command that runs as the account, out of reach of the terminal's Ctrl-C: its owner decides when it ends.
+    /// A command that runs as the account and does not receive the terminal's Ctrl-C: its owner decides when it ends.
     pub fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command(program);
         command.current_dir("/").process_group(0);
         if let Some((uid, gid)) = self.other {
-            // Without groups of its own choosing, the standard library drops root's groups too.
+            // If no groups are set, the standard library drops root's groups too.
             command.uid(uid).gid(gid);
         }
         command
     }
 }
 
-/// A command without the caller's PostgreSQL variables, which would lead clients astray.
+/// A command without the caller's PostgreSQL variables, which would mislead clients.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {

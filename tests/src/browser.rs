@@ -1,4 +1,4 @@
-//! A browser without a window, as a person or a phone sees a page: Debian's Chromium, driven over WebDriver.
+//! A headless browser that shows a page as on a desktop or a phone: Debian's Chromium, driven over WebDriver.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -17,36 +17,36 @@ use serde_json::{Value, json};
 use crate::account::command;
 use crate::http::Http;
 
-/// How wide and high the page is that is seen, in CSS pixels.
+/// The size of the viewport in CSS pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
     pub width: u32,
     pub height: u32,
-    /// Whether it behaves as a phone's: a page that does not say how wide it wants to be is laid out for a desk and shrunk.
+    /// Whether it behaves like a phone, which lays out a page without a viewport for a desktop and shrinks it.
     pub is_phone: bool,
 }
 
-/// A phone of today.
+/// A current phone.
 pub const PHONE: Screen = Screen {
     width: 390,
     height: 844,
     is_phone: true,
 };
 
-/// A desk.
+/// A desktop.
 pub const DESK: Screen = Screen {
     width: 1280,
     height: 800,
     is_phone: false,
 };
 
-/// The name under which WebDriver keeps the id of an element.
+/// WebDriver's key for the id of an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Starting a browser on a machine that is busy takes a while.
+/// Starting a browser on a busy machine takes a while.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running browser with one page; it ends when this is dropped, and with this process, however that ends.
+/// A running browser with one page; it ends when this is dropped, or with this process, however that ends.
 #[derive(Debug)]
 pub struct Browser {
     driver: Child,
@@ -57,7 +57,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one that reaches nothing but this machine.
+    /// Starts one that can only reach this machine.
     pub fn start(screen: Screen) -> Result<Self> {
         let mut driver = start_driver()?;
         let started = (|| {
@@ -84,7 +84,7 @@ impl Browser {
         }
     }
 
-    /// Shows the page on another screen.
+    /// Changes the screen.
     pub fn resize(&mut self, screen: Screen) -> Result<()> {
         let parameters = json!({
             "width": screen.width,
@@ -104,12 +104,12 @@ impl Browser {
         Ok(())
     }
 
-    /// Where it is, after redirects.
+    /// The address after redirects.
     pub fn url(&self) -> Result<String> {
         text(self.get("url")?)
     }
 
-    /// The page as HTML, as it is now.
+    /// The current page as HTML.
     pub fn dom(&self) -> Result<String> {
         text(self.run("return document.documentElement.outerHTML", &json!([]))?)
     }
@@ -122,9 +122,9 @@ impl Browser {
         )
     }
 
-    /// By how many CSS pixels the page is wider than the screen: more than 0 must be scrolled sideways.
+    /// How many CSS pixels the page is wider than the screen; more than 0 means horizontal scrolling.
     pub fn overflow(&self) -> Result<i64> {
-        // Not innerWidth: a phone makes that larger to show what does not fit.
+        // Not innerWidth, which a phone increases to show what does not fit.
         let script = "const root = document.documentElement; \
                       return [root.scrollWidth, window.innerWidth - root.clientWidth]";
         let widths = self.run(script, &json!([]))?;
@@ -132,12 +132,12 @@ impl Browser {
         let (Some(page), Some(bar)) = (width(0), width(1)) else {
             bail!("no widths: {widths}");
         };
-        // At a desk the bar for scrolling down takes its share of the screen.
+        // On a desktop the vertical scroll bar takes part of the width.
         let bar = if self.screen.is_phone { 0 } else { bar };
         Ok(page - (i64::from(self.screen.width) - bar))
     }
 
-    /// Waits until the address is as wanted: a click is over before the page that it leads to is there.
+    /// Waits for the expected address: a click returns before the next page is loaded.
     pub fn wait_for_url(&self, is_wanted: impl Fn(&str) -> bool) -> Result<String> {
         let begun = Instant::now();
         loop {
@@ -158,7 +158,7 @@ impl Browser {
         text(self.get(&format!("element/{element}/text"))?)
     }
 
-    /// Clicks on the first element that a CSS selector finds; one that is covered or out of sight is an error.
+    /// Clicks on the first element that matches a CSS selector; an element that is covered or out of sight is an error.
     pub fn click(&self, selector: &str) -> Result<()> {
         let element = self.find(selector)?;
         self.post(&format!("element/{element}/click"), &json!({}))?;
@@ -175,7 +175,7 @@ impl Browser {
         Ok(())
     }
 
-    /// Writes what is on the screen as a PNG.
+    /// Writes a screenshot as a PNG.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
         let image = STANDARD.decode(text(self.get("screenshot")?)?)?;
         fs::write(path, image).with_context(|| format!("cannot write {}", path.display()))
@@ -209,7 +209,7 @@ impl Drop for Browser {
     }
 }
 
-/// Starts the driver under a shell that ends it as soon as this process is gone.
+/// Starts the driver under a shell that ends it when this process is gone.
 fn start_driver() -> Result<Child> {
     let program = installed("chromedriver", "chromium-driver")?;
     command("sh")
@@ -223,13 +223,13 @@ fn start_driver() -> Result<Child> {
         .context("cannot start chromedriver")
 }
 
-/// Closing its input is what the shell waits for.
+/// The shell waits for its input to be closed.
 fn end(driver: &mut Child) {
     drop(driver.stdin.take());
     let _ = driver.wait();
 }
 
-/// The driver says which port it took.
+/// The driver prints the port it chose.
 fn port_of(driver: &mut Child) -> Result<u16> {
     let output = driver.stdout.take().context("no output")?;
     for line in BufReader::new(output).lines() {
@@ -250,9 +250,9 @@ fn new_session(http: &Http, base: &str) -> Result<String> {
         "--no-proxy-server",
         "--disable-background-networking",
         "--disable-component-update",
-        // No name is known and no other address reached: a page that needs the network shows it.
+        // Resolves no names and reaches no other address: a page that needs the network would show it.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        // By a pipe the browser notices that its driver is gone, and ends.
+        // Over a pipe the browser notices when its driver is gone, and ends.
         "--remote-debugging-pipe",
     ];
     if geteuid().is_root() {
@@ -280,7 +280,7 @@ fn installed(program: &str, package: &str) -> Result<PathBuf> {
         })
 }
 
-/// What WebDriver answers, or its error.
+/// WebDriver's result or error.
 fn value(reply: crate::http::Reply) -> Result<Value> {
     let answer = reply.json()?;
     let value = answer.get("value").cloned().unwrap_or_default();

@@ -16,16 +16,16 @@ use postgres::{Client, Config, NoTls};
 use crate::account::{Account, command};
 use crate::home::{Home, clusters, sweep_script};
 
-/// The port names the socket's file, and the socket's directory is the cluster's own: it is always free.
+/// The port names the socket's file, and the socket's directory belongs to the cluster, so it is always free.
 pub const PORT: u16 = 5432;
 
 /// The superuser of the cluster.
 pub const SUPERUSER: &str = "postgres";
 
-/// How long a server may take to start or to stop.
+/// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Settings of every cluster. Without fsync a killed server still recovers: what it wrote is with the kernel.
+/// Settings of every cluster. Without fsync a killed server still recovers, because the kernel has what it wrote.
 const SETTINGS: [(&str, &str); 8] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
@@ -39,13 +39,13 @@ const SETTINGS: [(&str, &str); 8] = [
 
 /// A running server; it is stopped and its files are removed when this is dropped.
 ///
-/// A watchdog does the same should this process end without dropping it: killed, or with the cluster in a static.
+/// A watchdog does the same if this process ends without dropping it: killed, or with the cluster in a static.
 #[derive(Debug)]
 pub struct Cluster {
     home: Home,
     account: Account,
     log: PathBuf,
-    /// What each process of the server may have, in bytes of address space.
+    /// The address space limit of each server process, in bytes.
     memory: Option<u64>,
     server: Child,
     watchdog: Child,
@@ -128,7 +128,7 @@ impl Cluster {
         &self.log
     }
 
-    /// A client program of the installation, such as `psql`, set up to reach this cluster as superuser.
+    /// A client program of the installation, such as `psql`, configured to connect to this cluster as superuser.
     pub fn client_program(&self, name: &str) -> Command {
         let mut program = command(self.home.installation.programs.join(name));
         program
@@ -143,7 +143,7 @@ impl Cluster {
         self.home.installation.major
     }
 
-    /// Whether the server comes with a contributed module; says so where it does not, as then a test is skipped.
+    /// Whether the server has a contrib module; prints a message if not, because a test is then skipped.
     pub fn has_module(&self, name: &str) -> bool {
         let has_it = self.home.installation.has_library(name);
         if !has_it {
@@ -152,8 +152,7 @@ impl Cluster {
         has_it
     }
 
-    /// The newer servers at hand that have the extension, to upgrade this cluster to: the major version of each, and where its
-    /// programs are.
+    /// Newer installed servers that have the extension, to upgrade this cluster to: major version and program directory.
     pub fn newer(&self) -> Result<Vec<(u32, PathBuf)>> {
         let installation = &self.home.installation;
         installation.complete()?;
@@ -167,7 +166,7 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The programs of this cluster's server alone.
+    /// The programs of this cluster's server.
     pub fn bin(&self) -> &Path {
         &self.home.installation.bin
     }
@@ -191,23 +190,23 @@ impl Cluster {
         &self.home.installation.test
     }
 
-    /// Stops the server as `pg_ctl stop -m fast` does; `resume` starts it again.
+    /// Stops the server like `pg_ctl stop -m fast`; `resume` starts it again.
     pub fn stop(&mut self) -> Result<()> {
         self.end(Signal::SIGINT)
     }
 
-    /// Stops the server in good order and starts it again.
+    /// Stops the server cleanly and starts it again.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
         self.resume()
     }
 
-    /// From its next start on, no process of the server gets more address space than so many bytes.
+    /// From the next start on, limits each server process to this many bytes of address space.
     pub fn limit_memory(&mut self, bytes: u64) {
         self.memory = Some(bytes);
     }
 
-    /// Kills the postmaster as `kill -9` does; its children notice and end by themselves. `resume` starts it again.
+    /// Kills the postmaster like `kill -9`; its children notice and exit. `resume` starts it again.
     pub fn kill_postmaster(&mut self) -> Result<()> {
         self.end(Signal::SIGKILL)
     }
@@ -219,7 +218,7 @@ impl Cluster {
             self.server = spawn(&self.home, self.account, &self.log, self.memory)?;
             match self.wait_until_ready() {
                 Ok(()) => return Ok(()),
-                // Children of a killed postmaster that still run hold its shared memory, and a new one refuses to start.
+                // Remaining children of a killed postmaster hold its shared memory, and a new one refuses to start.
                 Err(_) if start.elapsed() < PATIENCE && self.has_exited()? => {
                     sleep(Duration::from_millis(100))
                 }
@@ -279,13 +278,13 @@ impl Drop for Cluster {
         if let Err(error) = self.end(Signal::SIGQUIT) {
             eprintln!("{error:#}");
         }
-        // The watchdog ends with its input; it is reaped here, and finds that this cluster's lock is still held.
+        // The watchdog ends with its input; it is reaped here, while this cluster's lock is still held.
         drop(self.watchdog.stdin.take());
         self.watchdog.wait().ok();
     }
 }
 
-/// Starts the process that waits for this one to end, in whatever way, and then sweeps.
+/// Starts the process that waits for this one to end in any way, and then sweeps.
 fn watch() -> Result<Child> {
     command("sh")
         .args(["-c", "read -r _; exec \"$0\""])
@@ -298,7 +297,7 @@ fn watch() -> Result<Child> {
         .context("cannot start the watchdog")
 }
 
-/// Creates the cluster's data with a locale that every system has, at best with UTF-8 in its character classes.
+/// Creates the data directory with a locale that every system has, preferably with UTF-8 character classes.
 fn initialize(home: &Home, account: Account) -> Result<()> {
     let run = |locale: &str| {
         account
@@ -328,7 +327,7 @@ fn initialize(home: &Home, account: Account) -> Result<()> {
     Ok(())
 }
 
-/// Appends settings to the configuration, and the place of the socket; the last of a name is the one that counts.
+/// Appends settings and the socket directory to the configuration; the last setting of a name counts.
 pub(crate) fn configure(
     home: &Home,
     usual: &[(&str, &str)],
@@ -354,7 +353,7 @@ fn spawn(home: &Home, account: Account, log: &Path, memory: Option<u64>) -> Resu
         .arg(home.installation.bin.join("postgres"))
         .arg("-D")
         .arg(home.data())
-        // As an administrator may have set it: no error of the extension holds a backtrace for that.
+        // As an administrator might set it: the extension's errors still contain no backtrace.
         .env("RUST_BACKTRACE", "full")
         .env("RUST_LIB_BACKTRACE", "full")
         .stdin(Stdio::null())

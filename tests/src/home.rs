@@ -14,14 +14,14 @@ use crate::installation::Installation;
 /// The longest path of a socket that Linux accepts.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// A cluster's directory. It is `target/pg/<purpose>.<number>`, or a symlink from there to a directory under /var/tmp
-/// when the server's account cannot enter the former or the path of its socket would be too long.
+/// A cluster's directory. It is `target/pg/<purpose>.<number>`, or a symlink from there to a directory under /var/tmp if the
+/// server's account cannot enter the former or the socket's path would be too long.
 #[derive(Debug)]
 pub(crate) struct Home {
     link: PathBuf,
     path: PathBuf,
     pub(crate) installation: Installation,
-    /// Held as long as this process lives; tests/sweep leaves the cluster alone until then.
+    /// Held as long as this process lives; tests/sweep ignores the cluster while it is held.
     _lock: File,
 }
 
@@ -32,7 +32,7 @@ impl Home {
         let clusters = clusters()?;
         let system = Installation::of_system()?;
         system.packaged_libraries()?;
-        // A sweep between the creation of a directory and its lock would take it for one without an owner.
+        // A sweep between creating a directory and locking it would take it for an abandoned one.
         let sweep_lock = File::create(clusters.join(".sweep"))?;
         sweep_lock.lock()?;
         let link = create_numbered(&clusters.join(purpose))?;
@@ -92,12 +92,12 @@ impl Home {
         self.path.join("data")
     }
 
-    /// What is directly in here may be read by every account.
+    /// Every account may read what is directly in here.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory of the socket; nobody but the server's account and root may enter it.
+    /// The directory of the socket; only the server's account and root may enter it.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("socket")
     }
@@ -109,7 +109,7 @@ impl Drop for Home {
     }
 }
 
-/// Where the clusters are.
+/// The directory of all clusters.
 pub(crate) fn clusters() -> Result<PathBuf> {
     let clusters = crate::target().join("pg");
     fs::create_dir_all(&clusters)
@@ -130,8 +130,7 @@ fn sweep() -> Result<()> {
     Ok(())
 }
 
-/// Creates the first directory of `<stem>.1`, `<stem>.2`, ... that is not there, in one step, so that two runs never
-/// share one.
+/// Creates the first free directory of `<stem>.1`, `<stem>.2`, ... atomically, so that two runs never share one.
 fn create_numbered(stem: &Path) -> Result<PathBuf> {
     for number in 1_u32.. {
         let path = PathBuf::from(format!("{}.{number}", stem.display()));
@@ -146,7 +145,7 @@ fn create_numbered(stem: &Path) -> Result<PathBuf> {
     bail!("no free number for {}", stem.display())
 }
 
-/// Removes a cluster's directory and where it links to. What cannot be removed is left to the next sweep.
+/// Removes a cluster's directory and the target of its link. What cannot be removed is left to the next sweep.
 fn discard(link: &Path) {
     if let Ok(path) = fs::read_link(link) {
         fs::remove_dir_all(path).ok();

@@ -21,19 +21,19 @@ const WORKFLOWS: Script = host_sql!("workflows.sql");
 const CLUSTERS: Script = host_sql!("clusters.sql");
 const SERVICES: Script = host_sql!("services.sql");
 
-/// Merge requests and where they are deployed.
+/// Merge requests and their deployments.
 pub const DEPLOYMENTS: Script = host_sql!("deployments.sql");
-/// Members of groups, and accounts that are linked with Slack.
+/// Group members, and accounts linked with Slack.
 pub const MEMBERS: Script = host_sql!("members.sql");
 /// The application's own triggers on `integrations`, as GitLab has them.
 pub const APPLICATION_TRIGGERS: Script = host_sql!("application_triggers.sql");
 /// The application's own triggers on `services`, as GitLab had them until 14.x.
 pub const SERVICES_TRIGGERS: Script = host_sql!("services_triggers.sql");
-/// What a careful DBA would write instead: triggers per statement, with transition tables.
+/// What a careful DBA would write instead: statement triggers with transition tables.
 pub const STATEMENT_TRIGGERS: Script = host_sql!("statement_triggers.sql");
 /// 100,000 projects with integrations of every kind.
 pub const DEMO_DATA: Script = host_sql!("demo.sql");
-/// A few rows that the examples of the documentation speak of.
+/// A few rows for the examples in the documentation.
 pub const SAMPLE: Script = host_sql!("sample.sql");
 /// 300,000 workflows of those projects.
 pub const DEMO_WORKFLOWS: Script = host_sql!("demo_workflows.sql");
@@ -41,14 +41,14 @@ pub const DEMO_WORKFLOWS: Script = host_sql!("demo_workflows.sql");
 /// Which tables a database has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// The tables of GitLab 18: `projects` with 85 columns and 8 indexes, `integrations` and its children, Slack,
-    /// the workflows and catalog of the agent platform.
+    /// The tables of GitLab 18: `projects` with 85 columns and 8 indexes, `integrations` and its children, Slack, and the agent
+    /// platform's workflows and catalog.
     Wide,
     /// `Wide` with a `projects` of 7 columns and only its primary key.
     Narrow,
     /// `Narrow` with the Slack app's tables of GitLab 18.6: scopes without an organization, links without an owner.
     Older,
-    /// The tables until 14.x: `services` in place of `integrations`, with a key of type integer.
+    /// The tables before 14.x: `services` instead of `integrations`, with an integer key.
     Services,
 }
 
@@ -77,8 +77,7 @@ impl Layout {
     }
 }
 
-/// Creates the tables of a layout in an empty database, without rows but for one organization, user and namespace,
-/// each with id 1.
+/// Creates the tables of a layout in an empty database, with no rows except one organization, user and namespace, each with id 1.
 pub fn create(client: &mut Client, layout: Layout) -> Result<()> {
     layout
         .scripts()

@@ -1,4 +1,4 @@
-//! A small blocking HTTP client for loopback: every status is an answer, redirects are not followed.
+//! A small blocking HTTP client for loopback: every status is a response, redirects are not followed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,11 +9,11 @@ use serde_json::Value;
 use ureq::http::{Request, Response};
 use ureq::{Agent, Body};
 
-/// What a server answered.
+/// A server's response.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: u16,
-    /// Names in lower case, in the order in which they came.
+    /// Names in lower case, in their original order.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -36,21 +36,21 @@ impl Reply {
     }
 }
 
-/// A client that gives up after some time.
+/// A client with a timeout.
 #[derive(Clone, Debug)]
 pub struct Http {
     agent: Agent,
 }
 
 impl Http {
-    /// One that keeps connections open for the next request, as apps and Slack do.
+    /// Keeps connections open for the next request, like apps and Slack.
     pub fn new(patience: Duration) -> Self {
         let settings = Agent::config_builder()
             .timeout_global(Some(patience))
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // The caller's HTTP_PROXY is not meant for loopback.
+            // HTTP_PROXY does not apply to loopback.
             .proxy(None)
             .build();
         Self {
@@ -70,7 +70,7 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        // A body that is empty is still one to HTTP: GET and DELETE are sent without any.
+        // To HTTP an empty body is still a body: GET and DELETE are sent without one.
         let response = if body.is_empty() && matches!(method, "GET" | "DELETE" | "HEAD") {
             self.agent.run(request.body(())?)?
         } else {
@@ -106,14 +106,14 @@ impl Http {
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Fields as the body of a form.
+/// Fields as a form body.
 pub fn form(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
         .finish()
 }
 
-/// Sends bytes as they are, to show what a server does with what is no HTTP; answers all that it says until it closes.
+/// Sends raw bytes, to test how a server handles invalid HTTP; returns everything it sends until it closes.
 pub fn send_raw(address: SocketAddr, bytes: &[u8], patience: Duration) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_read_timeout(Some(patience))?;

@@ -1,8 +1,8 @@
-//! A private copy of a PostgreSQL installation that holds the extension under test.
+//! A private copy of a PostgreSQL installation with the extension under test.
 //!
-//! Installing into the system's directories would hurt a server that runs with the extension loaded, and two test runs
-//! would overwrite each other's library. But PostgreSQL finds its directories relative to its own executable, so a
-//! tree of the same shape with real copies of the executables (symlinks would be resolved) is an installation.
+//! Installing into the system's directories would affect servers that have the extension loaded, and two test runs would
+//! overwrite each other's library. But PostgreSQL finds its directories relative to its own executable, so a tree of the same
+//! shape with real copies of the executables (symlinks would be resolved) is an installation.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::account::command;
 
-/// The executables a server consists of, and the one that makes it a standby.
+/// The executables of a server, and the one that creates a standby.
 const EXECUTABLES: [&str; 3] = ["postgres", "initdb", "pg_basebackup"];
 
 /// The directories of a PostgreSQL installation.
@@ -23,14 +23,14 @@ pub(crate) struct Installation {
     pub(crate) bin: PathBuf,
     library: PathBuf,
     share: PathBuf,
-    /// Where `psql` and other client programs are.
+    /// The directory of `psql` and other client programs.
     pub(crate) programs: PathBuf,
-    /// Where `pg_regress` and `pg_isolation_regress` are.
+    /// The directory of `pg_regress` and `pg_isolation_regress`.
     pub(crate) test: PathBuf,
 }
 
 impl Installation {
-    /// The installation that LOCKSTEP_PG_CONFIG names, else the usual one.
+    /// The installation named by LOCKSTEP_PG_CONFIG, otherwise the usual one.
     pub(crate) fn of_system() -> Result<Self> {
         match std::env::var_os("LOCKSTEP_PG_CONFIG") {
             Some(pg_config) => Self::of(Path::new(&pg_config)),
@@ -68,8 +68,7 @@ impl Installation {
         self.library.join(format!("{name}.so")).exists()
     }
 
-    /// The newer installations at hand, those of Debian and those under target/, for which `make` has built the extensions from
-    /// the sources that this one has them from.
+    /// Newer installations, from Debian or under target/, for which `make` has built the extensions from the same sources.
     pub(crate) fn newer(&self) -> Result<Vec<Self>> {
         let places = [
             PathBuf::from("/usr/lib/postgresql"),
@@ -101,7 +100,7 @@ impl Installation {
         Ok(found)
     }
 
-    /// Copies the programs into a mirror: pg_upgrade looks for all of them beside the server.
+    /// Copies the programs into a mirror: pg_upgrade expects all of them next to the server.
     pub(crate) fn complete(&self) -> Result<()> {
         for program in entries(&self.programs)? {
             let Some(name) = program.file_name() else {
@@ -132,7 +131,7 @@ impl Installation {
         package().join(relative(&self.share)).join("extension")
     }
 
-    /// Mirrors the installation under `tree`, with the extension's packaged files in place of installed ones.
+    /// Mirrors the installation under `tree`, with the extension's packaged files instead of installed ones.
     pub(crate) fn mirror(&self, tree: &Path) -> Result<Self> {
         let mirrored = Self {
             major: self.major,
@@ -164,7 +163,7 @@ impl Installation {
     }
 }
 
-/// What a command prints.
+/// A command's output.
 fn answer(mut command: Command) -> Result<String> {
     let output = command
         .output()
@@ -173,7 +172,7 @@ fn answer(mut command: Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// The major version in what `pg_config --version` answers.
+/// The major version in the output of `pg_config --version`.
 fn major(version: &str) -> Option<u32> {
     let number = version.trim_start_matches(|sign: char| !sign.is_ascii_digit());
     number
@@ -183,7 +182,7 @@ fn major(version: &str) -> Option<u32> {
         .ok()
 }
 
-/// What the extensions' install scripts in a directory hold; their order differs from build to build.
+/// The lines of the extensions' install scripts in a directory; their order differs from build to build.
 fn lines_of_scripts(directory: &Path) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for script in entries(directory)? {
@@ -197,13 +196,13 @@ fn lines_of_scripts(directory: &Path) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Where the extension's files are: those of `make build`, unless a bench names those of the release.
+/// The directory of the extension's files: those of `make build`, unless a bench names the release's.
 fn package() -> PathBuf {
     std::env::var_os("LOCKSTEP_PACKAGE")
         .map_or_else(|| crate::target().join("quick"), PathBuf::from)
 }
 
-/// An absolute path as one below another root.
+/// An absolute path below another root.
 fn relative(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
@@ -228,8 +227,8 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     read.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// Links what is in `from` into `to`, except what `to` has already and the extension itself. What is under target/ is no
-/// installation that every account can reach, so that has links to the files themselves, or copies.
+/// Links the entries of `from` into `to`, except existing ones and the extension itself. An installation under target/ may not be
+/// reachable for every account, so its files are linked or copied individually.
 fn link_entries(from: &Path, to: &Path) -> Result<()> {
     for entry in entries(from)? {
         let Some(name) = entry.file_name() else {

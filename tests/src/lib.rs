@@ -1,5 +1,5 @@
-//! What tests, demo and bench share: a private PostgreSQL cluster with the extension, a database shaped like GitLab's,
-//! GitLab's webhooks, and a fake Slack.
+//! Shared by tests, demo and bench: a private PostgreSQL cluster with the extension, a GitLab-shaped database, GitLab's webhooks,
+//! and a fake Slack.
 
 pub mod account;
 pub mod cluster;
@@ -26,7 +26,7 @@ pub fn root() -> PathBuf {
     tests.parent().map_or(tests.clone(), PathBuf::from)
 }
 
-/// Where everything that is built or run here goes.
+/// The directory for everything that is built or run here.
 pub fn target() -> PathBuf {
     root().join("target")
 }

@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode in front of a cluster, on a socket beside the cluster's own.
+//! PgBouncer in transaction mode in front of a cluster, on a socket next to the cluster's own.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ pub const PORT: u16 = 6432;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running pool; it is stopped when this is dropped. tests/sweep does so too, with the cluster it belongs to.
+/// A running pool; it is stopped when this is dropped, or by tests/sweep together with its cluster.
 #[derive(Debug)]
 pub struct PgBouncer {
     socket: PathBuf,
@@ -27,11 +27,11 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// Starts the one pool of a cluster, with this many server connections for each database and role. Every role of the
-    /// cluster may connect. Its log is `target/pg/<purpose>.log`.
+    /// Starts a cluster's pool, with this many server connections per database and role. Every role of the cluster may connect.
+    /// Its log is `target/pg/<purpose>.log`.
     pub fn start(cluster: &Cluster, purpose: &str, connections: u32) -> Result<Self> {
         let home = cluster.home();
-        // A copy of the cluster's own, so that tests/sweep knows whose process it is.
+        // The cluster's own copy, so that tests/sweep knows whose process it is.
         let program = home.path().join("pgbouncer");
         fs::copy(installed()?, &program).context("cannot copy pgbouncer")?;
         fs::set_permissions(&program, Permissions::from_mode(0o755))?;
@@ -66,7 +66,7 @@ impl PgBouncer {
         let log = clusters()?.join(format!("{purpose}.log"));
         let output =
             File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        // PgBouncer refuses to run as root, as the server does.
+        // Like the server, PgBouncer refuses to run as root.
         let process = cluster
             .account()
             .command(&program)
@@ -104,8 +104,8 @@ impl PgBouncer {
         )
     }
 
-    /// Connects to a database through the pool as superuser. The database `pgbouncer` is its console, which takes
-    /// simple queries only.
+    /// Connects to a database through the pool as superuser. The database `pgbouncer` is its console, which only accepts simple
+    /// queries.
     pub fn connect(&self, database: &str) -> Result<Client> {
         self.config(database)
             .connect(NoTls)
@@ -136,13 +136,13 @@ impl Drop for PgBouncer {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // A killed one leaves its socket, and the next one would take it for a running pool's.
+        // A killed pool leaves its socket, and the next one would believe that a pool is running.
         let name = format!(".s.PGSQL.{PORT}");
         let _ = fs::remove_file(self.socket.join(name));
     }
 }
 
-/// Debian's is where only root's PATH leads.
+/// Debian installs it in a directory that only root's PATH contains.
 fn installed() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

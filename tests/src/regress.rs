@@ -39,7 +39,7 @@ impl Driver {
         }
     }
 
-    /// The names of all tests, in alphabetical order: the order in which `run` runs them.
+    /// The names of all tests in alphabetical order, in which `run` runs them.
     pub fn tests(self) -> Result<Vec<String>> {
         let directory = crate::root()
             .join("tests")
@@ -64,8 +64,8 @@ impl Driver {
         Ok(names)
     }
 
-    /// Runs the tests one after another in an existing database. Their output stays in target/regress or
-    /// target/isolation; an error holds the differences from what was expected.
+    /// Runs the tests one after another in an existing database. Their output stays in target/regress or target/isolation; an
+    /// error contains the differences from the expected output.
     pub fn run(self, cluster: &Cluster, database: &str, tests: &[String]) -> Result<()> {
         if tests.is_empty() {
             bail!("no {} tests to run", self.name());

@@ -1,4 +1,4 @@
-//! A stand-in's HTTP server, on loopback and in a thread of its own, which can close a connection without an answer.
+//! A stand-in's HTTP server on loopback, in its own thread, which can close a connection without a response.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Port 0 is any that is free.
+    /// Port 0 means any free port.
     pub(crate) fn start(name: &'static str, router: Router, port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?;
@@ -73,7 +73,7 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let router = router.clone();
         tokio::spawn(async move {
-            // axum::serve cannot close a connection without an answer; a service that fails does.
+            // axum::serve cannot close a connection without a response; a failing service can.
             let service = service_fn(move |request| {
                 let mut router = router.clone();
                 async move {
@@ -84,7 +84,7 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
                     }
                 }
             });
-            // Its errors are the other side's, or closed on purpose.
+            // Errors come from the other side, or from closing on purpose.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -92,6 +92,6 @@ async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     }
 }
 
-/// Marks an answer that must not be sent.
+/// Marks a response that must not be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HangUp;

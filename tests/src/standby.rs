@@ -1,4 +1,4 @@
-//! A second server that follows a cluster by streaming replication and can take its place.
+//! A second server that follows a cluster by streaming replication and can replace it.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use crate::cluster::{Cluster, PORT, SUPERUSER, configure};
 /// How long it may take to catch up or to be promoted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A hot standby. Its cluster answers queries, and after `promote` takes writes.
+/// A hot standby. Its cluster answers queries, and accepts writes after `promote`.
 #[derive(Debug)]
 pub struct Standby {
     cluster: Cluster,
 }
 
 impl Standby {
-    /// Copies the primary as it is now and follows it from there on. Its log is `target/pg/<purpose>.log`.
+    /// Copies the primary as it is now and follows it from then on. Its log is `target/pg/<purpose>.log`.
     ///
-    /// The primary keeps for it, in a slot named after `purpose`, what it has not seen yet.
+    /// A slot on the primary, named after `purpose`, keeps the WAL that the standby has not received yet.
     pub fn start(primary: &Cluster, purpose: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let program = primary.home().installation.bin.join("pg_basebackup");
         let slot = purpose.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
@@ -37,7 +37,7 @@ impl Standby {
                 .context("cannot run pg_basebackup")?;
             let errors = String::from_utf8_lossy(&output.stderr);
             ensure!(output.status.success(), "pg_basebackup: {}", errors.trim());
-            // The copy has the primary's settings; of the socket's place, and of these, the last one counts.
+            // The copy has the primary's settings; of the socket's place and these settings the last one counts.
             configure(home, &[], settings)
         })?;
         Ok(Self { cluster })
@@ -52,7 +52,7 @@ impl Standby {
         &mut self.cluster
     }
 
-    /// Waits until everything that the primary has written so far can be seen here.
+    /// Waits until everything that the primary has written so far is visible here.
     pub fn catch_up(&self, primary: &Cluster) -> Result<()> {
         let row = primary
             .connect("postgres")?
@@ -73,7 +73,7 @@ impl Standby {
         Ok(())
     }
 
-    /// Makes it a server of its own that takes writes, whether the primary is there or not.
+    /// Promotes it to a primary, whether the old primary still runs or not.
     pub fn promote(&self) -> Result<()> {
         let row = self.cluster.connect("postgres")?.query_one(
             "select pg_promote(wait => true, wait_seconds => $1)",

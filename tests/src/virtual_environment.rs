@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::account::command;
 
-/// A virtual environment under target/ with what tests/slack/requirements.txt names.
+/// A virtual environment under target/ with the packages of tests/slack/requirements.txt.
 #[derive(Debug)]
 pub struct VirtualEnvironment {
     python: PathBuf,
 }
 
 impl VirtualEnvironment {
-    /// The environment that all tests share; it is made when first asked for, and again when the requirements change.
+    /// The environment shared by all tests; created on first use, and again when the requirements change.
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<VirtualEnvironment>> = OnceLock::new();
         SHARED
@@ -31,7 +31,7 @@ impl VirtualEnvironment {
     fn prepare() -> Result<Self> {
         let tools = crate::target().join("tools");
         fs::create_dir_all(&tools)?;
-        // Two runs of the suite must not make it at the same time.
+        // Two runs of the suite must not create it at the same time.
         let lock = File::create(tools.join("python.lock"))?;
         lock.lock()?;
         let directory = tools.join("python");
@@ -41,7 +41,7 @@ impl VirtualEnvironment {
         let wanted = scripts().join("requirements.txt");
         let requirements = fs::read_to_string(&wanted)
             .with_context(|| format!("cannot read {}", wanted.display()))?;
-        // Written last: an environment without it was interrupted while it was made.
+        // Written last: an environment without it was interrupted while being created.
         let done = directory.join("requirements.txt");
         let is_done = fs::read_to_string(&done).is_ok_and(|made| made == requirements);
         if is_done && environment.works() {
@@ -71,7 +71,7 @@ impl VirtualEnvironment {
         Ok(environment)
     }
 
-    /// The interpreter it was made from may have gone.
+    /// The interpreter it was created from may be gone.
     fn works(&self) -> bool {
         let probe = command(&self.python)
             .args(["-c", "import slack_sdk"])
@@ -81,10 +81,10 @@ impl VirtualEnvironment {
         probe.is_ok_and(|status| status.success())
     }
 
-    /// Runs a script of tests/slack with a line of JSON for each input; answers the line it printed for each.
+    /// Runs a script of tests/slack with one line of JSON per input; returns the line it printed for each.
     pub fn run(&self, script: &str, inputs: &[Value]) -> Result<Vec<String>> {
         let mut child = command(&self.python)
-            // Nothing is to be left beside the scripts.
+            // Leaves nothing next to the scripts.
             .arg("-B")
             .arg(scripts().join(script))
             .stdin(Stdio::piped())
@@ -94,7 +94,7 @@ impl VirtualEnvironment {
             .with_context(|| format!("cannot run {script}"))?;
         let stdin = child.stdin.take().context("no input")?;
         let lines: String = inputs.iter().map(|input| format!("{input}\n")).collect();
-        // While it is still being written to, the script may fill the pipe of its output.
+        // While we are still writing, the script may fill its output pipe.
         let writer = thread::spawn(move || { stdin }.write_all(lines.as_bytes()));
         let output = child.wait_with_output()?;
         let errors = String::from_utf8_lossy(&output.stderr);

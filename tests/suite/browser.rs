@@ -1,4 +1,4 @@
-//! The harness of the browser: what it shows, measures and clicks, and that it stays on this machine.
+//! The browser harness: rendering, measuring, clicking, and no access beyond this machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -17,7 +17,7 @@ const WIDE: &str = "<!doctype html><meta name=viewport content='width=device-wid
     <title>Wide</title><div style='width: 700px'>too wide</div>";
 const UNAWARE: &str = "<!doctype html><title>Unaware</title><p>says nothing of its width";
 
-/// Serves the three pages by their names. A browser opens connections in advance: each has a thread.
+/// Serves the three pages by name. A browser opens connections in advance, so each gets a thread.
 fn serve() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -94,7 +94,7 @@ fn browser_shows_measures_and_clicks() -> Result<()> {
     let image = fs::read(&picture)?;
     ensure!(image.starts_with(b"\x89PNG"), "no picture");
 
-    // There is no way out, neither by name nor by address (this one is nobody's, and would be waited for).
+    // There is no way out, by name or by address (the address is unassigned, and would time out).
     for page in ["http://example.com/", "http://192.0.2.1/"] {
         let error = browser.open(page).err();
         let error = error.map(|error| format!("{error:#}")).unwrap_or_default();

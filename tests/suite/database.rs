@@ -1,4 +1,4 @@
-//! Gives each test a database of its own on the cluster that all tests share.
+//! Gives each test its own database on the shared cluster.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use lockstep_tests::cluster::Cluster;
 use lockstep_tests::host::{self, Layout};
 use postgres::Client;
 
-/// The cluster that all tests share. It outlives every test: its watchdog stops it when the process is gone.
+/// The cluster shared by all tests. It outlives every test: its watchdog stops it when the process is gone.
 pub(crate) fn cluster() -> Result<&'static Cluster> {
     static CLUSTER: OnceLock<Result<Cluster>> = OnceLock::new();
     CLUSTER
@@ -16,12 +16,12 @@ pub(crate) fn cluster() -> Result<&'static Cluster> {
         .map_err(|error| anyhow!("{error:#}"))
 }
 
-/// An empty database; the name must be no other test's.
+/// An empty database; the name must be unique among tests.
 pub(crate) fn empty(name: &str) -> Result<Client> {
     cluster()?.create_database(name)
 }
 
-/// A database with the host's tables and the extension, not attached.
+/// A database with the application's tables and the extension, not attached.
 pub(crate) fn with_host(name: &str, layout: Layout) -> Result<Client> {
     let mut client = empty(name)?;
     host::create(&mut client, layout)?;

@@ -11,7 +11,7 @@ use crate::random::plan::Dice;
 use crate::random::seed;
 use crate::settings::{self, commands};
 
-/// What all isolation specs rely on: the oracle's views, and tables of their own.
+/// Shared by all isolation specs: the oracle's views, and their tables.
 const ISOLATION_SETUP: &str = include_str!("../isolation/setup.sql");
 
 fn run(driver: Driver, database: &str, setup: &str) -> Result<()> {
@@ -24,12 +24,12 @@ fn regress() -> Result<()> {
     run(Driver::Regress, "regress", "")
 }
 
-/// Under settings that are drawn anew for each run; LOCKSTEP_SEED=... draws those of an earlier one.
+/// With random settings in each run; LOCKSTEP_SEED=... repeats those of an earlier run.
 #[test]
 fn isolation() -> Result<()> {
     let seed = seed()?;
     let mut drawn = settings::draw(&mut Dice::new(seed, 0));
-    // At SERIALIZABLE a session that may use no index has read the whole table, and others fail for that.
+    // At SERIALIZABLE a session without index scans reads the whole table, which makes others fail.
     if drawn.contains(&("enable_bitmapscan", "off")) {
         drawn.retain(|(name, _)| *name != "enable_indexscan");
     }

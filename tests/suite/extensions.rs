@@ -1,4 +1,4 @@
-//! Two extensions: lockstep alone is whole, and lockstep_slack comes and goes in whichever order.
+//! Two extensions: lockstep works alone, and lockstep_slack can be created and dropped in any order.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -9,8 +9,8 @@ use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
 const TRIGGERS: &str =
-    "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid where p.pronamespace = 'lockstep'::regnamespace and not t.tgisinternal
-        and t.tgrelid::regclass::text not like 'lockstep.%'";
+    "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid where p.pronamespace = 'lockstep_internal'::regnamespace and not t.tgisinternal
+        and t.tgrelid::regclass::text not like 'lockstep%'";
 
 fn host(name: &str) -> Result<Client> {
     let mut client = empty(name)?;
@@ -18,7 +18,7 @@ fn host(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Rows that make the cache columns true and two rows of one team differ.
+/// Rows that make the cache columns true, and two differing rows of one team.
 const ROWS: &str = "
 insert into projects (id, namespace_id) values (1, 1), (2, 1);
 insert into integrations (id, project_id, active, category, type_new) values (1, 1, true, 'issue_tracker', 'Integrations::Jira'),
@@ -45,17 +45,17 @@ fn kept(client: &mut Client) -> Result<[i64; 2]> {
 #[test]
 fn lockstep_alone_knows_nothing_of_slack() -> Result<()> {
     let mut client = host("extensions_alone")?;
-    let roles = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and (p.proname ~ 'slack|chatops' or p.prosrc ~* 'slack|chatops')";
+    let roles = "select count(*) from pg_proc p where p.pronamespace::regnamespace::text ~ '^lockstep' and (p.proname ~ 'slack|chatops' or p.prosrc ~* 'slack|chatops')";
     client.batch_execute("create extension lockstep; select * from lockstep.attach()")?;
     assert_eq!(number(&mut client, roles)?, 0);
-    let tables = "select count(*) from pg_class c where c.relnamespace = 'lockstep'::regnamespace and c.relname ~ 'slack|chatops|deliver'";
+    let tables = "select count(*) from pg_class c where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relname ~ 'slack|chatops|deliver'";
     assert_eq!(number(&mut client, tables)?, 0);
     let grants = "select count(*) from pg_shdepend d join pg_roles r on r.oid = d.refobjid
                    where d.dbid = (select oid from pg_database where datname = current_database()) and r.rolname in ('lockstep_sidecar', 'lockstep_chatops')";
     assert_eq!(number(&mut client, grants)?, 0);
     client.batch_execute(ROWS)?;
     assert_eq!(kept(&mut client)?, [1, 2]);
-    // It does all that it is for.
+    // All of its features work.
     client.batch_execute(
         "select lockstep.set_feature('f', true);
          select lockstep.complete_jobs(r.r, array(select j.job from lockstep.claim_jobs(r.r, '{W}') j))
@@ -66,7 +66,7 @@ fn lockstep_alone_knows_nothing_of_slack() -> Result<()> {
     Ok(())
 }
 
-/// Every order of coming, attaching and leaving; after each step each of them keeps what it is there for, and nothing else.
+/// Every order of creating, attaching and dropping; after each step each extension maintains its own features, and nothing else.
 #[test]
 fn each_comes_and_goes_in_any_order() -> Result<()> {
     let mut client = host("extensions_orders")?;
@@ -91,7 +91,7 @@ fn each_comes_and_goes_in_any_order() -> Result<()> {
                 let error = error_of(&mut client, "drop extension lockstep")?;
                 assert_eq!(error.code().code(), "2BP01", "{case}: {error}");
                 client.batch_execute("rollback to before; drop extension lockstep_slack")?;
-                // What is left is lockstep, and works; the tokens are nobody's.
+                // What is left is lockstep, and works; the tokens are gone.
                 client.batch_execute(
                     "update slack_integrations set encrypted_bot_access_token = alias::bytea;
                      update integrations set active = false where id = 1",
@@ -112,15 +112,15 @@ fn each_comes_and_goes_in_any_order() -> Result<()> {
     Ok(())
 }
 
-/// What lockstep_slack has told lockstep of itself goes with it, so that it may come again.
+/// What lockstep_slack registered with lockstep is removed with it, so that it can be created again.
 #[test]
 fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
     let mut client = host("extensions_trace")?;
     client.batch_execute("create extension lockstep")?;
     let told = "select string_agg(distinct t, ' ' order by t) from (
-                  select what from lockstep.retained union all select role from lockstep.runner_limit
-                  union all select job from lockstep.backfill_function
-                  union all select name from lockstep.host_worker where name ~ '^Slack') t (t)";
+                  select what from lockstep_internal.retained union all select role from lockstep_internal.runner_limit
+                  union all select job from lockstep_internal.backfill_function
+                  union all select name from lockstep_internal.host_worker where name ~ '^Slack') t (t)";
     let told_of =
         |client: &mut Client| -> Result<String> { Ok(client.query_one(told, &[])?.get(0)) };
     assert_eq!(told_of(&mut client)?, "dead_job feature_audit");

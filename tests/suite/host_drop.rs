@@ -1,4 +1,4 @@
-//! The host goes on without lockstep: DROP EXTENSION takes every trigger along, and what it leaves works.
+//! The application continues without lockstep: DROP EXTENSION removes every trigger, and the rest works.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use postgres::{Client, NoTls};
 use crate::database;
 use crate::surface::refusal::error_of;
 
-/// Everything in the database that bears the name, but for the rows of pg_depend.
+/// Everything in the database that contains the name, except the rows of pg_depend.
 const REMAINS: &str = "
 select coalesce(string_agg(what, ', '), '') from (
   select 'trigger ' || tgname from pg_trigger where tgname ~ 'lockstep' or tgfoid not in (select oid from pg_proc)
@@ -18,7 +18,7 @@ select coalesce(string_agg(what, ', '), '') from (
   union all select 'relation ' || relname from pg_class where relname ~ 'lockstep|cache_column'
 ) as remains (what)";
 
-/// Works with every kind of write; the cache columns are nobody's business any more.
+/// Works with every kind of write; the cache columns are no longer maintained.
 fn write(client: &mut Client) -> Result<()> {
     client.batch_execute(
         "insert into projects (id, name, namespace_id) values (100, 'after', 1), (101, 'after', 1);
@@ -43,7 +43,7 @@ fn drop_extension_needs_no_cascade_and_leaves_nothing() -> Result<()> {
                                           guard => true, fire_always => true)",
     )?;
     write(&mut client)?;
-    // Another session has the triggers' plans and an open transaction that used none of them yet.
+    // Another session has the triggers' plans and an open transaction that has used none of them yet.
     let mut other = database::cluster()?.connect("host_drop")?;
     write(&mut other)?;
     client.batch_execute("drop extension lockstep")?;
@@ -60,7 +60,7 @@ fn application_triggers(client: &mut Client) -> Result<Vec<String>> {
     Ok(client.query_one(enabled, &[])?.get(0))
 }
 
-/// However it is dropped; and whoever may not drop it changes nothing, nor does a drop of something else.
+/// However it is dropped; a user who may not drop it changes nothing, and neither does dropping something else.
 #[test]
 fn application_triggers_are_enabled_again() -> Result<()> {
     let mut client = database::with_host("host_drop_triggers", Layout::Narrow)?;
@@ -89,7 +89,7 @@ fn application_triggers_are_enabled_again() -> Result<()> {
     Ok(())
 }
 
-/// What goes with it is told by kind and number, if there is anything.
+/// What will be removed is reported by kind and number, if there is anything.
 #[test]
 fn drop_extension_says_what_goes() -> Result<()> {
     let mut client = database::with_host("host_drop_told", Layout::Narrow)?;
@@ -116,7 +116,7 @@ fn drop_extension_says_what_goes() -> Result<()> {
     Ok(())
 }
 
-/// Whoever may not drop it is refused before it waits for the tables.
+/// A user who may not drop it is refused without waiting for the tables.
 #[test]
 fn nobody_waits_who_may_not_drop() -> Result<()> {
     let mut client = database::with_host("host_drop_wait", Layout::Narrow)?;
@@ -162,7 +162,7 @@ fn drop_extension_leaves_nothing_on_partitions() -> Result<()> {
     Ok(())
 }
 
-/// In the same session, which remembers definitions by number: the numbers begin anew.
+/// In the same session, which caches definitions by number: the numbers start again.
 #[test]
 fn create_again_and_attach_works() -> Result<()> {
     let mut client = database::with_host("host_again", Layout::Narrow)?;
@@ -186,7 +186,7 @@ fn create_again_and_attach_works() -> Result<()> {
     Ok(())
 }
 
-/// A drop that is rolled back has not happened.
+/// A drop that is rolled back has no effect.
 #[test]
 fn drop_can_be_rolled_back() -> Result<()> {
     let mut client = database::with_host("host_drop_rollback", Layout::Narrow)?;
@@ -207,15 +207,15 @@ fn drop_can_be_rolled_back() -> Result<()> {
     Ok(())
 }
 
-/// The extension's objects cannot be dropped one by one.
+/// The extension's objects cannot be dropped individually.
 #[test]
 fn parts_of_the_extension_cannot_be_dropped() -> Result<()> {
     let mut client = database::with_host("host_drop_parts", Layout::Narrow)?;
     client.batch_execute("select * from lockstep.attach()")?;
     for statement in [
-        "drop function lockstep.note_changed()",
-        "drop function lockstep.flush() cascade",
-        "drop table lockstep.cache_column_definition cascade",
+        "drop function lockstep_internal.note_changed()",
+        "drop function lockstep_internal.flush() cascade",
+        "drop table lockstep_internal.cache_column_definition cascade",
         "drop schema lockstep cascade",
     ] {
         let error = error_of(&mut client, statement)?;

@@ -1,4 +1,4 @@
-//! CREATE EXTENSION where not everything is as usual, and what is left when roles go.
+//! CREATE EXTENSION in unusual environments, and what is left when roles are dropped.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use crate::database::{cluster, empty, with_host};
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
-/// Refused as a whole, with words that say how it is done.
+/// Completely refused, with a hint how to do it.
 #[test]
 fn other_encodings_are_refused() -> Result<()> {
     let mut postgres = cluster()?.connect("postgres")?;
@@ -23,7 +23,7 @@ fn other_encodings_are_refused() -> Result<()> {
         let error = error_of(&mut client, "create extension lockstep")?;
         assert_eq!(error.code().code(), "0A000", "{encoding}: {error}");
         ensure!(error.message().contains(encoding) && error.hint().is_some());
-        // The host's own is as it was.
+        // The application's objects are unchanged.
         client.batch_execute(
             "create table t (id bigint); alter table t add column \"plain\" integer",
         )?;
@@ -31,11 +31,11 @@ fn other_encodings_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// The server of all tests has both variables in its environment.
+/// The test server has both variables in its environment.
 #[test]
 fn no_error_holds_a_backtrace() -> Result<()> {
     let mut client = with_host("install_backtrace", Layout::Narrow)?;
-    // A session's own title takes the place of its environment in /proc, so the server itself is asked.
+    // A session's process title overwrites its environment in /proc, so the postmaster's is read.
     let data: String = client
         .query_one("select current_setting('data_directory')", &[])?
         .get(0);
@@ -60,7 +60,7 @@ fn no_error_holds_a_backtrace() -> Result<()> {
             "select lockstep.feature_enabled(null)",
             "The call does nothing without it.",
         ),
-        // Errors of the server itself, on their way through the extension.
+        // Errors of the server itself, passing through the extension.
         (
             "select lockstep.register_backfill_job('j', 'projects', 'update projects set none = 1 where {range}')",
             "",
@@ -81,7 +81,7 @@ fn no_error_holds_a_backtrace() -> Result<()> {
     Ok(())
 }
 
-/// The role that owns everything has no right but to watch, and nobody has its rights, or there is no extension.
+/// The role that owns everything may only monitor, and nobody may have its rights; otherwise the extension is not created.
 #[test]
 fn a_role_that_may_more_is_refused() -> Result<()> {
     let cluster = Cluster::start("install-role", &[])?;
@@ -131,7 +131,7 @@ fn a_role_that_may_more_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Roles are made by whichever database comes first, and shared.
+/// The first database creates the roles, and all share them.
 #[test]
 fn two_databases_at_once() -> Result<()> {
     let cluster = Cluster::start("install-two", &[])?;
@@ -156,13 +156,13 @@ fn two_databases_at_once() -> Result<()> {
                 .connect(name)?
                 .batch_execute("drop extension lockstep cascade")?;
         }
-        // Nothing is left that would keep them.
+        // Nothing is left that depends on them.
         postgres.batch_execute("drop role lockstep_owner, lockstep_sidecar, lockstep_chatops")?;
     }
     Ok(())
 }
 
-/// The owner of the host's tables leaves, with or without what is his.
+/// The owner of the application's tables is dropped, with or without the tables.
 #[test]
 fn a_host_may_leave() -> Result<()> {
     for (name, leave) in [
@@ -205,7 +205,7 @@ fn a_host_may_leave() -> Result<()> {
             let kept = "select count(*) from projects where has_external_issue_tracker";
             assert_eq!(number(&mut client, kept)?, 1);
         }
-        // A job goes with its table.
+        // A job is removed with its table.
         match exists {
             0 => {
                 let error = error_of(&mut client, "call lockstep.backfill('j')")?;

@@ -1,4 +1,4 @@
-//! Every client-side test, each in a database of its own, on one cluster.
+//! Client-side tests, each with its own database, on one cluster.
 
 mod backfill;
 mod browser;

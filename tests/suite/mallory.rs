@@ -1,9 +1,9 @@
-//! Mallory owns tables, and whatever her code is asked to do, it notes as whom it runs and tries to become somebody else.
+//! Mallory owns tables. Whenever her code runs, it records its effective user and tries to become another one.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
 
-/// Her schema, and what she puts on tables; all objects are hers.
+/// Her schema, and what she puts on tables; all objects belong to her.
 const TOOLS: &str = "
 create schema mallory authorization {mallory}; grant usage on schema mallory to public;
 set role {mallory};
@@ -53,7 +53,7 @@ begin
 end $$;
 reset role";
 
-/// Her role in a database of this name.
+/// Her role for a database with this name.
 pub(crate) fn role(name: &str) -> String {
     format!("{name}_mallory")
 }
@@ -64,7 +64,7 @@ pub(crate) fn moves_in(client: &mut Client, name: &str) -> Result<()> {
     Ok(client.batch_execute(&TOOLS.replace("{mallory}", &mallory))?)
 }
 
-/// What her code has noted since it was last asked; all of it as her.
+/// What her code has recorded since the last call; all of it ran as her.
 pub(crate) fn noted(client: &mut Client, name: &str) -> Result<Vec<String>> {
     let mallory = role(name);
     let mut what = Vec::new();

@@ -1,4 +1,4 @@
-//! The harness of the pool: sessions of clients share those of the server, transaction by transaction.
+//! The pooler harness: clients share server sessions, transaction by transaction.
 
 use anyhow::{Context, Result};
 use lockstep_tests::cluster::Cluster;
@@ -6,7 +6,7 @@ use lockstep_tests::pgbouncer::PgBouncer;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 fn text(client: &mut Client, query: &str) -> Result<String> {
-    // Not prepared: a statement that one client prepares would be another's as well.
+    // Not prepared: a statement that one client prepares would be visible to another.
     let messages = client.simple_query(query)?;
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
@@ -26,12 +26,12 @@ fn clients_share_a_server_connection_between_transactions() -> Result<()> {
     let pid = "select pg_backend_pid()";
     let shared = text(&mut first, pid)?;
     assert_eq!(text(&mut second, pid)?, shared);
-    // During a transaction the connection is the one client's, and the other gets a second one.
+    // During a transaction the client has the connection to itself, and the other gets a second one.
     first.batch_execute("begin")?;
     assert_eq!(text(&mut first, pid)?, shared);
     assert_ne!(text(&mut second, pid)?, shared);
     first.batch_execute("commit")?;
-    // Any role may connect, not the superuser only.
+    // Any role may connect, not only the superuser.
     let mut guest = pool.config("pooled");
     let mut guest = guest.user("guest").connect(NoTls)?;
     assert_eq!(text(&mut guest, "select current_user::text")?, "guest");

@@ -1,4 +1,4 @@
-//! Records that are older than they are to be kept are removed, in batches.
+//! Records older than their retention are removed in batches.
 
 use anyhow::Result;
 
@@ -6,20 +6,20 @@ use crate::database::empty;
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
-/// 25,000 old records of each kind, and one of now.
+/// 25,000 old records of each kind, and a current one.
 const RECORDS: &str = "
 insert into lockstep.feature_audit (changed_at, role, schema, change)
   select now() - interval '800 days' - n * interval '1 second', 'r', 'public', 'insert' from generate_series(1, 25000) n
   union all select now(), 'r', 'public', 'insert';
 insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request, ran_at)
   select n::text, 'U', 'e', 'T', 'ada', 'C', 'set', 'r', case n when 0 then now() else now() - interval '2 years' end from generate_series(0, 25000) n;
-insert into lockstep.integration_event (integration_id, recorded_at)
+insert into lockstep_internal.integration_event (integration_id, recorded_at)
   select n, case n when 0 then now() else now() - interval '91 days' end from generate_series(0, 25000) n;
-insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
   select 'W', '[]', 0, now(), 'dead', 0, true, case n when 0 then now() else now() - interval '7 months' end from generate_series(0, 25000) n;
-insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, enqueued_at)
+insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, enqueued_at)
   select 'W', '[]', 0, now() - interval '2 years', 'waiting', 0, true, now() - interval '2 years';
-analyze lockstep.feature_audit, lockstep.chatops_command, lockstep.integration_event, lockstep.job";
+analyze lockstep.feature_audit, lockstep.chatops_command, lockstep_internal.integration_event, lockstep_internal.job";
 
 #[test]
 fn old_records_go_in_batches() -> Result<()> {
@@ -27,19 +27,19 @@ fn old_records_go_in_batches() -> Result<()> {
     client.batch_execute("create extension lockstep_slack cascade")?;
     client.batch_execute(RECORDS)?;
     let sweep = "select lockstep.sweep()";
-    // An audit is kept until somebody says otherwise.
+    // An audit is kept until somebody sets a retention.
     for removed in [30_000, 30_000, 15_000, 0] {
         assert_eq!(number(&mut client, sweep)?, removed);
     }
     let left = |client: &mut postgres::Client| -> Result<Vec<i64>> {
         [
-            "feature_audit",
-            "chatops_command",
-            "integration_event",
-            "job",
+            "lockstep.feature_audit",
+            "lockstep.chatops_command",
+            "lockstep_internal.integration_event",
+            "lockstep_internal.job",
         ]
         .iter()
-        .map(|table| number(client, &format!("select count(*) from lockstep.{table}")))
+        .map(|table| number(client, &format!("select count(*) from {table}")))
         .collect()
     };
     assert_eq!(left(&mut client)?, [25_001, 1, 1, 2]);
@@ -49,10 +49,10 @@ fn old_records_go_in_batches() -> Result<()> {
     }
     assert_eq!(left(&mut client)?, [1, 1, 1, 2]);
 
-    // For ever, and back to a time.
+    // Forever, and limited again.
     client.batch_execute(
         "select lockstep.set_retention('dead_job', null);
-         update lockstep.job set died_at = now() - interval '20 years' where status = 'dead'",
+         update lockstep_internal.job set died_at = now() - interval '20 years' where status = 'dead'",
     )?;
     assert_eq!(number(&mut client, sweep)?, 0);
     client.batch_execute("select lockstep.set_retention('dead_job', '19 years')")?;
@@ -71,7 +71,7 @@ fn old_records_go_in_batches() -> Result<()> {
         assert_eq!(error.code().code(), "22023", "{call}: {error}");
     }
 
-    // The owner of the database may say so, and nobody else.
+    // Only the owner of the database may set it.
     client.batch_execute(
         "create role retention_owner; create role retention_other; alter database retention owner to retention_owner;
          set role retention_owner; select lockstep.set_retention('dead_job', '1 year'), lockstep.sweep(); set role retention_other",

@@ -1,11 +1,11 @@
-//! Settings that a session may have. None of them may change what becomes of a column, or the order of locks.
+//! Session settings. None may change a column's result, or the order of locks.
 
 use anyhow::Result;
 
 use crate::database::cluster;
 use crate::random::plan::Dice;
 
-/// Each with values other than the default. What keeps triggers from firing, or the session from writing, is not among them.
+/// Each with non-default values. Excluded are settings that keep triggers from firing or the session from writing.
 pub(crate) const SETTINGS: [(&str, &[&str]); 29] = [
     (
         "plan_cache_mode",
@@ -44,7 +44,7 @@ pub(crate) const SETTINGS: [(&str, &[&str]); 29] = [
     ("extra_float_digits", &["-15", "3"]),
 ];
 
-/// A third of the settings, each with one of its values. To compile each statement would take longer than all else.
+/// A third of the settings, each with one of its values. Compiling each statement would take longer than everything else.
 pub(crate) fn draw(dice: &mut Dice) -> Vec<(&'static str, &'static str)> {
     SETTINGS
         .iter()
@@ -55,13 +55,13 @@ pub(crate) fn draw(dice: &mut Dice) -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// What sets them in a session.
+/// The statements that set them in a session.
 pub(crate) fn commands(settings: &[(&str, &str)]) -> Result<String> {
     let quote = |name: &str, value: &str| match name {
         "search_path" => value.to_owned(),
         _ => format!("'{value}'"),
     };
-    // A plan that takes what is switched off counts as one that is worth compiling, which takes seconds.
+    // A plan that uses a disabled method looks expensive enough to be compiled, which takes seconds.
     let commands: String = std::iter::once(&("jit", "off"))
         .chain(settings)
         .map(|(name, value)| format!("set {name} = {};\n", quote(name, value)))

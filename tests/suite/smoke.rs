@@ -1,4 +1,4 @@
-//! The harness itself: the server runs what was built, and the host's tables are as GitLab's.
+//! The harness itself: the server runs what was built, and the application's tables are like GitLab's.
 
 use anyhow::Result;
 use lockstep_tests::cluster::Cluster;

@@ -1,4 +1,4 @@
-//! The harness of a second server: it follows, refuses writes, and takes over.
+//! The standby harness: it follows, refuses writes, and takes over.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::cluster::Cluster;
@@ -29,10 +29,10 @@ fn standby_follows_and_takes_over() -> Result<()> {
         "the primary still answers"
     );
     standby.promote()?;
-    // Promotion is no new connection's affair only: the old one may write now as well.
+    // Promotion also affects existing connections, which may write now.
     follower.batch_execute("insert into seen values (3)")?;
     assert_eq!(follower.query_one(count, &[])?.get::<_, i64>(0), 3);
-    // It is no copy but the same database, so it goes on with what was in flight.
+    // It is the same database, not a copy, so it continues what was in flight.
     let claimed = "select count(*) from lockstep.claim_jobs(lockstep.start_runner('r'), '{W}')";
     assert_eq!(follower.query_one(claimed, &[])?.get::<_, i64>(0), 1);
     Ok(())

@@ -1,11 +1,11 @@
-//! All that lockstep knows of a GitLab-shaped database, found and installed with one call, and removed with one.
+//! Finds and installs everything lockstep supports in a GitLab-shaped database with one call, and removes it with one.
 
 use crate::error::{OrRaise, Result, required};
 use crate::{cache_column, feature, home, service_account};
 use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
-/// Finds the host's tables in a schema and installs what lockstep knows of them: one row per feature.
+/// Finds the application's tables in a schema and installs what lockstep supports there: one row per feature.
 #[pg_extern(sql = r#"
 create function lockstep.attach(
   schema text default 'public', disable_application_triggers boolean default false, features text[] default null,
@@ -49,7 +49,7 @@ fn attach(
         if !scope.is_dry_run {
             home::settle()?;
         }
-        // Last, since it holds up writers of the busiest tables until the transaction ends.
+        // Last, because it blocks writers of the busiest tables until the transaction ends.
         let mut answers = cache_column::attach(schema, disable_application_triggers, &scope)?;
         answers.extend(others);
         Ok(answers)
@@ -57,7 +57,7 @@ fn attach(
     TableIterator::new(host::reading_once(answers).or_raise())
 }
 
-/// Removes what `attach` installed in a schema, and enables again what it disabled.
+/// Removes what `attach` installed in a schema, and enables the application triggers it disabled.
 #[pg_extern(sql = r#"
 create function lockstep.detach(schema text default 'public')
 returns table (feature text, status text, detail text)

@@ -1,4 +1,4 @@
-//! Which database jobs are of: a copy holds those of the database that it was copied from.
+//! Which database owns the jobs: a copy contains those of the database it was copied from.
 
 use crate::error::{JobError, OrRaise, Result};
 use lockstep_server::OwnStatement;
@@ -8,19 +8,19 @@ use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
 
-/// Waited for by worker, by whoever listens there.
+/// Waited for by worker name.
 pub(crate) const JOBS: Work = Work::new("lockstep_job", 0xffff);
 
 kept! {
     static HOME: Home<1> = Home::new(
-        "lockstep.home",
-        "select count(*) from lockstep.job j where j.status <> 'dead'",
-        &["delete from lockstep.job where status <> 'dead'", "delete from lockstep.job_runner"],
+        "lockstep_internal.home",
+        "select count(*) from lockstep_internal.job j where j.status <> 'dead'",
+        &["delete from lockstep_internal.job where status <> 'dead'", "delete from lockstep_internal.job_runner"],
         JOBS,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
-           from (values (1, (select count(*) from lockstep.job), 'jobs'),
+           from (values (1, (select count(*) from lockstep_internal.job), 'jobs'),
                         (2, (select count(*) from lockstep.feature_audit), 'recorded changes of feature flags'),
                         (3, (select count(*) from lockstep.backfill_job), 'backfill jobs')) v (place, rows, what)
           where v.rows > 0",
@@ -28,12 +28,12 @@ kept! {
     );
 }
 
-/// Whether jobs here are those of another database, or of an earlier time of this one.
+/// Whether the jobs belong to another database, or to an earlier time of this one.
 pub(crate) fn is_of_another() -> Result<bool> {
     HOME.with(|home| home.is_of_another())
 }
 
-/// Says what is held, if anything is.
+/// Reports held work, if there is any.
 pub(crate) fn settle() -> Result<()> {
     if let Some([jobs]) = HOME.with(|home| home.settle())? {
         notice(
@@ -45,7 +45,7 @@ pub(crate) fn settle() -> Result<()> {
     Ok(())
 }
 
-/// Says what DROP EXTENSION takes along, as it cannot say so itself.
+/// Reports what DROP EXTENSION removes, because it cannot do so itself.
 pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
@@ -59,7 +59,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     Ok(())
 }
 
-/// Lets what was restored go on here.
+/// Allows restored work to continue here.
 #[pg_extern(sql = r#"
 create function lockstep.release_restored()
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -74,7 +74,7 @@ fn release_restored() -> i64 {
     jobs
 }
 
-/// Drops what was restored, so that this database begins with nothing in flight.
+/// Discards restored work, so that this database starts with nothing in flight.
 #[pg_extern(sql = r#"
 create function lockstep.discard_restored()
 returns bigint language c set search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
-//! What has to be done before the extension is dropped: the host gets its own triggers back, and what goes is said.
+//! Before the extension is dropped: enables the application's own triggers, and reports what will be removed.
 //!
-//! Nothing runs when PostgreSQL drops an extension but an event trigger, so this is one, before commands of the one kind that it is
-//! about. All other DDL costs it a look at a list of tags.
+//! When PostgreSQL drops an extension, only event triggers run, so this is one, limited to that command. All other DDL only costs
+//! a look at a list of tags.
 
 use crate::error::{OrRaise, Result};
 use crate::{cache_column, home};
@@ -9,11 +9,11 @@ use lockstep_server::{drops_extension, may_drop};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// At the beginning of DROP EXTENSION, of whichever.
+/// At the start of any DROP EXTENSION.
 #[pg_extern(sql = "
-create function lockstep.before_drop() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.before_drop() is 'event trigger: before lockstep is dropped, enables the triggers of the application that attach disabled';
-create event trigger lockstep_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep.before_drop();
+create function lockstep_internal.before_drop() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.before_drop() is 'event trigger: before lockstep is dropped, enables the triggers of the application that attach disabled';
+create event trigger lockstep_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop();
 alter event trigger lockstep_before_drop enable always;
 comment on event trigger lockstep_before_drop is 'gives the application its own triggers back before lockstep is dropped';")]
 fn before_drop(fcinfo: pg_sys::FunctionCallInfo) {

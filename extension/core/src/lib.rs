@@ -1,4 +1,4 @@
-//! lockstep: derived columns of a GitLab-shaped database, kept in lockstep with the rows they are derived from.
+//! lockstep: derived columns of a GitLab-shaped database, kept consistent with the rows they are derived from.
 
 #![deny(ffi_unwind_calls)]
 
@@ -69,7 +69,7 @@ pgrx::extension_sql_file!(
     finalize
 );
 
-/// Called once, when the library is loaded into a backend.
+/// Called once, when a backend loads the library.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     lockstep_server::init(c"lockstep", transaction::AT_END);

@@ -1,4 +1,4 @@
-//! Removes records that are older than they are to be kept.
+//! Removes records older than their retention time.
 
 use crate::error::{OrRaise, Result, RetentionError, required};
 use lockstep_server::kept;
@@ -7,27 +7,27 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Rows of each kind that are removed at once, at most.
+/// At most this many rows of each kind are removed at once.
 const MOST_ROWS: usize = 10_000;
 
 kept! {
     static KEPT: OwnStatement = OwnStatement::new(
-        // A time from a subquery, as an index is not walked up to one that changes.
+        // The time comes from a subquery, because a volatile expression cannot be an index bound.
         "select format('delete from %1$s where ctid = any (array(
                           select o.ctid from %1$s o where %2$s and o.%3$I < (select clock_timestamp() - %4$L::interval)
                            order by o.%3$I limit $1 for update skip locked))', d.in_table, d.which, d.since, r.keep)
-           from lockstep.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
+           from lockstep_internal.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
         &[],
     );
     static SET: OwnStatement = OwnStatement::new(
-        "insert into lockstep.retention (what, keep)
+        "insert into lockstep_internal.retention (what, keep)
          select r.what, $2 from lockstep.retentions r where r.what = $1
          on conflict (what) do update set keep = excluded.keep",
         &[pg_sys::TEXTOID, pg_sys::INTERVALOID],
     );
 }
 
-/// Removes records that are older than they are to be kept; no more at once than a transaction is to hold on to.
+/// Removes records older than their retention time, limited to what one transaction should hold.
 #[pg_extern(sql = r#"
 create function lockstep.sweep()
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -51,7 +51,7 @@ fn remove_old() -> Result<u64> {
     runs.sum()
 }
 
-/// Says how long records are kept.
+/// Sets how long records are kept.
 #[pg_extern(sql = r#"
 create function lockstep.set_retention(what text, keep interval)
 returns void language c set search_path = pg_catalog, pg_temp

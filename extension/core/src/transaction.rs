@@ -1,4 +1,4 @@
-//! What has to be done as a transaction or a savepoint ends.
+//! What happens at the end of a transaction or savepoint.
 
 use crate::error::{CacheColumnError, Result};
 use crate::{backfill, cache_column, feature};
@@ -18,7 +18,7 @@ fn roll_back(nesting: i32) {
     }
 }
 
-/// The last line of defence: a transaction whose notes nobody flushed must not commit a wrong value.
+/// The last line of defense: a transaction with unflushed notes must not commit a wrong value.
 fn refuse_unflushed() -> Result<()> {
     match cache_column::notes_left() {
         0 => Ok(()),

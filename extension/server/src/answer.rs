@@ -1,4 +1,4 @@
-//! What a query answers with, read as the types that it is expected to have.
+//! The result of a query, read as the types it is expected to have.
 
 #![allow(unsafe_code)]
 
@@ -7,8 +7,8 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use std::ffi::CStr;
 
-/// One row of a query's answer, taken apart at once: each call into PostgreSQL sets up a guard against its errors, which for
-/// one call a column would cost more than the rest.
+/// One row of a query's result, read in one go: each call into PostgreSQL sets up an error guard, and one guard per column would
+/// cost more than the rest.
 pub struct Answer {
     pub(super) values: Vec<Datum>,
     pub(super) are_null: Vec<bool>,
@@ -16,18 +16,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a column, which counts from one and must be of type `T`; what is not passed by value is copied.
+    /// The value of a column (counted from one), which must be of type `T`. Values passed by reference are copied.
     pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
         check_type::<T>(self.types[column - 1]);
-        // SAFETY: the value belongs to a row that lives until `Statement::rows` has had it read, and is stored as a `T` is.
+        // SAFETY: the value belongs to a row that lives until `Statement::rows` has read it, and is stored as a `T`.
         unsafe { T::from_datum(self.values[column - 1], self.are_null[column - 1]) }
     }
 }
 
-/// The first columns of the first row of the statement just run, which is freed.
+/// The first columns of the first row of the last statement; frees the result.
 pub(super) fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[Option<T>; N]> {
-    // SAFETY: SPI_tuptable is the result of the statement just run, or null; values are read with the row's own
-    // descriptor, copied into Rust's memory by from_datum for types that are not passed by value, and the table freed after.
+    // SAFETY: SPI_tuptable is the result of the last statement, or null. Values are read with the row's own descriptor;
+    // from_datum copies those passed by reference into Rust's memory before the table is freed.
     unsafe {
         let table = pg_sys::SPI_tuptable;
         let row = (pg_sys::SPI_processed > 0 && !table.is_null()).then(|| {
@@ -45,11 +45,11 @@ pub(super) fn first_row<T: FromDatum + IntoDatum, const N: usize>() -> Option<[O
     }
 }
 
-/// Refuses to read a value as something that it is not: whoever owns a table of the host chooses the types of its columns.
+/// Refuses to read a value as a type it does not have: the owner of an application table chooses the types of its columns.
 fn check_type<T: IntoDatum>(found: Oid) {
-    // SAFETY: looks up what a domain is of, and answers every other type itself.
+    // SAFETY: returns the base type of a domain, and every other type unchanged.
     if !fits::<T>(found) && !fits::<T>(unsafe { pg_sys::getBaseType(found) }) {
-        // SAFETY: the answer is a string in memory of the statement, whatever the type.
+        // SAFETY: returns a string in the statement's memory for any type.
         let name = unsafe { CStr::from_ptr(pg_sys::format_type_be(found)) };
         ereport!(
             ERROR,
@@ -62,7 +62,7 @@ fn check_type<T: IntoDatum>(found: Oid) {
     }
 }
 
-/// Whether values of that type are stored as those of `T` are.
+/// Whether values of that type are stored like those of `T`.
 fn fits<T: IntoDatum>(found: Oid) -> bool {
     const TEXTS: [Oid; 4] = [
         pg_sys::TEXTOID,

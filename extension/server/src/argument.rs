@@ -41,12 +41,12 @@ const _: () = assert!(
     "lockstep needs a 64-bit platform"
 );
 
-/// The text of a jsonb, unread: serde's own reading of an argument has no way to say what is wrong with it.
+/// The text of a jsonb, not parsed: serde's own error for an argument would not say what is wrong with it.
 pub fn jsonb_text(value: &AnyElement) -> Option<String> {
     if value.oid() != pg_sys::JSONBOID {
         return None;
     }
-    // SAFETY: the value is a jsonb, and the function answers a string of its own.
+    // SAFETY: the value is a jsonb, and the function returns a newly allocated string.
     let text = unsafe {
         let arguments = [Some(value.datum())];
         pgrx::direct_function_call::<&CStr>(pg_sys::jsonb_out, &arguments)

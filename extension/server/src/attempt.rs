@@ -1,4 +1,4 @@
-//! Errors of PostgreSQL that are not the end of the transaction.
+//! PostgreSQL errors that do not end the transaction.
 
 #![allow(unsafe_code)]
 
@@ -9,15 +9,15 @@ use pgrx::pg_sys::panic::CaughtError;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 
-/// An error of PostgreSQL that was caught.
+/// A PostgreSQL error that was caught.
 pub struct Failure {
     pub code: PgSqlErrorCode,
     pub message: String,
     pub detail: Option<String>,
 }
 
-/// Runs `work` in a subtransaction, so that an error of PostgreSQL leaves nothing behind. What is no error of the data (a
-/// cancelled statement, a shutdown) is raised on.
+/// Runs `work` in a subtransaction, so that a PostgreSQL error leaves nothing behind. Errors that do not come from the data (a
+/// cancelled statement, a shutdown) are raised again.
 pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Result<R, Failure> {
     attempt_catching(
         |code| !matches!(code, ERRCODE_QUERY_CANCELED | ERRCODE_ADMIN_SHUTDOWN),
@@ -25,13 +25,13 @@ pub fn attempt<R>(work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe) -> Resu
     )
 }
 
-/// The same, with a choice of which errors are caught.
+/// Like [`attempt`], with a choice of the errors to catch.
 pub fn attempt_catching<R>(
     catches: impl Fn(PgSqlErrorCode) -> bool,
     work: impl FnOnce() -> R + UnwindSafe + RefUnwindSafe,
 ) -> Result<R, Failure> {
-    // SAFETY: the subtransaction begun here is ended below on both ways, and context and owner are those from before, as
-    // PostgreSQL's own languages do it.
+    // SAFETY: the subtransaction started here ends below on both paths, and memory context and resource owner are restored, as
+    // PostgreSQL's own procedural languages do.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let owner = pg_sys::CurrentResourceOwner;

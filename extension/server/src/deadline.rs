@@ -1,10 +1,10 @@
-//! A time limit where PostgreSQL starts none by itself: in a background worker.
+//! A time limit for background workers, where PostgreSQL does not start one by itself.
 
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys;
 
-/// PostgreSQL's own time-out of a statement, by the number it has had since version 9.3.
+/// PostgreSQL's statement timeout; it has had this number since version 9.3.
 const STATEMENT_TIMEOUT: u32 = 3;
 
 // They raise no error, so nothing unwinds through them.
@@ -13,7 +13,7 @@ unsafe extern "C" {
     fn disable_timeout(id: u32, keep_indicator: bool);
 }
 
-/// Runs `work`; what is still running after so many milliseconds is cancelled. 0 sets no limit.
+/// Runs `work` and cancels it after `ms` milliseconds; 0 means no limit.
 pub fn within<R>(ms: i32, work: impl FnOnce() -> R) -> R {
     if ms == 0 {
         return work();
@@ -26,7 +26,7 @@ struct Deadline;
 
 impl Deadline {
     fn begin(ms: i32) -> Self {
-        // SAFETY: InitPostgres has registered the time-out in every process that is connected to a database.
+        // SAFETY: InitPostgres has registered the timeout in every process that is connected to a database.
         unsafe { enable_timeout_after(STATEMENT_TIMEOUT, ms) };
         Self
     }
@@ -34,7 +34,7 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        // SAFETY: as above; a cancellation that came too late to interrupt the work must not hit what comes after it.
+        // SAFETY: as above. A cancellation that arrived too late must not hit the next statement.
         unsafe {
             disable_timeout(STATEMENT_TIMEOUT, false);
             pg_sys::QueryCancelPending = 0;

@@ -1,4 +1,4 @@
-//! What is dropped along with the extension, and whether a command drops it.
+//! Whether a command drops the extension, and what is dropped with it.
 
 #![allow(unsafe_code)]
 
@@ -8,11 +8,11 @@ use pgrx::pg_sys::{self, NodeTag, ObjectType, Oid};
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 
-/// The extension that the library is of.
+/// The extension that this library implements.
 static EXTENSION: OnceLock<&'static CStr> = OnceLock::new();
 
 pub(crate) fn init(extension: &'static CStr) {
-    // One library is of one extension, whoever calls twice.
+    // Each library implements one extension, so a second call changes nothing.
     EXTENSION.get_or_init(|| extension);
 }
 
@@ -20,11 +20,11 @@ fn extension() -> &'static CStr {
     EXTENSION.get().copied().unwrap_or_default()
 }
 
-/// Whether the event trigger that is called so stands before a DROP EXTENSION that names one of these.
+/// Whether an event trigger was called for a DROP EXTENSION that names one of these extensions.
 #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only PostgreSQL makes one")]
 pub fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, names: &[&CStr]) -> bool {
-    // SAFETY: PostgreSQL calls with a valid structure, whose context is a node or null; each node is read as what its tag says it is,
-    // and the objects of DROP EXTENSION are strings.
+    // SAFETY: PostgreSQL passes a valid structure whose context is a node or null. Each node is read as the type its tag gives;
+    // the objects of DROP EXTENSION are strings.
     unsafe {
         let context = (*fcinfo).context;
         if context.is_null() || (*context).type_ != NodeTag::T_EventTriggerData {
@@ -42,7 +42,8 @@ pub fn drops_extension(fcinfo: pg_sys::FunctionCallInfo, names: &[&CStr]) -> boo
     }
 }
 
-/// Whether the caller may drop it: PostgreSQL has not asked yet, and nobody else shall make us wait for a lock.
+/// Whether the caller may drop the extension. PostgreSQL has not checked yet, and a caller without the right must not make us
+/// wait for a lock.
 pub fn may_drop() -> bool {
     let query = Statement::new(
         "select e.extowner::bigint::text from pg_extension e where e.extname = $1",
@@ -54,11 +55,11 @@ pub fn may_drop() -> bool {
     owner.is_some_and(|owner| has_rights_of(Oid::from(owner)))
 }
 
-/// Keeps the extension from being dropped until the transaction ends; comes before any of its tables. A drop takes the extension
-/// first as well, and then its tables in an order of its own: of the two one could have a table that the other waits for.
+/// Prevents a drop of the extension until the transaction ends. Call it before locking any of the extension's tables: DROP
+/// EXTENSION locks the extension first and then the tables in its own order, so taking a table first could deadlock.
 pub fn keep_extension() {
-    // SAFETY: looks a name up and takes a lock of the transaction. It is taken by OID, so that of an extension that is gone by
-    // then does no harm: the next statement finds no tables.
+    // SAFETY: looks up a name and takes a transaction lock. The lock is by OID, so it is harmless if the extension is gone by
+    // then: the next statement finds no tables.
     unsafe {
         let extension = pg_sys::get_extension_oid(extension().as_ptr(), true);
         if extension != Oid::INVALID {
@@ -68,12 +69,12 @@ pub fn keep_extension() {
     }
 }
 
-/// Has a trigger dropped along with the extension, as ALTER TRIGGER ... DEPENDS ON EXTENSION does; but that locks the table against
+/// Makes DROP EXTENSION drop the trigger too. ALTER TRIGGER ... DEPENDS ON EXTENSION does the same, but locks the table against
 /// readers.
 pub fn drop_with_extension(table: Oid, trigger: &str) {
     let trigger = CString::new(trigger).unwrap_or_default();
-    // SAFETY: looks up trigger and extension, or raises an error if one is not there; names and addresses outlive the calls. The lock has
-    // whoever drops the extension wait until the dependency can be seen.
+    // SAFETY: looks up trigger and extension, or raises an error if one is missing; names and addresses outlive the calls. The
+    // lock makes a concurrent DROP EXTENSION wait until it can see the dependency.
     unsafe {
         let name = extension().as_ptr();
         let extension = pg_sys::get_extension_oid(name, false);
@@ -98,7 +99,7 @@ pub fn drop_with_extension(table: Oid, trigger: &str) {
 ///
 /// The node is a string.
 unsafe fn text_of(node: *mut pg_sys::Node) -> *const std::ffi::c_char {
-    // SAFETY: as the caller says.
+    // SAFETY: see above.
     unsafe {
         #[cfg(any(feature = "pg13", feature = "pg14"))]
         return (*node.cast::<pg_sys::Value>()).val.str_;

@@ -1,7 +1,8 @@
-//! Which database work in flight is of. A copy holds that of the database it was copied from, until somebody says what is to become of
-//! it: two of a kind would do everything twice.
+//! Which database owns the work in flight. A restored or cloned database carries its source's work until an administrator decides
+//! what happens to it; otherwise both databases would do everything twice.
 //!
-//! A table of one row tells: a dump brings a second row along, and in a database made from a template the row names the template.
+//! A table of one row records the owner: a dump adds a second row, and in a database created from a template the row names the
+//! template.
 
 use crate::OwnStatement;
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::waking::{self, Work};
 
 const THIS: &str = "(select d.oid from pg_database d where d.datname = current_database())";
 
-/// What an extension has in flight, of so many kinds.
+/// An extension's work in flight, of `KINDS` kinds.
 pub struct Home<const KINDS: usize> {
     is_of_another: OwnStatement,
     lock: OwnStatement,
@@ -21,7 +22,7 @@ pub struct Home<const KINDS: usize> {
 }
 
 impl<const KINDS: usize> Home<KINDS> {
-    /// The table that tells, a query that counts what is in flight, and the statements that drop it.
+    /// The table that records the owner, a query that counts the work in flight, and the statements that discard it.
     pub fn new(table: &str, in_flight: &str, discard: &[&str], work: Work) -> Self {
         Self {
             is_of_another: OwnStatement::new(
@@ -43,7 +44,7 @@ impl<const KINDS: usize> Home<KINDS> {
         }
     }
 
-    /// Whether what is in flight here is that of another database, or of an earlier time of this one.
+    /// Whether the work in flight belongs to another database, or to an earlier time of this one.
     pub fn is_of_another(&self) -> Result<bool> {
         let mut is_of_another = true;
         self.is_of_another
@@ -62,12 +63,12 @@ impl<const KINDS: usize> Home<KINDS> {
     fn move_in(&self) -> Result<()> {
         self.leave.run(&[])?;
         self.move_in.run(&[])?;
-        // Whoever waits for something to do.
+        // Something is waiting for work.
         waking::wake(self.work);
         Ok(())
     }
 
-    /// What is held, if anything is. A database whose template had nothing in flight becomes its own.
+    /// The work that is held, if any. A database whose template had nothing in flight becomes its own owner.
     pub fn settle(&self) -> Result<Option<[i64; KINDS]>> {
         if !self.is_of_another()? {
             return Ok(None);
@@ -80,7 +81,7 @@ impl<const KINDS: usize> Home<KINDS> {
         Ok(Some(counts))
     }
 
-    /// Lets what was restored go on here; answers how much.
+    /// Allows the restored work to continue here; returns how much there is.
     pub fn release(&self) -> Result<[i64; KINDS]> {
         self.lock.run(&[])?;
         if !self.is_of_another()? {
@@ -91,7 +92,7 @@ impl<const KINDS: usize> Home<KINDS> {
         Ok(counts)
     }
 
-    /// Drops what was restored; answers how much, or nothing in a database that is its own.
+    /// Discards the restored work; returns how much there was, or None if the database owns its work.
     pub fn discard(&self) -> Result<Option<[i64; KINDS]>> {
         self.lock.run(&[])?;
         if !self.is_of_another()? {

@@ -1,12 +1,11 @@
-//! What was noted, stacked by subtransaction: what a savepoint is rolled back over goes, what it is released over goes to the level
-//! around it.
+//! Notes stacked by subtransaction: rolling back a savepoint discards its notes, releasing it moves them to the enclosing level.
 
 use crate::error::Result;
 use pgrx::pg_sys;
 
-/// What is noted at one level.
+/// The notes of one level.
 pub trait Layer: Default {
-    /// Takes over what a level further in has noted, which is later.
+    /// Appends the notes of an inner level, which are newer.
     fn append(&mut self, inner: Self) -> Result<()>;
 
     fn count(&self) -> usize;
@@ -17,7 +16,7 @@ struct Level<L> {
     layer: L,
 }
 
-/// Levels in order of nesting, innermost last; a level exists only while it holds notes.
+/// Levels in order of nesting, innermost last. A level exists only while it holds notes.
 #[derive(Default)]
 pub struct Levels<L>(Vec<Level<L>>);
 
@@ -26,7 +25,7 @@ impl<L: Layer> Levels<L> {
         Self(Vec::new())
     }
 
-    /// Hands the layer of that nesting to `write`.
+    /// Passes the layer at that nesting to `write`.
     pub fn at(&mut self, nesting: i32, write: impl FnOnce(&mut L) -> Result<()>) -> Result<()> {
         if self.0.last().is_none_or(|level| level.nesting < nesting) {
             self.0.push(Level {
@@ -39,7 +38,7 @@ impl<L: Layer> Levels<L> {
             .map_or(Ok(()), |level| write(&mut level.layer))
     }
 
-    /// Takes what the innermost level has noted, if it is of that nesting.
+    /// Takes the notes of the innermost level, if it has that nesting.
     pub fn take(&mut self, nesting: i32) -> Option<L> {
         let level = self.0.pop_if(|level| level.nesting >= nesting)?;
         Some(level.layer)
@@ -53,7 +52,7 @@ impl<L: Layer> Levels<L> {
         self.0.retain(|level| level.nesting < nesting);
     }
 
-    /// The notes of a released savepoint belong to the level around it.
+    /// Moves the notes of a released savepoint to the enclosing level.
     pub fn release(&mut self, nesting: i32) -> Result<()> {
         match self.take(nesting) {
             Some(released) => self.at(nesting - 1, |outer| outer.append(released)),
@@ -66,16 +65,16 @@ impl<L: Layer> Levels<L> {
     }
 }
 
-/// The number of the subtransaction: those that begin later in the transaction have higher ones, and it has 1 itself.
+/// The number of the subtransaction. The transaction itself is 1; later subtransactions have higher numbers.
 #[allow(unsafe_code)]
 pub fn subtransaction() -> pg_sys::SubTransactionId {
-    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
+    // SAFETY: reads a field of the current transaction's state; only called inside a transaction.
     unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
-/// How deep in savepoints the transaction is.
+/// The nesting depth of savepoints.
 #[allow(unsafe_code)]
 pub fn nesting() -> i32 {
-    // SAFETY: reads a field of the current transaction's state; called inside a transaction only.
+    // SAFETY: reads a field of the current transaction's state; only called inside a transaction.
     unsafe { pg_sys::GetCurrentTransactionNestLevel() }
 }

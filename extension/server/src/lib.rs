@@ -1,9 +1,9 @@
-//! What the extensions ask of PostgreSQL besides running in it: statements, planned by index where they must be, with their arguments and
-//! answers; with whose rights they run; errors that are raised ([`error`]) and caught; what is so in the session and the transaction now.
+//! What both extensions need from PostgreSQL: prepared statements, planned by index where necessary, with arguments and results;
+//! whose rights they run with; errors ([`error`]), raised and caught; the state of the session and the transaction.
 //!
-//! On that stand the tables of the host as the catalogs describe them ([`host`]), rows as triggers are given them ([`row`]), what is noted at
-//! each level of savepoints ([`levels`]), locks ([`mod@lock`]), waking those who wait for work ([`waking`]), whether that is of this
-//! database at all ([`home`]), and the life of a background worker ([`worker`]).
+//! On top of that: the application's tables ([`host`]), rows as triggers receive them ([`row`]), notes per savepoint
+//! ([`levels`]), locks ([`mod@lock`]), waking idle workers ([`waking`]), which database owns the work ([`home`]), and background
+//! workers ([`worker`]).
 
 #![deny(ffi_unwind_calls)]
 
@@ -30,6 +30,10 @@ pub mod worker;
 
 use std::ffi::CStr;
 
+/// Where `pg_guard` looks for its guard if it is on an extern block.
+#[cfg(feature = "pg13")]
+use pgrx::pg_sys::ffi;
+
 pub use answer::Answer;
 pub use argument::{datum, jsonb_text, keys_argument, nullable};
 pub use attempt::{Failure, attempt, attempt_catching};
@@ -48,8 +52,8 @@ pub use session::{
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
 pub use transaction::AtEnd;
 
-/// What a backend keeps as long as it lives. It is never dropped: at the end of the process the memory that plans live in may
-/// be gone already.
+/// A value that a backend keeps for its whole life. It is never dropped: when the process ends, the memory of its plans may
+/// already be gone.
 #[macro_export]
 macro_rules! kept {
     ($($(#[$meta:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)*) => {
@@ -59,7 +63,7 @@ macro_rules! kept {
     };
 }
 
-/// Called once, when the library of the extension of that name is loaded into a backend.
+/// Called once, when a backend loads the library of the named extension.
 pub fn init(extension: &'static CStr, at_end: AtEnd) {
     session::forgo_backtraces();
     dropping::init(extension);

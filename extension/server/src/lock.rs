@@ -1,25 +1,25 @@
-//! Locks of lockstep's own, held until the transaction ends unless said otherwise.
+//! Advisory locks of lockstep, held until the transaction ends unless noted.
 
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
 
-/// What a lock is about. It sets these locks apart from the advisory locks of applications, whose last field is 1 or 2, and from each
-/// other: `0x4c42` and on, those of an extension where it takes them.
+/// The kind of a lock. It separates these locks from each other and from the application's advisory locks, whose last field is 1
+/// or 2. Kinds start at `0x4c42`; each is defined where it is used.
 #[derive(Clone, Copy)]
 pub struct Kind(pub u16);
 
 /// Waits for the lock.
 pub fn take(kind: Kind, table: u32, number: u32, mode: u32) {
     let tag = tag(kind, table, number);
-    // SAFETY: the tag is fully set, and the lock is one of the transaction, released at its end.
+    // SAFETY: the tag is fully set, and the transaction lock is released at its end.
     unsafe {
         pg_sys::LockAcquire(&tag, mode as i32, false, false);
     }
 }
 
-/// Takes the lock, unless somebody has it.
+/// Takes the lock unless another session holds it.
 pub fn try_take(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     let tag = tag(kind, table, number);
     // SAFETY: as above.
@@ -27,46 +27,46 @@ pub fn try_take(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-/// Whether nobody else has the lock in a mode that is in the way of this one.
+/// Whether no other session holds a conflicting lock.
 pub fn is_free(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     let is_free = try_take(kind, table, number, mode);
     if is_free {
         let tag = tag(kind, table, number);
-        // SAFETY: gives back what was taken just now.
+        // SAFETY: releases the lock taken above.
         unsafe { pg_sys::LockRelease(&tag, mode as i32, false) };
     }
     is_free
 }
 
-/// Takes the lock for the session, until it is given back, unless somebody else has it.
+/// Takes a session lock unless another session holds it; release it with [`give_back`].
 pub fn try_keep(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     let tag = tag(kind, table, number);
-    // SAFETY: the tag is fully set, and the lock is one of the session.
+    // SAFETY: the tag is fully set; this is a session lock.
     let result = unsafe { pg_sys::LockAcquire(&tag, mode as i32, true, true) };
     result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-/// Takes the lock for the session, until it is given back.
+/// Takes a session lock; release it with [`give_back`].
 pub fn keep(kind: Kind, table: u32, number: u32, mode: u32) {
     if !is_held(kind, table, number, mode) {
         let tag = tag(kind, table, number);
-        // SAFETY: the tag is fully set, and the lock is one of the session.
+        // SAFETY: the tag is fully set; this is a session lock.
         unsafe { pg_sys::LockAcquire(&tag, mode as i32, true, false) };
     }
 }
 
-/// Gives back what the session has kept, if it has: `discard all` gives back as well.
+/// Releases a session lock if it is still held: `discard all` releases it too.
 pub fn give_back(kind: Kind, table: u32, number: u32, mode: u32) {
     if is_held(kind, table, number, mode) {
         let tag = tag(kind, table, number);
-        // SAFETY: the session has the lock, or the transaction does, and then this is no more than a warning.
+        // SAFETY: the session holds the lock; if only the transaction does, this is just a warning.
         unsafe { pg_sys::LockRelease(&tag, mode as i32, true) };
     }
 }
 
-/// Takes the lock of that mode on a table of an extension, unless somebody holds one against it.
+/// Locks a table of an extension, unless another session holds a conflicting lock.
 pub fn try_take_table(schema: &CStr, table: &CStr, mode: u32) -> bool {
-    // SAFETY: looks names up, which outlive the calls, and takes a lock of the transaction.
+    // SAFETY: looks up names that outlive the calls, and takes a transaction lock.
     unsafe {
         let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
         let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
@@ -74,10 +74,10 @@ pub fn try_take_table(schema: &CStr, table: &CStr, mode: u32) -> bool {
     }
 }
 
-/// Whether another session waits for rows that this transaction, or the subtransaction it is in, has written or locked. Once the
-/// subtransaction has ended it cannot tell: who waited for that wakes up only to wait for the transaction.
+/// Whether another session waits for rows that this transaction, or its current subtransaction, has written or locked. After the
+/// subtransaction has ended this cannot be seen: a waiter wakes up only to wait for the transaction.
 pub fn is_waited_for() -> bool {
-    // SAFETY: reads the numbers of the transaction.
+    // SAFETY: reads the transaction's ids.
     let transactions = unsafe {
         [
             pg_sys::GetCurrentTransactionIdIfAny(),
@@ -96,15 +96,15 @@ pub fn is_waited_for() -> bool {
                 locktag_type: pg_sys::LockTagType::LOCKTAG_TRANSACTION as u8,
                 locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
             };
-            // SAFETY: a transaction that has a number holds the lock of that number exclusively.
+            // SAFETY: a transaction with an id holds the exclusive lock on that id.
             unsafe { pg_sys::LockHasWaiters(&tag, pg_sys::ExclusiveLock as i32, false) }
         })
 }
 
-/// Whether the session or the transaction has it already, in that mode.
+/// Whether the session or transaction already holds it in that mode.
 pub fn is_held(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
     let tag = tag(kind, table, number);
-    // SAFETY: the tag is fully set; the function looks into the memory of the backend.
+    // SAFETY: the tag is fully set; the function reads the backend's own lock table.
     unsafe {
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         return pg_sys::LockHeldByMe(&tag, mode as i32, false);
@@ -115,7 +115,7 @@ pub fn is_held(kind: Kind, table: u32, number: u32, mode: u32) -> bool {
 
 fn tag(kind: Kind, table: u32, number: u32) -> pg_sys::LOCKTAG {
     pg_sys::LOCKTAG {
-        // SAFETY: reads a global of the process.
+        // SAFETY: reads a process-wide variable.
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
         locktag_field2: table,
         locktag_field3: number,

@@ -4,7 +4,7 @@
 
 use pgrx::pg_sys;
 
-/// Tells two states of the database apart: what is read under equal ones is the same.
+/// Identifies a state of the database: reads at equal moments return the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     snapshot: [pg_sys::TransactionId; 2],
@@ -14,10 +14,11 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// That of the statement that called us, which writes. Snapshots of the same limits and as many running transactions see
-    /// the same commits, since a transaction that ends leaves the count or moves the upper limit. What the transaction itself
-    /// wrote is told by its number, which PREPARE TRANSACTION takes away without moving a limit, and by the command: a statement
-    /// that writes has one of its own, whether it writes anything, and no rollback to a savepoint gives it to another.
+    /// The moment of the calling statement, which writes. Snapshots with the same limits and the same number of running
+    /// transactions see the same commits, because a transaction that ends changes the count or moves the upper limit. The
+    /// transaction's own writes are identified by its id, which PREPARE TRANSACTION removes without moving a limit, and by the
+    /// command id: each writing statement has its own, even if it writes nothing, and a rollback to a savepoint does not reuse
+    /// it.
     pub fn of_caller() -> Option<Self> {
         // SAFETY: reads the active snapshot, if there is one, and counters of the transaction.
         unsafe {
@@ -25,7 +26,7 @@ impl Moment {
                 return None;
             }
             let snapshot = &*pg_sys::GetActiveSnapshot();
-            // On a standby a snapshot does not count the transactions that run.
+            // On a standby a snapshot does not count running transactions.
             if snapshot.takenDuringRecovery {
                 return None;
             }

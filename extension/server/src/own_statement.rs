@@ -13,24 +13,24 @@ impl OwnStatement {
         Self(Statement::new(text, parameters))
     }
 
-    /// One that walks the indexes that start with these columns, also where the planner takes the table for small.
+    /// A statement that uses the indexes starting with these columns, even if the planner believes the table is small.
     pub fn by_index(text: &str, parameters: &[Oid], columns: &[&str]) -> Self {
         let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
         Self(Statement::by_index(text, parameters, &columns))
     }
 
-    /// Answers how many rows it wrote.
+    /// Returns the number of rows written.
     pub fn run(&self, arguments: &[Datum]) -> Result<u64> {
         self.within(|statement| statement.run_seeing(View::Own, arguments))
     }
 
-    /// The same, with arguments that may be null.
+    /// The same, with nullable arguments.
     pub fn run_with_nulls(&self, arguments: &[Option<Datum>]) -> Result<u64> {
         self.within(|statement| statement.run_with_nulls(View::Own, arguments))
     }
 
-    /// The same, seeing what has committed by now: in REPEATABLE READ and above it is a serialization failure to change what the
-    /// transaction does not see.
+    /// The same, seeing everything committed by now. In REPEATABLE READ and above, changing a row that the transaction's snapshot
+    /// does not see is a serialization failure.
     pub fn run_newest_with_nulls(&self, arguments: &[Option<Datum>]) -> Result<u64> {
         self.within(|statement| statement.run_with_nulls(View::Newest, arguments))
     }
@@ -39,7 +39,7 @@ impl OwnStatement {
         self.rows_seeing(View::Own, arguments, read)
     }
 
-    /// The same, with a choice of what it sees.
+    /// The same, with a choice of snapshot.
     pub fn rows_seeing(
         &self,
         view: View,
@@ -49,7 +49,7 @@ impl OwnStatement {
         self.within(|statement| statement.rows(view, arguments, read))
     }
 
-    /// The same, with arguments that may be null.
+    /// The same, with nullable arguments.
     pub fn rows_with_nulls(
         &self,
         arguments: &[Option<Datum>],

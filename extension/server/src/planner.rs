@@ -1,9 +1,9 @@
-//! Plans that walk the key's index, whatever the statistics say.
+//! Plans that use the key's index, whatever the statistics say.
 //!
-//! A statement of a flush is planned once and then run for any number of keys, often in the very transaction that fills
-//! the source, when the planner takes that table for empty: it then reads the whole index for each key, as one page
-//! costs the same as another. Measured: 90 s instead of 0.2 s for 10,000 keys. So such a statement is planned for large tables, with
-//! no other indexes than those on its keys, and without the methods that only pay for a single large read.
+//! A flush statement is planned once and then run for any number of keys, often in the same transaction that fills the source,
+//! while the planner still believes that table is empty. It then reads the whole index for each key, because one page costs as
+//! much as another. Measured: 90 s instead of 0.2 s for 10,000 keys. So these statements are planned as if the tables were large,
+//! with the indexes on their keys only, and without the methods that pay off only for one large read.
 
 #![allow(unsafe_code)]
 
@@ -21,7 +21,7 @@ const SETTINGS: [(&CStr, &CStr); 13] = [
     (c"enable_indexscan", c"on"),
     (c"enable_nestloop", c"on"),
     (c"jit", c"off"),
-    // Others could make what is switched off the cheaper way all the same.
+    // Other values could make a disabled method look cheaper anyway.
     (c"seq_page_cost", c"1"),
     (c"random_page_cost", c"4"),
     (c"cpu_tuple_cost", c"0.01"),
@@ -29,7 +29,7 @@ const SETTINGS: [(&CStr, &CStr); 13] = [
     (c"cpu_operator_cost", c"0.0025"),
 ];
 
-/// The size that tables are planned for, at least.
+/// The minimum size that tables are planned for.
 const TUPLES: f64 = 1e7;
 const PAGES: u32 = 100_000;
 
@@ -39,9 +39,9 @@ thread_local! {
     static NEXT_HOOK: RefCell<pg_sys::get_relation_info_hook_type> = const { RefCell::new(None) };
 }
 
-/// Makes the generic plan of a kept statement now, if there is none or it has become invalid, or if it is not the one that was
-/// `made` here: PostgreSQL makes one by itself when it learns of a change only as the statement begins. Plans made while it later
-/// runs, for triggers of the host for example, are not affected.
+/// Makes the generic plan of a kept statement if it is missing, invalid, or not the one `made` here: PostgreSQL makes one by
+/// itself when it notices a change only as the statement begins. Plans made while the statement runs, for example for the
+/// application's triggers, are not affected.
 pub(crate) fn plan_by_index(
     plan: pg_sys::SPIPlanPtr,
     key_columns: &Rc<[String]>,
@@ -50,8 +50,8 @@ pub(crate) fn plan_by_index(
     let Some(source) = source_of(plan) else {
         return;
     };
-    // SAFETY: the source is valid as long as the plan; the check only reads, as no resource owner is given. A generic plan that is
-    // marked as invalid is made anew, as if a table had changed.
+    // SAFETY: the source is valid as long as the plan; without a resource owner the check only reads. A generic plan marked
+    // invalid is planned again, as after a table change.
     unsafe {
         let follows_row_security =
             !(*source).dependsOnRLS || (*source).rewriteRowSecurity == pg_sys::row_security;
@@ -67,8 +67,7 @@ pub(crate) fn plan_by_index(
     }
     let level = set_for_now(&SETTINGS);
     let planning = Planning::begin(key_columns);
-    // SAFETY: the plan is valid and holds one statement; the reference that is returned is given back to the resource
-    // owner that took it.
+    // SAFETY: the plan is valid and holds one statement; the returned reference is released by the resource owner that took it.
     unsafe {
         let cached = pg_sys::SPI_plan_get_cached_plan(plan);
         if !cached.is_null() {
@@ -83,9 +82,9 @@ pub(crate) fn plan_by_index(
     end_settings(level);
 }
 
-/// What PostgreSQL plans a kept statement from; none if the text holds several statements.
+/// The plan source of a kept statement; None if the text holds several statements.
 pub(crate) fn source_of(plan: pg_sys::SPIPlanPtr) -> Option<*mut pg_sys::CachedPlanSource> {
-    // SAFETY: the plan is valid, so its list of sources is.
+    // SAFETY: the plan is valid, so its list of sources is too.
     unsafe {
         let sources = pg_sys::SPI_plan_get_plan_sources(plan);
         if sources.is_null() || (*sources).length != 1 {
@@ -104,16 +103,16 @@ impl Planning {
     }
 }
 
-/// Also when planning fails: the error unwinds through here.
+/// Also runs when planning fails: the error unwinds through here.
 impl Drop for Planning {
     fn drop(&mut self) {
         KEY_COLUMNS.set(None);
     }
 }
 
-/// Sets configuration parameters until [`end_settings`] is called with the level returned, or the transaction aborts.
+/// Sets configuration parameters until [`end_settings`] is called with the returned level, or the transaction aborts.
 pub(crate) fn set_for_now(settings: &[(&CStr, &CStr)]) -> i32 {
-    // SAFETY: names and values are NUL-terminated and outlive the calls; the action SAVE ties them to the new level.
+    // SAFETY: names and values are NUL-terminated and outlive the calls; GUC_ACTION_SAVE ties them to the new level.
     unsafe {
         let level = pg_sys::NewGUCNestLevel();
         for (name, value) in settings {
@@ -134,20 +133,20 @@ pub(crate) fn set_for_now(settings: &[(&CStr, &CStr)]) -> i32 {
 
 /// Restores the parameters set at this level.
 pub(crate) fn end_settings(level: i32) {
-    // SAFETY: the level was begun by `set_for_now` and is the innermost one.
+    // SAFETY: the level was started by `set_for_now` and is the innermost one.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
 }
 
-/// Registers the planner's hook, once for the life of the backend.
+/// Registers the planner hook, once per backend.
 pub(crate) fn init() {
-    // SAFETY: hooks are set while the library is loaded, when nothing is being planned; the one there before is called on.
+    // SAFETY: hooks are set while the library loads, when nothing is being planned; the previous hook is still called.
     unsafe {
         NEXT_HOOK.set(pg_sys::get_relation_info_hook);
         pg_sys::get_relation_info_hook = Some(at_relation_info);
     }
 }
 
-// Calling a hook by its pointer is calling into C: the guard turns an error of PostgreSQL into an unwinding of Rust.
+// Calling a hook through its pointer is a call into C: the guard turns a PostgreSQL error into a Rust unwind.
 #[allow(ffi_unwind_calls)]
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_relation_info(
@@ -157,23 +156,23 @@ unsafe extern "C-unwind" fn at_relation_info(
     info: *mut pg_sys::RelOptInfo,
 ) {
     if let Some(next) = NEXT_HOOK.with_borrow(|next| *next) {
-        // SAFETY: called with the arguments that PostgreSQL gave.
+        // SAFETY: called with PostgreSQL's own arguments.
         unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| next(root, table, is_parent, info)) };
     }
     let key_columns = KEY_COLUMNS.with_borrow(Option::clone);
     if let Some(key_columns) = key_columns {
-        // SAFETY: PostgreSQL has filled in the description of the table, and lets hooks change it.
+        // SAFETY: PostgreSQL has filled in the table's description, and hooks may change it.
         unsafe { describe_as_large(table, &mut *info, &key_columns) };
     }
 }
 
 /// # Safety
 ///
-/// `info` describes `table` as the planner has read it.
+/// `info` is the planner's description of `table`.
 unsafe fn describe_as_large(table: Oid, info: &mut pg_sys::RelOptInfo, key_columns: &[String]) {
     info.tuples = info.tuples.max(TUPLES);
     info.pages = info.pages.max(PAGES);
-    // SAFETY: the list holds descriptions of indexes, made by the planner, and is replaced by one of the same kind.
+    // SAFETY: the list holds index descriptions made by the planner, and is replaced by one of the same kind.
     unsafe {
         let mut kept: *mut pg_sys::List = std::ptr::null_mut();
         let count = if info.indexlist.is_null() {
@@ -200,13 +199,13 @@ unsafe fn describe_as_large(table: Oid, info: &mut pg_sys::RelOptInfo, key_colum
 
 /// # Safety
 ///
-/// `index` is a description made by the planner, of an index on `table`.
+/// `index` is the planner's description of an index on `table`.
 unsafe fn starts_with_key(
     table: Oid,
     index: &pg_sys::IndexOptInfo,
     key_columns: &[String],
 ) -> bool {
-    // SAFETY: an index has at least one column; the name is a palloc'd string, or null for a column that is gone.
+    // SAFETY: an index has at least one column; the name is a palloc'd string, or null for a dropped column.
     unsafe {
         let name = pg_sys::get_attname(table, *index.indexkeys as i16, true);
         !name.is_null()

@@ -1,49 +1,49 @@
-//! With whose rights something is done. Nothing else in the extension switches roles; `.ci/rights` says so.
+//! Whose rights something runs with. Nothing else in the extensions switches roles; `.ci/rights` checks that.
 //!
-//! Whoever owns a table can give it code: domains, operators, casts, policies, triggers, defaults. So whatever touches a table of
-//! somebody runs as its owner ([`as_owner`]), and code of a role as that role ([`as_role`]): never with the rights of whoever
-//! happens to call. The extension's own tables belong to a role without rights on anything else ([`as_ourselves`]).
+//! The owner of a table can attach code to it: domains, operators, casts, policies, triggers, defaults. So anything that touches
+//! a table runs as the table's owner ([`as_owner`]), and a role's code runs as that role ([`as_role`]), never with the rights of
+//! the current caller. The extension's own tables belong to a role without rights on anything else ([`as_ourselves`]).
 //!
-//! All three are restricted as PostgreSQL restricts its own maintenance of other people's tables: the code cannot take another
-//! role, queue a deferred trigger that would fire with the caller's rights, or leave a temporary table or a setting behind.
+//! All three apply the restrictions that PostgreSQL uses for maintenance of other users' tables: the code cannot switch roles,
+//! queue a deferred trigger that would fire with the caller's rights, or leave a temporary table or a setting behind.
 
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString};
 
-/// Reads or writes tables of `owner`, exempt from that owner's own row security, as PostgreSQL runs the queries of foreign keys.
+/// Reads or writes tables of `owner`, exempt from that owner's own row security, like the queries of foreign keys.
 pub fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
     switched(owner, pg_sys::SECURITY_NOFORCE_RLS, work)
 }
 
-/// Runs code of a role: a statement or function that it has registered.
+/// Runs code of a role: a statement or function that it registered.
 pub fn as_role<R>(role: Oid, work: impl FnOnce() -> R) -> R {
     switched(role, 0, work)
 }
 
-/// Reads or writes the extension's own tables, which callers need no right on: what they may do is checked on their tables, or by
-/// their right to call the function.
+/// Reads or writes the extension's own tables, on which callers need no rights: they are checked by their rights on their own
+/// tables, or by EXECUTE on the function.
 pub fn as_ourselves<R>(work: impl FnOnce() -> R) -> R {
     switched(ourselves(), 0, work)
 }
 
-/// Runs `work`, which ends with the commit of the transaction that is under way, as code of a role: what waits for the commit as well. No
-/// other transaction follows in `work`.
+/// Runs `work`, which ends with the commit of the current transaction, as code of a role. That includes everything deferred to
+/// the commit. `work` must not start another transaction.
 pub fn for_whole_transaction<R>(role: Oid, work: impl FnOnce() -> R) -> R {
     let flags = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-    // SAFETY: switches the user inside of a transaction; where that aborts, it restores the former one by itself.
+    // SAFETY: switches the user inside a transaction; an abort restores the previous user by itself.
     unsafe { pg_sys::SetUserIdAndSecContext(role, flags as i32) };
     let result = work();
-    // SAFETY: a commit restores nothing, and the next transaction must begin without restriction.
+    // SAFETY: a commit restores nothing, and the next transaction must start unrestricted.
     unsafe { pg_sys::SetUserIdAndSecContext(session_user(), 0) };
     result
 }
 
-/// Gives a background worker that has logged in as nobody to a role for the rest of its life, as if it had logged in as that: in the
-/// server's lists, and for whoever may end it. Outside of a transaction, so that no abort takes it back.
+/// Makes a role the session user of a background worker that connected without one, for the rest of its life: in the server's
+/// process list, and for pg_terminate_backend. Called outside a transaction, so that no abort reverts it.
 pub fn begin_session_of(role: Oid, is_superuser: bool) {
-    // SAFETY: no transaction is under way; the process has its entries in the lists, which it alone writes.
+    // SAFETY: no transaction is open; only this process writes its own entries.
     unsafe {
         pg_sys::SetSessionAuthorization(role, is_superuser);
         (*pg_sys::MyProc).roleId = role;
@@ -59,15 +59,15 @@ fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
         flags | pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
     let mut former = Oid::INVALID;
     let mut context = 0;
-    // SAFETY: reads the current user and switches to another; user and settings are restored below, or by the abort of the
-    // (sub)transaction.
+    // SAFETY: reads the current user and switches to another; user and settings are restored below, or when the (sub)transaction
+    // aborts.
     let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut former, &mut context);
         pg_sys::SetUserIdAndSecContext(user, context | flags as i32);
         pg_sys::NewGUCNestLevel()
     };
     let result = work();
-    // SAFETY: restores what was read above; the level is the innermost one, since `work` has ended those it began.
+    // SAFETY: restores what was read above; the level is the innermost one, because `work` has ended those it started.
     unsafe {
         pg_sys::AtEOXact_GUC(false, level);
         pg_sys::SetUserIdAndSecContext(former, context);
@@ -75,10 +75,10 @@ fn switched<R>(user: Oid, flags: u32, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The role that owns the extension's schema, and with it everything in there.
+/// The role that owns the extension's schema and everything in it.
 fn ourselves() -> Oid {
-    // SAFETY: looks up the schema, which is there as long as the extension is, and raises an error if it is not; the entry is read
-    // before it is released.
+    // SAFETY: looks up the schema, which exists as long as the extension does, or raises an error; the entry is read before it is
+    // released.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"lockstep".as_ptr(), false);
         let cache = pg_sys::SysCacheIdentifier::NAMESPACEOID as i32;
@@ -92,36 +92,36 @@ fn ourselves() -> Oid {
     }
 }
 
-/// Whether somebody calls who has taken our role: an extension that builds on this one.
+/// Whether the caller already has our role, as an extension built on this one does.
 pub fn are_ourselves() -> bool {
     current_user() == ourselves()
 }
 
 /// Whether the current user has the rights of that role.
 pub fn has_rights_of(role: Oid) -> bool {
-    // SAFETY: looks up the memberships of the current user.
+    // SAFETY: looks up the current user's memberships.
     unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), role) }
 }
 
-/// Whether the current user has the rights of the role of that name; a superuser has those of one that is gone as well.
+/// Whether the current user has the rights of the named role. A superuser has those of a dropped role as well.
 pub fn has_rights_of_name(role: &str) -> bool {
     let Ok(role) = CString::new(role) else {
         return false;
     };
-    // SAFETY: the name ends with a NUL; that of no role becomes a number that is no role's.
+    // SAFETY: the name ends with a NUL; an unknown name returns an invalid OID.
     let role = unsafe { pg_sys::get_role_oid(role.as_ptr(), true) };
     has_rights_of(role)
 }
 
-/// The role whose rights count now.
+/// The effective user.
 pub fn current_user() -> Oid {
-    // SAFETY: reads a value of the session.
+    // SAFETY: reads a session variable.
     unsafe { pg_sys::GetUserId() }
 }
 
-/// The role that the session was begun as.
+/// The user that the session started as.
 pub fn session_user() -> Oid {
-    // SAFETY: reads a value of the session.
+    // SAFETY: reads a session variable.
     unsafe { pg_sys::GetSessionUserId() }
 }
 

@@ -1,4 +1,4 @@
-//! What a trigger sees, read without copying: its arguments, and the key of the row it fired for.
+//! What a trigger receives, read without copying: its arguments, and the key of its row.
 
 #![allow(unsafe_code)]
 
@@ -11,15 +11,15 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
 
-/// The row a row trigger fired for, valid while the trigger runs.
+/// The row that a row trigger fired for; valid while the trigger runs.
 pub struct Row {
     tuple: *mut pg_sys::HeapTupleData,
-    /// Holds the same row, and keeps its columns once they have been taken apart.
+    /// Holds the same row and caches its columns once they are deformed.
     slot: *mut pg_sys::TupleTableSlot,
 }
 
 impl Row {
-    /// The row as it is now: what was inserted, or the new version of an update.
+    /// The new version of the row: inserted or updated.
     pub fn new_of(trigger: &PgTrigger) -> Self {
         let data = trigger.trigger_data();
         if data.tg_newtuple.is_null() {
@@ -29,13 +29,13 @@ impl Row {
         }
     }
 
-    /// The row as it was: what was deleted, or the old version of an update.
+    /// The old version of the row: deleted or updated.
     fn old_of(trigger: &PgTrigger) -> Self {
         let data = trigger.trigger_data();
         Self::of(data.tg_trigtuple, data.tg_trigslot)
     }
 
-    /// What there is of both versions, the old one first.
+    /// Both versions as far as they exist, the old one first.
     pub fn versions_of(trigger: &PgTrigger) -> (Option<Self>, Option<Self>) {
         let event = trigger.event();
         (
@@ -52,17 +52,17 @@ impl Row {
         Self { tuple, slot }
     }
 
-    /// The integer in the column of that number, unless it is null.
+    /// The integer in that column, unless it is null.
     pub fn integer(&self, number: NonZeroUsize, width: IntegerWidth) -> Option<i64> {
-        // SAFETY: number and width of the column were looked up for this relation since its last change.
+        // SAFETY: the column's number and width were looked up for this relation after its last change.
         let datum = unsafe { self.datum(number)? };
         Some(width.integer(datum.value()))
     }
 
-    /// The text in the column of that number, unless it is null.
+    /// The text in that column, unless it is null.
     pub fn text(&self, column: &Stored) -> Option<String> {
-        // SAFETY: the column was looked up for this relation since its last change, with its type, whose output function is
-        // PostgreSQL's or that of a superuser; what that returns is a string in memory of the call.
+        // SAFETY: the column was looked up for this relation after its last change, with its type, whose output function is
+        // PostgreSQL's or a superuser's and returns a string in the call's memory.
         unsafe {
             let datum = self.datum(column.number)?;
             match [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&column.type_oid) {
@@ -77,14 +77,14 @@ impl Row {
         }
     }
 
-    /// The value in the column of that number, unless it is null.
+    /// The value in that column, unless it is null.
     pub fn value<T: FromDatum>(&self, column: &Stored) -> Option<T> {
-        // SAFETY: the column was looked up for this relation since its last change, as one of that type.
+        // SAFETY: the column was looked up for this relation after its last change, with this type.
         unsafe { T::from_datum(self.datum(column.number)?, false) }
     }
 
-    /// Whether both versions of the row have the same bytes in these columns. Values that are equal but stored in another
-    /// form count as different, which costs a look and changes nothing.
+    /// Whether both versions have the same bytes in these columns. Equal values stored differently count as different, which only
+    /// costs an extra check.
     pub fn has_same(&self, other: &Self, columns: &[Stored]) -> bool {
         // SAFETY: both tuples belong to the relation that the columns were looked up for.
         columns.iter().all(|column| unsafe {
@@ -99,10 +99,10 @@ impl Row {
 
     /// # Safety
     ///
-    /// The number is that of a column of this row.
+    /// The number belongs to a column of this row.
     pub unsafe fn datum(&self, number: NonZeroUsize) -> Option<pg_sys::Datum> {
         let (number, index) = (number.get(), number.get() - 1);
-        // SAFETY: the slot holds the row, whose table has a column of that number; the arrays have room for all columns.
+        // SAFETY: the slot holds the row, whose table has that column; the arrays have room for all columns.
         unsafe {
             if usize::from((*self.slot).tts_nvalid as u16) < number {
                 pg_sys::slot_getsomeattrs_int(self.slot, number as i32);
@@ -111,16 +111,16 @@ impl Row {
         }
     }
 
-    /// Whether this version of the row was the current one when the trigger fired. If the transaction changed it again
-    /// meanwhile, in a trigger of the host for example, this version says nothing about what the row is now.
+    /// Whether this version of the row was current when the trigger fired. If the transaction has changed it again since, for
+    /// example in an application trigger, this version does not describe the row as it is now.
     pub fn is_latest(&self) -> bool {
-        // SAFETY: the header is a copy of the one on the page, made when the trigger fired.
+        // SAFETY: the header is a copy of the page's, made when the trigger fired.
         let flags = u32::from(unsafe { (*(*self.tuple).t_data).t_infomask });
         flags & (pg_sys::HEAP_XMAX_INVALID | pg_sys::HEAP_XMAX_LOCK_ONLY) != 0
     }
 }
 
-/// A column, as far as it takes to compare what is stored in it.
+/// A column, as far as needed to compare stored values.
 pub struct Stored {
     number: NonZeroUsize,
     by_value: bool,
@@ -144,10 +144,10 @@ impl Stored {
 
     /// # Safety
     ///
-    /// `datum` is a value of this column, which is not passed by value.
+    /// `datum` is a value of this column, passed by reference.
     unsafe fn bytes<'a>(&self, datum: pg_sys::Datum) -> &'a [u8] {
         let start = datum.cast_mut_ptr::<u8>();
-        // SAFETY: a positive length is that of each value; otherwise the value begins with its own length.
+        // SAFETY: a positive length holds for every value; otherwise the value starts with its length.
         unsafe {
             let length = match usize::try_from(self.length) {
                 Ok(length) => length,
@@ -163,19 +163,19 @@ pub fn arguments<'a>(trigger: &'a PgTrigger) -> impl Iterator<Item = Cow<'a, str
     let trigger = trigger.trigger();
     let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
     (0..count).map(|place| {
-        // SAFETY: there are so many arguments, NUL-terminated strings that live as long as the trigger's description.
+        // SAFETY: there are this many arguments, NUL-terminated strings that live as long as the trigger's description.
         unsafe { CStr::from_ptr(*trigger.tgargs.add(place)) }.to_string_lossy()
     })
 }
 
-/// Whether this backend applies changes of a subscription. It fires row triggers only, never statement triggers.
+/// Whether this backend applies a subscription's changes. It fires row triggers only, never statement triggers.
 pub fn is_logical_worker() -> bool {
-    // SAFETY: reads a global of the process.
+    // SAFETY: reads a process-wide variable.
     unsafe { pg_sys::IsLogicalWorker() }
 }
 
-/// Whether triggers fire that are enabled for replicas, and of the others only those that are enabled always.
+/// Whether session_replication_role is replica: only triggers enabled for replicas or always fire.
 pub fn is_replica() -> bool {
-    // SAFETY: reads a global of the process.
+    // SAFETY: reads a process-wide variable.
     unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32 }
 }

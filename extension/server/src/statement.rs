@@ -1,7 +1,7 @@
-//! Prepared statements that live as long as the backend, and the rules by which they look at the database.
+//! Prepared statements that live as long as the backend, and the snapshots they use.
 //!
-//! This is the one file that calls the server programming interface (SPI) directly: the safe wrappers offer neither generic plans nor
-//! the choice of a snapshot.
+//! The only file that calls the server programming interface (SPI) directly: the safe wrappers offer neither generic plans nor a
+//! choice of snapshot.
 
 #![allow(unsafe_code)]
 
@@ -14,37 +14,37 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::rc::Rc;
 
-/// An SQL statement that is prepared on first use and kept. All names in its text must be qualified, operators too:
-/// it is parsed under the search path of whoever fires the trigger.
+/// An SQL statement that is prepared on first use and kept. All names in its text must be qualified, operators too: it is parsed
+/// under the search path of the user who fires the trigger.
 pub struct Statement {
     text: CString,
     parameters: Vec<Oid>,
-    /// One for each search path under which it was run of late, the last one first: under another path PostgreSQL would parse and
-    /// plan it anew each time.
+    /// One per search path that was used recently, the latest first: under another path PostgreSQL would parse and plan the
+    /// statement again each time.
     prepared: RefCell<Vec<Rc<Prepared>>>,
-    /// The columns whose indexes the plan has to walk, if it must.
+    /// The columns whose indexes the plan has to use, if any.
     key_columns: Option<Rc<[String]>>,
     planning: u32,
 }
 
-/// How many search paths a statement is kept for.
+/// How many search paths a statement is prepared for.
 const PATHS: usize = 4;
 
 struct Prepared {
     plan: pg_sys::SPIPlanPtr,
-    /// The number of the generic plan that was made to walk indexes.
+    /// The number of the generic plan that was made by index.
     made: Cell<i32>,
 }
 
-/// What a statement is, as far as its text tells.
+/// What a statement writes, according to its text.
 pub enum Target {
-    /// One update and nothing else, of this table, which the statement calls by the alias.
+    /// A single update of this table, which the statement calls by the alias.
     Update {
         table: Oid,
         alias: String,
-        /// The numbers of the columns that it writes.
+        /// The numbers of the columns it writes.
         columns: Vec<usize>,
-        /// Whether it writes only rows of which the first parameter is true: that is a condition of its own in the WHERE clause.
+        /// Whether it only writes rows for which the first parameter is true, because its WHERE clause requires that.
         requires_parameter: bool,
     },
     Other,
@@ -53,22 +53,22 @@ pub enum Target {
 /// Which state of the database a statement sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// What has committed by now. In REPEATABLE READ and above, changing a row that the transaction's own snapshot
-    /// does not see is a serialization failure, as in PostgreSQL's foreign-key triggers.
+    /// Everything committed by now. In REPEATABLE READ and above, changing a row that the transaction's own snapshot does not see
+    /// is a serialization failure, as in PostgreSQL's foreign-key triggers.
     Newest,
-    /// The same, without taking part in writes: for reading catalogs.
+    /// The same without writing, for reading catalogs.
     NewestReadOnly,
-    /// What the statement sees that called us, so that several looks agree with each other. It cannot write.
+    /// The snapshot of the calling statement, so that several reads agree. It cannot write.
     Caller,
-    /// What a statement sees that the transaction begins now. In REPEATABLE READ and above that is its own snapshot.
+    /// A new snapshot as for any statement of the transaction; in REPEATABLE READ and above, the transaction's own.
     Own,
 }
 
 impl Statement {
-    /// A statement whose plan PostgreSQL may choose freely.
+    /// A statement that PostgreSQL plans as usual.
     pub fn new(text: &str, parameters: &[Oid]) -> Self {
         Self {
-            // A NUL cannot occur: every part of the text is a name or literal that PostgreSQL itself has stored.
+            // A NUL cannot occur: every part of the text is a name or literal that PostgreSQL has stored.
             text: CString::new(text.replace('\0', "")).unwrap_or_default(),
             parameters: parameters.to_vec(),
             prepared: RefCell::new(Vec::new()),
@@ -77,41 +77,41 @@ impl Statement {
         }
     }
 
-    /// A statement that is planned for the arguments of each run, as fits one that runs for long and is not our own.
+    /// A statement that is planned for the arguments of each run, for long-running statements that are not ours.
     pub fn planned_anew(text: &str, parameters: &[Oid]) -> Self {
         let mut statement = Self::new(text, parameters);
         statement.planning = pg_sys::CURSOR_OPT_CUSTOM_PLAN;
         statement
     }
 
-    /// A statement that must walk the indexes of these columns, for any number of keys.
+    /// A statement that must use the indexes of these columns, for any number of keys.
     pub fn by_index(text: &str, parameters: &[Oid], key_columns: &Rc<[String]>) -> Self {
         let mut statement = Self::new(text, parameters);
         statement.key_columns = Some(Rc::clone(key_columns));
         statement
     }
 
-    /// Runs the statement; returns the number of rows it processed. The caller holds an SPI connection ([`connected`]).
+    /// Runs the statement and returns the number of rows it processed. The caller holds an SPI connection ([`connected`]).
     pub fn run(&self, arguments: &[Datum]) -> u64 {
         self.run_seeing(View::Newest, arguments)
     }
 
-    /// The same, with a choice of what it sees.
+    /// The same, with a choice of snapshot.
     pub fn run_seeing(&self, view: View, arguments: &[Datum]) -> u64 {
         self.run_with_nulls(view, &all(arguments))
     }
 
-    /// The same, with arguments that may be null.
+    /// The same, with nullable arguments.
     pub fn run_with_nulls(&self, view: View, arguments: &[Option<Datum>]) -> u64 {
         self.execute(arguments, view);
-        // SAFETY: both globals are set by the execution above; freeing a null table is allowed.
+        // SAFETY: both variables were set by the execution above; freeing a null table is allowed.
         unsafe {
             pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
             pg_sys::SPI_processed
         }
     }
 
-    /// Runs the statement; returns the first `N` columns of its first row, which must all be of type `T`.
+    /// Runs the statement and returns the first `N` columns of its first row, which must all be of type `T`.
     pub fn first_row<T: FromDatum + IntoDatum, const N: usize>(
         &self,
         arguments: &[Datum],
@@ -120,12 +120,12 @@ impl Statement {
         first_row()
     }
 
-    /// Runs a query; hands each row of its answer to `read`.
+    /// Runs a query and passes each row to `read`.
     pub fn rows(&self, view: View, arguments: &[Datum], read: impl FnMut(&Answer)) {
         self.rows_with_nulls(view, &all(arguments), read);
     }
 
-    /// The same, with arguments that may be null.
+    /// The same, with nullable arguments.
     pub fn rows_with_nulls(
         &self,
         view: View,
@@ -133,8 +133,8 @@ impl Statement {
         mut read: impl FnMut(&Answer),
     ) {
         self.execute(arguments, view);
-        // SAFETY: SPI_tuptable is the result of the query just run, or null, with as many rows as it says and room made for
-        // as many columns as its descriptor has; nothing that `read` may do with a row frees it, which happens after.
+        // SAFETY: SPI_tuptable is the result of the last query, or null, with the stated number of rows, and there is room for
+        // all columns of its descriptor. Nothing that `read` can do with a row frees it; that happens afterwards.
         unsafe {
             let table = pg_sys::SPI_tuptable;
             if table.is_null() {
@@ -161,7 +161,7 @@ impl Statement {
         }
     }
 
-    /// Runs a query on the catalogs that answers with one text.
+    /// Runs a catalog query that returns one text.
     pub fn text(&self, arguments: &[Datum]) -> Option<String> {
         self.execute(&all(arguments), View::NewestReadOnly);
         let [text] = first_row::<String, 1>()?;
@@ -183,8 +183,8 @@ impl Statement {
             .iter()
             .map(|argument| argument.unwrap_or_else(Datum::null))
             .collect();
-        // SAFETY: the plan is valid (kept until drop), the arguments and their marks have the declared number, and
-        // the snapshots are those that PostgreSQL hands out for the current transaction, which SPI copies.
+        // SAFETY: the plan is valid (kept until drop), the arguments and null flags have the declared number, and the snapshots
+        // belong to the current transaction; SPI copies them.
         unsafe {
             let frozen = pg_sys::XactIsoLevel as u32 >= pg_sys::XACT_REPEATABLE_READ;
             let (snapshot, crosscheck) = match view {
@@ -194,19 +194,19 @@ impl Statement {
                 ),
                 // READ COMMITTED: SPI takes a new snapshot for each statement by itself.
                 View::Newest => (ptr::null_mut(), ptr::null_mut()),
-                // Read-only, SPI uses the snapshot that is active; else it takes one for the statement.
+                // Read-only, SPI uses the active snapshot; otherwise it takes a new one.
                 View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
-                    // So that it sees what this very command has changed; beside parallel workers none may change anything.
+                    // Makes this command's own changes visible; in parallel mode nothing may be changed.
                     if !pg_sys::IsInParallelMode() {
                         pg_sys::CommandCounterIncrement();
                     }
-                    // The one that catalogs are read by is new, and, unlike the latest, can be had beside parallel workers.
+                    // The catalog snapshot is new and, unlike the latest snapshot, available in parallel mode.
                     (pg_sys::GetCatalogSnapshot(Oid::INVALID), ptr::null_mut())
                 }
             };
             let read_only = matches!(view, View::NewestReadOnly | View::Caller);
-            // A session that forces plans on all statements forces them on ours.
+            // A session that forces a plan mode for all statements forces it on ours too.
             let is_forced =
                 pg_sys::plan_cache_mode != pg_sys::PlanCacheMode::PLAN_CACHE_MODE_AUTO as i32;
             let level = is_forced.then(|| set_for_now(&[(c"plan_cache_mode", c"auto")]));
@@ -226,14 +226,14 @@ impl Statement {
         }
     }
 
-    /// Parses the statement, which raises what is wrong with it, and tells what it writes.
+    /// Parses the statement, raising any error in it, and returns what it writes.
     pub fn target(&self) -> Target {
         let prepared = connected(|| self.prepared());
         let Some(source) = source_of(prepared.plan) else {
             return Target::Other;
         };
-        // SAFETY: the plan is kept by `self`; its source holds the trees of the statement after rules were applied, with the
-        // table that is written at the place in the range table that the tree names.
+        // SAFETY: `self` keeps the plan. Its source holds the trees of the statement after rewriting; the tree names the range
+        // table entry of the table that is written.
         unsafe {
             let queries = (*source).query_list;
             if queries.is_null() || (*queries).length != 1 {
@@ -262,7 +262,8 @@ impl Statement {
         }
     }
 
-    /// Ready to run under the search path of now. Whoever runs it holds on to it: what it fires may run it under other paths.
+    /// The statement prepared under the current search path. The caller keeps the Rc: triggers may run the statement under other
+    /// paths.
     fn prepared(&self) -> Rc<Prepared> {
         let found = self
             .prepared
@@ -291,8 +292,8 @@ impl Statement {
 
     fn prepare(&self) -> Prepared {
         let mut parameters = self.parameters.clone();
-        // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that
-        // lasts until SPI_freeplan. A failure to parse is raised as an error, so the plan is not null.
+        // SAFETY: text and types outlive the call, which copies them; SPI_keepplan moves the plan to memory that lasts until
+        // SPI_freeplan. A parse error is raised, so the plan is not null.
         let plan = unsafe {
             let plan = pg_sys::SPI_prepare_cursor(
                 self.text.as_ptr(),
@@ -334,7 +335,7 @@ impl Drop for Prepared {
 ///
 /// # Safety
 ///
-/// The list holds pointers to nodes of that kind, and outlives what is returned.
+/// The list holds pointers to nodes of that kind, and outlives the returned iterator.
 unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
     let length = if list.is_null() {
         0
@@ -342,12 +343,12 @@ unsafe fn nodes<T>(list: *mut pg_sys::List) -> impl Iterator<Item = *mut T> {
         // SAFETY: the list is not null.
         unsafe { (*list).length }
     };
-    // SAFETY: a list has as many elements as it says, which hold pointers.
+    // SAFETY: a list has the stated number of elements, which hold pointers.
     (0..length as usize)
         .map(move |place| unsafe { (*(*list).elements.add(place)).ptr_value.cast() })
 }
 
-/// Whether a condition can be true only if the first parameter is: it is that, or an AND that has it.
+/// Whether a condition can only be true if the first parameter is: it is that parameter, or an AND that contains it.
 ///
 /// # Safety
 ///
@@ -356,7 +357,7 @@ unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
     if condition.is_null() {
         return false;
     }
-    // SAFETY: the tag says what kind of node it is.
+    // SAFETY: the tag says which kind of node it is.
     unsafe {
         match (*condition).type_ {
             pg_sys::NodeTag::T_Param => {
@@ -373,20 +374,20 @@ unsafe fn requires_parameter(condition: *mut pg_sys::Node) -> bool {
     }
 }
 
-/// Runs `work` with an SPI connection. An error needs no clean-up here: the abort of the (sub)transaction closes it.
+/// Runs `work` with an SPI connection. An error needs no clean-up here: the (sub)transaction's abort closes it.
 pub fn connected<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: every connection opened is closed, on the way out or by the abort.
+    // SAFETY: every connection is closed, below or by the abort.
     unsafe { pg_sys::SPI_connect() };
     let result = work();
-    // SAFETY: closes the connection opened above; `work` leaves the connections it opened itself closed.
+    // SAFETY: closes the connection opened above; `work` has closed its own.
     unsafe { pg_sys::SPI_finish() };
     result
 }
 
-/// Whether the function or procedure that was called may not commit: it is no procedure, or was called inside of a transaction block.
+/// Whether the called function or procedure may not commit: it is not a procedure, or was called in a transaction block.
 #[expect(clippy::not_unsafe_ptr_arg_deref, reason = "only PostgreSQL makes one")]
 pub fn is_atomic(call: pg_sys::FunctionCallInfo) -> bool {
-    // SAFETY: the context of a call is null or a node, whose tag says of which kind.
+    // SAFETY: the context of a call is null or a node with a tag.
     unsafe {
         let context = (*call).context;
         context.is_null()
@@ -395,9 +396,9 @@ pub fn is_atomic(call: pg_sys::FunctionCallInfo) -> bool {
     }
 }
 
-/// Commits inside of a procedure that may. Until something takes a snapshot, the session holds none then.
+/// Commits in a procedure that may commit. The session then holds no snapshot until something takes one.
 pub fn commit() {
-    // SAFETY: PostgreSQL commits and begins a transaction inside of a connection that was opened for it, which is closed here.
+    // SAFETY: PostgreSQL commits and starts a transaction inside a non-atomic SPI connection, which is closed here.
     unsafe {
         pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as i32);
         pg_sys::SPI_commit();
@@ -405,12 +406,12 @@ pub fn commit() {
     }
 }
 
-/// Runs `work` with a snapshot of now, where the session holds none.
+/// Runs `work` with a current snapshot, where the session holds none.
 pub fn with_snapshot<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: the snapshot is taken in a transaction; an error needs no clean-up, as the abort gives it back.
+    // SAFETY: the snapshot is taken in a transaction; after an error the abort releases it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
     let result = work();
-    // SAFETY: the one pushed above, since `work` has popped its own.
+    // SAFETY: the snapshot pushed above, because `work` has popped its own.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
 }

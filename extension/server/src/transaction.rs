@@ -1,4 +1,4 @@
-//! What an extension has to do as a transaction or a savepoint ends, in this order whoever noted first.
+//! Callbacks at the end of a transaction or savepoint, in a fixed order.
 
 #![allow(unsafe_code)]
 
@@ -11,18 +11,19 @@ use std::sync::OnceLock;
 pub struct AtEnd {
     /// Before the transaction commits or is prepared.
     pub settle: fn() -> Result<()>,
-    /// What was noted at this level of savepoints or further in is void; at the end of the transaction, however it ends, all is.
+    /// Discards what was noted at this level of savepoints or deeper; at the end of the transaction, committed or not,
+    /// everything.
     pub roll_back: fn(nesting: i32),
-    /// What was noted at this level belongs to the one around it.
+    /// Moves what was noted at this level to the enclosing one.
     pub release: fn(nesting: i32) -> Result<()>,
 }
 
 static AT_END: OnceLock<AtEnd> = OnceLock::new();
 
-/// Once for the life of the backend. Of two libraries the one that was loaded last settles first.
+/// Called once per backend. With two libraries, the one loaded last settles first.
 pub(crate) fn init(what: AtEnd) {
     if AT_END.set(what).is_ok() {
-        // SAFETY: both callbacks are static functions of the signature PostgreSQL asks for, and never unregistered.
+        // SAFETY: both callbacks are static functions with the signature that PostgreSQL expects, and are never unregistered.
         unsafe {
             pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
             pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
@@ -44,7 +45,7 @@ unsafe extern "C-unwind" fn at_transaction_end(
                 waking::before_commit();
             }
         }
-        // Rust's heap outlives the transaction, so what an abort leaves has to be cleared here.
+        // Rust's heap outlives the transaction, so what an abort leaves behind must be cleared here.
         XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE => {
             (what.roll_back)(0);
             waking::roll_back(0);

@@ -1,8 +1,9 @@
-//! Whoever waits for work says so, and whoever has some wakes him as he commits.
+//! Workers that wait for work announce it, and a transaction that has work wakes them when it commits.
 //!
-//! NOTIFY takes a lock on all databases of the server until its transaction has committed, so that commits that notify form a line. So
-//! none does unless somebody waits, and then one at a time. Who commits beside that one is not heard of, nor is who passed his look at
-//! those who wait a moment before: they look again by themselves, a few milliseconds later at first and then ever more seldom.
+//! NOTIFY takes a lock across all databases of the server until its transaction has committed, so notifying commits queue up
+//! behind each other. So a transaction notifies only if somebody waits, and only one at a time does. A commit next to that one is
+//! not announced, nor is one that checked for waiters a moment too early. So waiters also poll: after a few milliseconds at
+//! first, then less and less often.
 
 use crate::error::Result;
 use crate::levels::subtransaction;
@@ -12,15 +13,16 @@ use pgrx::pg_sys::{self, SubTransactionId};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
-/// Somebody waits for work of this kind, and a transaction wakes those who do.
+/// Held by sessions that wait for this kind of work, and by a transaction that wakes them.
 const WAITED_FOR: Kind = Kind(0x4c58);
 const WOKEN: Kind = Kind(0x4c59);
 
-/// Kinds of work that one channel tells of, each a bit, so that those who wait for others are left alone. No two channels share a bit.
+/// Kinds of work on one channel, one bit each, so that sessions waiting for other kinds are not woken. No two channels share a
+/// bit.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     kinds: u32,
-    /// Who waits for it listens there. No payload, so that a transaction sends one notification for all that it has.
+    /// Waiting sessions listen here. There is no payload, so that a transaction sends a single notification for all its work.
     channel: &'static str,
 }
 
@@ -29,14 +31,14 @@ impl Work {
         Self { kinds, channel }
     }
 
-    /// The kind that work of a name is of.
+    /// The kind of work with that name.
     pub fn named(self, name: &str) -> Self {
         let kind = crc32fast::hash(name.as_bytes()) % self.kinds.count_ones();
         let kinds = self.kinds().nth(kind as usize);
         Self::new(self.channel, kinds.map_or(0, |kind| 1 << kind))
     }
 
-    /// The same of many names.
+    /// The kinds of work with these names.
     pub fn named_any(self, names: &[String]) -> Self {
         let all = names.iter().map(|name| self.named(name).kinds);
         Self::new(self.channel, all.fold(0, |all, it| all | it))
@@ -48,17 +50,17 @@ impl Work {
 }
 
 thread_local! {
-    /// What the transaction has, by the subtransaction that it comes from.
+    /// The transaction's work, by the subtransaction that added it.
     static NOTED: RefCell<Vec<(SubTransactionId, Work)>> = const { RefCell::new(Vec::new()) };
 
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    // Never dropped: when the process ends, the memory of its plans may already be gone.
     static IS_LISTENING: ManuallyDrop<OwnStatement> = ManuallyDrop::new(OwnStatement::new(
         "select from pg_listening_channels() c (name) where c.name = $1",
         &[pg_sys::TEXTOID],
     ));
 }
 
-/// There is such work as soon as the transaction has committed.
+/// Announces work that exists once the transaction has committed.
 pub fn wake(work: Work) {
     let now = subtransaction();
     NOTED.with_borrow_mut(|noted| {
@@ -69,7 +71,7 @@ pub fn wake(work: Work) {
     });
 }
 
-/// The session waits for such work from now on, if it listens for it. Whoever looks for some after this misses little.
+/// The session waits for this work from now on, if it listens. Look for work after this call: then little is missed.
 pub fn wait(work: Work) -> Result<bool> {
     let mut is_listening = false;
     IS_LISTENING
@@ -82,18 +84,18 @@ pub fn wait(work: Work) -> Result<bool> {
     Ok(is_listening)
 }
 
-/// The session no longer waits for any such work.
+/// The session no longer waits for this work.
 pub fn wait_no_more(work: Work) {
     for kind in work.kinds() {
         lock::give_back(WAITED_FOR, 0, kind, WAITING);
     }
 }
 
-/// Those who wait share a lock with each other, and those who look at it share theirs.
+/// Waiters share this lock with each other; transactions that check for waiters share theirs.
 const WAITING: u32 = pg_sys::RowExclusiveLock;
 const LOOKING: u32 = pg_sys::ShareLock;
 
-/// Wakes those who wait for what the transaction has.
+/// Wakes the sessions that wait for the transaction's work.
 pub fn before_commit() {
     let noted = NOTED.take();
     let mut channels: Vec<Work> = Vec::new();
@@ -112,7 +114,7 @@ pub fn before_commit() {
     }
 }
 
-/// A subtransaction was rolled back, and with it all that began after it; the first of a transaction has the number 1.
+/// A subtransaction was rolled back, with everything that started after it. A transaction's first has the number 1.
 pub fn roll_back(subtransaction: SubTransactionId) {
     NOTED.with_borrow_mut(|noted| noted.retain(|(from, _)| *from < subtransaction));
 }

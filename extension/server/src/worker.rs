@@ -1,4 +1,4 @@
-//! The life of a background worker: who it is, what ends it, its transactions, what it shows of itself.
+//! The life of a background worker: its role, its transactions, what it reports, and how it ends.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +10,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pg_sys::pqsignal;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{PgTryBuilder, pg_guard};
-// Its name in the server since 18.
+// Its name in the server since PostgreSQL 18.
 #[cfg(feature = "pg18")]
 use pgrx::pg_sys::pqsignal_be as pqsignal;
 use std::ffi::{CStr, CString};
@@ -18,7 +18,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// What a worker logs in as. It is the role's for the rest of its life; one that cannot log in, it takes on as its first deed.
+/// What a worker logs in as. It keeps this role for life; if the role cannot log in, the worker switches to it first.
 #[derive(Clone, Copy)]
 pub struct Login {
     pub database: Oid,
@@ -26,14 +26,14 @@ pub struct Login {
     pub logs_in: bool,
 }
 
-/// Lets a role log in that may not as a client. Since 17.
+/// Allows a role that cannot log in as a client. Since PostgreSQL 17.
 #[cfg(any(feature = "pg17", feature = "pg18"))]
 const LOGIN_FLAGS: u32 = pg_sys::BGWORKER_BYPASS_ROLELOGINCHECK;
 #[cfg(not(any(feature = "pg17", feature = "pg18")))]
 const LOGIN_FLAGS: u32 = 0;
 
 impl Login {
-    /// Of a worker of this database. One whose role something keeps out of it logs in as nobody.
+    /// A worker of this database. If its role cannot log in, it connects without one.
     pub fn here(role: Oid) -> Self {
         let query = Statement::new(
             "select '' from pg_roles r, pg_database d
@@ -43,7 +43,7 @@ impl Login {
         );
         let arguments = [datum(role), datum(LOGIN_FLAGS != 0)];
         Self {
-            // SAFETY: reads a value of the session.
+            // SAFETY: reads a session variable.
             database: unsafe { pg_sys::MyDatabaseId },
             role,
             logs_in: with_catalog_path(|| connected(|| query.text(&arguments))).is_some(),
@@ -51,19 +51,19 @@ impl Login {
     }
 }
 
-// PostgreSQL's own handlers of signals.
+// PostgreSQL's own signal handlers.
 unsafe extern "C-unwind" {
     fn die(signal: i32);
     fn SignalHandlerForConfigReload(signal: i32);
 }
 
-/// Begins the life of a worker: signals are let through, and it becomes the role. Whatever it does afterwards is restricted
-/// ([`transaction`]): there is no way back.
+/// Starts a worker: unblocks signals and switches to the role. Everything it does later is restricted ([`transaction`]); it
+/// cannot switch back.
 pub fn begin(login: Login) {
-    // SAFETY: called once, at the start of the process, before signals are let through.
+    // SAFETY: called once, when the process starts, before signals are unblocked.
     unsafe {
         pg_sys::on_proc_exit(Some(exit_for_good), Datum::from(0));
-        // PostgreSQL's own handlers: a query ends at once, not when it next returns to us.
+        // PostgreSQL's own handlers, so that a query ends at once, not when it next returns to us.
         pqsignal(pg_sys::SIGTERM as i32, Some(die));
         pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
@@ -72,7 +72,7 @@ pub fn begin(login: Login) {
         true => (login.role, LOGIN_FLAGS),
         false => (Oid::INVALID, 0),
     };
-    // SAFETY: called once; whatever keeps the worker out ends the process.
+    // SAFETY: called once; if the worker cannot connect, the process ends.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(login.database, role, flags) };
     if !login.logs_in {
         let nobody = session_user();
@@ -82,23 +82,23 @@ pub fn begin(login: Login) {
     }
 }
 
-/// Leaves with the status that tells PostgreSQL not to start the worker again, however it came to leave: where its database is
-/// dropped, it could not even connect. A crash ends the process without passing here.
+/// Exits with the status that tells PostgreSQL not to restart the worker, whatever the reason: if its database is dropped, it
+/// could not even connect. A crash does not pass through here.
 #[pg_guard]
 unsafe extern "C-unwind" fn exit_for_good(code: i32, _argument: Datum) {
     if code != 0 {
-        // SAFETY: PostgreSQL provides for callbacks that exit themselves: it goes on with those that are left.
+        // SAFETY: PostgreSQL allows callbacks that exit: it continues with the remaining ones.
         unsafe { pg_sys::proc_exit(0) };
     }
 }
 
 static IF_ENDED: OnceLock<fn()> = OnceLock::new();
 
-/// What is done if the worker is ended from outside: by pg_terminate_backend, or as the server stops. It must not wait, as nothing could
-/// interrupt it. Of two calls in a process the first counts.
+/// Registers what to do if the worker is ended from outside, by pg_terminate_backend or a server shutdown. It must not wait,
+/// because nothing could interrupt it. Only the first call in a process counts.
 pub fn if_ended(deed: fn()) {
     if IF_ENDED.set(deed).is_ok() {
-        // SAFETY: called once; the callback comes before those that InitPostgres has registered, so it may still run transactions.
+        // SAFETY: called once; the callback runs before those of InitPostgres, so it may still run transactions.
         unsafe { pg_sys::before_shmem_exit(Some(end), Datum::from(0)) };
     }
 }
@@ -106,24 +106,24 @@ pub fn if_ended(deed: fn()) {
 #[pg_guard]
 unsafe extern "C-unwind" fn end(code: i32, _argument: Datum) {
     if let Some(deed) = IF_ENDED.get().filter(|_| code != 0) {
-        // SAFETY: as PostgreSQL itself does where it removes temporary tables at the end of a process.
+        // SAFETY: as PostgreSQL itself does before it removes temporary tables at process exit.
         unsafe { pg_sys::AbortOutOfAnyTransaction() };
         deed();
     }
 }
 
-/// Runs `work` in a transaction of its own, restricted to the role up to and with the commit. An error rolls it back and is answered,
-/// but for those that end the process.
+/// Runs `work` in its own transaction, restricted to the role until after the commit. An error rolls it back and is returned,
+/// unless it ends the process.
 pub fn transaction<R>(role: Oid, work: impl FnOnce() -> R) -> Result<R, Failure> {
     let whole = AssertUnwindSafe(|| {
-        // SAFETY: no transaction is under way.
+        // SAFETY: no transaction is open.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::StartTransactionCommand();
         }
         for_whole_transaction(role, || {
             let result = with_snapshot(work);
-            // SAFETY: ends what was begun above.
+            // SAFETY: ends the transaction started above.
             unsafe { pg_sys::CommitTransactionCommand() };
             result
         })
@@ -132,7 +132,7 @@ pub fn transaction<R>(role: Oid, work: impl FnOnce() -> R) -> Result<R, Failure>
         .catch_others(|cause| Err(Box::new(cause)))
         .execute();
     result.map_err(|cause| {
-        // SAFETY: the error has been taken off PostgreSQL's stack; what the transaction held is given back here.
+        // SAFETY: the error has been taken off PostgreSQL's stack; the abort releases what the transaction held.
         unsafe { pg_sys::AbortCurrentTransaction() };
         match *cause {
             CaughtError::PostgresError(report)
@@ -148,10 +148,10 @@ pub fn transaction<R>(role: Oid, work: impl FnOnce() -> R) -> Result<R, Failure>
     })
 }
 
-/// Ignores pg_cancel_backend and time-outs, which come in the same way.
+/// Ignores pg_cancel_backend and timeouts, which use the same signal.
 pub fn without_cancellation<R>(work: impl FnOnce() -> R) -> R {
-    // SAFETY: counts of this process, as PostgreSQL's own HOLD_CANCEL_INTERRUPTS has them; an error that is caught in `work` has set the
-    // count to 0 already.
+    // SAFETY: a counter of this process, used as in PostgreSQL's HOLD_CANCEL_INTERRUPTS; an error caught in `work` has already
+    // reset it to 0.
     unsafe {
         pg_sys::QueryCancelHoldoffCount = 1;
         let result = work();
@@ -161,22 +161,22 @@ pub fn without_cancellation<R>(work: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Waits so long at most; any signal ends it. False if the postmaster is gone: also without a wait, or a worker that outlives the
-/// postmaster would go on, and keep a new one from starting meanwhile.
+/// Waits at most this long; any signal ends the wait. Returns false if the postmaster is gone, even without waiting: otherwise
+/// the worker would outlive it and prevent a new one from starting.
 pub fn wait(length: Duration) -> bool {
-    // Rounded up, as PostgreSQL counts milliseconds and the last one would be spent asking over and over.
+    // Rounded up: PostgreSQL counts whole milliseconds, and the last fraction would be spent in a busy loop.
     let length = Duration::from_millis(length.as_micros().div_ceil(1_000) as u64);
     without_cancellation(|| {
         let goes_on = BackgroundWorker::wait_latch(Some(length));
-        // A shutdown may end the process here, outside of a transaction.
+        // A shutdown may end the process here, outside a transaction.
         pgrx::check_for_interrupts!();
         goes_on
     })
 }
 
-/// Takes in a changed configuration, as sessions do between statements.
+/// Reloads the configuration if it changed, as sessions do between statements.
 pub fn reload() {
-    // SAFETY: the flag is set by the handler of SIGHUP.
+    // SAFETY: the SIGHUP handler sets the flag.
     unsafe {
         if pg_sys::ConfigReloadPending != 0 {
             pg_sys::ConfigReloadPending = 0;
@@ -185,9 +185,9 @@ pub fn reload() {
     }
 }
 
-/// Counts what the last transaction did in the server's statistics.
+/// Reports the last transaction to the server's statistics.
 pub fn report_statistics() {
-    // SAFETY: outside of a transaction, as PostgreSQL asks for.
+    // SAFETY: called outside a transaction, as PostgreSQL requires.
     unsafe { pg_sys::pgstat_report_stat(false) };
 }
 

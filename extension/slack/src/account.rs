@@ -1,11 +1,11 @@
-//! The account of the host that a user of Slack has linked with his own, and its role in projects and groups.
+//! The GitLab account that a Slack user has linked, and its role in projects and groups.
 
 use crate::error::Result;
 use lockstep_server::host::{Relation, check_have_one_owner, qualified};
 use lockstep_server::{Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 
-/// The host's tables that tell, of one owner.
+/// The application tables needed for this, all with the same owner.
 pub(crate) struct Accounts {
     names: Relation,
     users: Relation,
@@ -13,17 +13,17 @@ pub(crate) struct Accounts {
     namespaces: Relation,
 }
 
-/// Where a role is asked for.
+/// A place in which a role is checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
-    /// What whoever asks knows it by.
+    /// The caller's key for it.
     pub(crate) key: i64,
-    /// The group, or the namespace of the project: those above it count as well.
+    /// The group, or the project's namespace: roles in its ancestors count as well.
     pub(crate) namespace: i64,
     pub(crate) project: Option<i64>,
 }
 
-/// Roles as the host numbers them.
+/// Roles, with the application's numbers.
 pub(crate) const GUEST: i32 = 10;
 pub(crate) const MAINTAINER: i32 = 40;
 
@@ -43,7 +43,7 @@ impl Accounts {
         })
     }
 
-    /// Nothing, where the host has no such tables.
+    /// None if the application has no such tables.
     pub(crate) fn find(schema: &str) -> Result<Option<Self>> {
         const NEEDED: [(&str, &[&str]); 4] = [
             ("chat_names", &["user_id", "team_id", "chat_id"]),
@@ -70,8 +70,8 @@ impl Accounts {
         Self::new(names, users, members, namespaces).map(Some)
     }
 
-    /// The keys of those places in which, or above which, a user of a workspace has the role, or a higher one, by an active account that he
-    /// has linked.
+    /// The keys of the places in which a Slack user has at least this role, directly or through an ancestor, by a linked and
+    /// active account.
     pub(crate) fn with_role(
         &self,
         team: &str,
@@ -119,7 +119,7 @@ impl Accounts {
             datum(user),
             keys(|place| place.key),
             keys(|place| place.namespace),
-            // No project has that number.
+            // No project has this id.
             keys(|place| place.project.unwrap_or(0)),
             datum(role),
         ];
@@ -134,13 +134,13 @@ impl Accounts {
         found
     }
 
-    /// What makes a member one who may do something. Not every host has all the columns that tell so.
+    /// The conditions for an effective member. Not every GitLab version has all of these columns.
     fn conditions(&self) -> String {
         let (members, users) = (&self.members, &self.users);
         let optional = [
-            // Blocked, banned and deactivated accounts, and those that nobody has approved as yet, are in other states.
+            // Blocked, banned, deactivated and not yet approved accounts are in other states.
             (users, "state", "u.state::pg_catalog.text == 'active'"),
-            // Who waits for a seat, or to be let in.
+            // Excludes members waiting for a seat or for approval.
             (members, "state", "m.state == 0"),
             (members, "requested_at", "m.requested_at is null"),
             (

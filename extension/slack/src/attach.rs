@@ -1,11 +1,11 @@
-//! What lockstep_slack knows of a GitLab-shaped database, found and installed with one call, and removed with one.
+//! Finds and installs everything lockstep_slack supports in a GitLab-shaped database with one call, and removes it with one.
 
 use crate::error::{OrRaise, Result, required};
 use crate::{chatops, held, slack_workspace};
 use lockstep_server::host::{self, Answer, Scope};
 use pgrx::prelude::*;
 
-/// Finds the host's tables in a schema and installs what keeps them: one row per feature.
+/// Finds the application's tables in a schema and installs the triggers: one row per feature.
 #[pg_extern(sql = r#"
 create function lockstep.attach_slack(
   schema text default 'public', features text[] default null, dry_run boolean default false)

@@ -1,4 +1,4 @@
-//! Which database deliveries and tokens are of: a copy holds those of the database that it was copied from.
+//! Which database owns deliveries and tokens: a copy contains those of the database it was copied from.
 
 use crate::error::{DeliveryError, OrRaise, Result};
 use lockstep_server::OwnStatement;
@@ -8,19 +8,19 @@ use lockstep_server::kept;
 use lockstep_server::waking::Work;
 use pgrx::prelude::*;
 
-/// Waited for by whoever sends.
+/// Waited for by senders.
 pub(crate) const DELIVERIES: Work = Work::new("lockstep_delivery", 0x1_0000);
 
 kept! {
     static HOME: Home<2> = Home::new(
-        "lockstep.slack_home",
-        "select (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'),
-                (select count(*) from lockstep.slack_installation i where i.encrypted_refresh_token is not null)",
+        "lockstep_internal.slack_home",
+        "select (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'),
+                (select count(*) from lockstep_internal.slack_installation i where i.encrypted_refresh_token is not null)",
         &[
-            "delete from lockstep.slack_delivery where status = 'waiting'",
-            "update lockstep.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
-            // To refresh a token would end the one that the original has.
-            "update lockstep.slack_installation
+            "delete from lockstep_internal.slack_delivery where status = 'waiting'",
+            "update lockstep_internal.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
+            // Refreshing a token here would invalidate the one of the original database.
+            "update lockstep_internal.slack_installation
                 set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
               where encrypted_refresh_token is not null",
         ],
@@ -28,21 +28,21 @@ kept! {
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
-           from (values (1, (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
-                        (2, (select count(*) from lockstep.slack_installation), 'installations of Slack workspaces'),
-                        (3, (select count(*) from lockstep.slack_notification), 'settings of notifications'),
+           from (values (1, (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
+                        (2, (select count(*) from lockstep_internal.slack_installation), 'installations of Slack workspaces'),
+                        (3, (select count(*) from lockstep_internal.slack_notification), 'settings of notifications'),
                         (4, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
           where v.rows > 0",
         &[],
     );
 }
 
-/// Whether deliveries and tokens here are those of another database, or of an earlier time of this one.
+/// Whether deliveries and tokens belong to another database, or to an earlier time of this one.
 pub(crate) fn is_of_another() -> Result<bool> {
     HOME.with(|home| home.is_of_another())
 }
 
-/// Says what is held, if anything is.
+/// Reports held work, if there is any.
 pub(crate) fn settle() -> Result<()> {
     if let Some([deliveries, tokens]) = HOME.with(|home| home.settle())? {
         notice(
@@ -56,7 +56,7 @@ pub(crate) fn settle() -> Result<()> {
     Ok(())
 }
 
-/// Says what DROP EXTENSION takes along, as it cannot say so itself.
+/// Reports what DROP EXTENSION removes, because it cannot do so itself.
 pub(crate) fn say_what_would_go() -> Result<()> {
     let mut rows = None;
     OF_VALUE.with(|statement| statement.rows(&[], |row| rows = row.get::<String>(1)))?;
@@ -70,7 +70,7 @@ pub(crate) fn say_what_would_go() -> Result<()> {
     Ok(())
 }
 
-/// Lets what was restored go on here.
+/// Allows restored work to continue here.
 #[pg_extern(sql = r#"
 create function lockstep.release_restored_slack()
 returns table (deliveries bigint, tokens bigint)
@@ -87,7 +87,7 @@ fn release_restored_slack() -> TableIterator<'static, (name!(deliveries, i64), n
     TableIterator::once((deliveries, tokens))
 }
 
-/// Drops what was restored, so that this database begins with nothing in flight.
+/// Discards restored work, so that this database starts with nothing in flight.
 #[pg_extern(sql = r#"
 create function lockstep.discard_restored_slack()
 returns table (deliveries bigint, tokens bigint)

@@ -1,5 +1,5 @@
-//! lockstep_slack: the Slack workspaces of a GitLab-shaped database, kept in lockstep with the rows they are derived from; who is told in
-//! them of what happens, and what people do from there. It uses lockstep by SQL, like anybody else.
+//! lockstep_slack: keeps the Slack workspaces of a GitLab-shaped database consistent, decides who is notified of events there,
+//! and runs commands from Slack. It uses lockstep through SQL, like any other client.
 
 #![deny(ffi_unwind_calls)]
 
@@ -137,10 +137,10 @@ pgrx::extension_sql_file!(
     finalize
 );
 
-/// Called once, when the library is loaded into a backend.
+/// Called once, when a backend loads the library.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
-    // What a transaction does to Slack's rows at its end, lockstep has to see: the library that is loaded last is first.
+    // At the end of a transaction, lockstep must see what this extension does to Slack rows. The library loaded last runs first.
     lockstep_server::load(c"$libdir/lockstep");
     lockstep_server::init(c"lockstep_slack", transaction::AT_END);
 }

@@ -1,4 +1,4 @@
-//! What has to be done as a transaction or a savepoint ends.
+//! What happens at the end of a transaction or savepoint.
 
 use crate::error::{Result, SlackError};
 use crate::slack_workspace;
@@ -11,7 +11,7 @@ pub(crate) const AT_END: AtEnd = AtEnd {
 };
 
 fn settle() -> Result<()> {
-    // What it writes may be noted, and may wake somebody.
+    // Its writes may be noted, and may wake others.
     slack_workspace::settle()?;
     match slack_workspace::notes_left() {
         0 => Ok(()),

@@ -54,7 +54,7 @@ impl Transaction {
 
     /// How a flag stands; nobody changes it from Slack in that environment until this ends.
     pub(crate) async fn hold(&self, name: &str, environment: &str) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_hold_feature($1, $2, $3)";
+        let statement = "select lockstep_api.chatops_hold_feature($1, $2, $3)";
         let arguments: Arguments = &[
             (&name, Type::TEXT),
             (&environment, Type::TEXT),
@@ -69,7 +69,7 @@ impl Transaction {
         name: &str,
         wish: &Value,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_set_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_set_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),
@@ -85,7 +85,7 @@ impl Transaction {
         name: &str,
         is_held_by_incidents: bool,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_delete_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_delete_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),

@@ -1,5 +1,5 @@
--- 0.1.0 had the cache columns alone. Its objects go, with the triggers on the host's tables, and all of now come; then its definitions come
--- back, and with them their triggers. Nobody writes the tables meanwhile, so nothing is missed.
+-- 0.1.0 only had cache columns. Its objects and its triggers on the application's tables are dropped and today's objects created;
+-- then the definitions return, and with them their triggers. Nobody can write the tables in the meantime, so no change is missed.
 select pg_catalog.set_config('lockstep.definitions', coalesce(pg_catalog.jsonb_agg(d)::text, '[]'), true) from lockstep.cache_column_definition d;
 select pg_catalog.set_config('lockstep.next_definition', (s.last_value + s.is_called::integer)::text, true) from lockstep.cache_column_definition_id_seq s;
 
@@ -13,7 +13,7 @@ drop function lockstep.attach(text, boolean);
 drop function lockstep.detach(text);
 drop function lockstep.flush(), lockstep.flush_truncated(), lockstep.note_arrived(), lockstep.note_gained(), lockstep.note_lost(),
   lockstep.set_false_on_insert() cascade;
--- So that it is no longer one of the tables that a dump has.
+-- So that a dump no longer includes it.
 alter extension lockstep drop sequence lockstep.cache_column_definition_id_seq;
 alter extension lockstep drop table lockstep.cache_column_definition;
 drop table lockstep.cache_column_definition;

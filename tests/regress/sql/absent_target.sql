@@ -1,4 +1,4 @@
--- Without a foreign key a source row can come before its target, and outlive it.
+-- Without a foreign key a source row can exist before and after its target.
 create schema absent;
 set search_path = absent;
 create table projects (id bigint primary key, has_wiki boolean);
@@ -10,7 +10,7 @@ insert into integrations values (1, 1, true), (2, 2, false), (3, null, true);
 insert into projects values (1, null), (2, null), (3, true);
 select * from projects order by id;
 
--- The target goes and comes back.
+-- The target is deleted and inserted again.
 delete from projects where id = 1;
 update integrations set active = false where id = 1;
 update integrations set active = true where id = 1;
@@ -18,7 +18,7 @@ insert into projects values (1, false);
 select * from projects order by id;
 insert into projects values (1, false) on conflict (id) do update set has_wiki = excluded.has_wiki;
 
--- The number of a target changes.
+-- A target's key changes.
 update projects set id = 10 where id = 1;
 update projects set id = 1 where id = 2;
 select * from projects order by id;
@@ -26,7 +26,7 @@ truncate projects;
 insert into projects select generate_series(1, 3);
 select * from projects order by id;
 
--- A foreign key that is added and dropped again later.
+-- A foreign key that is added and later dropped.
 delete from integrations where project_id is null;
 alter table integrations add constraint fk foreign key (project_id) references projects;
 update integrations set active = not active;
@@ -37,7 +37,7 @@ insert into projects values (4);
 select * from projects order by id;
 select lockstep.remove_cache_column('projects', 'has_wiki');
 
--- The foreign key is there when the column is added, and dropped later: from then on new targets are looked at.
+-- The foreign key exists when the column is added, and is dropped later: from then on new targets are checked.
 alter table integrations add constraint fk foreign key (project_id) references projects;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 alter table integrations drop constraint fk;
@@ -55,7 +55,7 @@ select * from projects where id in (5, 50) order by id;
 delete from integrations where id in (5, 50);
 select lockstep.remove_cache_column('projects', 'has_wiki');
 
--- A foreign key that lets go of its rows when the number changes.
+-- A foreign key that sets its rows to null when the key changes.
 alter table integrations add constraint fk foreign key (project_id) references projects on update set null;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 select * from projects where id = 4;
@@ -65,7 +65,7 @@ select * from lockstep.cache_column_drift('projects', 'has_wiki');
 select lockstep.remove_cache_column('projects', 'has_wiki');
 alter table integrations drop constraint fk;
 
--- A deferred foreign key is checked at commit only, so it counts as none.
+-- A deferred foreign key is only checked at commit, so it does not count.
 alter table integrations add constraint fk foreign key (project_id) references projects deferrable initially deferred;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 begin;

@@ -1,4 +1,4 @@
--- A cache column of any two tables: here authors, and whether they have a published book.
+-- A cache column on any two tables: here authors, and whether they have a published book.
 \pset null null
 create schema library;
 set search_path = library;
@@ -8,16 +8,16 @@ create index on books (author_id);
 insert into authors (name) values ('Ada'), ('Bob');
 insert into books values (1, 1, 'published', 'One'), (2, 2, 'draft', 'Two');
 
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('authors', 'is_published', source => 'books', key => 'author_id', match => '{"state": "published"}');
 select * from lockstep.cache_columns;
 
--- What was there before is looked at on request.
+-- Existing values are checked on request.
 select * from lockstep.cache_column_drift('authors', 'is_published') order by key;
 select lockstep.repair_cache_column('authors', 'is_published');
 select * from authors order by id;
 
--- What comes after is kept.
+-- Changes from now on are maintained.
 update books set state = 'published' where id = 2;
 update books set author_id = 2 where id = 1;
 insert into authors (name) values ('Cem');
@@ -31,7 +31,7 @@ create temporary table before as select id, ctid as version from authors;
 update books set title = 'Drei';
 select count(*) as written from authors a join before b using (id) where a.ctid <> b.version;
 
--- One definition a column. Another takes its place only after it has been removed.
+-- One definition per column. It can only be replaced after it has been removed.
 select lockstep.add_cache_column('authors', 'is_published', 'books', 'author_id', '{"state": "printed"}');
 \echo :SQLSTATE
 select lockstep.remove_cache_column('authors', 'is_published');
@@ -52,7 +52,7 @@ select * from authors where id = 3;
 update books set state = 'lost';
 select * from authors where id = 3;
 
--- remove leaves the column and its values, and no trigger.
+-- remove keeps the column and its values, and no trigger.
 update books set state = 'printed';
 select lockstep.remove_cache_column('authors', 'is_published');
 select * from authors order by id;

@@ -1,6 +1,6 @@
--- lockstep.attach finds the host's tables and keeps two columns of projects from then on.
+-- lockstep.attach finds the application's tables and maintains two columns of projects from then on.
 \pset null null
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 
 insert into projects (id, name, namespace_id) values (1, 'older than lockstep', 1);
 insert into integrations (project_id, active, type_new) values (1, true, 'Integrations::ExternalWiki');
@@ -14,7 +14,7 @@ select tgrelid::regclass as on_table, tgname as trigger, substring(pg_get_trigge
        substring(pg_get_triggerdef(oid) from 'FOR EACH (ROW|STATEMENT)') as for_each, tgfoid::regproc as function
 from pg_trigger where tgname ~ '^lockstep_' order by 1, tgname collate "C";
 
--- Rows that are wrong from before stay so; lockstep.cache_column_drift finds them.
+-- Rows that were already wrong stay wrong; lockstep.cache_column_drift finds them.
 select id, has_external_wiki, has_external_issue_tracker from projects;
 select * from lockstep.cache_column_drift('projects', 'has_external_wiki');
 select lockstep.repair_cache_column('projects', 'has_external_wiki');
@@ -26,22 +26,22 @@ select id, has_external_wiki, has_external_issue_tracker from projects order by 
 delete from integrations;
 select id, has_external_wiki, has_external_issue_tracker from projects order by id;
 
--- Calling it again changes nothing: neither a trigger nor a definition is written anew.
+-- Calling it again changes nothing: no trigger or definition is rewritten.
 create view versions as
   select tgname::text as object, xmin::text as version from pg_trigger where tgname ~ '^lockstep_'
-  union all select target_column, xmin::text from lockstep.cache_column_definition;
+  union all select target_column, xmin::text from lockstep_internal.cache_column_definition;
 create temporary table before as table versions;
 select * from lockstep.attach();
 select count(*) as written from (table versions except table before) as changed;
 drop view versions;
 
--- A trigger that was lost comes back.
+-- A dropped trigger is restored.
 drop trigger lockstep_changed on integrations;
 select target_column, state from lockstep.cache_columns order by id;
 select * from lockstep.attach();
 select target_column, state from lockstep.cache_columns order by id;
 
--- detach removes every trigger and leaves the columns as they are.
+-- detach removes all triggers and leaves the columns as they are.
 select * from lockstep.detach();
 select count(*) as triggers from pg_trigger where tgname ~ 'lockstep';
 table lockstep.cache_columns;
@@ -49,7 +49,7 @@ insert into integrations (project_id, active, type_new) values (1, true, 'Integr
 select id, has_external_wiki, has_external_issue_tracker from projects order by id;
 select * from lockstep.detach();
 
--- A column that somebody defined himself stays his: attach leaves it alone, and so does detach.
+-- A column that a user defined belongs to that user: attach and detach leave it alone.
 select lockstep.add_cache_column('projects', 'has_external_wiki', source => 'integrations', key => 'project_id',
                                  match => '{"type_new": "Integrations::Confluence"}');
 select * from lockstep.attach();

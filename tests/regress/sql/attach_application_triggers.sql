@@ -1,5 +1,5 @@
--- The application has triggers of its own on these columns. attach replaces nothing silently: it says what is there and
--- offers to disable it.
+-- The application has triggers of its own on these columns. attach does not replace them silently: it reports them and offers to
+-- disable them.
 \pset null null
 create schema app;
 set search_path = app;
@@ -13,7 +13,7 @@ create table integrations (
 );
 create index on integrations (project_id);
 
--- As GitLab's, in short: see sql/host/application_triggers.sql for all of them.
+-- Short versions of GitLab's: see sql/host/application_triggers.sql for the full ones.
 create function set_has_external_wiki() returns trigger language plpgsql as $$
 begin
   raise notice 'the application''s trigger fires';
@@ -24,7 +24,7 @@ create trigger trigger_has_external_wiki_on_insert after insert on integrations
   for each row when (new.active and new.type_new = 'Integrations::ExternalWiki') execute function set_has_external_wiki();
 create trigger trigger_has_external_wiki_on_delete after delete on integrations
   for each row when (old.type_new = 'Integrations::ExternalWiki') execute function set_has_external_wiki();
--- One that somebody has disabled already; it is none of our business, now or at detach.
+-- One that somebody has already disabled; attach and detach leave it alone.
 create trigger trigger_has_external_wiki_on_update after update on integrations
   for each row execute function set_has_external_wiki();
 alter table integrations disable trigger trigger_has_external_wiki_on_update;
@@ -41,18 +41,18 @@ select * from lockstep.attach('app', disable_application_triggers => true);
 table triggers;
 select target_column, state from lockstep.cache_columns order by 1;
 
--- No notice: the application's triggers do not fire any more, and the column is kept.
+-- No notice: the application's triggers no longer fire, and the column is maintained.
 insert into projects values (1);
 insert into integrations (project_id, active, type_new) values (1, true, 'Integrations::ExternalWiki');
 select * from projects;
 
--- Again: nothing changes, and what has been disabled is still remembered.
+-- Again: nothing changes, and the disabled triggers are still known.
 select * from lockstep.attach('app', disable_application_triggers => true);
 select * from lockstep.detach('app');
 table triggers;
 delete from integrations;
 
--- A release of the application brings its triggers back. attach says so, disables them once more, and detach enables each once.
+-- A new release of the application restores its triggers. attach reports and disables them again, and detach enables each once.
 select status from lockstep.attach('app', disable_application_triggers => true);
 alter table integrations enable trigger trigger_has_external_wiki_on_delete;
 select * from lockstep.attach('app');
@@ -62,7 +62,7 @@ table triggers;
 select * from lockstep.detach('app');
 table triggers;
 
--- The application's next release has fewer triggers than attach disabled: the others are enabled all the same.
+-- The application's next release has fewer triggers than attach disabled: the remaining ones are still enabled.
 select status from lockstep.attach('app', disable_application_triggers => true);
 drop trigger trigger_has_external_wiki_on_insert on integrations;
 select * from lockstep.detach('app');

@@ -1,6 +1,6 @@
 -- Until 14.x the table was called services, its types XxxService, and its key was an integer.
 \pset null null
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 create schema old;
 set search_path = old;
 create table projects (id bigint primary key, has_external_wiki boolean, has_external_issue_tracker boolean);
@@ -20,8 +20,8 @@ insert into services (project_id, active, type, category) values
   (1, true, 'ExternalWikiService', 'common'), (2, true, 'JiraService', 'issue_tracker'), (3, false, 'ExternalWikiService', 'common');
 select * from projects order by id;
 
--- The host renames the table and leaves a view under the old name for the release that still runs. The triggers go with
--- the table; writes through the view reach it too.
+-- The application renames the table and leaves a view under the old name for the release that is still running. The triggers move
+-- with the table; writes through the view reach it too.
 begin;
 alter table services rename to integrations;
 create view services as table integrations;
@@ -37,7 +37,7 @@ select * from lockstep.detach('old');
 select * from lockstep.attach('old');
 select target_column, source_table, match from lockstep.cache_columns order by target_column;
 
--- Then type_new replaces type. Whoever drops the old column has to say cascade, since triggers depend on it ...
+-- Then type_new replaces type. Dropping the old column needs cascade, because triggers depend on it ...
 alter table integrations add column type_new text;
 update integrations set type_new = 'Integrations::' || replace(type, 'Service', '');
 create index on integrations (project_id, type_new);
@@ -45,7 +45,7 @@ alter table integrations drop column type;
 drop view services;
 alter table integrations drop column type cascade;
 select target_column, state from lockstep.cache_columns order by target_column;
--- ... and attach makes the definition anew.
+-- ... and attach creates the definition again.
 select * from lockstep.attach('old');
 select target_column, match, state from lockstep.cache_columns order by target_column;
 delete from integrations where project_id = 1;

@@ -1,14 +1,14 @@
--- attach takes what it finds and says what is missing.
+-- attach installs what it can and reports what is missing.
 create schema part;
 set search_path = part;
 
--- The schema itself.
+-- No such schema.
 select * from lockstep.attach('nowhere');
 \echo :SQLSTATE
 select * from lockstep.detach('nowhere');
 \echo :SQLSTATE
 
--- No table at all.
+-- No tables.
 select * from lockstep.attach('part');
 select * from lockstep.detach('part');
 
@@ -16,20 +16,20 @@ select * from lockstep.detach('part');
 create table integrations (id bigint primary key, project_id bigint, active boolean, category varchar, type_new text);
 select * from lockstep.attach('part');
 
--- Projects with one of the two columns, and an integrations without an index on project_id: the detail names what to do.
+-- Projects with one of the two columns, and integrations without an index on project_id: the detail says what to do.
 create table projects (id bigint primary key, has_external_wiki boolean);
 select * from lockstep.attach('part');
 create index on integrations (project_id);
 select * from lockstep.attach('part');
 
--- The other column comes with a later release of the host.
+-- The other column arrives with a later release of the application.
 alter table projects add column has_external_issue_tracker boolean;
 select * from lockstep.attach('part');
 select target_column, state from lockstep.cache_columns order by id;
 select status from lockstep.detach('part');
 
--- A column of another type than the host's is skipped too, and so is a category that is no value of its type. Nothing
--- of the failed look is left behind in the session.
+-- A column of another type than the application's is skipped too, and so is a category that is not a value of its type. The
+-- failed check leaves nothing behind in the session.
 alter table projects alter column has_external_wiki type integer using 1;
 create type category as enum ('common', 'chat');
 alter table integrations alter column category type category using 'common';
@@ -41,7 +41,7 @@ rollback to one;
 commit;
 table lockstep.cache_columns;
 
--- A view named integrations is no table to attach to.
+-- attach does not accept a view named integrations.
 drop table integrations;
 create view integrations as select 1::bigint as id, 1::bigint as project_id, true as active, ''::text as type_new;
 select * from lockstep.attach('part');

@@ -1,17 +1,17 @@
--- The view lockstep.cache_columns says of each definition whether it does its work.
+-- The view lockstep.cache_columns shows for each definition whether it works.
 create schema states;
 set search_path = states;
 create table projects (id bigint primary key, has_wiki boolean);
 create table integrations (project_id bigint, active boolean);
 create index on integrations (project_id);
 table lockstep.cache_columns;
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', guard => true);
 table lockstep.cache_columns;
 
 create view state as select state from lockstep.cache_columns;
 
--- Each of the triggers counts, on the source and on the target.
+-- Each trigger matters, on the source and on the target.
 begin; drop trigger lockstep_changed on integrations; table state; rollback;
 begin; drop trigger lockstep_flush on integrations; table state; rollback;
 begin; drop trigger lockstep_truncated on integrations; table state; rollback;
@@ -21,10 +21,10 @@ begin; drop trigger lockstep_1_arrived on projects; table state; rollback;
 begin; drop trigger lockstep_1_rekeyed on projects; table state; rollback;
 begin; drop trigger lockstep_flush on projects; table state; rollback;
 
--- A trigger of somebody else is none of them.
+-- Other users' triggers do not count.
 begin;
 drop trigger lockstep_changed on integrations;
-create trigger lockstep_1_changed after delete on integrations for each statement execute function lockstep.flush();
+create trigger lockstep_1_changed after delete on integrations for each statement execute function lockstep_internal.flush();
 table state;
 rollback;
 
@@ -33,7 +33,7 @@ begin; alter table integrations disable trigger lockstep_changed; table state; r
 begin; alter table integrations disable trigger lockstep_flush; table state; rollback;
 begin; alter table integrations disable trigger all; table state; rollback;
 begin; alter table projects disable trigger user; table state; rollback;
--- Enabled for replicas only is disabled for everyone else.
+-- Enabled for replicas only means disabled for everyone else.
 begin; alter table integrations enable replica trigger lockstep_changed; table state; rollback;
 
 -- While only the flush is disabled, a transaction that would leave a wrong value cannot commit.
@@ -45,7 +45,7 @@ commit;
 \echo :SQLSTATE
 select count(*) from projects;
 
--- While the row triggers are disabled, nothing is noticed. drift finds it, repair mends it.
+-- While the row triggers are disabled, nothing is noticed. drift finds it, repair corrects it.
 insert into projects values (1);
 alter table integrations disable trigger user;
 insert into integrations values (1, true);
@@ -54,7 +54,7 @@ alter table integrations enable trigger user;
 table state;
 select lockstep.repair_cache_column('projects', 'has_wiki');
 
--- What is missing altogether.
+-- Missing objects.
 begin; set local client_min_messages = warning; alter table projects drop column has_wiki cascade; table state; rollback;
 begin; set local client_min_messages = warning; alter table integrations drop column active cascade; table state; rollback;
 begin; drop table integrations; table state; rollback;

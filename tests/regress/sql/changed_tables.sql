@@ -1,5 +1,5 @@
 -- The tables of a definition are renamed, moved and changed while it is in place.
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 create schema changed;
 create schema elsewhere;
 set search_path = changed, elsewhere;
@@ -10,7 +10,7 @@ select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'projec
 insert into projects (id) values (1), (2);
 insert into integrations (id, project_id, active) values (1, 1, true);
 
--- The numbers of columns change only in new rows' eyes: what has been dropped stays as a hole.
+-- Dropping a column leaves a hole in the column numbers; new columns get higher ones.
 alter table projects drop column junk, add column note text;
 alter table integrations drop column junk;
 update integrations set project_id = 2;
@@ -28,7 +28,7 @@ alter table undertakings rename to projects;
 alter table connections rename to integrations;
 alter table integrations set schema changed;
 
--- The index on the key is dropped, to be made anew. While there is none, looking is slow, but no write fails.
+-- The index on the key is dropped and will be created again. In between lookups are slow, but no write fails.
 insert into integrations values (1, 1, true);
 drop index integrations_project_id_idx;
 update integrations set active = false;
@@ -38,7 +38,7 @@ select lockstep.repair_cache_column('projects', 'has_wiki');
 select lockstep.remove_cache_column('projects', 'has_wiki');
 create index on integrations (project_id);
 
--- The cache column is dropped and comes back.
+-- The cache column is dropped and added again.
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', guard => true) > 0 as added;
 alter table projects drop column has_wiki;
 begin;
@@ -56,8 +56,8 @@ rollback;
 
 -- A type cannot change under a trigger ...
 alter table integrations alter column active type text;
--- ... so GitLab widens an integer key by filling a new column and exchanging the names. The triggers are
--- on the column that has the name no more, which the state says and attach mends.
+-- ... so GitLab widens an integer key by filling a new column and swapping the names. The triggers stay on the column that lost
+-- the name, which the state shows and attach repairs.
 begin;
 alter table integrations add column wide bigint;
 create index on integrations (wide);
@@ -76,7 +76,7 @@ select id, has_wiki from projects order by id;
 select state from lockstep.cache_columns;
 rollback;
 
--- A column of the match is renamed: the definition names one that is gone, which the view says, and a write too.
+-- A column of the match is renamed: the definition names a column that no longer exists, which the view and writes report.
 update integrations set active = false;
 begin;
 alter table integrations rename column active to enabled;
@@ -84,7 +84,7 @@ select state <> 'active' as noticed from lockstep.cache_columns;
 update integrations set enabled = true;
 rollback;
 
--- A table is dropped. What is left can be removed, also by number.
+-- A table is dropped. The rest can be removed, also by OID.
 select lockstep.remove_cache_column('projects', 'has_wiki');
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', guard => true) > 0 as added;
 begin;

@@ -1,22 +1,22 @@
--- Values that are wrong from before, or because triggers were disabled: which, and how they are put right.
+-- Values that were already wrong, or became wrong while triggers were disabled: finding and repairing them.
 \pset null null
 create schema drift;
 set search_path = drift;
 create table projects (id integer primary key, has_wiki boolean);
 create table integrations (project_id bigint, active boolean);
 create index on integrations (project_id);
--- cached beside actual: 1 to 3 have a match, 4 to 6 have none.
+-- cached and actual values: 1 to 3 have a match, 4 to 6 have none.
 insert into projects values (1, true), (2, false), (3, null), (4, true), (5, false), (6, null);
 insert into integrations values (1, true), (2, true), (3, true), (3, false), (4, false), (5, null), (null, true);
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 
--- Null is wrong in either case.
+-- Null is always wrong.
 select * from lockstep.cache_column_drift('projects', 'has_wiki') order by key;
--- A write to one project puts right that project alone.
+-- A write to one project corrects only that project.
 update integrations set active = false where project_id = 2;
 select * from lockstep.cache_column_drift('projects', 'has_wiki') order by key;
 
--- Repair goes in the order of keys, as far as it is told, and counts the rows it wrote.
+-- Repair works in key order up to the limit, and counts the rows it wrote.
 select lockstep.repair_cache_column('projects', 'has_wiki', max_rows => 0);
 select lockstep.repair_cache_column('projects', 'has_wiki', max_rows => 2);
 select * from lockstep.cache_column_drift('projects', 'has_wiki') order by key;

@@ -1,4 +1,4 @@
--- Feature flags: what the functions answer, what is stored, and what they refuse.
+-- Feature flags: what the functions return, store and refuse.
 \pset null null
 create schema flags;
 set search_path = flags;
@@ -9,9 +9,9 @@ create function flag(name text, actor text default null) returns boolean languag
   select lockstep.feature_enabled(name, actor, 'flags')
 $$;
 
--- nobody has set it, nobody has defined it
+-- neither set nor defined
 select flag('f'), flag('f', 'User:1');
--- boolean: on removes all gates, off as well; the flag stays
+-- boolean: on removes all gates, and so does off; the flag stays
 select lockstep.set_feature_percentage('f', 10, schema => 'flags');
 select lockstep.enable_feature_for('f', 'User:1', 'flags');
 select lockstep.enable_feature_for('f', 'User:1', 'flags');
@@ -36,7 +36,7 @@ select flag('some_feature', 'User:1') as user, flag('some_feature', 'Group:1') a
 select lockstep.set_feature_percentage('some_feature', 55.843, schema => 'flags');
 select flag('some_feature', 'User:1') as user, flag('some_feature', 'Group:1') as group, flag('some_feature') as nobody;
 table gates;
--- a whole number has no point; nothing is a value of its own
+-- a whole number has no decimal point; 0 is a value too
 select lockstep.set_feature_percentage('some_feature', 25.000, schema => 'flags');
 select lockstep.set_feature_percentage('some_feature', 0, 'time', 'flags');
 table gates;
@@ -82,7 +82,7 @@ select lockstep.unregister_feature_group('even');
 select lockstep.unregister_feature_group('even');
 \echo :SQLSTATE
 
--- defaults: any row of the flag overrides it, even an empty one
+-- defaults: any row of the flag overrides them, even an empty one
 select lockstep.define_feature('standard', true, 'beta');
 select flag('standard'), flag('standard', 'User:1');
 select lockstep.set_feature('standard', false, 'flags');
@@ -103,7 +103,7 @@ select lockstep.define_feature('rename_integrations_workers', true, 'ops');
 select lockstep.undefine_feature('new');
 \echo :SQLSTATE
 
--- values that the application or somebody else has stored
+-- values that the application or another writer has stored
 insert into feature_gates (feature_key, key, value, created_at, updated_at)
 select f.name, f.key, f.value, now(), now()
   from (values ('one', 'boolean', '1'), ('yes', 'boolean', 'yes'), ('none', 'boolean', null),

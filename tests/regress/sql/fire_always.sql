@@ -1,5 +1,5 @@
--- Triggers do not fire where session_replication_role is replica: while a dump is restored that way, or where a subscription
--- applies changes. With fire_always those of lockstep do.
+-- With session_replication_role = replica, triggers do not fire, for example during a restore or when a subscription applies
+-- changes. With fire_always lockstep's do.
 create schema replica;
 set search_path = replica;
 create table projects (id bigint primary key, usual boolean, always boolean);
@@ -22,7 +22,7 @@ truncate integrations;
 select * from projects order by id;
 insert into integrations values (1, true);
 
--- Back: what was missed in the meantime is found by drift and put right by repair.
+-- Back to normal: drift finds what was missed in the meantime, and repair corrects it.
 reset session_replication_role;
 select 'usual' as "column", * from lockstep.cache_column_drift('projects', 'usual')
 union all select 'always', * from lockstep.cache_column_drift('projects', 'always') order by 1, 2;
@@ -30,12 +30,12 @@ select lockstep.repair_cache_column('projects', 'usual');
 update integrations set project_id = 2;
 select * from projects order by id;
 
--- The shared triggers go back to normal with the last definition that needs them always.
+-- The shared triggers return to normal with the last definition that needs them always.
 select lockstep.remove_cache_column('projects', 'always');
 select tgenabled, count(*) from pg_trigger where tgname ~ 'lockstep' group by tgenabled order by tgenabled;
 select lockstep.remove_cache_column('projects', 'usual');
 
--- A replica does not check foreign keys, so there a source row can come before its target even where there is one.
+-- A replica does not check foreign keys, so a source row can arrive before its target even if there is one.
 select lockstep.add_cache_column('projects', 'always', 'integrations', 'project_id', '{"active": true}', fire_always => true) > 0 as added;
 set session_replication_role = replica;
 insert into integrations values (4, true);

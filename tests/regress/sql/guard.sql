@@ -1,4 +1,4 @@
--- With guard a direct write to the cache column is corrected before the statement ends.
+-- With a guard, a direct write to the cache column is corrected before the statement ends.
 \pset null null
 create schema guarded;
 set search_path = guarded;
@@ -8,7 +8,7 @@ create index on integrations (project_id);
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', guard => true) > 0 as added;
 select guard, state from lockstep.cache_columns;
 
--- New rows: whatever is said, there is nothing yet that refers to them.
+-- New rows: false whatever the statement says, because nothing refers to them yet.
 insert into projects values (1, 'null', null), (2, 'true', true), (3, 'false', false);
 copy projects from stdin;
 4	true	t
@@ -16,7 +16,7 @@ copy projects from stdin;
 select * from projects order by id;
 insert into integrations values (1, true), (2, false);
 
--- Every kind of write, to any value, in one row and in many. RETURNING still sees what the statement wrote.
+-- Every kind of write, to any value, in one row and in many. RETURNING still shows what the statement wrote.
 update projects set has_wiki = false where id = 1 returning *;
 update projects set has_wiki = true where id = 2;
 update projects set has_wiki = null;
@@ -27,13 +27,13 @@ insert into projects values (1, 'conflict', true) on conflict (id) do update set
 merge into projects p using (values (1), (3)) as v (id) on p.id = v.id when matched then update set has_wiki = (p.id = 3);
 select * from projects order by id;
 
--- The column follows the source all the same, in the same statement too.
+-- The column still follows the source, also in the same statement.
 with written as (update projects set has_wiki = false where id = 3)
 insert into integrations values (3, true);
 update integrations set active = not active;
 select * from projects order by id;
 
--- A trigger of the application that writes the column is overruled: here the one that copies the value at hand.
+-- An application trigger that writes the column is overruled: here the one that copies the value from the row.
 create function application() returns trigger language plpgsql as $$
 begin
   update projects set has_wiki = new.active where id = new.project_id;

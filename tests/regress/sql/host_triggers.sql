@@ -1,4 +1,4 @@
--- Triggers of the host on the same tables. What they change on the way counts, whether or not the statement named it.
+-- Application triggers on the same tables. What they change counts, whether or not the statement named it.
 create schema host;
 set search_path = host;
 create table projects (id bigint primary key, has_wiki boolean);
@@ -7,14 +7,14 @@ create index on integrations (project_id);
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true, "type_new": "Wiki"}') > 0 as added;
 insert into projects values (1), (2);
 
--- BEFORE INSERT fills a column of the match in; BEFORE UPDATE changes one although the statement names another.
+-- BEFORE INSERT fills in a column of the match; BEFORE UPDATE changes one although the statement names another.
 create function set_type_new() returns trigger language plpgsql as $$
 begin
   new.type_new := replace(new.type, 'Service', '');
   return new;
 end $$;
 create trigger set_type_new before insert or update on integrations for each row execute function set_type_new();
--- The triggers of a definition made before it miss what it changes, which the state says; those of one made after it do not.
+-- The triggers of an older definition miss its changes, which the state shows; those of a newer definition do not.
 select state from lockstep.cache_columns;
 select lockstep.remove_cache_column('projects', 'has_wiki');
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true, "type_new": "Wiki"}') > 0 as added;
@@ -28,7 +28,7 @@ select * from projects order by id;
 select * from lockstep.cache_column_drift('projects', 'has_wiki') order by key;
 drop trigger set_type_new on integrations;
 
--- AFTER INSERT updates the row that was just inserted, as the application once did to fill type_new in.
+-- AFTER INSERT updates the row just inserted, as the application once did to fill in type_new.
 create function set_type_new_after() returns trigger language plpgsql as $$
 begin
   update integrations set type_new = replace(new.type, 'Service', '') where id = new.id;
@@ -38,12 +38,12 @@ create trigger set_type_new_after after insert on integrations for each row exec
 delete from integrations;
 insert into integrations values (2, 2, true, 'WikiService', null);
 select * from projects order by id;
--- It takes the match away again, in the same statement.
+-- It removes the match again, in the same statement.
 insert into integrations values (3, 1, true, 'ChatService', 'Wiki');
 select * from projects order by id;
 drop trigger set_type_new_after on integrations;
 
--- BEFORE triggers that suppress the row: nothing has happened.
+-- BEFORE triggers that suppress the row: nothing happens.
 create function suppress() returns trigger language plpgsql as $$ begin return null; end $$;
 create trigger suppress before insert or update or delete on integrations for each row execute function suppress();
 insert into integrations values (4, 1, true, 'WikiService', 'Wiki');
@@ -64,7 +64,7 @@ select * from projects order by id;
 select id, project_id from integrations order by id;
 drop trigger end_others on projects;
 
--- A trigger that refuses: the statement fails as a whole.
+-- A trigger that raises an error: the whole statement fails.
 create function refuse() returns trigger language plpgsql as $$ begin raise exception 'projects are frozen'; end $$;
 create trigger refuse before update on projects for each row execute function refuse();
 delete from integrations where project_id = 1;

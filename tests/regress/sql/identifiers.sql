@@ -1,4 +1,4 @@
--- Names that need quotes: mixed case, spaces, reserved words, quotes, backslashes, and the longest there are.
+-- Names that need quoting: mixed case, spaces, reserved words, quotes, backslashes, and the maximum length.
 create schema "Weird ""Schema""";
 set search_path = "Weird ""Schema""";
 create table "Group" (
@@ -35,7 +35,7 @@ select * from lockstep.cache_column_drift('"Group"', 'Has "Wiki"?') order by key
 select lockstep.repair_cache_column('"Group"', 'Has "Wiki"?');
 select * from lockstep.cache_column_drift('"Group"', 'Has "Wiki"?') order by key;
 
--- The names are quoted in messages as they would be in SQL, so that a hint can be copied.
+-- Messages quote names as in SQL, so that hints can be copied.
 select lockstep.add_cache_column('"Group"', 'Has "Wiki"?', '"order"', 'select', '{"where": "b"}');
 select lockstep.add_cache_column('"Group"', 'it''s \cached\', '"order"', 'select', '{"where": "b"}');
 create table "No Index" ("Key" bigint, active boolean);

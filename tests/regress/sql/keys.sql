@@ -1,4 +1,4 @@
--- The key of a source and the primary key of its target are integers, of any size each.
+-- The source's key and the target's primary key are integers of any size.
 create schema keys;
 set search_path = keys;
 
@@ -28,7 +28,7 @@ create view looked_at as
   from every_target group by pair order by pair;
 
 call each_pair('insert into target_PAIR values (-32768), (0), (1), (32767)');
--- One row by itself, then several in one statement: a flush takes another path for a single key.
+-- A single row, then several in one statement: a flush handles a single key differently.
 call each_pair('insert into source_PAIR values (-32768, true)');
 call each_pair('insert into source_PAIR values (0, true), (1, false), (32767, true)');
 call look();
@@ -38,7 +38,7 @@ call each_pair('delete from source_PAIR where key in (-32768, 32767)');
 call look();
 table looked_at;
 
--- The ends of the larger types, and a key too large for the target, which has no such row.
+-- The limits of the larger types, and a key too large for the target, which has no such row.
 insert into target_bigint_bigint values (9223372036854775807), (-9223372036854775808);
 insert into source_bigint_bigint values (9223372036854775807, true), (-9223372036854775808, true);
 select * from target_bigint_bigint order by id;
@@ -47,7 +47,7 @@ insert into source_integer_bigint values (4294967297, true);
 call look();
 select * from looked_at where pair in ('smallint_bigint', 'integer_bigint');
 
--- Null belongs to no target, whether it comes, stays or goes.
+-- Null belongs to no target, whether it is inserted, kept or deleted.
 insert into source_bigint_bigint values (null, true), (null, false);
 update source_bigint_bigint set active = not active where key is null;
 update source_bigint_bigint set key = 0 where key is null and active;
@@ -56,7 +56,7 @@ update source_bigint_bigint set key = null where key = 0;
 select * from target_bigint_bigint where id = 0;
 delete from source_bigint_bigint where key is null;
 
--- A null in a matched column is no match, and not the opposite of one either.
+-- A null in a matched column does not match, nor does it match the opposite.
 update source_bigint_bigint set key = 0, active = true where key = 1;
 select * from target_bigint_bigint where id = 0;
 update source_bigint_bigint set active = null where key = 0;

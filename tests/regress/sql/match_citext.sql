@@ -1,4 +1,5 @@
--- A type that an extension has made is refused: its code would run with every write. (The other expected file is for a server without citext.)
+-- A type from an extension is refused: its code would run with every write. (The other expected file is for servers without
+-- citext.)
 select count(*) = 0 as citext_is_missing from pg_available_extensions where name = 'citext' \gset
 \if :citext_is_missing
   \q

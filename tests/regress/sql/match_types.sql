@@ -1,4 +1,4 @@
--- A match compares columns of any built-in type that has an equality with constants.
+-- A match compares columns of any built-in type with an equality operator to constants.
 create schema types;
 set search_path = types, public;
 create type mood as enum ('calm', 'it''s "odd"\');
@@ -17,7 +17,7 @@ create table source (
 create index on source (key);
 insert into source (key) values (1);
 
--- Defines cached by one column, then makes the row match, stop matching, match once more, and be deleted.
+-- Defines cached by one column, then makes the row match, stop matching, match again, and deletes it.
 create function try(match jsonb, matching text, other text) returns text language plpgsql as $$
 declare
   "column" text := (select quote_ident(c) from jsonb_object_keys(match) c);
@@ -41,7 +41,7 @@ begin
   return answer;
 end $$;
 
--- All are expected to answer ftftftft.
+-- All should return ftftftft.
 select try('{"text": "a"}', $$'a'$$, $$'A'$$) as text;
 select try('{"text": ""}', $$''$$, $$' '$$) as empty_text;
 select try('{"text": "true"}', $$'true'$$, $$'t'$$) as text_that_looks_boolean;
@@ -70,7 +70,7 @@ select try('{"bytea": "\\x00ff"}', $$'\x00ff'$$, $$'\xff'$$) as bytea;
 select try('{"bits": "101"}', $$b'101'$$, $$b'100'$$) as bits;
 select try('{"array": "{1,2}"}', $$'{1,2}'$$, $$'{2,1}'$$) as "array";
 
--- A generated column changes with the columns it is made of.
+-- A generated column changes with the columns it is computed from.
 select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{"generated": true}') > 0 as added;
 update source set "integer" = 6;
 table target;
@@ -88,7 +88,7 @@ update source set no = true;
 table target;
 select lockstep.remove_cache_column('target', 'cached');
 
--- A constant means what it meant when it was defined, in every session, whatever its settings.
+-- A constant keeps the meaning it had when it was defined, in every session and under any settings.
 alter table source add column moment timestamptz;
 set timezone = 'America/New_York';
 set datestyle = 'iso, dmy';

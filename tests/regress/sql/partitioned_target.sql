@@ -13,15 +13,15 @@ select state from lockstep.cache_columns;
 
 insert into projects values (1, null), (11, true);
 insert into integrations values (1, 1, true), (2, 12, true);
--- The target of row 2 comes later: there is no foreign key.
+-- The target of row 2 is inserted later: there is no foreign key.
 insert into projects_2 values (12, null);
 select tableoid::regclass, * from projects order by id;
 update integrations set project_id = 11 where id = 1;
 select * from projects order by id;
--- A target row that moves to another partition takes its number's value, not its own.
+-- A target row that moves to another partition and key takes the value of the new key.
 update projects set id = 2 where id = 12;
 select tableoid::regclass, * from projects order by id;
--- The guard holds on every level.
+-- The guard applies on every level.
 update projects_2 set has_wiki = false;
 update projects set has_wiki = true where id = 2;
 select * from projects order by id;

@@ -1,4 +1,4 @@
--- A partitioned source: rows written to the root, to a branch or to a leaf, and rows that move between them.
+-- A partitioned source: rows written to the root, a branch or a leaf, and rows that move between them.
 create schema parts;
 set search_path = parts;
 create table projects (id bigint primary key, has_wiki boolean);
@@ -8,7 +8,7 @@ create table integrations (
 ) partition by list (region);
 create table europe partition of integrations for values in ('eu', 'uk') partition by list (region);
 create table europe_eu partition of europe for values in ('eu');
--- Attached with its columns in another order: numbers of columns differ from the root's.
+-- Attached with its columns in another order: column numbers differ from the root's.
 create table europe_uk (active boolean not null default true, project_id bigint, region text not null, id bigint not null);
 alter table integrations drop column dropped;
 alter table europe attach partition europe_uk for values in ('uk');
@@ -22,7 +22,7 @@ create view compared as
   from projects p order by p.id;
 select lockstep.repair_cache_column('projects', 'has_wiki');
 
--- Through the root, a branch, a leaf, and by copy.
+-- Through the root, a branch, a leaf, and by COPY.
 insert into integrations values (1, 'uk', 1);
 insert into europe values (2, 'eu', 2);
 insert into europe_uk (id, region, project_id) values (3, 'uk', 3);
@@ -36,10 +36,10 @@ update europe set active = true;
 update asia set project_id = 1, active = true;
 table compared;
 
--- A row that moves to another partition is deleted there and inserted here. Here the key moves with it ...
+-- A row that moves to another partition is deleted there and inserted here. Here its key changes too ...
 update integrations set region = 'asia', project_id = 4 where id = 3;
 table compared;
--- ... and here no column changes but that of the partition.
+-- ... and here only the partition column changes.
 update integrations set region = 'eu' where id = 3;
 update europe set region = 'eu' where id = 1;
 select tableoid::regclass, id, project_id from integrations order by id;
@@ -57,7 +57,7 @@ table compared;
 truncate integrations;
 table compared;
 
--- A partition that is attached later has the row triggers, which do the work row by row, but not those of statements.
+-- A partition that is attached later has the row triggers, which flush row by row, but not the statement triggers.
 create table america (like integrations including defaults);
 create index on america (project_id);
 alter table integrations attach partition america for values in ('us');
@@ -70,7 +70,7 @@ update integrations set region = 'eu' where id = 21;
 delete from america where id = 22;
 table compared;
 
--- Rows that a partition brings along fire nothing; drift shows them and repair sees to them.
+-- Rows in a newly attached partition fire nothing; drift shows them and repair corrects them.
 create table africa (like integrations including defaults);
 create index on africa (project_id);
 insert into africa values (30, 'za', 3);
@@ -80,23 +80,23 @@ select lockstep.repair_cache_column('projects', 'has_wiki');
 alter table integrations detach partition africa;
 select * from lockstep.cache_column_drift('projects', 'has_wiki');
 select lockstep.repair_cache_column('projects', 'has_wiki');
--- The detached table is nobody's source any more.
+-- The detached table is no longer a source.
 delete from africa;
 truncate africa;
 table compared;
--- Neither is one that had triggers of its own for statements; it keeps none of them.
+-- Neither is one that had statement triggers of its own; it keeps none of them.
 alter table europe detach partition europe_uk;
 insert into europe_uk (id, region, project_id) values (31, 'uk', 1);
 truncate europe_uk;
 table compared;
 
--- Adding anew gives every partition its triggers.
+-- Removing and adding again gives every partition its triggers.
 select lockstep.remove_cache_column('projects', 'has_wiki');
 select count(*) as triggers from pg_trigger where tgname ~ 'lockstep';
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', fire_always => true) > 0 as added;
 select state from lockstep.cache_columns;
 
--- fire_always holds for every partition, also one created later.
+-- fire_always applies to every partition, also to one created later.
 create table oceania partition of integrations for values in ('au');
 set session_replication_role = replica;
 insert into integrations values (40, 'eu', 1), (41, 'au', 3);

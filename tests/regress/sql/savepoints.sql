@@ -1,4 +1,4 @@
--- What a savepoint takes back is taken back in the cache column too, and nothing else is lost with it.
+-- A rollback to a savepoint also undoes the cache column, and nothing else.
 create schema points;
 set search_path = points;
 create table projects (id bigint primary key, has_wiki boolean);
@@ -26,7 +26,7 @@ release a;
 commit;
 table cached;
 
--- A statement that fails takes back what it did, and the next one goes on.
+-- A failing statement undoes its changes, and the next one continues.
 begin;
 savepoint a;
 insert into integrations values (4, 2, true), (1, 3, true);
@@ -35,7 +35,7 @@ insert into integrations values (4, 3, true);
 commit;
 table cached;
 
--- Exceptions in PL/pgSQL are savepoints; here one is raised while rows of the outer statement are under way.
+-- Exceptions in PL/pgSQL are savepoints; here one is raised while rows of the outer statement are being processed.
 create function host() returns trigger language plpgsql as $$
 begin
   begin

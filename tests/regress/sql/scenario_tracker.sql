@@ -1,5 +1,5 @@
--- The scenarios by which GitLab tests its own trigger for has_external_issue_tracker (A.1 to A.16), one project at a time.
--- Project 1 is watched; project 2 is the other one, and nothing that is done to it may reach project 1.
+-- The scenarios of GitLab's tests for its own has_external_issue_tracker trigger (A.1 to A.16), one project at a time. Project 1
+-- is watched; changes to project 2 must never affect it.
 select status from lockstep.attach();
 insert into projects (id, namespace_id) values (1, 1), (2, 1);
 create procedure tracker(project bigint, active boolean, type text default 'Jira') language sql as $$

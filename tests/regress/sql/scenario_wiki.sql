@@ -1,4 +1,4 @@
--- The scenarios by which GitLab tests its own trigger for has_external_wiki (B.1 to B.12). Project 1 is watched.
+-- The scenarios of GitLab's tests for its own has_external_wiki trigger (B.1 to B.12). Project 1 is watched.
 select status from lockstep.attach();
 insert into projects (id, namespace_id) values (1, 1), (2, 1);
 create procedure wiki(project bigint, active boolean, type text default 'Integrations::ExternalWiki') language sql as $$

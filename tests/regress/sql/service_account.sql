@@ -1,4 +1,4 @@
--- Service accounts of workflows: each step of the resolution, the trigger, and the filling of old rows.
+-- Service accounts of workflows: each step of the resolution, the trigger, and filling existing rows.
 begin;
 insert into users (id, organization_id) values (7, 1), (8, 1);
 insert into namespaces (id, name, path, type, traversal_ids, organization_id) values
@@ -14,7 +14,7 @@ insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, work
   (4, 1, 1, null, 'software_development', 20),
   (5, 1, null, 3, 'software_development', null);
 
--- What the rows would get, and why.
+-- The expected accounts, and why.
 select * from lockstep.explain_service_account(1);
 select * from lockstep.explain_service_account(2);
 select * from lockstep.explain_service_account(3);
@@ -24,7 +24,7 @@ select lockstep.resolve_service_account(null, 'software_development', null, 2) a
        lockstep.resolve_service_account(20, 'software_development', null, 2) as of_version,
        lockstep.resolve_service_account(null, null, null, null) as of_nothing;
 
--- Old rows.
+-- Existing rows.
 select * from lockstep.fill_service_accounts(1, 5);
 select * from lockstep.fill_service_accounts(1, 5);
 select id, service_account_id from duo_workflows_workflows order by id;

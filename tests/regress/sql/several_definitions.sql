@@ -1,4 +1,4 @@
--- Several definitions: on one target, from one source, in a row, and of a table on itself.
+-- Several definitions: on one target, from one source, in a chain, and on a table that is its own source.
 create schema several;
 set search_path = several;
 create table groups (id integer primary key, has_wiki_project boolean);
@@ -12,7 +12,7 @@ create index on issues (project_id);
 create index on issues (parent_id);
 create index on projects (group_id);
 
--- Two columns of one target from one source, one from another, one that depends on the first, and one of a table on itself.
+-- Two columns of one target from one source, one from another, one that depends on the first, and a table that is its own source.
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"wiki": true}') > 0
    and lockstep.add_cache_column('projects', 'has_tracker', 'integrations', 'project_id', '{"tracker": true}') > 0
    and lockstep.add_cache_column('projects', 'has_issues', 'issues', 'project_id', '{"open": true}') > 0
@@ -38,7 +38,7 @@ select * from groups order by id;
 delete from integrations where project_id = 1;
 select * from groups order by id;
 
--- A table on itself: a row opens and closes its parent, moves to another, becomes its own.
+-- A table that is its own source: a row opens and closes its parent, moves to another, becomes its own parent.
 update issues set open = true where id = 2;
 update issues set open = false where id = 3;
 select id, parent_id, open, has_open_child from issues order by id;
@@ -53,7 +53,7 @@ select id, parent_id, open, has_open_child from issues order by id;
 truncate issues;
 select id, has_issues from projects order by id;
 
--- One is removed; the others go on.
+-- One is removed; the others continue.
 select lockstep.remove_cache_column('projects', 'has_wiki');
 select target_table, target_column, state from lockstep.cache_columns order by id;
 insert into integrations values (3, true, true);

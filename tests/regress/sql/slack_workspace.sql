@@ -1,4 +1,4 @@
--- Slack workspaces: whoever writes one row of a team, all of them have the same token, bot, user, updated_at and scopes.
+-- Slack workspaces: whoever writes one row of a team, all its rows have the same token, bot, user, updated_at and scopes.
 \pset null null
 begin;
 create view team as
@@ -18,7 +18,7 @@ select tgrelid::regclass as on_table, tgname as trigger, substring(pg_get_trigge
        substring(pg_get_triggerdef(oid) from 'FOR EACH (ROW|STATEMENT)') as for_each, tgfoid::regproc as function
 from pg_trigger where tgname ~ '^lockstep_slack' order by 1, tgname collate "C";
 
--- Three owners of one workspace, one of them in another organization, and somebody else's.
+-- Three owners in one workspace, one of them in another organization, and an unrelated one.
 select alias, written from lockstep.install_slack_workspace('T1', 'One', 'U1', 'B1', 'token', 'iv', '{commands,chat:write}', project_id => 1);
 select alias, written from lockstep.install_slack_workspace('T1', 'One', 'U2', 'B2', 'token 2', 'iv 2', '{commands,chat:write}', group_id => 2);
 select alias, written from lockstep.install_slack_workspace('T1', 'One', 'U3', 'B3', 'token 3', 'iv 3', '{commands}', organization_id => 2, alias => 'all');
@@ -33,25 +33,26 @@ select * from lockstep.install_slack_workspace('T1', 'One', 'U4', 'B4', 'token 4
 select * from lockstep.install_slack_workspace('E1', 'Enterprise', 'U4', 'B4', 'token 4', 'iv 4', '{commands}', enterprise_id => 'E1');
 table team;
 
--- Plain writes. The last row that carries something wins.
+-- Plain writes. The last row that carries a change wins.
 update slack_integrations set user_id = 'U5', encrypted_bot_access_token = ('token ' || alias)::bytea where team_id = 'T1' and alias <> 'all';
 table team;
--- A legacy row takes what there is.
+-- A legacy row takes over the existing values.
 insert into integrations (id, project_id, type_new) values (100, 2, 'Integrations::GitlabSlackApplication');
 insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id, project_id)
 values (100, 'T1', 'One', 'legacy', 'U0', now(), now(), 100, 2);
 table team;
--- One that brings a token gives it to all.
+-- A row with a new token passes it on to all.
 update slack_integrations set encrypted_bot_access_token = 'token 6', bot_user_id = null where alias = 'legacy';
 select distinct token, bot, in_lockstep from team where team = 'T1';
 insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)
 select 100, c.id, 2 from slack_api_scopes c where c.name = 'chat:write' and c.organization_id = 1 on conflict do nothing;
 delete from slack_integrations_scopes l using slack_api_scopes c where c.id = l.slack_api_scope_id and c.name = 'commands' and l.slack_integration_id = 100;
 table team;
--- A row that goes to another team.
+-- A row that moves to another team.
 update slack_integrations set team_id = 'T2' where alias = 'legacy';
 table team;
--- A scope that is deleted takes its links along. In another organization there still is one of the name, so it comes back; then it is gone.
+-- A deleted scope takes its links along. Another organization still has one with that name, so it is created again; then it is
+-- gone.
 delete from slack_api_scopes where name = 'chat:write' and organization_id = 1;
 table team;
 delete from slack_api_scopes where name = 'chat:write';
@@ -59,9 +60,9 @@ insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id,
 select 100, c.id, 2 from slack_api_scopes c where c.name = 'commands' and c.organization_id = 1
 on conflict do nothing;
 table team;
-select team_id, encode(encrypted_bot_access_token, 'escape') as token, scopes from lockstep.slack_installation order by team_id;
+select team_id, encode(encrypted_bot_access_token, 'escape') as token, scopes from lockstep_internal.slack_installation order by team_id;
 
--- What was wrong before.
+-- Rows that were already wrong.
 alter table slack_integrations disable trigger user;
 alter table slack_integrations_scopes disable trigger user;
 update slack_integrations set user_id = 'U7', updated_at = '2001-01-01' where alias = 'all';

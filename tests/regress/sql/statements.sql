@@ -13,7 +13,7 @@ create table integrations (
 create index on integrations (project_id);
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}') > 0 as added;
 insert into projects select generate_series(1, 3);
--- What the triggers keep, beside what a fresh look says.
+-- The maintained values next to freshly computed ones.
 create view compared as
   select p.id, p.has_wiki as cached, exists (select from integrations i where i.project_id = p.id and i.active) as actual
   from projects p order by p.id;
@@ -77,7 +77,7 @@ insert into integrations values (40, 2, true);
 update projects set id = 4 where id = 2;
 table compared;
 
--- nothing happens to a row that is not changed, or in a column that does not count
+-- unchanged rows and irrelevant columns are not written
 create temporary table before as select id, ctid as version from projects;
 update integrations set active = active, project_id = project_id, name = 'renamed';
 update integrations set active = false where active is null;

@@ -10,14 +10,14 @@ use anyhow::Result;
 use clap::Parser;
 use lockstep_tests::slack::{App, FakeSlack};
 
-/// Answers an app as Slack does, on loopback, until it is interrupted.
+/// Behaves like Slack towards an app, on loopback, until interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "fake_slack", max_term_width = 100)]
 struct CommandLine {
-    /// Port to listen at; 0 is any that is free
+    /// Port to listen on; 0 for any free port
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// What calls to the app are signed with
+    /// Secret that signs calls to the app
     #[arg(long, env = "SLACK_SIGNING_SECRET", hide_env_values = true)]
     signing_secret: Option<String>,
     /// The app's id for OAuth
@@ -29,7 +29,7 @@ struct CommandLine {
     /// Name of the workspace
     #[arg(long, default_value = "Acme")]
     workspace: String,
-    /// Give tokens that expire after 12 hours and are renewed by refresh tokens
+    /// Issue tokens that expire after 12 hours, with refresh tokens
     #[arg(long)]
     rotate_tokens: bool,
 }

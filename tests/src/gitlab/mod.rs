@@ -1,4 +1,4 @@
-//! GitLab as an app sees it: the webhooks that it sends, and what is in them; and GitLab's own part of the Slack app ([`GitLab`]).
+//! GitLab as an app sees it: its webhooks and their contents; and GitLab's own part of the Slack app ([`GitLab`]).
 
 mod app;
 mod sample;

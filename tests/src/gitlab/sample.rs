@@ -1,12 +1,12 @@
-//! One event of each kind, as GitLab's webhooks have them: with what notifications are made of, and little else.
+//! One event of each kind in the format of GitLab's webhooks, with the fields that notifications use and few others.
 
 use serde_json::{Value, json};
 
-/// An event, and by which name settings call it.
+/// An event, and its name in settings.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub event: &'static str,
-    /// What a message of it must say.
+    /// What a message about it must contain.
     pub says: &'static str,
     pub payload: Value,
 }
@@ -14,7 +14,7 @@ pub struct Sample {
 const SHA: &str = "5c3d2b1a0f9e8d7c6b5a4f3e2d1c0b9a8f7e6d5c";
 const BEFORE: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567";
 
-/// A push of one commit with that title to the default branch of a project.
+/// A push of one commit with that title to a project's default branch.
 pub fn push(project: i64, title: &str) -> Value {
     let mut event = about(project, "push", json!({}));
     merge(
@@ -37,7 +37,7 @@ pub fn push(project: i64, title: &str) -> Value {
     event
 }
 
-/// The end of a pipeline of the default branch.
+/// A finished pipeline of the default branch.
 pub fn pipeline(project: i64, id: i64, status: &str) -> Value {
     let mut event = about(
         project,
@@ -67,7 +67,7 @@ pub fn pipeline(project: i64, id: i64, status: &str) -> Value {
     event
 }
 
-/// Something that was done with a merge request: `open`, `merge` and so on.
+/// An action on a merge request: `open`, `merge` and so on.
 pub fn merge_request(project: i64, id: i64, action: &str) -> Value {
     let mut event = about(
         project,
@@ -93,7 +93,7 @@ pub fn merge_request(project: i64, id: i64, action: &str) -> Value {
     event
 }
 
-/// All kinds, each as it must be to be told of.
+/// All kinds, each such that somebody is notified.
 pub fn samples(project: i64) -> Vec<Sample> {
     let sample = |event, says, payload| Sample {
         event,

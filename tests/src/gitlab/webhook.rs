@@ -1,4 +1,4 @@
-//! Webhooks as GitLab sends them, with a secret token or with a signature by the rules of Standard Webhooks.
+//! Webhooks as GitLab sends them, with a secret token or a Standard Webhooks signature.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,33 +13,33 @@ use sha2::Sha256;
 
 use crate::http::{Http, Reply};
 
-/// Where the sidecar takes them.
+/// The sidecar's endpoint.
 const PATH: &str = "/gitlab/hooks";
 
-/// How a webhook shows where it comes from.
+/// How a webhook is authenticated.
 #[derive(Clone, Debug)]
 enum Proof {
     None,
     Token(String),
-    /// The text that GitLab shows: `whsec_` and the key in Base64.
+    /// As GitLab shows it: `whsec_` and the key in Base64.
     SigningToken(String),
 }
 
-/// A webhook of a project, pointed at an app.
+/// A project's webhook for an app.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     url: String,
     http: Http,
     proof: Proof,
-    /// Seconds that GitLab's clock is ahead.
+    /// How many seconds GitLab's clock is ahead.
     skew: i64,
-    /// Whether requests say by a header of their own which ones are the same.
+    /// Whether requests have a header that identifies retries.
     has_key: bool,
     next: Arc<AtomicU64>,
 }
 
 impl Webhook {
-    /// One without any proof, to `http://` and an address.
+    /// Without authentication, to `http://` and an address.
     pub fn new(base_url: &str, patience: Duration) -> Self {
         Self {
             url: format!("{base_url}{PATH}"),
@@ -63,14 +63,14 @@ impl Webhook {
         self
     }
 
-    /// One of a GitLab whose clock is wrong by so many seconds.
+    /// With a GitLab clock that is wrong by this many seconds.
     #[must_use]
     pub fn with_skew(mut self, seconds: i64) -> Self {
         self.skew = seconds;
         self
     }
 
-    /// As GitLab was before it sent an `Idempotency-Key`.
+    /// Like GitLab before it sent an `Idempotency-Key`.
     #[must_use]
     pub fn without_key(mut self) -> Self {
         self.has_key = false;
@@ -82,12 +82,12 @@ impl Webhook {
         self.send_as(&self.key(), event)
     }
 
-    /// Sends an event under a key: as GitLab does again when it was not answered.
+    /// Sends an event under a key, as GitLab does when it retries.
     pub fn send_as(&self, key: &str, event: &Value) -> Result<Reply> {
         Ok(self.post(key, kind_of(event), event.to_string().as_bytes())?)
     }
 
-    /// A key that none before had.
+    /// A new key.
     pub fn key(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_nanos();
@@ -105,7 +105,7 @@ impl Webhook {
         self.http.send("POST", &self.url, &headers, body)
     }
 
-    /// What GitLab sends above a body.
+    /// GitLab's headers for a body.
     pub fn headers(&self, key: &str, kind: &str, body: &[u8]) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("content-type", "application/json".to_owned()),
@@ -135,7 +135,7 @@ impl Webhook {
     }
 }
 
-/// What the header `x-gitlab-event` says of an event.
+/// The value of `x-gitlab-event` for an event.
 fn kind_of(event: &Value) -> &'static str {
     match event["object_kind"].as_str() {
         Some("push") => "Push Hook",
@@ -152,7 +152,7 @@ fn kind_of(event: &Value) -> &'static str {
 }
 
 /// Signs a body by the rules of Standard Webhooks: HMAC-SHA256 over `<id>.<timestamp>.<body>` with the bytes of the key, in
-/// Base64 after `v1,`. Empty if the token is none.
+/// Base64 after `v1,`. Empty if the token is invalid.
 pub fn sign(token: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let key = token
         .strip_prefix("whsec_")

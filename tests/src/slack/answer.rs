@@ -1,13 +1,13 @@
-//! How Slack answers.
+//! Slack's responses.
 
 use serde_json::{Map, Value, json};
 
-/// Why a call of the Web API was not done. Slack says so in the body of an answer with status 200.
+/// Why a Web API call failed. Slack reports this in the body of a response with status 200.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     error: String,
     more: Map<String, Value>,
-    /// Seconds; only with `ratelimited`.
+    /// In seconds; only with `ratelimited`.
     retry_after: Option<u64>,
 }
 
@@ -27,7 +27,7 @@ impl Refusal {
         }
     }
 
-    /// With the findings of a check, each naming what is wrong and where.
+    /// With the findings of a check, each naming the problem and its place.
     pub(crate) fn with_messages(error: &str, messages: Vec<String>) -> Self {
         Self::new(error).with("response_metadata", json!({ "messages": messages }))
     }
@@ -45,12 +45,12 @@ impl Refusal {
     }
 }
 
-/// What goes back over HTTP.
+/// The HTTP response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u64>,
-    /// A text is sent as it is, anything else as JSON.
+    /// A string is sent as it is, anything else as JSON.
     pub(crate) body: Value,
 }
 

@@ -1,4 +1,4 @@
-//! Slack's limits without a call, for what an app builds: each answers what is wrong, and nothing if all is well.
+//! Slack's limits without a call, to check what an app builds: each function returns the problems, or an empty list.
 
 use serde_json::Value;
 

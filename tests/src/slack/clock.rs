@@ -1,12 +1,12 @@
-//! Slack's time, which a test may stop and move.
+//! Slack's time, which a test can stop and move.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A clock that its clones share. It goes with the system's until it is frozen or moved.
+/// A clock shared by its clones. It follows the system clock until it is frozen or moved.
 ///
-/// Codes, tokens, triggers and rate limits end by this clock, so that a test of an hour takes no time, and one of a limit
-/// per second does not depend on how fast the machine is.
+/// Codes, tokens, triggers and rate limits use this clock, so that a test of an hour takes no time, and a test of a per-second
+/// limit does not depend on the machine's speed.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Arc<Mutex<Reading>>);
 
@@ -17,7 +17,7 @@ struct Reading {
 }
 
 impl Clock {
-    /// What it shows.
+    /// The current time.
     pub fn now(&self) -> SystemTime {
         self.with(|reading| reading.frozen.unwrap_or_else(SystemTime::now) + reading.ahead)
     }

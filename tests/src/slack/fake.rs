@@ -1,4 +1,4 @@
-//! The handle of a test: starts the fake, and prepares what is in it and what goes wrong.
+//! The test's handle: starts the fake, and sets up its contents and faults.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::token::{End, Issued};
 use super::world::{App, Channel, Enterprise, Installation, User, Workspace};
 use crate::stand_in::Server;
 
-/// A running fake; it stops when this is dropped.
+/// A running fake Slack; it stops when this is dropped.
 #[derive(Debug)]
 pub struct FakeSlack {
     // Before `shared`, so that it stops first.
@@ -51,17 +51,17 @@ impl FakeSlack {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// In place of `https://slack.com`: methods are at `<base>/api/`, the page of consent at `<base>/oauth/v2/authorize`.
+    /// Replaces `https://slack.com`: methods are at `<base>/api/`, the consent page at `<base>/oauth/v2/authorize`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// Slack's time. Freeze it before anything that depends on how much of it passes.
+    /// Slack's time. Freeze it before anything that depends on elapsed time.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -75,7 +75,7 @@ impl FakeSlack {
         change(&mut self.shared.world().app);
     }
 
-    // What there is.
+    // The contents.
 
     pub fn create_enterprise(&self, name: &str) -> Enterprise {
         let mut world = self.shared.world();
@@ -89,7 +89,7 @@ impl FakeSlack {
         enterprise
     }
 
-    /// A workspace by itself.
+    /// A standalone workspace.
     pub fn create_workspace(&self, name: &str) -> Workspace {
         self.add_workspace(name, None)
     }
@@ -125,7 +125,7 @@ impl FakeSlack {
         user
     }
 
-    /// A public channel that nobody is in.
+    /// A public channel without members.
     pub fn create_channel(&self, team: &str, name: &str) -> Channel {
         self.add_channel(team, name, false)
     }
@@ -151,7 +151,7 @@ impl FakeSlack {
         channel
     }
 
-    /// Puts a user, or the app by its bot user, into a channel.
+    /// Adds a user, or the app's bot user, to a channel.
     pub fn join(&self, channel: &str, user: &str) -> Result<()> {
         self.change_channel(channel, |channel| {
             channel.members.insert(user.to_owned());
@@ -162,12 +162,12 @@ impl FakeSlack {
         self.change_channel(channel, |channel| channel.is_archived = true)
     }
 
-    /// Closes a channel to apps, though they are in it.
+    /// Makes a channel read-only for apps, even members.
     pub fn make_read_only(&self, channel: &str) -> Result<()> {
         self.change_channel(channel, |channel| channel.is_read_only = true)
     }
 
-    /// Lets a user write a message; answers its ts.
+    /// Posts a message as a user; returns its ts.
     pub fn say(&self, channel: &str, user: &str, text: &str) -> String {
         let mut world = self.shared.world();
         let message = Message {
@@ -187,14 +187,14 @@ impl FakeSlack {
         ts
     }
 
-    /// Takes a message away, whoever wrote it.
+    /// Deletes a message, whoever posted it.
     pub fn delete_message(&self, channel: &str, ts: &str) -> Result<()> {
         let is_deleted = self.shared.world().messages.delete(channel, ts);
         ensure!(is_deleted, "there is no message {ts} in {channel}");
         Ok(())
     }
 
-    /// How long after it was posted a message may be changed; at first for ever, as for most workspaces.
+    /// How long after posting a message may be changed; forever by default, as in most workspaces.
     pub fn limit_edits(&self, window: Option<Duration>) {
         self.shared.world().edit_window = window;
     }
@@ -208,7 +208,7 @@ impl FakeSlack {
 
     // The app in a workspace, or in an organization by its id.
 
-    /// Installs the app past the page of consent; answers the installation and its token.
+    /// Installs the app without the consent page; returns the installation and its token.
     pub fn install(
         &self,
         tenant: &str,
@@ -223,7 +223,7 @@ impl FakeSlack {
         Ok((installation, world.issue(tenant)))
     }
 
-    /// Ends all tokens of an installation, as an administrator does; the event for it waits to be delivered.
+    /// Revokes all tokens of an installation, as an administrator would; the event is queued for delivery.
     pub fn revoke_tokens(&self, tenant: &str) -> Result<()> {
         let mut world = self.shared.world();
         let installation = world.installations.get(tenant).cloned();
@@ -234,17 +234,17 @@ impl FakeSlack {
         Ok(())
     }
 
-    /// Takes the app out; app_uninstalled and tokens_revoked wait to be delivered, in this order.
+    /// Uninstalls the app; app_uninstalled and tokens_revoked are queued for delivery, in this order.
     pub fn uninstall(&self, tenant: &str) {
         self.shared.world().uninstall(tenant);
     }
 
-    /// What the next pages of consent do.
+    /// Sets the user's decision on the next consent pages.
     pub fn decide(&self, decision: Decision) {
         self.shared.world().decision = decision;
     }
 
-    /// A code as the page of consent gives it, for an installation that an administrator begins: without a state.
+    /// A code like the consent page's, for an installation started by an administrator: without a state.
     pub fn issue_code(
         &self,
         tenant: &str,
@@ -256,17 +256,17 @@ impl FakeSlack {
         self.shared.world().code(tenant, user, scopes, redirect_uri)
     }
 
-    /// A trigger as commands and interactions carry it: good for 3 seconds, once.
+    /// A trigger like those in commands and interactions: valid for 3 seconds, once.
     pub fn trigger(&self, tenant: &str) -> String {
         self.shared.world().trigger(tenant)
     }
 
-    /// An address for late answers: good for 30 minutes, five times.
+    /// A response URL: valid for 30 minutes, five times.
     pub fn response_url(&self, tenant: &str, channel: &str, user: &str) -> String {
         self.shared.world().response_url(tenant, channel, user)
     }
 
-    /// The envelope of an event for an installation, which a `Caller` delivers.
+    /// The envelope of an event for an installation, to be delivered by a `Caller`.
     pub fn event(&self, tenant: &str, event: Value) -> Result<Value> {
         self.event_in(tenant, None, event)
     }
@@ -279,7 +279,7 @@ impl FakeSlack {
         Ok(world.envelope(&installation, workspace, event))
     }
 
-    /// The event of a user who opens the app's Home. Of an org-wide installation it comes from the user's workspace.
+    /// The event of a user opening the app's Home. For an org-wide installation it comes from the user's workspace.
     pub fn home_opened(&self, tenant: &str, user: &str) -> Result<Value> {
         let (workspace, ts) = {
             let mut world = self.shared.world();
@@ -297,37 +297,36 @@ impl FakeSlack {
         self.event_in(tenant, Some(&workspace), event)
     }
 
-    /// Takes the events that wait to be delivered, oldest first.
+    /// Takes the queued events, oldest first.
     pub fn take_events(&self) -> Vec<Value> {
         std::mem::take(&mut self.shared.world().events)
     }
 
-    // What goes wrong.
+    // The faults.
 
-    /// Lets the next `calls` of a method fail, or all until `clear_faults`. `authorize` and `response_url` are methods too.
+    /// Makes the next `calls` of a method fail, or all until `clear_faults`. `authorize` and `response_url` count as methods.
     pub fn fail(&self, method: &str, fault: Fault, calls: Option<u32>) {
         self.shared.world().faults.add(method, fault, calls);
     }
 
-    /// The same for calls that name this channel, as they name it.
+    /// The same for calls that name this channel, by the name they use.
     pub fn fail_in(&self, method: &str, channel: &str, fault: Fault, calls: Option<u32>) {
         let mut world = self.shared.world();
         world.faults.add_in(method, channel, fault, calls);
     }
 
-    /// Lets calls of a method fail by chance, so many of a hundred in each way; the same seed gives the same faults to
-    /// the same calls.
+    /// Makes calls of a method fail randomly, with a percentage per fault; the same seed gives the same faults to the same calls.
     pub fn fail_by_chance(&self, method: &str, seed: u64, percent: &[(Fault, u64)]) {
         let mut world = self.shared.world();
         world.faults.add_by_chance(method, seed, percent);
     }
 
-    /// How many calls each fault befell.
+    /// How many calls each fault has hit.
     pub fn faults_given(&self) -> BTreeMap<Fault, usize> {
         self.shared.world().faults.given()
     }
 
-    /// Sends every answer only so long after its call came. What the call does is done at once.
+    /// Delays every response by this much. The call takes effect immediately.
     pub fn answer_after(&self, delay: Duration) {
         self.shared.world().answer_after = delay;
     }
@@ -336,12 +335,12 @@ impl FakeSlack {
         self.shared.world().faults.clear();
     }
 
-    /// Changes a limit, or lifts it. "chat.postMessage channel" is the one of each channel.
+    /// Changes a limit, or removes it. "chat.postMessage channel" is the limit per channel.
     pub fn limit(&self, method: &str, rate: Option<Rate>) {
         self.shared.world().limits.change(method, rate);
     }
 
-    /// Lifts every limit, for benches.
+    /// Removes every limit, for benches.
     pub fn lift_limits(&self) {
         self.shared.world().limits.turn_off();
     }

@@ -3,35 +3,35 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One way in which a call goes wrong.
+/// A fault of a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// Takes effect and is answered as usual, but only after this time.
+    /// Processed and answered as usual, but only after this time.
     Slow(Duration),
-    /// No effect; answered with this HTTP status and a body that is not JSON, as a proxy does.
+    /// Not processed; answered with this HTTP status and a body that is not JSON, as a proxy would.
     Status(u16),
-    /// No effect; 429 with this many seconds in Retry-After.
+    /// Not processed; 429 with this many seconds in Retry-After.
     RateLimited(u64),
-    /// No effect; answered with 200 and this error of Slack's.
+    /// Not processed; answered with 200 and this Slack error.
     Error(&'static str),
-    /// No effect; the connection is closed without an answer.
+    /// Not processed; the connection is closed without a response.
     ClosedBefore,
-    /// Takes effect, but the connection is closed without an answer.
+    /// Processed, but the connection is closed without a response.
     ClosedAfter,
-    /// Takes effect, but the answer is 200 with a body that is not JSON.
+    /// Processed, but the response is 200 with a body that is not JSON.
     Garbage,
 }
 
 /// Which methods fail, and how.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// By method, or by method and channel: for how many calls more (None: until cleared).
+    /// By method, or by method and channel: the number of calls left (None: until cleared).
     ordered: BTreeMap<String, Vec<(Fault, Option<u32>)>>,
     by_chance: BTreeMap<String, Chance>,
     given: BTreeMap<Fault, usize>,
 }
 
-/// Faults that befall so many calls of a hundred each.
+/// Faults that hit a percentage of calls each.
 #[derive(Debug)]
 struct Chance {
     percent: Vec<(Fault, u64)>,
@@ -39,7 +39,7 @@ struct Chance {
 }
 
 impl Faults {
-    /// Faults of one method come one after the other, in the order in which they were added.
+    /// Faults of one method apply one after the other, in the order they were added.
     pub(crate) fn add(&mut self, method: &str, fault: Fault, calls: Option<u32>) {
         self.ordered
             .entry(method.to_owned())
@@ -69,7 +69,7 @@ impl Faults {
         self.given.clone()
     }
 
-    /// The fault of this call: what was ordered comes before what chance has.
+    /// The fault of this call: ordered faults take precedence over random ones.
     pub(crate) fn take(&mut self, method: &str, channel: Option<&str>) -> Option<Fault> {
         let fault = channel
             .and_then(|channel| self.take_ordered(&in_channel(method, channel)))

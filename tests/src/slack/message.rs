@@ -1,4 +1,4 @@
-//! The messages that Slack took, channel by channel.
+//! The messages that Slack accepted, by channel.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -11,27 +11,27 @@ pub struct Message {
     pub channel: String,
     /// Identifies it in its channel.
     pub ts: String,
-    /// The user who alone sees it.
+    /// The only user who sees it.
     pub only_for: Option<String>,
-    /// The user who wrote it; none if that is the app.
+    /// The user who wrote it; None for the app.
     pub by: Option<String>,
     pub text: String,
     pub thread_ts: Option<String>,
-    /// All that the app sent, as the method got it; blocks and attachments that a change left out are those of before.
+    /// Everything the app sent, as the method received it; an update keeps blocks and attachments that it leaves out.
     pub sent: Value,
-    /// When it was taken, by Slack's clock.
+    /// When it was accepted, by Slack's clock.
     pub at: SystemTime,
-    /// False if it was taken without the app being told: the connection was closed, or the answer was garbage.
+    /// False if it was accepted without a proper response to the app: the connection was closed, or the response was garbage.
     pub is_answered: bool,
-    /// How often `chat.update` put another in its place.
+    /// How often `chat.update` replaced it.
     pub updates: u32,
 }
 
-/// All messages: found by channel and ts at the same cost however many there are.
+/// All messages, with a constant-time lookup by channel and ts.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     channels: HashMap<String, Conversation>,
-    /// How many the app posted, those that were deleted since too.
+    /// How many the app posted, including deleted ones.
     pub(crate) posted: usize,
 }
 

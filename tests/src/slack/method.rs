@@ -1,4 +1,4 @@
-//! The methods of the Web API: who may call them, how often, and what they do.
+//! The methods of the Web API: required scopes, rate limits, and effects.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn scope_of(method: &str) -> Option<&'static str> {
     }
 }
 
-/// What a call comes to: for whom it was made, and what is answered.
+/// The result of a call: for which installation it was made, and the response.
 pub(crate) struct Outcome {
     pub(crate) tenant: Option<String>,
     pub(crate) result: Result<Value, Refusal>,

@@ -1,8 +1,8 @@
-//! A fake Slack on loopback, and the calls that Slack makes to an app.
+//! A fake Slack on loopback, and Slack's calls to an app.
 //!
-//! [`FakeSlack`] answers the Web API, the page of consent and response URLs by Slack's rules: an app that breaks one is
-//! refused as Slack would. Where Slack is lenient or its documentation leaves a limit open, the fake is the stricter one.
-//! [`Caller`] is the other direction: signed events, commands and interactions, with Slack's retries.
+//! [`FakeSlack`] serves the Web API, the consent page and response URLs by Slack's rules: an app that breaks one is refused as
+//! Slack would. Where Slack is lenient or its documentation leaves a limit open, the fake is stricter. [`Caller`] is the other
+//! direction: signed events, commands and interactions, with Slack's retries.
 
 mod answer;
 mod block;

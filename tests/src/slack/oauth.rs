@@ -1,4 +1,4 @@
-//! OAuth v2: the page of consent, and what its code is exchanged for.
+//! OAuth v2: the consent page, and the exchange of its code.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +9,10 @@ use super::request::Request;
 use super::token::Issued;
 use super::world::World;
 
-/// How long a code may be exchanged.
+/// How long a code is valid.
 const CODE_LIFE: Duration = Duration::from_secs(600);
 
-/// The scopes a bot may ask for that are of any use here.
+/// The bot scopes that are useful here.
 const BOT_SCOPES: [&str; 20] = [
     "app_mentions:read",
     "channels:history",
@@ -36,19 +36,19 @@ const BOT_SCOPES: [&str; 20] = [
     "users:read.email",
 ];
 
-/// What whoever sees the page of consent does.
+/// The user's decision on the consent page.
 #[derive(Clone, Debug, Default)]
 pub enum Decision {
-    /// Approves for the workspace that the address names, else for the first, as its first user.
+    /// Approves for the workspace named in the address, otherwise for the first one, as its first user.
     #[default]
     ApproveFirst,
-    /// Approves for this workspace (or for a whole organization, by its id) as this user.
+    /// Approves for this workspace (or a whole organization, by its id) as this user.
     Approve { tenant: String, user: String },
     /// Cancels.
     Deny,
 }
 
-/// A code that waits to be exchanged.
+/// A code that has not been exchanged yet.
 #[derive(Debug)]
 pub(crate) struct Code {
     tenant: String,
@@ -60,7 +60,7 @@ pub(crate) struct Code {
 }
 
 impl World {
-    /// The page of consent: approves or cancels at once and leads back. Without a place to lead back to it says why.
+    /// The consent page: approves or cancels immediately and redirects. Without a redirect address it shows the reason.
     pub(crate) fn authorize(&mut self, request: &Request) -> Result<String, Answer> {
         let fail = |error: &str| Answer::text(400, error);
         if request.text("client_id").as_deref() != Some(&*self.app.client_id) {

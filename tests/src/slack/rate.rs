@@ -1,9 +1,9 @@
-//! How many calls Slack takes of an app, by method and workspace.
+//! Slack's rate limits per app, by method and workspace.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-/// So many calls in any span of that length.
+/// A number of calls in any period of that length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub calls: usize,
@@ -30,7 +30,7 @@ const TIER_1: Rate = Rate::per_minute(1);
 const TIER_3: Rate = Rate::per_minute(50);
 const TIER_4: Rate = Rate::per_minute(100);
 
-/// The lowest limit that Slack's documentation allows for a method: whoever keeps to it is never refused.
+/// The lowest limit that Slack's documentation allows for a method: an app that respects it is never refused.
 fn usual(method: &str) -> Rate {
     match method {
         "apps.uninstall" => TIER_1,
@@ -42,10 +42,10 @@ fn usual(method: &str) -> Rate {
     }
 }
 
-/// The limit of one channel that comes on top.
+/// The additional limit per channel.
 const PER_CHANNEL: Rate = Rate::per_second(1);
 
-/// What was called lately, and the limits that a test changed.
+/// Recent calls, and the limits that a test has changed.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     changed: BTreeMap<String, Option<Rate>>,
@@ -62,7 +62,7 @@ impl Limits {
         self.is_off = true;
     }
 
-    /// Counts a call, or answers in how many seconds the next one will be taken.
+    /// Counts a call, or returns the seconds until the next one is accepted.
     pub(crate) fn take(&mut self, method: &str, tenant: &str, now: SystemTime) -> Result<(), u64> {
         let rate = match self.changed.get(method) {
             Some(changed) => *changed,

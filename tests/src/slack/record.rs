@@ -1,4 +1,4 @@
-//! What the app did, as a test reads it.
+//! What the app did, for tests to read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,19 +20,19 @@ impl FakeSlack {
         calls
     }
 
-    /// Empties the record, for what runs long.
+    /// Clears the record, for long-running programs.
     pub fn forget_calls(&self) {
         let mut world = self.shared.world();
         world.calls.clear();
         world.counts.clear();
     }
 
-    /// From now on calls are only counted, and messages kept without all that was sent, for benches.
+    /// From now on calls are only counted, and messages stored without everything that was sent; for benches.
     pub fn only_count(&self) {
         self.shared.world().only_counts = true;
     }
 
-    /// How often methods were called, counting calls that failed.
+    /// How often methods were called, including failed calls.
     pub fn call_counts(&self) -> BTreeMap<String, usize> {
         let world = self.shared.world();
         let counts = world.counts.iter();
@@ -41,7 +41,7 @@ impl FakeSlack {
             .collect()
     }
 
-    /// Waits until a method was called so many times, counting those that failed; false after `patience`.
+    /// Waits until a method was called this often, including failed calls; false after `patience`.
     pub fn wait_for_calls(&self, method: &str, calls: usize, patience: Duration) -> bool {
         self.shared.wait(patience, |world| {
             let count = world.counts.get(method);
@@ -49,7 +49,7 @@ impl FakeSlack {
         })
     }
 
-    /// The same for calls that have begun: one with `Fault::Slow` is not recorded before it is over.
+    /// The same, counting calls that have started: a call with `Fault::Slow` is only recorded when it is finished.
     pub fn wait_for_arrivals(&self, method: &str, calls: usize, patience: Duration) -> bool {
         self.shared.wait(patience, |world| {
             let count = world.counts.get(method);
@@ -75,30 +75,30 @@ impl FakeSlack {
         self.shared.world().homes.get(user).cloned()
     }
 
-    /// Every modal that was opened, as it is now.
+    /// Every opened modal in its current state.
     pub fn modals(&self) -> Vec<Modal> {
         self.shared.world().modals.values().cloned().collect()
     }
 
-    /// The messages of a channel, those to single users and to response URLs too, oldest first.
+    /// A channel's messages, including ephemeral ones and those to response URLs, oldest first.
     pub fn messages(&self, channel: &str) -> Vec<Message> {
         self.shared.world().messages.of(channel).to_vec()
     }
 
-    /// Waits until the app has posted so many messages, wherever; false after `patience`.
+    /// Waits until the app has posted this many messages anywhere; false after `patience`.
     pub fn wait_for_messages(&self, messages: usize, patience: Duration) -> bool {
         self.shared
             .wait(patience, |world| world.messages.posted >= messages)
     }
 
-    /// The same for one channel, with all that is in it.
+    /// The same for one channel, counting everything in it.
     pub fn wait_for_messages_in(&self, channel: &str, messages: usize, patience: Duration) -> bool {
         self.shared.wait(patience, |world| {
             world.messages.of(channel).len() >= messages
         })
     }
 
-    /// Every channel, conversations with users among them.
+    /// Every channel, including conversations with users.
     pub fn channels(&self) -> Vec<Channel> {
         self.shared.world().channels.values().cloned().collect()
     }

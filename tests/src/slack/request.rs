@@ -1,4 +1,4 @@
-//! A call as it came over HTTP: its arguments and its credentials.
+//! An HTTP call: its arguments and its credentials.
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 
 use super::answer::Refusal;
 
-/// The arguments of a call, from query, form or JSON body, and who makes it.
+/// The arguments of a call, from query, form or JSON body, and its caller.
 #[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) arguments: Map<String, Value>,
-    /// The token of `Authorization: Bearer`, else of the argument `token`.
+    /// The token in `Authorization: Bearer`, otherwise the argument `token`.
     pub(crate) token: Option<String>,
     /// Name and password of `Authorization: Basic`.
     pub(crate) basic: Option<(String, String)>,
 }
 
-/// These methods take their arguments as a form only: JSON is not looked at.
+/// These methods only accept arguments as a form: JSON is ignored.
 const FORM_ONLY: [&str; 5] = [
     "oauth.v2.access",
     "auth.revoke",
@@ -37,7 +37,7 @@ impl Request {
             arguments: form(query.as_bytes()),
             ..Self::default()
         };
-        // Slack stopped taking tokens in addresses, where logs would keep them.
+        // Slack no longer accepts tokens in addresses, which end up in logs.
         request.arguments.remove("token");
         let kind = text_of(headers, header::CONTENT_TYPE);
         let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -64,7 +64,7 @@ impl Request {
         Ok(request)
     }
 
-    /// An argument as text; numbers and booleans of JSON as Slack would write them. The empty text is none.
+    /// An argument as text; JSON numbers and booleans as Slack would write them. An empty text counts as missing.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self.arguments.get(name)? {
             Value::String(text) if text.is_empty() => None,
@@ -83,7 +83,7 @@ impl Request {
         matches!(self.text(name).as_deref(), Some("true" | "1"))
     }
 
-    /// An argument that is JSON: as such in a JSON body, as its text in a form. Err if that text is no JSON.
+    /// A JSON argument: as such in a JSON body, as text in a form. Err if the text is not JSON.
     pub(crate) fn json(&self, name: &str) -> Result<Option<Value>, serde_json::Error> {
         match self.arguments.get(name) {
             None | Some(Value::Null) => Ok(None),

@@ -1,4 +1,4 @@
-//! Addresses for late answers to a command or an interaction.
+//! Response URLs, for late answers to a command or an interaction.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +24,7 @@ pub(crate) struct ResponseUrl {
 }
 
 impl World {
-    /// A new address for answers in a channel, or to a user there.
+    /// A new response URL for a channel, or for a user there.
     pub(crate) fn response_url(&mut self, tenant: &str, channel: &str, user: &str) -> String {
         let key = format!("{tenant}/{:08}", self.number());
         let url = format!("{}/response/{key}", self.base_url);
@@ -41,7 +41,7 @@ impl World {
         url
     }
 
-    /// Takes an answer. One that is refused because of its content is a use, too.
+    /// Processes an answer. One that is refused because of its content counts as a use, too.
     pub(crate) fn respond(&mut self, key: &str, body: &[u8]) -> Answer {
         let now = self.now();
         let refuse =
@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-/// Apps send these as booleans and as texts.
+/// Apps send these as booleans or as texts.
 fn is_set(sent: &Value, name: &str) -> bool {
     match sent.get(name) {
         Some(Value::Bool(value)) => *value,

@@ -1,4 +1,4 @@
-//! Serves the fake over HTTP, on loopback and in a thread of its own.
+//! Serves the fake over HTTP on loopback, in its own thread.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::request::Request;
 use super::world::{Call, World};
 use crate::stand_in::HangUp;
 
-/// No request of the Web API is larger.
+/// The largest request of the Web API.
 const BODY: usize = 4_000_000;
 
-/// What the server's thread and the handles share.
+/// Shared by the server's thread and the handles.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     world: Mutex<World>,
-    /// Told of each call as it arrives, and once more when it is recorded.
+    /// Notified when a call arrives, and again when it is recorded.
     called: Condvar,
 }
 
@@ -32,7 +32,7 @@ impl Shared {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `is_met`, looking again after each call; false if that takes longer than `patience`.
+    /// Waits until `is_met`, checking after each call; false after `patience`.
     pub(crate) fn wait(&self, patience: Duration, mut is_met: impl FnMut(&World) -> bool) -> bool {
         let waited = self
             .called
@@ -41,7 +41,7 @@ impl Shared {
         !timeout.timed_out()
     }
 
-    /// Notes that a call has begun; answers what is to go wrong with it, and how long it is to take.
+    /// Records that a call has started; returns its fault, and how long it takes.
     fn arrive(&self, incoming: &Incoming) -> (Option<Fault>, Duration) {
         let mut world = self.world();
         world.count(&incoming.method).arrived += 1;
@@ -64,12 +64,12 @@ impl Shared {
     }
 }
 
-/// What answers.
+/// The routes.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(answer).with_state(shared)
 }
 
-/// One call from the app, before anything was done.
+/// A call from the app, before it is processed.
 struct Incoming {
     /// As in the record.
     method: String,
@@ -104,7 +104,7 @@ async fn answer(
     };
     let came = Instant::now();
     let (fault, delay) = shared.arrive(&incoming);
-    // In a task of its own: a caller that gives up and goes does not undo what Slack is doing.
+    // In its own task: a client that disconnects does not undo what Slack is doing.
     let task = tokio::spawn(async move {
         if let Some(Fault::Slow(time)) = fault {
             tokio::time::sleep(time).await;
@@ -121,7 +121,7 @@ async fn answer(
     }
 }
 
-/// Does what is asked unless the fault prevents it, and records it.
+/// Processes the call unless the fault prevents it, and records it.
 fn respond(shared: &Shared, incoming: Incoming, fault: Option<Fault>) -> Response {
     let (mut call, answer) = {
         let mut world = shared.world();

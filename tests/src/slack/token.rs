@@ -1,4 +1,4 @@
-//! Tokens: how they are issued, checked, exchanged and ended.
+//! Tokens: issuing, checking, exchanging and revoking them.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::answer::Refusal;
 use super::request::Request;
 use super::world::{Installation, World};
 
-/// Slack keeps two access tokens of an installation alive, so that an exchange cuts nobody off at once.
+/// Slack keeps two access tokens of an installation alive, so that an exchange does not cut anybody off at once.
 const LIVE_TOKENS: usize = 2;
 
 /// An access token of a bot.
@@ -20,22 +20,22 @@ pub(crate) struct Token {
     number: u64,
 }
 
-/// How a token ended before its time.
+/// Why a token ended before it expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Revoked,
-    /// The app was taken out of the workspace.
+    /// The app was uninstalled from the workspace.
     Inactive,
 }
 
-/// What an access token is exchanged for another with, once.
+/// Exchanged once for a new access token.
 #[derive(Clone, Debug)]
 pub(crate) struct RefreshToken {
     pub(crate) tenant: String,
     pub(crate) is_used: bool,
 }
 
-/// What an installation got: an access token, and with rotation its life and what it is renewed with.
+/// What an installation received: an access token, and with rotation its lifetime and refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     pub access_token: String,
@@ -45,7 +45,7 @@ pub struct Issued {
 }
 
 impl World {
-    /// Issues a token. Without rotation a workspace has one that never changes while the app is installed.
+    /// Issues a token. Without rotation a workspace has a single token while the app is installed.
     pub(crate) fn issue(&mut self, tenant: &str) -> Issued {
         if !self.app.rotates_tokens {
             let known = self.tokens.iter().find(|(_, token)| {
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// Ends every token of a workspace or organization, and what they could be renewed with.
+    /// Ends every access and refresh token of a workspace or organization.
     pub(crate) fn end_tokens(&mut self, tenant: &str, end: End) {
         for token in self.tokens.values_mut() {
             if token.tenant == tenant && token.end.is_none() {
@@ -118,7 +118,7 @@ impl World {
             .retain(|_, refresh| refresh.tenant != tenant);
     }
 
-    /// The installation that a call's token speaks for.
+    /// The installation that a call's token belongs to.
     pub(crate) fn authenticate(&self, request: &Request) -> Result<Installation, Refusal> {
         let text = request
             .token
@@ -142,7 +142,7 @@ impl World {
             .ok_or_else(|| Refusal::new("account_inactive"))
     }
 
-    /// `auth.revoke`: ends the token of the call.
+    /// `auth.revoke`: ends the call's token.
     pub(crate) fn revoke(
         &mut self,
         installation: &Installation,
@@ -162,7 +162,7 @@ impl World {
         Ok(json!({ "revoked": true }))
     }
 
-    /// Tells the app that the tokens of its bot user are gone.
+    /// Notifies the app that its bot tokens are revoked.
     pub(crate) fn tell_revoked(&mut self, installation: &Installation) {
         let tokens = json!({ "oauth": [], "bot": [installation.bot_user_id] });
         self.push_event(

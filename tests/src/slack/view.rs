@@ -1,4 +1,4 @@
-//! App Home and modals: what `views.*` does, and the triggers that let a modal open.
+//! App Home and modals: `views.*`, and the triggers that allow opening a modal.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,13 +9,13 @@ use super::block::{Surface, check_blocks, check_plain_text};
 use super::request::Request;
 use super::world::{Installation, World};
 
-/// How long a trigger opens a modal, once.
+/// How long a trigger can open a modal, once.
 const TRIGGER_LIFE: Duration = Duration::from_secs(3);
 
 /// The largest view in bytes of JSON.
 const VIEW_SIZE: usize = 250_000;
 
-/// What a user did that lets the app open a modal.
+/// A user action that lets the app open a modal.
 #[derive(Clone, Debug)]
 pub(crate) struct Trigger {
     tenant: String,
@@ -23,7 +23,7 @@ pub(crate) struct Trigger {
     is_used: bool,
 }
 
-/// The Home tab of one user, as it is now.
+/// A user's current Home tab.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Home {
     pub user: String,
@@ -35,12 +35,12 @@ pub struct Home {
     pub publications: u32,
 }
 
-/// A modal that is open.
+/// An open modal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modal {
     pub id: String,
     pub tenant: String,
-    /// The workspace of whoever sees it.
+    /// The workspace of the user who sees it.
     pub team: String,
     /// As the app sent it.
     pub view: Value,
@@ -48,7 +48,7 @@ pub struct Modal {
 }
 
 impl World {
-    /// A new trigger, as a command or an interaction carries it.
+    /// A new trigger, as in commands and interactions.
     pub(crate) fn trigger(&mut self, tenant: &str) -> String {
         let text = format!("{}.{tenant}.{:08}", self.now_epoch(), self.number());
         let trigger = Trigger {
@@ -181,7 +181,7 @@ impl World {
         Ok(json!({ "view": answer }))
     }
 
-    /// A view as Slack sends it back: what the app gave, and what Slack adds.
+    /// A view as Slack returns it: the app's fields and Slack's additions.
     pub(crate) fn view_json(
         &self,
         installation: &Installation,
@@ -214,7 +214,7 @@ impl World {
     }
 }
 
-/// The app's own id of a view is no other view's of the same installation.
+/// An external_id is unique within an installation.
 fn check_external_id<'a>(
     installation: &Installation,
     view: &Value,
@@ -236,7 +236,7 @@ fn check_external_id<'a>(
     Ok(())
 }
 
-/// An update that names the version it is meant for is refused for any other.
+/// An update for a certain version of a view is refused for any other.
 fn check_hash(request: &Request, current: Option<&str>) -> Result<(), Refusal> {
     match request.text("hash") {
         Some(hash) if Some(&*hash) != current => Err(Refusal::new("hash_conflict")),
@@ -244,7 +244,7 @@ fn check_hash(request: &Request, current: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// The view of a call, if it keeps to the rules of its surface.
+/// The view of a call, if it follows the rules of its surface.
 fn checked_view(request: &Request, surface: Surface) -> Result<Value, Refusal> {
     let refuse = |messages| Refusal::with_messages("invalid_arguments", messages);
     let view = match request.json("view") {
@@ -267,7 +267,7 @@ fn checked_view(request: &Request, surface: Surface) -> Result<Value, Refusal> {
     }
 }
 
-/// What is wrong with a view.
+/// The problems with a view.
 pub(crate) fn check_view(view: &Value, surface: Surface) -> Vec<String> {
     let mut messages = Vec::new();
     let mut note = |what: String| messages.push(format!("[ERROR] {what} [json-pointer:/view]"));

@@ -1,4 +1,4 @@
-//! What there is in the fake Slack: organizations, workspaces, people, channels and the app.
+//! The contents of the fake Slack: organizations, workspaces, users, channels and the app.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -23,15 +23,15 @@ pub struct App {
     pub signing_secret: String,
     /// The deprecated token in the bodies of commands and events.
     pub verification_token: String,
-    /// Whether access tokens expire and are exchanged for new ones by refresh tokens.
+    /// Whether access tokens expire and are renewed with refresh tokens.
     pub rotates_tokens: bool,
-    /// How long they live if so.
+    /// How long they live in that case.
     pub token_life: Duration,
-    /// Where an authorization may lead to: addresses that begin with one of these. Empty: anywhere on loopback.
+    /// Allowed redirect addresses: prefixes. Empty: anything on loopback.
     pub redirect_urls: Vec<String>,
     /// Whether the app has a Home tab.
     pub has_home: bool,
-    /// Whether users may exchange messages with it.
+    /// Whether users can exchange messages with it.
     pub has_messages: bool,
 }
 
@@ -52,14 +52,14 @@ impl Default for App {
     }
 }
 
-/// An organization of Enterprise Grid.
+/// An Enterprise Grid organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enterprise {
     pub id: String,
     pub name: String,
 }
 
-/// A workspace, of an organization or by itself.
+/// A workspace, standalone or of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workspace {
     pub id: String,
@@ -78,7 +78,7 @@ pub struct User {
     pub is_bot: bool,
 }
 
-/// A channel and who is in it.
+/// A channel and its members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Channel {
     pub id: String,
@@ -86,7 +86,7 @@ pub struct Channel {
     pub team_id: String,
     pub is_private: bool,
     pub is_archived: bool,
-    /// Whether it is closed to apps, for all that they are in it.
+    /// Whether apps may not post, even as members.
     pub is_read_only: bool,
     pub members: BTreeSet<String>,
 }
@@ -103,11 +103,11 @@ pub struct Installation {
     pub installed_by: String,
 }
 
-/// Everything that Slack knows.
+/// All of Slack's state.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) app: App,
-    /// `http://` and the address that the fake listens at.
+    /// `http://` and the address that the fake listens on.
     pub(crate) base_url: String,
     pub(crate) clock: Clock,
     pub(crate) enterprises: BTreeMap<String, Enterprise>,
@@ -127,20 +127,20 @@ pub(crate) struct World {
     pub(crate) modals: BTreeMap<String, Modal>,
     pub(crate) homes: BTreeMap<String, Home>,
     pub(crate) messages: Messages,
-    /// How long after it was posted a message may be changed; none: always.
+    /// How long after posting a message may be changed; None means forever.
     pub(crate) edit_window: Option<Duration>,
     pub(crate) response_urls: BTreeMap<String, ResponseUrl>,
-    /// Events that Slack would send to the app, oldest first.
+    /// Queued events for the app, oldest first.
     pub(crate) events: Vec<Value>,
     pub(crate) faults: Faults,
     pub(crate) limits: Limits,
-    /// How much later than a call comes its answer is sent.
+    /// The delay of every response.
     pub(crate) answer_after: Duration,
-    /// Whether calls are only counted, and messages kept without all that was sent.
+    /// Whether calls are only counted, and messages stored without everything that was sent.
     pub(crate) only_counts: bool,
     pub(crate) calls: Vec<Call>,
     pub(crate) counts: BTreeMap<String, Count>,
-    /// Of the latest message, in microseconds.
+    /// The latest message's ts, in microseconds.
     last_ts: u128,
     issued: u64,
 }
@@ -148,7 +148,7 @@ pub(crate) struct World {
 /// How often a method was called.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Count {
-    /// Those that have begun, whether they are over yet or not.
+    /// Calls that have started, finished or not.
     pub(crate) arrived: usize,
     pub(crate) done: usize,
 }
@@ -162,26 +162,26 @@ pub struct Call {
     pub tenant: Option<String>,
     pub arguments: Value,
     pub at: SystemTime,
-    /// Of HTTP; none if the connection was closed without an answer.
+    /// The HTTP status; None if the connection was closed without a response.
     pub status: Option<u16>,
     /// The error that was answered.
     pub error: Option<String>,
 }
 
 impl World {
-    /// A number that was never given before.
+    /// A new number.
     pub(crate) fn number(&mut self) -> u64 {
         self.issued += 1;
         self.issued
     }
 
-    /// An id that was never given before.
+    /// A new id.
     pub(crate) fn id(&mut self, prefix: &str) -> String {
         let number = self.number();
         format!("{prefix}0FAKE{number:05}")
     }
 
-    /// The timestamp of a new message: later than that of any other.
+    /// The timestamp of a new message, later than all others.
     pub(crate) fn ts(&mut self) -> String {
         let now = since_epoch(self.now()).as_micros();
         self.last_ts = now.max(self.last_ts + 1);
@@ -204,7 +204,7 @@ impl World {
         since_epoch(self.now()).as_secs()
     }
 
-    /// Whether something of this workspace (or organization) is within reach of a tenant's token.
+    /// Whether a workspace or organization is covered by a tenant's token.
     pub(crate) fn covers(&self, tenant: &str, team: &str) -> bool {
         tenant == team
             || self
@@ -220,7 +220,7 @@ impl World {
         }
     }
 
-    /// The organization itself, or that of a workspace.
+    /// The organization itself, or the workspace's organization.
     pub(crate) fn enterprise_of(&self, tenant: &str) -> Option<&Enterprise> {
         let id = match self.workspaces.get(tenant) {
             Some(workspace) => workspace.enterprise_id.as_deref()?,
@@ -236,7 +236,7 @@ impl World {
         }
     }
 
-    /// Puts the app into a workspace or organization, or adds scopes to those it has there.
+    /// Installs the app in a workspace or organization, or adds scopes there.
     pub(crate) fn install(&mut self, tenant: &str, user: &str, scopes: &[&str]) -> Installation {
         let bot_number = self.number();
         let installation = self
@@ -266,7 +266,7 @@ impl World {
         installation
     }
 
-    /// Takes the app out; what Slack tells the app of it waits in `events`.
+    /// Uninstalls the app; Slack's events about it wait in `events`.
     pub(crate) fn uninstall(&mut self, tenant: &str) {
         let Some(installation) = self.installations.remove(tenant) else {
             return;
@@ -283,13 +283,13 @@ impl World {
         );
     }
 
-    /// Wraps an event of Slack's for the app and lets it wait until a test delivers it.
+    /// Wraps a Slack event for the app and queues it for delivery by a test.
     pub(crate) fn push_event(&mut self, installation: &Installation, event: Value) {
         let envelope = self.envelope(installation, None, event);
         self.events.push(envelope);
     }
 
-    /// An event in a workspace, which is the installation's own unless that is of a whole organization.
+    /// An event in a workspace, which is the installation's own unless that is org-wide.
     pub(crate) fn envelope(
         &mut self,
         installation: &Installation,

@@ -1,6 +1,6 @@
-//! A run is worked on by its workers or by one call, which is gone on with once nobody works on it any more.
+//! A run is processed by its workers or by one call, which can be resumed once nobody works on it any more.
 //!
-//! What the procedure does is done here step by step, with gates between the steps: advisory locks that the test holds.
+//! The tests do step by step what the procedure does, with gates between the steps: advisory locks that the test holds.
 
 use std::collections::BTreeMap;
 use std::thread::{self, ScopedJoinHandle};
@@ -16,20 +16,20 @@ use crate::surface::refusal::refused;
 
 const CALL: &str = "call lockstep.backfill('count')";
 
-/// The rest of a call, once it has been opened.
+/// The rest of a call after it has been opened.
 const REST: &str = "loop
     commit;
-    if lockstep.backfill_step(run) is null then
-      exit when lockstep.report_backfill(run);
+    if lockstep_internal.backfill_step(run) is null then
+      exit when lockstep_internal.report_backfill(run);
     end if;
   end loop;";
 
-/// A call in a session of its own that is made up of these statements.
+/// A call in its own session, made up of these statements.
 fn call(statements: &str) -> String {
     format!(
         r#"do $$
 declare
-  run constant bigint := lockstep.open_backfill('count', settings => '{{"sub_batch_size": 10, "target_ms": 0, "range_size": 20}}');
+  run constant bigint := lockstep_internal.open_backfill('count', settings => '{{"sub_batch_size": 10, "target_ms": 0, "range_size": 20}}');
 begin
   commit;
   {statements}
@@ -74,8 +74,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
     let pid = pid_of(&mut first)?;
     close(&mut client, 1)?;
     // A range is handed out, and a sub-batch is done.
-    let steps =
-        "perform lockstep.backfill_step(run); commit; perform lockstep.backfill_step(run); commit;";
+    let steps = "perform lockstep_internal.backfill_step(run); commit; perform lockstep_internal.backfill_step(run); commit;";
     let statement = call(&format!("{steps} {} {REST}", gate(1)));
     let run = thread::scope(|scope| -> Result<i64> {
         let calling = scope.spawn(|| first.batch_execute(&statement));
@@ -87,13 +86,13 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
         );
         for statement in [
             CALL.to_owned(),
-            format!("select lockstep.backfill_step({run})"),
-            format!("call lockstep.wait_for_backfill({run}, 1)"),
+            format!("select lockstep_internal.backfill_step({run})"),
+            format!("call lockstep_internal.wait_for_backfill({run}, 1)"),
         ] {
             let error = refused(&mut client, &statement, "55006", "already")?;
             assert!(error.message().contains(&run.to_string()), "{error}");
         }
-        // Workers find the place taken, and end. Those of a run that is begun later have done all of it by then.
+        // Workers find the run taken, and end. Those of a run that is started later have finished by then.
         client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
         let other = start(&mut client, "other", 1, "{}")?;
         finish(&mut client, other, 100)?;
@@ -106,7 +105,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 100)]));
     let others = format!("select count(*) from by where pid <> {pid}");
     assert_eq!(number(&mut client, &others)?, 0);
-    // The session has left, though it is still there.
+    // The session has left the run, although it is still connected.
     client.batch_execute(CALL)?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(2, 100)]));
     Ok(())
@@ -116,15 +115,18 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
 fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
     let name = "backfill_call_ended";
     let mut client = counted(name, 100)?;
-    let steps = "perform lockstep.backfill_step(run); commit; perform lockstep.backfill_step(run);";
+    let steps = "perform lockstep_internal.backfill_step(run); commit; perform lockstep_internal.backfill_step(run);";
     let mut sessions = Vec::new();
     for (statement, sqlstate) in [
         (call(&format!("{steps} commit; perform 1 / 0;")), "22012"),
-        // A step that is not committed does not count, and the call is not over but for its end.
+        // An uncommitted step does not count; only the end of the call is missing.
         (call(&format!("{steps} rollback; perform 1 / 0;")), "22012"),
-        // It ends without having been told what became of the run.
+        // It ends without having read the outcome of the run.
         (call(&format!("{steps} commit;")), ""),
-        ("select lockstep.open_backfill('count')".to_owned(), ""),
+        (
+            "select lockstep_internal.open_backfill('count')".to_owned(),
+            "",
+        ),
         (
             call(&format!(
                 "{steps} commit; perform pg_terminate_backend(pg_backend_pid());"
@@ -136,13 +138,13 @@ fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
         let outcome = session.batch_execute(&statement);
         let code = match &outcome {
             Ok(()) => "",
-            // The server's last word may be lost with the connection that it ends.
+            // The server's last message may be lost with the connection that it ends.
             Err(error) if error.is_closed() => "57P01",
             Err(error) => error.code().map_or("", |code| code.code()),
         };
         assert_eq!(code, sqlstate, "{outcome:?}");
         wait_until(&mut client, 1, "held_by like 'no worker%'")?;
-        // The session is still there, unless it was terminated.
+        // The session is still connected, unless it was terminated.
         sessions.push(session);
     }
     client.batch_execute(CALL)?;
@@ -189,12 +191,12 @@ fn a_call_whose_run_is_paused_and_resumed_goes_on() -> Result<()> {
     let mut session = cluster()?.connect(name)?;
     let pid = pid_of(&mut session)?;
     let statement = call(&format!(
-        "{} if lockstep.backfill_step(run) is not null then raise 'not paused'; end if;
+        "{} if lockstep_internal.backfill_step(run) is not null then raise 'not paused'; end if;
          commit; {} {REST}",
         gate(1),
         gate(2)
     ));
-    // The gates are of two sessions, so that who is blocked by which is clear.
+    // The gates are held by two sessions, so that it is clear who blocks whom.
     let mut second = cluster()?.connect(name)?;
     close(&mut client, 1)?;
     close(&mut second, 2)?;

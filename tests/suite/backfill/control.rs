@@ -1,4 +1,4 @@
-//! Runs while they work: begun twice, paused, resumed, cancelled, changed, rolled back; and their workers.
+//! Controlling active runs: started twice, paused, resumed, cancelled, changed, rolled back; and their workers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -176,7 +176,10 @@ fn a_run_that_is_rolled_back_leaves_nothing() -> Result<()> {
         sleep(Duration::from_millis(5));
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 100)]));
@@ -211,7 +214,7 @@ fn workers_are_seen_and_end_when_they_are_told() -> Result<()> {
     sleep(Duration::from_millis(1_500));
     assert_eq!(progress(&mut client, run, "pids")?, "{}");
     call(&mut client, "resume_backfill", run)?;
-    // Nor is a worker doubled that is there.
+    // Nor is a second worker started for one that exists.
     wait_until(&mut client, run, "cardinality(pids) = 2")?;
     call(&mut client, "resume_backfill", run)?;
     finish(&mut client, run, 3_000)?;
@@ -246,7 +249,7 @@ fn workers_end_with_the_extension_and_with_the_database() -> Result<()> {
     Ok(())
 }
 
-/// A drop takes the tables of the extension in the order in which they were made, jobs before runs; a step takes a run, then its job.
+/// A drop locks the extension's tables in the order of their creation, jobs before runs; a step locks a run, then its job.
 #[test]
 fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
     let name = "backfill_drop";
@@ -259,7 +262,7 @@ fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
     call(&mut client, "pause_backfill", run)?;
     wait_until(&mut client, run, "pids = '{}'")?;
     other.batch_execute("begin; lock table lockstep.backfill_job in access exclusive mode")?;
-    // The worker begins when this commits.
+    // The worker starts when this commits.
     client.batch_execute("begin")?;
     call(&mut client, "resume_backfill", run)?;
     thread::scope(|scope| -> Result<()> {
@@ -273,7 +276,8 @@ fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
             ensure!(begun.elapsed() < PATIENCE, "the worker does not wait");
             sleep(Duration::from_millis(5));
         }
-        // The worker has looked for a deadlock by then (deadlock_timeout), which it does once a wait: it would be the drop that fails.
+        // The worker has checked for a deadlock by then (deadlock_timeout), which it does once per wait: otherwise the drop would
+        // fail.
         sleep(Duration::from_millis(1_500));
         other.batch_execute("commit")?;
         dropped
@@ -292,7 +296,7 @@ fn a_drop_of_the_extension_and_a_step_do_not_end_in_a_deadlock() -> Result<()> {
 
 #[test]
 fn memory_of_a_worker_stays_flat() -> Result<()> {
-    // One of its own: what other tests do to the catalogs has every process of a cluster read them anew.
+    // Its own cluster: catalog changes by other tests make every process of a cluster reload its caches.
     let cluster = Cluster::start("backfill_memory", &[])?;
     let mut client = cluster.create_database("backfill_memory")?;
     lay_out(&mut client, 60_000)?;
@@ -318,7 +322,7 @@ fn private_kilobytes(pid: i32) -> Result<i64> {
     Ok(number.context("no RssAnon")?.parse()?)
 }
 
-/// Calls of one job at the same time: a second one is refused, or begins a run of its own if it comes after the first.
+/// Concurrent calls of one job: the second one is refused, or starts its own run if it comes after the first.
 #[test]
 fn calls_at_the_same_time_do_each_row_once() -> Result<()> {
     let name = "backfill_calls";

@@ -1,5 +1,5 @@
-//! kill -9 of a worker and of the postmaster, and a fast shutdown, at random moments of one run: no row is skipped, none is done twice, and the counts
-//! are those of the rows.
+//! kill -9 of a worker and of the postmaster, and a fast shutdown, at random times during one run: no row is skipped or processed
+//! twice, and the counts match the rows.
 
 use std::collections::BTreeMap;
 use std::io::{Write, stderr};
@@ -24,7 +24,7 @@ const MOMENTS: usize = 50;
 const SETTINGS: &str =
     r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 2, "range_size": 400}"#;
 
-/// Makes the run last, so that all moments fit in one, and find it at work rather than between two sub-batches.
+/// Makes the run last long enough for all kills, and makes them hit it at work rather than between two sub-batches.
 const LINGER: &str = "
 create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(0.0003); return new; end$$;
 create trigger linger before update on TABLE for each row execute function linger()";
@@ -42,16 +42,16 @@ fn connect(cluster: &Cluster) -> Result<Client> {
     }
 }
 
-/// Kills at random moments while the run goes on; answers a session that is alive.
+/// Kills at random times while the run is active; returns a live session.
 fn kill_again_and_again(cluster: &mut Cluster, run: i64, table: &str) -> Result<Client> {
     let seed = seed()?;
-    // Past the capture of a test's output: the seed is wanted even if the run hangs.
+    // Bypasses the capture of test output: the seed is needed even if the run hangs.
     writeln!(stderr(), "backfill_crash: LOCKSTEP_SEED={seed}")?;
     let mut dice = Dice::new(seed, 0);
     let mut client = connect(cluster)?;
     for moment in 0..MOMENTS {
         let before: i64 = progress(&mut client, run, "scanned")?.parse()?;
-        // It works again after the last time.
+        // It still works after the last kill.
         wait_until(&mut client, run, &format!("scanned > {before}"))?;
         sleep(Duration::from_micros(dice.below(30_000)));
         ensure!(
@@ -67,7 +67,7 @@ fn kill_again_and_again(cluster: &mut Cluster, run: i64, table: &str) -> Result<
                 )?;
                 kill_backend(pid.parse()?)?;
                 wait_until_lost(&mut client)?;
-                // PostgreSQL starts the workers again by itself.
+                // PostgreSQL restarts the workers by itself.
                 client = connect(cluster)?;
                 continue;
             }
@@ -78,7 +78,7 @@ fn kill_again_and_again(cluster: &mut Cluster, run: i64, table: &str) -> Result<
         client = connect(cluster)?;
         client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     }
-    // The rest at once.
+    // The rest at full speed.
     client.batch_execute(&format!("drop trigger linger on {table}"))?;
     let rest = r#"{"pause_ms": 0, "target_ms": 100}"#;
     client.batch_execute(&format!("select lockstep.alter_backfill({run}, '{rest}')"))?;
@@ -100,10 +100,10 @@ fn each_row_is_done_once() -> Result<()> {
     Ok(())
 }
 
-/// It would go on without its pauses, and keep a new postmaster from starting.
+/// An orphan would continue without pauses, and prevent a new postmaster from starting.
 #[test]
 fn worker_does_not_outlive_the_postmaster() -> Result<()> {
-    // More than stays in the WAL's buffers, which die with the server: what an orphan does must show.
+    // More than fits into the WAL buffers, which die with the server: an orphan's work must be visible.
     let rows = 200_000;
     let mut cluster = Cluster::start("backfill_orphan", &[])?;
     let mut client = cluster.create_database(DATABASE)?;
@@ -113,7 +113,7 @@ fn worker_does_not_outlive_the_postmaster() -> Result<()> {
     let run = start(&mut client, "count", 1, settings)?;
     wait_until(&mut client, run, "scanned > 0")?;
     cluster.kill_postmaster()?;
-    // Enough for an orphan to do most rows.
+    // Enough for an orphan to process most rows.
     sleep(Duration::from_secs(3));
     cluster.resume()?;
     let mut client = connect(&cluster)?;

@@ -12,7 +12,8 @@ use crate::surface::refusal::error_of;
 #[test]
 fn rows_that_fail_are_set_aside_and_can_be_retried() -> Result<()> {
     let mut client = counted("backfill_set_aside", 1_000)?;
-    // One fails in the statement, the last of its range; one only when it is deferred, at the commit; one is the last of all.
+    // One row fails in the statement, at the end of its range; one only at commit, because its constraint is deferred; one is the
+    // last row.
     client.batch_execute(
         "create table allowed (n integer primary key); insert into allowed select generate_series(0, 5);
          create table bad (id bigint primary key, how text);
@@ -43,7 +44,7 @@ fn rows_that_fail_are_set_aside_and_can_be_retried() -> Result<()> {
     assert_eq!(number(&mut client, aside)?, 3);
     let error = error_of(
         &mut client,
-        &format!("select lockstep.report_backfill({run})"),
+        &format!("select lockstep_internal.report_backfill({run})"),
     )?;
     assert!(error.message().contains("did not finish"), "{error}");
 
@@ -74,7 +75,7 @@ fn a_job_that_fails_everywhere_ends_soon() -> Result<()> {
     assert_eq!(error.code().code(), "55000");
     let state = "select count(*) from lockstep.backfill_progress where status = 'failed' and set_aside = 5 and last_error = 'division by zero'";
     assert_eq!(number(&mut client, state)?, 1);
-    // The table is free for the next run.
+    // The table is available for the next run.
     client.batch_execute("call lockstep.backfill('count')")?;
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 1_000)]));
     Ok(())
@@ -127,7 +128,7 @@ fn a_sub_batch_that_takes_too_long_is_made_smaller() -> Result<()> {
 #[test]
 fn the_size_follows_the_time_it_takes() -> Result<()> {
     let mut client = counted("backfill_adaptive", 3_000)?;
-    // 1 ms a row: a target of 50 ms is some 50 rows, from either side.
+    // At 1 ms per row, a target of 50 ms means about 50 rows, approached from both sides.
     client.batch_execute(
         "create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(0.001); return new; end$$;
          create trigger linger before update on counted for each row execute function linger()",

@@ -1,4 +1,4 @@
-//! What makes a run hold, each made to happen and to end.
+//! The reasons to hold a run, each triggered and removed.
 
 use std::process::Stdio;
 use std::thread::{self, sleep};
@@ -15,12 +15,12 @@ use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::service_account::number;
 
-/// Asks again soon.
+/// Checks again soon.
 fn settings(hold: &str) -> String {
     format!(r#"{{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 1, "hold_ms": 20, {hold}}}"#)
 }
 
-/// A run that holds from its beginning, for this reason, does nothing until `release`, and then all.
+/// A run that holds from its start for this reason does nothing until `release`, and then everything.
 fn holds(
     client: &mut Client,
     hold: &str,
@@ -59,7 +59,7 @@ fn for_a_vacuum_of_the_table() -> Result<()> {
             r#""hold_for_vacuum": true"#,
             "a vacuum%",
             |client| {
-                // Another run of which it is not asked would go on.
+                // Another run with a different hold setting would continue.
                 ensure!(number(client, running)? == 1, "the vacuum is over");
                 token.cancel_query(postgres::NoTls)?;
                 Ok(())
@@ -91,7 +91,7 @@ fn for_a_function_of_the_dba() -> Result<()> {
         "it is Friday",
         release,
     )?;
-    // A function that fails holds as well.
+    // A function that fails holds the run as well.
     client.batch_execute("update ops.signal set reason = 'any'; set search_path = ops, public")?;
     holds(
         &mut client,
@@ -138,7 +138,7 @@ fn for_sessions_that_had_to_wait() -> Result<()> {
     finish(&mut client, run, 400)
 }
 
-/// The server's archive and its standbys are everybody's, so these two have a cluster of their own.
+/// The server's archive and standbys are shared, so these two have their own cluster.
 #[test]
 fn for_archiving_and_replication() -> Result<()> {
     let cluster = Cluster::start(
@@ -186,7 +186,7 @@ fn lags(client: &mut Client, receiver: Pid) -> Result<()> {
         sleep(Duration::from_millis(10));
     }
     kill(receiver, Signal::SIGSTOP)?;
-    // More than the socket takes.
+    // More than the socket buffers.
     for _ in 0..8 {
         client.batch_execute(
             "select pg_logical_emit_message(true, 'lockstep', repeat('x', 1000000))",
@@ -198,7 +198,7 @@ fn lags(client: &mut Client, receiver: Pid) -> Result<()> {
     })
 }
 
-/// A directory for the client program, which goes with the cluster's.
+/// A directory for the client program, removed with the cluster's.
 fn tempfile(cluster: &Cluster) -> Result<std::path::PathBuf> {
     let directory = cluster.socket().join("received");
     std::fs::create_dir(&directory)?;

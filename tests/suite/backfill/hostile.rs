@@ -1,4 +1,4 @@
-//! Code of a table's owner that looks for other rights than his, wherever a run comes upon it.
+//! A table owner's code that tries to gain other rights, wherever a run executes it.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const SETTINGS: &str =
     r#"{"sub_batch_size": 5, "target_ms": 0, "range_size": 20, "hold_function": "low.ask"}"#;
 
-/// A table of 40 rows with all there is to run code, each of which notes who it is before and after each way out that it tries.
+/// A table of 40 rows with everything that can run code; each piece records its user before and after each attempt to escape.
 fn lay_out(name: &str, login: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
     client.batch_execute(&format!(
@@ -57,7 +57,7 @@ fn lay_out(name: &str, login: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// So many kinds of code have run, in workers if it says so, and nothing has been somebody else.
+/// This many kinds of code have run, in workers if stated, and none as another user.
 fn check_seen(client: &mut Client, name: &str, worker: bool, kinds_run: i64) -> Result<()> {
     let kinds = format!(
         "select count(distinct how) from low.seen where worker = {worker}
@@ -76,7 +76,7 @@ fn check_seen(client: &mut Client, name: &str, worker: bool, kinds_run: i64) -> 
 
 fn nobody_gets_out(name: &str, login: &str) -> Result<()> {
     let mut client = lay_out(name, login)?;
-    // A superuser does it all, as he has the most to lose.
+    // Run by a superuser, who has the most to lose.
     let run = start(&mut client, "count", 2, SETTINGS)?;
     finish(&mut client, run, 40)?;
     check_seen(&mut client, name, true, 5)?;
@@ -101,7 +101,7 @@ fn nobody_gets_out(name: &str, login: &str) -> Result<()> {
         "call lockstep.backfill('count', settings => '{SETTINGS}')"
     ))?;
     check_seen(&mut client, name, false, 5)?;
-    // What is deferred would fire in the transaction of the caller.
+    // Deferred code would run in the caller's transaction.
     let batch = "select lockstep.backfill_batch('count', 1, 40)";
     let error = error_of(&mut client, batch)?;
     assert_eq!(error.code().code(), "42501", "{error}");
@@ -111,7 +111,7 @@ fn nobody_gets_out(name: &str, login: &str) -> Result<()> {
         times(&mut client, "low.counted")?,
         BTreeMap::from([(4, 40)])
     );
-    // Nor where somebody else registers a job.
+    // Nor when another user registers a job.
     client.batch_execute(
         "select lockstep.register_backfill_job('again', 'low.counted', $$update low.counted set t = 'y'::low.tricky where {range}$$)",
     )?;
@@ -130,7 +130,7 @@ fn of_an_owner_who_cannot_log_in() -> Result<()> {
     nobody_gets_out("backfill_hostile_nologin", "nologin")
 }
 
-/// Who may not connect, or has no connection left, has workers all the same.
+/// An owner who may not connect, or has no connection left, still gets workers.
 #[test]
 fn of_an_owner_who_may_not_connect() -> Result<()> {
     let name = "backfill_hostile_apart";
@@ -143,7 +143,7 @@ fn of_an_owner_who_may_not_connect() -> Result<()> {
     check_seen(&mut client, name, true, 5)
 }
 
-/// The run goes with the table: to its new owner, and away with it.
+/// The run belongs to the table: it changes owner with it, and is dropped with it.
 #[test]
 fn a_run_belongs_to_the_owner_of_the_table() -> Result<()> {
     let name = "backfill_hostile_owner";

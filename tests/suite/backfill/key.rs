@@ -1,5 +1,5 @@
-//! Keys that a backfill walks along: sparse ones, negative ones, at the limits of their types, texts that look like parts of an
-//! array, several columns, partitions.
+//! Keys of backfills: sparse ones, negative ones, at the limits of their types, texts that look like parts of an array, several
+//! columns, partitions.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ fn dates_are_the_same_under_another_style() -> Result<()> {
          select lockstep.register_backfill_job('days', 'days', 'update days set n = n + 1 where {range}');
          set datestyle = 'German, DMY'",
     )?;
-    // The worker has the server's style.
+    // The worker has the server's DateStyle.
     let settings = r#"{"sub_batch_size": 7, "range_size": 50, "target_ms": 0}"#;
     let run = crate::backfill::start(&mut client, "days", 1, settings)?;
     crate::backfill::finish(&mut client, run, 400)?;
@@ -109,7 +109,7 @@ fn dates_are_the_same_under_another_style() -> Result<()> {
     Ok(())
 }
 
-/// What a literal means is said by the session that registered the job, whoever runs it where.
+/// The session that registered the job determines what a literal means, whoever runs it and where.
 #[test]
 fn literals_are_read_as_when_the_job_was_registered() -> Result<()> {
     let name = "backfill_literals";

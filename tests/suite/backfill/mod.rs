@@ -1,5 +1,5 @@
-//! Backfills: what they do to rows, by whichever way they are run. Each row is counted by the job itself, so that one that is
-//! skipped or done twice shows.
+//! Backfills: their effect on rows, however they are run. The job itself counts each row, so a skipped or repeated row is
+//! visible.
 
 mod call;
 mod control;
@@ -26,11 +26,11 @@ use crate::database;
 use crate::service_account::{INSERT, WRONG, catalog, number};
 use crate::surface::refusal::refused;
 
-/// Small sub-batches with pauses, so that there is time to do something to the run.
+/// Small sub-batches with pauses, so that there is time to control the run.
 pub(crate) const SLOW: &str =
     r#"{"sub_batch_size": 10, "target_ms": 0, "pause_ms": 5, "range_size": 300}"#;
 
-/// A table of so many rows, and the job `count`, which adds one to each row.
+/// A table of that many rows, and the job `count`, which adds one to each row.
 pub(crate) fn counted(name: &str, rows: i64) -> Result<Client> {
     let mut client = database::empty(name)?;
     lay_out(&mut client, rows)?;
@@ -48,7 +48,7 @@ pub(crate) fn lay_out(client: &mut Client, rows: i64) -> Result<()> {
     Ok(())
 }
 
-/// How many rows have been done how often.
+/// How many rows were processed how often.
 pub(crate) fn times(client: &mut Client, table: &str) -> Result<BTreeMap<i32, i64>> {
     let rows = client.query(&format!("select n, count(*) from {table} group by n"), &[])?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
@@ -61,14 +61,14 @@ pub(crate) fn start(client: &mut Client, job: &str, workers: i32, settings: &str
         .get(0))
 }
 
-/// A column of the view of progress, as text.
+/// A column of the progress view, as text.
 pub(crate) fn progress(client: &mut Client, run: i64, column: &str) -> Result<String> {
     let query = format!("select {column}::text from lockstep.backfill_progress where run = $1");
     let row = client.query_one(&query, &[&run]).context(query)?;
     Ok(row.get::<_, Option<String>>(0).unwrap_or_default())
 }
 
-/// Returns once the condition on the view of progress holds.
+/// Returns once the condition on the progress view is true.
 pub(crate) fn wait_until(client: &mut Client, run: i64, condition: &str) -> Result<()> {
     let begun = Instant::now();
     while progress(client, run, &format!("coalesce({condition}, false)"))? != "true" {
@@ -84,7 +84,7 @@ pub(crate) fn wait_until(client: &mut Client, run: i64, condition: &str) -> Resu
     Ok(())
 }
 
-/// Returns once the run is finished, and checks that it says of all rows what it should.
+/// Returns once the run is finished, and checks its counts.
 pub(crate) fn finish(client: &mut Client, run: i64, rows: i64) -> Result<()> {
     wait_until(client, run, "status not in ('running', 'paused')")?;
     let columns = "array[status, scanned::text, percent::text, set_aside::text]";
@@ -178,7 +178,10 @@ fn call_is_refused_where_it_could_not_commit() -> Result<()> {
         .context("not refused")?;
     assert_eq!(error.code().map(|code| code.code()), Some("2D000"));
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 10)]));
@@ -224,7 +227,7 @@ fn cache_columns_are_repaired_null_included() -> Result<()> {
         r#"call lockstep.backfill('cache_columns', settings => '{"sub_batch_size": 30, "target_ms": 0}')"#,
     )?;
     assert_eq!(number(&mut client, right)?, 500);
-    // What is right already is not written again.
+    // Correct values are not written again.
     client.batch_execute("call lockstep.backfill('cache_columns', 'projects')")?;
     let updated = "select updated from lockstep.backfill_progress order by run desc limit 1";
     assert_eq!(number(&mut client, updated)?, 0);
@@ -246,8 +249,8 @@ fn rows_of_other_sessions_meanwhile() -> Result<()> {
          insert into counted (id) values (850), (5000)",
     )?;
     wait_until(&mut client, run, "status = 'finished'")?;
-    // Whoever set it first is not overwritten, and of the rest each was done once, also those that came into the part that was
-    // still to do. What came after the last key there was is not of this run.
+    // Values that others set first are not overwritten; every other row was processed once, including those inserted into the
+    // remaining part. Rows after the last key at the start do not belong to this run.
     let wrong = "select count(*) from counted
                  where case when account = 1 then n <> 1 or id = 5000 when account = 2 then n <> 0 else id <> 5000 end";
     assert_eq!(number(&mut client, wrong)?, 0);

@@ -1,4 +1,4 @@
-//! What is asked of runs, jobs and settings that cannot be done.
+//! Invalid requests about runs, jobs and settings.
 
 use crate::backfill::{SLOW, counted, finish, lay_out, progress, start, times, wait_until};
 use crate::concurrency::{PATIENCE, pid_of, wait_until_blocked};
@@ -53,7 +53,10 @@ fn settings_are_checked_and_can_be_changed() -> Result<()> {
         );
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
 
@@ -125,7 +128,7 @@ fn jobs_and_tables_that_are_not_there() -> Result<()> {
     Ok(())
 }
 
-/// A failed run is retried while another one of the table is just being begun.
+/// A failed run is retried while another one of the same table is just starting.
 #[test]
 fn retry_beside_a_start_is_refused() -> Result<()> {
     let name = "backfill_retry_start";
@@ -138,7 +141,7 @@ fn retry_beside_a_start_is_refused() -> Result<()> {
     let mut other = cluster()?.connect(name)?;
     let mut third = cluster()?.connect(name)?;
     let pid = pid_of(&mut third)?;
-    // However slow this test is, the run that begins does not end before the retry has looked.
+    // However slow this test is, the starting run does not end before the retry has checked.
     let mut holder = cluster()?.connect(name)?;
     holder.batch_execute("begin; select from counted where id = 1 for update")?;
     other.batch_execute(
@@ -155,7 +158,7 @@ fn retry_beside_a_start_is_refused() -> Result<()> {
     assert_eq!(error.code().code(), "55006", "{error}");
     finish(&mut client, run + 1, 10)?;
     assert_eq!(progress(&mut client, run, "status")?, "failed");
-    // Nothing of it was undone by halves.
+    // Nothing of it was half undone.
     assert!(
         number(
             &mut client,
@@ -165,7 +168,7 @@ fn retry_beside_a_start_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// The server has no room for the workers: the start is refused as a whole.
+/// The server has no free worker slots: the whole start is refused.
 #[test]
 fn start_without_room_for_workers_leaves_no_run() -> Result<()> {
     // One of them is PostgreSQL's own, for logical replication.
@@ -185,7 +188,7 @@ fn start_without_room_for_workers_leaves_no_run() -> Result<()> {
         0
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 1_000)]));
-    // Those that were begun for it end, and leave their place.
+    // The workers that had started end, and release their slots.
     let begun = Instant::now();
     let run = loop {
         match start(&mut client, "count", 2, SLOW) {

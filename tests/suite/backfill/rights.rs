@@ -21,24 +21,24 @@ fn runs_are_for_owners() -> Result<()> {
     let mut other = cluster()?.connect(name)?;
     other.batch_execute(&format!("set role {name}_other"))?;
     for function in [
-        "pause_backfill",
-        "resume_backfill",
-        "cancel_backfill",
-        "retry_backfill",
-        "alter_backfill",
-        "backfill_step",
-        "report_backfill",
+        "lockstep.pause_backfill",
+        "lockstep.resume_backfill",
+        "lockstep.cancel_backfill",
+        "lockstep.retry_backfill",
+        "lockstep.alter_backfill",
+        "lockstep_internal.backfill_step",
+        "lockstep_internal.report_backfill",
     ] {
         refused(
             &mut other,
-            &format!("select lockstep.{function}({run})"),
+            &format!("select {function}({run})"),
             "42501",
             "must have the rights",
         )?;
     }
     refused(
         &mut other,
-        &format!("call lockstep.wait_for_backfill({run}, 1)"),
+        &format!("call lockstep_internal.wait_for_backfill({run}, 1)"),
         "42501",
         "must have the rights",
     )?;
@@ -56,7 +56,10 @@ fn runs_are_for_owners() -> Result<()> {
     )?;
     let register = "select lockstep.register_backfill_job('j', 'counted', 'update counted set n = 1 where {range}')";
     refused(&mut other, register, "42501", "must be owner")?;
-    for table in ["lockstep.backfill_run", "lockstep.backfill_range"] {
+    for table in [
+        "lockstep_internal.backfill_run",
+        "lockstep_internal.backfill_range",
+    ] {
         assert_eq!(
             error_of(&mut other, &format!("select from {table}"))?
                 .code()
@@ -76,7 +79,7 @@ fn runs_are_for_owners() -> Result<()> {
             .code(),
         "42501"
     );
-    // Nor does he see it, as errors can quote rows.
+    // Nor can they see it, because errors can quote rows.
     assert_eq!(
         number(
             &mut other,
@@ -124,7 +127,7 @@ fn an_owner_that_cannot_log_in_needs_nothing_else() -> Result<()> {
         format!("select count(*) from written_by where role <> '{name}_owner {name}_owner'");
     assert_eq!(number(&mut session, &roles)?, 0);
     assert_eq!(times(&mut session, "counted")?, BTreeMap::from([(1, 500)]));
-    // Whoever may start it, by a function with the owner's rights too, it is the owner's.
+    // Whoever starts it, even through a function with the owner's rights, it belongs to the owner.
     client.batch_execute(&format!(
         "create function app.begin_it() returns bigint language sql security definer as $$select lockstep.start_backfill('count')$$;
          alter function app.begin_it owner to {name}_owner; grant usage on schema app to public; create role {name}_third login"
@@ -243,7 +246,7 @@ fn whoever_goes_on_with_a_run_lends_it_nothing() -> Result<()> {
     let run = crate::backfill::start(&mut low, "count", 1, settings)?;
     low.batch_execute(&format!("select lockstep.pause_backfill({run})"))?;
     wait_until(&mut client, run, "pids = '{}'")?;
-    // A superuser goes on with it: in workers, and by himself.
+    // A superuser resumes it: with workers, and in the session.
     client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     let before = progress(&mut client, run, "scanned")?;
     wait_until(&mut client, run, &format!("scanned > {before}"))?;

@@ -109,11 +109,11 @@ fn workers_that_are_on_their_way_are_no_trouble() -> Result<()> {
     client.batch_execute("select pg_terminate_backend(pids[1]), pg_terminate_backend(pids[2]) from lockstep.backfill_progress")?;
     wait_until(&mut client, run, "held_by like 'no worker%'")?;
     client.batch_execute(&format!(
-        "update lockstep.backfill_run set workers_asked_at = clock_timestamp() - interval '6 seconds' where id = {run}"
+        "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() - interval '6 seconds' where id = {run}"
     ))?;
     wait_until(&mut client, run, "held_by like 'no worker%'")?;
     client.batch_execute(&format!(
-        "update lockstep.backfill_run set workers_asked_at = clock_timestamp() + interval '1 hour' where id = {run}"
+        "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() + interval '1 hour' where id = {run}"
     ))?;
     assert_eq!(progress(&mut client, run, "held_by")?, "its workers start");
     Ok(())

@@ -1,4 +1,4 @@
-//! What waits holds nothing and survives a cancellation; and what ends a worker is told.
+//! A waiting session or worker holds nothing and survives a cancellation; and the reason why a worker ended is reported.
 
 use std::collections::BTreeMap;
 use std::thread::{self, sleep};
@@ -21,7 +21,8 @@ const HELD: &str =
 
 const WAIT: &str = "create function wait() returns text language sql as $$select 'waits'$$";
 
-/// Returns once the session sleeps without holding back a vacuum, in a transaction that began after the one named; says when that did.
+/// Returns once the session sleeps without holding back vacuum, in a transaction that began after the given one; returns when
+/// that was.
 fn sleeps_free(client: &mut Client, pid: i32, after: &str) -> Result<String> {
     let query = "select max(xact_start::text) from pg_stat_activity
         where pid = $1 and wait_event = 'PgSleep' and backend_xmin is null and backend_xid is null and xact_start > $2::text::timestamptz";
@@ -60,7 +61,7 @@ fn a_call_that_waits_holds_no_snapshot() -> Result<()> {
             while number(&mut client, &seen)? == 0 {
                 ensure!(begun.elapsed() < PATIENCE, "the call does nothing");
             }
-            // Before it has looked at the run again, and after.
+            // Before it has checked the run again, and after.
             let first = sleeps_free(&mut client, pid, "-infinity")?;
             sleeps_free(&mut client, pid, &first)?;
             client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
@@ -76,7 +77,7 @@ fn a_call_that_waits_holds_no_snapshot() -> Result<()> {
             Ok(())
         })?;
     }
-    let waiting = "call lockstep.wait_for_backfill(1, 1)";
+    let waiting = "call lockstep_internal.wait_for_backfill(1, 1)";
     refused(
         &mut client,
         &format!("begin; {waiting}"),
@@ -119,7 +120,7 @@ fn a_worker_that_waits_outlives_a_cancellation() -> Result<()> {
     Ok(())
 }
 
-/// One that is cancelled before it has begun, while whoever starts it has not committed.
+/// A worker is cancelled before it has begun, while the transaction that starts it has not committed.
 #[test]
 fn a_worker_that_waits_for_its_start_outlives_a_cancellation() -> Result<()> {
     let name = "backfill_cancelled_start";
@@ -167,7 +168,7 @@ fn the_end_of_the_last_worker_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Where everything is read-only by default, who wants to write says so; workers do.
+/// Where transactions are read-only by default, writers must say so; workers do.
 #[test]
 fn a_database_that_is_read_only_by_default() -> Result<()> {
     let name = "backfill_read_only";

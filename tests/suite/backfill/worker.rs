@@ -1,4 +1,4 @@
-//! Background workers that cannot be started, and those that give up.
+//! Background workers that cannot be started, and workers that give up.
 
 use std::collections::BTreeMap;
 use std::thread::{self, sleep};
@@ -14,19 +14,19 @@ use crate::database::cluster;
 use crate::service_account::number;
 use crate::surface::refusal::{error_of, refused};
 
-/// Slow enough to stay, and quick to notice what is done to the run.
+/// Slow enough to last, and quick to notice changes of the run.
 const STAYING: &str = r#"{"sub_batch_size": 1, "target_ms": 0, "pause_ms": 100}"#;
 
 /// A sub-batch, and then a pause that no test waits for.
 const AN_HOUR: &str =
     r#"{"sub_batch_size": 10, "target_ms": 0, "range_size": 20, "pause_ms": 3600000}"#;
 
-/// Lets steps of workers fail that are about to take a range, which is no business of the job.
+/// Makes workers fail when they take a range, outside of the job.
 const SPOIL: &str = "
 create function spoil() returns trigger language plpgsql as $$begin raise 'spoiled'; end$$;
-create trigger spoil before insert on lockstep.backfill_range for each row";
+create trigger spoil before insert on lockstep_internal.backfill_range for each row";
 
-/// All workers are started, or none; what needs none goes on.
+/// All workers are started, or none; runs without workers continue.
 #[test]
 fn a_server_without_a_free_place_refuses_workers() -> Result<()> {
     // One is for one run, and one is PostgreSQL's own, for logical replication.
@@ -55,13 +55,13 @@ fn a_server_without_a_free_place_refuses_workers() -> Result<()> {
         Ok(())
     };
     check(&mut client, "select lockstep.start_backfill('other')")?;
-    let runs = "select count(*) from lockstep.backfill_run";
+    let runs = "select count(*) from lockstep_internal.backfill_run";
     assert_eq!(number(&mut client, runs)?, 1);
-    // The table is free.
+    // The table is available.
     client.batch_execute("call lockstep.backfill('other')")?;
     assert_eq!(times(&mut client, "other")?, BTreeMap::from([(1, 300)]));
 
-    // A run that is paused stays so, with its place.
+    // A paused run stays paused and keeps its position.
     wait_until(&mut client, first, "scanned > 0")?;
     client.batch_execute(&format!("select lockstep.pause_backfill({first})"))?;
     wait_until(&mut client, first, "pids = '{}'")?;
@@ -83,7 +83,7 @@ fn a_server_without_a_free_place_refuses_workers() -> Result<()> {
     Ok(())
 }
 
-/// Starts workers once those that were told to end have left their places.
+/// Starts workers once those that were told to end have left their slots.
 fn start_when_free(
     client: &mut Client,
     query: &str,
@@ -117,7 +117,7 @@ fn a_run_whose_workers_all_give_up_is_paused() -> Result<()> {
         "55006",
         "which is paused",
     )?;
-    client.batch_execute("drop trigger spoil on lockstep.backfill_range")?;
+    client.batch_execute("drop trigger spoil on lockstep_internal.backfill_range")?;
     client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     finish(&mut client, run, 100)?;
     assert_eq!(progress(&mut client, run, "held_by")?, "");
@@ -132,9 +132,9 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
     client.batch_execute(&format!(
         "{SPOIL} when (new.slot = 1) execute function spoil()"
     ))?;
-    // Neither begins before both are there: it would be the last one that gives up otherwise.
+    // Neither starts before both exist: otherwise each would be the last one that gives up.
     let mut other = cluster()?.connect(name)?;
-    other.batch_execute("begin; lock table lockstep.backfill_range in exclusive mode")?;
+    other.batch_execute("begin; lock table lockstep_internal.backfill_range in exclusive mode")?;
     let run = start(&mut client, "count", 2, AN_HOUR)?;
     wait_until(&mut client, run, "cardinality(pids) = 2")?;
     other.batch_execute("commit")?;
@@ -155,7 +155,7 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
         "{running,NULL}"
     );
     client.batch_execute(&format!(
-        r#"drop trigger spoil on lockstep.backfill_range;
+        r#"drop trigger spoil on lockstep_internal.backfill_range;
            select pg_terminate_backend(pids[1]) from lockstep.backfill_progress where run = {run};
            select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}')"#
     ))?;
@@ -166,7 +166,7 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
     Ok(())
 }
 
-/// PostgreSQL wakes a process that waits for more reasons than that its time is over.
+/// PostgreSQL wakes a waiting process for other reasons than a timeout.
 #[test]
 fn a_pause_lasts_however_often_the_worker_is_woken() -> Result<()> {
     let mut client = counted("backfill_woken", 100)?;
@@ -175,7 +175,7 @@ fn a_pause_lasts_however_often_the_worker_is_woken() -> Result<()> {
     for _ in 0..3 {
         client.batch_execute("select pg_reload_conf()")?;
         client.batch_execute("create database backfill_wakes")?;
-        // Since PostgreSQL 15 this ends only when all processes have taken note of it.
+        // Since PostgreSQL 15 this ends only when all processes have acknowledged it.
         client.batch_execute("drop database backfill_wakes")?;
     }
     client.batch_execute(&format!(
@@ -187,7 +187,7 @@ fn a_pause_lasts_however_often_the_worker_is_woken() -> Result<()> {
     Ok(())
 }
 
-/// Pauses and holds of an hour, in a background worker; the next test is about those of a call.
+/// Pauses and holds of an hour, in a background worker; the next test does the same for a call.
 #[test]
 fn a_pause_ends_when_the_run_is_paused_cancelled_or_altered() -> Result<()> {
     let mut client = counted("backfill_pause_ends", 100)?;
@@ -225,7 +225,7 @@ fn a_pause_of_a_call_ends_when_the_run_is_cancelled_or_altered() -> Result<()> {
     let name = "backfill_call_pause_ends";
     let mut client = counted(name, 100)?;
     let mut session = cluster()?.connect(name)?;
-    // What it sees does not change within a transaction. The limit is for a call that nothing ends.
+    // Its snapshot does not change within a transaction. The limit is for a call that nothing ends.
     session.batch_execute(
         "set default_transaction_isolation = 'repeatable read'; set statement_timeout = '2min'",
     )?;

@@ -1,4 +1,4 @@
-//! Staging and production agree on a flag: it is on in production only while it is on in staging for somebody.
+//! Staging and production must agree on a flag: it is on in production only while it is on in staging for someone.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::database::cluster;
 
 const IGNORE: &str = "--ignore-feature-flag-consistency-check";
 
-/// Gives commands one after the other; each answer must end so.
+/// Gives commands one after the other; each answer must end as given.
 fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
     for (text, expected) in cases {
         let said = room.say(text)?;
@@ -53,7 +53,7 @@ fn a_flag_that_is_on_in_production_is_not_deleted_in_staging() -> Result<()> {
                 &format!("run feature delete f --staging {IGNORE}"),
                 "• staging: on → not set, so off",
             ),
-            // What is off there already may be forgotten there.
+            // A flag that is already off there may be removed there.
             (
                 "run feature set f false --staging --ignore-feature-flag-consistency-check",
                 "• staging: not set, so off → off",
@@ -62,7 +62,7 @@ fn a_flag_that_is_on_in_production_is_not_deleted_in_staging() -> Result<()> {
                 "run feature delete f --staging",
                 "• staging: off → not set, so off",
             ),
-            // In production it may be deleted, and in both at once.
+            // It may be deleted in production, and in both at once.
             (
                 "run feature delete f",
                 &format!("• production: on → not set, so off\n{NOBODY_TOLD}"),
@@ -77,7 +77,7 @@ fn a_flag_that_is_on_in_production_is_not_deleted_in_staging() -> Result<()> {
                     "• staging: on → not set, so off\n• production: on → not set, so off\n{NOBODY_TOLD}"
                 ),
             ),
-            // One that production does not have may be deleted in staging.
+            // A flag that production does not have may be deleted in staging.
             (
                 "run feature set f true --staging",
                 "• staging: not set, so off → on",
@@ -88,7 +88,7 @@ fn a_flag_that_is_on_in_production_is_not_deleted_in_staging() -> Result<()> {
             ),
         ],
     )?;
-    // One that is on by default is turned on in production by its deletion, and stays on in staging.
+    // A flag that is on by default is turned on in production by deleting it, and stays on in staging.
     let define = "define_feature('d', default_enabled => true, type => 'beta')";
     run(&mut room.staging, &[define, "set_feature('d', false)"])?;
     run(&mut room.stage.client, &[define, "set_feature('d', false)"])?;
@@ -148,7 +148,7 @@ fn the_last_actor_in_staging_stays_while_it_is_on_in_production() -> Result<()> 
                     ":x: staging: nothing was changed: `f` is on in production, so it is not turned off in staging. Turn it off in production first, or pass `{IGNORE}`"
                 ),
             ),
-            // In production for fewer, whatever it is in staging.
+            // In production for fewer actors, whatever it is in staging.
             (
                 "run feature set f false --user=ada --staging --production",
                 &format!(
@@ -163,7 +163,7 @@ fn the_last_actor_in_staging_stays_while_it_is_on_in_production() -> Result<()> 
     )
 }
 
-/// A flag that has nothing but an exception is on for nobody.
+/// A flag with nothing but an opt-out is on for nobody.
 #[test]
 fn an_exception_turns_nothing_on() -> Result<()> {
     let mut room = Room::set("chatops_agree_exception")?;
@@ -192,7 +192,7 @@ fn an_exception_turns_nothing_on() -> Result<()> {
     )
 }
 
-/// One sidecar turns a flag off in staging while another turns it on in production: each has seen that it may.
+/// One sidecar turns a flag off in staging while another turns it on in production: each has checked that it may.
 #[test]
 fn two_commands_at_once_see_each_other() -> Result<()> {
     let mut room = Room::set("chatops_agree_race")?;

@@ -1,4 +1,4 @@
-//! Runs of backfills, looked at and controlled from Slack.
+//! Backfill runs, viewed and controlled from Slack.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::chatops::Room;
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 
-/// A run that a DBA began, held by what it waits for, is paused, resumed and cancelled.
+/// A run that a DBA started, held for a reason, is paused, resumed and cancelled.
 #[test]
 fn backfills_are_controlled() -> Result<()> {
     let mut room = Room::set("chatops_backfill")?;
@@ -30,7 +30,7 @@ fn backfills_are_controlled() -> Result<()> {
         .stage
         .client
         .query_one(
-            "select lockstep.open_backfill('cache_columns', 'projects')",
+            "select lockstep_internal.open_backfill('cache_columns', 'projects')",
             &[],
         )?
         .get(0);
@@ -57,7 +57,7 @@ fn backfills_are_controlled() -> Result<()> {
             && said.contains("0 rows looked at, 0 updated, 0 ranges set aside"),
         "{said}"
     );
-    // It is a DBA's, whose rights chatops has not.
+    // It belongs to a DBA, whose rights chatops does not have.
     let said = room.say(&format!("run backfill resume {run}"))?;
     ensure!(
         said.contains(
@@ -74,7 +74,7 @@ fn backfills_are_controlled() -> Result<()> {
     );
     let said = room.say("run backfill status 99")?;
     assert_eq!(said, "*production*: there is no run 99");
-    // Elsewhere production is left alone.
+    // From another channel, production cannot be changed.
     let said = room.give(
         &room.origin(&room.ada, &room.general),
         "run backfill cancel 1",
@@ -89,7 +89,7 @@ fn backfills_are_controlled() -> Result<()> {
     Ok(())
 }
 
-/// Those of a role that chatops is a member of are begun, paused, resumed, retried and cancelled, all from Slack.
+/// Runs of a role that chatops is a member of are started, paused, resumed, retried and cancelled from Slack.
 #[test]
 fn backfills_are_run_from_start_to_end() -> Result<()> {
     let mut room = Room::set("chatops_backfill_run")?;
@@ -126,7 +126,7 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
             sleep(Duration::from_millis(50));
         }
     };
-    // Until the gate is open a worker comes no further.
+    // A worker stops at the gate until it is opened.
     assert_eq!(
         said(&room, "start count --workers 2")?,
         "run 1 of count on public.counted: running, 0 %"
@@ -147,7 +147,7 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
         let change = "update gate set is_open = $1, divisor = $2";
         client.execute(change, &[&is_open, &divisor])
     };
-    // It fails wherever it looks.
+    // It fails at every row.
     gate(&mut room.staging, true, 0)?;
     wait(
         &room,
@@ -161,7 +161,7 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
     gate(&mut room.staging, true, 1)?;
     wait(&room, "run 1 of count on public.counted: finished, 100 %")?;
     gate(&mut room.staging, false, 1)?;
-    // The one that was refused has taken a number.
+    // The refused one has used up a number.
     assert_eq!(
         said(&room, "start count")?,
         "run 3 of count on public.counted: running, 0 %"
@@ -176,16 +176,16 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
     Ok(())
 }
 
-/// Those that have not ended are first, and those that are left out are counted.
+/// Active runs are listed first, and those not shown are counted.
 #[test]
 fn runs_that_are_not_shown_are_counted() -> Result<()> {
     let mut room = Room::set("chatops_backfill_many")?;
     room.staging.batch_execute(
         "do $$begin
-           perform lockstep.open_backfill('cache_columns', 'projects');
+           perform lockstep_internal.open_backfill('cache_columns', 'projects');
            for n in 1 .. 33 loop
-             insert into lockstep.backfill_run overriding system value select (jsonb_populate_record(r, jsonb_build_object('id', 100 + n, 'status', 'cancelled'))).*
-               from lockstep.backfill_run r where r.status = 'running';
+             insert into lockstep_internal.backfill_run overriding system value select (jsonb_populate_record(r, jsonb_build_object('id', 100 + n, 'status', 'cancelled'))).*
+               from lockstep_internal.backfill_run r where r.status = 'running';
            end loop;
          end$$",
     )?;

@@ -1,4 +1,4 @@
-//! Environments whose connections break in the midst of a command, or that accept and never answer.
+//! Environments whose connections break in the middle of a command, or that accept and never respond.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,21 +15,21 @@ use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 use crate::service_account::number;
 
-/// What becomes of what goes through a line.
+/// What happens to traffic on a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
-    /// The server's answer that has this in it does not arrive, and nothing after it.
+    /// The first server response that contains this is lost, and everything after it.
     CutAt(&'static [u8]),
-    /// The same, but whoever calls again comes through.
+    /// The same, but new connections work.
     CutOnceAt(&'static [u8]),
-    /// Whoever calls is accepted and never answered; what is on its way does not arrive.
+    /// Connections are accepted and never answered; traffic in flight is lost.
     Silent,
-    /// Whoever calls is sent away, and nobody is on the line.
+    /// Connections are closed immediately, and nothing is connected.
     Closed,
 }
 
-/// A line to the server, which can be disturbed.
+/// A connection to the server that can be disturbed.
 struct Line {
     port: u16,
     way: Arc<Mutex<Way>>,
@@ -102,7 +102,7 @@ impl Line {
     }
 }
 
-/// Passes on what arrives, until the line is cut.
+/// Forwards traffic until the line is cut.
 fn pass(mut from: impl Read, mut to: impl Write, way: &Mutex<Way>) {
     let mut buffer = [0; 16_384];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
@@ -131,10 +131,10 @@ fn pass(mut from: impl Read, mut to: impl Write, way: &Mutex<Way>) {
     }
 }
 
-/// The answer of a function that changes something.
+/// The result of a function that changes something.
 const ANSWER: &[u8] = b"\"was_done\"";
 
-/// What the server says to a commit. What is asked of it does not end so.
+/// The server's response to a commit. Requests never end like this.
 const COMMITTED: &[u8] = b"COMMIT\0";
 
 #[test]
@@ -153,7 +153,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
             "@ada: `/chatops {text}`\n:warning: staging: no answer came, so it may have been done or not: `/chatops run feature get f --staging` tells"
         )
     };
-    // One that depends on no other environment.
+    // A change that depends on no other environment.
     line.make(Way::CutAt(ANSWER));
     let text = "run feature set f true --staging";
     assert_eq!(room.say(text)?, unknown(text));
@@ -168,7 +168,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
         "*f*\n• staging: on"
     );
 
-    // One that does: before it is committed it is certain that it is not done.
+    // A change that does: before the commit it is certain that it was not made.
     line.make(Way::CutAt(ANSWER));
     let text = "run feature set f false --staging";
     assert_eq!(
@@ -187,7 +187,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     assert_eq!(room.say(text)?, unknown(text));
     assert_eq!(number(&mut room.staging, rows)?, 0);
 
-    // What comes through the second time is found done, and answered.
+    // The second attempt finds it done, and says so.
     line.make(Way::Open);
     for (way, text, change) in [
         (
@@ -231,7 +231,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
             _ => url,
         })
     })?;
-    // One that accepts and says no word is given up, and the others are done.
+    // An environment that accepts and stays silent times out, and the others are processed.
     silent.make(Way::Silent);
     assert_eq!(
         room.say("run feature set f true --pre --staging")?,
@@ -239,7 +239,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
          :warning: pre: cannot be reached, so nothing was changed there\n\
          • staging: not set, so off → on"
     );
-    // So is one that has answered before.
+    // So does one that has responded before.
     silent.make(Way::Open);
     assert_eq!(
         room.say("run feature get f --pre --staging")?,
@@ -250,7 +250,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
         room.say("run feature get f --pre --staging")?,
         "*f*\n:warning: pre: cannot be reached\n• staging: on"
     );
-    // However long one is waited for, Slack is answered in its three seconds, and the others are done.
+    // However long one is waited for, Slack gets a response within three seconds, and the others are processed.
     patient.make(Way::Silent);
     let before = room.stage.slack.messages(&room.production_channel).len();
     room.begin(

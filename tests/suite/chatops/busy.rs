@@ -1,4 +1,4 @@
-//! Commands that take long, beside others that must not wait for them.
+//! Slow commands, and others that must not wait for them.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::chatops::Room;
 use crate::concurrency::PATIENCE;
 use crate::database::cluster;
 
-/// Counting reads whole tables. Whatever is counted, and how often it is asked for, a flag can be turned off.
+/// Counting reads whole tables. However much is being counted, a flag can be turned off.
 #[test]
 fn counting_keeps_nobody_from_turning_a_flag_off() -> Result<()> {
     let name = "chatops_busy";

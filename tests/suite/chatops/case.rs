@@ -1,11 +1,11 @@
-//! What each command answers, rule by rule.
+//! The answer to each command, rule by rule.
 
 use anyhow::{Result, ensure};
 
 use crate::chatops::{Room, with_deployments};
 use crate::service_account::number;
 
-/// Gives commands one after the other; each must be answered exactly so.
+/// Gives commands one after the other; each answer must match exactly.
 pub(super) fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
     for (text, expected) in cases {
         let said = room.say(text)?;
@@ -18,13 +18,13 @@ pub(super) fn check(room: &Room, cases: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// A group of actors that is registered.
+/// A registered group of actors.
 const STAFF: &str = "
   create function is_staff(actor text) returns boolean language sql as 'select true';
   select lockstep.register_feature_group('staff', 'is_staff(text)');
   select lockstep.register_feature_group('some team', 'is_staff(text)');";
 
-/// What is wrong is told, and changes nothing anywhere.
+/// Errors are reported and change nothing in any environment.
 #[test]
 fn what_is_refused_changes_nothing() -> Result<()> {
     let mut room = Room::set("chatops_refused")?;
@@ -93,7 +93,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
                 "run feature set f true --staging --project=group/one,group/nine",
                 "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine`\n:x: staging: nothing was changed: project \"group/nine\" does not exist. It is looked up in the tables of the host.",
             ),
-            // All that are not there are named.
+            // All missing targets are named.
             (
                 "run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies",
                 "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies`\n\
@@ -121,21 +121,21 @@ fn what_is_refused_changes_nothing() -> Result<()> {
                 "run feature set f true --staging --project=99",
                 "@ada: `/chatops run feature set f true --staging --project=99`\n:x: staging: nothing was changed: project \"99\" does not exist. It is looked up in the tables of the host.",
             ),
-            // Whoever is mentioned has linked no account, whatever Slack calls him.
+            // The mentioned user has linked no account, whatever their Slack name is.
             (
                 &format!("run feature set f true --staging --user={bob},<@U0UNKNOWN>"),
                 "@ada: `/chatops run feature set f true --staging --user=@bob,@U0UNKNOWN`\n\
                  :x: staging: nothing was changed: these do not exist: linked account of \"@bob\", linked account of \"@U0UNKNOWN\". \
                  A mention stands for the account on the host that its user has linked with Slack; without one give the user name there.",
             ),
-            // Flags that are not there.
+            // Missing flags.
             (
                 "run feature delete f --staging",
                 "@ada: `/chatops run feature delete f --staging`\n:x: staging: nothing was changed: feature \"f\" does not exist. Nothing has been set for it.",
             ),
         ],
     )?;
-    // Elsewhere than in the channel of production, and by somebody else.
+    // In another channel than production's, and by another user.
     let said = room.give(
         &room.origin(&room.ada, &room.general),
         "run feature set f true",
@@ -187,7 +187,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
                 "run feature set f false --staging --user=root --user=bob",
                 "@ada: `/chatops run feature set f false --staging --user=root --user=bob`\n• staging: on for User:1, User:2, User:3 → on for User:2",
             ),
-            // Whoever is mentioned is the account that he has linked, and not the one that is called as he calls himself.
+            // A mention means the linked account, not the account with the same name.
             (
                 &format!("run feature set f true --staging --user={mention}"),
                 "@ada: `/chatops run feature set f true --staging --user=@ada`\n• staging: on for User:2 → on for User:2, User:3",
@@ -268,7 +268,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             ),
         ],
     )?;
-    // Who it was is recorded with each change.
+    // Each change is recorded with its user.
     let ada = room.ada.id.clone();
     let query = "select count(*), count(*) filter (where actor = $1 and source = $2), count(*) filter (where session_role = 'chatops') from lockstep.feature_audit";
     let source = format!("slack {} {}", room.team, room.production_channel);
@@ -280,7 +280,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
         &[],
     )?;
     assert_eq!((commands.get(0), commands.get(1)), (14_i64, true));
-    // What is changed otherwise has nobody of Slack.
+    // Changes made elsewhere have no Slack user.
     room.staging
         .batch_execute("select lockstep.set_feature('h', true)")?;
     let others = "select count(*) from lockstep.feature_audit where feature = 'h' and actor is null and source is null";
@@ -340,7 +340,7 @@ fn incidents_hold_production() -> Result<()> {
             ),
         ],
     )?;
-    // Who closes one lets production be changed, which he may in its channel alone.
+    // Closing one allows changes in production, so it is only possible in production's channel.
     room.say("run incident declare again")?;
     let said = room.give(
         &room.origin(&room.ada, &room.general),
@@ -358,7 +358,7 @@ fn incidents_hold_production() -> Result<()> {
         1
     );
     room.say("run incident close 3")?;
-    // A DBA's row holds as well, also what has passed the first look.
+    // A DBA's row also blocks commands that have passed the first check.
     room.stage.client.batch_execute(
         "insert into lockstep.chatops_incident (title, severity) values ('by hand', 1)",
     )?;
@@ -373,7 +373,7 @@ fn incidents_hold_production() -> Result<()> {
         .stage
         .client
         .query_one(
-            "select lockstep.chatops_set_feature($1::text::jsonb, 'g', $2::text::jsonb)",
+            "select lockstep_api.chatops_set_feature($1::text::jsonb, 'g', $2::text::jsonb)",
             &[&command, &wish],
         )
         .err()

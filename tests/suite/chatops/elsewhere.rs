@@ -1,4 +1,4 @@
-//! Environments other than staging and production, workers told word for word, and commands that come again later.
+//! Environments other than staging and production, exact worker names, and commands that are delivered again later.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::Layout;
@@ -59,7 +59,7 @@ fn dev_ops_and_staging_ref_are_environments_of_their_own() -> Result<()> {
             ),
         ],
     )?;
-    // Staging-ref is no part of what staging and production agree on.
+    // Staging-ref does not count for the agreement of staging and production.
     for (client, gates) in others.iter_mut().zip([1, 1, 0]) {
         assert_eq!(number(client, "select count(*) from feature_gates")?, gates);
         assert_eq!(
@@ -73,7 +73,7 @@ fn dev_ops_and_staging_ref_are_environments_of_their_own() -> Result<()> {
     Ok(())
 }
 
-/// Incidents hold flags in production alone, and elsewhere nobody is told otherwise.
+/// Incidents only block flags in production, and answers elsewhere do not mention them.
 #[test]
 fn an_incident_elsewhere_holds_nothing() -> Result<()> {
     let room = Room::set("chatops_incident_else")?;
@@ -128,7 +128,7 @@ fn workers_are_told_word_for_word() -> Result<()> {
         "@ada: `/chatops run workers retire IrkerWorker --staging`\n:x: staging: nothing was changed: worker \"IrkerWorker\" cannot be retired: jobs under that name remain. Enqueued: 1, running: 0, dead: 0."
     );
     room.staging
-        .batch_execute("delete from lockstep.job where worker = 'IrkerWorker'")?;
+        .batch_execute("delete from lockstep_internal.job where worker = 'IrkerWorker'")?;
     let retire = "run workers retire IrkerWorker --staging";
     let said = room.say(retire)?;
     assert_eq!(
@@ -144,7 +144,7 @@ fn workers_are_told_word_for_word() -> Result<()> {
     Ok(())
 }
 
-/// A command that was done says so when it comes again, whatever would be said to it now.
+/// A command that was executed says so when it is delivered again, whatever the answer would be now.
 #[test]
 fn a_command_that_comes_again_is_not_refused() -> Result<()> {
     let mut room = Room::set("chatops_later")?;
@@ -157,7 +157,7 @@ fn a_command_that_comes_again_is_not_refused() -> Result<()> {
         "insert into lockstep.chatops_incident (title, severity) values ('down', 1)",
     )?;
     assert_eq!(room.give(&origin, command)?.text, twice);
-    // Another is refused.
+    // Another command is refused.
     let said = room.say(command)?;
     ensure!(
         said.starts_with(":no_entry: Incident 1 of severity 1 is open"),

@@ -1,4 +1,4 @@
-//! Chatops end to end: environments that are down or slow, commands that arrive twice, answers that are long, teams that are told.
+//! Chatops end to end: environments that are down or slow, commands delivered twice, long answers, team notifications.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
     );
     let said = room.say("run feature get f --pre --staging")?;
     assert_eq!(said, "*f*\n:warning: pre: cannot be reached\n• staging: on");
-    // What depends on one that is down is left as it is.
+    // What depends on an environment that is down is left unchanged.
     room.reach("staging", false)?;
     let said = room.say("run feature set g true")?;
     assert_eq!(
@@ -44,7 +44,7 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
         "run feature set g true --staging --production --ignore-feature-flag-consistency-check",
     )?;
     assert!(said.contains("\n:warning: staging: cannot be reached, so nothing was changed there\n• production: not set, so off → on\n"), "{said}");
-    // They come back by themselves.
+    // They recover by themselves.
     room.reach("pre", true)?;
     room.reach("staging", true)?;
     let said = room.say("run feature get f --pre --staging --production")?;
@@ -52,7 +52,7 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
         said,
         "*f*\n• pre: not set, so off\n• staging: on\n• production: on"
     );
-    // What is turned off, is in production first; staging follows.
+    // Turning off happens in production first; staging follows.
     room.stage
         .client
         .batch_execute("alter table features disable trigger lockstep_feature_audit")?;
@@ -95,7 +95,7 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     let on = "select count(*) from feature_gates";
     assert_eq!(number(&mut room.staging, on)?, 0);
     assert_eq!(room.told().len(), 1);
-    // At the same moment, while the first one waits.
+    // At the same time, while the first one waits.
     let origin = room.origin(&room.ada, &room.production_channel);
     let body = room
         .stage
@@ -153,7 +153,7 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     Ok(())
 }
 
-/// Slack is answered in its three seconds, whatever a database does, and the answer comes later.
+/// Slack gets a response within three seconds, whatever a database does, and the answer follows later.
 #[test]
 fn a_slow_database_is_waited_for() -> Result<()> {
     let room = Room::set("chatops_slow")?;
@@ -161,7 +161,7 @@ fn a_slow_database_is_waited_for() -> Result<()> {
     let mut lock = other.transaction()?;
     lock.batch_execute("lock table features in access exclusive mode")?;
     let origin = room.origin(&room.ada, &room.general);
-    // The database answers nothing before this has come back.
+    // The database does not respond before this has returned.
     let reply = room.stage.caller.command(
         COMMANDS,
         &origin,
@@ -192,7 +192,7 @@ fn a_slow_database_is_waited_for() -> Result<()> {
     Ok(())
 }
 
-/// Slack may not take it at once: what was done is told nevertheless.
+/// Slack may not accept it at once: the result is reported anyway.
 #[test]
 fn a_late_answer_is_sent_again() -> Result<()> {
     let room = Room::set("chatops_late")?;
@@ -213,7 +213,7 @@ fn a_late_answer_is_sent_again() -> Result<()> {
         ["@ada: `/chatops run feature set f true --staging`\n• staging: not set, so off → on"]
     );
     assert_eq!(room.stage.slack.faults_given().len(), 3);
-    // An address that is of no use any more is given up.
+    // A response URL that no longer works is given up.
     room.stage
         .slack
         .fail("response_url", Fault::Status(404), None);
@@ -269,7 +269,7 @@ fn a_long_answer_comes_in_five_messages_at_most() -> Result<()> {
         late.iter()
             .all(|it| it.text.len() <= 3_000 && it.only_for.as_deref() == Some(&room.ada.id))
     );
-    // As much as there may be.
+    // The maximum.
     room.staging.batch_execute(
         "select lockstep.enable_feature_for(repeat('x', 200) || lpad(n::text, 3, '0'), 'User:' || n) from generate_series(1, 190) n",
     )?;
@@ -317,7 +317,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
             "`f` in production: not set, so off → on for 10 % of the actors. By @ada in #production: `/chatops run feature set f 10 --actors --staging --production`"
         ]
     );
-    // Not of what is not production's, of what is refused, or of what has no channel.
+    // Not for changes outside production, refused commands, or without a channel.
     for (text, words) in [
         (
             "run feature set f 20 --actors --staging",
@@ -340,7 +340,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
         ensure!(said.contains(words), "{text}: {said}");
     }
     assert_eq!(room.told().len(), 1);
-    // What Slack does not take at once it is told again.
+    // What Slack does not accept at once is sent again.
     for fault in [Fault::RateLimited(1), Fault::Status(503)] {
         room.stage.slack.fail("chat.postMessage", fault, Some(1));
     }
@@ -350,7 +350,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
         "{said}"
     );
     assert_eq!(room.told().len(), 2);
-    // What Slack refuses is told to whoever gave the command; the flag is set nevertheless.
+    // What Slack refuses is reported to the user; the flag is set anyway.
     room.stage
         .slack
         .fail("chat.postMessage", Fault::Error("is_archived"), Some(1));

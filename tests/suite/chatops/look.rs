@@ -1,10 +1,10 @@
-//! Deployments, drift and flags that nobody changes, looked at from Slack.
+//! Deployments, drift and unchanged flags, viewed from Slack.
 
 use anyhow::{Result, ensure};
 
 use crate::chatops::{Room, with_deployments};
 
-/// Each line with the project that it is of.
+/// Each line with its project.
 fn of_project(lines: &str) -> String {
     lines
         .replace("_mark: ", "_mark: group/one ")
@@ -14,7 +14,7 @@ fn of_project(lines: &str) -> String {
 #[test]
 fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let mut room = Room::set("chatops_deploy")?;
-    // Times are told in UTC, wherever the server is.
+    // Times are shown in UTC, wherever the server is.
     room.stage
         .client
         .batch_execute("alter database chatops_deploy set timezone to 'Asia/Tokyo'")?;
@@ -56,7 +56,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     check(
         &room,
         &[
-            // By the commit that was deployed, by that of the merge request, by the one it was squashed to, shortened and in capitals.
+            // By the deployed commit, the merge request's commit, and the squashed commit, abbreviated and in upper case.
             ("run auto_deploy status cccccccccc000000000000000000000000000001", format!("*cccccccccc000000000000000000000000000001*{of_one}")),
             ("run auto_deploy status aaaaaaaaaa000000000000000000000000000001", format!("*aaaaaaaaaa000000000000000000000000000001*{of_one}")),
             ("run auto_deploy status bbbbbbbbbb000000000000000000000000000001", format!("*bbbbbbbbbb000000000000000000000000000001*{of_one}")),
@@ -102,7 +102,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ),
         ],
     )?;
-    // The tag of the release, and one of another that begins alike.
+    // The release's tag, and another one with the same beginning.
     room.stage.client.batch_execute(
         "insert into deployments (id, iid, project_id, environment_id, ref, tag, sha, status, created_at, finished_at) values
            (5, 5, 1, 5, 'v15.10.0-ee', true, 'cccccccccc000000000000000000000000000003', 2, '2022-06-22 10:00', '2022-06-22 11:00+00'),
@@ -123,7 +123,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ),
         )],
     )?;
-    // A host may store all of them as text, may have no commit of a fast-forward, and times without their zone.
+    // Some GitLab versions store all of them as text, have no commit for a fast-forward, or times without time zone.
     room.stage.client.batch_execute(
         "alter table merge_requests drop column merged_commit_sha,
            alter column squash_commit_sha type character varying using encode(squash_commit_sha, 'hex');
@@ -201,7 +201,7 @@ fn drift_is_counted() -> Result<()> {
     Ok(())
 }
 
-/// Those that were changed since are left out, wherever that was.
+/// Flags changed since in any environment are left out.
 #[test]
 fn flags_that_nobody_changes_are_listed() -> Result<()> {
     let mut room = Room::set("chatops_stale")?;

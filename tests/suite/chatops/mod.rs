@@ -1,4 +1,4 @@
-//! Chatops in the midst of three environments, a workspace with channels, and people who give commands.
+//! Chatops with three environments, a workspace with channels, and people who give commands.
 
 mod agree;
 mod backfill;
@@ -29,18 +29,18 @@ use crate::concurrency::PATIENCE;
 use crate::database::{cluster, with_slack};
 use crate::slack_app::{COMMANDS, Sidecar, Stage, sidecar_url, with_projects};
 
-/// What is said until the answer is there.
+/// Shown until the answer is ready.
 const LATER: &str = ":hourglass_flowing_sand: The answer takes a moment longer.";
 
-/// Projects group/one to group/three and the users root, ada and bob in each of pre, staging and production; production is the
-/// database of the Slack app as well.
+/// Projects group/one to group/three and the users root, ada and bob in each of pre, staging and production; production is also
+/// the Slack app's database.
 pub(crate) struct Room {
     pub(crate) stage: Stage,
     pub(crate) staging: Client,
     pub(crate) pre: Client,
     pub(crate) team: String,
     pub(crate) ada: User,
-    /// Who may give no command.
+    /// May not give commands.
     pub(crate) eve: User,
     pub(crate) production_channel: String,
     pub(crate) team_channel: String,
@@ -65,7 +65,7 @@ impl Room {
         Self::set_by_way_of(name, more, |_, url| Ok(url))
     }
 
-    /// The same; the environments are reached at other URLs than their own.
+    /// The same; the environments are reached at the given URLs.
     pub(crate) fn set_by_way_of(
         name: &str,
         more: &[&str],
@@ -136,7 +136,7 @@ impl Room {
         })
     }
 
-    /// Another sidecar beside the first, and Slack in front of it.
+    /// Another sidecar next to the first, and Slack calling it.
     pub(crate) fn another(&self) -> Result<(Sidecar, Caller)> {
         let given: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let sidecar = Sidecar::start(&self.stage.url, &self.stage.slack, &given)?;
@@ -160,20 +160,20 @@ impl Room {
         }
     }
 
-    /// Somebody else in the workspace, as Slack sends that he is mentioned.
+    /// Another user in the workspace, as Slack sends a mention.
     pub(crate) fn mention(&self, name: &str) -> (String, String) {
         let user = self.stage.slack.create_user(&self.team, name);
         (format!("<@{}|{name}>", user.id), user.id)
     }
 
-    /// What Ada is answered in the channel where production is changed.
+    /// The answer to Ada in the channel where production is changed.
     pub(crate) fn say(&self, text: &str) -> Result<String> {
         Ok(self
             .give(&self.origin(&self.ada, &self.production_channel), text)?
             .text)
     }
 
-    /// The same of anybody, anywhere.
+    /// The answer to any user in any channel.
     pub(crate) fn give(&self, origin: &Origin, text: &str) -> Result<Said> {
         let before = self.stage.slack.messages(&origin.channel_id).len();
         let mut message = command(&self.stage.caller, origin, text)?;
@@ -201,7 +201,7 @@ impl Room {
         }
     }
 
-    /// With the names of people and channels in place of their ids.
+    /// With the names of users and channels instead of their ids.
     fn named(&self, text: &str) -> String {
         text.replace(&format!("<@{}>", self.ada.id), "@ada")
             .replace(&format!("<#{}>", self.production_channel), "#production")
@@ -209,7 +209,7 @@ impl Room {
             .replace(&format!("<#{}>", self.general), "#general")
     }
 
-    /// Gives a command to a sidecar, which has only begun to answer it when this returns.
+    /// Gives a command to a sidecar, and returns when it starts to answer.
     pub(crate) fn begin(&self, caller: &Caller, text: &str) -> Result<()> {
         let origin = self.origin(&self.ada, &self.production_channel);
         let message = command(caller, &origin, text)?;
@@ -217,7 +217,7 @@ impl Room {
         Ok(())
     }
 
-    /// So many messages in the channel where production is changed, once they are there: those of commands that were begun.
+    /// Waits for this many messages in the channel where production is changed: the results of started commands.
     pub(crate) fn late(&self, count: usize) -> Result<Vec<String>> {
         self.late_in(&self.production_channel, count)
     }
@@ -238,7 +238,7 @@ impl Room {
         }
     }
 
-    /// What the team was told, the last first.
+    /// The team's notifications, the last first.
     pub(crate) fn told(&self) -> Vec<String> {
         let messages = self.stage.slack.messages(&self.team_channel);
         messages
@@ -248,7 +248,7 @@ impl Room {
             .collect()
     }
 
-    /// From now on a database takes no connection, or does again.
+    /// From now on a database accepts no connections, or accepts them again.
     pub(crate) fn reach(&self, environment: &str, is_reachable: bool) -> Result<()> {
         let mut client = cluster()?.connect("postgres")?;
         let name = format!("{}_{environment}", self.name);
@@ -279,16 +279,16 @@ fn people(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// Adds what deployments and members are read of.
+/// Adds the tables for deployments and members.
 pub(crate) fn with_deployments(client: &mut Client) -> Result<()> {
     host::run(client, host::DEPLOYMENTS)?;
     host::run(client, host::MEMBERS)
 }
 
-/// How chatops reaches a database, in a role that may do nothing else.
+/// Chatops' URL for a database, with a role that may do nothing else.
 pub(crate) fn chatops_url(database: &str) -> Result<String> {
     let mut client = cluster()?.connect("postgres")?;
-    // Tests run beside each other, and roles belong to all databases.
+    // Tests run concurrently, and roles are shared by all databases.
     client.batch_execute(
         "begin;
          select pg_advisory_xact_lock(4712);

@@ -1,4 +1,4 @@
-//! In which release code is, where it is deployed, and how its commits are found.
+//! Which release contains a change, where it is deployed, and how its commits are found.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ const ONE: &str = "
     (3, 3, 1, 1, '15-1-stable-ee', false, 'cccccccccc000000000000000000000000000003', 2, '2022-06-22 10:00', '2022-06-22 11:00+00');
   insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 2, 1)";
 
-/// The host links a merge request to the first deployment of an environment only; those after it have it as well.
+/// GitLab links a merge request to the first deployment of an environment only; later ones contain it as well.
 #[test]
 fn what_was_released_stays_in() -> Result<()> {
     let mut room = Room::set("chatops_since")?;
@@ -57,7 +57,7 @@ fn what_was_released_stays_in() -> Result<()> {
                     ":hourglass_flowing_sand: *group/one!11* (Old) is merged, but not in 14.10 as yet: nothing of that release was deployed with it.{deployed}"
                 ),
             ),
-            // What was merged to the branch of a release is in that one.
+            // What was merged to a release branch is in that release.
             (
                 "run release check group/one!12 15.1",
                 ":hourglass_flowing_sand: *group/one!12* (Backport) is merged, but not in 15.1 as yet: nothing of that release was deployed with it.\n\
@@ -78,7 +78,7 @@ fn what_was_released_stays_in() -> Result<()> {
     )
 }
 
-/// Forks have the commits of what they were made of.
+/// Forks have the commits of their origin.
 #[test]
 fn environments_are_told_by_project() -> Result<()> {
     let mut room = Room::set("chatops_forks")?;
@@ -95,7 +95,7 @@ fn environments_are_told_by_project() -> Result<()> {
          :white_large_square: group/one production: being deployed\n\
          :white_check_mark: group/sub/Four production: deployed at 2022-06-01 11:00 UTC";
     assert_eq!(room.say("run auto_deploy status ccccccccc")?, told);
-    // A host keeps the paths in a table of their own, unless it is very old.
+    // GitLab keeps paths in a separate table, except for very old versions.
     room.stage.client.batch_execute(
         "create table if not exists routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
          delete from routes where source_type = 'Project';
@@ -105,7 +105,7 @@ fn environments_are_told_by_project() -> Result<()> {
     Ok(())
 }
 
-/// Whole commits and beginnings of them are looked up in indexes that have the state in between, in whatever order texts have there.
+/// Full and abbreviated commits are looked up in indexes that have the status in between, with any collation.
 #[test]
 fn commits_are_found_by_an_index() -> Result<()> {
     if !cluster()?.has_module("auto_explain") {
@@ -138,7 +138,7 @@ fn commits_are_found_by_an_index() -> Result<()> {
             "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
              set auto_explain.log_level = notice; set enable_seqscan = off; set enable_bitmapscan = off",
         )?;
-        client.execute("select lockstep.chatops_deployments($1)", &[&sha])?;
+        client.execute("select lockstep_api.chatops_deployments($1)", &[&sha])?;
         Ok(plans.lock().map(|plans| plans.clone()).unwrap_or_default())
     };
     let index = "index_deployments_on_environment_status_sha";
@@ -162,7 +162,7 @@ fn commits_are_found_by_an_index() -> Result<()> {
             "{sha}: {conditions:?}\n{plan}"
         );
     }
-    // In Danish two a are a letter after z. Not every build of a server knows it.
+    // In Danish, aa is a letter after z. Not every server build knows that collation.
     let collations = "select quote_ident(collname) from pg_collation where collname in ('C', 'da-x-icu') order by 1";
     for row in room.stage.client.query(collations, &[])? {
         let collation: String = row.get(0);

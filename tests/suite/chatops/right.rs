@@ -22,7 +22,7 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
             )?
             .text)
     };
-    // The host has no such tables as yet.
+    // GitLab has no such tables yet.
     assert_eq!(
         give(&room)?,
         ":warning: Whether you are a member of the group `group/sub` cannot be looked up now, so nothing was done."
@@ -61,7 +61,7 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
             .client
             .batch_execute(&format!("delete from members; {insert}"))?;
     }
-    // So is nobody whose account is not active.
+    // Users whose account is not active may not either.
     for state in [
         "'blocked'",
         "'banned'",
@@ -78,13 +78,13 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
         .client
         .batch_execute("update users set state = 'active' where id = 3")?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
-    // A host without these columns has nothing to tell apart by them.
+    // Without these columns the members cannot be told apart.
     room.stage.client.batch_execute(
         "alter table members drop column state, drop column requested_at, drop column expires_at;
          alter table users drop column state",
     )?;
     assert_eq!(give(&room)?, "*f*\n• staging: not set, so off");
-    // A member of a group above is one as well; the same user of Slack in another workspace is somebody else.
+    // Membership in an ancestor group counts; the same Slack id in another workspace is another user.
     room.stage
         .client
         .batch_execute("update members set source_id = 1")?;
@@ -93,12 +93,12 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
         .client
         .batch_execute("update chat_names set team_id = 'T9'")?;
     assert_eq!(give(&room)?, refused);
-    // Who is named may, also where the host cannot be asked.
+    // A user named in the configuration may give commands, even if GitLab's tables cannot be queried.
     ensure!(room.say("run feature get f --staging")?.starts_with("*f*"));
     Ok(())
 }
 
-/// Ids are of one workspace: whoever has the same in another is somebody else, and so is a channel.
+/// Ids belong to one workspace: the same id in another one is another user or channel.
 #[test]
 fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     let room = Room::set_with("chatops_workspace", &["--chatops-user=T0OTHER:U0OTHER"])?;
@@ -120,13 +120,13 @@ fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     Ok(())
 }
 
-/// Its functions and nothing else; and nobody else has them.
+/// The role may call its functions and nothing else; and no other role may call them.
 #[test]
 fn the_role_has_its_functions_alone() -> Result<()> {
     let mut room = Room::set("chatops_role")?;
     let functions = "
         select string_agg(p.proname, ' ' order by p.proname) from pg_proc p
-         where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ '^(is_)?chatops_' and has_function_privilege($1, p.oid, 'execute')";
+         where p.pronamespace = 'lockstep_api'::regnamespace and p.proname ~ '^(is_)?chatops_' and has_function_privilege($1, p.oid, 'execute')";
     let of = |room: &mut Room, role: &str| -> Result<Option<String>> {
         Ok(room.stage.client.query_one(functions, &[&role])?.get(0))
     };
@@ -140,12 +140,12 @@ fn the_role_has_its_functions_alone() -> Result<()> {
     assert_eq!(of(&mut room, "public")?, None);
     let denied = "
         select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('public', 'lockstep') and c.relkind in ('r', 'p')
+         where (n.nspname = 'public' or n.nspname ~ '^lockstep') and c.relkind in ('r', 'p')
            and has_table_privilege('lockstep_chatops', c.oid, 'select, insert, update, delete')
            and not has_table_privilege('public', c.oid, 'select')";
     let count: i64 = room.stage.client.query_one(denied, &[])?.get(0);
     assert_eq!(count, 0);
-    // Flags are set by its function, not otherwise.
+    // Flags are set through its function only.
     let mut client = chatops_url("chatops_role")?
         .parse::<postgres::Config>()?
         .connect(postgres::NoTls)?;
@@ -168,7 +168,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
     Ok(())
 }
 
-/// Tables of Mallory's, with her code on them, that chatops reads and whose flags it sets.
+/// Mallory's tables, with code on them, that chatops reads and whose flags it sets.
 #[test]
 fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
     let name = "chatops_hostile";
@@ -214,7 +214,7 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         (
             "chatops",
             format!(
-                "chatops_set_feature({}, 'f', {wish}, 'mallory')",
+                "lockstep_api.chatops_set_feature({}, 'f', {wish}, 'mallory')",
                 command(1)
             ),
             true,
@@ -222,62 +222,70 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         (
             "chatops",
             format!(
-                "chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
+                "lockstep_api.chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
                 command(2)
             ),
             true,
         ),
         (
             "chatops",
-            "chatops_feature('f', 'mallory')".to_owned(),
+            "lockstep_api.chatops_feature('f', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_hold_feature('f', '', 'mallory')".to_owned(),
+            "lockstep_api.chatops_hold_feature('f', '', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_features(schema => 'mallory')".to_owned(),
+            "lockstep_api.chatops_features(schema => 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_rollout('f', 'mallory')".to_owned(),
+            "lockstep_api.chatops_rollout('f', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
+            "lockstep_api.chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
             true,
         ),
         (
             "chatops",
-            "chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
+            "lockstep_api.chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
             true,
         ),
-        ("chatops", "chatops_drift('mallory')".to_owned(), false),
+        (
+            "chatops",
+            "lockstep_api.chatops_drift('mallory')".to_owned(),
+            false,
+        ),
         (
             "chatops",
             format!(
-                "chatops_delete_feature({}, 'f', false, 'mallory')",
+                "lockstep_api.chatops_delete_feature({}, 'f', false, 'mallory')",
                 command(3)
             ),
             true,
         ),
         (
             "page",
-            "is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
+            "lockstep_api.is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
             true,
         ),
-        ("page", "drift_report('mallory')".to_owned(), false),
-        ("page", "status_report('mallory')".to_owned(), false),
+        ("page", "lockstep.drift_report('mallory')".to_owned(), false),
+        (
+            "page",
+            "lockstep.status_report('mallory')".to_owned(),
+            false,
+        ),
     ];
     for (role, call, runs_code) in calls {
         client
             .batch_execute(&format!(
-                "set role {name}_{role}; select lockstep.{call}; reset role"
+                "set role {name}_{role}; select {call}; reset role"
             ))
             .with_context(|| call.clone())?;
         let what = noted(&mut client, name).with_context(|| call.clone())?;
@@ -292,12 +300,12 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
     // Tables of several owners are not read together.
     client.batch_execute(&format!("create role {name}_other; alter table members owner to {name}_other; alter table environments owner to {name}_other"))?;
     for call in [
-        "is_chatops_member('T1', 'U1', 'g', 'mallory')",
-        "chatops_deployments(repeat('ab', 20), 'mallory')",
+        "lockstep_api.is_chatops_member('T1', 'U1', 'g', 'mallory')",
+        "lockstep_api.chatops_deployments(repeat('ab', 20), 'mallory')",
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select {call}"),
             "42501",
             "same owner",
         )?;
@@ -343,14 +351,14 @@ fn check_tells_what_an_environment_lacks() -> Result<()> {
     };
     let fine = check(&arguments(chatops_url("chatops_check_staging")?))?;
     ensure!(fine.contains("ok: the environment staging\n"), "{fine}");
-    // What two commands need is no reason to say that it is wrong.
+    // `check` does not report rights that only two commands need.
     ensure!(
         fine.contains(
             "note: auto_deploy and release check do nothing in staging: error: schema public has no table deployments"
         ),
         "{fine}"
     );
-    // The role of the sidecar has none of the rights.
+    // The sidecar's role has none of these rights.
     let wrong = check(&arguments(room.stage.url.clone()))?;
     ensure!(
         wrong.contains("wrong: the environment staging: its role may not call chatops_backfills, ")

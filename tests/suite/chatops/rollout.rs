@@ -1,11 +1,11 @@
-//! How far a rollout has come, where not everything can be seen.
+//! The progress of a rollout if not everything is visible.
 
 use anyhow::{Result, ensure};
 
 use crate::chatops::{Room, with_deployments};
 use crate::service_account::number;
 
-/// What is not seen is not said to be done.
+/// A step that cannot be checked is not shown as done.
 #[test]
 fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
     let mut room = Room::set("chatops_unseen")?;
@@ -26,9 +26,9 @@ fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
         "{said}"
     );
     room.reach("pre", true)?;
-    // The sidecar needs production's database itself, so only the role of chatops is kept from looking.
+    // The sidecar itself needs production's database, so only the role of chatops is denied access.
     room.stage.client.batch_execute(
-        "revoke execute on function lockstep.chatops_rollout(text, text) from lockstep_chatops",
+        "revoke execute on function lockstep_api.chatops_rollout(text, text) from lockstep_chatops",
     )?;
     let said = room.say("run rollout g")?;
     assert_eq!(
@@ -42,7 +42,7 @@ fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
     Ok(())
 }
 
-/// An exception turns a flag on for nobody.
+/// An opt-out turns a flag on for nobody.
 #[test]
 fn an_exception_is_no_step() -> Result<()> {
     let mut room = Room::set("chatops_exception")?;
@@ -63,7 +63,7 @@ fn an_exception_is_no_step() -> Result<()> {
     Ok(())
 }
 
-/// It stays on since when it was turned on, however often that is said again, and nobody is recorded who has changed nothing.
+/// Repeating a command keeps the time since when a flag is on, and a command without effect is not recorded.
 #[test]
 fn what_is_on_already_is_not_turned_on_again() -> Result<()> {
     let mut room = Room::set("chatops_again")?;
@@ -79,7 +79,7 @@ fn what_is_on_already_is_not_turned_on_again() -> Result<()> {
     assert_eq!(number(&mut room.stage.client, recorded)?, before);
     assert_eq!(room.say("run rollout f")?, said);
     ensure!(said.contains(", so ready to clean up"), "{said}");
-    // What is set for some beside is still taken away.
+    // Additional settings for some actors are still removed.
     room.stage.client.batch_execute(
         "insert into feature_gates (feature_key, key, value, created_at, updated_at) values ('f', 'actors', 'User:9:opt_out', now(), now())",
     )?;
@@ -91,7 +91,7 @@ fn what_is_on_already_is_not_turned_on_again() -> Result<()> {
     Ok(())
 }
 
-/// Those that nobody has changed may be more than are shown.
+/// There may be more unchanged flags than are shown.
 #[test]
 fn flags_that_nobody_changes_are_found_by_name() -> Result<()> {
     let mut room = Room::set("chatops_stale_match")?;
@@ -114,7 +114,7 @@ fn flags_that_nobody_changes_are_found_by_name() -> Result<()> {
     Ok(())
 }
 
-/// The code has to be there before the flag is turned on.
+/// The code must be deployed before the flag is turned on.
 #[test]
 fn the_deployment_of_the_code_is_a_step() -> Result<()> {
     let mut room = Room::set("chatops_code")?;

@@ -25,7 +25,7 @@ fn is_on(client: &mut Client, flag: &str, actor: Option<&str>) -> Result<bool> {
         .get(0))
 }
 
-/// As if the last change had been made earlier.
+/// Moves the last change into the past.
 fn let_time_pass(client: &mut Client, flag: &str, time: &str) -> Result<()> {
     client.execute(
         "update lockstep.feature_audit set changed_at = changed_at - $2::text::interval where feature = $1",
@@ -39,7 +39,7 @@ fn let_time_pass(client: &mut Client, flag: &str, time: &str) -> Result<()> {
 fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     let mut room = Room::set("chatops_story_flag")?;
     let flag = "integration_slack_app_notifications";
-    // As it was at the time: off as long as nobody had set it. Where it comes with lockstep it is on by now.
+    // As at the time: off until somebody set it. lockstep now has it on by default.
     for client in [&mut room.pre, &mut room.staging, &mut room.stage.client] {
         client.execute(
             "insert into lockstep.feature_definition (name, default_enabled, type, \"group\") values ($1, false, 'beta', 'group::integrations')
@@ -138,7 +138,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         );
     }
 
-    // An incident comes in between.
+    // An incident happens in between.
     say(
         &room,
         "run incident declare “Slack’s API is slow”",
@@ -231,7 +231,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     Ok(())
 }
 
-/// `rename_integrations_workers`: for all at once, as jobs have no actor; drained; old workers retired; flag deleted.
+/// `rename_integrations_workers`: for all at once, because jobs have no actor; drained; old workers retired; flag deleted.
 #[test]
 fn rename_integrations_workers_is_rolled_out() -> Result<()> {
     let mut room = Room::set("chatops_story_worker")?;
@@ -271,13 +271,16 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         ],
     )?;
 
-    // From now on jobs have the new name; those of the old one drain.
+    // From now on jobs have the new name; those with the old one drain.
     let job = "select lockstep.enqueue_job('ProjectServiceWorker', '[2, {}]')";
     let id: i64 = room.stage.client.query_one(job, &[])?.get(0);
     let worker: String = room
         .stage
         .client
-        .query_one("select worker from lockstep.job where id = $1", &[&id])?
+        .query_one(
+            "select worker from lockstep_internal.job where id = $1",
+            &[&id],
+        )?
         .get(0);
     assert_eq!(worker, "Integrations::ExecuteWorker");
     say(
@@ -311,7 +314,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         &["• `ProjectServiceWorker` → `Integrations::ExecuteWorker`: drained"],
     )?;
 
-    // The old names are given up.
+    // The old names are retired.
     for worker in old {
         say(
             &room,
@@ -357,7 +360,10 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
     let worker: String = room
         .stage
         .client
-        .query_one("select worker from lockstep.job where id = $1", &[&id])?
+        .query_one(
+            "select worker from lockstep_internal.job where id = $1",
+            &[&id],
+        )?
         .get(0);
     assert_eq!(worker, "Integrations::ExecuteWorker");
     Ok(())

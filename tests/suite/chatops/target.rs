@@ -1,4 +1,4 @@
-//! Whom a flag is set for: people as Slack mentions them, groups by path or id, and what is not there.
+//! Targets of flags: users as Slack mentions, groups by path or id, and missing ones.
 
 use anyhow::{Result, ensure};
 
@@ -6,7 +6,7 @@ use crate::chatops::Room;
 use crate::chatops::case::check;
 use crate::service_account::number;
 
-/// Slack escapes whoever is picked from its list. What merely looks like it may be the name of somebody else on the host.
+/// Slack escapes users picked from its list. Text that only looks like that may be another user's name in GitLab.
 #[test]
 fn a_mention_that_slack_has_not_made_is_nobody() -> Result<()> {
     let mut room = Room::set("chatops_typed")?;
@@ -35,7 +35,7 @@ fn a_mention_that_slack_has_not_made_is_nobody() -> Result<()> {
         ],
     )?;
     let error = room.staging.query_one(
-        r#"select lockstep.chatops_set_feature(
+        r#"select lockstep_api.chatops_set_feature(
              '{"trigger_id": "t", "request": "r", "team_id": "T", "user_id": "U", "text": "x", "environment": "staging"}',
              'f', '{"enabled": true, "users": ["@ada"]}')"#,
         &[],
@@ -51,7 +51,7 @@ fn a_mention_that_slack_has_not_made_is_nobody() -> Result<()> {
     Ok(())
 }
 
-/// However many are not there, that they are not is said.
+/// However many targets are missing, the answer says so.
 #[test]
 fn what_is_not_there_is_cut_between_names() -> Result<()> {
     let room = Room::set("chatops_nobodies")?;
@@ -85,7 +85,7 @@ fn what_is_not_there_is_cut_between_names() -> Result<()> {
     Ok(())
 }
 
-/// A path of digits is a path first, and who is found by an id is named.
+/// Digits are tried as a path first, and a target found by id is named.
 #[test]
 fn digits_are_a_path_before_they_are_an_id() -> Result<()> {
     let mut room = Room::set("chatops_digits")?;

@@ -1,4 +1,4 @@
-//! What the tests of concurrent sessions share: who waits for whom, and the oracle that does not ask the extension.
+//! Shared by tests of concurrent sessions: who waits for whom, and an oracle independent of the extension.
 
 mod prepared;
 
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use postgres::Client;
 
-/// How long anything that another session has to do first may take. Nothing is decided by it but that a test has hung.
+/// The time limit for anything that another session has to do first. It only decides whether a test hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The projects whose cached values are wrong, by a query of its own. It takes one snapshot, so it holds at any moment,
-/// whatever other sessions are about.
+/// The projects whose cached values are wrong, by an independent query. It uses a single snapshot, so it is valid at any time,
+/// whatever other sessions are doing.
 const WRONG: &str = "
 select p.id, p.has_external_issue_tracker, p.has_external_wiki from projects p
  where p.has_external_issue_tracker is distinct from exists (
@@ -39,7 +39,7 @@ pub(crate) fn assert_right(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// Fails if a cached value of `projects` is wrong, or if the extension finds one wrong that is not.
+/// Fails if a cached value of `projects` is wrong, or if the extension reports one that is not.
 pub(crate) fn assert_in_lockstep(client: &mut Client) -> Result<()> {
     assert_right(client)?;
     let drift = client.query_one(
@@ -52,12 +52,12 @@ pub(crate) fn assert_in_lockstep(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// The process at the other end of a connection.
+/// The backend process of a connection.
 pub(crate) fn pid_of(client: &mut Client) -> Result<i32> {
     Ok(client.query_one("select pg_backend_pid()", &[])?.get(0))
 }
 
-/// Whether a backend waits for a lock that another transaction holds, be it a prepared one.
+/// Whether a backend waits for a lock of another transaction, including prepared ones.
 pub(crate) fn is_blocked(witness: &mut Client, pid: i32) -> Result<bool> {
     let row = witness.query_one("select cardinality(pg_blocking_pids($1)) > 0", &[&pid])?;
     Ok(row.get(0))
@@ -76,7 +76,7 @@ pub(crate) fn wait_until_blocked(witness: &mut Client, pid: i32) -> Result<()> {
     Ok(())
 }
 
-/// Returns once a session either waits for a lock, which is true, or has ended.
+/// Returns true once a session waits for a lock, or false once it has ended.
 pub(crate) fn settle<T>(
     session: &ScopedJoinHandle<'_, T>,
     witness: &mut Client,

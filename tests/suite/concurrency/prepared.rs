@@ -1,7 +1,7 @@
-//! PREPARE TRANSACTION: a prepared transaction holds the project's row although its session is done with it, so whoever
-//! changes the same project waits until it is committed or rolled back, and is right in both cases.
+//! PREPARE TRANSACTION: a prepared transaction keeps its lock on the project's row after its session is done with it, so sessions
+//! that change the same project wait until it is committed or rolled back, and are right in both cases.
 //!
-//! These are no isolation specs, because the tester of those cannot see a session wait for a transaction without one.
+//! Not isolation specs, because their tester cannot see a session wait for a transaction without a session.
 
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::database::{cluster, with_host};
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
-/// Changes of one row, whose id is $1, and whether the row is active before.
+/// Changes of one row with id $1, and whether the row is active before.
 const CHANGES: [(&str, bool); 4] = [
     ("update integrations set active = true where id = $1", false),
     ("update integrations set active = false where id = $1", true),
@@ -22,7 +22,7 @@ const CHANGES: [(&str, bool); 4] = [
     ("delete from integrations where id = $1", true),
 ];
 
-/// How the one that was prepared ends.
+/// How the prepared transaction ends.
 const ENDS: [&str; 2] = ["commit prepared", "rollback prepared"];
 
 fn lay_out(client: &mut Client, active: [bool; 2]) -> Result<()> {
@@ -51,8 +51,8 @@ fn change(
     transaction.commit()
 }
 
-/// Whether the second session waited for the first. At SERIALIZABLE the prepared transaction can no longer be the one that
-/// fails, so the other may fail at once.
+/// Returns whether the second session waited for the first. At SERIALIZABLE the prepared transaction can no longer be the one
+/// that fails, so the other may fail at once.
 fn prepare_against(
     database: &str,
     level: &str,
@@ -64,11 +64,11 @@ fn prepare_against(
     let mut two = cluster()?.connect(database)?;
     let mut witness = cluster()?.connect(database)?;
     lay_out(&mut one, [first.1, second.1])?;
-    // Should this test fail, nobody ends the prepared transaction.
+    // If this test fails, nobody ends the prepared transaction.
     two.batch_execute("set lock_timeout = '2min'")?;
     one.batch_execute(&format!("begin isolation level {level}"))?;
     one.execute(first.0, &[&1_i64])?;
-    // The names of prepared transactions are the cluster's, not the database's.
+    // The names of prepared transactions are shared by all databases of the cluster.
     one.batch_execute(&format!("prepare transaction '{database}'"))?;
     let pid = pid_of(&mut two)?;
     let waited = thread::scope(|scope| -> Result<bool> {

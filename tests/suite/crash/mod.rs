@@ -1,8 +1,8 @@
-//! kill -9 in the middle of a flush, of the backend that flushes and of the postmaster: recovery undoes the statement as a
-//! whole, integrations and cached values alike.
+//! kill -9 in the middle of a flush, of the flushing backend and of the postmaster: recovery undoes the whole statement,
+//! integrations and cached values alike.
 //!
-//! A flush is caught in the middle by a lock of another session on the row of one project: what comes before that key has
-//! been locked or written, what comes after has not.
+//! Another session's lock on one project's row stops a flush in the middle: keys before that one have been locked or written,
+//! later ones have not.
 
 mod prepared;
 
@@ -22,7 +22,7 @@ pub(crate) const DATABASE: &str = "crash";
 
 const PROJECTS: i64 = 200;
 
-/// Where the flush is caught.
+/// Where the flush is stopped.
 const KEYS: [i64; 3] = [2, 100, PROJECTS];
 
 /// The state before, and the statement whose flush is killed.
@@ -31,7 +31,7 @@ const STATEMENTS: [(&str, &str, Hold); 5] = [
     ("false", "update integrations set active = true", Hold::Row),
     ("true", "update integrations set active = false", Hold::Row),
     ("true", "delete from integrations", Hold::Row),
-    // Locked already: caught while it writes.
+    // Already locked: stopped while it writes.
     (
         "true",
         "update integrations set active = false",
@@ -45,12 +45,12 @@ const STATEMENTS: [(&str, &str, Hold); 5] = [
     ),
 ];
 
-/// What the flush is made to wait for.
+/// What the flush waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
     /// The lock of the project's row.
     Row,
-    /// An advisory lock that a trigger of the host takes for each project that is about to be written.
+    /// An advisory lock that an application trigger takes for each project before it is written.
     Write,
 }
 
@@ -77,7 +77,7 @@ end $$;
 create trigger pause before update on projects for each row execute function pause();
 ";
 
-/// A cluster of its own, since it is killed again and again.
+/// Its own cluster, because it is killed repeatedly.
 pub(crate) fn start(purpose: &str) -> Result<Cluster> {
     let cluster = Cluster::start(purpose, &[])?;
     let mut client = cluster.create_database(DATABASE)?;
@@ -90,7 +90,7 @@ pub(crate) fn start(purpose: &str) -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// One tracker a project, all active or none.
+/// One tracker per project, all active or none.
 pub(crate) fn lay_out(client: &mut Client, active: &str) -> Result<()> {
     client.batch_execute(&format!(
         "delete from integrations;
@@ -100,12 +100,12 @@ pub(crate) fn lay_out(client: &mut Client, active: &str) -> Result<()> {
     Ok(())
 }
 
-/// Kills a server process by its id, which `pg_backend_pid` of a connection to that very server told.
+/// Kills a server process by id, taken from `pg_backend_pid` on a connection to that server.
 pub(crate) fn kill_backend(pid: i32) -> Result<()> {
     kill(Pid::from_raw(pid), Signal::SIGKILL).context("cannot kill the backend")
 }
 
-/// Connects as soon as the server takes connections again after the crash of a backend.
+/// Connects as soon as the server accepts connections again after a backend's crash.
 pub(crate) fn reconnect(cluster: &Cluster) -> Result<Client> {
     let start = Instant::now();
     loop {
@@ -117,7 +117,7 @@ pub(crate) fn reconnect(cluster: &Cluster) -> Result<Client> {
     }
 }
 
-/// Returns once a connection is of no use any more: its backend has died with the others.
+/// Returns once a connection is broken: its backend has died with the others.
 pub(crate) fn wait_until_lost(client: &mut Client) -> Result<()> {
     let start = Instant::now();
     while client.simple_query("select").is_ok() {
@@ -127,7 +127,7 @@ pub(crate) fn wait_until_lost(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// The rows of integrations and the cached values, to be compared before and after.
+/// The rows of integrations and the cached values, to compare before and after.
 fn fingerprint(client: &mut Client) -> Result<String> {
     let row = client.query_one(
         "select md5(coalesce((select string_agg(i::text, ',' order by i.id) from integrations i), '')
@@ -202,7 +202,7 @@ fn crash(
         fingerprint(&mut client)? == before,
         "the statement was not undone as a whole"
     );
-    // The same statement, undisturbed: nothing of the crash stands in its way.
+    // The same statement, undisturbed: nothing is left of the crash.
     client.batch_execute(statement)?;
     assert_in_lockstep(&mut client)?;
     ensure!(

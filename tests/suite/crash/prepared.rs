@@ -1,4 +1,4 @@
-//! A prepared transaction outlives a crash with all that its flush wrote and locked.
+//! A prepared transaction survives a crash with everything that its flush wrote and locked.
 
 use std::thread;
 
@@ -43,7 +43,7 @@ fn prepare(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Another session gives project 1 a second tracker and waits for the prepared transaction; `crash` happens meanwhile.
+/// Another session gives project 1 a second tracker and waits for the prepared transaction; meanwhile `crash` happens.
 fn gain_meanwhile(
     cluster: &mut Cluster,
     crash: impl FnOnce(&mut Cluster, i32) -> Result<()>,
@@ -76,7 +76,7 @@ fn end_after(cluster: &Cluster, (end, expected): (&str, i64)) -> Result<()> {
     );
     assert_in_lockstep(&mut client).context("while it is prepared")?;
     ensure!(trackers(&mut client)? == 200, "what is only prepared shows");
-    // It holds the rows that it wrote still: whoever changes the same project waits for it, and is right.
+    // It still holds the rows that it wrote: sessions that change the same project wait for it, and are right.
     let mut gainer = cluster.connect(DATABASE)?;
     let pid = pid_of(&mut gainer)?;
     thread::scope(|scope| -> Result<()> {

@@ -1,4 +1,4 @@
-//! Claims of deliveries: which are handed out, with what, at which pace.
+//! Claims of deliveries: which are handed out, with which data, at which pace.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -7,13 +7,13 @@ use postgres::{Client, Row};
 use crate::service_account::number;
 use crate::slack::workspaces;
 
-/// Channels 1 to 5 of team A, 6 and 7 of team B; and how a delivery gets there.
+/// Channels 1 to 5 of team A, 6 and 7 of team B; and a function that adds a delivery.
 const CHANNELS: &str = r##"
-insert into lockstep.slack_channel (schema, team_id, channel)
+insert into lockstep_internal.slack_channel (schema, team_id, channel)
   select 'public', case when n < 6 then 'A' else 'B' end, '#' || n from generate_series(1, 7) n;
 create function publish(channel bigint, integration bigint, payload json default '{"object_kind": "push"}') returns bigint language sql as $$
-  with e as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, payload) returning id)
-  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+  with e as (insert into lockstep_internal.event (schema, key, payload) values ('public', gen_random_uuid()::text, payload) returning id)
+  insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
     select 'public', e.id, integration, integration, channel, channel from e returning id $$;
 "##;
 
@@ -28,21 +28,21 @@ pub(crate) fn publish(client: &mut Client, channel: i64, integration: i64) -> Re
     number(client, &format!("select publish({channel}, {integration})"))
 }
 
-/// Of a delivery that was claimed, what says which it is.
+/// What identifies a claimed delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) delivery: i64,
     pub(crate) lease: i64,
 }
 
-/// Claims at a pace that holds nobody up.
+/// Claims at a pace that delays nobody.
 pub(crate) fn claim(client: &mut Client, most: i32) -> Result<Vec<Claim>> {
     claim_at(client, most, 100_000)
 }
 
 pub(crate) fn claim_at(client: &mut Client, most: i32, per_minute: i32) -> Result<Vec<Claim>> {
     let rows = client.query(
-        "select delivery, lease from lockstep.claim_deliveries($1, '1 hour', $2)",
+        "select delivery, lease from lockstep_api.claim_deliveries($1, '1 hour', $2)",
         &[&most, &per_minute],
     )?;
     let read = |row: &Row| Claim {
@@ -56,7 +56,7 @@ pub(crate) fn numbers(claims: &[Claim]) -> Vec<i64> {
     claims.iter().map(|it| it.delivery).collect()
 }
 
-/// Says of each the same.
+/// Reports the same outcome for each.
 pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Result<i64> {
     let results = claims.iter().map(|it| {
         format!(
@@ -68,22 +68,22 @@ pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Resul
     number(
         client,
         &format!(
-            "select lockstep.finish_deliveries('[{}]')::bigint",
+            "select lockstep_api.finish_deliveries('[{}]')::bigint",
             results.join(",")
         ),
     )
 }
 
-/// Makes every channel due, as far as nobody has it.
+/// Makes every channel due unless it is leased.
 pub(crate) fn later(client: &mut Client) -> Result<()> {
-    client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity'")?;
     Ok(())
 }
 
-/// Lets all leases run out.
+/// Makes all leases expire.
 pub(crate) fn lapse(client: &mut Client) -> Result<()> {
     client.batch_execute(
-        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
+        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
     )?;
     Ok(())
 }
@@ -107,7 +107,7 @@ fn a_channel_is_sent_one_delivery_at_a_time_in_order() -> Result<()> {
         let mut sorted = expected.clone();
         sorted.sort_unstable();
         assert_eq!(found, sorted);
-        // What somebody has nobody else gets, however late it is.
+        // A leased delivery is not given to anybody else, however late it is.
         later(&mut client)?;
         assert_eq!(claim(&mut client, 10)?, []);
         assert_eq!(
@@ -128,7 +128,7 @@ fn the_longest_due_comes_first() -> Result<()> {
         publish(&mut client, channel, 1)?;
     }
     client.batch_execute(
-        "update lockstep.slack_channel set not_before = clock_timestamp() - make_interval(hours => (array[2, 5, -1, 4, 1])[id::integer]) where id <= 5",
+        "update lockstep_internal.slack_channel set not_before = clock_timestamp() - make_interval(hours => (array[2, 5, -1, 4, 1])[id::integer]) where id <= 5",
     )?;
     assert_eq!(numbers(&claim(&mut client, 3)?), [2, 4, 1]);
     assert_eq!(numbers(&claim(&mut client, 3)?), [5]);
@@ -142,7 +142,7 @@ fn the_next_begins_a_second_after_the_claim_at_the_earliest() -> Result<()> {
     publish(&mut client, 1, 1)?;
     client.batch_execute("create table before as select clock_timestamp() as at")?;
     claim(&mut client, 1)?;
-    let within = "select count(*) from before b, lockstep.slack_channel c
+    let within = "select count(*) from before b, lockstep_internal.slack_channel c
                    where c.id = 1 and c.not_before between b.at + interval '1 second' and clock_timestamp() + interval '1 second'
                      and c.leased_until between b.at + interval '1 hour' and clock_timestamp() + interval '1 hour'";
     assert_eq!(number(&mut client, within)?, 1);
@@ -158,7 +158,7 @@ fn a_claim_has_all_that_it_takes_to_send() -> Result<()> {
     let all = "select concat_ws('|', delivery, team_id, coalesce(enterprise_id, '-'), channel, integration_id, alias, event, attempts, uncertain, updates,
                                 coalesce(subject, '-'), coalesce(ts, '-'), coalesce(slack_channel, '-'), coalesce(encode(token, 'escape'), '-'),
                                 coalesce(encode(token_iv, 'escape'), '-'))
-                 from lockstep.claim_deliveries(10, '1 minute', 1000) order by delivery";
+                 from lockstep_api.claim_deliveries(10, '1 minute', 1000) order by delivery";
     let rows = client.query(all, &[])?;
     let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(
@@ -168,7 +168,7 @@ fn a_claim_has_all_that_it_takes_to_send() -> Result<()> {
             r#"2|B|-|#6|5|b5|{"object_kind": "push"}|0|0|separate|-|-|-|-|-"#.to_owned(),
         ]
     );
-    // The token of the installation is the newest; a workspace may be of an enterprise.
+    // The installation's token is the newest; a workspace may belong to an enterprise.
     client.batch_execute(
         "select lockstep.install_slack_workspace('A', 'Team A', 'U1', 'B1', 'token 2', 'iv 2', '{}', enterprise_id => 'E1')",
     )?;
@@ -193,7 +193,7 @@ fn who_loses_the_lease_may_have_sent() -> Result<()> {
     let first = claim(&mut client, 10)?;
     assert_eq!(numbers(&first), [1, 3]);
     lapse(&mut client)?;
-    // Nobody has noticed: the result counts.
+    // Nobody has taken over: the result counts.
     assert_eq!(
         finish(&mut client, &first[1..], r#""outcome": "delivered""#)?,
         1
@@ -201,7 +201,7 @@ fn who_loses_the_lease_may_have_sent() -> Result<()> {
     let second = claim(&mut client, 10)?;
     assert_eq!(numbers(&second), [1]);
     assert_ne!(second[0].lease, first[0].lease);
-    let counts = "select string_agg(concat_ws(' ', id, status, attempts, uncertain), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', id, status, attempts, uncertain), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(
         text(&mut client, counts)?,
         "1 waiting 0 1, 2 waiting 0 0, 3 delivered 0 0"
@@ -237,19 +237,19 @@ fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
         (3, 3),
         (4, 5),
         (5, 1),
-        // Behind the one of an integration that has the row no longer.
+        // Behind a delivery of an integration that no longer has the row.
         (2, 4),
     ] {
         publish(&mut client, channel, integration)?;
     }
     client.batch_execute(
         "update integrations set active = false where id = 1; delete from slack_integrations where id = 2;
-         update lockstep.slack_delivery set integration_id = 9 where id = 5; update lockstep.event set payload = null where id = 6",
+         update lockstep_internal.slack_delivery set integration_id = 9 where id = 5; update lockstep_internal.event set payload = null where id = 6",
     )?;
     let mut claimed = numbers(&claim(&mut client, 10)?);
     claimed.sort_unstable();
     assert_eq!(claimed, [4, 9]);
-    let counts = "select string_agg(concat_ws(' ', id, status, error), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', id, status, error), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(
         text(&mut client, counts)?,
         "1 failed inactive, 2 failed not_installed, 3 failed inactive, 4 waiting, 5 failed not_installed, 6 failed no_event, \
@@ -258,7 +258,7 @@ fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_channel where lease is not null"
+            "select count(*) from lockstep_internal.slack_channel where lease is not null"
         )?,
         2
     );
@@ -270,11 +270,14 @@ fn other_schemas_are_left_alone() -> Result<()> {
     let mut client = channels("delivery_schema")?;
     publish(&mut client, 1, 1)?;
     publish(&mut client, 2, 1)?;
-    client.batch_execute("update lockstep.slack_channel set schema = 'other' where id = 1")?;
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set schema = 'other' where id = 1",
+    )?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [2]);
     // Nor does a delivery whose channel is gone keep others from being sent.
-    client
-        .batch_execute("delete from lockstep.slack_channel where id = 1; select publish(3, 1)")?;
+    client.batch_execute(
+        "delete from lockstep_internal.slack_channel where id = 1; select publish(3, 1)",
+    )?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [3]);
     Ok(())
 }

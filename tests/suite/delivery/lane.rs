@@ -1,4 +1,4 @@
-//! A channel that is called by several names has one order and one pace, from when Slack has told that they are the same.
+//! A channel with several names has one order and one pace, once Slack has reported that they are the same.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -7,15 +7,15 @@ use crate::database::cluster;
 use crate::delivery::claim::{channels, claim, finish, later, numbers, publish, text};
 
 const SAME: &str = "select string_agg(concat_ws(' ', id, coalesce(slack_id, '-'), coalesce(same_as::text, '-')), ', ' order by id)
-                      from lockstep.slack_channel where slack_id is not null";
-const LANES: &str = "select string_agg(concat_ws(' ', id, channel, lane), ', ' order by id) from lockstep.slack_delivery where status = 'waiting'";
+                      from lockstep_internal.slack_channel where slack_id is not null";
+const LANES: &str = "select string_agg(concat_ws(' ', id, channel, lane), ', ' order by id) from lockstep_internal.slack_delivery where status = 'waiting'";
 
-/// Sends what waits for a channel first, and has Slack call the channel so.
+/// Sends the first waiting delivery of a channel, and lets Slack respond with this id.
 fn deliver(client: &mut Client, delivery: i64, slack_id: &str) -> Result<()> {
     later(client)?;
     let mut claimed = claim(client, 10)?;
     if claimed.is_empty() {
-        // It waited where another one is the lane by now.
+        // It waited where another row is the lane by now.
         claimed = claim(client, 10)?;
     }
     let own: Vec<_> = claimed
@@ -37,7 +37,7 @@ fn deliver(client: &mut Client, delivery: i64, slack_id: &str) -> Result<()> {
     Ok(())
 }
 
-/// One claim after the other, as long as there is anything.
+/// Claims repeatedly until nothing is left.
 fn drain(client: &mut Client) -> Result<Vec<Vec<i64>>> {
     let mut rounds = Vec::new();
     for _ in 0..20 {
@@ -65,17 +65,17 @@ fn names_of_one_channel_have_one_order() -> Result<()> {
     publish(&mut client, 3, 2)?;
     deliver(&mut client, second, "C9")?;
     assert_eq!(text(&mut client, SAME)?, "1 C9 -, 2 C9 1");
-    // What waits by the other name is in the one lane at once, ahead of whatever is published from now on, and is called as it was.
+    // What waits under the other name is in the one lane at once, ahead of new publications, and keeps its name.
     assert_eq!(text(&mut client, LANES)?, "3 2 1, 4 1 1, 5 2 1, 6 3 3");
     assert_eq!(drain(&mut client)?, [vec![3, 6], vec![4], vec![5]]);
-    let called = "select string_agg(channel::text, ' ' order by id) from lockstep.slack_delivery where id between 3 and 5";
+    let called = "select string_agg(channel::text, ' ' order by id) from lockstep_internal.slack_delivery where id between 3 and 5";
     assert_eq!(text(&mut client, called)?, "2 1 2");
-    // One that was published without knowing it is found by the first look, and sent after it.
+    // A delivery that was published without this knowledge is found by the first claim, and sent after it.
     later(&mut client)?;
     publish(&mut client, 2, 1)?;
     assert_eq!(claim(&mut client, 10)?, []);
     assert_eq!(text(&mut client, LANES)?, "7 2 1");
-    let name = "select channel from lockstep.claim_deliveries(10, '1 hour', 100000)";
+    let name = "select channel from lockstep_api.claim_deliveries(10, '1 hour', 100000)";
     assert_eq!(text(&mut client, name)?, "#2");
     Ok(())
 }
@@ -85,8 +85,8 @@ fn names_of_one_channel_have_one_pace() -> Result<()> {
     let mut client = channels("lane_pace")?;
     let first = publish(&mut client, 1, 1)?;
     deliver(&mut client, first, "C9")?;
-    client.batch_execute("update lockstep.slack_channel set not_before = '2020-01-01'")?;
-    // Slack has told the other one to wait, and the message that waited there went through after all.
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '2020-01-01'")?;
+    // Slack has rate-limited the other one, and the message that waited there was sent after all.
     publish(&mut client, 2, 1)?;
     later(&mut client)?;
     let claimed = claim(&mut client, 10)?;
@@ -96,12 +96,12 @@ fn names_of_one_channel_have_one_pace() -> Result<()> {
         r#""outcome": "delivered", "channel": "C9", "ago": 0"#,
     )?;
     let pace = "select string_agg((not_before > clock_timestamp() - interval '1 minute')::text, ' ' order by id)
-                  from lockstep.slack_channel where id <= 3";
+                  from lockstep_internal.slack_channel where id <= 3";
     assert_eq!(text(&mut client, pace)?, "true true false");
     Ok(())
 }
 
-/// One name is given to another channel: it is a lane of its own again, and so is what hung on it.
+/// A name is given to another channel: it is a lane of its own again, and so are the names that had joined it.
 #[test]
 fn a_name_may_move_to_another_channel() -> Result<()> {
     let mut client = channels("lane_move")?;
@@ -110,7 +110,7 @@ fn a_name_may_move_to_another_channel() -> Result<()> {
         deliver(&mut client, delivery, "C9")?;
     }
     assert_eq!(text(&mut client, SAME)?, "1 C9 -, 2 C9 1, 3 C9 1");
-    // Also that of another workspace.
+    // The same in another workspace.
     let delivery = publish(&mut client, 6, 5)?;
     deliver(&mut client, delivery, "C9")?;
     assert_eq!(text(&mut client, SAME)?, "1 C9 -, 2 C9 1, 3 C9 1, 6 C9 -");
@@ -126,7 +126,7 @@ fn a_name_may_move_to_another_channel() -> Result<()> {
     Ok(())
 }
 
-/// What waits goes along when a name moves, but for what is being sent, and what waits by other names stays.
+/// Waiting deliveries move when a name moves, except those being sent, and those under other names stay.
 #[test]
 fn what_waits_moves_with_its_name() -> Result<()> {
     let mut client = channels("lane_leave")?;
@@ -136,11 +136,13 @@ fn what_waits_moves_with_its_name() -> Result<()> {
     }
     let delivery = publish(&mut client, 1, 1)?;
     deliver(&mut client, delivery, "C8")?;
-    // By the names 2 and 3, while they hang on what is another channel by now.
+    // Under names 2 and 3, while they belong to another channel.
     for channel in [2, 2, 1, 3, 2] {
         publish(&mut client, channel, 1)?;
     }
-    client.batch_execute("update lockstep.slack_delivery set lane = 1 where status = 'waiting'")?;
+    client.batch_execute(
+        "update lockstep_internal.slack_delivery set lane = 1 where status = 'waiting'",
+    )?;
     later(&mut client)?;
     let claimed = claim(&mut client, 10)?;
     assert_eq!(numbers(&claimed), [5]);
@@ -157,7 +159,7 @@ fn what_waits_moves_with_its_name() -> Result<()> {
     Ok(())
 }
 
-/// The row that was known first may be the last of which Slack tells.
+/// The row known first may be the last that Slack reports.
 #[test]
 fn names_are_joined_with_those_that_were_learnt_before() -> Result<()> {
     let mut client = channels("lane_late")?;
@@ -169,13 +171,13 @@ fn names_are_joined_with_those_that_were_learnt_before() -> Result<()> {
     Ok(())
 }
 
-/// Two results of one name and integration, which was in two lanes.
+/// Two results for one name and integration, which was in two lanes.
 #[test]
 fn two_results_of_one_name_are_taken() -> Result<()> {
     let mut client = channels("lane_twice")?;
     publish(&mut client, 2, 1)?;
     publish(&mut client, 2, 1)?;
-    client.batch_execute("update lockstep.slack_delivery set lane = 1 where id = 1")?;
+    client.batch_execute("update lockstep_internal.slack_delivery set lane = 1 where id = 1")?;
     let claimed = claim(&mut client, 10)?;
     assert_eq!(claimed.len(), 2);
     assert_eq!(
@@ -186,22 +188,22 @@ fn two_results_of_one_name_are_taken() -> Result<()> {
         )?,
         2
     );
-    let troubles = "select string_agg(channel || ' ' || error || ' ' || failures, ', ') from lockstep.slack_channel_trouble";
+    let troubles = "select string_agg(channel || ' ' || error || ' ' || failures, ', ') from lockstep_internal.slack_channel_trouble";
     assert_eq!(text(&mut client, troubles)?, "#2 is_archived 1");
     client.batch_execute("select lockstep.retry_deliveries()")?;
     later(&mut client)?;
     let claimed = claim(&mut client, 10)?;
     client.batch_execute(
-        "update lockstep.slack_channel set subject = 'merge_request 7' where lease is not null",
+        "update lockstep_internal.slack_channel set subject = 'merge_request 7' where lease is not null",
     )?;
     let told = r#""outcome": "delivered", "channel": "C9", "ts": "1.1""#;
     assert_eq!(finish(&mut client, &claimed, told)?, 2);
-    let messages = "select string_agg(channel || ' ' || subject || ' ' || ts, ', ') from lockstep.slack_message";
+    let messages = "select string_agg(channel || ' ' || subject || ' ' || ts, ', ') from lockstep_internal.slack_message";
     assert_eq!(text(&mut client, messages)?, "2 merge_request 7 1.1");
     Ok(())
 }
 
-/// Two senders learn it of two names at the same time, and neither sees what the other has written.
+/// Two senders learn it for two names at the same time, and neither sees what the other has written.
 #[test]
 fn names_are_joined_however_they_were_learnt() -> Result<()> {
     let mut client = channels("lane_race")?;
@@ -222,7 +224,7 @@ fn names_are_joined_however_they_were_learnt() -> Result<()> {
     Ok(())
 }
 
-/// Whoever hands in waits for nobody who has the row of a name, and it is learnt the next time.
+/// A sender that reports waits for nobody who has locked a name's row, and the name is learned the next time.
 #[test]
 fn a_name_that_is_locked_is_passed_by() -> Result<()> {
     let mut client = channels("lane_locked")?;
@@ -238,7 +240,7 @@ fn a_name_that_is_locked_is_passed_by() -> Result<()> {
     assert_eq!(claim(&mut client, 10)?, []);
     let claimed = claim(&mut client, 10)?;
     other.batch_execute(
-        "begin; select from lockstep.slack_channel where id = 2 for no key update",
+        "begin; select from lockstep_internal.slack_channel where id = 2 for no key update",
     )?;
     client.batch_execute("set lock_timeout = '10s'")?;
     let told = r#""outcome": "delivered", "channel": "C8""#;

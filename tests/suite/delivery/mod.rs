@@ -1,4 +1,4 @@
-//! Deliveries in the database: claimed, finished, paced and kept in order.
+//! Deliveries in the database: claiming, finishing, pace and order.
 
 mod claim;
 mod finish;

@@ -1,7 +1,7 @@
-//! Random concurrency: several sessions claim deliveries and say what became of them, beside one that publishes and one that lets leases
-//! run out, against a model of what Slack has seen.
+//! Random concurrency: several sessions claim deliveries and report outcomes, while one publishes and one makes leases expire,
+//! compared with a model of what Slack has seen.
 //!
-//! LOCKSTEP_SEED=... replays the choices of a run; how the sessions interleave is up to the machine.
+//! LOCKSTEP_SEED=... replays the choices of a run; the interleaving of sessions depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Write, stderr};
@@ -21,38 +21,38 @@ use crate::service_account::number;
 const DATABASE: &str = "delivery_random";
 const SENDERS: u64 = 6;
 const DELIVERIES: i64 = 700;
-/// Channels 1 to 5 are those of team A, 6 and 7 of team B.
+/// Channels 1 to 5 belong to team A, 6 and 7 to team B.
 const CHANNELS: i64 = 7;
-/// A burst is of 12 messages, and a minute has no more than its messages.
+/// A burst is 12 messages, and no minute exceeds the limit.
 const PER_MINUTE: i32 = 120;
 const BURST: f64 = 12.0;
 const INTERVAL: f64 = 61.0 / 109.0;
-/// Nobody waits here: what waits for its time has that moved instead, by so many seconds. The pace only once it is used up, or time would
-/// be given away.
+/// Nobody waits here: instead, due times are moved by this many seconds. The pace's only when it is used up, otherwise time would
+/// be wasted.
 const STEP: f64 = 1.0;
 const USED_UP: f64 = 5.5;
 
-/// What is known for sure while all of this goes on: who says of himself that he sends to a channel does so in the database as well, as long
-/// as nobody lets his lease run out.
+/// What is certain while all this runs: a session that believes it holds a channel also does in the database, as long as nobody
+/// makes its lease expire.
 #[derive(Default)]
 struct Model {
-    /// Who has which channel.
+    /// The holder of each channel.
     holders: BTreeMap<i64, Claim>,
-    /// Leases of a channel that may have run out.
+    /// Leases of a channel that may have expired.
     lost: BTreeSet<(i64, i64)>,
     published: BTreeMap<i64, Vec<i64>>,
-    /// Deliveries of which somebody has begun to say, or has said, that they are done.
+    /// Deliveries that somebody has reported, or started to report, as done.
     may_be_done: BTreeSet<i64>,
     is_done: BTreeSet<i64>,
-    /// How often Slack has taken a delivery.
+    /// How often Slack has accepted a delivery.
     posted: BTreeMap<i64, u64>,
-    /// The claims of each team, and when time was moved for it.
+    /// The claims of each team, and when its time was moved.
     claims: [Vec<Span>; 2],
     moves: [Vec<Span>; 2],
     left: i64,
 }
 
-/// What happened between two times, by the clock of the database.
+/// The period in which something happened, by the database's clock.
 #[derive(Clone, Copy)]
 struct Span {
     before: f64,
@@ -111,7 +111,7 @@ impl Sender<'_> {
         let done_before = self.run.model()?.is_done.clone();
         let before = now(&mut self.client)?;
         let rows = self.client.query(
-            "select delivery, lease, substr(channel, 2)::bigint from lockstep.claim_deliveries($1, '1 hour', $2)",
+            "select delivery, lease, substr(channel, 2)::bigint from lockstep_api.claim_deliveries($1, '1 hour', $2)",
             &[&most, &PER_MINUTE],
         )?;
         let after = now(&mut self.client)?;
@@ -155,7 +155,7 @@ impl Sender<'_> {
         Ok(requests)
     }
 
-    /// Sends, as far as Slack is concerned, and says how that went.
+    /// Sends, as far as the model of Slack is concerned, and reports the outcome.
     fn finish(&mut self, channel: i64, claim: Claim) -> Result<()> {
         let kind = self.dice.below(100);
         let (outcome, is_posted, is_done) = match kind {
@@ -166,7 +166,7 @@ impl Sender<'_> {
             75..=82 => ("rate_limited", false, false),
             83..=89 => ("failed", false, true),
             90..=94 => ("release", false, false),
-            // It has sent, and is never heard of again.
+            // It has sent, and never reports.
             _ => ("", true, false),
         };
         {
@@ -178,11 +178,11 @@ impl Sender<'_> {
                 model.may_be_done.insert(claim.delivery);
             }
             if outcome.is_empty() {
-                // Its lease runs out, soon or later.
+                // Its lease expires, sooner or later.
                 model.lost.insert((channel, claim.lease));
                 return Ok(());
             }
-            // From now on others may have the channel; unless they have it already.
+            // From now on others may take the channel, unless they already have.
             if model.holders.get(&channel) == Some(&claim) {
                 model.holders.remove(&channel);
             }
@@ -206,7 +206,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Lets a lease run out, or makes time pass for a channel or for the pace.
+    /// Makes a lease expire, or moves time for a channel or for the pace.
     fn move_time(&mut self) -> Result<()> {
         let channel = 1 + i64::try_from(self.dice.below(CHANNELS as u64))?;
         match self.dice.below(4) {
@@ -215,14 +215,14 @@ impl Sender<'_> {
                 if let Some(holder) = holder {
                     self.run.model()?.lost.insert((channel, holder.lease));
                     self.client.execute(
-                        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second' where id = $1 and lease = $2",
+                        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second' where id = $1 and lease = $2",
                         &[&channel, &holder.lease],
                     )?;
                 }
             }
             1 | 2 => {
                 self.client.execute(
-                    "update lockstep.slack_channel set not_before = '-infinity' where id = $1",
+                    "update lockstep_internal.slack_channel set not_before = '-infinity' where id = $1",
                     &[&channel],
                 )?;
             }
@@ -230,7 +230,7 @@ impl Sender<'_> {
                 let team = ["A", "B"][team_of(channel)];
                 let before = now(&mut self.client)?;
                 let moved = self.client.execute(
-                    "update lockstep.slack_team_pace set free_at = free_at - make_interval(secs => $2)
+                    "update lockstep_internal.slack_team_pace set free_at = free_at - make_interval(secs => $2)
                       where team_id = $1 and free_at > clock_timestamp() + make_interval(secs => $3)",
                     &[&team, &STEP, &USED_UP],
                 )?;
@@ -248,7 +248,7 @@ impl Sender<'_> {
     }
 }
 
-/// Publishes a few at a time; some publications are undone.
+/// Publishes a few at a time; some publications are rolled back.
 fn publish(run: &Run, client: &mut Client, dice: &mut Dice) -> Result<()> {
     let mut left = DELIVERIES;
     while left > 0 && run.goes_on()? {
@@ -279,7 +279,7 @@ fn publish(run: &Run, client: &mut Client, dice: &mut Dice) -> Result<()> {
     Ok(())
 }
 
-/// In no time were there more messages than a burst and what has passed allow.
+/// In no period were there more messages than a burst and the elapsed time allow.
 fn check_pace(claims: &[Span], moves: &[Span]) -> Result<f64> {
     let mut claims: Vec<Span> = claims
         .iter()
@@ -314,12 +314,12 @@ fn check_pace(claims: &[Span], moves: &[Span]) -> Result<f64> {
 fn check(client: &mut Client, model: &Model) -> Result<()> {
     for (claims, moves) in model.claims.iter().zip(&model.moves) {
         let nearest = check_pace(claims, moves)?;
-        // Else nothing was put to the test.
+        // Otherwise nothing was tested.
         ensure!(nearest < 5.0, "the pace was never reached: {nearest}");
         println!("the pace was kept by {nearest} messages");
     }
     let rows = client.query(
-        "select id, status, uncertain from lockstep.slack_delivery order by id",
+        "select id, status, uncertain from lockstep_internal.slack_delivery order by id",
         &[],
     )?;
     assert_eq!(rows.len(), DELIVERIES as usize);
@@ -347,7 +347,7 @@ fn check(client: &mut Client, model: &Model) -> Result<()> {
     assert_eq!(
         number(
             client,
-            "select count(*) from lockstep.slack_channel where lease is not null"
+            "select count(*) from lockstep_internal.slack_channel where lease is not null"
         )?,
         0
     );
@@ -357,7 +357,7 @@ fn check(client: &mut Client, model: &Model) -> Result<()> {
 #[test]
 fn random_senders_send_each_delivery_once_and_in_order() -> Result<()> {
     let seed = seed()?;
-    // Past the capture of a test's output: the seed is wanted even if the run hangs.
+    // Bypasses the capture of test output: the seed is needed even if the run hangs.
     writeln!(stderr(), "delivery_random: LOCKSTEP_SEED={seed}")?;
     let mut client = channels(DATABASE)?;
     let run = Run {

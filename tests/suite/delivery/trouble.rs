@@ -1,4 +1,4 @@
-//! What comes of failures: troubles of channels, and what is tried again.
+//! The effects of failures: troubles of channels, and retries.
 
 use crate::database::cluster;
 use crate::delivery::claim::{channels, claim, finish, lapse, later, numbers, publish, text};
@@ -26,7 +26,7 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
         for (claim, said) in claimed.iter().zip(said) {
             assert_eq!(finish(&mut client, &[*claim], said)?, 1);
         }
-        // In the order of the channels again.
+        // In channel order again.
         later(&mut client)?;
         text(
             &mut client,
@@ -39,7 +39,7 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
         r#""outcome": "failed", "error": "missing_scope", "needed": "chat:write""#,
         r#""outcome": "delivered""#,
     );
-    // Nothing is known of a channel as long as it is only tried.
+    // Nothing is known about a channel while deliveries are only being retried.
     assert_eq!(
         step([r#""outcome": "release""#, r#""outcome": "uncertain""#, bad])?,
         ""
@@ -53,7 +53,7 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
     assert_eq!(
         text(
             &mut client,
-            "select string_agg(integration_id || channel, ' ') from lockstep.slack_channel_trouble"
+            "select string_agg(integration_id || channel, ' ') from lockstep_internal.slack_channel_trouble"
         )?,
         "1#2"
     );
@@ -75,9 +75,9 @@ fn others_are_told_of_what_is_left() -> Result<()> {
     let mut client = channels(name)?;
     let mut listener = cluster()?.connect(name)?;
     listener.batch_execute("listen lockstep_delivery")?;
-    listener.batch_execute("select lockstep.delivery_wait(60)")?;
+    listener.batch_execute("select lockstep_api.delivery_wait(60)")?;
     let mut heard = |client: &mut Client| -> Result<usize> {
-        // Notifications arrive in the order of the commits, so once this one is there so are those before it.
+        // Notifications arrive in commit order, so after this one all earlier ones have arrived.
         client.batch_execute("notify lockstep_delivery, 'last'")?;
         let mut notifications = listener.notifications();
         let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
@@ -171,14 +171,14 @@ fn what_failed_can_be_tried_again() -> Result<()> {
     );
     let claimed = claim(&mut client, 10)?;
     assert_eq!(numbers(&claimed), [2]);
-    // One that comes before is next, but not now.
+    // An earlier one is next, but not now.
     assert_eq!(
         number(&mut client, "select lockstep.retry_deliveries()")?,
         3
     );
     assert_eq!(results(&mut client)?, "1 waiting, 3 waiting, 4 waiting");
-    // What nobody knows stays counted, but not as a reason to give up soon.
-    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep.slack_delivery";
+    // Uncertain attempts stay counted, but are no reason to give up soon.
+    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(text(&mut client, counts)?, "0 1 0, 0 1 0, 0 1 0, 0 1 0");
     later(&mut client)?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [3]);

@@ -1,5 +1,5 @@
-//! Runs the examples of README and the book. Every block of SQL runs, in the order of the page, and may fail only if its output shows that.
-//! A block of shell is parsed; it runs if its output is shown. Output is the block of text that follows; `…` in it stands for anything
+//! Runs the examples of README and the book. Every SQL block runs, in page order, and may only fail if its output shows that. A
+//! shell block is parsed; it runs if its output is shown. Output is the text block that follows; `…` in it matches anything
 //! within a line.
 
 use std::fs;
@@ -15,13 +15,13 @@ use super::page::{Block, Part, parts, write};
 use super::{is_writing, name_of, pages};
 use crate::database::cluster;
 
-/// The database that the pages speak of.
+/// The database name that the pages use.
 const DATABASE: &str = "gitlabhq_production";
 
-/// Pages that create the extensions themselves; for the others all is there and attached.
+/// Pages that create the extensions themselves; for others everything is installed and attached.
 const FROM_SCRATCH: [&str; 3] = ["README.md", "docs/install.md", "docs/quick-start.md"];
 
-/// The settings of the Slack app that commands find.
+/// The Slack app's settings for commands.
 const APP: [(&str, &str); 5] = [
     ("LOCKSTEP_PUBLIC_URL", "https://slack.example"),
     ("SLACK_CLIENT_ID", "1.2"),
@@ -65,7 +65,7 @@ fn is_example(part: &Part) -> bool {
     matches!(part, Part::Block(block) if ["sql", "sh"].contains(&block.language.as_str()))
 }
 
-/// Runs the examples of a page and notes those that are wrong; how many there are.
+/// Runs the examples of a page and collects wrong ones; returns how many examples there are.
 fn run_page(path: &Path, page: &mut [Part], wrong: &mut Vec<String>) -> Result<usize> {
     prepare(&name_of(path))?;
     let mut count = 0;
@@ -119,7 +119,7 @@ fn run_page(path: &Path, page: &mut [Part], wrong: &mut Vec<String>) -> Result<u
     Ok(count)
 }
 
-/// The block of text that follows an example, with nothing but blank lines in between.
+/// The text block that follows an example, with only blank lines in between.
 fn output_after(page: &[Part], place: usize) -> Option<usize> {
     let after = page.iter().enumerate().skip(place + 1);
     for (place, part) in after {
@@ -132,7 +132,7 @@ fn output_after(page: &[Part], place: usize) -> Option<usize> {
     None
 }
 
-/// The database anew, with sample rows.
+/// Creates the database again, with sample rows.
 fn prepare(page: &str) -> Result<()> {
     cluster()?
         .connect("postgres")?
@@ -151,7 +151,7 @@ fn prepare(page: &str) -> Result<()> {
     Ok(())
 }
 
-/// What psql prints, errors among it.
+/// The output of psql, including errors.
 fn sql(text: &str) -> Result<String> {
     let file = target().join("docs-example.sql");
     fs::write(&file, text)?;
@@ -203,7 +203,7 @@ fn shell(text: &str) -> Result<String> {
     printed(bash)
 }
 
-/// What a command prints, without blanks at the ends of lines and empty lines at its end.
+/// The output of a command, without trailing whitespace and empty lines.
 fn printed(mut command: Command) -> Result<String> {
     let output = command
         .output()
@@ -218,7 +218,7 @@ fn printed(mut command: Command) -> Result<String> {
     Ok(format!("{text}\n"))
 }
 
-/// Whether output is what is shown.
+/// Whether the output matches what is shown.
 fn matches(shown: &str, output: &str) -> bool {
     let (shown, output): (Vec<&str>, Vec<&str>) = (
         shown.trim_end().lines().collect(),

@@ -1,4 +1,4 @@
-//! Links lead to pages and headings that exist, and every page is in the book.
+//! Links lead to existing pages and headings, and every page is in the book.
 
 use std::collections::HashMap;
 use std::fs;
@@ -38,7 +38,7 @@ fn links_lead_somewhere() -> Result<()> {
     Ok(())
 }
 
-/// Other sites are not asked.
+/// Links to other sites are not checked.
 fn leads_somewhere(from: &Path, target: &str, read: &HashMap<PathBuf, Vec<Part>>) -> bool {
     if target.starts_with("https://") {
         return true;

@@ -1,6 +1,6 @@
-//! The documentation says what is so: its examples run, its links lead somewhere, and its reference is that of the programs.
+//! The documentation is correct: its examples run, its links work, and its reference matches the programs.
 //!
-//! `make reference` writes what is generated, and the output of examples, anew.
+//! `make reference` regenerates the reference and the output of examples.
 
 mod examples;
 mod links;
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::root;
 
-/// The variable that has pages written instead of compared.
+/// If this variable is set, pages are written instead of compared.
 const WRITE: &str = "LOCKSTEP_WRITE_DOCS";
 
 fn is_writing() -> bool {
     std::env::var_os(WRITE).is_some()
 }
 
-/// Compares a page with what it should be, or writes that.
+/// Compares a page with its expected text, or writes it.
 fn check(path: &Path, text: &str) -> Result<()> {
     let found = fs::read_to_string(path).unwrap_or_default();
     if is_writing() && found != text {
@@ -44,7 +44,7 @@ fn check(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// README and the pages of the book, in the order of their names.
+/// README and the pages of the book, in alphabetical order.
 fn pages() -> Result<Vec<PathBuf>> {
     let mut pages = vec![root().join("README.md")];
     collect(&root().join("docs"), &mut pages)?;

@@ -1,15 +1,15 @@
-//! A page of Markdown, as far as the tests look at it.
+//! A Markdown page, as far as the tests need it.
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) language: String,
     pub(super) text: String,
-    /// The line of its fence, from 1.
+    /// The line of its fence, counted from 1.
     pub(super) line: usize,
 }
 
-/// What a page consists of: blocks, and the lines between them.
+/// The parts of a page: blocks, and the lines between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Block(Block),
@@ -54,7 +54,7 @@ pub(super) fn write(parts: &[Part]) -> String {
     text
 }
 
-/// The anchors of a page's headings, as code hosts and mdBook make them.
+/// The anchors of a page's headings, as GitLab and mdBook create them.
 pub(super) fn anchors(parts: &[Part]) -> Vec<String> {
     let headings = parts.iter().filter_map(|part| match part {
         Part::Line(_, line) if line.starts_with('#') => Some(line.trim_start_matches('#').trim()),
@@ -72,7 +72,7 @@ fn anchor(heading: &str) -> String {
 
 /// The targets of the links in a line.
 pub(super) fn links(line: &str) -> Vec<&str> {
-    // What is between backticks is no link.
+    // Text between backticks is not a link.
     let plain: Vec<&str> = line.split('`').step_by(2).collect();
     let mut found = Vec::new();
     for text in plain {

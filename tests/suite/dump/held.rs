@@ -1,4 +1,4 @@
-//! A copy of a database has what was in flight there, and neither runs nor sends it until somebody says that it is to.
+//! A copy of a database contains the original's work in flight, and neither runs nor sends it until an administrator decides.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,19 +14,19 @@ use crate::surface::refusal::error_of;
 const CLAIMED_JOBS: &str =
     "select count(*) from lockstep.claim_jobs(lockstep.start_runner('r'), '{Payroll}', 10)";
 const CLAIMED_DELIVERIES: &str =
-    "select count(*) from lockstep.claim_deliveries(10, '1 minute', 60000)";
+    "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 60000)";
 const CLAIMED_TOKENS: &str =
-    "select count(*) from lockstep.claim_slack_token_refresh('1 day', '1 minute')";
+    "select count(*) from lockstep_api.claim_slack_token_refresh('1 day', '1 minute')";
 const IS_HELD: &str = "select (lockstep.status_report() -> 'is_held')::boolean::integer::bigint";
 
-/// A database with one of each in flight.
+/// A database with one of each kind in flight.
 fn in_flight(name: &str) -> Result<Client> {
     let mut client = told(name)?;
     let push = event("push", 1, serde_json::json!({"ref": "refs/heads/main"}));
     publish_as(&mut client, &push, Some("one"))?;
     client.batch_execute(
         "select lockstep.enqueue_job('Payroll');
-         insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token,
+         insert into lockstep_internal.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token,
                                                   encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
            values ('public', 'A', 'Team A', 'U1', '{}', 'token', 'iv', 'refresh', 'iv', now())",
     )?;
@@ -42,7 +42,7 @@ fn claimed(client: &mut Client) -> Result<[bool; 3]> {
     ])
 }
 
-/// What `attach` says aside.
+/// The notices of `attach`.
 fn notices_of_attach(database: &str) -> Result<Vec<String>> {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = Arc::clone(&heard);
@@ -67,8 +67,9 @@ fn check_is_held(name: &str) -> Result<Client> {
     let mut client = cluster()?.connect(name)?;
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
     assert_eq!(number(&mut client, IS_HELD)?, 1, "{name}");
-    // A sender that asks how long to wait is not sent round in a circle.
-    let wait = "select count(*) from (select lockstep.delivery_wait(60) s) w where w.s is not null";
+    // A sender that asks how long to wait does not end up in a busy loop.
+    let wait =
+        "select count(*) from (select lockstep_api.delivery_wait(60) s) w where w.s is not null";
     assert_eq!(number(&mut client, wait)?, 0, "{name}");
     // New ones are held as well.
     client.batch_execute("select lockstep.enqueue_job('Payroll')")?;
@@ -94,7 +95,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
         empty(name)?;
     }
     restore("psql", &PSQL, "held_restored", &dumped)?;
-    // The extension made before; the database has its own number as well.
+    // An extension from before; the database has its own id as well.
     cluster()?
         .connect("held_in_place")?
         .batch_execute("create extension lockstep_slack cascade")?;
@@ -122,7 +123,7 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
         assert_eq!(number(&mut held, IS_HELD)?, 0);
         assert_eq!(claimed(&mut held)?, [true; 3], "{name}");
         assert_eq!(notices_of_attach(name)?, [""; 0]);
-        // Twice is as good as once, and nothing can be thrown away any more.
+        // Doing it twice changes nothing, and nothing can be discarded any more.
         let again = "select lockstep.release_restored() + deliveries + tokens from lockstep.release_restored_slack()";
         assert_eq!(number(&mut held, again)?, 0);
         for discard in ["discard_restored", "discard_restored_slack"] {
@@ -133,38 +134,38 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
 
     let mut discarded = check_is_held("held_discarded")?;
     discarded.batch_execute(
-        "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+        "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
            values ('Payroll', '[]', 0, now(), 'dead', 0, true, now());
          select lockstep.discard_restored(); select lockstep.discard_restored_slack()",
     )?;
     assert_eq!(claimed(&mut discarded)?, [false; 3]);
     assert_eq!(number(&mut discarded, IS_HELD)?, 0);
     for (query, rows) in [
-        ("select count(*) from lockstep.job", 1),
+        ("select count(*) from lockstep_internal.job", 1),
         (
-            "select count(*) from lockstep.slack_delivery where status = 'waiting'",
+            "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'",
             0,
         ),
-        // It may send, but not end the token of the other one.
+        // It may send, but not invalidate the other database's token.
         (
-            "select count(*) from lockstep.slack_installation where encrypted_bot_access_token is not null",
+            "select count(*) from lockstep_internal.slack_installation where encrypted_bot_access_token is not null",
             1,
         ),
     ] {
         assert_eq!(number(&mut discarded, query)?, rows, "{query}");
     }
-    // What comes from now on is its own.
+    // New work is its own.
     discarded.batch_execute("select lockstep.enqueue_job('Payroll')")?;
     assert_eq!(claimed(&mut discarded)?, [true, false, false]);
 
-    // The one that was copied has gone on all the while.
+    // The original has continued the whole time.
     client = cluster()?.connect("held")?;
     assert_eq!(number(&mut client, IS_HELD)?, 0);
     assert_eq!(claimed(&mut client)?, [true; 3]);
     Ok(())
 }
 
-/// A template with nothing in flight, such as template1, is not worth a word.
+/// A template with nothing in flight, such as template1, causes no notice.
 #[test]
 fn an_idle_copy_is_its_own_once_attached() -> Result<()> {
     drop(crate::database::with_slack(

@@ -1,4 +1,5 @@
-//! pg_dump and pg_restore: definitions and triggers come along, and the restored database is kept from its first write on.
+//! pg_dump and pg_restore: definitions and triggers are included, and the restored database is maintained from its first write
+//! on.
 
 mod held;
 mod owner;
@@ -13,11 +14,11 @@ use postgres::Client;
 use crate::database::{self, cluster};
 use crate::surface::refusal::error_of;
 
-/// What must be the same in the restored database: definitions with their state, triggers with theirs, and the values.
+/// What must be equal in the restored database: definitions and their state, triggers and their state, and the values.
 const KEPT: &str = "
 select jsonb_pretty(jsonb_build_object(
   'definitions', (select jsonb_agg(to_jsonb(c) || jsonb_build_object('disabled', d.disabled_triggers) order by c.id)
-                  from lockstep.cache_columns c join lockstep.cache_column_definition d using (id)),
+                  from lockstep.cache_columns c join lockstep_internal.cache_column_definition d using (id)),
   'jobs', (select jsonb_agg(b) from lockstep.backfill_job b),
   'triggers', (select jsonb_agg(jsonb_build_array(t.tgrelid::regclass, t.tgenabled, pg_get_triggerdef(t.oid), exists (
                          select from pg_depend p where p.objid = t.oid and p.classid = 'pg_trigger'::regclass and p.deptype = 'x'))
@@ -28,7 +29,7 @@ select jsonb_pretty(jsonb_build_object(
 
 const DRIFT: &str = "select count(*) from lockstep.cache_columns c, lockstep.cache_column_drift(c.target_table, c.target_column)";
 
-/// A database with the application's triggers disabled by attach, a definition with every option, and some rows.
+/// A database with application triggers disabled by attach, a definition with every option, and some rows.
 fn source(name: &str) -> Result<Client> {
     let mut client = database::with_slack(name, Layout::Narrow)?;
     host::run(&mut client, host::APPLICATION_TRIGGERS)?;
@@ -66,7 +67,7 @@ pub(crate) fn dump(arguments: &[&str], database: &str) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// Feeds a dump to `psql` or `pg_restore`, which have to take it without a word of complaint.
+/// Feeds a dump to `psql` or `pg_restore`, which must accept it without any message.
 pub(crate) fn restore(
     program: &str,
     arguments: &[&str],
@@ -83,7 +84,7 @@ pub(crate) fn restore(
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
     let mut input = restoring.stdin.take().context("no input")?;
-    // A program that gives up stops reading; why it did is in its output.
+    // A program that gives up stops reading; its output says why.
     let fed = input.write_all(dump);
     drop(input);
     let output = restoring.wait_with_output()?;
@@ -97,7 +98,7 @@ pub(crate) fn restore(
 
 pub(crate) const PSQL: [&str; 4] = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"];
 
-/// The restored database is as the old one, and everything goes on working in it.
+/// The restored database equals the old one, and everything continues to work.
 fn check_restored(client: &mut Client, before: &str) -> Result<()> {
     assert_eq!(kept(client)?, before);
     assert_eq!(client.query_one(DRIFT, &[])?.get::<_, i64>(0), 0);
@@ -112,11 +113,11 @@ fn check_restored(client: &mut Client, before: &str) -> Result<()> {
          delete from integrations where project_id = 4",
     )?;
     assert_eq!(client.query_one(DRIFT, &[])?.get::<_, i64>(0), 0);
-    // A new definition takes a new number: the sequence came along.
+    // A new definition gets a new number: the sequence was dumped.
     client.batch_execute("alter table projects add column has_any boolean")?;
     let row = client.query_one(
         "select lockstep.add_cache_column('projects', 'has_any', 'integrations', 'project_id', '{\"active\": true}')
-                = (select max(id) + 1 from lockstep.cache_column_definition where target_column <> 'has_any')",
+                = (select max(id) + 1 from lockstep_internal.cache_column_definition where target_column <> 'has_any')",
         &[],
     )?;
     assert!(row.get::<_, bool>(0));
@@ -168,8 +169,8 @@ fn dump_as_inserts_restored_in_one_transaction() -> Result<()> {
     check_restored(&mut restored, &before)
 }
 
-/// The schema first, then the data, with every trigger at work. In between there are triggers without definitions: a write
-/// that concerns one is refused, so that no wrong value can come about.
+/// The schema first, then the data, with every trigger active. In between there are triggers without definitions: a write that
+/// concerns one is refused, so that no wrong value can arise.
 #[test]
 fn schema_first_and_data_later() -> Result<()> {
     let before = kept(&mut source("dump_parts")?)?;
@@ -193,14 +194,14 @@ fn schema_first_and_data_later() -> Result<()> {
     check_restored(&mut restored, &before)
 }
 
-/// Triggers arrive and definitions do not, as when the owner restores who may not write lockstep's tables: attach and detach heal it, and
-/// the application's own triggers that were disabled come back at last.
+/// Triggers are restored and definitions are not, as when the owner restores but may not write lockstep's tables: attach and
+/// detach repair this, and the application's own triggers that were disabled are enabled again.
 #[test]
 fn triggers_without_definitions_are_healed() -> Result<()> {
     source("dump_lost")?;
     let schema = dump(&["--schema-only"], "dump_lost")?;
     let ours = "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-                 where p.pronamespace = 'lockstep'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
+                 where p.pronamespace = 'lockstep_internal'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
     let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
     let write = "insert into organizations (id, path) values (7, 'o'); insert into namespaces (id, name, path, organization_id) values (7, 'n', 'n', 7);
                  insert into projects (id, namespace_id) values (7, 7);
@@ -233,8 +234,8 @@ fn triggers_without_definitions_are_healed() -> Result<()> {
     Ok(())
 }
 
-/// `--disable-triggers` has every trigger of a table disabled and afterwards enabled, whatever it was before: the application's
-/// triggers are enabled again, and those that fire always fire as usual. attach, called again, notices both.
+/// `--disable-triggers` disables all triggers of a table and enables them afterwards, whatever they were before: the
+/// application's triggers are enabled again, and always-firing ones fire normally. attach, called again, notices both.
 #[test]
 fn data_restored_with_triggers_disabled() -> Result<()> {
     let before = kept(&mut source("dump_disabled")?)?;
@@ -270,11 +271,11 @@ fn data_restored_with_triggers_disabled() -> Result<()> {
 
 fn values_of(kept: &str) -> Option<&str> {
     let (_, values) = kept.split_once("\"values\"")?;
-    // jsonb orders its keys by length, so the triggers follow; those have new numbers.
+    // jsonb orders its keys by length, so the triggers come last; they have new numbers.
     values.split_once("\"triggers\"").map(|(values, _)| values)
 }
 
-/// Restored as it says itself, under owners that exist; and under a single owner, whoever restores it.
+/// Restored with the original owners; and with a single owner, whoever restores it.
 #[test]
 fn restored_to_other_owners() -> Result<()> {
     let mut client = source("dump_owners")?;
@@ -304,7 +305,7 @@ fn restored_to_other_owners() -> Result<()> {
     Ok(())
 }
 
-/// Jobs that wait or were being run, flags and who changed them, and names: all that is not to be lost.
+/// Waiting and running jobs, flags and their audit, and names: nothing may be lost.
 #[test]
 fn jobs_and_flags_come_along() -> Result<()> {
     let mut client = database::empty("dump_jobs")?;
@@ -319,10 +320,10 @@ fn jobs_and_flags_come_along() -> Result<()> {
          select lockstep.start_runner('gone', '1 second'); select count(*) from lockstep.claim_jobs(1, '{A}')",
     )?;
     let kept = "select jsonb_build_object(
-        'jobs', (select jsonb_agg(j order by j.id) from lockstep.job j), 'runners', (select jsonb_agg(r) from lockstep.job_runner r),
-        'workers', (select jsonb_agg(w order by w.name) from lockstep.worker w),
-        'renames', (select jsonb_agg(r order by r.old_name) from lockstep.worker_rename r),
-        'retired', (select jsonb_agg(r) from lockstep.retired_worker r),
+        'jobs', (select jsonb_agg(j order by j.id) from lockstep_internal.job j), 'runners', (select jsonb_agg(r) from lockstep_internal.job_runner r),
+        'workers', (select jsonb_agg(w order by w.name) from lockstep_internal.worker w),
+        'renames', (select jsonb_agg(r order by r.old_name) from lockstep_internal.worker_rename r),
+        'retired', (select jsonb_agg(r) from lockstep_internal.retired_worker r),
         'flags', (select jsonb_agg(f order by f.name) from lockstep.features f),
         'audit', (select jsonb_agg(to_jsonb(a) - 'recorded_by' order by a.id) from lockstep.feature_audit a))::text";
     let before: String = client.query_one(kept, &[])?.get(0);
@@ -331,7 +332,7 @@ fn jobs_and_flags_come_along() -> Result<()> {
     restore("psql", &PSQL, "dump_jobs_restored", &dumped)?;
     let after: String = restored.query_one(kept, &[])?.get(0);
     assert_eq!(after, before);
-    // Numbers go on, the runner that is not there any more is given up, and changes are recorded.
+    // Numbers continue, the missing runner is given up, and changes are audited.
     restored.batch_execute(
         "select lockstep.release_restored(); select pg_sleep(1.1); select lockstep.start_runner('here')",
     )?;

@@ -1,4 +1,4 @@
-//! The owner of the database, who is no superuser, dumps it and restores it where a superuser has made the extension before.
+//! The owner of the database, not a superuser, dumps it and restores it where a superuser has created the extension.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -9,7 +9,7 @@ use crate::dump::{PSQL, dump, restore};
 use crate::job::denied;
 use crate::service_account::number;
 
-/// A row in every table that a dump has.
+/// A row in every dumped table.
 const FILLED: &str = "
 insert into projects (id, namespace_id) select generate_series(1, 3), 1;
 insert into integrations (project_id, active, category, type_new) values (1, true, 'common', 'Integrations::ExternalWiki');
@@ -18,49 +18,49 @@ reset role;
 insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', '{\"search_path\": \"public\"}', now();
 insert into lockstep.feature_definition (name, default_enabled, type) values ('g', true, 'ops');
 insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
-insert into lockstep.worker values ('W', 3, true);
-insert into lockstep.worker_rename values ('A', 'B', 'f', 'public');
-insert into lockstep.retired_worker values ('Old');
-insert into lockstep.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
+insert into lockstep_internal.worker values ('W', 3, true);
+insert into lockstep_internal.worker_rename values ('A', 'B', 'f', 'public');
+insert into lockstep_internal.retired_worker values ('Old');
+insert into lockstep_internal.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
 select lockstep.enqueue_job('W', '[1]');
-insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
+insert into lockstep_internal.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
   values ('public', 'T1', 'Team', 'U1', '{chat:write}', 'a', 'b', 'c', 'd', now());
-insert into lockstep.slack_notification (schema, integration_id) values ('public', 1);
-insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
-insert into lockstep.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
-insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
-insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);
-insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('public', 1, 'T1', '#c', 'e');
-insert into lockstep.slack_message (channel, subject, ts, slack_channel) values (1, 's', '1.1', 'C1');
-insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status) values ('public', 1, 'main', 1, 'failed');
+insert into lockstep_internal.slack_notification (schema, integration_id) values ('public', 1);
+insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
+insert into lockstep_internal.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
+insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
+insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);
+insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('public', 1, 'T1', '#c', 'e');
+insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel) values (1, 's', '1.1', 'C1');
+insert into lockstep_internal.pipeline_status (schema, project_id, ref, pipeline_id, status) values ('public', 1, 'main', 1, 'failed');
 insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request)
   values ('t', 'U1', 'production', 'T1', 'ada', 'C1', 'set', 'r');
 insert into lockstep.chatops_incident (title) values ('fire');
 select lockstep.set_retention('dead_job', '1 year');
 ";
 
-/// The tables that a dump has.
+/// The dumped tables.
 const DUMPED: &str = "
-select c.relname::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
- where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.relname collate \"C\"";
+select c.oid::regclass::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
+ where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.oid::regclass::text collate \"C\"";
 
-/// Every table of the schema, and whether a role may read it.
+/// Every table of the extensions, and whether a role may read it.
 const READABLE: &str = "
-select coalesce(string_agg(c.relname, ' ' order by c.relname collate \"C\"), '') from pg_class c
- where c.relnamespace = 'lockstep'::regnamespace and c.relkind = 'r' and has_table_privilege($1, c.oid, 'select')";
+select coalesce(string_agg(c.oid::regclass::text, ' ' order by c.oid::regclass::text collate \"C\"), '') from pg_class c
+ where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relkind = 'r' and has_table_privilege($1, c.oid, 'select')";
 
 fn dumped(client: &mut Client) -> Result<Vec<String>> {
     let rows = client.query(DUMPED, &[])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// All rows of these tables, as text. Who brought in a record is not the same where it is restored, nor is the database.
+/// All rows of these tables, as text. Who restored a record differs, and so does the database.
 fn rows(client: &mut Client, tables: &[String]) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for table in tables.iter().filter(|table| !table.ends_with("home")) {
         let query = format!(
-            "select coalesce(jsonb_agg(r order by r::text), '[]')::text from (select to_jsonb(t) - 'recorded_by' from lockstep.{table} t) r (r)"
+            "select coalesce(jsonb_agg(r order by r::text), '[]')::text from (select to_jsonb(t) - 'recorded_by' from {table} t) r (r)"
         );
         let text: String = client.query_one(&query, &[])?.get(0);
         ensure!(text != "[]", "{table} has no row");
@@ -73,7 +73,7 @@ fn owner_of(name: &str) -> String {
     format!("{name}_owner")
 }
 
-/// An empty database of a role that is no superuser, with the extension.
+/// An empty database of a role that is not a superuser, with the extension.
 fn owned(name: &str, owner: &str) -> Result<Client> {
     let mut client = empty(name)?;
     client.batch_execute(&format!(
@@ -131,19 +131,19 @@ fn the_owner_dumps_and_restores() -> Result<()> {
         let of_dump = [of_dump, &["--username", &owner]].concat();
         let of_restore = [of_restore, &["--username", &owner]].concat();
         let dumped = dump(&of_dump, name)?;
-        // That the extension is there already is worth a notice to psql.
+        // psql reports a notice that the extension already exists.
         let dumped = match program {
             "psql" => [b"set client_min_messages = warning;\n".to_vec(), dumped].concat(),
             _ => dumped,
         };
         restore(program, &of_restore, to, &dumped)?;
         assert_eq!(rows(&mut restored, &tables)?, before, "{to}");
-        // Whoever reads a record learns that it was brought in.
+        // A reader of a record can see that it was restored.
         let genuine =
             "select count(*) from lockstep.feature_audit where recorded_by = 'lockstep_owner'";
         assert_eq!(number(&mut restored, genuine)?, 0);
         assert_eq!(number(&mut client, genuine)?, 1);
-        // All goes on, with the next numbers.
+        // Everything continues, with the next numbers.
         restored.batch_execute(&format!(
             "set role {owner}; select * from lockstep.attach(); select * from lockstep.attach_slack();
              update integrations set active = false; insert into features (key, created_at, updated_at) values ('h', now(), now())"
@@ -154,7 +154,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
             "select count(*) from lockstep.cache_columns where state <> 'active'",
             "select count(*) from projects where has_external_wiki",
             "select count(*) - 2 from lockstep.feature_audit",
-            "select count(*) - 2 from lockstep.job",
+            "select count(*) - 2 from lockstep_internal.job",
         ] {
             assert_eq!(number(&mut restored, query)?, 0, "{to}: {query}");
         }
@@ -165,7 +165,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
     Ok(())
 }
 
-/// Who may read what: the owner what a dump has, everybody what everybody concerned may, and nobody the rest.
+/// Who may read what: the owner everything in a dump, everybody what concerns everybody, and nobody the rest.
 #[test]
 fn secrets_stay_where_they_are() -> Result<()> {
     let name = "dump_secrets";
@@ -177,7 +177,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
     let readable = |client: &mut Client, role: &str| -> Result<String> {
         Ok(client.query_one(READABLE, &[&role])?.get(0))
     };
-    let everybody = "backfill_job feature_definition feature_group";
+    let everybody = "lockstep.backfill_job lockstep.feature_definition lockstep.feature_group";
     for role in ["other", "sidecar", "chatops"] {
         let role = format!("{name}_{role}");
         assert_eq!(readable(&mut client, &role)?, everybody, "{role}");
@@ -186,7 +186,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
         readable(&mut client, &owner)?,
         dumped(&mut client)?.join(" ")
     );
-    // The owner of another database is nobody here.
+    // The owner of another database has no rights here.
     client.batch_execute(&format!("create role {name}_neighbour"))?;
     client.batch_execute(&format!(
         "create database {name}_next owner {name}_neighbour"
@@ -195,25 +195,25 @@ fn secrets_stay_where_they_are() -> Result<()> {
         readable(&mut client, &format!("{name}_neighbour"))?,
         everybody
     );
-    // He adds what he restores, and changes nothing.
+    // They add what they restore, and change nothing.
     client.batch_execute(&format!("set role {owner}"))?;
     for table in dumped(&mut client)? {
-        denied(&mut client, &format!("delete from lockstep.{table}"))?;
-        denied(&mut client, &format!("truncate lockstep.{table}"))?;
+        denied(&mut client, &format!("delete from {table}"))?;
+        denied(&mut client, &format!("truncate {table}"))?;
         let column: String = client
             .query_one(
                 "select attname::text from pg_attribute
                   where attrelid = $1::text::regclass and attnum > 0 and attidentity = '' limit 1",
-                &[&format!("lockstep.{table}")],
+                &[&table],
             )?
             .get(0);
-        let update = format!("update lockstep.{table} set \"{column}\" = \"{column}\"");
+        let update = format!("update {table} set \"{column}\" = \"{column}\"");
         denied(&mut client, &update)?;
     }
     Ok(())
 }
 
-/// What would lend him the rights of somebody else costs the row and no other, as does what is of nobody.
+/// Rows that would lend the owner another role's rights are skipped, as are rows of missing roles; all others are restored.
 #[test]
 fn rows_that_lend_rights_are_left_out() -> Result<()> {
     let name = "dump_rights";
@@ -244,7 +244,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
         client.batch_execute(&group(role))?;
     }
     client.batch_execute(
-        "insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match, target_name, source_name) values
+        "insert into lockstep_internal.cache_column_definition (id, target_table, target_column, source_table, key_column, match, target_name, source_name) values
            (77, 'precious', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,precious}', '{public,mine}'),
            (78, 'mine', 'flag', 'precious', 'id', '{\"flag\": true}', '{public,mine}', '{public,precious}'),
            (79, 'mine', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,mine}', '{public,mine}');
@@ -258,12 +258,12 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
             .get(0);
         assert_eq!(names, "of_owner of_parent", "{table}");
     }
-    let ids = "select array_agg(id) from lockstep.cache_column_definition where id > 70";
+    let ids = "select array_agg(id) from lockstep_internal.cache_column_definition where id > 70";
     assert_eq!(client.query_one(ids, &[])?.get::<_, Vec<i32>>(0), [79]);
     let forged = "select count(*) from lockstep.feature_audit where role = 'postgres' and recorded_by = 'lockstep_owner'";
     assert_eq!(number(&mut client, forged)?, 0, "a record was forged");
 
-    // A superuser's restore has them all; those of nobody do nothing, and are in nobody's way.
+    // A superuser's restore has them all; rows of missing roles do nothing and harm nobody.
     client.batch_execute(&format!("{}; {}", job("gone"), group("gone")))?;
     let dumped = dump(&[], name)?;
     let to = "dump_rights_restored";
@@ -282,7 +282,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
     Ok(())
 }
 
-/// A table that was dropped has a number only, which may be another table's elsewhere.
+/// A dropped table only has an OID, which may be another table's elsewhere.
 #[test]
 fn definitions_of_dropped_tables_stay_behind() -> Result<()> {
     let name = "dump_dropped";
@@ -297,7 +297,7 @@ fn definitions_of_dropped_tables_stay_behind() -> Result<()> {
     let dumped = String::from_utf8(dump(&[], name)?)?;
     let mut rows = dumped
         .lines()
-        .skip_while(|line| !line.starts_with("COPY lockstep.cache_column_definition"))
+        .skip_while(|line| !line.starts_with("COPY lockstep_internal.cache_column_definition"))
         .skip(1)
         .take_while(|line| *line != "\\.")
         .map(|row| row.split('\t').nth(1).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Tables of flags whose owner is up to no good.
+//! Flag tables with a malicious owner.
 
 use crate::feature::flags;
 use crate::mallory::{self, moves_in, noted};
@@ -28,7 +28,7 @@ const LOOKS: [&str; 3] = [
     "select lockstep.status_report('mallory')",
 ];
 
-/// Mallory with tables of flags; `_other` may write them, `_page` is a sidecar.
+/// Mallory with flag tables; `_other` may write them, `_page` is a sidecar.
 fn with_mallory(name: &str) -> Result<Client> {
     let mut client = flags(name)?;
     moves_in(&mut client, name)?;
@@ -80,7 +80,7 @@ fn her_code_runs_as_her_alone() -> Result<()> {
                 let what = noted(&mut client, name)?;
                 ensure!(what == ["group", "group, having tried"], "{what:?}");
             }
-            // Whoever has called is recorded, not the owner that it was done as.
+            // The audit names the caller, not the owner that the change ran as.
             let recorded = "select array_agg(distinct role) from lockstep.feature_audit where schema = 'mallory'";
             let who: Vec<String> = client.query_one(recorded, &[])?.get(0);
             let expected: String = client
@@ -151,7 +151,7 @@ fn policies_and_deferred_triggers_of_hers_run_for_nobody_else() -> Result<()> {
     assert!(client.query_one(status, &[])?.get::<_, bool>(0));
     client.batch_execute("reset role")?;
     assert_eq!(noted(&mut client, name)?, [""; 0]);
-    // What would run at the end of the transaction, as whoever ends it.
+    // Code that would run at the end of the transaction, as its user.
     client.batch_execute(&format!(
         "set role {mallory}; alter table mallory.features disable row level security; alter table mallory.feature_gates disable row level security;
          select mallory.defer('mallory.features'); select mallory.defer('mallory.feature_gates'); reset role"
@@ -171,7 +171,7 @@ fn policies_and_deferred_triggers_of_hers_run_for_nobody_else() -> Result<()> {
     Ok(())
 }
 
-/// What somebody does to his own tables keeps nobody else from seeing flags, and shows nobody what he may not see.
+/// Changes to one's own tables keep nobody else from seeing flags, and show nobody what they may not see.
 #[test]
 fn flags_are_shown_where_they_are_recorded() -> Result<()> {
     let name = "feature_shown";
@@ -196,7 +196,7 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
     ] {
         assert_eq!(as_role(&mut client, &role, shown)?, count, "{role}");
     }
-    // Both tables count, and so does the schema.
+    // Both tables matter, and so does the schema.
     for (take, give) in [
         (
             "revoke select on mallory.feature_gates from {other}",
@@ -228,13 +228,13 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
             "drop trigger lockstep_feature_audit_truncate on mallory.feature_gates",
             "select lockstep.attach('mallory')",
         ),
-        // A trigger of the name that does something else.
+        // A trigger with that name that does something else.
         (
             "drop trigger lockstep_feature_audit on mallory.features;
              create trigger lockstep_feature_audit after insert or update or delete on mallory.features for each row execute function mallory.watch()",
             "drop trigger lockstep_feature_audit on mallory.features; select lockstep.attach('mallory')",
         ),
-        // Nothing but what she says is wrong.
+        // Only her own report is wrong.
         ("revoke select on mallory.features from {mallory}", "grant select on mallory.features to {mallory}"),
     ] {
         let hers = |statements: &str| format!("set role {mallory}; {}; reset role", statements.replace("{mallory}", &mallory));
@@ -246,7 +246,7 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
         client.batch_execute(&hers(show))?;
         assert_eq!(number(&mut client, all)?, 2, "{show}");
     }
-    // Tables of two owners are nobody's.
+    // Tables of two owners are ignored.
     client.batch_execute(&format!(
         "alter table mallory.feature_gates owner to {name}_other"
     ))?;
@@ -265,7 +265,7 @@ fn flags_are_shown_where_they_are_recorded() -> Result<()> {
     Ok(())
 }
 
-/// Anybody may put the trigger on a table of his: it records what is in its schema, or fails.
+/// Any user may put the trigger on a table of their own: it audits into that table's schema, or fails.
 #[test]
 fn a_trigger_that_somebody_else_has_made() -> Result<()> {
     let name = "feature_forged";
@@ -275,10 +275,10 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
     let forge = |columns: &str| {
         format!(
             "set role {mallory}; drop table if exists mallory.feature_gates; create table mallory.feature_gates ({columns});
-             create trigger forged after insert or update or delete on mallory.feature_gates for each row execute function lockstep.audit_feature();
-             create trigger empty after insert on mallory.feature_gates for each statement execute function lockstep.audit_feature();
+             create trigger forged after insert or update or delete on mallory.feature_gates for each row execute function lockstep_internal.audit_feature();
+             create trigger empty after insert on mallory.feature_gates for each statement execute function lockstep_internal.audit_feature();
              create trigger forged_first before insert on mallory.feature_gates for each row when (new.key is null)
-               execute function lockstep.audit_feature()"
+               execute function lockstep_internal.audit_feature()"
         )
     };
     client.batch_execute(&forge("feature_key text, key text, value text"))?;
@@ -314,7 +314,7 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         "value",
     )?;
     client.batch_execute(
-        "create table mallory.other (key text); create trigger forged after insert on mallory.other for each row execute function lockstep.audit_feature()",
+        "create table mallory.other (key text); create trigger forged after insert on mallory.other for each row execute function lockstep_internal.audit_feature()",
     )?;
     refused(
         &mut client,
@@ -322,7 +322,7 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         "55000",
         "not one of feature flags",
     )?;
-    // Tables that are not of PostgreSQL's own types are not taken.
+    // Tables with types that are not built in are not accepted.
     client.batch_execute("reset role; drop table mallory.feature_gates")?;
     client.batch_execute(&format!(
         "set role {mallory}; create domain mallory.name as text check (mallory.spy('name'));

@@ -1,4 +1,4 @@
-//! Feature flags: the same answer as Flipper's rule, what a session sees when, and changes side by side.
+//! Feature flags: the same answer as Flipper's rules, what a session sees when, and concurrent changes.
 
 mod hostile;
 mod parallel;
@@ -39,7 +39,7 @@ fn crc32(text: &str) -> u32 {
     !sum
 }
 
-/// A generator of numbers that any seed replays.
+/// A generator of numbers that can be replayed with a seed.
 struct Random(u64);
 
 impl Random {
@@ -139,14 +139,14 @@ fn a_change_is_seen_by_the_next_statement() -> Result<()> {
             "round {round}"
         );
     }
-    // Not before it has committed, and not at all if it is rolled back.
+    // Not before the commit, and never after a rollback.
     other.batch_execute("begin; select lockstep.set_feature('f', true)")?;
     assert!(is_on(&mut other, "f", None)?);
     assert!(!is_on(&mut client, "f", None)?);
     other.batch_execute("rollback")?;
     assert!(!is_on(&mut other, "f", None)?);
     assert!(!is_on(&mut client, "f", None)?);
-    // Within a statement of a function in READ COMMITTED, each of its statements looks anew.
+    // At READ COMMITTED, each statement of a function sees the current state.
     client.batch_execute(
         "create function look_twice(out before boolean, out after boolean) language plpgsql as $$
          begin
@@ -160,7 +160,7 @@ fn a_change_is_seen_by_the_next_statement() -> Result<()> {
     Ok(())
 }
 
-/// What is on already is left as it is, and nobody is recorded; but not by a transaction that does not see that it is off by now.
+/// A flag that is on is left unchanged, and nobody is recorded; but not by a transaction that does not see that it is off by now.
 #[test]
 fn what_is_on_is_turned_on_once() -> Result<()> {
     let name = "feature_once";
@@ -175,7 +175,7 @@ fn what_is_on_is_turned_on_once() -> Result<()> {
         client.batch_execute(&format!("begin isolation level {level}"))?;
         assert!(is_on(&mut client, "f", None)?);
         other.batch_execute("select lockstep.set_feature('f', false)")?;
-        // Whether there is something to change is looked at as of now, whatever the transaction sees.
+        // Whether there is something to change is decided by the current state, whatever the transaction sees.
         client.batch_execute("select lockstep.set_feature('f', true); commit")?;
         assert!(is_on(&mut client, "f", None)?, "{level}");
     }
@@ -187,7 +187,7 @@ fn a_rollback_to_a_savepoint_is_seen() -> Result<()> {
     let name = "feature_savepoint";
     let mut client = flags(name)?;
     client.batch_execute("begin; savepoint s; select lockstep.set_feature('f', true)")?;
-    // A later transaction ends earlier, so that no limit of a snapshot tells of the rollback.
+    // A later transaction ends earlier, so that no snapshot limit reveals the rollback.
     cluster()?
         .connect(name)?
         .batch_execute("select pg_current_xact_id()")?;
@@ -195,7 +195,7 @@ fn a_rollback_to_a_savepoint_is_seen() -> Result<()> {
     client.batch_execute("rollback to s")?;
     assert!(!is_on(&mut client, "f", None)?);
     client.batch_execute("commit")?;
-    // The same with rows written by hand, and with an error that a block caught.
+    // The same with rows written by hand, and with an error caught by a block.
     client.batch_execute(
         "create function caught() returns boolean language plpgsql as $$
          declare inside boolean;
@@ -227,7 +227,7 @@ fn a_frozen_snapshot_stays_as_it_is() -> Result<()> {
         client.batch_execute("commit")?;
         assert!(is_on(&mut client, "f", None)?, "{level}");
     }
-    // A cursor sees what there was when it was opened, whatever was asked in between.
+    // A cursor sees the state when it was opened, whatever was read in between.
     client.batch_execute("begin; declare c cursor for select lockstep.feature_enabled('f') from generate_series(1, 3)")?;
     assert!(client.query_one("fetch c", &[])?.get::<_, bool>(0));
     other.batch_execute("select lockstep.set_feature('f', false)")?;
@@ -238,7 +238,7 @@ fn a_frozen_snapshot_stays_as_it_is() -> Result<()> {
     Ok(())
 }
 
-/// Two transactions that each turn off what the other has looked at: one of them must fail.
+/// Two transactions that each turn off what the other has read: one of them must fail.
 #[test]
 fn serializable_transactions_are_seen_reading() -> Result<()> {
     let name = "feature_serializable";

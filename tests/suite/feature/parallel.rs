@@ -1,4 +1,4 @@
-//! Functions that may be asked beside parallel workers.
+//! Functions that can be called in parallel mode.
 
 use crate::database::cluster;
 use crate::feature::flags;
@@ -14,8 +14,8 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
          select lockstep.register_feature_group('even', 'even(text)');
          select lockstep.enable_feature_for('f', 'Project:1'); select lockstep.enable_feature_for_group('f', 'even')",
     )?;
-    // Each has to be asked below.
-    let marked = "select array_agg(oid::regprocedure::text) from pg_proc where pronamespace = 'lockstep'::regnamespace and proparallel <> 'u'";
+    // Each has to be called below.
+    let marked = "select array_agg(oid::regprocedure::text) from pg_proc where pronamespace::regnamespace::text ~ '^lockstep' and proparallel <> 'u'";
     let marked: Vec<String> = client.query_one(marked, &[])?.get(0);
     assert_eq!(
         marked,
@@ -48,7 +48,7 @@ fn what_may_run_beside_parallel_workers_does() -> Result<()> {
                 false,
             ),
         ] {
-            // What a backend has not asked yet it has to read.
+            // A new backend has to read everything.
             let mut cold = cluster()?.connect(name)?;
             cold.batch_execute(&format!(
                 "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;

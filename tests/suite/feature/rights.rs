@@ -1,4 +1,4 @@
-//! Who may change flags, and with whose rights groups are asked.
+//! Who may change flags, and with whose rights groups are evaluated.
 
 use crate::feature::{flags, is_on};
 use crate::job::denied;
@@ -17,7 +17,7 @@ fn who_may_what() -> Result<()> {
          grant usage on sequence features_id_seq, feature_gates_id_seq to {name}_writer;
          set role {name}_other"
     ))?;
-    // Whoever is concerned by a flag learns whether it is on, and no more.
+    // Users affected by a flag learn whether it is on, and nothing more.
     assert!(is_on(&mut client, "f", Some("User:1"))?);
     for call in [
         "set_feature('f', false)",
@@ -48,7 +48,7 @@ fn who_may_what() -> Result<()> {
         )?,
         0
     );
-    // Nor does his search path lead anywhere.
+    // Nor does their search path have any effect.
     client.batch_execute(
         "create schema trap;
          create function trap.equal(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
@@ -61,7 +61,7 @@ fn who_may_what() -> Result<()> {
     assert!(is_on(&mut client, "f", Some("User:2"))?);
     assert!(!is_on(&mut client, "never", Some("User:2"))?);
     client.batch_execute(&format!("reset role; set role {name}_writer"))?;
-    // He needs no right on what is recorded.
+    // They need no right on the audit.
     client.batch_execute("select lockstep.set_feature('f', false); select lockstep.enable_feature_for('f', 'User:3')")?;
     assert!(is_on(&mut client, "f", Some("User:3"))?);
     client.batch_execute("reset role; reset search_path")?;
@@ -90,7 +90,7 @@ fn who_may_what() -> Result<()> {
     Ok(())
 }
 
-/// The function of a group has the rights of the role that registered it, and nobody else's.
+/// The function of a group has only the rights of the role that registered it.
 #[test]
 fn a_group_has_the_rights_of_its_owner() -> Result<()> {
     let name = "feature_group";

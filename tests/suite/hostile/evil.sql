@@ -1,5 +1,5 @@
--- What whoever owns tables can make others run. Each piece of code that is planted calls evil(), which notes as whom it runs in
--- sequences, as these outlive a rollback, and tries to become somebody else, now or when the transaction ends.
+-- What an owner of tables can make others run. Each planted piece of code calls evil(), which records its effective user in
+-- sequences, because these survive a rollback, and tries to become another user, now or at the end of the transaction.
 
 create sequence mallory.as_owner;
 create sequence mallory.as_another;
@@ -19,14 +19,14 @@ begin
     raise warning 'evil: % ran as %: %', what, current_user,
       (select string_agg(line, ' < ') from regexp_split_to_table(stack, '\n') line where line !~ 'mallory\.(saw|evil)|mallory.spring');
   end if;
-  -- Clients set this; background workers do not have it, and are somebody's from their beginning.
+  -- Clients set this; background workers do not have it, and have a user from their start.
   if current_setting('hostile.client', true) is null and session_user <> 'hostile_mallory' then
     perform nextval('mallory.as_another_session');
     raise warning 'evil: % ran in a worker of %', what, session_user;
   end if;
 end $$;
 
--- Its deferred trigger fires as whoever ends the transaction.
+-- Its deferred trigger runs as the user who ends the transaction.
 create table mallory.trap (what text);
 create function mallory.spring() returns trigger language plpgsql as $$
 begin perform mallory.saw('deferred from ' || new.what); return null; end $$;
@@ -43,7 +43,7 @@ declare
   tried text := coalesce(current_setting('hostile.tried', true), '');
 begin
   perform mallory.saw(what);
-  -- Once for each restricted piece of work, at whose end the setting is undone, is enough.
+  -- Once per restricted operation is enough; the setting is reset at its end.
   if position('<' || what || '>' in tried) > 0 then
     return true;
   end if;
@@ -72,7 +72,7 @@ begin
   return true;
 end $$;
 
--- The same for what must be immutable, of anything.
+-- The same for code that must be immutable, for any type.
 create function mallory.evil_of(anyelement, what text) returns boolean language plpgsql immutable as $$
 begin return mallory.evil(what); end $$;
 create function mallory.evil_row() returns trigger language plpgsql as $$
@@ -87,8 +87,8 @@ end $$;
 create function mallory.evil_command() returns event_trigger language plpgsql as $$
 begin perform mallory.evil('event trigger for ' || tg_tag); end $$;
 
--- What is planted by calls of these is planted wherever it can be: {t} is a table, {n} its name, {c} its first column; and a column
--- with {d} a domain for its type.
+-- Calls of these plant code in every possible place: {t} is a table, {n} its name, {c} its first column; and with {d} a column
+-- with a domain for its type.
 create procedure mallory.on_tables(statement text) language plpgsql as $$
 declare
   found record;
@@ -129,7 +129,7 @@ begin
   end loop;
 end $$;
 
--- Always there: a group of actors and jobs whose code is hostile.
+-- Always present: a group of actors and jobs with hostile code.
 create function mallory.in_group(actor text) returns boolean language plpgsql as $$ begin return mallory.evil('function of a group'); end $$;
 select lockstep.register_feature_group('mine', 'mallory.in_group(text)');
 create table mallory.paused (id bigint primary key, n integer not null default 0);
@@ -142,5 +142,5 @@ select lockstep.register_backfill_job(t, format('mallory.%I', t)::regclass,
   from unnest('{counted,paused,failed}'::text[]) t;
 create function mallory.hold() returns text language plpgsql as $$ begin perform mallory.evil('function that holds a run'); return null; end $$;
 
--- For a role that does all that its tables allow.
+-- For a role that does everything its tables allow.
 grant execute on all functions in schema mallory to public;

@@ -1,4 +1,4 @@
--- How the things of things.rs are planted. All work under a path that what they plant is not on.
+-- How the things in things.rs are planted. All run with a search path that does not contain what they plant.
 
 create procedure mallory.on_bases(statement text) language plpgsql as $$
 declare
@@ -29,7 +29,7 @@ begin
     alter table {t} alter {c} type {d}$s$, type));
 end $$;
 
--- Texts become enums of the values that are there, which are cast to text and compared by functions of ours.
+-- Texts become enums of their values, which our functions cast to text and compare.
 create procedure mallory.enums(type regtype) language plpgsql as $$
 begin
   call mallory.on_columns(type, $s$
@@ -63,7 +63,7 @@ begin
     create operator mallory.= (leftarg = {d}, rightarg = text, function = mallory.same_text)$s$);
 end $$;
 
--- Only a superuser can make those.
+-- Only a superuser can create these.
 create procedure mallory.operator_classes() language plpgsql as $$
 declare
   of text;
@@ -101,7 +101,7 @@ create procedure mallory.shadows() language plpgsql as $$
 declare
   of text[]; operator text; function text;
 begin
-  -- They are not to fall for themselves.
+  -- They must not trap themselves.
   foreach function in array array['saw(text)', 'spring()', 'as_none(text)', 'evil(text)', 'evil_of(anyelement, text)', 'evil_row()', 'in_group(text)'] loop
     execute format('alter function mallory.%s set search_path = pg_catalog', function);
   end loop;
@@ -126,7 +126,7 @@ begin
   end loop;
 end $$;
 
--- Of each kind something that does not keep the others from being reached.
+-- One of each kind that does not keep the others from being reached.
 create procedure mallory.all_kinds() language plpgsql as $$
 begin
   call mallory.domains('text');

@@ -1,4 +1,4 @@
--- Something for each function of lockstep to find in tables of the host.
+-- Rows in the application's tables for each function of lockstep to find.
 insert into namespaces (id, name, path, type, parent_id, traversal_ids, organization_id)
   values (2, 'Sub', 'sub', 'Group', 1, '{1,2}', 1);
 insert into projects (id, name, path, namespace_id) values (1, 'One', 'one', 1), (2, 'Two', 'two', 2), (3, 'Three', 'three', 1);

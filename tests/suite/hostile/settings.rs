@@ -1,4 +1,4 @@
-//! Settings that a session, a role or a database may have: each function answers under them as it does without, or with a plain error.
+//! Settings of a session, role or database: each function returns the same with and without them, or a clear error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,10 +18,10 @@ use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 use crate::settings::spelled;
 
-/// What a statement answered: its cells as they are on the wire, which do not depend on how values are shown; or an error.
+/// The result of a statement: its cells in wire format, which does not depend on display settings; or an error.
 type Answer = std::result::Result<Vec<Option<Vec<u8>>>, String>;
 
-/// A value of any type, as it came.
+/// A value of any type in wire format.
 struct Raw(Vec<u8>);
 
 impl<'a> FromSql<'a> for Raw {
@@ -37,7 +37,7 @@ impl<'a> FromSql<'a> for Raw {
     }
 }
 
-/// Settings, and the SQLSTATE that statements may fail with under them, where one is to be expected.
+/// Settings, and the SQLSTATE that statements may fail with under them, where one is expected.
 const SETTINGS: [(&str, &str); 48] = [
     ("row_security = off", ""),
     ("default_transaction_read_only = on", "25006"),
@@ -72,7 +72,7 @@ const SETTINGS: [(&str, &str); 48] = [
     ("jit_above_cost = 0", ""),
     ("work_mem = '64kB'", ""),
     ("hash_mem_multiplier = 1", ""),
-    // A group of actors whose function writes cannot be asked beside parallel workers.
+    // A group of actors whose function writes cannot be evaluated in parallel mode.
     ("debug_parallel_query = regress", "25000"),
     ("parallel_setup_cost = 0", ""),
     ("join_collapse_limit = 1", ""),
@@ -90,10 +90,10 @@ const SETTINGS: [(&str, &str); 48] = [
     (REPLICA, ""),
 ];
 
-/// Under it triggers do not fire, but those that are to do so always.
+/// Under it only always-firing triggers fire.
 const REPLICA: &str = "session_replication_role = replica";
 
-/// Every function by everything that it answers.
+/// Everything that each function returns.
 fn answers(database: &str) -> Result<BTreeMap<String, Answer>> {
     let mut config = cluster()?.config(database);
     let mut client = config
@@ -124,7 +124,7 @@ fn answers(database: &str) -> Result<BTreeMap<String, Answer>> {
     }
     for (table, statement) in WRITES {
         let statement = statement.replace("{t}", &format!("mallory.{table}"));
-        // What the triggers have made of it.
+        // The effects of the triggers.
         let looks = [
             "select id, has_external_wiki, has_external_issue_tracker from mallory.projects order by id",
             "select id, team_id, user_id, bot_user_id from mallory.slack_integrations order by id",
@@ -137,7 +137,7 @@ fn answers(database: &str) -> Result<BTreeMap<String, Answer>> {
     Ok(answers)
 }
 
-/// How a run ends that workers do.
+/// How a run with workers ends.
 fn workers(database: &str) -> Result<Answer> {
     let mut client = cluster()?.connect(database)?;
     client.batch_execute(
@@ -145,12 +145,12 @@ fn workers(database: &str) -> Result<Answer> {
          select lockstep.start_backfill('counted', 'mallory.counted'); commit",
     )?;
     let begun = Instant::now();
-    let running = "select pg_catalog.count(*) from lockstep.backfill_run r where r.status operator(pg_catalog.=) 'running'";
+    let running = "select pg_catalog.count(*) from lockstep_internal.backfill_run r where r.status operator(pg_catalog.=) 'running'";
     while number(&mut client, running)? > 0 {
         ensure!(begun.elapsed() < PATIENCE, "the run does not end");
         thread::sleep(Duration::from_millis(10));
     }
-    let ended = "select r.status, r.updated, r.last_error from lockstep.backfill_run r where r.job operator(pg_catalog.=) 'counted' and r.id operator(pg_catalog.<>) 1000";
+    let ended = "select r.status, r.updated, r.last_error from lockstep_internal.backfill_run r where r.job operator(pg_catalog.=) 'counted' and r.id operator(pg_catalog.<>) 1000";
     Ok(answer(&mut client, ended))
 }
 
@@ -164,7 +164,7 @@ fn answer(client: &mut Client, statement: &str) -> Answer {
     Ok(cells.collect())
 }
 
-/// Where two answers to the same differ.
+/// Where two results differ.
 fn differences(
     one: &BTreeMap<String, Answer>,
     other: &BTreeMap<String, Answer>,
@@ -172,7 +172,7 @@ fn differences(
     let mut found = Vec::new();
     for (key, answer) in one {
         match (answer, other.get(key)) {
-            // A statement before it has failed, which is told there.
+            // An earlier statement has failed, which is reported there.
             (_, None) => {}
             (Ok(cells), Some(Ok(others))) if cells.len() == others.len() => {
                 let cells = cells.iter().map(shown).zip(others.iter().map(shown));
@@ -193,7 +193,7 @@ fn differences(
     found
 }
 
-/// A cell, without how names in it are quoted and without points in time.
+/// A cell without the quoting of names and without timestamps.
 fn shown(cell: &Option<Vec<u8>>) -> String {
     let Some(cell) = cell else {
         return "null".to_owned();
@@ -218,7 +218,7 @@ fn under(template: &str, number: usize, setting: &str) -> Result<BTreeMap<String
     let database = format!("{template}_{number}");
     let mut admin = cluster()?.connect("postgres")?;
     admin.batch_execute(&format!("create database {database} template {template}"))?;
-    // A copy holds what the other one has in flight.
+    // A copy holds the original's work in flight.
     cluster()?
         .connect(&database)?
         .batch_execute("select * from lockstep.release_restored()")?;
@@ -246,7 +246,7 @@ fn settings_change_no_answer() -> Result<()> {
         "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{template}'"
     ))?;
     let usual = under(&template, 1000, "")?;
-    // What differs from one time to the next says nothing: times, tickets, numbers of the server.
+    // What differs between two runs does not count: timestamps, tickets, the server's numbers.
     let volatile: BTreeSet<String> = differences(&usual, &under(&template, 1001, "")?)
         .into_iter()
         .map(|(key, _)| key)

@@ -1,6 +1,6 @@
-//! What an owner can plant in tables so that others run it. `{t}`, `{n}`, `{c}` and `{d}` are explained in evil.sql.
+//! What an owner can plant in tables so that others run it. evil.sql explains `{t}`, `{n}`, `{c}` and `{d}`.
 
-/// Something hostile, and when it comes.
+/// Something hostile, and how it is planted.
 pub(super) struct Thing {
     pub(super) name: &'static str,
     /// What a superuser does first.
@@ -9,7 +9,7 @@ pub(super) struct Thing {
     pub(super) planted: &'static str,
     /// What a superuser was talked into.
     pub(super) arranged: &'static str,
-    /// It is not touched at all.
+    /// It is refused completely.
     pub(super) is_refused: bool,
 }
 
@@ -23,7 +23,7 @@ const fn of_owner(name: &'static str, planted: &'static str) -> Thing {
     }
 }
 
-/// Nothing is planted, but what is always there: a job and a group of actors. Each call must come to its end.
+/// Nothing is planted, except what is always present: a job and a group of actors. Each call must succeed.
 pub(super) const NOTHING: Thing = of_owner("nothing", "");
 
 pub(super) const COLUMNS: Thing = of_owner(
@@ -76,7 +76,7 @@ pub(super) const DOMAINS: Thing = of_owner(
      call mallory.domains('integer'); call mallory.domains('bytea'); call mallory.domains('timestamp'); call mallory.domains('timestamptz')",
 );
 
-/// The triggers are made for columns that have domains already.
+/// The triggers are created for columns that already have domains.
 pub(super) const DOMAINS_FIRST: Thing = of_owner(
     "domains before attach",
     "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory');
@@ -85,7 +85,7 @@ pub(super) const DOMAINS_FIRST: Thing = of_owner(
      select * from lockstep.attach('mallory'); select * from lockstep.attach_slack('mallory')",
 );
 
-/// The same of texts alone, which hinder no trigger.
+/// The same for texts only, which prevents no trigger.
 pub(super) const TEXTS_FIRST: Thing = of_owner(
     "domains of texts before attach",
     "select * from lockstep.detach('mallory'); select * from lockstep.detach_slack('mallory');
@@ -113,7 +113,7 @@ pub(super) const EVENT_TRIGGERS: Thing = Thing {
     is_refused: false,
 };
 
-/// Reading a file makes values of their types.
+/// Reading a file creates values of their types.
 pub(super) const FOREIGN_TABLES: Thing = Thing {
     name: "foreign tables",
     granted: "",
@@ -142,7 +142,7 @@ pub(super) const CHILDREN: Thing = of_owner(
      call mallory.on_tables($$alter table mallory.{n}_child inherit {t}$$)",
 );
 
-/// Functions and operators for the types of everybody, first on the path of the whole database.
+/// Functions and operators for everybody's types, first in the search path of the whole database.
 pub(super) const SHADOWS: Thing = Thing {
     name: "shadows on the search_path",
     granted: "",

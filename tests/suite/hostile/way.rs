@@ -1,4 +1,4 @@
-//! The ways in: functions and views, what commits by itself, workers, triggers.
+//! The entry points: functions and views, procedures that commit, workers, triggers.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::world::{Session, World, said};
 use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 
-/// Who calls: the owner of the tables, somebody whom he and a DBA have granted all they can, the roles of the network, a superuser.
+/// The callers: the tables' owner, a user with every grant from owner and DBA, the roles of the network, a superuser.
 const CALLERS: [&str; 5] = [
     "hostile_mallory",
     "hostile_other",
@@ -27,11 +27,11 @@ const STARTS: [&str; 6] = [
     r#"select lockstep.start_backfill('service_accounts', 'mallory.duo_workflows_workflows', settings => '{"hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.resume_backfill(1)",
     "select lockstep.retry_backfill(2)",
-    "select lockstep.chatops_start_backfill({command}, 'counted')",
-    "select lockstep.chatops_control_backfill({command}, 1, 'resume')",
+    "select lockstep_api.chatops_start_backfill({command}, 'counted')",
+    "select lockstep_api.chatops_control_backfill({command}, 1, 'resume')",
 ];
 
-/// Writes that fire the triggers of lockstep, with a table each.
+/// Writes that fire lockstep's triggers, each with its table.
 pub(super) const WRITES: [(&str, &str); 18] = [
     (
         "integrations",
@@ -75,7 +75,7 @@ pub(super) const WRITES: [(&str, &str); 18] = [
 ];
 
 impl World {
-    /// Has somebody run a statement, with all that comes with its end, in a transaction that is rolled back.
+    /// Runs a statement as a user, with everything that its end triggers, in a transaction that is rolled back.
     fn run(&mut self, session: &mut Session, caller: &str, what: &str, sql: &str) -> Result<()> {
         let client = &mut session.client;
         let done = client.batch_execute(&format!("begin; {sql}; set constraints all immediate"));
@@ -94,11 +94,11 @@ impl World {
         self.judge(&format!("{caller}: {what}"), what, warnings)
     }
 
-    /// Each function and view, by everybody.
+    /// Each function and view, by each caller.
     pub(super) fn call_all(&mut self) -> Result<()> {
         let views = self.admin.client.query(
             "select 'select * from ' || c.oid::regclass from pg_class c
-              where c.relnamespace = 'lockstep'::regnamespace and c.relkind in ('v', 'm', 'r') order by c.relname",
+              where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relkind in ('v', 'm', 'r') order by c.relname",
             &[],
         )?;
         for caller in CALLERS {
@@ -116,7 +116,7 @@ impl World {
         Ok(())
     }
 
-    /// What commits by itself, by everybody.
+    /// What commits by itself, by each caller.
     pub(super) fn call_alone(&mut self) -> Result<()> {
         for caller in CALLERS {
             for (name, way) in CALLS {
@@ -141,7 +141,7 @@ impl World {
         Ok(())
     }
 
-    /// Workers that somebody starts.
+    /// Workers, started by each caller.
     pub(super) fn work(&mut self) -> Result<()> {
         for caller in ["hostile_mallory", "hostile_chatops", "postgres"] {
             let mut session = Session::begin(&self.name, caller)?;
@@ -150,8 +150,9 @@ impl World {
                     self.failed
                         .push(format!("{caller}: {statement}: {}", said(&error)));
                 }
+                // A table has one run at a time.
+                self.wait_for_workers()?;
             }
-            self.wait_for_workers()?;
             let warnings = session.warnings();
             let what = "workers";
             self.judge(&format!("{caller}: {what}"), what, warnings)?;
@@ -160,10 +161,10 @@ impl World {
         Ok(())
     }
 
-    /// Until they have ended, and what they have run is counted.
+    /// Until they have ended and their work is counted.
     fn wait_for_workers(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let busy = "select (select count(*) from lockstep.backfill_run where status = 'running')
+        let busy = "select (select count(*) from lockstep_internal.backfill_run where status = 'running')
                          + (select count(*) from pg_stat_activity where datname = current_database() and backend_type ~ 'lockstep')";
         while number(&mut self.admin.client, busy)? > 0 {
             ensure!(begun.elapsed() < PATIENCE, "workers do not end");
@@ -172,16 +173,16 @@ impl World {
         Ok(())
     }
 
-    /// The runs as they were in the beginning.
+    /// Resets the runs to their initial state.
     fn rewind_runs(&mut self) -> Result<()> {
         Ok(self.admin.client.batch_execute(
-            "delete from lockstep.backfill_run where id not in (1, 2, 1000); delete from lockstep.backfill_range;
-             update lockstep.backfill_run set status = case id when 1 then 'paused' when 2 then 'failed' else 'finished' end, handed_out = '{}'",
+            "delete from lockstep_internal.backfill_run where id not in (1, 2, 1000); delete from lockstep_internal.backfill_range;
+             update lockstep_internal.backfill_run set status = case id when 1 then 'paused' when 2 then 'failed' else 'finished' end, handed_out = '{}'",
         )?)
     }
 
-    /// Somebody writes tables that have triggers of lockstep. What belongs to the table that he writes runs as he, as PostgreSQL has it;
-    /// what belongs to others does not.
+    /// A user writes tables that have lockstep's triggers. As always in PostgreSQL, code on the written table runs as the writer;
+    /// code of other tables must not.
     pub(super) fn write_all(&mut self) -> Result<()> {
         self.admin.client.batch_execute(
             "do $$ declare f record; begin
@@ -222,7 +223,7 @@ impl World {
         Ok(())
     }
 
-    /// Looks at what ran since the last time.
+    /// Checks what ran since the last time.
     fn judge(&mut self, way: &str, what: &str, mut warnings: Vec<String>) -> Result<()> {
         let (as_owner, as_another) = self.count()?;
         if as_owner > 0 {
@@ -265,7 +266,8 @@ impl World {
     }
 }
 
-/// What a call may not leave in the session: settings, another role, temporary tables, cursors that are run at the end of the transaction.
+/// What a call must not leave in the session: settings, another role, temporary tables, cursors that run at the end of the
+/// transaction.
 fn left_behind(client: &mut Client) -> Result<Vec<String>> {
     let row = client.query_one(
         "select pg_catalog.current_setting('hostile.left', true) operator(pg_catalog.=) 'behind', pg_catalog.current_setting('hostile.tried', true) operator(pg_catalog.<>) '',

@@ -1,4 +1,4 @@
-//! A database with tables of somebody with bad intent, and sessions in it.
+//! A database with tables of a malicious owner, and sessions in it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -10,15 +10,15 @@ use postgres::{Client, Config, NoTls};
 
 use super::things::Thing;
 
-/// Runs of jobs of mallory's, 1 and 2, that others can go on with.
+/// Runs of mallory's jobs, 1 and 2, that others can resume.
 const RUNS: [&str; 4] = [
-    r#"select lockstep.open_backfill('paused', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
+    r#"select lockstep_internal.open_backfill('paused', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.pause_backfill(1)",
-    r#"select lockstep.open_backfill('failed', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
+    r#"select lockstep_internal.open_backfill('failed', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.pause_backfill(2)",
 ];
 
-/// One of its own: what happens here may end a server. Without workers but those of lockstep.
+/// Its own cluster: what happens here may crash a server. No workers except lockstep's.
 pub(super) fn cluster() -> Result<&'static Cluster> {
     static CLUSTER: OnceLock<Result<Cluster>> = OnceLock::new();
     CLUSTER
@@ -45,7 +45,7 @@ fn roles() -> Result<()> {
     }
 }
 
-/// A session, and what evil() has warned it of since it was asked last.
+/// A session, and evil()'s warnings to it since they were last read.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) warnings: Arc<Mutex<Vec<String>>>,
@@ -80,12 +80,12 @@ impl Session {
     }
 }
 
-/// A database with tables of mallory's, in which something is planted.
+/// A database with mallory's tables, in which something is planted.
 pub(super) struct World {
     pub(super) name: String,
     pub(super) admin: Session,
     pub(super) leaks: BTreeSet<String>,
-    /// By which ways it ran as its owner: what is never reached proves nothing.
+    /// The entry points by which it ran as its owner: what is never reached proves nothing.
     pub(super) reached: BTreeSet<String>,
     pub(super) failed: Vec<String>,
 }
@@ -150,13 +150,13 @@ impl World {
             reached: BTreeSet::new(),
             failed: Vec::new(),
         };
-        // What was planted ran while it was planted.
+        // Planted code ran while it was planted.
         world.admin.warnings();
         world.count()?;
         Ok(world)
     }
 
-    /// How often something ran as the owner, and as another, since the last time.
+    /// How often something ran as the owner, and as another user, since the last time.
     pub(super) fn count(&mut self) -> Result<(i64, i64)> {
         let row = self.admin.client.query_one(
             "select case when a.is_called then a.last_value else 0 end, case when b.is_called then b.last_value else 0 end

@@ -1,4 +1,4 @@
-//! What is looked at under a lock is looked at as it is now, whatever level sessions begin with.
+//! What is read under a lock is the current state, whatever isolation level a session uses.
 
 use anyhow::{Result, anyhow};
 use postgres::Client;
@@ -8,7 +8,7 @@ use crate::database::{self, cluster};
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
-/// What a statement says that waits for a transaction which then commits: its SQLSTATE, or that there is no error.
+/// The result of a statement that waits for a transaction which then commits: its SQLSTATE, or no error.
 fn after(
     witness: &mut Client,
     database: &str,
@@ -31,7 +31,7 @@ fn after(
     Ok(code.map_or_else(|| "00000".to_owned(), |code| code.code().to_owned()))
 }
 
-/// A job enqueued, a worker renamed, an incident declared, a flag set meanwhile.
+/// In the meantime a job is enqueued, a worker renamed, an incident declared, a flag set.
 #[test]
 fn what_has_committed_meanwhile_counts() -> Result<()> {
     let name = "job_level";
@@ -47,25 +47,26 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
         ))?;
         // Enqueued while the flag was off.
         let enqueue = format!(
-            "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead)
-             values ('Old{number}', '{{}}', 0, now(), 'waiting', 0, true); lock table lockstep.worker_rename in access share mode"
+            "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead)
+             values ('Old{number}', '{{}}', 0, now(), 'waiting', 0, true); lock table lockstep_internal.worker_rename in access share mode"
         );
         let retire = format!("select lockstep.retire_worker('Old{number}')");
         let retired = after(&mut client, name, level, &enqueue, &retire)?;
-        // Back to where it began.
+        // Back to the initial state.
         let rename = format!("select lockstep.rename_worker('A{number}', 'B{number}', 'f')");
         let back = format!("select lockstep.rename_worker('B{number}', 'A{number}', 'f')");
         let renamed = after(&mut client, name, level, &rename, &back)?;
-        let declare =
-            format!("select lockstep.chatops_declare_incident(command('d{number}'), 'down', 1)");
+        let declare = format!(
+            "select lockstep_api.chatops_declare_incident(command('d{number}'), 'down', 1)"
+        );
         let set = format!(
-            r#"select lockstep.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
+            r#"select lockstep_api.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
         );
         let held = after(&mut client, name, level, &declare, &set)?;
         client.batch_execute(&format!(
             "update lockstep.chatops_incident set closed_at = now(); select lockstep.set_feature('g{number}', false)"
         ))?;
-        // Two who set one flag: the second sees what the first did, or is to try again.
+        // Two sessions set one flag: the second sees what the first did, or must retry.
         let on = format!("select lockstep.set_feature('g{number}', true)");
         let percentage = format!("select lockstep.set_feature_percentage('g{number}', 10)");
         let fully_on = after(&mut client, name, level, &on, &percentage)?;

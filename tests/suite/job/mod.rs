@@ -1,4 +1,4 @@
-//! The queue as its callers see it: order, waking, leases, retries, rights.
+//! The queue for its callers: order, wake-ups, leases, retries, rights.
 
 mod level;
 mod network;
@@ -26,7 +26,7 @@ pub(crate) fn runner(client: &mut Client) -> Result<i64> {
     number(client, "select lockstep.start_runner('test', '1 hour')")
 }
 
-/// Claims jobs of workers A and B; answers their numbers in order.
+/// Claims jobs of workers A and B; returns their numbers in order.
 fn claim(client: &mut Client, runner: i64, most: i32) -> Result<Vec<i64>> {
     let rows = client.query(
         "select job from lockstep.claim_jobs($1, '{A, B}', $2)",
@@ -35,10 +35,10 @@ fn claim(client: &mut Client, runner: i64, most: i32) -> Result<Vec<i64>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Lets the lease of a runner be over.
+/// Makes a runner's lease expire.
 fn lapse(client: &mut Client, runner: i64) -> Result<()> {
     client.execute(
-        "update lockstep.job_runner set leased_until = clock_timestamp() - interval '1 second' where id = $1",
+        "update lockstep_internal.job_runner set leased_until = clock_timestamp() - interval '1 second' where id = $1",
         &[&runner],
     )?;
     Ok(())
@@ -47,7 +47,7 @@ fn lapse(client: &mut Client, runner: i64) -> Result<()> {
 #[test]
 fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
     let mut client = queue("job_order")?;
-    // Each worker's own order is random, so that claims of a few at a time have to go back and forth between them.
+    // Each worker's own order is random, so that claims of a few at a time have to alternate between them.
     let seed: f64 = f64::from(std::process::id() % 1_000) / 1_000.0;
     println!("seed {seed}");
     client.batch_execute(&format!(
@@ -58,7 +58,7 @@ fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
     ))?;
     let expected: Vec<i64> = client
         .query(
-            "select id from lockstep.job order by priority, run_at, id",
+            "select id from lockstep_internal.job order by priority, run_at, id",
             &[],
         )?
         .iter()
@@ -83,7 +83,7 @@ fn a_job_for_later_waits_for_its_time() -> Result<()> {
     let runner = runner(&mut client)?;
     assert_eq!(claim(&mut client, runner, 10)?, [2]);
     client.batch_execute(
-        "update lockstep.job set run_at = now() - interval '1 minute' where id = 1",
+        "update lockstep_internal.job set run_at = now() - interval '1 minute' where id = 1",
     )?;
     assert_eq!(claim(&mut client, runner, 10)?, [1]);
     Ok(())
@@ -95,7 +95,7 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     let mut listener = cluster()?.connect("job_notify")?;
     listener.batch_execute("listen lockstep_job")?;
     let waiting = runner(&mut listener)?;
-    // It listens, but nobody has said that he waits.
+    // It listens, but has not announced that it waits.
     client.batch_execute("select lockstep.enqueue_job('A')")?;
     assert_eq!(claim(&mut client, waiting, 1)?.len(), 1);
     listener.batch_execute("select 1")?;
@@ -103,7 +103,7 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     let waits = "select from lockstep.claim_jobs(1, '{A}', 1)";
     listener.batch_execute(waits)?;
     let mut heard = |client: &mut Client| -> Result<usize> {
-        // Notifications arrive in the order of the commits, so once this one is there so are those before it.
+        // Notifications arrive in commit order, so after this one all earlier ones have arrived.
         client.batch_execute("notify lockstep_job, 'last'")?;
         let mut notifications = listener.notifications();
         let mut iterator = notifications.timeout_iter(Duration::from_secs(60));
@@ -119,8 +119,11 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     };
     client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
     assert_eq!(heard(&mut client)?, 0);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
-    // Of other workers' jobs it is not told.
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
+    // It is not notified of other workers' jobs.
     client.batch_execute("select lockstep.enqueue_job('B')")?;
     assert_eq!(heard(&mut client)?, 0);
     client.batch_execute(
@@ -137,7 +140,7 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     assert_eq!(heard(&mut client)?, 0);
     client.batch_execute(&format!("select lockstep.stop_runner({runner})"))?;
     assert_eq!(heard(&mut client)?, 1);
-    // In two phases nobody is told, which is no reason to refuse.
+    // With two-phase commit nobody is notified, but the transaction is not refused.
     client.batch_execute(
         "begin; select lockstep.enqueue_job('A'); prepare transaction 'job_notify'",
     )?;
@@ -159,7 +162,7 @@ fn whoever_gets_what_he_asks_for_does_not_wait() -> Result<()> {
             &[&jobs],
         )?;
         claim(&mut listener, runner, 2)?;
-        // A bit of its own for each of the two workers.
+        // One bit for each of the two workers.
         assert_eq!(number(&mut client, waiting)?, 2 * waits, "{jobs} jobs");
     }
     drop(listener);
@@ -178,7 +181,7 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     let second = runner(&mut client)?;
     assert_eq!(claim(&mut client, first, 2)?, [1, 2]);
     assert_eq!(claim(&mut client, second, 10)?, [3]);
-    // What another one has is none of its business.
+    // It cannot touch another runner's jobs.
     for call in ["complete_jobs", "release_jobs"] {
         let refused: Vec<i64> = client
             .query_one(&format!("select lockstep.{call}($1, '{{3}}')"), &[&first])?
@@ -191,7 +194,7 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     )?;
     assert_eq!(error.code().code(), "55000", "{error}");
     lapse(&mut client, first)?;
-    // Nobody has noticed: a call of the runner itself keeps it alive.
+    // Nobody has taken over: a call of the runner itself keeps it alive.
     client.batch_execute(&format!("select lockstep.runner_heartbeat({first})"))?;
     assert_eq!(claim(&mut client, second, 10)?, [0_i64; 0]);
     lapse(&mut client, first)?;
@@ -212,7 +215,7 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.job where losses = 1"
+            "select count(*) from lockstep_internal.job where losses = 1"
         )?,
         2
     );
@@ -223,11 +226,14 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
         )?
         .get(0);
     assert_eq!(refused_jobs, [0_i64; 0]);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        0
+    );
     Ok(())
 }
 
-/// The answer to a claim was lost with the connection: the runner names what it knows of.
+/// The answer to a claim was lost with the connection: the runner names the jobs it knows.
 #[test]
 fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
     let mut client = queue("job_unknown")?;
@@ -243,7 +249,7 @@ fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select sum(failures + losses) from lockstep.job"
+            "select sum(failures + losses) from lockstep_internal.job"
         )?,
         0
     );
@@ -307,7 +313,7 @@ fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
     for failures in 0..25_i64 {
         assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
         let outcomes = client.query_one(
-            "select min(lockstep.fail_job($1, id, 'no')) from (select id from lockstep.job offset 0) j",
+            "select min(lockstep.fail_job($1, id, 'no')) from (select id from lockstep_internal.job offset 0) j",
             &[&runner],
         )?;
         assert_eq!(outcomes.get::<_, &str>(0), "scheduled");
@@ -315,17 +321,17 @@ fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
         let most = least + 9 * (failures + 1);
         let row = client.query_one(
             "select min(s)::float8, max(s)::float8, count(distinct round(s / $1::bigint))
-               from (select extract(epoch from run_at - clock_timestamp()) from lockstep.job) j (s)",
+               from (select extract(epoch from run_at - clock_timestamp()) from lockstep_internal.job) j (s)",
             &[&(failures + 1)],
         )?;
         let (nearest, farthest): (f64, f64) = (row.get(0), row.get(1));
-        // Some time has passed since, a minute at most.
+        // Up to a minute has passed since.
         ensure!(
             nearest > least as f64 - 60.0 && farthest <= most as f64,
             "after {failures} failures: {nearest} to {farthest}, not {least} to {most}"
         );
         ensure!(row.get::<_, i64>(2) > 5, "they are not spread");
-        client.batch_execute("update lockstep.job set run_at = now()")?;
+        client.batch_execute("update lockstep_internal.job set run_at = now()")?;
     }
     assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
     let row = client.query_one("select lockstep.fail_job($1, 1, 'no')", &[&runner])?;
@@ -374,19 +380,19 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         denied(&mut client, &format!("select lockstep.{call}"))?;
     }
     for relation in [
-        "job",
-        "job_runner",
-        "worker",
-        "host_worker",
-        "worker_rename",
-        "retired_worker",
-        "dead_jobs",
-        "worker_status",
-        "integration_event",
+        "lockstep_internal.job",
+        "lockstep_internal.job_runner",
+        "lockstep_internal.worker",
+        "lockstep_internal.host_worker",
+        "lockstep_internal.worker_rename",
+        "lockstep_internal.retired_worker",
+        "lockstep.dead_jobs",
+        "lockstep.worker_status",
+        "lockstep_internal.integration_event",
     ] {
-        denied(&mut client, &format!("select from lockstep.{relation}"))?;
+        denied(&mut client, &format!("select from {relation}"))?;
     }
-    // Who may enqueue needs no right on the tables, and brings no operators of his own.
+    // Enqueueing needs no right on the tables, and does not run the caller's own operators.
     client.batch_execute(&format!(
         "reset role;
          grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) to {name}_other;
@@ -401,6 +407,9 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
          select lockstep.enqueue_job('ProjectServiceWorker', unique_key => 'k');
          reset role; reset search_path"
     ))?;
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 3);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        3
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Workers that change their names: under which name jobs are enqueued, and when the old one can go.
+//! Renaming workers: under which name jobs are enqueued, and when the old name can be retired.
 
 use anyhow::{Result, anyhow};
 use postgres::Client;
@@ -18,14 +18,14 @@ fn renamed(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Enqueues under all names; answers those that the jobs have got.
+/// Enqueues under all names; returns the names that the jobs got.
 fn names(client: &mut Client) -> Result<Vec<String>> {
     client.batch_execute(
-        "delete from lockstep.job;
+        "delete from lockstep_internal.job;
          select lockstep.enqueue_job('Old'); select lockstep.enqueue_job('New'); select lockstep.enqueue_job('Newest');
          select lockstep.enqueue_job('Other')",
     )?;
-    let rows = client.query("select worker from lockstep.job order by id", &[])?;
+    let rows = client.query("select worker from lockstep_internal.job order by id", &[])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -42,7 +42,7 @@ fn jobs_get_the_name_that_is_due() -> Result<()> {
     assert_eq!(names(&mut client)?, ["New", "New", "New", "Other"]);
     set(&mut client, "rename_again", true)?;
     assert_eq!(names(&mut client)?, ["Newest", "Newest", "Newest", "Other"]);
-    // Who does not know the first rename does not know the second one either.
+    // A runner that does not know the first rename does not know the second one either.
     set(&mut client, "rename", false)?;
     assert_eq!(names(&mut client)?, ["Old", "Old", "Old", "Other"]);
     client.batch_execute("select lockstep.remove_worker_rename('Old')")?;
@@ -65,7 +65,10 @@ fn a_key_is_unique_over_all_names() -> Result<()> {
         )?,
         first
     );
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
     Ok(())
 }
 
@@ -86,7 +89,7 @@ fn old_name_is_retired_once_it_is_drained() -> Result<()> {
         "select lockstep.define_worker('Old', 0); select lockstep.enqueue_job('Old')",
     )?;
     refused(&mut client, "still enqueued under the old name")?;
-    // A part of the time is not always.
+    // A percentage of the time is not always.
     client.batch_execute("select lockstep.set_feature_percentage('rename', 99.9, 'time')")?;
     refused(&mut client, "still enqueued under the old name")?;
     set(&mut client, "rename", true)?;
@@ -108,8 +111,8 @@ fn old_name_is_retired_once_it_is_drained() -> Result<()> {
     Ok(())
 }
 
-/// A job that is being enqueued under the old name, unseen by anybody yet, keeps the name from being retired; and whoever comes
-/// while it is being retired gets the new one.
+/// A job that is being enqueued under the old name, not yet visible to anybody, prevents the name from being retired; jobs
+/// enqueued while it is being retired get the new name.
 #[test]
 fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
     let name = "rename_race";
@@ -131,12 +134,12 @@ fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
             .err()
             .and_then(|error| error.code().map(|code| code.code().to_owned()));
         assert_eq!(code.as_deref(), if commit { Some("55000") } else { None });
-        // The other way round: the flag goes off while the name is being retired.
+        // The other way round: the flag is turned off while the name is being retired.
         if !commit {
             continue;
         }
         client.batch_execute(
-            "delete from lockstep.job; begin; select lockstep.retire_worker('Old')",
+            "delete from lockstep_internal.job; begin; select lockstep.retire_worker('Old')",
         )?;
         one.batch_execute("select lockstep.set_feature('rename', false)")?;
         let pid = pid_of(&mut one)?;
@@ -152,7 +155,7 @@ fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
         assert_eq!(
             number(
                 &mut client,
-                "select count(*) from lockstep.job where worker = 'New'"
+                "select count(*) from lockstep_internal.job where worker = 'New'"
             )?,
             1
         );

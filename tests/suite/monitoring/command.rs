@@ -116,16 +116,16 @@ fn the_doctor_finds_what_is_wrong_and_says_what_helps() -> Result<()> {
     ensure!(status == Some(0) && !said.contains("wrong:"), "{said}");
     drop(sidecar);
     client.batch_execute(
-        "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+        "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
            values ('Nobody::TakesThis', '{}', 0, now() - interval '1 hour', 'waiting', 3, true, null),
                   ('Dead', '{}', 0, now(), 'dead', 3, true, now());
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
            values ('public', 1, 1, 1, 1, 1, 'failed', 'is_archived', now());
          drop trigger lockstep_changed on integrations;
-         update lockstep.drift_check set rows = 3 where what = 'public.projects.has_external_wiki';
-         insert into lockstep.backfill_run (job, target_table, status, workers, settings, last_key, rows_estimated)
+         update lockstep_internal.drift_check set rows = 3 where what = 'public.projects.has_external_wiki';
+         insert into lockstep_internal.backfill_run (job, target_table, status, workers, settings, last_key, rows_estimated)
            values ('cache_columns', 'projects', 'failed', 1, '{}', '{}', 1);
-         delete from lockstep.job_runner",
+         delete from lockstep_internal.job_runner",
     )?;
     let (status, said) = run("doctor", &url, &at)?;
     assert_eq!(status, Some(1));

@@ -40,10 +40,10 @@ fn jobs_are_counted_by_worker() -> Result<()> {
            perform lockstep.enqueue_job('B', priority => 1);
            perform lockstep.enqueue_job('B', run_at => now() + interval '1 hour');
          end$$;
-         update lockstep.job set run_at = now() - interval '100 seconds' where worker = 'B' and status = 'waiting';
+         update lockstep_internal.job set run_at = now() - interval '100 seconds' where worker = 'B' and status = 'waiting';
          select lockstep.start_runner('x');
          select from lockstep.claim_jobs(1, '{A}', 1);
-         update lockstep.job set status = 'dead', runner = null, died_at = now() where status = 'running';
+         update lockstep_internal.job set status = 'dead', runner = null, died_at = now() where status = 'running';
          select from lockstep.claim_jobs(1, '{A}', 1)",
     )?;
     let report = report(&mut client)?;
@@ -69,15 +69,15 @@ fn jobs_are_counted_by_worker() -> Result<()> {
 fn many_jobs_are_estimated() -> Result<()> {
     let mut client = attached("monitoring_many")?;
     client.batch_execute(
-        "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead)
+        "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead)
            select 'W' || g % 2, '{}', g % 2, now() - make_interval(secs => g), 'waiting', 25, true from generate_series(1, 120000) g;
-         insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+         insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
            select 'Rare', '{}', 0, now(), 'dead', 25, true, now() from generate_series(1, 3);
-         insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead)
+         insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead)
            select 'Rare', '{}', 0, now(), 'waiting', 25, true from generate_series(1, 7)",
     )?;
     // Of a table that is read in part.
-    let pages = "select pg_relation_size('lockstep.job') / current_setting('block_size')::int";
+    let pages = "select pg_relation_size('lockstep_internal.job') / current_setting('block_size')::int";
     ensure!(number(&mut client, pages)? > 1_000);
     let report = report(&mut client)?;
     for name in ["W0", "W1"] {
@@ -105,11 +105,11 @@ fn many_jobs_are_estimated() -> Result<()> {
 fn deliveries_are_told_by_cause() -> Result<()> {
     let mut client = attached("monitoring_deliveries")?;
     client.batch_execute(
-        "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, created_at)
+        "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, created_at)
            select 'public', g, 1, 1, g, g, now() - make_interval(secs => 50 * g) from generate_series(1, 3) g;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
            select 'public', g, 1, 1, g, g, 'failed', case when g < 3 then 'is_archived' end, now() from generate_series(1, 3) g;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
            select 'public', g, 1, 1, g, g, 'delivered', now() from generate_series(1, 30) g",
     )?;
     let report = report(&mut client)?;
@@ -129,7 +129,7 @@ fn deliveries_are_told_by_cause() -> Result<()> {
 fn causes_are_few() -> Result<()> {
     let mut client = attached("monitoring_causes")?;
     client.batch_execute(
-        "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
+        "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, error, done_at)
            select 'public', g, 1, 1, g, g, 'failed', 'e' || g % 40, now() from generate_series(1, 80) g",
     )?;
     let report = report(&mut client)?;
@@ -161,8 +161,8 @@ fn backfills_are_told_by_job_and_table() -> Result<()> {
         assert_eq!(run[field], expected, "{field}: {run}");
     }
     client.batch_execute(
-        "insert into lockstep.backfill_run (job, target_table, workers, settings, last_key, rows_estimated)
-           select job, target_table, 1, settings, last_key, 10 from lockstep.backfill_run",
+        "insert into lockstep_internal.backfill_run (job, target_table, workers, settings, last_key, rows_estimated)
+           select job, target_table, 1, settings, last_key, 10 from lockstep_internal.backfill_run",
     )?;
     let run = report(&mut client)?["backfills"][0].clone();
     assert_eq!(
@@ -212,7 +212,7 @@ fn drift_is_remembered_with_its_age() -> Result<()> {
     // It is not counted anew by being looked at.
     client.batch_execute("call lockstep.backfill('cache_columns', 'projects')")?;
     assert_eq!(drift(&report(&mut client)?), counted);
-    client.batch_execute("select lockstep.chatops_drift()")?;
+    client.batch_execute("select lockstep_api.chatops_drift()")?;
     assert_eq!(drift(&report(&mut client)?)["rows"], json!(0));
     // A column that is no more is no longer told of; nor does a transaction that may not write keep anything.
     client.batch_execute("begin read only; select lockstep.drift_report(); commit")?;

@@ -1,4 +1,4 @@
-//! Notifications from end to end: what GitLab says of a project comes to the Slack channels that want to know.
+//! Notifications end to end: a project's events in GitLab reach the Slack channels that want them.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::concurrency::PATIENCE;
 use crate::slack::sdk::found;
 use crate::slack_app::Stage;
 
-/// The secret token of the webhooks in these tests.
+/// The secret token of these tests' webhooks.
 pub(crate) const TOKEN: &str = "secret-token-of-the-webhook";
 
 const COLUMNS: [&str; 15] = [
@@ -35,7 +35,7 @@ const COLUMNS: [&str; 15] = [
     "group_confidential_mention_events",
 ];
 
-/// A sidecar that takes webhooks, and a workspace with the app that project 1 is connected with, every event switched on.
+/// A sidecar that receives webhooks, and a workspace with the app to which project 1 is connected, with every event switched on.
 pub(crate) struct Scene {
     pub(crate) stage: Stage,
     pub(crate) webhook: Webhook,
@@ -82,7 +82,7 @@ impl Scene {
         Ok(self.stage.client.batch_execute(&update)?)
     }
 
-    /// Connects another project, or a group, with the workspace, by the installation that it has.
+    /// Connects another project, or a group, to the workspace, using its installation.
     pub(crate) fn connect(&mut self, owner: &str, id: i64) -> Result<()> {
         let connect = format!(
             "select lockstep.install_slack_workspace(s.team_id, s.team_name, s.user_id, s.bot_user_id, s.encrypted_bot_access_token,
@@ -94,7 +94,7 @@ impl Scene {
         self.switch_all_on()
     }
 
-    /// Which channels and filters an owner's integration has.
+    /// Sets the channels and filters of an owner's integration.
     pub(crate) fn set(&mut self, owner: &str, id: i64, settings: &Value) -> Result<()> {
         let query = format!(
             "select lockstep.set_slack_notifications(i.id, $1::text::jsonb) from integrations i where i.{owner} = {id}"
@@ -113,26 +113,26 @@ impl Scene {
         self.stage.slack.create_channel(&self.team, name).id
     }
 
-    /// Sends an event of which so many channels are told.
+    /// Sends an event that creates this many deliveries.
     pub(crate) fn tell(&self, event: &Value, deliveries: u64) -> Result<()> {
         assert_taken(&self.webhook.send(event)?, deliveries)
             .with_context(|| self.stage.sidecar.log())
     }
 
-    /// Waits until nothing is left to be sent.
+    /// Waits until everything has been sent.
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.stage.wait_for(
-            "select not exists (select from lockstep.slack_delivery where status = 'waiting')",
+            "select not exists (select from lockstep_internal.slack_delivery where status = 'waiting')",
         )
     }
 
-    /// The messages of a channel once nothing is left to be sent.
+    /// The messages of a channel after everything has been sent.
     pub(crate) fn settled(&mut self, channel: &str) -> Result<Vec<Message>> {
         self.settle()?;
         Ok(self.stage.slack.messages(channel))
     }
 
-    /// What `/gitlab group/one status` says.
+    /// The answer to `/gitlab group/one status`.
     pub(crate) fn status(&self) -> Result<String> {
         let origin = Origin {
             team_id: Some(self.team.clone()),
@@ -149,7 +149,7 @@ impl Scene {
     }
 }
 
-/// That a webhook was taken, and so many channels will be told.
+/// Checks that a webhook was accepted and creates this many deliveries.
 pub(crate) fn assert_taken(reply: &Reply, deliveries: u64) -> Result<()> {
     ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
     let answer = reply.json()?;
@@ -157,7 +157,7 @@ pub(crate) fn assert_taken(reply: &Reply, deliveries: u64) -> Result<()> {
     Ok(())
 }
 
-/// All blocks of a message, those of its attachments too.
+/// All blocks of a message, including those of its attachments.
 fn blocks(message: &Message) -> Vec<Value> {
     let sent = &message.sent;
     let attachments = sent["attachments"].as_array();
@@ -173,7 +173,7 @@ fn blocks(message: &Message) -> Vec<Value> {
         .collect()
 }
 
-/// That Slack's own library and the fake have nothing against these messages, and that each has words for who sees no blocks.
+/// Checks that Slack's own library and the fake accept these messages, and that each has a text for clients without blocks.
 fn assert_well_made(messages: &[Message]) -> Result<()> {
     let mut inputs = Vec::new();
     for message in messages {
@@ -233,8 +233,8 @@ fn every_event_comes_to_its_channel() -> Result<()> {
     assert_well_made(&all)
 }
 
-/// Whole payloads, as GitLab's documentation describes them, and those that it shows, if they are here; with the name of the event that
-/// the request has.
+/// Complete payloads from GitLab's documentation, as described and as shown, if they are available; with the event name of the
+/// request.
 fn recorded() -> Result<Vec<(String, String, Value)>> {
     let own = root().join("tests/webhooks");
     let documented = root().join("../shared/data/gitlab-webhooks");
@@ -260,7 +260,7 @@ fn recorded_webhooks_come_through() -> Result<()> {
     let mut scene = Scene::new("notification_recorded")?;
     let mut channels = Vec::new();
     for (place, (name, kind, mut event)) in (100..).zip(recorded()?) {
-        // Most of them are of one project, and a channel takes a message a second.
+        // Most of them are from one project, and a channel accepts one message per second.
         event["project"]["id"] = json!(place);
         event["project_id"] = json!(place);
         scene.stage.client.batch_execute(&format!(
@@ -314,10 +314,10 @@ fn channels_are_named_in_every_way() -> Result<()> {
 fn what_is_switched_off_is_not_told() -> Result<()> {
     let mut scene = Scene::new("notification_off")?;
     let general = scene.channel("general");
-    // Without a channel there is nobody to tell.
+    // Without a channel nobody is notified.
     scene.tell(&push(1, "Boil the water"), 0)?;
     scene.set("project_id", 1, &json!({ "channels": ["#general"] }))?;
-    // Project 2 is connected with nothing.
+    // Project 2 is not connected.
     scene.tell(&push(2, "Boil the water"), 0)?;
     for (off, on) in [
         (
@@ -340,7 +340,7 @@ fn what_is_switched_off_is_not_told() -> Result<()> {
     Ok(())
 }
 
-/// What a user writes is text, in whatever place: nobody is called, and no link leads elsewhere than it says.
+/// User text is text wherever it appears: it mentions nobody, and no link hides its address.
 #[test]
 fn words_of_users_call_nobody() -> Result<()> {
     let mut scene = Scene::new("notification_words")?;
@@ -362,7 +362,7 @@ fn words_of_users_call_nobody() -> Result<()> {
     ] {
         ensure!(!sent.contains(live), "{live} is alive: {sent}");
     }
-    // What is harmless is there, and written as Slack wants it.
+    // Harmless text is there, escaped as Slack requires.
     ensure!(sent.contains("&amp; co"), "not there: {sent}");
     assert_well_made(&messages)
 }

@@ -1,4 +1,4 @@
-//! What is under way while the database is away, while Slack says nothing, and while another publication waits.
+//! Work in progress while the database is away, while Slack does not respond, and while another publication waits.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const BLOCKED: &str = "select exists (select from pg_stat_activity where datname
 
 const POST: &str = "chat.postMessage";
 
-/// What was sent meanwhile is handed in when the database is there again, and not sent anew, though its time is over.
+/// What was sent in the meantime is reported when the database is back, and not sent again, although its lease has expired.
 #[test]
 fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
     const DATABASE: &str = "notification_away";
@@ -26,7 +26,7 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
     let names = ["a", "b", "c", "d", "e"];
     let channels = names.map(|name| scene.channel(name));
     scene.set("project_id", 1, &json!({ "channels": names }))?;
-    // Long enough for the database to be gone before the first answer, and less than the sidecar waits for one.
+    // Long enough for the database to be gone before the first response, and less than the sidecar's timeout.
     let slow = Fault::Slow(Duration::from_secs(6));
     scene.stage.slack.fail(POST, slow, Some(5));
     scene.tell(&push(1, "event-000001"), 5)?;
@@ -37,11 +37,11 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
          select pg_terminate_backend(pid) from pg_stat_activity
           where datname = '{DATABASE}' and application_name like 'lockstep-sidecar%'"
     ))?;
-    let waiting = "lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "lockstep_internal.slack_delivery where status = 'waiting'";
     assert_eq!(scene.count(waiting)?, 5);
     ensure!(scene.stage.slack.wait_for_calls(POST, 5, PATIENCE));
     scene.stage.client.batch_execute(
-        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity'",
+        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity'",
     )?;
     elsewhere.batch_execute(&format!("alter database {DATABASE} allow_connections true"))?;
     scene.settle()?;
@@ -49,12 +49,12 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
         assert_eq!(scene.stage.slack.messages(channel).len(), 1);
     }
     assert_eq!(scene.stage.slack.calls_of(POST).len(), 5);
-    let uncertain = "lockstep.slack_delivery where uncertain > 0";
+    let uncertain = "lockstep_internal.slack_delivery where uncertain > 0";
     assert_eq!(scene.count(uncertain)?, 0);
     Ok(())
 }
 
-/// Slack may take a message of which nobody hears: it is told again, and counted as in doubt.
+/// Slack may accept a message without a response: it is sent again, and counted as uncertain.
 #[test]
 fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     let mut scene = Scene::new("notification_hang")?;
@@ -68,13 +68,14 @@ fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     let told: Vec<String> = messages.iter().map(event_of).collect::<Result<_>>()?;
     assert_eq!(told, ["event-000001", "event-000002"]);
     assert_eq!(scene.stage.slack.calls_of(POST).len(), 2);
-    let counts = "select string_agg(concat_ws(' ', status, attempts, uncertain), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', status, attempts, uncertain), ', ' order by id) from lockstep_internal.slack_delivery";
     let row = scene.stage.client.query_one(counts, &[])?;
     assert_eq!(row.get::<_, &str>(0), "delivered 0 1, delivered 0 0");
     Ok(())
 }
 
-/// A publication waits for another one of the same key. What happens in its project meanwhile comes behind it, what happens elsewhere does not.
+/// A publication waits for another one with the same key. Later events of its project queue up behind it, those of other projects
+/// do not.
 #[test]
 fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result<()> {
     const DATABASE: &str = "notification_turns";
@@ -86,7 +87,7 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
     scene.set("project_id", 2, &json!({ "channels": "other" }))?;
     let mut holder = cluster()?.connect(DATABASE)?;
     holder.batch_execute(
-        "begin; insert into lockstep.event (schema, key) values ('public', 'id first')",
+        "begin; insert into lockstep_internal.event (schema, key) values ('public', 'id first')",
     )?;
     let Scene { stage, webhook, .. } = &mut scene;
     let webhook = &*webhook;
@@ -106,12 +107,12 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
         }
         Ok(())
     })?;
-    let order = "select string_agg(e.key, ' ' order by d.id) from lockstep.event e join lockstep.slack_delivery d on d.event = e.id
+    let order = "select string_agg(e.key, ' ' order by d.id) from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id
                   where e.key in ('id first', 'id second')";
     let row = scene.stage.client.query_one(order, &[])?;
     assert_eq!(row.get::<_, &str>(0), "id first id second");
     scene.stage.slack.lift_limits();
-    scene.stage.client.batch_execute("delete from lockstep.slack_delivery d using lockstep.slack_channel c where c.id = d.channel and c.channel = '#other'")?;
+    scene.stage.client.batch_execute("delete from lockstep_internal.slack_delivery d using lockstep_internal.slack_channel c where c.id = d.channel and c.channel = '#other'")?;
     let messages = scene.settled(&general)?;
     let told: Vec<String> = messages.iter().map(event_of).collect::<Result<_>>()?;
     assert_eq!(told, ["event-000001", "event-000002"]);

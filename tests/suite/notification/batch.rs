@@ -1,4 +1,4 @@
-//! Events that come together, twice, or at the same time.
+//! Events that arrive together, twice, or at the same time.
 
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
@@ -11,7 +11,7 @@ use postgres::{Client, IsolationLevel};
 use serde_json::json;
 use std::thread;
 
-/// What becomes of each event of a batch: outcome, detail, deliveries.
+/// The result for each event of a batch: outcome, detail, deliveries.
 pub(crate) type Published = (String, Option<String>, i32);
 
 pub(crate) fn batch(
@@ -21,7 +21,7 @@ pub(crate) fn batch(
     let keys: Vec<&str> = events.iter().map(|(key, _)| *key).collect();
     let texts: Vec<&Option<String>> = events.iter().map(|(_, text)| text).collect();
     let rows = client.query(
-        "select place, outcome, detail, deliveries from lockstep.publish_events($1::text[]::json[], $2)",
+        "select place, outcome, detail, deliveries from lockstep_api.publish_events($1::text[]::json[], $2)",
         &[&texts, &keys],
     )?;
     for (place, row) in (1..).zip(&rows) {
@@ -31,7 +31,7 @@ pub(crate) fn batch(
     Ok(published.collect())
 }
 
-pub(crate) const DELIVERIES: &str = "select count(*) from lockstep.slack_delivery";
+pub(crate) const DELIVERIES: &str = "select count(*) from lockstep_internal.slack_delivery";
 
 #[test]
 fn an_event_counts_once() -> Result<()> {
@@ -39,7 +39,7 @@ fn an_event_counts_once() -> Result<()> {
     let push = event("push", 1, json!({"ref": "refs/heads/main"}));
     assert_eq!(publish_as(&mut client, &push, Some("k"))?.len(), 1);
     assert_eq!(publish_as(&mut client, &push, Some("k"))?.len(), 0);
-    // Without a key it is another each time.
+    // Without a key each is a new event.
     assert_eq!(publish(&mut client, &push)?.len(), 1);
     assert_eq!(publish(&mut client, &push)?.len(), 1);
     assert_eq!(number(&mut client, DELIVERIES)?, 3);
@@ -63,16 +63,18 @@ fn an_event_counts_once() -> Result<()> {
     );
     assert_eq!(number(&mut client, DELIVERIES)?, 4);
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.event")?,
+        number(&mut client, "select count(*) from lockstep_internal.event")?,
         4
     );
     // In another schema it is another event.
-    client.batch_execute("insert into lockstep.event (schema, key) values ('elsewhere', 'n')")?;
+    client.batch_execute(
+        "insert into lockstep_internal.event (schema, key) values ('elsewhere', 'n')",
+    )?;
     assert_eq!(publish_as(&mut client, &push, Some("n"))?.len(), 1);
     Ok(())
 }
 
-/// Publishes an event while another session has published it and not yet ended.
+/// Publishes an event while another session has published it and not committed yet.
 fn beside_another(
     name: &str,
     level: IsolationLevel,
@@ -178,19 +180,19 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
         ]
     );
     let row = client.query_one(
-        "select string_agg(e.key || c.channel, ' ' order by d.id) from lockstep.slack_delivery d
-           join lockstep.slack_channel c on c.id = d.channel join lockstep.event e on e.id = d.event",
+        "select string_agg(e.key || c.channel, ' ' order by d.id) from lockstep_internal.slack_delivery d
+           join lockstep_internal.slack_channel c on c.id = d.channel join lockstep_internal.event e on e.id = d.event",
         &[],
     )?;
     assert_eq!(row.get::<_, String>(0), "9#z 9#a 9#m 7#c 4#z 4#a 4#m");
-    // What was refused leaves its key free.
+    // A refused event leaves its key unused.
     assert_eq!(
         batch(&mut client, &[("8", push(1)), ("6", push(1))])?,
         [row_of(3), row_of(3)]
     );
     refused(
         &mut client,
-        "select lockstep.publish_events('{null}', '{}')",
+        "select lockstep_api.publish_events('{null}', '{}')",
         "22023",
         "1 events, but 0 keys",
     )?;
@@ -207,9 +209,9 @@ fn whoever_delivers_is_woken_once() -> Result<()> {
     let mut client = told("notify_wake")?;
     let mut listener = cluster()?.connect("notify_wake")?;
     listener.batch_execute("listen lockstep_delivery")?;
-    listener.batch_execute("select lockstep.delivery_wait(60)")?;
+    listener.batch_execute("select lockstep_api.delivery_wait(60)")?;
     let push = |project: i64| event("push", project, json!({"ref": "refs/heads/main"}));
-    // Nobody is told of this one.
+    // Nobody is notified of this one.
     publish(&mut client, &push(8))?;
     let texts: Vec<(&str, Option<String>)> = vec![
         ("a", Some(push(1).to_string())),

@@ -1,4 +1,4 @@
-//! Branches that an integration is told of, and those that the host protects.
+//! Branch filters, and branches that GitLab protects.
 
 use crate::notification::filter::{check, pipeline, push, set};
 use crate::notification::publish::{event, told};
@@ -36,7 +36,7 @@ fn branches_are_filtered() -> Result<()> {
         1,
         json!({"object_attributes": {"id": 1, "ref": "x", "protected_ref": true, "status": "failed"}}),
     );
-    // What each setting lets through: the default branch, another that is protected, one that is neither.
+    // What each setting allows: the default branch, another protected one, an unprotected one.
     for (branches, default, protected, other) in [
         ("all", "queued", "queued", "queued"),
         ("default", "queued", "branch", "branch"),
@@ -51,7 +51,7 @@ fn branches_are_filtered() -> Result<()> {
                 (protected_push("refs/heads/main", false), default),
                 (protected_push("refs/heads/stable", true), protected),
                 (protected_push("refs/heads/topic", false), other),
-                // Nobody says whether it is protected: the host has no such table.
+                // It is unknown whether it is protected: there is no such table.
                 (push("refs/heads/stable"), other),
                 (pipeline(1, "main", "failed"), default),
                 (pipeline(1, "topic", "failed"), other),
@@ -70,7 +70,7 @@ fn branches_are_filtered() -> Result<()> {
                         "branch"
                     },
                 ),
-                // Only what has a branch.
+                // Only events with a branch.
                 (
                     event("wiki_page", 1, json!({"object_attributes": {}})),
                     "queued",
@@ -98,7 +98,7 @@ fn protected_branches_are_the_hosts() -> Result<()> {
         "no table",
         &[(push("refs/heads/stable"), "branch")],
     )?;
-    // It comes into being while the session goes on.
+    // It is created during the session.
     client.batch_execute(
         "create table protected_branches (id bigserial primary key, project_id bigint, name varchar not null);
          create index on protected_branches (project_id);
@@ -127,13 +127,13 @@ fn protected_branches_are_the_hosts() -> Result<()> {
             &[(push(&format!("refs/heads/{branch}")), expected)],
         )?;
     }
-    // The payload knows better.
+    // The payload takes precedence.
     check(
         &mut client,
         "the payload",
         &[(protected_push("refs/heads/stable", false), "branch")],
     )?;
-    // Groups protect branches of all of their projects, where the host lets them. Project 1 is of group 1.
+    // A group's protected branches apply to all of its projects, where GitLab supports that. Project 1 is in group 1.
     let of_group = push("refs/heads/of-group");
     client.batch_execute("alter table protected_branches add column namespace_id bigint")?;
     check(&mut client, "no group", &[(of_group.clone(), "branch")])?;

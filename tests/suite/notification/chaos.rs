@@ -1,7 +1,7 @@
-//! 5,000 events while Slack fails, hangs up after it has accepted, and sidecars are killed: every event reaches every channel, in
-//! order, and is told twice only where nobody could know that it had been told.
+//! 5,000 events while Slack fails, disconnects after accepting, and sidecars are killed: every event reaches every channel, in
+//! order, and twice only where nobody could know that it had arrived.
 //!
-//! LOCKSTEP_SEED=... replays the faults, the kills and who publishes what in which way; how they interleave is up to the machine.
+//! LOCKSTEP_SEED=... replays the faults, the kills and who publishes what how; the interleaving depends on the machine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Write, stderr};
@@ -28,13 +28,13 @@ use crate::slack_app::Stage;
 
 const POST: &str = "chat.postMessage";
 
-/// So many sidecars are killed, so that there is an end that has no kill for an excuse.
+/// This many sidecars are killed; afterwards kills are no longer an excuse.
 const KILLS: usize = 8;
 
-/// The uncertain requests of each delivery, by the channel's name and the event.
+/// The uncertain requests of each delivery, by channel name and event.
 fn uncertain(client: &mut Client) -> Result<HashMap<(String, String), usize>> {
     let query = "select c.channel, e.payload -> 'commits' -> 0 ->> 'title', d.uncertain
-                   from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel join lockstep.event e on e.id = d.event";
+                   from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel join lockstep_internal.event e on e.id = d.event";
     let rows = client.query(query, &[])?;
     rows.iter()
         .map(|row| {
@@ -44,14 +44,14 @@ fn uncertain(client: &mut Client) -> Result<HashMap<(String, String), usize>> {
         .collect()
 }
 
-/// Messages that were taken more often than once, and why.
+/// Messages that were accepted more than once, and why.
 #[derive(Debug, Default)]
 struct Copies {
     hung_up: usize,
     killed: usize,
 }
 
-/// Looks through the messages of a channel: all of its project's events, in order.
+/// Checks the messages of a channel: all of its project's events, in order.
 fn look_through(
     told: &Told,
     messages: &[Message],
@@ -91,7 +91,7 @@ fn look_through(
                 copies.hung_up += 1;
                 continue;
             }
-            // Slack answered, and nobody was there to hear it.
+            // Slack responded, and nobody was there to receive it.
             ensure!(
                 kills
                     .iter()
@@ -105,7 +105,7 @@ fn look_through(
     Ok(())
 }
 
-/// A channel that was told to wait a second is left alone for a second.
+/// A channel that was rate-limited for a second gets nothing for a second.
 fn assert_patient(slack: &FakeSlack) -> Result<()> {
     let mut waiting: HashMap<String, SystemTime> = HashMap::new();
     for call in slack.calls_of(POST) {
@@ -133,7 +133,7 @@ fn every_event_reaches_every_channel() -> Result<()> {
 
 fn run(seed: u64) -> Result<()> {
     const DATABASE: &str = "notification_chaos";
-    // This one only installs: those that deliver come later.
+    // This one only installs: those that deliver start later.
     let mut stage = Stage::set_with(DATABASE, App::default(), &[])?;
     let told = lay_out(&mut stage)?;
     stage.sidecar.signal(Signal::SIGKILL)?;
@@ -148,7 +148,7 @@ fn run(seed: u64) -> Result<()> {
     let herd = Herd::start(url, slack)?;
     let begun = Instant::now();
     let is_over = AtomicBool::new(false);
-    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
     let expected = told.len() * usize::try_from(EVENTS)?;
     let client = &mut stage.client;
     let seen = thread::scope(|scope| -> Result<Vec<Seen>> {
@@ -181,17 +181,18 @@ fn run(seed: u64) -> Result<()> {
             }
             Ok(seen)
         })();
-        // Also if it failed: the killer would go on for ever.
+        // Also after a failure: otherwise the killer would never stop.
         is_over.store(true, Ordering::SeqCst);
         killer.join().ok().context("the killer panicked")??;
         ended
     })?;
     let took = begun.elapsed();
-    let events = number(client, "select count(*) from lockstep.event")?;
+    let events = number(client, "select count(*) from lockstep_internal.event")?;
     assert_eq!(events, PROJECTS * EVENTS);
-    let twice = "select count(*) from (select from lockstep.slack_delivery group by event, channel having count(*) > 1) d";
+    let twice = "select count(*) from (select from lockstep_internal.slack_delivery group by event, channel having count(*) > 1) d";
     assert_eq!(number(client, twice)?, 0);
-    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
+    let delivered =
+        "select count(*) from lockstep_internal.slack_delivery where status = 'delivered'";
     assert_eq!(number(client, delivered)?, i64::try_from(expected)?);
 
     let uncertain = uncertain(client)?;
@@ -222,7 +223,7 @@ fn run(seed: u64) -> Result<()> {
         calls.len()
     )?;
     assert_eq!(taken, expected + copies.hung_up + copies.killed);
-    // Each hang-up is in doubt, each error in the midst of Slack, and a kill leaves no more in doubt than was under way.
+    // Each disconnect and each error during processing is uncertain, and a kill adds at most the messages in flight.
     ensure!(
         doubts >= copies.hung_up + copies.killed
             && doubts
@@ -238,7 +239,8 @@ fn run(seed: u64) -> Result<()> {
     assert_paced(client)
 }
 
-/// Without kills it is exact: told again is what Slack hung up on after it had accepted it, and in doubt is that and each error in its midst.
+/// Without kills it is exact: only messages that Slack accepted before disconnecting are repeated, and only these and errors
+/// during processing are uncertain.
 #[test]
 fn only_hang_ups_are_told_again() -> Result<()> {
     const DATABASE: &str = "notification_hang_ups";
@@ -266,7 +268,7 @@ fn only_hang_ups_are_told_again() -> Result<()> {
         }
     }
     // Six failures of one message, which are rare, take a minute.
-    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
     let begun = Instant::now();
     while number(&mut stage.client, waiting)? > 0 {
         ensure!(

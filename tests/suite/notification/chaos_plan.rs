@@ -1,4 +1,4 @@
-//! Who is told of what while all goes wrong: projects with channels, sidecars that may be killed, publishers that do not give up.
+//! The setup for chaos: projects with channels, sidecars that may be killed, publishers that do not give up.
 
 use std::net::TcpListener;
 use std::sync::{Mutex, RwLock};
@@ -27,25 +27,25 @@ pub(crate) const FIRST: i64 = 1_000;
 
 pub(crate) const SIDECARS: usize = 3;
 pub(crate) const PUBLISHERS: i64 = 5;
-/// How many messages of a sidecar are under way at most.
+/// The maximum number of a sidecar's messages in flight.
 pub(crate) const UNDER_WAY: usize = 64;
 
-/// Longer than Slack, failing as it does, needs for the messages of one channel.
+/// Longer than Slack, with these failures, needs for the messages of one channel.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A channel of the plan, and which project it is told of.
+/// A channel of the plan, and the project that notifies it.
 pub(crate) struct Told {
-    /// As settings name it.
+    /// Its name in settings.
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) project: i64,
 }
 
-/// Some sidecars, of which any may be killed at any moment and is started anew at the same address.
+/// Some sidecars, any of which may be killed at any time and is restarted at the same address.
 pub(crate) struct Herd {
     sidecars: Vec<RwLock<Sidecar>>,
     ports: Vec<u16>,
-    /// When each that was killed was dead.
+    /// When each killed one was dead.
     pub(crate) kills: Mutex<Vec<SystemTime>>,
 }
 
@@ -74,7 +74,7 @@ impl Herd {
     pub(crate) fn kill(&self, which: usize, url: &str, slack: &FakeSlack) -> Result<()> {
         let mut sidecar = self.sidecars[which].write().ok().context("poisoned")?;
         sidecar.signal(Signal::SIGKILL)?;
-        // The dead one frees the address before the new one takes it.
+        // The dead one frees the address before the new one uses it.
         sidecar.wait_until_dead()?;
         let mut kills = self.kills.lock().ok().context("poisoned")?;
         kills.push(SystemTime::now());
@@ -92,7 +92,7 @@ impl Herd {
     }
 }
 
-/// Projects 1,000 and on, in workspaces that have the app, each with its channels.
+/// Projects 1,000 and on, in workspaces with the app, each with its channels.
 pub(crate) fn lay_out(stage: &mut Stage) -> Result<Vec<Told>> {
     stage.client.batch_execute(&format!(
         "insert into projects (id, name, path, namespace_id)
@@ -147,7 +147,7 @@ pub(crate) fn lay_out(stage: &mut Stage) -> Result<Vec<Told>> {
     Ok(told)
 }
 
-/// Takes down each lease of a channel as it is given, and until when the channel was not to be sent anything.
+/// Records when each lease of a channel was given, and until when the channel was to be left alone.
 const LEASES: &str = "
 create table lease_given (id bigint generated always as identity, channel bigint, at timestamptz, not_before timestamptz, next_not_before timestamptz);
 create function take_down() returns trigger language plpgsql security definer set search_path = public as $$
@@ -155,11 +155,11 @@ begin
   insert into lease_given (channel, at, not_before, next_not_before) values (new.id, clock_timestamp(), old.not_before, new.not_before);
   return new;
 end $$;
-create trigger take_down before update of lease on lockstep.slack_channel for each row
+create trigger take_down before update of lease on lockstep_internal.slack_channel for each row
   when (new.lease is not null and new.lease is distinct from old.lease) execute function take_down()";
 
-/// That no lease was given before its time, and none left the time of the next as it was: the pace of a channel, by the clock of the
-/// database alone.
+/// Checks that no lease was given too early, and that each moved the time of the next one: the pace of a channel, by the
+/// database's clock alone.
 pub(crate) fn assert_paced(client: &mut Client) -> Result<()> {
     let too_soon = "select string_agg(concat_ws(' ', l.channel, l.at, l.not_before, l.before), '; ') from (
                       select *, lag(next_not_before) over (partition by channel order by id) as before from lease_given) l
@@ -178,18 +178,18 @@ pub(crate) fn title(project: i64, event: i64) -> String {
     format!("event-{:06}", (project - FIRST) * EVENTS + event)
 }
 
-/// What a publisher saw.
+/// A publisher's observations.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     by_webhook: usize,
     by_sql: usize,
-    /// Those it had to send again, as it was not answered.
+    /// Events it had to send again, because there was no response.
     unanswered: usize,
     duplicates: usize,
 }
 
-/// Publishes the events of every fifth project, one after the other: the order within a project is that of the publisher. Who is
-/// not answered sends again under the same key, as GitLab does, and to whichever sidecar; some are sent twice for no reason.
+/// Publishes the events of every fifth project one after the other: the order within a project is the publisher's. Without a
+/// response it sends again under the same key, like GitLab, to any sidecar; some are sent twice for no reason.
 pub(crate) fn publish(publisher: i64, seed: u64, herd: &Herd, database: &str) -> Result<Seen> {
     let mut dice = Dice::new(seed, u64::try_from(publisher)?);
     let mut client = cluster()?.connect(database)?;
@@ -207,7 +207,7 @@ pub(crate) fn publish(publisher: i64, seed: u64, herd: &Herd, database: &str) ->
         {
             let name = title(project, event);
             let payload = push(project, &name);
-            // The same again comes the same way: what a key is worth elsewhere is nobody's business.
+            // A repetition uses the same way: keys of different ways are independent.
             let is_by_sql = dice.below(100) < 30;
             let times = 1 + usize::from(dice.below(100) < 2);
             for _ in 0..times {
@@ -242,7 +242,7 @@ fn post(
                 seen.duplicates += usize::from(reply.json()?["duplicate"] == json!(true));
                 return Ok(());
             }
-            // Dead just now, or on its way down.
+            // Just killed, or shutting down.
             Ok(reply) if reply.status >= 500 => {}
             Ok(reply) => ensure!(false, "{}: {}", reply.status, reply.text()),
             Err(_) => {}

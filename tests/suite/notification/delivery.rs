@@ -1,4 +1,4 @@
-//! Channels that cannot be told, and what becomes of the others meanwhile.
+//! Channels that cannot be notified, and the effect on others.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::notification::app::Scene;
 
 const POST: &str = "chat.postMessage";
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Debug)]
 struct Fate {
     status: String,
@@ -29,11 +29,11 @@ impl Fate {
 }
 
 impl Scene {
-    /// Of the deliveries to a channel by its name, oldest first.
+    /// The outcomes of the deliveries to a channel by name, oldest first.
     fn deliveries(&mut self, channel: &str) -> Result<Vec<Fate>> {
         let channel = format!("#{}", channel.trim_start_matches('#'));
         let query = "select d.status, d.error, d.attempts, d.uncertain
-                       from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel
+                       from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
                       where c.channel = $1 order by d.id";
         let rows = self.stage.client.query(query, &[&channel])?;
         Ok(rows
@@ -47,7 +47,7 @@ impl Scene {
             .collect())
     }
 
-    /// How often Slack was called for a channel.
+    /// How many calls to Slack named a channel.
     fn calls_for(&self, channel: &str) -> usize {
         let channel = format!("#{}", channel.trim_start_matches('#'));
         let calls = self.stage.slack.calls_of(POST);
@@ -80,10 +80,10 @@ fn channel_that_is_closed_spares_the_others() -> Result<()> {
             deliveries.len() == 1 && deliveries[0].is_failed(error),
             "{channel}: {deliveries:?}"
         );
-        // What is wrong for good is not tried again.
+        // Permanent errors are not retried.
         assert_eq!(scene.calls_for(channel), 1, "{channel}");
     }
-    assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 3);
+    assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 3);
     let status = scene.status()?;
     for words in [
         "#old",
@@ -100,7 +100,7 @@ fn channel_that_is_closed_spares_the_others() -> Result<()> {
     }
     ensure!(!status.contains("#general"), "{status}");
 
-    // Somebody lets the app in: what it could not say there it says now, and nothing a second time elsewhere.
+    // Somebody invites the app: what failed there is sent now, and nothing is repeated elsewhere.
     let installation = scene
         .stage
         .slack
@@ -122,7 +122,7 @@ fn channel_that_is_closed_spares_the_others() -> Result<()> {
     Ok(())
 }
 
-/// A channel that fails for a while stays in trouble until it is told of something again.
+/// A channel that fails for a while stays in trouble until the next successful message.
 #[test]
 fn trouble_ends_with_the_next_message() -> Result<()> {
     let mut scene = Scene::new("notification_trouble")?;
@@ -138,7 +138,10 @@ fn trouble_ends_with_the_next_message() -> Result<()> {
         let failures: i64 = scene
             .stage
             .client
-            .query_one("select failures from lockstep.slack_channel_trouble", &[])?
+            .query_one(
+                "select failures from lockstep_internal.slack_channel_trouble",
+                &[],
+            )?
             .get(0);
         assert_eq!(failures, number);
     }
@@ -153,7 +156,7 @@ fn trouble_ends_with_the_next_message() -> Result<()> {
         messages.len() == 1 && messages[0].sent.to_string().contains("Pour it"),
         "{messages:?}"
     );
-    assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 0);
     ensure!(
         !scene.status()?.contains("restricted_action"),
         "{}",
@@ -165,7 +168,7 @@ fn trouble_ends_with_the_next_message() -> Result<()> {
 #[test]
 fn errors_of_slack_are_told_apart() -> Result<()> {
     let mut scene = Scene::new("notification_errors")?;
-    // For good, of the channel, the installation or the message.
+    // Permanent errors: of the channel, the installation or the message.
     let permanent = [
         "channel_not_found",
         "not_in_channel",
@@ -178,7 +181,7 @@ fn errors_of_slack_are_told_apart() -> Result<()> {
         "no_permission",
         "msg_too_long",
         "no_text",
-        // Whatever Slack invents.
+        // An unknown error.
         "teapot_is_empty",
     ];
     let transient = [
@@ -191,7 +194,7 @@ fn errors_of_slack_are_told_apart() -> Result<()> {
         "team_added_to_org",
         "org_login_required",
     ];
-    // Of the blocks: the text alone will do.
+    // Errors of the blocks: the text alone is enough.
     let too_much = [
         "invalid_blocks",
         "invalid_blocks_format",
@@ -248,7 +251,7 @@ fn errors_of_slack_are_told_apart() -> Result<()> {
         );
     }
     assert_eq!(
-        scene.count("lockstep.slack_channel_trouble")?,
+        scene.count("lockstep_internal.slack_channel_trouble")?,
         i64::try_from(permanent.len())?
     );
     Ok(())
@@ -260,7 +263,7 @@ fn token_that_is_revoked_is_told() -> Result<()> {
     let general = scene.channel("general");
     scene.set("project_id", 1, &json!({ "channels": ["#general"] }))?;
     let team = scene.team.clone();
-    // Its event has not come yet.
+    // Its event has not arrived yet.
     scene.stage.slack.revoke_tokens(&team)?;
     scene.tell(&push(1, "Boil the water"), 1)?;
     assert_eq!(scene.settled(&general)?, []);
@@ -275,12 +278,12 @@ fn token_that_is_revoked_is_told() -> Result<()> {
 fn faults_are_overcome_and_counted() -> Result<()> {
     let mut scene = Scene::new("notification_faults")?;
     let faults = [
-        // Whether something was done before it went wrong nobody knows.
+        // Whether something was done before the error is unknown.
         ("status", Fault::Status(500), (0, 1), 1),
         ("bad-gateway", Fault::Status(502), (0, 1), 1),
         ("unavailable", Fault::Status(503), (1, 0), 1),
         ("before", Fault::ClosedBefore, (0, 1), 1),
-        // Taken, and nobody was told: it has to be said again.
+        // Accepted without a response: it must be sent again.
         ("after", Fault::ClosedAfter, (0, 1), 2),
         ("garbage", Fault::Garbage, (0, 1), 2),
         ("limited", Fault::RateLimited(1), (0, 0), 1),
@@ -328,7 +331,7 @@ fn faults_are_overcome_and_counted() -> Result<()> {
 }
 
 impl Scene {
-    /// The messages in the channel of a name.
+    /// The messages in the channel with that name.
     fn messages_in(&self, name: &str) -> Result<Vec<Message>> {
         let channels = self.stage.slack.channels();
         let channel = channels.iter().find(|channel| channel.name == name);
@@ -358,7 +361,7 @@ fn channel_that_must_wait_holds_up_no_other() -> Result<()> {
     assert_eq!(scene.calls_for("#slow"), 1);
     assert_eq!(scene.stage.slack.messages(&slow), []);
     let waiting = "select count(*) = 3 and bool_and(d.status = 'waiting' and c.not_before > clock_timestamp() + interval '50 minutes')
-                     from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel where c.channel = '#slow'";
+                     from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel where c.channel = '#slow'";
     ensure!(
         scene
             .stage
@@ -368,9 +371,9 @@ fn channel_that_must_wait_holds_up_no_other() -> Result<()> {
         "it does not wait: {:?}",
         scene.deliveries("#slow")?
     );
-    // The hour is over; others wake nobody for it.
+    // The hour is over; nobody is woken up for it.
     scene.stage.client.batch_execute(
-        "update lockstep.slack_channel set not_before = clock_timestamp(); notify lockstep_delivery",
+        "update lockstep_internal.slack_channel set not_before = clock_timestamp(); notify lockstep_delivery",
     )?;
     let messages = scene.settled(&slow)?;
     assert_eq!(messages.len(), 3);
@@ -414,7 +417,7 @@ fn test_of_an_integration_names_what_fails() -> Result<()> {
     Ok(())
 }
 
-/// What the database does not take of one delivery is in the way of no other.
+/// If the database rejects one result, the others are not affected.
 #[test]
 fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
     let mut scene = Scene::new("notification_refused")?;
@@ -425,7 +428,7 @@ fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
         &json!({ "channels": ["#none", "#general"] }),
     )?;
     scene.stage.client.batch_execute(
-        "alter table lockstep.slack_channel_trouble add constraint none check (channel <> '#none')",
+        "alter table lockstep_internal.slack_channel_trouble add constraint none check (channel <> '#none')",
     )?;
     for number in 1..=2_usize {
         scene.tell(&push(1, &format!("Boil the water {number}")), 2)?;
@@ -435,8 +438,8 @@ fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
             sleep(Duration::from_millis(50));
         }
     }
-    scene
-        .stage
-        .wait_for("select count(*) = 2 from lockstep.slack_delivery where status = 'delivered'")?;
+    scene.stage.wait_for(
+        "select count(*) = 2 from lockstep_internal.slack_delivery where status = 'delivered'",
+    )?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Filters: nobody is told of what his settings exclude, and everybody of the rest; those of pipelines are in another file.
+//! Filters: nobody is notified of what their settings exclude, and everybody of the rest; pipelines are in another file.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -103,7 +103,7 @@ fn labels_are_filtered() -> Result<()> {
                     event("issue", 1, json!({"object_attributes": {}, "labels": null})),
                     "labels",
                 ),
-                // Events of another kind have none, and are told.
+                // Events of other kinds have no labels, and are sent.
                 (push("refs/heads/main"), "queued"),
                 (
                     event("wiki_page", 1, json!({"object_attributes": {}})),
@@ -189,7 +189,7 @@ fn nobody_is_told_of_muted_authors() -> Result<()> {
         &[
             (by(json!({"id": 1, "username": "bot"})), "author"),
             (by(json!({"username": "renovate"})), "author"),
-            // The host's names are one whatever their case.
+            // User names in GitLab are case-insensitive.
             (by(json!({"username": "Renovate"})), "author"),
             (by(json!({"username": "dependabot"})), "author"),
             (by(json!({"username": "robot"})), "queued"),
@@ -229,7 +229,7 @@ fn own_actions_are_not_told_to_oneself() -> Result<()> {
             outcome.to_owned(),
         )
     };
-    // The host says nothing of who is who.
+    // Without linked accounts in GitLab.
     assert_eq!(
         channels(&mut client, json!({"id": 1}))?,
         all(&["U1", "U2", "#c"], "queued")
@@ -318,7 +318,7 @@ fn events_have_channels_of_their_own() -> Result<()> {
             (confidential_note, "queued"),
         ],
     )?;
-    // In a workspace twice, under two aliases, each channel is told once.
+    // With two aliases in one workspace, each channel is notified once.
     client.batch_execute(
         "insert into slack_integrations (team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
          values ('A', 'Team A', 'again', 'U1', now(), now(), 1), ('C', 'Team C', 'again', 'U1', now(), now(), 1)",

@@ -1,4 +1,4 @@
-//! Channels and filters: chosen in a modal of the App Home, and tried out by a command.
+//! Channels and filters: chosen in a modal of the App Home, and tested by a command.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{merge_request, push};
@@ -24,7 +24,7 @@ impl Scene {
         Ok(self.stage.client.query_one(query, &[])?.get(0))
     }
 
-    /// Clicks on the button of the App Home; the modals that have opened.
+    /// Clicks on the App Home's button; returns the modals that have opened.
     fn open_settings(&mut self, user: &str) -> Result<Vec<Value>> {
         let row = self.row()?;
         let action = json!([{ "type": "button", "action_id": "notification_settings", "block_id": format!("settings-{row}"),
@@ -41,7 +41,7 @@ impl Scene {
             .collect())
     }
 
-    /// Sends the modal off with what was filled in.
+    /// Submits the modal with these values.
     fn save(&mut self, user: &str, view: &Value, values: &Value) -> Result<Value> {
         let mut view = view.clone();
         view["id"] = json!("V1");
@@ -62,7 +62,7 @@ impl Scene {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// What `/gitlab` says.
+    /// The answer to `/gitlab`.
     fn say(&self, text: &str) -> Result<String> {
         self.stage.say(&self.origin(&self.ada), text)
     }
@@ -96,7 +96,7 @@ fn channels_are_chosen_in_the_home() -> Result<()> {
         found(&[json!({ "kind": "modal", "value": view })])?,
         [[""; 0]]
     );
-    // As it is: told of everything, nowhere.
+    // Initially: all events, no channels.
     let events = &view["blocks"][1]["element"]["initial_options"];
     assert_eq!(events.as_array().map(Vec::len), Some(15), "{events}");
 
@@ -126,7 +126,7 @@ fn channels_are_chosen_in_the_home() -> Result<()> {
         1
     );
 
-    // A line that is gone takes its channel with it.
+    // Removing a line removes its channel.
     let values = filled_in("#general", "push: #review\nmerge request:", &["push"]);
     ensure!(
         scene.save(&ada, view, &values)?["errors"]["event_channels"].is_string(),
@@ -139,7 +139,7 @@ fn channels_are_chosen_in_the_home() -> Result<()> {
     let values = filled_in("#general", "merge_request: #review", &["push"]);
     scene.save(&ada, view, &values)?;
 
-    // The modal shows what was chosen.
+    // The modal shows the chosen settings.
     let views = scene.open_settings(&ada)?;
     let view = views.last().context("no modal")?.to_string();
     for words in [
@@ -164,7 +164,7 @@ fn mistakes_are_shown_beside_their_fields() -> Result<()> {
         (&*eleven.join(" "), "", "channels"),
         ("#a", "tea: #b", "event_channels"),
         ("#a", "push #b", "event_channels"),
-        // The database knows better what is no name.
+        // The database has the exact rules for names.
         ("#a\u{200b}b", "", "channels"),
         ("#a", "push: #b\u{202e}c", "event_channels"),
     ] {
@@ -180,7 +180,7 @@ fn mistakes_are_shown_beside_their_fields() -> Result<()> {
     Ok(())
 }
 
-/// A host that lacks an event, and a project that has the settings of its group until it is given some of its own.
+/// GitLab without some event column, and a project that inherits its group's settings until it gets its own.
 #[test]
 fn what_is_not_ones_own_is_left_as_it_is() -> Result<()> {
     let mut scene = Scene::new("notification_modal_inherited")?;
@@ -204,7 +204,7 @@ fn what_is_not_ones_own_is_left_as_it_is() -> Result<()> {
         .as_array()
         .map(Vec::len);
     assert_eq!(offered, Some(14));
-    // Saved as it is, but for an event.
+    // Saved unchanged, except for an event.
     let mut values = filled_in("#group", "", &["push"]);
     values["labels"]["labels"]["value"] = json!("bug");
     values["branches"]["branches"]["selected_option"]["value"] = json!("default");
@@ -215,7 +215,7 @@ fn what_is_not_ones_own_is_left_as_it_is() -> Result<()> {
     assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
     scene.set("group_id", 1, &json!({ "channels": ["#new"] }))?;
     assert_eq!(scene.settings()?["channels"], json!(["#new"]));
-    // Its own, and back.
+    // Its own settings, and back to inherited ones.
     values["channels"]["channels"]["value"] = json!("#own");
     assert_eq!(scene.save(&ada, &view, &values)?, Value::Null);
     assert_eq!(scene.settings()?["channels"], json!(["#own"]));
@@ -237,12 +237,12 @@ fn only_who_installed_the_app_changes_settings() -> Result<()> {
     let bob = scene.stage.slack.create_user(&scene.team, "bob").id;
     let before = scene.settings()?;
     assert_eq!(scene.open_settings(&bob)?, [Value::Null; 0]);
-    // He makes one up.
+    // A forged id.
     let ada = scene.ada.clone();
     let view = scene.open_settings(&ada)?.remove(0);
     scene.save(&bob, &view, &filled_in("#bobs", "", &["push"]))?;
     assert_eq!(scene.settings()?, before);
-    // Of a project that is connected with another workspace he is told nothing either.
+    // Nor about a project that is connected to another workspace.
     let other = scene.stage.slack.create_workspace("Other").id;
     let eve = scene.stage.slack.create_user(&other, "eve").id;
     scene.team = other;
@@ -281,10 +281,10 @@ fn channels_are_tried_out() -> Result<()> {
     }
     let settled = scene.settled(&general)?;
     assert_eq!(settled.len(), 1);
-    // Whoever reads it there knows of which project it is.
+    // Its readers know which project it is about.
     let told = &settled[0].text;
     ensure!(told.ends_with("in group/one"), "{told}");
-    // One that is not tried is named.
+    // A channel that is not tried is named.
     let many: Vec<String> = (0..10).map(|number| format!("#gone{number}")).collect();
     scene.set(
         "project_id",
@@ -294,7 +294,7 @@ fn channels_are_tried_out() -> Result<()> {
     let said = scene.say("group/one test")?;
     ensure!(said.contains("first ten channels: `#late`"), "{said}");
     scene.set("project_id", 1, &settings)?;
-    // Not by everybody: it writes to others.
+    // Not everybody may do this: it writes to others.
     let stranger = scene.stage.slack.create_user(&scene.team, "mallory").id;
     let said = scene
         .stage
@@ -312,7 +312,7 @@ fn channels_are_tried_out() -> Result<()> {
     Ok(())
 }
 
-/// What has no room in the form is neither shown in part nor saved so.
+/// Settings that do not fit into the form are neither shown partly nor saved that way.
 #[test]
 fn settings_that_are_too_long_stay() -> Result<()> {
     let mut scene = Scene::new("notification_modal_long")?;
@@ -339,20 +339,20 @@ fn settings_that_are_too_long_stay() -> Result<()> {
     let settings = scene.settings()?;
     assert_eq!(settings["labels"], json!(labels));
     assert_eq!(settings["channels"], json!(["#other"]));
-    // A field that is emptied is another thing.
+    // Clearing a field is different.
     scene.save(&ada, &view, &filled_in("#other", "", &["push"]))?;
     assert_eq!(scene.settings()?["labels"], json!([]));
     Ok(())
 }
 
-/// That the App Home cannot be shown anew is no reason to say that nothing was saved.
+/// If the App Home cannot be refreshed, the settings are still reported as saved.
 #[test]
 fn what_is_saved_is_told_as_saved() -> Result<()> {
     let mut scene = Scene::new("notification_modal_saved")?;
     let ada = scene.ada.clone();
     let view = scene.open_settings(&ada)?.remove(0);
     scene.stage.client.batch_execute(
-        "alter function lockstep.enqueue_slack_job(text, jsonb, text, text) rename to enqueue_nothing",
+        "alter function lockstep_api.enqueue_slack_job(text, jsonb, text, text) rename to enqueue_nothing",
     )?;
     let answer = scene.save(&ada, &view, &filled_in("#general", "", &["push"]))?;
     assert_eq!(answer["response_action"], "update", "{answer}");

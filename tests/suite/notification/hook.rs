@@ -1,4 +1,4 @@
-//! Webhooks that are refused, and webhooks that come twice.
+//! Webhooks that are refused, and webhooks that arrive twice.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ use crate::slack_app::Sidecar;
 pub(crate) const SIGNING_TOKEN: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 pub(crate) const OTHER_SIGNING_TOKEN: &str = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
-/// A scene whose project 1 tells #general.
+/// A scene whose project 1 notifies #general.
 fn scene(name: &str, arguments: &[&str]) -> Result<(Scene, String)> {
     let mut scene = Scene::with(name, arguments)?;
     let general = scene.channel("general");
@@ -42,7 +42,7 @@ fn assert_problem(reply: &Reply, status: u16) -> Result<()> {
     Ok(())
 }
 
-/// It is taken, and nobody is told of it: GitLab switches off a webhook that is refused too often.
+/// Accepted without notifying anybody: GitLab disables a webhook that is refused too often.
 pub(crate) fn assert_ignored(reply: &Reply, says: &str) -> Result<()> {
     ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
     let answer = reply.json()?;
@@ -53,10 +53,10 @@ pub(crate) fn assert_ignored(reply: &Reply, says: &str) -> Result<()> {
 }
 
 fn assert_nothing_written(scene: &mut Scene) -> Result<()> {
-    assert_eq!(scene.count("lockstep.event")?, 0);
-    assert_eq!(scene.count("lockstep.slack_delivery")?, 0);
-    assert_eq!(scene.count("lockstep.slack_channel")?, 0);
-    assert_eq!(scene.count("lockstep.pipeline_status")?, 0);
+    assert_eq!(scene.count("lockstep_internal.event")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_delivery")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_channel")?, 0);
+    assert_eq!(scene.count("lockstep_internal.pipeline_status")?, 0);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ fn webhook_must_know_the_token() -> Result<()> {
         bare.with_signing_token(SIGNING_TOKEN),
     ] {
         assert_problem(&wrong.send(&push(1, "Boil the water"))?, 401)?;
-        // Who may not speak is not told whether it is JSON.
+        // Without authentication the response does not reveal whether the body is JSON.
         assert_problem(&wrong.post("k", "Push Hook", b"{")?, 401)?;
     }
     assert_nothing_written(&mut scene)?;
@@ -85,7 +85,7 @@ fn webhook_must_know_the_token() -> Result<()> {
     Ok(())
 }
 
-/// Refused by the head, answered before the body has come: the answer is heard, and the connection goes on.
+/// Refused by its headers, before the body has arrived: the response is received, and the connection stays usable.
 #[test]
 fn refusal_is_heard_though_the_body_comes_late() -> Result<()> {
     let (mut scene, _) = scene("notification_heard", &[])?;
@@ -143,7 +143,7 @@ fn webhook_must_be_signed() -> Result<()> {
     ] {
         assert_problem(&wrong.send(&event)?, 401)?;
     }
-    // Signed, but for another body, another id, another time.
+    // Signed, but with another body, another id, another time.
     let body = event.to_string();
     let signed = right.headers("the-id", "Push Hook", body.as_bytes());
     let forge = |change: &dyn Fn(&str, &str) -> String, body: &str| -> Result<Reply> {
@@ -180,7 +180,7 @@ fn webhook_must_be_signed() -> Result<()> {
     }
     assert_nothing_written(&mut scene)?;
 
-    // One of several signatures is enough: keys are rotated so.
+    // One of several signatures is enough: that is how keys are rotated.
     let right_signature = signed
         .iter()
         .find(|(name, _)| *name == "webhook-signature")
@@ -195,7 +195,7 @@ fn webhook_must_be_signed() -> Result<()> {
         &body,
     )?;
     assert_taken(&reply, 1)?;
-    // Who got hold of it can send it again, but not as another event: what is not signed counts for nothing.
+    // An attacker can replay it, but not as another event: unsigned headers do not count.
     for header in ["idempotency-key", "x-gitlab-event-uuid"] {
         let again = forge(&instead(header, "another-key"), &body)?;
         assert_eq!(again.json()?, json!({ "duplicate": true }), "{header}");
@@ -282,7 +282,7 @@ fn what_is_no_json_is_refused_and_what_tells_nothing_is_taken() -> Result<()> {
     for case in &cases {
         answered(&scene.webhook, case)?;
     }
-    // What GitLab sends besides, of projects and of the instance.
+    // GitLab's other events, of projects and of the instance.
     for kind in [
         "build",
         "release",
@@ -309,7 +309,7 @@ fn what_is_no_json_is_refused_and_what_tells_nothing_is_taken() -> Result<()> {
     assert_nothing_written(&mut scene)?;
     assert_eq!(scene.stage.slack.calls_of("chat.postMessage"), []);
 
-    // Good ones beside bad ones, at the same time, are none the worse for it.
+    // Valid ones are not affected by concurrent invalid ones.
     let webhook = &scene.webhook;
     let send = |number: usize| -> Result<()> {
         answered(webhook, &cases[number])?;
@@ -342,7 +342,7 @@ fn event_that_comes_twice_is_told_once() -> Result<()> {
             assert_eq!(reply.status, 200);
             assert_eq!(reply.json()?, json!({ "duplicate": true }));
         }
-        // Another event may well be the same to the letter.
+        // Another event may have identical content.
         assert_taken(&webhook.send(&event)?, 1)?;
         told += 2;
     }
@@ -355,7 +355,7 @@ fn events_without_a_key_differ_by_what_they_say() -> Result<()> {
     let (mut scene, general) = scene("notification_bodies", &[])?;
     let webhook = scene.webhook.clone().without_key();
     let key = webhook.key();
-    // Webhooks that follow from one action share the UUID of the event.
+    // Webhooks caused by one action have the same event UUID.
     assert_taken(&webhook.send_as(&key, &push(1, "One cup"))?, 1)?;
     assert_taken(&webhook.send_as(&key, &push(1, "Two cups"))?, 1)?;
     assert_eq!(scene.settled(&general)?.len(), 2);
@@ -396,7 +396,7 @@ fn event_that_comes_from_everywhere_at_once_is_told_once() -> Result<()> {
     Ok(())
 }
 
-/// An event that was refused is taken when it comes again and is right: its key is not used up.
+/// A refused event is accepted when it is sent again correctly: its key is not used up.
 #[test]
 fn key_of_a_refused_event_is_free() -> Result<()> {
     let (mut scene, general) = scene("notification_free_key", &[])?;
@@ -412,7 +412,7 @@ fn key_of_a_refused_event_is_free() -> Result<()> {
     Ok(())
 }
 
-/// Whoever publishes in a transaction that goes on holds up what depends on it, and no other event.
+/// A publisher with a long transaction delays dependent events, and no others.
 #[test]
 fn open_transaction_holds_up_no_other_event() -> Result<()> {
     let name = "notification_open";
@@ -427,7 +427,7 @@ fn open_transaction_holds_up_no_other_event() -> Result<()> {
     let webhook = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token(TOKEN);
     let (held, taken) = thread::scope(|scope| -> Result<(Reply, Reply)> {
         let held = scope.spawn(|| webhook.send(&pipeline(1, 42, "success")));
-        // Behind the other one, in the same place.
+        // Queued behind the other one.
         scene
             .stage
             .client
@@ -444,7 +444,7 @@ fn open_transaction_holds_up_no_other_event() -> Result<()> {
     Ok(())
 }
 
-/// While somebody's transaction holds up a few projects, the others are told as if there were none.
+/// While someone's transaction delays a few projects, the others are notified as usual.
 #[test]
 fn trouble_of_some_projects_is_theirs_alone() -> Result<()> {
     let name = "notification_aside";
@@ -487,7 +487,7 @@ fn trouble_of_some_projects_is_theirs_alone() -> Result<()> {
         });
         statuses.collect()
     })?;
-    // None of them was taken.
+    // None of them was accepted.
     assert_eq!(held, [503; 5]);
     open.rollback()?;
     for project in 1001..=1005 {
@@ -496,7 +496,7 @@ fn trouble_of_some_projects_is_theirs_alone() -> Result<()> {
     Ok(())
 }
 
-/// All that GitLab sends is read, however large it is; what nobody shows takes no memory.
+/// Everything that GitLab sends is read, however large; fields that no message shows use no memory.
 #[test]
 fn large_events_are_told_and_take_no_memory() -> Result<()> {
     let (mut scene, general) = scene("notification_large", &[])?;

@@ -1,4 +1,4 @@
-//! Channels and filters that the host keeps sealed, taken over by a command.
+//! Importing channels and filters that GitLab stores encrypted.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::slack::{App, FakeSlack};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::notification::app::Scene;
 use crate::slack_app::{TOKEN_KEY, command};
 
-/// What the host keeps of a project: the bytes, and the nonce beside them.
+/// GitLab's encrypted properties of a project: the bytes and the nonce.
 const SET: &str = "update integrations set encrypted_properties = $1, encrypted_properties_iv = $2 where project_id = $3";
 
-/// As the host keeps it: AES-256-GCM over JSON with the first 32 bytes of its key, 12 bytes beside it, the tag at the end.
+/// Encrypted like GitLab does: AES-256-GCM over JSON with the first 32 bytes of its key, a 12-byte nonce, and the tag at the end.
 fn sealed(properties: &Value, nonce: [u8; 12]) -> Result<Vec<u8>> {
     let key = UnboundKey::new(&AES_256_GCM, &TOKEN_KEY.as_bytes()[..32])
         .ok()
@@ -28,7 +28,7 @@ fn sealed(properties: &Value, nonce: [u8; 12]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The command as a DBA gives it: its exit code, and what it says.
+/// Runs the command like a DBA; returns exit code and output.
 fn import(url: &str, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let url = url.replace("user=sidecar", "user=postgres");
     let app = FakeSlack::start(App::default())?;
@@ -83,7 +83,7 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
     assert_eq!(settings["labels"], json!(["bug"]));
     assert_eq!(settings["only_broken_pipelines"], false);
 
-    // What the database does not take is told, and the rest stays as it was.
+    // What the database rejects is reported, and the rest stays unchanged.
     let eleven: Vec<String> = (0..11).map(|number| format!("#c{number}")).collect();
     let properties = json!({ "channel": eleven.join(",") });
     scene.stage.client.execute(
@@ -97,7 +97,7 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
     );
     assert_eq!(scene.settings()?, settings);
 
-    // What the host has no longer is gone; what it never knew stays.
+    // What GitLab no longer has is removed; what it never had stays.
     scene.set("project_id", 1, &json!({ "updates": "thread" }))?;
     for (properties, channels) in [
         (json!({ "channel": "#new" }), json!(["#new"])),
@@ -123,7 +123,7 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
     Ok(())
 }
 
-/// One that cannot be read keeps no other out, and is told of when all are done.
+/// Unreadable properties do not block others, and are reported at the end.
 #[test]
 fn settings_that_cannot_be_read_are_told_at_the_end() -> Result<()> {
     let mut scene = Scene::new("notification_import_some")?;
@@ -154,7 +154,7 @@ fn settings_that_cannot_be_read_are_told_at_the_end() -> Result<()> {
         lines[2].starts_with("1 imported, 0 have") && lines[2].ends_with("2 failed"),
         "{said}"
     );
-    let query = "select count(*) from lockstep.slack_notification n join integrations i on i.id = n.integration_id and i.group_id = 1";
+    let query = "select count(*) from lockstep_internal.slack_notification n join integrations i on i.id = n.integration_id and i.group_id = 1";
     assert_eq!(
         scene.stage.client.query_one(query, &[])?.get::<_, i64>(0),
         1

@@ -1,4 +1,4 @@
-//! Which integrations are told of an event: those of the project, of its groups or of the instance, and only if the flag is on.
+//! Which integrations are notified of an event: the project's, its groups' or the instance's, and only if the flag is on.
 
 use crate::notification::publish::{event, outcome, outcomes, publish, told};
 use crate::surface::refusal::refused;
@@ -6,7 +6,7 @@ use anyhow::Result;
 use postgres::Client;
 use serde_json::json;
 
-/// Groups 20, 21 in it, 22 in that, 23 apart and of an organization of its own; projects 30 to 33 in these.
+/// Groups 20, 21 in it, 22 in that, and 23 separate in its own organization; projects 30 to 33 in these.
 pub(crate) const GROUPS: &str = "
 insert into namespaces (id, name, path, type, traversal_ids, organization_id) values
   (20, 'root', 'root', 'Group', '{20}', 1), (21, 'sub', 'sub', 'Group', '{20,21}', 1), (22, 'deep', 'deep', 'Group', '{20,21,22}', 1),
@@ -25,7 +25,7 @@ end $$;";
 fn the_nearest_level_decides() -> Result<()> {
     let mut client = told("notify_level")?;
     client.batch_execute(GROUPS)?;
-    // Another kind of integration is not of the Slack app.
+    // Other kinds of integrations do not belong to the Slack app.
     client.batch_execute("insert into integrations (id, project_id, type_new, active) select n, n, 'Integrations::Slack', true from generate_series(30, 33) n")?;
     let push = |project: i64| event("push", project, json!({"ref": "refs/heads/main"}));
     let ids = |client: &mut Client, project: i64| -> Result<Vec<i64>> {
@@ -43,7 +43,7 @@ fn the_nearest_level_decides() -> Result<()> {
     assert_eq!(of_all(&mut client)?, [[100], [100], [100], [101]]);
     client.batch_execute("select app(102, 'group_id', 20)")?;
     assert_eq!(of_all(&mut client)?, [[102], [102], [102], [101]]);
-    // The index of the host lets a group have two.
+    // GitLab's index allows a group to have two.
     client.batch_execute(
         "select app(103, 'group_id', 21), app(104, 'group_id', 21), app(105, 'group_id', 23)",
     )?;
@@ -51,7 +51,7 @@ fn the_nearest_level_decides() -> Result<()> {
         of_all(&mut client)?,
         [vec![102], vec![103, 104], vec![103, 104], vec![105]]
     );
-    // One that is off decides as well: it was switched off there.
+    // An integration that is off decides as well: it was switched off there.
     client.batch_execute("select app(106, 'project_id', 32, false)")?;
     assert_eq!(
         outcomes(&mut client, &push(32))?,
@@ -64,7 +64,7 @@ fn the_nearest_level_decides() -> Result<()> {
         told[1],
         (104, Some(104), vec!["#c".to_owned()], "queued".to_owned())
     );
-    // A project of no organization that anybody knows of is not told what others are.
+    // A project without a known organization is not notified through others' integrations.
     client.batch_execute(
         "alter table namespaces drop constraint check_2eae3bdf93; update namespaces set organization_id = null where id = 20;
          delete from integrations where group_id = 20",
@@ -90,7 +90,7 @@ fn mentions_go_to_the_group() -> Result<()> {
         ),
         (json!({"group": {"full_path": "root/sub"}}), 102),
         (json!({"group_id": 20}), 101),
-        // Of the same last name, elsewhere; its instance has one.
+        // With the same last name elsewhere; its instance has one.
         (json!({"mentioned": {"name": "apart/sub"}}), 100),
         (json!({"group": {"id": 23}}), 100),
     ] {
@@ -125,7 +125,7 @@ fn the_flag_is_for_project_group_or_author() -> Result<()> {
     let push = event("push", 32, json!({"ref": "refs/heads/main"}));
     let by_nobody = json!({"object_kind": "push", "ref": "refs/heads/main", "project": {"id": 32, "default_branch": "main"}});
     let flag = "'integration_slack_app_notifications'";
-    // Nobody has set it: the host has made it general.
+    // Not set: GitLab has enabled it for everybody.
     assert_eq!(outcome(&mut client, &push)?, "queued");
     client.batch_execute(&format!("select lockstep.set_feature({flag}, false)"))?;
     assert_eq!(outcome(&mut client, &push)?, "feature_off");
@@ -152,7 +152,7 @@ fn the_flag_is_for_project_group_or_author() -> Result<()> {
     }
     client.batch_execute(&format!("select lockstep.set_feature({flag}, true)"))?;
     assert_eq!(outcome(&mut client, &push)?, "queued");
-    // Who is out is out, whatever else he belongs to.
+    // An opt-out wins over everything else.
     client.batch_execute(&format!(
         "select lockstep.opt_out_of_feature({flag}, 'Group:21')"
     ))?;

@@ -1,4 +1,4 @@
-//! What happens in a project, on its way to Slack's channels.
+//! A project's events, on their way to Slack channels.
 
 pub(crate) mod app;
 mod away;

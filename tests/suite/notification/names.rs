@@ -1,4 +1,4 @@
-//! One channel that is called by its name and by its id; and an event that nobody can read.
+//! A channel addressed by name and by id; and an unreadable event.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::push;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::notification::app::Scene;
 use crate::notification::restart::event_of;
 
-/// One project tells a channel by its name, another one by its id. What happens in both is told in the order in which it happened.
+/// One project uses a channel's name, another one its id. The events of both are sent in the order in which they happened.
 #[test]
 fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
     const EVENTS: i64 = 10;
@@ -16,15 +16,15 @@ fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
     scene.connect("project_id", 2)?;
     scene.set("project_id", 1, &json!({ "channels": "general" }))?;
     scene.set("project_id", 2, &json!({ "channels": general }))?;
-    // Slack tells that they are the same.
+    // Slack's responses show that they are the same.
     for project in [1, 2] {
         scene.tell(&push(project, "Boil the water"), 1)?;
         assert_eq!(scene.settled(&general)?.len(), usize::try_from(project)?);
     }
-    let lanes = "(select from lockstep.slack_channel where slack_id is not null group by coalesce(same_as, id)) c";
+    let lanes = "(select from lockstep_internal.slack_channel where slack_id is not null group by coalesce(same_as, id)) c";
     assert_eq!(scene.count(lanes)?, 1);
     for event in 0..EVENTS {
-        // First one of them alone, for a while.
+        // Only one of them at first.
         let project = if event < EVENTS / 2 { 1 } else { 1 + event % 2 };
         scene.tell(&push(project, &format!("event-{event:06}")), 1)?;
     }
@@ -37,12 +37,12 @@ fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
     Ok(())
 }
 
-/// An integration that has a channel by both is told once, and answers which.
+/// An integration that has a channel by both notifies it once, and reports which.
 #[test]
 fn a_channel_that_is_named_twice_is_told_once() -> Result<()> {
     let mut scene = Scene::new("notification_named_twice")?;
     let general = scene.channel("general");
-    // It is one name with and without its #.
+    // With and without its #, it is one name.
     scene.set(
         "project_id",
         1,
@@ -67,7 +67,7 @@ fn a_channel_that_is_named_twice_is_told_once() -> Result<()> {
     Ok(())
 }
 
-/// It fails alone: neither those claimed together with it nor those behind it wait.
+/// It fails alone: neither deliveries claimed with it nor those behind it wait.
 #[test]
 fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     let mut scene = Scene::new("notification_unreadable")?;
@@ -79,12 +79,12 @@ fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     )?;
     scene.tell(&push(1, "event-000001"), 2)?;
     scene.settle()?;
-    // As no function writes it. First in its channel, and claimed with what waits for the other one.
+    // Written directly, because no function would. First in its channel, and claimed together with the other channel's.
     scene.stage.client.batch_execute(
-        r#"with e as (insert into lockstep.event (schema, key, payload) values ('public', 'poison', '{"object_kind": "push", "x": 1e999}') returning id)
-           insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+        r#"with e as (insert into lockstep_internal.event (schema, key, payload) values ('public', 'poison', '{"object_kind": "push", "x": 1e999}') returning id)
+           insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
            select d.schema, e.id, d.integration_id, d.slack_integration_id, d.channel, d.lane
-             from e, lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel and c.channel = '#general'"#,
+             from e, lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel and c.channel = '#general'"#,
     )?;
     scene.tell(&push(1, "event-000002"), 2)?;
     for channel in [&general, &other] {
@@ -94,7 +94,7 @@ fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     }
     assert_eq!(
         scene.count(
-            "lockstep.slack_delivery where status = 'failed' and error = 'unreadable_event'"
+            "lockstep_internal.slack_delivery where status = 'failed' and error = 'unreadable_event'"
         )?,
         1
     );
@@ -103,7 +103,7 @@ fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     Ok(())
 }
 
-/// Whoever publishes it hears what is wrong.
+/// The publisher gets the error.
 #[test]
 fn event_that_cannot_be_read_is_refused() -> Result<()> {
     let mut scene = Scene::new("notification_odd")?;
@@ -115,7 +115,7 @@ fn event_that_cannot_be_read_is_refused() -> Result<()> {
         let begin = text.strip_suffix('}').context("not an object")?;
         let text = format!("{begin}, \"odd\": {odd}}}");
         let by_batch = scene.stage.client.query_one(
-            "select outcome, detail from lockstep.publish_events(array[$1::text::json], array['k'])",
+            "select outcome, detail from lockstep_api.publish_events(array[$1::text::json], array['k'])",
             &[&text],
         )?;
         assert_eq!(by_batch.get::<_, &str>(0), "malformed", "{odd}");
@@ -125,19 +125,19 @@ fn event_that_cannot_be_read_is_refused() -> Result<()> {
             .execute("select lockstep.publish_event($1::text::jsonb)", &[&text]);
         let error = refused.err().with_context(|| odd.to_owned())?;
         let error = error.as_db_error().context("not of the database")?;
-        // Half of a character is no jsonb at all.
+        // Half a surrogate pair is not valid jsonb.
         let is_expected = ["22023", "22P02"].contains(&error.code().code());
         ensure!(is_expected, "{odd}: {error}");
         let webhook = &scene.webhook;
-        // Of a webhook only what is known is read: the rest is skipped, whatever it is, and never stored.
+        // Only known fields of a webhook are parsed: the rest is skipped, whatever it is, and never stored.
         let reply = webhook.post(&webhook.key(), "Push Hook", text.as_bytes())?;
         assert_eq!(reply.status, 200, "{odd}: {}", reply.text());
     }
     assert_eq!(
-        scene.count("lockstep.event where payload::text like '%odd%'")?,
+        scene.count("lockstep_internal.event where payload::text like '%odd%'")?,
         0
     );
-    // What only looks like it.
+    // Text that only looks like it.
     let fine = push(1, "1e999 [[[ \\ud800 9e9");
     scene.tell(&fine, 1)?;
     Ok(())

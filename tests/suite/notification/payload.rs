@@ -1,4 +1,4 @@
-//! What is read of an event, and what is wrong with one.
+//! How events are parsed, and errors in them.
 
 use crate::notification::batch::batch;
 use crate::notification::publish::{event, outcome, outcomes, switch, told};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 
-/// An event with so many lists within each other in it.
+/// An event with this many nested lists.
 fn nested(levels: usize) -> String {
     let (open, close) = ("[".repeat(levels), "]".repeat(levels));
     format!(r#"{{"object_kind": "alert", "project_id": 1, "x": {open}{close}}}"#)
@@ -157,7 +157,7 @@ fn malformed_events_are_told_by_their_field() -> Result<()> {
             "{text}"
         );
     }
-    // What json lets through and a text does not; a key twice; more levels than anybody nests.
+    // Valid JSON that is not valid text; a duplicate key; excessive nesting.
     for (text, detail) in [
         (
             r#"{"object_kind": "push", "project_id": 1, "ref": "a\u0000b"}"#.to_owned(),
@@ -171,7 +171,7 @@ fn malformed_events_are_told_by_their_field() -> Result<()> {
             r#"{"object_kind": "push", "object_kind": "push"}"#.to_owned(),
             "duplicate field",
         ),
-        // In what nobody looks at here.
+        // In fields that are not used here.
         (
             r#"{"object_kind": "alert", "project_id": 1, "x": "\uD83D"}"#.to_owned(),
             "hex escape",
@@ -218,20 +218,20 @@ fn malformed_events_are_told_by_their_field() -> Result<()> {
         "project 99 does not exist",
     )?;
     for call in [
-        "publish_event(null)",
-        "publish_event('{}', schema => null)",
-        "publish_events(null, '{}')",
-        "publish_events('{}', null)",
+        "lockstep.publish_event(null)",
+        "lockstep.publish_event('{}', schema => null)",
+        "lockstep_api.publish_events(null, '{}')",
+        "lockstep_api.publish_events('{}', null)",
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select {call}"),
             "22004",
             "must not be null",
         )?;
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.event")?,
+        number(&mut client, "select count(*) from lockstep_internal.event")?,
         0
     );
     Ok(())
@@ -261,7 +261,7 @@ fn the_project_is_found_by_whatever_names_it() -> Result<()> {
     Ok(())
 }
 
-/// What no message shows.
+/// Fields that no message shows.
 const LEFT_OUT: [&str; 12] = [
     "artifacts_file",
     "avatar_url",
@@ -277,7 +277,7 @@ const LEFT_OUT: [&str; 12] = [
     "variables",
 ];
 
-/// All of an event is kept as it came, but for what is left out.
+/// Everything in an event is stored as received, except fields that are left out.
 fn check_kept(path: &str, came: &Value, kept: &Value) -> Result<()> {
     match (came, kept) {
         (Value::Object(came), Value::Object(kept)) => {
@@ -342,13 +342,16 @@ fn samples_of_the_host_are_told() -> Result<()> {
             "{name}: {published:?}"
         );
     }
-    for row in client.query("select key, payload::text from lockstep.event", &[])? {
+    for row in client.query(
+        "select key, payload::text from lockstep_internal.event",
+        &[],
+    )? {
         let name: &str = row.get(0);
         let came = texts.get(name).context("another key")?;
         let kept: Value = serde_json::from_str(row.get(1))?;
         check_kept(name, &serde_json::from_str(came)?, &kept)?;
     }
-    // By the other way in, too.
+    // Through the other entry point, too.
     for (name, text) in &texts {
         ensure!(
             outcome(&mut client, &serde_json::from_str(text)?)? == "queued",

@@ -1,4 +1,4 @@
-//! Which pipelines are told.
+//! Which pipelines are reported.
 
 use crate::concurrency::{pid_of, settle};
 use crate::database::cluster;
@@ -11,7 +11,7 @@ use postgres::Client;
 use serde_json::json;
 use std::thread;
 
-/// A webhook may come late: what ended before is no change, and says nothing of the next one.
+/// A webhook may be late: what ended earlier is no change, and does not affect the next one.
 #[test]
 fn pipelines_that_come_late_change_nothing() -> Result<()> {
     let mut client = told("filter_late")?;
@@ -39,20 +39,20 @@ fn pipelines_that_come_late_change_nothing() -> Result<()> {
             ),
             (ended(1, "failed", Some("2026-01-01 10:00:05 UTC")), same),
             (ended(2, "success", Some("2026-01-01 10:00:09 UTC")), same),
-            // Retried, and in the same second.
+            // Retried, within the same second.
             (
                 ended(2, "failed", Some("2026-01-01 10:00:09 UTC")),
                 "queued",
             ),
             (ended(1, "success", Some("2026-01-01 10:00:20 UTC")), same),
-            // Times that cannot be compared count for nothing.
+            // Times that cannot be compared are ignored.
             (ended(2, "success", Some("2026-01-01T10:00:08Z")), "queued"),
             (ended(2, "failed", None), "queued"),
         ],
     )
 }
 
-/// Branches whose names are longer than a row of an index are told apart like others, and keep nobody else's events from being told.
+/// Branch names longer than an index row are distinguished like others, and do not block others' events.
 #[test]
 fn names_of_branches_may_be_long() -> Result<()> {
     let mut client = told("filter_long")?;
@@ -62,7 +62,7 @@ fn names_of_branches_may_be_long() -> Result<()> {
     )?;
     let mut seed = 4;
     let branch = crate::job::noise(4_000, &mut seed);
-    // Of the same length and beginning.
+    // With the same length and beginning.
     let other = format!("{}x", &branch[..3_999]);
     let of = |id: i64, branch: &str, status: &str| pipeline(id, branch, status).to_string();
     let texts = [
@@ -122,15 +122,15 @@ fn only_changes_of_status_are_told() -> Result<()> {
             (pipeline(11, "main", "running"), same),
             (pipeline(11, "main", "failed"), "queued"),
             (pipeline(12, "main", "failed"), same),
-            // Neither another branch nor a tag of the same name is the same.
+            // Another branch and a tag with the same name are independent.
             (pipeline(13, "topic", "failed"), "queued"),
             (tag(14, "success"), same),
             (pipeline(15, "main", "success"), "queued"),
             (pipeline(16, "main", "success"), same),
-            // One that began before says nothing of how the branch stands.
+            // An earlier pipeline does not affect the branch's state.
             (pipeline(12, "main", "failed"), same),
             (pipeline(17, "main", "success"), same),
-            // One that is tried again ends otherwise.
+            // A retried pipeline has a different result.
             (pipeline(18, "main", "failed"), "queued"),
             (pipeline(18, "main", "success"), "queued"),
             (pipeline(18, "main", "canceled"), same),
@@ -138,7 +138,7 @@ fn only_changes_of_status_are_told() -> Result<()> {
         ],
     )?;
     let rows = client.query(
-        "select ref, pipeline_id, status from lockstep.pipeline_status where schema = 'public' and project_id = 1 order by ref",
+        "select ref, pipeline_id, status from lockstep_internal.pipeline_status where schema = 'public' and project_id = 1 order by ref",
         &[],
     )?;
     let rows: Vec<(String, i64, String)> = rows
@@ -154,7 +154,7 @@ fn only_changes_of_status_are_told() -> Result<()> {
             row("refs/tags/main", 14, "success")
         ]
     );
-    // An event that comes again is not the one before itself, and leaves nothing.
+    // A repeated event is not compared with itself, and leaves nothing behind.
     assert_eq!(
         publish_as(&mut client, &pipeline(20, "main", "failed"), Some("k"))?.len(),
         1
@@ -168,11 +168,12 @@ fn only_changes_of_status_are_told() -> Result<()> {
         "after a repeat",
         &[(pipeline(21, "main", "success"), "queued")],
     )?;
-    // What nobody is told of after all is not kept.
-    let kept = "select count(*) from lockstep.event e where (e.payload is null) <> not exists (
-                  select from lockstep.slack_delivery d where d.event = e.id)";
+    // Payloads that nobody is notified of are not stored.
+    let kept =
+        "select count(*) from lockstep_internal.event e where (e.payload is null) <> not exists (
+                  select from lockstep_internal.slack_delivery d where d.event = e.id)";
     assert_eq!(number(&mut client, kept)?, 0);
-    // All of a batch, in its order.
+    // All of a batch, in order.
     let texts: Vec<String> = [
         (30, "failed"),
         (31, "failed"),
@@ -182,12 +183,12 @@ fn only_changes_of_status_are_told() -> Result<()> {
     .map(|(id, status)| pipeline(id, "main", status).to_string())
     .to_vec();
     let rows = client.query(
-        "select deliveries from lockstep.publish_events($1::text[]::json[], '{a,b,c,d}') order by place",
+        "select deliveries from lockstep_api.publish_events($1::text[]::json[], '{a,b,c,d}') order by place",
         &[&texts],
     )?;
     let deliveries: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(deliveries, [1, 0, 0, 1]);
-    // Kept also while nobody asks for it.
+    // Stored even while nobody asks for it.
     set(&mut client, json!({"only_changed_pipelines": false}))?;
     client.batch_execute("update integrations set pipeline_events = false")?;
     check(
@@ -204,13 +205,13 @@ fn only_changes_of_status_are_told() -> Result<()> {
     )
 }
 
-/// Of branches that nobody could be told of nothing is kept, nor for ever of those that have no pipelines any more.
+/// Nothing is stored for branches without any integration, nor forever for branches without new pipelines.
 #[test]
 fn pipelines_are_forgotten() -> Result<()> {
     let mut client = told("filter_forgotten")?;
     client.batch_execute("insert into projects (id, path, namespace_id) values (70, 'p70', 1)")?;
     let kept = |client: &mut Client| -> Result<Vec<(i64, String)>> {
-        let query = "select project_id, ref from lockstep.pipeline_status order by 1, 2";
+        let query = "select project_id, ref from lockstep_internal.pipeline_status order by 1, 2";
         let rows = client.query(query, &[])?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     };
@@ -222,11 +223,11 @@ fn pipelines_are_forgotten() -> Result<()> {
         publish(&mut client, &pipeline(1, branch, "failed"))?;
     }
     client.batch_execute(
-        "update lockstep.pipeline_status set seen_on = current_date - 90 where ref like '%/old%'",
+        "update lockstep_internal.pipeline_status set seen_on = current_date - 90 where ref like '%/old%'",
     )?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
     client.batch_execute(
-        "update lockstep.pipeline_status set seen_on = current_date - 91 where ref like '%/old%'",
+        "update lockstep_internal.pipeline_status set seen_on = current_date - 91 where ref like '%/old%'",
     )?;
     publish(&mut client, &pipeline(2, "old", "failed"))?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 1);
@@ -235,7 +236,7 @@ fn pipelines_are_forgotten() -> Result<()> {
     Ok(())
 }
 
-/// Two pipelines of one branch that end at the same time: the second waits for the first and is compared with it.
+/// Two pipelines of one branch end at the same time: the second waits for the first and is compared with it.
 #[test]
 fn pipelines_of_a_branch_take_turns() -> Result<()> {
     for (name, commit) in [
@@ -245,7 +246,7 @@ fn pipelines_of_a_branch_take_turns() -> Result<()> {
         let mut client = told(name)?;
         set(&mut client, json!({"only_changed_pipelines": true}))?;
         for id in [1, 3] {
-            // The first time there is no row yet that could be locked.
+            // At first there is no row to lock.
             let mut first = cluster()?.connect(name)?;
             let mut second = cluster()?.connect(name)?;
             let pid = pid_of(&mut second)?;

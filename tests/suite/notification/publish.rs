@@ -1,4 +1,4 @@
-//! Events are published: which kinds there are, and what switches each.
+//! Publishing events: the kinds, and what switches each.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -9,7 +9,7 @@ use crate::notification::batch::DELIVERIES;
 use crate::service_account::number;
 use crate::slack::workspaces;
 
-/// The events that integrations can be told of, each with the host's column and a payload of project 1.
+/// The events that integrations can be notified of, each with GitLab's column and a payload of project 1.
 pub(crate) fn kinds() -> Vec<(&'static str, &'static str, Value)> {
     let with = |kind: &str, more: Value| event(kind, 1, more);
     let group = json!({"object_kind": "group_mention", "mentioned": {"id": 1}, "object_attributes": {"noteable_type": "Issue"}});
@@ -109,7 +109,7 @@ pub(crate) fn event(kind: &str, project: i64, more: Value) -> Value {
     event
 }
 
-/// A database with integrations of the Slack app that are told of everything in channel #c.
+/// A database with Slack app integrations that are notified of everything in channel #c.
 pub(crate) fn told(name: &str) -> Result<Client> {
     let mut client = workspaces(name, Layout::Narrow)?;
     switch(&mut client, true)?;
@@ -128,7 +128,7 @@ pub(crate) fn switch(client: &mut Client, on: bool) -> Result<()> {
     Ok(())
 }
 
-/// What an integration is told: integration, its row of a workspace, channels, outcome.
+/// The result for an integration: integration, its workspace row, channels, outcome.
 pub(crate) type Told = (i64, Option<i64>, Vec<String>, String);
 
 pub(crate) fn publish_as(
@@ -152,7 +152,7 @@ pub(crate) fn publish(client: &mut Client, event: &Value) -> Result<Vec<Told>> {
     publish_as(client, event, None)
 }
 
-/// The outcomes of an event, of one integration each.
+/// The outcomes of an event, one per integration.
 pub(crate) fn outcomes(client: &mut Client, event: &Value) -> Result<Vec<(i64, String)>> {
     let told = publish(client, event)?;
     Ok(told
@@ -161,7 +161,7 @@ pub(crate) fn outcomes(client: &mut Client, event: &Value) -> Result<Vec<(i64, S
         .collect())
 }
 
-/// The outcome of an event that one integration might be told of.
+/// The outcome of an event for a single integration.
 pub(crate) fn outcome(client: &mut Client, event: &Value) -> Result<String> {
     let mut told = outcomes(client, event)?;
     ensure!(told.len() == 1, "{told:?}");
@@ -171,7 +171,7 @@ pub(crate) fn outcome(client: &mut Client, event: &Value) -> Result<String> {
 #[test]
 fn each_event_is_switched_by_its_column() -> Result<()> {
     let mut client = told("notify_column")?;
-    // A mention of the group is told to the integration of the group.
+    // A group mention notifies the group's integration.
     client.batch_execute(
         "insert into integrations (id, group_id, type_new, category, active) values (50, 1, 'Integrations::GitlabSlackApplication', 'chat', true);
          insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
@@ -196,7 +196,7 @@ fn each_event_is_switched_by_its_column() -> Result<()> {
             told.len() == 1 && told[0].3 == "queued" && told[0].2 == [channel],
             "{name} on: {told:?}"
         );
-        // All but its own.
+        // All except its own.
         switch(&mut client, true)?;
         client.batch_execute(&format!("update integrations set {column} = false"))?;
         ensure!(
@@ -217,7 +217,7 @@ fn each_event_is_switched_by_its_column() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.event where payload is null"
+            "select count(*) from lockstep_internal.event where payload is null"
         )?,
         45
     );

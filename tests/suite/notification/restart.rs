@@ -1,4 +1,4 @@
-//! The database is the truth: whatever stops and starts again, nothing is forgotten.
+//! The database holds the truth: whatever stops and restarts, nothing is lost.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::slack_app::{Sidecar, install};
 const POST: &str = "chat.postMessage";
 const EVENTS: usize = 12;
 
-/// A server of its own, to stop and to start.
+/// Its own server, to stop and start.
 struct Place {
     cluster: Cluster,
     slack: FakeSlack,
@@ -63,10 +63,11 @@ impl Place {
         Ok((place, client, sidecar))
     }
 
-    /// Waits until nothing is left to be sent.
+    /// Waits until everything has been sent.
     fn settle(&self, client: &mut Client, sidecar: &Sidecar) -> Result<()> {
         let begun = Instant::now();
-        let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+        let waiting =
+            "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
         while number(client, waiting)? > 0 {
             ensure!(begun.elapsed() < PATIENCE * 2, "{}", sidecar.log());
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -75,7 +76,7 @@ impl Place {
     }
 }
 
-/// Which event a message is of: its commit has the number in its title.
+/// The event of a message: the title of its commit contains the number.
 pub(crate) fn event_of(message: &Message) -> Result<String> {
     let sent = message.sent.to_string();
     let found = sent
@@ -88,7 +89,7 @@ pub(crate) fn event_of(message: &Message) -> Result<String> {
 fn nothing_is_forgotten_when_all_restart() -> Result<()> {
     let (mut place, client, sidecar) = Place::new("notification_restart")?;
     let webhook = Webhook::new(&sidecar.base, PATIENCE).with_token(TOKEN);
-    // Slack fails, so that some of it is under way, some waits for another attempt, and most has not been tried.
+    // Slack fails, so that some deliveries are in flight, some wait for a retry, and most have not been tried.
     place.slack.fail(POST, Fault::Status(503), Some(3));
     for number in 0..EVENTS {
         let reply = webhook.send(&push(1, &format!("event-{number:06}")))?;
@@ -116,13 +117,14 @@ fn nothing_is_forgotten_when_all_restart() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_delivery where status = 'delivered'"
+            "select count(*) from lockstep_internal.slack_delivery where status = 'delivered'"
         )?,
         2 * i64::try_from(EVENTS)?
     );
-    let uncertain = "select coalesce(sum(uncertain), 0)::bigint from lockstep.slack_delivery";
+    let uncertain =
+        "select coalesce(sum(uncertain), 0)::bigint from lockstep_internal.slack_delivery";
     let uncertain = usize::try_from(number(&mut client, uncertain)?)?;
-    // Of each channel no more than one message was under way.
+    // At most one message per channel was in flight.
     ensure!(uncertain <= 2, "{uncertain} are uncertain");
     let mut copies = 0;
     for channel in &place.channels {
@@ -144,7 +146,7 @@ fn nothing_is_forgotten_when_all_restart() -> Result<()> {
     Ok(())
 }
 
-/// A database without a sidecar keeps what is to be told; one that stops in good order leaves nothing uncertain.
+/// A database without a sidecar stores what is to be sent; a sidecar that stops cleanly leaves nothing uncertain.
 #[test]
 fn what_is_published_without_a_sidecar_is_told_later() -> Result<()> {
     let (mut place, mut client, sidecar) = Place::new("notification_later")?;
@@ -180,7 +182,7 @@ fn what_is_published_without_a_sidecar_is_told_later() -> Result<()> {
         assert_eq!(place.slack.messages(channel).len(), EVENTS);
     }
     let doubtful =
-        "select count(*) from lockstep.slack_delivery where uncertain > 0 or attempts > 0";
+        "select count(*) from lockstep_internal.slack_delivery where uncertain > 0 or attempts > 0";
     assert_eq!(number(&mut client, doubtful)?, 0);
     Ok(())
 }

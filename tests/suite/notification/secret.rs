@@ -1,4 +1,4 @@
-//! What the secret of a webhook is good for: one event each, of those projects that it is of, and no memory for who has none.
+//! What a webhook's secret allows: one event per request, for its own projects, and no memory for unauthenticated requests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::slack_app::{Sidecar, http};
 
 const HOOKS: &str = "/gitlab/hooks";
 
-/// A sidecar beside the one of the scene.
+/// A second sidecar in the scene.
 fn sidecar(scene: &Scene, arguments: &[String]) -> Result<Sidecar> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let sidecar = Sidecar::start(&scene.stage.url, &scene.stage.slack, &arguments)?;
@@ -23,7 +23,7 @@ fn sidecar(scene: &Scene, arguments: &[String]) -> Result<Sidecar> {
     Ok(sidecar)
 }
 
-/// A signed request that somebody has seen is of no use to him, whatever he sends beside what is signed.
+/// An intercepted signed request is useless, whatever unsigned headers are added.
 #[test]
 fn what_was_signed_is_told_once() -> Result<()> {
     let mut scene = Scene::new("notification_replay")?;
@@ -60,7 +60,7 @@ fn what_was_signed_is_told_once() -> Result<()> {
     Ok(())
 }
 
-/// Whoever maintains a project knows the secret of its webhook, and speaks for no other.
+/// A project maintainer knows the secret of its webhook, and cannot speak for other projects.
 #[test]
 fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
     let mut scene = Scene::new("notification_paths")?;
@@ -78,7 +78,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         &scene,
         &[
             format!("--gitlab-token={TOKEN}"),
-            // Letters count as GitLab has them count.
+            // Paths are case-insensitive, as in GitLab.
             "--gitlab-token-of=Far=the token of a group".to_owned(),
             "--gitlab-token-of=far-off/none=the token of a project".to_owned(),
             "--gitlab-token-of=far/away/y=the token of a project".to_owned(),
@@ -100,7 +100,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         for id in [other, 1, 4_040_404] {
             refused(webhook, &push(id, "Spill the water")).with_context(|| id.to_string())?;
         }
-        // Where it is not said as GitLab says it, or is said twice.
+        // Where the path is missing, malformed or given twice.
         let mut event = push(901, "Spill the water");
         event["project"] = json!({ "path_with_namespace": "far/away/y" });
         event["project_id"] = json!(other);
@@ -116,7 +116,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         });
         refused(webhook, &mention)?;
     }
-    assert_eq!(scene.count("lockstep.event")?, 0);
+    assert_eq!(scene.count("lockstep_internal.event")?, 0);
     let all = bare.clone().with_token(TOKEN);
     let all_signed = bare.with_signing_token(OTHER_SIGNING_TOKEN);
     let taken = [
@@ -130,7 +130,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
     for (webhook, id) in taken {
         assert_taken(&webhook.send(&push(id, "Boil the water"))?, 1)?;
     }
-    // Of a vulnerability the project is told elsewhere.
+    // A vulnerability event has its project in another field.
     let vulnerability = json!({
         "object_kind": "vulnerability", "object_attributes": { "project_id": 901, "title": "Water", "state": "detected", "severity": "high" },
     });
@@ -139,7 +139,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
     Ok(())
 }
 
-/// Who shows nothing that could be a signature is answered at once, and nothing of what he announces is waited for.
+/// A request without anything like a signature is answered at once, without waiting for its announced body.
 #[test]
 fn body_without_a_signature_is_not_read() -> Result<()> {
     let scene = Scene::new("notification_unread")?;
@@ -162,7 +162,7 @@ fn body_without_a_signature_is_not_read() -> Result<()> {
         )?;
         let mut answer = [0; 12];
         stream.read_exact(&mut answer)?;
-        // One that was waited for in vain is answered 408.
+        // A body that never arrives is answered with 408.
         assert_eq!(&answer, b"HTTP/1.1 401", "{signature}");
     }
     Ok(())

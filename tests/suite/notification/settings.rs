@@ -1,4 +1,4 @@
-//! Settings of integrations: what is kept and shown, what is refused, and what is inherited.
+//! Settings of integrations: stored and shown, refused, and inherited.
 
 use anyhow::{Context, Result, ensure};
 use postgres::Client;
@@ -41,7 +41,7 @@ fn with(mut settings: Value, changes: Value) -> Value {
 #[test]
 fn what_is_given_is_merged() -> Result<()> {
     let mut client = told("settings_merge")?;
-    client.batch_execute("delete from lockstep.slack_notification")?;
+    client.batch_execute("delete from lockstep_internal.slack_notification")?;
     assert_eq!(
         json_of(&mut client, "select lockstep.slack_notifications(1)")?,
         defaults()
@@ -103,7 +103,7 @@ fn what_is_given_is_merged() -> Result<()> {
             "{given}"
         );
     }
-    // Null brings the default back.
+    // Null restores the default.
     let mut reset = defaults();
     if let Some(settings) = reset.as_object_mut() {
         settings.remove("from");
@@ -230,7 +230,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() -> Result<()> {
             "more than 255",
         ),
         (json!({"muted_authors": {}}), "muted_authors", "neither"),
-        // A right one before a wrong one.
+        // A valid one before an invalid one.
         (
             json!({"branches": "all", "zzz": 1}),
             "zzz",
@@ -308,7 +308,7 @@ fn settings_are_inherited() -> Result<()> {
     client.batch_execute(
         "select app(100, 'organization_id', 1), app(101, 'group_id', 20), app(102, 'group_id', 21), app(103, 'project_id', 32);
          update integrations set inherit_from_id = id - 1 where id between 101 and 103;
-         delete from lockstep.slack_notification where integration_id >= 100",
+         delete from lockstep_internal.slack_notification where integration_id >= 100",
     )?;
     let from = |client: &mut Client, id: i64| {
         json_of(
@@ -325,7 +325,7 @@ fn settings_are_inherited() -> Result<()> {
     };
     assert_eq!(from(&mut client, 103)?, defaults());
     assert_eq!(channels(&mut client)?, Vec::<String>::new());
-    // From as far up as there are any.
+    // From the nearest ancestor that has any.
     for (id, channel) in [(100, "#instance"), (101, "#root"), (102, "#sub")] {
         set(&mut client, id, &json!({"channels": channel}))?;
         assert_eq!(
@@ -334,16 +334,18 @@ fn settings_are_inherited() -> Result<()> {
         );
         assert_eq!(channels(&mut client)?, [channel]);
     }
-    // Nobody above has any as yet: what is given is the defaults, and goes on to be inherited.
-    client.batch_execute("delete from lockstep.slack_notification where integration_id >= 100")?;
+    // No ancestor has settings yet: the result is the defaults, and stays inherited.
+    client.batch_execute(
+        "delete from lockstep_internal.slack_notification where integration_id >= 100",
+    )?;
     assert_eq!(set(&mut client, 103, &json!({"channels": []}))?, defaults());
     set(&mut client, 102, &json!({"channels": "#sub"}))?;
-    // To give what is inherited makes it nobody's own.
+    // Setting the inherited value does not make it the integration's own.
     let inherited = from(&mut client, 103)?;
     let mut same = inherited.clone();
     same.as_object_mut().context("no object")?.remove("from");
     assert_eq!(set(&mut client, 103, &same)?, inherited);
-    // Whoever changes one of them keeps the rest.
+    // Changing one setting keeps the others.
     let own = set(&mut client, 103, &json!({"updates": "thread"}))?;
     assert_eq!(
         own,
@@ -370,8 +372,8 @@ fn settings_are_inherited() -> Result<()> {
         "P0002",
         "9999",
     )?;
-    // Rows that inherit from each other end nowhere.
-    client.batch_execute("delete from lockstep.slack_notification; update integrations set inherit_from_id = 103 where id = 101")?;
+    // Rows that inherit from each other do not loop forever.
+    client.batch_execute("delete from lockstep_internal.slack_notification; update integrations set inherit_from_id = 103 where id = 101")?;
     assert_eq!(from(&mut client, 103)?, defaults());
     assert_eq!(channels(&mut client)?, Vec::<String>::new());
     Ok(())
@@ -381,8 +383,8 @@ fn settings_are_inherited() -> Result<()> {
 fn two_who_change_settings_take_turns() -> Result<()> {
     let name = "settings_turns";
     let mut client = told(name)?;
-    client.batch_execute("delete from lockstep.slack_notification")?;
-    // At first there is no row that could be locked.
+    client.batch_execute("delete from lockstep_internal.slack_notification")?;
+    // At first there is no row to lock.
     for (one, other) in [("push", "note"), ("issue", "alert")] {
         let mut first = cluster()?.connect(name)?;
         let mut second = cluster()?.connect(name)?;

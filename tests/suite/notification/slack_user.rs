@@ -1,4 +1,4 @@
-//! Settings that users of Slack change, and those that the host keeps sealed.
+//! Settings that Slack users change, and properties that GitLab stores encrypted.
 
 use crate::notification::publish::told;
 use crate::notification::settings::json_of;
@@ -13,7 +13,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     let mut client = told("settings_slack")?;
     let call = |team: &str, row: i64, user: &str, manager: bool, settings: &str, events: &str| {
         format!(
-            "select alias from lockstep.set_slack_integration_settings('{team}', null, {row}, '{user}', {manager}, {settings}, {events})"
+            "select alias from lockstep_api.set_slack_integration_settings('{team}', null, {row}, '{user}', {manager}, {settings}, {events})"
         )
     };
     let alias: String = client
@@ -37,9 +37,9 @@ fn users_of_slack_change_their_own() -> Result<()> {
     );
     let mut shown = json_of(
         &mut client,
-        "select lockstep.slack_workspace_notifications('A', null, 1)",
+        "select lockstep_api.slack_workspace_notifications('A', null, 1)",
     )?;
-    // And what the host has.
+    // And GitLab's own columns.
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
     let inherited = shown.as_object_mut().and_then(|it| it.remove("inherited"));
     assert_eq!(inherited, Some(Value::Null));
@@ -53,12 +53,12 @@ fn users_of_slack_change_their_own() -> Result<()> {
         json_of(&mut client, "select lockstep.slack_notifications(1)")?,
         shown
     );
-    // Back to what is inherited, and away again.
+    // Back to inherited settings, and own ones again.
     client.batch_execute("update integrations set inherit_from_id = 2 where id = 1")?;
     let inherited = |client: &mut Client| -> Result<(Value, Value)> {
         let shown = json_of(
             client,
-            "select lockstep.slack_workspace_notifications('A', null, 1)",
+            "select lockstep_api.slack_workspace_notifications('A', null, 1)",
         )?;
         Ok((shown["inherited"].clone(), shown["from"].clone()))
     };
@@ -76,7 +76,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     assert_eq!(inherited(&mut client)?, (json!(false), json!(1)));
     client.batch_execute("update integrations set inherit_from_id = null where id = 1")?;
     assert_eq!(inherited(&mut client)?, (json!(null), json!(1)));
-    // Nothing given, nothing changed; nor is anything written that is so already.
+    // An empty change changes nothing, and current values are not written again.
     client.batch_execute(
         "create table before as select xmin::text as version from integrations where id = 1",
     )?;
@@ -89,7 +89,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?,
         1
     );
-    // Who neither installed it nor manages may not; nor may those of another workspace.
+    // A user who neither installed nor manages it may not; nor may users of another workspace.
     let all = "'{\"branches\": \"protected\"}'";
     let on = "'{\"push\": true}'";
     let before = json_of(&mut client, "select lockstep.slack_notifications(1)")?;
@@ -108,14 +108,14 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?;
         refused(
             &mut client,
-            &format!("select lockstep.slack_workspace_notifications('{team}', null, 1)"),
+            &format!("select lockstep_api.slack_workspace_notifications('{team}', null, 1)"),
             "P0002",
             "no integration 1",
         )?;
         refused(
             &mut client,
             &format!(
-                "select lockstep.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
+                "select lockstep_api.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
             ),
             "P0002",
             "no integration 1",
@@ -133,7 +133,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
             "\"events.push\" is not a boolean",
         ),
         ("null", "'[]'", "\"events\" is not an object"),
-        // What is right beside what is wrong is not changed either.
+        // If one value is invalid, valid ones are not saved either.
         ("'{\"x\": 1}'", on, "\"x\" is not a setting"),
     ] {
         refused(
@@ -145,14 +145,14 @@ fn users_of_slack_change_their_own() -> Result<()> {
     }
     refused(
         &mut client,
-        "select lockstep.test_slack_workspace_integration('A', null, 1, 'U9', false)",
+        "select lockstep_api.test_slack_workspace_integration('A', null, 1, 'U9', false)",
         "42501",
         "does not manage",
     )?;
     let events = |client: &mut Client| -> Result<bool> {
         let shown = json_of(
             client,
-            "select lockstep.slack_workspace_notifications('A', null, 1)",
+            "select lockstep_api.slack_workspace_notifications('A', null, 1)",
         )?;
         let events = shown["events"].as_array().context("no events")?;
         Ok(events.iter().any(|it| it == "alert"))
@@ -160,7 +160,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     assert!(events(&mut client)?);
     client.batch_execute("alter table integrations drop column alert_events")?;
     assert!(!events(&mut client)?);
-    // Off it is in any case.
+    // It is off anyway.
     client.batch_execute(&call("A", 1, "U1", false, "null", "'{\"alert\": false}'"))?;
     refused(
         &mut client,
@@ -212,7 +212,7 @@ fn encrypted_properties_are_listed() -> Result<()> {
     assert_eq!(list(&mut client, "")?, [row(2), row(4), row(6)]);
     assert_eq!(list(&mut client, "2, 1")?, [row(4)]);
     assert_eq!(list(&mut client, "6")?, []);
-    // What is inherited the host has copied.
+    // GitLab has copied inherited properties.
     client.batch_execute("update integrations set inherit_from_id = 2 where id = 4")?;
     assert_eq!(list(&mut client, "")?, [row(2), row(6)]);
     refused(
@@ -226,11 +226,11 @@ fn encrypted_properties_are_listed() -> Result<()> {
     Ok(())
 }
 
-/// The host copies to its heirs what is saved of an integration, and so is done with what users of Slack switch.
+/// GitLab copies an integration's saved values to those that inherit from it, so switching by Slack users does the same.
 #[test]
 fn heirs_are_switched_along() -> Result<()> {
     let mut client = told("settings_heirs")?;
-    // Even where they inherit from each other.
+    // Even if they inherit from each other.
     client.batch_execute(
         "update integrations set active = true, push_events = true, note_events = true;
          update integrations set inherit_from_id = 1 where id = 2; update integrations set inherit_from_id = 2 where id = 3;
@@ -243,13 +243,13 @@ fn heirs_are_switched_along() -> Result<()> {
         Ok(client.query_one(&query, &[])?.get(0))
     };
     client.batch_execute(
-        "select lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, null, '{\"push\": false}')",
+        "select lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, null, '{\"push\": false}')",
     )?;
     assert_eq!(switched(&mut client, "push_events")?, "4");
     assert_eq!(switched(&mut client, "note_events")?, "1 2 3 4");
     let set = |active: bool| {
         format!(
-            "select changed from lockstep.set_slack_integration_active('A', null, 1, 'U1', {active})"
+            "select changed from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', {active})"
         )
     };
     for (active, changed, left) in [
@@ -263,7 +263,7 @@ fn heirs_are_switched_along() -> Result<()> {
         );
         assert_eq!(switched(&mut client, "active")?, left);
     }
-    // A host that knows no heirs.
+    // An older GitLab without inheritance.
     client.batch_execute("alter table integrations drop column inherit_from_id")?;
     assert!(client.query_one(&set(true), &[])?.get::<_, bool>(0));
     assert_eq!(switched(&mut client, "active")?, "1 4");

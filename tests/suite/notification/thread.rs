@@ -1,4 +1,4 @@
-//! Pipelines and merge requests that have one message each, which is changed or answered in a thread.
+//! Pipelines and merge requests with one message each, which is updated or answered in a thread.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::{merge_request, pipeline, push};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::notification::app::Scene;
 
-/// A scene whose project 1 tells #general of pipelines and merge requests in that way.
+/// A scene whose project 1 notifies #general of pipelines and merge requests in that way.
 fn scene(name: &str, updates: &str) -> Result<(Scene, String)> {
     let mut scene = Scene::new(name)?;
     let general = scene.channel("general");
@@ -35,7 +35,7 @@ fn each_event_has_a_message_of_its_own() -> Result<()> {
                 .all(|message| message.thread_ts.is_none() && message.updates == 0),
         "{messages:?}"
     );
-    assert_eq!(scene.count("lockstep.slack_message")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_message")?, 0);
     Ok(())
 }
 
@@ -50,7 +50,7 @@ fn message_of_a_pipeline_is_changed() -> Result<()> {
     scene.tell(&push(1, "Boil the water"), 1)?;
     scene.tell(&merge_request(1, 71, "merge"), 1)?;
     let messages = scene.settled(&general)?;
-    // One of pipeline 41, one of 42, one of the merge request, one of the push.
+    // One for pipeline 41, one for 42, one for the merge request, one for the push.
     let updates: Vec<u32> = messages.iter().map(|message| message.updates).collect();
     assert_eq!(updates, [1, 0, 1, 0], "{messages:?}");
     assert_eq!(messages[0].ts, first[0].ts);
@@ -66,12 +66,12 @@ fn message_of_a_pipeline_is_changed() -> Result<()> {
     Ok(())
 }
 
-/// A change that Slack took as plain text alone is no less replaced by the next one.
+/// An update that Slack accepted as plain text only is still replaced by the next one.
 #[test]
 fn message_is_changed_as_a_whole() -> Result<()> {
     let (mut scene, general) = scene("notification_whole", "update")?;
     for status in ["failed", "success", "failed"] {
-        // Without its blocks Slack takes the second one.
+        // Slack accepts the second one without its blocks.
         if status == "success" {
             let fault = Fault::Error("invalid_blocks");
             scene.stage.slack.fail("chat.update", fault, Some(1));
@@ -97,7 +97,7 @@ fn message_is_changed_as_a_whole() -> Result<()> {
     Ok(())
 }
 
-/// A webhook may come late. What happened before what a message shows is not shown over it, and nobody waits for it.
+/// A webhook may be late. An older event does not overwrite the message, and nobody waits for it.
 #[test]
 fn message_shows_what_happened_last() -> Result<()> {
     let (mut scene, general) = scene("notification_late", "update")?;
@@ -131,7 +131,8 @@ fn message_shows_what_happened_last() -> Result<()> {
         "{:?}",
         messages[1]
     );
-    let other = "lockstep.slack_delivery where status <> 'delivered' or attempts + uncertain > 0";
+    let other =
+        "lockstep_internal.slack_delivery where status <> 'delivered' or attempts + uncertain > 0";
     assert_eq!(scene.count(other)?, 0);
     Ok(())
 }
@@ -182,7 +183,7 @@ fn every_channel_has_a_thread_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// The message is gone, or Slack no longer lets it be changed: there is a new one, and it is that which is changed from now on.
+/// The message is gone, or Slack no longer allows updating it: a new one is posted, and updated from then on.
 #[test]
 fn message_that_is_lost_is_written_anew() -> Result<()> {
     for (updates, database) in [
@@ -207,10 +208,10 @@ fn message_that_is_lost_is_written_anew() -> Result<()> {
             "update" => assert_eq!((third.len(), third[0].updates), (1, 1)),
             _ => assert_eq!(third[1].thread_ts.as_ref(), Some(&third[0].ts)),
         }
-        // Slack's refusal was no failure of the delivery.
-        let failed = "lockstep.slack_delivery where status <> 'delivered'";
+        // Slack's refusal does not count as a failure of the delivery.
+        let failed = "lockstep_internal.slack_delivery where status <> 'delivered'";
         assert_eq!(scene.count(failed)?, 0, "{updates}");
-        assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 0);
+        assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 0);
     }
     Ok(())
 }
@@ -234,7 +235,7 @@ fn message_that_may_not_be_changed_any_more_is_written_anew() -> Result<()> {
     Ok(())
 }
 
-/// A channel is archived, and another one has its name: the message of old is no reason to tell nobody.
+/// A channel is archived, and another one gets its name: the old message does not prevent notifications.
 #[test]
 fn message_in_a_channel_that_is_gone_is_written_anew() -> Result<()> {
     let (mut scene, general) = scene("notification_gone", "update")?;

@@ -1,4 +1,4 @@
-//! GitLab is not there, or another one is.
+//! GitLab is down, or its address belongs to something else.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::gitlab::GitLab;
@@ -31,7 +31,7 @@ fn gitlab_goes_away_and_comes_back() -> Result<()> {
         &scene.team,
         json!({ "type": "app_mention", "user": scene.ada, "channel": scene.channel, "ts": "1.1" }),
     )?;
-    // Slack sends an event again that was not taken, and GitLab comes back meanwhile.
+    // Slack sends an event again that was not accepted, and GitLab returns in the meantime.
     let mut back = None;
     let deliveries = scene.stage.caller.deliver(EVENTS, &event, |_| {
         if back.is_none() {

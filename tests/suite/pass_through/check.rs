@@ -1,4 +1,4 @@
-//! The command `check` asks GitLab.
+//! The command `check` calls GitLab.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::gitlab::{Fault, GitLab};

@@ -1,4 +1,4 @@
-//! GitLab's address leads back to the sidecar.
+//! GitLab's address points back to the sidecar.
 
 use std::net::TcpListener;
 
@@ -30,7 +30,7 @@ fn own_address_is_refused_at_the_start() -> Result<()> {
     Ok(())
 }
 
-/// Two that take each other for GitLab: whoever asks first finds out, and nothing goes round.
+/// Two sidecars that take each other for GitLab: the first to ask detects it, and no request loops.
 #[test]
 fn longer_way_back_is_found_out() -> Result<()> {
     const DATABASE: &str = "pass_circle";
@@ -46,7 +46,7 @@ fn longer_way_back_is_found_out() -> Result<()> {
     let (one, other) = (one?, other?);
     let to = |port: u16| format!("--gitlab-url=http://127.0.0.1:{port}");
     let mut first = Sidecar::start_on(one, &url, &slack, &[&to(other)])?;
-    // The other is not there as yet.
+    // The other one is not running yet.
     first.wait_for_log("GitLab does not take what is passed on to it")?;
     let mut second = Sidecar::start_on(other, &url, &slack, &[&to(one)])?;
     second.wait_for_log("its address leads back to this program")?;

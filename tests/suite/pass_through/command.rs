@@ -1,4 +1,4 @@
-//! Each of GitLab's commands comes to GitLab as Slack has sent it, and its answer comes back as GitLab has given it.
+//! GitLab's commands reach GitLab exactly as Slack sent them, and its responses return unchanged.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::FORM;
@@ -8,7 +8,7 @@ use lockstep_tests::slack::caller::sign;
 use super::Scene;
 use crate::slack_app::{COMMANDS, http};
 
-/// What is typed, who sees the answer, and what is in it.
+/// The text, who sees the response, and what it contains.
 const ROWS: [(&str, &str, &str); 17] = [
     ("group/one issue show 1", "in_channel", "Make tea · #1"),
     ("group/one issue show #1", "in_channel", "Make tea · #1"),
@@ -96,7 +96,7 @@ fn commands_go_and_answers_come_as_they_are() -> Result<()> {
     Ok(())
 }
 
-/// Whoever is not linked gets GitLab's link.
+/// A user without a linked account gets GitLab's link.
 #[test]
 fn accounts_are_linked_by_gitlab() -> Result<()> {
     let scene = Scene::set("pass_link")?;
@@ -107,7 +107,7 @@ fn accounts_are_linked_by_gitlab() -> Result<()> {
     Ok(())
 }
 
-/// What belongs to a connection, or to proxies in front, ends here; nor does Slack get what GitLab tells browsers.
+/// Hop-by-hop and proxy headers end here; nor does Slack get headers that GitLab sends to browsers.
 #[test]
 fn other_headers_stay_where_they_are() -> Result<()> {
     let scene = Scene::set("pass_headers")?;
@@ -187,7 +187,7 @@ fn help_has_both_lists_and_our_own_commands_stay() -> Result<()> {
     Ok(())
 }
 
-/// Without an address it is said what is missing.
+/// Without an address the help says what is missing.
 #[test]
 fn without_gitlab_the_help_says_what_is_missing() -> Result<()> {
     let mut stage = crate::slack_app::Stage::set("pass_without")?;

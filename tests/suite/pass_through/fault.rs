@@ -1,5 +1,4 @@
-//! Whatever GitLab answers, or something in its place: whoever gave the command learns what became of it, and whoever runs the app what to
-//! do.
+//! Whatever GitLab or something in its place responds: the user learns what happened to the command, and the operator what to do.
 
 use anyhow::{Result, ensure};
 use base64::Engine;
@@ -76,7 +75,7 @@ fn faults_are_explained_and_counted() -> Result<()> {
         );
     }
     ensure!(elsewhere.received().is_empty(), "a redirect was followed");
-    // All is well again.
+    // Everything works again.
     let shown = scene.answer("group/one issue show 1")?;
     ensure!(shown["attachments"].is_array(), "{shown}");
     let page = status(&scene)?;
@@ -84,14 +83,14 @@ fn faults_are_explained_and_counted() -> Result<()> {
     Ok(())
 }
 
-/// Somebody who may see it looks at the page.
+/// Someone with access opens the page.
 fn status(scene: &Scene) -> Result<String> {
     let pair = format!("Basic {}", STANDARD.encode(format!("viewer:{PASSWORD}")));
     let url = format!("{}/status", scene.stage.sidecar.base);
     Ok(http().get(&url, &[("authorization", &pair)])?.text())
 }
 
-/// The two secrets that GitLab has of the app are told apart.
+/// Mismatches of GitLab's two secrets are distinguished.
 #[test]
 fn secrets_that_differ_are_named() -> Result<()> {
     let scene = Scene::set("pass_secrets")?;
@@ -104,7 +103,7 @@ fn secrets_that_differ_are_named() -> Result<()> {
         "{told}"
     );
     assert_eq!(scene.counted("not_found")?, 1.0);
-    // Help needs no GitLab.
+    // Help does not need GitLab.
     let told = scene.told("help")?;
     ensure!(
         told.starts_with("*Commands*") && told.contains("verification token"),

@@ -1,4 +1,4 @@
-//! What Slack sends that is GitLab's own goes to GitLab: through a sidecar, between a fake Slack and a stand-in for GitLab.
+//! Slack requests that belong to GitLab are passed on: through a sidecar, between a fake Slack and a stand-in for GitLab.
 
 mod away;
 mod check;
@@ -51,7 +51,7 @@ impl Scene {
         gitlab.connect(&team, "group/one", "group/one");
         gitlab.link(&team, &ada, "ada");
         stage.caller = stage.caller.with_patience(PATIENCE);
-        // What it was asked at the start is of no interest to tests.
+        // Startup requests are of no interest to the tests.
         stage
             .sidecar
             .wait_for_log("GitLab")
@@ -78,7 +78,7 @@ impl Scene {
         }
     }
 
-    /// A command, and its answer.
+    /// Gives a command; returns the response.
     fn give(&self, text: &str) -> Result<Reply> {
         let body = self
             .stage
@@ -87,12 +87,12 @@ impl Scene {
         self.stage.caller.post(COMMANDS, FORM, body.as_bytes())
     }
 
-    /// What the answer to a command says, for whoever gave it alone.
+    /// The ephemeral answer to a command.
     fn told(&self, text: &str) -> Result<String> {
         self.stage.say(&self.origin(), text)
     }
 
-    /// What the answer to a command is, at once or late: one message, whichever way it came.
+    /// The answer to a command, immediate or late: one message, whichever way it came.
     fn answer(&self, text: &str) -> Result<Value> {
         let before = self.stage.slack.messages(&self.channel).len();
         let reply = self.give(text)?;
@@ -107,7 +107,7 @@ impl Scene {
         self.late(before + 1)
     }
 
-    /// The last message of so many in the channel, which came late.
+    /// The last of this many messages in the channel, which came late.
     fn late(&self, messages: usize) -> Result<Value> {
         let slack = &self.stage.slack;
         ensure!(
@@ -120,7 +120,7 @@ impl Scene {
         Ok(all.last().context("no message")?.sent.clone())
     }
 
-    /// How often something became of what was passed on.
+    /// How often a pass-through had this outcome.
     fn counted(&self, outcome: &str) -> Result<f64> {
         let label = format!("outcome=\"{outcome}\"");
         self.stage
@@ -129,7 +129,7 @@ impl Scene {
     }
 }
 
-/// Where nobody listens.
+/// An address where nobody listens.
 fn nowhere() -> Result<String> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     Ok(format!("http://{address}"))

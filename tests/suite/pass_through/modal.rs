@@ -1,4 +1,4 @@
-//! GitLab's modal for incidents, from the command that opens it to what is told in the channel.
+//! GitLab's modal for incidents, from the command that opens it to the message in the channel.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::gitlab::Fault;
@@ -68,7 +68,7 @@ fn incident_is_declared() -> Result<()> {
     Ok(())
 }
 
-/// What was filled in is not lost when GitLab fails, and whoever did so is told.
+/// The input is not lost when GitLab fails, and the user sees an error.
 #[test]
 fn modal_stays_open_when_gitlab_fails() -> Result<()> {
     let scene = Scene::set("pass_modal_fails")?;
@@ -90,7 +90,7 @@ fn modal_stays_open_when_gitlab_fails() -> Result<()> {
     let said = answer["errors"]["title_input"].as_str().unwrap_or_default();
     ensure!(said.contains("GitLab failed (status 502)"), "{answer}");
 
-    // In other places Slack shows that it failed.
+    // For other interactions Slack shows that it failed.
     let clicked = block_actions(&app, &origin, Some(&view), &json!([{ "action_id": "a" }]));
     let asked = block_suggestion(&app, &origin, Some(&view), "b", "assignee", "A");
     for reply in [

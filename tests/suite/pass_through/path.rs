@@ -1,4 +1,4 @@
-//! GitLab knows a project by its alias; people know its path, or the one that it had.
+//! GitLab knows a project by its alias; people know its current or former path.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::FORM;
@@ -7,7 +7,7 @@ use lockstep_tests::slack::caller::sign;
 use super::Scene;
 use crate::slack_app::COMMANDS;
 
-/// The host's tables of paths, and project 1, which is called tea in Slack.
+/// The application's tables of paths, and project 1 with the alias tea.
 const PATHS: &str = "
 create table routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
 create table redirect_routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
@@ -58,7 +58,7 @@ fn paths_become_the_alias() -> Result<()> {
             "{}",
             reply.text()
         );
-        // All else is as it was, and signed.
+        // Everything else is unchanged, and signed.
         let others = |body: &[u8]| -> Vec<(String, String)> {
             let fields = form_urlencoded::parse(body).into_owned();
             fields.filter(|(name, _)| name != "text").collect()
@@ -80,7 +80,7 @@ fn paths_become_the_alias() -> Result<()> {
     Ok(())
 }
 
-/// The same is said of a path that no project has.
+/// The answer is the same for a path that no project has.
 #[test]
 fn what_is_not_connected_gets_the_link() -> Result<()> {
     let scene = scene("pass_unconnected")?;
@@ -97,13 +97,13 @@ fn what_is_not_connected_gets_the_link() -> Result<()> {
     }
     ensure!(scene.gitlab.received().is_empty());
     assert_eq!(scene.counted("not_connected")?, 3.0);
-    // What is no path is no link.
+    // Text that is not a path does not become a link.
     let said = scene.told("<https://a.example/b|x> issue show 1")?;
     ensure!(!said.contains("a.example"), "{said}");
     Ok(())
 }
 
-/// Without the database the command goes as it is.
+/// Without the database the command is passed on unchanged.
 #[test]
 fn database_that_hangs_stops_nobody() -> Result<()> {
     let scene = scene("pass_path_locked")?;

@@ -1,4 +1,4 @@
-//! Events, interactions and options: GitLab's go to GitLab, ours stay.
+//! Events, interactions and options: GitLab's are passed on, ours are not.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::http::form;
@@ -29,7 +29,7 @@ fn events_of_gitlabs_agent_go_to_gitlab() -> Result<()> {
             json!({ "type": "message", "channel_type": "mpim", "user": user, "channel": "G1", "ts": "1.3", "text": "tea" }),
             200,
         ),
-        // None of either; GitLab says so.
+        // Nobody's; GitLab says so.
         (json!({ "type": "team_join", "user": { "id": user } }), 204),
     ] {
         let envelope = scene.stage.slack.event(&scene.team, event)?;
@@ -78,7 +78,7 @@ fn interactions_with_our_ids_stay() -> Result<()> {
     Ok(())
 }
 
-/// Whatever is in them, bytes are what GitLab verifies.
+/// Whatever they contain: GitLab verifies the bytes.
 #[test]
 fn interactions_come_as_they_are() -> Result<()> {
     let scene = Scene::set("pass_bytes")?;

@@ -1,4 +1,4 @@
-//! GitLab takes its time, and Slack waits for three seconds: the answer comes once, at once or late.
+//! GitLab is slow, and Slack waits for three seconds: the answer arrives once, at once or late.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::Scene;
 use crate::concurrency::PATIENCE;
 use crate::slack_app::COMMANDS;
 
-/// Longer than anybody waits.
+/// Longer than any timeout.
 const HANGING: Fault = Fault::Slow(Duration::from_secs(3_600));
 
 #[test]
@@ -25,7 +25,7 @@ fn slow_answers_come_once() -> Result<()> {
         assert_eq!(answer["response_type"], "in_channel", "{answer}");
         ensure!(answer.to_string().contains("Make tea"), "{answer}");
         let late = scene.stage.slack.messages(&scene.channel).len() - before;
-        // On a machine that is busy enough the first may be late as well.
+        // On a busy machine the first may be late as well.
         ensure!(late == 1 || milliseconds == 1_000, "{milliseconds}: {late}");
     }
     assert_eq!(scene.gitlab.received().len(), 3);
@@ -68,7 +68,7 @@ fn patience_has_an_end() -> Result<()> {
     Ok(())
 }
 
-/// A modal is not kept open by it: GitLab tells in the channel what became of it.
+/// It does not keep a modal open: GitLab reports the result in the channel.
 #[test]
 fn interactions_are_acknowledged_in_time() -> Result<()> {
     let scene = Scene::set_with("pass_slow_modal", &["--gitlab-timeout=3"])?;
@@ -78,14 +78,14 @@ fn interactions_are_acknowledged_in_time() -> Result<()> {
     let caller = &scene.stage.caller;
     let reply = caller.interaction(crate::slack_app::INTERACTIONS, &payload)?;
     assert_eq!((reply.status, reply.text()), (200, String::new()));
-    // What is of no use later is said to have failed.
+    // What would be useless later is reported as failed.
     let asked = serde_json::json!({ "type": "block_suggestion", "action_id": "assignee" });
     let reply = caller.interaction(crate::slack_app::OPTIONS, &asked)?;
     assert_eq!(reply.status, 502);
     Ok(())
 }
 
-/// A GitLab that hangs holds places of its own, and none that our own commands need.
+/// A hanging GitLab uses its own slots, and none that our own commands need.
 #[test]
 fn hanging_gitlab_keeps_nobody_else_waiting() -> Result<()> {
     const MANY: usize = 80;
@@ -119,7 +119,7 @@ fn hanging_gitlab_keeps_nobody_else_waiting() -> Result<()> {
     Ok(())
 }
 
-/// What was acknowledged is answered though the program is told to stop.
+/// An acknowledged command is answered even during a shutdown.
 #[test]
 fn answer_comes_though_it_stops() -> Result<()> {
     let mut scene = Scene::set("pass_stop")?;

@@ -6,8 +6,8 @@ use postgres::Client;
 use crate::database;
 use crate::surface::refusal::{error_of, refused};
 
-/// A database of that name with `<name>_owner`, who owns the host's tables, and `<name>_other`, who owns tables like them in
-/// a schema of his own.
+/// A database with `<name>_owner`, who owns the application's tables, and `<name>_other`, who owns similar tables in another
+/// schema.
 fn with_roles(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
     let tables = "
@@ -86,7 +86,7 @@ fn whoever_does_not_own_both_tables_is_refused() -> Result<()> {
             "must be owner of table",
         )?;
     }
-    // A source can be given away after the fact; then both have to agree to the removal.
+    // The source can get another owner later; then both must agree to the removal.
     client.batch_execute(&format!(
         "reset role; alter table app.integrations owner to {name}_other; set role {name}_owner"
     ))?;
@@ -125,14 +125,14 @@ fn definitions_are_written_by_lockstep_alone() -> Result<()> {
     for role in ["owner", "other"] {
         client.batch_execute(&format!("set role {name}_{role}"))?;
         for statement in [
-            "insert into lockstep.cache_column_definition (target_table, target_column, source_table, key_column, match)
+            "insert into lockstep_internal.cache_column_definition (target_table, target_column, source_table, key_column, match)
              values ('app.projects', 'id', 'their.integrations', 'project_id', '{\"active\": true}')",
-            "update lockstep.cache_column_definition set source_table = 'their.integrations'",
-            "delete from lockstep.cache_column_definition",
-            "truncate lockstep.cache_column_definition",
-            "select from lockstep.cache_column_definition",
-            "select nextval('lockstep.cache_column_definition_id_seq')",
-            "alter table lockstep.cache_column_definition add column x text",
+            "update lockstep_internal.cache_column_definition set source_table = 'their.integrations'",
+            "delete from lockstep_internal.cache_column_definition",
+            "truncate lockstep_internal.cache_column_definition",
+            "select from lockstep_internal.cache_column_definition",
+            "select nextval('lockstep_internal.cache_column_definition_id_seq')",
+            "alter table lockstep_internal.cache_column_definition add column x text",
             "create table lockstep.mine ()",
             "update lockstep.cache_columns set guard = true",
         ] {
@@ -148,13 +148,13 @@ fn definitions_are_written_by_lockstep_alone() -> Result<()> {
     Ok(())
 }
 
-/// The functions of the triggers do no harm in the hands of those who may not create a trigger on the tables.
+/// The trigger functions do no harm in the hands of users who may not create a trigger on the tables.
 #[test]
 fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     let name = "privilege_triggers";
     let mut client = with_roles(name)?;
     client.batch_execute(&format!(
-        "alter table lockstep.cache_column_definition alter column id restart;
+        "alter table lockstep_internal.cache_column_definition alter column id restart;
          set role {name}_owner; select {ADD}; insert into app.projects values (1); grant select, insert on app.integrations to {name}_other;
          set role {name}_other"
     ))?;
@@ -164,7 +164,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     ] {
         let create = |schema: &str| {
             format!(
-                "create trigger forged after insert on {schema}.{table} for each row execute function lockstep.{function}('1')"
+                "create trigger forged after insert on {schema}.{table} for each row execute function lockstep_internal.{function}('1')"
             )
         };
         let error = error_of(&mut client, &create("app"))?;
@@ -177,7 +177,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
             "\"forged\"",
         )?;
     }
-    // Nor by making his table a part of somebody else's.
+    // Nor by attaching their table to another user's as a partition.
     let error = error_of(
         &mut client,
         "alter table their.integrations inherit app.integrations",
@@ -186,7 +186,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     Ok(())
 }
 
-/// Before anything is attached, the drift tells what the triggers of the host have left wrong.
+/// Before anything is attached, drift shows what the application's triggers have left wrong.
 #[test]
 fn drift_is_asked_before_attaching() -> Result<()> {
     let name = "privilege_early_drift";
@@ -224,7 +224,7 @@ fn drift_is_asked_before_attaching() -> Result<()> {
     Ok(())
 }
 
-/// Whom row security keeps from rows is not told of them; the owner could lift it at any time.
+/// Users under row security do not see drift; the owner could lift it at any time.
 #[test]
 fn drift_is_not_for_those_whom_row_security_concerns() -> Result<()> {
     let name = "privilege_drift_rows";
@@ -240,7 +240,7 @@ fn drift_is_not_for_those_whom_row_security_concerns() -> Result<()> {
     Ok(())
 }
 
-/// The drift tells nobody what he could not read himself.
+/// Drift shows nobody what they could not read themselves.
 #[test]
 fn drift_is_for_those_who_may_read_both_tables() -> Result<()> {
     let name = "privilege_drift";

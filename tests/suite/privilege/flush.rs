@@ -1,5 +1,5 @@
-//! Whose rights a flush has: those of the target table's owner for what it writes, and of the source table's owner for what
-//! it reads, as the actions of foreign keys do. Whoever may write the source needs no right on the target.
+//! Whose rights a flush has: the target owner's for its writes, and the source owner's for its reads, like foreign-key actions.
+//! Writers of the source need no right on the target.
 
 use anyhow::Result;
 use postgres::Client;
@@ -7,8 +7,8 @@ use postgres::Client;
 use crate::database;
 use crate::surface::refusal::error_of;
 
-/// A database of that name with two roles of its own, `<name>_t` and `<name>_s`, who own target and source and have no
-/// right on each other's table, and `<name>_writer`, who may write the source and nothing else.
+/// A database with two roles, `<name>_t` and `<name>_s`, who own target and source without rights on each other's table, and
+/// `<name>_writer`, who may only write the source.
 fn with_owners(name: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
     client.batch_execute(&format!(
@@ -31,7 +31,7 @@ fn one_owner(client: &mut Client, name: &str) -> Result<()> {
     Ok(client.batch_execute(&format!("alter table integrations owner to {name}_t"))?)
 }
 
-/// Has the writer write in every way; after each, the values of the projects 1 to 4.
+/// Makes the writer write in every way; returns the values of projects 1 to 4 after each.
 fn write_as_writer(client: &mut Client, name: &str) -> Result<()> {
     let steps = [
         (
@@ -95,7 +95,7 @@ fn owners_of_source_and_target_need_no_right_on_each_other() -> Result<()> {
     let name = "privilege_owners";
     let mut client = with_owners(name)?;
     write_as_writer(&mut client, name)?;
-    // The owner of the target writes his own table: the guard and new rows have to look into the source.
+    // The target's owner writes the target: the guard and new rows must read the source.
     client.batch_execute("insert into integrations values (5, 5, true), (1, 1, true)")?;
     client.batch_execute(&format!("set role {name}_t"))?;
     client.batch_execute(
@@ -126,7 +126,7 @@ fn repair_needs_no_right_on_the_source() -> Result<()> {
     Ok(())
 }
 
-/// A superuser who repairs does so with the owners' rights too, and there is no owner who may read both tables.
+/// Repair by a superuser also runs with the owners' rights, and no owner may read both tables.
 #[test]
 fn superuser_repairs_tables_of_two_owners() -> Result<()> {
     let name = "privilege_superuser_repair";
@@ -151,7 +151,7 @@ fn row_security_of_the_target_does_not_hinder_a_flush() -> Result<()> {
         if same_owner {
             one_owner(&mut client, name)?;
         }
-        // Even the owner himself sees and writes nothing in his own session.
+        // Even the owner sees and writes nothing directly.
         client.batch_execute(
             "alter table projects enable row level security;
              alter table projects force row level security;
@@ -162,7 +162,7 @@ fn row_security_of_the_target_does_not_hinder_a_flush() -> Result<()> {
     Ok(())
 }
 
-/// A writer who sees only the rows he wrote must not turn the column false while somebody else's row still matches.
+/// A writer who sees only their own rows must not turn the column false while another row still matches.
 #[test]
 fn row_security_of_the_source_does_not_hide_rows_from_a_flush() -> Result<()> {
     for (name, same_owner) in [
@@ -189,7 +189,7 @@ fn row_security_of_the_source_does_not_hide_rows_from_a_flush() -> Result<()> {
         let row = client.query_one("select count(*) from integrations where active", &[])?;
         assert_eq!(row.get::<_, i64>(0), 1, "{name}");
         assert_eq!(values(&mut client)?, "1000", "{name}");
-        // Repair is not led astray either: the owner himself would see none of these rows.
+        // Repair is not misled either: the owner would see none of these rows.
         client.batch_execute(
             "alter table projects disable trigger user; update projects set has_wiki = null;
              alter table projects enable trigger user;
@@ -200,7 +200,7 @@ fn row_security_of_the_source_does_not_hide_rows_from_a_flush() -> Result<()> {
     Ok(())
 }
 
-/// What the host's own triggers on the target see of a flush, and that the writer is himself again afterwards.
+/// What application triggers on the target see of a flush, and that the writer's identity is restored afterwards.
 #[test]
 fn flush_runs_as_the_owner_of_the_target_and_ends_as_the_writer() -> Result<()> {
     let name = "privilege_current_user";
@@ -223,7 +223,7 @@ fn flush_runs_as_the_owner_of_the_target_and_ends_as_the_writer() -> Result<()> 
         client.query_one(user, &[])?.get::<_, String>(0),
         format!("{name}_writer")
     );
-    // An error in the midst of a flush ends it, and the role with it.
+    // An error in the middle of a flush ends it, and restores the role.
     client.batch_execute("begin; savepoint a")?;
     let error = error_of(&mut client, "insert into integrations values (4, 4, true)")?;
     assert_eq!(error.message(), "refused");

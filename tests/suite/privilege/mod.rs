@@ -1,6 +1,7 @@
-//! Whose rights things are done with, and what callers cannot do with them.
+//! With whose rights operations run, and what callers cannot do with them.
 
 mod call;
 mod flush;
 mod people;
+mod schemas;
 mod search_path;

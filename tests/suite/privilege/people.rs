@@ -1,4 +1,4 @@
-//! Who owns the host's tables and administers lockstep needs no superuser; nor does the application that runs jobs.
+//! The owner of the application's tables who administers lockstep needs no superuser; nor does the application that runs jobs.
 
 use anyhow::{Context, Result};
 use lockstep_tests::host::Layout;
@@ -8,7 +8,7 @@ use crate::service_account::number;
 use crate::slack::workspaces;
 use crate::surface::refusal::error_of;
 
-/// What README and docs call, by whom.
+/// What README and docs call, and by whom.
 const OF_ADMINISTRATOR: &str = "
 select * from lockstep.attach(); select * from lockstep.attach_slack();
 select lockstep.define_feature('told', false, 'ops'); select lockstep.set_feature('told', true); table lockstep.features; table lockstep.feature_audit;
@@ -65,44 +65,47 @@ fn owner_and_application_need_no_superuser() -> Result<()> {
     };
     let (mut owner, mut app, mut nobody) = (session("owner")?, session("app")?, session("nobody")?);
     for statement in OF_ADMINISTRATOR.split(';').map(str::trim) {
-        // Semicolons stand in no text of these.
+        // None of these texts contains a semicolon.
         owner
             .batch_execute(statement)
             .with_context(|| statement.to_owned())?;
     }
     app.batch_execute(OF_APPLICATION)?;
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
     for (session, calls) in [
         (
             &mut app,
             [
-                "set_retention('feature_audit', '1 day')",
-                "retry_dead_jobs()",
-                "define_feature('x', false, 'ops')",
-                "list_slack_tokens('', 9)",
+                "lockstep.set_retention('feature_audit', '1 day')",
+                "lockstep.retry_dead_jobs()",
+                "lockstep.define_feature('x', false, 'ops')",
+                "lockstep_api.list_slack_tokens('', 9)",
             ],
         ),
         (
             &mut nobody,
             [
-                "enqueue_job('X')",
-                "define_worker('X', 3, true)",
-                "publish_event('{}')",
-                "status_report()",
+                "lockstep.enqueue_job('X')",
+                "lockstep.define_worker('X', 3, true)",
+                "lockstep.publish_event('{}')",
+                "lockstep.status_report()",
             ],
         ),
         (
             &mut owner,
             [
-                "list_slack_tokens('', 9)",
-                "chatops_set_feature('{}', 'f', '{}')",
-                "set_feature_on_behalf(10, 'x', 'x', 'f', '{}')",
-                "feature_standings('f')",
+                "lockstep_api.list_slack_tokens('', 9)",
+                "lockstep_api.chatops_set_feature('{}', 'f', '{}')",
+                "lockstep_internal.set_feature_on_behalf(10, 'x', 'x', 'f', '{}')",
+                "lockstep_internal.feature_standings('f')",
             ],
         ),
     ] {
         for call in calls {
-            let error = error_of(session, &format!("select lockstep.{call}"))?;
+            let error = error_of(session, &format!("select {call}"))?;
             assert_eq!(error.code().code(), "42501", "{call}: {error}");
         }
     }

@@ -1,8 +1,8 @@
-//! Random concurrency: eight sessions at mixed isolation levels change a few projects in every way there is, while a ninth
-//! looks, at any moment, whether all cached values are right.
+//! Random concurrency: eight sessions at mixed isolation levels change a few projects in every possible way, while a ninth keeps
+//! checking that all cached values are right.
 //!
-//! LOCKSTEP_SEED=... replays the statements of a run; how the sessions interleave is up to the machine.
-//! LOCKSTEP_STATEMENTS=... sets how many statements there are, over all sessions.
+//! LOCKSTEP_SEED=... replays the statements of a run; the interleaving depends on the machine. LOCKSTEP_STATEMENTS=... sets the
+//! total number of statements.
 
 pub(crate) mod plan;
 mod session;
@@ -29,7 +29,7 @@ const DATABASE: &str = "random";
 const SESSIONS: u64 = 8;
 const STATEMENTS: u64 = 30_000;
 
-/// The number in an environment variable; anything else in it is a mistake, not the default.
+/// The number in an environment variable; an invalid value is an error, not the default.
 fn from_environment<T: FromStr<Err: Debug>>(name: &str) -> Result<Option<T>> {
     match env::var(name) {
         Ok(text) => match text.parse() {
@@ -40,7 +40,7 @@ fn from_environment<T: FromStr<Err: Debug>>(name: &str) -> Result<Option<T>> {
     }
 }
 
-/// Of this run, or of the one that is to be replayed.
+/// The seed of this run, or of the one to replay.
 pub(crate) fn seed() -> Result<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(from_environment("LOCKSTEP_SEED")?.unwrap_or(u64::from(now.subsec_nanos()) ^ now.as_secs()))
@@ -50,7 +50,7 @@ pub(crate) fn seed() -> Result<u64> {
 fn random_sessions_leave_no_wrong_value_at_any_moment() -> Result<()> {
     let seed = seed()?;
     let statements = from_environment("LOCKSTEP_STATEMENTS")?.unwrap_or(STATEMENTS);
-    // Past the capture of a test's output: the seed is wanted even if the run hangs.
+    // Bypasses the capture of test output: the seed is needed even if the run hangs.
     writeln!(
         stderr(),
         "random: LOCKSTEP_SEED={seed} LOCKSTEP_STATEMENTS={statements}"
@@ -78,7 +78,7 @@ fn random_sessions_leave_no_wrong_value_at_any_moment() -> Result<()> {
     Ok(())
 }
 
-/// Runs all sessions; returns what they counted, and how often somebody looked meanwhile.
+/// Runs all sessions; returns their counts, and the number of checks.
 fn run(seed: u64, statements: u64) -> Result<(Counts, u64)> {
     let is_running = AtomicBool::new(true);
     thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn run(seed: u64, statements: u64) -> Result<(Counts, u64)> {
 fn one_session(seed: u64, number: u64, statements: u64) -> Result<Counts> {
     let mut dice = Dice::new(seed, number);
     let mut client = connect()?;
-    // Every other session is one of the application's as they are; the others have settings of their own.
+    // Every other session has the application's settings; the others have random ones.
     let drawn = settings::draw(&mut dice);
     if number % 2 == 1 {
         client.batch_execute(&commands(&drawn)?)?;
@@ -118,14 +118,14 @@ fn one_session(seed: u64, number: u64, statements: u64) -> Result<Counts> {
     Ok(session.into_counts())
 }
 
-/// Every snapshot shows committed transactions only, whole ones, so no value may be wrong in any.
+/// Every snapshot shows complete, committed transactions, so no value may be wrong in any.
 fn observe(is_running: &AtomicBool) -> Result<u64> {
     let mut client = connect()?;
     let mut looks = 0;
     while is_running.load(Ordering::Relaxed) {
         match assert_right(&mut client) {
             Ok(()) => looks += 1,
-            // It waits for tables that are being truncated like everyone else, and can be the one that is picked.
+            // It waits for tables that are being truncated like everyone else, and can be the deadlock victim.
             Err(error) if is_deadlock(&error) => {}
             Err(error) => return Err(error.context("while the sessions ran")),
         }
@@ -140,7 +140,7 @@ fn is_deadlock(error: &anyhow::Error) -> bool {
 
 fn connect() -> Result<Client> {
     let mut client = cluster()?.connect(DATABASE)?;
-    // Deadlocks are part of the game: rows of integrations are locked in any order.
+    // Deadlocks are expected: rows of integrations are locked in any order.
     client.batch_execute("set deadlock_timeout = '20ms'; set client_min_messages = warning")?;
     Ok(client)
 }

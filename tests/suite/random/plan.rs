@@ -1,5 +1,5 @@
-//! What a session of the random test does, decided by its seed alone: never by what came of an earlier statement, so that
-//! a seed replays the same statements.
+//! What a session of the random test does. It depends only on the seed, never on the result of an earlier statement, so that a
+//! seed replays the same statements.
 
 /// A small generator of random numbers (SplitMix64).
 pub(crate) struct Dice(u64);
@@ -32,14 +32,14 @@ impl Dice {
     }
 }
 
-/// So few that the sessions meet at every turn.
+/// So few that the sessions meet all the time.
 pub(crate) const PROJECTS: u64 = 6;
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 const TYPES: [&str; 5] = ["Jira", "Redmine", "YouTrack", "ExternalWiki", "Slack"];
 const CATEGORIES: [&str; 3] = ["issue_tracker", "issue_tracker", "common"];
 
-/// What a statement does; every kind has to succeed at least once in a run.
+/// What a statement does; every kind must succeed at least once in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Insert,
@@ -67,7 +67,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Those that a statement can be, each as often as it is to be drawn.
+    /// The kinds of statements, with the frequency of each.
     const DRAWN: [(Self, usize); 19] = [
         (Self::Insert, 14),
         (Self::InsertMany, 4),
@@ -114,9 +114,9 @@ pub(crate) struct Statement {
     pub(crate) text: String,
     /// The lines of a COPY.
     pub(crate) lines: Option<String>,
-    /// Rolled back to the savepoint before it, although it succeeded.
+    /// Rolled back to the savepoint before it, even though it succeeded.
     pub(crate) undone: bool,
-    /// A savepoint is set before it; if it fails, the transaction goes on from there.
+    /// A savepoint is set before it; if it fails, the transaction continues from there.
     pub(crate) guarded: bool,
 }
 
@@ -170,7 +170,7 @@ impl Statement {
     }
 }
 
-/// A row of `integrations`, and another place it could be in.
+/// A row of `integrations`, and another project it could belong to.
 struct Row {
     project: u64,
     other_project: u64,
@@ -266,7 +266,7 @@ fn text_of(kind: Kind, dice: &mut Dice) -> String {
         ),
         Kind::Delete => format!("delete from integrations where {this}"),
         Kind::DeleteMany => format!("delete from integrations where project_id in ({project}, {other_project})"),
-        // The exception undoes the insert and the flush that came with it; the update stays.
+        // The exception undoes the insert and its flush; the update stays.
         Kind::CaughtException => format!(
             "do $$ begin
                begin

@@ -1,4 +1,4 @@
-//! One session of the random test: runs transactions as planned and counts what became of their statements.
+//! One session of the random test: runs transactions as planned and counts the outcomes of statements.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -10,7 +10,7 @@ use postgres::error::SqlState;
 
 use crate::random::plan::{End, Kind, Statement, Transaction};
 
-/// What became of a statement.
+/// The outcome of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Succeeded,
@@ -33,7 +33,7 @@ impl Outcome {
         Self::ForeignKey,
     ];
 
-    /// Any other error is a failure of the test.
+    /// Any other error fails the test.
     fn of(result: Result<(), postgres::Error>) -> Result<Self> {
         let Err(error) = result else {
             return Ok(Self::Succeeded);
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// How many statements of each kind ended how.
+/// How many statements of each kind had which outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(BTreeMap<(Kind, Outcome), u64>);
 
@@ -121,7 +121,7 @@ impl Session {
         self.counts
     }
 
-    /// Runs a transaction to its end, or up to the statement that fails.
+    /// Runs a transaction to its end, or up to a failing statement.
     pub(crate) fn run(&mut self, transaction: &Transaction) -> Result<()> {
         self.client
             .batch_execute(&format!("begin isolation level {}", transaction.level))?;
@@ -138,7 +138,7 @@ impl Session {
         self.end(transaction.end)
     }
 
-    /// Whether the transaction can go on.
+    /// Whether the transaction can continue.
     fn run_statement(&mut self, statement: &Statement) -> Result<bool> {
         if statement.guarded {
             self.client.batch_execute("savepoint here")?;
@@ -159,11 +159,11 @@ impl Session {
         let Some(lines) = &statement.lines else {
             return self.client.batch_execute(&statement.text);
         };
-        // The driver loses step with the server if a COPY fails before it has begun, as by a deadlock for the table.
+        // The driver loses sync with the server if a COPY fails before it has begun, for example by a deadlock on the table.
         self.client
             .batch_execute("lock table integrations in row exclusive mode")?;
         let mut writer = self.client.copy_in(&statement.text)?;
-        // What the server has to say it says at the end.
+        // The server's error is reported at the end.
         writer.write_all(lines.as_bytes()).ok();
         writer.finish()?;
         Ok(())
@@ -172,7 +172,7 @@ impl Session {
     fn end(&mut self, end: End) -> Result<()> {
         let name = &self.name;
         let (kind, finish) = match end {
-            // A failed commit has rolled back, and is no statement to be counted.
+            // A failed commit has rolled back, and does not count as a statement.
             End::Commit => return Outcome::of(self.client.batch_execute("commit")).map(|_| ()),
             End::RollBack => return Ok(self.client.batch_execute("rollback")?),
             End::CommitPrepared => (Kind::CommitPrepared, format!("commit prepared '{name}'")),

@@ -1,4 +1,4 @@
-//! Filling old rows: what is written and what is not, and other sessions that write the same rows at the same time.
+//! Filling existing rows: what is written and what is not, with concurrent writers of the same rows.
 
 use std::thread;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn text(client: &mut Client, query: &str) -> Result<String> {
 fn writes_the_account_and_nothing_else() -> Result<()> {
     let mut client = catalog("service_account_untouched")?;
     client.batch_execute(INSERT)?;
-    // Rows that cannot be resolved, and those that have an account, are not rewritten at all.
+    // Rows that cannot be resolved, and those that have an account, are not rewritten.
     client.batch_execute(
         "update duo_workflows_workflows set service_account_id = 9 where id in (3, 8)",
     )?;
@@ -70,7 +70,7 @@ fn ranges() -> Result<()> {
         13
     );
     assert_eq!(number(&mut client, WRONG)?, 0);
-    // More rows than are taken at a time.
+    // More rows than are processed at a time.
     client.batch_execute(
         "insert into duo_workflows_workflows (id, user_id, project_id, workflow_definition)
            select n, 1, 1 + n % 3, case n % 4 when 0 then 'unknown' else 'software_development' end from generate_series(1001, 13000) n",
@@ -93,7 +93,7 @@ fn ranges() -> Result<()> {
     Ok(())
 }
 
-/// Fills in a thread while `client` has the rows locked, then lets `client` commit; answers what was filled.
+/// Fills in a thread while `client` has the rows locked, then commits in `client`; returns what was filled.
 fn fill_meanwhile(
     client: &mut Client,
     database: &str,
@@ -139,7 +139,7 @@ fn concurrent_writer_sets_it_first() -> Result<()> {
     Ok(())
 }
 
-/// The row is resolved anew for what it is now, were it only its status that changed, or what the account follows from.
+/// The row is resolved again in its current state, even if only its status changed.
 #[test]
 fn concurrent_writer_changes_the_row() -> Result<()> {
     let name = "service_account_changed";

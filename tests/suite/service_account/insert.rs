@@ -1,4 +1,4 @@
-//! The trigger on new workflows: what it fills, what it leaves alone, how it comes and goes.
+//! The trigger on new workflows: what it fills, what it leaves alone, and how it is installed and removed.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ fn attached(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// The answers of a call about this feature.
+/// The result of a call for this feature.
 fn answer(client: &mut Client, call: &str) -> Result<(String, String)> {
     let query = format!("select status, detail from lockstep.{call} where feature ~ '^duo'");
     let row = client.query_one(&query, &[])?;
@@ -56,7 +56,7 @@ fn copy_and_returning() -> Result<()> {
         )?;
     }
     assert_eq!(copy.finish()?, 2_000);
-    // Project 1 is in group 1, project 3 in group 3, and every third workflow is of a version without a consumer.
+    // Project 1 is in group 1, project 3 in group 3, and every third workflow has a version without a consumer.
     let wrong = "
         select count(*) from duo_workflows_workflows
         where service_account_id is distinct from case when id % 3 <> 2 then 7 + id % 2 end";
@@ -69,7 +69,7 @@ fn copy_and_returning() -> Result<()> {
     Ok(())
 }
 
-/// What a statement sees is what it saw when it began, plus nothing; the next statement sees more, also in one transaction.
+/// A statement sees the state at its beginning; the next statement sees more, even in one transaction.
 #[test]
 fn each_statement_sees_what_was_before_it() -> Result<()> {
     for level in ["read committed", "repeatable read", "serializable"] {
@@ -83,7 +83,7 @@ fn each_statement_sees_what_was_before_it() -> Result<()> {
         assert_eq!(ask(&mut client)?, None);
         client.batch_execute("savepoint one; update ai_catalog_item_consumers set service_account_id = 8 where id = 13")?;
         assert_eq!(ask(&mut client)?, Some(8));
-        // Nothing is inserted here, so no command is counted; but the account is looked up.
+        // Nothing is inserted here, so the command counter does not advance; but the account is looked up.
         client.batch_execute(
             "insert into duo_workflows_workflows (id, user_id, namespace_id) select min(id), 1, 5 from duo_workflows_workflows on conflict do nothing;
              rollback to one",
@@ -108,10 +108,11 @@ fn each_statement_sees_what_was_before_it() -> Result<()> {
         );
         client.batch_execute("rollback prepared 'sees'")?;
         if level == "serializable" {
-            // What follows would be a serialization failure, and rightly so.
+            // What follows would be a serialization failure, as it should.
             continue;
         }
-        // What was prepared moves no limit: the next transaction has the same snapshot, and here the same command.
+        // A prepared transaction moves no snapshot limit: the next transaction has the same snapshot, and here the same command
+        // id.
         let begin = |client: &mut Client, first: &str| -> Result<()> {
             client.batch_execute(&format!("begin isolation level {level}"))?;
             Ok(client.batch_execute(first)?)
@@ -134,7 +135,7 @@ fn each_statement_sees_what_was_before_it() -> Result<()> {
     Ok(())
 }
 
-/// Rows of one statement are resolved under one snapshot, though a function changes the tables between two of them.
+/// The rows of one statement are resolved under one snapshot, even if a function changes the tables between two of them.
 #[test]
 fn function_that_changes_the_catalog_between_rows() -> Result<()> {
     let mut client = attached("service_account_volatile")?;
@@ -193,7 +194,7 @@ fn attach_detach_and_what_is_missing() -> Result<()> {
         "alter table duo_workflows_workflows enable trigger lockstep_service_account",
     )?;
 
-    // Off alone: the cache columns stay.
+    // Removed alone: the cache columns stay.
     let off = ("detached".to_owned(), "trigger removed".to_owned());
     assert_eq!(answer(&mut client, "detach_service_accounts()")?, off);
     client.batch_execute(INSERT)?;
@@ -218,7 +219,7 @@ fn attach_detach_and_what_is_missing() -> Result<()> {
     assert_eq!(answer(&mut client, "detach()")?, off);
     assert_eq!(triggers(&mut client)?, 0);
 
-    // Whatever is missing is named, and nothing else changes.
+    // Missing objects are named, and nothing else changes.
     for (breaking, mending, detail) in [
         (
             "alter table ai_catalog_item_versions rename to v",
@@ -264,7 +265,7 @@ fn attach_detach_and_what_is_missing() -> Result<()> {
 #[test]
 fn partitioned_workflows() -> Result<()> {
     let mut client = catalog("service_account_partitioned")?;
-    // The columns of one partition have other numbers than those of the whole.
+    // One partition's columns have other numbers than those of the whole table.
     client.batch_execute(
         "create schema parts;
          alter table duo_workflows_workflows rename to plain;

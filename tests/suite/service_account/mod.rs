@@ -1,5 +1,6 @@
-//! The rules by which a workflow's service account is found: the scenarios of the host's own job, and what it leaves to chance.
-//! Every case is put to all that knows the rules: the function, the explanation, the trigger and the filling of old rows.
+//! The rules that determine a workflow's service account: the scenarios of GitLab's own job, and those it leaves undefined. Every
+//! case is checked with everything that implements the rules: the function, the explanation, the trigger and filling existing
+//! rows.
 
 mod fill;
 mod insert;
@@ -12,8 +13,8 @@ use postgres::Client;
 use crate::database;
 use crate::surface::refusal::refused;
 
-/// Group 1 with subgroup 2; group 3; a namespace 4 without traversal_ids; group 5, whose consumer has no account. What must
-/// lose a tie is stored before what must win it.
+/// Group 1 with subgroup 2; group 3; a namespace 4 without traversal_ids; group 5, whose consumer has no account. Rows that must
+/// lose a tie are stored before those that must win.
 pub(crate) const CATALOG: &str = "
 insert into users (id, organization_id) select n, 1 from generate_series(7, 9) n;
 insert into namespaces (id, name, path, type, traversal_ids, organization_id) values
@@ -54,7 +55,7 @@ insert into duo_workflows_workflows (id, user_id, ai_catalog_item_version_id, wo
                                      created_at, updated_at, goal)
   select id, 1, version, definition, project, namespace, '2020-01-01', '2020-01-01', 'goal ' || id from expected order by id";
 
-/// Cases whose workflow has not the account it should have.
+/// Cases whose workflow has a wrong account.
 pub(crate) const WRONG: &str = "
 select count(*) from expected e full join duo_workflows_workflows w using (id) where w.service_account_id is distinct from e.account";
 
@@ -69,8 +70,8 @@ pub(crate) fn number(client: &mut Client, query: &str) -> Result<i64> {
     Ok(row.get(0))
 }
 
-/// The function and the explanation, for all cases at once; the trigger, by rows of one statement and by statements of one
-/// row; filling, of the whole range and of one row at a time.
+/// The function and the explanation, for all cases at once; the trigger, by rows of one statement and by single-row statements;
+/// filling, for the whole range and one row at a time.
 pub(crate) fn check_all_ways(client: &mut Client) -> Result<()> {
     let wrong = "
         select count(*) from expected
@@ -130,7 +131,7 @@ fn rules() -> Result<()> {
 fn rules_with_items_of_workflows() -> Result<()> {
     for kind in ["bigint", "integer"] {
         let mut client = catalog(&format!("service_account_items_{kind}"))?;
-        // The trigger learns of the column also when it comes later.
+        // The trigger also notices a column that is added later.
         client.batch_execute(&format!(
             "select * from lockstep.attach(); insert into duo_workflows_workflows (id, user_id, namespace_id) values (1, 1, 1);
              alter table duo_workflows_workflows add ai_catalog_item_id {kind}"
@@ -170,7 +171,7 @@ fn rules_with_items_of_workflows() -> Result<()> {
     Ok(())
 }
 
-/// The host's tables had keys of type integer until they were converted.
+/// GitLab's tables had integer keys until they were converted.
 #[test]
 fn rules_on_integer_columns() -> Result<()> {
     let mut client = catalog("service_account_integer")?;
@@ -188,7 +189,7 @@ fn rules_on_integer_columns() -> Result<()> {
     check_all_ways(&mut client)
 }
 
-/// The host has an index on each column that is looked up; without any, answers are slower and the same.
+/// GitLab has an index on each column used for lookups; without any, the result is the same, but slower.
 #[test]
 fn rules_without_indexes() -> Result<()> {
     let mut client = catalog("service_account_unindexed")?;
@@ -265,7 +266,7 @@ fn refusals() -> Result<()> {
             message,
         )?;
     }
-    // A value that the column cannot hold.
+    // A value that does not fit into the column.
     client.batch_execute(
         "alter table duo_workflows_workflows alter column service_account_id type integer;
          insert into users (id, organization_id) values (3000000000, 1);
@@ -273,7 +274,7 @@ fn refusals() -> Result<()> {
          select * from lockstep.attach()",
     )?;
     refused(&mut client, INSERT, "22003", "service account 3000000000")?;
-    // What the rules are about is changed under the trigger.
+    // The tables are changed while the trigger is installed.
     client.batch_execute("alter table ai_catalog_item_consumers rename to consumers")?;
     refused(
         &mut client,
@@ -288,15 +289,15 @@ fn refusals() -> Result<()> {
     client.batch_execute("alter table namespaces rename path_ids to traversal_ids; update ai_catalog_item_consumers set service_account_id = 7 where id = 11")?;
     client.batch_execute(INSERT)?;
     assert_eq!(number(&mut client, WRONG)?, 0);
-    // The function under a trigger of somebody else's making.
-    client.batch_execute("create table mine (id bigint); create trigger mine before insert on mine for each row execute function lockstep.set_service_account()")?;
+    // The function in somebody else's trigger.
+    client.batch_execute("create table mine (id bigint); create trigger mine before insert on mine for each row execute function lockstep_internal.set_service_account()")?;
     refused(
         &mut client,
         "insert into mine values (1)",
         "55000",
         "\"mine\"",
     )?;
-    client.batch_execute("create trigger mine after insert on duo_workflows_workflows for each row execute function lockstep.set_service_account()")?;
+    client.batch_execute("create trigger mine after insert on duo_workflows_workflows for each row execute function lockstep_internal.set_service_account()")?;
     refused(
         &mut client,
         "insert into duo_workflows_workflows (user_id, project_id) values (1, 1)",

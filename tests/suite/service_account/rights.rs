@@ -1,4 +1,4 @@
-//! Service accounts and those who may not: whose rights a look has, hostile search paths, dumps.
+//! Service accounts and permissions: whose rights a lookup has, hostile search paths, dumps.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use crate::mallory::{self, moves_in, noted};
 use crate::service_account::{INSERT, WRONG, catalog, number};
 use crate::surface::refusal::{error_of, refused};
 
-/// The catalog with roles of its own: `_owner` of everything, `_writer` who may insert workflows and read none of the rest.
+/// The catalog with two roles: `_owner` of everything, `_writer` who may insert workflows and read nothing else.
 fn with_roles(name: &str) -> Result<Client> {
     let mut client = catalog(name)?;
     client.batch_execute(&format!(
@@ -35,7 +35,7 @@ fn with_roles(name: &str) -> Result<Client> {
 fn writer_needs_no_right_on_the_catalog() -> Result<()> {
     let name = "service_account_writer";
     let mut client = with_roles(name)?;
-    // Row security of the owner's tables hides nothing from the look.
+    // Row security on the owner's tables hides nothing from the lookup.
     client.batch_execute(&format!(
         "alter table ai_catalog_item_consumers enable row level security; alter table ai_catalog_item_consumers force row level security;
          set role {name}_writer"
@@ -43,7 +43,7 @@ fn writer_needs_no_right_on_the_catalog() -> Result<()> {
     client.batch_execute(INSERT)?;
     client.batch_execute("reset role")?;
     assert_eq!(number(&mut client, WRONG)?, 0);
-    // The functions show what their caller may read, and no more.
+    // The functions only show what their caller may read.
     client.batch_execute(&format!("set role {name}_writer"))?;
     for call in [
         "resolve_service_account(10, 'a', 1, null)",
@@ -72,7 +72,7 @@ fn writer_needs_no_right_on_the_catalog() -> Result<()> {
     )?;
     let resolved = "select lockstep.resolve_service_account(10, 'a', 1, null)";
     client.batch_execute(&format!("set role {name}_reader"))?;
-    // All is read as the owner, so whoever sees some of the rows by a policy is shown none.
+    // Everything is read as the owner, so a caller who only sees some of the rows is shown none.
     refused(&mut client, resolved, "42501", "row security")?;
     client.batch_execute(
         "reset role; alter table ai_catalog_item_consumers disable row level security",
@@ -88,7 +88,7 @@ fn writer_needs_no_right_on_the_catalog() -> Result<()> {
     Ok(())
 }
 
-/// Tables of several owners: each is read as its own, if the owner of the workflows may read it.
+/// Tables of several owners: each is read as its own, if the workflows' owner may read it.
 #[test]
 fn owners_that_differ() -> Result<()> {
     let name = "service_account_owners";
@@ -127,7 +127,7 @@ fn owners_that_differ() -> Result<()> {
     Ok(())
 }
 
-/// Tables of the same names, and functions and operators that fail when called, come first on the path.
+/// Tables with the same names, and functions and operators that fail when called, come first in the path.
 #[test]
 fn hostile_search_path() -> Result<()> {
     let name = "service_account_path";
@@ -159,7 +159,7 @@ fn hostile_search_path() -> Result<()> {
     let insert = INSERT
         .replace("into duo", "into public.duo")
         .replace("from expected", "from public.expected");
-    // A fresh backend parses its statements under this path.
+    // A new backend parses its statements under this path.
     let mut hostile = cluster()?.connect(name)?;
     hostile.batch_execute(HOSTILE)?;
     let trap = error_of(
@@ -182,7 +182,7 @@ fn hostile_search_path() -> Result<()> {
     Ok(())
 }
 
-/// A catalog of Mallory's own, with her code on it. Neither attaching nor asking nor filling lends her the rights of whoever does it.
+/// A catalog of Mallory's, with code on it. Attaching, asking and filling never lend her the caller's rights.
 #[test]
 fn code_of_the_owner_runs_as_the_owner_alone() -> Result<()> {
     let name = "service_account_hostile";
@@ -256,7 +256,7 @@ fn code_of_the_owner_runs_as_the_owner_alone() -> Result<()> {
     )?;
     ensure!(error.code().code() == "42501", "{error}");
     assert_eq!(noted(&mut client, name)?, [""; 0]);
-    // A type of hers is not taken, not even by a trigger that is there already.
+    // Her types are not accepted, not even by an existing trigger.
     client.batch_execute(&format!(
         "set role {mallory}; create domain mallory.number as bigint check (mallory.spy('number'));
          alter table duo_workflows_workflows alter ai_catalog_item_id type mallory.number; reset role; delete from seen"

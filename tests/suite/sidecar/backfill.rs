@@ -1,4 +1,4 @@
-//! The sidecar's command `backfill`, as a user runs it: with and without a terminal, interrupted, attached to a run that is there.
+//! The sidecar's command `backfill`, as a user runs it: with and without a terminal, interrupted, attached to an existing run.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -28,7 +28,7 @@ fn run(database: &str, arguments: &[&str]) -> Result<(Option<i32>, String, Strin
     outcome(sidecar(database, arguments)?.output()?)
 }
 
-/// Its exit status, what it wrote to stdout, and what to stderr.
+/// Exit code, stdout and stderr.
 fn outcome(output: Output) -> Result<(Option<i32>, String, String)> {
     Ok((
         output.status.code(),
@@ -37,7 +37,8 @@ fn outcome(output: Output) -> Result<(Option<i32>, String, String)> {
     ))
 }
 
-/// A command that has said which run it watches, so that an interrupt finds it watching; and the rest of its stderr.
+/// Starts a command and waits until it has reported its run, so that an interrupt finds it watching; returns the rest of its
+/// stderr too.
 fn watching(database: &str, arguments: &[&str]) -> Result<(Child, BufReader<ChildStderr>)> {
     let mut child = sidecar(database, arguments)?
         .stdout(Stdio::piped())
@@ -100,7 +101,7 @@ fn in_a_terminal_it_draws_a_bar() -> Result<()> {
         .context("cannot run script")?;
     let screen = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "{screen}");
-    // The line is drawn again and again over itself, and is gone in the end.
+    // The line is redrawn in place, and is gone at the end.
     let drawn = screen.matches('%').count();
     ensure!(drawn >= 3 && screen.contains("\r\u{1b}[2K"), "{screen:?}");
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(1, 2_000)]));

@@ -1,4 +1,4 @@
-//! The program beside the database: `work` and `backfill`.
+//! The sidecar's database commands: `work` and `backfill`.
 
 mod backfill;
 mod work;

@@ -1,4 +1,4 @@
-//! The sidecar's command `work`: how it stops, dies and comes back.
+//! The sidecar's command `work`: how it stops, crashes and restarts.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use crate::concurrency::PATIENCE;
 use crate::database::{cluster, with_slack};
 use crate::service_account::number;
 
-/// A sidecar that is killed with the test, should that fail.
+/// A sidecar that is killed when the test ends.
 pub(crate) struct Sidecar(pub(crate) Child);
 
 impl Drop for Sidecar {
@@ -45,7 +45,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Its exit status, and all that it logged.
+    /// Its exit code and everything it logged.
     fn end(mut self) -> Result<(Option<i32>, String)> {
         let mut log = String::new();
         if let Some(mut stderr) = self.0.stderr.take() {
@@ -59,7 +59,7 @@ pub(crate) fn start(database: &str, arguments: &[&str]) -> Result<Sidecar> {
     Sidecar::start(&cluster()?.address(database), arguments)
 }
 
-/// Runs what there is; answers what was logged.
+/// Runs all waiting jobs; returns the log.
 pub(crate) fn work(database: &str, arguments: &[&str]) -> Result<String> {
     let mut all = vec!["--until-empty"];
     all.extend(arguments);
@@ -87,7 +87,7 @@ fn wait_for(client: &mut Client, what: &str, query: &str) -> Result<()> {
     Ok(())
 }
 
-/// The host's tables with integration 1, and a role's lock on it makes jobs of it last.
+/// The application's tables with integration 1; a role's lock on it makes its jobs wait.
 pub(crate) fn with_integration(name: &str) -> Result<Client> {
     let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
@@ -109,7 +109,7 @@ fn unknown_worker_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Three jobs wait, one of them is being run and lasts until the other session lets go.
+/// Three jobs wait, one of them is running until the other session releases its lock.
 fn busy(name: &str, arguments: &[&str]) -> Result<(Client, Client, Sidecar)> {
     let mut client = with_integration(name)?;
     let mut holder = cluster()?.connect(name)?;
@@ -128,7 +128,8 @@ fn busy(name: &str, arguments: &[&str]) -> Result<(Client, Client, Sidecar)> {
     Ok((client, holder, sidecar))
 }
 
-const LEFT: &str = "select string_agg(id || ' ' || status, ', ' order by id) from lockstep.job";
+const LEFT: &str =
+    "select string_agg(id || ' ' || status, ', ' order by id) from lockstep_internal.job";
 
 #[test]
 fn signal_lets_running_jobs_finish() -> Result<()> {
@@ -137,7 +138,7 @@ fn signal_lets_running_jobs_finish() -> Result<()> {
     wait_for(
         &mut client,
         "the others to be given back",
-        "select count(*) = 2 from lockstep.job where status = 'waiting'",
+        "select count(*) = 2 from lockstep_internal.job where status = 'waiting'",
     )?;
     holder.batch_execute("commit")?;
     let (status, log) = sidecar.end()?;
@@ -148,12 +149,15 @@ fn signal_lets_running_jobs_finish() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select sum(failures + losses) from lockstep.job"
+            "select sum(failures + losses) from lockstep_internal.job"
         )?,
         0
     );
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -166,9 +170,9 @@ fn second_signal_gives_everything_back() -> Result<()> {
     wait_for(
         &mut client,
         "the others to be given back",
-        "select count(*) = 2 from lockstep.job where status = 'waiting'",
+        "select count(*) = 2 from lockstep_internal.job where status = 'waiting'",
     )?;
-    // One that comes before the first was seen is one with it.
+    // A second signal that arrives before the first was handled counts as one.
     while sidecar.0.try_wait()?.is_none() {
         sidecar.signal(Signal::SIGINT)?;
         sleep(Duration::from_millis(5));
@@ -204,7 +208,7 @@ fn others_take_over_from_the_dead() -> Result<()> {
     wait_for(
         &mut client,
         "all jobs to be done",
-        "select not exists (select from lockstep.job)",
+        "select not exists (select from lockstep_internal.job)",
     )?;
     other.signal(Signal::SIGTERM)?;
     let (status, log) = other.end()?;
@@ -212,12 +216,15 @@ fn others_take_over_from_the_dead() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.integration_event"
+            "select count(*) from lockstep_internal.integration_event"
         )?,
         3
     );
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -232,40 +239,51 @@ fn connection_and_lease_are_got_again() -> Result<()> {
         wait_for(
             client,
             "jobs to be done",
-            &format!("select count(*) = {jobs} from lockstep.integration_event"),
+            &format!("select count(*) = {jobs} from lockstep_internal.integration_event"),
         )
     };
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 1)?;
-    let runner = number(&mut client, "select max(id) from lockstep.job_runner")?;
+    let runner = number(
+        &mut client,
+        "select max(id) from lockstep_internal.job_runner",
+    )?;
     client.batch_execute(
         "select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and application_name = 'lockstep-sidecar'",
     )?;
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 2)?;
-    // Its lease has lasted.
+    // Its lease was kept alive.
     assert_eq!(
-        number(&mut client, "select max(id) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select max(id) from lockstep_internal.job_runner"
+        )?,
         runner
     );
-    client.batch_execute("delete from lockstep.job_runner")?;
+    client.batch_execute("delete from lockstep_internal.job_runner")?;
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 3)?;
-    ensure!(number(&mut client, "select max(id) from lockstep.job_runner")? > runner);
+    ensure!(
+        number(
+            &mut client,
+            "select max(id) from lockstep_internal.job_runner"
+        )? > runner
+    );
     sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = sidecar.end()?;
     assert_eq!(status, Some(0), "{log}");
     Ok(())
 }
 
-/// A job that was done after its lease had ended is handed in too late: that is refused, and the other does it again.
+/// A job that was done after its lease had expired is completed too late: that is refused, and the other runner does it again.
 #[test]
 fn late_completion_is_refused() -> Result<()> {
     let name = "work_late";
     let (mut client, mut holder, sidecar) = busy(name, &["--lease", "86400", "--poll", "3600"])?;
     client.batch_execute(
-        "update lockstep.job_runner set leased_until = now() - interval '1 second'",
+        "update lockstep_internal.job_runner set leased_until = now() - interval '1 second'",
     )?;
     let other = number(&mut client, "select lockstep.start_runner('other')")?;
     let taken = format!(
@@ -276,7 +294,7 @@ fn late_completion_is_refused() -> Result<()> {
     wait_for(
         &mut client,
         "the event",
-        "select exists (select from lockstep.integration_event)",
+        "select exists (select from lockstep_internal.integration_event)",
     )?;
     sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = sidecar.end()?;

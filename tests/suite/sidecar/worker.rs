@@ -1,4 +1,4 @@
-//! What each worker of the sidecar does with a job.
+//! What each of the sidecar's workers does with a job.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -23,24 +23,30 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
         "ProjectServiceWorker",
         r#"{"integration_id": 1, "data": {"object_kind": "issue"}}"#,
     )?;
-    // Of an integration that is gone nobody is told, and nothing is wrong.
+    // A removed integration is ignored, without an error.
     enqueue(&mut client, "Integrations::ExecuteWorker", "[2, {}]")?;
     let names = number(
         &mut client,
-        "select count(distinct worker) from lockstep.job",
+        "select count(distinct worker) from lockstep_internal.job",
     )?;
     assert_eq!(names, 2);
     let log = work(name, &["--worker", "ProjectServiceWorker"])?;
     ensure!(log.contains("done=3"), "{log}");
     let rows = client.query(
-        "select event, integration_id from lockstep.integration_event order by job",
+        "select event, integration_id from lockstep_internal.integration_event order by job",
         &[],
     )?;
     let events: Vec<(&str, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(events, [("push", 1), ("issue", 1)]);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        0
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -50,7 +56,8 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
 fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
     let name = "work_cluster";
     let mut client = with_slack(name, Layout::Narrow)?;
-    // Cluster 1 is of projects 1 and 2, cluster 2 of group 10 with subgroup 11, projects 3 and 4, and of project 5's group no more.
+    // Cluster 1 belongs to projects 1 and 2, cluster 2 to group 10 with subgroup 11, projects 3 and 4, and no longer to project
+    // 5's group.
     client.batch_execute(
         "insert into namespaces (id, name, path, type, traversal_ids, organization_id)
            values (10, 'g', 'g', 'Group', '{10}', 1), (11, 's', 's', 'Group', '{10,11}', 1), (12, 'o', 'o', 'Group', '{12}', 1);
@@ -77,7 +84,7 @@ fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
     assert_eq!(state(&mut client)?, "1 on, 2 on, 3 on, 4 on, 5 on");
     let categories = "select count(distinct category) from integrations where type_new = 'Integrations::Prometheus'";
     assert_eq!(number(&mut client, categories)?, 1);
-    // What is so already is not written.
+    // Current values are not written again.
     let version = "select max(xmin::text::bigint) from integrations";
     let before = number(&mut client, version)?;
     enqueue(&mut client, new, r#"[2, "prometheus"]"#)?;
@@ -88,7 +95,7 @@ fn clusters_switch_the_integration_of_all_their_projects() -> Result<()> {
         "Clusters::Applications::DeactivateServiceWorker",
         r#"[2, "prometheus"]"#,
     )?;
-    // A cluster that is not there has no projects.
+    // A missing cluster has no projects.
     enqueue(&mut client, new, r#"[7, "prometheus"]"#)?;
     work(name, &[])?;
     assert_eq!(state(&mut client)?, "1 on, 2 on, 3 off, 4 off, 5 on");
@@ -125,7 +132,7 @@ fn irkerd_is_told_over_tcp() -> Result<()> {
     let job = enqueue(&mut client, "IrkerWorker", &args)?;
     work(name, &[])?;
     let row = client.query_one(
-        "select status, failures, last_error from lockstep.job where id = $1",
+        "select status, failures, last_error from lockstep_internal.job where id = $1",
         &[&job],
     )?;
     assert_eq!(
@@ -160,7 +167,7 @@ fn arguments_that_are_none_are_a_failure() -> Result<()> {
         let log = work(name, &[])?;
         let error: String = client
             .query_one(
-                "select last_error from lockstep.job where id = $1 and failures = 1",
+                "select last_error from lockstep_internal.job where id = $1 and failures = 1",
                 &[&job],
             )?
             .get(0);
@@ -169,7 +176,7 @@ fn arguments_that_are_none_are_a_failure() -> Result<()> {
             "{worker}: {error}"
         );
         ensure!(log.contains("failed"), "{log}");
-        // They may hold what nobody is to read.
+        // They may contain confidential data.
         ensure!(!log.contains("prometheus\""), "{log}");
     }
     Ok(())

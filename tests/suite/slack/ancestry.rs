@@ -1,4 +1,4 @@
-//! Groups whose way to the root the host has not written down, or not yet: their parents count.
+//! Groups whose traversal_ids are missing or outdated: their parents count.
 
 use anyhow::Result;
 use lockstep_tests::host::Layout;
@@ -9,8 +9,8 @@ use crate::notification::publish::{event, outcomes, told};
 use crate::service_account::number;
 use crate::slack::{text, workspaces};
 
-/// Below group 1: 10 without a way, 11 in that with none either, 12 in 11 with a stale one; 13 apart, of the same name as 10; 14 and 15
-/// in each other; 16, whose parent is not there; 17 with a way and no parent, and 18 in that.
+/// Below group 1: 10 without traversal_ids, 11 in it without as well, 12 in 11 with outdated ones; 13 separate, with the same
+/// name as 10; 14 and 15 in each other; 16 with a missing parent; 17 with traversal_ids and no parent, and 18 in it.
 const GROUPS: &str = "
 insert into namespaces (id, name, path, type, parent_id, traversal_ids, organization_id) values
   (10, 'old', 'old', 'Group', 1, '{}', 1), (11, 'deep', 'deep', 'Group', 10, '{}', 1), (12, 'moved', 'moved', 'Group', 11, '{13,12}', 1),
@@ -18,7 +18,7 @@ insert into namespaces (id, name, path, type, parent_id, traversal_ids, organiza
   (16, 'lost', 'lost', 'Group', 99, '{}', 1), (17, 'way', 'way', 'Group', null, '{1,17}', 1), (18, 'under', 'under', 'Group', 17, '{18}', 1);
 insert into projects (id, path, namespace_id) select n + 20, 'p' || n, n from generate_series(10, 18) n;";
 
-/// The full path of each project; none where nobody can tell.
+/// The full path of each project; None if unknown.
 const PATHS: [(i64, Option<&str>); 9] = [
     (30, Some("group-1/old/p10")),
     (31, Some("group-1/old/deep/p11")),
@@ -32,7 +32,7 @@ const PATHS: [(i64, Option<&str>); 9] = [
 ];
 
 fn path(client: &mut Client, project: i64) -> Result<Option<String>> {
-    let row = client.query_one("select lockstep.project_path($1)", &[&project])?;
+    let row = client.query_one("select lockstep_api.project_path($1)", &[&project])?;
     Ok(row.get(0))
 }
 
@@ -47,7 +47,7 @@ fn path_is_that_of_the_parents() -> Result<()> {
         for (project, expected) in PATHS {
             assert_eq!(path(&mut client, project)?.as_deref(), expected);
         }
-        // An installation is called by that path, and listed with it.
+        // An installation gets that path as alias, and is listed with it.
         client.batch_execute(
             "select lockstep.install_slack_workspace('P', 'P', 'U', 'B', 't', 'i', '{}', project_id => 32);
              select lockstep.install_slack_workspace('P', 'P', 'U', 'B', 't', 'i', '{}', group_id => 12)",
@@ -55,11 +55,11 @@ fn path_is_that_of_the_parents() -> Result<()> {
         assert_eq!(
             text(
                 &mut client,
-                "select string_agg(concat_ws(' ', alias, path), ', ' order by alias) from lockstep.list_slack_integrations('P', null)"
+                "select string_agg(concat_ws(' ', alias, path), ', ' order by alias) from lockstep_api.list_slack_integrations('P', null)"
             )?,
             "group-1/old/deep/moved group-1/old/deep/moved, group-1/old/deep/moved/p12 group-1/old/deep/moved/p12"
         );
-        // Older hosts have no column of parents.
+        // Older GitLab has no column for parents.
         client.batch_execute("alter table namespaces drop column parent_id; update namespaces set traversal_ids = '{1,10}' where id = 10")?;
         assert_eq!(path(&mut client, 30)?.as_deref(), Some("group-1/old/p10"));
         assert_eq!(path(&mut client, 33)?.as_deref(), Some("OLD/p13"));
@@ -67,7 +67,7 @@ fn path_is_that_of_the_parents() -> Result<()> {
     Ok(())
 }
 
-/// As deep as the host lets groups be, and no deeper than anybody would look.
+/// As deep as GitLab allows, and with a limit.
 #[test]
 fn path_has_an_end() -> Result<()> {
     let mut client = workspaces("slack_paths_deep", Layout::Narrow)?;

@@ -1,4 +1,4 @@
-//! Slack calling an app: what is sent, how it is signed, and when it is sent again.
+//! Slack calling an app: what is sent, how it is signed, and when it is retried.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::slack_fake::PATIENCE;
 
-/// A request as it arrived.
+/// A request as received.
 struct Arrived {
     head: String,
     body: String,
@@ -47,7 +47,7 @@ impl Arrived {
     }
 }
 
-/// An app that gives the answers it was told, one per connection, and shows what it got. The empty answer: it hangs up.
+/// An app that gives these responses, one per connection, and shows the requests. An empty response closes the connection.
 fn app(answers: &'static [&'static str]) -> Result<(SocketAddr, Receiver<Arrived>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
@@ -55,7 +55,7 @@ fn app(answers: &'static [&'static str]) -> Result<(SocketAddr, Receiver<Arrived
     thread::spawn(move || -> Result<()> {
         for answer in answers {
             let (mut stream, _) = listener.accept()?;
-            // Whoever does not look any more does not matter.
+            // The receiver may be gone.
             let _ = sender.send(read(&stream)?);
             if !answer.is_empty() {
                 write!(
@@ -90,7 +90,7 @@ fn caller(address: SocketAddr) -> Caller {
 
 #[test]
 fn signature_is_over_the_raw_body_and_the_time() -> Result<()> {
-    // The example of Slack's documentation.
+    // The example in Slack's documentation.
     let body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V\
         &channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=\
         &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
@@ -118,7 +118,7 @@ fn signature_is_over_the_raw_body_and_the_time() -> Result<()> {
     assert_eq!(arrived.header("x-slack-signature"), Some(&*signature));
     let headers = caller(address).signature_headers(b"");
     let ahead = headers[0].1.parse::<i64>()? - timestamp.parse::<i64>()?;
-    // The time between the two calls comes on top.
+    // Plus the time between the two calls.
     ensure!((1000..2000).contains(&ahead), "{ahead}");
     Ok(())
 }
@@ -169,7 +169,7 @@ fn retries_end_after_three_or_when_the_app_forbids_them() -> Result<()> {
 
 #[test]
 fn app_that_does_not_answer_is_a_timeout() -> Result<()> {
-    // Nobody accepts what the system queues for this listener.
+    // Nobody accepts the connections that the system queues for this listener.
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let slack = caller(listener.local_addr()?).with_patience(Duration::from_millis(50));
     let deliveries = slack.deliver("/events", &json!({}), |_| ());
@@ -222,7 +222,7 @@ fn command_carries_all_of_slacks_fields() -> Result<()> {
         "trigger_id",
     ];
     assert_eq!(names, expected);
-    // Three characters are sent in another way; marks, which nobody types, are as they are.
+    // Three characters are escaped; mark-up, which nobody types, is unchanged.
     assert_eq!(
         fields[8].1,
         "help &amp; &lt;more&gt; <@U1|ada> <https://a.b>"
@@ -310,7 +310,7 @@ fn raw_bytes_go_out_as_they_are() -> Result<()> {
     Ok(())
 }
 
-/// Where Slack's own samples of payloads are, if they are at hand.
+/// Slack's own sample payloads, if they are available.
 fn sample(name: &str) -> Option<Value> {
     let directory = lockstep_tests::root().join("../shared/data/slack-payloads");
     let text = std::fs::read_to_string(directory.join(name)).ok()?;

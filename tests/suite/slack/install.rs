@@ -1,4 +1,4 @@
-//! Installing and uninstalling a workspace: owners, aliases, tickets and states, and what is refused.
+//! Installing and uninstalling a workspace: owners, aliases, tickets and states, and refusals.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -32,7 +32,7 @@ fn aliases_are_found() -> Result<()> {
                 (4, 'lonely', 'lonely', 'Group', '{}', 1);
          insert into projects (id, path, namespace_id) values (20, 'deep', 3), (21, 'p7', 4)",
     )?;
-    // A row that is there keeps its alias, a new one gets the full path.
+    // An existing row keeps its alias, a new one gets the full path.
     assert_eq!(alias(&mut client, "project_id => 1")?, "a1");
     assert_eq!(alias(&mut client, "project_id => 7")?, "group-1/p7");
     assert_eq!(alias(&mut client, "project_id => 20")?, "group-1/sub/deep");
@@ -141,14 +141,14 @@ fn owners_are_checked() -> Result<()> {
     for schema in ["public", "pg_catalog"] {
         refused(
             &mut bare,
-            &format!("select * from lockstep.slack_bot('A', null, '{schema}')"),
+            &format!("select * from lockstep_api.slack_bot('A', null, '{schema}')"),
             "55000",
             "no Slack integrations that are kept",
         )?;
     }
     refused(
         &mut bare,
-        "select * from lockstep.slack_bot('A', null, 'none')",
+        "select * from lockstep_api.slack_bot('A', null, 'none')",
         "3F000",
         "none",
     )?;
@@ -157,7 +157,7 @@ fn owners_are_checked() -> Result<()> {
         &[],
     )?;
     assert_eq!(answer.get::<_, String>(0), "skipped");
-    // A trigger that is disabled is as good as none.
+    // A disabled trigger counts as missing.
     client.batch_execute("alter table slack_integrations disable trigger lockstep_slack_note")?;
     refused(
         &mut client,
@@ -168,7 +168,7 @@ fn owners_are_checked() -> Result<()> {
     Ok(())
 }
 
-/// The integration is found, switched on or made; its row is that of the owner; rows without an owner of their own stay so.
+/// The integration is found, switched on or created; its row gets the owner; rows without an owner stay without.
 #[test]
 fn integrations_are_found_or_made() -> Result<()> {
     let mut client = workspaces("slack_integration", Layout::Narrow)?;
@@ -226,7 +226,7 @@ fn uninstalling_removes_all() -> Result<()> {
         )?,
         4
     );
-    // Events come with the second in which they happened.
+    // Events only have the second in which they happened.
     assert_eq!(number(&mut client, &before("0"))?, 4);
     assert_eq!(
         number(
@@ -238,7 +238,7 @@ fn uninstalling_removes_all() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_installation"
+            "select count(*) from lockstep_internal.slack_installation"
         )?,
         0
     );
@@ -267,7 +267,7 @@ fn uninstalling_removes_all() -> Result<()> {
     Ok(())
 }
 
-const FINISH: &str = "select alias from lockstep.finish_slack_install('state', 'A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands}',
+const FINISH: &str = "select alias from lockstep_api.finish_slack_install('state', 'A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands}',
                                                                       null, null, null, null, null)";
 
 fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
@@ -278,18 +278,18 @@ fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
 #[test]
 fn states_are_good_once() -> Result<()> {
     let mut client = workspaces("slack_state", Layout::Narrow)?;
-    let begin = "select lockstep.begin_slack_install('state', 'browser')";
+    let begin = "select lockstep_api.begin_slack_install('state', 'browser')";
     assert_eq!(one(&mut client, begin)?, None);
     assert_eq!(one(&mut client, begin)?, None);
     refused(
         &mut client,
-        "select lockstep.begin_slack_install('state', 'other')",
+        "select lockstep_api.begin_slack_install('state', 'other')",
         "55000",
         "begun with already",
     )?;
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     let take = |state: &str, browser: &str| {
-        format!("select lockstep.take_slack_install('{state}', '{browser}')")
+        format!("select lockstep_api.take_slack_install('{state}', '{browser}')")
     };
     for (state, browser, answer) in [
         ("none", "browser", "unknown"),
@@ -304,7 +304,7 @@ fn states_are_good_once() -> Result<()> {
         );
     }
     refused(&mut client, begin, "55000", "begun with already")?;
-    // What fails uses nothing up.
+    // A failure uses nothing up.
     refused(
         &mut client,
         &FINISH.replace("'U2'", "null"),
@@ -315,7 +315,7 @@ fn states_are_good_once() -> Result<()> {
     assert!(state(&mut client, "A")?.starts_with("U2 B2 token 2 iv 2"));
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     client.batch_execute(
-        "select lockstep.begin_slack_install('late', 'browser', valid_for => '0')",
+        "select lockstep_api.begin_slack_install('late', 'browser', valid_for => '0')",
     )?;
     assert_eq!(
         one(&mut client, &take("late", "browser"))?.as_deref(),
@@ -327,13 +327,13 @@ fn states_are_good_once() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select lockstep_api.{call}"),
             "22023",
             "must not be empty",
         )?;
     }
     // Nothing that was handed out is stored.
-    let stored = "select count(*) from lockstep.slack_install_state s where s::text like '%' || encode('late', 'hex') || '%'";
+    let stored = "select count(*) from lockstep_internal.slack_install_state s where s::text like '%' || encode('late', 'hex') || '%'";
     assert_eq!(number(&mut client, stored)?, 0);
     Ok(())
 }
@@ -349,11 +349,11 @@ fn tickets_are_good_once() -> Result<()> {
         one(&mut client, &issue("project_id => 8, alias => 'eight'"))?.context("no ticket")?;
     ensure!(ticket.len() >= 64 && ticket != other, "{ticket} {other}");
     let stored = format!(
-        "select count(*) from lockstep.slack_install_ticket t where t::text like '%{ticket}%'"
+        "select count(*) from lockstep_internal.slack_install_ticket t where t::text like '%{ticket}%'"
     );
     assert_eq!(number(&mut client, &stored)?, 0);
     let begin = |state: &str, ticket: &str| {
-        format!("select lockstep.begin_slack_install('{state}', 'browser', '{ticket}')")
+        format!("select lockstep_api.begin_slack_install('{state}', 'browser', '{ticket}')")
     };
     for state in ["state", "twin"] {
         assert_eq!(
@@ -361,12 +361,12 @@ fn tickets_are_good_once() -> Result<()> {
             Some("group-1/p8")
         );
         client.batch_execute(&format!(
-            "select lockstep.take_slack_install('{state}', 'browser')"
+            "select lockstep_api.take_slack_install('{state}', 'browser')"
         ))?;
     }
     assert_eq!(one(&mut client, FINISH)?.as_deref(), Some("eight"));
     refused(&mut client, &begin("again", &ticket), "P0002", "ticket")?;
-    // A state that was begun with the ticket before it was used up cannot be finished any more.
+    // A state started with the ticket before it was used up can no longer be finished.
     refused(
         &mut client,
         &FINISH.replace("'state'", "'twin'"),
@@ -377,7 +377,7 @@ fn tickets_are_good_once() -> Result<()> {
     let expired =
         one(&mut client, &issue("group_id => 1, valid_for => '0'"))?.context("no ticket")?;
     refused(&mut client, &begin("again", &expired), "P0002", "ticket")?;
-    // A ticket of one schema is none of another.
+    // A ticket is only valid in its schema.
     client.batch_execute(
         "create schema other; create table other.slack_integrations (like slack_integrations)",
     )?;

@@ -1,4 +1,4 @@
-//! Who manages an integration: never whoever has installed the app last.
+//! Who manages an integration: never simply whoever installed the app last.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -7,7 +7,8 @@ use postgres::Client;
 use super::workspaces;
 use crate::surface::refusal::refused;
 
-/// Ada (U3) is a maintainer of group 1, Bob (U4) a developer of project 1, Cem (U5) a maintainer of project 2, each with a linked account.
+/// Ada (U3) is a maintainer of group 1, Bob (U4) a developer of project 1, Cem (U5) a maintainer of project 2, all with linked
+/// accounts.
 const PEOPLE: &str = "
 insert into users (id, username, organization_id) values (3, 'ada', 1), (4, 'bob', 1), (5, 'cem', 1);
 insert into chat_names (user_id, team_id, chat_id) values (3, 'A', 'U3'), (4, 'A', 'U4'), (5, 'A', 'U5');
@@ -21,12 +22,14 @@ fn people(name: &str) -> Result<Client> {
 }
 
 fn managed(client: &mut Client, user: &str) -> Result<Vec<i64>> {
-    let query = "select array(select unnest(lockstep.managed_slack_integrations('A', null, $1, '{1,2,3,4,5}')) order by 1)";
+    let query = "select array(select unnest(lockstep_api.managed_slack_integrations('A', null, $1, '{1,2,3,4,5}')) order by 1)";
     Ok(client.query_one(query, &[&user])?.get(0))
 }
 
 fn switch(user: &str) -> String {
-    format!("select * from lockstep.set_slack_integration_active('A', null, 1, '{user}', false)")
+    format!(
+        "select * from lockstep_api.set_slack_integration_active('A', null, 1, '{user}', false)"
+    )
 }
 
 #[test]
@@ -43,13 +46,13 @@ fn a_renewal_gives_nobody_a_right() -> Result<()> {
     assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
     for call in [
         switch("UEVE"),
-        "select * from lockstep.set_slack_integration_settings('A', null, 1, 'UEVE', false, '{\"channels\": [\"#eve\"]}', null)".to_owned(),
-        "select * from lockstep.test_slack_workspace_integration('A', null, 1, 'UEVE', false)".to_owned(),
+        "select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'UEVE', false, '{\"channels\": [\"#eve\"]}', null)".to_owned(),
+        "select * from lockstep_api.test_slack_workspace_integration('A', null, 1, 'UEVE', false)".to_owned(),
     ] {
         refused(&mut client, &call, "42501", "does not manage")?;
     }
     client.batch_execute(&switch("U1"))?;
-    // Whoever is let install it for one of them manages that one.
+    // A user who was allowed to install it for one integration manages that one.
     client.batch_execute(
         "select * from lockstep.install_slack_workspace('A', 'Team A', 'UEVE', 'B1', 'token3', 'iv3', '{commands}', project_id => 3)",
     )?;
@@ -68,7 +71,7 @@ fn a_linked_account_manages_what_its_role_lets_it() -> Result<()> {
     // The account is linked in another workspace.
     refused(
         &mut client,
-        "select * from lockstep.set_slack_integration_active('B', null, 5, 'U3', false)",
+        "select * from lockstep_api.set_slack_integration_active('B', null, 5, 'U3', false)",
         "42501",
         "does not manage",
     )?;
@@ -99,7 +102,7 @@ fn a_linked_account_manages_what_its_role_lets_it() -> Result<()> {
         client.batch_execute(back)?;
         assert_eq!(managed(&mut client, "U3")?, [1, 2, 3, 4], "{back}");
     }
-    // A host without linked accounts has tickets.
+    // Without linked accounts there are tickets.
     client.batch_execute("drop table chat_names")?;
     assert!(managed(&mut client, "U3")?.is_empty());
     assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
@@ -111,7 +114,7 @@ fn confidential_events_go_where_an_account_says() -> Result<()> {
     let mut client = people("manager_confidential")?;
     let set = |user: &str, manager: bool, settings: &str, events: &str| {
         format!(
-            "select * from lockstep.set_slack_integration_settings('A', null, 1, '{user}', {manager}, '{settings}', '{events}')"
+            "select * from lockstep_api.set_slack_integration_settings('A', null, 1, '{user}', {manager}, '{settings}', '{events}')"
         )
     };
     client.batch_execute("update integrations set confidential_note_events = false")?;
@@ -140,7 +143,7 @@ fn confidential_events_go_where_an_account_says() -> Result<()> {
         r##"{"channels": ["#all"], "event_channels": {"confidential_issue": ["#team"]}}"##,
         on,
     ))?;
-    // Anything else is as before, and fewer channels are no matter.
+    // Other changes work as before, and removing channels is allowed.
     client.batch_execute(&set(
         "U1",
         false,

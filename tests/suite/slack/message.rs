@@ -1,4 +1,4 @@
-//! The messages of notifications, as the sidecar's snapshots have them: Slack's own library and the fake take each.
+//! The notification messages in the sidecar's snapshots: Slack's own library and the fake accept each.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn messages() -> Result<Vec<(String, Value)>> {
     Ok(messages)
 }
 
-/// What the library finds wrong with each of the messages.
+/// The library's findings for each message.
 fn found(messages: &[Value]) -> Result<Vec<Vec<String>>> {
     let inputs = messages.iter();
     let inputs = inputs.map(|message| json!({ "kind": "message", "value": message }));

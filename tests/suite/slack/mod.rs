@@ -1,4 +1,4 @@
-//! Slack workspaces by plain writes: whatever is written, and however, the rows of each team end identical.
+//! Slack workspaces with plain writes: whatever is written, and however, the rows of each team end up identical.
 
 mod ancestry;
 mod caller;
@@ -21,8 +21,8 @@ use crate::database::{cluster, with_slack};
 use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
-/// The oracle, without the extension's help: rows of a team that differ from another in what belongs to the workspace, and links to a
-/// scope of an organization that is not the row's.
+/// The oracle, independent of the extension: rows of a team whose workspace columns differ, and links to a scope of another
+/// organization than the row's.
 const ORACLE: &str = "
 create view scopes_of as
 select s.id, s.team_id, array(select c.name from slack_integrations_scopes l join slack_api_scopes c on c.id = l.slack_api_scope_id
@@ -35,7 +35,7 @@ select distinct s.id, s.team_id
  where (s.user_id, s.bot_user_id, s.encrypted_bot_access_token, s.encrypted_bot_access_token_iv, s.updated_at, a.scopes)
        is distinct from (o.user_id, o.bot_user_id, o.encrypted_bot_access_token, o.encrypted_bot_access_token_iv, o.updated_at, b.scopes);";
 
-/// Projects 1 to 9 of group 1, project 10 of an organization of its own; teams A with four rows and B with two, which are legacy ones.
+/// Projects 1 to 9 of group 1, project 10 in its own organization; teams A with four rows and B with two legacy ones.
 pub(crate) const ROWS: &str = "
 insert into organizations (id, name, path) values (2, 'Other', 'other');
 insert into namespaces (id, name, path, type, traversal_ids, organization_id) values (2, 'other', 'other', 'Group', '{2}', 2);
@@ -52,7 +52,7 @@ select setval('slack_integrations_id_seq', 100);";
 
 /// Each row's user has installed it with a ticket.
 pub(crate) const MANAGERS: &str =
-    "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id)
+    "insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id)
   select 'public', integration_id, team_id, user_id from slack_integrations";
 
 /// A database with those rows, attached.
@@ -79,7 +79,7 @@ pub(crate) fn workspaces(name: &str, layout: Layout) -> Result<Client> {
     Ok(client)
 }
 
-/// No row differs, by the oracle, and by the function.
+/// Checks that no row differs, by the oracle and by the function.
 pub(crate) fn in_lockstep(client: &mut Client) -> Result<()> {
     let wrong = number(client, "select count(*) from wrong")?;
     ensure!(wrong == 0, "{wrong} rows differ");
@@ -96,7 +96,7 @@ fn text(client: &mut Client, query: &str) -> Result<String> {
     Ok(row.get(0))
 }
 
-/// What a team has, as text.
+/// A team's values as text.
 pub(crate) fn state(client: &mut Client, team: &str) -> Result<String> {
     text(
         client,
@@ -108,12 +108,12 @@ pub(crate) fn state(client: &mut Client, team: &str) -> Result<String> {
     )
 }
 
-/// A row that changes its team takes on what that team has, and leaves nothing behind; COPY; several teams in one statement.
+/// A row that changes its team takes over that team's values, and leaves nothing behind; COPY; several teams in one statement.
 #[test]
 fn teams_are_kept_apart() -> Result<()> {
     let mut client = workspaces("slack_teams", Layout::Narrow)?;
     let of_a = state(&mut client, "A")?;
-    // Team B has no token, so the row that comes is its best.
+    // Team B has no token, so the new row is its best.
     client.batch_execute("update slack_integrations set team_id = 'B' where id = 4")?;
     assert_eq!(state(&mut client, "A")?, of_a);
     assert_eq!(state(&mut client, "B")?, of_a);
@@ -153,7 +153,7 @@ fn teams_are_kept_apart() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// What is undone is not spread: a savepoint that is rolled back, a statement that fails half-way, an exception block in a trigger.
+/// What is rolled back is not copied to other rows: by a savepoint, a failing statement, or an exception block in a trigger.
 #[test]
 fn undone_writes_are_not_spread() -> Result<()> {
     let mut client = workspaces("slack_savepoints", Layout::Narrow)?;
@@ -191,8 +191,8 @@ fn undone_writes_are_not_spread() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// Triggers of the host: one that sets what the statement does not name, one that writes another row of the team, one that writes in
-/// answer to what is spread.
+/// Application triggers: one sets a column the statement does not name, one writes another row of the team, one writes in
+/// response to the copied values.
 #[test]
 fn host_triggers_write_along() -> Result<()> {
     let mut client = workspaces("slack_host_triggers", Layout::Narrow)?;
@@ -212,7 +212,7 @@ fn host_triggers_write_along() -> Result<()> {
          update slack_integrations set user_id = 'UT' where id = 3",
     )?;
     in_lockstep(&mut client)?;
-    // A log of the host's that every write goes to must not bring the spreading about again.
+    // An application log that records every write must not cause another round of copying.
     client.batch_execute(
         "create table log (n bigserial, id bigint);
          create function log() returns trigger language plpgsql as $$ begin insert into log (id) values (new.id); return null; end $$;
@@ -223,7 +223,7 @@ fn host_triggers_write_along() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// A prepared transaction keeps its lock and leaves nothing to the next transaction of the session.
+/// A prepared transaction keeps its lock and leaves nothing to the session's next transaction.
 #[test]
 fn prepared_transactions_are_spread() -> Result<()> {
     let mut client = workspaces("slack_prepared", Layout::Narrow)?;
@@ -254,14 +254,14 @@ fn nothing_new_is_written() -> Result<()> {
     let versions = "select md5(string_agg(v, ',' order by v)) from (
         select 's' || s.ctid || s.xmin as v from slack_integrations s union all select 'l' || l.ctid || l.xmin from slack_integrations_scopes l
         union all select 'c' || c.ctid || c.xmin from slack_api_scopes c union all select 'i' || i.ctid || i.xmin from integrations i
-        union all select 'n' || n.ctid || n.xmin from lockstep.slack_installation n) v";
+        union all select 'n' || n.ctid || n.xmin from lockstep_internal.slack_installation n) v";
     let install = "select written from lockstep.install_slack_workspace('A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands,links:read}', project_id => 1)";
     assert_eq!(number(&mut client, install)?, 4);
     in_lockstep(&mut client)?;
     let before = text(&mut client, versions)?;
     assert_eq!(number(&mut client, install)?, 0);
     assert_eq!(text(&mut client, versions)?, before);
-    // The mass update of the host, of rows that a trigger has brought in lockstep already.
+    // The application's mass update, of rows that a trigger has already synchronized.
     client.batch_execute("update slack_integrations set user_id = user_id where id = 1")?;
     let written = number(
         &mut client,
@@ -271,23 +271,23 @@ fn nothing_new_is_written() -> Result<()> {
     Ok(())
 }
 
-/// The triggers are for two tables; whoever puts them elsewhere is told so.
+/// The triggers only work on two tables; elsewhere they raise an error.
 #[test]
 fn triggers_elsewhere_are_refused() -> Result<()> {
     let mut client = workspaces("slack_elsewhere", Layout::Narrow)?;
     client.batch_execute(
         "create table other (id bigint, team_id text);
-         create trigger note after insert on other for each row execute function lockstep.note_slack_row();
-         create trigger lock_team before update on other for each row execute function lockstep.lock_slack_team();
-         create trigger lock_teams before delete on other for each statement execute function lockstep.lock_slack_teams()",
+         create trigger note after insert on other for each row execute function lockstep_internal.note_slack_row();
+         create trigger lock_team before update on other for each row execute function lockstep_internal.lock_slack_team();
+         create trigger lock_teams before delete on other for each statement execute function lockstep_internal.lock_slack_teams()",
     )?;
     for statement in ["insert into other values (1, 'A')", "delete from other"] {
         let error = error_of(&mut client, statement)?;
         assert_eq!(error.code().code(), "55000", "{error:?}");
     }
-    // Row triggers' functions that fire for statements, and the other way round.
+    // Row trigger functions in statement triggers, and the other way round.
     client.batch_execute(
-        "create trigger wrong before insert on slack_integrations for each statement execute function lockstep.lock_slack_team()",
+        "create trigger wrong before insert on slack_integrations for each statement execute function lockstep_internal.lock_slack_team()",
     )?;
     let error = error_of(
         &mut client,

@@ -1,4 +1,4 @@
-//! Rows that move between teams, and what goes on beside: no team gets what is another's.
+//! Rows that move between teams, and concurrent changes: no team gets another's values.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::service_account::number;
 use crate::slack::{in_lockstep, state, workspaces};
 use crate::surface::refusal::error_of;
 
-/// Team A with an installation whose token is due; team B with one of its own.
+/// Team A with an installation whose token is due for refresh; team B with its own.
 fn installed(name: &str) -> Result<Client> {
     let mut client = workspaces(name, Layout::Narrow)?;
     client.batch_execute(
@@ -26,10 +26,10 @@ fn installed(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Whether the rows of each team have the token of their installation.
+/// Whether the rows of each team have their installation's token.
 fn follows_installations(client: &mut Client) -> Result<()> {
     let differing = "
-        select count(*) from slack_integrations s join lockstep.slack_installation i using (team_id)
+        select count(*) from slack_integrations s join lockstep_internal.slack_installation i using (team_id)
          where s.encrypted_bot_access_token is distinct from i.encrypted_bot_access_token";
     ensure!(
         number(client, differing)? == 0,
@@ -38,7 +38,7 @@ fn follows_installations(client: &mut Client) -> Result<()> {
     in_lockstep(client)
 }
 
-/// Moves the row of project 4 from A to B, and does something to A before that is committed.
+/// Moves project 4's row from A to B, and changes A before that is committed.
 fn beside_a_move(name: &str, statement: &str) -> Result<Client> {
     let mut client = installed(name)?;
     let mut mover = cluster()?.connect(name)?;
@@ -67,7 +67,7 @@ fn beside_a_move(name: &str, statement: &str) -> Result<Client> {
 fn refreshed_token_stays_in_its_team() -> Result<()> {
     let mut client = beside_a_move(
         "slack_move_store",
-        "select lockstep.store_slack_token('A', c.lease, 'tNEW', 'iNEW', 'r2', 'ri2', now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c",
+        "select lockstep_api.store_slack_token('A', c.lease, 'tNEW', 'iNEW', 'r2', 'ri2', now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c",
     )?;
     ensure!(
         state(&mut client, "A")?.contains(" tNEW "),
@@ -86,7 +86,7 @@ fn refreshed_token_stays_in_its_team() -> Result<()> {
 fn replaced_token_stays_in_its_team() -> Result<()> {
     let mut client = beside_a_move(
         "slack_move_replace",
-        "select lockstep.replace_slack_token('A', 'i', 'tNEW', 'iNEW', 'ri', 'r2', 'ri2')",
+        "select lockstep_api.replace_slack_token('A', 'i', 'tNEW', 'iNEW', 'ri', 'r2', 'ri2')",
     )?;
     follows_installations(&mut client)
 }
@@ -111,7 +111,7 @@ fn installation_stays_in_its_team() -> Result<()> {
     Ok(())
 }
 
-/// A row that is given another team, as the host does it: with a newer updated_at.
+/// A row that changes its team like the application does: with a newer updated_at.
 #[test]
 fn row_that_comes_takes_what_the_team_has() -> Result<()> {
     let mut client = installed("slack_move_raw")?;
@@ -121,7 +121,7 @@ fn row_that_comes_takes_what_the_team_has() -> Result<()> {
         "{}",
         state(&mut client, "B")?
     );
-    let kept = "select count(*) from lockstep.slack_installation where team_id = 'B' and encrypted_refresh_token is not null";
+    let kept = "select count(*) from lockstep_internal.slack_installation where team_id = 'B' and encrypted_refresh_token is not null";
     assert_eq!(number(&mut client, kept)?, 1);
     follows_installations(&mut client)
 }
@@ -132,8 +132,8 @@ fn end_of_a_workspace_spares_its_organization() -> Result<()> {
     client.batch_execute(
         "select lockstep.install_slack_workspace('T', 'T', 'U', 'B', 't', 'i', '{commands}', enterprise_id => 'E', project_id => 9);
          select lockstep.install_slack_workspace('E', 'E', 'U', 'B', 't', 'i', '{commands}', enterprise_id => 'E', project_id => 8);
-         select lockstep.receive_slack_event('1', 'tokens_revoked', 'T', 'E', now() + interval '5 s', '{\"tokens\": {\"bot\": [\"x\"]}}');
-         select lockstep.receive_slack_event('2', 'app_uninstalled', 'T', 'E', now() + interval '5 s', '{}')",
+         select lockstep_api.receive_slack_event('1', 'tokens_revoked', 'T', 'E', now() + interval '5 s', '{\"tokens\": {\"bot\": [\"x\"]}}');
+         select lockstep_api.receive_slack_event('2', 'app_uninstalled', 'T', 'E', now() + interval '5 s', '{}')",
     )?;
     assert_eq!(
         number(
@@ -152,7 +152,7 @@ fn end_of_a_workspace_spares_its_organization() -> Result<()> {
     Ok(())
 }
 
-/// Triggers of the host fire with the rights of the table's owner, and so must not find what is the writer's.
+/// Application triggers run with the rights of the table's owner, so they must not find the writer's objects.
 #[test]
 fn triggers_of_the_host_find_the_hosts_tables() -> Result<()> {
     let name = "slack_move_path";
@@ -168,7 +168,7 @@ fn triggers_of_the_host_find_the_hosts_tables() -> Result<()> {
          update slack_integrations set user_id = 'UP' where id = 1;
          reset role; reset search_path",
     ))?;
-    // The row that was written fired its own trigger under the writer's path, with the writer's rights; the others did not.
+    // The written row fired its own trigger under the writer's path, with the writer's rights; the others did not.
     let theirs = format!("select count(*) from low.audit_log where by_whom <> '{name}_low'");
     assert_eq!(number(&mut client, &theirs)?, 0);
     assert_eq!(number(&mut client, "select count(*) from audit_log")?, 3);
@@ -178,7 +178,7 @@ fn triggers_of_the_host_find_the_hosts_tables() -> Result<()> {
 #[test]
 fn organization_goes_with_its_scopes() -> Result<()> {
     let mut client = workspaces("slack_move_organization", Layout::Narrow)?;
-    // A team with rows in both organizations: when the scopes of one go, its rows are not given new ones.
+    // A team with rows in both organizations: when one organization's scopes are deleted, its rows get no new ones.
     client.batch_execute(
         "select lockstep.install_slack_workspace('A', 'A', 'U1', 'B1', 'tok', 'iv', '{commands}', project_id => 10)",
     )?;
@@ -189,7 +189,7 @@ fn organization_goes_with_its_scopes() -> Result<()> {
     Ok(())
 }
 
-/// A deletion has locked its row when its links go: it must not wait then for somebody who waits for that row.
+/// A deletion has locked its row when its links are deleted: it must not wait for a session that waits for that row.
 #[test]
 fn deletion_does_not_wait_with_its_row() -> Result<()> {
     let name = "slack_move_cascade";
@@ -244,7 +244,7 @@ fn trigger_that_keeps_an_integration_out_is_told() -> Result<()> {
     Ok(())
 }
 
-/// What a constraint refuses PostgreSQL shows as a whole, so it must not come that far.
+/// PostgreSQL shows the whole row that a constraint rejects, so invalid rows must be rejected earlier.
 #[test]
 fn refusals_show_no_token() -> Result<()> {
     let mut client = workspaces("slack_move_detail", Layout::Narrow)?;
@@ -271,7 +271,7 @@ fn refusals_show_no_token() -> Result<()> {
     Ok(())
 }
 
-/// Two transactions that write a team each, and then more of it: neither waits for the other.
+/// Two transactions that each write a team, and then more of it: neither waits for the other.
 #[test]
 fn transactions_go_on_with_their_teams() -> Result<()> {
     let name = "slack_move_upgrade";
@@ -295,7 +295,7 @@ fn transactions_go_on_with_their_teams() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// A backfill looks at each team once, however its rows are spread over the ranges.
+/// A backfill checks each team once, however its rows are spread over the ranges.
 #[test]
 fn backfill_repairs_a_team_with_its_first_row() -> Result<()> {
     let mut client = workspaces("slack_move_backfill", Layout::Narrow)?;

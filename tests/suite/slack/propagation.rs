@@ -1,5 +1,5 @@
-//! The statements that GitLab propagates an integration of the Slack app with, in its order: rows first, their scopes afterwards,
-//! copied from the row of the group.
+//! The statements with which GitLab propagates a Slack app integration, in its order: rows first, then their scopes, copied from
+//! the group's row.
 
 use std::thread;
 
@@ -11,8 +11,8 @@ use crate::database::cluster;
 use crate::service_account::number;
 use crate::slack::{in_lockstep, state, text, workspaces};
 
-/// Team P: the row of group 1 with three scopes, and the project of somebody else's in the same workspace. Projects 1001 and on in batches
-/// of 100 are to inherit.
+/// Team P: the row of group 1 with three scopes, and an unrelated project in the same workspace. Projects 1001 and on will
+/// inherit, in batches of 100.
 const SCENE: &str = "
 insert into slack_api_scopes (id, name, organization_id) values (4, 'chat:write.public', 1);
 insert into integrations (id, group_id, type_new, category, active) values (900, 1, 'Integrations::GitlabSlackApplication', 'chat', true);
@@ -29,7 +29,7 @@ select setval('integrations_id_seq', 10000), setval('slack_integrations_id_seq',
 
 const STATE: &str = "U1 B1 token iv 2020-01-01 00:00:00 {chat:write,chat:write.public,commands}";
 
-/// What others have: the row of the group, that of another project, all of the teams A and B, with their links.
+/// Other rows: the group's, the other project's, all of teams A and B, with their links.
 const OTHERS: &str = "
 select md5(string_agg(v, ',' order by v)) from (
   select 's' || s.id || s.ctid || s.xmin as v from slack_integrations s where s.id <= 901
@@ -44,7 +44,7 @@ fn scene(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// A batch of projects, as BulkCreateService makes their integrations: `$1` to `$2`.
+/// A batch of projects, as BulkCreateService creates their integrations: `$1` to `$2`.
 const CREATE: [&str; 3] = [
     "insert into integrations (project_id, type_new, category, active, inherit_from_id, created_at, updated_at)
        select n, 'Integrations::GitlabSlackApplication', 'chat', true, 900, now(), now() from generate_series($1::bigint, $2::bigint) n
@@ -83,7 +83,7 @@ fn run(client: &mut Client, statements: &[&str], first: i64, last: i64) -> Resul
     Ok(())
 }
 
-/// All rows have the team's scopes, and nobody else's was written.
+/// All rows have the team's scopes, and no other row was written.
 fn is_right(client: &mut Client, projects: i64, others: &str) -> Result<()> {
     assert_eq!(state(client, "P")?, STATE);
     let rows = "select count(*) from slack_integrations where project_id > 1000";
@@ -104,7 +104,7 @@ fn propagation_keeps_scopes() -> Result<()> {
     is_right(&mut client, 100, &others)?;
     run(&mut client, &UPDATE, 1001, 1100)?;
     is_right(&mut client, 100, &others)?;
-    // Statement by statement, each a transaction of its own, and without "on conflict".
+    // Statement by statement, each in its own transaction, and without "on conflict".
     for statement in CREATE {
         let statement = statement.replace("on conflict do nothing", "");
         client
@@ -130,7 +130,7 @@ fn propagation_keeps_scopes_with_four_at_once() -> Result<()> {
                         ))?;
                         for batch in 0..5 {
                             let first = 1001 + 50 * (4 * batch + session);
-                            // Where snapshots are frozen it is right or refused, and tried again.
+                            // With frozen snapshots it is right or refused, and retried.
                             while let Err(error) = run(&mut client, &statements, first, first + 49)
                             {
                                 let code = error
@@ -156,7 +156,8 @@ fn propagation_keeps_scopes_with_four_at_once() -> Result<()> {
     Ok(())
 }
 
-/// One statement for all, rows of another team in it, an upsert, a row without a token, one that comes from another team.
+/// A single statement for everything, including rows of another team, an upsert, a row without a token, and one that moves from
+/// another team.
 #[test]
 fn rows_that_bring_nothing_new_take_over() -> Result<()> {
     let mut client = scene("slack_propagate_more")?;
@@ -177,7 +178,7 @@ fn rows_that_bring_nothing_new_take_over() -> Result<()> {
            set user_id = excluded.user_id, encrypted_bot_access_token = excluded.encrypted_bot_access_token, updated_at = excluded.updated_at",
     )?;
     assert_eq!(state(&mut client, "P")?, STATE);
-    // A row of team A that is given the group's token, team and user, as GitLab does it.
+    // A row of team A gets the group's token, team and user, as GitLab does it.
     client.batch_execute(
         "update slack_integrations set encrypted_bot_access_token = 'of A' where id = 1",
     )?;
@@ -191,7 +192,7 @@ fn rows_that_bring_nothing_new_take_over() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// What the statement itself deletes is no link that a row has already.
+/// A link that the statement itself deletes does not count as existing.
 #[test]
 fn links_replaced_by_one_statement_stay() -> Result<()> {
     let mut client = scene("slack_propagate_replaced")?;
@@ -207,7 +208,7 @@ fn links_replaced_by_one_statement_stay() -> Result<()> {
     is_right(&mut client, 100, &others)
 }
 
-/// An installation of GitLab's: the row itself, then all others of the team in a batch, the token first, the scopes afterwards.
+/// GitLab's installation: the row itself, then all others of the team in a batch, token first, scopes afterwards.
 #[test]
 fn installation_of_the_host_ends_right() -> Result<()> {
     let mut client = scene("slack_propagate_install")?;
@@ -254,7 +255,7 @@ fn installation_of_the_host_ends_right() -> Result<()> {
         }
         in_lockstep(&mut client)?;
     }
-    // What is replaced in some rows only is what the team has, and the same again changes nothing.
+    // Replacing scopes in some rows sets the team's, and repeating it changes nothing.
     client.batch_execute(&replaced("1, 2", "project_id between 1001 and 1003"))?;
     assert!(state(&mut client, "P")?.ends_with("{chat:write,commands}"));
     let others = text(&mut client, OTHERS)?;
@@ -263,13 +264,14 @@ fn installation_of_the_host_ends_right() -> Result<()> {
     in_lockstep(&mut client)
 }
 
-/// Rows that have no scope at the end of a transaction: a newer installation and one that lost all are to have none, as all of the team.
+/// Rows without a scope at the end of a transaction: a newer installation and a row that lost all its scopes have none, and so
+/// does the whole team.
 #[test]
 fn transaction_settles_what_it_leaves_open() -> Result<()> {
     let mut client = scene("slack_propagate_open")?;
     run(&mut client, &CREATE, 1001, 1010)?;
     let links = "delete from slack_integrations_scopes where slack_integration_id in (select id from slack_integrations where project_id = 1001)";
-    // Undone, or linked again, it is as it was.
+    // Rolled back or linked again, it is unchanged.
     client.batch_execute(&format!(
         "begin; savepoint one; {links}; rollback to one; commit"
     ))?;
@@ -305,7 +307,7 @@ fn transaction_settles_what_it_leaves_open() -> Result<()> {
     Ok(())
 }
 
-/// A workspace that is uninstalled between the batches is gone; what is propagated then is as the host has it.
+/// A workspace that is uninstalled between the batches is gone; rows propagated afterwards stay as GitLab writes them.
 #[test]
 fn propagation_goes_on_beside_an_end() -> Result<()> {
     let name = "slack_propagate_end";

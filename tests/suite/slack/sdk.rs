@@ -1,4 +1,4 @@
-//! Slack's own library for Python agrees with us on signatures, and with the fake on blocks.
+//! Slack's own Python library agrees with us on signatures, and with the fake on blocks.
 
 use std::io::{Write, stderr};
 
@@ -12,15 +12,15 @@ use crate::random::seed;
 use crate::slack_fake::block::{LIMITS, plain};
 use crate::slack_fake::home;
 
-/// What the library does not check, so that it takes what Slack refuses.
+/// What the library does not check, so that it accepts what Slack rejects.
 const UNCHECKED: [&str; 4] = ["section field", "option text", "option value", "checkboxes"];
 
-/// A text of any letters that UTF-8 can write, line ends and zero bytes among them.
+/// A text of any UTF-8 characters, including line ends and zero bytes.
 fn text(dice: &mut Dice, longest: u64) -> String {
     let length = dice.below(longest);
     let letter = |dice: &mut Dice| {
         let limit = dice.one_of(&[0x80, 0x80, 0x800, 0x1_0000, 0x11_0000]);
-        // Surrogates are no letters.
+        // Surrogates are not characters.
         let number = u32::try_from(dice.below(limit)).unwrap_or_default();
         char::from_u32(number).unwrap_or('\u{fffd}')
     };
@@ -51,7 +51,7 @@ fn signatures_are_the_librarys() -> Result<()> {
     Ok(())
 }
 
-/// What the library finds wrong with each of the inputs.
+/// The library's findings for each input.
 pub(crate) fn found(inputs: &[Value]) -> Result<Vec<Vec<String>>> {
     let answers = VirtualEnvironment::shared()?.run("verify.py", inputs)?;
     answers

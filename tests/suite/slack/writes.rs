@@ -1,4 +1,4 @@
-//! Each kind of write, by statements of every form, is spread over the team.
+//! Each kind of write, by every form of statement, is copied to the whole team.
 
 use crate::slack::{in_lockstep, state, workspaces};
 use anyhow::{Context, Result, ensure};
@@ -7,7 +7,7 @@ use lockstep_tests::host::Layout;
 const LINK: &str =
     "insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id, project_id)";
 
-/// Each write, and what team A has afterwards.
+/// Each write, and team A's values afterwards.
 const WRITES: [(&str, &str); 19] = [
     (
         "update slack_integrations set user_id = 'U3' where id = 2",
@@ -27,12 +27,12 @@ const WRITES: [(&str, &str); 19] = [
            from (select id from slack_integrations where team_id = 'A' order by id) o where s.id = o.id",
         "U3 B2 token 2 iv4 2020-01-01 00:00:00 {chat:write,commands}",
     ),
-    // Nothing but a time: the newest wins, which is this one or another.
+    // Only a timestamp: the newest wins, which is this one or another.
     (
         "update slack_integrations set updated_at = '2021-01-01' where id = 3",
         "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
     ),
-    // Older than the others: the others stay as they are, and it follows.
+    // Older than the others: they stay unchanged, and it follows.
     (
         "update slack_integrations set updated_at = '2019-01-01' where id = 3",
         "U3 B2 token 2 iv4 2021-01-01 00:00:00 {chat:write,commands}",
@@ -65,7 +65,7 @@ const WRITES: [(&str, &str); 19] = [
         "delete from slack_integrations_scopes where slack_integration_id = 3 and slack_api_scope_id = 1",
         "U4 token 3 2018-01-01 00:00:00 {chat:write}",
     ),
-    // What is set twice is what was set last.
+    // Of two values the last one counts.
     (
         "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id, encrypted_bot_access_token)
          values (9, 'A', 'Team A', 'a8', 'U5', '2018-01-01', '2018-01-01', 8, 'token 4'),

@@ -1,4 +1,4 @@
-//! Events: once each, whatever Slack repeats, and never a reason to switch the app off.
+//! Events: once each, whatever Slack repeats, and never a reason for Slack to disable the app.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::slack::Fault;
@@ -11,9 +11,9 @@ use crate::service_account::number;
 use crate::slack_app::{EVENTS, Stage};
 
 const ROWS: &str = "select count(*) from slack_integrations";
-const ENQUEUED: &str = "select count(*) from lockstep.job where worker like 'Slack::%'";
+const ENQUEUED: &str = "select count(*) from lockstep_internal.job where worker like 'Slack::%'";
 
-/// A workspace with one project; the workspace and its user.
+/// A workspace with one project; returns the workspace and its user.
 fn connected(name: &str) -> Result<(Stage, String, String)> {
     let mut stage = Stage::set(name)?;
     let team = stage.slack.create_workspace("Acme");
@@ -39,11 +39,11 @@ fn home_is_published_once_an_event() -> Result<()> {
     let event = stage.slack.home_opened(&team, &ada)?;
     acknowledged(&stage, &event)?;
     ensure!(stage.slack.wait_for_calls("views.publish", 1, PATIENCE));
-    // While its job waits or runs, and after.
+    // While its job waits or runs, and afterwards.
     let caller = stage.caller.clone();
     let retry = |number| caller.retry(EVENTS, &event, number, RetryReason::HttpTimeout);
     assert_eq!(retry(1)?.status, 200);
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     assert_eq!(retry(2)?.status, 200);
     assert_eq!(number(&mut stage.client, ENQUEUED)?, 0);
     assert_eq!(stage.slack.calls_of("views.publish").len(), 1);
@@ -56,7 +56,7 @@ fn home_is_published_once_an_event() -> Result<()> {
     for words in ["group/one", "Switch off", "active"] {
         ensure!(text.contains(words), "{text}");
     }
-    // The other tab of the app is not ours.
+    // The app's other tab is not ours.
     let mut messages = stage.slack.home_opened(&team, &ada)?;
     messages["event"]["tab"] = json!("messages");
     acknowledged(&stage, &messages)?;
@@ -70,7 +70,7 @@ fn home_is_published_once_an_event() -> Result<()> {
     Ok(())
 }
 
-/// A job that failed for good is tried again when Slack sends the event again.
+/// A job that failed for good is retried when Slack sends the event again.
 #[test]
 fn retry_after_a_failure_runs() -> Result<()> {
     let (mut stage, team, ada) = connected("app_failed_event")?;
@@ -79,11 +79,11 @@ fn retry_after_a_failure_runs() -> Result<()> {
         .slack
         .fail("views.publish", Fault::Error("not_enabled"), None);
     acknowledged(&stage, &event)?;
-    stage.wait_for("select exists (select from lockstep.job where failures = 1)")?;
-    // As if it had been tried all its times.
+    stage.wait_for("select exists (select from lockstep_internal.job where failures = 1)")?;
+    // As if it had used up all its retries.
     stage
         .client
-        .batch_execute("update lockstep.job set status = 'dead', died_at = now()")?;
+        .batch_execute("update lockstep_internal.job set status = 'dead', died_at = now()")?;
     stage.slack.clear_faults();
     assert_eq!(
         stage
@@ -92,7 +92,7 @@ fn retry_after_a_failure_runs() -> Result<()> {
             .status,
         200
     );
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     ensure!(stage.slack.home(&ada).is_some());
     Ok(())
 }
@@ -110,7 +110,7 @@ fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
         for event in &events {
             acknowledged(&stage, event)?;
             assert_eq!(number(&mut stage.client, ROWS)?, 0);
-            let tokens = "select count(*) from lockstep.slack_installation";
+            let tokens = "select count(*) from lockstep_internal.slack_installation";
             assert_eq!(number(&mut stage.client, tokens)?, 0);
         }
         let active = "select count(*) from integrations where active";
@@ -119,7 +119,7 @@ fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
     Ok(())
 }
 
-/// Slack sends again what it could not deliver, up to minutes later: by then the app may be back.
+/// Slack retries undeliverable events for minutes: by then the app may be installed again.
 #[test]
 fn uninstallation_that_comes_late_spares_a_new_installation() -> Result<()> {
     let (mut stage, team, _) = connected("app_late_uninstall")?;
@@ -164,7 +164,7 @@ fn unknown_events_are_acknowledged_and_counted() -> Result<()> {
     assert_eq!(
         number(
             &mut stage.client,
-            "select count(*) from lockstep.slack_event"
+            "select count(*) from lockstep_internal.slack_event"
         )?,
         0
     );

@@ -1,4 +1,4 @@
-//! The database behind the sidecar moves: a standby is promoted under load, and a pooler is in between.
+//! The sidecar's database moves: a standby is promoted under load, with a pooler in between.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -27,10 +27,10 @@ fn lay_out(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// Events that one sender saw acknowledged, in order.
+/// Events whose acknowledgement one sender received, in order.
 type Acknowledged = Vec<String>;
 
-/// Promotes a standby while events come in. Answers what each sender saw acknowledged, before and after, and what the new primary
+/// Promotes a standby while events arrive. Returns what each sender saw acknowledged, before and after, and what the new primary
 /// has.
 fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, Vec<String>)> {
     let mut primary = Cluster::start(&format!("{purpose}_primary"), &[])?;
@@ -59,7 +59,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
         "host='{}' port={PORT},{PORT} user={SUPERUSER} dbname=app target_session_attrs=read-write",
         sockets.join(",")
     );
-    // Jobs stay, to be counted.
+    // Jobs are not run, so that they can be counted.
     let sidecar = Sidecar::start(&url, &slack, &["--job-concurrency=0"])?;
     sidecar.wait_until_ready()?;
     let caller = Caller::new(&sidecar.base, slack.app()).with_patience(Duration::from_secs(3));
@@ -76,7 +76,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
             );
             let event = slack.home_opened(&team, &ada)?;
             let was_promoted = is_promoted.load(Ordering::SeqCst);
-            // What fails Slack sends again; here the next one is as good.
+            // Slack would retry failures; here the next event is just as good.
             let Ok(reply) = caller.event(EVENTS, &event) else {
                 continue;
             };
@@ -90,7 +90,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
     let all = thread::scope(|scope| -> Result<Vec<Acknowledged>> {
         let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(send)).collect();
         let begun = Instant::now();
-        let events = "select count(*) from lockstep.slack_event";
+        let events = "select count(*) from lockstep_internal.slack_event";
         while number(&mut client, events)? < 200 {
             ensure!(begun.elapsed() < PATIENCE, "no load: {}", sidecar.log());
         }
@@ -110,14 +110,14 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
             .collect()
     })?;
     let mut client = standby.cluster().connect("app")?;
-    let query = "select array_agg(event_id) from lockstep.slack_event";
+    let query = "select array_agg(event_id) from lockstep_internal.slack_event";
     let kept = client
         .query_one(query, &[])?
         .get::<_, Option<Vec<String>>>(0);
     Ok((all, kept.unwrap_or_default()))
 }
 
-/// With a synchronous standby nothing that was acknowledged is lost.
+/// With a synchronous standby nothing acknowledged is lost.
 #[test]
 fn synchronous_standby_has_all_that_was_acknowledged() -> Result<()> {
     // Commits wait for the standby once there is one.
@@ -137,8 +137,8 @@ fn synchronous_standby_has_all_that_was_acknowledged() -> Result<()> {
     Ok(())
 }
 
-/// With another the last may be missing: of what one sender sent one after the other, what is lost is what came last before the
-/// failover, and nothing before something that is there.
+/// With an asynchronous standby the last events may be missing: of each sender's sequence only the end before the failover, and
+/// nothing before an event that is there.
 #[test]
 fn standby_has_what_was_acknowledged_up_to_its_last_commit() -> Result<()> {
     let (all, kept) = fail_over("app_async", false)?;
@@ -159,7 +159,7 @@ fn standby_has_what_was_acknowledged_up_to_its_last_commit() -> Result<()> {
     Ok(())
 }
 
-/// All through pgbouncer in transaction mode: an installation, a command, and jobs, which are polled for.
+/// Everything through pgbouncer in transaction mode: an installation, a command, and jobs, which are polled for.
 #[test]
 fn everything_goes_through_a_pooler() -> Result<()> {
     let mut client = with_projects("app_pooler")?;
@@ -212,7 +212,7 @@ fn everything_goes_through_a_pooler() -> Result<()> {
     Ok(())
 }
 
-/// The pool keeps sessions that have been idle through a restart: the next request finds out, and is answered all the same.
+/// The pool keeps sessions that have been idle through a restart: the next request notices, and still succeeds.
 #[test]
 fn sessions_that_were_lost_while_idle_are_no_failure() -> Result<()> {
     let mut stage = Stage::set("app_idle")?;

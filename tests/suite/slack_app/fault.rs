@@ -1,4 +1,4 @@
-//! What goes wrong around the sidecar: the database goes away and comes back, Slack fails in all its ways, and it is told to stop.
+//! Failures around the sidecar: the database goes away and returns, Slack fails in all its ways, and the sidecar is told to stop.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::concurrency::PATIENCE;
 use crate::service_account::number;
 use crate::slack_app::{COMMANDS, EVENTS, Sidecar, Stage};
 
-/// What Slack gives up after.
+/// Slack's timeout.
 const SLACKS_PATIENCE: Duration = Duration::from_secs(3);
 
-/// A cluster of its own, to stop and to start, with one workspace installed.
+/// Its own cluster, to stop and start, with one workspace installed.
 struct Place {
     cluster: Cluster,
     slack: FakeSlack,
@@ -75,7 +75,7 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
         serde_json::json!({ "type": "app_home_opened", "user": place.ada, "tab": "home" }),
     );
     if event.is_err() {
-        // The fake tells of events of workspaces that have the app.
+        // The fake sends events of workspaces that have the app.
         place
             .slack
             .install(&place.team, &place.ada, &["commands"])?;
@@ -83,10 +83,10 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
     }
     let event = event?;
 
-    // Three times: down at the start, then lost while it serves, once in good order and once not.
+    // Three times: down at the start, then lost while serving, once cleanly and once not.
     for round in 0..3 {
         ensure!(sidecar.get("/healthz")?.status == 200);
-        // Sessions of a postmaster that was killed end a moment later.
+        // The sessions of a killed postmaster end a moment later.
         let begun = Instant::now();
         loop {
             let reply = caller.command(COMMANDS, &origin, "/gitlab", "status")?;
@@ -97,7 +97,7 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
             ensure!(begun.elapsed() < PATIENCE, "{}", reply.text());
         }
         ensure!(sidecar.get("/readyz")?.status == 503);
-        // Not acknowledged, so Slack sends it again.
+        // Not acknowledged, so Slack retries.
         assert_eq!(caller.event(EVENTS, &event)?.status, 503);
         ensure!(
             caller
@@ -121,29 +121,32 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
             _ => {}
         }
     }
-    // Acknowledged now, and done.
+    // Acknowledged now, and processed.
     assert_eq!(caller.event(EVENTS, &event)?.status, 200);
     let mut client = place.client()?;
     let begun = Instant::now();
-    while number(&mut client, "select count(*) from lockstep.job")? > 0 {
+    while number(&mut client, "select count(*) from lockstep_internal.job")? > 0 {
         ensure!(begun.elapsed() < PATIENCE, "{}", sidecar.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.slack_event")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.slack_event"
+        )?,
         1
     );
     Ok(())
 }
 
-/// An event is acknowledged only once it is in the database: what was acknowledged before a crash is done after it.
+/// An event is acknowledged only once it is in the database: what was acknowledged before a crash is processed after it.
 #[test]
 fn what_was_acknowledged_survives_a_crash() -> Result<()> {
     let mut place = Place::new("app_crash")?;
     place
         .slack
         .install(&place.team, &place.ada, &["commands"])?;
-    // Nobody runs its jobs, as yet.
+    // Nothing runs its jobs yet.
     let sidecar = Sidecar::start(&place.url(), &place.slack, &["--job-concurrency=0"])?;
     sidecar.wait_until_ready()?;
     let caller = Caller::new(&sidecar.base, place.slack.app());
@@ -157,13 +160,16 @@ fn what_was_acknowledged_survives_a_crash() -> Result<()> {
     place.cluster.resume()?;
     assert_eq!(acknowledged, 20);
     assert_eq!(
-        number(&mut place.client()?, "select count(*) from lockstep.job")?,
+        number(
+            &mut place.client()?,
+            "select count(*) from lockstep_internal.job"
+        )?,
         acknowledged
     );
     Ok(())
 }
 
-/// The database answers later than Slack waits.
+/// The database responds later than Slack's timeout.
 #[test]
 fn slow_answer_comes_late() -> Result<()> {
     let mut stage = Stage::set("app_late")?;
@@ -203,7 +209,7 @@ fn slow_answer_comes_late() -> Result<()> {
     Ok(())
 }
 
-/// A job that Slack fails is done when Slack is well again; the request that made it a job was answered long ago.
+/// A job that failed because of Slack is done when Slack recovers; its request was answered long ago.
 #[test]
 fn faults_of_slack_delay_jobs() -> Result<()> {
     let mut stage = Stage::set("app_faults")?;
@@ -229,11 +235,11 @@ fn faults_of_slack_delay_jobs() -> Result<()> {
         stage.slack.fail("views.publish", fault, Some(1));
         let event = stage.slack.home_opened(&team.id, &ada.id)?;
         assert_eq!(caller.event(EVENTS, &event)?.status, 200);
-        let was_tried = "select not exists (select from lockstep.job where failures = 0)";
+        let was_tried = "select not exists (select from lockstep_internal.job where failures = 0)";
         stage.wait_for(was_tried)?;
-        // Not to wait for the pause that the queue makes.
-        stage.client.batch_execute("select lockstep.enqueue_slack_job('Slack::AppHomeWorker', args) from lockstep.job; delete from lockstep.job where failures > 0")?;
-        stage.wait_for("select not exists (select from lockstep.job)")?;
+        // To skip the queue's pause.
+        stage.client.batch_execute("select lockstep_api.enqueue_slack_job('Slack::AppHomeWorker', args) from lockstep_internal.job; delete from lockstep_internal.job where failures > 0")?;
+        stage.wait_for("select not exists (select from lockstep_internal.job)")?;
         let home = stage
             .slack
             .home(&ada.id)
@@ -252,7 +258,7 @@ fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
     let stage = Stage::set_with("app_stop", App::default(), &["--drain-delay=3600"])?;
     stage.sidecar.signal(Signal::SIGTERM)?;
     let begun = Instant::now();
-    // It says so, and still answers.
+    // It says so, and still responds.
     while !stage
         .sidecar
         .get("/readyz")?
@@ -267,13 +273,13 @@ fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
     stage.sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = stage.sidecar.end()?;
     ensure!(status == Some(130), "{log}");
-    let runners = "select count(*) from lockstep.job_runner";
+    let runners = "select count(*) from lockstep_internal.job_runner";
     let mut client = stage.client;
     assert_eq!(number(&mut client, runners)?, 0);
     Ok(())
 }
 
-/// What was promised is kept, however little time there is: a reply that Slack does not take now is left to others.
+/// Promises are kept even under time pressure: a reply that Slack does not accept now is left to other runners.
 #[test]
 fn late_reply_outlives_the_program() -> Result<()> {
     let name = "app_late_left";
@@ -310,7 +316,7 @@ fn late_reply_outlives_the_program() -> Result<()> {
     } = stage;
     let (status, log) = sidecar.end()?;
     ensure!(status == Some(0), "{log}");
-    let left = "select count(*) from lockstep.job where worker = 'Slack::ReplyWorker'";
+    let left = "select count(*) from lockstep_internal.job where worker = 'Slack::ReplyWorker'";
     assert_eq!(number(&mut client, left)?, 1);
     let _other = Sidecar::start(&url, &slack, &[])?;
     ensure!(slack.wait_for_calls("response_url", 2, PATIENCE));
@@ -322,7 +328,7 @@ fn late_reply_outlives_the_program() -> Result<()> {
     Ok(())
 }
 
-/// An answer that is not there when the time is over is told to be none.
+/// If there is no answer in time, the user is told so.
 #[test]
 fn answer_that_never_came_is_told() -> Result<()> {
     let name = "app_late_none";
@@ -363,7 +369,7 @@ fn answer_that_never_came_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Whose terminal is closed stops in good order.
+/// A closed terminal causes a clean stop.
 #[test]
 fn hangup_is_a_signal_to_stop() -> Result<()> {
     let stage = Stage::set("app_hangup")?;
@@ -373,7 +379,7 @@ fn hangup_is_a_signal_to_stop() -> Result<()> {
     Ok(())
 }
 
-/// Who sends requests and reads no answer holds a connection for a while, and not for ever.
+/// A client that sends requests and reads no response holds a connection for a while, not forever.
 #[test]
 fn who_does_not_read_is_hung_up_on() -> Result<()> {
     use std::io::Write;

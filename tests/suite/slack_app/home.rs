@@ -1,4 +1,4 @@
-//! The App Home: switches for those who may use them, and a menu that finds projects.
+//! The App Home: switches for permitted users, and a menu that finds projects.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::slack::caller::{Origin, block_actions, block_suggestion};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::concurrency::PATIENCE;
 use crate::slack_app::{INTERACTIONS, OPTIONS, Stage};
 
-/// The third user of a fake Slack that is new.
+/// The third user of a new fake Slack.
 const MANAGER: &str = "U0FAKE00004";
 
 struct Home {
@@ -57,7 +57,7 @@ impl Home {
             .get(0))
     }
 
-    /// Sends an action and waits for the home that shows its outcome.
+    /// Sends an action and waits for the home that shows its result.
     fn act(&mut self, user: &str, action: Value) -> Result<Option<Value>> {
         let before = self.stage.slack.calls_of("views.publish").len();
         let payload = block_actions(
@@ -80,8 +80,9 @@ impl Home {
             "{}",
             self.stage.sidecar.log()
         );
-        self.stage
-            .wait_for("select not exists (select from lockstep.job where status <> 'dead')")?;
+        self.stage.wait_for(
+            "select not exists (select from lockstep_internal.job where status <> 'dead')",
+        )?;
         let home = self.stage.slack.home(user).map(|home| home.view);
         if let Some(view) = &home {
             assert_eq!(wrong_in_home(view), [""; 0]);
@@ -105,7 +106,7 @@ fn whoever_connected_a_project_switches_it() -> Result<()> {
     let (row, ada) = (home.row()?, home.ada.id.clone());
     for (action, says, is_active) in [
         ("switch_off", "`group/one` is switched off", false),
-        // Again, as a click that Slack sends twice, or that was meant otherwise.
+        // Again, like a click that Slack sends twice, or that was meant differently.
         ("switch_off", "`group/one` is switched off", false),
         ("switch_on", "`group/one` is active", true),
     ] {
@@ -128,7 +129,7 @@ fn manager_switches_any_project() -> Result<()> {
     Ok(())
 }
 
-/// What is in the names of projects is text to Slack, and calls nobody.
+/// Project names are plain text to Slack, and mention nobody.
 #[test]
 fn names_are_escaped() -> Result<()> {
     let mut home = Home::of("app_escaped")?;
@@ -139,7 +140,7 @@ fn names_are_escaped() -> Result<()> {
     let origin = home.origin(&ada);
     let text = home.stage.say(&origin, "status")?;
     ensure!(text.starts_with("*&lt;!channel&gt;&amp;*"), "{text}");
-    // Slack writes what people type in another way, and it is found all the same.
+    // Slack escapes what people type, and it is still found.
     home.stage
         .client
         .batch_execute("update slack_integrations set alias = 'a&b'")?;
@@ -172,7 +173,7 @@ fn others_may_not() -> Result<()> {
     );
     ensure!(!view.to_string().contains("Switch off"), "{view}");
     ensure!(home.is_active()?);
-    // A number that is another workspace's, or nobody's.
+    // An id of another workspace, or an unknown one.
     let ada = home.ada.id.clone();
     home.stage.client.batch_execute("
         insert into integrations (id, project_id, type_new, active) values (77, 3, 'Integrations::GitlabSlackApplication', true);
@@ -281,7 +282,7 @@ fn unknown_interactions_are_acknowledged() -> Result<()> {
     let jobs = home
         .stage
         .client
-        .query_one("select count(*) from lockstep.job", &[])?
+        .query_one("select count(*) from lockstep_internal.job", &[])?
         .get::<_, i64>(0);
     assert_eq!(jobs, 0);
     Ok(())

@@ -1,4 +1,4 @@
-//! The app is installed: from two projects of one workspace, for a whole organization, and in all the ways that come to nothing.
+//! Installing the app: from two projects of one workspace, for a whole organization, and all failures.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::Reply;
@@ -8,7 +8,7 @@ use postgres::Client;
 
 use crate::slack_app::{EVENTS, Stage, cookie_of, http};
 
-/// All that the rows of a workspace share, as one text a row, scopes by name.
+/// The shared values of a workspace's rows, as one text per row, with scopes by name.
 const SHARED: &str = "
   select array_agg(distinct concat_ws(' ', user_id, bot_user_id, encode(encrypted_bot_access_token, 'hex'),
                                       encode(encrypted_bot_access_token_iv, 'hex'), updated_at,
@@ -32,7 +32,7 @@ fn rows(client: &mut Client) -> Result<Vec<String>> {
         .unwrap_or_default())
 }
 
-/// That page, and a cookie that is gone.
+/// An error page that deletes the cookie.
 fn assert_trouble(reply: &Reply, status: u16, words: &str) -> Result<()> {
     let text = reply.text();
     ensure!(
@@ -118,7 +118,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
         text.contains("No project or group of the alias `group/three`"),
         "{text}"
     );
-    // In another workspace nothing of this is known.
+    // Other workspaces know nothing of this.
     let other = Origin {
         team_id: Some("T999".to_owned()),
         ..origin.clone()
@@ -132,7 +132,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
         ensure!(reply.status == 200, "{}", reply.text());
     }
     assert_eq!(rows(&mut stage.client)?, [""; 0]);
-    let left = "select not exists (select from lockstep.slack_installation) and not exists (select from integrations where active)";
+    let left = "select not exists (select from lockstep_internal.slack_installation) and not exists (select from integrations where active)";
     ensure!(stage.client.query_one(left, &[])?.get::<_, bool>(0));
 
     let log = stage.sidecar.log();
@@ -144,7 +144,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
     Ok(())
 }
 
-/// What the host would decrypt is the token.
+/// The application could decrypt the token.
 #[test]
 fn token_is_sealed_as_the_host_does_it() -> Result<()> {
     let mut stage = Stage::set("app_sealed")?;
@@ -243,7 +243,7 @@ fn organization_installs_for_all_its_workspaces() -> Result<()> {
     Ok(())
 }
 
-/// A browser that has begun, and is sent back from Slack.
+/// A browser that has started, and is redirected back by Slack.
 struct Begun {
     cookie: String,
     back: String,
@@ -287,12 +287,12 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     let crossed = http().get(&begun.back, &[("cookie", &other.cookie)])?;
     assert_trouble(&crossed, 400, "Not the browser")?;
     assert_trouble(&http().get(&begun.back, &[])?, 400, "Not the browser")?;
-    // It was not used up by that, and is by this.
+    // That did not use it up, but this does.
     assert_eq!(begun.finish()?.status, 200);
     assert_trouble(&begun.finish()?, 400, "over already")?;
 
     stage.client.batch_execute(
-        "update lockstep.slack_install_state set expires_at = now() - interval '1 second'",
+        "update lockstep_internal.slack_install_state set expires_at = now() - interval '1 second'",
     )?;
     assert_trouble(&other.finish()?, 400, "took too long")?;
     let base = &stage.sidecar.base;
@@ -332,12 +332,12 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
         let status = if words.contains("over") { 400 } else { 502 };
         assert_trouble(&reply, status, words)?;
     }
-    // What was installed in between was for no project.
+    // The installation in between was not for a project.
     assert_eq!(rows(&mut stage.client)?, [""; 0]);
     Ok(())
 }
 
-/// Whoever begins twice, in two tabs of a browser, can finish both.
+/// Two installations started in two tabs of a browser can both be finished.
 #[test]
 fn several_installations_go_on_in_one_browser() -> Result<()> {
     let stage = Stage::set("app_tabs")?;

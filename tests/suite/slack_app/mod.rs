@@ -1,4 +1,4 @@
-//! The sidecar's command `serve` in the midst of a database and a fake Slack, as tests of the app set it up.
+//! The sidecar's command `serve` between a database and a fake Slack, as set up by the app's tests.
 
 mod event;
 mod failover;
@@ -36,10 +36,10 @@ pub(crate) const INTERACTIONS: &str = "/api/v4/integrations/slack/interactions";
 pub(crate) const OPTIONS: &str = "/api/v4/integrations/slack/options";
 pub(crate) const COMMANDS: &str = "/api/v4/slack/trigger";
 
-/// The key that tokens are sealed with in these tests.
+/// The key that encrypts tokens in these tests.
 pub(crate) const TOKEN_KEY: &str = "0123456789abcdef0123456789abcdef-and-more";
 
-/// A sidecar that serves; it is killed with the test, should that fail.
+/// A serving sidecar; it is killed when the test ends.
 pub(crate) struct Sidecar {
     process: Child,
     log: Arc<Mutex<String>>,
@@ -56,7 +56,7 @@ impl Drop for Sidecar {
 }
 
 impl Sidecar {
-    /// Starts one that knows the app of a fake Slack, and waits until it listens.
+    /// Starts one configured for a fake Slack's app, and waits until it listens.
     pub(crate) fn start(database_url: &str, slack: &FakeSlack, arguments: &[&str]) -> Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Self::start_on(port, database_url, slack, arguments)
@@ -122,7 +122,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// The most that was resident at a time, in kB.
+    /// Peak resident memory in kB.
     pub(crate) fn memory(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
@@ -135,13 +135,13 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Waits for the end of one that was killed: its address is free then.
+    /// Waits for the end of a killed one: then its address is free.
     pub(crate) fn wait_until_dead(&mut self) -> Result<()> {
         self.process.wait()?;
         Ok(())
     }
 
-    /// Its exit status, and all that it logged.
+    /// Its exit code and everything it logged.
     pub(crate) fn end(mut self) -> Result<(Option<i32>, String)> {
         let status = self.process.wait()?.code();
         if let Some(reading) = self.reading.take() {
@@ -154,7 +154,7 @@ impl Sidecar {
         http().get(&format!("{}{path}", self.base), &[])
     }
 
-    /// Waits until it can do what it is for.
+    /// Waits until it is ready.
     pub(crate) fn wait_until_ready(&self) -> Result<()> {
         let begun = Instant::now();
         loop {
@@ -179,7 +179,7 @@ impl Sidecar {
         Ok(reply.text())
     }
 
-    /// The address of those who run it.
+    /// The address of --admin-listen.
     pub(crate) fn admin(&self) -> Result<String> {
         let log = self.log();
         let (_, rest) = log
@@ -189,7 +189,7 @@ impl Sidecar {
         Ok(format!("http://{address}"))
     }
 
-    /// The value of a line of its metrics, of which the words are part.
+    /// The value of the metrics line that contains these words.
     pub(crate) fn metric(&self, words: &[&str]) -> Result<f64> {
         let text = self.metrics()?;
         let line = text
@@ -200,7 +200,7 @@ impl Sidecar {
     }
 }
 
-/// A command of the sidecar with the settings that have to do with Slack.
+/// A command of the sidecar with the settings for Slack.
 pub(crate) fn command(name: &str, database_url: &str, slack: &FakeSlack) -> Command {
     let app = slack.app();
     let mut command = Command::new(target().join("debug/lockstep-sidecar"));
@@ -258,7 +258,7 @@ impl Stage {
         Ok(self.client.query_one(query, &[&project])?.get(0))
     }
 
-    /// Goes the way of a browser from the page of the app through Slack's and back; the last answer.
+    /// Follows a browser's path from the app's page through Slack's and back; returns the last response.
     pub(crate) fn install(&self, query: &str) -> Result<Reply> {
         install(&self.sidecar, query)
     }
@@ -275,7 +275,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What the answer to a slash command says.
+    /// The text of the answer to a slash command.
     pub(crate) fn say(&self, origin: &Origin, text: &str) -> Result<String> {
         let reply = self.caller.command(COMMANDS, origin, "/gitlab", text)?;
         ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
@@ -320,13 +320,13 @@ pub(crate) fn way_to_slack(begun: &Reply) -> Result<String> {
     Ok(link.replace("&amp;", "&"))
 }
 
-/// What a browser sends back of a cookie that it was given.
+/// What a browser sends back for a cookie.
 pub(crate) fn cookie_of(reply: &Reply) -> Result<String> {
     let cookie = reply.header("set-cookie").context("no cookie")?;
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// The host's tables, attached, with projects 1 to 3 in a group, and a role for sidecars.
+/// The application's tables, attached, with projects 1 to 3 in a group, and a role for sidecars.
 pub(crate) fn with_projects(name: &str) -> Result<Client> {
     let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
@@ -337,10 +337,10 @@ pub(crate) fn with_projects(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// How a sidecar reaches a database, in a role that may do nothing but what sidecars need.
+/// A sidecar's URL for a database, with a role that may only do what sidecars need.
 pub(crate) fn sidecar_url(database: &str) -> Result<String> {
     let mut client = cluster()?.connect("postgres")?;
-    // Tests run beside each other, and roles belong to all databases.
+    // Tests run concurrently, and roles are shared by all databases.
     client.batch_execute(
         "begin;
          select pg_advisory_xact_lock(4711);

@@ -1,4 +1,4 @@
-//! The pages, in a real browser: as wide as a phone and as a desk.
+//! The pages in a real browser, with the width of a phone and of a desktop.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::browser::{Browser, DESK, PHONE};
@@ -19,7 +19,7 @@ fn workspace(slack: &FakeSlack) {
     slack.create_user(&team.id, "ada");
 }
 
-/// With the password in the address, as a browser sends it.
+/// With the password in the address, which a browser sends as a header.
 fn with_password(base: &str, path: &str) -> String {
     let host = base.trim_start_matches("http://");
     format!(
@@ -39,7 +39,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
         !browser.dom()?.contains("Donaudampf"),
         "workspaces are shown to anybody"
     );
-    // The style is there, and the letters are large enough.
+    // The style is loaded, and the text is large enough.
     let style = "const look = selector => getComputedStyle(document.querySelector(selector)); \
                  return [parseFloat(look('body').fontSize), look('a.button').display, document.querySelector('a.button').getBoundingClientRect().height]";
     let look = browser.run(style, &json!([]))?;
@@ -50,7 +50,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
         "{look}"
     );
 
-    // The whole way: to Slack, which agrees, and back.
+    // The whole flow: to Slack, which approves, and back.
     browser.click("a.button")?;
     browser.wait_for_url(|url| url.contains("/slack/install/callback"))?;
     ensure!(
@@ -61,7 +61,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
         browser.dom()?
     );
     ensure!(browser.dom()?.contains("&lt;Söhne&gt;"));
-    // For a project it first says which one.
+    // For a project the page first says which one.
     let ticket = stage.ticket(1)?;
     browser.open(&format!(
         "{}/slack/install?ticket={ticket}",
@@ -92,7 +92,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
             browser.screenshot(&target().join(name))?;
         }
     }
-    // Signed in, the first page lists them.
+    // After signing in, the first page lists them.
     browser.open(&with_password(&stage.sidecar.base, "/sign-in"))?;
     let listed = browser.text_of("ul.workspaces")?;
     for words in [

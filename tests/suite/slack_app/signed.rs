@@ -1,4 +1,4 @@
-//! Who may speak as Slack: requests signed by Slack's own library, bit by bit, and the samples of what Slack sends.
+//! Authenticating Slack: requests signed by Slack's own library, bit by bit, and samples of Slack's requests.
 
 use std::fs;
 
@@ -63,7 +63,7 @@ fn slacks_library_signs_what_is_accepted() -> Result<()> {
             let mut changed = parts.map(<[u8]>::to_vec);
             changed[part][bit / 8] ^= 1 << (bit % 8);
             let [body, timestamp, signature] = &changed;
-            // A header of other letters cannot be sent at all.
+            // A header with other characters cannot be sent at all.
             let (Ok(timestamp), Ok(signature)) =
                 (str::from_utf8(timestamp), str::from_utf8(signature))
             else {
@@ -103,7 +103,7 @@ fn fill(sample: &mut Value) {
     }
 }
 
-/// A sample as Slack would send it: where to, as what, and the body.
+/// A sample as Slack would send it: path, content type and body.
 fn as_sent(name: &str, sample: &Value) -> (&'static str, &'static str, String) {
     match name {
         "slash-command" => {
@@ -131,7 +131,7 @@ fn as_sent(name: &str, sample: &Value) -> (&'static str, &'static str, String) {
     }
 }
 
-/// The samples of Slack's, where they are at hand, and some of our own in any case.
+/// Slack's samples if they are available, and always some of our own.
 #[test]
 fn samples_of_what_slack_sends_go_through() -> Result<()> {
     let mut stage = Stage::set("app_samples")?;
@@ -196,7 +196,7 @@ fn samples_of_what_slack_sends_go_through() -> Result<()> {
         );
     }
     ensure!(samples.len() >= 4);
-    // Those that are looked at are in the database.
+    // The processed ones are in the database.
     let known = samples.iter().filter(|(name, _)| {
         matches!(
             name.as_str(),
@@ -206,7 +206,7 @@ fn samples_of_what_slack_sends_go_through() -> Result<()> {
     let expected = i64::try_from(known.count())?;
     let recorded = crate::service_account::number(
         &mut stage.client,
-        "select count(*) from lockstep.slack_event",
+        "select count(*) from lockstep_internal.slack_event",
     )?;
     assert_eq!(recorded, expected);
     Ok(())

@@ -1,4 +1,4 @@
-//! Databases that do not answer, or not in time.
+//! Databases that do not respond, or not in time.
 
 use crate::slack_app::{COMMANDS, EVENTS, Sidecar, Stage, install, sidecar_url, with_projects};
 use anyhow::{Result, ensure};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes between TCP and the socket of PostgreSQL; those connections that there are when it freezes are silent for ever.
+/// Forwards bytes between TCP and PostgreSQL's socket; connections that exist when it freezes stay silent forever.
 struct Hole {
     port: u16,
     era: Arc<AtomicUsize>,

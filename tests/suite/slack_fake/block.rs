@@ -27,7 +27,7 @@ pub(crate) fn merged(mut object: Value, extra: &Value) -> Value {
     object
 }
 
-/// A section with an element beside its text.
+/// A section with an accessory.
 fn beside(element: &Value) -> Value {
     section(&json!({ "accessory": element }))
 }
@@ -53,7 +53,7 @@ fn numbered(number: usize) -> Value {
     Value::Array(buttons.collect())
 }
 
-/// Each makes a block of a size; the largest that is right, and what is said one beyond it.
+/// Each builds a block of a size; the largest valid one, and the finding for one beyond it.
 pub(crate) type Limit = (&'static str, usize, fn(usize) -> Value);
 
 pub(crate) const LIMITS: [Limit; 26] = [

@@ -1,4 +1,4 @@
-//! The fake Slack: messages that nobody is told of, and faults that come by chance.
+//! The fake Slack: accepted messages without a response, and random faults.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -33,7 +33,7 @@ fn message_is_taken_though_nobody_is_told() -> Result<()> {
         seen,
         [("cut off", false), ("garbled", false), ("told", true)]
     );
-    // What Slack refuses is not taken because the connection is closed.
+    // A refused call stays refused even if the connection is closed.
     scene.fake.fail(POST, Fault::ClosedAfter, Some(1));
     ensure!(post("").is_err(), "answered");
     assert_eq!(scene.fake.messages(id).len(), 3);
@@ -62,9 +62,9 @@ fn fault_of_one_channel_spares_the_others() -> Result<()> {
     Ok(())
 }
 
-/// What came of 400 calls with faults by chance.
+/// The outcomes of 400 calls with random faults.
 struct Outcomes {
-    /// None where the connection was closed.
+    /// None if the connection was closed.
     statuses: Vec<Option<u16>>,
     faults: BTreeMap<Fault, usize>,
     messages: Vec<Message>,
@@ -79,7 +79,7 @@ fn by_chance(seed: u64) -> Result<Outcomes> {
     ];
     scene.fake.fail_by_chance(POST, seed, &percent);
     for number in 0..400 {
-        // The other side of a closed connection sees an error; the record shows what it was.
+        // The client of a closed connection sees an error; the record shows what it was.
         let _ = scene.post(&scene.channel.id, &json!({ "text": number.to_string() }));
     }
     let calls = scene.fake.calls_of(POST);
@@ -102,7 +102,7 @@ fn faults_come_by_chance_and_are_counted() -> Result<()> {
     assert_eq!(faults[&Fault::Status(500)], count(Some(500)));
     assert_eq!(faults[&Fault::RateLimited(1)], count(Some(429)));
     assert_eq!(faults[&Fault::ClosedAfter], count(None));
-    // These numbers are those of the seed.
+    // These numbers follow from the seed.
     for (status, fewest, most) in [
         (Some(500), 25, 55),
         (Some(429), 25, 55),
@@ -129,7 +129,7 @@ fn faults_end_when_cleared() -> Result<()> {
     scene
         .fake
         .fail_by_chance(POST, 7, &[(Fault::Status(500), 100)]);
-    // What was ordered comes first.
+    // Ordered faults come first.
     scene.fake.fail(POST, Fault::Status(503), Some(1));
     assert_eq!(scene.reply(POST, &hello)?.status, 503);
     assert_eq!(scene.reply(POST, &hello)?.status, 500);
@@ -172,7 +172,7 @@ fn waits_for_messages_wherever_they_go() -> Result<()> {
     scene.posted(&scene.channel.id, &json!({ "text": "a" }))?;
     scene.posted(&scene.ada.id, &json!({ "text": "b" }))?;
     ensure!(scene.fake.wait_for_messages(2, PATIENCE), "two are missing");
-    // What a user wrote is none of the app's.
+    // Users' messages are not the app's.
     ensure!(
         !scene.fake.wait_for_messages(3, Duration::from_millis(1)),
         "a third"

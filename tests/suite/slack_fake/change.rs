@@ -1,4 +1,4 @@
-//! The fake Slack: messages that are changed.
+//! The fake Slack: updating messages.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ fn fifty_changes_a_minute() -> Result<()> {
     let scene = Scene::new()?;
     let id = &scene.channel.id;
     let ts = scene.posted(id, &json!({ "text": "old" }))?;
-    // The limit of one message a second is not for changes.
+    // The limit of one message per second does not apply to updates.
     for _ in 0..50 {
         assert_eq!(scene.update(id, &ts)?, "ok");
     }

@@ -1,4 +1,4 @@
-//! The fake Slack: limits of rate, faults that a test switches on, response URLs.
+//! The fake Slack: rate limits, faults that a test switches on, response URLs.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -51,7 +51,7 @@ fn limits_are_those_of_the_tiers() -> Result<()> {
         ("chat.postMessage", 300),
     ] {
         let scene = Scene::new()?;
-        // What these calls ask for is wrong for most methods, and counts nevertheless.
+        // These calls are invalid for most methods, and still count.
         for number in 1..=calls {
             let status = scene.reply(method, &json!({}))?.status;
             assert_eq!(status, 200, "{method}, call {number}");
@@ -121,7 +121,7 @@ fn faults_last_as_long_as_they_were_ordered() -> Result<()> {
     );
     assert_eq!(outcome(&publish()?.json()?), "fatal_error");
     assert_eq!(scene.fake.home(&scene.ada.id), None);
-    // Other methods work meanwhile, and this one does afterwards.
+    // Other methods work in the meantime, and this one does afterwards.
     assert_eq!(scene.outcome("auth.test", &json!({}))?, "ok");
     assert_eq!(outcome(&publish()?.json()?), "ok");
 
@@ -206,7 +206,7 @@ fn what_the_app_did_not_wait_for_takes_effect_nevertheless() -> Result<()> {
 #[test]
 fn fake_that_is_dropped_no_longer_answers() -> Result<()> {
     let scene = Scene::new()?;
-    // Another fake may get the same port at once, but not be asked for this app.
+    // Another fake may get the same port at once, but is not called with this app's token.
     scene
         .fake
         .change_app(|app| app.client_id = "dropped".to_owned());

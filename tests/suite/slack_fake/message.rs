@@ -1,4 +1,4 @@
-//! The fake Slack: messages in threads, to users, with attachments, and where they may not go.
+//! The fake Slack: messages in threads, to users, with attachments, and where they are refused.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::slack_fake::{Scene, outcome};
 pub(crate) const POST: &str = "chat.postMessage";
 pub(crate) const UPDATE: &str = "chat.update";
 
-/// A scene without the limit of each channel and without Slack's time standing still for it.
+/// A scene without the limit per channel and with Slack's time running.
 pub(crate) fn scene() -> Result<Scene> {
     let scene = Scene::new()?;
     scene.fake.lift_limits();
@@ -66,7 +66,7 @@ fn answer_tells_the_message() -> Result<()> {
 fn each_ts_is_later_than_the_one_before() -> Result<()> {
     let scene = scene()?;
     let mut last = String::new();
-    // Slack's time stands still.
+    // Slack's time is frozen.
     for _ in 0..20 {
         let ts = scene.posted(&scene.channel.id, &json!({ "text": "a" }))?;
         ensure!(ts > last, "{ts} after {last}");
@@ -151,7 +151,7 @@ fn user_is_written_to_by_id() -> Result<()> {
     }
     assert_eq!(fake.messages(&direct).len(), 3);
     assert_eq!(fake.direct(&eve), None);
-    // Its messages are changed by the conversation's id alone.
+    // Its messages can only be updated by the conversation's id.
     let ts = &fake.messages(&direct)[0].ts;
     assert_eq!(scene.update(&scene.ada.id, ts)?, "channel_not_found");
     assert_eq!(scene.update(&direct, ts)?, "ok");
@@ -181,7 +181,7 @@ fn one_message_a_second_to_each_user() -> Result<()> {
         (reply.status, reply.header("retry-after")),
         (429, Some("1"))
     );
-    // A message that was refused does not count.
+    // A refused message does not count.
     scene.fake.clock().advance(Duration::from_millis(1));
     assert_eq!(outcome(&scene.post(direct, &hello)?), "ok");
     Ok(())
@@ -223,7 +223,7 @@ fn places_that_are_closed() -> Result<()> {
         (&*read_only, "restricted_action_read_only_channel"),
         (&*joined, "ok"),
         ("#joined", "ok"),
-        // Slack does not tell that a private channel exists, and no scope opens it.
+        // Slack does not reveal that a private channel exists, and no scope opens it.
         (&*secret, "channel_not_found"),
         ("#secret", "channel_not_found"),
         ("##general", "channel_not_found"),

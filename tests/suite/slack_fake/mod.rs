@@ -1,4 +1,4 @@
-//! The fake Slack: who may call what, and which messages and views it takes.
+//! The fake Slack: who may call what, and which messages and views it accepts.
 
 pub(crate) mod block;
 mod chance;
@@ -16,12 +16,12 @@ use lockstep_tests::http::{Http, Reply};
 use lockstep_tests::slack::{App, Channel, FakeSlack, Installation, User, Workspace};
 use serde_json::{Value, json};
 
-/// How long a machine that is busy may take.
+/// The timeout for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const SCOPES: [&str; 4] = ["chat:write", "commands", "team:read", "users:read"];
 
-/// A workspace with the app, one user and one channel that both are in.
+/// A workspace with the app, one user and one channel with both as members.
 pub(crate) struct Scene {
     pub(crate) fake: FakeSlack,
     pub(crate) http: Http,
@@ -85,7 +85,7 @@ impl Scene {
     }
 }
 
-/// The error of an answer, or "ok".
+/// The error of a response, or "ok".
 pub(crate) fn outcome(answer: &Value) -> String {
     if answer["ok"] == json!(true) {
         return "ok".to_owned();
@@ -319,7 +319,7 @@ fn workspace_and_users_are_told() -> Result<()> {
     assert_eq!(answer["user"]["name"], json!("ada"));
     let unknown = scene.form("users.info", &[("user", "U0NOTHING")])?;
     assert_eq!(outcome(&unknown), "user_not_found");
-    // Slack takes the arguments of this method as a form only.
+    // Slack only accepts this method's arguments as a form.
     let arguments = json!({ "user": scene.ada.id });
     assert_eq!(
         scene.outcome("users.info", &arguments)?,

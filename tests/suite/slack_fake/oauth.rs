@@ -1,4 +1,4 @@
-//! The fake Slack: the page of consent, codes, and tokens that are renewed.
+//! The fake Slack: the consent page, codes, and refreshed tokens.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn authorize(scene: &Scene, fields: &[(&str, &str)]) -> Result<Reply> {
     scene.http.get(&url, &[])
 }
 
-/// Approves and answers the code.
+/// Approves and returns the code.
 fn code(scene: &Scene) -> Result<String> {
     let client_id = scene.fake.app().client_id;
     let fields = [
@@ -202,7 +202,7 @@ fn rotated_tokens_expire_and_are_renewed_once() -> Result<()> {
     assert_eq!(scene.outcome("auth.test", &json!({}))?, "ok");
     assert_eq!(outcome(&access(&scene, &fields)?), "invalid_refresh_token");
 
-    // Two access tokens live; the third ends the first.
+    // Two access tokens are valid; the third invalidates the first.
     for (number, expected) in [(1, "ok"), (2, "token_revoked")] {
         scene.fake.install(&scene.team.id, &scene.ada.id, &[])?;
         assert_eq!(

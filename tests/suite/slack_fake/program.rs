@@ -17,7 +17,7 @@ fn program_says_where_it_is_and_what_it_is_asked() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()?;
     let told = talk(&mut child);
-    // Also if it said something else: nobody else would end it.
+    // Also if the output was unexpected: nobody else would end it.
     kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
     ensure!(child.wait()?.success(), "it failed");
     let rest = told?;

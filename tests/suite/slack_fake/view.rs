@@ -52,7 +52,7 @@ fn views_have_their_own_limits() -> Result<()> {
             "missing required field: submit",
         ),
         (json!({ "type": "home" }), "must be a valid view type"),
-        // What Slack adds to a view must not be sent back to it.
+        // Slack's own fields of a view must not be sent back.
         (
             json!({ "hash": "1.2" }),
             "invalid additional property: hash",
@@ -143,7 +143,7 @@ fn trigger_opens_one_modal_within_three_seconds() -> Result<()> {
         scene.outcome("views.open", &arguments)?,
         "invalid_arguments"
     );
-    // A view that is refused leaves the trigger as it was; so does a call that never arrived.
+    // A refused view does not use up the trigger; nor does a call that never arrived.
     scene.fake.fail("views.open", Fault::ClosedBefore, Some(1));
     ensure!(open(&wrong).is_err(), "answered");
     assert_eq!(open(&wrong)?, "ok");
@@ -182,7 +182,7 @@ fn modal_is_updated_by_its_id() -> Result<()> {
             "{extra}"
         );
     }
-    // What Slack answered must be stripped of Slack's own fields before it can be sent back.
+    // Slack's own fields must be removed from a response before it can be sent back.
     let arguments = json!({ "view_id": id, "view": answer["view"] });
     assert_eq!(
         scene.outcome("views.update", &arguments)?,

@@ -1,4 +1,4 @@
-//! The status page, in a real browser: as wide as a phone, and live.
+//! The status page in a real browser: as wide as a phone, and live.
 
 mod password;
 
@@ -30,7 +30,7 @@ fn with_password(base: &str, path: &str) -> String {
     )
 }
 
-/// What is answered to whoever gives a password.
+/// The response to someone with this password.
 fn get(scene: &Scene, path: &str, password: &str) -> Result<Reply> {
     get_with(scene, path, password, &[])
 }
@@ -41,7 +41,7 @@ fn get_with(scene: &Scene, path: &str, password: &str, headers: &[(&str, &str)])
     http().get(&url, &[headers, &[("authorization", &pair)]].concat())
 }
 
-/// Looks until the page has what is wanted.
+/// Waits until the page shows what is wanted.
 fn wait_for(browser: &Browser, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let begun = Instant::now();
     loop {
@@ -83,7 +83,7 @@ fn status_is_live_on_a_phone() -> Result<()> {
     }
     browser.screenshot(&target().join("page-status-390.png"))?;
 
-    // What happens now is there without anybody's doing anything; so is drift, once it has been looked for.
+    // Changes appear without any action; so does drift, once it has been checked.
     scene
         .stage
         .slack
@@ -103,7 +103,7 @@ fn status_is_live_on_a_phone() -> Result<()> {
     Ok(())
 }
 
-/// What others have named stays text; a run has its bar; and what is old is told to be.
+/// Names stay text; a run has its bar; and outdated parts are marked as such.
 #[test]
 fn status_tells_what_is_true_now() -> Result<()> {
     const DATABASE: &str = "status_now";
@@ -134,7 +134,7 @@ fn status_tells_what_is_true_now() -> Result<()> {
         Ok(hidden == json!(true))
     };
     assert!(hidden(&browser)?);
-    // The database goes, and comes back.
+    // The database goes away, and returns.
     let mut elsewhere = cluster()?.connect("postgres")?;
     for (is_there, change) in [(false, "false"), (true, "true")] {
         elsewhere.batch_execute(&format!(
@@ -147,7 +147,7 @@ fn status_tells_what_is_true_now() -> Result<()> {
             ensure!(begun.elapsed() < PATIENCE, "{is_there}: {}", browser.dom()?);
             sleep(Duration::from_millis(100));
         }
-        // It shows what there was all the while.
+        // It kept showing the last state.
         ensure!(browser.text_of("#live")?.contains(HOSTILE));
     }
     assert_eq!(title(&browser)?, title_of_page());
@@ -158,7 +158,7 @@ fn title_of_page() -> serde_json::Value {
     json!("Status · GitLab for Slack")
 }
 
-/// Names are those of others: of channels, jobs, flags and tables.
+/// Names come from others: channels, jobs, flags and tables.
 #[test]
 fn names_are_text_on_the_page() -> Result<()> {
     let mut scene = Scene::with("status_escaped", &["--viewer-password", PASSWORD])?;
@@ -178,13 +178,13 @@ fn names_are_text_on_the_page() -> Result<()> {
            insert into features (key, created_at, updated_at) values ('{flag}', now(), now());
            perform lockstep.set_feature('{flag}', true);
          end$$;
-         insert into lockstep.event (schema, key) values ('public', 'k');
-         insert into lockstep.slack_channel (schema, team_id, channel, not_before) values ('public', '{channel}', '{channel}', 'infinity');
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error)
-           select 'public', e.id, 1, 1, c.id, c.id, '{error}' from lockstep.event e, lockstep.slack_channel c;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
-           select 'public', e.id, 1, 1, c.id, c.id, '{error}', 'failed', now() from lockstep.event e, lockstep.slack_channel c;
-         insert into lockstep.drift_check (schema, what, rows, is_more, checked_at) values ('public', '{drift}', 1, false, now());
+         insert into lockstep_internal.event (schema, key) values ('public', 'k');
+         insert into lockstep_internal.slack_channel (schema, team_id, channel, not_before) values ('public', '{channel}', '{channel}', 'infinity');
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}' from lockstep_internal.event e, lockstep_internal.slack_channel c;
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}', 'failed', now() from lockstep_internal.event e, lockstep_internal.slack_channel c;
+         insert into lockstep_internal.drift_check (schema, what, rows, is_more, checked_at) values ('public', '{drift}', 1, false, now());
          -- It would be forgotten, as there is no such column.
          alter function lockstep.drift_report rename to former_drift_report"
     ))?;
@@ -205,7 +205,7 @@ fn names_are_text_on_the_page() -> Result<()> {
         ensure!(text.contains(name.as_str()), "{name}: {text}");
     }
     assert_eq!(shown[1], json!(0), "{}", browser.dom()?);
-    // The bar of a backfill that is done.
+    // The bar of a finished backfill.
     assert_eq!(shown[2], json!([[100, 100, true]]), "{}", browser.dom()?);
     for path in ["/status", "/status/part"] {
         let reply = get(&scene, path, PASSWORD)?;
@@ -220,7 +220,7 @@ fn names_are_text_on_the_page() -> Result<()> {
     Ok(())
 }
 
-/// What was shown stays, and is said to be old, until there is an answer again.
+/// The last state stays visible and is marked as outdated until there is a response again.
 #[test]
 fn status_that_is_old_says_so() -> Result<()> {
     let mut scene = Scene::with("status_old", &["--viewer-password", PASSWORD])?;
@@ -250,7 +250,7 @@ fn status_that_is_old_says_so() -> Result<()> {
         now[0] == true && now[1] == false && now[3] == true && text.contains(says)
     };
     assert_eq!(state(&browser)?, json!([false, true, "", true]));
-    // The database is there and has no answer: a 503 of our own.
+    // The database is there but does not answer: a 503 of our own.
     let rename =
         |from: &str, to: &str| format!("alter function lockstep.{from}(text) rename to {to}");
     scene
@@ -264,7 +264,7 @@ fn status_that_is_old_says_so() -> Result<()> {
         .client
         .batch_execute(&rename("no_report", "status_report"))?;
     wait(&is_fresh)?;
-    // What a proxy says, and what is said to whoever has no right any more.
+    // A proxy's response, and the response after access is revoked.
     for (status, says) in [(502, "no answer now"), (401, "password"), (403, "password")] {
         browser.run(
             "window.asked ??= window.fetch;
@@ -281,7 +281,7 @@ fn status_that_is_old_says_so() -> Result<()> {
     Ok(())
 }
 
-/// A look for drift that finds nothing out says so, and one that takes long takes nothing from anybody.
+/// A drift check without a result says so, and a slow one blocks nobody.
 #[test]
 fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     let arguments = ["--viewer-password", PASSWORD, "--job-concurrency", "1"];
@@ -297,7 +297,7 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     let mut holder = cluster()?.config("status_drift").connect(NoTls)?;
     let mut held = holder.transaction()?;
     held.batch_execute("lock table is_waited_for")?;
-    // One session of jobs, and it is not the one that waits.
+    // Jobs have one session, and it is not the one that waits.
     let first = get(&scene, "/status/part", PASSWORD)?;
     ensure!(
         first.text().contains("being looked for"),
@@ -311,13 +311,13 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     // It would be dead if it got no session.
     let job = format!(
         "select lockstep.enqueue_job('Slack::AppHomeWorker', '{{\"team_id\": \"{}\", \"user_id\": \"{}\"}}');
-         update lockstep.job set retries = 0",
+         update lockstep_internal.job set retries = 0",
         scene.team, scene.ada
     );
     scene.stage.client.batch_execute(&job)?;
     scene
         .stage
-        .wait_for("select not exists (select from lockstep.job)")?;
+        .wait_for("select not exists (select from lockstep_internal.job)")?;
     scene.stage.client.batch_execute(
         "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%drift_report%'",
     )?;

@@ -6,7 +6,7 @@ use crate::status_page::{PASSWORD, get, get_with};
 use anyhow::{Result, ensure};
 use lockstep_tests::http::Reply;
 
-/// As a proxy asks for somebody.
+/// Like a proxy, on behalf of a client.
 fn get_for(scene: &Scene, path: &str, password: &str, from: &str) -> Result<Reply> {
     get_with(scene, path, password, &[("x-forwarded-for", from)])
 }
@@ -22,7 +22,7 @@ fn status_is_for_those_who_may_see_it() -> Result<()> {
             "{}",
             reply.text()
         );
-        // Without a password there is nobody who may.
+        // Without a configured password nobody may.
         let reply = http().get(&format!("{}{path}", open.stage.sidecar.base), &[])?;
         ensure!(
             reply.status == 404 && !reply.text().contains("Messages"),
@@ -33,7 +33,7 @@ fn status_is_for_those_who_may_see_it() -> Result<()> {
     Ok(())
 }
 
-/// Whoever guesses is slowed down, and so is who guesses right after that.
+/// Guessing is slowed down, including the next attempt.
 #[test]
 fn passwords_are_not_guessed() -> Result<()> {
     let scene = Scene::with("status_guesses", &["--viewer-password", PASSWORD])?;
@@ -52,11 +52,11 @@ fn passwords_are_not_guessed() -> Result<()> {
     ensure!(refused.status == 429, "{}", refused.text());
     for path in ["/status", "/status/part", "/sign-in"] {
         assert_eq!(get(&scene, path, PASSWORD)?.status, 429, "{path}");
-        // What anybody may write there does not help.
+        // A header that anybody can send does not help.
         let elsewhere = get_for(&scene, path, PASSWORD, "192.0.2.1")?;
         assert_eq!(elsewhere.status, 429, "{path}");
     }
-    // The first page is for everybody.
+    // The first page is public.
     let first = get(&scene, "/", PASSWORD)?;
     ensure!(
         first.status == 200 && !first.text().contains("Workspaces"),
@@ -66,7 +66,7 @@ fn passwords_are_not_guessed() -> Result<()> {
     Ok(())
 }
 
-/// Behind a proxy those elsewhere are not slowed down.
+/// Behind a proxy, clients at other addresses are not slowed down.
 #[test]
 fn viewers_behind_a_proxy_are_told_apart() -> Result<()> {
     let scene = Scene::with(

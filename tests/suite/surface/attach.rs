@@ -1,6 +1,6 @@
-//! attach for some features, and without doing anything.
+//! attach for some features, and as a dry run.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
 use postgres::Client;
 
@@ -22,7 +22,7 @@ fn answers(client: &mut Client, call: &str) -> Result<Vec<(String, String, Strin
 fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
     let name = "attach_dry_run";
     let mut client = with_slack(name, Layout::Narrow)?;
-    // Whoever waited for one of them would wait for ever.
+    // A call that needed one of these locks would wait forever.
     let mut writer = cluster()?.connect(name)?;
     writer.batch_execute(
         "begin; lock table projects, integrations, slack_integrations, slack_integrations_scopes in row exclusive mode",
@@ -70,7 +70,7 @@ fn a_dry_run_says_what_it_would_lock_and_locks_nothing() -> Result<()> {
     let tables = "select count(*) from pg_class where relname in ('features', 'feature_gates') and relkind = 'r'";
     assert_eq!(number(&mut client, tables)?, 0);
     writer.batch_execute("rollback")?;
-    // What is there is there, and what somebody took away would come back.
+    // Existing objects are reported, and removed ones would be restored.
     client.batch_execute(
         "select * from lockstep.attach(); drop trigger lockstep_feature_audit on features",
     )?;
@@ -102,10 +102,59 @@ fn features_can_be_attached_one_by_one() -> Result<()> {
     client.batch_execute("select * from lockstep.attach_slack(features => '{deployments}')")?;
     let of_slack = "select count(*) from pg_trigger where tgrelid = 'slack_integrations'::regclass and tgname ~ 'lockstep'";
     assert_eq!(number(&mut client, of_slack)?, 0);
-    // None at all is none.
+    // An empty list means none.
     assert!(answers(&mut client, "attach(features => '{}')")?.is_empty());
     let all = answers(&mut client, "attach()")?;
     assert_eq!(all[0].2, "already attached, nothing changed");
     assert_eq!(number(&mut client, columns)?, 2);
+    Ok(())
+}
+
+/// A trigger of the application may have a name of ours: the feature is skipped and says which, everything else is attached.
+#[test]
+fn a_trigger_with_a_name_of_ours_skips_the_feature_alone() -> Result<()> {
+    let mut client = with_slack("attach_trigger_name", Layout::Narrow)?;
+    client.batch_execute(
+        "create function nothing() returns trigger language plpgsql as $$ begin return null; end $$;
+         create table features (id bigserial primary key, key varchar not null unique, created_at timestamp, updated_at timestamp);
+         create table feature_gates (id bigserial primary key, feature_key varchar not null, key varchar not null, value text,
+                                     created_at timestamp, updated_at timestamp, unique (feature_key, key, value))",
+    )?;
+    for (table, attach, skipped) in [
+        ("integrations", "attach()", 2),
+        ("projects", "attach()", 2),
+        ("duo_workflows_workflows", "attach()", 1),
+        ("feature_gates", "attach()", 1),
+        ("slack_integrations", "attach_slack()", 1),
+        ("slack_integrations_scopes", "attach_slack()", 1),
+    ] {
+        client.batch_execute(&format!(
+            "create trigger lockstep_flush after update on {table} execute function nothing()"
+        ))?;
+        let says = format!(
+            "trigger \"lockstep_flush\" of table public.{table} does not belong to lockstep"
+        );
+        let rows = answers(&mut client, attach)?;
+        let of_it = rows
+            .iter()
+            .filter(|(_, status, detail)| status == "skipped" && *detail == says);
+        ensure!(of_it.count() == skipped, "{table}: {rows:?}");
+        let others = rows.iter().filter(|(_, status, _)| status == "attached");
+        ensure!(others.count() == rows.len() - skipped, "{table}: {rows:?}");
+        client.batch_execute(&format!(
+            "drop trigger lockstep_flush on {table}; select lockstep.detach(); select lockstep.detach_slack()"
+        ))?;
+    }
+    client.batch_execute(
+        "create trigger lockstep_flush after update on integrations execute function nothing()",
+    )?;
+    let add = "select lockstep.add_cache_column('projects', 'has_external_wiki', 'integrations', 'project_id', '{\"active\": true}')";
+    let error = client.batch_execute(add).err().context("it was added")?;
+    let error = error.as_db_error().context("not from the server")?;
+    assert_eq!(error.code().code(), "42710");
+    assert_eq!(
+        error.hint(),
+        Some("Rename it: alter trigger lockstep_flush on public.integrations rename to ...")
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The cache column, the key and the primary key have to be of the right kind, and the key needs an index.
+//! The cache column, the key and the primary key must have suitable types, and the key needs an index.
 
 use anyhow::{Context, Result};
 use postgres::Client;
@@ -53,7 +53,7 @@ fn cache_column_is_a_plain_boolean() -> Result<()> {
             message,
         )?;
     }
-    // A dropped column is not there, whatever name its remains have.
+    // A dropped column does not exist, whatever its remains are named.
     client.batch_execute("alter table target drop column cached")?;
     for column in ["cached", "........pg.dropped.2........"] {
         refused(
@@ -84,7 +84,7 @@ fn key_is_an_integer_column() -> Result<()> {
             message,
         )?;
     }
-    // Of another size than the primary key, it still is one.
+    // A key of another size than the primary key works.
     client.batch_execute(&add("target", "cached", "source", "small"))?;
     Ok(())
 }
@@ -146,7 +146,7 @@ fn key_has_an_index_that_finds_any_of_its_rows() -> Result<()> {
     Ok(())
 }
 
-/// The hint of a missing index is a statement that helps, also where the names need quotes.
+/// The hint for a missing index is a working statement, also where names need quotes.
 #[test]
 fn hint_of_a_missing_index_can_be_run() -> Result<()> {
     let mut client = with_tables("surface_index_hint")?;
@@ -182,7 +182,7 @@ fn column_is_defined_once_and_only_what_is_defined_can_be_removed() -> Result<()
     Ok(())
 }
 
-/// A silent null would look like success: no definition is made, no drift is found, nothing is repaired.
+/// A silent null would look like success: no definition is created, no drift is found, nothing is repaired.
 #[test]
 fn null_is_no_argument() -> Result<()> {
     let mut client = with_tables("surface_null")?;
@@ -213,7 +213,7 @@ fn null_is_no_argument() -> Result<()> {
         }
     }
     assert!(accepted.is_empty(), "{}", accepted.join("\n"));
-    // Null as the number of rows to repair means all of them: it is the default.
+    // Null as the number of rows to repair means all: it is the default.
     client.batch_execute(
         "select lockstep.repair_cache_column('target', 'cached', max_rows => null)",
     )?;
@@ -222,7 +222,7 @@ fn null_is_no_argument() -> Result<()> {
     Ok(())
 }
 
-/// Nothing limits how many there are; each statement on the source keeps them all.
+/// The number is not limited; each statement on the source maintains all of them.
 #[test]
 fn thirty_definitions_on_one_source() -> Result<()> {
     let mut client = with_tables("surface_thirty")?;

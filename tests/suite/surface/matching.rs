@@ -1,4 +1,4 @@
-//! A match is an object of columns and constants that can be equal.
+//! A match is an object of columns and constants that can be compared.
 
 use anyhow::Result;
 use postgres::Client;
@@ -25,7 +25,7 @@ fn with_tables(name: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Every match is refused with the SQLSTATE and words that follow it.
+/// Every match is refused with this SQLSTATE and message.
 fn refuse_all(name: &str, cases: &[(&str, &str, &str)]) -> Result<()> {
     let mut client = with_tables(name)?;
     for (matches, sqlstate, message) in cases {
@@ -34,7 +34,7 @@ fn refuse_all(name: &str, cases: &[(&str, &str, &str)]) -> Result<()> {
         );
         refused(&mut client, &statement, sqlstate, message)?;
     }
-    // The session is none the worse for it.
+    // The session still works.
     client.batch_execute(
         "select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{\"active\": true}')",
     )?;
@@ -95,7 +95,7 @@ fn columns_of_the_match_are_those_of_the_source() -> Result<()> {
     )
 }
 
-/// A constant has the JSON form of its column's type, so that "true" and true are not taken for one another.
+/// A constant has the JSON type that fits its column, so that "true" and true are not confused.
 #[test]
 fn constant_of_another_form_is_refused() -> Result<()> {
     refuse_all(
@@ -130,7 +130,7 @@ fn constant_that_is_no_value_of_the_type_is_refused() -> Result<()> {
     )
 }
 
-/// Some types have no equality, so nothing of them can be matched.
+/// Some types have no equality, so they cannot be matched.
 #[test]
 fn type_without_equality_is_refused() -> Result<()> {
     refuse_all(
@@ -142,7 +142,7 @@ fn type_without_equality_is_refused() -> Result<()> {
     )
 }
 
-/// Its code would run with every write, and be read with the definition: of a domain, a type made of one, a cast or an operator.
+/// Its code would run with every write, and when the definition is read: of a domain, a type based on one, a cast or an operator.
 #[test]
 fn type_that_is_not_built_in_is_refused() -> Result<()> {
     let mut client = with_tables("surface_match_builtin")?;
@@ -176,7 +176,7 @@ fn type_that_is_not_built_in_is_refused() -> Result<()> {
     }
     let positive = "select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{\"positive\": 1}')";
     refused(&mut client, positive, "0A000", "is not built in")?;
-    // An enum is as good as built in: even what somebody made for it is not called.
+    // An enum is as good as built in: code that somebody defined for it is not called.
     client.batch_execute(
         "select lockstep.add_cache_column('target', 'cached', 'source', 'key', '{\"mood\": \"calm\"}');
          insert into source (key, mood) values (1, 'calm');
@@ -212,7 +212,7 @@ fn column_cannot_depend_on_itself() -> Result<()> {
     Ok(())
 }
 
-/// What is large is no error: the constant is kept whole and compared whole.
+/// Large constants are valid: stored and compared completely.
 #[test]
 fn large_constant_is_kept_whole() -> Result<()> {
     let mut client = with_tables("surface_match_large")?;

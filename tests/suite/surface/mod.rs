@@ -1,4 +1,4 @@
-//! What can be said to the functions that set columns up, and what they answer.
+//! The functions that define columns: their arguments and results.
 
 mod attach;
 mod column;

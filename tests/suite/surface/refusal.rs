@@ -1,5 +1,5 @@
-//! What every refusal has in common, checked at each of them: a standard SQLSTATE, the parts of the report in PostgreSQL's
-//! style, and a database in which nothing has changed.
+//! What all refusals have in common, checked for each: a standard SQLSTATE, a report in PostgreSQL's style, and an unchanged
+//! database.
 
 use anyhow::{Context, Result, bail, ensure};
 use postgres::Client;
@@ -7,14 +7,14 @@ use postgres::error::DbError;
 
 use crate::database::cluster;
 
-/// All that a call of lockstep could change: its definitions and every trigger of the database.
+/// Everything that a call of lockstep could change: its definitions and every trigger of the database.
 const STATE: &str = "
 select jsonb_build_object(
-  'definitions', (select jsonb_agg(d order by d.id) from lockstep.cache_column_definition d),
+  'definitions', (select jsonb_agg(d order by d.id) from lockstep_internal.cache_column_definition d),
   'triggers', (select jsonb_agg(jsonb_build_array(t.tgrelid, t.tgname, t.tgenabled) order by t.oid) from pg_trigger t)
 )::text";
 
-/// Runs a statement that must fail; returns the error with all that PostgreSQL says of it.
+/// Runs a statement that must fail; returns the complete error.
 pub(crate) fn error_of(client: &mut Client, statement: &str) -> Result<DbError> {
     match client.batch_execute(statement) {
         Ok(()) => bail!("not refused: {statement}"),
@@ -34,7 +34,7 @@ pub(crate) fn refused(
     sqlstate: &str,
     message: &str,
 ) -> Result<DbError> {
-    // The client may have taken on a role that may not look.
+    // The client may have switched to a role that may not look.
     let database: String = client.query_one("select current_database()", &[])?.get(0);
     let mut witness = cluster()?.connect(&database)?;
     let before: String = witness.query_one(STATE, &[])?.get(0);
@@ -52,7 +52,7 @@ pub(crate) fn refused(
     Ok(error)
 }
 
-/// A message is no sentence; DETAIL and HINT are, and both are there.
+/// A message is not a sentence; DETAIL and HINT are, and both are present.
 fn check_style(error: &DbError) -> Result<()> {
     let message = error.message();
     ensure!(

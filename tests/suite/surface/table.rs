@@ -1,4 +1,4 @@
-//! Source and target have to be tables that triggers can keep.
+//! Source and target must be tables on which triggers work.
 
 use anyhow::Result;
 use postgres::Client;
@@ -6,7 +6,7 @@ use postgres::Client;
 use crate::database;
 use crate::surface::refusal::refused;
 
-/// A good source and a good target, and relations of every kind beside them; those that end in _s would be sources.
+/// A valid source and target, and relations of every kind; those ending in _s are used as sources.
 const RELATIONS: &str = "
 create table good_t (id bigint primary key, cached boolean);
 create table good_s (key bigint, active boolean);
@@ -97,7 +97,7 @@ fn temporary_table_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// Triggers of a parent do not fire for rows of its children. A child by itself is a table like any other.
+/// A parent's triggers do not fire for rows of its children. A child by itself is a table like any other.
 #[test]
 fn parent_in_an_inheritance_is_refused_and_a_child_is_not() -> Result<()> {
     let mut client = with_relations("surface_inheritance")?;
@@ -114,7 +114,7 @@ fn parent_in_an_inheritance_is_refused_and_a_child_is_not() -> Result<()> {
     Ok(())
 }
 
-/// No trigger can be on a system catalog.
+/// System catalogs cannot have triggers.
 #[test]
 fn system_catalog_is_refused() -> Result<()> {
     let mut client = with_relations("surface_catalog")?;
@@ -125,13 +125,13 @@ fn system_catalog_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// pg_dump leaves out the triggers on tables that belong to an extension, so the definition would come back without them.
+/// pg_dump leaves out triggers on tables that belong to an extension, so the definition would be restored without them.
 #[test]
 fn table_of_an_extension_is_refused() -> Result<()> {
     let mut client = with_relations("surface_extension_table")?;
-    let own = "select lockstep.add_cache_column('lockstep.cache_column_definition', 'guard', 'good_s', 'key', '{\"active\": true}')";
+    let own = "select lockstep.add_cache_column('lockstep_internal.cache_column_definition', 'guard', 'good_s', 'key', '{\"active\": true}')";
     refused(&mut client, own, "0A000", "extension")?;
-    // Any extension will do as owner of a table; this one is always there.
+    // Any extension can own the table; this one always exists.
     client.batch_execute("alter extension plpgsql add table whole_t")?;
     client.batch_execute("alter extension plpgsql add table good_s")?;
     refused(
@@ -147,7 +147,7 @@ fn table_of_an_extension_is_refused() -> Result<()> {
 #[test]
 fn table_that_is_not_there_is_refused() -> Result<()> {
     let mut client = with_relations("surface_unknown_table")?;
-    // By name, PostgreSQL itself says so when it reads the argument.
+    // By name, PostgreSQL itself reports it when it reads the argument.
     let error = crate::surface::refusal::error_of(&mut client, &add("public.nothing_t", "good_s"))?;
     assert_eq!(error.code().code(), "42P01", "{error:?}");
     for (target, source) in [("4000000000", "good_s"), ("good_t", "4000000000")] {

@@ -1,4 +1,4 @@
-//! Triggers that somebody else than lockstep made, and lockstep's own triggers tampered with: a clear error, never a wrong value.
+//! Triggers that others created, and lockstep's own triggers tampered with: a clear error, never a wrong value.
 
 use anyhow::{Context, Result};
 use postgres::Client;
@@ -11,7 +11,7 @@ create table projects (id bigint primary key, has_wiki boolean);
 create table integrations (project_id bigint, active boolean);
 create index on integrations (project_id);
 create table mine (id bigint primary key, project_id bigint, active boolean, has_wiki boolean);
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{\"active\": true}');
 insert into projects values (1);
 ";
@@ -29,7 +29,7 @@ fn has_wiki(client: &mut Client) -> Result<bool> {
         .get(0))
 }
 
-/// Whoever could note a key of somebody else's definition could write somebody else's table.
+/// A user who could note a key for another user's definition could write that user's table.
 #[test]
 fn trigger_on_a_table_of_ones_own_is_refused_when_it_fires() -> Result<()> {
     let mut client = with_tables("surface_own_trigger")?;
@@ -40,7 +40,7 @@ fn trigger_on_a_table_of_ones_own_is_refused_when_it_fires() -> Result<()> {
         ("before insert", "set_false_on_insert"),
     ] {
         client.batch_execute(&format!(
-            "create trigger forged {fires} on mine for each row execute function lockstep.{function}('1')"
+            "create trigger forged {fires} on mine for each row execute function lockstep_internal.{function}('1')"
         ))?;
         refused(
             &mut client,
@@ -67,7 +67,7 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
     for function in ["note_changed", "note_arrived"] {
         for (arguments, sqlstate, message) in cases {
             client.batch_execute(&format!(
-                "create trigger forged after insert on mine for each row execute function lockstep.{function}({arguments})"
+                "create trigger forged after insert on mine for each row execute function lockstep_internal.{function}({arguments})"
             ))?;
             refused(
                 &mut client,
@@ -81,13 +81,13 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
     Ok(())
 }
 
-/// The statement triggers do nothing where nothing was noted and nothing is defined.
+/// The statement triggers do nothing if nothing was noted and nothing is defined.
 #[test]
 fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
     let mut client = with_tables("surface_own_statement_trigger")?;
     client.batch_execute(
-        "create trigger forged after insert on mine for each statement execute function lockstep.flush();
-         create trigger forged_too after truncate on mine for each statement execute function lockstep.flush_truncated();
+        "create trigger forged after insert on mine for each statement execute function lockstep_internal.flush();
+         create trigger forged_too after truncate on mine for each statement execute function lockstep_internal.flush_truncated();
          update projects set has_wiki = true;
          insert into mine values (1, 1, true);
          truncate mine",
@@ -96,12 +96,12 @@ fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Row triggers want rows; a trigger that has none is refused before it looks at one.
+/// Row triggers need rows; a trigger without one is refused before reading.
 #[test]
 fn row_function_in_a_statement_trigger_is_refused() -> Result<()> {
     let mut client = with_tables("surface_rowless")?;
     client.batch_execute(
-        "create trigger forged after insert on integrations for each statement execute function lockstep.note_changed('1')"
+        "create trigger forged after insert on integrations for each statement execute function lockstep_internal.note_changed('1')"
     )?;
     let error = error_of(&mut client, "insert into integrations values (1, true)")?;
     assert_eq!(error.code().code(), "55000", "{error:?}");
@@ -120,13 +120,16 @@ fn trigger_functions_refuse_to_be_called_directly() -> Result<()> {
         "note_arrived",
         "set_false_on_insert",
     ] {
-        error_of(&mut client, &format!("select lockstep.{function}()"))
-            .with_context(|| format!("{function} has answered"))?;
+        error_of(
+            &mut client,
+            &format!("select lockstep_internal.{function}()"),
+        )
+        .with_context(|| format!("{function} has answered"))?;
     }
     Ok(())
 }
 
-/// Without its statement trigger enabled, what was noted would be lost: the transaction cannot commit.
+/// Without its statement trigger enabled, notes would be lost: the transaction cannot commit.
 #[test]
 fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
     let mut client = with_tables("surface_unflushed")?;
@@ -145,11 +148,11 @@ fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
         "not flushed",
     )?;
     client.batch_execute("rollback")?;
-    // What was rolled back needs no flush.
+    // Rolled-back changes need no flush.
     client.batch_execute(
         "begin; savepoint a; insert into integrations values (1, true); rollback to a; commit",
     )?;
-    // Dropped instead of disabled, the row triggers flush by themselves.
+    // If it is dropped instead of disabled, the row triggers flush by themselves.
     client.batch_execute(
         "drop trigger lockstep_flush on integrations; insert into integrations values (1, true)",
     )?;
@@ -157,12 +160,12 @@ fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
     Ok(())
 }
 
-/// A definition that is gone although its triggers are there, as after a restore of the schema alone.
+/// The triggers exist without their definition, as after a restore of the schema only.
 #[test]
 fn write_without_its_definition_is_refused() -> Result<()> {
     let mut client = with_tables("surface_undefined")?;
-    client.batch_execute("delete from lockstep.cache_column_definition")?;
-    // One that has written before may know it still.
+    client.batch_execute("delete from lockstep_internal.cache_column_definition")?;
+    // A session that has written before may still know it.
     let mut client = database::cluster()?.connect("surface_undefined")?;
     refused(
         &mut client,
@@ -176,7 +179,7 @@ fn write_without_its_definition_is_refused() -> Result<()> {
         "55000",
         "definition 1 does not exist",
     )?;
-    // Without the definition nothing tells what matches.
+    // Without the definition nothing says what matches.
     refused(
         &mut client,
         "insert into integrations values (1, false)",

@@ -1,4 +1,4 @@
-//! Names, numbers and values that are most likely typing errors: each is an error that says what would be right.
+//! Names, numbers and values that are most likely typos: each is an error that says what would be right.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::Layout;
@@ -90,7 +90,7 @@ fn typing_errors_are_errors() -> Result<()> {
             "{all}"
         );
     }
-    // What the host has named itself is no mistake.
+    // Names that the application itself uses are accepted.
     client.batch_execute(
         "insert into features (key, created_at, updated_at) values ('new hook', now(), now());
          select lockstep.set_feature('new hook', true); select lockstep.retry_dead_jobs('IrkerWorker')",

@@ -1,8 +1,8 @@
 //! ALTER EXTENSION lockstep UPDATE: from every released version, with definitions, triggers and data in place.
 //!
-//! A release freezes its install script in `tests/upgrade`, once, when its version is tagged, and nobody touches it again, and beside it what
-//! it installs on the host's tables (`attached--X.Y.Z.sql`). From then on the version in Cargo.toml moves on with the first change of the
-//! schema, which comes with an update script. The tests here install each frozen script, use the database with the library as it is now,
+//! A release freezes its install script in `tests/upgrade`, once, when its version is tagged, together with what it installs on
+//! the application's tables (`attached--X.Y.Z.sql`). From then on the version in Cargo.toml changes with the first change of the
+//! schema, which needs an update script. These tests install each frozen script, use the database with the current library,
 //! update, and compare with a fresh installation.
 
 mod schema;
@@ -42,7 +42,7 @@ fn install_script(version: &str) -> String {
     format!("lockstep--{version}.sql")
 }
 
-/// A database with the host's tables and a given version of the extension, attached, with rows.
+/// A database with the application's tables and a given version of the extension, attached, with rows.
 fn in_use(name: &str, version: &str) -> Result<Client> {
     let mut client = database::empty(name)?;
     host::create(&mut client, Layout::Narrow)?;
@@ -57,7 +57,7 @@ fn in_use(name: &str, version: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Writes that each definition has to follow; afterwards nothing may have drifted.
+/// Writes that affect each definition; afterwards there must be no drift.
 fn write(client: &mut Client) -> Result<()> {
     client.batch_execute(
         "insert into integrations (project_id, active, category, type_new)
@@ -79,7 +79,7 @@ fn write(client: &mut Client) -> Result<()> {
 }
 
 /// A made-up next version changes what a real one may: it adds a column, a function and a constraint, replaces functions and the
-/// view, and changes rights. A session that is in the midst of a transaction goes on through it.
+/// view, and changes rights. A session in the middle of a transaction continues through the update.
 #[test]
 fn update_under_open_sessions_changes_no_value() -> Result<()> {
     let mut witness = cluster()?.connect("postgres")?;
@@ -89,8 +89,8 @@ fn update_under_open_sessions_changes_no_value() -> Result<()> {
     let update = "
         create function lockstep.added(n integer) returns integer language sql immutable set search_path = pg_catalog as 'select n + 1';
         comment on function lockstep.added(integer) is 'made up';
-        create or replace function lockstep.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
-        create or replace function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
+        create or replace function lockstep_internal.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
+        create or replace function lockstep_internal.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
         create table lockstep.added_table (id integer constraint added_table_pkey primary key, note text not null default '');
         select pg_catalog.pg_extension_config_dump('lockstep.added_table', '');
         revoke execute on function lockstep.repair_cache_column(regclass, text, bigint) from public;
@@ -108,7 +108,7 @@ fn update_under_open_sessions_changes_no_value() -> Result<()> {
     other.batch_execute(
         "begin; insert into integrations (project_id, active, category) values (9, true, 'chat')",
     )?;
-    // It waits for nobody who writes the host's tables; were it to, this would say so instead of hanging.
+    // It does not wait for writers of the application's tables; otherwise this would report it instead of hanging.
     client.batch_execute(&format!(
         "set lock_timeout = '5s'; alter extension lockstep update to '{next}'; reset lock_timeout"
     ))?;
@@ -136,7 +136,7 @@ fn update_under_open_sessions_changes_no_value() -> Result<()> {
     Ok(())
 }
 
-/// The comparison sees every kind of difference; without this the test above and the one below would prove little.
+/// The comparison detects every kind of difference; otherwise the tests above and below would prove little.
 #[test]
 fn comparison_sees_every_kind_of_difference() -> Result<()> {
     let mut client = database::empty("upgrade_comparison")?;
@@ -147,30 +147,30 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
         "alter function lockstep.attach(text, boolean, text[], boolean) volatile parallel safe",
         "alter function lockstep.attach(text, boolean, text[], boolean) reset search_path",
         "alter function lockstep.attach(text, boolean, text[], boolean) strict",
-        "alter function lockstep.flush() security definer",
-        "alter function lockstep.flush() owner to pg_monitor",
-        "comment on function lockstep.flush() is 'something else'",
-        "comment on column lockstep.cache_column_definition.match is 'something else'",
+        "alter function lockstep_internal.flush() security definer",
+        "alter function lockstep_internal.flush() owner to pg_monitor",
+        "comment on function lockstep_internal.flush() is 'something else'",
+        "comment on column lockstep_internal.cache_column_definition.match is 'something else'",
         "revoke execute on function lockstep.detach(text) from public",
-        "grant insert on lockstep.cache_column_definition to pg_monitor",
-        "grant update (guard) on lockstep.cache_column_definition to pg_monitor",
+        "grant insert on lockstep_internal.cache_column_definition to pg_monitor",
+        "grant update (guard) on lockstep_internal.cache_column_definition to pg_monitor",
         "revoke usage on schema lockstep from public",
-        "alter table lockstep.cache_column_definition add column extra text",
-        "alter table lockstep.cache_column_definition alter column guard drop not null",
-        "alter table lockstep.cache_column_definition alter column guard set default true",
-        "alter table lockstep.cache_column_definition alter column id set generated always",
-        "alter table lockstep.cache_column_definition alter column created_at type timestamp",
-        "alter table lockstep.cache_column_definition rename constraint cache_column_definition_pkey to pkey",
-        "alter table lockstep.cache_column_definition drop constraint cache_column_definition_match_check",
-        "create index on lockstep.cache_column_definition (source_table)",
+        "alter table lockstep_internal.cache_column_definition add column extra text",
+        "alter table lockstep_internal.cache_column_definition alter column guard drop not null",
+        "alter table lockstep_internal.cache_column_definition alter column guard set default true",
+        "alter table lockstep_internal.cache_column_definition alter column id set generated always",
+        "alter table lockstep_internal.cache_column_definition alter column created_at type timestamp",
+        "alter table lockstep_internal.cache_column_definition rename constraint cache_column_definition_pkey to pkey",
+        "alter table lockstep_internal.cache_column_definition drop constraint cache_column_definition_match_check",
+        "create index on lockstep_internal.cache_column_definition (source_table)",
         "create or replace view lockstep.cache_columns as
            select id, target_table, target_column, source_table, key_column, match, guard, fire_always, origin, 'active'::text as state
-           from lockstep.cache_column_definition",
+           from lockstep_internal.cache_column_definition",
         "create function lockstep.extra() returns integer language sql as 'select 1'",
         "create type lockstep.extra as enum ()",
         "update pg_extension set extconfig = null, extcondition = null where extname = 'lockstep'",
-        "alter extension lockstep drop function lockstep.flush()",
-        "alter sequence lockstep.cache_column_definition_id_seq cycle",
+        "alter extension lockstep drop function lockstep_internal.flush()",
+        "alter sequence lockstep_internal.cache_column_definition_id_seq cycle",
     ] {
         client.batch_execute(&format!("begin; {change}"))?;
         let after = describe(&mut client).with_context(|| change.to_owned())?;
@@ -181,7 +181,7 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
     Ok(())
 }
 
-/// Each released version, with the library of today, updated, and compared with a fresh installation.
+/// Each released version, with the current library, updated, and compared with a fresh installation.
 #[test]
 fn every_released_version_can_be_updated() -> Result<()> {
     let mut witness = cluster()?.connect("postgres")?;
@@ -215,7 +215,7 @@ fn every_released_version_can_be_updated() -> Result<()> {
             frozen.join(format!("attached--{version}.sql")),
         )?)?;
         let mut other = cluster()?.connect(&name)?;
-        // The library was exchanged first: nothing is lost, and it says what to do.
+        // The library was replaced first: nothing is lost, and the error says what to do.
         let insert =
             "insert into integrations (project_id, active, category) values (1, true, 'chat')";
         let error = error_of(&mut other, insert)?;
@@ -226,7 +226,7 @@ fn every_released_version_can_be_updated() -> Result<()> {
                 .is_some_and(|hint| hint.contains("alter extension lockstep update")),
             "{error:?}"
         );
-        // A writer is waited for, and sees neither half.
+        // The update waits for a writer, which never sees half of it.
         other.batch_execute("begin; insert into integrations (project_id, active, category) values (2, true, 'common')")?;
         let refused = error_of(
             &mut client,

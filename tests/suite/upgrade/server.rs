@@ -1,6 +1,6 @@
-//! pg_upgrade to a newer server takes definitions, triggers, jobs and rights along, and nothing is held there.
+//! pg_upgrade to a newer server keeps definitions, triggers, jobs and rights, and holds nothing back.
 //!
-//! It goes to each newer PostgreSQL at hand for which `make build PG=...` has built the extension.
+//! It is tested with each newer PostgreSQL for which `make build PG=...` has built the extension.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -17,15 +17,15 @@ use postgres::{Client, NoTls};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What has to be the same afterwards.
+/// What must be equal afterwards.
 const KEPT: &str = "
 select jsonb_build_object(
   'definitions', (select jsonb_agg(to_jsonb(c) order by c.id) from lockstep.cache_columns c),
-  'jobs', (select jsonb_agg(j) from lockstep.job j), 'backfills', (select jsonb_agg(b) from lockstep.backfill_job b),
+  'jobs', (select jsonb_agg(j) from lockstep_internal.job j), 'backfills', (select jsonb_agg(b) from lockstep.backfill_job b),
   'groups', (select jsonb_agg(g) from lockstep.feature_group g), 'audit', (select jsonb_agg(a order by a.id) from lockstep.feature_audit a),
   'values', (select jsonb_agg(jsonb_build_array(p.id, p.has_external_wiki) order by p.id) from projects p))::text";
 
-/// Debian's 15.20 stores a version with each column, among its options, which newer servers refuse as long as they do not know it.
+/// Debian's 15.20 stores a version with each column, among its options, which newer servers reject as unknown.
 const FORGET_VERSIONS: &str =
     "update pg_attribute set attoptions = null where attoptions::text like '{pg_attver=%}'";
 
@@ -131,7 +131,7 @@ fn upgrade(old: &Cluster, newer: &Path, before: &str) -> Result<()> {
     let server = Newer(server);
     let mut client = connect(old)?;
     assert_eq!(client.query_one(KEPT, &[])?.get::<_, String>(0), before);
-    // It goes on by itself, with the rights of before.
+    // It continues by itself, with the same rights.
     for statement in [
         "update integrations set active = not active",
         "call lockstep.backfill('rename')",
@@ -154,7 +154,7 @@ fn upgrade(old: &Cluster, newer: &Path, before: &str) -> Result<()> {
             1,
         ),
         (
-            "select has_table_privilege('upgraded_owner', 'lockstep.job', 'select')::integer::bigint",
+            "select has_table_privilege('upgraded_owner', 'lockstep_internal.job', 'select')::integer::bigint",
             1,
         ),
     ] {
@@ -184,7 +184,7 @@ fn connect(cluster: &Cluster) -> Result<Client> {
     }
 }
 
-/// Its answer, and the ends of the logs that pg_upgrade keeps below where it runs, when it fails.
+/// Its output, and on failure the ends of pg_upgrade's logs, which are below its working directory.
 fn run(command: &mut Command, logs: &Path) -> Result<()> {
     let Output {
         status,

@@ -8,8 +8,7 @@ use crate::concurrency::{pid_of, settle, wait_until_blocked};
 use crate::database::cluster;
 use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
 
-/// Both have written a source row without a target, in rooms that have nothing to do with each other, and now add their
-/// targets: each waits for the other.
+/// Both have written a source row without a target, in unrelated rooms, and now add their targets: each waits for the other.
 #[test]
 fn two_sessions_add_each_its_source_row_before_its_target() -> Result<()> {
     let database = "concurrent_absent_targets";
@@ -32,7 +31,7 @@ fn two_sessions_add_each_its_source_row_before_its_target() -> Result<()> {
     assert_rooms(&mut witness, &[101, 102])
 }
 
-/// Rows that are written straight away are locked partition by partition, those that are looked at first by key.
+/// Rows that are written directly are locked partition by partition, rows that are checked first by key.
 #[test]
 fn rows_of_a_hash_partitioned_target_are_locked_in_one_order() -> Result<()> {
     let database = "concurrent_hash_partitions";
@@ -48,7 +47,7 @@ fn rows_of_a_hash_partitioned_target_are_locked_in_one_order() -> Result<()> {
          select lockstep.add_cache_column('rooms', 'has_dog', 'pets', 'room_id', '{\"kind\": \"dog\"}');
          insert into rooms select generate_series(1, 50)",
     )?;
-    // The first of the second partition, and one of the first partition with a higher key.
+    // The first row of the second partition, and one of the first partition with a higher key.
     let row = client.query_one(
         "select l.id, (select min(id) from rooms_even where id > l.id) from rooms_odd l order by l.id limit 1",
         &[],
@@ -85,8 +84,8 @@ fn rows_of_a_hash_partitioned_target_are_locked_in_one_order() -> Result<()> {
     })
 }
 
-/// The function is stable, so it looks with the snapshot of the query that calls it, taken before it waited for the
-/// table; that snapshot sees the old rooms beside the guests that are gone. It costs a false alarm, not a wrong value.
+/// The function is stable, so it uses the snapshot of its calling query, taken before it waited for the table; that snapshot sees
+/// the old rooms without the truncated guests. The result is a false alarm, not a wrong value.
 #[test]
 fn drift_is_asked_for_while_a_source_is_truncated() -> Result<()> {
     let database = "concurrent_drift_truncate";

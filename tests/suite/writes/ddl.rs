@@ -1,4 +1,4 @@
-//! DDL of the host that moves rows past the triggers, or after which other triggers are needed: the state says so, attach mends.
+//! Application DDL that moves rows past the triggers, or that requires other triggers: the state shows it, attach repairs it.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use crate::concurrency::{pid_of, wait_until_blocked};
 use crate::database::cluster;
 use crate::writes::{ROOMS_AND_GUESTS, assert_rooms, expect_rooms, with_rooms};
 
-/// A trigger of the host that has every update of a guest send him away.
+/// An application trigger in which every update of a guest makes the guest leave.
 const EXPEL: &str = "
 alter table guests add column note text;
 create function expel() returns trigger language plpgsql as $$
@@ -25,7 +25,7 @@ fn state(client: &mut Client) -> Result<String> {
     Ok(row.get(0))
 }
 
-/// The state is this one, and no more once lockstep.attach was called.
+/// The state is the expected one, and active after lockstep.attach.
 fn mend(client: &mut Client, expected: &str) -> Result<()> {
     let found = state(client)?;
     ensure!(found == expected, "the state is {found}, not {expected}");
@@ -35,7 +35,7 @@ fn mend(client: &mut Client, expected: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs DDL, has it mended, and says which rooms have a guest.
+/// Runs DDL, repairs, and checks which rooms have a guest.
 fn expect_mended(client: &mut Client, ddl: &str, expected: &str, rooms: &[i64]) -> Result<()> {
     client.batch_execute(ddl).context(ddl.to_owned())?;
     mend(client, expected).context(ddl.to_owned())?;
@@ -46,7 +46,7 @@ const HIDDEN: &str = "updates hidden by a before trigger";
 const WITHOUT: &str = "partitions without triggers";
 const NOT_LOOKED_AT: &str = "partitions not looked at";
 
-/// UPDATE OF goes by the columns that the statement names, not by those that a trigger before it changes.
+/// UPDATE OF depends on the columns that the statement names, not on those that an earlier trigger changes.
 #[test]
 fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
     let mut client = with_rooms("ddl_before_update", ROOMS_AND_GUESTS)?;
@@ -56,7 +56,7 @@ fn before_update_trigger_of_the_host_changes_what_has_to_match() -> Result<()> {
     expect_rooms(&mut client, "update guests set note = 'loud'", &[])
 }
 
-/// One that was disabled when the column was added counts from when it is enabled.
+/// A trigger that was disabled when the column was added counts once it is enabled.
 #[test]
 fn before_update_trigger_of_the_host_is_enabled() -> Result<()> {
     let mut client = with_rooms("ddl_enabled_trigger", ROOMS_AND_GUESTS)?;
@@ -73,7 +73,7 @@ fn before_update_trigger_of_the_host_is_enabled() -> Result<()> {
     expect_rooms(&mut client, "update guests set note = 'loud'", &[])
 }
 
-/// GitLab widens an integer key by filling a new column and exchanging the names.
+/// GitLab widens an integer key by filling a new column and swapping the names.
 #[test]
 fn another_column_takes_the_name_of_the_key() -> Result<()> {
     let tables = ROOMS_AND_GUESTS.replace("room_id bigint", "room_id int");
@@ -125,7 +125,7 @@ fn schema_is_renamed_under_an_open_session() -> Result<()> {
     expect_rooms(&mut client, "update guests set present = false", &[])
 }
 
-/// From then on guests can come before their room.
+/// From then on guests can exist before their room.
 #[test]
 fn foreign_key_is_dropped() -> Result<()> {
     let mut client = with_rooms("ddl_dropped_key", ROOMS_AND_GUESTS)?;
@@ -174,7 +174,7 @@ fn partitions_with_rows_come_and_go() -> Result<()> {
     expect_mended(client, "drop table guests_north", NOT_LOOKED_AT, &[])
 }
 
-/// Tables below a partition come and go with it; what was detached keeps no trigger.
+/// Tables below a partition are attached and detached with it; detached ones keep no trigger.
 #[test]
 fn partition_with_partitions_comes_and_goes() -> Result<()> {
     let mut client = with_rooms("ddl_nested_partition", PARTITIONED)?;
@@ -222,7 +222,7 @@ fn partition_with_partitions_comes_and_goes() -> Result<()> {
     expect_mended(client, "drop table guests_south", NOT_LOOKED_AT, &[])
 }
 
-/// Until the state is active again, too, new rows of the partition are noticed.
+/// New rows of the partition are noticed even before the state is active again.
 #[test]
 fn partition_that_nobody_looked_at_keeps_new_rows() -> Result<()> {
     let mut client = with_rooms("ddl_unmended_partition", PARTITIONED)?;
@@ -258,7 +258,7 @@ fn partition_of_a_target_comes_with_rows() -> Result<()> {
     )
 }
 
-/// The loser has the source open already when it waits, and must see the partition all the same.
+/// The losing session already has the source open when it waits, and must still see the partition.
 #[test]
 fn partition_is_looked_at_while_a_session_looks() -> Result<()> {
     let database = "ddl_attach_race";
@@ -272,7 +272,7 @@ fn partition_is_looked_at_while_a_session_looks() -> Result<()> {
     let mut loser = cluster()?.connect(database)?;
     let mut witness = cluster()?.connect(database)?;
     let pid = pid_of(&mut loser)?;
-    // What takes all locks on tables that the loser will need, and makes all plans.
+    // Takes all locks that the losing session will need, and makes all plans.
     loser.batch_execute("begin; update guests set present = false where id = 3; update guests set present = true where id = 3")?;
     attacher.batch_execute(
         "alter table guests attach partition guests_south for values in ('south');
@@ -289,7 +289,7 @@ fn partition_is_looked_at_while_a_session_looks() -> Result<()> {
     assert_rooms(&mut witness, &[1, 2])
 }
 
-/// Its rows would be missed, so a parent is refused; one that becomes a parent later is told by the view.
+/// Its rows would be missed, so a parent is refused; a table that becomes a parent later is shown in the view.
 #[test]
 fn table_gets_an_inheritance_child() -> Result<()> {
     let mut client = with_rooms("ddl_inheritance", ROOMS_AND_GUESTS)?;
@@ -302,7 +302,7 @@ fn table_gets_an_inheritance_child() -> Result<()> {
     Ok(())
 }
 
-/// What tells a trigger of ours is its function, not its name.
+/// Our triggers are identified by function, not by name.
 #[test]
 fn trigger_of_the_host_that_has_a_name_of_ours_stays() -> Result<()> {
     let mut client = with_rooms("ddl_name_of_ours", ROOMS_AND_GUESTS)?;

@@ -1,4 +1,4 @@
-//! Tables that go, and tables that take the name of another, as online schema changes have it.
+//! Tables that are dropped, and tables that take over another's name, as in online schema changes.
 
 use anyhow::{Result, ensure};
 use postgres::Client;
@@ -12,7 +12,7 @@ fn state(client: &mut Client) -> Result<String> {
 }
 
 fn definitions(client: &mut Client) -> Result<i64> {
-    let count = "select count(*) from lockstep.cache_column_definition";
+    let count = "select count(*) from lockstep_internal.cache_column_definition";
     Ok(client.query_one(count, &[])?.get(0))
 }
 
@@ -23,7 +23,7 @@ fn triggers_on(client: &mut Client, table: &str) -> Result<i64> {
     Ok(client.query_one(&count, &[])?.get(0))
 }
 
-/// Makes a table like another, copies the rows, and exchanges the names.
+/// Creates a copy of a table with its rows, and swaps the names.
 fn exchange(table: &str) -> String {
     format!(
         "create table {table}_new (like {table} including all);
@@ -73,7 +73,7 @@ fn another_table_takes_the_name_of_the_target() -> Result<()> {
     )
 }
 
-/// Both at once, with one that was dropped since, and with a schema change in between.
+/// Both at once, with one dropped since, and with a schema change in between.
 #[test]
 fn both_tables_are_exchanged() -> Result<()> {
     let tables = ROOMS_AND_GUESTS.replace(" references rooms on delete cascade", "");
@@ -111,7 +111,7 @@ fn source_is_written_after_its_target_was_dropped() -> Result<()> {
     let mut client = with_rooms("exchange_dropped_target", ROOMS_AND_GUESTS)?;
     let client = &mut client;
     let mut other = crate::database::cluster()?.connect("exchange_dropped_target")?;
-    // Sessions that remember the target, and such that do not.
+    // Sessions that have the target cached, and sessions that do not.
     for session in [&mut *client, &mut other] {
         session.batch_execute("insert into guests values (1, 1, true); delete from guests")?;
     }
@@ -129,7 +129,7 @@ fn source_is_written_after_its_target_was_dropped() -> Result<()> {
     Ok(())
 }
 
-/// One target of a source goes, the other is kept.
+/// One target of a source is dropped, the other is maintained.
 #[test]
 fn other_definitions_of_the_source_are_kept() -> Result<()> {
     let mut client = with_rooms("exchange_one_dropped", ROOMS_AND_GUESTS)?;
@@ -146,7 +146,7 @@ fn other_definitions_of_the_source_are_kept() -> Result<()> {
     expect_rooms(client, "truncate guests", &[])
 }
 
-/// By the name that it had, with and without its schema.
+/// By its former name, with and without the schema.
 #[test]
 fn definition_of_a_dropped_target_is_removed_by_name() -> Result<()> {
     for (number, name) in ["rooms", "public.rooms", "\"public\".\"rooms\""]
@@ -171,7 +171,7 @@ fn definition_of_a_dropped_target_is_removed_by_name() -> Result<()> {
     Ok(())
 }
 
-/// A trigger of the host that waits for the commit keeps anybody from writing with another's rights, and so lockstep.
+/// A deferred application trigger prevents writes with another role's rights, and thus lockstep.
 #[test]
 fn deferred_trigger_of_the_target_is_told() -> Result<()> {
     let mut client = with_rooms("exchange_deferred", ROOMS_AND_GUESTS)?;
@@ -190,7 +190,7 @@ fn deferred_trigger_of_the_target_is_told() -> Result<()> {
     Ok(())
 }
 
-/// Somebody with a table, a view and a trigger function of ours is in nobody's way.
+/// Other users' tables, views and triggers with our functions do not get in the way.
 #[test]
 fn attach_waits_for_nobody_elses_table() -> Result<()> {
     let mut client = with_rooms("exchange_nobody", ROOMS_AND_GUESTS)?;
@@ -204,8 +204,8 @@ fn attach_waits_for_nobody_elses_table() -> Result<()> {
          select lockstep.add_cache_column('mine', 'flag', 'mine', 'mine_id', '{\"id\": 1}');
          drop trigger lockstep_changed on mine;
          create view seen as select * from mine;
-         create trigger lockstep_flush after insert on seen for each statement execute function lockstep.flush();
-         create trigger lockstep_changed after insert on mine for each row execute function lockstep.note_changed('1')",
+         create trigger lockstep_flush after insert on seen for each statement execute function lockstep_internal.flush();
+         create trigger lockstep_changed after insert on mine for each row execute function lockstep_internal.note_changed('1')",
     )?;
     mallory.batch_execute("begin; lock table mine")?;
     client.batch_execute(

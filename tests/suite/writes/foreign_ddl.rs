@@ -1,4 +1,4 @@
-//! Which locks DDL takes: on tables that are no business of lockstep's those that it takes without lockstep, and no others.
+//! The locks of DDL on tables that lockstep does not use: the same as without lockstep.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -7,7 +7,7 @@ use postgres::Client;
 use crate::database;
 use crate::writes::ROOMS_AND_GUESTS;
 
-/// A schema of somebody else, beside the tables of definitions.
+/// Another user's schema, next to the tables of definitions.
 const OTHERS: &str = "
 create schema other; set search_path = other, public;
 create table parent (id integer primary key, note text, twin integer unique);
@@ -77,7 +77,7 @@ const DDL: [&str; 44] = [
     "create schema another; create sequence another.numbers; drop sequence numbers",
 ];
 
-/// What the transaction holds, by name; a table's TOAST table is called after a number, which differs.
+/// The transaction's locks by name; the name of a TOAST table contains an OID, which differs.
 const LOCKS: &str = "
 select coalesce(string_agg(distinct l.locktype || ' '
          || coalesce(regexp_replace(l.relation::regclass::text, '[0-9]{4,}', 'N'), l.classid::regclass::text, '') || ' ' || l.mode, e'\\n'), '')
@@ -143,9 +143,9 @@ fn attach_has_no_reader_wait() -> Result<()> {
     let locks: String = client.query_one(locks, &[])?.get(0);
     ensure!(locks.is_empty(), "readers wait for {locks}");
     let left = "select count(*) from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_proc p on p.oid = g.tgfoid
-                 where p.pronamespace = 'lockstep'::regnamespace";
+                 where p.pronamespace = 'lockstep_internal'::regnamespace";
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) > 10);
-    // They go with the extension all the same.
+    // They are still dropped with the extension.
     client.batch_execute("drop extension lockstep cascade; commit")?;
     let left =
         "select count(*) from pg_trigger g where not g.tgisinternal and g.tgname like 'lockstep%'";

@@ -1,4 +1,4 @@
-//! A table that is source and target at once, and a target of several definitions.
+//! A table that is both source and target, and a target of several definitions.
 
 use anyhow::Result;
 use postgres::Client;
@@ -16,7 +16,7 @@ fn with_nodes(name: &str, reference: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Fails unless exactly these nodes have a live child, in truth and in the column.
+/// Fails unless exactly these nodes have a live child, in fact and in the column.
 fn expect(client: &mut Client, statements: &str, parents: &[i64]) -> Result<()> {
     client.batch_execute(statements)?;
     let row = client.query_one(
@@ -53,7 +53,7 @@ fn table_refers_to_itself() -> Result<()> {
     expect(&mut client, "delete from nodes where id = 3", &[4])
 }
 
-/// Without a foreign key children may come first, and a key can change under them.
+/// Without a foreign key children may exist first, and a key can change.
 #[test]
 fn table_refers_to_itself_without_a_foreign_key() -> Result<()> {
     let mut client = with_nodes("writes_self_loose", "")?;
@@ -81,7 +81,7 @@ fn table_refers_to_itself_without_a_foreign_key() -> Result<()> {
     expect(&mut client, "truncate nodes", &[])
 }
 
-/// One statement concerns both definitions, in the same rows and in different ones.
+/// One statement affects both definitions, in the same rows and in different ones.
 #[test]
 fn two_columns_of_one_target_are_kept_by_one_statement() -> Result<()> {
     let mut client = database::empty("writes_two_columns")?;

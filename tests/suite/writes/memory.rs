@@ -1,4 +1,4 @@
-//! Statements on many rows: what they note takes memory for the distinct keys only, and running out of it is an error.
+//! Statements on many rows: notes use memory for distinct keys only, and running out of memory is an error.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use postgres::error::SqlState;
 use crate::concurrency::pid_of;
 use crate::writes::{DEFINE, expect_rooms, with_rooms};
 
-/// No foreign key, so that nothing but the column's trigger queues an event a row.
+/// No foreign key, so that only the column's trigger queues an event per row.
 const TABLES: &str = "
 create table rooms (id bigint primary key, has_guest boolean);
 create table guests (room_id bigint, present boolean not null);
@@ -21,7 +21,7 @@ const DATABASE: &str = "memory";
 
 const ROWS: u32 = 2_000_000;
 
-/// What a session may take beyond what it has after its first write. The server itself queues some 25 MB for so many rows.
+/// How much more a session may use than after its first write. The server itself queues about 25 MB for this many rows.
 const MEMORY: u64 = 40 * 1024 * 1024;
 
 /// The address space of a session's process, in bytes.
@@ -50,11 +50,11 @@ fn memory_that_runs_out_is_an_error_of_the_statement() -> Result<()> {
 
     let mut other = cluster.connect(DATABASE)?;
     let mut client = cluster.connect(DATABASE)?;
-    // Two keys of many rows take little.
+    // Two keys of many rows need little.
     let few =
         format!("insert into guests select 1 + n % 2, true from generate_series(1, {ROWS}) n");
     expect_rooms(&mut client, &few, &[1, 2])?;
-    // As many keys as rows are too many, in whatever order they come.
+    // As many keys as rows are too many, in any order.
     let many = format!(
         "insert into guests select (n * 7919) % {ROWS}, true from generate_series(1, {ROWS}::bigint) n"
     );
@@ -62,7 +62,7 @@ fn memory_that_runs_out_is_an_error_of_the_statement() -> Result<()> {
         Ok(()) => bail!("the memory was enough"),
         Err(error) => ensure!(error.code() == Some(&SqlState::OUT_OF_MEMORY), "{error:?}"),
     }
-    // The same session goes on, and so does everyone else.
+    // The session and everyone else continue.
     expect_rooms(
         &mut client,
         "insert into guests values (3, true)",
@@ -71,7 +71,7 @@ fn memory_that_runs_out_is_an_error_of_the_statement() -> Result<()> {
     expect_rooms(&mut other, "delete from guests where room_id = 3", &[1, 2])
 }
 
-/// More keys than a flush handles at once, gained, lost and without a room, in the order of nothing.
+/// More keys than a flush handles at once, gained, lost and without a room, in no particular order.
 #[test]
 fn many_keys_are_flushed_whole() -> Result<()> {
     let mut client = with_rooms("writes_chunks", TABLES)?;

@@ -1,4 +1,4 @@
-//! What the tests of unusual writes share: rooms and their guests, and the oracle over them.
+//! Shared by tests of unusual writes: rooms and their guests, and the oracle.
 
 mod concurrent;
 mod ddl;
@@ -24,7 +24,7 @@ create table guests (id bigint primary key, room_id bigint references rooms on d
 create index on guests (room_id);
 ";
 
-/// The definition that all these tests have.
+/// The definition used by all these tests.
 pub(crate) const DEFINE: &str = "select lockstep.add_cache_column('rooms', 'has_guest', 'guests', 'room_id', '{\"present\": true}')";
 
 /// A database with tables named rooms and guests, the cache column, and rooms 1 to 6.
@@ -37,7 +37,7 @@ pub(crate) fn with_rooms(name: &str, tables: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Runs statements in one transaction, then says whether exactly these rooms have a guest, in truth and in the column.
+/// Runs statements in one transaction, then checks that exactly these rooms have a guest, in fact and in the column.
 pub(crate) fn expect_rooms(client: &mut Client, statements: &str, rooms: &[i64]) -> Result<()> {
     client
         .batch_execute(statements)

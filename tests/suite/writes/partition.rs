@@ -52,7 +52,7 @@ fn partitions_are_written_directly() -> Result<()> {
     expect_rooms(&mut client, "truncate guests_south_low", &[])
 }
 
-/// Neither the key nor what has to match is among the columns updated, and still rows are deleted and inserted.
+/// Neither the key nor the matched columns are updated, and still rows are deleted and inserted.
 #[test]
 fn row_moves_to_another_partition_by_an_update_of_another_column() -> Result<()> {
     let mut client = partitioned("writes_partition_move")?;
@@ -83,7 +83,7 @@ fn row_moves_to_another_partition_by_an_update_of_another_column() -> Result<()>
     )
 }
 
-/// Row triggers come with ATTACH and CREATE ... PARTITION OF, statement triggers do not.
+/// ATTACH and CREATE ... PARTITION OF create row triggers, but no statement triggers.
 #[test]
 fn partition_that_came_later_is_written() -> Result<()> {
     let mut client = partitioned("writes_partition_later")?;

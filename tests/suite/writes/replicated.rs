@@ -1,4 +1,4 @@
-//! Changes that arrive by logical replication, where only triggers that fire ALWAYS fire, and statement triggers do not.
+//! Changes from logical replication, where only always-firing triggers fire, and no statement triggers.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn subscriber_keeps_the_columns_of_its_own_copy() -> Result<()> {
         "insert into rooms (id) select generate_series(1, 6);
          create publication all_tables for table rooms (id), guests, markers",
     )?;
-    // A slot on the very server that subscribes has to be there before: its creation would wait for the subscription's own
+    // On a server that subscribes to itself the slot must exist before: creating it would wait for the subscription's own
     // transaction.
     publisher.execute(
         "select pg_create_logical_replication_slot('writes', 'pgoutput')",
@@ -65,7 +65,7 @@ fn subscriber_keeps_the_columns_of_its_own_copy() -> Result<()> {
         lockstep_tests::cluster::SUPERUSER,
     ))?;
     let outcome = apply_all(&mut publisher, &mut subscriber);
-    // Drops the slot as well, without which the server keeps its WAL.
+    // Drops the slot as well, which would otherwise retain WAL.
     subscriber.batch_execute("drop subscription writes")?;
     outcome
 }

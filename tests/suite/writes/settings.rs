@@ -1,4 +1,4 @@
-//! The order of locks under every setting of the session, with rows that lie in the table in the opposite order of their keys.
+//! The order of locks under every session setting, with rows stored in the opposite order of their keys.
 
 use std::thread;
 
@@ -12,7 +12,7 @@ use crate::writes::{DEFINE, ROOMS_AND_GUESTS, assert_rooms};
 
 const DATABASE: &str = "writes_settings";
 
-/// Which guests are present before, the statement, and the rooms that have one after it.
+/// Which guests are present before, the statement, and the rooms with a guest afterwards.
 const WRITES: [(&str, &str, &[i64]); 4] = [
     ("false", "update guests set present = true", &[1, 2, 3, 4]),
     ("true", "update guests set present = false", &[]),
@@ -58,7 +58,7 @@ fn check_order(
     (present, statement, rooms): (&str, &str, &[i64]),
 ) -> Result<()> {
     client.batch_execute(&format!("update guests set present = {present}"))?;
-    // So that plans which the session has kept become invalid, and are made anew under its settings if at all.
+    // Invalidates the session's plans, which are then made again under its settings, if at all.
     client.batch_execute("analyze rooms, guests")?;
     holder.batch_execute("begin; select from rooms where id = 2 for no key update")?;
     session.batch_execute("reset all")?;

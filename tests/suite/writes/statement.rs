@@ -1,4 +1,4 @@
-//! Statements that write in more than one place, and statements that fail half-way.
+//! Statements that write in several places, and statements that fail halfway.
 
 use anyhow::Result;
 
@@ -121,7 +121,7 @@ fn exceptions_caught_at_several_depths_undo_only_their_own() -> Result<()> {
     )
 }
 
-/// At the end of the statement the key is there again, so a foreign key without an action is content.
+/// At the end of the statement the key exists again, which satisfies a foreign key without an action.
 #[test]
 fn target_is_deleted_and_inserted_again_by_one_statement() -> Result<()> {
     let tables = ROOMS_AND_GUESTS.replace("on delete cascade", "");
@@ -134,7 +134,7 @@ fn target_is_deleted_and_inserted_again_by_one_statement() -> Result<()> {
     )
 }
 
-/// Two rooms change their numbers in one statement, and the number that is referred to is there at its end.
+/// Two rooms swap their keys in one statement, so the referenced key exists at its end.
 #[test]
 fn keys_of_targets_are_shifted_by_one_statement() -> Result<()> {
     let tables = ROOMS_AND_GUESTS.replace("on delete cascade", "");
@@ -144,7 +144,7 @@ fn keys_of_targets_are_shifted_by_one_statement() -> Result<()> {
         "delete from rooms where id <> 2; insert into guests values (1, 2, true)",
         &[2],
     )?;
-    // The row with the higher key lies first, so that it makes way for the other.
+    // The row with the higher key is stored first, so that it makes way for the other.
     client.batch_execute("vacuum full rooms")?;
     client.batch_execute("insert into rooms (id) values (1)")?;
     expect_rooms(&mut client, "update rooms set id = id + 1", &[2])

@@ -1,12 +1,12 @@
-//! Triggers of the host that write to the source or the target in between: nested statements, with flushes of their own.
+//! Application triggers that write to the source or target in between: nested statements, with flushes of their own.
 
 use anyhow::{Context, Result};
 use postgres::Client;
 
 use crate::writes::{ROOMS_AND_GUESTS, expect_rooms, with_rooms};
 
-/// A trigger of the host on guests: it fires before or after those of lockstep, as its name sorts, and undoes what the
-/// statement did, either plainly or in a subtransaction.
+/// An application trigger on guests: depending on its name it fires before or after lockstep's, and undoes what the statement
+/// did, either directly or in a subtransaction.
 fn contrary(client: &mut Client, name: &str, level: &str, body: &str) -> Result<()> {
     client.batch_execute(&format!(
         "create or replace function contradict() returns trigger language plpgsql as $$
@@ -87,7 +87,7 @@ fn trigger_of_the_host_brings_back_what_a_statement_lost() -> Result<()> {
     Ok(())
 }
 
-/// A flush writes rooms, which fires a trigger of the host, which writes guests: a flush within a flush.
+/// A flush writes rooms, which fires an application trigger, which writes guests: a flush within a flush.
 #[test]
 fn trigger_on_the_target_writes_to_the_source_in_the_middle_of_a_flush() -> Result<()> {
     let mut client = with_rooms("writes_nested_flush", ROOMS_AND_GUESTS)?;
@@ -109,7 +109,7 @@ fn trigger_on_the_target_writes_to_the_source_in_the_middle_of_a_flush() -> Resu
     expect_rooms(&mut client, "delete from guests", &[])
 }
 
-/// The trigger turns an insert into one of another room.
+/// The trigger redirects an insert to another room.
 #[test]
 fn row_changed_by_a_before_insert_trigger_counts_as_it_is_stored() -> Result<()> {
     let mut client = with_rooms("writes_before_insert", ROOMS_AND_GUESTS)?;
@@ -128,8 +128,8 @@ fn row_changed_by_a_before_insert_trigger_counts_as_it_is_stored() -> Result<()>
     )
 }
 
-/// The flush of the second definition writes the room, upon which a trigger of the host deletes all pets; the first
-/// definition must not take its key for gained any more.
+/// The flush of the second definition writes the room, and an application trigger then deletes all pets; the first definition
+/// must no longer consider its key gained.
 #[test]
 fn trigger_on_the_target_contradicts_a_flush_of_two_definitions() -> Result<()> {
     let mut client = crate::database::empty("trigger_two_definitions")?;

@@ -1,4 +1,4 @@
-//! The seed of the engine: a job done to one range of ids, in the caller's transaction.
+//! One batch: a job on one range of ids, in the caller's transaction.
 
 use super::jobs::{Counts, registry};
 use crate::error::{BackfillError, OrRaise, Result, required};
@@ -6,8 +6,8 @@ use lockstep_server::sleep;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-/// Does a job to the rows with ids from `start_id` to `end_id`, both included, `sub_batch_size` at a time with a pause between.
-/// All in one transaction: what it writes stays locked until that ends.
+/// Runs a job on the rows with ids from `start_id` to `end_id`, both included, `sub_batch_size` at a time with a pause in
+/// between. All in one transaction: its writes stay locked until that ends.
 #[pg_extern(sql = r#"
 create function lockstep.backfill_batch(job text, start_id bigint, end_id bigint, sub_batch_size integer default 1000,
                                         pause_ms integer default 0, "table" regclass default null)

@@ -1,4 +1,4 @@
-//! Begins runs, and pauses, resumes, cancels and retries them.
+//! Starts, pauses, resumes, cancels and retries runs.
 
 use super::jobs::{hold_function, registry};
 use super::runs::{
@@ -17,12 +17,12 @@ use pgrx::prelude::*;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
 
-/// As many as PostgreSQL may be told to have.
+/// The upper limit, the same as that of PostgreSQL's max_parallel_workers.
 const MOST_WORKERS: i32 = 1_024;
 
-// Neither this function nor the next one pins its search path: a hold function is found under the caller's.
+// Neither this function nor the next one pins its search path: a hold function is looked up under the caller's.
 
-/// Begins a run with background workers, which start when the transaction commits. Answers the number of the run.
+/// Starts a run with background workers, which begin when the transaction commits. Returns the number of the run.
 #[pg_extern(sql = r#"
 create function lockstep.start_backfill(job text, "table" regclass default null, workers integer default 1,
                                         settings jsonb default '{}')
@@ -54,12 +54,12 @@ fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Resul
     Ok(run)
 }
 
-/// The run that a session is to work on by itself: a new one, or one of the same job that nobody works on.
+/// The run that a session works on by itself: a new one, or an existing run of the same job that is idle.
 #[pg_extern(sql = r#"
-create function lockstep.open_backfill(job text, "table" regclass default null, settings jsonb default '{}')
+create function lockstep_internal.open_backfill(job text, "table" regclass default null, settings jsonb default '{}')
 returns bigint language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn open_backfill(job: Option<&str>, table: Option<Oid>, settings: Option<JsonB>) -> i64 {
     let job = required(job, "job");
@@ -90,7 +90,7 @@ fn open(job: &str, table: Option<Oid>, settings: &Value) -> Result<i64> {
 
 enum Begun {
     New(i64),
-    /// The table has a run already.
+    /// The table already has a run.
     Other(Run),
 }
 
@@ -129,7 +129,7 @@ fn has_run(run: &Run) -> Error {
     .into()
 }
 
-/// The settings with the name of the hold function qualified.
+/// The settings, with the name of the hold function qualified.
 fn with_hold_function(settings: &Value) -> Result<Value> {
     let mut settings = settings.clone();
     if let Some(function) = settings.get_mut("hold_function")
@@ -147,12 +147,12 @@ fn check_workers(workers: i32) -> Result<()> {
     }
 }
 
-/// One step of a run in the calling session. Answers how many milliseconds to wait for the next, and null at the end.
+/// One step of a run in the calling session. Returns the milliseconds to wait before the next step, or null at the end.
 #[pg_extern(sql = r#"
-create function lockstep.backfill_step(run bigint)
+create function lockstep_internal.backfill_step(run bigint)
 returns integer language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.backfill_step(bigint) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.backfill_step(bigint) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn backfill_step(run: Option<i64>) -> Option<i32> {
     let run = required(run, "run");
@@ -163,7 +163,7 @@ fn backfill_step(run: Option<i64>) -> Option<i32> {
     }
 }
 
-/// The rights are checked here, not at each step of a worker, which has those of the run.
+/// Permissions are checked here, not at each step of a worker, which has the run's rights.
 fn check_place(run: i64) -> Result<()> {
     keep_extension();
     let run = Run::find(run)?
@@ -175,15 +175,15 @@ fn check_place(run: i64) -> Result<()> {
     }
 }
 
-// A procedure, as what waits inside of a function holds the snapshot of the statement that called it, and with it back what vacuum
-// could remove. It cannot pin its search path, for then it could not commit.
+// A procedure, because a function that waits keeps the snapshot of its calling statement, which holds back vacuum. It cannot pin
+// its search path, because it then could not commit.
 
-/// Waits between two steps; no longer once the run is paused, cancelled or altered. It is a transaction of its own.
+/// Waits between two steps; returns early if the run is paused, cancelled or altered. It is a transaction of its own.
 #[pg_extern(sql = r#"
-create procedure lockstep.wait_for_backfill(run bigint, milliseconds integer)
+create procedure lockstep_internal.wait_for_backfill(run bigint, milliseconds integer)
 language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on procedure lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
+comment on procedure lockstep_internal.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>, call: pg_sys::FunctionCallInfo) {
     let run = required(run, "run");
@@ -209,13 +209,13 @@ fn wait(run: i64, mut rest: i32, is_atomic: bool) -> Result<()> {
     }
 }
 
-/// Leaves a run that is over, and raises an error if it did not do all rows. False if it goes on: it was paused, and resumed before
-/// the session had left.
+/// Leaves a finished run, and raises an error if it did not process all rows. Returns false if the run continues: it was paused,
+/// and resumed before the session had left.
 #[pg_extern(sql = r#"
-create function lockstep.report_backfill(run bigint)
+create function lockstep_internal.report_backfill(run bigint)
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn report_backfill(run: Option<i64>) -> bool {
     let run = required(run, "run");
@@ -223,7 +223,7 @@ fn report_backfill(run: Option<i64>) -> bool {
 }
 
 fn report(run: i64) -> Result<bool> {
-    // Whoever resumes the run waits for this lock, so the workers he starts find the place either taken, and worked in, or free.
+    // `resume_backfill` waits for this lock, so the workers it starts find the place either taken by an active session, or free.
     let run = Run::lock(run)?.checked()?;
     if run.status == Status::Running {
         return Ok(false);
@@ -240,7 +240,7 @@ fn report(run: i64) -> Result<bool> {
     }
 }
 
-/// Stops a run for now; sub-batches that are being done are finished.
+/// Pauses a run; sub-batches in progress are finished.
 #[pg_extern(sql = r#"
 create function lockstep.pause_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -251,7 +251,7 @@ fn pause_backfill(run: Option<i64>) {
     pause(required(run, "run")).or_raise();
 }
 
-/// Ends a run; what is done stays done.
+/// Ends a run; completed work is kept.
 #[pg_extern(sql = r#"
 create function lockstep.cancel_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -262,7 +262,7 @@ fn cancel_backfill(run: Option<i64>) {
     cancel(required(run, "run")).or_raise();
 }
 
-/// Goes on with a run that is paused, or that has lost its workers.
+/// Resumes a run that is paused or has lost its workers.
 #[pg_extern(sql = r#"
 create function lockstep.resume_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -273,7 +273,7 @@ fn resume_backfill(run: Option<i64>) {
     resume(required(run, "run")).or_raise();
 }
 
-/// Goes on with a run that failed, the ranges it set aside first.
+/// Resumes a failed run, starting with the ranges it set aside.
 #[pg_extern(sql = r#"
 create function lockstep.retry_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -293,7 +293,7 @@ fn cancel(run: i64) -> Result<()> {
     locked(run, &from, "cancelled")?.set_status(Status::Cancelled)
 }
 
-/// Also starts workers that a running run lacks, as after a restart of the server.
+/// Also starts workers that a running run lacks, as after a server restart.
 fn resume(run: i64) -> Result<()> {
     let from = [Status::Running, Status::Paused];
     let run = locked(run, &from, "resumed")?;
@@ -318,7 +318,7 @@ fn go_on(run: &Run) -> Result<()> {
     worker::launch(run, run.workers.max(1))
 }
 
-/// Another run of the table may be begun at the same moment: then this waits for it, and is refused.
+/// If another session is starting a run of the same table, this waits for it and is then refused.
 fn set_running(run: &Run) -> Result<()> {
     let set = attempt_catching(
         |code| code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
@@ -337,7 +337,7 @@ fn set_running(run: &Run) -> Result<()> {
     }
 }
 
-/// The run, locked, if it is one that this can be done to: by whoever has its rights, or by an extension that has checked by itself.
+/// The locked run, if its status allows this. The caller must have its rights, or be an extension that has checked them.
 fn locked(run: i64, from: &[Status], done: &'static str) -> Result<Run> {
     let mut run = Run::lock(run)?;
     if !are_ourselves() {
@@ -354,7 +354,7 @@ fn locked(run: i64, from: &[Status], done: &'static str) -> Result<Run> {
     }
 }
 
-/// Changes settings of a run that is under way; those that are not named stay.
+/// Changes settings of an active run; settings that are not named keep their values.
 #[pg_extern(sql = r#"
 create function lockstep.alter_backfill(run bigint, settings jsonb default '{}', workers integer default null)
 returns void language c

@@ -1,12 +1,12 @@
-//! The backfill engine: does a job to all rows of a table of any size while others use it.
+//! The backfill engine: runs a job over all rows of a table of any size, while the table is in use.
 //!
-//! A *run* of a job hands out *ranges* of keys, each to one worker at a time, who does it in
-//! *sub-batches*, a transaction each: the rows, the counts and the place in the range change together, so a crash
-//! at any moment neither skips nor repeats a row. Before each sub-batch it asks whether others need the server more;
-//! after it, it fits the size to the time it took.
+//! A *run* of a job hands out *ranges* of keys, each to one worker at a time. The worker processes its range in
+//! *sub-batches*, one transaction each. Rows, counts and the position in the range change together, so a crash neither skips nor
+//! repeats a row. Before each sub-batch the worker checks whether others need the server more; afterwards it adapts the size to
+//! the time taken.
 //!
-//! A *job* only knows how to do one range of keys ([`jobs`]); the rest is the engine's ([`runs`]). Who asks for a batch ([`batch`]) or has a
-//! say over runs ([`control`]) calls in from SQL.
+//! A *job* only knows how to process one range of keys ([`jobs`]); the engine does the rest ([`runs`]). SQL callers start a
+//! single batch ([`batch`]) or control runs ([`control`]).
 
 mod batch;
 mod control;

@@ -1,7 +1,7 @@
 //! Cache columns: a boolean on a target table that says whether the target has a matching source row.
 //!
-//! A definition says of which rows it tells ([`mod@defined`]); triggers keep the column right, whoever writes ([`mod@kept`]), once they are
-//! installed ([`mod@installed`]).
+//! Each column has a definition ([`mod@defined`]); triggers maintain it for every writer ([`mod@kept`]) once they are installed
+//! ([`mod@installed`]).
 
 mod defined;
 mod installed;

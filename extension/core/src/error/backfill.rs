@@ -1,4 +1,4 @@
-//! What can go wrong with backfill jobs and their runs.
+//! Errors of backfill jobs and their runs.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

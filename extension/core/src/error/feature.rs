@@ -1,4 +1,4 @@
-//! What can go wrong with feature flags.
+//! Errors of feature flags.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! What can go wrong with jobs, their runners and their workers' names.
+//! Errors of jobs, their runners and their workers' names.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
@@ -35,18 +35,18 @@ errors! {
         "It is what a runner is found by.",
         "For example: host and number of the process.",
     ),
-    /// The runner is another role's.
+    /// The runner belongs to another role.
     RunnerDenied { runner: i64, role: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied for runner {runner}"),
         format!("It was begun by role \"{role}\"."),
         "Call lockstep.start_runner for one of your own.",
     ),
-    /// The role of the network does not run the worker.
+    /// The calling role does not run the worker.
     WorkerDenied { worker: String, only: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied to run worker \"{worker}\""),
-        format!("The runner's role may run only workers whose names begin with {only}, as lockstep.runner_limit says."),
+        format!("The runner's role may run only workers whose names begin with {only}, as lockstep_internal.runner_limit says."),
         "Let a role that is no member run the others.",
     ),
     Retries { retries: i32 } => (
@@ -107,13 +107,13 @@ errors! {
         ERRCODE_DUPLICATE_OBJECT,
         format!("worker \"{old}\" cannot be renamed to \"{new}\": {reason}"),
         "A name leads to one other name, and to it leads one.",
-        "See lockstep.worker_rename for the renames there are, and lockstep.remove_worker_rename to undo one.",
+        "See renamed_to in lockstep.worker_status for the renames there are, and lockstep.remove_worker_rename to undo one.",
     ),
     NotRenamed { worker: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("worker \"{worker}\" is not the old name of a renamed worker"),
         "Nothing would take its place.",
-        "See lockstep.worker_rename for the renames there are.",
+        "See renamed_to in lockstep.worker_status for the renames there are.",
     ),
     BuiltInRename { worker: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

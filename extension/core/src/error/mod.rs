@@ -1,7 +1,7 @@
-//! Every error a caller can meet: one variant each, with the SQLSTATE, DETAIL and HINT it is reported with.
+//! All errors of this extension, each with its SQLSTATE, DETAIL and HINT.
 //!
-//! SQLSTATEs are PostgreSQL's own, so that a client can branch on them; names of tables and columns stand in the
-//! DETAIL, because the error's name fields do not survive the way through a Rust frame.
+//! SQLSTATEs are PostgreSQL's own, so that clients can branch on them. Table and column names are in the DETAIL, because the
+//! error's name fields do not survive a Rust frame.
 
 mod backfill;
 mod cache_column;

@@ -1,4 +1,4 @@
-//! What can go wrong with records that are kept for a time.
+//! Errors of record retention.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! What can go wrong with service accounts.
+//! Errors of service accounts.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! Flipper's tables, made where the host has none, and the triggers on them that record every change.
+//! Flipper's tables, created where the application has none, and the triggers on them that audit every change.
 
 use super::tables::{FEATURES, GATES, Tables};
 use crate::error::{FeatureError, Result};
@@ -28,7 +28,7 @@ fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((FEATURE.to_owned(), status.to_owned(), detail.into()))
 }
 
-/// Makes the tables, if the schema has neither, and records the changes of their rows from now on.
+/// Creates the tables if the schema has neither, and audits changes of their rows from now on.
 pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     let tables = [FEATURES, GATES].map(|name| Relation::find_table(schema, name));
     let [features, gates] = tables;
@@ -59,7 +59,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     }
     let checked = tables
         .iter()
-        .try_for_each(Relation::check_is_permanent_table)
+        .try_for_each(Relation::check_takes_triggers)
         .and_then(|()| Tables::find(schema));
     if let Err(error) = checked {
         return answer("skipped", error.message());
@@ -77,7 +77,7 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
     }
 }
 
-/// The tables as Flipper makes them.
+/// The tables as Flipper creates them.
 fn create(schema: &str) -> Result<[Relation; 2]> {
     let quoted = quote_identifier(schema);
     let features = quote_qualified_identifier(schema, FEATURES);

@@ -1,4 +1,4 @@
-//! Who changed which flag, and how: written by triggers, so that no change is left out, whoever makes it.
+//! Who changed which flag, and how: written by triggers, so that no change is missed.
 
 use super::tables::{FEATURE_TEXTS, FEATURES, GATE_TEXTS, GATES};
 use crate::error::{FeatureError, OrRaise, Result, ServerError};
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 kept! {
     static INSERT: OwnStatement = OwnStatement::new(
-        // A value that is not there is told from an empty one by its first letter.
+        // The first letter tells a missing value from an empty one.
         "insert into lockstep.feature_audit (role, schema, feature, change, gate, before, after, actor, source)
          values (pg_get_userbyid($1), $2, nullif($3, ''), $4, nullif($5, ''),
                  case when $6 like '=%' then substr($6, 2) end, case when $7 like '=%' then substr($7, 2) end,
@@ -33,12 +33,12 @@ kept! {
     );
 }
 
-/// On whose behalf the flags of a schema are changed now.
+/// On whose behalf a schema's flags are being changed.
 struct Behalf {
     schema: String,
-    /// Whoever has called the function that changes them, which does it as the owner of the tables.
+    /// The role that called the function, which runs as the owner of the tables.
     role: Oid,
-    /// Where somebody who is no role has asked for it: who, and how.
+    /// If someone who is not a role asked for it: who, and how.
     actor: String,
     source: String,
 }
@@ -47,7 +47,7 @@ thread_local! {
     static BEHALF: RefCell<Option<Behalf>> = const { RefCell::new(None) };
 }
 
-/// What `work` changes is recorded as done by a role, as somebody has asked who is no role.
+/// Audits what `work` changes as done by a role, on behalf of someone who is not a role.
 pub(super) fn on_behalf_of<R>(
     schema: &str,
     role: Oid,
@@ -55,7 +55,7 @@ pub(super) fn on_behalf_of<R>(
     source: &str,
     work: impl FnOnce() -> R,
 ) -> R {
-    /// Also after an error: that unwinds.
+    /// Also runs after an error, which unwinds.
     struct End(Option<Behalf>);
     impl Drop for End {
         fn drop(&mut self) {
@@ -72,7 +72,7 @@ pub(super) fn on_behalf_of<R>(
     work()
 }
 
-/// What `work` changes is recorded as done by whoever calls now, or on whose behalf that is.
+/// Audits what `work` changes as done by the current caller, or by whoever that is on behalf of.
 pub(super) fn by_caller<R>(schema: &str, work: impl FnOnce() -> R) -> R {
     let is_set = BEHALF.with_borrow(|behalf| behalf.as_ref().is_some_and(|it| it.schema == schema));
     match is_set {
@@ -81,10 +81,10 @@ pub(super) fn by_caller<R>(schema: &str, work: impl FnOnce() -> R) -> R {
     }
 }
 
-/// What to read of the rows of a table.
+/// What to read from a table's rows.
 struct Place {
     schema: String,
-    /// Of the flag's name; and of gates those of their key and value.
+    /// The flag's name, and for gates also key and value.
     columns: Vec<Stored>,
 }
 
@@ -97,7 +97,7 @@ fn place(trigger: &PgTrigger) -> Result<Rc<Place>> {
     PLACES.with(|known| Known::get_or_learn(known, oid, || learn_place(oid).map(Rc::new)))
 }
 
-/// Anybody can put the trigger on a table of his, with any columns; it records what is in the schema of that table.
+/// Any user can put this trigger on a table of their own, with any columns; it audits into the schema of that table.
 #[cold]
 fn learn_place(oid: Oid) -> Result<Place> {
     host::watch(oid);
@@ -141,10 +141,10 @@ impl Place {
     }
 }
 
-/// AFTER a change of a row of Flipper's tables, and after TRUNCATE.
+/// AFTER a change of a row in Flipper's tables, and after TRUNCATE.
 #[pg_trigger(sql = "
-create function lockstep.audit_feature() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.audit_feature() is 'trigger of features and feature_gates: records each change in lockstep.feature_audit';")]
+create function lockstep_internal.audit_feature() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.audit_feature() is 'trigger of features and feature_gates: records each change in lockstep.feature_audit';")]
 fn audit_feature<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {
@@ -164,7 +164,7 @@ fn audit(trigger: &PgTrigger) -> Result<()> {
     let (before, after) = Row::versions_of(trigger);
     let [before, after] = [before, after].map(|row| row.map(|row| place.read(&row)));
     match (before, after) {
-        // A row that goes over to another flag or gate leaves the one and comes to the other.
+        // A row that moves to another flag or gate is removed from one and added to the other.
         (Some(before), Some(after))
             if (&before.feature, &before.gate) != (&after.feature, &after.gate) =>
         {
@@ -182,7 +182,7 @@ fn record(schema: &str, change: &str, row: Said, after: Option<Said>) -> Result<
     let (before, after) = match (change, after) {
         ("insert", _) => (None, row.value),
         (_, None) => (row.value, None),
-        // The application touches the time of a row that says the same as before.
+        // The application touches the timestamp of a row without changing its value.
         (_, Some(after)) if after.value == row.value => return Ok(()),
         (_, Some(after)) => (row.value, after.value),
     };

@@ -1,5 +1,5 @@
-//! Changes of flags, with the effect that Flipper's have. Those of one flag take turns, by a lock on its row: two percentages set at
-//! once would both stay.
+//! Flag changes with the same effect as Flipper's. Changes of one flag are serialized by a lock on its row: otherwise two
+//! percentages set at once would both stay.
 
 use super::audit::by_caller;
 use super::check_name;
@@ -22,12 +22,12 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Makes the flag's row, if there is none, and locks it.
+    /// Creates the flag's row if it is missing, and locks it.
     fn begin(name: &'a str, schema: &str) -> Result<Self> {
         check_name(name)?;
         let mut change = Self::of(name, schema, "insert")?;
         let is_new = change.run(|tables| &tables.create, &[]) > 0;
-        // The application may have flags of any name.
+        // The application may have flags with any name.
         if is_new && name.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
             return Err(FeatureError::NewName {
                 name: name.to_owned(),
@@ -39,8 +39,8 @@ impl<'a> Change<'a> {
         Ok(change)
     }
 
-    /// All is written with the rights of the owner of the tables, as what he has put on them may run then; so whoever calls must have
-    /// those that it takes, this one on both tables among them.
+    /// Writes run with the rights of the tables' owner, because triggers on them may run then. So the caller must have the
+    /// necessary privileges, including this one on both tables.
     fn of(name: &'a str, schema: &str, privilege: &str) -> Result<Self> {
         let tables = Tables::of_schema(schema)?;
         check_is_recorded(&tables)?;
@@ -99,7 +99,7 @@ fn set_feature(name: Option<&str>, enabled: Option<bool>, schema: Option<&str>) 
 
 pub(super) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
     let change = Change::begin(name, schema)?;
-    // Nothing is written, and nobody recorded, where nothing changes: since when it is on is told by that.
+    // If nothing changes, nothing is written or audited, so the time since when it is on stays right.
     if enabled && change.gates.boolean && change.gates.rows == 1 {
         return Ok(());
     }
@@ -110,7 +110,7 @@ pub(super) fn set(name: &str, enabled: bool, schema: &str) -> Result<()> {
     Ok(())
 }
 
-/// Turns a flag on for a share of the actors, or of the time.
+/// Turns a flag on for a percentage of actors, or of the time.
 #[pg_extern(sql = r#"
 create function lockstep.set_feature_percentage(name text, percentage numeric, "of" text default 'actors', schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
@@ -145,7 +145,7 @@ pub(super) fn set_percentage(name: &str, percentage: &str, of: &str, schema: &st
     Ok(())
 }
 
-/// The number as Flipper stores it: from 0 to 100, with a point only if it has decimals, of which three count.
+/// The number as Flipper stores it: 0 to 100, with at most three decimals, and a point only if there are any.
 fn percentage_text(percentage: &str) -> Result<&str> {
     let text = match percentage.contains('.') {
         true => percentage.trim_end_matches('0').trim_end_matches('.'),
@@ -190,7 +190,7 @@ fn enable_for(change: &Change, actor: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes back that a flag is on for one actor.
+/// Turns a flag off for one actor.
 #[pg_extern(sql = r#"
 create function lockstep.disable_feature_for(name text, actor text, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
@@ -208,7 +208,7 @@ fn disable_for(change: &Change, actor: &str) -> Result<()> {
     Ok(())
 }
 
-/// Turns a flag on for some actors and groups, or takes that back.
+/// Turns a flag on or off for some actors and groups.
 pub(super) fn set_for(
     name: &str,
     enabled: bool,
@@ -238,7 +238,7 @@ pub(super) fn set_for(
     Ok(())
 }
 
-/// Makes an exception for one actor.
+/// Excludes one actor.
 #[pg_extern(sql = r#"
 create function lockstep.opt_out_of_feature(name text, actor text, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
@@ -253,7 +253,7 @@ fn opt_out_of_feature(name: Option<&str>, actor: Option<&str>, schema: Option<&s
     });
 }
 
-/// Ends the exception for one actor.
+/// Ends the exclusion of one actor.
 #[pg_extern(sql = r#"
 create function lockstep.remove_feature_opt_out(name text, actor text, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
@@ -330,7 +330,7 @@ fn enable_for_group(change: &Change, group: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes back that a flag is on for a group.
+/// Turns a flag off for a group.
 #[pg_extern(sql = r#"
 create function lockstep.disable_feature_for_group(name text, "group" text, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
@@ -381,7 +381,7 @@ fn remove_feature(name: Option<&str>, schema: Option<&str>) {
 
 pub(super) fn remove(name: &str, schema: &str) -> Result<()> {
     let change = Change::of(name, schema, "delete")?;
-    // First the lock, so that a change under way is removed as well.
+    // Lock first, so that a concurrent change is removed as well.
     change.run(|tables| &tables.lock, &[]);
     let removed =
         change.run(|tables| &tables.clear, &[]) + change.run(|tables| &tables.remove, &[]);

@@ -1,4 +1,4 @@
-//! What is declared of flags beside their rows: the type, and the default of those that nobody has set.
+//! What is declared about flags besides their rows: the type, and the default of flags that have no row.
 
 use crate::error::{FeatureError, OrRaise, Result, required};
 use lockstep_server::kept;
@@ -6,7 +6,7 @@ use lockstep_server::{OwnStatement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Types, and whether a flag of the type may be on by default.
+/// Types, and whether a flag of that type may be on by default.
 const TYPES: [(&str, bool); 7] = [
     ("gitlab_com_derisk", false),
     ("wip", false),
@@ -58,11 +58,11 @@ pub(super) struct Definition {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) default_enabled: bool,
-    /// Who answers for it, such as `group::integrations`.
+    /// The group that owns it, such as `group::integrations`.
     pub(super) group: Option<String>,
 }
 
-/// Whether a flag is on that nobody has set, if it is defined.
+/// The default of a flag without a row, if it is defined.
 pub(super) fn default_of(name: &str, view: View) -> Result<Option<bool>> {
     let mut default = None;
     STATEMENTS.with(|statements| {
@@ -88,7 +88,7 @@ pub(super) fn all() -> Result<Vec<Definition>> {
     Ok(definitions)
 }
 
-/// Declares a flag, or changes what is declared of it.
+/// Defines a flag, or changes its definition.
 #[pg_extern(sql = r#"
 create function lockstep.define_feature(name text, default_enabled boolean default false, type text default 'gitlab_com_derisk',
                                         "group" text default null)
@@ -145,7 +145,7 @@ fn define(name: &str, default_enabled: bool, kind: &str, group: &str) -> Result<
     }
 }
 
-/// Forgets what was declared of a flag.
+/// Removes a flag's definition.
 #[pg_extern(sql = r#"
 create function lockstep.undefine_feature(name text)
 returns void language c set search_path = pg_catalog, pg_temp

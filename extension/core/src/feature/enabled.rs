@@ -7,9 +7,9 @@ use crate::error::{FeatureError, OrRaise, Result, required};
 use lockstep_server::{View, random};
 use pgrx::prelude::*;
 
-/// Whether a flag is on for an actor, or for nobody in particular.
-// No pinned search path: to set one takes longer than to answer, and every name in a statement is qualified. Two answers of one
-// statement may differ where a percentage of the time decides; the application's do as well.
+/// Whether a flag is on for an actor, or without an actor.
+// No pinned search path: setting it takes longer than answering, and every name is qualified. With a percentage of time, two
+// calls in one statement may return different values; Flipper's do as well.
 #[pg_extern(sql = r#"
 create function lockstep.feature_enabled(name text, actor text default null, schema text default 'public')
 returns boolean language c stable parallel restricted cost 10
@@ -32,12 +32,12 @@ fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<bool> {
     gates.are_open(name, actor, random, is_in_group)
 }
 
-/// Whether a flag is on, for nobody in particular.
+/// Whether a flag is on, without an actor.
 pub(crate) fn is_enabled(name: &str, schema: &str) -> Result<bool> {
     decide(name, None, schema)
 }
 
-/// How a flag decides, for whoever asks of many actors.
+/// How a flag decides, for callers that check many actors.
 #[pg_extern(sql = r#"
 create function lockstep.feature_decision(name text, schema text default 'public')
 returns text language c stable parallel restricted cost 10
@@ -57,7 +57,7 @@ fn feature_decision(name: Option<&str>, schema: Option<&str>) -> Option<&'static
     })
 }
 
-/// Whether a flag is on for any of these, none of which has opted out.
+/// Whether a flag is on for any of these actors, none of which has opted out.
 #[pg_extern(sql = r#"
 create function lockstep.feature_enabled_for_any(name text, actors text[], schema text default 'public')
 returns boolean language c stable parallel restricted cost 10
@@ -80,7 +80,7 @@ fn is_on_for_any(name: &str, actors: Vec<String>, schema: &str) -> Result<bool> 
     if actors.iter().any(|actor| gates.has_opted_out(actor)) {
         return Ok(false);
     }
-    // One draw for all of them, or a share of the time would be more the more there are.
+    // One random draw for all actors, otherwise a percentage of time would grow with their number.
     let time = random();
     for actor in &actors {
         let is_in_group = |group: &String| group::contains(group, actor);
@@ -91,7 +91,7 @@ fn is_on_for_any(name: &str, actors: Vec<String>, schema: &str) -> Result<bool> 
     Ok(false)
 }
 
-/// Whether a flag is on for everybody, as of now: the caller may have waited since his statement began.
+/// Whether a flag is on for everybody now: the caller may have waited since its statement began.
 pub(crate) fn is_fully_on(name: &str, schema: &str) -> Result<bool> {
     let gates = Gates::read(name, Tables::find(schema)?.as_deref(), View::Newest)?;
     Ok(gates.state() == State::On)

@@ -6,19 +6,19 @@ use crate::error::Result;
 use lockstep_server::{View, datum};
 use std::collections::HashSet;
 
-/// What an actor's own row ends with that takes him out of a flag that is on.
+/// The suffix of an actor's value that excludes the actor from an enabled flag.
 pub(super) const OPT_OUT: &str = ":opt_out";
 
-/// Shares of actors are counted in thousandths of a percent.
+/// Percentages of actors are counted in thousandths of a percent.
 const SCALE: f64 = 1_000.0;
 const SHARES: u32 = 100_000;
 
-/// A flag as it is stored.
+/// A flag as stored.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Gates {
-    /// It has a row of its own; then its default does not count.
+    /// It has a row of its own, so its default does not count.
     pub(super) is_persisted: bool,
-    /// If nobody has defined it, it is off by default.
+    /// An undefined flag is off by default.
     pub(super) is_defined: bool,
     pub(super) default_enabled: bool,
     pub(super) boolean: bool,
@@ -26,11 +26,11 @@ pub(super) struct Gates {
     pub(super) groups: Vec<String>,
     pub(super) percentage_of_actors: f64,
     pub(super) percentage_of_time: f64,
-    /// How many rows there are of its gates, those included that say nothing.
+    /// The number of its gate rows, including those without effect.
     pub(super) rows: usize,
 }
 
-/// As Flipper calls it.
+/// The states, as Flipper calls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     On,
@@ -49,8 +49,8 @@ impl State {
 }
 
 impl Gates {
-    /// Reads a flag with the rights of the owner of the tables, as a foreign key is looked up: whoever is concerned by a flag need
-    /// not be able to read all of them. Without tables a flag has its default.
+    /// Reads a flag with the rights of the tables' owner, like a foreign-key check: users affected by a flag need not be able to
+    /// read all flags. Without tables a flag has its default.
     pub(super) fn read(name: &str, tables: Option<&Tables>, view: View) -> Result<Self> {
         let default = definition::default_of(name, view)?;
         let mut gates = Self {
@@ -61,7 +61,7 @@ impl Gates {
         let Some(tables) = tables else {
             return Ok(gates);
         };
-        // Of several rows where there should be one, the oldest counts.
+        // If there are several rows where one is expected, the oldest counts.
         let mut numbers = [None, None];
         tables.rows(&tables.read, view, &[datum(name)], |row| {
             let [gate, value] = [1, 2].map(|column| row.get::<String>(column));
@@ -107,7 +107,7 @@ impl Gates {
         }
     }
 
-    /// Whether it is on for anybody at all. An exception for an actor, which counts for the state as Flipper has it, is not.
+    /// Whether it is on for any actor at all. An opted-out actor, which Flipper counts for the state, does not count.
     pub(super) fn are_open_for_anybody(&self) -> bool {
         self.is_by_default()
             || self.boolean
@@ -117,8 +117,7 @@ impl Gates {
             || self.actors.iter().any(|actor| !actor.ends_with(OPT_OUT))
     }
 
-    /// Whether the flag is on for an actor; `time` is from 0 up to but not including 1, and random; `is_in_group` tells of a
-    /// group whether the actor is in it.
+    /// Whether the flag is on for an actor. `time` is random in [0, 1); `is_in_group` says whether the actor is in a group.
     pub(super) fn are_open(
         &self,
         name: &str,
@@ -161,7 +160,7 @@ fn any(groups: &[String], mut is_in_group: impl FnMut(&String) -> Result<bool>) 
     Ok(false)
 }
 
-/// A number as Ruby reads it from a text: what it begins with, with a fraction only if there is a point anywhere.
+/// Reads a number like Ruby does: the leading part of the text, with a fraction only if there is a point anywhere.
 fn percentage(value: Option<&str>) -> f64 {
     let value = value.unwrap_or_default();
     let text = value.trim_start();

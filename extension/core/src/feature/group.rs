@@ -17,7 +17,7 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         find: OwnStatement::by_index(
-            // Not by to_regprocedure, which asks for rights on the schema that we have not.
+            // Not with to_regprocedure, which needs rights on the schema that we do not have.
             "select format('%I.%I', n.nspname, p.proname), p.proowner
                from lockstep.feature_group g cross join lateral parse_ident(g.function) i (names)
                join pg_proc p on p.proname = i.names[2] and p.pronargs = 1 and p.proargtypes[0] = 'text'::regtype
@@ -28,7 +28,7 @@ kept! {
             &["name", "proname", "oid"],
         ),
         register: OwnStatement::new(
-            // What is of a role that is gone is a superuser's to replace, as 10 is always one.
+            // Registrations of dropped roles can be replaced by superusers, because role 10 always is one.
             "insert into lockstep.feature_group (name, function, owner)
              select $1, format('%I.%I', n.nspname, p.proname), $3::regrole::text
                from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = $2
@@ -44,8 +44,8 @@ kept! {
     };
 }
 
-/// Whether an actor is in a group; in one that nobody has registered there is nobody. The function has the rights of the role that owns
-/// it, who may change what it does at any time, and no others; the role that registered it must be allowed to call it still.
+/// Whether an actor is in a group; an unregistered group is empty. The function runs only with the rights of its owner, who may
+/// change it at any time; the role that registered it must still be allowed to call it.
 pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     let mut found: Option<(String, Oid)> = None;
     STATEMENTS.with(|statements| {
@@ -73,7 +73,7 @@ pub(super) fn contains(group: &str, actor: &str) -> Result<bool> {
     Ok(answer.unwrap_or_default())
 }
 
-/// Whether somebody has said who is in a group.
+/// Whether a group is registered.
 pub(super) fn is_registered(group: &str) -> Result<bool> {
     let mut is_there = false;
     STATEMENTS.with(|statements| {
@@ -84,7 +84,7 @@ pub(super) fn is_registered(group: &str) -> Result<bool> {
     Ok(is_there)
 }
 
-/// Says who is in a group.
+/// Registers a group with the function that decides who is in it.
 #[pg_extern(sql = r#"
 create function lockstep.register_feature_group(name text, function regprocedure)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -121,7 +121,7 @@ fn register(name: &str, function: Oid) -> Result<()> {
     }
 }
 
-/// Forgets who is in a group.
+/// Removes a group's registration.
 #[pg_extern(sql = r#"
 create function lockstep.unregister_feature_group(name text)
 returns void language c set search_path = pg_catalog, pg_temp

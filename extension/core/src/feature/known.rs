@@ -1,4 +1,4 @@
-//! Flags this backend has read, for as long as no statement could read something else.
+//! Flags this backend has read, cached while no statement could read anything else.
 
 use super::gates::Gates;
 use super::tables::Tables;
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// More flags than an application has; what goes beyond is read anew.
+/// More flags than an application has; flags beyond this are read each time.
 const MOST: usize = 1_000;
 
 struct Known {
@@ -22,9 +22,9 @@ thread_local! {
     static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
-/// A flag as the statement sees it that called us.
+/// A flag as the calling statement sees it.
 pub(super) fn gates(name: &str, schema: &str) -> Result<Rc<Gates>> {
-    // A serializable transaction has to be seen reading, or a change it depends on would go unnoticed.
+    // A serializable transaction must be seen reading, or PostgreSQL would miss the dependency.
     let moment = match is_serializable() {
         true => None,
         false => Moment::of_caller(),
@@ -61,7 +61,7 @@ pub(super) fn gates(name: &str, schema: &str) -> Result<Rc<Gates>> {
     Ok(gates)
 }
 
-/// After a rollback to a savepoint the same moment is seen as before, without what was rolled back.
+/// After a rollback to a savepoint the moment is the same as before, but the rolled-back changes are gone.
 pub(crate) fn forget() {
     KNOWN.take();
 }

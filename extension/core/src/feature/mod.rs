@@ -1,8 +1,8 @@
-//! Feature flags, in the rows and by the rules of Flipper, so that the application and the database give the same answer. The
-//! tables ([`tables`]) are read ([`gates`]), remembered for as long as nothing can have changed ([`known`]), and decide
-//! ([`enabled`]). Flags are changed here ([`change`]) or by the application; either is recorded ([`audit`]). What the
-//! application declares in files is declared in [`definition`] and [`group`]. How flags stand is told
-//! by [`list`] and [`standing`]; an extension changes them on somebody's [`behalf`].
+//! Feature flags with Flipper's rows and rules, so that application and database return the same answer. The tables ([`tables`])
+//! are read ([`gates`]), cached while nothing can have changed ([`known`]), and evaluated ([`enabled`]). Flags are changed here
+//! ([`change`]) or by the application; both are audited ([`audit`]). What the application declares in files is declared in
+//! [`definition`] and [`group`]. [`list`] and [`standing`] report the state of flags; an extension changes them on someone's
+//! [`behalf`].
 
 mod attach;
 mod audit;

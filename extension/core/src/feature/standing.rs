@@ -1,4 +1,4 @@
-//! How flags stand, whoever may read them, as extensions tell it that build on lockstep.
+//! The state of flags, for extensions that build on lockstep. Readable by any caller.
 
 use super::definition::{self, Definition};
 use super::gates::{Gates, OPT_OUT};
@@ -14,13 +14,13 @@ type Standing = (String, JsonB, i64, Option<i64>);
 
 /// How flags stand.
 #[pg_extern(sql = r#"
-create function lockstep.feature_standings(schema text, name text default null)
+create function lockstep_internal.feature_standings(schema text, name text default null)
 returns table (name text, standing jsonb, stale_rows bigint, age_seconds bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.feature_standings(text, text) is
+comment on function lockstep_internal.feature_standings(text, text) is
   'how the feature flags stand that are set, or one, whether it is set or not, as of now: for extensions that build on lockstep. stale_rows are rows of gates that say nothing, age_seconds tells since when the rows of a flag are as they are';
-revoke execute on function lockstep.feature_standings(text, text) from public;
+revoke execute on function lockstep_internal.feature_standings(text, text) from public;
 "#)]
 fn feature_standings(
     schema: Option<&str>,
@@ -96,8 +96,8 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
     })
 }
 
-/// How many rows of gates a flag has that say nothing: all of a flag that is gone, and those beside one that opens it for everybody,
-/// but for the exceptions from that.
+/// How many gate rows of a flag have no effect: all rows of a removed flag, and those next to a gate that is open for everybody,
+/// except opt-outs.
 fn stale(gates: &Gates) -> usize {
     let exceptions = gates.actors.iter().filter(|it| it.ends_with(OPT_OUT));
     match (gates.is_persisted, gates.boolean) {

@@ -18,9 +18,9 @@ pub(super) const GATE_TEXTS: [&str; 3] = ["feature_key", "key", "value"];
 pub(super) struct Tables {
     pub(super) features: Relation,
     pub(super) gates: Relation,
-    /// `$1` flag: null, null for the flag itself; then the key and value of each gate, the oldest first.
+    /// `$1` flag: null, null for the flag itself; then key and value of each gate, oldest first.
     pub(super) read: Statement,
-    /// `$1` flag: makes its row, if there is none.
+    /// `$1` flag: creates its row if it is missing.
     pub(super) create: Statement,
     /// `$1` flag: locks its row.
     pub(super) lock: Statement,
@@ -32,11 +32,11 @@ pub(super) struct Tables {
     pub(super) clear_gate: Statement,
     /// `$1` flag, `$2` gate, `$3` value: removes that gate.
     pub(super) close: Statement,
-    /// `$1` flag, `$2` gate, `$3` value: adds that gate, if there is none.
+    /// `$1` flag, `$2` gate, `$3` value: adds that gate if it is missing.
     pub(super) open: Statement,
     /// All flags of the schema: name, created, updated.
     pub(super) all: Statement,
-    /// All flags of the schema: name, how many seconds ago the flag or one of its gates was written.
+    /// All flags of the schema: name, and the seconds since the flag or one of its gates was written.
     pub(super) ages: Statement,
 }
 
@@ -45,9 +45,9 @@ kept! {
 }
 
 impl Tables {
-    /// Those of a schema, remembered by the backend until one of them changes; none where the host has none.
+    /// The tables of a schema, cached by the backend until one of them changes; None if the application has none.
     pub(super) fn find(schema: &str) -> Result<Option<Rc<Self>>> {
-        // What other sessions have done to the tables: a transaction that has just begun knows, one that waited may not.
+        // Processes other sessions' changes of the tables: a new transaction knows them, one that has waited may not.
         host::catch_up();
         let known = KNOWN.with(|known| {
             Known::get_or_learn(known, schema.to_owned(), || {
@@ -56,7 +56,7 @@ impl Tables {
         })?;
         match known {
             Some(tables) => Ok(Some(tables)),
-            // Nothing tells when tables come into being.
+            // Nothing reports when a table is created.
             None => Ok(Self::look_up(schema)?.map(Rc::new)),
         }
     }
@@ -92,7 +92,7 @@ impl Tables {
         Ok(Some(Self::new(features, gates)))
     }
 
-    /// Reads with the rights of the owner of the tables.
+    /// Reads with the rights of the tables' owner.
     pub(super) fn rows(
         &self,
         statement: &Statement,
@@ -103,7 +103,7 @@ impl Tables {
         self.as_owner(|| statement.rows(view, arguments, read));
     }
 
-    /// Runs `work`, which the owner of the tables might do as well, with his rights.
+    /// Runs `work` with the rights of the tables' owner, who could do the same.
     pub(super) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.features.owner), || connected(work))
     }

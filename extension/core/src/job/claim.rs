@@ -1,4 +1,4 @@
-//! Claims jobs, many at once.
+//! Claims jobs in batches.
 
 use super::{MOST_AT_ONCE, runner};
 use crate::error::{JobError, OrRaise, Result, required};
@@ -22,39 +22,39 @@ kept! {
         // A lease is renewed once a third of it is over.
         is_due: OwnStatement::by_index(
             "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
-                    or exists (select from lockstep.job_runner o where o.leased_until < clock_timestamp())
-                    or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
-                    or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting'),
+                    or exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
+                    or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
+                    or exists (select from unnest($2) w (name) join lockstep_internal.job j on j.worker = w.name and j.status = 'waiting'),
                     r.role::text, r.workers
-               from lockstep.job_runner r where r.id = $1",
+               from lockstep_internal.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             &["id", "run_at", "worker"],
         ),
-        // Jobs for later are kept apart, or those of a high priority would have to be stepped over at each claim.
+        // Scheduled jobs are kept apart: otherwise each claim would have to skip those with a high priority.
         due: OwnStatement::by_index(
             "with due as materialized (
-               select id from lockstep.job where status = 'scheduled' and run_at <= (select clock_timestamp())
+               select id from lockstep_internal.job where status = 'scheduled' and run_at <= (select clock_timestamp())
                 order by run_at limit 1000 for update skip locked)
-             update lockstep.job j set status = 'waiting' from due where j.id = due.id",
+             update lockstep_internal.job j set status = 'waiting' from due where j.id = due.id",
             &[],
             &["run_at", "id"],
         ),
-        // Each worker's next jobs come from the index in order; what others are claiming right now is passed by, so a few
-        // more of them are looked at than are wanted.
+        // The index returns each worker's next jobs in order. Jobs that others are claiming are skipped, so a few more are read
+        // than wanted.
         claim: OwnStatement::by_index(
             "with next as materialized (
                select n.* from unnest($2) w (name)
                  cross join lateral (
-                   select j.id, j.priority, j.run_at from lockstep.job j
+                   select j.id, j.priority, j.run_at from lockstep_internal.job j
                     where j.worker = w.name and j.status = 'waiting'
                     order by j.priority, j.run_at, j.id limit 4 * $3) n
                 order by n.priority, n.run_at, n.id),
              picked as materialized (
-               select j.id from next join lockstep.job j on j.id = next.id
+               select j.id from next join lockstep_internal.job j on j.id = next.id
                 where j.status = 'waiting'
                 order by next.priority, next.run_at, next.id limit $3 for update of j skip locked),
              claimed as (
-               update lockstep.job j set status = 'running', runner = $1, started_at = clock_timestamp()
+               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp()
                  from picked where j.id = picked.id
                returning j.id, j.worker, j.args, j.failures, j.losses, j.priority, j.run_at, j.enqueued_at)
              select id, worker, args, failures + losses + 1, enqueued_at from claimed order by priority, run_at, id",
@@ -101,16 +101,16 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     if !(1..=MOST_AT_ONCE).contains(&most) {
         return Err(JobError::Most { most }.into());
     }
-    // A name given twice would have its jobs looked at twice.
+    // A duplicate name would make its jobs be read twice.
     workers.sort_unstable();
     workers.dedup();
     let mut claimed = look(runner, &workers, most)?;
     let missing = most - claimed.len() as i32;
     if missing == 0 {
-        // Whoever waits already goes on waiting while he looks, or what comes just then would wake nobody.
+        // A session that already waits keeps waiting while it looks; otherwise a job that arrives just then would wake nobody.
         waking::wait_no_more(JOBS);
     } else if waking::wait(JOBS.named_any(&workers))? {
-        // What has come before anybody could see that it is waited for.
+        // Jobs that arrived before other sessions could see that somebody waits.
         claimed.extend(look(runner, &workers, missing)?);
     }
     Ok(claimed)
@@ -140,7 +140,7 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Whether there is anything to write, so that whoever waits may look often.
+/// Whether there is anything to write, so that waiting sessions can poll often.
 fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
     let mut found = None;
     let arguments = [datum(runner), datum(workers.to_vec())];

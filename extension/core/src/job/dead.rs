@@ -19,27 +19,27 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
               where id = $1 and status = 'dead'
-                and not exists (select from lockstep.job o where o.unique_worker = job.unique_worker
+                and not exists (select from lockstep_internal.job o where o.unique_worker = job.unique_worker
                                    and o.unique_key = job.unique_key and o.status <> 'dead')",
             &[pg_sys::INT8OID],
         ),
         is_dead: OwnStatement::new(
-            "select coalesce(unique_key, '') from lockstep.job where id = $1 and status = 'dead'",
+            "select coalesce(unique_key, '') from lockstep_internal.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
         ),
-        // A dead job whose key another one has got stays dead: the other does the same.
+        // A dead job whose unique key another job has taken stays dead: the other one does the same work.
         retry_all: OwnStatement::new(
             "with dead as materialized (
                select distinct on (coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text)) d.id
-                 from lockstep.job d
+                 from lockstep_internal.job d
                 where d.status = 'dead' and ($1 = '' or d.worker = $1)
-                  and not exists (select from lockstep.job o
+                  and not exists (select from lockstep_internal.job o
                                    where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key and o.status <> 'dead')
                 order by coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text), d.id)
-             update lockstep.job j
+             update lockstep_internal.job j
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
                from dead where j.id = dead.id and j.status = 'dead'",
             &[pg_sys::TEXTOID],
@@ -49,13 +49,13 @@ kept! {
             &[pg_sys::TEXTOID],
         ),
         discard: OwnStatement::new(
-            "delete from lockstep.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
             &[pg_sys::INT8OID],
         ),
     };
 }
 
-/// Tries a dead job again, with all its retries.
+/// Retries a dead job with all its retries.
 #[pg_extern(sql = r#"
 create function lockstep.retry_job(job bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -87,7 +87,7 @@ fn retry(job: i64) -> Result<()> {
     .into())
 }
 
-/// Tries dead jobs again, of one worker or of all.
+/// Retries the dead jobs of one worker or of all.
 #[pg_extern(sql = r#"
 create function lockstep.retry_dead_jobs(worker text default null)
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -111,7 +111,7 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
     retry().or_raise() as i64
 }
 
-/// A name that is nobody's is most likely a typing error.
+/// An unknown name is most likely a typo.
 fn check_is_known(worker: &str) -> Result<()> {
     match STATEMENTS.with(|statements| statements.is_known.run(&[datum(worker)]))? {
         0 => Err(JobError::NoSuchWorker {
@@ -122,7 +122,7 @@ fn check_is_known(worker: &str) -> Result<()> {
     }
 }
 
-/// Removes a job that nobody is running.
+/// Removes a job that is not running.
 #[pg_extern(sql = r#"
 create function lockstep.discard_job(job bigint)
 returns void language c set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
-//! Jobs begin here.
+//! Enqueueing jobs.
 
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
@@ -20,11 +20,11 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         insert: OwnStatement::by_index(
-            "insert into lockstep.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
+            "insert into lockstep_internal.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
              select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
                     case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end,
                     coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true)
-               from (select) one left join lockstep.worker w on w.name = $1 left join lockstep.host_worker h on h.name = $1
+               from (select) one left join lockstep_internal.worker w on w.name = $1 left join lockstep_internal.host_worker h on h.name = $1
              on conflict (unique_worker, unique_key) where unique_key is not null and status <> 'dead' do nothing
              returning id, status = 'waiting'",
             &[
@@ -38,27 +38,27 @@ kept! {
             &["name"],
         ),
         of_key: OwnStatement::by_index(
-            "select id from lockstep.job where unique_worker = $1 and unique_key = $2 and status <> 'dead'",
+            "select id from lockstep_internal.job where unique_worker = $1 and unique_key = $2 and status <> 'dead'",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
             &["unique_worker"],
         ),
     };
 }
 
-/// What a job is to be.
+/// The job to enqueue.
 struct NewJob<'a> {
-    /// Under any of its names.
+    /// Any of the worker's names.
     worker: &'a str,
     args: &'a Value,
-    /// As long as a job of this key waits or runs, there is no other.
+    /// While a job with this key waits or runs, no other is enqueued.
     unique_key: Option<&'a str>,
-    /// At once, if not given.
+    /// None means now.
     run_at: Option<TimestampWithTimeZone>,
     priority: i32,
 }
 
 impl NewJob<'_> {
-    /// Enqueues the job, or finds the one of the same key; answers its number.
+    /// Enqueues the job or finds the one with the same key; returns its number.
     fn enqueue(&self) -> Result<i64> {
         check_worker(self.worker)?;
         let key = self.unique_key.unwrap_or_default();
@@ -100,7 +100,7 @@ impl NewJob<'_> {
                     .of_key
                     .rows(&arguments, |row| other = row.get::<i64>(1))
             })?;
-            // If it has been done just now, there is room for this one.
+            // If that job has just finished, this one can be enqueued.
             if let Some(job) = other {
                 return Ok(job);
             }

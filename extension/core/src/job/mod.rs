@@ -1,6 +1,6 @@
 //! The job queue. A job is enqueued in the transaction that causes it ([`enqueue`]). A runner ([`runner`]) claims jobs
-//! ([`claim`]) and says what became of them ([`outcome`]); what failed for good is kept ([`dead`]). Workers have rules for trying
-//! again ([`worker`]), and names that change behind a feature flag ([`rename`]).
+//! ([`claim`]) and reports their outcome ([`outcome`]); jobs that failed for good are kept ([`dead`]). Workers have retry rules
+//! ([`worker`]), and names that change behind a feature flag ([`rename`]).
 
 mod claim;
 mod dead;
@@ -10,10 +10,10 @@ mod rename;
 mod runner;
 mod worker;
 
-/// A runner that takes more at once holds them back from others.
+/// A runner that claims more at once keeps them from others.
 const MOST_AT_ONCE: i32 = 10_000;
 
-/// A name or a key is part of an index, whose rows are short.
+/// Names and keys are indexed, and index rows are short.
 const MOST_CHARACTERS: usize = 255;
 
 fn check_worker(name: &str) -> crate::error::Result<()> {

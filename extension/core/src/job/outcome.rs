@@ -1,4 +1,4 @@
-//! What became of jobs. A runner can say so only of jobs that are still its own.
+//! Job outcomes. A runner can only report those of jobs it still holds.
 
 use super::runner;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -10,7 +10,7 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Of an error's text so much is kept.
+/// The part of an error's text that is kept.
 const MOST_CHARACTERS: usize = 10_000;
 
 struct Statements {
@@ -26,35 +26,35 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
-            "delete from lockstep.job where id = any ($2) and runner = $1 returning id",
+            "delete from lockstep_internal.job where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
+            "update lockstep_internal.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back_others: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting'
+            "update lockstep_internal.job set runner = null, status = 'waiting'
               where runner = $1 and status = 'running' and id <> all ($2)",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["runner"],
         ),
         lock: OwnStatement::by_index(
-            "select failures >= retries, keeps_dead from lockstep.job where id = $2 and runner = $1 for update",
+            "select failures >= retries, keeps_dead from lockstep_internal.job where id = $2 and runner = $1 for update",
             &[pg_sys::INT8OID, pg_sys::INT8OID],
             &["id"],
         ),
         discard: OwnStatement::by_index(
-            "delete from lockstep.job where id = $1",
+            "delete from lockstep_internal.job where id = $1",
             &[pg_sys::INT8OID],
             &["id"],
         ),
-        // The intervals of Sidekiq: from seconds to, after 25 failures, five days; spread, so that what failed together is not
-        // tried again together.
+        // Sidekiq's intervals: from seconds to five days after 25 failures, with jitter, so that jobs that failed together are
+        // not retried together.
         retry: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, status = 'scheduled', failures = failures + 1, last_error = $2,
                     run_at = clock_timestamp() + case when $3 >= interval '0' then least($3, interval '366 days') else make_interval(secs =>
                                pow(failures, 4) + 15 + floor(random() * 10) * (failures + 1)) end
@@ -63,7 +63,7 @@ kept! {
             &["id"],
         ),
         bury: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, status = 'dead', failures = failures + 1, last_error = $2, died_at = clock_timestamp()
               where id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTOID],
@@ -72,7 +72,7 @@ kept! {
     };
 }
 
-/// Hands in jobs that are done.
+/// Completes jobs.
 #[pg_extern(sql = r#"
 create function lockstep.complete_jobs(runner bigint, jobs bigint[])
 returns bigint[] language c set search_path = pg_catalog, pg_temp
@@ -92,7 +92,7 @@ fn complete(runner: i64, jobs: &[i64]) -> Result<Vec<i64>> {
     of_runner(runner, jobs, |statements| &statements.complete)
 }
 
-/// Hands in a job that is done, in the transaction that did it: if the job is another's by now, that is undone.
+/// Completes a job in the transaction that did it; if the job now belongs to another runner, that transaction is rolled back.
 #[pg_extern(sql = r#"
 create function lockstep.complete_job(runner bigint, job bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -111,7 +111,7 @@ fn complete_job(runner: Option<i64>, job: Option<i64>) {
     }
 }
 
-/// Gives back jobs that were not begun; that counts as no failure.
+/// Returns jobs that were not started; this does not count as a failure.
 #[pg_extern(sql = r#"
 create function lockstep.release_jobs(runner bigint, jobs bigint[])
 returns bigint[] language c set search_path = pg_catalog, pg_temp
@@ -131,7 +131,8 @@ fn release_jobs(runner: Option<i64>, jobs: Option<Vec<Option<i64>>>) -> Vec<i64>
     refused
 }
 
-/// Gives back the jobs that a runner was given without learning of it: the answer to a claim was lost with the connection.
+/// Returns jobs that were claimed for a runner without its knowledge, because the answer to the claim was lost with the
+/// connection.
 #[pg_extern(sql = r#"
 create function lockstep.release_other_jobs(runner bigint, jobs bigint[])
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -159,7 +160,7 @@ fn release_others(runner: i64, jobs: &[i64]) -> Result<i64> {
     Ok(released as i64)
 }
 
-/// Does something to the jobs that are still the runner's; answers the others.
+/// Applies a statement to the jobs the runner still holds; returns the others.
 fn of_runner(
     runner: i64,
     jobs: &[i64],
@@ -180,7 +181,7 @@ fn of_runner(
     Ok(jobs.iter().copied().filter(|job| !is_done(job)).collect())
 }
 
-/// Hands in a job that failed.
+/// Reports a failed job.
 #[pg_extern(sql = r#"
 create function lockstep.fail_job(runner bigint, job bigint, error text, retry_after interval default null)
 returns text language c set search_path = pg_catalog, pg_temp
@@ -221,7 +222,7 @@ fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Re
     STATEMENTS.with(|statements| match rules {
         None => Err(JobError::NotRunners { runner, job }.into()),
         Some((false, _)) => {
-            // Below nothing: PostgreSQL is to compute the interval.
+            // Negative: PostgreSQL computes the interval.
             let after = retry_after.unwrap_or_else(|| Interval::from_micros(-1));
             let arguments = [datum(job), datum(error), datum(after)];
             statements.retry.run(&arguments)?;

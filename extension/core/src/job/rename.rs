@@ -1,5 +1,5 @@
-//! Workers that change their names while jobs flow. While the feature of a rename is off, jobs are enqueued under the old name,
-//! which every runner knows; once it is on, under the new one. Jobs keep the name they were enqueued under.
+//! Renaming workers while jobs flow. While the rename's feature flag is off, jobs are enqueued under the old name, which every
+//! runner knows; once it is on, under the new one. Jobs keep the name they were enqueued under.
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -22,11 +22,11 @@ kept! {
     static STATEMENTS: Statements = Statements {
         all: OwnStatement::new(
             "select r.old_name, r.new_name, r.feature, r.feature_schema, t.name is not null, r.is_built_in
-               from lockstep.worker_rename r left join lockstep.retired_worker t on t.name = r.old_name",
+               from lockstep_internal.worker_rename r left join lockstep_internal.retired_worker t on t.name = r.old_name",
             &[],
         ),
         insert: OwnStatement::new(
-            "insert into lockstep.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
+            "insert into lockstep_internal.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
@@ -35,19 +35,19 @@ kept! {
             ],
         ),
         remove: OwnStatement::new(
-            "delete from lockstep.worker_rename where old_name = $1",
+            "delete from lockstep_internal.worker_rename where old_name = $1",
             &[pg_sys::TEXTOID],
         ),
-        // Every transaction that enqueues reads the table, and so holds the lock that this one waits for.
-        lock: OwnStatement::new("lock table lockstep.worker_rename in access exclusive mode", &[]),
+        // Every transaction that enqueues reads the table, so it holds the lock that this one waits for.
+        lock: OwnStatement::new("lock table lockstep_internal.worker_rename in access exclusive mode", &[]),
         jobs: OwnStatement::new(
             "select count(*) filter (where status in ('scheduled', 'waiting')), count(*) filter (where status = 'running'),
                     count(*) filter (where status = 'dead')
-               from lockstep.job where worker = $1",
+               from lockstep_internal.job where worker = $1",
             &[pg_sys::TEXTOID],
         ),
         retire: OwnStatement::new(
-            "insert into lockstep.retired_worker (name) values ($1) on conflict (name) do nothing",
+            "insert into lockstep_internal.retired_worker (name) values ($1) on conflict (name) do nothing",
             &[pg_sys::TEXTOID],
         ),
     };
@@ -68,22 +68,22 @@ impl Rename {
     }
 }
 
-/// What a worker is called.
+/// The names of a worker.
 pub(super) struct Names {
-    /// The name it had before any rename.
+    /// Its name before any rename.
     pub(super) first: String,
-    /// The one to enqueue under now.
+    /// The name to enqueue under now.
     pub(super) current: String,
 }
 
-/// The renames there are: few, so they are read as a whole.
+/// All renames: few, so they are read as a whole.
 pub(super) struct Renames(Vec<Rename>);
 
 impl Renames {
     pub(super) fn read() -> Result<Self> {
         let mut renames = Vec::new();
         STATEMENTS.with(|statements| {
-            // As they are now: what an older snapshot has may have been retired since.
+            // The current ones: those in an older snapshot may have been retired since.
             statements.all.rows_seeing(View::Newest, &[], |row| {
                 let text = |column| row.get::<String>(column).unwrap_or_default();
                 renames.push(Rename {
@@ -99,8 +99,8 @@ impl Renames {
         Ok(Self(renames))
     }
 
-    /// Those of a worker that is known under this name, whether an old or a new one: a caller that was written before the
-    /// rename and one that was written after it both get the name that is due.
+    /// The names of the worker known under this name, old or new: callers written before and after the rename both get the name
+    /// that is due.
     pub(super) fn names(&self, worker: &str) -> Result<Names> {
         let first = self.first_name(worker).to_owned();
         let mut current = &first;
@@ -115,7 +115,7 @@ impl Renames {
         })
     }
 
-    // Neither way has a circle: a new rename that would close one is refused.
+    // Neither direction has a cycle: a rename that would close one is refused.
     fn first_name<'a>(&'a self, worker: &'a str) -> &'a str {
         let mut first = worker;
         while let Some(rename) = self.to(first) {
@@ -133,7 +133,7 @@ impl Renames {
     }
 }
 
-/// Enqueues jobs of a worker under a new name as soon as a feature is on.
+/// Enqueues a worker's jobs under a new name once a feature flag is on.
 #[pg_extern(sql = r#"
 create function lockstep.rename_worker(old_name text, new_name text, feature text, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
@@ -183,7 +183,7 @@ fn rename(old: &str, new: &str, feature: &str, schema: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ends a rename: the worker has its old name again, or, once that is retired, its new one for good.
+/// Ends a rename: the worker keeps its old name or, once that is retired, the new one.
 #[pg_extern(sql = r#"
 create function lockstep.remove_worker_rename(old_name text)
 returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
@@ -215,8 +215,8 @@ fn remove(old: &str) -> Result<()> {
     }
 }
 
-/// Gives up the old name of a worker, if no job has it any more.
-// The lock waits for transactions that have enqueued, and everybody who enqueues waits for it: not for long.
+/// Retires a worker's old name, if no job has it any more.
+// The lock waits for transactions that have enqueued, and blocks new ones, but not for long.
 #[pg_extern(sql = r#"
 create function lockstep.retire_worker(old_name text)
 returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'

@@ -1,9 +1,9 @@
-//! Who runs jobs, and how the others know that he is alive: by a lease, which each of his calls renews and a heartbeat does
-//! while he is busy. When it ends, whoever claims next takes over his jobs.
+//! Runners, and how others know that they are alive: by a lease, which each call of the runner renews, and a heartbeat does while
+//! it is busy. When the lease ends, the next claim takes over its jobs.
 //!
-//! Three modes of one row lock keep this safe. A claim and a heartbeat write the runner's row; saying what became of jobs
-//! shares it; taking over needs it alone, and passes by a row that is in use. So no job is taken from a runner that is
-//! just handing it in, and none is claimed by a runner that is just being given up.
+//! Three modes of one row lock keep this safe. Claims and heartbeats write the runner's row; reporting outcomes shares it; taking
+//! over needs it exclusively and skips rows in use. So no job is taken from a runner that is just completing it, and none is
+//! claimed by a runner that is just being declared lost.
 
 use super::MOST_CHARACTERS;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -15,7 +15,7 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// A job that was taken along by this many lost runners is taken for the cause, and is dead.
+/// A job that was running on this many lost runners is considered the cause, and becomes dead.
 const MOST_LOSSES: i32 = 20;
 
 const SECOND: i64 = 1_000_000;
@@ -36,35 +36,35 @@ kept! {
     static STATEMENTS: Statements = Statements {
         start: OwnStatement::new(
             // A superuser has the rights of every role, and no limit.
-            "insert into lockstep.job_runner (name, role, lease_for, leased_until, workers)
+            "insert into lockstep_internal.job_runner (name, role, lease_for, leased_until, workers)
              select $1, pg_get_userbyid($3), $2, clock_timestamp() + $2, coalesce((
-               select l.workers from lockstep.runner_limit l join pg_roles r on r.rolname = l.role
+               select l.workers from lockstep_internal.runner_limit l join pg_roles r on r.rolname = l.role
                 where pg_has_role($3, r.oid, 'usage') and not (select u.rolsuper from pg_roles u where u.oid = $3)
                 order by l.role limit 1), '')
              returning id",
             &[pg_sys::TEXTOID, pg_sys::INTERVALOID, pg_sys::OIDOID],
         ),
         renew: OwnStatement::by_index(
-            "update lockstep.job_runner set leased_until = clock_timestamp() + lease_for where id = $1 returning role::text",
+            "update lockstep_internal.job_runner set leased_until = clock_timestamp() + lease_for where id = $1 returning role::text",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         share: OwnStatement::by_index(
-            "select role::text from lockstep.job_runner where id = $1 for key share",
+            "select role::text from lockstep_internal.job_runner where id = $1 for key share",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         lock: OwnStatement::by_index(
-            "select role::text from lockstep.job_runner where id = $1 for update",
+            "select role::text from lockstep_internal.job_runner where id = $1 for update",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         lapsed: OwnStatement::new(
-            "select id, name from lockstep.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
+            "select id, name from lockstep_internal.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
             &[],
         ),
         take_over: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
                     status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
                     died_at = case when losses + 1 >= $3 then clock_timestamp() end
@@ -73,12 +73,12 @@ kept! {
             &["runner"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
+            "update lockstep_internal.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
             &[pg_sys::INT8OID],
             &["runner"],
         ),
         remove: OwnStatement::by_index(
-            "delete from lockstep.job_runner where id = $1",
+            "delete from lockstep_internal.job_runner where id = $1",
             &[pg_sys::INT8OID],
             &["id"],
         ),
@@ -93,12 +93,12 @@ pub(super) fn renew(runner: i64) -> Result<()> {
     }
 }
 
-/// Keeps the runner's jobs his until the transaction ends; false if they are no longer.
+/// Keeps the runner's jobs until the transaction ends; false if it has lost them.
 pub(super) fn share(runner: i64) -> Result<bool> {
     reach(runner, |statements| &statements.share)
 }
 
-/// Whether the runner is there, once the statement has answered with its role.
+/// Whether the runner exists: the statement returned its role.
 fn reach(runner: i64, statement: impl Fn(&Statements) -> &OwnStatement) -> Result<bool> {
     let mut role: Option<String> = None;
     STATEMENTS
@@ -106,7 +106,7 @@ fn reach(runner: i64, statement: impl Fn(&Statements) -> &OwnStatement) -> Resul
     role.map_or(Ok(false), |role| check_role(runner, &role).map(|()| true))
 }
 
-/// A runner is that of the role that began it: nobody else hands in its jobs, or keeps it alive.
+/// A runner belongs to the role that started it: no other role completes its jobs or renews its lease.
 pub(super) fn check_role(runner: i64, role: &str) -> Result<()> {
     match has_rights_of_name(role) {
         true => Ok(()),
@@ -118,7 +118,7 @@ pub(super) fn check_role(runner: i64, role: &str) -> Result<()> {
     }
 }
 
-/// Gives the jobs of runners whose lease has ended to whoever claims them.
+/// Releases the jobs of runners whose lease has ended.
 pub(super) fn take_over_from_lost() -> Result<()> {
     let mut lost: Vec<(i64, String)> = Vec::new();
     STATEMENTS.with(|statements| {
@@ -134,7 +134,7 @@ pub(super) fn take_over_from_lost() -> Result<()> {
     Ok(())
 }
 
-/// Begins to run jobs. Answers the number that the other functions ask for.
+/// Starts a runner. Returns the number that the other functions need.
 #[pg_extern(sql = r#"
 create function lockstep.start_runner(name text, lease_for interval default '30 seconds')
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -170,7 +170,7 @@ fn start(name: &str, lease_for: Interval) -> Result<i64> {
     Ok(runner)
 }
 
-/// Says that a runner is alive.
+/// Renews a runner's lease.
 #[pg_extern(sql = r#"
 create function lockstep.runner_heartbeat(runner bigint)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -184,7 +184,7 @@ fn runner_heartbeat(runner: Option<i64>) {
     renew(required(runner, "runner")).or_raise();
 }
 
-/// Ends a runner; the jobs that it has not done wait for others.
+/// Stops a runner; its remaining jobs become available to others.
 #[pg_extern(sql = r#"
 create function lockstep.stop_runner(runner bigint)
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -200,7 +200,7 @@ fn stop_runner(runner: Option<i64>) -> i64 {
 
 fn stop(runner: i64) -> Result<i64> {
     let arguments = [datum(runner)];
-    // Whatever is being handed in is waited for.
+    // Waits for outcomes that are being reported.
     reach(runner, |statements| &statements.lock)?;
     let jobs = STATEMENTS.with(|statements| statements.give_back.run(&arguments))?;
     STATEMENTS.with(|statements| statements.remove.run(&arguments))?;

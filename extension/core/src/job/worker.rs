@@ -1,4 +1,4 @@
-//! How often the jobs of a worker are tried again.
+//! How often a worker's jobs are retried.
 
 use super::check_worker;
 use crate::error::{JobError, OrRaise, Result, required};
@@ -11,13 +11,13 @@ const MOST_RETRIES: i32 = 100;
 
 kept! {
     static DEFINE: OwnStatement = OwnStatement::new(
-        "insert into lockstep.worker (name, retries, keeps_dead) values ($1, $2, $3)
+        "insert into lockstep_internal.worker (name, retries, keeps_dead) values ($1, $2, $3)
          on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead",
         &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::BOOLOID],
     );
 }
 
-/// Gives a worker rules of its own, which count for jobs enqueued from now on.
+/// Sets a worker's retry rules, for jobs enqueued from now on.
 #[pg_extern(sql = r#"
 create function lockstep.define_worker(name text, retries integer, keeps_dead boolean default true)
 returns void language c set search_path = pg_catalog, pg_temp

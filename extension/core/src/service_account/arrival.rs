@@ -1,4 +1,4 @@
-//! New workflows: the account is filled in before the row is stored, unless it has one.
+//! New workflows: fills in the account before the row is stored, unless it has one.
 
 use super::resolver::{Resolver, Workflow};
 use super::tables::{ACCOUNT, ITEM, Tables};
@@ -13,10 +13,10 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// BEFORE INSERT of a workflow without an account. One that cannot be resolved is stored as it is.
+/// BEFORE INSERT of a workflow without an account. A workflow that cannot be resolved is stored unchanged.
 #[pg_trigger(sql = "
-create function lockstep.set_service_account() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_service_account() is 'row trigger of duo_workflows_workflows: fills service_account_id';")]
+create function lockstep_internal.set_service_account() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.set_service_account() is 'row trigger of duo_workflows_workflows: fills service_account_id';")]
 fn set_service_account<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {
@@ -25,7 +25,7 @@ fn set_service_account<'a>(
         return Ok(None);
     };
     let mut row = row.into_owned();
-    // The WHEN clause of the trigger that attach creates says the same; of another's nothing is known.
+    // The trigger that attach creates has this as its WHEN clause; another trigger may not.
     if row.get_by_index::<i64>(place.account)?.is_some() {
         return Ok(Some(row));
     }
@@ -63,7 +63,7 @@ fn set_service_account<'a>(
     Ok(Some(row))
 }
 
-/// What rows of one statement have in common. Kept beyond it only for as long as nothing can have changed.
+/// Lookups shared by the rows of a statement. They are kept beyond it only while nothing can have changed.
 struct Kept {
     moment: Moment,
     generation: u64,
@@ -75,14 +75,14 @@ thread_local! {
     static KEPT: Cell<Option<Kept>> = const { Cell::new(None) };
 }
 
-/// Keys that are remembered at most, lest a long COPY fill the memory.
+/// Maximum number of cached keys, so that a long COPY does not fill the memory.
 const MOST: usize = 100_000;
 
 fn resolve(tables: &Tables, workflow: Workflow) -> Option<i64> {
     let moment = Moment::of_caller();
     let generation = host::generation();
     let workflows = tables.workflows.oid;
-    // Taken out while it is used, so that nothing that runs in between can find it half done.
+    // Taken out while in use, so that nothing that runs in between finds it half done.
     let kept = KEPT.take().filter(|kept| {
         moment == Some(kept.moment)
             && generation == kept.generation
@@ -103,7 +103,7 @@ fn resolve(tables: &Tables, workflow: Workflow) -> Option<i64> {
     account
 }
 
-/// Where the table that the trigger fired on, which may be a partition, keeps what.
+/// The column numbers in the table that the trigger fired on, which may be a partition.
 #[derive(Clone)]
 struct Place {
     tables: Rc<Tables>,
@@ -130,7 +130,7 @@ fn learn_place(trigger: &PgTrigger) -> Result<Place> {
     let oid = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(oid);
     let table = Relation::describe(oid.to_u32())?;
-    // The tables are those of the schema that the whole table is in, wherever its partitions are.
+    // The tables are those in the schema of the whole table, wherever its partitions are.
     let whole = table.ancestors.last().copied().unwrap_or(table.oid);
     let schema = match whole == table.oid {
         true => table.schema().to_owned(),

@@ -1,4 +1,4 @@
-//! The trigger on the host's workflows: installed by `lockstep.attach`, removed by `lockstep.detach`, or alone.
+//! The trigger on the application's workflows: installed by `lockstep.attach`, removed by `lockstep.detach` or on its own.
 
 use super::tables::{ACCOUNT, Tables, WORKFLOWS};
 use crate::error::{OrRaise, Result, required};
@@ -21,7 +21,7 @@ fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((feature(), status.to_owned(), detail.into()))
 }
 
-/// Fills the service account of new workflows of a schema from now on, if it has all that this takes.
+/// Fills the service account of a schema's new workflows from now on, if the schema has all that this needs.
 pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     let Some(workflows) = Relation::find_table(schema, WORKFLOWS)? else {
         return answer(
@@ -31,7 +31,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     };
     check_is_owner(&workflows)?;
     let checked = workflows
-        .check_is_permanent_table()
+        .check_takes_triggers()
         .and_then(|()| Tables::of_schema(schema));
     let tables = match checked {
         Ok(tables) => tables,
@@ -54,7 +54,7 @@ pub(crate) fn detach(schema: &str) -> Result<Answer> {
     }
 }
 
-/// Leaves the service accounts of new workflows alone from now on; all else that is attached stays.
+/// Stops filling the service accounts of new workflows; everything else stays attached.
 #[pg_extern(sql = r#"
 create function lockstep.detach_service_accounts(schema text default 'public')
 returns table (feature text, status text, detail text)

@@ -1,4 +1,4 @@
-//! Why a workflow has the account it has, or none: the steps of its resolution.
+//! Why a workflow has its account, or none: the steps of its resolution.
 
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
@@ -7,10 +7,10 @@ use lockstep_server::{View, connected};
 use pgrx::pg_sys::Datum;
 use pgrx::prelude::*;
 
-/// What a step is called, the id it found, and a sentence.
+/// The name of a step, the id it found, and a sentence.
 type Step = (&'static str, Option<i64>, String);
 
-/// Each step of a workflow's resolution as of now; the last is the step at which it ended.
+/// Each step of a workflow's resolution as of now; the last one is where it ended.
 #[pg_extern(sql = r#"
 create function lockstep.explain_service_account(workflow_id bigint, schema text default 'public')
 returns table (step text, found bigint, detail text)

@@ -1,9 +1,9 @@
-//! Old rows: fills a range of keys, as a set.
+//! Existing rows: fills a range of keys as a set.
 //!
-//! Rows are read without locks, resolved, and then written with one statement that passes over every row that was written
-//! since, whether its account was set or what its account follows from was changed. Those, if still without an account, are
-//! locked, read again and resolved again. So no account is ever overwritten, none is set for what a row was before, and a row
-//! that cannot be resolved is neither written nor locked.
+//! Rows are read without locks, resolved, and written by one statement that skips every row written since, whether its account or
+//! anything the account depends on was changed. The skipped rows, if still without an account, are locked, read and resolved
+//! again. So an account is never overwritten or computed from an old version of a row, and a row that cannot be resolved is
+//! neither written nor locked.
 
 use super::resolver::{Outcome, Resolver, Workflow};
 use super::tables::Tables;
@@ -16,7 +16,7 @@ use pgrx::prelude::*;
 /// Rows that are read, resolved and written at a time.
 const PART: usize = 5_000;
 
-/// What became of the rows of a range. Rows that somebody else filled or deleted meanwhile are scanned, and nothing else.
+/// Counts for a range. Rows that other sessions filled or deleted in the meantime only count as scanned.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Filled {
     /// Rows without an account.
@@ -28,7 +28,7 @@ pub(crate) struct Filled {
     pub(crate) consumer_without_account: i64,
 }
 
-/// Fills the service accounts of a range of workflows; both ends belong to it.
+/// Fills the service accounts of a range of workflows, both ends included.
 #[pg_extern(sql = r#"
 create function lockstep.fill_service_accounts(start_id bigint, end_id bigint, schema text default 'public')
 returns table (scanned bigint, updated bigint, no_item bigint, no_root_group bigint, no_consumer bigint,
@@ -69,8 +69,8 @@ fn fill_service_accounts(
     ))
 }
 
-/// Fills the rows of a schema's workflows with ids from `start` to `end`, with the rights of the tables' owners; the caller must
-/// be the owner of the workflows. One statement's worth of work: what it looked up once holds for the whole range.
+/// Fills a schema's workflows with ids from `start` to `end`, with the rights of the tables' owners; the caller must own the
+/// workflows. It counts as one statement: what it looked up once holds for the whole range.
 pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
     let tables = Tables::of_schema(schema)?;
     check_is_owner(&tables.workflows)?;
@@ -99,12 +99,12 @@ pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
     Ok(filled)
 }
 
-/// Rows without an account, in the order of their ids.
+/// Rows without an account, in id order.
 #[derive(Default)]
 struct Part {
     ids: Vec<i64>,
     workflows: Vec<Workflow>,
-    /// Who wrote each row, which tells its version from the one that a later writer leaves.
+    /// The writer of each row, which tells its version from a later one.
     writers: Vec<i32>,
 }
 
@@ -118,7 +118,7 @@ impl Part {
         part
     }
 
-    /// Those of the ids that have no account still, locked against other writers until the transaction ends.
+    /// Those of the ids that still have no account, locked until the transaction ends.
     fn still_unfilled(tables: &Tables, ids: &[i64]) -> Self {
         let mut part = Self::default();
         tables
@@ -137,8 +137,8 @@ impl Part {
         self.writers.push(writer.into_inner().cast_signed());
     }
 
-    /// Writes the accounts that were found and counts what became of each row. Answers the ids of the rows that another session
-    /// may have written meanwhile, which are not counted.
+    /// Writes the accounts found and counts the outcome of each row. Returns the ids of rows that another session may have
+    /// written in the meantime, which are not counted.
     fn write(&self, tables: &Tables, resolver: &Resolver, filled: &mut Filled) -> Vec<i64> {
         let (mut ids, mut accounts, mut writers) = (Vec::new(), Vec::new(), Vec::new());
         for ((id, workflow), writer) in self.ids.iter().zip(&self.workflows).zip(&self.writers) {

@@ -1,4 +1,4 @@
-//! The account of a workflow that may not exist yet, as a function.
+//! The account of a workflow that may not exist yet, as an SQL function.
 
 use super::resolver::{Resolver, Workflow};
 use super::tables::Tables;
@@ -6,7 +6,7 @@ use crate::error::{OrRaise, required};
 use lockstep_server::{View, connected};
 use pgrx::prelude::*;
 
-/// The account of a workflow that names this version, definition, project, namespace and item, each of which may be null.
+/// The account of a workflow with this version, definition, project, namespace and item, each of which may be null.
 #[pg_extern(sql = r#"
 create function lockstep.resolve_service_account(
   item_version_id bigint, workflow_definition text, project_id bigint, namespace_id bigint, schema text default 'public',

@@ -1,5 +1,5 @@
-//! The rules: from what a workflow names to its account. Every step is looked up for many workflows at once, each distinct
-//! key once, and remembered, so that the same key is never looked up again while the resolver lives.
+//! The rules that lead from a workflow to its account. Each step is looked up for many workflows at once, each distinct key once,
+//! and cached as long as the resolver lives.
 
 use super::tables::{Look, Tables};
 use lockstep_server::{Answer, View, datum, keys_argument};
@@ -7,7 +7,7 @@ use pgrx::pg_sys::Datum;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// What a workflow names.
+/// The ids in a workflow row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Workflow {
     pub(super) version: Option<i64>,
@@ -18,7 +18,7 @@ pub(super) struct Workflow {
 }
 
 impl Workflow {
-    /// The columns in the order in which the statements on workflows answer them.
+    /// The columns in the order of the statements on workflows.
     pub(super) fn of_row(row: &Answer) -> Self {
         Self {
             version: row.get(2),
@@ -30,7 +30,7 @@ impl Workflow {
     }
 }
 
-/// What became of a resolution, by the step at which it ended.
+/// The outcome of a resolution, by the step at which it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Resolved(i64),
@@ -49,14 +49,14 @@ impl Outcome {
     }
 }
 
-/// The consumer of an item in a root group that decides: of those with an account the one with the lowest id, else any.
+/// The consumer that decides for an item in a root group: the one with an account and the lowest id, otherwise any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Consumer {
     pub(super) id: i64,
     pub(super) account: Option<i64>,
 }
 
-/// What has been looked up so far. A key without a value is one that leads nowhere.
+/// The lookups so far. A key without a value leads nowhere.
 #[derive(Default)]
 pub(super) struct Resolver {
     items_of_versions: HashMap<i64, Option<i64>>,
@@ -68,7 +68,7 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// Looks up what it takes to resolve these, as far as it is not known yet. The caller holds an SPI connection.
+    /// Looks up what resolving these workflows needs and is not known yet. The caller holds an SPI connection.
     pub(super) fn look_up(&mut self, tables: &Tables, view: View, workflows: &[Workflow]) {
         let versions = workflows.iter().filter_map(|workflow| workflow.version);
         learn(
@@ -87,7 +87,7 @@ impl Resolver {
         });
         self.learn_definitions(&definitions, view, &tables.items_of_definitions);
 
-        // Without an item the rest is not asked.
+        // Without an item the rest is not needed.
         let with_item = |workflow: &&Workflow| self.item(workflow).is_some();
         let found: Vec<&Workflow> = workflows.iter().filter(with_item).collect();
         let projects = found.iter().filter_map(|workflow| workflow.project);
@@ -161,7 +161,7 @@ impl Resolver {
         *self.items_of_versions.get(&workflow.version?)?
     }
 
-    /// That of its version, else the one that it names itself.
+    /// The item of its version, otherwise the one it names itself.
     pub(super) fn item_named(&self, workflow: &Workflow) -> Option<i64> {
         self.item_of_version(workflow).or(workflow.item)
     }
@@ -173,7 +173,7 @@ impl Resolver {
         })
     }
 
-    /// The namespace of the workflow's project, if it names one, else its own.
+    /// The namespace of the workflow's project, if it names one, otherwise its own.
     pub(super) fn namespace(&self, workflow: &Workflow) -> Option<i64> {
         match workflow.project {
             Some(project) => *self.namespaces_of_projects.get(&project)?,
@@ -193,7 +193,7 @@ impl Resolver {
         *self.consumers.get(&self.pair(workflow)?)?
     }
 
-    /// The answer for a workflow that was looked up.
+    /// The outcome for a workflow that was looked up.
     pub(super) fn outcome(&self, workflow: &Workflow) -> Outcome {
         if self.item(workflow).is_none() {
             return Outcome::NoItem;
@@ -211,7 +211,7 @@ impl Resolver {
         }
     }
 
-    /// How many keys it remembers.
+    /// The number of cached keys.
     pub(super) fn len(&self) -> usize {
         self.items_of_versions.len()
             + self.items_of_definitions.len()
@@ -246,7 +246,7 @@ fn learn(
     });
 }
 
-/// Those that are not known, once each, in ascending order.
+/// Those not yet known, without duplicates, in ascending order.
 fn unknown<K: Ord + Hash>(keys: impl Iterator<Item = K>, is_known: impl Fn(&K) -> bool) -> Vec<K> {
     let mut keys: Vec<K> = keys.filter(|key| !is_known(key)).collect();
     keys.sort_unstable();

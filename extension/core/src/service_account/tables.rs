@@ -1,4 +1,4 @@
-//! The host's tables that lead from a workflow to its account, found in one schema, and the statements that read them.
+//! The tables of a schema that lead from a workflow to its account, and the statements that read them.
 
 use crate::error::{HostError, Result};
 use lockstep_server::host::{
@@ -12,26 +12,26 @@ use std::rc::Rc;
 
 pub(super) const WORKFLOWS: &str = "duo_workflows_workflows";
 pub(super) const ACCOUNT: &str = "service_account_id";
-/// The item that a workflow names itself. Hosts before 18.10 have no such column.
+/// The item that a workflow names itself. GitLab before 18.10 has no such column.
 pub(super) const ITEM: &str = "ai_catalog_item_id";
 const ITEMS: &str = "ai_catalog_items";
 const VERSIONS: &str = "ai_catalog_item_versions";
 const CONSUMERS: &str = "ai_catalog_item_consumers";
 
-/// The tables of workflows that there are, in any schema.
+/// All workflow tables, in any schema.
 pub(crate) fn tables_to_fill() -> Vec<u32> {
     host::tables_named(WORKFLOWS)
 }
 
-/// A statement on one table, run with the rights of that table's owner: whoever inserts a workflow need not be able to read the tables,
-/// as with a foreign key, and of whoever asks it is checked.
+/// A statement on one table, run with the rights of its owner: as with a foreign key, a user who inserts a workflow need not be
+/// able to read the tables. Callers that ask explicitly are checked.
 pub(super) struct Look {
     owner: Oid,
     statement: Statement,
 }
 
 impl Look {
-    /// `by` is the column that the rows are looked up by. If an index starts with it, the plan walks that one.
+    /// `by` is the column to look rows up by. If an index starts with it, the plan uses that index.
     fn new(table: &Relation, by: &str, parameters: &[Oid], text: &str) -> Self {
         let statement = if table.has_index_starting_with(by) {
             Statement::by_index(text, parameters, &Rc::from([by.to_owned()]))
@@ -48,7 +48,7 @@ impl Look {
         as_owner(self.owner, || self.statement.rows(view, arguments, read));
     }
 
-    /// Runs a statement that writes, as the owner of the table; answers how many rows it wrote.
+    /// Runs a writing statement as the table's owner; returns how many rows it wrote.
     pub(super) fn write(&self, arguments: &[Datum]) -> usize {
         let written = as_owner(self.owner, || {
             self.statement.run_seeing(View::Own, arguments)
@@ -57,11 +57,10 @@ impl Look {
     }
 }
 
-/// The tables of one schema. The names of the statements say what they look up; each answers with bigints, but for
-/// definitions.
+/// The tables of one schema. The statements' names say what they look up; all return bigints, except for definitions.
 pub(super) struct Tables {
     pub(super) workflows: Relation,
-    /// Those that are read to find the account.
+    /// The tables that are read to find the account.
     pub(super) read: [Relation; 5],
     /// `$1` versions: version, item.
     pub(super) items_of_versions: Look,
@@ -73,28 +72,28 @@ pub(super) struct Tables {
     pub(super) roots_of_namespaces: Look,
     /// `$1` root group, `$2` item: root group, item, consumer, account.
     pub(super) consumers_of_one: Look,
-    /// `$1` root groups: root group, item, consumer, account. The group's consumers of all items, as the host's index is on
-    /// the group alone: to ask for each pair would read them once an item.
+    /// `$1` root groups: root group, item, consumer, account. The group's consumers of all items, because the application's index
+    /// is on the group alone: a lookup per pair would read them once per item.
     pub(super) consumers_of_many: Look,
-    /// `$1` id: the workflow, its version, item, definition, project, namespace, account, and who wrote the row.
+    /// `$1` id: the workflow, its version, item, definition, project, namespace, account, and the row's writer.
     pub(super) workflow: Look,
     /// `$1` first id, `$2` last id, `$3` limit: rows without an account, as above.
     pub(super) unfilled: Look,
     /// `$1` ids: those still without an account, locked.
     pub(super) still_unfilled: Look,
-    /// `$1` ids, `$2` accounts, `$3` versions of the rows.
+    /// `$1` ids, `$2` accounts, `$3` row versions.
     pub(super) set_accounts: Look,
 }
 
 impl Tables {
-    /// Those of a schema, remembered by the backend until one of them changes.
+    /// The tables of a schema, cached by the backend until one of them changes.
     pub(super) fn of_schema(schema: &str) -> Result<Rc<Self>> {
         KNOWN.with(|known| {
             Known::get_or_learn(known, schema.to_owned(), || Self::find(schema).map(Rc::new))
         })
     }
 
-    /// The caller may see what the account of a workflow follows from.
+    /// The caller may read everything that a workflow's account depends on.
     pub(super) fn check_caller_may_read(&self) -> Result<()> {
         let mut tables = vec![&self.workflows];
         tables.extend(&self.read);
@@ -208,7 +207,7 @@ impl Tables {
                       order by {key} for no key update"
                 ),
             ),
-            // A row that was written since it was read is another version, of which nothing is known: it is left alone here.
+            // A row written since it was read is another version whose content is unknown, so it is skipped here.
             set_accounts: on_workflows(
                 &[many, many, pg_sys::INT4ARRAYOID],
                 &format!(
@@ -225,7 +224,7 @@ impl Tables {
     }
 }
 
-/// Rows of a table by its key: the key, and another column.
+/// Rows of a table by key: the key and another column.
 fn by_key(table: &Relation, key: &Column, value: &str) -> Look {
     let text = format!(
         "select t.{key}::pg_catalog.int8, t.{value}::pg_catalog.int8 from {} t

@@ -1,11 +1,11 @@
-//! What can go wrong with any call.
+//! Errors of any call.
 
 use super::report::{Error, Result, errors};
 use pgrx::PgSqlErrorCode::*;
 use std::collections::TryReserveError;
 use std::fmt::Display;
 
-// It takes no memory to say so.
+// Reporting this error allocates no memory.
 errors! {
     MemoryError:
     OutOfMemory => (
@@ -39,7 +39,7 @@ errors! {
 }
 
 impl ServerError {
-    /// What reading the system catalogs failed with.
+    /// The error of a failed catalog read.
     pub fn catalog(error: impl Display) -> Error {
         let message = error.to_string();
         Self::Catalog { message }.into()
@@ -52,7 +52,7 @@ impl From<TryReserveError> for Error {
     }
 }
 
-/// The ends of a range, which both belong to it; the smaller one comes first.
+/// Checks a range whose ends are both included: the first must not be greater than the last.
 pub fn check_range(first: (&'static str, i64), last: (&'static str, i64)) -> Result<()> {
     match first.1 <= last.1 {
         true => Ok(()),
@@ -64,7 +64,7 @@ pub fn check_range(first: (&'static str, i64), last: (&'static str, i64)) -> Res
     }
 }
 
-/// The argument of an SQL function that does nothing without it.
+/// An argument of an SQL function that is required.
 #[track_caller]
 pub fn required<T>(argument: Option<T>, name: &'static str) -> T {
     match argument {

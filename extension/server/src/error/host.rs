@@ -1,4 +1,4 @@
-//! What can go wrong with the tables of the host, and with any that a call names.
+//! Errors about the application's tables, and about any table that a call names.
 
 use super::report::errors;
 use pgrx::PgSqlErrorCode::*;
@@ -59,6 +59,12 @@ errors! {
         format!("table \"{table}\" has inheritance children"),
         "Triggers of the parent do not fire for rows of its children, so their changes would be missed.",
         "Use declarative partitioning, or a source without children.",
+    ),
+    TriggerName { table: String, trigger: String } => (
+        ERRCODE_DUPLICATE_OBJECT,
+        format!("trigger \"{trigger}\" of table {table} does not belong to lockstep"),
+        "Names that begin with lockstep_ are those of its own triggers.",
+        format!("Rename it: alter trigger {} on {table} rename to ...", quote_identifier(trigger)),
     ),
     NoPrimaryKey { table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

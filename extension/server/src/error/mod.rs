@@ -1,8 +1,8 @@
-//! Errors, each with the SQLSTATE, DETAIL and HINT it is reported with. A topic is an enum of [`errors`](crate::errors); [`Error`] is one of
-//! any topic.
+//! Errors, each with its SQLSTATE, DETAIL and HINT. Each topic is an enum made by [`errors`](crate::errors); [`Error`] holds an
+//! error of any topic.
 //!
-//! SQLSTATEs are PostgreSQL's own, so that a client can branch on them; names of tables and columns stand in the
-//! DETAIL, because the error's name fields do not survive the way through a Rust frame.
+//! SQLSTATEs are PostgreSQL's own, so that clients can branch on them. Table and column names are in the DETAIL, because the
+//! error's name fields do not survive a Rust frame.
 
 mod call;
 mod host;

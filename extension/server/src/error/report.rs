@@ -1,4 +1,4 @@
-//! How errors are told, in PostgreSQL's style: a message without a full stop, DETAIL and HINT as sentences.
+//! Error reports in PostgreSQL's style: a message without a full stop, DETAIL and HINT as sentences.
 
 use pgrx::PgLogLevel;
 use pgrx::PgSqlErrorCode::{self, ERRCODE_SUCCESSFUL_COMPLETION};
@@ -28,13 +28,13 @@ pub fn report(
     }
 }
 
-/// The errors of a topic.
+/// The errors of one topic.
 pub trait Topic: Any + Debug {
-    /// What is said of it.
+    /// The report for this error.
     fn into_report(self: Box<Self>) -> Report;
 }
 
-/// The errors of a topic: an enum, and the SQLSTATE, message, DETAIL and HINT of each.
+/// Defines the errors of a topic: an enum, with the SQLSTATE, message, DETAIL and HINT of each variant.
 #[macro_export]
 macro_rules! errors {
     ($vis:vis $name:ident: $(
@@ -59,7 +59,7 @@ macro_rules! errors {
 }
 pub(super) use errors;
 
-/// What went wrong, told so that the reader knows what to do next.
+/// An error of any topic.
 #[derive(Debug)]
 pub struct Error(Box<dyn Topic>);
 
@@ -70,13 +70,13 @@ impl<T: Topic> From<T> for Error {
 }
 
 impl Error {
-    /// The error as one of a topic, if it is that.
+    /// The error as one of topic `T`, if it is one.
     pub fn topic<T: Topic>(&self) -> Option<&T> {
         let error: &dyn Any = &*self.0;
         error.downcast_ref()
     }
 
-    /// Raises the error in PostgreSQL; the transaction or the enclosing savepoint is rolled back.
+    /// Raises the error in PostgreSQL, which rolls back the transaction or the enclosing savepoint.
     #[track_caller]
     pub fn raise(self) -> ! {
         let Report {
@@ -92,16 +92,16 @@ impl Error {
         unreachable!("a report at level ERROR does not return")
     }
 
-    /// What went wrong, in one line.
+    /// The error message, in one line.
     pub fn message(self) -> String {
         self.0.into_report().message
     }
 }
 
-/// What the functions of this crate that can fail return.
+/// The result type of the fallible functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The one edge between Rust and PostgreSQL: the value, or the error raised.
+/// The boundary between Rust and PostgreSQL: returns the value or raises the error.
 pub trait OrRaise<T> {
     fn or_raise(self) -> T;
 }
@@ -116,7 +116,7 @@ impl<T> OrRaise<T> for Result<T> {
     }
 }
 
-/// Tells whoever calls, without a need to do anything.
+/// Sends a NOTICE to the client.
 pub fn notice(message: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) {
     ErrorReport::new(ERRCODE_SUCCESSFUL_COMPLETION, message.into(), "lockstep")
         .set_detail(detail)

@@ -1,4 +1,4 @@
-//! Changing the application's tables: who may, and how.
+//! Changes to the application's tables: permissions, and how they are made.
 
 use super::relation::{Relation, read_again};
 use crate::error::{HostError, Result, ServerError};
@@ -7,24 +7,24 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use std::mem::ManuallyDrop;
 
-/// Runs a statement that changes a table of `owner`, with his rights and no others.
+/// Runs a statement that changes a table, with the rights of its `owner` only.
 pub fn change(owner: u32, statement: &str) -> Result<()> {
     as_owner(Oid::from(owner), || run(statement))
 }
 
-/// Runs a statement with the rights of whoever calls.
+/// Runs a statement with the caller's rights.
 pub fn run(statement: &str) -> Result<()> {
     Spi::run(statement).map_err(ServerError::catalog)?;
     read_again();
     Ok(())
 }
 
-/// Whoever reads or writes these rows waits until the triggers are there, and the checks hold until then.
+/// Writers wait until the triggers are installed, and the checks stay valid until then.
 pub fn lock_tables(tables: &[&Relation]) {
     let mut tables = tables.to_vec();
     tables.sort_by_key(|table| table.oid);
     for table in tables {
-        // Cannot fail but by raising an error itself.
+        // Fails only by raising an error itself.
         let statement = format!(
             "lock table {} in share row exclusive mode",
             table.qualified_name()
@@ -33,11 +33,12 @@ pub fn lock_tables(tables: &[&Relation]) {
     }
 }
 
-/// Whoever calls may do all this to the tables, and to all their rows: then it can be done for him with the rights of their owner.
+/// Checks that the caller has all these privileges on the tables and on all their rows, so that the work may be done with the
+/// owner's rights.
 pub fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
     thread_local! {
-        // Kept, as it takes longer to plan than to run. Never dropped: at the end of the process the memory that the plans live in may be
-        // gone already.
+        // Kept, because planning takes longer than running. Never dropped: when the process ends, the memory of its plans may
+        // already be gone.
         static QUERY: ManuallyDrop<Statement> = ManuallyDrop::new(Statement::new(
             "select format('%I.%I', n.nspname, c.relname), lacks.what
                from unnest($1) t (oid) join pg_class c on c.oid = t.oid join pg_namespace n on n.oid = c.relnamespace
@@ -72,7 +73,7 @@ pub fn check_may(tables: &[&Relation], privileges: &[&str]) -> Result<()> {
     }
 }
 
-/// One role owns all the tables, so that a statement on all of them runs nobody's code with another's rights.
+/// Checks that one role owns all the tables, so that a statement on all of them never runs one role's code with another's rights.
 pub fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
     match tables
         .windows(2)
@@ -87,7 +88,7 @@ pub fn check_have_one_owner(tables: &[&Relation]) -> Result<()> {
     }
 }
 
-/// Only the owner of a table decides what its columns are derived from, and what is derived from them.
+/// Only the owner of a table decides what its columns are derived from and what is derived from them.
 pub fn check_is_owner(table: &Relation) -> Result<()> {
     if has_rights_of(pg_sys::Oid::from(table.owner)) {
         return Ok(());
@@ -101,8 +102,8 @@ pub fn check_is_owner(table: &Relation) -> Result<()> {
     .into())
 }
 
-/// What is derived from a table shows its contents, so the owner of the table that holds what is derived must be one who
-/// may read it anyway.
+/// A derived column reveals the contents of its source, so the owner of the table that holds it must be allowed to read the
+/// source.
 pub fn check_owner_may_read(holder: &Relation, table: &Relation) -> Result<()> {
     let query = Statement::new(
         "select case when not has_table_privilege($1, $2, 'select') then pg_get_userbyid($1)::text end",

@@ -1,15 +1,16 @@
-//! Which namespaces a namespace is in, and which are in it, as parts of SQL text with `==` for PostgreSQL's own equality.
+//! Ancestors and descendants of namespaces as SQL fragments, with `==` for PostgreSQL's own equality.
 //!
-//! A namespace names its parent; the host also keeps the ids from the root to it (`traversal_ids`), which old rows lack and which
-//! are wrong for a while after a group has moved. So the parents count, and those ids only where there is no parent to ask.
+//! A namespace names its parent. The application also stores the ids from the root (`traversal_ids`), but old rows lack them and
+//! they are wrong for a while after a group moves. So parents take precedence, and `traversal_ids` are used only where no parent
+//! is available.
 
 use super::Relation;
 
-/// The host lets groups be in each other less deeply than that.
+/// The application allows less nesting than this.
 const DEEPEST: usize = 30;
 
-/// An expression: the ids from the root to the namespace of that alias, itself the last. Null, if there is none, or a parent is missing, or
-/// they go round in a circle: then nobody can tell where it is.
+/// An expression: the ids from the root to the namespace of that alias, including itself. Null if the namespace or a parent is
+/// missing, or if the parents form a circle.
 pub fn way_to(namespaces: &Relation, alias: &str) -> String {
     let table = namespaces.qualified_name();
     let above = |of: &str| format!("{}::pg_catalog.int8", parent_of(namespaces, of));
@@ -29,7 +30,7 @@ pub fn way_to(namespaces: &Relation, alias: &str) -> String {
     )
 }
 
-/// An expression: the full path of the namespace of that alias; null, where [`way_to`] is.
+/// An expression: the full path of the namespace of that alias; null where [`way_to`] is null.
 pub fn path_of(namespaces: &Relation, alias: &str) -> String {
     format!(
         "(select case when pg_catalog.bool_and(h.id is not null)
@@ -40,10 +41,10 @@ pub fn path_of(namespaces: &Relation, alias: &str) -> String {
     )
 }
 
-/// A query: the ids of those namespaces and of all that are in them, however far.
+/// A query: the ids of these namespaces and of all their descendants.
 pub fn at_or_below(namespaces: &Relation, ids: &str) -> String {
     let table = namespaces.qualified_name();
-    // So that the host's index on parents fits, which is one of groups alone.
+    // Lets the planner use the application's index on parents, which covers groups only.
     let is_group = match namespaces.find_column("type") {
         Some(_) => "and n.type == 'Group'",
         None => "",
@@ -67,7 +68,7 @@ fn parent_of(namespaces: &Relation, alias: &str) -> String {
     }
 }
 
-/// What the host says is above a namespace, if it says that of this very one.
+/// The ancestors according to the application, if its `traversal_ids` end with this namespace.
 fn before(namespaces: &Relation, alias: &str) -> String {
     match namespaces.find_column("traversal_ids") {
         Some(column) => {

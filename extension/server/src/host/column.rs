@@ -6,7 +6,7 @@ use pgrx::spi::quote_identifier;
 use serde::Deserialize;
 use std::num::NonZeroUsize;
 
-/// A column, by the name and the number it has in this table.
+/// A column, with its name and number in this table.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Column {
     number: i16,
@@ -16,7 +16,7 @@ pub struct Column {
     /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
     pub by_value: bool,
     pub length: i16,
-    /// The name of its type as SQL has it, qualified where it is not PostgreSQL's own.
+    /// The SQL name of its type, schema-qualified unless it is built in.
     pub type_name: String,
     /// The category of its type, as in pg_type.typcategory.
     pub category: String,
@@ -25,7 +25,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Its number, which counts from one.
+    /// Its number, counted from one.
     pub fn place(&self) -> NonZeroUsize {
         let number = usize::try_from(self.number)
             .ok()
@@ -37,7 +37,7 @@ impl Column {
         quote_identifier(&self.name)
     }
 
-    /// The type that a constant has to have to be compared as it is: varchar has no equality of its own, but text's.
+    /// The type that a constant needs for a comparison: varchar has no equality operator of its own and uses text's.
     pub fn comparison_type(&self) -> &str {
         match Oid::from(self.type_oid) {
             pg_sys::VARCHAROID => "pg_catalog.text",
@@ -52,12 +52,12 @@ impl Column {
         }
     }
 
-    /// The equality that PostgreSQL itself uses for the type, qualified: not one that somebody made for its operands.
+    /// PostgreSQL's own equality for the type, qualified, so that nobody else's operator is used.
     pub fn equality(&self) -> Option<String> {
         default_equality(Oid::from(self.type_oid))
     }
 
-    /// Text, or what is text but for a limit of its length.
+    /// Text, or a type like text with a length limit.
     pub fn is_text(&self) -> bool {
         matches!(
             Oid::from(self.type_oid),
@@ -84,7 +84,7 @@ impl Column {
         self.is_enum
     }
 
-    /// Whether no code of a role stands behind its type: reading and comparing values of it calls PostgreSQL's own functions.
+    /// Whether its type is built in, so that reading and comparing values runs no user code.
     pub fn has_builtin_type(&self) -> bool {
         self.is_enum || self.type_oid < pg_sys::FirstNormalObjectId
     }
@@ -93,7 +93,7 @@ impl Column {
         self.is_generated
     }
 
-    /// Bytes of the integer type, if it is one.
+    /// The width of the integer type, if it is one.
     pub fn integer_width(&self) -> Option<IntegerWidth> {
         match Oid::from(self.type_oid) {
             pg_sys::INT2OID => Some(IntegerWidth::Two),
@@ -104,7 +104,7 @@ impl Column {
     }
 }
 
-/// The integer types a key can have.
+/// The integer types that a key can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntegerWidth {
     Two,
@@ -113,7 +113,7 @@ pub enum IntegerWidth {
 }
 
 impl IntegerWidth {
-    /// The integer that PostgreSQL passes as these bits.
+    /// Reads a value that PostgreSQL passes as these bits.
     pub fn integer(self, bits: usize) -> i64 {
         match self {
             Self::Two => i64::from(bits as i16),

@@ -6,7 +6,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 /// The operator of the type's default btree or hash operator class, as `operator(schema.name)`.
 #[allow(unsafe_code)]
 pub(super) fn default_equality(type_oid: Oid) -> Option<String> {
-    // SAFETY: the type exists, as a column has it; the entry lives as long as the backend.
+    // SAFETY: the type exists, because a column has it; the cache entry lives as long as the backend.
     let operator =
         unsafe { (*pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
     let query = Statement::new(

@@ -1,11 +1,11 @@
-//! What this backend has learned of the tables, of its triggers and of definitions, until a table changes.
+//! A cache of what this backend knows about tables, triggers and definitions, valid until a table changes.
 
 use super::watch::generation;
 use crate::error::Result;
 use std::cell::RefCell;
 
-/// One value a key, such as the OID of a trigger. The triggers of several definitions take turns at the rows of one statement,
-/// and they are few, so this is a list, not one entry and not a map.
+/// One value per key, such as the OID of a trigger. A statement's rows alternate between the triggers of a few definitions, so
+/// this is a short list rather than a single entry or a map.
 pub struct Known<K, T> {
     generation: u64,
     learned: Vec<(K, T)>,
@@ -20,7 +20,7 @@ impl<K: PartialEq, T: Clone> Known<K, T> {
         }
     }
 
-    /// What is known under the key, learned now if it is not known or may have changed.
+    /// The cached value of the key, computed if it is missing or may be stale.
     pub fn get_or_learn(
         this: &RefCell<Self>,
         key: K,

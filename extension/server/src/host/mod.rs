@@ -1,5 +1,5 @@
-//! What the application's tables look like: found by OID in the catalogs, never by a bare name, and watched, so that what a
-//! backend remembers of them is thrown away when they change.
+//! The application's tables: found by OID in the catalogs, never by bare name, and watched, so that a backend's cache is
+//! discarded when they change.
 
 mod alter;
 mod ancestry;
@@ -28,5 +28,5 @@ pub use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers
 pub use typed::{integer, integer_array, text, time};
 pub use watch::{catch_up, generation, init, lock_for_reading, lock_for_writing, watch};
 
-/// One row of what `attach` and `detach` answer: a feature, what became of it, and why.
+/// One row of the result of `attach` and `detach`: feature, outcome and reason.
 pub type Answer = (String, String, String);

@@ -1,9 +1,9 @@
-//! Tables by their name alone.
+//! Tables found by name alone.
 
 use crate::{Statement, View, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 
-/// The tables of that name, in any schema.
+/// The tables with that name, in any schema.
 pub fn tables_named(name: &str) -> Vec<u32> {
     let query = Statement::new(
         "select c.oid::bigint from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -1,4 +1,4 @@
-//! One table as the catalogs describe it.
+//! A table as the catalogs describe it.
 
 use super::column::Column;
 use crate::error::{HostError, Result, ServerError};
@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
-/// A table, with what the triggers and the checks of a definition need to know of it.
+/// What triggers and definition checks need to know about a table.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Relation {
     pub oid: u32,
@@ -22,20 +22,20 @@ pub struct Relation {
     is_of_extension: bool,
     /// A BEFORE trigger can change columns that an update does not name.
     pub rewrites_updates: bool,
-    /// Rows are stored by PostgreSQL's own table access method, whose tuple headers tell whether a row was changed again.
+    /// Rows use PostgreSQL's heap access method, whose tuple headers show whether a row was changed again.
     pub is_heap: bool,
-    /// The table itself, then the partitioned tables it is a part of.
+    /// The table itself, then the partitioned tables above it.
     pub ancestors: Vec<u32>,
-    /// Every table below it, if it is partitioned.
+    /// All tables below it, if it is partitioned.
     pub partitions: Vec<Part>,
     has_inheritance_children: bool,
     columns: Vec<Column>,
     primary_key: Vec<String>,
-    /// Columns that some valid, complete btree index starts with.
+    /// Columns that a valid, complete btree index starts with.
     indexed: Vec<String>,
-    /// Single-column foreign keys that hold at the end of every statement.
+    /// Single-column foreign keys that are checked by the end of every statement.
     foreign_keys: Vec<ForeignKey>,
-    /// Names of the triggers of this table, other than PostgreSQL's own.
+    /// Triggers of this table, other than PostgreSQL's internal ones.
     triggers: Vec<InstalledTrigger>,
 }
 
@@ -44,7 +44,7 @@ pub struct Relation {
 pub struct Part {
     pub oid: u32,
     pub owner: u32,
-    /// The qualified name, quoted where it must be.
+    /// The qualified name, quoted where necessary.
     pub name: String,
     pub is_partitioned: bool,
 }
@@ -54,33 +54,36 @@ struct ForeignKey {
     column: String,
     target: u32,
     target_column: String,
-    /// It does nothing when a target row is deleted but look, at the end of the statement, whether the key is there again.
+    /// When a target row is deleted, the key only checks at the end of the statement whether a row with that key exists again.
     waits_on_delete: bool,
-    /// When a target's key changes, rows here follow it, or it may not change.
+    /// A change of the target's key cascades to rows here, or is forbidden.
     follows_update: bool,
 }
 
-/// What a foreign key from source to target makes sure of.
+/// What a foreign key from source to target guarantees.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference {
-    /// No source row ever comes before its target row.
+    /// A source row never exists before its target row.
     pub exists: bool,
-    /// No target row is ever inserted under a key that source rows have already.
+    /// A target row is never inserted under a key that source rows already use.
     pub excludes_arrival: bool,
-    /// A target row that changes its key takes its source rows along.
+    /// A target row that changes its key also changes its source rows.
     pub excludes_shift: bool,
 }
 
-/// A trigger as far as its name, state and function tell.
+/// The name, state and function of a trigger.
 #[derive(Clone, Debug, Deserialize)]
 pub struct InstalledTrigger {
     pub name: String,
     pub enabled: bool,
-    /// The name of its function, if that is one of ours.
+    /// The name of its function, if it is one of ours.
     pub function: Option<String>,
     /// It is enabled and fires before each row of an update.
     rewrites_updates: bool,
 }
+
+/// How the names of our triggers begin.
+const OUR_TRIGGERS: &str = "lockstep_";
 
 const DESCRIBE: &str = "
 select jsonb_build_object(
@@ -125,7 +128,7 @@ select jsonb_build_object(
   'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D', 'function', o.proname,
       'rewrites_updates', g.tgenabled <> 'D' and g.tgtype & 19 = 19)
     order by g.tgname), '[]')
-    from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep') on o.oid = g.tgfoid
+    from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep_internal') on o.oid = g.tgfoid
     where g.tgrelid = c.oid and not g.tgisinternal))::text
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 cross join lateral (
@@ -139,14 +142,14 @@ cross join lateral (
 where c.oid = $1";
 
 thread_local! {
-    /// What [`reading_once`] has read.
+    /// Descriptions read within [`reading_once`].
     static READ: RefCell<Option<HashMap<u32, Relation>>> = const { RefCell::new(None) };
 }
 
-/// Reads each table once in all of `work`, and again after a change: where a thousand foreign keys refer to a table, that takes
-/// milliseconds each time, while writers wait.
+/// Reads each table once during `work`, and again after a change. A table with a thousand foreign keys takes milliseconds to
+/// read, while writers wait.
 pub fn reading_once<R>(work: impl FnOnce() -> R) -> R {
-    /// Also when `work` fails: the error unwinds through here.
+    /// Also runs when `work` fails: the error unwinds through here.
     struct Scope;
     impl Drop for Scope {
         fn drop(&mut self) {
@@ -158,7 +161,7 @@ pub fn reading_once<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// A table was changed or locked, so that all may be another now.
+/// A table was changed or locked, so every description may be stale.
 pub(super) fn read_again() {
     READ.with_borrow_mut(|read| {
         if let Some(read) = read {
@@ -168,10 +171,10 @@ pub(super) fn read_again() {
 }
 
 impl Relation {
-    /// Reads the table's description as of now, whatever snapshot the transaction has.
+    /// Reads the table's current description, regardless of the transaction's snapshot.
     pub fn describe(oid: u32) -> Result<Self> {
         thread_local! {
-            // Kept, as it takes longer to plan than to run; never dropped, see `Keeper`.
+            // Kept, because planning takes longer than running; never dropped, see `Keeper`.
             static QUERY: ManuallyDrop<Statement> =
                 ManuallyDrop::new(Statement::new(DESCRIBE, &[pg_sys::OIDOID]));
         }
@@ -193,7 +196,7 @@ impl Relation {
         Ok(relation)
     }
 
-    /// The table of that name in a schema; a view of the name is none.
+    /// The table with that name in a schema. Views do not count.
     pub fn find_table(schema: &str, name: &str) -> Result<Option<Self>> {
         let query = Statement::new(
             "select c.oid::bigint::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -207,22 +210,22 @@ impl Relation {
             .transpose()
     }
 
-    /// The qualified name, quoted where it must be: fit for SQL text and for messages.
+    /// The qualified name, quoted where necessary: safe for SQL text and messages.
     pub fn qualified_name(&self) -> String {
         quote_qualified_identifier(&self.schema, &self.name)
     }
 
-    /// Its schema and its name, unquoted.
+    /// Schema and name, unquoted.
     pub fn names(&self) -> [String; 2] {
         [self.schema.clone(), self.name.clone()]
     }
 
-    /// Its name alone, unquoted.
+    /// The name, unquoted.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name of its schema, unquoted.
+    /// The schema, unquoted.
     pub fn schema(&self) -> &str {
         &self.schema
     }
@@ -249,7 +252,8 @@ impl Relation {
         })
     }
 
-    /// A permanent table, whole: no view, no partition of another, no parent of tables whose rows its triggers miss.
+    /// Checks that it is a permanent, complete table: not a view, not a partition, and without inheritance children, whose rows
+    /// its triggers would miss.
     pub fn check_is_permanent_table(&self) -> Result<()> {
         let table = self.qualified_name();
         if self.oid < pg_sys::FirstNormalObjectId {
@@ -267,11 +271,26 @@ impl Relation {
         }
     }
 
+    /// A permanent table that can get our triggers: no trigger of the application has a name like theirs.
+    pub fn check_takes_triggers(&self) -> Result<()> {
+        self.check_is_permanent_table()?;
+        let taken =
+            |it: &&InstalledTrigger| it.function.is_none() && it.name.starts_with(OUR_TRIGGERS);
+        match self.triggers.iter().find(taken) {
+            Some(other) => Err(HostError::TriggerName {
+                table: self.qualified_name(),
+                trigger: other.name.clone(),
+            }
+            .into()),
+            None => Ok(()),
+        }
+    }
+
     pub fn is_unlogged(&self) -> bool {
         self.persistence == "u"
     }
 
-    /// The columns of the primary key, in its order.
+    /// The columns of the primary key, in order.
     pub fn primary_key(&self) -> Result<&[String]> {
         match self.primary_key.as_slice() {
             [] => Err(HostError::NoPrimaryKey {
@@ -282,7 +301,7 @@ impl Relation {
         }
     }
 
-    /// The columns, in this order, are those of a unique index, and none of them is ever null.
+    /// Checks that a unique index has exactly these columns, in this order, and that none is nullable.
     pub fn check_is_unique_key(&self, columns: &[String]) -> Result<()> {
         for column in columns {
             self.column(column)?;
@@ -308,7 +327,7 @@ impl Relation {
         }
     }
 
-    /// How many rows PostgreSQL thinks it has; as many as its pages may hold, if it was never looked at.
+    /// PostgreSQL's row estimate; if the table was never analyzed, as many as its pages may hold.
     pub fn rows_estimated(&self) -> i64 {
         let query = Statement::new(
             "select coalesce(sum(case when c.reltuples >= 0 then c.reltuples::bigint
@@ -322,7 +341,7 @@ impl Relation {
         rows.and_then(|rows| rows.parse().ok()).unwrap_or_default()
     }
 
-    /// The single integer column that is the primary key.
+    /// The primary key, if it is a single integer column.
     pub fn integer_primary_key(&self) -> Result<&Column> {
         match self.primary_key.as_slice() {
             [] => Err(HostError::NoPrimaryKey {
@@ -355,7 +374,7 @@ impl Relation {
         self.indexed.iter().any(|indexed| indexed == column)
     }
 
-    /// What the foreign keys from `column` here to `target_column` there make sure of.
+    /// What the foreign keys from `column` here to `target_column` there guarantee.
     pub fn reference(&self, column: &str, target: &Self, target_column: &str) -> Reference {
         let keys = self.foreign_keys.iter().filter(|key| {
             key.column == column && key.target == target.oid && key.target_column == target_column
@@ -371,7 +390,7 @@ impl Relation {
         self.triggers.iter().find(|trigger| trigger.name == name)
     }
 
-    /// The trigger of that name, if it is one of ours: anybody's may be called so.
+    /// The trigger with that name, if it is one of ours: another trigger may have the same name.
     pub fn own_trigger(&self, name: &str) -> Option<&InstalledTrigger> {
         self.trigger(name).filter(|it| it.function.is_some())
     }
@@ -381,7 +400,7 @@ impl Relation {
     }
 }
 
-/// A schema of that name exists.
+/// Checks that the schema exists.
 pub fn check_schema(name: &str) -> Result<()> {
     let query = Statement::new(
         "select n.nspname::text from pg_namespace n where n.nspname = $1",

@@ -1,4 +1,4 @@
-//! What `attach` is asked for: all features or some, and whether to do it or to say what it would do.
+//! The arguments of `attach`: all features or some, for real or as a dry run.
 
 use super::relation::Relation;
 use crate::error::{HostError, Result};
@@ -9,7 +9,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// All features, or some of those that are known.
+    /// All features, or a selection of the known ones.
     pub fn new(
         features: Option<Vec<Option<String>>>,
         is_dry_run: bool,
@@ -44,7 +44,7 @@ impl Scope {
     }
 }
 
-/// What a dry run says of the locks that the real one would take.
+/// What a dry run reports about the locks that the real run would take.
 pub fn locks<'a>(tables: impl IntoIterator<Item = &'a Relation>) -> String {
     let mut names: Vec<String> = tables.into_iter().map(Relation::qualified_name).collect();
     names.sort_unstable();

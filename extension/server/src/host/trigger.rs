@@ -1,4 +1,4 @@
-//! Triggers of ours on tables of the host: `attach` installs them, `detach` removes them, and they go with the extension.
+//! Our triggers on the application's tables: `attach` installs them, `detach` removes them, and DROP EXTENSION drops them.
 
 use super::Answer;
 use super::alter::{change, check_is_owner, lock_tables};
@@ -8,21 +8,21 @@ use crate::drop_with_extension;
 use crate::error::Result;
 use pgrx::pg_sys::Oid;
 
-/// A trigger that a table of the host is to have.
+/// A trigger to install on an application table.
 pub struct HostTrigger {
     pub name: &'static str,
-    /// What fires it; `{table}` stands for the table.
+    /// The event that fires it; `{table}` stands for the table.
     pub when: &'static str,
     pub function: &'static str,
 }
 
-/// How it came that the triggers are there.
+/// The outcome of installing triggers.
 pub enum Installed {
     Now,
-    /// It is a dry run: the locks that it would take.
+    /// A dry run, with the locks that a real run would take.
     NotYet(String),
     Before,
-    /// One of them is there and does not fire, which somebody meant.
+    /// A trigger is installed but disabled, which somebody did on purpose.
     Disabled {
         table: String,
         trigger: &'static str,
@@ -30,7 +30,7 @@ pub enum Installed {
 }
 
 impl Installed {
-    /// In words, as `attach` answers.
+    /// The row that `attach` returns.
     pub fn answer(self, feature: String, now: impl Into<String>) -> Answer {
         let (status, detail) = match self {
             Self::Now => ("attached", now.into()),
@@ -48,7 +48,7 @@ impl Installed {
 }
 
 impl HostTrigger {
-    /// Whether a table has it: one of that name may be anybody's.
+    /// Whether a table has it. A trigger with the same name may not be ours.
     pub fn is_on(&self, table: &Relation) -> bool {
         table
             .own_trigger(self.name)
@@ -62,7 +62,7 @@ impl HostTrigger {
     fn create(&self, table: &Relation) -> Result<()> {
         let Self { name, function, .. } = self;
         let when = self.when.replace("{table}", &table.qualified_name());
-        let action = format!("{when} execute function lockstep.{function}()");
+        let action = format!("{when} execute function lockstep_internal.{function}()");
         create_trigger(
             table.owner,
             table.oid,
@@ -72,14 +72,14 @@ impl HostTrigger {
     }
 }
 
-/// Creates a trigger of that name, with the rights of the table's owner, which goes with the extension though it belongs to the table.
+/// Creates a trigger with the rights of the table's owner. It belongs to the table, but is dropped with the extension.
 pub fn create_trigger(owner: u32, table: u32, name: &str, statement: &str) -> Result<()> {
     change(owner, statement)?;
     drop_with_extension(Oid::from(table), name);
     Ok(())
 }
 
-/// Gives tables the triggers that they lack.
+/// Installs the triggers that the tables lack.
 pub fn install_triggers(
     scope: &Scope,
     tables: &[(&Relation, &[HostTrigger])],
@@ -105,7 +105,7 @@ pub fn install_triggers(
     }
     lock_tables(&locked);
     for (table, triggers) in tables {
-        // Somebody else may have attached while this waited for the lock.
+        // Another session may have attached while this one waited for the lock.
         let now = Relation::describe(table.oid)?;
         for trigger in *triggers {
             if !trigger.is_on(&now) {
@@ -116,7 +116,7 @@ pub fn install_triggers(
     Ok(Installed::Now)
 }
 
-/// Takes the triggers away from the tables of these names that there are; answers whether there was one.
+/// Removes the triggers from those of the tables that exist; returns whether there was one.
 pub fn remove_triggers(schema: &str, tables: &[(&str, &[HostTrigger])]) -> Result<bool> {
     let mut found = false;
     for (name, triggers) in tables {

@@ -1,11 +1,11 @@
-//! Columns of the type that they are expected to have.
+//! Columns of an expected type.
 
 use super::column::Column;
 use super::relation::Relation;
 use crate::error::{HostError, Result};
 use pgrx::pg_sys;
 
-/// A column of integers.
+/// An integer column.
 pub fn integer<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
     typed(table, name, "bigint", |column| {
         column.integer_width().is_some()
@@ -20,7 +20,7 @@ pub fn text<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
     typed(table, name, "text", Column::is_text)
 }
 
-/// A column of times, with their zone or without.
+/// A timestamp column, with or without time zone.
 pub fn time<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
     typed(table, name, "timestamp", |column| {
         matches!(
@@ -30,7 +30,7 @@ pub fn time<'a>(table: &'a Relation, name: &str) -> Result<&'a Column> {
     })
 }
 
-/// A column of PostgreSQL's own types: that of another may run code of whoever made it.
+/// A column of a built-in type: another type could run its owner's code.
 fn typed<'a>(
     table: &'a Relation,
     name: &str,

@@ -1,7 +1,7 @@
-//! Notices when a table that a backend has knowledge of changes: renamed, a column or trigger added, dropped, moved.
+//! Detects changes of the tables that a backend has cached: renamed, moved, dropped, a column or trigger added.
 //!
-//! PostgreSQL says that a table may have changed, also after ANALYZE and VACUUM. Whether it has is told from the versions of the
-//! catalog rows that describe it.
+//! PostgreSQL reports that a table may have changed, also after ANALYZE and VACUUM. The versions of its catalog rows show whether
+//! it has.
 
 #![allow(unsafe_code)]
 
@@ -14,8 +14,9 @@ use std::ptr;
 #[cfg(not(feature = "pg13"))]
 use pg_sys as invalidation;
 
-/// Declared in a header that pgrx does not read for PostgreSQL 13.
+/// Declared in a header that pgrx does not cover for PostgreSQL 13.
 #[cfg(feature = "pg13")]
+#[allow(non_snake_case)]
 mod invalidation {
     use pgrx::pg_sys::{Datum, Oid};
 
@@ -36,9 +37,9 @@ mod invalidation {
 
 struct Watched {
     table: Oid,
-    /// What its description came to when it was last looked at.
+    /// The hash of its description when it was last checked.
     seen: u64,
-    /// PostgreSQL has said that it may have changed since.
+    /// PostgreSQL has reported a possible change since then.
     is_suspect: Cell<bool>,
 }
 
@@ -48,7 +49,7 @@ thread_local! {
     static ANY_SUSPECT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A number that grows whenever a watched table changes. What was learned under an older number is stale.
+/// A number that grows whenever a watched table changes. Anything cached under an older number is stale.
 pub fn generation() -> u64 {
     while ANY_SUSPECT.replace(false) {
         look_at_suspects();
@@ -56,12 +57,12 @@ pub fn generation() -> u64 {
     GENERATION.get()
 }
 
-/// Watches a table from now on. Tables are few, so none is ever forgotten.
+/// Watches a table from now on. There are few tables, so none is ever removed.
 pub fn watch(table: Oid) {
     if WATCHED.with_borrow(|watched| watched.iter().any(|watched| watched.table == table)) {
         return;
     }
-    // Looked at before anything is learned of it.
+    // Read before anything is learned about the table.
     let seen = description(table);
     WATCHED.with_borrow_mut(|watched| {
         watched.push(Watched {
@@ -91,8 +92,8 @@ fn look_at_suspects() {
     }
 }
 
-/// Catalogs that describe tables: the OID of the catalog, of an index on it, and the column that the index starts with, which holds
-/// the table's OID.
+/// The catalogs that describe tables: OID of the catalog, OID of an index on it, and the index's first column, which holds the
+/// table's OID.
 const CATALOGS: [(u32, u32, i16); 7] = [
     // pg_class, pg_attribute, pg_trigger, pg_index, pg_constraint, and pg_inherits by child and by parent.
     (1259, 2662, 1),
@@ -106,13 +107,14 @@ const CATALOGS: [(u32, u32, i16); 7] = [
 
 const CONSTRAINED_TABLE: i16 = if cfg!(feature = "pg18") { 9 } else { 8 };
 
-/// A hash over the places and writers of all catalog rows about a table: another one after each change of it, but not after those of
-/// statistics, which PostgreSQL writes in place.
+/// A hash of the locations and writers of all catalog rows about a table. It changes with every change of the table, but not with
+/// statistics, which PostgreSQL updates in place.
 fn description(table: Oid) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (catalog, index, column) in CATALOGS {
-        // SAFETY: catalogs, indexes and columns are PostgreSQL's own; the column is an OID, which the function compares. All that is
-        // opened is closed; each row is read before the next one is asked for. What an error leaves open, the abort closes.
+        // SAFETY: catalogs, indexes and columns are PostgreSQL's own; the column is an OID, which the function compares.
+        // Everything opened is closed, and each row is read before the next one is fetched. After an error, the abort closes what
+        // is left open.
         unsafe {
             let lock = pg_sys::AccessShareLock as i32;
             let catalog = pg_sys::table_open(Oid::from(catalog), lock);
@@ -143,13 +145,13 @@ fn description(table: Oid) -> u64 {
     hasher.finish()
 }
 
-/// Locks a table as a query does that reads it.
+/// Locks a table as a query would.
 pub fn lock_for_reading(table: u32) {
-    // SAFETY: a lock of the transaction, released at its end; a table that is gone can be locked like any other.
+    // SAFETY: a transaction lock, released at the end of the transaction; locking a dropped table is harmless.
     unsafe { pg_sys::LockRelationOid(Oid::from(table), pg_sys::AccessShareLock as i32) };
 }
 
-/// Locks a table as statements do that lock rows of it and write them.
+/// Locks a table as a statement that locks and writes its rows would.
 pub fn lock_for_writing(table: u32) {
     for lock in [pg_sys::RowShareLock, pg_sys::RowExclusiveLock] {
         // SAFETY: as above.
@@ -157,16 +159,16 @@ pub fn lock_for_writing(table: u32) {
     }
 }
 
-/// Learns what other sessions have done to tables by now: after waiting for a row, a lock on a table that this
-/// transaction holds already is no occasion to, and a partition that was attached meanwhile would be missed.
+/// Processes pending invalidations from other sessions. After waiting for a row, taking a table lock that is already held does
+/// not do this, and a partition attached in the meantime would be missed.
 pub fn catch_up() {
-    // SAFETY: called inside a transaction, where PostgreSQL itself may do so at any lock it takes.
+    // SAFETY: called inside a transaction, where PostgreSQL may do the same whenever it takes a lock.
     unsafe { invalidation::AcceptInvalidationMessages() };
 }
 
-/// Registers the callbacks, once for the life of the backend.
+/// Registers the callbacks, once per backend.
 pub fn init() {
-    // SAFETY: the callbacks are static functions of the signatures PostgreSQL asks for.
+    // SAFETY: the callbacks are static functions with the signatures that PostgreSQL expects.
     unsafe {
         invalidation::CacheRegisterRelcacheCallback(Some(at_invalidation), Datum::from(0));
         invalidation::CacheRegisterSyscacheCallback(
@@ -177,14 +179,14 @@ pub fn init() {
     }
 }
 
-/// A schema that is renamed changes none of its tables, but what is remembered of them names it.
+/// Renaming a schema changes none of its tables, but cached names contain it.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_schema_change(_arg: Datum, _cache: i32, _hash: u32) {
     GENERATION.set(GENERATION.get() + 1);
 }
 
-/// Called by PostgreSQL for each table whose cached description has become invalid; an invalid OID stands for all. It may be called
-/// at any catalog access, when no catalog can be read.
+/// PostgreSQL calls this for each table whose cached description became invalid; an invalid OID means all tables. It can be
+/// called during any catalog access, so it must not read catalogs.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_invalidation(_arg: Datum, table: Oid) {
     WATCHED.with(|watched| match watched.try_borrow() {
@@ -195,7 +197,7 @@ unsafe extern "C-unwind" fn at_invalidation(_arg: Datum, table: Oid) {
                 ANY_SUSPECT.set(true);
             }
         }
-        // While one is being added: then all counts as changed.
+        // A table is just being added: treat everything as changed.
         Err(_) => GENERATION.set(GENERATION.get() + 1),
     });
 }

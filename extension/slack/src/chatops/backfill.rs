@@ -1,4 +1,4 @@
-//! Backfills, looked at and controlled.
+//! Backfills: status and control.
 
 use super::command::Command;
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -10,20 +10,20 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 struct Control {
-    // Whoever began the run: who may call us may stop it.
+    // Works whoever started the run: anyone who may call these functions may stop it.
     pause: OwnStatement,
     cancel: OwnStatement,
-    // With the rights of the caller.
+    // With the caller's rights.
     resume: Statement,
     retry: Statement,
 }
 
 kept! {
     static RUN: OwnStatement = OwnStatement::new(
-        "select lockstep.chatops_backfills($1) -> 'runs' -> 0",
+        "select lockstep_api.chatops_backfills($1) -> 'runs' -> 0",
         &[pg_sys::INT8OID],
     );
-    // Not by its bare name, as the search path is the caller's.
+    // Qualified, because the search path is the caller's.
     static STARTS: Statement = Statement::new(
         "select lockstep.start_backfill(job => $1, workers => $2)",
         &[pg_sys::TEXTOID, pg_sys::INT4OID],
@@ -36,15 +36,15 @@ kept! {
     };
 }
 
-/// Begins a run, for which the caller needs the rights of the owner of the table.
-// It does not pin its search path, as lockstep.start_backfill does not.
+/// Starts a run; the caller needs the rights of the table's owner.
+// It does not pin its search path, just like lockstep.start_backfill.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_start_backfill(command jsonb, job text, workers integer default 1)
+create function lockstep_api.chatops_start_backfill(command jsonb, job text, workers integer default 1)
 returns jsonb language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_start_backfill(jsonb, text, integer) is
+comment on function lockstep_api.chatops_start_backfill(jsonb, text, integer) is
   'begins a run of a backfill job, as lockstep.start_backfill does with the rights of the caller, as a user of Slack asks';
-revoke execute on function lockstep.chatops_start_backfill(jsonb, text, integer) from public;
+revoke execute on function lockstep_api.chatops_start_backfill(jsonb, text, integer) from public;
 "#)]
 fn chatops_start_backfill(
     command: Option<JsonB>,
@@ -66,12 +66,12 @@ fn chatops_start_backfill(
 
 /// Pauses, resumes, retries or cancels a run.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_control_backfill(command jsonb, run bigint, action text)
+create function lockstep_api.chatops_control_backfill(command jsonb, run bigint, action text)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_control_backfill(jsonb, bigint, text) is
+comment on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) is
   'pauses, resumes, retries or cancels a run, as a user of Slack asks: pause and cancel whoever began it, the others with the rights of the caller';
-revoke execute on function lockstep.chatops_control_backfill(jsonb, bigint, text) from public;
+revoke execute on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) from public;
 "#)]
 fn chatops_control_backfill(
     command: Option<JsonB>,

@@ -1,4 +1,4 @@
-//! A command as it was given, which is done once however often it is delivered.
+//! A command from Slack, executed once however often it is delivered.
 
 use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -18,7 +18,7 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        // It waits for another delivery of the command that is under way.
+        // Waits if another delivery of the same command is being executed.
         begin: OwnStatement::new(
             "insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request)
              values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -37,13 +37,13 @@ kept! {
     };
 }
 
-/// Whether a command was done.
+/// Whether a command was executed.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_was_done(command jsonb)
+create function lockstep_api.chatops_was_done(command jsonb)
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
-revoke execute on function lockstep.chatops_was_done(jsonb) from public;
+comment on function lockstep_api.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
+revoke execute on function lockstep_api.chatops_was_done(jsonb) from public;
 "#)]
 fn chatops_was_done(command: Option<JsonB>) -> bool {
     let command = required(command, "command");
@@ -51,13 +51,13 @@ fn chatops_was_done(command: Option<JsonB>) -> bool {
     was_done().or_raise()
 }
 
-/// Who gave which command, and where.
+/// Who gave the command, and where.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Command {
-    /// Slack's number of it, the same at each delivery.
+    /// Slack's id of the command, the same for each delivery.
     trigger_id: String,
-    /// The number of the delivery, the same each time it is tried.
+    /// The id of the delivery, the same for each attempt.
     request: String,
     team_id: String,
     user_id: String,
@@ -98,7 +98,7 @@ impl Command {
         }
     }
 
-    /// Does the work, unless it was done already; then the answer is that of the first time. An error leaves no trace.
+    /// Does the work unless it was already done, and then returns the first result. An error leaves no trace.
     pub(super) fn once(&self, work: impl FnOnce() -> Result<Value>) -> Result<Value> {
         let key = [&self.trigger_id, &self.user_id, &self.environment];
         let mut all = key.map(|text| datum(text.as_str())).to_vec();
@@ -126,7 +126,7 @@ impl Command {
         Ok(json!({ "repeated": false, "was_done": false, "result": result }))
     }
 
-    /// The number of the delivery that did it, and the result.
+    /// The id of the delivery that executed it, and the result.
     fn earlier(&self) -> Result<Option<(String, String)>> {
         let key = [&self.trigger_id, &self.user_id, &self.environment];
         let key = key.map(|text| datum(text.as_str()));
@@ -139,23 +139,23 @@ impl Command {
         Ok(earlier)
     }
 
-    /// Waits until nobody else changes a flag from Slack.
+    /// Waits until nobody else is changing the flag from Slack.
     pub(super) fn alone_with(&self, name: &str, schema: &str) -> Result<()> {
         feature::hold(name, &self.environment, schema)
     }
 
-    /// The workspace that it was given in.
+    /// The workspace in which it was given.
     pub(super) fn team(&self) -> &str {
         &self.team_id
     }
 
-    /// Changes a flag, which is recorded with whoever gave the command.
+    /// Changes a flag; the audit names the user who gave the command.
     pub(super) fn change_flag(&self, name: &str, wish: &Value, schema: &str) -> Result<()> {
         let source = format!("slack {} {}", self.team_id, self.channel_id);
         feature::set(name, wish, &self.user_id, source.trim_end(), schema)
     }
 
-    /// Who gave it, for people to read.
+    /// The user, in readable form.
     pub(super) fn user(&self) -> String {
         match self.user_name.is_empty() {
             true => self.user_id.clone(),

@@ -1,4 +1,4 @@
-//! Where code is deployed, by the host's tables.
+//! Where code is deployed, according to the application's tables.
 
 use super::milestone::Milestone;
 use super::sha::{self, Sha};
@@ -13,13 +13,13 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The host's numbers of states.
+/// The application's numbers for the states of a merge request.
 const STATES: [&str; 5] = ["unknown", "opened", "closed", "merged", "locked"];
 
-/// All of the host's numbers of what has become of a deployment: its index of commits has that before the commit.
+/// All of the application's deployment statuses: its index on commits has the status before the commit.
 const STATUSES: &str = "array[0, 1, 2, 3, 4, 5, 6]::pg_catalog.int2[]";
 
-/// Where a merge request has the commit that it became: by a merge, by a squash, or the last one however it was merged.
+/// The columns with the commit a merge request became: by merge, by squash, or the last one in any case.
 const MERGED: [&str; 3] = ["merge_commit_sha", "squash_commit_sha", "merged_commit_sha"];
 
 struct Host {
@@ -55,8 +55,8 @@ impl Host {
         found.and_then(|text| serde_json::from_str(&text).ok())
     }
 
-    /// The deployments that a query finds the ids of, the first successful and the last of all of each environment; and whether that is
-    /// one of production, where the host tells.
+    /// Of the deployments whose ids a query finds: the first successful one and the latest one of each environment, and whether
+    /// that environment is production, if the application says so.
     fn deployments(&self, ids: &str, types: &[Oid], arguments: &[Datum]) -> Result<Value> {
         let text = format!(
             "with d as materialized (select t.* from ({ids}) i (id) join {d} t on t.id == i.id)
@@ -72,7 +72,7 @@ impl Host {
                         coalesce(pg_catalog.jsonb_agg(distinct d.ref), '[]')
                    from d where d.environment_id == e.id and d.status == 2) s (at, refs)",
             d = self.deployments.qualified_name(),
-            // Hosts of old have no tiers.
+            // Older GitLab has no tiers.
             is_production = match self.environments.find_column("tier") {
                 Some(_) => "e.tier == 0",
                 None => "null::pg_catalog.bool",
@@ -85,7 +85,7 @@ impl Host {
     }
 }
 
-/// A time of a row `d` as a timestamp of UTC: the host has some times with their zone and others without, which are of UTC.
+/// A time of row `d` as a UTC timestamp: the application stores some times with time zone and others without, which are UTC.
 fn in_utc(table: &Relation, column: &str) -> Result<String> {
     Ok(
         match table.column(column)?.type_oid() == pg_sys::TIMESTAMPTZOID {
@@ -97,12 +97,12 @@ fn in_utc(table: &Relation, column: &str) -> Result<String> {
 
 /// Where a commit is deployed.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_deployments(sha text, schema text default 'public')
+create function lockstep_api.chatops_deployments(sha text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_deployments(text, text) is
+comment on function lockstep_api.chatops_deployments(text, text) is
   'where a commit is deployed, by itself or as the commit of a merge request, by the deployments of the host';
-revoke execute on function lockstep.chatops_deployments(text, text) from public;
+revoke execute on function lockstep_api.chatops_deployments(text, text) from public;
 "#)]
 fn chatops_deployments(sha: Option<&str>, schema: Option<&str>) -> JsonB {
     let sha = required(sha, "sha");
@@ -113,8 +113,8 @@ fn chatops_deployments(sha: Option<&str>, schema: Option<&str>) -> JsonB {
 fn of_commit(sha: &str, schema: &str) -> Result<Value> {
     let sha = Sha::parse(sha)?;
     let host = Host::find(schema)?;
-    // The host's indexes of commits begin with the project, or with the environment and the status, so each is looked up in those that
-    // there are; `offset 0` keeps it so, whatever the planner takes for cheaper on average.
+    // The application's indexes on commits start with the project, or with environment and status, so each commit is looked up
+    // per existing value; `offset 0` keeps the planner from choosing a plan that is only cheaper on average.
     let deployed = format!(
         "select d.id from {e} e cross join pg_catalog.unnest({STATUSES}) s (status)
           cross join lateral (
@@ -125,7 +125,7 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
     );
     let mut merged = Vec::new();
     for column in MERGED {
-        // Hosts of old have not all of them.
+        // Older GitLab lacks some of them.
         if host.merge_requests.find_column(column).is_none() {
             continue;
         }
@@ -137,7 +137,7 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
             is = sha.condition(&host.merge_requests, "m", column)?,
         ));
     }
-    // `in` and `union` compare by operators of the search path, which is pinned here.
+    // `in` and `union` compare with operators found by search path, which is pinned here.
     let ids = format!(
         "{deployed} union select l.deployment_id from {l} l where l.merge_request_id in ({merged})",
         l = host.deployed.qualified_name(),
@@ -148,7 +148,7 @@ fn of_commit(sha: &str, schema: &str) -> Result<Value> {
     Ok(json!({ "sha": sha.text(), "environments": deployments }))
 }
 
-/// Forks have the same commits: each environment is told with its project, those of a project together.
+/// Forks have the same commits, so each environment is shown with its project, grouped by project.
 fn name_projects(deployments: &mut Value, schema: &str) -> Result<()> {
     let Some(deployments) = deployments.as_array_mut() else {
         return Ok(());
@@ -169,12 +169,12 @@ fn name_projects(deployments: &mut Value, schema: &str) -> Result<()> {
 
 /// Whether a merge request is in a release.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_release(project text, iid bigint, milestone text, schema text default 'public')
+create function lockstep_api.chatops_release(project text, iid bigint, milestone text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_release(text, bigint, text, text) is
+comment on function lockstep_api.chatops_release(text, bigint, text, text) is
   'whether a merge request of a project is in the release of a milestone such as 15.1: deployed from the stable branch or a tag of that or of an earlier one';
-revoke execute on function lockstep.chatops_release(text, bigint, text, text) from public;
+revoke execute on function lockstep_api.chatops_release(text, bigint, text, text) from public;
 "#)]
 fn chatops_release(
     project: Option<&str>,
@@ -220,11 +220,11 @@ fn release(path: &str, iid: i64, milestone: &str, schema: &str) -> Result<Value>
         .filter_map(|it| it.as_str())
         .filter_map(|name| Some((Milestone::of_ref(name)?, name)))
         .collect();
-    // What was merged to the branch of a release is no part of later ones.
+    // What was merged to a release branch is not part of later releases.
     let own = merge_request["target"].as_str().and_then(Milestone::of_ref);
     refs.retain(|(of, _)| *of == release || (*of < release && own.is_none()));
-    // The host links a merge request to the first deployment of each environment that has it; later ones have it as well. Of this
-    // release itself it says more.
+    // The application links a merge request to the first deployment of each environment that contains it; later ones contain it
+    // as well. For this release, more detail is returned.
     let with = match refs.iter().find(|(of, _)| *of == release) {
         Some(of_release) => Some(of_release),
         None => refs.iter().min(),

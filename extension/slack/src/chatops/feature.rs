@@ -1,4 +1,4 @@
-//! Feature flags, as lockstep has them.
+//! Access to lockstep's feature flags.
 
 use crate::error::Result;
 use lockstep_server::host::Relation;
@@ -21,15 +21,15 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         standings: OwnStatement::new(
-            "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep.feature_standings($1, $2) s",
+            "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep_internal.feature_standings($1, $2) s",
             &[pg_sys::TEXTOID; 2],
         ),
         set: OwnStatement::new(
-            "select lockstep.set_feature_on_behalf($1, $2, $3, $4, $5::jsonb, $6)",
+            "select lockstep_internal.set_feature_on_behalf($1, $2, $3, $4, $5::jsonb, $6)",
             &[pg_sys::OIDOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         is_group: OwnStatement::new(
-            "select 1 where lockstep.is_feature_group($1)",
+            "select 1 where lockstep_internal.is_feature_group($1)",
             &[pg_sys::TEXTOID],
         ),
     };
@@ -38,13 +38,13 @@ kept! {
 pub(super) struct Standing {
     pub(super) name: String,
     pub(super) value: Value,
-    /// Rows of gates that say nothing.
+    /// Gate rows without effect.
     pub(super) stale_rows: i64,
-    /// Since when its rows are as they are, in seconds.
+    /// How long its rows have been unchanged, in seconds.
     pub(super) age: Option<i64>,
 }
 
-/// How flags stand now: those that are set, or the one of that name, set or not.
+/// The current state of flags: all that are set, or the named one, set or not.
 pub(super) fn standings(schema: &str, name: Option<&str>) -> Result<Vec<Standing>> {
     let mut standings = Vec::new();
     let arguments = [Some(datum(schema)), nullable(name)];
@@ -66,7 +66,7 @@ pub(super) fn standing(name: &str, schema: &str) -> Result<Value> {
     Ok(standing.map_or(Value::Null, |it| it.value))
 }
 
-/// Changes a flag, and records for whom: the role is that of whoever calls now.
+/// Changes a flag and audits on whose behalf; the role is the caller's.
 pub(super) fn set(name: &str, wish: &Value, actor: &str, source: &str, schema: &str) -> Result<()> {
     let role = datum(current_user());
     let texts = [actor, source, name, &wish.to_string(), schema].map(datum);
@@ -74,7 +74,7 @@ pub(super) fn set(name: &str, wish: &Value, actor: &str, source: &str, schema: &
     STATEMENTS.with(|statements| statements.set.rows(&arguments, |_| {}))
 }
 
-/// Whether somebody has said who is in a group.
+/// Whether a group is registered.
 pub(super) fn is_group(name: &str) -> Result<bool> {
     let mut is_there = false;
     STATEMENTS.with(|statements| {
@@ -85,10 +85,10 @@ pub(super) fn is_group(name: &str) -> Result<bool> {
     Ok(is_there)
 }
 
-/// Waits until no other transaction holds a flag, and holds it until this one ends. Of two environments that are one database each
-/// has its own.
+/// Waits until no other transaction holds the flag, and holds it until this one ends. Two environments in one database have
+/// separate locks.
 pub(super) fn hold(name: &str, environment: &str, schema: &str) -> Result<()> {
-    // Where there is no such table nobody changes a flag.
+    // Without this table nobody can change a flag.
     if let Some(features) = Relation::find_table(schema, "features")? {
         let mut hash = crc32fast::Hasher::new();
         hash.update(environment.as_bytes());

@@ -1,4 +1,4 @@
-//! Feature flags, set and looked at from Slack.
+//! Setting and viewing feature flags from Slack.
 
 use super::command::Command;
 use super::target::{self, Targets};
@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// What a flag is to become.
+/// The requested state of a flag.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wish {
-    /// On or off; for the targets, if there are any, else for everybody.
+    /// On or off: for the targets if there are any, otherwise for everybody.
     enabled: Option<bool>,
     percentage: Option<String>,
-    /// Of what the percentage is: `actors` or `time`.
+    /// What the percentage applies to: `actors` or `time`.
     of: Option<String>,
     projects: Vec<String>,
     groups: Vec<String>,
@@ -30,14 +30,14 @@ struct Wish {
     is_held_by_incidents: bool,
 }
 
-/// Sets a flag as a user of Slack asks.
+/// Sets a flag for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_set_feature(command jsonb, name text, wish jsonb, schema text default 'public')
+create function lockstep_api.chatops_set_feature(command jsonb, name text, wish jsonb, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) is
+comment on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) is
   'sets a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood and stands';
-revoke execute on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) from public;
+revoke execute on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) from public;
 "#)]
 fn chatops_set_feature(
     command: Option<JsonB>,
@@ -79,7 +79,7 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
         )?;
         let groups = &wish.feature_groups;
         if wish.enabled != Some(false) {
-            // In one that nobody has registered there is nobody. What was set for one that is gone can be taken back.
+            // An unregistered group is empty. A flag that was set for a group since removed can still be unset.
             for group in groups {
                 if !feature::is_group(group)? {
                     missing.push(("feature group", group.clone()));
@@ -105,14 +105,14 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
     })
 }
 
-/// Removes a flag as a user of Slack asks.
+/// Removes a flag for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_delete_feature(command jsonb, name text, is_held_by_incidents boolean default false, schema text default 'public')
+create function lockstep_api.chatops_delete_feature(command jsonb, name text, is_held_by_incidents boolean default false, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) is
+comment on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, text) is
   'removes a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood';
-revoke execute on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) from public;
+revoke execute on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, text) from public;
 "#)]
 fn chatops_delete_feature(
     command: Option<JsonB>,
@@ -140,15 +140,15 @@ fn chatops_delete_feature(
     JsonB(delete().or_raise())
 }
 
-/// How a flag stands, while nobody else changes it from Slack.
-// Whoever holds it does not take long, but may be stuck.
+/// The state of a flag, held so that nobody else changes it from Slack.
+// Holders are quick, but may be stuck, so the wait has a limit.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_hold_feature(name text, environment text, schema text default 'public')
+create function lockstep_api.chatops_hold_feature(name text, environment text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_hold_feature(text, text, text) is
+comment on function lockstep_api.chatops_hold_feature(text, text, text) is
   'how a feature flag stands; until the transaction ends nobody else changes it from Slack in that environment';
-revoke execute on function lockstep.chatops_hold_feature(text, text, text) from public;
+revoke execute on function lockstep_api.chatops_hold_feature(text, text, text) from public;
 "#)]
 fn chatops_hold_feature(
     name: Option<&str>,
@@ -165,13 +165,13 @@ fn chatops_hold_feature(
     JsonB(hold().or_raise())
 }
 
-/// How a flag stands.
+/// The state of a flag.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_feature(name text, schema text default 'public')
+create function lockstep_api.chatops_feature(name text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_feature(text, text) is 'how a feature flag stands: its state, and for whom it is on';
-revoke execute on function lockstep.chatops_feature(text, text) from public;
+comment on function lockstep_api.chatops_feature(text, text) is 'how a feature flag stands: its state, and for whom it is on';
+revoke execute on function lockstep_api.chatops_feature(text, text) from public;
 "#)]
 fn chatops_feature(name: Option<&str>, schema: Option<&str>) -> JsonB {
     let name = required(name, "name");
@@ -189,13 +189,13 @@ kept! {
 
 /// Flags that are set.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_features(match text default '', unchanged_days bigint default null, max_rows integer default 100,
+create function lockstep_api.chatops_features(match text default '', unchanged_days bigint default null, max_rows integer default 100,
                                           schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_features(text, bigint, integer, text) is
+comment on function lockstep_api.chatops_features(text, bigint, integer, text) is
   'feature flags that are set: those whose name contains a text, and that nobody has changed for so many days; how many, and the first of them by name';
-revoke execute on function lockstep.chatops_features(text, bigint, integer, text) from public;
+revoke execute on function lockstep_api.chatops_features(text, bigint, integer, text) from public;
 "#)]
 fn chatops_features(
     part: Option<&str>,
@@ -219,7 +219,7 @@ fn chatops_features(
         let mut flags: Vec<Value> = flags
             .into_iter()
             .map(|mut flag| {
-                // Of what was set before changes were recorded, the rows themselves tell when they were written.
+                // For flags set before changes were audited, the rows themselves say when they were written.
                 let known = days.get(&flag.name).copied();
                 let known = known.or_else(|| Some(flag.age? / 86_400));
                 flag.value["unchanged_days"] = json!(known);

@@ -1,4 +1,4 @@
-//! Whether a user of Slack is a member of a group of the host.
+//! Whether a Slack user is a member of a GitLab group.
 
 use super::table::{self, CHAT_NAMES, MEMBERS, NAMESPACES, USERS};
 use super::target;
@@ -6,14 +6,14 @@ use crate::account::{Accounts, GUEST, Place};
 use crate::error::{ChatopsError, OrRaise, Result, required};
 use pgrx::prelude::*;
 
-/// Whether the account that a user of Slack has linked is a member of a group, or of one above it.
+/// Whether the account linked to a Slack user is a member of a group or one of its ancestors.
 #[pg_extern(sql = r#"
-create function lockstep.is_chatops_member(team_id text, user_id text, "group" text, schema text default 'public')
+create function lockstep_api.is_chatops_member(team_id text, user_id text, "group" text, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.is_chatops_member(text, text, text, text) is
+comment on function lockstep_api.is_chatops_member(text, text, text, text) is
   'whether a user of Slack has linked an active account of the host that is a member of a group, given by its path, or of one above it';
-revoke execute on function lockstep.is_chatops_member(text, text, text, text) from public;
+revoke execute on function lockstep_api.is_chatops_member(text, text, text, text) from public;
 "#)]
 fn is_chatops_member(
     team_id: Option<&str>,

@@ -1,9 +1,9 @@
-//! Releases of the host, by what their branches and tags are called.
+//! GitLab releases, by the names of their branches and tags.
 
 use crate::error::{ChatopsError, Result};
 use std::fmt::{Display, Formatter, Result as Written};
 
-/// A minor version of the host.
+/// A minor version of GitLab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Milestone {
     major: u32,
@@ -30,7 +30,7 @@ impl Milestone {
     }
 
     fn of(major: &str, minor: &str) -> Option<Self> {
-        // A sign would be taken as well.
+        // `parse` alone would accept a sign.
         let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
             true => text.parse().ok(),
             false => None,
@@ -41,7 +41,7 @@ impl Milestone {
         })
     }
 
-    /// The release that a branch or tag is of, as `15-1-stable-ee` and `v15.1.0-ee` are of 15.1.
+    /// The release of a branch or tag: `15-1-stable-ee` and `v15.1.0-ee` belong to 15.1.
     pub(super) fn of_ref(name: &str) -> Option<Self> {
         if let Some(tag) = name.strip_prefix('v') {
             let mut parts = tag.splitn(3, '.');

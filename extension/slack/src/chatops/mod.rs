@@ -1,7 +1,8 @@
-//! What people do from Slack, checked and written in one transaction. Each change is one [`command`], done once and recorded with
-//! whoever gave it: flags are set ([`flag`], by the functions of lockstep: [`feature`]) for actors that are found in the host's tables ([`target`]), unless an [`incident`]
-//! holds them; backfills are controlled ([`backfill`]) and workers retired ([`worker`]). What is only looked at: how a rollout stands
-//! ([`rollout`]), where code is deployed ([`deployment`]), which project a path is of ([`project`]), and who may do all this ([`member`]).
+//! Commands from Slack, checked and executed in one transaction. Each change is a [`command`], executed once and recorded with
+//! its user. Flags are set ([`flag`], through lockstep's functions: [`feature`]) for actors found in the application's tables
+//! ([`target`]), unless an [`incident`] blocks it; backfills are controlled ([`backfill`]) and workers retired ([`worker`]).
+//! Read-only: the state of a rollout ([`rollout`]), where code is deployed ([`deployment`]), which project has a path
+//! ([`project`]), and who may do all this ([`member`]).
 
 mod backfill;
 mod command;

@@ -6,7 +6,7 @@ use lockstep_server::host::{Relation, qualified};
 use lockstep_server::{Statement, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 
-/// The host lets groups be in each other less deeply than that.
+/// The application allows less nesting than this.
 const DEEPEST: usize = 30;
 
 /// The full path of a project.
@@ -19,7 +19,7 @@ pub(super) fn of_namespace(id: i64, schema: &str) -> Result<Option<String>> {
     of(&NAMESPACES, "parent_id", "Namespace", id, schema)
 }
 
-/// By the host's own table of paths, where it has one; else part by part.
+/// From the application's table of paths, if it has one; otherwise part by part.
 fn of(needed: &Needed, above: &str, class: &str, id: i64, schema: &str) -> Result<Option<String>> {
     if let Some(routes) = table::find_optional(&ROUTES, schema)? {
         let text = format!(
@@ -46,7 +46,7 @@ fn of(needed: &Needed, above: &str, class: &str, id: i64, schema: &str) -> Resul
     Ok(Some(path))
 }
 
-/// The last part of a path, and the namespace that it is in.
+/// The last part of a path, and the namespace that contains it.
 fn part(table: &Relation, above: &str, id: i64) -> Option<(String, Option<i64>)> {
     let text = format!(
         "select t.path::pg_catalog.text, t.{above}::pg_catalog.int8 from {} t where t.id == $1",

@@ -1,4 +1,4 @@
-//! How the rollout of a flag stands: what the record of its changes tells.
+//! The state of a flag's rollout, from the audit of its changes.
 
 use super::feature;
 use crate::error::{ChatopsError, OrRaise, Result, required};
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 kept! {
     static HISTORY: OwnStatement = OwnStatement::new(
-        // The truncation of a table counts as a change of each flag. What was before a flag was deleted is of an earlier rollout;
-        // the application deletes the flag first and its gates after it.
+        // A TRUNCATE of the table counts as a change of every flag. Changes before a flag was deleted belong to an earlier
+        // rollout; the application deletes the flag first and its gates afterwards.
         "with whole as materialized (
            select f.* from lockstep.feature_audit f where f.schema = $1 and (left(f.feature, 255) = left($2, 255) and f.feature = $2 or f.change = 'truncate')),
          deletion as (select d.id, d.changed_at from whole d where d.change = 'delete' and d.gate is null order by d.id desc limit 1),
@@ -34,14 +34,14 @@ kept! {
     );
 }
 
-/// How the rollout of a flag stands.
+/// The state of a flag's rollout.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_rollout(name text, schema text default 'public')
+create function lockstep_api.chatops_rollout(name text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_rollout(text, text) is
+comment on function lockstep_api.chatops_rollout(text, text) is
   'how the rollout of a feature flag stands: its state, when and by whom it was changed, and rows that are left of it';
-revoke execute on function lockstep.chatops_rollout(text, text) from public;
+revoke execute on function lockstep_api.chatops_rollout(text, text) from public;
 "#)]
 fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
     let name = required(name, "name");
@@ -59,7 +59,7 @@ fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
                 message: error.to_string(),
             })?;
         if history["hours_unchanged"].is_null() {
-            // Of what was set before changes were recorded, the rows themselves tell when they were written.
+            // For flags set before changes were audited, the rows themselves say when they were written.
             let age = flag.as_ref().and_then(|flag| flag.age);
             history["hours_unchanged"] = json!(age.map(|seconds| seconds / 3_600));
         }

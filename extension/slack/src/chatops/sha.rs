@@ -1,4 +1,4 @@
-//! Commits by their sha or its beginning, as indexes of the host find them.
+//! Commits by SHA or abbreviated SHA, in a form that the application's indexes support.
 
 use crate::error::{ChatopsError, Result};
 use lockstep_server::host::Relation;
@@ -6,10 +6,10 @@ use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, connected, datum};
 use pgrx::pg_sys::{self, Datum, Oid};
 
-/// A sha, or its beginning, in small letters.
+/// A SHA or its beginning, in lower case.
 pub(super) struct Sha(String);
 
-/// The arguments of conditions: the sha or its beginning; the least and the greatest sha that begin so.
+/// The arguments of conditions: the SHA or its beginning, and the smallest and greatest SHA that start with it.
 pub(super) const TYPES: [Oid; 3] = [pg_sys::TEXTOID; 3];
 
 kept! {
@@ -41,7 +41,7 @@ impl Sha {
         matches!(self.0.len(), 40 | 64)
     }
 
-    /// Whether a column has the commit. The host stores some as text and others as bytes.
+    /// Whether a column contains the commit. The application stores some SHAs as text and others as bytes.
     pub(super) fn condition(&self, table: &Relation, alias: &str, name: &str) -> Result<String> {
         let column = table.column(name)?;
         let is_bytes = column.type_oid() == pg_sys::BYTEAOID;
@@ -65,19 +65,19 @@ impl Sha {
     }
 
     pub(super) fn arguments(&self) -> [Datum; 3] {
-        // In whole bytes.
+        // Padded to whole bytes.
         let least = match self.0.len() % 2 {
             0 => self.0.clone(),
             _ => format!("{}0", self.0),
         };
-        // Longer than any of them.
+        // Longer than any SHA.
         let greatest = format!("{:f<66}", self.0);
         [datum(self.text()), datum(least), datum(greatest)]
     }
 }
 
-/// Whether all texts of hexadecimal digits that begin alike are together in the order of a collation. In some languages two letters
-/// are one that comes elsewhere: in Danish aa is after z.
+/// Whether a collation sorts all hexadecimal texts with the same beginning next to each other. In some languages two letters
+/// count as one that sorts elsewhere: in Danish, aa comes after z.
 fn keeps_beginnings_together(collation: u32) -> Result<bool> {
     let mut name: Option<String> = None;
     COLLATION.with(|statement| {

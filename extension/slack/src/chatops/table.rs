@@ -1,11 +1,11 @@
-//! The host's tables that chatops reads, each with the columns that it needs.
+//! The application tables that chatops reads, with the required columns.
 
 use crate::error::{ChatopsError, Error, Result};
 use lockstep_server::host::{self, Answer, Relation};
 use lockstep_server::{Answer as Row, Statement, View, as_owner, connected};
 use pgrx::pg_sys::{Datum, Oid};
 
-/// A table, with the columns that are read of it.
+/// A table and the columns that are read from it.
 pub(super) struct Needed(pub(super) &'static str, pub(super) &'static [&'static str]);
 
 pub(super) const PROJECTS: Needed = Needed("projects", &["id", "path", "namespace_id"]);
@@ -47,7 +47,7 @@ pub(super) const DEPLOYED: Needed = Needed(
     &["deployment_id", "merge_request_id"],
 );
 
-/// Those that `auto_deploy status` and `release check` read.
+/// The tables that `auto_deploy status` and `release check` read.
 const OF_DEPLOYMENTS: [Needed; 5] = [
     DEPLOYMENTS,
     ENVIRONMENTS,
@@ -56,7 +56,7 @@ const OF_DEPLOYMENTS: [Needed; 5] = [
     PROJECTS,
 ];
 
-/// A table that is there, and has what is needed.
+/// The table, if it exists and has the required columns.
 pub(super) fn find(needed: &Needed, schema: &str) -> Result<Relation> {
     let Needed(name, columns) = *needed;
     let missing = |what: String| -> Error {
@@ -76,7 +76,7 @@ pub(super) fn find(needed: &Needed, schema: &str) -> Result<Relation> {
     }
 }
 
-/// The same, or nothing where the host has no such table.
+/// The same, or None if the application has no such table.
 pub(super) fn find_optional(needed: &Needed, schema: &str) -> Result<Option<Relation>> {
     match Relation::find_table(schema, needed.0)? {
         Some(_) => find(needed, schema).map(Some),
@@ -84,7 +84,7 @@ pub(super) fn find_optional(needed: &Needed, schema: &str) -> Result<Option<Rela
     }
 }
 
-/// Reads with the rights of the owner of a table.
+/// Reads with the rights of the table's owner.
 pub(super) fn read(
     table: &Relation,
     statement: &Statement,
@@ -98,7 +98,7 @@ pub(super) fn read(
 
 pub(crate) const FEATURE: &str = "deployments";
 
-/// Whether chatops will find what it asks of deployments: one row of what `attach` answers. Nothing is installed.
+/// Whether chatops will find what it needs for deployments: one row of the result of `attach`. Nothing is installed.
 pub(crate) fn attach(schema: &str) -> Result<Answer> {
     let answer = |status: &str, detail: String| Ok((FEATURE.to_owned(), status.to_owned(), detail));
     for needed in &OF_DEPLOYMENTS {

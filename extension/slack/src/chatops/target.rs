@@ -1,4 +1,4 @@
-//! Actors of flags by the names that people have for them.
+//! Actors of flags, by the names that people use for them.
 
 use super::path;
 use super::table::{self, CHAT_NAMES, NAMESPACES, PROJECTS, ROUTES, USERS};
@@ -11,7 +11,7 @@ use pgrx::pg_sys::{self, Datum};
 pub(super) enum Kind {
     Project,
     Group,
-    /// Of a group or of a user.
+    /// Of a group or a user.
     Namespace,
     User,
 }
@@ -27,24 +27,24 @@ impl Kind {
     }
 }
 
-/// A namespace, and whether it is a user's.
+/// A namespace, and whether it belongs to a user.
 #[derive(Clone, Copy)]
 pub(super) struct Namespace {
     pub(super) id: i64,
     is_users: bool,
 }
 
-/// What was named: the actors that are there, and what is not there.
+/// The actors that were found, and the names that were not.
 #[derive(Default)]
 pub(super) struct Targets {
     pub(super) actors: Vec<String>,
-    /// Of those that were named by an id what it is of, as a number is easily another.
+    /// The paths of actors named by id, because a number is easily mistyped.
     pub(super) paths: Vec<(String, String)>,
     pub(super) missing: Vec<(&'static str, String)>,
     pub(super) has_missing_mention: bool,
 }
 
-/// Looks up all that are named; people may be mentioned as Slack writes that, in a workspace.
+/// Looks up all given names. Users may be given as Slack mentions, within a workspace.
 pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) -> Result<Targets> {
     let mut targets = Targets::default();
     for (kind, names) in named {
@@ -73,7 +73,7 @@ pub(super) fn targets(named: &[(Kind, &Vec<String>)], team: &str, schema: &str) 
 }
 
 impl Targets {
-    /// A project or group by its id, which is digits: so may be the path of a group, which comes first.
+    /// A project or group by id. The path of a group may also consist of digits, and takes precedence.
     fn find_by_id(&mut self, kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
         if !name.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(None);
@@ -100,7 +100,7 @@ impl Targets {
     }
 }
 
-/// A user of Slack, as `<@U0123|ada>` or `<@U0123>`.
+/// A Slack mention: `<@U0123|ada>` or `<@U0123>`.
 struct Mention<'a> {
     id: &'a str,
     label: &'a str,
@@ -114,7 +114,7 @@ impl<'a> Mention<'a> {
     }
 }
 
-/// Whoever is mentioned, by the account that he has linked: what Slack calls him says nothing of the host.
+/// The mentioned user, by linked account: a Slack name says nothing about the GitLab account.
 fn linked(team: &str, mention: &Mention<'_>, schema: &str) -> Result<Option<String>> {
     let Some(names) = table::find_optional(&CHAT_NAMES, schema)? else {
         return Ok(None);
@@ -137,7 +137,7 @@ fn find(kind: Kind, name: &str, schema: &str) -> Result<Option<String>> {
         Kind::Group => namespace(name, schema)?
             .filter(|found| !found.is_users)
             .map(|found| format!("Group:{}", found.id)),
-        // As the application names the class of each.
+        // With the application's class name for each.
         Kind::Namespace => namespace(name, schema)?.map(|found| match found.is_users {
             true => format!("Namespaces::UserNamespace:{}", found.id),
             false => format!("Group:{}", found.id),
@@ -162,7 +162,7 @@ fn by_id(table: &Relation, id: i64, condition: &str) -> bool {
     first(table, &text, &[pg_sys::INT8OID], &[datum(id)]).is_some()
 }
 
-/// By the name alone. With an @ it may have been meant as a mention, and what somebody is called in Slack says nothing of the host.
+/// By name only. A name with @ may have been meant as a mention, and Slack names say nothing about GitLab accounts.
 fn user(name: &str, schema: &str) -> Result<Option<i64>> {
     let users = table::find(&USERS, schema)?;
     let text = format!(
@@ -194,7 +194,7 @@ pub(super) fn project(path: &str, schema: &str) -> Result<Option<i64>> {
     Ok(first(&projects, &text, &types, &arguments))
 }
 
-/// A namespace of a group or user by its full path.
+/// The namespace of a group or user by its full path.
 pub(super) fn namespace(path: &str, schema: &str) -> Result<Option<Namespace>> {
     let namespaces = table::find(&NAMESPACES, schema)?;
     if let Some(routes) = table::find_optional(&ROUTES, schema)? {
@@ -255,7 +255,7 @@ fn step(
     found
 }
 
-/// The host keeps all full paths in a table of their own, by their small letters.
+/// The application keeps all full paths in a separate table, indexed in lower case.
 fn routed(routes: &Relation, path: &str, class: &str) -> Option<i64> {
     let text = format!(
         "select t.source_id::pg_catalog.int8 from {} t

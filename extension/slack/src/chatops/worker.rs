@@ -1,4 +1,4 @@
-//! Workers that are renamed, and old names that are given up.
+//! Retiring the old names of renamed workers.
 
 use super::command::Command;
 use crate::error::{OrRaise, Result, required};
@@ -16,15 +16,15 @@ kept! {
     );
 }
 
-/// Gives up the old name of a worker.
-// As lockstep.retire_worker, it does not wait for long.
+/// Retires a worker's old name.
+// Does not wait for long, like lockstep.retire_worker.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_retire_worker(command jsonb, old_name text)
+create function lockstep_api.chatops_retire_worker(command jsonb, old_name text)
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_retire_worker(jsonb, text) is
+comment on function lockstep_api.chatops_retire_worker(jsonb, text) is
   'gives up the old name of a renamed worker, as lockstep.retire_worker does, as a user of Slack asks';
-revoke execute on function lockstep.chatops_retire_worker(jsonb, text) from public;
+revoke execute on function lockstep_api.chatops_retire_worker(jsonb, text) from public;
 "#)]
 fn chatops_retire_worker(command: Option<JsonB>, old_name: Option<&str>) -> JsonB {
     let command = required(command, "command");

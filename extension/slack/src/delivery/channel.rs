@@ -1,4 +1,5 @@
-//! Channels: which are due, who sends to them. A channel that is called by several names has one of their rows for all of it: its lane.
+//! Channels: which are due, and who sends to them. If a channel is known by several names, one of their rows stands for all: its
+//! lane.
 
 use crate::error::Result;
 use lockstep_server::{OwnStatement, datum, keys_argument};
@@ -7,7 +8,7 @@ use pgrx::pg_sys::{self, Datum};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 
-/// So many channels with waiting deliveries are looked at together. Each costs 3 microseconds, however many deliveries wait in it.
+/// How many channels with waiting deliveries are examined at once. Each costs 3 microseconds, however many deliveries it has.
 const WINDOW: i32 = 1_000;
 
 struct Statements {
@@ -21,15 +22,16 @@ struct Statements {
 }
 
 thread_local! {
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    // Never dropped: when the process ends, the memory of its plans may already be gone.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
-        // From channel to channel by the index, past all other deliveries of each. A delivery whose channel is gone ends nothing.
+        // Skips from channel to channel in the index, past the other deliveries of each. A delivery whose channel is gone does
+        // not end the scan.
         window: OwnStatement::by_index(
             &format!(
                 "with recursive {WAITING}
                  select w.lane, c.team_id, c.not_before
                    from waiting w
-                   left join lockstep.slack_channel c
+                   left join lockstep_internal.slack_channel c
                      on c.id = w.lane and c.schema = $3 and c.not_before <= clock_timestamp()
                     and (c.lease is null or c.leased_until <= clock_timestamp())
                   where w.lane is not null limit $2"
@@ -39,38 +41,38 @@ thread_local! {
         ),
         lock: OwnStatement::by_index(
             "select c.id, c.team_id, c.channel, c.lease is not null, c.same_as is not null
-               from unnest($1) with ordinality p (id, place) join lockstep.slack_channel c on c.id = p.id
+               from unnest($1) with ordinality p (id, place) join lockstep_internal.slack_channel c on c.id = p.id
               where c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp())
               order by p.place limit $2 for no key update of c skip locked",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
             &["id"],
         ),
         count_lost: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set uncertain = d.uncertain + 1, failures = d.failures + 1
-               from lockstep.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
+            "update lockstep_internal.slack_delivery d set uncertain = d.uncertain + 1, failures = d.failures + 1
+               from lockstep_internal.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         end_leases: OwnStatement::by_index(
-            "update lockstep.slack_channel
+            "update lockstep_internal.slack_channel
                 set lease = null, leased_until = null, delivery = null, subject = null where id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         divert: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set lane = c.same_as
-               from unnest($1) p (id) join lockstep.slack_channel c on c.id = p.id
+            "update lockstep_internal.slack_delivery d set lane = c.same_as
+               from unnest($1) p (id) join lockstep_internal.slack_channel c on c.id = p.id
               where d.lane = c.id and d.status = 'waiting' and c.same_as is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id", "lane"],
         ),
         hold: OwnStatement::by_index(
-            "update lockstep.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
+            "update lockstep_internal.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
             &["id"],
         ),
         lease: OwnStatement::by_index(
-            "update lockstep.slack_channel c
+            "update lockstep_internal.slack_channel c
                 set lease = $4, leased_until = clock_timestamp() + $5, delivery = n.delivery, subject = n.subject,
                     not_before = clock_timestamp() + interval '1 second'
                from unnest($1, $2, $3) n (channel, delivery, subject) where c.id = n.channel",
@@ -85,16 +87,16 @@ thread_local! {
         ),
     });
 
-    /// The channel after which the next claim of this session begins to look.
+    /// The channel after which this session's next claim starts looking.
     static PLACE: Cell<i64> = const { Cell::new(i64::MIN) };
 }
 
-/// The lanes with waiting deliveries, in order, after `$1`; null ends them.
+/// The lanes with waiting deliveries, in order, after `$1`; null ends the list.
 pub(super) const WAITING: &str = "waiting (lane) as (
-       select (select d.lane from lockstep.slack_delivery d
+       select (select d.lane from lockstep_internal.slack_delivery d
                 where d.status = 'waiting' and d.lane > $1 order by d.lane, d.id limit 1)
        union all
-       select (select d.lane from lockstep.slack_delivery d
+       select (select d.lane from lockstep_internal.slack_delivery d
                 where d.status = 'waiting' and d.lane > w.lane order by d.lane, d.id limit 1)
          from waiting w where w.lane is not null)";
 
@@ -113,12 +115,12 @@ pub(super) struct Locked {
     pub(super) team: String,
     pub(super) channel: String,
     is_lost: bool,
-    /// Another row has the channel's order and pace by now.
+    /// Another row now has the channel's order and pace.
     is_diverted: bool,
 }
 
-/// Looks for channels that are due, until `is_enough` says so of those found. Where thousands wait, it goes on where it ended
-/// the last time.
+/// Looks for due channels until `is_enough` accepts what was found. With thousands waiting, it continues where it stopped last
+/// time.
 pub(super) fn look(
     schema: &str,
     mut is_enough: impl FnMut(&[Due]) -> Result<bool>,
@@ -134,7 +136,7 @@ pub(super) fn look(
             place = last;
         }
         if is_round && place >= start {
-            // What was seen at first is seen again.
+            // Wrapped around: the rest has already been seen.
             let others = due.split_off(before);
             due.extend(others.into_iter().filter(|it| it.id <= start));
             break;
@@ -173,8 +175,8 @@ fn look_on(schema: &str, after: i64, due: &mut Vec<Due>) -> Result<(i32, Option<
     Ok((seen, last))
 }
 
-/// Locks up to so many of these channels, the first first, but passes by what others have locked or what is due no longer. The leases
-/// that ran out end; what waits in a row that is a lane no longer goes to the one that is, for the next claim.
+/// Locks up to `most` of these channels in the given order, skipping those that are locked or no longer due. Expired leases end.
+/// Deliveries that wait in a row that is no longer a lane move to the lane, for the next claim.
 pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
     let mut locked: Vec<Locked> = Vec::new();
     let arguments = [keys_argument(channels), datum(most)];
@@ -202,7 +204,7 @@ pub(super) fn lock(channels: &[i64], most: i32) -> Result<Vec<Locked>> {
     Ok(locked)
 }
 
-/// What waits in rows that are lanes no longer goes to those that are. The transaction has locked these rows.
+/// Moves deliveries from rows that are no longer lanes to the lanes. The transaction has locked these rows.
 pub(super) fn divert(channels: &[i64]) -> Result<()> {
     if !channels.is_empty() {
         STATEMENTS.with(|statements| statements.divert.run(&[keys_argument(channels)]))?;
@@ -210,7 +212,7 @@ pub(super) fn divert(channels: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Lets channels that this transaction has locked wait for so many microseconds.
+/// Delays channels that this transaction has locked by this many microseconds.
 pub(super) fn hold(channels: &[i64], interval: i64) -> Result<()> {
     if !channels.is_empty() {
         let arguments = [keys_argument(channels), datum(interval)];
@@ -219,7 +221,7 @@ pub(super) fn hold(channels: &[i64], interval: i64) -> Result<()> {
     Ok(())
 }
 
-/// What is to be sent to a channel.
+/// What to send to a channel.
 pub(super) struct Next {
     pub(super) channel: i64,
     pub(super) delivery: i64,

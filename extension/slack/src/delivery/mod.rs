@@ -1,10 +1,10 @@
-//! Deliveries of events to channels of Slack. Whoever sends claims the first waiting delivery of channels that are due
-//! ([`mod@claimed`]) and says what became of each ([`mod@finished`]).
+//! Deliveries of events to Slack channels. A sender claims the first waiting delivery of due channels ([`mod@claimed`]) and
+//! reports the outcome of each ([`mod@finished`]).
 //!
-//! A channel has one sender at a time, by a lease that is a column of its row, or of one row of all of its names: two claims lock different channels ([`channel`]),
-//! and what is done to deliveries of a channel is done under the lock of its row, in statements that begin after it was
-//! taken and so see what others have done. Then the pace of the workspace admits some of them, under a lock of its own.
-//! A publication takes no lock: it adds deliveries, which the next claim sees.
+//! A channel has one sender at a time, by a lease stored in its row, or in one row for all of its names. Two claims lock
+//! different channels ([`channel`]). All changes to a channel's deliveries happen under its row lock, in statements that begin
+//! after the lock was taken and so see what others have done. The pace of the workspace then admits some of them, under a
+//! separate lock. Publishing takes no lock: it adds deliveries, which the next claim sees.
 
 mod channel;
 mod claimed;

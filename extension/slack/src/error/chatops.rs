@@ -1,4 +1,4 @@
-//! What can go wrong with commands from Slack. Messages and details are told to people there.
+//! Errors of commands from Slack. Messages and details are shown to users there.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
@@ -23,7 +23,7 @@ errors! {
         "Of a run one may ask four things.",
         "Pass 'pause', 'resume', 'retry' or 'cancel'.",
     ),
-    /// What each is, and the name that was given of it; whether some of them are mentions of people.
+    /// The kind and the given name of each; and whether some are mentions of users.
     NoSuchTargets { targets: Vec<(&'static str, String)>, has_mention: bool } => (
         ERRCODE_NO_DATA_FOUND,
         match targets.len() {
@@ -73,13 +73,13 @@ errors! {
     ),
 }
 
-/// The longest path of the host has so many letters.
+/// The length of the longest path in GitLab.
 const LONGEST_NAME: usize = 255;
 
-/// So many letters of names, and at least one name, are told; Slack shows about three times as many.
+/// How many characters of names are shown, with at least one name; Slack shows about three times as many.
 const MOST_NAMED: usize = 1_000;
 
-/// What each is and how it is called; those that are too many are counted.
+/// Kind and name of each; names beyond the limit are only counted.
 fn named(targets: &[(&'static str, String)]) -> String {
     let mut text = String::new();
     for (place, (kind, name)) in targets.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What can go wrong with deliveries to Slack.
+//! Errors of deliveries to Slack.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

@@ -1,4 +1,4 @@
-//! What can go wrong with events and with who is told of them.
+//! Errors of events and of their notifications.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

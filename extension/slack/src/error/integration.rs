@@ -1,4 +1,4 @@
-//! What can go wrong with integrations.
+//! Errors of integrations.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;

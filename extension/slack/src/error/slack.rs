@@ -1,4 +1,4 @@
-//! What can go wrong with Slack workspaces.
+//! Errors of Slack workspaces.
 
 use lockstep_server::errors;
 use pgrx::PgSqlErrorCode::*;
@@ -11,7 +11,7 @@ errors! {
         format!("schema {schema} has no Slack integrations that are kept in lockstep"),
         "It has no table slack_integrations, or the triggers of lockstep on it are missing or disabled.",
         format!(
-            "Install them: select * from lockstep.attach({}).",
+            "Install them: select * from lockstep.attach_slack({}).",
             quote_literal(&schema)
         ),
     ),
@@ -91,7 +91,7 @@ errors! {
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "the installation cannot be finished",
         "Its state was not taken, or has been used up, as its ticket may have been by another installation.",
-        "Start over with lockstep.begin_slack_install.",
+        "Start over with lockstep_api.begin_slack_install.",
     ),
     Worker { worker: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -109,7 +109,7 @@ errors! {
         ERRCODE_NO_DATA_FOUND,
         format!("there is no integration {id} in Slack workspace \"{team}\""),
         "It was removed, or belongs to another workspace.",
-        "See lockstep.list_slack_integrations for those there are.",
+        "See lockstep_api.list_slack_integrations for those there are.",
     ),
     NotManager { alias: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,

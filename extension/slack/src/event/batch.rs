@@ -1,4 +1,5 @@
-//! How a batch of events is published: looked up, decided and written as a whole, each step by statements for all of its events.
+//! Publishes a batch of events: lookups, decisions and writes are done for the whole batch, each step with statements for all
+//! events.
 
 use super::read::{Flaw, Occurrence, Place};
 use super::settings::{Effective, effective};
@@ -13,23 +14,23 @@ use lockstep_webhook::trimmed;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Characters of a key, at most.
+/// Maximum length of a key.
 const MOST_OF_KEY: usize = 255;
 
-/// What became of an event.
+/// The outcome of an event.
 pub(super) enum Outcome {
-    /// What each integration is told that might be.
+    /// The result for each integration that might be notified.
     Published(Vec<Answer>),
     Duplicate,
     Flawed(Flaw),
-    /// It happened where nobody knows of.
+    /// It happened in an unknown project or group.
     Nowhere(String),
 }
 
 pub(super) struct Answer {
     pub(super) integration: i64,
     pub(super) slack_integration: Option<i64>,
-    /// The channels, or why none is told.
+    /// The channels, or why none is notified.
     pub(super) told: Result<Vec<String>, Reason>,
 }
 
@@ -39,7 +40,7 @@ impl Answer {
     }
 }
 
-/// An event that can be read.
+/// A valid event.
 struct Event<'a> {
     key: &'a str,
     text: &'a str,
@@ -47,7 +48,7 @@ struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// What is written of it.
+    /// The part that is stored.
     fn kept(&self) -> Cow<'a, str> {
         match self.it.has_superfluous {
             true => Cow::Owned(trimmed(self.text)),
@@ -56,16 +57,16 @@ impl<'a> Event<'a> {
     }
 }
 
-/// One of those that have a place, with the integrations that might be told, as far as the host's switches let them.
+/// An event with a place, and the integrations that might be notified according to the application's own switches.
 struct Switched<'a> {
-    /// Where it stands in the batch.
+    /// Its position in the batch.
     place: usize,
     event: &'a Event<'a>,
     scope: &'a Scope,
     candidates: Vec<(&'a Candidate, Result<(), Reason>)>,
 }
 
-/// The same, with who is told.
+/// The same, with the channels to notify.
 struct Decided<'a> {
     place: usize,
     event: &'a Event<'a>,
@@ -73,7 +74,7 @@ struct Decided<'a> {
     candidates: Vec<(&'a Candidate, Result<Told<'a>, Reason>)>,
 }
 
-/// Publishes events with their keys; answers what became of each.
+/// Publishes events with their keys; returns the outcome of each.
 pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result<Vec<Outcome>> {
     let tables = Tables::attached(schema)?;
     let events = events.iter().map(|(text, key)| read(*text, key));
@@ -211,7 +212,7 @@ fn decide<'a>(
     Ok(switched.into_iter().map(decide).collect())
 }
 
-/// An integration that is in a workspace twice tells each channel once. Its rows stand one after the other.
+/// An integration with two rows in a workspace notifies each channel once. Its rows are adjacent.
 fn without_repeats<'a>(
     mut told: Told<'a>,
     candidate: &Candidate,
@@ -234,7 +235,7 @@ fn without_repeats<'a>(
     }
 }
 
-/// Writes the events that are new, with their deliveries; answers their ids, by key.
+/// Writes the new events with their deliveries; returns their ids by key.
 fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> {
     let events = decided.iter().map(|it| {
         let payload = it.told().next().map(|_| it.event.kept());
@@ -260,8 +261,8 @@ fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> 
     Ok(ids)
 }
 
-/// Whoever wants to know only of pipelines that changed how a branch stands is not told of the others. What is new is known only once
-/// the events are written: an event that comes again must not count as the one before itself.
+/// Integrations that only want pipelines that change the state of a branch are not notified of others. This is only known once
+/// the events are written: an event that arrives again must not count as its own predecessor.
 fn take_down_pipelines(
     decided: &mut [Decided],
     ids: &HashMap<String, i64>,
@@ -271,8 +272,8 @@ fn take_down_pipelines(
         .iter()
         .enumerate()
         .filter(|(_, it)| ids.contains_key(it.event.key))
-        // Also where nobody wants changes alone, or nobody is told of pipelines now: whoever begins to is told against what is so, not
-        // against what once was. Where there is no integration at all nobody can begin to.
+        // Also where nobody has asked for changes only, or for pipelines at all: whoever turns it on later is compared with the
+        // current state, not with an old one. Without any integration nobody can turn it on.
         .filter(|(_, it)| !it.candidates.is_empty())
         .filter_map(|(place, it)| {
             let pipeline = it.event.it.pipeline.as_ref();
@@ -310,7 +311,7 @@ impl<'a> Decided<'a> {
         candidates.filter_map(|(candidate, told)| told.as_ref().ok().map(|told| (*candidate, told)))
     }
 
-    /// What is to be delivered. An integration that has a channel by its name and by its id tells it once.
+    /// What to deliver. An integration that has a channel by name and by id notifies it once.
     fn deliveries(
         &mut self,
         event: i64,

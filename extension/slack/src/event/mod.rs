@@ -1,8 +1,8 @@
-//! Events of projects and groups, and who is told of them in Slack.
+//! Events of projects and groups, and which Slack channels are notified.
 //!
-//! The way of the data: an event is read ([`mod@read`]); its project with the groups around it is looked up at the host ([`tables`]), and who of them is
-//! told ([`mod@told`]), as their settings say ([`settings`]); then event and deliveries are written ([`mod@written`]). All of it goes set-wise over a
-//! batch ([`publish`], [`batch`]). A message to see whether messages arrive is sent by [`trial`].
+//! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
+//! ([`tables`]); the recipients are determined ([`mod@told`]) from the settings ([`settings`]); then event and deliveries are
+//! written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`trial`] sends a test message.
 
 mod batch;
 pub(crate) mod publish;

@@ -1,4 +1,4 @@
-//! Events are published, one or a batch.
+//! Publishing events, one or a batch.
 
 use super::batch::{Answer, Outcome, publish};
 use super::read::Flaw;
@@ -57,13 +57,13 @@ fn one(event: &str, key: Option<&str>, schema: &str) -> Result<Vec<Answer>> {
 
 /// Publishes a batch of events.
 #[pg_extern(sql = r#"
-create function lockstep.publish_events(events json[], keys text[], schema text default 'public')
+create function lockstep_api.publish_events(events json[], keys text[], schema text default 'public')
 returns table (place integer, outcome text, detail text, deliveries integer)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.publish_events(json[], text[], text) is
+comment on function lockstep_api.publish_events(json[], text[], text) is
   'publishes events in their order, each once per key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
-revoke execute on function lockstep.publish_events(json[], text[], text) from public;
+revoke execute on function lockstep_api.publish_events(json[], text[], text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn publish_events(
@@ -82,7 +82,7 @@ fn publish_events(
     let events = required(events, "events");
     let keys = required(keys, "keys");
     let schema = required(schema, "schema");
-    // One who publishes in a transaction that goes on is not to hold up a batch of others: they are told so, and come one by one.
+    // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one.
     let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || many(&events, keys, schema));
     let outcomes = outcomes.or_raise();
     TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
@@ -120,7 +120,7 @@ fn many(
     publish(&events.collect::<Result<Vec<_>>>()?, schema)
 }
 
-/// A key that no other event has.
+/// A unique key.
 fn random_key() -> Result<String> {
     let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

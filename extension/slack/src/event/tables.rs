@@ -1,4 +1,4 @@
-//! The host's tables, as far as they say who is told of an event, and the statements on them.
+//! The application tables that decide who is notified of an event, and the statements on them.
 
 use super::read::KINDS;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// The tables, those of the Slack app among them.
+/// The tables, including those of the Slack app.
 pub(super) struct Tables {
     slack: Rc<slack_workspace::Tables>,
     pub(super) statements: Rc<Statements>,
@@ -24,14 +24,14 @@ pub(super) struct Statements {
     pub(super) groups_of_name: Statement,
     /// `$1` groups: group, the last part of its path.
     pub(super) names: Statement,
-    /// Integrations by owner: `$1` owners, `$2` class. Owner, integration, whether it is active, the one it inherits from, its row of a
-    /// workspace and the team of that, the columns of its events.
+    /// Integrations by owner: `$1` owners, `$2` class. Returns owner, integration, whether it is active, its parent, its
+    /// workspace row and that row's team, and its event columns.
     pub(super) of_projects: Statement,
     pub(super) of_groups: Statement,
     pub(super) of_organizations: Statement,
-    /// `$1` integration, `$2` class: row, team and alias of each workspace it is installed in; one without any, if it is in none.
+    /// `$1` integration, `$2` class: row, team and alias of each workspace it is installed in; one row of nulls if there is none.
     pub(super) installations: Statement,
-    /// `$1` integrations, `$2` class: integration and the one it inherits from.
+    /// `$1` integrations, `$2` class: integration and its parent.
     pub(super) parents: Statement,
 }
 
@@ -44,7 +44,7 @@ impl Deref for Tables {
 }
 
 impl Tables {
-    /// Those of a schema whose Slack integrations are kept in lockstep.
+    /// The tables of an attached schema.
     pub(super) fn attached(schema: &str) -> Result<Self> {
         let slack = slack_workspace::Tables::attached(schema)?;
         let statements = slack.prepared(|_| Statements::new(&slack));
@@ -52,18 +52,18 @@ impl Tables {
     }
 }
 
-/// The class of integration that is told of events.
+/// The class of the integrations that are notified of events.
 pub(super) fn class() -> Datum {
     datum(CLASS)
 }
 
-/// A statement by index, as it is planned once for one event and for a batch.
+/// A statement planned by index, because the same plan serves one event and a batch.
 pub(super) fn by_index(text: &str, parameters: &[Oid], columns: &[&str]) -> Statement {
     let columns: Rc<[String]> = columns.iter().map(ToString::to_string).collect();
     Statement::by_index(&qualified(text), parameters, &columns)
 }
 
-/// A column, or null where the host lacks it.
+/// A column, or null if the application lacks it.
 fn column_or_null(table: &Relation, alias: &str, column: &str) -> String {
     match table.find_column(column) {
         Some(column) => format!("{alias}.{}::pg_catalog.int8", column.quoted()),
@@ -81,7 +81,7 @@ impl Statements {
         let ids_and_class = &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID];
         let organization = column_or_null(&tables.namespaces, "n", "organization_id");
         let way = way_to(&tables.namespaces, "n");
-        // So that the host's index on paths of groups fits, which is one of these alone.
+        // Lets the planner use the application's index on paths, which covers groups only.
         let is_group = match tables.namespaces.find_column("type") {
             Some(_) => "and n.type == 'Group'",
             None => "",
@@ -157,7 +157,7 @@ impl Statements {
     }
 }
 
-/// The columns that switch events, in the order of their kinds.
+/// The columns that switch events, in the order of the kinds.
 fn event_columns(tables: &slack_workspace::Tables) -> String {
     KINDS
         .into_iter()
@@ -170,11 +170,11 @@ fn event_columns(tables: &slack_workspace::Tables) -> String {
         .collect()
 }
 
-/// Integrations of the whole instance: of the organizations `$1`, or of none.
+/// Instance-wide integrations: of the organizations `$1`, or of none.
 fn of_instance(tables: &slack_workspace::Tables, rows: impl Fn(&str, &str) -> String) -> String {
     let i = &tables.integrations;
     let has_organization = |table: &Relation| table.find_column("organization_id").is_some();
-    // Where no project says which organization it is of, there is one, whatever its integrations say.
+    // If projects have no organization, there is only one, whatever the integrations say.
     let is_one = !has_organization(&tables.projects) && !has_organization(&tables.namespaces);
     let owner = match is_one {
         true => "null::pg_catalog.int8".to_owned(),
@@ -192,10 +192,10 @@ fn of_instance(tables: &slack_workspace::Tables, rows: impl Fn(&str, &str) -> St
     }
     let is_of_instance = match i.find_column("instance") {
         Some(_) => "i.instance",
-        // Where the host has no such column, there are none.
+        // Without that column there are none.
         None => "false",
     };
-    // The first parameter must be there in any case.
+    // The first parameter must occur in any case.
     parts.push(rows(
         &owner,
         &format!("{is_of_instance} and {conditions} and $1 is not null"),

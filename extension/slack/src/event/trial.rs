@@ -1,4 +1,4 @@
-//! A message to each channel of an integration, to see whether it arrives.
+//! A test message to each channel of an integration.
 
 use super::settings::configure;
 use super::tables::{Tables, class};
@@ -9,10 +9,10 @@ use lockstep_server::{View, datum, random_bytes};
 use pgrx::prelude::*;
 use serde_json::json;
 
-/// Channels that get a message, at most, as the host has it.
+/// How many channels get a message at most, as in the application.
 const MOST_CHANNELS: usize = 10;
 
-/// Tests an integration.
+/// Sends test messages for an integration.
 #[pg_extern(sql = r#"
 create function lockstep.test_slack_integration(integration_id bigint, schema text default 'public')
 returns table (delivery bigint, channel text)
@@ -33,16 +33,16 @@ fn test_slack_integration(
     TableIterator::new(test().or_raise())
 }
 
-/// Tests an integration of a workspace.
+/// Sends test messages for a workspace's integration.
 #[pg_extern(sql = r#"
-create function lockstep.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+create function lockstep_api.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
   is_manager boolean, schema text default 'public')
 returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
+comment on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
   'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does, for whoever manages it';
-revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
+revoke execute on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
 "#)]
 fn test_slack_workspace_integration(
     team_id: Option<&str>,
@@ -72,10 +72,10 @@ struct Installation {
     alias: String,
 }
 
-/// The delivery, none if it was not tried, and the channel.
+/// The delivery (None if it was not tried) and the channel.
 type Tried = (Option<i64>, String);
 
-/// In one of its workspaces, if that is named, else in all.
+/// In the given workspace, otherwise in all of its workspaces.
 fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Tried>> {
     let settings = configure::of(tables, integration)?.settings;
     let installations = installations(tables, integration, only);

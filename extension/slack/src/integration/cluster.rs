@@ -1,4 +1,4 @@
-//! Switches an integration of all projects of a cluster, as one statement each.
+//! Switches an integration on or off for all projects of a cluster, in one statement.
 
 use super::table;
 use crate::error::{IntegrationError, OrRaise, Result, required};
@@ -7,10 +7,10 @@ use lockstep_server::{Statement, View, as_owner, connected, datum};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-/// The category of an integration that a cluster can bring along, where it is not the table's default.
+/// The category of an integration that a cluster can add, where it differs from the column default.
 const CATEGORIES: [(&str, &str); 1] = [("prometheus", "monitoring")];
 
-/// Switches an integration of all projects of a cluster on or off. A project that has none yet gets one when it is switched on.
+/// Switches an integration for all projects of a cluster. Switching on creates it for projects that lack it.
 #[pg_extern(sql = r#"
 create function lockstep.set_cluster_integration(cluster bigint, integration text, active boolean, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ fn set(cluster: i64, integration: &str, active: bool, schema: &str) -> Result<i6
     let integrations = table(schema, "integrations")?;
     let projects = projects_of_cluster(schema, &integrations)?;
     let name = integrations.qualified_name();
-    // In the order of their ids, so that two jobs of clusters with common projects do not deadlock.
+    // In id order, so that two jobs for clusters with common projects do not deadlock.
     let switch = Statement::planned_anew(
         &format!(
             "with it as materialized (
@@ -79,7 +79,7 @@ fn set(cluster: i64, integration: &str, active: bool, schema: &str) -> Result<i6
     Ok(written as i64)
 }
 
-/// A query for the ids of the projects of cluster `$1`: those it is of, and those of its groups and the groups below.
+/// A query for the ids of the projects of cluster `$1`: its own, and those of its groups and their descendants.
 fn projects_of_cluster(schema: &str, integrations: &Relation) -> Result<String> {
     let [of_projects, of_groups, namespaces, projects] = [
         "cluster_projects",
@@ -104,7 +104,7 @@ fn projects_of_cluster(schema: &str, integrations: &Relation) -> Result<String> 
     )))
 }
 
-/// The class of an integration that the host calls by this name: `Integrations::Prometheus` for `prometheus`.
+/// The class of an integration by its name: `Integrations::Prometheus` for `prometheus`.
 fn class_name(integration: &str) -> Result<String> {
     let is_plain = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
     if integration.is_empty() || !integration.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! Events that an integration is told of.
+//! Events recorded for an integration.
 
 use super::table;
 use crate::error::{OrRaise, Result, required};
@@ -13,13 +13,13 @@ use std::rc::Rc;
 
 kept! {
     static INSERT: OwnStatement = OwnStatement::new(
-        "insert into lockstep.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
+        "insert into lockstep_internal.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
          on conflict (job) do nothing",
         &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
     );
 }
 
-/// Records an event at an integration. Like the host's worker it passes in silence over an integration that is gone.
+/// Records an event for an integration. Like GitLab's worker it ignores an integration that no longer exists.
 #[pg_extern(sql = r#"
 create function lockstep.record_integration_event(integration bigint, data jsonb, job bigint default null, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
@@ -42,7 +42,7 @@ fn record_integration_event(
     record(integration, event, job, schema).or_raise()
 }
 
-/// The host's integrations: who owns them, and how one is looked up.
+/// The application's integrations: their owner, and the lookup.
 struct Integrations {
     owner: Oid,
     find: Statement,
@@ -53,7 +53,7 @@ kept! {
 }
 
 fn integrations(schema: &str) -> Result<Rc<Integrations>> {
-    // What other sessions have done to the table: this one may have been idle for long.
+    // Processes other sessions' changes of the table: this session may have been idle for long.
     host::catch_up();
     KNOWN.with(|known| {
         Known::get_or_learn(known, schema.to_owned(), || {

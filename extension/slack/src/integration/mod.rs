@@ -1,5 +1,5 @@
-//! What the host's workers do to integrations, as far as it is done in the database: [`event`] for the workers of events,
-//! [`cluster`] for those that switch an integration of all projects of a cluster.
+//! The database part of GitLab's workers for integrations: [`event`] records events, [`cluster`] switches an integration for all
+//! projects of a cluster.
 
 mod cluster;
 mod event;

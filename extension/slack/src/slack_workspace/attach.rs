@@ -1,4 +1,4 @@
-//! The triggers on the host's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
+//! The triggers on the application's tables of Slack integrations: installed by `lockstep.attach`, removed by `lockstep.detach`.
 
 use super::host::{LINKS, SLACK, Tables};
 use super::identical::{TRIGGERS_OF_LINKS, TRIGGERS_OF_ROWS};
@@ -13,7 +13,7 @@ fn answer(status: &str, detail: impl Into<String>) -> Result<Answer> {
     Ok((FEATURE.to_owned(), status.to_owned(), detail.into()))
 }
 
-/// Keeps the rows of each team identical from now on, if the schema has all that this takes.
+/// Keeps the rows of each team identical from now on, if the schema has all that this needs.
 pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     if Relation::find_table(schema, SLACK)?.is_none() {
         return answer("skipped", format!("schema {schema} has no table {SLACK}"));
@@ -27,7 +27,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
         check_is_owner(table)?;
     }
     for table in ours {
-        if let Err(error) = table.check_is_permanent_table() {
+        if let Err(error) = table.check_takes_triggers() {
             return answer("skipped", error.message());
         }
         if table.is_partitioned() {

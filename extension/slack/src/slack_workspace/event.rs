@@ -1,4 +1,4 @@
-//! Events that Slack sends, each of which counts once, however often it is delivered.
+//! Events from Slack, each processed once however often it is delivered.
 
 use super::host::Tables;
 use super::installed::uninstall;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 const APP_HOME: &str = "Slack::AppHomeWorker";
 
-/// What the names of workers of the Slack app begin with.
+/// The prefix of the Slack app's worker names.
 const OF_APP: &str = "Slack::";
 
-/// Characters of an id, at most.
+/// Maximum length of an id.
 const MOST_OF_ID: usize = 255;
 
 struct Own {
@@ -28,17 +28,17 @@ struct Own {
 
 kept! {
     static STATEMENTS: Own = Own {
-        // Waits for another delivery that is being received, and takes its place if that is rolled back.
+        // Waits for another delivery of the same event, and takes its place if that one rolls back.
         record: OwnStatement::new(
-            "insert into lockstep.slack_event (event_id) values ($1) on conflict (event_id) do nothing",
+            "insert into lockstep_internal.slack_event (event_id) values ($1) on conflict (event_id) do nothing",
             &[pg_sys::TEXTOID],
         ),
         set_job: OwnStatement::new(
-            "update lockstep.slack_event set job = $2 where event_id = $1",
+            "update lockstep_internal.slack_event set job = $2 where event_id = $1",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         dead_job: OwnStatement::new(
-            "select j.id from lockstep.slack_event e join lockstep.job j on j.id = e.job
+            "select j.id from lockstep_internal.slack_event e join lockstep_internal.job j on j.id = e.job
               where e.event_id = $1 and j.status = 'dead' for update of j",
             &[pg_sys::TEXTOID],
         ),
@@ -50,7 +50,7 @@ kept! {
     };
 }
 
-/// Answers the number of the job, or of the one that has the key already.
+/// Returns the id of the new job, or of the one that already has the key.
 fn enqueue(worker: &str, args: &Value, unique_key: Option<&str>) -> Result<i64> {
     let mut job = 0;
     let arguments = [
@@ -68,13 +68,13 @@ fn enqueue(worker: &str, args: &Value, unique_key: Option<&str>) -> Result<i64> 
 
 /// Receives an event.
 #[pg_extern(sql = r#"
-create function lockstep.receive_slack_event(event_id text, event_type text, team_id text, enterprise_id text, event_time timestamptz, args jsonb,
+create function lockstep_api.receive_slack_event(event_id text, event_type text, team_id text, enterprise_id text, event_time timestamptz, args jsonb,
   schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) is
+comment on function lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) is
   'does what an event of Slack asks for, once: done, queued, ignored; duplicate if it was received before, again if its job was dead';
-revoke execute on function lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) from public;
+revoke execute on function lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) from public;
 "#)]
 fn receive_slack_event(
     event_id: Option<&str>,
@@ -131,7 +131,7 @@ impl Event<'_> {
         match kind {
             "app_home_opened" => self.enqueue(),
             "tokens_revoked" if !self.revokes_bot() => Ok("done"),
-            // What is told of a workspace is not done to its organization, though nothing of the workspace may be left.
+            // An event about a workspace must not affect its organization, even if nothing of the workspace is left.
             _ => {
                 let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
                 let team = given(self.team).or_else(|| given(self.enterprise));
@@ -142,7 +142,7 @@ impl Event<'_> {
         }
     }
 
-    /// A job that failed for good is tried again, as somebody still waits for what it does.
+    /// A job that failed for good is retried, because somebody still waits for its effect.
     fn receive_again(&self) -> Result<&'static str> {
         let mut dead = None;
         STATEMENTS.with(|statements| {
@@ -166,21 +166,21 @@ impl Event<'_> {
         Ok("queued")
     }
 
-    /// Tokens of users may be revoked while that of the bot is as good as before.
+    /// User tokens may be revoked while the bot token stays valid.
     fn revokes_bot(&self) -> bool {
         let tokens = self.args.pointer("/tokens/bot").and_then(Value::as_array);
         tokens.is_some_and(|tokens| !tokens.is_empty())
     }
 }
 
-/// Enqueues a job of the Slack app, and of nothing else.
+/// Enqueues a job of the Slack app, and no other.
 #[pg_extern(sql = r#"
-create function lockstep.enqueue_slack_job(worker text, args jsonb, unique_key text default null, schema text default 'public')
+create function lockstep_api.enqueue_slack_job(worker text, args jsonb, unique_key text default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.enqueue_slack_job(text, jsonb, text, text) is
+comment on function lockstep_api.enqueue_slack_job(text, jsonb, text, text) is
   'enqueues a job of a worker whose name begins with Slack::; returns its number';
-revoke execute on function lockstep.enqueue_slack_job(text, jsonb, text, text) from public;
+revoke execute on function lockstep_api.enqueue_slack_job(text, jsonb, text, text) from public;
 "#)]
 fn enqueue_slack_job(
     worker: Option<&str>,

@@ -1,5 +1,5 @@
-//! Who may manage an integration: whoever the application has let install it, by a ticket or by SQL; and whoever is a maintainer of its project
-//! or group, by the account that he has linked. That somebody has installed the app in the workspace, or renewed it, gives no right.
+//! Who may manage an integration: a user whom the application allowed to install it, by a ticket or by SQL; and a maintainer of
+//! its project or group, by a linked account. Having installed or reinstalled the app in the workspace gives no right.
 
 use super::host::{Tables, workspace};
 use crate::account::{Accounts, MAINTAINER, Place};
@@ -11,14 +11,14 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 
-/// What a right to manage comes from.
+/// Where a right to manage comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
-    /// A role at the host.
+    /// A role in GitLab.
     Account,
-    /// The application let him install it once.
+    /// The application allowed this user to install it.
     Ticket,
-    /// Whoever runs the app has named him.
+    /// Named in the sidecar's configuration.
     Named,
 }
 
@@ -30,7 +30,7 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         add: OwnStatement::new(
-            "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ($1, $2, $3, $4) on conflict do nothing",
+            "insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ($1, $2, $3, $4) on conflict do nothing",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT8OID,
@@ -39,7 +39,7 @@ kept! {
             ],
         ),
         of_user: OwnStatement::by_index(
-            "select m.integration_id from lockstep.slack_manager m
+            "select m.integration_id from lockstep_internal.slack_manager m
               where m.schema = $1 and m.integration_id = any ($2) and m.team_id = $3 and m.user_id = $4",
             &[
                 pg_sys::TEXTOID,
@@ -52,24 +52,24 @@ kept! {
     };
 }
 
-/// The application has let a user install the app for an integration.
+/// The application has allowed a user to install the app for an integration.
 pub(super) fn add(schema: &str, integration: i64, team: &str, user: &str) -> Result<()> {
     let arguments = [datum(schema), datum(integration), datum(team), datum(user)];
     STATEMENTS.with(|own| own.add.run(&arguments))?;
     Ok(())
 }
 
-/// A user of Slack, in the workspace that he is in.
+/// A Slack user in a workspace.
 #[derive(Clone, Copy)]
 pub(crate) struct Person<'a> {
-    /// Of the workspace, though the app may be installed for the whole organization.
+    /// The workspace's id, even if the app is installed for the whole organization.
     pub(crate) workspace: Option<&'a str>,
     pub(crate) user: &'a str,
-    /// Whoever runs the app has named him.
+    /// Named in the sidecar's configuration.
     pub(crate) is_named: bool,
 }
 
-/// The best right that somebody has to each of these integrations, if he has any.
+/// The strongest right that a user has to each of these integrations.
 pub(super) fn rights(
     tables: &Tables,
     schema: &str,
@@ -101,7 +101,7 @@ pub(super) fn rights(
     Ok(rights)
 }
 
-/// Where somebody has to have a role. A whole instance is nobody's, by his account.
+/// Where a role is required. No linked account gives a right to an instance-wide integration.
 fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
     let group = match tables.integrations.find_column("group_id") {
         Some(_) => "i.group_id",
@@ -132,15 +132,15 @@ fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
     places
 }
 
-/// Says which integrations somebody manages.
+/// Which integrations a user may manage.
 #[pg_extern(sql = r#"
-create function lockstep.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
+create function lockstep_api.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
   is_manager boolean default false, schema text default 'public')
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
+comment on function lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
   'which of these integrations of a Slack workspace a user of it manages: as a maintainer with a linked account, or as the one who installed it with a ticket; all, if is_manager';
-revoke execute on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
+revoke execute on function lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
 "#)]
 fn managed_slack_integrations(
     team_id: Option<&str>,

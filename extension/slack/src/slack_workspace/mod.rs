@@ -1,9 +1,9 @@
-//! Slack workspaces. The host has a row per integration, though token, bot user and scopes belong to the workspace, its *team*:
-//! all rows of a team are kept identical in these.
+//! Slack workspaces. The application has a row per integration, although token, bot user and scopes belong to the workspace, its
+//! *team*: these columns are kept identical in all rows of a team.
 //!
-//! The way of the data: rows at the host are found ([`mod@host`]) and kept identical whoever writes them ([`mod@identical`]); the app is
-//! installed in a workspace and removed from it ([`mod@installed`]), as Slack tells in events, too ([`event`]); what is so, others ask
-//! ([`mod@lookup`]), and some may change ([`manager`]). `lockstep.attach` installs the triggers ([`mod@attach`]).
+//! The data flow: the application's rows are found ([`mod@host`]) and kept identical for every writer ([`mod@identical`]); the
+//! app is installed in a workspace and removed ([`mod@installed`]), also by Slack's events ([`event`]); others query the result
+//! ([`mod@lookup`]), and some users may change it ([`manager`]). `lockstep.attach` installs the triggers ([`mod@attach`]).
 
 mod attach;
 mod event;

@@ -1,4 +1,4 @@
-//! How many rows are not what they should be, counted now; what was counted is kept in lockstep.drift_check.
+//! Counts of drifted rows, now; lockstep_internal.drift_check keeps the last ones.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::rows_adrift;
@@ -9,16 +9,16 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-/// More than these are not counted: whoever looks wants to know whether there are any.
+/// Counting stops here: what matters is whether there are any.
 const MOST: i64 = 1_000;
 
 kept! {
     static CACHE_COLUMNS: OwnStatement = OwnStatement::new(
-        "select s.what, s.state, s.wrong from lockstep.cache_column_standings($1) s",
+        "select s.what, s.state, s.wrong from lockstep_internal.cache_column_standings($1) s",
         &[pg_sys::INT8OID],
     );
     static RECORD: OwnStatement = OwnStatement::new(
-        "insert into lockstep.drift_check (schema, what, rows, is_more, checked_at)
+        "insert into lockstep_internal.drift_check (schema, what, rows, is_more, checked_at)
          select $1, u.what, least(u.rows, $4 - 1), coalesce(u.rows >= $4, false), clock_timestamp() from unnest($2, $3) u (what, rows)
          on conflict (schema, what) do update
            set rows = excluded.rows, is_more = excluded.is_more, checked_at = excluded.checked_at",
@@ -30,7 +30,7 @@ kept! {
         ],
     );
     static FORGET: OwnStatement = OwnStatement::new(
-        "delete from lockstep.drift_check c where c.schema = $1 and c.what <> all ($2)",
+        "delete from lockstep_internal.drift_check c where c.schema = $1 and c.what <> all ($2)",
         &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
     );
 }
@@ -39,12 +39,11 @@ kept! {
 pub(crate) struct Adrift {
     pub(crate) what: String,
     pub(crate) state: String,
-    /// None, if it cannot be told.
+    /// None if unknown.
     pub(crate) rows: Option<i64>,
 }
 
-/// What may drift, and how many rows of it do, counted up to a limit where that saves time. It is kept, so that those who only look see when
-/// it was counted last.
+/// What can drift, and how many rows do, counted up to a limit where that saves time. The counts are kept for those who only look.
 pub(crate) fn adrift(schema: &str, most: Option<i64>) -> Result<Vec<Adrift>> {
     let mut found = Vec::new();
     CACHE_COLUMNS.with(|statement| {

@@ -1,3 +1,3 @@
-//! How everything stands that it takes reading whole tables to tell ([`drift`]); the rest is lockstep.status_report, in SQL.
+//! The part of the status that needs whole tables to be read ([`drift`]); the rest is lockstep.status_report, in SQL.
 
 pub(crate) mod drift;

@@ -1,5 +1,5 @@
-//! How many transactions a second 16 clients commit that do one statement each, where a commit takes 7 ms: what makes one commit wait for
-//! another shows.
+//! How many single-statement transactions per second 16 clients commit if a commit takes 7 ms: this shows commits that wait for
+//! each other.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,17 +17,17 @@ const CLIENTS: usize = 16;
 const WARM_UP: Duration = Duration::from_millis(500);
 const LASTING: Duration = Duration::from_secs(2);
 
-/// A statement beside a plain insert.
+/// A statement compared with a plain insert.
 pub(crate) struct Comparison<'a> {
     pub(crate) name: String,
     pub(crate) template: &'a str,
     /// Inserts one row into a table with as many indexes.
     pub(crate) plain: &'a str,
     pub(crate) ours: &'a str,
-    /// Says, one after the other, that a session waits for what the statement brings.
+    /// Two statements by which a session announces that it waits for what the statement produces.
     pub(crate) wait: [&'a str; 2],
     pub(crate) least: f64,
-    /// Adds what it is and how many a second to the table.
+    /// Adds the name and the rate per second to the table.
     pub(crate) row: fn(&mut Report, &str, f64),
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The server delays a commit only where it writes it to the disk.
+/// The server only delays a commit when it writes it to disk.
 fn slow_commits(client: &mut Client, are_slow: bool) -> Result<()> {
     for (name, value) in [
         ("fsync", "on"),

@@ -1,4 +1,4 @@
-//! DDL on tables that are no business of lockstep: what it costs beside a database without the extension.
+//! DDL on tables that lockstep does not use: its cost compared with a database without the extension.
 
 use std::time::Instant;
 
@@ -16,10 +16,10 @@ use crate::table::Table;
 
 pub(crate) const NAME: &str = "ddl";
 
-/// The databases: with the host's tables alone, and with the extension attached to them.
+/// The databases: only with the application's tables, and with the extension attached to them.
 const DATABASES: [&str; 2] = ["without", "with"];
 
-/// What is created and dropped again, `N` being another number each time; both are measured.
+/// What is created and dropped, with another number for `N` each time; both are measured.
 const PAIRS: [(&str, [&str; 2]); 4] = [
     (
         "temporary_table",
@@ -62,7 +62,7 @@ do $$ begin
   end loop;
 end $$;";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     for database in DATABASES {
@@ -126,8 +126,8 @@ fn row(what: &str, statement: &str, medians: [f64; 2]) -> Vec<String> {
     row
 }
 
-/// Runs two statements in turn in one database and the other, so that whatever disturbs the machine disturbs both. The median of each
-/// in microseconds, without and with.
+/// Runs two statements in both databases in turn, so that disturbances affect both. Returns the median of each in microseconds,
+/// without and with the extension.
 fn beside(
     without: &mut Client,
     with: &mut Client,
@@ -135,10 +135,10 @@ fn beside(
     times: u32,
 ) -> Result<[[f64; 2]; 2]> {
     let mut measured: [[Vec<f64>; 2]; 2] = Default::default();
-    // The first ones fill the caches of the session.
+    // The first ones fill the session's caches.
     for number in 0..times + 5 {
         let mut databases = [(0, &mut *without), (1, &mut *with)];
-        // Whoever comes second finds the server as the first one left it.
+        // The second database finds the server as the first one left it.
         databases.rotate_left(number as usize % 2);
         for (place, client) in databases {
             for (statement, of) in statements.iter().zip(&mut measured) {

@@ -1,4 +1,4 @@
-//! Feature flags: what a question costs beyond calling a function that does nothing.
+//! Feature flags: the cost of a check, compared with a function that does nothing.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ pub(crate) const NAME: &str = "feature";
 
 const TEMPLATE: &str = "features";
 
-/// Ways to call a function again and again: in the rows of one statement, and as a statement each.
+/// Ways to call a function repeatedly: for the rows of one statement, and in a statement each.
 const WAYS: [(&str, &str); 2] = [
     (
         "rows",
@@ -30,10 +30,10 @@ const WAYS: [(&str, &str); 2] = [
 
 const QUESTION: &str = "lockstep.feature_enabled('flag', 'User:' || n)";
 
-/// A function of the server that does nothing, with the same argument made.
+/// A server function that does nothing, with the same argument.
 const NOTHING: &str = "pg_catalog.length('User:' || n)";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     server.create_template(TEMPLATE, |client| {

@@ -1,15 +1,15 @@
-//! One measured value, and how far it is to reach.
+//! A measured value and its goal.
 
 use std::fmt;
 
-/// How far a figure is to reach.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reach {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// A line of the result: name, value, unit, reach, and whether it is reached.
+/// A line of the result: name, value, unit, goal, and whether it is reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
     name: String,
@@ -19,7 +19,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// A figure that is to reach so far.
+    /// A figure with a goal.
     pub(crate) fn with_reach(name: String, value: f64, unit: &'static str, reach: Reach) -> Self {
         Self {
             name,
@@ -29,7 +29,7 @@ impl Figure {
         }
     }
 
-    /// A figure that only informs.
+    /// A figure without a goal.
     pub(crate) fn plain(name: String, value: f64, unit: &'static str) -> Self {
         Self {
             name,
@@ -39,7 +39,7 @@ impl Figure {
         }
     }
 
-    /// Judged by the value as it is printed, so that no line contradicts itself. What is not a number is short.
+    /// Compares the printed value, so that no line contradicts itself. NaN never reaches a goal.
     pub(crate) fn is_short(&self) -> bool {
         let printed = (self.value * 1000.0).round() / 1000.0;
         let reached = match self.reach {

@@ -1,4 +1,4 @@
-//! Cache columns beside views that are maintained incrementally, by pg_ivm, where its files are at hand.
+//! Cache columns compared with views that pg_ivm maintains incrementally, if pg_ivm is installed.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub(crate) const NAME: &str = "incremental_view";
 
 const SECONDS_A_ROUND: u32 = 2;
 
-/// What keeps up with the projects that have a tracker or a wiki, and how it is installed.
+/// Variants that track the projects with a tracker or a wiki, and how they are installed.
 const VARIANTS: [(&str, &str); 3] = [
     ("none", ""),
     (
@@ -34,7 +34,7 @@ const VARIANTS: [(&str, &str); 3] = [
     ),
 ];
 
-/// Transactions of one row each, and the rows that are there: none, or an integration of each project that is active or not.
+/// Single-row transactions, and the existing rows: none, or one active or inactive integration per project.
 const WORKLOADS: [(&str, &str, &str); 3] = [
     (
         "insert",
@@ -53,7 +53,7 @@ const WORKLOADS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     let has_peer = server.offers("pg_ivm")?;
@@ -130,7 +130,7 @@ fn fill(server: &mut Server, rows: &str, size: Size) -> Result<()> {
     })
 }
 
-/// Transactions a second.
+/// Transactions per second.
 fn pgbench(copy: &Copy, statement: &str, clients: u32) -> Result<f64> {
     let script = lockstep_tests::target().join("bench/incremental_view.sql");
     if let Some(directory) = script.parent() {

@@ -1,9 +1,9 @@
-//! Measures lockstep beside what it is to replace, in one run: one line a figure, with the reach it is to have.
+//! Measures lockstep against what it replaces, in one run: one line per figure, with its goal.
 //!
-//! Arguments pick parts, or figures of a part by the beginning of their names: `bench cache_column/narrow/insert`. The
-//! lines of a whole part are also kept in `target/bench/<part>.tsv`, its table in `target/bench/<part>.txt`.
+//! Arguments select parts, or figures by the beginning of their names: `bench cache_column/narrow/insert`. The lines of a
+//! complete part are also written to `target/bench/<part>.tsv`, its table to `target/bench/<part>.txt`.
 //!
-//! BENCH_ROWS scales the work down (100,000 rows), BENCH_ROUNDS how often each measurement is repeated (5).
+//! BENCH_ROWS scales the size (default 100,000 rows), BENCH_ROUNDS the number of repetitions (default 5).
 
 mod backfill;
 mod cache_column;
@@ -36,7 +36,7 @@ use selection::Selection;
 use size::Size;
 use table::Table;
 
-/// A part of the bench: what it is called, and what runs it.
+/// A part of the bench: its name, and the function that runs it.
 struct Part {
     name: &'static str,
     run: fn(&Selection, Size) -> Result<Report>,
@@ -89,7 +89,7 @@ const PARTS: [Part; 11] = [
     },
 ];
 
-/// What a part has measured.
+/// The measurements of a part.
 struct Report {
     /// The raw medians.
     table: Table,
@@ -129,7 +129,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Prints a part's table and figures, keeps those of a whole part, and answers how many figures fall short.
+/// Prints a part's table and figures, writes those of a complete part to files, and returns how many figures miss their goal.
 fn publish(part: &Part, report: &Report, keep: bool) -> Result<usize> {
     let table = report.table.to_string();
     let lines: String = report

@@ -1,4 +1,4 @@
-//! The median: what a disturbed run is summed up by.
+//! The median, which is robust against disturbances.
 
 /// The median of some values, NaN if there are none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {

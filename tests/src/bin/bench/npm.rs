@@ -1,4 +1,4 @@
-//! Peers that npm installs.
+//! Contenders installed with npm.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use lockstep_tests::target;
 
-/// Where that version of a package is run from.
+/// The directory of that version of a package.
 pub(crate) fn directory(package: &str, version: &str) -> PathBuf {
     let place = format!("{}@{version}", package.replace('/', "_"));
     target().join("bench/npm").join(place)
 }
 
-/// Installs that version of a package, unless it is there already; answers false if there is no npm here.
+/// Installs that version of a package if it is missing; false if npm is not available.
 pub(crate) fn install(package: &str, version: &str) -> Result<bool> {
     let directory = directory(package, version);
     if !directory.join("node_modules").join(package).exists() {

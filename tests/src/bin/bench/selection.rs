@@ -1,6 +1,6 @@
-//! Which parts and figures are asked for.
+//! Which parts and figures were selected.
 
-/// The beginnings of the names of what is asked for; none means everything.
+/// The beginnings of the selected names; none means everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection(Vec<String>);
 
@@ -13,7 +13,7 @@ impl Selection {
         &self.0
     }
 
-    /// Whether anything of that name, a path with slashes, is asked for: all of it, or something within.
+    /// Whether anything under that name, a path with slashes, is selected, completely or in part.
     pub(crate) fn includes(&self, name: &str) -> bool {
         self.0.is_empty()
             || self
@@ -22,7 +22,7 @@ impl Selection {
                 .any(|wanted| is_within(name, wanted) || is_within(wanted, name))
     }
 
-    /// Whether all of that name is asked for.
+    /// Whether everything under that name is selected.
     pub(crate) fn is_whole(&self, name: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|wanted| is_within(name, wanted))
     }

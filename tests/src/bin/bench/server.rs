@@ -1,39 +1,39 @@
-//! The server that is measured, and databases that are alike to the page.
+//! The measured server, and databases that are identical to the page.
 //!
-//! What a statement costs depends on what ran before it: on free space in tables, on split pages in indexes, on row
-//! versions that nobody has vacuumed. So each measurement gets a database of its own, copied file by file from a template
-//! that has been vacuumed, read into the buffers, and followed by a checkpoint. Then all measurements of a workload
-//! start from the same pages, and each writes the full image of every page it touches first.
+//! The cost of a statement depends on what ran before it: on free space in tables, split pages in indexes, and row versions that
+//! nobody has vacuumed. So each measurement gets its own database, copied file by file from a vacuumed template, read into the
+//! buffers, and followed by a checkpoint. Then all measurements of a workload start from the same pages, and each is the first to
+//! write the full image of every page it changes.
 
 use anyhow::{Context, Result};
 use lockstep_tests::cluster::Cluster;
 use postgres::Client;
 
-/// The one copy there is at a time.
+/// The only copy that exists at a time.
 const COPY: &str = "measured";
 
-/// A copy runs no jobs and sends nothing until it is said that it takes the place of the other database.
+/// A copied database runs no jobs and sends nothing until an administrator releases it.
 const RELEASE: &str = "do $$ begin
   if exists (select from pg_extension where extname = 'lockstep') then perform lockstep.release_restored(); end if;
   if exists (select from pg_extension where extname = 'lockstep_slack') then perform lockstep.release_restored_slack(); end if;
 end $$";
 
-/// Settings that keep the server's own work out of the measured time, and the data in its buffers. The rest is
-/// PostgreSQL's default, `synchronous_commit` and `full_page_writes` among it.
+/// Settings that keep the server's background work out of the measured time, and the data in its buffers. Everything else is
+/// PostgreSQL's default, including `synchronous_commit` and `full_page_writes`.
 const SETTINGS: [(&str, &str); 8] = [
     ("shared_buffers", "6GB"),
     ("max_wal_size", "16GB"),
-    // Keeps old segments for use again, so that no statement pays for creating them.
+    // Recycles old segments, so that no statement pays for creating them.
     ("min_wal_size", "12GB"),
     ("checkpoint_timeout", "1h"),
     ("autovacuum", "off"),
     ("jit", "off"),
-    // What a server has that no subscriber reads from.
+    // For a server without subscribers.
     ("wal_level", "replica"),
     ("fsync", "off"),
 ];
 
-/// A private server with settings for measuring.
+/// A private server with settings for measurements.
 pub(crate) struct Server {
     cluster: Cluster,
     admin: Client,
@@ -61,7 +61,7 @@ impl Server {
         Ok(Self {
             cluster,
             admin,
-            // Before 15 there was no other way than file by file.
+            // Before PostgreSQL 15, copying file by file was the only strategy.
             create_option: if row.get(1) { "strategy file_copy" } else { "" },
             has_prewarm,
         })
@@ -78,17 +78,17 @@ impl Server {
             client.batch_execute("create extension pg_prewarm")?;
         }
         fill(&mut client).with_context(|| format!("cannot fill {name}"))?;
-        // The visibility map and hint bits, so that no measured statement is the first to set them.
+        // Sets the visibility map and hint bits, so that no measured statement has to.
         client.batch_execute("vacuum (freeze)")?;
         Ok(())
     }
 
-    /// A session in a template itself, where what is measured leaves no trace.
+    /// A session in a template itself, for measurements that leave no trace.
     pub(crate) fn connect(&self, name: &str) -> Result<Client> {
         self.cluster.connect(name)
     }
 
-    /// Whether the files of an extension are there.
+    /// Whether the files of an extension are installed.
     pub(crate) fn offers(&mut self, extension: &str) -> Result<bool> {
         let query = "select exists (select from pg_available_extensions where name = $1)";
         Ok(self.admin.query_one(query, &[&extension])?.get(0))
@@ -100,7 +100,7 @@ impl Server {
             .with_context(|| format!("cannot drop database {name}"))
     }
 
-    /// Copies a template and lets `work` have the copy, which is gone afterwards.
+    /// Copies a template, runs `work` on the copy, and drops it.
     pub(crate) fn with_copy<R>(
         &mut self,
         template: &str,
@@ -138,7 +138,7 @@ impl Copy<'_> {
         COPY
     }
 
-    /// Reads everything into the buffers and writes a checkpoint: from here on it can be measured.
+    /// Reads everything into the buffers and writes a checkpoint: the copy is then ready to be measured.
     pub(crate) fn settle(&mut self) -> Result<()> {
         if self.has_prewarm {
             self.client.batch_execute(

@@ -1,4 +1,4 @@
-//! Service accounts: what the trigger costs new rows, one by one, and all in one statement. Old rows are part `backfill`.
+//! Service accounts: what the trigger costs new rows, one by one and all in one statement. Existing rows are in part `backfill`.
 
 use std::time::Instant;
 
@@ -15,13 +15,13 @@ use crate::workflows::{self, TEMPLATE};
 
 pub(crate) const NAME: &str = "service_account";
 
-/// The workflows once more, with other ids.
+/// The workflows again, with other ids.
 const INSERT: &str = "
 insert into duo_workflows_workflows (user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, id)
 select user_id, project_id, namespace_id, workflow_definition, ai_catalog_item_version_id, id + 100000000
 from duo_workflows_workflows where id between $1 and $2";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     let mut table = Table::with_heading(["work", "variant", "elapsed ms", "us/row"]);
@@ -62,7 +62,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     Ok(Report { table, figures })
 }
 
-/// Milliseconds to insert so many rows with so many statements, in one transaction.
+/// The milliseconds to insert `rows` rows with `statements` statements, in one transaction.
 fn measure(server: &mut Server, attached: bool, rows: i64, statements: i64) -> Result<f64> {
     server.with_copy(TEMPLATE, |copy| {
         if attached {

@@ -7,14 +7,14 @@ use anyhow::{Result, anyhow, ensure};
 /// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
-    /// Rows that a bulk statement touches.
+    /// Rows that a bulk statement changes.
     pub(crate) rows: u32,
     /// How often each measurement is repeated.
     pub(crate) rounds: usize,
 }
 
 impl Size {
-    /// The size that BENCH_ROWS and BENCH_ROUNDS ask for.
+    /// The size from BENCH_ROWS and BENCH_ROUNDS.
     pub(crate) fn from_environment() -> Result<Self> {
         let size = Self {
             rows: number("BENCH_ROWS", 100_000)?,

@@ -1,4 +1,4 @@
-//! GitLab's propagation of an integration of the Slack app from a group to its projects, in its order, with lockstep and without.
+//! GitLab's propagation of a Slack app integration from a group to its projects, in GitLab's order, with and without lockstep.
 
 use std::time::Instant;
 
@@ -114,7 +114,7 @@ fn batch(work: &str, first: u32, last: u32) -> String {
         .replace("LAST", &last.to_string())
 }
 
-/// Microseconds a project, to create and to update.
+/// Microseconds per project, to create and to update.
 fn measure(server: &mut Server, rows: u32, is_attached: bool) -> Result<[f64; 2]> {
     server.with_copy(TEMPLATE, |copy| {
         if is_attached {
@@ -123,9 +123,9 @@ fn measure(server: &mut Server, rows: u32, is_attached: bool) -> Result<[f64; 2]
             )?;
         }
         copy.settle()?;
-        // The statistics are those of the empty tables.
+        // The statistics still describe empty tables.
         copy.client.batch_execute("set enable_seqscan = off")?;
-        // What a session learns at its first writes is told apart, as cache_column/session/first_write.
+        // What a session learns at its first writes is excluded, as in cache_column/session/first_write.
         for work in [CREATE, UPDATE] {
             let batch = batch(work, 1, BATCH).replace("commit", "");
             copy.client.batch_execute(&batch)?;

@@ -1,4 +1,4 @@
-//! Slack workspaces: an installation that all rows of a team have to follow, beside the bare writes of these rows.
+//! Slack workspaces: an installation that all rows of a team follow, compared with the bare writes of these rows.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ pub(crate) const NAME: &str = "slack_workspace";
 
 const TEMPLATE: &str = "slack";
 
-/// One team of `ROWS` projects with two scopes each, among others as many.
+/// One team of `ROWS` projects with two scopes each, and as many other rows.
 const FILL: &str = "
 insert into projects (id, path, namespace_id, project_namespace_id, organization_id)
   select n, 'project-' || n, 1, n, 1 from generate_series(1, 2 * ROWS) n;
@@ -35,7 +35,7 @@ insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id,
 create extension lockstep_slack cascade;
 analyze";
 
-/// The writes that an installation comes down to: another token for all rows, and one scope more.
+/// The writes that an installation amounts to: a new token for all rows, and one more scope.
 const BARE: [&str; 2] = [
     "update slack_integrations
         set user_id = 'U1', bot_user_id = 'B1', encrypted_bot_access_token = sha256('b'), encrypted_bot_access_token_iv = 'abcdefghijkl', updated_at = now()
@@ -48,7 +48,7 @@ const INSTALL: &str = "
 select written from lockstep.install_slack_workspace('T0', 'Team', 'U1', 'B1', sha256('b'), 'abcdefghijkl', '{commands,chat:write,chat:write.public}',
                                                      project_id => 1)";
 
-/// An installation of another team: sessions of the sidecar last, and know the tables after their first call.
+/// An installation of another team: the sidecar's sessions live long, and know the tables after their first call.
 const OTHER: &str = "
 select written from lockstep.install_slack_workspace('OTHER', 'Team', 'U1', 'B1', sha256('b'), 'abcdefghijkl', '{commands}', project_id => PROJECT)";
 
@@ -61,12 +61,12 @@ struct Round {
     bare_ms: f64,
     install_ms: f64,
     again_ms: f64,
-    /// Rows that the installation wrote when it was made again, and the bytes of WAL.
+    /// Rows that a repeated installation wrote, and the bytes of WAL.
     again_rows: i64,
     again_wal: i64,
 }
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut table = Table::with_heading(["work", "elapsed ms", "us/row"]);
     let mut figures = Vec::new();
@@ -114,7 +114,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
         "rows",
         Reach::AtMost(0.0),
     ));
-    // A commit alone is a few dozen bytes, and a page that is read for the first time may be tidied up.
+    // A commit alone writes a few dozen bytes, and a page that is read for the first time may be pruned.
     figures.push(Figure::with_reach(
         format!("{NAME}/again/wal"),
         of_all(|round| round.again_wal as f64),
@@ -154,7 +154,7 @@ fn measure(server: &mut Server, rows: u32) -> Result<Round> {
             Ok(start.elapsed().as_secs_f64() * 1_000.0)
         };
         let install_ms = elapsed()?;
-        // The first look at the new row versions leaves marks on their pages.
+        // The first read of the new row versions sets hint bits on their pages.
         elapsed()?;
         let again_ms = elapsed()?;
         let mut transaction = copy.client.transaction()?;

@@ -1,4 +1,4 @@
-//! A table for readers: columns aligned by blanks.
+//! A readable table: columns aligned with spaces.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Workflows of the agent platform, and the catalog that their service accounts are found in.
+//! Workflows of the agent platform, and the catalog that determines their service accounts.
 
 use anyhow::Result;
 use lockstep_tests::host::{self, Layout};
@@ -7,9 +7,9 @@ use crate::server::Server;
 
 pub(crate) const TEMPLATE: &str = "workflows";
 
-/// `WORKFLOWS` stands for how many there are, `ROWS` for a thousandth of those that the catalog is made for. A root group has four consumers of items that are found by definition and four of
-/// items that are found by version, one of each without an account. A workflow that is to be resolved has status 1, and its
-/// user is the account, so that a bare update can write what the others have to find.
+/// `WORKFLOWS` is the number of workflows, `ROWS` a thousandth of the number that the catalog is made for. A root group has four
+/// consumers of items found by definition and four of items found by version, one of each without an account. A workflow that can
+/// be resolved has status 1, and its user is the account, so that a bare update can write what the others have to look up.
 const FILL: &str = "
 select setseed(0.5);
 insert into users (id, organization_id) select n, 1 from generate_series(2, 320 * ROWS + 1) n;
@@ -46,7 +46,7 @@ insert into duo_workflows_workflows (id, user_id, project_id, namespace_id, work
 create extension lockstep_slack cascade;
 analyze";
 
-/// Fills the template with so many workflows, and with a catalog that fits so many, to the thousand.
+/// Fills the template with this many workflows, and a catalog for `catalog_for` of them, in thousands.
 pub(crate) fn create_template(server: &mut Server, workflows: i64, catalog_for: i64) -> Result<()> {
     let thousands = ((catalog_for + 999) / 1_000).max(1);
     server.create_template(TEMPLATE, |client| {

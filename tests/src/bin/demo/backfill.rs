@@ -1,5 +1,5 @@
-//! The service accounts of old workflows, filled by background workers while the sidecar draws how far they are; then counted
-//! again by one query that knows nothing of lockstep.
+//! Background workers fill the service accounts of existing workflows while the sidecar shows their progress; then an independent
+//! query counts the result.
 
 use std::process::Command;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use postgres::Client;
 use crate::place::Place;
 use crate::text::{duration, number, print_table};
 
-/// What the account of a workflow is, as the host's own statement finds it.
+/// A workflow's account, according to GitLab's own statement.
 const RECOUNT: &str = "
 select case when account is not null then 'resolved' when item is null then 'no_item' when root is null then 'no_root_group'
             when consumers = 0 then 'no_consumer' else 'consumer_without_account' end,
@@ -28,12 +28,12 @@ from (select w.service_account_id as stored, i.item, r.root, c.consumers, c.acco
                              where ai_catalog_item_id = i.item and group_id = r.root) c (consumers, account)) w
 group by 1 order by 1";
 
-/// Answers how many workflows have another account than they should.
+/// Returns how many workflows have a wrong account.
 pub(crate) fn run(place: &Place, client: &mut Client) -> Result<i64> {
     println!();
     println!("6. Backfill: the service accounts of old workflows");
     let start = Instant::now();
-    // They are from before lockstep: new ones would be filled as they come.
+    // They existed before lockstep: new ones would be filled on insert.
     client.batch_execute("select lockstep.detach_service_accounts()")?;
     host::run(client, host::DEMO_WORKFLOWS)?;
     client.batch_execute("select lockstep.attach()")?;
@@ -45,7 +45,7 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<i64> {
     println!("    {command}");
     let status = Command::new(target().join("debug/lockstep-sidecar"))
         .args(command.split(' ').skip(1))
-        // Not as an argument, where every process of the machine could read its password.
+        // Not as an argument, where every process on the machine could read the password.
         .env("DATABASE_URL", place.address())
         .status()
         .context("cannot run lockstep-sidecar")?;

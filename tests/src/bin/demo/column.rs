@@ -1,4 +1,4 @@
-//! The two cache columns, and what they should say according to the integrations themselves.
+//! The two cache columns, and their correct values according to the integrations.
 
 use anyhow::Result;
 use postgres::Client;
@@ -21,7 +21,7 @@ pub(crate) const WIKI: Column = Column {
     condition: "i.active and i.type_new = 'Integrations::ExternalWiki'",
 };
 
-/// A project's value in a cache column beside the recomputed one.
+/// A project's cached and recomputed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) project: i64,
@@ -29,7 +29,7 @@ pub(crate) struct Value {
     pub(crate) recomputed: bool,
 }
 
-/// How many projects have true in a cache column, how many should, and how many have a wrong value (NULL is wrong).
+/// How many projects have true in a cache column, how many should, and how many values are wrong (including NULL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) cached: i64,
@@ -69,13 +69,13 @@ impl Column {
         })
     }
 
-    /// How many rows the extension itself finds wrong.
+    /// How many wrong rows the extension finds.
     pub(crate) fn drift(self, client: &mut Client) -> Result<i64> {
         let query = "select count(*) from lockstep.cache_column_drift('projects', $1::text::name)";
         Ok(client.query_one(query, &[&self.name])?.get(0))
     }
 
-    /// Lets the extension put wrong rows right, and answers how many there were.
+    /// Lets the extension repair wrong rows; returns how many there were.
     pub(crate) fn repair(self, client: &mut Client) -> Result<i64> {
         let query = "select lockstep.repair_cache_column('projects', $1::text::name)";
         Ok(client.query_one(query, &[&self.name])?.get(0))

@@ -1,4 +1,4 @@
-//! Shows lockstep at work on 100,000 projects: what the application's triggers get wrong, and what it keeps right.
+//! Shows lockstep at work on 100,000 projects: what the application's triggers get wrong and lockstep gets right.
 
 mod backfill;
 mod column;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs every scene and answers how many values were wrong while lockstep was in charge.
+/// Runs every scene and returns how many values were wrong while lockstep maintained them.
 fn run() -> Result<i64> {
     let start = Instant::now();
     let place = Place::open()?;
@@ -81,7 +81,7 @@ fn load(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// Puts lockstep in charge of the two columns and repairs what it finds.
+/// Attaches lockstep to the two columns and repairs what it finds.
 fn attach(client: &mut Client) -> Result<()> {
     println!();
     println!("Lockstep takes over");

@@ -1,4 +1,4 @@
-//! Where the demo runs: on a private server, or in a database of its own on the server that DATABASE_URL names.
+//! Where the demo runs: on a private server, or in its own database on the server in DATABASE_URL.
 
 use std::borrow::Cow;
 use std::thread;
@@ -10,13 +10,13 @@ use postgres::{Client, Config, NoTls};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A database that is gone when this is dropped.
+/// A database that is dropped with this.
 pub(crate) enum Place {
     Private(Box<Cluster>),
     Given(Box<Given>),
 }
 
-/// A database created on somebody's server.
+/// A database created on an existing server.
 #[derive(Clone)]
 pub(crate) struct Given {
     server: Config,
@@ -24,7 +24,7 @@ pub(crate) struct Given {
 }
 
 impl Place {
-    /// Finds the place and creates the database.
+    /// Chooses the place and creates the database.
     pub(crate) fn open() -> Result<Self> {
         match std::env::var("DATABASE_URL") {
             Ok(url) if !url.is_empty() => Ok(Self::Given(Box::new(Given::create(&url)?))),
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    /// What to call the place.
+    /// The place in readable form.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Private(_) => "a private server".to_owned(),
@@ -95,7 +95,7 @@ impl Given {
         Ok(given)
     }
 
-    /// What DATABASE_URL names, but for the database.
+    /// DATABASE_URL without the database.
     fn address(&self) -> String {
         let hosts = self.server.get_hosts().iter().map(|host| match host {
             Host::Tcp(name) => name.clone(),
@@ -119,7 +119,7 @@ impl Given {
         parts.collect::<Vec<_>>().join(" ")
     }
 
-    /// Nobody else would drop the database if this process were interrupted.
+    /// Otherwise nobody would drop the database if this process were interrupted.
     fn drop_upon_signal(&self) -> Result<()> {
         let given = self.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;

@@ -14,7 +14,7 @@ use crate::scene::{Scene, report};
 struct Race {
     title: &'static str,
     project: i64,
-    /// Whether Jira and Redmine are active before.
+    /// Whether Jira and Redmine are active at the start.
     before: (bool, bool),
     /// Whether the first session leaves Jira active, and the second one Redmine.
     after: (bool, bool),
@@ -35,7 +35,7 @@ const RACES: [Race; 2] = [
     },
 ];
 
-/// Runs both races and answers how many values were wrong after them.
+/// Runs both races and returns how many values were wrong afterwards.
 pub(crate) fn run(place: &Place, client: &mut Client, number: &str) -> Result<i64> {
     let mut wrong = 0;
     for race in &RACES {
@@ -62,7 +62,7 @@ fn prepare(client: &mut Client, race: &Race) -> Result<()> {
     Ok(())
 }
 
-/// The first session writes and does not commit; the second writes and has to wait for it.
+/// The first session writes without committing; the second writes and has to wait.
 fn collide(place: &Place, watcher: &mut Client, race: &Race) -> Result<()> {
     let mut first = place.connect()?;
     let mut second = place.connect()?;
@@ -98,7 +98,7 @@ fn collide(place: &Place, watcher: &mut Client, race: &Race) -> Result<()> {
     })
 }
 
-/// Waits until a session waits for a lock, for a while.
+/// Waits, for a limited time, until a session waits for a lock.
 fn wait_until_blocked(watcher: &mut Client, process: i32) -> Result<bool> {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(2) {

@@ -1,4 +1,4 @@
-//! One scene of the demo: something happens, and the cached values are shown beside the recomputed ones.
+//! One scene of the demo: something happens, and the cached values are shown next to the recomputed ones.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use postgres::Client;
 use crate::column::{Column, TRACKER, Totals, Value, WIKI};
 use crate::text::{duration, number, print_statement, print_table};
 
-/// What is watched during a scene: projects by cache column, and the totals of both columns.
+/// What is watched in a scene: projects by cache column, and the totals of both columns.
 pub(crate) struct Scene {
     watched: Vec<(Column, Vec<i64>)>,
     before: Vec<(Column, Vec<Value>, Totals)>,
 }
 
 impl Scene {
-    /// Prints a heading and notes the values before anything happens.
+    /// Prints a heading and records the values at the start.
     pub(crate) fn open(
         client: &mut Client,
         title: &str,
@@ -37,7 +37,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Prints each watched value before and after, and answers how many values of all projects are wrong.
+    /// Prints each watched value before and after, and returns how many values are wrong over all projects.
     pub(crate) fn close(self, client: &mut Client) -> Result<i64> {
         let after = look(client, &self.watched)?;
         let heading = ["project", "column", "before", "cached", "recomputed", ""];
@@ -77,7 +77,7 @@ impl Scene {
     }
 }
 
-/// Prints a statement with the rows it touched and the time it took.
+/// Prints a statement with the number of rows and the time.
 pub(crate) fn report(statement: &str, rows: Option<u64>, elapsed: Duration) {
     let rows = match rows {
         Some(1) => "1 row, ".to_owned(),

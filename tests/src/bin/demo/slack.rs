@@ -1,5 +1,5 @@
-//! The Slack app: a sidecar between the demo's database, a fake Slack and a stand-in for GitLab's own part of the app on this machine. It is installed for two
-//! projects, a command of each is given, and then it stays, to be tried.
+//! The Slack app: a sidecar between the demo's database, a fake Slack and a stand-in for GitLab's own part of the app, all on
+//! this machine. It is installed for two projects, each runs a command, and then it keeps running, to be tried out.
 
 use std::io::IsTerminal;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ use crate::text::{print_table, print_wrapped};
 const PATIENCE: Duration = Duration::from_secs(30);
 const COMMANDS: &str = "/api/v4/slack/trigger";
 
-/// Where browsers look first.
+/// The port that people try first.
 const USUAL_PORT: u16 = 8080;
 
 pub(crate) struct Served {
@@ -33,11 +33,11 @@ pub(crate) struct Served {
     _gitlab: GitLab,
     team: Workspace,
     user: User,
-    /// Of the project that was connected last.
+    /// The alias of the project that was connected last.
     alias: String,
 }
 
-/// A sidecar that goes with the demo.
+/// A sidecar that ends with the demo.
 struct Sidecar {
     process: Child,
     base: String,
@@ -51,7 +51,7 @@ impl Drop for Sidecar {
     }
 }
 
-/// Answers what is left running, and how many rows of the workspace differ.
+/// Returns what keeps running, and how many rows of the workspace differ.
 pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
     println!();
     println!("7. Slack: one workspace, two projects");
@@ -106,7 +106,7 @@ pub(crate) fn run(place: &Place, client: &mut Client) -> Result<(Served, i64)> {
     Ok((served, wrong))
 }
 
-/// Goes the way of a browser: from the app to Slack, which agrees, and back.
+/// Follows the browser's path: from the app to Slack, which approves, and back.
 fn install(base: &str, ticket: &str) -> Result<()> {
     let http = Http::new(PATIENCE);
     let begun = http.get(&format!("{base}/slack/install?ticket={ticket}"), &[])?;
@@ -179,13 +179,13 @@ impl Sidecar {
 
 const VIEWER_PASSWORD: &str = "see the demo";
 
-/// The secret token of a webhook.
+/// A webhook's secret token.
 const HOOK_TOKEN: &str = "the token of the demo's webhook";
 
 const HOOKS: &str = "/gitlab/hooks";
 
 impl Served {
-    /// One of ours, or of GitLab's.
+    /// A command of ours or of GitLab's.
     fn give_command(&self, command: &str) -> Result<()> {
         let caller = Caller::new(&self.sidecar.base, self.slack.app());
         let origin = Origin {
@@ -208,7 +208,7 @@ impl Served {
         Ok(())
     }
 
-    /// Somebody pushes to project 2, and a channel is told of it.
+    /// A push to project 2, which notifies a channel.
     fn tell(&self, client: &mut Client) -> Result<()> {
         let channel = self.slack.create_channel(&self.team.id, "general");
         client.batch_execute("update integrations set push_events = true, pipeline_events = true where project_id = 2 and type_new = 'Integrations::GitlabSlackApplication'")?;
@@ -243,7 +243,7 @@ impl Served {
         Ok(())
     }
 
-    /// Stays until it is interrupted, unless there is nobody to do that.
+    /// Keeps running until interrupted, unless there is no terminal.
     pub(crate) fn stay(self) -> Result<()> {
         let is_once = std::env::var("ONCE").is_ok_and(|once| !once.is_empty() && once != "0");
         if is_once || !std::io::stdout().is_terminal() {

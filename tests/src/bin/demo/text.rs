@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const WIDTH: usize = 78;
 
-/// Prints rows with aligned columns; the first row is the heading. Columns of numbers are aligned at the right.
+/// Prints rows with aligned columns; the first row is the heading. Numbers are right-aligned.
 pub(crate) fn print_table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
@@ -31,12 +31,12 @@ pub(crate) fn print_table(rows: &[Vec<String>]) {
     }
 }
 
-/// Prints a paragraph, broken at blanks, each line after so many blanks.
+/// Prints a paragraph wrapped at spaces, with each line indented.
 pub(crate) fn print_wrapped(indent: usize, text: &str) {
     print_words(indent, text.split_whitespace());
 }
 
-/// Prints a statement, broken at blanks, with a comment that stays in one piece.
+/// Prints a statement wrapped at spaces, with a comment that stays on one line.
 pub(crate) fn print_statement(indent: usize, statement: &str, comment: &str) {
     let statement = format!("{statement};");
     let comment = format!(" -- {comment}");

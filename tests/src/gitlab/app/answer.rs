@@ -1,13 +1,13 @@
-//! What the stand-in answers, and what it does in Slack before that.
+//! The stand-in's responses, and what it does in Slack before responding.
 
 use serde_json::{Value, json};
 
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Nothing, if it is null.
+    /// Null means an empty body.
     pub(super) body: Value,
-    /// What is sent to Slack first: an address, and what.
+    /// What is sent to Slack first: address and content.
     pub(super) first: Option<(String, Value)>,
 }
 
@@ -24,12 +24,12 @@ impl Answer {
         Self::json(status, Value::Null)
     }
 
-    /// For whoever gave a command alone.
+    /// Only visible to the user who gave the command.
     pub(super) fn ephemeral(text: &str) -> Self {
         Self::message("ephemeral", json!({ "text": text }))
     }
 
-    /// For all of the channel.
+    /// Visible to the whole channel.
     pub(super) fn in_channel(fields: Value) -> Self {
         Self::message("in_channel", fields)
     }

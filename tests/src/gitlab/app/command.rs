@@ -1,4 +1,4 @@
-//! Slash commands: which project is meant, who asks, and what is answered.
+//! Slash commands: which project, which user, and the response.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(super) fn answer(world: &World, request: &Received, text: &str) -> Answer {
         return Answer::ephemeral(&help(&field("command")));
     }
     if text.is_empty() {
-        // GitLab calls a method of nothing.
+        // GitLab calls a method on nil.
         return Answer::json(500, json!({ "message": "500 Internal Server Error" }));
     }
     let (alias, command) = match text.split_once(char::is_whitespace) {
@@ -46,7 +46,7 @@ pub(super) fn answer(world: &World, request: &Received, text: &str) -> Answer {
     run(world, &given, path, name, command)
 }
 
-/// Without an alias it is the first of the workspace.
+/// Without an alias, the first project of the workspace.
 fn project<'a>(world: &'a World, team: &str, alias: Option<&str>) -> Option<&'a str> {
     let mut of_team = world
         .projects

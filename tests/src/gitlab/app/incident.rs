@@ -1,4 +1,4 @@
-//! The modal that declares an incident: it is opened by a command, its project may be changed, and it is sent off or closed.
+//! The modal that declares an incident: opened by a command, its project can be changed, and it is submitted or closed.
 
 use serde_json::{Value, json};
 

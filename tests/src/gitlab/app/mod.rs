@@ -1,5 +1,5 @@
-//! A stand-in for GitLab's own part of the Slack app, on loopback: it verifies what comes as GitLab does, knows aliases and linked
-//! accounts, and answers in GitLab's shapes. Its texts are its own.
+//! A stand-in for GitLab's own part of the Slack app, on loopback: it verifies requests like GitLab, knows aliases and linked
+//! accounts, and responds in GitLab's formats. Its texts are its own.
 
 mod answer;
 mod command;
@@ -21,7 +21,7 @@ use server::{Shared, router};
 
 pub use world::{Fault, Received};
 
-/// One that runs; it stops when this is dropped.
+/// A running stand-in; it stops when this is dropped.
 #[derive(Debug)]
 pub struct GitLab {
     // Before `shared`, so that it stops first.
@@ -30,7 +30,7 @@ pub struct GitLab {
 }
 
 impl GitLab {
-    /// One in whose settings are the secrets of that Slack app, on a free port.
+    /// Starts one with the secrets of that Slack app, on a free port.
     pub fn start(app: App) -> Result<Self> {
         Self::start_on(app, 0)
     }
@@ -51,7 +51,7 @@ impl GitLab {
         format!("http://{}", self.address())
     }
 
-    /// Lets it open modals in a Slack, and write to response URLs, with that token.
+    /// Lets it open modals in Slack and write to response URLs, with that token.
     pub fn reach_slack(&self, base_url: &str, token: &str) {
         self.shared.world().slack = Some((base_url.to_owned(), token.to_owned()));
     }
@@ -61,7 +61,7 @@ impl GitLab {
         change(&mut self.shared.world().app);
     }
 
-    /// Connects a project with a workspace.
+    /// Connects a project to a workspace.
     pub fn connect(&self, team: &str, alias: &str, path: &str) {
         let mut world = self.shared.world();
         world
@@ -69,7 +69,7 @@ impl GitLab {
             .insert((team.to_owned(), alias.to_owned()), path.to_owned());
     }
 
-    /// Links the account of somebody in Slack.
+    /// Links a Slack user's account.
     pub fn link(&self, team: &str, user: &str, name: &str) {
         let mut world = self.shared.world();
         world
@@ -77,14 +77,14 @@ impl GitLab {
             .insert((team.to_owned(), user.to_owned()), name.to_owned());
     }
 
-    /// Lets the next requests fail, one after the other, or all of them until it is called again if `is_for_good`.
+    /// Makes the next requests fail in turn, or all requests until the next call if `is_for_good`.
     pub fn fail(&self, faults: &[Fault], is_for_good: bool) {
         let mut world = self.shared.world();
         world.faults = faults.iter().cloned().collect();
         world.fails_for_good = is_for_good;
     }
 
-    /// What has come, oldest first.
+    /// The received requests, oldest first.
     pub fn received(&self) -> Vec<Received> {
         self.shared.world().received.clone()
     }
@@ -93,17 +93,17 @@ impl GitLab {
         self.shared.world().received.clear();
     }
 
-    /// From now on nothing that comes is kept, for benches.
+    /// From now on received requests are not stored; for benches.
     pub fn keep_nothing(&self) {
         self.shared.world().keeps_nothing = true;
     }
 
-    /// The ids of events that it has queued, each once.
+    /// The distinct ids of the events that it has queued.
     pub fn events(&self) -> Vec<String> {
         self.shared.world().events.iter().cloned().collect()
     }
 
-    /// Waits until so many requests have come; false after `patience`.
+    /// Waits until this many requests have arrived; false after `patience`.
     pub fn wait_for_requests(&self, requests: usize, patience: Duration) -> bool {
         self.shared
             .wait(patience, |world| world.received.len() >= requests)

@@ -1,4 +1,4 @@
-//! The four addresses that Slack sends to.
+//! The four endpoints that Slack calls.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn signed(
     answer: fn(&mut World, &Received) -> Option<Answer>,
 ) -> Answer {
     match is_signed(&world.app, request) {
-        // Whatever it does not know is nobody's fault but its own.
+        // GitLab answers what it does not know as if all were well.
         true => answer(world, request).unwrap_or_else(|| Answer::empty(204)),
         false => Answer::json(401, json!({ "message": "401 Unauthorized" })),
     }

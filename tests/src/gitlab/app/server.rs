@@ -1,4 +1,4 @@
-//! Serves the stand-in over HTTP, on loopback and in a thread of its own.
+//! Serves the stand-in over HTTP on loopback, in its own thread.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LARGEST_BODY: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     world: Mutex<World>,
-    /// Told of each request.
+    /// Notified of each request.
     asked: Condvar,
 }
 
@@ -40,7 +40,7 @@ impl Shared {
     }
 }
 
-/// What answers.
+/// The routes.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(answer).with_state(shared)
 }
@@ -104,7 +104,7 @@ fn broken(fault: Fault) -> Response {
     }
 }
 
-/// With what a server of GitLab adds, none of which is Slack's affair.
+/// With headers that a GitLab server adds and Slack ignores.
 async fn respond(answer: Answer, token: String) -> Response {
     let Answer {
         status,

@@ -1,4 +1,5 @@
-//! Whether a request is Slack's, as GitLab finds out: commands by the token in the form, the rest by signature, within a minute.
+//! Verifies that a request is from Slack, like GitLab does: commands by the token in the form, the rest by a signature not older
+//! than a minute.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,28 +1,28 @@
-//! What the stand-in knows, and what goes wrong with it.
+//! The stand-in's state, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::slack::App;
 
-/// One way in which a request goes wrong.
+/// A fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Takes effect and is answered as usual, but only after this time.
+    /// Processed and answered as usual, but only after this time.
     Slow(Duration),
-    /// No effect; answered with this status and a page.
+    /// Not processed; answered with this status and an HTML page.
     Status(u16),
-    /// No effect; the connection is closed without an answer.
+    /// Not processed; the connection is closed without a response.
     Reset,
-    /// 200 with a page in place of JSON, as something in front of GitLab may.
+    /// 200 with an HTML page instead of JSON, as a proxy in front of GitLab may send.
     Garbage,
-    /// 200 with so many bytes of JSON.
+    /// 200 with this many bytes of JSON.
     Large(usize),
     /// 302 to another address.
     Redirect(String),
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub path: String,
@@ -38,7 +38,7 @@ impl Received {
         found.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A field of the form.
+    /// A form field.
     pub fn field(&self, name: &str) -> Option<String> {
         let mut fields = form_urlencoded::parse(&self.body);
         let (_, value) = fields.find(|(known, _)| known == name)?;
@@ -51,7 +51,7 @@ pub(super) struct World {
     /// The secrets in its settings.
     pub(super) app: App,
     pub(super) base_url: String,
-    /// Where Slack is, and the token of the app there.
+    /// Slack's address and the app's token there.
     pub(super) slack: Option<(String, String)>,
     /// Full paths by workspace and alias.
     pub(super) projects: BTreeMap<(String, String), String>,

@@ -1,11 +1,11 @@
-//! Buttons, menus and fields.
+//! Buttons, menus and input fields.
 
 use serde_json::Value;
 
 use super::findings::Findings;
 use super::object::{Kind, check_confirm, check_image, check_option, check_style, check_text};
 
-/// What an element stands in.
+/// Where an element is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Actions,
@@ -165,7 +165,7 @@ pub(crate) fn check_option_group(group: &Value, findings: &mut Findings) {
     });
 }
 
-/// All choices of a menu, those of its groups too.
+/// All options of a menu, including those of its groups.
 fn options_of(menu: &Value) -> Vec<&Value> {
     let groups = menu.get("option_groups").and_then(Value::as_array);
     let mut all: Vec<&Value> = Vec::new();
@@ -180,7 +180,7 @@ fn options_of(menu: &Value) -> Vec<&Value> {
     all
 }
 
-/// What is chosen at first must be one of the choices, in every field.
+/// The initial option must be one of the options.
 fn check_initial(menu: &Value, options: &[&Value], findings: &mut Findings) {
     let one = menu.get("initial_option").into_iter();
     let many = menu.get("initial_options").and_then(Value::as_array);

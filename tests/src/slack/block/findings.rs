@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
-/// Collects what is wrong, with a JSON pointer to its place.
+/// Collects problems, each with a JSON pointer to its place.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     path: Vec<String>,
@@ -23,7 +23,7 @@ impl Findings {
         ));
     }
 
-    /// Runs a check of the part of that name or number.
+    /// Runs a check on the part with that name or number.
     pub(crate) fn at(&mut self, part: impl Display, check: impl FnOnce(&mut Self)) {
         self.path.push(part.to_string());
         check(self);
@@ -55,7 +55,7 @@ impl Findings {
         }
     }
 
-    /// Checks each item of a field that must be a list of so many.
+    /// Checks each item of a field that must be a list with a certain number of items.
     pub(crate) fn list(
         &mut self,
         object: &Value,
@@ -81,7 +81,7 @@ impl Findings {
         });
     }
 
-    /// A field that is a plain JSON text.
+    /// A field that is a plain JSON string.
     pub(crate) fn optional_text(&mut self, object: &Value, name: &str, longest: usize) {
         self.optional(object, name, |value, findings| {
             findings.length(value, longest);
@@ -94,7 +94,7 @@ impl Findings {
         });
     }
 
-    /// A text of 1 to so many characters.
+    /// A text with 1 to `longest` characters.
     pub(crate) fn length(&mut self, value: &Value, longest: usize) {
         match value.as_str().map(|text| text.chars().count()) {
             None => self.note("must be a string"),
@@ -106,7 +106,7 @@ impl Findings {
         }
     }
 
-    /// Fields that Slack does not know are refused.
+    /// Slack rejects unknown fields.
     pub(crate) fn only_fields(&mut self, object: &Value, common: &[&str], own: &[&str]) {
         let Some(fields) = object.as_object() else {
             self.note("must be an object");

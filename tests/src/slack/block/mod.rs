@@ -1,4 +1,4 @@
-//! Slack's rules for blocks: what may stand where, how long and how many.
+//! Slack's rules for blocks: what is allowed where, how long and how many.
 
 mod element;
 mod findings;
@@ -18,7 +18,7 @@ pub(crate) enum Surface {
 }
 
 impl Surface {
-    /// How many blocks it takes.
+    /// How many blocks it allows.
     fn capacity(self) -> usize {
         match self {
             Self::Message => 50,
@@ -27,7 +27,7 @@ impl Surface {
     }
 }
 
-/// What is wrong with a list of blocks, each finding with a pointer to its place; empty if nothing is.
+/// The problems in a list of blocks, each with a pointer to its place; empty if there are none.
 pub(crate) fn check_blocks(blocks: &Value, surface: Surface) -> Vec<String> {
     let mut findings = Findings::default();
     findings.at("blocks", |findings| {
@@ -57,7 +57,7 @@ pub(crate) fn check_blocks(blocks: &Value, surface: Surface) -> Vec<String> {
     findings.into_messages()
 }
 
-/// What is wrong with the text of a view's title or button.
+/// The problems with the text of a view's title or button.
 pub(crate) fn check_plain_text(text: &Value, name: &str, longest: usize) -> Vec<String> {
     let mut findings = Findings::default();
     findings.at(name, |findings| {
@@ -154,7 +154,7 @@ fn check_input(block: &Value, findings: &mut Findings) {
     });
 }
 
-/// Slack tells the elements of a block apart by their action_id.
+/// Slack distinguishes the elements of a block by action_id.
 fn check_action_ids(block: &Value, findings: &mut Findings) {
     let elements = block.get("elements").and_then(Value::as_array);
     let mut seen: Vec<&str> = Vec::new();
@@ -170,7 +170,7 @@ fn check_action_ids(block: &Value, findings: &mut Findings) {
     }
 }
 
-/// What is wrong with the choices that an app offers while a user types; none at all is a right answer.
+/// The problems with the options that an app offers while a user types; an empty list is valid.
 pub(crate) fn check_options(answer: &Value) -> Vec<String> {
     let mut findings = Findings::default();
     findings.only_fields(answer, &["options"], &["option_groups"]);

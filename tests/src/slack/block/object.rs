@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::findings::Findings;
 
-/// Which kinds of text a place takes.
+/// Which kinds of text are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Plain,
     Any,
 }
 
-/// A text object of 1 to so many characters.
+/// A text object with 1 to `longest` characters.
 pub(crate) fn check_text(text: &Value, kind: Kind, longest: usize, findings: &mut Findings) {
     match text.get("type").and_then(Value::as_str) {
         Some("plain_text") => findings.only_fields(text, &["type", "text"], &["emoji"]),
@@ -33,7 +33,7 @@ pub(crate) fn check_image(image: &Value, findings: &mut Findings) {
     findings.optional_text(image, "image_url", 3000);
 }
 
-/// One choice of a menu or a group of boxes.
+/// One option of a menu or a group of checkboxes.
 pub(crate) fn check_option(option: &Value, kind: Kind, findings: &mut Findings) {
     findings.only_fields(option, &["text", "value"], &["description", "url"]);
     findings.required(option, "text", |text, findings| {
@@ -46,7 +46,7 @@ pub(crate) fn check_option(option: &Value, kind: Kind, findings: &mut Findings) 
     findings.optional_text(option, "url", 3000);
 }
 
-/// The dialog that asks once more.
+/// A confirmation dialog.
 pub(crate) fn check_confirm(confirm: &Value, findings: &mut Findings) {
     findings.only_fields(confirm, &["title", "text", "confirm", "deny"], &["style"]);
     let parts = [

@@ -1,4 +1,4 @@
-//! The calls that Slack makes to an app: events, slash commands, interactions.
+//! Slack's calls to an app: events, slash commands, interactions.
 
 mod payload;
 mod retry;
@@ -18,22 +18,22 @@ pub use payload::{Origin, block_actions, block_suggestion, view_closed, view_sub
 pub use retry::{Delivery, RetryReason};
 pub use signature::sign;
 
-/// How long Slack waits for an answer.
+/// How long Slack waits for a response.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Slack in front of one app.
+/// Slack, calling one app.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// `http://` and the app's address.
     base_url: String,
     app: App,
     http: Http,
-    /// How far Slack's clock is ahead of the system's (or behind it), in seconds.
+    /// How many seconds Slack's clock is ahead of the system's, or behind it if negative.
     skew: i64,
 }
 
 impl Caller {
-    /// Calls an app at `base_url` with the secrets that it is registered with.
+    /// Calls an app at `base_url` with its registered secrets.
     pub fn new(base_url: &str, app: App) -> Self {
         Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
@@ -43,21 +43,21 @@ impl Caller {
         }
     }
 
-    /// One that waits longer than Slack's 3 seconds, for machines that are busy.
+    /// With a longer timeout than Slack's 3 seconds, for busy machines.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.http = Http::new(patience);
         self
     }
 
-    /// One whose clock is wrong by so many seconds.
+    /// With a clock that is wrong by this many seconds.
     #[must_use]
     pub fn with_skew(mut self, seconds: i64) -> Self {
         self.skew = seconds;
         self
     }
 
-    /// One that signs with another secret.
+    /// Signs with another secret.
     #[must_use]
     pub fn with_signing_secret(mut self, secret: &str) -> Self {
         secret.clone_into(&mut self.app.signing_secret);
@@ -72,7 +72,7 @@ impl Caller {
         format!("{}{path}", self.base_url)
     }
 
-    /// The two headers that prove a body to be Slack's.
+    /// The two headers that prove that a body is from Slack.
     pub fn signature_headers(&self, body: &[u8]) -> [(&'static str, String); 2] {
         let now = i64::try_from(since_epoch(SystemTime::now()).as_secs()).unwrap_or_default();
         let timestamp = (now + self.skew).to_string();
@@ -115,12 +115,12 @@ impl Caller {
             .with_context(|| format!("POST {path}"))
     }
 
-    /// One delivery of an event, its first.
+    /// The first delivery of an event.
     pub fn event(&self, path: &str, envelope: &Value) -> Result<Reply> {
         self.post(path, "application/json", envelope.to_string().as_bytes())
     }
 
-    /// The question whether an address is the app's.
+    /// Slack's check that an address belongs to the app.
     pub fn url_verification(&self, path: &str, challenge: &str) -> Result<Reply> {
         let body = json!({
             "token": self.app.verification_token,
@@ -130,19 +130,20 @@ impl Caller {
         self.event(path, &body)
     }
 
-    /// The question whether an address speaks TLS that Slack accepts; it is not signed.
+    /// Slack's check that an address accepts TLS; it is not signed.
     pub fn ssl_check(&self, path: &str) -> Result<Reply> {
         let fields = [("ssl_check", "1"), ("token", &*self.app.verification_token)];
         self.post_unsigned(path, FORM, form(&fields).as_bytes())
     }
 
-    /// A slash command such as `/gitlab` with the text after it: as it is typed, but for marks of mentions and links, which Slack makes.
+    /// A slash command such as `/gitlab` with its text as typed, except for mentions and links, which Slack has already marked
+    /// up.
     pub fn command(&self, path: &str, origin: &Origin, command: &str, text: &str) -> Result<Reply> {
         let body = self.command_body(origin, command, text);
         self.post(path, FORM, body.as_bytes())
     }
 
-    /// The form that a slash command comes as.
+    /// The form of a slash command.
     pub fn command_body(&self, origin: &Origin, command: &str, text: &str) -> String {
         let fields = origin.command(&self.app, command, &escaped(text));
         let fields: Vec<_> = fields
@@ -152,14 +153,14 @@ impl Caller {
         form(&fields)
     }
 
-    /// An interaction, or the question for options: JSON in one field of a form.
+    /// An interaction, or a request for options: JSON in one form field.
     pub fn interaction(&self, path: &str, payload: &Value) -> Result<Reply> {
         let body = form(&[("payload", &payload.to_string())]);
         self.post(path, FORM, body.as_bytes())
     }
 }
 
-/// What is typed, as Slack sends it: three characters in another way, and marks as they are.
+/// Typed text as Slack sends it: three characters escaped, and mark-up unchanged.
 fn escaped(text: &str) -> String {
     let typed = |text: &str| {
         text.replace('&', "&amp;")

@@ -1,4 +1,4 @@
-//! What commands and interactions carry.
+//! The contents of commands and interactions.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::slack::world::App;
 /// Who does something, and where.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// None in an interaction of an org-wide installation outside of any workspace.
+    /// None in an interaction with an org-wide installation outside a workspace.
     pub team_id: Option<String>,
     pub team_domain: String,
     pub enterprise_id: Option<String>,
@@ -55,7 +55,7 @@ impl Origin {
         fields
     }
 
-    /// What every interaction has.
+    /// The common part of interactions.
     fn payload(&self, app: &App, kind: &str) -> Value {
         let team = self.team_id.as_ref().map(|id| {
             let mut team = json!({ "id": id, "domain": self.team_domain });
@@ -98,8 +98,8 @@ impl Origin {
     }
 }
 
-/// A click or a choice: `actions` are Slack's objects of action_id, block_id, type and value. In a view or, without one,
-/// in a message of the channel.
+/// A click or a selection: `actions` are Slack's objects of action_id, block_id, type and value. In a view or, without one, in a
+/// message of the channel.
 pub fn block_actions(app: &App, origin: &Origin, view: Option<&Value>, actions: &Value) -> Value {
     let mut payload = origin.payload(app, "block_actions");
     payload["trigger_id"] = json!(origin.trigger_id);
@@ -115,7 +115,7 @@ pub fn block_actions(app: &App, origin: &Origin, view: Option<&Value>, actions: 
     payload
 }
 
-/// A modal that was sent off. `view` is as Slack answered it; `values` its state by block_id and action_id.
+/// A submitted modal. `view` is as Slack returned it; `values` is its state by block_id and action_id.
 pub fn view_submission(app: &App, origin: &Origin, view: &Value, values: &Value) -> Value {
     let mut payload = origin.payload(app, "view_submission");
     payload["trigger_id"] = json!(origin.trigger_id);
@@ -125,7 +125,7 @@ pub fn view_submission(app: &App, origin: &Origin, view: &Value, values: &Value)
     payload
 }
 
-/// A modal that was closed.
+/// A closed modal.
 pub fn view_closed(app: &App, origin: &Origin, view: &Value) -> Value {
     let mut payload = origin.payload(app, "view_closed");
     payload["view"] = view.clone();
@@ -133,7 +133,7 @@ pub fn view_closed(app: &App, origin: &Origin, view: &Value) -> Value {
     payload
 }
 
-/// Text typed into a menu whose choices the app offers.
+/// Text typed into a menu whose options the app provides.
 pub fn block_suggestion(
     app: &App,
     origin: &Origin,

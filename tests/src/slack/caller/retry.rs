@@ -1,4 +1,4 @@
-//! Events that are not answered are sent again.
+//! Events without a successful response are sent again.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const PAUSES: [Duration; 3] = [
     Duration::from_secs(300),
 ];
 
-/// Why an event is sent again, as Slack says in a header.
+/// Why an event is sent again, as in Slack's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryReason {
     HttpTimeout,
@@ -41,15 +41,15 @@ impl RetryReason {
 /// One attempt to deliver an event.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The answer, if one came.
+    /// The response, if there was one.
     pub reply: Option<Reply>,
-    /// None if the event arrived.
+    /// None if the event was delivered.
     pub failure: Option<RetryReason>,
 }
 
 impl Caller {
-    /// Delivers an event as Slack does, up to four times: until it is answered with 2xx, or with x-slack-no-retry and an
-    /// error. `pause` is told how long Slack waits before a retry; whether it does is its own affair.
+    /// Delivers an event like Slack, up to four times: until the response is 2xx, or an error with x-slack-no-retry. `pause`
+    /// receives how long Slack would wait before a retry and decides whether to wait.
     pub fn deliver(
         &self,
         path: &str,

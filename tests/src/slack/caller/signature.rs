@@ -3,9 +3,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Signs the raw bytes of a body: HMAC-SHA256 over `v0:<timestamp>:<body>`, in hexadecimal digits after `v0=`.
+/// Signs the raw bytes of a body: HMAC-SHA256 over `v0:<timestamp>:<body>`, in hexadecimal after `v0=`.
 pub fn sign(secret: &str, timestamp: &str, body: &[u8]) -> String {
-    // HMAC takes keys of any length, so this always signs.
+    // HMAC accepts keys of any length, so this never fails.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         return String::new();
     };

@@ -1,4 +1,4 @@
-//! What may be in a message, and how much of it.
+//! Limits on the contents of messages.
 
 use serde_json::{Map, Value};
 
@@ -6,17 +6,17 @@ use super::super::answer::Refusal;
 use super::super::block::{Surface, check_blocks};
 use super::super::request::Request;
 
-/// The longest text in characters. Slack cuts some off and refuses others; here none may be longer.
+/// The longest text in characters. Slack truncates some texts and rejects others; here all longer ones are rejected.
 const TEXT: usize = 40_000;
 const MARKDOWN_TEXT: usize = 12_000;
 const ATTACHMENTS: usize = 100;
-/// All blocks together, as JSON. Slack documents no limit; apps report refusals from 13,200 characters on, "12,000 of text
-/// with a buffer for containers" by Slack's own word, and with many containers for less text than that.
+/// All blocks together, as JSON. Slack documents no limit; apps report rejections from 13,200 characters on, "12,000 of text with
+/// a buffer for containers" according to Slack, and for less text with many containers.
 const BLOCKS: usize = 13_200;
 /// Metadata as JSON.
 const METADATA: usize = 16_000;
 
-/// The parts of an attachment that show something.
+/// The parts of an attachment that are visible.
 const SHOWN: [&str; 8] = [
     "blocks",
     "fallback",
@@ -28,7 +28,7 @@ const SHOWN: [&str; 8] = [
     "title",
 ];
 
-/// What a message says, once it is known to keep to the rules.
+/// A valid message's content.
 pub(super) struct Content {
     pub(super) text: String,
 }
@@ -95,7 +95,7 @@ fn check_attachments(attachments: &Value) -> Result<(), Refusal> {
             return Err(Refusal::new("invalid_blocks_format"));
         }
         refuse_wrong(blocks)?;
-        // Beside blocks Slack ignores the older fields: whoever sends them has something else in mind.
+        // Next to blocks Slack ignores the older fields; sending both is probably a mistake.
         let mut names = fields.keys();
         if !names.all(|name| matches!(name.as_str(), "blocks" | "color" | "fallback")) {
             return Err(invalid());

@@ -1,4 +1,4 @@
-//! The methods `chat.*`: who may write where, and what becomes of a message.
+//! The methods `chat.*`: where messages may be posted, and what happens to them.
 
 mod content;
 mod place;
@@ -75,7 +75,7 @@ impl World {
     ) -> Result<Value, Refusal> {
         let wanted = request.required("channel")?;
         let ts = request.required("ts")?;
-        // A name or a user would do for a new message; one that exists is found by the id of its channel.
+        // A new message accepts a name or a user; for an existing one only the channel id works.
         if !self.channels.contains_key(&wanted) {
             return Err(Refusal::new("channel_not_found"));
         }
@@ -87,7 +87,7 @@ impl World {
         };
         match self.messages.find(&channel.id, &ts) {
             None => return Err(Refusal::new("message_not_found")),
-            // The user who saw it may have lost it since: Slack keeps none of them.
+            // Slack does not store ephemeral messages, so its user may have lost it.
             Some(message) if message.only_for.is_some() => {
                 return Err(Refusal::new("message_not_found"));
             }
@@ -105,7 +105,7 @@ impl World {
         let Some(message) = self.messages.find_mut(&channel.id, &ts) else {
             return Err(Refusal::new("message_not_found"));
         };
-        // What is left out stays: only an empty list takes it away.
+        // Parts that are left out stay unchanged: only an empty list removes them.
         for part in ["blocks", "attachments"] {
             if let Value::Object(sent) = &mut sent
                 && !sent.contains_key(part)
@@ -128,14 +128,14 @@ impl World {
         }))
     }
 
-    /// The message of a call, if it keeps to the rules.
+    /// The message of a call, if it is valid.
     fn message(&mut self, channel: &Channel, request: &Request) -> Result<Message, Refusal> {
         let content = Content::of(request)?;
         let thread_ts = request.text("thread_ts");
         if let Some(thread) = &thread_ts {
             match self.messages.find(&channel.id, thread) {
                 None => return Err(Refusal::new("thread_not_found")),
-                // Threads have one level, and none begins at what only one user sees.
+                // Threads have one level, and cannot start from an ephemeral message.
                 Some(parent) if parent.thread_ts.is_some() || parent.only_for.is_some() => {
                     return Err(Refusal::new("cannot_reply_to_message"));
                 }
@@ -156,7 +156,7 @@ impl World {
         })
     }
 
-    /// Notes that the app will not learn of a message that it has posted.
+    /// Records that the app will not learn of a message it has posted.
     pub(crate) fn note_untold(&mut self, method: &str, answer: &Value) {
         let (Some(channel), Some(ts)) = (answer["channel"].as_str(), answer["ts"].as_str()) else {
             return;
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// What the record keeps of the arguments of a call.
+    /// The arguments of a call that are recorded.
     pub(crate) fn kept(&self, request: &Request) -> Value {
         match self.only_counts {
             true => Value::Null,
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// A message as an answer shows it.
+    /// A message as responses show it.
     fn shown(&self, installation: &Installation, channel: &Channel, message: &Message) -> Value {
         let mut shown = Map::from_iter([
             ("type".to_owned(), json!("message")),

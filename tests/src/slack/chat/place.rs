@@ -1,4 +1,4 @@
-//! Where a message goes: a channel by id or name, or the conversation with one user.
+//! Where a message goes: a channel by id or name, or a conversation with a user.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::super::request::Request;
 use super::super::world::{Channel, Installation, World};
 
 impl World {
-    /// The channel of a new message, which may be that with a user, by the user's id.
+    /// The channel of a new message, or the conversation with a user, by the user's id.
     pub(super) fn channel_to_post(
         &mut self,
         installation: &Installation,
@@ -24,7 +24,7 @@ impl World {
         Ok(channel)
     }
 
-    /// A channel, if the app may know of it.
+    /// A channel that is visible to the app.
     pub(super) fn channel(
         &self,
         installation: &Installation,
@@ -33,7 +33,7 @@ impl World {
         let not_found = || Refusal::new("channel_not_found");
         let found = match self.channels.get(wanted) {
             Some(channel) => Some(channel),
-            // A name says nothing about the workspace that is meant.
+            // In an org-wide installation a name does not identify the workspace.
             None if installation.is_org_wide && !looks_like_id(wanted) => {
                 return Err(Refusal::new("team_not_found"));
             }
@@ -53,7 +53,7 @@ impl World {
         Ok(channel.clone())
     }
 
-    /// The conversation of the app with a user, which begins with the first message.
+    /// The app's conversation with a user, which starts with the first message.
     fn direct(&mut self, installation: &Installation, user: &str) -> Result<Channel, Refusal> {
         let not_found = || Refusal::new("channel_not_found");
         let found = self.users.get(user).ok_or_else(not_found)?;

@@ -1,4 +1,4 @@
-//! What the sidecar says of its commands.
+//! The help of the sidecar's commands.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -31,7 +31,7 @@ fn every_command_is_described() -> Result<()> {
     check(&page("command-line.md"), &text)
 }
 
-/// The help of a command, without the values that variables have here.
+/// The help of a command, without the values of environment variables.
 pub(super) fn help(command: &[&str]) -> Result<String> {
     let output = Command::new(target().join("debug/lockstep-sidecar"))
         .args(command)

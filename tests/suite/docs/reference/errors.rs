@@ -99,7 +99,7 @@ fn every_error_is_described() -> Result<()> {
     check(&page("errors.md"), &format!("{}\n", text.trim_end()))
 }
 
-/// The names of SQLSTATEs, as the server comes with them.
+/// The names of SQLSTATEs, from the server's own list.
 fn codes() -> Result<BTreeMap<String, String>> {
     let output = cluster()?
         .client_program("pg_config")
@@ -137,7 +137,7 @@ fn messages(source: &str) -> Result<Vec<Message>> {
     for part in source.split("errors! {").skip(1) {
         let mut rest = part;
         while let Some((before, after)) = rest.split_once("=> (\n") {
-            // Another item of the file begins before the next error.
+            // Another item of the file starts before the next error.
             if before.contains("\n}\n") {
                 break;
             }
@@ -155,7 +155,7 @@ fn messages(source: &str) -> Result<Vec<Message>> {
     Ok(found)
 }
 
-/// The expressions up to the parenthesis that closes them, and how long that is.
+/// The expressions up to the closing parenthesis, and their length.
 fn arguments(text: &str) -> Result<(Vec<String>, usize)> {
     let mut found = vec![String::new()];
     let mut depth = 0;
@@ -193,7 +193,7 @@ fn arguments(text: &str) -> Result<(Vec<String>, usize)> {
     bail!("an error has no end")
 }
 
-/// The texts in an expression: one, or those of the arms of a match. What is no text is a value.
+/// The texts in an expression: one, or those in the arms of a match. Everything else is a value.
 fn texts(expression: &str) -> String {
     let expression = expression.trim();
     if let Some(raw) = expression
@@ -215,7 +215,7 @@ fn texts(expression: &str) -> String {
             }
             is_escaped = letter == '\\' && !is_escaped;
         }
-        // A pattern of a match is no text.
+        // A match pattern is not a text.
         let is_pattern = after[end + 1..]
             .trim_start_matches(['"', ')', ' '])
             .starts_with("=>")
@@ -232,7 +232,7 @@ fn texts(expression: &str) -> String {
     }
 }
 
-/// What the scripts raise themselves.
+/// Errors that SQL scripts raise themselves.
 fn raised_by_sql() -> Result<Vec<(String, [String; 3])>> {
     let mut found = Vec::new();
     for name in ["lockstep/schema.sql"] {

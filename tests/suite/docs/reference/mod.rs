@@ -1,4 +1,4 @@
-//! The reference is generated: from the catalog, from what the sidecar says of itself, and from the errors and counters in the sources.
+//! Generates the reference from the catalog, the sidecar's help, and the errors and counters in the sources.
 
 mod command_line;
 mod errors;
@@ -30,7 +30,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// A comment of the catalog as a sentence.
+/// A catalog comment as a sentence.
 fn sentence(comment: &str) -> String {
     let mut letters = comment.chars();
     let first = letters.next().map(|letter| letter.to_uppercase());

@@ -1,4 +1,4 @@
-//! The jobs that come with lockstep, and with extensions that build on it.
+//! The built-in jobs of lockstep and of extensions that build on it.
 
 use super::counts::Counts;
 use super::job::Job;
@@ -16,7 +16,7 @@ const CACHE_COLUMNS: &str = "cache_columns";
 kept! {
     static OF_EXTENSION: OwnStatement = OwnStatement::new(
         "select f.target_table::text, format('%I.%I', f.function_schema, f.function_name)
-           from lockstep.backfill_function f where f.job = $1",
+           from lockstep_internal.backfill_function f where f.job = $1",
         &[pg_sys::TEXTOID],
     );
 }
@@ -34,7 +34,7 @@ pub(super) fn is_built_in(job: &str) -> Result<bool> {
     Ok(matches!(job, SERVICE_ACCOUNTS | CACHE_COLUMNS) || of_extension(job)?.is_some())
 }
 
-/// The tables that a job can go through, if it is one of these.
+/// The tables that a built-in job can process.
 pub(super) fn tables_of(job: &str) -> Result<Option<Vec<u32>>> {
     Ok(match job {
         SERVICE_ACCOUNTS => Some(service_account::tables_to_fill()),
@@ -43,7 +43,7 @@ pub(super) fn tables_of(job: &str) -> Result<Option<Vec<u32>>> {
     })
 }
 
-/// What a job does to a table, if it is one of these.
+/// The built-in job of that name for a table.
 pub(super) fn job(job: &str, table: &Relation) -> Result<Option<Box<dyn Job>>> {
     let schema = table.schema().to_owned();
     Ok(Some(match job {

@@ -1,14 +1,14 @@
-//! What became of rows.
+//! Counts of processed rows.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What became of the rows of a range of keys.
+/// Counts for the rows of a range of keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) scanned: i64,
     pub(crate) updated: i64,
-    /// Rows that could not be resolved, by reason.
+    /// Unresolved rows by reason.
     pub(crate) unresolved: BTreeMap<String, i64>,
 }
 
@@ -25,7 +25,7 @@ impl Counts {
         self.unresolved.values().sum()
     }
 
-    /// As stored: an object, reason to rows, without reasons that did not occur.
+    /// As stored: an object from reason to number of rows, without reasons that did not occur.
     pub(crate) fn unresolved_json(&self) -> String {
         let occurred = self.unresolved.iter().filter(|(_, rows)| **rows > 0);
         let object: Map<String, Value> = occurred

@@ -1,4 +1,4 @@
-//! What a job is to the engine.
+//! What the engine needs from a job.
 
 use super::counts::Counts;
 use super::key::{KeyRange, Walk};
@@ -7,13 +7,13 @@ use lockstep_server::as_role;
 use lockstep_server::host::Relation;
 use pgrx::pg_sys::Oid;
 
-/// How to do one range of keys, as a set. It runs in a subtransaction of the transaction that moves the place in the range, as the
-/// owner of the table. It counts what it updated and what it could not resolve; the engine counts the rows of the range.
+/// Processes one range of keys with set-based statements. It runs in a subtransaction of the transaction that moves the position
+/// in the range, as the table's owner. It counts updated and unresolved rows; the engine counts the rows of the range.
 pub(crate) trait Job {
     fn run(&self, range: &KeyRange) -> Result<Counts>;
 }
 
-/// A job, and the table it goes through.
+/// A job and the table it processes.
 pub(crate) struct Task {
     pub(crate) table: Relation,
     pub(crate) walk: Walk,
@@ -21,7 +21,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Whoever runs the job, it does so as the owner of the table, restricted.
+    /// Runs `work` as the table's owner, restricted, whoever started the job.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_role(Oid::from(self.table.owner), work)
     }

@@ -1,7 +1,7 @@
-//! Keys of any type, and the conditions that cut a table by them.
+//! Keys of any type, and the conditions that divide a table by them.
 //!
-//! A key is kept as the texts of its columns, so that one bigint, a uuid and a pair of columns are all the same to the
-//! engine. A range of keys excludes the key it begins after, so rows in its gaps belong to it, whenever they come.
+//! A key is stored as the texts of its columns, so that the engine treats a bigint, a uuid and a pair of columns alike. A range
+//! excludes the key it starts after, so rows inserted into its gaps belong to it.
 
 use crate::error::{BackfillError, Result};
 use lockstep_server::host::{Column, IntegerWidth, Relation};
@@ -9,10 +9,10 @@ use lockstep_server::{Statement, View, as_owner, connected, datum, with_settings
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::rc::Rc;
 
-/// The values of the key's columns; none at all stands for "before the first row".
+/// The values of the key's columns. An empty key means "before the first row".
 pub(crate) type Key = Vec<String>;
 
-/// The keys after `after`, up to and with `last`.
+/// The keys greater than `after`, up to and including `last`.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRange {
     pub(crate) after: Key,
@@ -20,7 +20,7 @@ pub(crate) struct KeyRange {
 }
 
 impl KeyRange {
-    /// Where the first key and the last one are integers: both, the first one included.
+    /// First and last key, both included, if they are integers.
     pub(crate) fn integers(&self) -> Option<(i64, i64)> {
         let last = self.last.first()?.parse().ok()?;
         let first = match self.after.first() {
@@ -35,10 +35,10 @@ impl KeyRange {
     }
 }
 
-/// The columns of a key, and the statements that walk a table along it.
+/// The columns of a key, and the statements that walk a table by it.
 pub(crate) struct Walk {
     pub(super) columns: Vec<Column>,
-    /// `$1` after, `$2` last, `$3` rows: the key so many rows further.
+    /// `$1` after, `$2` last, `$3` rows: the key that many rows further.
     boundary: [Statement; 2],
     /// `$1` after, `$2` last: the number of rows.
     count: [Statement; 2],
@@ -47,7 +47,7 @@ pub(crate) struct Walk {
     owner: Oid,
 }
 
-/// Types that have the same order in SQL text, in the index and in `operator(pg_catalog.<)`.
+/// Types whose order is the same in SQL text, in the index and for `operator(pg_catalog.<)`.
 const KEY_TYPES: [Oid; 10] = [
     pg_sys::INT2OID,
     pg_sys::INT4OID,
@@ -79,7 +79,7 @@ impl Walk {
         let texts = texts_sql(&columns, "t");
         let order = order_sql(&columns, "");
         let descending = order_sql(&columns, " desc");
-        // Without a bound below, and with one.
+        // Without a lower bound, and with one.
         let conditions = [
             range_sql(&columns, "t", false),
             range_sql(&columns, "t", true),
@@ -108,7 +108,7 @@ impl Walk {
         })
     }
 
-    /// The range of the ids from `start` to `end`, as far as the key's type holds them; nothing if the key is not one integer.
+    /// The range of ids from `start` to `end`, limited to what the key's type can hold; None if the key is not a single integer.
     pub(crate) fn ids(&self, start: i64, end: i64) -> Option<KeyRange> {
         let [column] = self.columns.as_slice() else {
             return None;
@@ -126,7 +126,7 @@ impl Walk {
             });
         }
         Some(KeyRange {
-            // Before the least id there is no key to begin after.
+            // There is no key before the smallest id.
             after: match start > least {
                 true => vec![(start - 1).to_string()],
                 false => Vec::new(),
@@ -135,13 +135,14 @@ impl Walk {
         })
     }
 
-    /// The last key there is; none if the table has no rows.
+    /// The last key; None if the table is empty.
     pub(crate) fn last_key(&self) -> Option<Key> {
         let row = self.look(|| self.last.first_row::<Key, 1>(&[]));
         row.and_then(|[key]| key)
     }
 
-    /// Cuts the first `rows` rows off a range: the part, and how many rows it has. What has fewer rows is the part.
+    /// Cuts the first `rows` rows off a range; returns that part and its number of rows, which is smaller at the end of the
+    /// range.
     pub(crate) fn cut(&self, range: &KeyRange, rows: i32) -> (KeyRange, i64) {
         let bounded = usize::from(!range.after.is_empty());
         let [after, last] = range.arguments();
@@ -165,7 +166,7 @@ impl Walk {
         (range.clone(), count)
     }
 
-    /// As the owner of the table. Keys of dates are written in one style, which all others read: workers can have another one.
+    /// Runs as the owner of the table. Dates in keys are written in one style, because workers can have another DateStyle.
     fn look<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(self.owner, || {
             with_settings(&[(c"datestyle", c"iso, mdy")], || connected(work))
@@ -177,7 +178,7 @@ fn is_key_type(column: &Column) -> bool {
     KEY_TYPES.contains(&column.type_oid())
 }
 
-/// The condition on a row to be in the range of `$1` and `$2`.
+/// The condition that a row is in the range `$1` to `$2`.
 pub(super) fn range_sql(columns: &[Column], alias: &str, has_lower_bound: bool) -> String {
     let names: Vec<String> = columns
         .iter()
@@ -197,7 +198,7 @@ pub(super) fn range_sql(columns: &[Column], alias: &str, has_lower_bound: bool) 
             "({row}) operator(pg_catalog.>) ({}) and {upper}",
             values("$1")
         ),
-        // The parameter is named all the same, so that both statements take the same arguments.
+        // The parameter is named anyway, so that both statements take the same arguments.
         false => format!("$1 is not null and {upper}"),
     }
 }

@@ -1,5 +1,5 @@
-//! What a job is ([`job`]): how to do one range of keys ([`key`]), and what it counts ([`counts`]). Those that come with lockstep
-//! ([`built_in`]) and those that DBAs register ([`registered`]) are found by their names ([`registry`]).
+//! A job ([`job`]) processes one range of keys ([`key`]) and counts its rows ([`counts`]). Built-in jobs ([`built_in`]) and
+//! registered ones ([`registered`]) are found by name ([`registry`]).
 
 mod built_in;
 mod counts;

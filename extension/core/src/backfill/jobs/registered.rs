@@ -1,4 +1,4 @@
-//! Jobs that a DBA registered: a table, a key, and one UPDATE with a place for the range.
+//! Jobs that a DBA registered: a table, a key, and one UPDATE with a placeholder for the range.
 
 use super::built_in::is_built_in;
 use super::counts::Counts;
@@ -15,10 +15,10 @@ use pgrx::prelude::*;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
-/// Stands for the condition on the key in the statement of a job.
+/// Stands for the condition on the key in a job's statement.
 const PLACEHOLDER: &str = "{range}";
 
-/// What a session can set that changes what a statement means: its names, its literals, and the texts that values become.
+/// Session settings that change what a statement means: how names are found, literals read and values written as text.
 const SETTINGS: [&str; 18] = [
     "search_path",
     "DateStyle",
@@ -40,7 +40,7 @@ const SETTINGS: [&str; 18] = [
     "xmloption",
 ];
 
-/// Registers a job, after everything about it is checked. It runs as the owner of the table, and under the settings of now that change
+/// Registers a job after checking all of it. It runs as the table's owner, under the current values of the settings that change
 /// what its statement means, whoever starts it.
 #[pg_extern(sql = r#"
 create function lockstep.register_backfill_job(name text, "table" regclass, statement text, key text[] default null)
@@ -84,7 +84,7 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     table.check_is_unique_key(&key)?;
     let walk = Walk::new(&table, &key)?;
     let settings = settings_of_session();
-    // So that what is wrong is said now.
+    // Checked now, so that errors are reported now.
     expanded(statement, &settings, &table, &walk)?;
     let query = OwnStatement::new(
         "insert into lockstep.backfill_job (name, target_table, key_columns, statement, settings)
@@ -109,7 +109,7 @@ fn register(name: &str, table: u32, statement: &str, key: Option<Vec<String>>) -
     Ok(())
 }
 
-/// Forgets a registered job; runs of it that are under way fail at their next step.
+/// Removes a registered job; its active runs fail at their next step.
 #[pg_extern(sql = r#"
 create function lockstep.unregister_backfill_job(name text)
 returns void language c set search_path = pg_catalog, pg_temp
@@ -141,7 +141,7 @@ fn is_name(name: &str) -> bool {
         && characters.all(|rest| rest.is_ascii_lowercase() || rest.is_ascii_digit() || rest == '_')
 }
 
-/// By their names, in the order of which they are stored and set.
+/// By name, the order in which they are stored and set.
 type Settings = BTreeMap<String, String>;
 
 fn settings_of_session() -> Settings {
@@ -157,14 +157,14 @@ struct Registered {
     statement: String,
     settings: Settings,
     created_at: String,
-    /// That of the table; none if it is gone.
+    /// The table's owner; None if the table is gone.
     owner: Oid,
 }
 
 impl Registered {
     fn find(name: &str) -> Result<Option<Self>> {
         let query = OwnStatement::new(
-            // Not by to_regclass, which asks for rights on the schema that we have not.
+            // Not with to_regclass, which needs rights on the schema that we do not have.
             "select c.oid, j.key_columns::text[], j.statement, j.settings::text, j.created_at::text, c.relowner
                from lockstep.backfill_job j
                left join (pg_class c join pg_namespace n on n.oid = c.relnamespace)
@@ -206,7 +206,7 @@ impl Registered {
         }
     }
 
-    /// Only who could run the statement anyway may start or forget the job.
+    /// Only a caller who could run the statement anyway may start or remove the job.
     fn check_rights(&self, name: &str) -> Result<()> {
         match has_rights_of(self.owner) {
             true => Ok(()),
@@ -225,7 +225,7 @@ pub(super) fn table_of(name: &str) -> Result<u32> {
     Ok(job.table)
 }
 
-/// Tells this registration of a job from another under the same name; the caller must have the rights of its owner.
+/// Tells this registration apart from another one under the same name; the caller must have its owner's rights.
 pub(super) fn registration(name: &str) -> Result<String> {
     let job = Registered::load(name)?;
     job.check_rights(name)?;
@@ -251,7 +251,7 @@ pub(super) fn task(name: &str, table: Relation) -> Result<Task> {
 }
 
 struct RegisteredJob {
-    /// For the first range, which has no bound below, and for all others.
+    /// For the first range, which has no lower bound, and for all others.
     statements: [Statement; 2],
     settings: Settings,
 }
@@ -275,7 +275,7 @@ fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
         .iter()
         .map(|(name, value)| (text(name), text(value)))
         .collect();
-    // Most are what they were, and some are read from a file where they are set.
+    // Most already have the right value, and some cause a file to be read when they are set.
     let settings: Vec<(&CStr, &CStr)> = settings
         .iter()
         .map(|(name, value)| (name.as_c_str(), value.as_c_str()))
@@ -284,8 +284,8 @@ fn under<R>(settings: &Settings, work: impl FnOnce() -> R) -> R {
     with_settings(&settings, work)
 }
 
-/// The statement for ranges without a bound below, and with one, parsed as the owner of the table: literals can run code. It must be one
-/// update of the table that leaves the key alone and does each row once, whatever else it says.
+/// The statement for ranges without a lower bound, and with one, parsed as the table's owner, because literals can run code. It
+/// must be a single update of the table that does not change the key and processes each row once.
 fn expanded(
     statement: &str,
     settings: &Settings,
@@ -304,7 +304,7 @@ fn expanded(
         _ => return wrong("it has more than one place for the range"),
     }
     let parse = || {
-        // It has no parameters of its own, so the one that stands for the condition is there once.
+        // The statement has no parameters of its own, so the parameter for the condition occurs once.
         Statement::new(&statement.replace(PLACEHOLDER, "(true)"), &[]).target();
         let marked = statement.replace(PLACEHOLDER, "($1)");
         let Target::Update {
@@ -344,7 +344,7 @@ fn expanded(
     as_role(Oid::from(table.owner), || under(settings, parse))
 }
 
-/// The qualified name of a function without arguments that answers with text, found under the caller's search path.
+/// The qualified name of a function without arguments that returns text, found under the caller's search path.
 pub(crate) fn hold_function(name: &str) -> Result<String> {
     let query = Statement::new(
         "select pg_catalog.quote_ident(n.nspname) operator(pg_catalog.||) '.' operator(pg_catalog.||) pg_catalog.quote_ident(p.proname)

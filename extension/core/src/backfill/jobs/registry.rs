@@ -1,5 +1,4 @@
-//! The jobs there are: those that come with lockstep ([`super::built_in`]), and those that DBAs registered
-//! ([`registered`]).
+//! All jobs: built in ([`super::built_in`]) or registered by DBAs ([`registered`]).
 
 use super::job::Task;
 use super::key::Walk;
@@ -11,7 +10,7 @@ use pgrx::pg_sys::Oid;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The table a job is to go through: the one named, or the one it has if that is clear.
+/// The table a job will process: the named one, or the job's own if it has exactly one.
 pub(crate) fn table_of(job: &str, named: Option<Oid>) -> Result<u32> {
     let named = named.map(Oid::to_u32);
     let known = match built_in::tables_of(job)? {
@@ -34,16 +33,16 @@ fn table_name(table: u32) -> String {
     Relation::describe(table).map_or_else(|_| table.to_string(), |table| table.qualified_name())
 }
 
-/// By the name of the job and the OID of the table.
+/// By job name and table OID.
 type Tasks = RefCell<Known<(String, u32), Rc<Task>>>;
 
 kept! {
     static TASKS: Tasks = RefCell::new(Known::new());
 }
 
-/// A job on a table, remembered until a table changes; the caller must have the rights of its owner.
+/// A job on a table, cached until a table changes; the caller must have the rights of its owner.
 pub(crate) fn task(job: &str, table: u32) -> Result<Rc<Task>> {
-    // What is remembered of a registered job is of one registration.
+    // The cache entry of a registered job belongs to one registration.
     let known_as = match built_in::is_built_in(job)? {
         true => job.to_owned(),
         false => format!("{job} {}", registered::registration(job)?),

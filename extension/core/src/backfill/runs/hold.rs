@@ -1,4 +1,4 @@
-//! Reasons to let others go first.
+//! Reasons to wait for other users of the server.
 
 use super::run::Run;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(super) const WAITERS: &str = "another session waited for its rows";
 
-/// The server is asked at most so often by each worker: the answer takes half a millisecond, as long as some sub-batches.
+/// Each worker checks at most this often: a check takes half a millisecond, as long as some sub-batches.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 struct Statements {
@@ -22,7 +22,7 @@ struct Statements {
 
 thread_local! {
     static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
-    // Never dropped: at the end of the process the memory that the plans live in may be gone already.
+    // Never dropped: when the process ends, the memory of its plans may already be gone.
     static STATEMENTS: ManuallyDrop<Statements> = ManuallyDrop::new(Statements {
         vacuum: OwnStatement::new(
             "select 'a vacuum of the table runs'
@@ -51,7 +51,7 @@ thread_local! {
     });
 }
 
-/// What holds a run on a table now, if anything does; `is_held` says that something did just before.
+/// What currently holds a run on a table, if anything; `is_held` says whether it was held just before.
 pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
     let settings = &run.settings;
     let is_early = ASKED
@@ -75,7 +75,8 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
         }
         let files = i64::from(settings.hold_at_wal_files);
         if found.is_none() && files > 0 {
-            // Only a superuser, or who was granted it, may read that directory: without the right there is no such signal.
+            // Only superusers and roles that were granted it may read that directory; without the right this signal is not
+            // available.
             found = attempt(AssertUnwindSafe(|| {
                 let mut found = None;
                 let asked = statements
@@ -91,7 +92,7 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
     Ok(found.or_else(|| function.and_then(|function| ask(run.role, function))))
 }
 
-/// Calls the DBA's own function as the owner of the table, whoever goes on with the run. That it fails is a reason to hold.
+/// Calls the DBA's function as the owner of the table, whoever resumed the run. A failure is a reason to hold.
 fn ask(role: Oid, function: &str) -> Option<String> {
     let query = Statement::new(&format!("select {function}()"), &[]);
     let answer = attempt(AssertUnwindSafe(|| {

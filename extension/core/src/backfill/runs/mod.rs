@@ -1,6 +1,6 @@
-//! A run of a job ([`run`]), as its settings say ([`settings`]), hands out ranges ([`range`]), each to one worker ([`worker`], [`presence`]), who
-//! does it in sub-batches ([`mod@step`]) at the pace that others leave ([`pace`], [`hold`]), each within its time ([`lockstep_server::within`]). The server's log is
-//! told of it ([`told`]).
+//! A run ([`run`]) with its settings ([`settings`]) hands out ranges ([`range`]), each to one worker ([`worker`], [`presence`]),
+//! which processes it in sub-batches ([`mod@step`]) at the pace that other users allow ([`pace`], [`hold`]), each within its time
+//! limit ([`lockstep_server::within`]). The server's log tells about it ([`told`]).
 
 mod hold;
 mod pace;

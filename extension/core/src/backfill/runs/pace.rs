@@ -1,27 +1,27 @@
-//! How many rows a sub-batch takes, so that it takes about as long as it should, and how fast that is.
+//! Sizes sub-batches so that each takes about the target time, and measures the rate.
 
 use super::settings::Settings;
 use std::cell::RefCell;
 use std::time::Instant;
 
-/// A step up at most doubles, so that one fast sub-batch of rows that were done already does not lead to one of minutes.
+/// A step at most doubles the size, so that one fast sub-batch of completed rows does not lead to one that takes minutes.
 const MOST_GROWTH: f64 = 2.0;
 const MOST_SHRINKAGE: f64 = 0.25;
 
-/// Part of the target that the next sub-batch is cut for. Equal sub-batches differ in time by a half and more, since some
-/// meet pages that nobody has in memory and some a checkpoint; so it is the rare one that goes beyond the target.
+/// The fraction of the target time that the next sub-batch is sized for. Equal sub-batches vary by half and more, because some
+/// read pages that are not in memory and some meet a checkpoint; so only a rare one exceeds the target.
 const AIM: f64 = 0.75;
 
-/// Where a sub-batch took within a tenth of what it was cut for, its size stays.
+/// The size stays if a sub-batch took within a tenth of the time it was sized for.
 const TOLERANCE: f64 = 0.1;
 
-/// The size of the next sub-batch, after one of `size` rows at most, of which there were `rows`, that took `ms`.
+/// The size of the next sub-batch, after one of at most `size` rows that processed `rows` rows in `ms`.
 pub(super) fn next_size(settings: &Settings, size: i32, rows: i64, ms: f64) -> i32 {
     if settings.target_ms == 0 {
-        // It may have been made smaller because it failed.
+        // It may have been reduced after a failure.
         return size.saturating_mul(2).min(settings.sub_batch_size);
     }
-    // The last sub-batch of a range is small, and tells nothing.
+    // The last sub-batch of a range is small and says nothing about the rate.
     if rows < i64::from(size) {
         return size;
     }
@@ -33,12 +33,12 @@ pub(super) fn next_size(settings: &Settings, size: i32, rows: i64, ms: f64) -> i
     (next as i32).clamp(1, settings.max_sub_batch_size)
 }
 
-/// The size after a time-out, or after others had to wait.
+/// The size after a timeout, or after others had to wait.
 pub(super) fn smaller(size: i32) -> i32 {
     (size / 2).max(1)
 }
 
-/// What this process has learned from the sub-batches of a run.
+/// What this process has measured for a run.
 struct Pace {
     run: i64,
     size: i32,
@@ -53,7 +53,7 @@ thread_local! {
     static PACE: RefCell<Option<Pace>> = const { RefCell::new(None) };
 }
 
-/// The size to begin a range with.
+/// The size to start a range with.
 pub(super) fn size_for(run: i64, settings: &Settings) -> i32 {
     PACE.with_borrow(|pace| match pace {
         Some(pace) if pace.run == run => pace.size.min(settings.max_sub_batch_size),
@@ -61,12 +61,12 @@ pub(super) fn size_for(run: i64, settings: &Settings) -> i32 {
     })
 }
 
-/// Takes note of a sub-batch; answers the rate of rows per second, pauses included.
+/// Records a sub-batch and returns the rate in rows per second, pauses included.
 pub(super) fn rate(run: i64, next_size: i32, rows: i64, ms: f64) -> f64 {
     PACE.with_borrow_mut(|pace| {
         let now = Instant::now();
         let former = pace.take().filter(|pace| pace.run == run);
-        // The first one has none before it to measure from.
+        // The first one has no predecessor to measure from.
         let seconds = former
             .as_ref()
             .map_or(ms / 1000.0, |former| (now - former.since).as_secs_f64());

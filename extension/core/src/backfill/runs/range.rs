@@ -1,4 +1,4 @@
-//! Ranges: the part of a run that one worker has, and how far it is.
+//! Ranges: the part of a run that one worker processes, and its position there.
 
 use super::run::Run;
 use crate::backfill::jobs::{Counts, Key, KeyRange};
@@ -7,7 +7,7 @@ use lockstep_server::kept;
 use lockstep_server::{Failure, OwnStatement, datum};
 use pgrx::pg_sys::{self, Datum};
 
-/// An open row of lockstep.backfill_range, locked until the end of the transaction.
+/// An open row of lockstep_internal.backfill_range, locked until the end of the transaction.
 pub(crate) struct Range {
     id: i64,
     pub(crate) rest: KeyRange,
@@ -18,12 +18,12 @@ pub(crate) struct Range {
     pub(crate) held_by: Option<String>,
 }
 
-/// Whose ranges a worker asks for.
+/// Which ranges a worker asks for.
 #[derive(Clone, Copy)]
 pub(super) enum Whose {
-    /// The one it has, or one that nobody has.
+    /// Its own, or an unassigned one.
     Mine,
-    /// Any that nobody works on right now: that of a worker who is gone, or pauses.
+    /// Any range that nobody works on right now: its worker is gone or paused.
     Anybodys,
 }
 
@@ -54,7 +54,7 @@ impl Statements {
         let take = |whose: &str| {
             OwnStatement::new(
                 &format!(
-                    "select {COLUMNS} from lockstep.backfill_range g
+                    "select {COLUMNS} from lockstep_internal.backfill_range g
                       where g.run_id = $1 and g.status = 'open' and {whose}
                       order by g.slot is distinct from $2, g.id limit 1 for update skip locked"
                 ),
@@ -65,7 +65,7 @@ impl Statements {
             take_mine: take("(g.slot = $2 or g.slot is null)"),
             take_any: take("true"),
             open: OwnStatement::new(
-                "insert into lockstep.backfill_range (run_id, slot, after_key, last_key, sub_batch_size)
+                "insert into lockstep_internal.backfill_range (run_id, slot, after_key, last_key, sub_batch_size)
                  values ($1, $2, $3, $4, $5)",
                 &[
                     pg_sys::INT8OID,
@@ -76,7 +76,7 @@ impl Statements {
                 ],
             ),
             advance: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, after_key = $3, sub_batch_size = $4, attempts = 0, scanned = $5, updated = $6,
                         unresolved = $7::jsonb, rows_per_second = $8, longest_ms = $9, held_by = nullif($10, ''),
                         updated_at = clock_timestamp()
@@ -95,15 +95,15 @@ impl Statements {
                 ],
             ),
             finish: OwnStatement::new(
-                "delete from lockstep.backfill_range where id = $1",
+                "delete from lockstep_internal.backfill_range where id = $1",
                 &[pg_sys::INT8OID],
             ),
             hold: OwnStatement::new(
-                "update lockstep.backfill_range set slot = $2, held_by = $3, updated_at = clock_timestamp() where id = $1",
+                "update lockstep_internal.backfill_range set slot = $2, held_by = $3, updated_at = clock_timestamp() where id = $1",
                 &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
             ),
             retry_smaller: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, held_by = null,
                         updated_at = clock_timestamp()
                   where id = $1",
@@ -117,9 +117,9 @@ impl Statements {
                 ],
             ),
             set_aside: OwnStatement::new(
-                "insert into lockstep.backfill_range (run_id, status, after_key, last_key, sub_batch_size, attempts, sqlstate, error)
+                "insert into lockstep_internal.backfill_range (run_id, status, after_key, last_key, sub_batch_size, attempts, sqlstate, error)
                  select g.run_id, 'set_aside', $2, $3, g.sub_batch_size, $4, $5, $6
-                   from lockstep.backfill_range g where g.id = $1",
+                   from lockstep_internal.backfill_range g where g.id = $1",
                 &[
                     pg_sys::INT8OID,
                     pg_sys::TEXTARRAYOID,
@@ -130,7 +130,7 @@ impl Statements {
                 ],
             ),
             skip: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, held_by = null, updated_at = clock_timestamp()
                   where id = $1",
                 &[
@@ -141,11 +141,11 @@ impl Statements {
             ),
             statuses: OwnStatement::new(
                 "select count(*) filter (where g.status = 'open'), count(*) filter (where g.status = 'set_aside')
-                   from lockstep.backfill_range g where g.run_id = $1",
+                   from lockstep_internal.backfill_range g where g.run_id = $1",
                 &[pg_sys::INT8OID],
             ),
             reopen: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set status = 'open', slot = null, attempts = 0, updated_at = clock_timestamp()
                   where run_id = $1 and status = 'set_aside'",
                 &[pg_sys::INT8OID],
@@ -154,17 +154,17 @@ impl Statements {
     }
 }
 
-/// How a sub-batch that was done went.
+/// The result of a completed sub-batch.
 pub(super) struct Progress {
     pub(super) up_to: Key,
     pub(super) next_size: i32,
     pub(super) rows_per_second: f64,
-    /// What the worker waits for after it; empty for nothing.
+    /// What the worker waits for afterwards; empty for nothing.
     pub(super) held_by: &'static str,
 }
 
 impl Range {
-    /// A range to work on, if there is one.
+    /// Takes a range to work on, if there is one.
     pub(super) fn take(run: &Run, slot: i32, whose: Whose) -> Result<Option<Self>> {
         let mut found = None;
         STATEMENTS.with(|statements| {
@@ -208,7 +208,7 @@ impl Range {
         run_one(|statements| &statements.open, &arguments)
     }
 
-    /// Moves the range to after the last key that was done, with the counts so far.
+    /// Moves the position to the last key processed, with the counts so far.
     pub(super) fn advance(&self, slot: i32, progress: &Progress) -> Result<()> {
         let arguments = [
             datum(self.id),
@@ -225,13 +225,13 @@ impl Range {
         run_one(|statements| &statements.advance, &arguments)
     }
 
-    /// The range is done: its counts go over to the run.
+    /// Closes the range and adds its counts to the run.
     pub(crate) fn finish(&self, run: &Run) -> Result<()> {
         run_one(|statements| &statements.finish, &[datum(self.id)])?;
         run.add_counts(&self.counts, self.longest_ms)
     }
 
-    /// Says what holds the worker of the range.
+    /// Records what holds the range's worker.
     pub(crate) fn hold(&self, slot: i32, reason: &str) -> Result<()> {
         if self.held_by.as_deref() == Some(reason) {
             return Ok(());
@@ -240,7 +240,7 @@ impl Range {
         run_one(|statements| &statements.hold, &arguments)
     }
 
-    /// The next sub-batch will be of `size` rows, because the last one failed.
+    /// The next sub-batch will have `size` rows, because the last one failed.
     pub(crate) fn retry(
         &self,
         slot: i32,
@@ -259,7 +259,7 @@ impl Range {
         run_one(|statements| &statements.retry_smaller, &arguments)
     }
 
-    /// Sets a part of the range aside, the first of what is left of it, and goes on after it.
+    /// Sets aside the first part of what is left of the range, and continues after it.
     pub(crate) fn set_aside(&self, slot: i32, part: &KeyRange, failure: &Failure) -> Result<()> {
         let [after, last] = part.arguments();
         let arguments = [
@@ -275,7 +275,7 @@ impl Range {
         run_one(|statements| &statements.skip, &arguments)
     }
 
-    /// How many ranges of a run are open, and how many set aside.
+    /// How many ranges of a run are open, and how many are set aside.
     pub(crate) fn numbers(run: i64) -> Result<(i64, i64)> {
         let mut numbers = (0, 0);
         STATEMENTS.with(|statements| {
@@ -289,7 +289,7 @@ impl Range {
         Ok(numbers)
     }
 
-    /// Opens the ranges that were set aside again.
+    /// Reopens the ranges that were set aside.
     pub(crate) fn reopen(run: i64) -> Result<()> {
         run_one(|statements| &statements.reopen, &[datum(run)])
     }
@@ -300,7 +300,7 @@ fn run_one(which: impl FnOnce(&Statements) -> &OwnStatement, arguments: &[Datum]
     Ok(())
 }
 
-/// The five characters of the SQLSTATE, of which PostgreSQL keeps six bits each.
+/// The five characters of the SQLSTATE; PostgreSQL stores six bits for each.
 fn state(failure: &Failure) -> String {
     let code = failure.code as i32;
     let characters = (0..5).map(|place| (code >> (6 * place)) as u8 & 0x3f);

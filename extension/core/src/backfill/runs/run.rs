@@ -1,4 +1,4 @@
-//! Runs: one job going through one table.
+//! Runs: one job processing one table.
 
 use super::settings::Settings;
 use super::told;
@@ -10,13 +10,13 @@ use lockstep_server::{OwnStatement, View, datum, has_rights_of, role_name};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 
-/// A row of lockstep.backfill_run.
+/// A row of lockstep_internal.backfill_run.
 pub(crate) struct Run {
     pub(crate) id: i64,
     pub(crate) job: String,
     pub(crate) table: u32,
     pub(crate) status: Status,
-    /// The owner of the table, as whom it works; none if the table is gone.
+    /// The owner of the table, as whom it runs; none if the table is gone.
     pub(crate) role: Oid,
     pub(crate) workers: i32,
     pub(crate) settings: Settings,
@@ -84,8 +84,9 @@ kept! {
 
 impl Statements {
     fn new() -> Self {
-        let select =
-            |rest: &str| format!("select {COLUMNS} from lockstep.backfill_run r where {rest}");
+        let select = |rest: &str| {
+            format!("select {COLUMNS} from lockstep_internal.backfill_run r where {rest}")
+        };
         Self {
             load: OwnStatement::new(&select("r.id = $1"), &[pg_sys::INT8OID]),
             lock: OwnStatement::new(&select("r.id = $1 for update"), &[pg_sys::INT8OID]),
@@ -94,7 +95,7 @@ impl Statements {
                 &[pg_sys::OIDOID],
             ),
             insert: OwnStatement::new(
-                "insert into lockstep.backfill_run
+                "insert into lockstep_internal.backfill_run
                    (job, target_table, workers, settings, last_key, rows_estimated)
                  values ($1, $2, $3, $4::jsonb, $5, $6)
                  on conflict (target_table) where status in ('running', 'paused') do nothing
@@ -109,25 +110,25 @@ impl Statements {
                 ],
             ),
             set_status: OwnStatement::new(
-                "update lockstep.backfill_run
+                "update lockstep_internal.backfill_run
                     set status = $2, held_by = null, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
                   where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             set_settings: OwnStatement::new(
-                "update lockstep.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
+                "update lockstep_internal.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
             ),
             hand_out: OwnStatement::new(
-                "update lockstep.backfill_run set handed_out = $2 where id = $1",
+                "update lockstep_internal.backfill_run set handed_out = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             ),
             counts: OwnStatement::new(
-                "select r.scanned, r.updated, r.unresolved::text from lockstep.backfill_run r where r.id = $1 for update",
+                "select r.scanned, r.updated, r.unresolved::text from lockstep_internal.backfill_run r where r.id = $1 for update",
                 &[pg_sys::INT8OID],
             ),
             add_counts: OwnStatement::new(
-                "update lockstep.backfill_run
+                "update lockstep_internal.backfill_run
                     set scanned = $2, updated = $3, unresolved = $4::jsonb, longest_ms = greatest(longest_ms, $5)
                   where id = $1",
                 &[
@@ -139,35 +140,35 @@ impl Statements {
                 ],
             ),
             set_error: OwnStatement::new(
-                "update lockstep.backfill_run set last_error = $2 where id = $1",
+                "update lockstep_internal.backfill_run set last_error = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             set_error_at_once: OwnStatement::new(
-                "update lockstep.backfill_run r set last_error = $2
-                   from (select from lockstep.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
+                "update lockstep_internal.backfill_run r set last_error = $2
+                   from (select from lockstep_internal.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
                   where r.id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             ask_for_workers: OwnStatement::new(
-                "update lockstep.backfill_run set workers_asked_at = clock_timestamp() where id = $1",
+                "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() where id = $1",
                 &[pg_sys::INT8OID],
             ),
             have_come: OwnStatement::new(
-                "update lockstep.backfill_run r set workers_asked_at = null
-                   from (select from lockstep.backfill_run l
+                "update lockstep_internal.backfill_run r set workers_asked_at = null
+                   from (select from lockstep_internal.backfill_run l
                           where l.id = $1 and l.workers_asked_at is not null for update skip locked) l
                   where r.id = $1",
                 &[pg_sys::INT8OID],
             ),
             give_up: OwnStatement::new(
-                "update lockstep.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
+                "update lockstep_internal.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
             ),
         }
     }
 }
 
-/// What a new run is made of.
+/// The data of a new run.
 pub(crate) struct NewRun<'a> {
     pub(crate) job: &'a str,
     pub(crate) table: u32,
@@ -178,7 +179,7 @@ pub(crate) struct NewRun<'a> {
 }
 
 impl NewRun<'_> {
-    /// Answers nothing if the table has a run already. Waits for another session that is beginning one.
+    /// Returns None if the table already has a run. Waits for another session that is starting one.
     pub(crate) fn insert(self) -> Result<Option<i64>> {
         let arguments = [
             datum(self.job),
@@ -203,7 +204,7 @@ impl Run {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::Own, datum(id)))
     }
 
-    /// The run as it is now, whatever it was when the transaction began.
+    /// The run as it is now, not as it was when the transaction began.
     pub(super) fn find_newest(id: i64) -> Result<Option<Self>> {
         STATEMENTS.with(|statements| Self::one(&statements.load, View::NewestReadOnly, datum(id)))
     }
@@ -215,7 +216,7 @@ impl Run {
             .ok_or_else(|| BackfillError::NoSuchRun { run: id }.into())
     }
 
-    /// The caller must have the rights of the owner of the table.
+    /// The caller must have the rights of the table's owner.
     pub(crate) fn checked(self) -> Result<Self> {
         match has_rights_of(self.role) {
             true => Ok(self),
@@ -223,7 +224,7 @@ impl Run {
         }
     }
 
-    /// The run that a table has now.
+    /// The active run of a table.
     pub(crate) fn of_table(table: u32) -> Result<Option<Self>> {
         STATEMENTS
             .with(|statements| Self::one(&statements.of_table, View::Own, datum(Oid::from(table))))
@@ -286,7 +287,7 @@ impl Run {
         Ok(())
     }
 
-    /// Adds the counts of a range that is done. The run stays locked, so this comes last in a transaction.
+    /// Adds the counts of a finished range. The run stays locked, so this comes last in a transaction.
     pub(super) fn add_counts(&self, counts: &Counts, longest_ms: f64) -> Result<()> {
         STATEMENTS.with(|statements| {
             let mut sum = counts.clone();
@@ -327,14 +328,14 @@ impl Run {
         Ok(())
     }
 
-    /// The same for a run that goes on, where that takes no waiting.
+    /// The same for an active run, skipped if it would have to wait.
     pub(super) fn set_error_at_once(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.set_error_at_once.run(&arguments))?;
         Ok(())
     }
 
-    /// Pauses the run for a reason that stays until it is resumed.
+    /// Pauses the run until it is resumed.
     pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
         let arguments = [datum(self.id), datum(reason), datum(error)];
         STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;

@@ -1,44 +1,44 @@
-//! How a run behaves towards the rest of the server.
+//! How a run treats the rest of the server.
 
 use crate::error::{BackfillError, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a caller may choose for a run, by these names. Times are in milliseconds.
+/// The settings that a caller may choose for a run, under these names. Times are in milliseconds.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Rows of the first sub-batch. Later ones follow `target_ms`. 1,000, at 20 µs a row, is a fifth of the time aimed at.
+    /// Rows of the first sub-batch; later sizes follow `target_ms`. 1,000 rows at 20 µs take a fifth of the target.
     pub(crate) sub_batch_size: i32,
-    /// No sub-batch is larger. 20,000 bounds what a worker keeps in memory; 1 writes row by row.
+    /// The largest sub-batch. 20,000 bounds a worker's memory; 1 processes single rows.
     pub(super) max_sub_batch_size: i32,
-    /// Time that a sub-batch should not exceed, which is how long its rows stay locked. 100 ms is what a person takes for at once; 0
-    /// leaves the size as it is.
+    /// The time that a sub-batch should not exceed, which is how long its rows stay locked. 100 ms feels instant to a person; 0
+    /// keeps the size constant.
     pub(crate) target_ms: i32,
-    /// Pause after each sub-batch. 0 takes all that one core gives.
+    /// Pause after each sub-batch. 0 uses all of one core.
     pub(crate) pause_ms: i32,
     /// Rows a worker takes at a time.
     pub(super) range_size: i32,
-    /// How long a sub-batch waits for a row or table that somebody else has locked, before it gives its own rows free and is
-    /// tried again with half of them. 0 waits without end.
+    /// How long a sub-batch waits for a locked row or table before it releases its own rows and is retried with half as many. 0
+    /// waits forever.
     pub(super) lock_timeout_ms: i32,
-    /// How long a sub-batch may take before the same happens. 0 for no limit.
+    /// How long a sub-batch may take before the same happens. 0 means no limit.
     pub(super) statement_timeout_ms: i32,
-    /// How often a sub-batch that timed out is tried at its smallest size before it is set aside.
+    /// How often a sub-batch that timed out is retried at its smallest size before it is set aside.
     pub(super) max_attempts: i32,
     /// A run that has set aside this many ranges ends as failed.
     pub(super) max_set_aside: i32,
-    /// How long the run holds before it looks again.
+    /// How long the run holds before it checks again.
     pub(super) hold_ms: i32,
-    /// Hold while a vacuum, automatic or not, works on the table.
+    /// Hold while a vacuum, automatic or manual, works on the table.
     pub(super) hold_for_vacuum: bool,
-    /// Hold while a standby is this many bytes behind; 0 for never. 256 MB is a minute at 4 MB/s.
+    /// Hold while a standby lags by this many bytes; 0 means never. 256 MB is a minute at 4 MB/s.
     pub(super) hold_at_replication_lag: i64,
-    /// Hold while more WAL files than this wait to be archived; 0 for never. 42 files of 16 MB are what GitLab stops at.
+    /// Hold while more WAL files than this wait to be archived; 0 means never. GitLab's own limit is 42 files of 16 MB.
     pub(super) hold_at_wal_files: i32,
     /// Hold after a sub-batch that made another session wait.
     pub(super) hold_for_waiters: bool,
-    /// A function without arguments that answers with the reason to hold, or null to go on.
+    /// A function without arguments that returns the reason to hold, or null to continue.
     pub(crate) hold_function: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl Default for Settings {
     }
 }
 
-/// What values a setting may have, by its default.
+/// The type of a setting's values, by its default.
 fn kind_of(default: &Value) -> &'static str {
     match default {
         Value::Bool(_) => "true or false",
@@ -74,7 +74,7 @@ fn kind_of(default: &Value) -> &'static str {
 }
 
 impl Settings {
-    /// Those given, and the defaults of the others.
+    /// The given settings, and defaults for the others.
     pub(crate) fn given(settings: &Value) -> Result<Self> {
         let defaults = serde_json::to_value(Self::default()).unwrap_or_default();
         let invalid = |reason: String| {
@@ -104,12 +104,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// As stored with a run, whose settings were checked when they were stored.
+    /// Settings stored with a run, which were checked when they were stored.
     pub(crate) fn stored(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 
-    /// With some of them changed.
+    /// A copy with some settings changed.
     pub(crate) fn changed(&self, changes: &Value) -> Result<Self> {
         let mut all = serde_json::to_value(self).unwrap_or_default();
         match (all.as_object_mut(), changes.as_object()) {

@@ -1,4 +1,4 @@
-//! One transaction of a worker: a sub-batch, or a new range, or the end of the run.
+//! One transaction of a worker: a sub-batch, a new range, or the end of the run.
 
 use super::range::{Progress, Range, Whose};
 use super::run::{Run, Status};
@@ -16,7 +16,7 @@ use std::ffi::CString;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-/// Who works: a background worker of a run, or a session that called the procedure.
+/// A background worker of a run, or a session that called the procedure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Worker {
     Background { slot: i32, role: Oid },
@@ -31,8 +31,7 @@ impl Worker {
         }
     }
 
-    /// In a session a cancellation is meant for the call as a whole. In a background worker it ends a sub-batch, as a time-out
-    /// of ours does.
+    /// In a session a cancellation ends the call as a whole. In a background worker it ends a sub-batch, like our own timeout.
     fn catches(self, code: PgSqlErrorCode) -> bool {
         match code {
             ERRCODE_ADMIN_SHUTDOWN => false,
@@ -42,31 +41,31 @@ impl Worker {
     }
 }
 
-/// What to do after a step, once its transaction is committed.
+/// What to do after a step, once its transaction has committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The next step, after so many milliseconds.
+    /// The next step, after this many milliseconds.
     StepAfter(i32),
-    /// Nothing: the run is over, or does not go on for now.
+    /// Nothing: the run has ended or is paused.
     Stop,
 }
 
-/// What a worker waits for another that has the last of the ranges.
+/// How long a worker waits while another one has the last range.
 const WAIT_FOR_OTHERS_MS: i32 = 200;
 
-/// What a sub-batch that timed out waits before it is tried again.
+/// How long to wait before retrying a sub-batch that timed out.
 const WAIT_AFTER_TIMEOUT_MS: i32 = 100;
 
-/// How often in a pause or hold a worker looks whether its run is to do something else. Who cancels a run does not mind a second, and
-/// a look takes 0.2 ms.
+/// How often a worker checks during a pause or hold whether its run has changed. Someone who cancels a run does not mind a
+/// second, and a check takes 0.2 ms.
 pub(crate) const LOOK_EVERY_MS: i32 = 1_000;
 
 thread_local! {
-    /// The run of this process's last step, and the settings that the step went by.
+    /// The run of this process's last step, and the settings it used.
     static LAST: RefCell<Option<(i64, Settings)>> = const { RefCell::new(None) };
 }
 
-/// Whether a pause after the last step is over before its time: the run does not go on, or it has other settings by now.
+/// Whether a pause must end early: the run is no longer active, or its settings have changed.
 pub(crate) fn is_changed(run: i64) -> Result<bool> {
     let Some(run) = Run::find_newest(run)?.filter(|run| run.status == Status::Running) else {
         return Ok(true);
@@ -107,7 +106,7 @@ pub(crate) fn step(run: i64, worker: Worker) -> Result<Next> {
     }
 }
 
-/// Takes the next range of the run, in a transaction of its own: the run is locked meanwhile.
+/// Takes the next range of the run in its own transaction, which locks the run.
 fn hand_out(run: i64, task: &Task, slot: i32) -> Result<Next> {
     let run = Run::lock(run)?;
     if run.status != Status::Running {
@@ -127,7 +126,7 @@ fn hand_out(run: i64, task: &Task, slot: i32) -> Result<Next> {
     Ok(Next::StepAfter(0))
 }
 
-/// Ends the run, unless somebody still works on a range.
+/// Ends the run, unless a range is still being processed.
 fn end(run: i64) -> Result<Next> {
     let run = Run::lock(run)?;
     if run.status != Status::Running {
@@ -141,7 +140,7 @@ fn end(run: i64) -> Result<Next> {
     Ok(Next::Stop)
 }
 
-/// Does the next sub-batch of a range.
+/// Processes the next sub-batch of a range.
 fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next> {
     let settings = &run.settings;
     if let Some(reason) = hold::reason(run, range.held_by.is_some())? {
@@ -183,7 +182,7 @@ fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next
             },
         )?;
     }
-    // Whoever waited gets as long as the rows were locked.
+    // Sessions that waited get as much time as the rows were locked.
     let pause = match made_wait {
         true => settings.pause_ms.max(ms as i32),
         false => settings.pause_ms,
@@ -191,7 +190,7 @@ fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next
     Ok(Next::StepAfter(pause))
 }
 
-/// What became of the rows, and whether other sessions wait for them.
+/// The counts, and whether other sessions wait for the rows.
 fn attempt_part(
     task: &Task,
     part: &KeyRange,
@@ -209,7 +208,7 @@ fn attempt_part(
             within(limit, || {
                 with_settings(&[(c"lock_timeout", &lock_timeout)], || {
                     task.as_owner(|| {
-                        // What is deferred would fail at the commit, when it is too late to try with fewer rows.
+                        // Deferred constraints would fail at the commit, too late to retry with fewer rows.
                         host::run("set constraints all immediate").or_raise();
                         let counts = task.job.run(part).or_raise();
                         (counts, is_waited_for())
@@ -220,8 +219,8 @@ fn attempt_part(
     )
 }
 
-/// A sub-batch failed, and is rolled back: it is tried again with half its rows, until it is clear which row it is. That one,
-/// if it keeps failing, is set aside, and the run goes on.
+/// A sub-batch failed and was rolled back. It is retried with half the rows until a single row is left; if that keeps failing it
+/// is set aside, and the run continues.
 fn fail(
     run: &Run,
     range: &Range,

@@ -1,8 +1,8 @@
-//! Background workers: started with a run, no more than its number, gone when it is over.
+//! Background workers: started with a run, at most as many as it asks for, gone when it ends.
 //!
-//! PostgreSQL starts a worker again if the server recovers from a crash. One that ends in any other way, be it that somebody
-//! terminated it, stays away: its run keeps its place, and `resume_backfill` starts workers anew. One whose steps keep failing outside
-//! of the job leaves as well, and the last to do so pauses the run.
+//! PostgreSQL restarts a worker after a crash of the server. A worker that ends in any other way, for example by
+//! pg_terminate_backend, stays away: its run keeps its position, and `resume_backfill` starts new workers. A worker whose steps
+//! keep failing outside of the job leaves as well, and the last one to leave pauses the run.
 
 use super::presence;
 use super::run::{Run, Status};
@@ -20,14 +20,14 @@ use pgrx::prelude::*;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// After a crash, PostgreSQL starts workers again as soon as it has recovered; the number only has to be there.
+/// PostgreSQL restarts workers as soon as it has recovered from a crash; this interval only needs to be set.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// So many steps may fail in a row, outside of the job: deadlocks with a session that changes the run, for example.
+/// How many steps in a row may fail outside of the job, for example by a deadlock with a session that changes the run.
 const MOST_ERRORS: u32 = 5;
 const WAIT_AFTER_ERROR_MS: i32 = 1_000;
 
-/// What a worker is told when it is started.
+/// What a worker receives when it starts.
 #[derive(Clone, Copy)]
 struct Place {
     login: Login,
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-/// Starts workers of a run, as the owner of its table; one whose slot is taken ends at once.
+/// Starts workers of a run as the owner of its table; a worker whose slot is taken ends at once.
 pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
     run.ask_for_workers()?;
     let login = Login::here(run.role);
@@ -95,7 +95,7 @@ pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
     Ok(())
 }
 
-/// Where a background worker begins.
+/// Entry point of a background worker.
 #[expect(unsafe_code, reason = "PostgreSQL looks it up by this name")]
 #[unsafe(no_mangle)]
 #[pg_guard]
@@ -106,7 +106,7 @@ pub extern "C-unwind" fn lockstep_backfill_worker(_argument: Datum) {
     begin(place.login);
     match without_cancellation(|| transaction(place.login.role, || prepare(&place))) {
         Ok(true) => {}
-        // Somebody else has the place.
+        // Another worker has the slot.
         Ok(false) => return,
         Err(failure) => {
             log(&place, &failure);
@@ -123,11 +123,11 @@ pub extern "C-unwind" fn lockstep_backfill_worker(_argument: Datum) {
 }
 
 thread_local! {
-    /// The place that this process works in.
+    /// The slot that this process works in.
     static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// Says why the run has no worker any more, if this was the last one. Nothing here waits.
+/// Records why the run has no worker any more, if this was the last one. Must not wait.
 fn tell_of_end() {
     let Some(place) = PLACE.take() else {
         return;
@@ -140,22 +140,22 @@ fn tell_of_end() {
     });
 }
 
-/// Answers whether it has the place.
+/// Returns whether it got the slot.
 fn prepare(place: &Place) -> bool {
-    // The place in the run and the rows change in one transaction, so one that is lost in a crash is done again.
+    // Position and rows change in one transaction, so what is lost in a crash is simply done again.
     for setting in [
         "set synchronous_commit = off",
         "set default_transaction_isolation = 'read committed'",
         "set default_transaction_read_only = off",
         "set idle_in_transaction_session_timeout = 0",
-        // A sub-batch has its own; what is the run's is locked for a moment.
+        // A sub-batch sets its own timeout; the run's rows are only locked briefly.
         "set lock_timeout = 0",
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         "set transaction_timeout = 0",
     ] {
         lockstep_server::host::run(setting).or_raise();
     }
-    // Until the transaction that started the run has ended.
+    // Waits until the transaction that started the run has ended.
     presence::hold_back_workers(place.run);
     presence::try_join(place.run, place.slot)
 }
@@ -215,8 +215,8 @@ fn work(place: &Place) {
 
 const LOOK_EVERY: Duration = Duration::from_millis(LOOK_EVERY_MS as u64);
 
-/// Waits as long as it is told to, or until the run is paused, cancelled or altered; false if the postmaster is gone, which is asked
-/// also without a pause.
+/// Waits for the given time, or until the run is paused, cancelled or altered; false if the postmaster is gone, which is checked
+/// even without a pause.
 fn pause(place: &Place, length: Duration) -> bool {
     let begun = Instant::now();
     loop {
@@ -224,12 +224,12 @@ fn pause(place: &Place, length: Duration) -> bool {
         if !wait(rest) {
             return false;
         }
-        // That the latch was set does not end the pause. Any session does it that lets others know of changed tables or of a dropped
-        // database; and so does an alarm of ours: PostgreSQL leaves it set when a time-out is no longer needed.
+        // A set latch does not end the pause: other sessions set it for invalidations and dropped databases, and PostgreSQL
+        // leaves it set after our own timeouts.
         if begun.elapsed() >= length {
             return true;
         }
-        // That it cannot look, since the extension is gone perhaps, is for the next step to say.
+        // If the check fails, perhaps because the extension is gone, the next step reports that.
         let look = || is_changed(place.run).or_raise();
         if without_cancellation(|| transaction(place.login.role, look)).unwrap_or(true) {
             return true;
@@ -237,7 +237,7 @@ fn pause(place: &Place, length: Duration) -> bool {
     }
 }
 
-/// Leaves the run to the other workers. The last one pauses it, so that nobody takes it for one that is being done.
+/// Leaves the run to the other workers. The last one pauses it, so that it does not look active.
 fn give_up(place: &Place, error: &str) -> Result<()> {
     let run = Run::lock(place.run)?;
     let is_last = presence::leave_last(run.id, place.slot);

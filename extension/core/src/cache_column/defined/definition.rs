@@ -1,4 +1,4 @@
-//! What a cache column is derived from, checked against the tables as they are now.
+//! The definition of a cache column, checked against the tables as they are now.
 
 use crate::error::{CacheColumnError, Result, ServerError};
 use lockstep_server::host::{Column, Reference, Relation};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ffi::CStr;
 
-/// A row of lockstep.cache_column_definition.
+/// A row of lockstep_internal.cache_column_definition.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Definition {
     pub(crate) id: i32,
@@ -25,10 +25,10 @@ pub(crate) struct Definition {
     pub(crate) fire_always: bool,
     pub(crate) origin: String,
     pub(crate) disabled_triggers: Vec<String>,
-    /// Schema and name of the target when it was last looked at, and of the source: another table may have them by now.
+    /// Schema and name of target and source when they were last checked: another table may have these names now.
     pub(crate) target_name: Vec<String>,
     pub(crate) source_name: Vec<String>,
-    /// The partitions of both whose rows were looked at, in order.
+    /// The partitions of both tables whose rows were checked, in order.
     pub(crate) partitions: Vec<u32>,
 }
 
@@ -40,7 +40,7 @@ const COLUMNS: &str = "jsonb_build_object(
   'partitions', array(select p::oid::bigint from unnest(d.partitions) p order by p))";
 
 impl Definition {
-    /// Reads one definition, whatever snapshot the transaction has.
+    /// Reads one definition, regardless of the transaction's snapshot.
     pub(crate) fn load(id: i32) -> Result<Self> {
         let found = Self::select("d.id = $1::integer", &i64::from(id).to_string())?;
         found
@@ -57,7 +57,7 @@ impl Definition {
             .find(|definition| definition.target_column == column))
     }
 
-    /// Every definition that reads from, or writes to, a table.
+    /// Every definition that has the table as its source or target.
     pub(crate) fn of_table(table: u32) -> Result<Vec<Self>> {
         Self::select(
             "$1::oid in (d.source_table, d.target_table)",
@@ -69,7 +69,7 @@ impl Definition {
         Self::select("$1 = ''", "")
     }
 
-    /// The columns of the source that decide.
+    /// The columns of the source that decide the value.
     pub(crate) fn source_columns(&self) -> impl Iterator<Item = &str> {
         let matched = self.matches.as_object().into_iter().flatten();
         std::iter::once(self.key_column.as_str()).chain(matched.map(|(name, _)| name.as_str()))
@@ -79,7 +79,7 @@ impl Definition {
         let query = Statement::new(
             &format!(
                 "select coalesce(jsonb_agg({COLUMNS} order by d.id), '[]')::text
-                   from lockstep.cache_column_definition d where {condition}"
+                   from lockstep_internal.cache_column_definition d where {condition}"
             ),
             &[pg_sys::TEXTOID],
         );
@@ -88,7 +88,7 @@ impl Definition {
         serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
     }
 
-    /// Looks up the tables and columns it names, and checks that they can keep what it promises.
+    /// Looks up the tables and columns it names, and checks that the definition can be maintained.
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let target = Relation::describe(self.target)?;
         let source = Relation::describe(self.source)?;
@@ -141,7 +141,7 @@ impl Definition {
     }
 }
 
-/// A definition together with the tables and columns it is about.
+/// A definition with its tables and columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub(crate) definition: Definition,
@@ -151,10 +151,10 @@ pub(crate) struct Resolved {
     pub(crate) column: Column,
     /// The target's primary key.
     pub(crate) primary_key: Column,
-    /// The source's column that holds the target's primary key.
+    /// The source column that refers to the target's primary key.
     pub(crate) key: Column,
     pub(crate) conditions: Vec<Condition>,
-    /// What foreign keys make sure of.
+    /// What foreign keys guarantee.
     pub(crate) reference: Reference,
 }
 
@@ -182,7 +182,7 @@ impl Condition {
         match constant.as_str() {
             "true" if column.is_boolean() => format!("{row}.{name}"),
             "false" if column.is_boolean() => format!("not {row}.{name}"),
-            // An operator would have casts that somebody made for the type considered.
+            // An operator would consider casts that users have defined for the type.
             _ if column.is_enum() => format!(
                 "pg_catalog.enum_eq({row}.{name}, {}::{})",
                 quote_literal(constant),
@@ -198,9 +198,11 @@ impl Condition {
 }
 
 impl Resolved {
-    /// What has to be so when a definition is added, and need not stay so: an index that is dropped later makes flushes
-    /// slow, but not wrong. The match becomes one that means the same in every session.
+    /// Requirements for adding a definition, which need not hold later: dropping an index makes flushes slow, but not wrong. Also
+    /// rewrites the match to mean the same in every session.
     pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
+        self.target.check_takes_triggers()?;
+        self.source.check_takes_triggers()?;
         if !self.source.has_index_starting_with(&self.key.name) {
             return Err(CacheColumnError::KeyWithoutIndex {
                 table: self.source.qualified_name(),
@@ -317,15 +319,15 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
     })
 }
 
-/// Has PostgreSQL read the constant as the column's type, under the caller's settings, and returns it in a form that means
-/// the same in every session.
+/// Lets PostgreSQL parse the constant as the column's type under the caller's settings, and returns it in a form that means the
+/// same in every session.
 fn canonical(column: &Column, constant: &str) -> Result<String> {
-    // The order of day and month is the caller's; the style of what is written is not, and carries the time zone.
+    // The order of day and month follows the caller's settings; the output style does not, and includes the time zone.
     const STYLE: [(&CStr, &CStr); 2] = [(c"datestyle", c"iso"), (c"intervalstyle", c"postgres")];
     let literal = quote_literal(constant);
     let value = format!("{literal}::{}", column.type_name);
     let text = match column.is_enum() {
-        // A label stands for itself. A cast to text may be somebody's.
+        // An enum label stands for itself. A cast to text may be user-defined.
         true => format!("select {literal}::pg_catalog.text where {value} is not null"),
         false => format!("select ({value})::pg_catalog.text"),
     };

@@ -1,8 +1,8 @@
-//! Whether a row of the source matches, told from the row itself.
+//! Whether a source row matches, decided from the row itself.
 //!
-//! A WHEN clause on the trigger would say the same. But PostgreSQL copies and parses the text of each WHEN anew for every
-//! statement, so that the clauses of two definitions took longer than all else where a foreign key deletes the source
-//! rows of one target after the other, and a fifth of what keeping the columns cost for an update of a single row.
+//! A WHEN clause on the trigger could do the same. But PostgreSQL copies and parses the text of each WHEN for every statement:
+//! with two definitions, the clauses took longer than everything else when a foreign key deleted the source rows of one target
+//! after the other, and a fifth of the cost of updating a single row.
 
 #![allow(unsafe_code)]
 
@@ -15,25 +15,25 @@ use pgrx::varsize_any;
 use std::ffi::CString;
 use std::num::NonZeroUsize;
 
-/// One `column = constant` of a match, ready to be asked of a row.
+/// One `column = constant` of a match, ready to test rows.
 pub(crate) struct Test {
     number: NonZeroUsize,
-    /// What a Datum of the type is or points to, aligned as any type wants it.
+    /// The constant as a Datum or what a Datum points to, with enough alignment for any type.
     constant: Box<[u64]>,
     by_value: bool,
-    /// In the type cache, whose entries live as long as the backend.
+    /// Lives in the type cache, whose entries last as long as the backend.
     equality: *mut pg_sys::FmgrInfo,
     collation: Oid,
 }
 
 impl Test {
-    /// The test of a condition in a table, whose column it is, by whatever number.
+    /// The test of a condition on a table, where the column may have another number.
     pub(crate) fn new(condition: &Condition, column: &Column) -> Result<Self> {
         let of_type = column.comparison_oid();
-        // A NUL cannot occur in a text that PostgreSQL itself has stored.
+        // A NUL cannot occur in a text that PostgreSQL has stored.
         let text = CString::new(condition.constant().replace('\0', "")).unwrap_or_default();
-        // SAFETY: the type is that of a column, so it exists; its input function takes a NUL-terminated string that it does not
-        // keep, and answers a value of the length that the type has, or that stands at its beginning.
+        // SAFETY: the type exists, because a column has it. Its input function takes a NUL-terminated string, which it does not
+        // keep, and returns a value whose length is the type's, or is stored at its beginning.
         unsafe {
             let mut input = Oid::INVALID;
             let mut parameter = Oid::INVALID;
@@ -72,7 +72,7 @@ impl Test {
 
     /// Null equals nothing.
     pub(crate) fn is_passed_by(&self, row: &Row) -> bool {
-        // SAFETY: the column was looked up for the relation of this row, since its last change.
+        // SAFETY: the column was looked up for this row's relation after its last change.
         let Some(datum) = (unsafe { row.datum(self.number) }) else {
             return false;
         };
@@ -80,7 +80,7 @@ impl Test {
             (true, Some(value)) => Datum::from(*value),
             _ => Datum::from(self.constant.as_ptr()),
         };
-        // SAFETY: both are values of the type that the function compares, which leaves them as they are.
+        // SAFETY: both values have the type that the function compares; it does not change them.
         let answer =
             unsafe { pg_sys::FunctionCall2Coll(self.equality, self.collation, datum, constant) };
         answer.value() & 1 != 0

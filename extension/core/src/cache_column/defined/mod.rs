@@ -1,4 +1,4 @@
-//! What a cache column is: its definition ([`definition`]), which rows of the source match ([`matching`]), and the triggers that it needs
+//! A cache column's definition ([`definition`]), which source rows match ([`matching`]), and the triggers that it needs
 //! ([`triggers`], [`trigger`]).
 
 mod definition;

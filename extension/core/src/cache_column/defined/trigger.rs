@@ -1,5 +1,5 @@
-//! One trigger: as SQL, and compared with the one that is there. Names and operators are qualified, so no search path changes their
-//! meaning.
+//! A trigger as SQL, and its comparison with the installed one. Names and operators are qualified, so the search path does not
+//! change their meaning.
 
 use super::definition::Definition;
 use crate::error::{Result, ServerError};
@@ -14,20 +14,20 @@ use pgrx::spi::quote_identifier;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// A trigger that has to be there.
+/// A trigger that must exist.
 pub(crate) struct Trigger {
     pub(crate) table: Place,
     pub(crate) name: String,
     /// When it fires, as in pg_trigger.tgtype.
     pub(crate) kind: u32,
-    /// Quoted; if there are any, updates count only if they name one of them.
+    /// Quoted; if not empty, only updates that name one of these columns count.
     pub(super) update_of: BTreeSet<String>,
-    /// A condition, and the quoted column it is about.
+    /// A condition, and the quoted column that it refers to.
     pub(crate) when: Option<(String, String)>,
     pub(crate) function: &'static str,
     pub(crate) definitions: Vec<i32>,
     pub(crate) always: bool,
-    /// PostgreSQL itself gives it to partitions, along with the one of the whole table.
+    /// PostgreSQL creates it for partitions, together with the trigger of the whole table.
     pub(super) is_copy: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Trigger {
 pub(crate) struct Place {
     pub(crate) oid: u32,
     pub(crate) owner: u32,
-    /// The qualified name, quoted where it must be.
+    /// The qualified name, quoted where necessary.
     pub(crate) name: String,
     pub(crate) is_part: bool,
 }
@@ -63,25 +63,25 @@ impl Place {
     }
 }
 
-/// A trigger of ours that is there: one with a function of ours, whoever made it.
+/// An installed trigger of ours: any trigger that calls one of our functions, whoever created it.
 #[derive(Deserialize)]
 pub(crate) struct Installed {
     table: u32,
     owner: u32,
-    /// The qualified name of the table, quoted where it must be.
+    /// The qualified name of the table, quoted where necessary.
     table_name: String,
     name: String,
     function: String,
     kind: u32,
     enabled: char,
     arguments: String,
-    /// It goes with that of the whole table.
+    /// It belongs to the trigger of the whole table.
     is_copy: bool,
-    /// Those that it fires for updates of, and that its condition names; quoted.
+    /// The columns whose updates fire it, and those in its condition; quoted.
     columns: BTreeSet<String>,
 }
 
-/// What is wrong with a trigger, the worst first, as lockstep.cache_columns says it.
+/// What is wrong with a trigger, the worst first, as shown in lockstep.cache_columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
     Missing,
@@ -107,7 +107,7 @@ impl Flaw {
     }
 }
 
-/// The triggers of ours that these tables have.
+/// Our triggers on these tables.
 pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
     let query = Statement::new(
         "select coalesce(jsonb_agg(jsonb_build_object(
@@ -121,7 +121,7 @@ pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
            from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace cn on cn.oid = c.relnamespace
           where g.tgrelid = any ($1::bigint[]::oid[]) and g.tgfoid in (
             select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-             where n.nspname = 'lockstep'
+             where n.nspname = 'lockstep_internal'
                and p.proname in ('flush', 'flush_truncated', 'note_changed', 'note_arrived', 'set_false_on_insert'))",
         &[pg_sys::INT8ARRAYOID],
     );
@@ -131,7 +131,7 @@ pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
 }
 
 impl Installed {
-    /// Whether it is the row trigger of a definition on its target.
+    /// Whether it is a row trigger of the definition on its target.
     pub(crate) fn belongs_to(&self, definition: &Definition) -> bool {
         definition.target == self.table
             && self.name.starts_with(&name_of(definition.id, ""))
@@ -141,7 +141,7 @@ impl Installed {
             )
     }
 
-    /// Whether it is the one that is needed.
+    /// Whether it is the needed trigger.
     pub(crate) fn is_one(&self, needed: &Trigger) -> bool {
         (self.table, self.name.as_str(), self.function.as_str())
             == (needed.table.oid, needed.name.as_str(), needed.function)
@@ -183,7 +183,7 @@ impl Trigger {
         installed.iter().find(|found| found.is_one(self))
     }
 
-    /// What is wrong with the one that its table has.
+    /// What is wrong with the installed trigger.
     pub(crate) fn flaw(&self, installed: &[Installed]) -> Option<Flaw> {
         let Some(found) = self.find(installed) else {
             return match (self.is_copy, self.table.is_part) {
@@ -217,7 +217,7 @@ impl Trigger {
         }
     }
 
-    /// Whether the one that its table has serves other definitions than it should; one that somebody disabled stays so.
+    /// Whether the installed trigger serves other definitions than it should. A trigger that somebody disabled stays disabled.
     pub(crate) fn is_changed(&self, installed: &[Installed]) -> bool {
         match self.flaw(installed) {
             Some(Flaw::Missing | Flaw::MissingOnPart | Flaw::Disabled) => false,
@@ -226,13 +226,14 @@ impl Trigger {
         }
     }
 
-    /// Installs it, in the place of the one of ours that is there. It goes with the extension, though it belongs to the host's table.
+    /// Installs it, replacing our existing trigger. It is dropped with the extension, although it belongs to the application's
+    /// table.
     pub(crate) fn install(&self, installed: &[Installed]) -> Result<()> {
         let Self { name, table, .. } = self;
         let (owner, table) = (table.owner, &table.name);
         let is_replaced = self.find(installed).is_some();
         if !self.is_copy {
-            // PostgreSQL 13 cannot replace a trigger in its place, which takes no lock that readers wait for.
+            // PostgreSQL 13 has no CREATE OR REPLACE TRIGGER, which takes no lock that blocks readers.
             let create = match is_replaced && cfg!(not(feature = "pg13")) {
                 true => "create or replace trigger",
                 false => "create trigger",
@@ -253,13 +254,13 @@ impl Trigger {
         Ok(())
     }
 
-    /// What follows the name in the statement that creates it.
+    /// The part of the CREATE TRIGGER statement after the name.
     fn action(&self) -> String {
         let timing = match self.kind & BEFORE {
             0 => "after",
             _ => "before",
         };
-        // The update comes last, as the columns follow it.
+        // The update comes last, because its columns follow it.
         let events: Vec<&str> = [
             (INSERT, "insert"),
             (DELETE, "delete"),
@@ -288,7 +289,7 @@ impl Trigger {
             .map(|id| format!("'{id}'"))
             .collect();
         format!(
-            "{timing} {} {of} on {} for each {each} {when} execute function lockstep.{}({})",
+            "{timing} {} {of} on {} for each {each} {when} execute function lockstep_internal.{}({})",
             events.join(" or "),
             self.table.name,
             self.function,

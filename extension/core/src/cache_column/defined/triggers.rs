@@ -10,14 +10,14 @@ use pgrx::pg_sys::{
 use pgrx::spi::quote_identifier;
 use std::collections::BTreeSet;
 
-/// The statement trigger that flushes; one a table, shared by all definitions.
+/// The statement trigger that flushes; one per table, shared by all definitions.
 pub(crate) const FLUSH: &str = "lockstep_flush";
-/// The row trigger of a source, which notes; one a table, shared by all definitions.
+/// The row trigger of a source, which notes keys; one per table, shared by all definitions.
 const CHANGED: &str = "lockstep_changed";
-/// The statement trigger for TRUNCATE; one a table, shared by all definitions.
+/// The statement trigger for TRUNCATE; one per table, shared by all definitions.
 const TRUNCATED: &str = "lockstep_truncated";
 
-/// The row triggers of one definition, all on its target: that on the source is shared.
+/// The row triggers of one definition, all on its target; the trigger on the source is shared.
 pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     let definition = &resolved.definition;
     let target = &resolved.target;
@@ -30,7 +30,7 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
         trigger.always = definition.fire_always;
         trigger
     };
-    // A BEFORE trigger can change columns that an update does not name, so on a table with one all updates count.
+    // A BEFORE trigger can change columns that an update does not name, so on a table with one, all updates count.
     let update_of = |column: &str| match target.rewrites_updates {
         true => BTreeSet::new(),
         false => BTreeSet::from([column.to_owned()]),
@@ -49,8 +49,8 @@ pub(crate) fn row_triggers(resolved: &Resolved) -> Vec<Trigger> {
     if !resolved.reference.excludes_shift {
         let mut rekeyed = trigger("rekeyed", UPDATE, "note_arrived");
         rekeyed.update_of = update_of(&key);
-        // PostgreSQL copies the text of each WHEN for every update of the table. Where the update names the key, which it
-        // seldom does, it hardly ever leaves it as it is.
+        // PostgreSQL copies the text of each WHEN for every update of the table. Updates that name the key are rare and nearly
+        // always change it.
         rekeyed.when = target.rewrites_updates.then(|| {
             (
                 key.clone(),
@@ -87,24 +87,25 @@ pub(crate) fn shared_triggers(table: &Relation, definitions: &[Definition]) -> V
     triggers
 }
 
-/// Which statements on a table have to end with a flush.
+/// Which statements on a table must end with a flush.
 #[derive(Default)]
 struct Needs {
     is_source: bool,
     insert: bool,
     update_of: BTreeSet<String>,
-    /// The definitions that the table is the source of.
+    /// The definitions whose source is this table.
     definitions: Vec<i32>,
-    /// Of the columns, those that decide which rows match under which key.
+    /// The columns that decide which rows match, and under which key.
     source_columns: BTreeSet<String>,
-    /// An update of any column counts: it can move a row to another partition, which fires the row triggers of a delete and an
+    /// An update of any column counts: it can move a row to another partition, which fires the row triggers for delete and
     /// insert, and a BEFORE trigger can change columns that the statement does not name.
     any_update: bool,
     always: bool,
 }
 
 impl Needs {
-    /// One that cannot be kept now keeps what it has of the source's triggers, so that it stops writes rather than go wrong.
+    /// A definition that cannot be maintained now keeps its part in the source's triggers, so that writes fail rather than give
+    /// wrong values.
     fn add(&mut self, table: &Relation, definition: &Definition) {
         self.always |= definition.fire_always;
         self.any_update |= table.is_partitioned() || table.rewrites_updates;
@@ -133,8 +134,8 @@ impl Needs {
         }
     }
 
-    /// One for all definitions and events, without a WHEN: PostgreSQL copies the triggers of a table for each statement and
-    /// parses each WHEN, and keeps an event for each trigger that a row fires.
+    /// One trigger for all definitions and events, without a WHEN: PostgreSQL copies a table's triggers for each statement,
+    /// parses each WHEN, and queues an event for each trigger that a row fires.
     fn row_trigger(&self, source: &Relation, place: Place) -> Trigger {
         let is_copy = place.is_part;
         let mut trigger = Trigger::new(

@@ -1,4 +1,4 @@
-//! The cache columns that a GitLab-shaped database has from the start, found and installed.
+//! Finds and installs GitLab's own cache columns.
 
 use super::install::{add, clear, remove, switch_trigger, update};
 use super::mend::{Mended, mend, move_to, would_mend};
@@ -10,14 +10,14 @@ use pgrx::pg_sys;
 use pgrx::spi::quote_literal;
 use serde_json::json;
 
-/// A boolean of `projects`, and what an integration has to be to make it true.
+/// A boolean of `projects`, and which integrations make it true.
 struct Builtin {
     column: &'static str,
     kind: Kind,
 }
 
 enum Kind {
-    /// Of one type, by the name the type has in `type_new`, and in the older `type`.
+    /// Of one type, by its name in `type_new` and in the older `type`.
     Type {
         new: &'static str,
         old: &'static str,
@@ -40,11 +40,11 @@ const BUILTINS: [Builtin; 2] = [
 ];
 
 const TARGET: &str = "projects";
-/// The table's name today, and the one it had before version 14.
+/// The table's name today, and its name before GitLab 14.
 const SOURCES: [&str; 2] = ["integrations", "services"];
 const KEY: &str = "project_id";
 
-/// Keeps the cache columns of a schema from now on, and mends those that others have defined there.
+/// Maintains GitLab's cache columns of a schema from now on, and repairs the other definitions there.
 pub(crate) fn attach(
     schema: &str,
     disable_application_triggers: bool,
@@ -69,12 +69,12 @@ pub(crate) fn attach(
     Ok(answers)
 }
 
-/// The names of those that a database has from the start.
+/// The names of the built-in cache columns.
 pub(crate) fn features() -> Vec<String> {
     BUILTINS.iter().map(Builtin::feature).collect()
 }
 
-/// Removes what `attach` installed, and enables again what it disabled.
+/// Removes what `attach` installed, and enables the application triggers it disabled.
 pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
     let host = HostTables::find(schema)?;
     let mut answers = Vec::new();
@@ -85,7 +85,7 @@ pub(crate) fn detach(schema: &str) -> Result<Vec<Answer>> {
     Ok(answers)
 }
 
-/// What `attach` would define for a column of a table, if it is one of GitLab's.
+/// The definition that `attach` would add for a column of a table, if it is one of GitLab's.
 pub(super) fn builtin_of(target: &Relation, column: &str) -> Result<Option<Definition>> {
     let [schema, name] = target.names();
     let builtin = BUILTINS.iter().find(|builtin| builtin.column == column);
@@ -96,12 +96,12 @@ pub(super) fn builtin_of(target: &Relation, column: &str) -> Result<Option<Defin
     Ok(source.map(|source| builtin.definition(target, &source)))
 }
 
-/// The host's tables in one schema, as far as they are there.
+/// The application's tables in one schema, as far as they exist.
 struct HostTables {
     schema: String,
     target: Option<Relation>,
     source: Option<Relation>,
-    /// The source has triggers of ours and no definition, as after a restore that lost them.
+    /// The source has triggers of ours but no definition, as after a restore that lost them.
     is_lost: bool,
 }
 
@@ -128,7 +128,7 @@ impl HostTables {
         })
     }
 
-    /// The triggers of the application that must have been disabled for a definition that was lost.
+    /// The application triggers that must have been disabled for a lost definition.
     fn lost_triggers(&self, column: &str) -> Vec<String> {
         let source = self.source.iter().filter(|_| self.is_lost);
         source
@@ -136,7 +136,7 @@ impl HostTables {
             .collect()
     }
 
-    /// The definition of a builtin's column, on the table or on one that had its name.
+    /// The definition of a built-in column, on this table or on an earlier table with its name.
     fn present(&self, builtin: &Builtin) -> Result<Option<Definition>> {
         let name = [self.schema.as_str(), TARGET];
         let target = self.target.as_ref().map(|target| target.oid);
@@ -148,8 +148,8 @@ impl HostTables {
         Ok(found.cloned())
     }
 
-    /// Whether a table is the business of whoever attaches the schema. Tables of others may be there too, and one of theirs must not be
-    /// what makes him wait.
+    /// Whether a table concerns the caller who attaches the schema. It may contain other users' tables, and the caller must not
+    /// have to wait for those.
     fn is_concerned(&self, table: &Relation) -> bool {
         let host = [&self.target, &self.source].into_iter().flatten();
         let mut owners: Vec<u32> = host.map(|table| table.owner).collect();
@@ -157,7 +157,7 @@ impl HostTables {
         owners.contains(&table.owner)
     }
 
-    /// Mends what lockstep.add_cache_column has defined in the schema; one row for each that was not active.
+    /// Repairs definitions in the schema that were added with lockstep.add_cache_column; one row for each that was not active.
     fn mend_others(&self, is_dry_run: bool) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
         for definition in Definition::all()? {
@@ -192,7 +192,7 @@ impl HostTables {
         Ok(answers)
     }
 
-    /// Drops triggers of ours that no definition needs, as a restore without the definitions leaves them.
+    /// Drops our triggers that no definition needs, as after a restore without the definitions.
     fn clear_others(&self) -> Result<()> {
         for table in tables_with_triggers(&self.schema)? {
             if self.is_concerned(&Relation::describe(table)?) {
@@ -376,14 +376,14 @@ fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
         "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
            from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
           where n.nspname = $1 and c.relkind in ('r', 'p') and g.tgfoid in (
-            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep')",
+            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep_internal')",
         &[pg_sys::TEXTOID],
     );
     let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));
     serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
 }
 
-/// The application's own triggers that write the column, or would if they were enabled: they are named after it.
+/// The application triggers that write the column, enabled or not: they are named after it.
 fn application_triggers(source: &Relation, column: &str, enabled: bool) -> Vec<String> {
     let prefix = format!("trigger_{column}");
     let rivals = source

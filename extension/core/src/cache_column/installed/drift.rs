@@ -1,4 +1,4 @@
-//! Cache columns that are wrong: which rows, and their repair.
+//! Wrong cache column values: finding and repairing them.
 
 use super::attach::builtin_of;
 use super::state::examine;
@@ -11,13 +11,13 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 use std::panic::AssertUnwindSafe;
 
-/// Checks who asks, and keeps the tables from being truncated until the transaction ends.
+/// Checks permissions, and prevents TRUNCATE of the tables until the transaction ends.
 #[pg_extern(sql = r#"
-create function lockstep.begin_cache_column_drift(target regclass, "column" text)
+create function lockstep_internal.begin_cache_column_drift(target regclass, "column" text)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.begin_cache_column_drift(regclass, text) is
-  'what lockstep.cache_column_drift does before it looks: checks who asks, waits for whoever truncates the tables';
+comment on function lockstep_internal.begin_cache_column_drift(regclass, text) is
+  'part of lockstep.cache_column_drift: checks who asks, waits for whoever truncates the tables';
 "#)]
 fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
     let target = required(target, "target");
@@ -27,14 +27,14 @@ fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
         .or_raise();
 }
 
-/// The rows that are wrong, read a part at a time as they are asked for.
+/// The rows that are wrong, read in parts as they are fetched.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_drift_rows(target regclass, "column" text)
+create function lockstep_internal.cache_column_drift_rows(target regclass, "column" text)
 returns table (key bigint, cached boolean, actual boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_drift_rows(regclass, text) is
-  'the rows of lockstep.cache_column_drift';
+comment on function lockstep_internal.cache_column_drift_rows(regclass, text) is
+  'part of lockstep.cache_column_drift: its rows';
 "#)]
 fn cache_column_drift_rows(
     target: Option<pg_sys::Oid>,
@@ -54,8 +54,8 @@ fn cache_column_drift_rows(
     TableIterator::new(wrong.map(|wrong| (wrong.key, wrong.cached, wrong.actual)))
 }
 
-/// Brings rows in lockstep that are not, at most `max_rows` of them; returns how many it wrote. Rows are locked in key order
-/// until the end of the transaction, so on a large table call it with a limit, a transaction each.
+/// Corrects at most `max_rows` wrong rows; returns how many it wrote. Rows are locked in key order until the end of the
+/// transaction, so on a large table call it with a limit, once per transaction.
 #[pg_extern(sql = r#"
 create function lockstep.repair_cache_column(target regclass, "column" text, max_rows bigint default null)
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -86,15 +86,15 @@ fn repair_cache_column(
 
 type Standing = (String, String, Option<i64>);
 
-/// How it stands with all cache columns.
+/// The state of all cache columns.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_standings(most bigint default null)
+create function lockstep_internal.cache_column_standings(most bigint default null)
 returns table (what text, state text, wrong bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_standings(bigint) is
+comment on function lockstep_internal.cache_column_standings(bigint) is
   'table and column, state, and how many rows are wrong, counted up to most, null if that is not known; reads the tables with the rights of their owners: for extensions that build on lockstep';
-revoke execute on function lockstep.cache_column_standings(bigint) from public;
+revoke execute on function lockstep_internal.cache_column_standings(bigint) from public;
 "#)]
 fn cache_column_standings(
     most: Option<i64>,
@@ -118,7 +118,7 @@ fn standings(most: usize) -> Result<Vec<Standing>> {
         let state = examine(&definition)?.words();
         let wrong = match definition.resolve() {
             Ok(resolved) => {
-                // Whoever owns the tables can have it fail, but not keep others from seeing how it stands with theirs.
+                // A table's owner can make this fail, but must not keep others from seeing the state of their own columns.
                 match attempt(AssertUnwindSafe(|| count_drift(&resolved, most))) {
                     Ok(wrong) => Some(wrong? as i64),
                     Err(failure) => {
@@ -161,7 +161,7 @@ pub(crate) fn targets() -> Result<Vec<u32>> {
     Ok(targets)
 }
 
-/// The definition of a column, or what attach would define; for whoever may read both tables.
+/// The definition of a column, or the one that attach would add; the caller must be allowed to read both tables.
 fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
     let table = Relation::describe(target.to_u32())?;
     let found = match Definition::of_column(table.oid, column)? {
@@ -171,7 +171,7 @@ fn readable(target: pg_sys::Oid, column: &str) -> Result<Resolved> {
     let definition = found.ok_or_else(|| not_defined(&table, column))?;
     let resolved = definition.resolve()?;
     let tables = [&resolved.target, &resolved.source].into_iter();
-    // An owner could lift the row security that he has put on himself.
+    // Owners can lift the row security on their own tables anyway.
     let of_others = tables.filter(|table| !has_rights_of(pg_sys::Oid::from(table.owner)));
     check_may(&of_others.collect::<Vec<_>>(), &["select"])?;
     Ok(resolved)

@@ -1,17 +1,17 @@
-//! What becomes of what an earlier version has installed. A library is exchanged before ALTER EXTENSION UPDATE runs.
+//! Upgrades from earlier versions. The library is replaced before ALTER EXTENSION UPDATE runs.
 
 use super::mend::{Mended, mend};
 use crate::cache_column::defined::Definition;
 use crate::error::{CacheColumnError, Error, OrRaise, Result};
 use pgrx::prelude::*;
 
-/// Installs what definitions lack: the last step of an update script that has dropped what was there.
+/// Installs what definitions lack; the last step of an update script that dropped the old objects.
 #[pg_extern(sql = r#"
-create function lockstep.mend_cache_columns()
+create function lockstep_internal.mend_cache_columns()
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.mend_cache_columns() is 'part of alter extension lockstep update: installs what cache columns lack';
-revoke execute on function lockstep.mend_cache_columns() from public;
+comment on function lockstep_internal.mend_cache_columns() is 'part of alter extension lockstep update: installs what cache columns lack';
+revoke execute on function lockstep_internal.mend_cache_columns() from public;
 "#)]
 fn mend_cache_columns() {
     mend_all().or_raise();
@@ -34,7 +34,7 @@ fn mend_all() -> Result<()> {
     Ok(())
 }
 
-/// Functions of 0.1.0 that are no more. Its triggers call them until the extension is updated.
+/// Functions of 0.1.0 that were removed. Their triggers call them until the extension is updated.
 #[pg_extern(sql = false)]
 fn note_gained() {
     refuse();

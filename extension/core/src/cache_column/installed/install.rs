@@ -1,4 +1,4 @@
-//! Adds and removes cache columns: checks the definition, writes its row, installs its triggers.
+//! Adds and removes cache columns: checks the definition, writes its row and installs its triggers.
 
 use super::state::{partitions_of, work};
 use crate::cache_column::defined::{
@@ -13,8 +13,8 @@ use pgrx::spi::{quote_identifier, quote_literal};
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
-/// Defines `column` of `target` as "a row of `source` whose `key` is this row's primary key matches" and keeps it so from
-/// now on. Returns the number of the definition. Values that are wrong already stay so until repaired.
+/// Defines `column` of `target` as "a row of `source` whose `key` is this row's primary key matches" and maintains it from now
+/// on. Returns the number of the definition. Values that are already wrong stay wrong until repaired.
 #[pg_extern(sql = r#"
 create function lockstep.add_cache_column(
   target regclass, "column" text, source regclass, key text, match jsonb,
@@ -53,7 +53,7 @@ fn add_cache_column(
     id
 }
 
-/// What is in the column already may be wrong, and nobody has looked.
+/// Existing values of the column may be wrong, and nothing has checked them.
 fn notice_unrepaired(target: Option<pg_sys::Oid>, column: Option<&str>) -> Result<()> {
     let table = Relation::describe(required(target, "target").to_u32())?;
     let name = table.qualified_name();
@@ -75,8 +75,8 @@ fn notice_unrepaired(target: Option<pg_sys::Oid>, column: Option<&str>) -> Resul
     Ok(())
 }
 
-/// Removes a cache column's definition and triggers; the column and its values stay. The name is that of the target, or the one it had
-/// when it was dropped or exchanged.
+/// Removes a cache column's definition and triggers; the column and its values stay. `target` is the table's current name, or its
+/// name when it was dropped or replaced.
 #[pg_extern(sql = r#"
 create function lockstep.remove_cache_column(target text, "column" text)
 returns void language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
@@ -102,9 +102,9 @@ fn remove_cache_column_of(target: Option<pg_sys::Oid>, column: Option<&str>) {
     remove_cache_column(Some(&target.to_u32().to_string()), column);
 }
 
-/// The definition of a column of a table that is called so, was called so, or has this number.
+/// The definition of a column of a table with this current or former name, or with this OID.
 fn named(target: &str, column: &str) -> Result<Definition> {
-    // As whoever calls reads a name, with his search path.
+    // As the caller reads a name, with the caller's search path.
     let query = Statement::new(
         "select pg_catalog.to_jsonb(array[pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text]
                   operator(pg_catalog.||) pg_catalog.parse_ident($1))::pg_catalog.text",
@@ -141,7 +141,7 @@ fn named(target: &str, column: &str) -> Result<Definition> {
     })
 }
 
-/// Installs a definition; everything is checked before anything is changed, and read before anything is locked.
+/// Installs a definition. Everything is checked before anything changes, and read before anything is locked.
 pub(super) fn add(definition: Definition) -> Result<i32> {
     let target = Relation::describe(definition.target)?;
     let source = Relation::describe(definition.source)?;
@@ -150,7 +150,7 @@ pub(super) fn add(definition: Definition) -> Result<i32> {
     let mut resolved = definition.resolve()?;
     resolved.prepare_to_install()?;
     lock_tables(&[&target, &source]);
-    // Somebody else may have been faster.
+    // Another session may have been faster.
     let mut resolved = resolved.definition.resolve()?;
     let definition = &mut resolved.definition;
     if Definition::of_column(target.oid, &definition.target_column)?.is_some() {
@@ -170,21 +170,21 @@ pub(super) fn add(definition: Definition) -> Result<i32> {
     Ok(id)
 }
 
-/// Installs triggers, in the place of those that are wrong.
+/// Installs triggers, replacing wrong ones.
 pub(super) fn put_up(triggers: &[(Trigger, Flaw)], installed: &[Installed]) -> Result<()> {
     triggers
         .iter()
         .try_for_each(|(trigger, _)| trigger.install(installed))
 }
 
-/// Removes a definition and its triggers, also where a table is gone, and enables the triggers of the host that were disabled for it;
-/// answers their names.
+/// Removes a definition and its triggers, even if a table is gone, and enables the application triggers that were disabled for
+/// it; returns their names.
 pub(super) fn remove(definition: &Definition) -> Result<Vec<String>> {
     take_down(definition)?;
     give_back(definition)
 }
 
-/// The same, but for the triggers of the host.
+/// The same, without the application triggers.
 pub(super) fn take_down(definition: &Definition) -> Result<()> {
     let tables = [definition.source, definition.target];
     let existing = tables.map(Relation::describe).into_iter().flatten();
@@ -196,15 +196,14 @@ pub(super) fn take_down(definition: &Definition) -> Result<()> {
     for table in &existing {
         clear(table.oid)?;
     }
-    // What they left behind when they were detached.
+    // Triggers that partitions kept when they were detached.
     for part in &definition.partitions {
         clear(*part)?;
     }
     Ok(())
 }
 
-/// Drops the triggers of ours that a table and its partitions have and no definition needs, and changes those that are shared to what
-/// is needed now.
+/// Drops our triggers on a table and its partitions that no definition needs, and updates the shared ones.
 pub(super) fn clear(table: u32) -> Result<()> {
     let Ok(table) = Relation::describe(table) else {
         return Ok(());
@@ -231,7 +230,7 @@ pub(super) fn clear(table: u32) -> Result<()> {
     Ok(())
 }
 
-/// Enables the triggers of the host that were disabled for a definition.
+/// Enables the application triggers that were disabled for a definition.
 pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
     let Ok(source) = Relation::describe(definition.source) else {
         return Ok(Vec::new());
@@ -247,7 +246,7 @@ pub(super) fn give_back(definition: &Definition) -> Result<Vec<String>> {
     Ok(disabled)
 }
 
-/// Enables all triggers of the host that were disabled; answers their names.
+/// Enables all application triggers that were disabled; returns their names.
 pub(crate) fn give_back_all() -> Result<Vec<String>> {
     let mut enabled = Vec::new();
     for definition in Definition::all()? {
@@ -271,7 +270,7 @@ fn table_name(table: u32) -> String {
 }
 
 const INSERT: &str = "
-insert into lockstep.cache_column_definition
+insert into lockstep_internal.cache_column_definition
   (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers,
    target_name, source_name, partitions)
 select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::regclass, d->>'key_column', d->'match',
@@ -281,7 +280,7 @@ select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::
 returning id::bigint";
 
 const UPDATE: &str = "
-update lockstep.cache_column_definition as c
+update lockstep_internal.cache_column_definition as c
    set disabled_triggers = n.disabled_triggers, target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
   from jsonb_to_record($1::jsonb)
        as n (id integer, disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
@@ -293,17 +292,17 @@ fn insert(definition: &Definition) -> Result<i32> {
     Ok(id.unwrap_or_default() as i32)
 }
 
-/// Writes what may change of a definition.
+/// Writes the changeable part of a definition.
 pub(super) fn update(definition: &Definition) -> Result<()> {
     write_definition(UPDATE, &json!(definition)).map(|_| ())
 }
 
 fn delete(definition: &Definition) -> Result<()> {
-    let text = "delete from lockstep.cache_column_definition where id = ($1::jsonb)::integer returning id::bigint";
+    let text = "delete from lockstep_internal.cache_column_definition where id = ($1::jsonb)::integer returning id::bigint";
     write_definition(text, &json!(definition.id)).map(|_| ())
 }
 
-/// The table of definitions is the extension's own; the caller's right to change it has been checked on his tables.
+/// The definitions table belongs to the extension; the caller's right to change the row has been checked on the tables it names.
 fn write_definition(text: &str, argument: &Value) -> Result<Option<i64>> {
     let statement = Statement::new(text, &[pg_sys::TEXTOID]);
     let argument = datum(argument.to_string());

@@ -1,4 +1,4 @@
-//! Has a definition kept again that the host's DDL has made go wrong.
+//! Repairs a definition that the application's DDL has broken.
 
 use super::install::{add, clear, give_back, put_up, remove, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
@@ -8,21 +8,21 @@ use crate::error::Result;
 use lockstep_server::host::{Relation, change, check_is_owner, locks};
 use std::collections::BTreeMap;
 
-/// What became of a definition.
+/// The outcome of a repair.
 pub(super) enum Mended {
     NothingToDo,
-    /// What would be done, in a dry run.
+    /// What a dry run would do.
     Would(String),
     /// What was done.
     Done(String),
-    /// Its table is gone, and so is the definition now.
+    /// Its table is gone, so the definition was removed.
     Removed(String),
-    /// Why it cannot be kept.
+    /// Why it cannot be maintained.
     Unfit(String),
 }
 
-/// Does what there is to do. Rows are looked at where a partition came or went; those that were written while triggers were missing or
-/// disabled are for lockstep.repair_cache_column.
+/// Repairs the definition. Rows are checked only where a partition was attached or detached; rows written while triggers were
+/// missing or disabled are left to lockstep.repair_cache_column.
 pub(super) fn mend(definition: &Definition) -> Result<Mended> {
     let state = examine(definition)?;
     let words = state.words();
@@ -66,7 +66,7 @@ pub(super) fn would_mend(definition: &Definition, tables: &[&Relation]) -> Resul
 fn mend_tables(found: Work) -> Result<()> {
     check_is_owner(&found.resolved.target)?;
     check_is_owner(&found.resolved.source)?;
-    // Only those that get a trigger, in one order; a partitioned one without its partitions.
+    // Only tables that get a trigger, in a fixed order; for a partitioned table without its partitions.
     let tables: BTreeMap<u32, _> = found
         .flawed
         .iter()
@@ -79,7 +79,7 @@ fn mend_tables(found: Work) -> Result<()> {
             &format!("lock table only {name} in share row exclusive mode"),
         )?;
     }
-    // Somebody else may have been faster.
+    // Another session may have been faster.
     let work = work(Definition::load(found.resolved.definition.id)?.resolve()?)?;
     put_up(&work.flawed, &work.installed)?;
     let mut definition = work.resolved.definition;
@@ -109,7 +109,7 @@ fn mend_tables(found: Work) -> Result<()> {
     update(&definition)
 }
 
-/// To the tables that have the names now.
+/// Moves the definition to the tables that have the names now.
 fn move_to_names(definition: &Definition) -> Result<Mended> {
     let now = |oid: u32, name: &[String]| match holder_of(name)? {
         Some(holder) => Ok(holder),
@@ -125,7 +125,7 @@ fn move_to_names(definition: &Definition) -> Result<Mended> {
     move_to(definition, moved, &target, &source)
 }
 
-/// Puts `moved`, which is on these tables, in the place of a definition.
+/// Replaces a definition by `moved`, which refers to these tables.
 pub(super) fn move_to(
     definition: &Definition,
     mut moved: Definition,
@@ -140,7 +140,7 @@ pub(super) fn move_to(
         return Ok(Mended::Unfit(error.message()));
     }
     take_down(definition)?;
-    // The triggers of the host stay disabled on a table that is kept.
+    // The application triggers stay disabled on a table that keeps its definition.
     moved.disabled_triggers = match source.oid == definition.source && !has_one {
         true => definition.disabled_triggers.clone(),
         false => {

@@ -1,6 +1,6 @@
-//! Cache columns are added and removed ([`install`](mod@install)), all that are known of GitLab at once ([`attach`](mod@attach)). Whether one does its work
-//! ([`state`]) and whether its column is right ([`drift`]) can be asked; what the host's DDL has made go wrong is mended ([`mend`](mod@mend)),
-//! and so is what an [`earlier`] version has installed.
+//! Cache columns are added and removed ([`install`](mod@install)), GitLab's all at once ([`attach`](mod@attach)). Callers can
+//! check whether a definition works ([`state`]) and whether its values are right ([`drift`]). Definitions that the application's
+//! DDL has broken are repaired ([`mend`](mod@mend)), and so are those of an [`earlier`] version.
 
 mod attach;
 mod drift;

@@ -1,4 +1,4 @@
-//! Whether a definition does its work: compared with the tables as they are now, since the host's DDL changes them unannounced.
+//! Whether a definition works. It is compared with the current tables, because the application's DDL changes them without notice.
 
 use crate::cache_column::defined::{
     Definition, Flaw, Installed, Resolved, Trigger, installed_on, row_triggers, shared_triggers,
@@ -9,13 +9,13 @@ use lockstep_server::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// The state of a definition in words, `active` if nothing is wrong. It waits for no lock.
+/// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_state(definition integer)
+create function lockstep_internal.cache_column_state(definition integer)
 returns text stable language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_state(integer) is
-  'whether a cache column is maintained: active, or what is wrong; lockstep.attach repairs it or says why it cannot';
+comment on function lockstep_internal.cache_column_state(integer) is
+  'part of lockstep.cache_columns: whether a cache column is maintained: active, or what is wrong; lockstep.attach repairs it or says why it cannot';
 "#)]
 fn cache_column_state(definition: Option<i32>) -> String {
     let definition = Definition::load(required(definition, "definition")).or_raise();
@@ -27,24 +27,24 @@ pub(super) enum State {
     Active,
     /// A table is gone; which one.
     Dropped(&'static str),
-    /// Another table has the name of one; which one.
+    /// Another table has taken over a name; which one.
     Exchanged(&'static str),
-    /// It cannot be kept as the tables are; why.
+    /// It cannot be maintained with the current tables; why.
     Unfit(String),
     Mendable(Box<Work>),
 }
 
-/// What there is to do to have it kept again.
+/// What a repair has to do.
 pub(super) struct Work {
     pub(super) resolved: Resolved,
-    /// Triggers that are missing or not as they have to be, and what is wrong with each.
+    /// Triggers that are missing or wrong, and what is wrong with each.
     pub(super) flawed: Vec<(Trigger, Flaw)>,
-    /// Those of ours that are there.
+    /// Our installed triggers.
     pub(super) installed: Vec<Installed>,
-    /// Partitions of the source, and of the target, that came since they were looked at.
+    /// Partitions of source and target that were attached since the last check.
     pub(super) came_to_source: Vec<Part>,
     pub(super) came_to_target: Vec<Part>,
-    /// Those that went, and may be gone for good.
+    /// Partitions that were detached, and may have been dropped.
     pub(super) went: Vec<u32>,
 }
 
@@ -112,7 +112,7 @@ impl Work {
     }
 }
 
-/// All that a definition needs and does not have.
+/// Everything that a definition needs and lacks.
 pub(super) fn work(resolved: Resolved) -> Result<Work> {
     let definition = &resolved.definition;
     let (source, target) = (&resolved.source, &resolved.target);
@@ -178,7 +178,8 @@ fn unfit(definition: &Definition, error: Error) -> Result<String> {
     })
 }
 
-/// A trigger of the host that an update of the column defers: PostgreSQL lets nobody queue one who writes with the rights of another.
+/// An application trigger that an update of the column defers: PostgreSQL does not let code that runs with another role's rights
+/// queue a deferred trigger.
 fn has_deferred_trigger(resolved: &Resolved) -> bool {
     let query = Statement::new(
         "select 'yes' from pg_trigger g

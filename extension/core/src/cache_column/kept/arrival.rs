@@ -1,4 +1,4 @@
-//! New target rows: without a value they get false, since nothing refers to them yet.
+//! New target rows: a null becomes false, because nothing refers to them yet.
 
 use super::known::{definition_argument, table_fired_on};
 use crate::cache_column::defined::Definition;
@@ -10,10 +10,10 @@ use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// BEFORE INSERT of a target row whose cache column is null, or, under a guard, not false.
+/// BEFORE INSERT of a target row whose cache column is null or, under a guard, not false.
 #[pg_trigger(sql = "
-create function lockstep.set_false_on_insert() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_false_on_insert() is 'row trigger of a target: a new row starts with false';")]
+create function lockstep_internal.set_false_on_insert() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.set_false_on_insert() is 'row trigger of a target: a new row starts with false';")]
 fn set_false_on_insert<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {
@@ -37,7 +37,7 @@ fn target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
 
 #[cold]
 fn learn_target_column(trigger: &PgTrigger) -> Result<Rc<str>> {
-    // Only the target is needed, so that its rows can come and go when the source is no more.
+    // Only the target is needed, so that its rows can be written after the source is gone.
     let definition = Definition::load(definition_argument(trigger)?)?;
     let target = Relation::describe(definition.target)?;
     let table = table_fired_on(trigger, &target)?;

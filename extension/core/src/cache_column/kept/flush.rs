@@ -1,7 +1,7 @@
-//! The statement trigger: brings the target rows of all noted keys in lockstep with the source rows.
+//! The statement trigger: updates the target rows of all noted keys from the source rows.
 //!
-//! What makes it right while others write: the target rows are locked first, in key order, and looked at in a later
-//! statement, whose snapshot is new. Whoever changed a source row of the same target holds that lock until he commits.
+//! Why this is right under concurrent writes: the target rows are locked first, in key order, and read in a later statement with
+//! a new snapshot. A session that changed a source row of the same target holds that lock until it commits.
 
 use super::absence;
 use super::keeper::{Keeper, Keys, Locked, keeper};
@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 /// AFTER each statement on a source or target.
 #[pg_trigger(sql = "
-create function lockstep.flush() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.flush() is 'statement trigger: brings the targets of all noted keys in lockstep';")]
+create function lockstep_internal.flush() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.flush() is 'statement trigger: brings the targets of all noted keys in lockstep';")]
 fn flush_noted<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -24,7 +24,7 @@ fn flush_noted<'a>(
     Ok(None)
 }
 
-/// Flushes what has been noted at this level of savepoints.
+/// Flushes what has been noted at this savepoint level.
 pub(super) fn flush() -> Result<()> {
     let notes = pending::take()?;
     let losses = pending::losses();
@@ -32,8 +32,8 @@ pub(super) fn flush() -> Result<()> {
     for (definition, notes) in notes {
         parts.push(Part::new(locked_keeper(definition)?, notes, losses));
     }
-    // Definitions that share a target are flushed together, under one pass of locks: two statements that took them one
-    // definition after the other could each hold the row that the other wants.
+    // Definitions with the same target are flushed together in one lock pass: two statements that locked one definition after the
+    // other could deadlock.
     parts.sort_by_key(Part::target);
     for parts in parts.chunk_by(|one, other| one.target() == other.target()) {
         flush_target(parts);
@@ -41,7 +41,7 @@ pub(super) fn flush() -> Result<()> {
     Ok(())
 }
 
-/// Looks up the values of the given keys of one definition and writes those that are wrong; returns how many were.
+/// Recomputes the values of these keys of one definition and writes the wrong ones; returns how many it wrote.
 pub(super) fn repair(keeper: Rc<Keeper>, mut keys: Vec<i64>) -> usize {
     keys.sort_unstable();
     keys.dedup();
@@ -54,7 +54,7 @@ pub(super) fn repair(keeper: Rc<Keeper>, mut keys: Vec<i64>) -> usize {
     }])
 }
 
-/// The keeper of a definition whose tables are locked, so that nothing it knows of them changes before the transaction ends.
+/// The keeper of a definition, with its tables locked, so that nothing cached about them changes before the transaction ends.
 fn locked_keeper(definition: i32) -> Result<Rc<Keeper>> {
     loop {
         let keeper = keeper(definition)?;
@@ -65,18 +65,17 @@ fn locked_keeper(definition: i32) -> Result<Rc<Keeper>> {
     }
 }
 
-/// Keys of one list that a statement is given at once. More of them take longer to no purpose, and memory that nobody has
-/// promised.
+/// How many keys a statement gets at once. More would only take longer, and an unbounded amount of memory.
 const AT_ONCE: usize = 10_000;
 
-/// The keys of one definition that are to be flushed, in ascending order.
+/// The keys of one definition to flush, in ascending order.
 struct Part {
     keeper: Rc<Keeper>,
     /// Known to be true.
     gained: Vec<i64>,
-    /// To be looked up.
+    /// To be recomputed.
     lost: Vec<i64>,
-    /// Those of new target rows, to be looked up as well.
+    /// New target rows, to be recomputed as well.
     arrived: Vec<i64>,
     /// The number of losses when the notes were taken.
     losses: u64,
@@ -102,7 +101,7 @@ impl Part {
     }
 }
 
-/// Some of the keys of one definition, to be flushed by one pass.
+/// Part of the keys of one definition, flushed in one pass.
 struct Slice<'a> {
     part: &'a Part,
     gained: Keys,
@@ -110,13 +109,13 @@ struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// Whether what was gained is still there: a trigger of the host on a target that this flush wrote may have taken it away.
+    /// Whether gained rows must still exist: an application trigger on a target that this flush wrote may have removed them.
     fn is_certain(&self) -> bool {
         pending::losses() == self.part.losses
     }
 }
 
-/// What became of the keys of a flush.
+/// The result of a flush.
 #[derive(Clone, Copy, Default)]
 struct Outcome {
     /// Target rows that exist.
@@ -143,7 +142,7 @@ fn flush_target(parts: &[Part]) -> usize {
     outcome.written + flush_parts(parts).0.written
 }
 
-/// Goes through the keys in ascending order, some at a time; answers what came of it, and how many keys there were.
+/// Processes the keys in ascending order, in slices; returns the outcome and the number of keys.
 fn flush_parts(parts: &[Part]) -> (Outcome, usize) {
     let mut rest: Vec<[&[i64]; 3]> = parts.iter().map(Part::lists).collect();
     let mut total = Outcome::default();
@@ -180,13 +179,13 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
         .iter()
         .map(|slice| Writing::begin(&slice.part.keeper, keys))
         .collect();
-    // One connection for all statements of the pass.
+    // One SPI connection for all statements of the pass.
     connected(|| match slices {
         [slice] if slice.lost.is_empty() => flush_gained(slice),
         [slice] => flush_locked(slice, slice.part.keeper.lock(keys)),
         [first, rest @ ..] => {
             let locked = first.part.keeper.lock(keys);
-            // The counts are those of the first definition's column; of the others nothing is known.
+            // The counts are for the first definition's column; nothing is known about the others.
             let unknown = Locked::unknown(locked.found);
             let written = rest
                 .iter()
@@ -201,7 +200,8 @@ fn flush_keys(slices: &[Slice], keys: &Keys) -> Outcome {
     })
 }
 
-/// Only gained keys of one definition, as when rows are inserted. To write a single row is to lock it, unless it has the value.
+/// Only gained keys of one definition, as after inserts. Writing a row also locks it; only rows that already have the value need
+/// a lock.
 fn flush_gained(slice: &Slice) -> Outcome {
     let Slice { part, gained, .. } = slice;
     if gained.len() == 1 && slice.is_certain() {
@@ -216,8 +216,8 @@ fn flush_gained(slice: &Slice) -> Outcome {
         && part.keeper.writes_in_order()
         && part.keeper.none_is_true(gained)
     {
-        // Each row will be written, which locks it: a pass that only locks can be saved. One that another session sets to true meanwhile
-        // is written once more; it must be locked in any case.
+        // Each row will be written, which locks it, so a separate lock pass is not needed. A row that another session sets to
+        // true in the meantime is written once more; it has to be locked anyway.
         let written = part.keeper.set_true_in_order(gained);
         return Outcome {
             found: written,
@@ -253,13 +253,13 @@ thread_local! {
     static WRITING: RefCell<Vec<(i32, Rc<[i64]>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The keys that a flush is about to write, so that the guard of the column does not take its writes for direct ones.
+/// The keys that a flush is about to write, so that the column's guard does not reject its writes.
 struct Writing;
 
 impl Writing {
     fn begin(keeper: &Keeper, keys: &Keys) -> Self {
         let definition = &keeper.resolved.definition;
-        // Nobody asks unless there is a guard.
+        // Only needed if there is a guard.
         let keys = if definition.guard {
             Rc::from(keys.as_slice())
         } else {

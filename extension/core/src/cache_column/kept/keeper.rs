@@ -1,4 +1,4 @@
-//! A definition made ready to run: the statements that keep its column, remembered by the backend until a table changes.
+//! A definition ready to run: the prepared statements that maintain its column, cached by the backend until a table changes.
 
 use crate::cache_column::defined::{Definition, Resolved};
 use crate::error::Result;
@@ -10,31 +10,30 @@ use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Keeps one cache column: knows its definition and holds the prepared statements on its target. Whoever has it run them holds an
-/// SPI connection.
+/// Maintains one cache column: has its definition and the prepared statements on its target. Callers hold an SPI connection.
 pub(super) struct Keeper {
     pub(super) resolved: Resolved,
-    /// That of the knowledge it was made with.
+    /// The generation of the cached knowledge it was made from.
     pub(super) generation: u64,
     target_owner: Oid,
     source_owner: Oid,
     one: Statements,
     many: Statements,
-    /// Look and write in one statement, which saves one for a single row. For many it is faster to read
-    /// their rows in one walk over the source's index than to look each key up.
+    /// Reads and writes in one statement, which saves a statement for a single row. For many rows one walk over the source's
+    /// index is faster than a lookup per key.
     set_true_if_matched: Statement,
     set_false_if_unmatched: Statement,
-    /// Locks the target row; answers its value.
+    /// Locks the target row and returns its value.
     lock_one: Statement,
-    /// Locks the target rows in key order; answers how many there are, and how many are not false and not true.
+    /// Locks the target rows in key order; returns how many exist, and how many are not false and not true.
     lock_many: Statement,
-    /// Sets the column of all keys given, in key order, whatever its value.
+    /// Sets the column for all given keys, in key order, whatever its value.
     set_true_in_order: Statement,
-    /// Whether any row from one key to another has the value true.
+    /// Whether any row between two keys has the value true.
     any_true_between: Statement,
 }
 
-/// The steps of a flush, for one key (`id = $1`) or for many (`id = any ($1)`).
+/// The steps of a flush, for one key (`id = $1`) or many (`id = any ($1)`).
 struct Statements {
     set_true: Statement,
     set_false: Statement,
@@ -42,7 +41,7 @@ struct Statements {
     matched: Statement,
 }
 
-/// What the lock pass saw: counts of target rows, which stay true until the transaction ends.
+/// What the lock pass found: counts of target rows, valid until the transaction ends.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Locked {
     pub(super) found: usize,
@@ -60,7 +59,7 @@ impl Locked {
         }
     }
 
-    /// So many rows, of whose values nothing is known.
+    /// That many rows, with unknown values.
     pub(super) fn unknown(found: usize) -> Self {
         Self {
             found,
@@ -100,7 +99,7 @@ impl Statements {
     }
 }
 
-/// Keys in ascending order, without duplicates; how they are handed to a statement.
+/// Keys in ascending order without duplicates, as an argument of a statement.
 pub(super) struct Keys(Vec<i64>);
 
 impl Keys {
@@ -122,7 +121,7 @@ impl Keys {
         &self.0
     }
 
-    /// Those that are not in `other`.
+    /// The keys that are not in `other`.
     pub(super) fn without(&self, other: &Self) -> Self {
         Self(
             self.0
@@ -170,9 +169,9 @@ impl Keeper {
             ),
             set_true_if_matched: look_and_set(true, &format!("and {exists}")),
             set_false_if_unmatched: look_and_set(false, &format!("and not {exists}")),
-            // NO KEY UPDATE is what an update of the column takes: it conflicts with other flushes, not with the checks
-            // of foreign keys. A weaker lock for values that are right already would have to be upgraded when the same
-            // transaction writes the row later, and two such transactions would deadlock.
+            // NO KEY UPDATE is what updating the column takes: it conflicts with other flushes, not with foreign-key checks. A
+            // weaker lock for correct values would have to be upgraded when the transaction writes the row later, and two such
+            // transactions would deadlock.
             lock_one: Statement::by_index(
                 &format!(
                     "select t.{column} from {target} t where t.{id} operator(pg_catalog.=) $1 for no key update"
@@ -190,7 +189,7 @@ impl Keeper {
                 &[pg_sys::INT8ARRAYOID],
                 &key_columns,
             ),
-            // The index is walked in the order of its keys, so the rows are written, and thereby locked, in key order.
+            // The index is walked in key order, so the rows are written, and thus locked, in key order.
             set_true_in_order: Statement::by_index(
                 &format!("update {target} t set {column} = true where {of_keys}"),
                 &[pg_sys::INT8ARRAYOID],
@@ -220,7 +219,7 @@ impl Keeper {
         as_owner(self.target_owner, || statement.run(&[keys.argument()])) as usize
     }
 
-    /// Whether one role may read both tables, so that one statement can look and write.
+    /// Whether one role may read both tables, so that one statement can read and write.
     fn has_one_owner(&self) -> bool {
         self.target_owner == self.source_owner
     }
@@ -267,10 +266,10 @@ impl Keeper {
         self.on_target(&self.set_true_in_order, keys)
     }
 
-    /// Whether it is known, at little cost, that none of the rows has the value true: if the keys lie close together, one walk over the
-    /// index takes a fifth of the time of a search for each key, and it ends at the first that is true.
+    /// Whether a cheap check shows that no row has the value true. If the keys are close together, one walk over the index takes
+    /// a fifth of the time of a lookup per key, and it stops at the first true.
     pub(super) fn none_is_true(&self, keys: &Keys) -> bool {
-        /// Rows to walk over for each key, at most.
+        /// At most this many rows are read per key.
         const SPARSENESS: usize = 4;
         let (Some(first), Some(last)) = (keys.as_slice().first(), keys.as_slice().last()) else {
             return true;
@@ -285,14 +284,14 @@ impl Keeper {
         row == Some([Some(false)])
     }
 
-    /// Locks both tables as the statements of a flush do, so that none of them is the first to learn what others did to a table.
+    /// Locks both tables as the flush statements do, so that any changes of them are noticed before the first statement.
     pub(super) fn lock_tables(&self) {
         let Resolved { target, source, .. } = &self.resolved;
         host::lock_for_reading(source.oid);
         host::lock_for_writing(target.oid);
     }
 
-    /// Looks whether the locked rows have a match and writes those that say otherwise; returns how many it wrote.
+    /// Checks the locked rows for a match and writes those that are wrong; returns how many it wrote.
     pub(super) fn look_and_set(&self, keys: &Keys, locked: Locked) -> usize {
         let mut written = 0;
         if keys.len() == 1 && self.has_one_owner() {
@@ -330,7 +329,7 @@ kept! {
     static KEEPERS: RefCell<Known<i32, Rc<Keeper>>> = RefCell::new(Known::new());
 }
 
-/// The keeper of a definition, made anew if a table it knows has changed since.
+/// The keeper of a definition, built again if one of its tables has changed.
 pub(super) fn keeper(definition: i32) -> Result<Rc<Keeper>> {
     KEEPERS.with(|known| Known::get_or_learn(known, definition, || learn_keeper(definition)))
 }

@@ -5,7 +5,7 @@ use lockstep_server::host::{self, Relation};
 use lockstep_server::row::arguments;
 use pgrx::prelude::PgTrigger;
 
-/// The table a trigger fired on: `whole`, or a partition of it, whose columns can have other numbers.
+/// The table a trigger fired on: `whole`, or one of its partitions, whose columns can have other numbers.
 pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Relation> {
     check_is_row_trigger(trigger)?;
     let table = trigger.relid().map_err(ServerError::catalog)?;
@@ -24,7 +24,7 @@ pub(super) fn table_fired_on(trigger: &PgTrigger, whole: &Relation) -> Result<Re
     .into())
 }
 
-/// Anyone may create a trigger on a table of his own with a function of ours.
+/// Any user may create a trigger on a table of their own with one of our functions.
 pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
     if trigger.event().fired_for_row() {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn check_is_row_trigger(trigger: &PgTrigger) -> Result<()> {
     .into())
 }
 
-/// The numbers of the definitions that the trigger carries as its arguments.
+/// The numbers of the definitions in the trigger's arguments.
 pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
     let definitions = arguments(trigger).map(|it| it.parse().map_err(|_| bad_argument(it)));
     match definitions.collect::<Result<Vec<i32>>>()? {
@@ -44,7 +44,7 @@ pub(super) fn definition_arguments(trigger: &PgTrigger) -> Result<Vec<i32>> {
     }
 }
 
-/// The number of the definition that the trigger carries as its only argument.
+/// The number of the definition in the trigger's only argument.
 pub(super) fn definition_argument(trigger: &PgTrigger) -> Result<i32> {
     match definition_arguments(trigger)?.as_slice() {
         [definition] => Ok(*definition),

@@ -1,7 +1,7 @@
-//! What keeps a cache column right. A source row changes, its row trigger notes the target key ([`note`], [`pending`]), the statement trigger flushes
-//! all noted keys to the target rows ([`flush`](mod@flush)) with the statements of the definition ([`keeper`](mod@keeper)). Target rows that come
-//! get their value ([`arrival`]), those that have yet to come are seen to ([`absence`]), and where no key is known the whole target is walked
-//! along ([`truncate`], [`walk`]).
+//! Maintains cache columns. When a source row changes, its row trigger notes the target key ([`note`], [`pending`]), and the
+//! statement trigger flushes all noted keys to the target rows ([`flush`](mod@flush)) with the definition's statements
+//! ([`keeper`](mod@keeper)). New target rows get their value ([`arrival`]), missing ones are allowed for ([`absence`]), and where
+//! no key is known the whole target is checked ([`truncate`], [`walk`]).
 
 mod absence;
 mod arrival;

@@ -1,4 +1,4 @@
-//! The row triggers: each notes the target keys of one row and returns. An update gets here only if it names a column in play.
+//! The row triggers: each notes the target keys of one row. They fire for updates only if these name a relevant column.
 
 use super::flush;
 use super::keeper::keeper;
@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 /// AFTER INSERT, UPDATE or DELETE of a source row.
 #[pg_trigger(sql = "
-create function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
+create function lockstep_internal.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
 fn note_changed<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -29,15 +29,15 @@ fn note_changed<'a>(
     Ok(None)
 }
 
-/// AFTER INSERT of a target row, or UPDATE of its key or of the cache column: the value has to be looked up.
+/// AFTER INSERT of a target row, or UPDATE of its key or cache column: the value must be recomputed.
 #[pg_trigger(sql = "
-create function lockstep.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
+create function lockstep_internal.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
 fn note_arrived<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
     let noting = match Noting::by(trigger, Side::Target) {
-        // This table is there, so the source is gone, and no row has a match any more: new ones have got false already.
+        // This table exists, so the source is gone and no row has a match any more; new rows have already been set to false.
         Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {
             return Ok(None);
         }
@@ -57,15 +57,15 @@ enum Side {
     Target,
 }
 
-/// What a trigger needs to know of its table and of one definition, learned at its first row.
+/// What a trigger needs to know about its table and one definition, read at its first row.
 struct Noting {
     definition: i32,
     fire_always: bool,
     key_number: NonZeroUsize,
     key_width: IntegerWidth,
-    /// The columns in play: while they stay the same, so does the match.
+    /// The relevant columns: while they stay the same, so does the match.
     columns: Vec<Stored>,
-    /// What a row has to pass to match.
+    /// The tests that a row must pass to match.
     tests: Vec<Test>,
     is_heap: bool,
     /// No statement trigger will flush: a partition that was attached later, or a logical replication worker.
@@ -92,7 +92,7 @@ impl Noting {
         let mut learned = Vec::new();
         for definition in definitions {
             match Self::learn(trigger, side, definition) {
-                // This table is there, so the target is gone, and there is nothing to keep.
+                // This table exists, so the target is gone and there is nothing to maintain.
                 Err(error)
                     if side == Side::Source
                         && matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
@@ -133,7 +133,7 @@ impl Noting {
         })
     }
 
-    /// One definition may ask for a trigger that fires in every role, and share it with one that does not.
+    /// Definitions share a trigger, and it fires in every role if one of them asks for that.
     fn is_on(&self) -> bool {
         self.fire_always || !is_replica()
     }
@@ -142,7 +142,7 @@ impl Noting {
         if let (Some(old), Some(new)) = (old, new)
             && new.has_same(old, &self.columns)
         {
-            // It wrote the columns in play, but nothing new, as when rows that are active are activated.
+            // It wrote the relevant columns without changing them, as when active rows are activated.
             return Ok(());
         }
         if let Some(new) = new.filter(|row| self.is_matched_by(row)) {

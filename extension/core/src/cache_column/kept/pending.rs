@@ -1,26 +1,25 @@
-//! The keys that row triggers noted and the statement trigger has yet to flush.
+//! The keys that row triggers noted and the statement trigger has not flushed yet.
 //!
-//! Notes take memory for the distinct keys of a statement, however often each is noted, and more than there is makes that statement
-//! fail. They live in the memory of the backend, stacked by subtransaction: a flush takes only what its own level noted. Were
-//! it to take the notes of an outer statement too, a rollback to a savepoint would undo their flush and they
-//! would be lost.
+//! Notes use memory for a statement's distinct keys, however often each is noted; if memory runs out, the statement fails. They
+//! live in backend memory, stacked by subtransaction. A flush takes only the notes of its own level: if it also took those of an
+//! outer statement, a rollback to a savepoint would undo their flush and lose them.
 
 use crate::error::Result;
 use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::{Cell, RefCell};
 
-/// What a row trigger saw happen to one target key.
+/// What happened to one target key, as seen by a row trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// A row that matches now exists: the value is known to be true.
+    /// A matching row now exists: the value is known to be true.
     Gained,
-    /// A matching row went, or what became of it is not certain: the value has to be looked up.
+    /// A matching row is gone, or its state is uncertain: the value must be recomputed.
     Lost,
-    /// The target row itself is new under this key: the value has to be looked up.
+    /// The target row itself is new under this key: the value must be recomputed.
     Arrived,
 }
 
-/// Keys in the order in which they were noted. Duplicates are folded as they pile up.
+/// Keys in the order they were noted. Duplicates are merged as they accumulate.
 #[derive(Default, Debug)]
 pub(super) struct Noted(Vec<i64>);
 
@@ -36,7 +35,7 @@ impl Noted {
         Ok(())
     }
 
-    /// Grows only if most of it are distinct keys, so that it is never more than four times as large as they are.
+    /// Grows only if most keys are distinct, so that it is never more than four times as large as needed.
     #[cold]
     fn make_room(&mut self) -> Result<()> {
         self.fold();
@@ -61,7 +60,7 @@ impl Noted {
         self.0.is_empty()
     }
 
-    /// In ascending order, each once.
+    /// In ascending order, without duplicates.
     pub(super) fn into_sorted(mut self) -> Vec<i64> {
         self.fold();
         self.0
@@ -86,7 +85,7 @@ impl Notes {
     }
 
     fn append(&mut self, mut other: Self) -> Result<()> {
-        // First those that say nothing of the value: if memory runs out between the two, no key is left that only claims to be known.
+        // The uncertain keys first: if memory runs out in between, no key is left that is only claimed to be known.
         self.lost.append(&mut other.lost)?;
         self.arrived.append(&mut other.arrived)?;
         self.gained.append(&mut other.gained)
@@ -102,7 +101,7 @@ impl Notes {
     }
 }
 
-/// Notes of one (sub)transaction, by definition. A statement touches few definitions, so a list beats a map.
+/// Notes of one (sub)transaction, by definition. A statement uses few definitions, so a list beats a map.
 #[derive(Default)]
 struct Definitions(Vec<(i32, Notes)>);
 
@@ -135,7 +134,7 @@ thread_local! {
     static LOSSES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many losses this backend has noted so far. As long as it stays the same, what was gained is still there.
+/// How many losses this backend has noted so far. While this does not change, gained rows still exist.
 pub(super) fn losses() -> u64 {
     LOSSES.get()
 }
@@ -152,9 +151,8 @@ pub(super) fn note(definition: i32, key: i64, change: Change) -> Result<()> {
     })
 }
 
-/// Takes all notes of the current level, by definition. What outer levels took for gained may be what this level lost: an exception
-/// block in a trigger of the host can take back what its statement did. So they have to look, whether or not this level is
-/// rolled back later.
+/// Takes all notes of the current level, by definition. This level may have lost what outer levels gained: an exception block in
+/// an application trigger can undo its statement. So outer levels must recompute, whether or not this level is rolled back later.
 pub(super) fn take() -> Result<Vec<(i32, Notes)>> {
     PENDING.with_borrow_mut(|pending| {
         let Some(taken) = pending.take(nesting()) else {
@@ -171,17 +169,17 @@ pub(super) fn take() -> Result<Vec<(i32, Notes)>> {
     })
 }
 
-/// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
+/// Discards the notes of a savepoint or transaction that is rolled back.
 pub(crate) fn roll_back_notes(nesting: i32) {
     PENDING.with_borrow_mut(|pending| pending.roll_back(nesting));
 }
 
-/// Hands the notes of a savepoint that is released to the level around it.
+/// Moves the notes of a released savepoint to the enclosing level.
 pub(crate) fn release_notes(nesting: i32) -> Result<()> {
     PENDING.with_borrow_mut(|pending| pending.release(nesting))
 }
 
-/// How many notes are not flushed.
+/// How many notes have not been flushed.
 pub(crate) fn notes_left() -> usize {
     PENDING.with_borrow(Levels::count)
 }

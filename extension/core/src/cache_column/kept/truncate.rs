@@ -1,4 +1,4 @@
-//! TRUNCATE of a source, or of a part of it: no row trigger fires, so all target rows that say true are looked at again.
+//! TRUNCATE of a source or of a partition of it: no row trigger fires, so all target rows that are true are checked again.
 
 use super::walk::look_at_all;
 use crate::cache_column::defined::Definition;
@@ -8,8 +8,8 @@ use pgrx::prelude::*;
 
 /// AFTER TRUNCATE of a source.
 #[pg_trigger(sql = "
-create function lockstep.flush_truncated() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.flush_truncated() is 'statement trigger: after a source was truncated, looks at all targets';")]
+create function lockstep_internal.flush_truncated() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.flush_truncated() is 'statement trigger: after a source was truncated, looks at all targets';")]
 fn flush_truncated<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -25,7 +25,7 @@ fn look_at_targets_of(table: u32) -> Result<()> {
                 continue;
             }
             match look_at_all(definition.id) {
-                // This table is there, so the target is gone.
+                // This table exists, so the target is gone.
                 Err(error) if matches!(error.topic(), Some(HostError::NoSuchTable { .. })) => {}
                 looked => looked?,
             }

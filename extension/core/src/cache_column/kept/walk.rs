@@ -1,5 +1,5 @@
-//! Rows whose cache column is wrong, found a part at a time in the order of the target's keys: what is read of a table is read as its
-//! owner, so no role has to be allowed to read both, and the memory it takes does not grow with the tables.
+//! Finds rows whose cache column is wrong, in parts, in the order of the target's keys. Each table is read as its owner, so no
+//! role needs to be allowed to read both, and memory does not grow with the tables.
 
 use super::flush::repair;
 use super::keeper::{Keeper, keeper};
@@ -13,9 +13,9 @@ use std::collections::HashSet;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-/// Rows to look at in one step.
+/// Rows to check in one step.
 const STEP: usize = 10_000;
-/// Keys to walk over for each that is asked for, at most.
+/// At most this many keys are read for each one that is asked for.
 const SPARSENESS: usize = 4;
 
 /// A row whose cache column is wrong.
@@ -25,15 +25,15 @@ pub(crate) struct Wrong {
     pub(crate) actual: bool,
 }
 
-/// Looks through target rows in the order of their keys.
+/// Walks target rows in key order.
 pub(crate) struct Walk {
     target_owner: Oid,
     source_owner: Oid,
     /// Keys and values of the next rows from one key to another.
     rows: Statement,
-    /// Which of the keys given have a match.
+    /// Which of the given keys have a match.
     matched: Statement,
-    /// The same of all from one key to another: one walk over an index, which a source of many partitions has many of.
+    /// The same for all keys in a range: one walk over the index, of which a partitioned source has many.
     matched_between: Statement,
 }
 
@@ -42,13 +42,13 @@ impl Walk {
         Self::new(resolved, &resolved.target.qualified_name(), "")
     }
 
-    /// Through the rows that may have lost their match.
+    /// Walks the rows that may have lost their match.
     fn not_false(resolved: &Resolved) -> Self {
         let condition = format!("and t.{} is not false", resolved.column.quoted());
         Self::new(resolved, &resolved.target.qualified_name(), &condition)
     }
 
-    /// `table` is the target or a part of it.
+    /// `table` is the target or one of its partitions.
     fn new(resolved: &Resolved, table: &str, condition: &str) -> Self {
         let id = resolved.primary_key.quoted();
         let column = resolved.column.quoted();
@@ -88,7 +88,7 @@ impl Walk {
         }
     }
 
-    /// The wrong ones of the next rows, and the key to go on with if there are more.
+    /// The wrong ones among the next rows, and the key to continue with if there are more.
     fn step(&self, view: View, first: i64, last: i64) -> (Vec<Wrong>, Option<i64>) {
         let mut seen = Vec::new();
         connected(|| {
@@ -126,7 +126,7 @@ impl Walk {
         (wrong.collect(), next)
     }
 
-    /// All that are wrong, as the statement sees them that called us.
+    /// All wrong rows, as the calling statement sees them.
     pub(crate) fn wrong(self) -> impl Iterator<Item = Wrong> {
         let mut from = Some(i64::MIN);
         let steps = std::iter::from_fn(move || {
@@ -137,7 +137,7 @@ impl Walk {
         steps.flatten()
     }
 
-    /// Writes the right value to those that are wrong, at most so many; answers how many it wrote.
+    /// Corrects at most `most` wrong rows; returns how many it wrote.
     fn repair(&self, keeper: &Rc<Keeper>, first: i64, last: i64, most: usize) -> usize {
         let mut written = 0;
         let mut from = Some(first);
@@ -151,14 +151,14 @@ impl Walk {
     }
 }
 
-/// Repairs a definition's rows, at most so many; answers how many it wrote.
+/// Corrects at most `most` rows of a definition; returns how many it wrote.
 pub(crate) fn repair_all(definition: i32, most: usize) -> Result<usize> {
     let keeper = keeper(definition)?;
     let walk = Walk::all(&keeper.resolved);
     Ok(walk.repair(&keeper, i64::MIN, i64::MAX, most))
 }
 
-/// After source rows went without a word: looks at all targets that do not say false.
+/// After source rows disappeared without row triggers: checks all targets that are not false.
 pub(crate) fn look_at_all(definition: i32) -> Result<()> {
     let keeper = keeper(definition)?;
     let walk = Walk::not_false(&keeper.resolved);
@@ -166,7 +166,7 @@ pub(crate) fn look_at_all(definition: i32) -> Result<()> {
     Ok(())
 }
 
-/// After a part of the target came with rows.
+/// After a partition with rows was attached to the target.
 pub(crate) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()> {
     let keeper = keeper(definition)?;
     let mut walk = Walk::new(&keeper.resolved, &part.name, "");
@@ -175,7 +175,7 @@ pub(crate) fn look_at_part_of_target(definition: i32, part: &Part) -> Result<()>
     Ok(())
 }
 
-/// After a part of the source came with rows: looks at the targets that these match.
+/// After a partition with rows was attached to the source: checks the targets that these rows match.
 pub(crate) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()> {
     let keeper = keeper(definition)?;
     let key = keeper.resolved.key.quoted();
@@ -203,8 +203,8 @@ pub(crate) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()>
     Ok(())
 }
 
-/// Repairs all cache columns of the target rows with keys from `first` to `last`; answers how many values it wrote. Rows whose
-/// columns are right are not even locked.
+/// Corrects all cache columns of the target rows with keys from `first` to `last`; returns how many values it wrote. Correct rows
+/// are not even locked.
 pub(crate) fn repair_range(target: u32, first: i64, last: i64) -> Result<usize> {
     thread_local! {
         // Never dropped, see `Keeper`.

@@ -1,4 +1,4 @@
-//! Claims deliveries, many at once.
+//! Claims deliveries in batches.
 
 use super::head::{Head, fail_without_event, heads};
 use super::pace::Pace;
@@ -15,9 +15,9 @@ use pgrx::datum::Interval;
 use pgrx::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A sender that takes more at once holds them back from others.
+/// A sender that claims more at once keeps them from others.
 const MOST_AT_ONCE: i32 = 10_000;
-/// Of channels that others may just be claiming so many more are tried than are wanted.
+/// How many times more channels are tried than wanted, because others may be claiming some of them.
 const TRIES: usize = 4;
 
 const SECOND: i64 = 1_000_000;
@@ -31,7 +31,7 @@ type Claimed = (
     String,
     i64,
     String,
-    // A json, whose values PostgreSQL keeps as those of text: as it came, without being parsed.
+    // A json, which PostgreSQL stores as text: unparsed, as received.
     String,
     i32,
     i32,
@@ -47,14 +47,14 @@ type Claimed = (
 
 /// Claims the first waiting delivery of channels that are due.
 #[pg_extern(sql = r#"
-create function lockstep.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
+create function lockstep_api.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
 returns table (delivery bigint, lease bigint, team_id text, enterprise_id text, channel text, integration_id bigint, alias text, event json,
                attempts integer, uncertain integer, failures integer, updates text, subject text, ts text, slack_channel text, moment bigint, token bytea, token_iv bytea)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.claim_deliveries(integer, interval, integer, text) is
-  'claims the first waiting delivery of channels that are due, as many a minute and workspace as are given, with what it takes to send it; the channel is the caller''s until lockstep.finish_deliveries';
-revoke execute on function lockstep.claim_deliveries(integer, interval, integer, text) from public;
+comment on function lockstep_api.claim_deliveries(integer, interval, integer, text) is
+  'claims the first waiting delivery of channels that are due, as many a minute and workspace as are given, with what it takes to send it; the channel is the caller''s until lockstep_api.finish_deliveries';
+revoke execute on function lockstep_api.claim_deliveries(integer, interval, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn claim_deliveries(
@@ -123,7 +123,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     let (mut admitted, _) = admit(schema, pace, new)?;
     let (changed, held) = admit(schema, updates, changed)?;
     admitted.extend(changed);
-    // The pace that they wait for is none that a claim is begun by.
+    // Whether a channel is due does not depend on the pace of updates, so these are held explicitly.
     let held: Vec<i64> = held.iter().map(|it| it.channel.id).collect();
     channel::hold(&held, updates.interval())?;
     if admitted.len() == wanted {
@@ -132,7 +132,7 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     hand_out(schema, admitted, lease_for)
 }
 
-/// The channels to try, those that have been due for longest first, no more of a workspace than its pace admits.
+/// The channels to try, longest due first, with no more per workspace than its pace allows.
 fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<Vec<i64>> {
     let mut room: BTreeMap<String, i64> = BTreeMap::new();
     let due = channel::look(schema, |due| {
@@ -143,7 +143,7 @@ fn candidates(schema: &str, pace: Pace, wanted: usize) -> Result<Vec<i64>> {
     Ok(choose(&due, &room, TRIES * wanted))
 }
 
-/// Looks up the room of workspaces that were not looked up yet.
+/// Looks up the remaining capacity of workspaces not looked up yet.
 fn fill_up(room: &mut BTreeMap<String, i64>, schema: &str, pace: Pace, due: &[Due]) -> Result<()> {
     let teams: BTreeSet<&str> = due.iter().map(|it| it.team.as_str()).collect();
     let new: Vec<&str> = teams
@@ -166,7 +166,7 @@ fn choose(due: &[Due], room: &BTreeMap<String, i64>, most: usize) -> Vec<i64> {
         .collect()
 }
 
-/// Takes one of what is left for the workspace, if any is.
+/// Uses up one of the workspace's remaining messages, if there is one.
 fn takes_one<K: Ord + std::borrow::Borrow<str>>(left: &mut BTreeMap<K, i64>, team: &str) -> bool {
     match left.get_mut(team) {
         Some(left) if *left > 0 => {
@@ -177,7 +177,7 @@ fn takes_one<K: Ord + std::borrow::Borrow<str>>(left: &mut BTreeMap<K, i64>, tea
     }
 }
 
-/// Those of the deliveries that the pace of their workspaces admits, and those that it does not.
+/// Splits deliveries into those that their workspace's pace allows and the others.
 fn admit(
     schema: &str,
     pace: Pace,
@@ -195,7 +195,7 @@ fn admit(
     Ok(outgoing.into_iter().partition(is_admitted))
 }
 
-/// A delivery with all that belongs to its message.
+/// A delivery with everything its message needs.
 struct Outgoing {
     channel: Locked,
     head: Head,
@@ -206,7 +206,7 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    /// Whether it changes a message that is there.
+    /// Whether it changes an existing message.
     fn is_update(&self) -> bool {
         self.updates == UPDATE && self.message.is_some()
     }
@@ -269,7 +269,7 @@ fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Resul
     if outgoing.is_empty() {
         return Ok(Vec::new());
     }
-    // By chance, so that no lease is ever that of an earlier sender.
+    // Random, so that a lease never equals that of an earlier sender.
     let lease = random_bytes::<8>().ok_or(SlackError::NoChance)?;
     let lease = i64::from_le_bytes(lease) & i64::MAX;
     let next: Vec<Next> = outgoing

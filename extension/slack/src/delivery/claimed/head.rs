@@ -8,7 +8,7 @@ use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An integration that is gone has what waits for it fail, and what waited behind is looked at, in so many rounds. What is left then is
+/// Deliveries of a removed integration fail, and the next delivery in line is examined, in at most this many rounds. The rest is
 /// left for the next claim.
 const MOST_ROUNDS: usize = 10;
 
@@ -24,14 +24,14 @@ kept! {
             "select h.*, n.channel from unnest($1) c (id)
               cross join lateral (
                 select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel
-                  from lockstep.slack_delivery d
+                  from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
-               left join lockstep.slack_channel n on n.id = h.channel",
+               left join lockstep_internal.slack_channel n on n.id = h.channel",
             &[pg_sys::INT8ARRAYOID],
             &["lane", "id"],
         ),
         fail: OwnStatement::by_index(
-            "update lockstep.slack_delivery d
+            "update lockstep_internal.slack_delivery d
                 set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
                from unnest($1, $2, $3, $4) g (lane, slack_integration_id, integration_id, error)
               where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id
@@ -45,7 +45,7 @@ kept! {
             &["lane"],
         ),
         fail_without_event: OwnStatement::by_index(
-            "update lockstep.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
+            "update lockstep_internal.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
               where id = any ($1) and status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
@@ -56,7 +56,7 @@ kept! {
 /// A delivery that can be sent.
 pub(super) struct Head {
     pub(super) id: i64,
-    /// The row of the name that the channel is called by, and that name.
+    /// The row of the name under which the channel is addressed, and that name.
     pub(super) channel: i64,
     pub(super) name: Option<String>,
     pub(super) integration: i64,
@@ -73,7 +73,7 @@ struct First {
     head: Head,
 }
 
-/// The first delivery of each channel, as far as one can be sent. Those of integrations that are gone or inactive fail.
+/// The first delivery of each channel that can be sent. Deliveries of removed or inactive integrations fail.
 pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, Head>> {
     let teams: BTreeMap<i64, &str> = channels
         .iter()
@@ -111,7 +111,7 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
     Ok(heads)
 }
 
-/// Why a delivery cannot be sent, if it cannot.
+/// Why a delivery cannot be sent, if so.
 fn trouble(first: &First, to: Option<&Destination>, team: Option<&str>) -> Option<&'static str> {
     match to {
         Some(to) if to.integration != first.head.integration || Some(&*to.team) != team => {
@@ -155,7 +155,7 @@ struct Gone {
     error: &'static str,
 }
 
-/// Has all that waits in these lanes for the same integrations and rows fail.
+/// Fails everything that waits in these lanes for the same integrations and rows.
 fn fail(gone: &[Gone]) -> Result<()> {
     let lanes: Vec<i64> = gone.iter().map(|it| it.lane).collect();
     let rows: Vec<i64> = gone.iter().map(|it| it.slack_integration).collect();
@@ -171,7 +171,7 @@ fn fail(gone: &[Gone]) -> Result<()> {
     Ok(())
 }
 
-/// Has deliveries fail whose event is gone.
+/// Fails deliveries whose event is gone.
 pub(super) fn fail_without_event(deliveries: &[i64]) -> Result<()> {
     if !deliveries.is_empty() {
         let arguments = [keys_argument(deliveries)];

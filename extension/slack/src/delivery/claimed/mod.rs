@@ -1,5 +1,6 @@
-//! Deliveries are claimed ([`claim`]): the first ones of channels that are due ([`head`]), as fast as the workspace allows ([`pace`](mod@pace)), with the
-//! message that each is about ([`subject`]). When there is something to claim again, [`wait`] says.
+//! Claims deliveries ([`claim`]): the first ones of due channels ([`head`]), as fast as the workspace allows
+//! ([`pace`](mod@pace)), each with the message about the same subject ([`subject`]). [`wait`] says when there is something to
+//! claim again.
 
 pub(crate) mod claim;
 mod head;

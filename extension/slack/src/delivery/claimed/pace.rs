@@ -1,6 +1,6 @@
-//! The pace of each workspace, over all of its channels and all senders: the generic cell rate algorithm. A message takes its interval,
-//! and a burst may be sent at once. No minute has more than its messages, wherever it begins: what a burst may be ahead is taken off the
-//! interval of all others.
+//! The pace of each workspace over all its channels and senders, by the generic cell rate algorithm. Each message uses up one
+//! interval, and a burst may be sent at once. No minute exceeds the limit, wherever it starts: the interval leaves room for a
+//! burst.
 
 use crate::error::{DeliveryError, Result};
 use lockstep_server::kept;
@@ -8,12 +8,12 @@ use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-/// A minute, and the second more that a message may be on its way, while the next one is not.
+/// A minute, plus a second during which a message may be in flight while the next one is not.
 const MINUTE: i64 = 61_000_000;
-/// A burst is the messages of a minute divided by this.
+/// A burst is a minute's messages divided by this.
 const BURST: i64 = 10;
 const MOST_PER_MINUTE: i32 = 100_000;
-/// What most messages are sent by.
+/// The method for most messages.
 pub(super) const POST: &str = "chat.postMessage";
 
 struct Statements {
@@ -29,7 +29,7 @@ kept! {
             &format!(
                 "select p.team_id, {ROOM}
                    from (select clock_timestamp()) now (at)
-                  cross join unnest($2) t (id) join lockstep.slack_team_pace p
+                  cross join unnest($2) t (id) join lockstep_internal.slack_team_pace p
                      on p.schema = $1 and p.team_id = t.id and p.method = $5"
             ),
             &[
@@ -42,27 +42,27 @@ kept! {
             &["schema"],
         ),
         begin: OwnStatement::by_index(
-            "insert into lockstep.slack_team_pace (schema, team_id, method, free_at)
+            "insert into lockstep_internal.slack_team_pace (schema, team_id, method, free_at)
              select $1, t.id, $3, '-infinity' from unnest($2) with ordinality t (id, place) order by t.place on conflict do nothing",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
         ),
         lock: OwnStatement::by_index(
             "select from unnest($2) with ordinality t (id, place)
-               join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
+               join lockstep_internal.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
               order by t.place for no key update of p",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
         ),
-        // In a statement of its own: what time it is counts once the rows are locked.
+        // A separate statement, because the time counts once the rows are locked.
         admit: OwnStatement::by_index(
             &format!(
                 "with admitted as materialized (
                    select p.team_id, now.at, least(t.wanted, {ROOM}) as messages
                      from (select clock_timestamp()) now (at)
                     cross join unnest($2, $5) t (id, wanted)
-                     join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $6)
-                 update lockstep.slack_team_pace p
+                     join lockstep_internal.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $6)
+                 update lockstep_internal.slack_team_pace p
                     set free_at = greatest(p.free_at, a.at) + a.messages * $3 * interval '1 microsecond'
                    from admitted a where p.schema = $1 and p.team_id = a.team_id and p.method = $6 and a.messages > 0
                  returning p.team_id, a.messages"
@@ -80,18 +80,18 @@ kept! {
     };
 }
 
-/// How many messages of the workspace of row `p` are admitted at `now.at`: `$3` is the interval of one, `$4` how far they may be
-/// ahead, both in microseconds.
+/// How many messages the workspace of row `p` may send at `now.at`: `$3` is the interval of one, `$4` how far ahead they may be,
+/// both in microseconds.
 const ROOM: &str = "greatest(0, $4 + $3 - (extract(epoch from greatest(p.free_at, now.at) - now.at) * 1000000)::int8) / $3";
 
-/// Of the messages that a workspace takes a minute so many may be changed, as Slack has it of its methods: 50 of 300.
+/// The share of a workspace's messages per minute that may be updates, like the limits of Slack's methods: 50 of 300.
 const UPDATES: i32 = 6;
 
-/// So many messages a minute.
+/// A number of messages per minute.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
     method: &'static str,
-    /// Of one message, in microseconds, rounded up.
+    /// Microseconds per message, rounded up.
     interval: i64,
     burst: i64,
 }
@@ -104,7 +104,7 @@ impl Pace {
         }
     }
 
-    /// That of messages which are changed, where so many are sent a minute.
+    /// The pace of updates, for a given number of messages per minute.
     pub(super) fn of_updates(per_minute: i32) -> Self {
         Self::new("chat.update", (per_minute / UPDATES).max(1))
     }
@@ -112,7 +112,7 @@ impl Pace {
     fn new(method: &'static str, per_minute: i32) -> Self {
         let per_minute = i64::from(per_minute);
         let burst = (per_minute / BURST).max(1);
-        // In a minute are a burst and as many as it has whole intervals.
+        // A minute holds a burst plus as many messages as it has whole intervals.
         let others = per_minute - burst + 1;
         Self {
             method,
@@ -121,17 +121,17 @@ impl Pace {
         }
     }
 
-    /// Of one message, in microseconds.
+    /// Microseconds per message.
     pub(super) fn interval(self) -> i64 {
         self.interval
     }
 
-    /// How far messages may be ahead of their time, in microseconds.
+    /// How far ahead of their time messages may be, in microseconds.
     pub(super) fn ahead(self) -> i64 {
         (self.burst - 1) * self.interval
     }
 
-    /// How many messages of each workspace are admitted now, as far as that is fewer than a burst. Others may take them.
+    /// How many messages each workspace may send now, at most a burst. Other sessions may use them up.
     pub(super) fn room(self, schema: &str, teams: Vec<&str>) -> Result<BTreeMap<String, i64>> {
         let mut room = BTreeMap::new();
         let arguments = [
@@ -153,8 +153,8 @@ impl Pace {
         self.burst
     }
 
-    /// Admits messages of workspaces, given how many are wanted of each; they count from now on. In one order for all, so that two claims
-    /// never wait for each other: first the rows that are missing, then all.
+    /// Lets workspaces send messages, given how many are wanted for each; these count from now on. Everyone first inserts missing
+    /// rows and then locks all, in the same order, so that two claims never deadlock.
     pub(super) fn admit(
         self,
         schema: &str,

@@ -1,4 +1,4 @@
-//! What several events are about, and the message that is of it.
+//! What events are about, and the existing message about the same subject.
 
 use crate::error::Result;
 use crate::slack_workspace::inherited;
@@ -8,12 +8,12 @@ use lockstep_webhook::{Event, ObjectKind};
 use pgrx::pg_sys;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An event is a message of its own.
+/// Each event is a message of its own.
 pub(super) const SEPARATE: &str = "separate";
-/// Or changes the message of its subject.
+/// Or it updates the message of its subject.
 pub(super) const UPDATE: &str = "update";
 
-/// Settings are inherited from a group, which may have its own from another one, and so on.
+/// Settings are inherited from a group, which may inherit its own, and so on.
 const MOST_LEVELS: usize = 30;
 
 struct Statements {
@@ -26,19 +26,19 @@ kept! {
     static STATEMENTS: Statements = Statements {
         updates: OwnStatement::by_index(
             "select n.integration_id, n.updates
-               from unnest($2) i (id) join lockstep.slack_notification n on n.schema = $1 and n.integration_id = i.id",
+               from unnest($2) i (id) join lockstep_internal.slack_notification n on n.schema = $1 and n.integration_id = i.id",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         payloads: OwnStatement::by_index(
-            "select e.id, e.payload::text from lockstep.event e where e.id = any ($1) and e.payload is not null",
+            "select e.id, e.payload::text from lockstep_internal.event e where e.id = any ($1) and e.payload is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         messages: OwnStatement::by_index(
             "select m.channel, m.subject, m.ts, m.slack_channel, m.moment
-               from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject
-               join lockstep.slack_channel c on c.id = m.channel
+               from unnest($1, $2) s (channel, subject) join lockstep_internal.slack_message m on m.channel = s.channel and m.subject = s.subject
+               join lockstep_internal.slack_channel c on c.id = m.channel
               -- By now the name may be another channel's.
               where m.slack_channel = coalesce(c.slack_id, m.slack_channel)",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
@@ -47,10 +47,10 @@ kept! {
     };
 }
 
-/// What becomes of several events about one subject, by integration: its own setting, else that of the nearest it inherits from.
+/// How several events about one subject are shown, by integration: its own setting, otherwise the nearest inherited one.
 pub(super) fn updates(schema: &str, integrations: BTreeSet<i64>) -> Result<BTreeMap<i64, String>> {
     let mut found = BTreeMap::new();
-    // Each with the one whose setting is looked for.
+    // Each with the integration that the setting is for.
     let mut left: Vec<(i64, i64)> = integrations.into_iter().map(|id| (id, id)).collect();
     for _ in 0..MOST_LEVELS {
         let wanted: BTreeSet<i64> = left.iter().map(|(_, of)| *of).collect();
@@ -87,7 +87,7 @@ pub(super) fn updates(schema: &str, integrations: BTreeSet<i64>) -> Result<BTree
     Ok(found)
 }
 
-/// The events, as they came.
+/// The events' payloads, as received.
 pub(super) fn payloads(events: &[i64]) -> Result<BTreeMap<i64, String>> {
     let mut payloads = BTreeMap::new();
     STATEMENTS.with(|statements| {
@@ -98,15 +98,15 @@ pub(super) fn payloads(events: &[i64]) -> Result<BTreeMap<i64, String>> {
     Ok(payloads)
 }
 
-/// A message of a subject, as Slack names it and its channel.
+/// A message about a subject, with Slack's ids for it and its channel.
 pub(super) struct Message {
     pub(super) ts: String,
     pub(super) slack_channel: String,
-    /// Of the newest event that it shows.
+    /// The time of the newest event that it shows.
     pub(super) moment: Option<i64>,
 }
 
-/// The message of each channel's subject.
+/// The message about the subject in each channel.
 pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<(i64, String), Message>> {
     let channels: Vec<i64> = subjects.iter().map(|(channel, _)| *channel).collect();
     let names: Vec<&str> = subjects
@@ -134,8 +134,8 @@ pub(super) fn messages(subjects: &[(i64, String)]) -> Result<BTreeMap<(i64, Stri
     Ok(messages)
 }
 
-/// The pipeline or merge request that an event is about. Parsed here and not by PostgreSQL, which refuses a payload if there is a NUL
-/// anywhere in it.
+/// The pipeline or merge request that an event is about. Parsed here and not by PostgreSQL, which rejects a payload that contains
+/// a NUL anywhere.
 pub(super) fn subject(payload: &str) -> Option<String> {
     let event = Event::read(payload).ok()?;
     let (ObjectKind::Pipeline | ObjectKind::MergeRequest) = event.kind()? else {

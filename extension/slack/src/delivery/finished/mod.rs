@@ -1,5 +1,5 @@
-//! What became of deliveries: what a sender says ([`result`]) is written ([`finish`]), Slack's id of a channel is learned ([`lane`]), and those who
-//! want to know may ask ([`outcome`]).
+//! Outcomes of deliveries: the sender's report ([`result`]) is written ([`finish`]), Slack's id of a channel is stored
+//! ([`lane`]), and others can query the outcome ([`outcome`]).
 
 pub(crate) mod finish;
 mod lane;

@@ -1,4 +1,4 @@
-//! What became of deliveries, for those who want to know; another try for those that failed.
+//! Querying the outcome of deliveries, and retrying failed ones.
 
 use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
@@ -19,29 +19,29 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
-            // In one order for all who try again at the same time.
-            "update lockstep.slack_delivery d
+            // In a fixed order, for sessions that retry at the same time.
+            "update lockstep_internal.slack_delivery d
                 set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
-               from (select o.id from lockstep.slack_delivery o
+               from (select o.id from lockstep_internal.slack_delivery o
                       where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
                       order by o.id for no key update) o
               where d.id = o.id",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         troubles: OwnStatement::new(
-            "select channel, error, needed, failures, since, last_at from lockstep.slack_channel_trouble
+            "select channel, error, needed, failures, since, last_at from lockstep_internal.slack_channel_trouble
               where schema = $1 and integration_id = $2 and team_id = $3 order by channel collate \"C\"",
             &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
         ),
         results: OwnStatement::by_index(
-            "select d.id, d.status, d.error, d.needed from lockstep.slack_delivery d where d.id = any ($1) order by d.id",
+            "select d.id, d.status, d.error, d.needed from lockstep_internal.slack_delivery d where d.id = any ($1) order by d.id",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
     };
 }
 
-/// Lets deliveries that failed wait again.
+/// Queues failed deliveries again.
 #[pg_extern(sql = r#"
 create function lockstep.retry_deliveries(integration_id bigint default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
         if deliveries > 0 {
             wake(DELIVERIES);
         } else if let Some(integration) = integration_id {
-            // A number that is nobody's is most likely a typing error.
+            // An unknown id is most likely a typo.
             channels_now(schema, integration)?;
         }
         Ok(deliveries)
@@ -116,7 +116,7 @@ fn troubles(
     schema: &str,
 ) -> Result<Vec<Trouble>> {
     let (team, integration) = destination_of(schema, of, slack_integration)?;
-    // One that inherits its channels may not have these any more.
+    // An integration that inherits its channels may no longer have these.
     let channels = channels_now(schema, integration)?;
     let mut troubles = Vec::new();
     let arguments = [datum(schema), datum(integration), datum(team)];
@@ -138,7 +138,7 @@ fn troubles(
 
 type Outcome = (i64, String, Option<String>, Option<String>);
 
-/// What became of deliveries.
+/// The outcome of deliveries.
 #[pg_extern(sql = r#"
 create function lockstep.delivery_results(deliveries bigint[])
 returns table (delivery bigint, status text, error text, needed text)

@@ -1,33 +1,33 @@
-//! What a sender says became of a delivery.
+//! A sender's report about a delivery.
 
 use crate::error::{DeliveryError, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Of Slack's names of errors so much is kept.
+/// How much of Slack's error codes is kept.
 const MOST_CHARACTERS: usize = 255;
-/// Longer than Slack ever lets anybody wait, in seconds.
+/// Longer than Slack ever asks anyone to wait, in seconds.
 const LONGEST: f64 = 7.0 * 86_400.0;
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Delivered,
-    /// It failed for sure, and may not the next time.
+    /// It certainly failed, and may succeed next time.
     Retry,
-    /// Nobody knows.
+    /// Unknown whether it succeeded.
     Uncertain,
-    /// Slack took nothing, as it has had enough for now.
+    /// Slack accepted nothing because of its rate limit.
     RateLimited,
-    /// For good.
+    /// Permanent failure.
     Failed,
-    /// The message that it was to update shows something newer: there was no request.
+    /// The message to update already shows something newer, so no request was made.
     Superseded,
-    /// The message that it was to update is gone.
+    /// The message to update is gone.
     LostMessage,
-    /// There was no request.
+    /// No request was made.
     Release,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Given {
     pub(super) error: Option<String>,
     #[serde(default)]
     pub(super) needed: Option<String>,
-    /// Seconds until it may be tried again.
+    /// Seconds until it may be retried.
     #[serde(default)]
     wait: Option<f64>,
     /// Seconds since the request began.
@@ -57,7 +57,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// All of an array; of two about one delivery, the first.
+    /// Parses an array; of several results for one delivery, the first counts.
     pub(super) fn all(results: Value) -> Result<Vec<Self>> {
         let Value::Array(results) = results else {
             return Err(DeliveryError::NotAnArray {
@@ -79,7 +79,7 @@ impl Given {
         for it in &mut all {
             it.error = it.error.take().map(cut);
             it.needed = it.needed.take().map(cut);
-            // No names of Slack's are that long.
+            // None of Slack's ids is that long.
             it.ts.take_if(|text| text.chars().count() > MOST_CHARACTERS);
             it.channel
                 .take_if(|text| text.chars().count() > MOST_CHARACTERS);
@@ -102,7 +102,7 @@ impl Given {
         }
     }
 
-    /// Seconds since the request began; none, if there was none. One whose time is not told began just now.
+    /// Seconds since the request began; None without a request. Without a time, it began just now.
     pub(super) fn ago(&self) -> Option<f64> {
         match self.outcome {
             Outcome::Release | Outcome::Superseded => None,

@@ -1,4 +1,4 @@
-//! The kinds of events that integrations can be told of.
+//! The kinds of events that integrations can be notified of.
 
 /// In the order in which channels are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ impl Kind {
         KINDS.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// As settings call it.
+    /// Its name in settings.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Push => "push",
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// What it tells of is not for everybody who may see the project.
+    /// Not everybody who can see the project may see it.
     pub(crate) fn is_confidential(self) -> bool {
         matches!(
             self,
@@ -75,7 +75,7 @@ impl Kind {
         )
     }
 
-    /// The column of the host's integrations that switches it.
+    /// The column of the application's integrations that switches it.
     pub(crate) fn column(self) -> &'static str {
         match self {
             Self::Push => "push_events",
@@ -96,7 +96,7 @@ impl Kind {
         }
     }
 
-    /// The kind whose channels it has if it has none of its own.
+    /// The kind whose channels are used if it has none of its own.
     pub(crate) fn general(self) -> Option<Self> {
         match self {
             Self::ConfidentialIssue => Some(Self::Issue),
@@ -105,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// Of a group, not of a project.
+    /// It happens in a group, not in a project.
     pub(super) fn is_of_group(self) -> bool {
         matches!(self, Self::GroupMention | Self::GroupConfidentialMention)
     }

@@ -1,5 +1,5 @@
-//! An event is read: it comes as the host's webhooks have it ([`lockstep_webhook`]); what it is ([`kind`]) and what decides over it
-//! ([`occurrence`]) is taken from that.
+//! Parses an event in the format of GitLab's webhooks ([`lockstep_webhook`]): its kind ([`kind`]), and what decides who is
+//! notified ([`occurrence`]).
 
 mod kind;
 mod occurrence;

@@ -1,4 +1,4 @@
-//! What happened: the kind of an event, and all that decides over who is told of it.
+//! What happened: the kind of an event, and everything that decides who is notified.
 
 use super::kind::Kind;
 use lockstep_webhook::{
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Flaw {
     Kind(String),
-    /// The path of the field, or what keeps it from being read.
+    /// The path of the field, or why it cannot be parsed.
     Field(String),
 }
 
@@ -22,7 +22,7 @@ impl From<BadField> for Flaw {
 
 type Read<T> = Result<T, BadField>;
 
-/// The most of a kind that is repeated to whoever sent it.
+/// How much of an unknown kind is repeated to the sender.
 const MOST_OF_KIND: usize = 50;
 
 #[derive(Debug)]
@@ -30,14 +30,14 @@ pub(crate) struct Occurrence<'a> {
     pub(crate) kind: Kind,
     pub(crate) place: Place<'a>,
     pub(crate) author: Author<'a>,
-    /// It is an update that says nothing new to others.
+    /// An update without news for others.
     pub(crate) is_mere_update: bool,
-    /// The branch it is about, if it is about one.
+    /// The branch it is about, if any.
     pub(crate) branch: Option<Branch<'a>>,
-    /// Those of what it is about; none, if that cannot have any.
+    /// The labels of what it is about; None if it cannot have labels.
     pub(crate) labels: Option<Vec<Cow<'a, str>>>,
     pub(crate) pipeline: Option<Pipeline<'a>>,
-    /// There is something in the event that is not to be kept.
+    /// It contains parts that must not be stored.
     pub(crate) has_superfluous: bool,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Place<'a> {
     GroupOfPath(Cow<'a, str>),
 }
 
-/// Who did it, as far as is known.
+/// Who did it, as far as known.
 #[derive(Debug, Default)]
 pub(crate) struct Author<'a> {
     pub(crate) id: Option<i64>,
@@ -66,7 +66,7 @@ pub(crate) struct Branch<'a> {
 #[derive(Debug)]
 pub(crate) struct Pipeline<'a> {
     pub(crate) id: i64,
-    /// The whole name of its branch or tag, or what tells a very long one from others.
+    /// The full name of its branch or tag, or a short form of a very long one.
     pub(crate) reference: String,
     pub(crate) status: Cow<'a, str>,
     pub(crate) finished_at: Option<String>,
@@ -86,10 +86,10 @@ impl<'a> Occurrence<'a> {
     }
 }
 
-/// Characters of the name of a branch or tag that stands for itself.
+/// How long a branch or tag name may be before it is shortened.
 const MOST_OF_NAME: usize = 200;
 
-/// Types of events that are confidential, whatever else they say.
+/// Event types that are confidential regardless of their other fields.
 const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
 
 fn kind(event: &Event) -> Read<Option<Kind>> {
@@ -140,7 +140,7 @@ fn kind_of_issue(event: &Event) -> Read<Kind> {
     })
 }
 
-/// What a note may be of, or what may mention a group.
+/// What a note can belong to, or what can mention a group.
 fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'static str); 7] {
     [
         (&event.issue, "issue"),
@@ -254,7 +254,7 @@ fn is_mere_update(event: &Event, kind: Kind) -> Read<bool> {
         return Ok(false);
     }
     let changes = event.changes.at("changes")?;
-    // Who is to review it.
+    // A change of reviewers is news for them.
     Ok(!changes.is_some_and(|it| it.reviewers.is_there()))
 }
 
@@ -277,7 +277,7 @@ fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
         }
         Kind::Deployment => match event.reference.at("ref")? {
             Some(reference) => (reference, false, event.ref_protected.at("ref_protected")?),
-            // Not every version of the host says what was deployed.
+            // Not every GitLab version says what was deployed.
             None => return Ok(None),
         },
         _ => return Ok(None),
@@ -366,7 +366,7 @@ fn without_prefix<'a>(text: &Cow<'a, str>, prefix: &str) -> Cow<'a, str> {
     }
 }
 
-/// As a key, which is short: of a long name the beginning, its length and a digest.
+/// Shortens a name for use as a key: its beginning, its length and a digest.
 fn short(name: String) -> String {
     match name.char_indices().nth(MOST_OF_NAME) {
         None => name,

@@ -1,4 +1,4 @@
-//! What may be given as a setting: it is checked, and written as settings are kept.
+//! Validates settings and converts them to the stored form.
 
 use super::effective::{Branches, Settings, Updates};
 use crate::error::{EventError, Result};
@@ -6,11 +6,11 @@ use crate::event::read::Kind;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Channels of an event, at most, as the host has it.
+/// Maximum number of channels per event, as in the application.
 const MOST_CHANNELS: usize = 10;
-/// Characters of a channel, as Slack has it.
+/// Maximum length of a channel name, as in Slack.
 const MOST_OF_CHANNEL: usize = 80;
-/// Labels and authors, at most, and characters of each.
+/// Maximum number of labels and authors, and length of each.
 const MOST_NAMES: usize = 100;
 const MOST_OF_NAME: usize = 255;
 
@@ -23,7 +23,7 @@ pub(super) fn setting(path: impl Into<String>, problem: impl Into<String>) -> cr
 }
 
 impl Settings {
-    /// Changes one setting; null brings the default back.
+    /// Changes one setting; null restores the default.
     pub(super) fn change(&mut self, name: &str, value: &Value) -> Result<()> {
         let default = Self::default();
         match name {
@@ -90,7 +90,7 @@ impl Settings {
     }
 }
 
-/// As much of a name as is repeated.
+/// The part of a name that error messages repeat.
 fn short(name: &str) -> String {
     name.chars().take(50).collect()
 }
@@ -120,7 +120,7 @@ fn one_of<T: Copy>(
     })
 }
 
-/// A list of texts, or one text of them with commas, each once.
+/// A list of texts, or one comma-separated text, without duplicates.
 fn list(path: &str, value: &Value) -> Result<Vec<String>> {
     let items: Vec<&str> = match value {
         Value::Null => Vec::new(),
@@ -143,7 +143,7 @@ fn list(path: &str, value: &Value) -> Result<Vec<String>> {
     Ok(list)
 }
 
-/// Names have their #, so that each is written in one way; ids are as Slack has them, in capitals, which names have not.
+/// Stores names with #, so that each has one form. Ids stay as in Slack: they are upper case, which names never are.
 fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     let mut channels: Vec<String> = Vec::new();
     for channel in list(path, value)? {
@@ -181,7 +181,7 @@ fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     Ok(channels)
 }
 
-/// What nobody sees in a name, or what turns the order of its letters.
+/// Characters that are invisible in a name, or reverse its direction.
 fn is_unseen(letter: char) -> bool {
     const MARKS: [std::ops::RangeInclusive<char>; 14] = [
         '\u{ad}'..='\u{ad}',
@@ -211,7 +211,7 @@ fn is_id(channel: &str) -> bool {
         && letters.all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
 }
 
-/// Names of the host, each once.
+/// Names in the application, without duplicates.
 fn names(path: &str, names: Vec<String>) -> Result<Vec<String>> {
     let mut unique: Vec<String> = Vec::new();
     for name in names.iter().map(|name| name.trim()) {

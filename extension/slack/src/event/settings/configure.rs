@@ -1,4 +1,4 @@
-//! Settings are changed, and shown.
+//! Changing and showing settings.
 
 use super::change::setting;
 use super::effective as settings;
@@ -25,31 +25,31 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         create: OwnStatement::new(
-            "insert into lockstep.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
+            "insert into lockstep_internal.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         lock: OwnStatement::new(
             &format!(
-                "select {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2 for update",
+                "select {} from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = $2 for update",
                 Settings::COLUMNS
             ),
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         forget: OwnStatement::new(
-            "delete from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2",
+            "delete from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = $2",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
-        // Nobody is to be told of channels that are told of nothing any more.
+        // Users are not shown troubles with channels that are no longer notified.
         end_troubles: OwnStatement::new(
-            // Whoever delivers may be writing one of them: it is swept later.
-            "delete from lockstep.slack_channel_trouble t using (
-               select o.team_id, o.channel from lockstep.slack_channel_trouble o
+            // A sender may be writing one of them: it is removed later.
+            "delete from lockstep_internal.slack_channel_trouble t using (
+               select o.team_id, o.channel from lockstep_internal.slack_channel_trouble o
                 where o.schema = $1 and o.integration_id = $2 and o.channel <> all ($3) for update skip locked) old
               where t.schema = $1 and t.integration_id = $2 and t.team_id = old.team_id and t.channel = old.channel",
             &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
         ),
         update: OwnStatement::new(
-            "update lockstep.slack_notification s
+            "update lockstep_internal.slack_notification s
                 set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
                     only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12
               where s.schema = $1 and s.integration_id = $2",
@@ -71,7 +71,7 @@ kept! {
     };
 }
 
-/// Changes settings of an integration.
+/// Changes an integration's settings.
 #[pg_extern(sql = r#"
 create function lockstep.set_slack_notifications(integration_id bigint, settings jsonb, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ fn set_slack_notifications(
     JsonB(set().or_raise())
 }
 
-/// Takes away the settings of an integration.
+/// Removes an integration's settings.
 #[pg_extern(sql = r#"
 create function lockstep.reset_slack_notifications(integration_id bigint, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
@@ -118,7 +118,7 @@ fn reset_slack_notifications(integration_id: Option<i64>, schema: Option<&str>) 
     JsonB(reset().or_raise())
 }
 
-/// Shows the settings of an integration.
+/// Shows an integration's settings.
 #[pg_extern(sql = r#"
 create function lockstep.slack_notifications(integration_id bigint, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
@@ -142,7 +142,7 @@ struct Shown<'a> {
     settings: &'a Settings,
 }
 
-/// The settings of an integration, as they are shown.
+/// An integration's settings, as shown to users.
 pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
     let Effective { settings, from, .. } = of(tables, integration)?;
     let shown = Shown {
@@ -152,7 +152,7 @@ pub(super) fn shown(tables: &Tables, integration: i64) -> Result<Value> {
     serde_json::to_value(shown).map_err(ServerError::catalog)
 }
 
-/// The settings of an integration of the Slack app, which must exist.
+/// The settings of a Slack app integration, which must exist.
 pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
     let mut parent = None;
     let query: &Statement = &tables.statements.parents;
@@ -171,12 +171,12 @@ pub(crate) fn of(tables: &Tables, integration: i64) -> Result<Effective> {
     Ok(found.into_values().next().ok_or_else(missing)?)
 }
 
-/// Changes what is given of the settings of an integration.
+/// Changes the given settings of an integration.
 pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<()> {
     let Value::Object(changes) = changes else {
         return Err(setting("settings", "is not an object"));
     };
-    // What it inherits is what it begins with: to change one thing must not take away the rest.
+    // Starts from the inherited settings: changing one must not remove the others.
     let inherited = of(tables, integration)?;
     let schema = tables.schema.as_str();
     let keys = [datum(schema), datum(integration)];
@@ -194,7 +194,7 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
         settings.change(name, value)?;
     }
     if is_new && inherited.parent.is_some() && settings == *inherited.settings {
-        // Nothing is its own: what it inherits may change.
+        // Nothing is set on the integration itself: the inherited settings may change.
         STATEMENTS.with(|own| own.forget.run(&keys))?;
         return Ok(());
     }
@@ -202,7 +202,7 @@ pub(super) fn set(tables: &Tables, integration: i64, changes: &Value) -> Result<
     end_troubles(tables, integration)
 }
 
-/// Takes away what an integration has of its own.
+/// Removes an integration's own settings.
 pub(super) fn reset(tables: &Tables, integration: i64) -> Result<()> {
     of(tables, integration)?;
     let keys = [datum(tables.schema.as_str()), datum(integration)];
@@ -210,7 +210,7 @@ pub(super) fn reset(tables: &Tables, integration: i64) -> Result<()> {
     end_troubles(tables, integration)
 }
 
-/// With channels that are none of the integration's any more.
+/// Including troubles with channels that the integration no longer has.
 fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
     let settings = of(tables, integration)?.settings;
     let arguments = [
@@ -222,7 +222,7 @@ fn end_troubles(tables: &Tables, integration: i64) -> Result<()> {
     Ok(())
 }
 
-/// Every channel that an integration tells of anything.
+/// Every channel that an integration notifies of anything.
 pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<String>> {
     let settings = of(&Tables::attached(schema)?, integration)?.settings;
     let channels = settings.all_channels().into_iter();

@@ -1,4 +1,4 @@
-//! Settings of integrations: the channels that are told, and what they are not told of.
+//! The effective settings of integrations: which channels are notified, and what is filtered out.
 
 use crate::error::Result;
 use crate::event::read::{KINDS, Kind};
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// The settings of one integration, as the table has them and as they are shown.
+/// The settings of one integration, as stored and as shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Settings {
     pub(crate) channels: Vec<String>,
-    /// By the names of kinds.
+    /// By name of the event kind.
     pub(super) event_channels: BTreeMap<String, Vec<String>>,
     pub(crate) branches: Branches,
     pub(crate) labels: Vec<String>,
@@ -95,11 +95,11 @@ impl Updates {
 }
 
 impl Settings {
-    /// The columns that [`Settings::read`] reads. Empty lists come as null, which is read faster.
+    /// The columns that [`Settings::read`] reads. Empty lists are returned as null, which is faster to read.
     pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
          s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}')";
 
-    /// From the columns after so many others.
+    /// Reads from the columns after the first `before`.
     pub(crate) fn read(row: &Answer, before: usize) -> Self {
         let is_on = |place: usize| row.get(before + place) == Some(true);
         let list = |place: usize| row.get(before + place).unwrap_or_default();
@@ -138,7 +138,7 @@ impl Settings {
             .unwrap_or(&self.channels)
     }
 
-    /// Every channel that is told of anything, each once.
+    /// Every channel that is notified of anything, without duplicates.
     pub(crate) fn all_channels(&self) -> Vec<&str> {
         let of_events = KINDS
             .into_iter()
@@ -150,19 +150,19 @@ impl Settings {
     }
 }
 
-/// The settings that an integration has, and the integration whose they are; nobody's are the defaults.
+/// The settings of an integration, and the integration they come from; None means defaults.
 #[derive(Clone, Debug)]
 pub(crate) struct Effective {
     pub(crate) settings: Rc<Settings>,
     pub(crate) from: Option<i64>,
-    /// The integration it inherits from if it has none of its own, whether that has any or not.
+    /// The integration it inherits from if it has no settings, even if that has none either.
     pub(crate) parent: Option<i64>,
 }
 
 kept! {
     static READ: OwnStatement = OwnStatement::by_index(
         &format!(
-            "select s.integration_id, {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
+            "select s.integration_id, {} from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
             Settings::COLUMNS
         ),
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
@@ -170,11 +170,10 @@ kept! {
     );
 }
 
-/// How many integrations an integration may have above it. More than the host's groups can be nested; rows that inherit from each
-/// other in a circle end there.
+/// The maximum number of ancestors of an integration: more than groups can be nested. It also ends cycles.
 const MOST_LEVELS: usize = 30;
 
-/// The settings of integrations, each given with the one it inherits from: its own, else those of that, and so on.
+/// The settings of integrations, each given with its parent: its own, otherwise the parent's, and so on.
 pub(crate) fn effective(
     tables: &Tables,
     integrations: impl Iterator<Item = (i64, Option<i64>)>,
@@ -197,7 +196,7 @@ pub(crate) fn effective(
                 }
             })
         })?;
-        // Those at the end of a way without settings, whose own parents are not known yet.
+        // Ends of chains without settings whose parents are not known yet.
         let ends: BTreeSet<i64> = asked
             .iter()
             .filter_map(|id| end_of_way(*id, &parents, &found))
@@ -236,7 +235,7 @@ pub(crate) fn effective(
     Ok(asked.into_iter().map(of).collect())
 }
 
-/// An integration, the one it inherits from, and so on, as far as is known.
+/// An integration, its parent, and so on, as far as known.
 fn way(id: i64, parents: &HashMap<i64, Option<i64>>) -> impl Iterator<Item = i64> {
     let next = |id: &i64| parents.get(id).copied().flatten();
     std::iter::successors(Some(id), next).take(MOST_LEVELS)

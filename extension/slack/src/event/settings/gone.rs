@@ -1,5 +1,5 @@
-//! What is kept of integrations, and of no use to anybody: settings, managers and troubles of those that the host has removed, and troubles of channels
-//! that are told of nothing any more.
+//! Removes data about integrations that is no longer useful: settings, managers and troubles of integrations that the application
+//! has removed, and troubles of channels that are no longer notified.
 
 use super::effective as settings;
 use crate::error::Result;
@@ -20,30 +20,30 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         integrations: OwnStatement::new(
-            "select n.integration_id from lockstep.slack_notification n where n.schema = $1
-              union select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1
-              union select m.integration_id from lockstep.slack_manager m where m.schema = $1",
+            "select n.integration_id from lockstep_internal.slack_notification n where n.schema = $1
+              union select t.integration_id from lockstep_internal.slack_channel_trouble t where t.schema = $1
+              union select m.integration_id from lockstep_internal.slack_manager m where m.schema = $1",
             &[pg_sys::TEXTOID],
         ),
         settings: OwnStatement::by_index(
-            "delete from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
+            "delete from lockstep_internal.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         managers: OwnStatement::by_index(
-            "delete from lockstep.slack_manager m where m.schema = $1 and m.integration_id = any ($2)",
+            "delete from lockstep_internal.slack_manager m where m.schema = $1 and m.integration_id = any ($2)",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         troubles: OwnStatement::new(
-            "select t.integration_id, t.team_id, t.channel from lockstep.slack_channel_trouble t where t.schema = $1",
+            "select t.integration_id, t.team_id, t.channel from lockstep_internal.slack_channel_trouble t where t.schema = $1",
             &[pg_sys::TEXTOID],
         ),
-        // Whoever delivers may be writing one of them, and waits for nobody.
+        // A sender may be writing one of them, and this waits for nobody.
         end_troubles: OwnStatement::by_index(
-            "delete from lockstep.slack_channel_trouble t using (
+            "delete from lockstep_internal.slack_channel_trouble t using (
                select o.integration_id, o.team_id, o.channel from unnest($2, $3, $4) r (integration, team, channel)
-                 join lockstep.slack_channel_trouble o
+                 join lockstep_internal.slack_channel_trouble o
                    on o.schema = $1 and o.integration_id = r.integration and o.team_id = r.team and o.channel = r.channel
                   for update of o skip locked) old
               where t.schema = $1 and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
@@ -61,7 +61,7 @@ kept! {
 /// Integration, team and channel.
 type Trouble = (i64, String, String);
 
-/// Removes so much of it at most; says how much it was.
+/// Removes at most `most` rows; returns how many.
 pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
     let tables = Tables::attached(schema)?;
     let mut kept: BTreeSet<i64> = BTreeSet::new();
@@ -72,10 +72,10 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
     if kept.is_empty() {
         return Ok(0);
     }
-    // After what is kept of them: one of which anything is kept was there before that was written.
+    // Read after our own data: an integration that our data mentions existed before that was written.
     let parents = parents(&tables, &kept);
     if parents.is_empty() {
-        // Rather is the host's table being restored than that all are gone at once.
+        // It is more likely that the application's table is being restored than that all are gone at once.
         return Ok(0);
     }
     let gone = kept.into_iter().filter(|id| !parents.contains_key(id));
@@ -92,7 +92,7 @@ pub(crate) fn sweep_gone(schema: &str, most: usize) -> Result<u64> {
     Ok(removed + end(&troubles[..troubles.len().min(most)], schema)?)
 }
 
-/// Those of these integrations that there are, each with the one it inherits from.
+/// Which of these integrations exist, each with its parent.
 fn parents(tables: &Tables, integrations: &BTreeSet<i64>) -> BTreeMap<i64, Option<i64>> {
     let integrations: Vec<i64> = integrations.iter().copied().collect();
     let mut found = BTreeMap::new();
@@ -107,7 +107,7 @@ fn parents(tables: &Tables, integrations: &BTreeSet<i64>) -> BTreeMap<i64, Optio
     found
 }
 
-/// The troubles with channels that none of these integrations has.
+/// Troubles with channels that none of these integrations has.
 fn untold(tables: &Tables, parents: BTreeMap<i64, Option<i64>>) -> Result<Vec<Trouble>> {
     let mut troubles: Vec<Trouble> = Vec::new();
     STATEMENTS.with(|own| {

@@ -1,5 +1,6 @@
-//! Settings of integrations: what holds ([`effective`](mod@effective)), what may be given ([`change`]), how it is set ([`configure`]), also by users of Slack
-//! ([`workspace`]). What the host keeps encrypted is listed for whoever has its key ([`properties`]), and what is of no use goes ([`gone`]).
+//! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`]), and how they are set
+//! ([`configure`]), also by Slack users ([`workspace`]). Properties that the application stores encrypted are listed for the
+//! sidecar, which has the key ([`properties`]); data that is no longer useful is removed ([`gone`]).
 
 mod change;
 pub(crate) mod configure;

@@ -1,4 +1,4 @@
-//! What the host keeps encrypted of an integration, for whoever has its key.
+//! Encrypted properties of integrations, for a caller that has the application's key.
 
 use crate::error::{OrRaise, Result, required};
 use crate::event::tables::{Tables, class};
@@ -14,12 +14,12 @@ type Properties = (i64, Vec<u8>, Option<Vec<u8>>, bool);
 
 kept! {
     static WITH_SETTINGS: OwnStatement = OwnStatement::new(
-        "select n.integration_id from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
+        "select n.integration_id from lockstep_internal.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
     );
 }
 
-/// Lists what the host keeps encrypted of the integrations of the Slack app.
+/// Lists the encrypted properties of the Slack app's integrations.
 #[pg_extern(sql = r#"
 create function lockstep.list_integration_properties(after bigint default 0, most integer default 1000, schema text default 'public')
 returns table (integration_id bigint, properties bytea, iv bytea, has_settings boolean)
@@ -62,7 +62,7 @@ fn list(after: i64, most: i32, schema: &str) -> Result<Vec<Properties>> {
         return Ok(Vec::new());
     };
     let iv = column("encrypted_properties_iv");
-    // The host copies what is inherited to whoever inherits it.
+    // The application copies inherited properties to the integrations that inherit them.
     let inherits = column("inherit_from_id").unwrap_or_else(|| "null".to_owned());
     let query = Statement::planned_anew(
         &qualified(&format!(

@@ -1,4 +1,4 @@
-//! Settings as users of Slack see and change them: of the integrations of their own workspace alone.
+//! Settings as Slack users see and change them: only for integrations of their own workspace.
 
 use super::configure;
 use super::effective::Effective;
@@ -14,14 +14,14 @@ use pgrx::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Shows the settings of an integration of a workspace.
+/// Shows the settings of a workspace's integration.
 #[pg_extern(sql = r#"
-create function lockstep.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+create function lockstep_api.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
+comment on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) is
   'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, the events that the host has, and whether the settings are inherited, null where there is nobody to inherit from';
-revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
+revoke execute on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
     team_id: Option<&str>,
@@ -49,16 +49,16 @@ fn slack_workspace_notifications(
     JsonB(shown().or_raise())
 }
 
-/// Changes settings of an integration of a workspace, as a user of Slack asks.
+/// Changes the settings of a workspace's integration for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+create function lockstep_api.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
   is_manager boolean, settings jsonb, events jsonb, schema text default 'public')
 returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
+comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
   'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever manages it; where confidential events go is for linked accounts alone';
-revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
+revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn set_slack_integration_settings(
@@ -99,7 +99,7 @@ fn set_slack_integration_settings(
     TableIterator::once((set().or_raise(),))
 }
 
-/// The channels that an integration tells of what is confidential.
+/// The channels that an integration notifies of confidential events.
 fn confidential_channels(tables: &Tables, integration: i64) -> Result<BTreeSet<String>> {
     let settings = configure::of(tables, integration)?.settings;
     let mut channels = BTreeSet::new();
@@ -125,13 +125,13 @@ fn is_switched_on(tables: &Tables, kind: Kind, integration: i64) -> bool {
     tables.as_owner(|| query.run_seeing(View::Newest, &[datum(integration)]) > 0)
 }
 
-/// The column of the host that switches such events, if it has one.
+/// The application's column that switches these events, if it has one.
 fn column_of(tables: &Tables, kind: Kind) -> Option<String> {
     let column = tables.integrations.find_column(kind.column())?;
     (column.is_boolean() && !column.is_generated()).then(|| column.quoted())
 }
 
-/// Switches events, given by their names, in the host's own columns.
+/// Switches events by name, in the application's own columns.
 fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()> {
     let wrong = |path: String, problem: &str| EventError::Setting {
         path,
@@ -150,7 +150,7 @@ fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()
             .ok_or_else(|| wrong(path(), "is not a boolean"))?;
         let column = match (column_of(tables, kind), is_on) {
             (Some(column), _) => column,
-            // It is off in any case.
+            // It is off anyway.
             (None, false) => continue,
             (None, true) => return Err(wrong(path(), "is not an event that the host has").into()),
         };

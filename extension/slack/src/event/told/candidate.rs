@@ -1,5 +1,5 @@
-//! The integrations that might be told of an event: those of its project if there are any, else those of the nearest group around
-//! it that has any, else those of the instance.
+//! The integrations that might be notified of an event: those of its project, otherwise those of the nearest group that has any,
+//! otherwise those of the instance.
 
 use super::scope::Scope;
 use crate::event::read::{KINDS, Kind};
@@ -7,10 +7,10 @@ use crate::event::tables::{Tables, class};
 use lockstep_server::{Answer, Statement, View, keys_argument};
 use std::collections::{BTreeSet, HashMap};
 
-/// Characters of the id of a team, at most.
+/// Maximum length of a team id.
 const MOST_OF_TEAM: usize = 255;
 
-/// The columns before those of the events.
+/// The number of columns before those of the events.
 const COLUMNS_BEFORE_EVENTS: usize = 6;
 
 /// An integration in one workspace.
@@ -19,7 +19,7 @@ pub(crate) struct Candidate {
     pub(crate) integration: i64,
     pub(crate) is_active: bool,
     pub(crate) inherits_from: Option<i64>,
-    /// Its row of the workspace, and the team; none if it is in no workspace.
+    /// Its workspace row and team; None if it is in no workspace.
     pub(crate) installed: Option<(i64, String)>,
     events: u16,
 }
@@ -35,7 +35,7 @@ impl Candidate {
             integration: row.get(2)?,
             is_active: row.get(3)?,
             inherits_from: row.get(4),
-            // No team has such an id; it must not keep those of other events from being told.
+            // No team has such an id; it must not keep other events from being delivered.
             installed: row
                 .get(5)
                 .zip(row.get(6))
@@ -51,12 +51,12 @@ impl Candidate {
 
 type ByOwner = HashMap<i64, Vec<Candidate>>;
 
-/// The candidates of a batch.
+/// The candidates for a batch.
 #[derive(Default)]
 pub(crate) struct Candidates {
     of_projects: ByOwner,
     of_groups: ByOwner,
-    /// Those of no organization are under this number, which is nobody's.
+    /// Integrations without organization have an id that no organization has.
     of_organizations: ByOwner,
 }
 

@@ -1,4 +1,4 @@
-//! Whether an integration is told of an event, and in which channels.
+//! Whether an integration is notified of an event, and in which channels.
 
 use super::candidate::Candidate;
 use super::protection::{ChatNames, ProtectedBranches};
@@ -6,7 +6,7 @@ use super::scope::Scope;
 use crate::event::read::{Branch, Occurrence};
 use crate::event::settings::{Branches, Settings};
 
-/// Why nobody is told.
+/// Why nobody is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     Inactive,
@@ -38,24 +38,24 @@ impl Reason {
     }
 }
 
-/// Who is told, if nothing else speaks against it.
+/// What to notify, if nothing else prevents it.
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) slack_integration: i64,
     pub(crate) team: &'a str,
     pub(crate) channels: Vec<&'a str>,
-    /// Only if the pipeline ended otherwise than the one before.
+    /// Only if the pipeline's result differs from the previous one.
     pub(crate) if_changed: bool,
 }
 
-/// What filters look at beside the event itself.
+/// What filters need besides the event.
 pub(crate) struct Surroundings<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) protected_branches: &'a ProtectedBranches,
     pub(crate) chat_names: &'a ChatNames,
 }
 
-/// Whether the switches of the host let the candidate be told; settings are for those alone.
+/// Whether the application's switches allow the candidate; settings are only read for these.
 pub(crate) fn switched(
     candidate: &Candidate,
     event: &Occurrence,
@@ -76,7 +76,7 @@ pub(crate) fn switched(
     }
 }
 
-/// Whether settings and filters let the candidate be told.
+/// Whether settings and filters allow the candidate.
 pub(crate) fn filtered<'a>(
     candidate: &'a Candidate,
     event: &Occurrence,
@@ -101,7 +101,7 @@ pub(crate) fn filtered<'a>(
             _ => return Err(Reason::PipelineStatus),
         }
     }
-    // As the host's own names are told apart.
+    // Compared like the application compares its own names.
     let name = event.author.name.as_deref().map(str::to_lowercase);
     let is_author = |muted: &String| name.as_deref() == Some(&*muted.to_lowercase());
     if settings.muted_authors.iter().any(is_author) {
@@ -128,7 +128,7 @@ pub(crate) fn filtered<'a>(
     })
 }
 
-/// Whether it takes the host's own word to tell if a branch is protected.
+/// Whether the application must be asked if a branch is protected.
 pub(crate) fn needs_protected_branches(event: &Occurrence, settings: &Settings) -> bool {
     let is_unknown = |branch: &Branch| branch.is_protected.is_none();
     settings.branches.depend_on_protection() && event.branch.as_ref().is_some_and(is_unknown)

@@ -1,4 +1,5 @@
-//! The host's feature flag of notifications through the app. The host has made it general, so it is on where nobody knows of it.
+//! GitLab's feature flag for notifications through the Slack app. GitLab has since enabled it for everybody, so it is on where it
+//! does not exist.
 
 use super::scope::Scope;
 use crate::error::Result;
@@ -29,7 +30,7 @@ kept! {
 
 pub(crate) struct Notifications {
     schema: String,
-    /// If that is the same for everybody.
+    /// The answer, if it is the same for everybody.
     are_on: Option<bool>,
 }
 
@@ -51,7 +52,7 @@ impl Notifications {
         })
     }
 
-    /// Whether it is on for the project, for a group around it or for whoever acted.
+    /// Whether it is on for the project, a group above it, or the author.
     pub(crate) fn are_on(&self, scope: &Scope, author: &Author) -> Result<bool> {
         if let Some(are_on) = self.are_on {
             return Ok(are_on);

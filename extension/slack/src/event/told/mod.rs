@@ -1,5 +1,6 @@
-//! Who is told of an event: where it happened ([`scope`]), the integrations that might be told ([`candidate`]), and whether they are, by the
-//! feature flag ([`flag`]) and their settings ([`filter`]), for which protected branches and accounts of Slack may count ([`protection`]).
+//! Who is notified of an event: where it happened ([`scope`]), which integrations might be notified ([`candidate`]), and whether
+//! they are, by the feature flag ([`flag`]) and their settings ([`filter`]), which may depend on protected branches and linked
+//! Slack accounts ([`protection`]).
 
 mod candidate;
 pub(crate) mod filter;

@@ -1,5 +1,5 @@
-//! What only some hosts have: branches that are protected, and the Slack users that users of the host are linked to. Neither is asked
-//! for unless settings depend on it.
+//! Tables that not every GitLab has: protected branches, and the Slack users linked to GitLab users. They are only read if
+//! settings depend on them.
 
 use super::scope::Scope;
 use crate::error::Result;
@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-/// A table that the host may lack, with what it is asked by, and what for.
+/// A table that may be missing, with its key and purpose.
 struct Optional {
     name: &'static str,
     key: &'static str,
@@ -24,7 +24,7 @@ const PROTECTED_BRANCHES: Optional = Optional {
     key: "project_id",
     columns: &["name"],
 };
-/// Groups protect branches of all of their projects.
+/// A group's protected branches apply to all of its projects.
 const BRANCHES_OF_GROUPS: Optional = Optional {
     name: "protected_branches",
     key: "namespace_id",
@@ -60,7 +60,7 @@ impl Optional {
             })
         })?;
         let found = match known {
-            // Nothing tells when a table comes into being.
+            // Nothing reports when a table is created.
             Found::NoTable => self.look_up(tables)?,
             found => found,
         };
@@ -75,7 +75,7 @@ impl Optional {
             return Ok(Found::NoTable);
         };
         host::watch(Oid::from(table.oid));
-        // It is read as they are.
+        // It is read with the rights of the tables' common owner.
         host::check_have_one_owner(&[&tables.slack, &table])?;
         let Some(key) = table.find_column(self.key) else {
             return Ok(Found::Another);
@@ -98,7 +98,7 @@ impl Optional {
     }
 }
 
-/// The protected branches of projects and groups, by their names, in which `*` stands for anything.
+/// Protected branches of projects and groups by name; `*` matches anything.
 #[derive(Default)]
 pub(crate) struct ProtectedBranches {
     of_projects: ByOwner,
@@ -143,7 +143,7 @@ fn protected(tables: &Tables, branches: &Optional, owners: BTreeSet<i64>) -> Res
     Ok(found)
 }
 
-/// Whether a name fits a pattern.
+/// Whether a name matches a pattern.
 fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -162,7 +162,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Which Slack users the users of the host are: user, team and Slack's own name of him.
+/// The Slack users linked to GitLab users: user, team, and the Slack name.
 #[derive(Default)]
 pub(crate) struct ChatNames(HashSet<(i64, String, String)>);
 

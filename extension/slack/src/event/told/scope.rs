@@ -1,4 +1,4 @@
-//! Where an event happened: its project, the groups around that, and the organization.
+//! Where an event happened: its project, the groups above, and the organization.
 
 use crate::event::read::Place;
 use crate::event::tables::Tables;
@@ -6,7 +6,7 @@ use lockstep_server::{View, datum, keys_argument};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-/// The levels at which an event may have integrations.
+/// The levels at which integrations may apply to an event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scope {
     pub(crate) project: Option<i64>,
@@ -93,7 +93,7 @@ impl<'a> Scopes<'a> {
         });
     }
 
-    /// The host keeps only the last part of a path with a group.
+    /// Only the last part of a group's path is stored with the group.
     fn look_up_paths(&mut self, tables: &Tables, paths: &BTreeSet<&Cow<'a, str>>) {
         let last = |path: &&Cow<'a, str>| {
             let (_, last) = path.rsplit_once('/').unwrap_or(("", path));
@@ -130,7 +130,7 @@ impl<'a> Scopes<'a> {
     }
 }
 
-/// Of a namespace of which nobody can tell what it is in, only itself.
+/// If a namespace's ancestors are unknown, only itself.
 fn nearest_first(from_root: Option<Vec<i64>>, own: Option<i64>) -> Vec<i64> {
     let mut groups = from_root.unwrap_or_default();
     groups.reverse();

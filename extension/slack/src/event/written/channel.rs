@@ -1,4 +1,4 @@
-//! The rows of channels, which pace and order what is sent to each.
+//! The rows of channels, which hold the pace and order of messages.
 
 use crate::error::Result;
 use lockstep_server::kept;
@@ -17,16 +17,16 @@ kept! {
     static STATEMENTS: Own = Own {
         find: OwnStatement::by_index(
             "select c.id, t.place, coalesce(c.same_as, c.id) from unnest($2, $3) with ordinality t (team, channel, place)
-               join lockstep.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
+               join lockstep_internal.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
             &PARAMETERS,
             &["schema"],
         ),
         create: OwnStatement::new(
-            // One that is called by its id may be known by a name.
-            "insert into lockstep.slack_channel (schema, team_id, channel, slack_id, same_as)
+            // A channel addressed by id may already be known by name.
+            "insert into lockstep_internal.slack_channel (schema, team_id, channel, slack_id, same_as)
              select $1, t.team, t.channel, s.slack_id, s.id from unnest($2, $3) with ordinality t (team, channel, place)
                left join lateral (
-                 select o.slack_id, o.id from lockstep.slack_channel o
+                 select o.slack_id, o.id from lockstep_internal.slack_channel o
                   where o.slack_id = t.channel and o.team_id = t.team and o.schema = $1 order by o.id limit 1) s on true
               order by t.place
              on conflict (schema, team_id, channel) do nothing",
@@ -38,14 +38,14 @@ kept! {
 /// Team and channel.
 type Name<'a> = (&'a str, &'a str);
 
-/// The row of a channel's name, and the one whose order and pace it has.
+/// The row of a channel name, and the row that holds its order and pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Channel {
     pub(crate) id: i64,
     pub(crate) lane: i64,
 }
 
-/// The rows of channels; those that have none get one.
+/// The channels' rows; missing ones are created.
 pub(crate) fn rows<'a>(
     names: BTreeSet<Name<'a>>,
     schema: &str,
@@ -68,7 +68,7 @@ pub(crate) fn rows<'a>(
         })?;
         missing.retain(|name| !channels.contains_key(name));
         if !missing.is_empty() {
-            // In the order of their names, so that two who make the same ones do not wait for each other.
+            // In the order of their names, so that two sessions that create the same ones do not deadlock.
             let (teams, names): (Vec<&str>, Vec<&str>) = missing.iter().copied().unzip();
             let arguments = [datum(schema), datum(teams), datum(names)];
             STATEMENTS.with(|own| own.create.run(&arguments))?;

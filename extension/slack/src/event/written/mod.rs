@@ -1,5 +1,5 @@
-//! What is written of an event: itself and its deliveries ([`rows`]), the channels these are in ([`channel`]), and how the pipelines of
-//! a branch ended ([`pipeline`]).
+//! Writes an event and its deliveries ([`rows`]), their channels ([`channel`]), and how a branch's pipelines ended
+//! ([`pipeline`]).
 
 pub(crate) mod channel;
 pub(crate) mod pipeline;

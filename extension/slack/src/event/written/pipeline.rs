@@ -1,4 +1,4 @@
-//! How the newest pipeline of a branch or tag ended, to tell of the next one whether it ended otherwise.
+//! The result of a branch's or tag's newest pipeline, to tell whether the next one changes it.
 
 use crate::error::Result;
 use crate::event::read::Pipeline;
@@ -24,20 +24,20 @@ const PARAMETERS: [pg_sys::Oid; 6] = [
 
 kept! {
     static STATEMENTS: Own = Own {
-        // The rows of arrays come, and are inserted or locked, in their order.
+        // Arrays are read, inserted and locked in their order.
         insert: OwnStatement::new(
-            "insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
+            "insert into lockstep_internal.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
              select $1, t.* from unnest($2, $3, $4, $5, $6) t on conflict (schema, project_id, ref) do nothing returning project_id, ref",
             &PARAMETERS,
         ),
         lock: OwnStatement::by_index(
             "select p.project_id, p.ref, p.pipeline_id, p.status, p.finished_at from unnest($2, $3) t (project_id, ref)
-               join lockstep.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref for update of p",
+               join lockstep_internal.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref for update of p",
             &PARAMETERS[..3],
             &["schema"],
         ),
         update: OwnStatement::by_index(
-            "update lockstep.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
+            "update lockstep_internal.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
                from unnest($2, $3, $4, $5, $6) t (project_id, ref, pipeline_id, status, finished_at)
               where p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref",
             &PARAMETERS,
@@ -49,7 +49,7 @@ kept! {
 /// A pipeline of a project.
 pub(crate) type Finished<'a> = (i64, &'a Pipeline<'a>);
 
-/// Project and whole name of the branch or tag.
+/// Project and full name of the branch or tag.
 type Name = (i64, String);
 type States = BTreeMap<Name, State>;
 
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// Whether the other one ended before: an earlier pipeline, or the same one before it was retried.
+    /// Whether the other state is older: an earlier pipeline, or the same one before a retry.
     fn is_after(&self, other: &Self) -> bool {
         let times = self
             .finished_at
@@ -81,7 +81,7 @@ impl State {
     }
 }
 
-/// Of two times in one form and zone the text tells which is the later one.
+/// If two times have the same format and zone, their texts sort chronologically.
 fn are_alike(one: &str, other: &str) -> bool {
     const TO_THE_SECOND: usize = 19;
     one.get(TO_THE_SECOND..) == other.get(TO_THE_SECOND..)
@@ -91,8 +91,8 @@ pub(crate) fn is_finished(pipeline: &Pipeline) -> bool {
     matches!(&*pipeline.status, "success" | "failed")
 }
 
-/// Takes down how finished pipelines ended, in their order; says of each whether it changed how its branch stands: the first that
-/// fails, and the first that succeeds after one that failed.
+/// Stores the results of finished pipelines, in order; returns for each whether it changed the state of its branch: the first
+/// failure, and the first success after a failure.
 pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool>> {
     if pipelines.is_empty() {
         return Ok(Vec::new());
@@ -107,7 +107,7 @@ pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool
     for (project, pipeline) in pipelines {
         let name = (*project, pipeline.reference.clone());
         let (state, last) = (State::of(pipeline), states.get(&name));
-        // One that is retried ends again; what ended before says nothing of how the branch stands.
+        // A retried pipeline ends again; a pipeline that is older than the stored one does not change the branch's state.
         let is_newest = !last.is_some_and(|last| last.is_after(&state));
         let had_failed = last.is_some_and(|last| last.status == "failed");
         changed.push(is_newest && (state.status == "failed") != had_failed);
@@ -123,8 +123,8 @@ pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool
     Ok(changed)
 }
 
-/// Makes the rows that there are not, and locks the others, so that nobody else changes them before the transaction ends; what they
-/// said before. All do first the one, then the other, each in one order, or two of them would wait for each other.
+/// Creates missing rows and locks the others until the transaction ends; returns their previous states. Everyone does the two
+/// steps in this order, each in key order, otherwise two sessions could deadlock.
 fn lock(pipelines: &[Finished], names: BTreeSet<Name>, schema: &str) -> Result<States> {
     let mut before = States::new();
     let mut missing = names;
@@ -160,7 +160,7 @@ fn lock(pipelines: &[Finished], names: BTreeSet<Name>, schema: &str) -> Result<S
                 before.extend(name.zip(state));
             })
         })?;
-        // One that others removed in between is made in the next round.
+        // A row that another session removed in between is created in the next round.
         missing.retain(|name| !before.contains_key(name));
         pgrx::check_for_interrupts!();
     }

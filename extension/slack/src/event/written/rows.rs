@@ -1,4 +1,4 @@
-//! Events and deliveries as they are written, each by one statement for a whole batch.
+//! Writes events and deliveries, with one statement each for a whole batch.
 
 use super::channel::Channel;
 use crate::error::Result;
@@ -19,9 +19,9 @@ struct Own {
 
 kept! {
     static STATEMENTS: Own = Own {
-        // Waits for another who publishes the same event, and takes its place if that is rolled back.
+        // Waits for another session that publishes the same event, and takes its place if that one rolls back.
         events: OwnStatement::new(
-            "insert into lockstep.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
+            "insert into lockstep_internal.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
              on conflict (schema, key) do nothing returning id, key",
             &[
                 pg_sys::TEXTOID,
@@ -30,13 +30,13 @@ kept! {
             ],
         ),
         forget: OwnStatement::by_index(
-            "update lockstep.event e set payload = null where e.id = any ($1)",
+            "update lockstep_internal.event e set payload = null where e.id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
-        // In the order of the arrays, so that the ids are as well.
+        // In the order of the arrays, so that ids have the same order.
         deliveries: OwnStatement::new(
-            "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
              select $1, t.* from unnest($2, $3, $4, $5, $6) t returning id",
             &[
                 pg_sys::TEXTOID,
@@ -50,16 +50,16 @@ kept! {
     };
 }
 
-/// An event that is to be written: its key, and its payload if anybody may be told.
+/// An event to write: its key, and its payload if anybody might be notified.
 pub(super) type NewEvent<'a> = (&'a str, Option<Cow<'a, str>>);
 
-/// Writes events; answers the ids of those that were not there before, by key.
+/// Writes events; returns the ids of the new ones by key.
 pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
     let mut ids = HashMap::with_capacity(events.len());
     if events.is_empty() {
         return Ok(ids);
     }
-    // In the order of their keys, so that two who publish the same ones do not wait for each other.
+    // In key order, so that two sessions that publish the same events do not deadlock.
     events.sort_unstable_by_key(|(key, _)| *key);
     let (keys, payloads): (Vec<&str>, Vec<Option<JsonString>>) = events
         .into_iter()
@@ -74,7 +74,7 @@ pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
     Ok(ids)
 }
 
-/// Takes away the payloads of events that nobody is told of after all.
+/// Removes the payloads of events that nobody is notified of after all.
 pub(crate) fn forget_payloads(events: &[i64]) -> Result<()> {
     if !events.is_empty() {
         STATEMENTS.with(|own| own.forget.run(&[keys_argument(events)]))?;
@@ -82,7 +82,7 @@ pub(crate) fn forget_payloads(events: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// A delivery that is to be written.
+/// A delivery to write.
 pub(crate) struct NewDelivery {
     pub(crate) event: i64,
     pub(crate) integration: i64,
@@ -90,7 +90,7 @@ pub(crate) struct NewDelivery {
     pub(crate) channel: Channel,
 }
 
-/// Writes deliveries in their order, and wakes those who deliver; answers their ids.
+/// Writes deliveries in order and wakes senders; returns their ids.
 pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec<i64>> {
     if deliveries.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The host's tables with the statements on them, as this backend knows them until one of them changes.
+//! The application's tables and the statements on them, cached by this backend until one of the tables changes.
 
 use super::statements::Statements;
 use super::tables::Host;
@@ -11,14 +11,14 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-/// The name of the trigger that tells whether the tables are attached.
+/// The trigger whose presence shows that the tables are attached.
 pub(crate) const NOTE: &str = "lockstep_slack_note";
 
 /// The tables, with the statements on them.
 pub(crate) struct Tables {
     host: Host,
     pub(crate) statements: Statements,
-    /// Statements of those who look at the tables, beside these.
+    /// Statements that other modules prepare on these tables.
     others: RefCell<Vec<Rc<dyn Any>>>,
 }
 
@@ -35,19 +35,19 @@ kept! {
 }
 
 impl Tables {
-    /// Those of a schema, remembered by the backend until one of them changes.
+    /// The tables of a schema, cached by the backend until one of them changes.
     pub(crate) fn of_schema(schema: &str) -> Result<Rc<Self>> {
-        // What other sessions have done to the tables: this one may have been idle for long.
+        // Processes other sessions' changes of the tables: this session may have been idle for long.
         host::catch_up();
         KNOWN.with(|known| {
             Known::get_or_learn(known, schema.to_owned(), || Self::new(Host::find(schema)?))
         })
     }
 
-    /// Those of a schema that is attached.
+    /// The tables of an attached schema.
     pub(crate) fn attached(schema: &str) -> Result<Rc<Self>> {
         let tables = match Self::of_schema(schema) {
-            // Asked only now, as it takes a query: tables that are found have a schema.
+            // Only checked now, because it takes a query: tables that were found have a schema.
             Err(error) if matches!(error.topic(), Some(HostError::HostTableMissing { .. })) => {
                 host::check_schema(schema)?;
                 None
@@ -72,7 +72,7 @@ impl Tables {
         }))
     }
 
-    /// Statements of a kind, made once for as long as the tables stay as they are.
+    /// A module's statements, prepared once while the tables stay unchanged.
     pub(crate) fn prepared<S: 'static>(&self, new: impl FnOnce(&Host) -> S) -> Rc<S> {
         let mut others = self.others.borrow_mut();
         let known = others
@@ -86,7 +86,7 @@ impl Tables {
     }
 }
 
-/// The tables that a table of Slack integrations is one of.
+/// The tables that this table of Slack integrations belongs to.
 pub(crate) fn tables_of(oid: u32) -> Result<Rc<Tables>> {
     kept! {
             static TABLES: RefCell<Known<u32, Rc<Tables>>> = RefCell::new(Known::new());

@@ -1,6 +1,6 @@
-//! What the host has of Slack workspaces: its tables ([`tables`]), as they are remembered ([`known`]) with the statements on them
-//! ([`statements`]), who an integration belongs to ([`owner`]), and which rows a request is about ([`mod@workspace`]). Whoever writes takes
-//! the lock of the team first ([`lock`]).
+//! Slack workspaces in the application: its tables ([`tables`]), cached ([`known`]) with the statements on them ([`statements`]),
+//! who owns an integration ([`owner`]), and which rows a request is about ([`mod@workspace`]). Writers take the team's lock first
+//! ([`lock`]).
 
 mod known;
 pub(crate) mod lock;

@@ -1,4 +1,4 @@
-//! Who an integration belongs to: a project, a group or an organization of the host.
+//! The owner of an integration: a project, a group or an organization.
 
 use super::known::Tables;
 use super::lock;
@@ -8,11 +8,11 @@ use lockstep_server::host::{NOW, path_of, qualified};
 use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 
-/// The class of the integration of the Slack app, as the host names it.
+/// The application's class name for Slack app integrations.
 pub(crate) const CLASS: &str = "Integrations::GitlabSlackApplication";
 const CATEGORY: &str = "chat";
 
-/// The alias of an integration of a whole instance.
+/// The alias of an instance-wide integration.
 const INSTANCE: &str = "_gitlab-instance";
 
 #[derive(Clone, Copy)]
@@ -28,11 +28,11 @@ pub(crate) struct Owner {
     pub(crate) id: i64,
 }
 
-/// How often an integration is looked for and made.
+/// How often to look for an integration and try to create it.
 const MOST_TRIES: usize = 3;
 
 impl Owner {
-    /// The one that is named, if any is; two are an error.
+    /// The given owner, if any; giving two is an error.
     pub(crate) fn of(
         project: Option<i64>,
         group: Option<i64>,
@@ -56,7 +56,7 @@ impl Owner {
         }
     }
 
-    /// As it is stored: project, group, organization.
+    /// As stored: project, group, organization.
     pub(crate) fn columns(self) -> [Option<i64>; 3] {
         match self.kind {
             Kind::Project => [Some(self.id), None, None],
@@ -73,7 +73,7 @@ impl Owner {
         }
     }
 
-    /// What the second alias begins its last part with.
+    /// The prefix of the last part of a second alias.
     pub(crate) fn letter(self) -> &'static str {
         match self.kind {
             Kind::Project => "p",
@@ -89,7 +89,7 @@ impl Owner {
         }
     }
 
-    /// Its full path, which is its alias as long as it has no other. The owner must exist.
+    /// Its full path, which is its default alias. The owner must exist.
     pub(crate) fn path(self, tables: &Tables) -> Result<String> {
         self.find_path(tables)?.ok_or_else(|| self.error().into())
     }
@@ -127,7 +127,7 @@ impl Owner {
         Ok(path)
     }
 
-    /// Its integration of the Slack app, which is active from now on, locked.
+    /// Its Slack app integration, active from now on and locked.
     pub(crate) fn integration(self, tables: &Tables) -> Result<i64> {
         let column = self.column();
         if tables.integrations.find_column(column).is_none() {
@@ -172,16 +172,16 @@ impl Owner {
                     activate.run(&[datum(integration)]);
                 }
             });
-            // If not, somebody who does not take the lock has made one just now.
+            // Otherwise a session that does not take the lock has created one just now.
             if let Some((integration, _)) = found {
                 return Ok(integration);
             }
         }
-        // A trigger of the host keeps it out.
+        // A trigger of the application rejects it.
         Err(SlackError::NotInserted.into())
     }
 
-    /// Events are off until somebody turns them on: their columns and values, as parts of an insert.
+    /// Events are off until somebody turns them on: the columns and values for an insert.
     fn event_columns(self, tables: &Tables) -> (String, String) {
         let columns = event_columns(tables);
         let mut names: String = columns
@@ -199,7 +199,7 @@ impl Owner {
     }
 }
 
-/// The events that integrations can be told of, in alphabetical order: name, and the column that says so, quoted.
+/// The events that integrations can be notified of, in alphabetical order: name and quoted column.
 pub(crate) fn event_columns(tables: &Host) -> Vec<(String, String)> {
     let columns = tables.integrations.columns();
     let settable = columns

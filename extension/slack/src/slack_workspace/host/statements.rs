@@ -1,4 +1,4 @@
-//! The statements that look at the rows of teams and bring them in lockstep, each for any number of teams.
+//! The statements that compare and synchronize the rows of teams, each for any number of teams.
 
 use super::tables::Host;
 use lockstep_server::Statement;
@@ -20,7 +20,7 @@ pub(crate) struct Statements {
     pub(crate) teams_of: Statement,
     /// `$1` the first id, `$2` the last: id, team, scopes.
     pub(crate) links_of: Statement,
-    /// `$1` team, `$2` ids: any other row of it, one with a token, or one with scopes.
+    /// `$1` team, `$2` ids: any other row of the team, preferably with a token, then with scopes.
     pub(crate) one: Statement,
     pub(crate) one_with_token: Statement,
     pub(crate) one_with_scopes: Statement,
@@ -28,24 +28,24 @@ pub(crate) struct Statements {
     pub(crate) without_scopes: Statement,
     /// `$1` team: whether it has rows.
     pub(super) has_rows: Statement,
-    /// `$1` scopes: those there are.
+    /// `$1` scopes: those that exist.
     pub(crate) scopes_left: Statement,
     /// `$1` teams: the best row of each, as team and id.
     pub(crate) best: Statement,
     /// `$1` ids: team, token, its iv, user, bot user, names of scopes, an organization of these, id, time.
     pub(crate) describe: Statement,
-    /// `$1` ids of winners: of each other row of their teams the id, the winner's id, which of the shared columns differ, a bit each, its
-    /// organization and its scopes.
+    /// `$1` ids of winners: for each other row of their teams the id, the winner's id, which shared columns differ (one bit
+    /// each), its organization and its scopes.
     pub(crate) others: Statement,
-    /// The same of those rows among `$2`.
+    /// The same for those rows that are in `$2`.
     pub(crate) these: Statement,
     /// `$1` ids: id, organization, scopes.
     pub(crate) scopes_of: Statement,
-    /// `$1` ids, `$2` the winners of their teams, few: writes the shared columns.
+    /// `$1` ids, `$2` the winners of their teams, a few: writes the shared columns.
     pub(crate) write_rows: Statement,
-    /// `$1` names, `$2` organizations: the scopes of those names and organizations, as id, name, organization.
+    /// `$1` names, `$2` organizations: the scopes with these names and organizations, as id, name, organization.
     pub(crate) scopes: Statement,
-    /// `$1` names, `$2` organizations, pairs: makes those that there are not.
+    /// `$1` names, `$2` organizations, in pairs: creates the missing scopes.
     pub(crate) create_scopes: Statement,
     /// `$1` ids, `$2` a scope.
     pub(crate) delete_links: Statement,
@@ -53,7 +53,7 @@ pub(crate) struct Statements {
     pub(crate) insert_links: Statement,
 }
 
-/// A query by index: a team may have one row or ten thousand, and the plan is kept for both.
+/// A query planned by index: a team may have one row or ten thousand, with the same plan.
 pub(crate) fn by_index(text: &str, parameters: &[Oid]) -> Statement {
     let columns = [
         "id",
@@ -170,7 +170,7 @@ impl Statements {
                 ),
                 ids,
             ),
-            // "offset 0" keeps the planner from turning the join around: it would read all teams to find those of the winners.
+            // `offset 0` keeps the planner from reversing the join: it would read all teams to find those of the winners.
             others: compared(
                 "w cross join lateral (select * from {s} s where s.team_id == w.team_id and s.id <> w.id offset 0) s",
                 ids,
@@ -185,8 +185,8 @@ impl Statements {
                 ),
                 ids,
             ),
-            // One walk over the ids: as a table to join with they would take three times as long. The array keeps the planner from the
-            // index on teams, which would find all rows of each.
+            // One pass over the ids: joining them as a table takes three times as long. The array keeps the planner from using
+            // the index on teams, which would find all rows of each team.
             write_rows: by_index(
                 &format!(
                     "with w as materialized (select s.team_id, {shared} from {s} s where s.id == any ($2))
@@ -210,7 +210,7 @@ impl Statements {
                          select k.name, k.organization_id
                            from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) k (name, organization_id)
                           {is_there} on conflict do nothing",
-                        // One that is being deleted takes its scopes along, and the rows that have them.
+                        // A scope that is being deleted takes its links along.
                         is_there = match &tables.organizations {
                             Some(organizations) => format!(
                                 "where exists (select from {} o where o.id == k.organization_id)",
@@ -230,7 +230,7 @@ impl Statements {
                 &format!("delete from {l} l where l.slack_integration_id == any ($1) and l.slack_api_scope_id == $2"),
                 ids_and_scope,
             ),
-            // Without "on conflict": under the lock of the team nobody else inserts them, and a speculative insertion costs half as
+            // Without "on conflict": under the team's lock nobody else inserts them, and a speculative insertion costs half as
             // much again.
             insert_links: by_index(
                 &format!(
@@ -251,7 +251,7 @@ impl Statements {
     }
 }
 
-/// Which row of a team wins where none carries: the first in this order.
+/// Which row of a team wins when none carries a change: the first in this order.
 fn order_of_rows(tables: &Host) -> String {
     format!(
         "(s.encrypted_bot_access_token is not null) desc, (s.id::pg_catalog.int8 == any ($2)), s.updated_at desc,
@@ -260,7 +260,7 @@ fn order_of_rows(tables: &Host) -> String {
     )
 }
 
-/// The organization of row `s`: its own, else that of its project or group, else that of its integration.
+/// The organization of row `s`: its own, otherwise its project's or group's, otherwise its integration's.
 fn organization_of_row(tables: &Host) -> String {
     let of_integration = format!(
         "(select {} from {} i where i.id == s.integration_id)",
@@ -297,7 +297,7 @@ fn organization_of(tables: &Host, table: &Relation, alias: &str) -> String {
     }
 }
 
-/// Older hosts know the organization of a namespace, but not that of a project.
+/// Older GitLab stores the organization of namespaces, but not of projects.
 fn organization_of_project(tables: &Host, alias: &str) -> Option<String> {
     let has = |table: &Relation| table.find_column("organization_id").is_some();
     let of_namespace = format!(
@@ -316,7 +316,7 @@ fn organization_of_project(tables: &Host, alias: &str) -> Option<String> {
     ))
 }
 
-/// An owner column of row `s`; from its integration, if the row names no owner.
+/// An owner column of row `s`, taken from its integration if the row has no owner.
 pub(super) fn owner_of_row(tables: &Host, column: &str) -> String {
     let of_integration = match tables.integrations.find_column(column) {
         Some(_) => format!(
@@ -328,7 +328,7 @@ pub(super) fn owner_of_row(tables: &Host, column: &str) -> String {
     owner_or(tables, column, &of_integration)
 }
 
-/// The same, with an expression for that of the integration.
+/// The same, with an expression for the integration's column.
 pub(crate) fn owner_or(tables: &Host, column: &str, of_integration: &str) -> String {
     let owners = Host::owner_columns(&tables.slack);
     if owners.is_empty() {

@@ -1,4 +1,4 @@
-//! The host's tables of Slack workspaces, found in one schema. Columns that older hosts lack are optional.
+//! The application's tables for Slack workspaces, found in one schema. Columns that older versions lack are optional.
 
 use crate::error::{HostError, Result, ServerError};
 use lockstep_server::host::{self, Relation};
@@ -12,7 +12,7 @@ pub(crate) const LINKS: &str = "slack_integrations_scopes";
 pub(super) const SCOPES: &str = "slack_api_scopes";
 pub(super) const OWNERS: [&str; 3] = ["project_id", "group_id", "organization_id"];
 
-/// What each table must have.
+/// The required columns of each table.
 const COLUMNS: [(&str, &[&str]); 6] = [
     (
         SLACK,
@@ -49,7 +49,7 @@ const COLUMNS: [(&str, &[&str]); 6] = [
     ("namespaces", &["id", "path", "traversal_ids"]),
 ];
 
-/// The tables as they are found.
+/// The tables that were found.
 pub(crate) struct Host {
     pub(crate) schema: String,
     pub(crate) slack: Relation,
@@ -94,18 +94,18 @@ impl Host {
             projects,
             namespaces,
             organizations,
-            // A NUL cannot occur: PostgreSQL itself has stored the name.
+            // A NUL cannot occur: PostgreSQL has stored the name.
             path: CString::new(path).unwrap_or_default(),
         })
     }
 
-    /// Runs `work` with the rights of the owner of the tables.
+    /// Runs `work` with the rights of the tables' owner.
     pub(crate) fn as_owner<R>(&self, work: impl FnOnce() -> R) -> R {
         as_owner(Oid::from(self.slack.owner), || connected(work))
     }
 
-    /// The same for a function that was called with a search path of our own: triggers of the host that its writes fire find
-    /// the host's tables by their bare names, as when the host writes.
+    /// The same, for functions that pin their search path: application triggers fired by our writes find their tables by bare
+    /// name, as when the application writes.
     pub(crate) fn on_host<R>(&self, work: impl FnOnce() -> R) -> R {
         with_settings(&[(c"search_path", &self.path)], || self.as_owner(work))
     }
@@ -116,7 +116,7 @@ impl Host {
         OWNERS.into_iter().filter(there).collect()
     }
 
-    /// Whether scopes are those of an organization each.
+    /// Whether each scope belongs to an organization.
     pub(super) fn scopes_have_organization(&self) -> bool {
         self.scopes.find_column("organization_id").is_some()
     }

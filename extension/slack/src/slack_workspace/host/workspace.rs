@@ -1,5 +1,5 @@
-//! Which rows a request from Slack is about. It names a workspace and, if that belongs to one, the enterprise; an installation for
-//! the whole enterprise is kept under the id of that.
+//! Which rows a Slack request is about. It names a workspace and, if that belongs to one, the enterprise; an installation for the
+//! whole enterprise is stored under the enterprise's id.
 
 use super::known::Tables;
 use crate::error::{Result, SlackError};
@@ -9,13 +9,13 @@ use pgrx::pg_sys;
 
 kept! {
     static IS_INSTALLED: OwnStatement = OwnStatement::new(
-        "select from lockstep.slack_installation where schema = $1 and team_id = $2",
+        "select from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
         &[pg_sys::TEXTOID, pg_sys::TEXTOID],
     );
 }
 
-/// The id that rows and installation are kept under: that of the workspace, if there is anything of it, else that of the
-/// enterprise.
+/// The id under which rows and installation are stored: the workspace's, if anything is stored for it, otherwise the
+/// enterprise's.
 pub(crate) fn workspace(
     tables: &Tables,
     team: Option<&str>,

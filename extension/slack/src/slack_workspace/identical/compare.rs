@@ -1,4 +1,4 @@
-//! The rows of teams beside the row that wins in each. The caller has the rights of the tables' owner.
+//! Compares the rows of teams with the winning row of each. The caller has the rights of the tables' owner.
 
 use super::kept::describe;
 use super::open::is_open;
@@ -8,28 +8,28 @@ use lockstep_server::{Answer, View, keys_argument};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// A row that is not the winner of its team.
+/// A row that is not its team's winner.
 pub(super) struct Compared {
     pub(super) team: Rc<str>,
     pub(super) winner: i64,
-    /// The shared columns in which it differs, a bit each.
+    /// The shared columns that differ, one bit each.
     pub(super) differing: i32,
 }
 
-/// What the winner of a team has.
+/// The values of a team's winner.
 struct Winner {
     team: Rc<str>,
     scopes: Option<Rc<[String]>>,
     organization: Option<i64>,
 }
 
-/// Which rows are compared with the winners.
+/// Which rows to compare with the winners.
 pub(super) enum Rows<'a> {
     All,
     These(&'a [i64]),
 }
 
-/// The other rows of the teams of some winners, in the order of their ids, with their scopes.
+/// The other rows of the winners' teams in id order, with their scopes.
 pub(super) fn compare(
     tables: &Tables,
     winners: &[i64],
@@ -66,7 +66,7 @@ pub(super) fn compare(
         };
         let row_id = row.get(1).unwrap_or_default();
         let scopes: Vec<i64> = row.get(5).unwrap_or_default();
-        // One that is open as the winner is has yet to say what it is to have, too.
+        // A row that is open, like the winner, has yet to get its scopes too.
         let is_left =
             instead.contains_key(&id) && scopes.is_empty() && is_open(tables.slack.oid, row_id);
         let scopes = ScopesOfRow {

@@ -1,4 +1,4 @@
-//! Rows that differ from the row that would win in their team, and their repair.
+//! Rows that differ from their team's winning row, and their repair.
 
 use super::compare::{Rows, compare};
 use super::kept::best;
@@ -41,7 +41,7 @@ fn slack_workspace_drift(
     TableIterator::new(rows.or_raise())
 }
 
-/// How many rows differ; nothing where the schema is not attached.
+/// How many rows differ; None if the schema is not attached.
 pub(crate) fn rows_adrift(schema: &str) -> Result<Option<usize>> {
     match Tables::attached(schema) {
         Ok(tables) => Ok(Some(drift(&tables, None).len())),
@@ -98,15 +98,15 @@ fn all_teams(tables: &Tables) -> Vec<String> {
     teams
 }
 
-/// Repairs the teams whose first row has an id from `first` to `last`, whole teams, so that their rows are identical after each step, and
-/// each is looked at once by all ranges together; answers how many rows differed.
+/// Repairs the teams whose first row has an id from `first` to `last`. Whole teams, so that their rows are identical after each
+/// step and each team belongs to exactly one range; returns how many rows differed.
 #[pg_extern(sql = r#"
-create function lockstep.repair_slack_range(schema text, first bigint, last bigint)
+create function lockstep_internal.repair_slack_range(schema text, first bigint, last bigint)
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.repair_slack_range(text, bigint, bigint) is
+comment on function lockstep_internal.repair_slack_range(text, bigint, bigint) is
   'one range of the backfill job slack_workspaces: makes the rows of teams identical that differ; returns how many did';
-revoke execute on function lockstep.repair_slack_range(text, bigint, bigint) from public;
+revoke execute on function lockstep_internal.repair_slack_range(text, bigint, bigint) from public;
 "#)]
 fn repair_slack_range(schema: Option<&str>, first: Option<i64>, last: Option<i64>) -> i64 {
     let schema = required(schema, "schema");
@@ -115,7 +115,7 @@ fn repair_slack_range(schema: Option<&str>, first: Option<i64>, last: Option<i64
     repair_range(schema, first, last).or_raise() as i64
 }
 
-// The engine of backfills has checked that whoever runs it may.
+// The backfill engine has checked that the caller may run this.
 fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize> {
     let tables = Tables::attached(schema)?;
     let query = Statement::planned_anew(
@@ -136,7 +136,7 @@ fn repair_range(schema: &str, first: i64, last: i64) -> Result<usize> {
         });
         teams.into_iter().collect()
     };
-    // Without locks, as most teams have not drifted; those that have are looked at again under theirs.
+    // Without locks, because most teams have not drifted; the others are checked again under their lock.
     let drifted = drift(&tables, Some(teams_of_range()));
     let teams: BTreeSet<String> = drifted.into_iter().map(|(team, ..)| team).collect();
     if teams.is_empty() {

@@ -1,4 +1,4 @@
-//! The flush: finds what the noted rows mean for their teams, and brings all rows of these in lockstep.
+//! The flush: decides what the noted rows mean for their teams, and makes all rows of these teams identical.
 
 use super::installation;
 use super::kept::{self, Described, Kept, best};
@@ -11,7 +11,7 @@ use crate::slack_workspace::host::{Tables, lock, tables_of};
 use lockstep_server::{View, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Flushes what has been noted at this level of savepoints.
+/// Flushes what has been noted at this savepoint level.
 pub(super) fn flush() -> Result<()> {
     kept::forget();
     let mut by_table: BTreeMap<u32, Vec<Note>> = BTreeMap::new();
@@ -21,14 +21,14 @@ pub(super) fn flush() -> Result<()> {
     for (table, notes) in by_table {
         let tables = tables_of(table)?;
         let plan = tables.as_owner(|| Plan::make(&tables, &notes))?;
-        // Triggers of the host fire under the path of its schema, whatever that of whoever wrote the first row.
+        // Application triggers run under the path of their schema, whatever the search path of the original statement.
         tables.on_host(|| follow(&tables, &plan.followers, &plan.scopes));
         finish(&tables, plan.winners, &plan.scopes, &plan.carried)?;
     }
     Ok(())
 }
 
-/// Spreads the rows that won, and has the installations follow.
+/// Copies the winning rows to the others, and updates the installations.
 pub(super) fn finish(
     tables: &Tables,
     winners: BTreeMap<String, i64>,
@@ -39,15 +39,15 @@ pub(super) fn finish(
     installation::follow(tables, &winners, scopes, carried)
 }
 
-/// What a note makes of its row.
+/// What a note means for its row.
 enum Verdict {
-    /// The team follows it.
+    /// The team follows the row.
     Carries,
-    /// It follows the team.
+    /// The row follows the team.
     Follows,
-    /// It has no scope and does not say yet which it is to have.
+    /// The row has no scope and does not say yet which it will have.
     Opens,
-    /// The best row of the team wins.
+    /// The team's best row wins.
     Asks,
 }
 
@@ -57,7 +57,7 @@ fn verdict(cause: Cause, row: &Described, kept: Option<&Kept>, scopes: &BTreeSet
         (Cause::Came | Cause::Brings, Some(_)) if row.token.as_ref() == token => Verdict::Follows,
         (Cause::Came | Cause::Brings, Some(_)) => Verdict::Carries,
         (Cause::Moved, Some(_)) if token.is_none() => Verdict::Carries,
-        // Nobody else has one: it was taken away from all.
+        // No other row has a token: it was removed from all.
         (Cause::Brings, None) if token.is_none() => Verdict::Carries,
         (Cause::Came | Cause::Brings | Cause::Moved, _) => Verdict::Follows,
         (Cause::Says, _) => Verdict::Carries,
@@ -72,16 +72,16 @@ fn verdict(cause: Cause, row: &Described, kept: Option<&Kept>, scopes: &BTreeSet
     }
 }
 
-/// What is to be done for the teams of some notes.
+/// What to do for the teams in the notes.
 #[derive(Default)]
 struct Plan {
-    /// The row that wins in each team, for all others of that.
+    /// The row that wins in each team.
     winners: BTreeMap<String, i64>,
-    /// The teams whose winner says what it says, and does not only happen to be the best.
+    /// The teams whose winner carries a change, and is not just the best row.
     carried: BTreeSet<String>,
-    /// Rows that take over what their team has, by a row that has it.
+    /// Rows that take over their team's values, by a row that has them.
     followers: BTreeMap<i64, (String, Vec<i64>)>,
-    /// The scopes of teams whose winner, or row to follow, does not have them.
+    /// The scopes of teams where the winner, or the row to follow, does not have them.
     scopes: Instead,
 }
 
@@ -93,7 +93,7 @@ impl Plan {
             tables.slack.oid,
             teams_of(tables, &ids).iter().map(String::as_str),
         );
-        // Whoever held the lock may have moved rows to other teams; the lock of the table keeps everybody from it from now on.
+        // The previous lock holder may have moved rows to other teams; from now on the table's lock prevents that.
         let rows = kept::describe(tables, &ids);
         let mut teams: BTreeMap<&str, Vec<(Cause, &Described)>> = BTreeMap::new();
         for note in notes {
@@ -144,7 +144,7 @@ impl Plan {
         if winner.is_some() {
             self.carried.insert(team.to_owned());
         } else if asks {
-            // What came to a team has nothing to say there, as long as the team has a row of its own with a token.
+            // A row that moved to a team carries nothing, as long as the team has another row with a token.
             let came = noted
                 .iter()
                 .filter(|(cause, _)| matches!(cause, Cause::Came | Cause::Moved));
@@ -172,7 +172,7 @@ impl Plan {
     }
 }
 
-/// The teams of rows, as far as they are still there.
+/// The teams of those rows that still exist.
 fn teams_of(tables: &Tables, ids: &[i64]) -> BTreeSet<String> {
     let mut teams = BTreeSet::new();
     let teams_of = &tables.statements.teams_of;

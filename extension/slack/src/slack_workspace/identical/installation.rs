@@ -1,4 +1,4 @@
-//! What is known of a workspace's installation itself, which has no row at the host: its tokens, the refresh token among them.
+//! A workspace's installation itself, which has no row in the application: its tokens, including the refresh token.
 
 use super::scopes::Instead;
 use crate::error::{Result, SlackError};
@@ -18,9 +18,9 @@ struct Own {
 
 kept! {
     static STATEMENTS: Own = Own {
-        // The refresh token and the expiry belonged to the token that was there.
+        // Refresh token and expiry belonged to the previous token.
         follow: OwnStatement::new(
-            "update lockstep.slack_installation i
+            "update lockstep_internal.slack_installation i
                 set encrypted_bot_access_token = $3, encrypted_bot_access_token_iv = $4, user_id = $5, bot_user_id = $6,
                     scopes = coalesce($7, i.scopes),
                     encrypted_refresh_token = case when t.is_same then i.encrypted_refresh_token end,
@@ -30,7 +30,7 @@ kept! {
                     lease = case when t.is_same then i.lease end,
                     leased_until = case when t.is_same then i.leased_until end,
                     refresh_error = case when t.is_same then i.refresh_error end
-               from lockstep.slack_installation o
+               from lockstep_internal.slack_installation o
               cross join lateral (
                 select o.encrypted_bot_access_token is not distinct from $3 and o.encrypted_bot_access_token_iv is not distinct from $4)
                 t (is_same)
@@ -47,7 +47,7 @@ kept! {
             ],
         ),
         record: OwnStatement::new(
-            "insert into lockstep.slack_installation as i
+            "insert into lockstep_internal.slack_installation as i
                (schema, team_id, team_name, enterprise_id, app_id, user_id, bot_user_id, scopes, encrypted_bot_access_token,
                 encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -83,11 +83,11 @@ kept! {
             ],
         ),
         remove: OwnStatement::new(
-            "delete from lockstep.slack_installation where schema = $1 and team_id = $2",
+            "delete from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         installed_after: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and installed_at > $3 + interval '1 second'",
             &[
                 pg_sys::TEXTOID,
@@ -98,7 +98,7 @@ kept! {
     };
 }
 
-/// What Slack answered to an installation.
+/// Slack's response to an installation.
 pub(crate) struct Installation<'a> {
     pub(crate) team_id: &'a str,
     pub(crate) team_name: &'a str,
@@ -106,7 +106,7 @@ pub(crate) struct Installation<'a> {
     pub(crate) bot_user_id: &'a str,
     pub(crate) token: &'a [u8],
     pub(crate) token_iv: &'a [u8],
-    /// In alphabetical order, each once.
+    /// In alphabetical order, without duplicates.
     pub(crate) scopes: Vec<String>,
     pub(crate) enterprise_id: Option<&'a str>,
     pub(crate) app_id: Option<&'a str>,
@@ -115,11 +115,11 @@ pub(crate) struct Installation<'a> {
     pub(crate) expires_at: Option<TimestampWithTimeZone>,
 }
 
-/// What columns of the host and indexes take.
+/// The limit of the application's columns and of indexes.
 const LONGEST_ID: usize = 255;
 
 impl Installation<'_> {
-    /// Refuses what a constraint would refuse, whose error would show the whole row with its tokens.
+    /// Rejects what a constraint would reject, because the constraint's error would show the whole row with its tokens.
     pub(crate) fn check(&self) -> Result<()> {
         check_token(self.token, self.token_iv)?;
         check_refresh_token(self.refresh_token, self.refresh_token_iv)?;
@@ -137,7 +137,7 @@ impl Installation<'_> {
         Ok(())
     }
 
-    /// Records it, in place of the one before. If it is the same, nothing is written.
+    /// Stores it in place of the previous one. If nothing changed, nothing is written.
     pub(crate) fn record(&self, schema: &str) -> Result<()> {
         let arguments = [
             Some(datum(schema)),
@@ -167,7 +167,7 @@ pub(crate) fn check_token(token: &[u8], iv: &[u8]) -> Result<()> {
     }
 }
 
-/// Both parts of it, or none.
+/// Both parts or neither.
 pub(crate) fn check_refresh_token(token: Option<&[u8]>, iv: Option<&[u8]>) -> Result<()> {
     let is_there = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty());
     match (is_there(token), is_there(iv)) {
@@ -183,8 +183,8 @@ pub(crate) fn check_refresh_token(token: Option<&[u8]>, iv: Option<&[u8]>) -> Re
     }
 }
 
-/// Has the installations of teams follow the rows that won, which somebody else has written. A row without a token that came to a
-/// team has nothing to say of the installation.
+/// Updates the installations of teams from the winning rows, which somebody else has written. A row without a token that moved to
+/// a team does not change the installation.
 pub(super) fn follow(
     tables: &Tables,
     winners: &BTreeMap<String, i64>,
@@ -210,7 +210,7 @@ pub(super) fn follow(
                     nullable(row.get::<Vec<u8>>(3)),
                     nullable(row.get::<String>(4)),
                     nullable(row.get::<String>(5)),
-                    // As they are, where the winner does not say yet which they are to be.
+                    // Unchanged, if the winner does not have its scopes yet.
                     match row.get::<i64>(8).is_some_and(|id| scopes.contains_key(&id)) {
                         true => None,
                         false => nullable(row.get::<Vec<String>>(6)),
@@ -225,13 +225,13 @@ pub(super) fn follow(
     })
 }
 
-/// Forgets the installation of a team with its tokens.
+/// Removes the installation of a team with its tokens.
 pub(crate) fn remove(schema: &str, team: &str) -> Result<()> {
     STATEMENTS.with(|statements| statements.remove.run(&[datum(schema), datum(team)]))?;
     Ok(())
 }
 
-/// Whether a team was installed after that moment, and a second.
+/// Whether a team was installed more than a second after that time.
 pub(crate) fn is_installed_after(
     schema: &str,
     team: &str,

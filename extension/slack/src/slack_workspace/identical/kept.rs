@@ -1,4 +1,4 @@
-//! What a team has, as any of its rows shows that the statement did not write: they are identical.
+//! A team's current values, read from any of its rows that the statement did not write: these are identical.
 
 use super::open::is_open;
 use crate::slack_workspace::host::Tables;
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-/// A row, as far as it belongs to its team.
+/// A row's part that belongs to the team.
 pub(super) struct Described {
     pub(super) row: i64,
     pub(super) team: String,
@@ -17,7 +17,7 @@ pub(super) struct Described {
     pub(super) user: Option<String>,
     pub(super) bot: Option<String>,
     pub(super) updated_at: Option<Timestamp>,
-    /// The names of its scopes, in alphabetical order.
+    /// The names of its scopes in alphabetical order.
     pub(super) scopes: Vec<String>,
     pub(super) organization: Option<i64>,
 }
@@ -37,13 +37,13 @@ impl Described {
         }
     }
 
-    /// Whether it has yet to say which scopes it is to have.
+    /// Whether its scopes are still to be written.
     pub(super) fn is_open(&self, table: u32) -> bool {
         self.scopes.is_empty() && is_open(table, self.row)
     }
 }
 
-/// Those of these rows that there are. The caller has the rights of the tables' owner.
+/// Those of the rows that exist. The caller has the rights of the tables' owner.
 pub(super) fn describe(tables: &Tables, ids: &[i64]) -> BTreeMap<i64, Described> {
     let mut found = BTreeMap::new();
     if !ids.is_empty() {
@@ -56,15 +56,15 @@ pub(super) fn describe(tables: &Tables, ids: &[i64]) -> BTreeMap<i64, Described>
     found
 }
 
-/// What a team has.
+/// A team's values.
 pub(super) struct Kept {
     pub(super) row: Described,
-    /// None, if no row can tell.
+    /// None if no row can tell.
     pub(super) scopes: Option<Rc<[String]>>,
 }
 
-/// As the rows other than those show it, if there are any; one with a token, if there is one. It looks at one row, as long as the team
-/// has a token at all. The caller has the rights of the tables' owner.
+/// The values in the other rows, if there are any; preferably in one with a token. Reads a single row as long as the team has a
+/// token. The caller has the rights of the tables' owner.
 pub(super) fn look_up(tables: &Tables, team: &str, except: &[i64]) -> Option<Kept> {
     let arguments = [datum(team), keys_argument(except)];
     let find = |statement: &lockstep_server::Statement| {
@@ -89,27 +89,27 @@ pub(super) struct Linked {
     pub(super) scopes: Vec<i64>,
 }
 
-/// The links of rows that a statement inserts links of, all of teams that are locked.
+/// The links of rows that a statement inserts links for, all of locked teams.
 #[derive(Default)]
 struct Links {
     of_rows: HashMap<(u32, i64), Linked>,
-    /// How many rows were read at once last time: hosts link rows in the order of their ids, a batch in one statement.
+    /// How many rows were read at once last time: the application links rows in id order, a batch per statement.
     read: i64,
-    /// The statement deletes links as well, so that one that was there may have gone.
+    /// The statement deletes links as well, so that an existing one may be gone.
     deletes: bool,
 }
 
-/// How many rows are read at once, and how many are remembered, at most.
+/// The maximum number of rows read at once, and cached.
 const MOST_READ: i64 = 64;
 const MOST_REMEMBERED: usize = 10_000;
 
 thread_local! {
-    /// As the rows of one statement find it. Nobody else can change it, as the team is locked.
+    /// As a statement's rows find it. Nobody else can change it, because the team is locked.
     static KEPT: RefCell<ByTeam> = RefCell::new(HashMap::new());
     static LINKS: RefCell<Links> = RefCell::new(Links::default());
 }
 
-/// How many rows to read next, in one query.
+/// How many rows the next query reads.
 pub(super) fn next_window() -> i64 {
     LINKS.with_borrow_mut(|links| {
         links.read = (links.read * 4).clamp(1, MOST_READ);
@@ -117,7 +117,7 @@ pub(super) fn next_window() -> i64 {
     })
 }
 
-/// The links of a row, and of those that follow it in the order of their ids.
+/// The links of a row and of the next ones in id order.
 pub(super) fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64, Linked> {
     let mut found = HashMap::new();
     let last = first.saturating_add(count - 1);
@@ -133,8 +133,8 @@ pub(super) fn read_links(tables: &Tables, first: i64, count: i64) -> HashMap<i64
     found
 }
 
-/// Whether a row has a scope, if that is known. That it lacks one is certain enough: the table's unique index refuses a link that came
-/// meanwhile.
+/// Whether a row has a scope, if known. That it lacks one is certain enough: the table's unique index rejects a link inserted in
+/// the meantime.
 pub(super) fn is_linked(table: u32, row: i64, scope: i64) -> Option<bool> {
     LINKS.with_borrow(|links| {
         let linked = links.of_rows.get(&(table, row))?;
@@ -143,7 +143,7 @@ pub(super) fn is_linked(table: u32, row: i64, scope: i64) -> Option<bool> {
     })
 }
 
-/// Remembers those of a team, which is locked.
+/// Caches the links of a team, which is locked.
 pub(super) fn remember(table: u32, team: &str, found: HashMap<i64, Linked>) {
     LINKS.with_borrow_mut(|links| {
         if links.of_rows.len() >= MOST_REMEMBERED {
@@ -156,12 +156,12 @@ pub(super) fn remember(table: u32, team: &str, found: HashMap<i64, Linked>) {
     });
 }
 
-/// A statement deletes or changes links from now on.
+/// From now on the statement deletes or changes links.
 pub(super) fn doubt_links() {
     LINKS.with_borrow_mut(|links| links.deletes = true);
 }
 
-/// What a team has, whose lock is held, before the first row of a statement came to it.
+/// The values of a locked team before a statement's first row was added.
 pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
     let key = (tables.slack.oid, team.to_owned());
     if let Some(known) = KEPT.with_borrow(|known| known.get(&key).cloned()) {
@@ -172,14 +172,14 @@ pub(super) fn of_team(tables: &Tables, team: &str) -> Option<Rc<Kept>> {
     kept
 }
 
-/// Once the statement, or another within it, has written.
+/// Called when the statement, or one nested in it, has written.
 pub(super) fn forget() {
     KEPT.with_borrow_mut(HashMap::clear);
     LINKS.take();
 }
 
-/// The best row of each team; one that has just come only if no other has a token. The caller runs with the rights of the tables'
-/// owner.
+/// The best row of each team; a row that was just added only if no other has a token. The caller runs with the rights of the
+/// tables' owner.
 pub(crate) fn best(tables: &Tables, teams: Vec<String>, came: &[i64]) -> BTreeMap<String, i64> {
     let mut best = BTreeMap::new();
     if !teams.is_empty() {

@@ -1,23 +1,26 @@
-//! All rows of a team are kept identical. A row or a link is written, by whom ever; the team is locked before it and the row noted ([`trigger`],
-//! [`noted`]); at the end of the statement what it means is found ([`flush`](mod@flush)), beside what the team has ([`kept`]), and spread
-//! ([`spread`](mod@spread), [`compare`](mod@compare), [`scopes`]), also to the installation, which has a table of its own ([`installation`]). What is still open is
-//! settled at the end of the transaction ([`open`](mod@open), [`settle`](mod@settle)). What differs all the same is found and repaired ([`drift`](mod@drift)).
+//! Keeps all rows of a team identical. When anyone writes a row or a link, the team is locked first and the row noted
+//! ([`trigger`], [`noted`]). At the end of the statement the flush decides what the notes mean ([`flush`](mod@flush)), compared with
+//! the team's values ([`kept`]), and copies the result to the other rows ([`spread`](mod@spread), [`compare`](mod@compare),
+//! [`scopes`]) and to the installation, which has its own table ([`installation`]). Rows that are still open are settled at the end
+//! of the transaction ([`open`](mod@open), [`settle`](mod@settle)). Remaining differences are found and repaired
+//! ([`drift`](mod@drift)).
 //!
-//! What a team *has* is what any row of it has that the statement did not write ([`kept`]): they are identical. Beside that,
+//! The team's values are those of any row that the statement did not write ([`kept`]): these are identical. The rules:
 //!
-//! - a row that was inserted, or given another token, is a *newer installation* if its token is not null and not the team's: the team
-//!   follows it. Else it says nothing and takes over what the team has, and no other row is read or written: so the host's
-//!   propagation costs the same in a team of any size;
-//! - a row that was given another user, bot user or IV only carries it to the team, and one that was given another team only takes over;
-//! - of a row that was given another time only, the newest in the team wins;
-//! - a row that was linked or unlinked carries its scopes to the team if they are others than the team's, by their names. Where the
-//!   scope itself is gone, it follows;
-//! - a newer installation without a scope, and a row that has lost all while others of its team have theirs, say nothing of scopes yet:
-//!   they are *open* ([`open`](mod@open)). The host inserts links after rows, and replaces them by deleting all first. With its first
-//!   link a row is as any other; what is open at the end of the transaction carries that it has none ([`settle`](mod@settle)).
+//! - a row that was inserted, or whose token changed, is a *newer installation* if its token is not null and differs from the
+//!   team's: the team follows it. Otherwise it takes over the team's values, and no other row is read or written, so that the
+//!   application's propagation costs the same in a team of any size;
+//! - a changed user, bot user or IV is carried to the team; a row that moved to another team takes over that team's values;
+//! - if only timestamps changed, the newest row of the team wins;
+//! - a row that was linked or unlinked carries its scopes to the team if their names differ from the team's. If the scope itself
+//!   was deleted, the row follows the team;
+//! - a newer installation without a scope, and a row that lost all its scopes while others of its team have theirs, do not say yet
+//!   which scopes they will have: they are *open* ([`open`](mod@open)). The application inserts links after rows, and replaces them
+//!   by deleting all first. With its first link a row is no longer open; a row that is open at the end of the transaction carries
+//!   that it has none ([`settle`](mod@settle)).
 //!
-//! If several carry, the last one wins. If nobody can say what the team has, as the statement wrote all of its rows, and none carries,
-//! the best row wins: one with a token, the newest.
+//! If several rows carry a value, the last one wins. If the team's values are unknown, because the statement wrote all of its rows,
+//! and none carries a value, the best row wins: the newest one with a token.
 
 mod compare;
 pub(crate) mod drift;

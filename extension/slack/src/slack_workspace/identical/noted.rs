@@ -1,4 +1,4 @@
-//! The rows that triggers noted and the statement trigger has yet to bring their teams in lockstep with.
+//! The rows that triggers noted, for the statement trigger to process.
 
 use super::{kept, open};
 use crate::error::Result;
@@ -6,20 +6,20 @@ use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// What was seen of a row. What that makes of it in its team is for the flush to say.
+/// What happened to a row. The flush decides what that means for the team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
     /// It was inserted.
     Came,
-    /// It was given another token, or none.
+    /// Its token was changed or removed.
     Brings,
-    /// It was given another user, bot user or way to encrypt the token.
+    /// Its user, bot user or token IV was changed.
     Says,
-    /// It was given another team.
+    /// Its team was changed.
     Moved,
-    /// It was given another time.
+    /// Only its timestamp was changed.
     Touched,
-    /// A link of it to this scope came or went.
+    /// A link to this scope was added or removed.
     Linked(i64),
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Note {
     pub(super) cause: Cause,
 }
 
-/// In the order in which they were noted; of those that are the same, the last one counts.
+/// In the order in which they were noted; of duplicates the last one counts.
 #[derive(Default)]
 struct Notes(Vec<Note>);
 
@@ -44,7 +44,7 @@ impl Notes {
         Ok(())
     }
 
-    /// Forgets what was noted again later; grows only if that was little.
+    /// Drops notes that were repeated later; grows only if that freed little.
     #[cold]
     fn make_room(&mut self) -> Result<()> {
         let mut seen = HashSet::new();
@@ -85,21 +85,21 @@ pub(super) fn take() -> Vec<Note> {
     taken.unwrap_or_default().0
 }
 
-/// Forgets what a savepoint of that nesting, or the transaction, noted: it is rolled back.
+/// Discards the notes of a savepoint or transaction that is rolled back.
 pub(crate) fn roll_back_notes(nesting: i32) {
     NOTED.with_borrow_mut(|noted| noted.roll_back(nesting));
     open::roll_back(nesting);
     kept::forget();
 }
 
-/// Hands the notes of a savepoint that is released to the level around it.
+/// Moves the notes of a released savepoint to the enclosing level.
 pub(crate) fn release_notes(nesting: i32) -> Result<()> {
     kept::forget();
     NOTED.with_borrow_mut(|noted| noted.release(nesting))?;
     open::release(nesting)
 }
 
-/// How many notes are not flushed.
+/// How many notes have not been flushed.
 pub(crate) fn notes_left() -> usize {
     NOTED.with_borrow(Levels::count)
 }

@@ -1,8 +1,8 @@
-//! Rows without a scope whose transaction has yet to say which they are to have.
+//! Rows without a scope whose transaction has not said yet which scopes they will have.
 //!
-//! The host writes scopes in two steps. It inserts a row and links it to its scopes afterwards, and it replaces scopes by deleting all
-//! links and inserting those there are to be. In between the row has none, which says nothing; were the team to follow, the host
-//! would find no scopes left to copy. So such a row is open until it has a scope, or until the end of the transaction
+//! The application writes scopes in two steps. It inserts a row and links its scopes afterwards, and it replaces scopes by
+//! deleting all links and inserting the new ones. In between the row has none, which means nothing; if the team followed, the
+//! application would find no scopes left to copy. So such a row is open until it has a scope, or until the end of the transaction
 //! ([`settle`](mod@super::settle)).
 
 use crate::error::Result;
@@ -10,7 +10,7 @@ use lockstep_server::levels::{Layer, Levels, nesting};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-/// Rows by table, with the place in the order in which they were opened last.
+/// Rows by table, numbered in the order in which they were last opened.
 #[derive(Default)]
 struct Open(HashMap<(u32, i64), u64>);
 
@@ -30,7 +30,7 @@ thread_local! {
     static OPEN: RefCell<(u64, Levels<Open>)> = const { RefCell::new((0, Levels::new())) };
 }
 
-/// A row stays known as open when it is given scopes: what gave them may be rolled back.
+/// A row stays known as open even when it gets scopes: that may be rolled back.
 pub(super) fn open(table: u32, row: i64) -> Result<()> {
     OPEN.with_borrow_mut(|(place, open)| {
         *place += 1;
@@ -42,12 +42,12 @@ pub(super) fn open(table: u32, row: i64) -> Result<()> {
     })
 }
 
-/// Whether the transaction has opened it; it is open then as long as it has no scope.
+/// Whether the transaction has opened it; it is open as long as it has no scope.
 pub(super) fn is_open(table: u32, row: i64) -> bool {
     OPEN.with_borrow_mut(|(_, open)| open.layers().any(|open| open.0.contains_key(&(table, row))))
 }
 
-/// Takes all there are, by table, in the order in which they were opened.
+/// Takes all open rows by table, in the order in which they were opened.
 pub(super) fn take() -> BTreeMap<u32, Vec<i64>> {
     let mut all = Vec::new();
     OPEN.with_borrow_mut(|(_, open)| {

@@ -1,20 +1,20 @@
-//! The scopes of rows: which links have to go, and which to come.
+//! The scopes of rows: which links to delete and which to insert.
 
 use crate::slack_workspace::host::Tables;
 use lockstep_server::{View, datum, keys_argument};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// The names of the scopes that a team is to have instead of those of its winner, by that; none, if scopes are to stay.
+/// By winner, the scopes that its team gets instead of the winner's; None leaves the scopes unchanged.
 pub(super) type Instead = BTreeMap<i64, Option<Rc<[String]>>>;
 
-/// A row, as far as its scopes go.
+/// A row and its scopes.
 pub(crate) struct ScopesOfRow {
     pub(crate) row: i64,
-    /// The organization whose scopes it has; none if it cannot be told.
+    /// The organization of its scopes; None if unknown.
     pub(crate) organization: Option<i64>,
     pub(crate) scopes: Vec<i64>,
-    /// The names of those it is to have; none, if they are to stay as they are.
+    /// The names of its target scopes; None leaves them unchanged.
     pub(crate) wanted: Option<Rc<[String]>>,
 }
 
@@ -32,11 +32,11 @@ impl Links {
     }
 }
 
-/// The scopes of some names and organizations.
+/// Scopes by organization and name.
 pub(super) struct Known(BTreeMap<(i64, String), i64>);
 
 impl Known {
-    /// Those there are.
+    /// The existing scopes.
     pub(super) fn look_up(tables: &Tables, rows: &[ScopesOfRow]) -> Self {
         let pairs = pairs(rows);
         let names: BTreeSet<String> = pairs.iter().map(|(_, name)| name.clone()).collect();
@@ -58,7 +58,7 @@ impl Known {
         known
     }
 
-    /// The same, and those that there are not are made.
+    /// The same, creating missing scopes.
     pub(super) fn find_or_create(tables: &Tables, rows: &[ScopesOfRow]) -> Self {
         let known = Self::look_up(tables, rows);
         let missing = pairs(rows)
@@ -71,11 +71,11 @@ impl Known {
         let arguments = [datum(names), keys_argument(&organizations)];
         let create = &tables.statements.create_scopes;
         create.run_seeing(View::Newest, &arguments);
-        // Somebody else may have made one of them just now.
+        // Another session may have created one of them just now.
         Self::look_up(tables, rows)
     }
 
-    /// What a row has too much, and what it has too little.
+    /// Which links the row has too many, and which it lacks.
     pub(super) fn difference(&self, it: &ScopesOfRow, gone: &mut Links, come: &mut Links) -> bool {
         let (Some(organization), Some(wanted)) = (it.organization, &it.wanted) else {
             return false;
@@ -102,7 +102,7 @@ impl Known {
     }
 }
 
-/// The organizations and names that rows want scopes of.
+/// The organizations and names of the scopes that rows want.
 fn pairs(rows: &[ScopesOfRow]) -> BTreeSet<(i64, String)> {
     let mut groups: Vec<(i64, &Rc<[String]>)> = Vec::new();
     for it in rows {
@@ -110,7 +110,7 @@ fn pairs(rows: &[ScopesOfRow]) -> BTreeSet<(i64, String)> {
             let is_same = |(other, names): &(i64, &Rc<[String]>)| {
                 *other == organization && Rc::ptr_eq(names, wanted)
             };
-            // The rows of a team follow each other, and most often have one organization.
+            // The rows of a team are adjacent and usually have the same organization.
             if !groups.last().is_some_and(is_same) {
                 groups.push((organization, wanted));
             }
@@ -122,7 +122,7 @@ fn pairs(rows: &[ScopesOfRow]) -> BTreeSet<(i64, String)> {
     pairs.collect()
 }
 
-/// Gives rows the scopes that they are to have; answers whether any of them had others.
+/// Writes the target scopes of rows; returns whether any row had others.
 pub(crate) fn write_scopes(tables: &Tables, rows: &[ScopesOfRow]) -> bool {
     let known = Known::find_or_create(tables, rows);
     let (mut gone, mut come) = (Links::default(), Links::default());

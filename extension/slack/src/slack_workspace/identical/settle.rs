@@ -1,4 +1,4 @@
-//! The end of a transaction: rows that are still without a scope are to have none, and so are their teams.
+//! At the end of a transaction, rows that still have no scope keep none, and so do their teams.
 
 use super::flush::finish;
 use super::open;
@@ -7,10 +7,10 @@ use crate::slack_workspace::host::{Statements, Tables, tables_of};
 use lockstep_server::{View, keys_argument, with_new_snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A trigger of the host that writes such rows in answer to what is written here has as many rounds.
+/// The number of rounds for an application trigger that keeps writing such rows in response.
 const MOST_ROUNDS: usize = 10;
 
-/// Settles what is open. Called as the transaction commits or is prepared, when nothing more can come.
+/// Settles open rows. Called when the transaction commits or is prepared, after its last statement.
 pub(crate) fn settle() -> Result<()> {
     for _ in 0..MOST_ROUNDS {
         let open = open::take();
@@ -26,7 +26,7 @@ pub(crate) fn settle() -> Result<()> {
 }
 
 fn settle_table(table: u32, rows: &[i64]) -> Result<()> {
-    // The transaction may have dropped or changed the tables, or detached them: then there is nothing to keep.
+    // The transaction may have dropped, changed or detached the tables; then there is nothing to do.
     let Ok(tables) = tables_of(table).and_then(|tables| Tables::attached(&tables.schema)) else {
         return Ok(());
     };

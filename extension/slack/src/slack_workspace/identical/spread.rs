@@ -1,5 +1,5 @@
-//! Gives the rows of teams what the winning row of each has. The caller holds the teams' locks and has the rights of the tables'
-//! owner.
+//! Copies the values of each team's winning row to its other rows. The caller holds the teams' locks and has the rights of the
+//! tables' owner.
 
 use super::compare::{Compared, Rows, compare};
 use super::scopes::{Instead, ScopesOfRow, write_scopes};
@@ -8,10 +8,10 @@ use crate::slack_workspace::host::Tables;
 use lockstep_server::{View, keys_argument};
 use std::collections::BTreeMap;
 
-/// Each row is written by looking through this many winners: for one that is faster than to find it by its key.
+/// Each row is written by searching this many winners, which is faster for a few than a lookup by key.
 const MOST_WINNERS: usize = 16;
 
-/// Writes what differs from the winners; answers how many rows of Slack integrations that were.
+/// Writes what differs from the winners; returns how many rows of Slack integrations were written.
 pub(crate) fn spread(tables: &Tables, winners: &BTreeMap<String, i64>) -> u64 {
     spread_instead(tables, winners, &Instead::new())
 }
@@ -30,7 +30,7 @@ pub(super) fn spread_instead(
     write(tables, &rows, &scopes)
 }
 
-/// Gives some rows of teams, by a row to follow, what that has. The others of the team are not even looked at.
+/// Copies to some rows the values of a row of their team. The team's other rows are not read.
 pub(super) fn follow(
     tables: &Tables,
     followers: &BTreeMap<i64, (String, Vec<i64>)>,
@@ -65,7 +65,7 @@ fn write(tables: &Tables, rows: &[Compared], scopes: &[ScopesOfRow]) -> u64 {
     written
 }
 
-/// Writes the rows of some winners in the order of their ids.
+/// Writes the rows of some winners in id order.
 fn write_rows(tables: &Tables, rows: &[(i64, Vec<i64>)]) -> u64 {
     let winners: Vec<i64> = rows.iter().map(|(winner, _)| *winner).collect();
     let ids: Vec<i64> = rows.iter().flat_map(|(_, its)| its).copied().collect();

@@ -1,4 +1,4 @@
-//! The triggers: they lock a team before its rows are, note what changed, and have it flushed at the end of the statement.
+//! The triggers: lock a team before its rows are locked, note what changed, and flush at the end of the statement.
 
 use super::flush;
 use super::kept::{self, Described};
@@ -17,10 +17,10 @@ use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-/// BEFORE an UPDATE, or a DELETE of links: its rows, and so its teams, are not known until they are locked.
+/// BEFORE an UPDATE, or a DELETE of links: its rows, and so its teams, are not known before they are locked.
 #[pg_trigger(sql = "
-create function lockstep.lock_slack_teams() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.lock_slack_teams() is 'statement trigger of slack_integrations and their scopes: one writer of unknown teams at a time';")]
+create function lockstep_internal.lock_slack_teams() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.lock_slack_teams() is 'statement trigger of slack_integrations and their scopes: one writer of unknown teams at a time';")]
 fn lock_slack_teams<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -29,7 +29,7 @@ fn lock_slack_teams<'a>(
     if place.table == Table::Links {
         kept::doubt_links();
     }
-    // A cascade deletes links of rows that are locked already: to wait now would be too late, and there is nothing to spread.
+    // A cascade deletes links of rows that are already locked: it is too late to wait, and there is nothing to copy.
     let is_cascade = place.table == Table::Links && trigger_depth() > 1;
     if !is_cascade && !is_writing_any(table) {
         lock::all_teams(table);
@@ -37,11 +37,11 @@ fn lock_slack_teams<'a>(
     Ok(None)
 }
 
-/// BEFORE INSERT of a row, or of a link. A row that brings nothing new of its team is stored with what that has; a link that its row
-/// has already, as the row took it over, is not stored again.
+/// BEFORE INSERT of a row or a link. A row without news for its team is stored with the team's values; a link that its row
+/// already took over is not stored again.
 #[pg_trigger(sql = "
-create function lockstep.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
+create function lockstep_internal.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
 fn lock_slack_team<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>> {
@@ -55,7 +55,7 @@ fn lock_slack_team<'a>(
             if let Some(team) = team.filter(|team| !is_writing(table, team)) {
                 lock::teams(table, [team.as_str()]);
                 if let (Some(new), Some(kept)) = (&mut new, kept::of_team(&place.tables, &team)) {
-                    // Where a column of the host is of another type, the flush writes it.
+                    // If a column of the application has another type, the flush writes it.
                     place.take_over(&row, new, &kept.row).unwrap_or_default();
                 }
             }
@@ -68,8 +68,8 @@ fn lock_slack_team<'a>(
 
 /// AFTER INSERT or UPDATE of a row; AFTER INSERT, UPDATE or DELETE of a link.
 #[pg_trigger(sql = "
-create function lockstep.note_slack_row() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_slack_row() is 'row trigger of slack_integrations and their scopes: notes the row that its team has to follow';")]
+create function lockstep_internal.note_slack_row() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_slack_row() is 'row trigger of slack_integrations and their scopes: notes the row that its team has to follow';")]
 fn note_slack_row<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -84,8 +84,8 @@ fn note_slack_row<'a>(
 
 /// AFTER each statement on rows or links.
 #[pg_trigger(sql = "
-create function lockstep.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.flush_slack() is 'statement trigger of slack_integrations and their scopes: brings the teams of all noted rows in lockstep';")]
+create function lockstep_internal.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.flush_slack() is 'statement trigger of slack_integrations and their scopes: brings the teams of all noted rows in lockstep';")]
 fn flush_slack<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -106,27 +106,27 @@ enum Firing {
     Statement,
 }
 
-/// Which table a trigger is on, and where it keeps what.
+/// Which table a trigger is on, and its column numbers.
 struct Place {
     tables: Rc<Tables>,
     table: Table,
     /// The id of the row of Slack integrations.
     id: NonZeroUsize,
     id_width: IntegerWidth,
-    /// Of a link.
+    /// The scope of a link.
     scope: NonZeroUsize,
     scope_width: IntegerWidth,
     team: Stored,
     token: Stored,
-    /// What a row carries beside its token.
+    /// What a row carries besides its token.
     carried: Vec<Stored>,
     updated_at: Stored,
-    /// What belongs to the workspace, in the order of [`SHARED`].
+    /// The workspace's columns, in the order of [`SHARED`].
     shared: [Stored; 5],
 }
 
 impl Place {
-    /// Gives a row that is inserted what its team has, unless it brings another token.
+    /// Copies the team's values to an inserted row, unless it has a new token.
     fn take_over(
         &self,
         row: &Row,
@@ -145,7 +145,7 @@ impl Place {
         set(row, new, updated_at, &kept.updated_at)
     }
 
-    /// Whether the row of a link has its scope already; the team of the row is locked from now on.
+    /// Whether the row of a link already has its scope; locks the row's team.
     fn is_linked(&self, link: &Row) -> bool {
         let table = self.tables.slack.oid;
         let row = link.integer(self.id, self.id_width);
@@ -162,7 +162,7 @@ impl Place {
         };
         if !lock::has_team(table, &team) {
             lock::teams(table, [team.as_str()]);
-            // Whoever held the lock may have linked it.
+            // The previous lock holder may have linked it.
             found = kept::read_links(&self.tables, row, window);
         }
         let is_linked = found
@@ -246,7 +246,7 @@ fn place(trigger: &PgTrigger, firing: Firing) -> Result<Rc<Place>> {
 fn learn_place(trigger: &PgTrigger) -> Result<Place> {
     let oid = trigger.relid().map_err(ServerError::catalog)?;
     host::watch(oid);
-    // Anyone may create a trigger on a table of his own with a function of ours.
+    // Any user may create a trigger on a table of their own with one of our functions.
     let fired_on = Relation::describe(oid.to_u32())?;
     let tables = Tables::of_schema(fired_on.schema())?;
     let table = match oid.to_u32() {
@@ -309,7 +309,7 @@ pub(crate) const TRIGGERS_OF_ROWS: [HostTrigger; 4] = [
         when: "before insert on {table} for each row",
         function: "lock_slack_team",
     },
-    // Not of certain columns: a trigger of the host may change one that the statement does not name.
+    // Not for certain columns only: an application trigger may change one that the statement does not name.
     HostTrigger {
         name: NOTE,
         when: "after insert or update on {table} for each row",

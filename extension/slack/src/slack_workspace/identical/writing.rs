@@ -1,4 +1,4 @@
-//! Which teams are being written by us right now, so that the triggers do not take our own writes for those of others.
+//! The teams that we are writing right now, so that our triggers ignore our own writes.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ thread_local! {
     static WRITING: RefCell<Vec<(u32, Rc<[String]>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// As long as it lives, the teams are being written. An error that unwinds ends it as well.
+/// While this lives, the teams are being written. An error that unwinds ends it too.
 pub(crate) struct Writing;
 
 impl Writing {

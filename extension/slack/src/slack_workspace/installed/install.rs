@@ -1,5 +1,5 @@
-//! A workspace is installed: the installation is recorded, the owner's integration has a row, and all rows of the team have what
-//! Slack answered ([`mod@super::write`]).
+//! Installing a workspace: the installation is recorded, the owner's integration gets a row, and all rows of the team get the
+//! values in Slack's response ([`mod@super::write`]).
 
 use super::write::{Installed, Write, check_alias};
 use crate::error::{OrRaise, Result, SlackError, required};
@@ -8,7 +8,7 @@ use crate::slack_workspace::identical::Installation;
 use crate::slack_workspace::manager;
 use pgrx::prelude::*;
 
-/// Records that a workspace was installed, for one owner if it is named.
+/// Records the installation of a workspace, for one owner if given.
 #[pg_extern(sql = r#"
 create function lockstep.install_slack_workspace(team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
   scopes text[], project_id bigint default null, group_id bigint default null, organization_id bigint default null, alias text default null,
@@ -72,7 +72,7 @@ fn install_slack_workspace(
     TableIterator::once(installed.or_raise())
 }
 
-/// Names of scopes in alphabetical order, each once.
+/// Scope names in alphabetical order, without duplicates.
 pub(super) fn scope_names(names: Vec<Option<String>>) -> Vec<String> {
     let mut names: Vec<String> = names.into_iter().flatten().collect();
     names.sort_unstable();
@@ -92,7 +92,7 @@ pub(super) fn install(
     }
     installation.check()?;
     let tables = Tables::attached(schema)?;
-    // The integration is locked before the team: whoever deletes it locks it before its row of Slack.
+    // The integration is locked before the team: deleting an integration locks it before its Slack row.
     let owned = match owner {
         Some(owner) => Some((owner, owner.path(&tables)?, owner.integration(&tables)?)),
         None => None,

@@ -1,6 +1,6 @@
-//! The app is installed in a workspace, and removed: a ticket of the application ([`ticket`]), the way through Slack ([`state`]), the
-//! installation ([`install`](mod@install)) and what it writes at the host ([`write`](mod@write)), tokens that are refreshed ([`token`]) and encrypted anew
-//! ([`reseal`]), until the workspace is uninstalled ([`uninstall`](mod@uninstall)).
+//! Installing and removing the app in a workspace: a ticket from the application ([`ticket`]), the OAuth flow ([`state`]), the
+//! installation ([`install`](mod@install)) and its rows in the application ([`write`](mod@write)), token refresh ([`token`]) and
+//! re-encryption ([`reseal`]), and uninstalling ([`uninstall`](mod@uninstall)).
 
 mod install;
 mod reseal;

@@ -1,4 +1,4 @@
-//! All tokens can be encrypted anew, a page of workspaces at a time.
+//! Re-encrypting all tokens, a page of workspaces at a time.
 
 use super::token::write_rows;
 use crate::error::{OrRaise, Result, required};
@@ -21,12 +21,12 @@ kept! {
     static STATEMENTS: Own = Own {
         list: OwnStatement::new(
             "select team_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv
-               from lockstep.slack_installation where schema = $1 and team_id > $2 collate \"C\"
+               from lockstep_internal.slack_installation where schema = $1 and team_id > $2 collate \"C\"
               order by team_id collate \"C\" limit $3",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT4OID],
         ),
         replace: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set encrypted_bot_access_token = $4, encrypted_bot_access_token_iv = $5, encrypted_refresh_token = $7,
                     encrypted_refresh_token_iv = $8
               where schema = $1 and team_id = $2 and encrypted_bot_access_token_iv = $3
@@ -43,7 +43,7 @@ kept! {
             ],
         ),
         has_token: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and (encrypted_bot_access_token is not null or encrypted_refresh_token is not null)",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
@@ -58,15 +58,15 @@ type Tokens = (
     Option<Vec<u8>>,
 );
 
-/// Tokens by team, to encrypt them anew.
+/// Tokens by team, to be re-encrypted.
 #[pg_extern(sql = r#"
-create function lockstep.list_slack_tokens(after text, max_rows integer, schema text default 'public')
+create function lockstep_api.list_slack_tokens(after text, max_rows integer, schema text default 'public')
 returns table (team_id text, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_slack_tokens(text, integer, text) is
+comment on function lockstep_api.list_slack_tokens(text, integer, text) is
   'the encrypted tokens of Slack workspaces by team, those after a team; of the installation, else of the rows of Slack integrations';
-revoke execute on function lockstep.list_slack_tokens(text, integer, text) from public;
+revoke execute on function lockstep_api.list_slack_tokens(text, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn list_slack_tokens(
@@ -116,7 +116,7 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
             let team: String = row.get(1).unwrap_or_default();
             let of_team = teams.entry(team.clone()).or_default();
             of_team.0 = team;
-            // One without a token speaks as the rows do, if these have one.
+            // An installation without a token uses the one in the rows, if there is one.
             if let Some(token) = row.get::<Vec<u8>>(2) {
                 (of_team.1, of_team.2) = (Some(token), row.get(3));
             }
@@ -127,15 +127,15 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
     Ok(teams.into_values().take(most).collect())
 }
 
-/// Stores the same token under another key.
+/// Stores the same token encrypted with another key.
 #[pg_extern(sql = r#"
-create function lockstep.replace_slack_token(team_id text, old_iv bytea, token bytea, token_iv bytea, old_refresh_iv bytea, refresh_token bytea,
+create function lockstep_api.replace_slack_token(team_id text, old_iv bytea, token bytea, token_iv bytea, old_refresh_iv bytea, refresh_token bytea,
   refresh_token_iv bytea, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) is
+comment on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) is
   'stores the same tokens of a Slack workspace in other bytes, if those that are stored are still the ones named; expiry and lease stay';
-revoke execute on function lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) from public;
+revoke execute on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn replace_slack_token(
@@ -182,7 +182,7 @@ fn replace_slack_token(
     replace().or_raise()
 }
 
-/// Whether the token of a team whose installation has none is the one of that iv.
+/// Whether a team whose installation has no token has one with that IV in its rows.
 fn has_iv(tables: &Tables, team: &str, iv: &[u8]) -> bool {
     let query = Statement::new(
         &qualified(&format!(

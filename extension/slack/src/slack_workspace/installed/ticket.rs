@@ -1,5 +1,5 @@
-//! Tickets: who may install the app for a project, group or organization gets a ticket from the application, and shows it to the
-//! sidecar. Of the ticket only the SHA-256 is stored.
+//! Tickets: the application issues one to a user who may install the app for a project, group or organization, and the user
+//! presents it to the sidecar. Only its SHA-256 is stored.
 
 use super::write::check_alias;
 use crate::error::{OrRaise, Result, SlackError, required};
@@ -10,12 +10,12 @@ use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Bytes of chance in a ticket.
+/// Random bytes in a ticket.
 const BYTES: usize = 32;
 
 kept! {
     static ISSUE: OwnStatement = OwnStatement::new(
-        "insert into lockstep.slack_install_ticket (token_digest, schema, project_id, group_id, organization_id, alias, expires_at)
+        "insert into lockstep_internal.slack_install_ticket (token_digest, schema, project_id, group_id, organization_id, alias, expires_at)
          values (sha256(convert_to($1, 'UTF8')), $2, $3, $4, $5, $6, clock_timestamp() + $7)",
         &[
             pg_sys::TEXTOID,

@@ -1,4 +1,4 @@
-//! Tokens that expire are refreshed in time, by one session each.
+//! Refreshing expiring tokens in time, each by one session.
 
 use crate::error::{OrRaise, Result, SlackError, required};
 use crate::held;
@@ -23,11 +23,11 @@ kept! {
     static STATEMENTS: Own = Own {
         claim: OwnStatement::new(
             "with it as materialized (
-               select i.team_id from lockstep.slack_installation i
+               select i.team_id from lockstep_internal.slack_installation i
                 where i.schema = $1 and i.encrypted_refresh_token is not null and i.expires_at <= clock_timestamp() + $2
                   and (i.leased_until is null or i.leased_until <= clock_timestamp())
                 order by i.expires_at, i.team_id limit 1 for update skip locked)
-             update lockstep.slack_installation i set lease = $4, leased_until = clock_timestamp() + $3
+             update lockstep_internal.slack_installation i set lease = $4, leased_until = clock_timestamp() + $3
                from it where i.schema = $1 and i.team_id = it.team_id
              returning i.team_id, i.encrypted_refresh_token, i.encrypted_refresh_token_iv, i.lease, i.expires_at",
             &[
@@ -38,7 +38,7 @@ kept! {
             ],
         ),
         store: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set encrypted_bot_access_token = $4, encrypted_bot_access_token_iv = $5, encrypted_refresh_token = $6,
                     encrypted_refresh_token_iv = $7, expires_at = $8, refreshed_at = clock_timestamp(), refresh_error = null,
                     lease = null, leased_until = null
@@ -55,7 +55,7 @@ kept! {
             ],
         ),
         is_stored: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and encrypted_bot_access_token = $3 and encrypted_bot_access_token_iv = $4",
             &[
                 pg_sys::TEXTOID,
@@ -65,7 +65,7 @@ kept! {
             ],
         ),
         give_back: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set refresh_error = $4, lease = null, leased_until = clock_timestamp() + $5
               where schema = $1 and team_id = $2 and lease = $3",
             &[
@@ -87,15 +87,15 @@ type Claimed = (
     Option<TimestampWithTimeZone>,
 );
 
-/// Claims the installation whose token expires first, to refresh it.
+/// Claims the installation whose token expires first.
 #[pg_extern(sql = r#"
-create function lockstep.claim_slack_token_refresh(before interval, lease_for interval, schema text default 'public')
+create function lockstep_api.claim_slack_token_refresh(before interval, lease_for interval, schema text default 'public')
 returns table (team_id text, refresh_token bytea, refresh_token_iv bytea, lease bigint, expires_at timestamptz)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.claim_slack_token_refresh(interval, interval, text) is
+comment on function lockstep_api.claim_slack_token_refresh(interval, interval, text) is
   'claims the installation whose token expires first, if it expires within a time, has a refresh token and nobody else has claimed it';
-revoke execute on function lockstep.claim_slack_token_refresh(interval, interval, text) from public;
+revoke execute on function lockstep_api.claim_slack_token_refresh(interval, interval, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn claim_slack_token_refresh(
@@ -123,7 +123,7 @@ fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<C
     if held::is_of_another()? {
         return Ok(None);
     }
-    // By chance, so that a lease of an installation that was removed meanwhile is not one of the next.
+    // Random, so that a lease of a removed installation never equals one of its successor.
     let lease = random_bytes::<8>().ok_or(SlackError::NoChance)?;
     let lease = i64::from_le_bytes(lease) & i64::MAX;
     let arguments = [datum(schema), datum(before), datum(lease_for), datum(lease)];
@@ -142,15 +142,15 @@ fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<C
     Ok(claimed)
 }
 
-/// Stores a token that was refreshed.
+/// Stores a refreshed token.
 #[pg_extern(sql = r#"
-create function lockstep.store_slack_token(team_id text, lease bigint, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea,
+create function lockstep_api.store_slack_token(team_id text, lease bigint, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea,
   expires_at timestamptz, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) is
+comment on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) is
   'stores a refreshed token in the installation and in all rows of the team; false if somebody else has claimed it or it is gone';
-revoke execute on function lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) from public;
+revoke execute on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn store_slack_token(
@@ -196,7 +196,7 @@ fn store_slack_token(
     store().or_raise()
 }
 
-/// Gives all rows of a team, whose lock is held, another token.
+/// Gives all rows of a locked team another token.
 pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8])) {
     let s = tables.slack.qualified_name();
     let differs = [
@@ -218,7 +218,7 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
     );
     tables.on_host(|| {
         let _writing = Writing::begin(tables.slack.oid, vec![team.to_owned()]);
-        // The best row stands for all: should they have drifted, the others follow it in all else as well.
+        // The best row stands for all: if rows have drifted, the others follow it in everything else as well.
         let best: BTreeMap<String, i64> = best(tables, vec![team.to_owned()], &[]);
         for row in best.values() {
             write.run(&[datum(*row), datum(token), datum(iv), datum(team)]);
@@ -227,14 +227,14 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
     });
 }
 
-/// Gives back a claim without a token.
+/// Returns a claim without a token.
 #[pg_extern(sql = r#"
-create function lockstep.give_back_slack_token_refresh(team_id text, lease bigint, error text, retry_after interval, schema text default 'public')
+create function lockstep_api.give_back_slack_token_refresh(team_id text, lease bigint, error text, retry_after interval, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text) is
+comment on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) is
   'records why a token could not be refreshed; nobody claims it again before the time given; false if somebody else has claimed it or it is gone';
-revoke execute on function lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text) from public;
+revoke execute on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) from public;
 "#)]
 fn give_back_slack_token_refresh(
     team_id: Option<&str>,

@@ -1,4 +1,4 @@
-//! A workspace is uninstalled: nothing of it stays that could still be used.
+//! Uninstalling a workspace: nothing usable is left of it.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, lock};
@@ -8,7 +8,7 @@ use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Removes all rows of a workspace and its tokens, unless it was installed again meanwhile.
+/// Removes all rows of a workspace and its tokens, unless it has been installed again since.
 #[pg_extern(sql = r#"
 create function lockstep.uninstall_slack_workspace(team_id text, before timestamptz default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
@@ -46,7 +46,7 @@ pub(crate) fn uninstall(
     Ok(Some(removed as i64))
 }
 
-/// Before the team, as whoever deletes an integration locks it before its row of Slack.
+/// Locked before the team, because deleting an integration locks it before its Slack row.
 fn lock_integrations(tables: &Tables, team: &str) {
     let lock = Statement::new(
         &qualified(&format!(
@@ -62,7 +62,7 @@ fn lock_integrations(tables: &Tables, team: &str) {
 
 fn remove_rows(tables: &Tables, team: &str) -> u64 {
     let s = tables.slack.qualified_name();
-    // In the order of their ids, as all who write rows of a team.
+    // In id order, like everything that writes a team's rows.
     let delete = Statement::new(
         &qualified(&format!(
             "with it as materialized (select s.id from {s} s where s.team_id == $1 order by s.id for update)

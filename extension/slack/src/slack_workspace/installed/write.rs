@@ -1,4 +1,4 @@
-//! What an installation writes into the host's tables: the owner's row, and what the others of its team are to have.
+//! What an installation writes into the application's tables: the owner's row, and the shared values of the team's other rows.
 
 use crate::error::{Result, SlackError};
 use crate::slack_workspace::host::{Host, Owner, Tables, lock};
@@ -9,10 +9,10 @@ use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// What became of an installation: the owner's row, its alias, and how many rows were written.
+/// The result of an installation: the owner's row, its alias, and how many rows were written.
 pub(in crate::slack_workspace) type Installed = (Option<i64>, Option<String>, i64);
 
-/// An alias is what users type to say which project they mean.
+/// Users type the alias to say which project they mean.
 pub(in crate::slack_workspace) fn check_alias(alias: &str) -> Result<()> {
     match alias.chars().count() {
         2..=4096 => Ok(()),
@@ -26,8 +26,8 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// Locks the team, and the one that the integration's row is to leave: whoever writes that one's rows must not find one that has
-    /// gone to another meanwhile.
+    /// Locks the team, and the team that the integration's row is about to leave: a writer of that team must not find that the
+    /// row has moved in the meantime.
     pub(super) fn lock(&self, integration: Option<i64>) {
         let table = self.tables.slack.oid;
         let mut teams = BTreeSet::from([self.installation.team_id.to_owned()]);
@@ -41,7 +41,7 @@ impl Write<'_> {
         }
     }
 
-    /// The teams that an integration has rows in.
+    /// The teams in which an integration has rows.
     fn teams_of(&self, integration: i64) -> BTreeSet<String> {
         let query = self.statement(
             "select s.team_id::pg_catalog.text from {slack} s where s.integration_id == $1",
@@ -56,7 +56,7 @@ impl Write<'_> {
         teams
     }
 
-    /// Writes the row of an owner, and has the others of the team follow.
+    /// Writes an owner's row and updates the others of the team.
     pub(super) fn row_of(
         &self,
         owner: Owner,
@@ -91,7 +91,7 @@ impl Write<'_> {
         Ok((Some(row), Some(alias), written))
     }
 
-    /// Without an owner: the rows of the team, one of which stands for all.
+    /// Without an owner: the rows of the team, represented by one.
     pub(super) fn rows_there_are(&self) -> i64 {
         let first = self.statement(
             "select s.id::pg_catalog.int8 from {slack} s where s.team_id == $1 order by s.id limit 1",
@@ -113,7 +113,7 @@ impl Write<'_> {
         Writing::begin(self.tables.slack.oid, vec![team])
     }
 
-    /// The row that was written gets its scopes, and the others follow it; answers how many rows were written in all.
+    /// Writes the scopes of the new row and updates the others; returns how many rows were written in total.
     fn finish(&self, row: i64, mut written: u64) -> i64 {
         let tables = self.tables;
         let touch = self.statement(
@@ -130,7 +130,7 @@ impl Write<'_> {
         })
     }
 
-    /// The scopes that the row has, and those it is to have.
+    /// The row's current and target scopes.
     fn scopes_of(&self, row: i64) -> Vec<ScopesOfRow> {
         let mut rows = Vec::new();
         let arguments = [keys_argument(&[row])];
@@ -151,7 +151,7 @@ impl Write<'_> {
         Statement::new(&qualified(&text), parameters)
     }
 
-    /// The row of an integration: that of this team, or else one that moves here from another.
+    /// The integration's row in this team, otherwise one that moves here from another team.
     fn find(&self, integration: i64) -> Option<Row> {
         let query = self.statement(
             "select s.id::pg_catalog.int8, case when s.team_id == $2 then s.alias::pg_catalog.text end
@@ -211,7 +211,7 @@ impl Write<'_> {
         ]
     }
 
-    /// Writes the row, unless it has all that already.
+    /// Writes the row if anything differs.
     fn update(&self, row: i64, alias: &str) -> u64 {
         let differs = differs(&[
             ("user_id", 2),
@@ -254,7 +254,7 @@ impl Write<'_> {
         self.tables.on_host(|| update.run(&arguments))
     }
 
-    /// Writes what belongs to the workspace into one row, unless it has that already.
+    /// Writes the workspace's values into one row if any differ.
     fn update_shared(&self, row: i64) -> u64 {
         let differs = differs(&[
             ("user_id", 2),
@@ -335,14 +335,14 @@ impl Write<'_> {
         self.tables.on_host(|| {
             insert.rows_with_nulls(View::Newest, &arguments, |row| id = row.get(1));
         });
-        // A trigger of the host may swallow the row.
+        // A trigger of the application may discard the row.
         id.ok_or_else(|| SlackError::NotInserted.into())
     }
 }
 
 struct Row {
     id: i64,
-    /// Of a row of this team.
+    /// Of a row in this team.
     alias: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the sidecar needs to speak as the bot of a workspace, and which workspaces there are.
+//! What the sidecar needs to act as a workspace's bot, and the list of workspaces.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
@@ -20,18 +20,18 @@ kept! {
     static STATEMENTS: Own = Own {
         bot: OwnStatement::new(
             "select team_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, scopes, expires_at, user_id
-               from lockstep.slack_installation where schema = $1 and team_id = $2",
+               from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         tokens: OwnStatement::by_index(
             "select i.team_id, i.enterprise_id, i.encrypted_bot_access_token, i.encrypted_bot_access_token_iv
-               from unnest($2) t (id) join lockstep.slack_installation i on i.schema = $1 and i.team_id = t.id",
+               from unnest($2) t (id) join lockstep_internal.slack_installation i on i.schema = $1 and i.team_id = t.id",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
             &["schema"],
         ),
         workspaces: OwnStatement::new(
             "select team_id, team_name, scopes, encrypted_bot_access_token is not null, installed_at, expires_at, refresh_error
-               from lockstep.slack_installation where schema = $1",
+               from lockstep_internal.slack_installation where schema = $1",
             &[pg_sys::TEXTOID],
         ),
     };
@@ -49,13 +49,13 @@ type Bot = (
 
 /// The bot of a workspace.
 #[pg_extern(sql = r#"
-create function lockstep.slack_bot(team_id text, enterprise_id text, schema text default 'public')
+create function lockstep_api.slack_bot(team_id text, enterprise_id text, schema text default 'public')
 returns table (team_id text, bot_user_id text, token bytea, token_iv bytea, scopes text[], expires_at timestamptz, user_id text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.slack_bot(text, text, text) is
+comment on function lockstep_api.slack_bot(text, text, text) is
   'the bot of a Slack workspace with its encrypted token: of the installation, else of the rows of Slack integrations';
-revoke execute on function lockstep.slack_bot(text, text, text) from public;
+revoke execute on function lockstep_api.slack_bot(text, text, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn slack_bot(
@@ -124,7 +124,7 @@ fn bot(team: Option<&str>, enterprise: Option<&str>, schema: &str) -> Result<Opt
     Ok(bot)
 }
 
-/// What it takes to speak as the bot of a workspace; nothing, if that has no token.
+/// What is needed to act as a workspace's bot; None if it has no token.
 #[derive(Clone, Default)]
 pub(crate) struct Token {
     pub(crate) enterprise: Option<String>,
@@ -132,7 +132,7 @@ pub(crate) struct Token {
     pub(crate) iv: Option<Vec<u8>>,
 }
 
-/// The tokens of some workspaces, each as [`slack_bot`] finds it.
+/// The tokens of some workspaces, each found like [`slack_bot`] does.
 pub(crate) fn tokens(schema: &str, teams: Vec<String>) -> Result<BTreeMap<String, Token>> {
     let mut tokens: BTreeMap<String, Token> = BTreeMap::new();
     STATEMENTS.with(|statements| {

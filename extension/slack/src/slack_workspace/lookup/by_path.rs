@@ -1,19 +1,19 @@
-//! Which integration a project has in a workspace, by the path of the project: that of now, or one that it had before.
+//! A project's integration in a workspace, by the project's current or former path.
 
 use crate::slack_workspace::host::{Host, Tables};
 use lockstep_server::host::{Relation, qualified};
 use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 
-/// Where the host keeps the paths of now, and those of before.
+/// The application's tables of current and former paths.
 const PATHS: [&str; 2] = ["routes", "redirect_routes"];
 const COLUMNS: [&str; 3] = ["source_id", "source_type", "path"];
 
-/// `$1` team, `$2` path: the id of the integration in Slack.
+/// `$1` team, `$2` path: the id of the Slack integration.
 struct ByPath(Vec<Statement>);
 
 impl ByPath {
-    /// A host that lacks one of the tables, or has it from another owner, has no such paths.
+    /// If a table is missing or has another owner, it is skipped.
     fn new(tables: &Host) -> Self {
         let found = PATHS.into_iter().filter_map(|name| {
             let table = Relation::find_table(&tables.schema, name).ok().flatten()?;
@@ -24,7 +24,7 @@ impl ByPath {
     }
 }
 
-/// By small letters, as the host's indexes have them.
+/// In lower case, like the application's indexes.
 fn of_table(tables: &Host, paths: &Relation) -> Statement {
     let text = format!(
         "select s.id::pg_catalog.int8 from {paths} r

@@ -1,4 +1,4 @@
-//! Where an integration sends to, and whose settings it has: what those who deliver ask of the host.
+//! Where an integration sends to, and whose settings apply: what senders need from the application's tables.
 
 use crate::error::{Result, SlackError};
 use crate::slack_workspace::host::{Host, Tables, by_index, workspace};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 struct DestinationStatements {
     /// `$1` ids of Slack integrations.
     by_id: Statement,
-    /// `$1` ids of integrations: id, the one it inherits from.
+    /// `$1` ids of integrations: id and parent.
     inherited: Statement,
     /// `$1` team, `$2` id of a Slack integration: its integration.
     of_team: Statement,
@@ -54,12 +54,12 @@ impl DestinationStatements {
     }
 }
 
-/// An error, unless the schema has Slack integrations that are kept in lockstep.
+/// An error unless the schema's Slack integrations are attached.
 pub(crate) fn check_attached(schema: &str) -> Result<()> {
     Tables::attached(schema).map(|_| ())
 }
 
-/// Those of these Slack integrations that there are, by id.
+/// Those of these Slack integrations that exist, by id.
 pub(crate) fn destinations(schema: &str, ids: &[i64]) -> Result<BTreeMap<i64, Destination>> {
     let tables = Tables::attached(schema)?;
     let mut found = BTreeMap::new();
@@ -79,7 +79,7 @@ pub(crate) fn destinations(schema: &str, ids: &[i64]) -> Result<BTreeMap<i64, De
     Ok(found)
 }
 
-/// The integrations that these inherit from, as far as they do.
+/// The parents of these integrations, as far as they have one.
 pub(crate) fn inherited(schema: &str, integrations: &[i64]) -> Result<BTreeMap<i64, i64>> {
     let tables = Tables::attached(schema)?;
     let mut found = BTreeMap::new();
@@ -93,7 +93,7 @@ pub(crate) fn inherited(schema: &str, integrations: &[i64]) -> Result<BTreeMap<i
     Ok(found)
 }
 
-/// The workspace that a request of Slack is about, and the integration of one of its rows.
+/// The workspace of a Slack request, and the integration of one of its rows.
 pub(crate) fn destination_of(
     schema: &str,
     (team, enterprise): (Option<&str>, Option<&str>),

@@ -1,12 +1,12 @@
-//! Integrations that inherit from another one: the host copies to them whatever is saved there, and so is done with what is switched here.
+//! Integrations that inherit from another one: the application copies saved values to them, so switching does the same.
 
 use crate::slack_workspace::host::Tables;
 use lockstep_server::host::qualified;
 use lockstep_server::{Statement, datum};
 use pgrx::pg_sys;
 
-/// Writes to an integration `$1` and to all that inherit from it, however far, which the statement calls `i`; only to those that the
-/// condition is true of. Answers how many those were.
+/// Writes to integration `$1` and all its descendants, called `i` in the statement, if the condition is true for them. Returns
+/// how many were written.
 pub(crate) fn write_with_heirs(
     tables: &Tables,
     integration: i64,
@@ -21,7 +21,7 @@ pub(crate) fn write_with_heirs(
         ),
         None => String::new(),
     };
-    // Locked in one order: two who switch the same ones end in no deadlock.
+    // Locked in a fixed order, so that two sessions that switch the same ones do not deadlock.
     let update = Statement::new(
         &qualified(&format!(
             "with recursive heir (id) as (select $1 {inheriting}),

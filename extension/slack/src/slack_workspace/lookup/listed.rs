@@ -1,5 +1,5 @@
-//! What is asked of the host's tables to list integrations. Users wait for it, and it takes longer to set a query up than to run it
-//! for a row: so it asks for plain columns, and paths are put together here.
+//! Queries on the application's tables that list integrations. Users wait for them, and starting a query takes longer than
+//! reading a row: so they read plain columns, and paths are assembled here.
 
 use crate::slack_workspace::host::{Host, by_index, event_columns, owner_or};
 use lockstep_server::host::way_to;
@@ -7,7 +7,7 @@ use lockstep_server::{Answer, Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Datum};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The columns before those of the events.
+/// The number of columns before those of the events.
 const COLUMNS_BEFORE_EVENTS: usize = 10;
 
 /// An integration, as it is listed.
@@ -28,24 +28,24 @@ pub(super) type Listed = (
 pub(super) struct Listings {
     pub(super) all: Listing,
     pub(super) by_alias: Listing,
-    /// Names of the namespaces of `$1`, ids.
+    /// Names of the namespaces with ids `$1`.
     paths: Statement,
 }
 
 pub(super) struct Listing {
     query: Statement,
-    /// The events that the columns after [`COLUMNS_BEFORE_EVENTS`] tell of.
+    /// The events in the columns after [`COLUMNS_BEFORE_EVENTS`].
     events: Vec<String>,
 }
 
-/// An integration, as it is found.
+/// An integration, as found.
 pub(super) struct Found {
     id: i64,
     pub(super) integration: i64,
     alias: String,
     project: Option<String>,
     is_group: bool,
-    /// From the root to the one that the project is in, or that is the group.
+    /// From the root to the project's namespace, or to the group itself.
     namespaces: Vec<i64>,
     is_active: bool,
     events: Vec<String>,
@@ -69,8 +69,9 @@ impl Listings {
 }
 
 impl Listing {
-    /// `$1` team, `$2` alias, `$3` part of an alias, `$4` id, `$5` most rows. Planned once: that takes twenty times as long as to
-    /// list a row. With an alias that is another plan, as the host's index finds the one row of it in a team of thousands.
+    /// `$1` team, `$2` alias, `$3` part of an alias, `$4` id, `$5` maximum rows. Planned once, because planning takes twenty
+    /// times as long as listing a row. With an alias the plan is another one, because the application's index finds its single
+    /// row in a team of thousands.
     fn new(tables: &Host, has_alias: bool) -> Self {
         let conditions = match has_alias {
             true => "s.alias == $2",
@@ -182,7 +183,7 @@ impl Found {
     }
 }
 
-/// What the namespaces of integrations are called.
+/// The names of the integrations' namespaces.
 pub(super) struct Paths(BTreeMap<i64, String>);
 
 impl Paths {
@@ -206,7 +207,7 @@ impl Paths {
         Self(paths)
     }
 
-    /// The full path; none, if it is of no namespace.
+    /// The full path; None without a namespace.
     fn of(&self, namespaces: &[i64], project: Option<&str>) -> Option<String> {
         let names = namespaces.iter().filter_map(|id| self.0.get(id));
         let parts: Vec<&str> = names.map(String::as_str).chain(project).collect();

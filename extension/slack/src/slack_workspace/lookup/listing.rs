@@ -1,4 +1,4 @@
-//! The integrations of a workspace, as its users see them.
+//! The integrations of a workspace, as shown to its users.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, check_max_rows, workspace};
@@ -13,15 +13,15 @@ use super::listed::{Found, Listed, Listings, Paths};
 
 /// The integrations of a workspace.
 #[pg_extern(sql = r#"
-create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
+create function lockstep_api.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
   id bigint default null, max_rows integer default 100, schema text default 'public')
 returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
                has_token boolean, user_id text, has_trouble boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
+comment on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) is
   'the integrations of a Slack workspace by alias; one, if its alias, a path that its project has or had, or its id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
-revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
+revoke execute on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
 fn list_slack_integrations(
@@ -78,7 +78,7 @@ fn list(
     let mut found: Vec<Found> = Vec::new();
     let paths = tables.as_owner(|| {
         listing.append(&arguments, &mut found);
-        // An alias is what the project was called when it was connected, or what somebody has chosen since.
+        // An alias is the project's name when it was connected, or one that somebody chose later.
         let path = path.filter(|path| found.is_empty() && path.contains('/'));
         if let Some(known) = path.and_then(|path| by_path::find(&tables, &team, path)) {
             let arguments = [
@@ -101,13 +101,13 @@ fn list(
 
 kept! {
     static TROUBLED: OwnStatement = OwnStatement::by_index(
-        "select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
+        "select t.integration_id from lockstep_internal.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
         &["schema"],
     );
 }
 
-/// The integrations among these that have a channel which could not be told of something.
+/// Those of these integrations with a channel that could not be notified.
 fn troubled(schema: &str, found: &[Found]) -> Result<BTreeSet<i64>> {
     let ids: Vec<i64> = found.iter().map(|it| it.integration).collect();
     let mut troubled = BTreeSet::new();

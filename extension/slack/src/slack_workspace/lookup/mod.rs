@@ -1,6 +1,6 @@
-//! What others ask of workspaces: their bots ([`bot`]), their integrations ([`listing`], [`listed`], [`by_path`]), where these send to
-//! ([`destination`]), where a project is ([`path`]). An integration is switched on and off as a user of Slack asks ([`switch`]), along
-//! with those that inherit from it ([`heir`]).
+//! Queries about workspaces: their bots ([`bot`]), their integrations ([`listing`], [`listed`], [`by_path`]), where these send to
+//! ([`destination`]), where a project is ([`path`]). A Slack user can switch an integration ([`switch`]), together with those
+//! that inherit from it ([`heir`]).
 
 mod bot;
 mod by_path;

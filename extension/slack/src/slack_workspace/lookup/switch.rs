@@ -1,4 +1,4 @@
-//! An integration is switched on or off, with those that inherit from it, as a user of Slack asks.
+//! Switching an integration on or off for a Slack user, together with those that inherit from it.
 
 use super::heir::write_with_heirs;
 use crate::error::{OrRaise, Result, SlackError, required};
@@ -9,16 +9,16 @@ use lockstep_server::{Statement, View, datum};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// Switches one integration of a workspace, as a user of Slack asks.
+/// Switches one integration of a workspace for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
+create function lockstep_api.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
   is_manager boolean default false, schema text default 'public')
 returns table (alias text, changed boolean)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
+comment on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
   'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever manages it';
-revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
+revoke execute on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn set_slack_integration_active(
@@ -56,7 +56,7 @@ pub(crate) struct Found {
     pub(crate) integration: i64,
 }
 
-/// The row, if that user of Slack, whom whoever runs the app may have named, may change its integration, and why.
+/// The row, if the Slack user may change its integration (also by being named in the configuration), and by which right.
 pub(crate) fn allowed(
     tables: &Tables,
     schema: &str,
@@ -78,7 +78,7 @@ pub(crate) fn allowed(
     }
 }
 
-/// The row of that id, if it is one of the workspace.
+/// The row with that id, if it belongs to the workspace.
 pub(crate) fn of_workspace(tables: &Tables, team: &str, row: i64) -> Result<Found> {
     let query = Statement::new(
         &qualified(&format!(

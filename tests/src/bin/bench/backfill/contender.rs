@@ -1,4 +1,4 @@
-//! Who fills the accounts, and what it costs.
+//! Ways to fill the accounts, and their cost.
 
 use std::fs;
 use std::thread;
@@ -29,11 +29,11 @@ const BARE: &str = "update duo_workflows_workflows w set service_account_id = w.
 /// A way to fill the accounts of all workflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
-    /// The host's correlated update, a transaction a sub-batch.
+    /// The application's correlated update, one transaction per sub-batch.
     Correlated,
-    /// The writes alone: the rows that have an account to be found, which is known already.
+    /// Only the writes: the rows that have an account, which is already known.
     Bare,
-    /// The engine, with so many workers.
+    /// The engine, with this many workers.
     Engine(i32),
 }
 
@@ -48,25 +48,25 @@ impl Contender {
     }
 }
 
-/// How the rows are cut.
+/// How rows are divided into sub-batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// Sub-batches of so many rows.
+    /// A fixed number of rows.
     Rows(i64),
     /// The engine's own choice, with its defaults.
     Adaptive,
 }
 
-/// What was measured.
+/// One measurement.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
     pub(super) milliseconds: f64,
     pub(super) wal_bytes: f64,
     /// Row versions beyond those that hold a new account.
     pub(super) needless_versions: f64,
-    /// Of the sub-batch that took longest; engine only.
+    /// The longest sub-batch; engine only.
     pub(super) longest_ms: f64,
-    /// Memory of its own that a worker had in the end, beyond that of an idle session; engine only.
+    /// A worker's private memory at the end, minus that of an idle session; engine only.
     pub(super) worker_kilobytes: f64,
 }
 
@@ -95,12 +95,12 @@ pub(super) fn measure(
     })
 }
 
-/// Rows that have no account and were written all the same, counted by the server.
+/// Rows without an account that were written anyway, counted by the server.
 fn needless_versions(client: &mut Client) -> Result<f64> {
     let query = "
         select pg_stat_get_tuples_updated('duo_workflows_workflows'::regclass)::double precision
                - (select count(service_account_id) from duo_workflows_workflows)";
-    // Sessions hand their counts in at their end, or after a second.
+    // Sessions report their counts when they end, or after a second.
     client.batch_execute("select pg_sleep(1.1)")?;
     client.batch_execute("select pg_stat_clear_snapshot()")?;
     Ok(client.query_one(query, &[])?.get(0))
@@ -159,7 +159,7 @@ fn run_engine(copy: &mut Copy, workers: i32, cut: Cut) -> Result<Sample> {
     }
 }
 
-/// The memory that only this process has, as Linux counts it; 0 elsewhere, or once the process is gone.
+/// The private memory of this process, as Linux counts it; 0 elsewhere, or if the process is gone.
 fn private_kilobytes(pid: i32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("RssAnon:"));

@@ -1,5 +1,5 @@
-//! Backfills: the service accounts of old workflows, filled by the host's own statement, by the update of the rows that have an
-//! account when that account is known already, and by lockstep's engine.
+//! Backfills: the service accounts of existing workflows, filled by GitLab's own statement, by an update with accounts that are
+//! already known, and by lockstep's engine.
 
 mod contender;
 mod scale;
@@ -15,7 +15,7 @@ use crate::table::Table;
 
 pub(crate) const NAME: &str = "backfill";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut report = Report {
         table: Table::with_heading(["work", "variant", "elapsed ms", "us/row", "WAL bytes/row"]),

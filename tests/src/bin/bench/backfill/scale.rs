@@ -1,5 +1,5 @@
-//! Whether the rows per second stay what they are as the table grows. The catalog has the same size throughout, or the
-//! figure would tell how much of the catalog fits into the processor's caches.
+//! Whether the rows per second stay constant as the table grows. The catalog always has the same size; otherwise the figure would
+//! show how much of it fits into the processor's caches.
 
 use anyhow::Result;
 
@@ -31,7 +31,7 @@ pub(super) fn run(
     for rows in [small, small * 100] {
         workflows::create_template(server, rows, small * WORKFLOWS_PER_ROW)?;
         let mut pair = [0.0; 2];
-        // The bare update tells how much of a difference is the server's own.
+        // The bare update shows how much of a difference comes from the server itself.
         for (rate, (contender, cut)) in pair.iter_mut().zip([
             (Contender::Engine(1), Cut::Adaptive),
             (Contender::Bare, Cut::Rows(BARE_SUB_BATCH)),

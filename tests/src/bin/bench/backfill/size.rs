@@ -1,4 +1,4 @@
-//! The engine beside the host's statement and the bare writes, at several sizes of sub-batches.
+//! The engine compared with GitLab's statement and the bare writes, with several sub-batch sizes.
 
 use anyhow::Result;
 
@@ -13,10 +13,10 @@ use crate::server::Server;
 use crate::size::Size;
 use crate::workflows;
 
-/// Workflows for each row that the size asks for: 1,000,000 of them by default.
+/// Workflows per row of the requested size: 1,000,000 by default.
 pub(super) const WORKFLOWS_PER_ROW: i64 = 10;
 
-/// What a sub-batch is to take by default.
+/// The default target time of a sub-batch.
 const TARGET_MS: f64 = 100.0;
 
 const CONTENDERS: [Contender; 4] = [

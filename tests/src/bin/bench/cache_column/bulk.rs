@@ -1,4 +1,4 @@
-//! Statements on many rows: overhead in time and WAL, for each workload and layout.
+//! Statements on many rows: overhead in time and WAL, per workload and layout.
 
 use anyhow::Result;
 use lockstep_tests::host::Layout;
@@ -19,10 +19,10 @@ use crate::server::Server;
 use crate::size::Size;
 use crate::table::Table;
 
-/// A difference of 2 % shows only in many rounds, so there are so many times as many, and fewer variants.
+/// A difference of 2 % only shows over many rounds, so there are more rounds and fewer variants.
 const MORE_ROUNDS_OF_UNRELATED: usize = 3;
 
-/// Measures the workloads that are asked for.
+/// Runs the selected workloads.
 pub(super) fn run(
     server: &mut Server,
     selection: &Selection,
@@ -90,7 +90,7 @@ fn take(server: &mut Server, workload: Workload, state: State, size: Size) -> Re
     })
 }
 
-/// The figures of one workload and layout, as far as the samples give them.
+/// The figures of one workload and layout, as far as there are samples.
 fn figures_of(workload: Workload, name: &str, rounds: &Rounds, size: Size) -> Vec<Figure> {
     let is = |other: Workload| workload.name == other.name;
     let overhead = |variant: Variant| {
@@ -140,7 +140,7 @@ fn figures_of(workload: Workload, name: &str, rounds: &Rounds, size: Size) -> Ve
         Option::None
     };
     push("vs_update", overhead(BareUpdate), most);
-    // What vs_row_triggers would be if lockstep did nothing but write the rows.
+    // What vs_row_triggers would be if lockstep only wrote the rows.
     let floor = rounds.ratio(
         |round| round.overhead(BareUpdate),
         |round| round.overhead(RowTriggers),

@@ -1,7 +1,7 @@
-//! Cache columns: what keeping them costs.
+//! Cache columns: the cost of maintaining them.
 //!
-//! Compared are the variants of [`variant::Variant`], in turn within each round. Overhead is the time with triggers minus the
-//! time without in the same round.
+//! The variants of [`variant::Variant`] are compared, in turn within each round. The overhead is the time with triggers minus the
+//! time without them in the same round.
 
 mod bulk;
 mod oltp;
@@ -26,7 +26,7 @@ use variant::Variant;
 
 pub(crate) const NAME: &str = "cache_column";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     let mut table = Table::with_heading([

@@ -1,4 +1,4 @@
-//! Single rows, by eight clients at once: transactions a second.
+//! Single rows written by eight clients at once: transactions per second.
 
 use std::fs;
 use std::path::Path;
@@ -23,12 +23,12 @@ const VARIANTS: [Variant; 4] = [None, RowTriggers, StatementTriggers, Lockstep];
 const CLIENTS: u32 = 8;
 const SECONDS_A_ROUND: u32 = 3;
 
-/// Which trackers the clients toggle, each transaction one of them at random.
+/// Which trackers the clients toggle, a random one per transaction.
 #[derive(Clone, Copy, Debug)]
 struct Spread {
     name: &'static str,
     trackers: Trackers,
-    /// The trackers of the first so many projects, or of all.
+    /// The trackers of the first `projects` projects, or of all.
     projects: Option<u32>,
 }
 
@@ -38,7 +38,7 @@ const SPREADS: [Spread; 2] = [
         trackers: Trackers::OneActive,
         projects: Option::None,
     },
-    // Ten trackers each: two clients seldom want the same integration, and often the same project.
+    // Ten trackers per project: two clients rarely want the same integration, but often the same project.
     Spread {
         name: "same",
         trackers: Trackers::TenActive,
@@ -72,7 +72,7 @@ pub(super) fn run(
             })?;
             templates.drop_all(server)?;
             push_rows(table, layout, spread, &rounds);
-            // Fewer milliseconds a transaction are more transactions.
+            // Fewer milliseconds per transaction mean more transactions.
             let gain = |over: Variant| {
                 rounds.ratio(
                     |round| round.milliseconds(over),
@@ -98,7 +98,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Lets pgbench run for a while in a fresh copy; the sample is that of one transaction, on average.
+/// Runs pgbench in a fresh copy; the sample is an average transaction.
 fn measure(server: &mut Server, spread: Spread, state: State, variant: Variant) -> Result<Sample> {
     let script = lockstep_tests::target().join("bench").join("oltp.sql");
     if let Some(directory) = script.parent() {
@@ -172,7 +172,7 @@ fn pgbench(copy: &Copy, script: &Path) -> Result<Run> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    // Of two lines, as before version 14, the last leaves out the time to connect.
+    // Before version 14 there are two lines, and the last one excludes the time to connect.
     let number = |label: &str| -> Result<f64> {
         let rest = text
             .lines()

@@ -1,4 +1,4 @@
-//! Samples of several variants, taken in turn, and how they compare.
+//! Samples of several variants, taken in turn, and their comparison.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::median::median;
 pub(super) struct Rounds(Vec<Vec<(Variant, Sample)>>);
 
 impl Rounds {
-    /// Takes samples of all variants in each of so many rounds; the variant that begins is another one each round.
+    /// Takes samples of all variants in each round, starting with another variant each time.
     pub(super) fn take(
         count: usize,
         variants: &[Variant],
@@ -29,8 +29,8 @@ impl Rounds {
         Ok(Self(rounds))
     }
 
-    /// Says so if others kept the processors busy meanwhile. It lengthens what passes more than what is measured, but
-    /// caches and memory are shared too.
+    /// Reports if other processes were busy in the meantime. That affects elapsed time more than CPU time, but caches and memory
+    /// are shared too.
     pub(super) fn report_disturbance(&self, what: &str) {
         let samples: Vec<&Sample> = self.0.iter().flatten().map(|(_, sample)| sample).collect();
         let disturbed = samples
@@ -56,12 +56,12 @@ impl Rounds {
         (!samples.is_empty()).then(|| median(samples))
     }
 
-    /// The median over the rounds of `numerator / denominator`, each computed from the samples of one round.
+    /// The median over the rounds of `numerator / denominator`, each from the samples of one round.
     ///
-    /// Not the ratio of the medians: what disturbs a shared machine often lasts longer than a round, so the samples of
-    /// one round are disturbed alike, while the medians of two variants may come from different rounds. Of five rounds
-    /// drawn from fifteen, deactivation against row triggers, on a busy machine, the middle nine tenths spread over 0.47 to
-    /// 0.84 this way, and over 0.28 to 0.91 as a ratio of medians.
+    /// Not the ratio of the medians: disturbances on a shared machine often last longer than a round, so they affect all samples
+    /// of a round alike, while the medians of two variants may come from different rounds. Measured with five of fifteen rounds,
+    /// deactivation against row triggers, on a busy machine: the middle nine tenths range from 0.47 to 0.84 this way, and from
+    /// 0.28 to 0.91 as a ratio of medians.
     pub(super) fn ratio(
         &self,
         numerator: impl Fn(&Round) -> Option<f64>,
@@ -90,7 +90,7 @@ impl Round<'_> {
         Some(find(self.0, variant)?.milliseconds)
     }
 
-    /// What a variant adds to the time without triggers. The bare UPDATE is all overhead.
+    /// What a variant adds to the time without triggers. For the bare UPDATE, all of its time is overhead.
     pub(super) fn overhead(&self, variant: Variant) -> Option<f64> {
         let time = self.milliseconds(variant)?;
         match variant {

@@ -1,4 +1,4 @@
-//! Whether the overhead of a row stays the same when a statement touches a hundred times as many.
+//! Whether the overhead per row stays the same when a statement changes a hundred times as many rows.
 
 use anyhow::Result;
 use lockstep_tests::host::Layout;
@@ -19,7 +19,7 @@ use crate::table::Table;
 
 const VARIANTS: [Variant; 2] = [None, Lockstep];
 
-/// A statement on few rows is measured so many times as often as one on many.
+/// A statement on few rows is measured more often than one on many, by this factor.
 const MORE_ROUNDS: usize = 5;
 
 /// Measures both sizes of both workloads.

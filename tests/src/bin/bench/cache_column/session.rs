@@ -1,5 +1,5 @@
-//! Single rows in a session around which something has changed: its first write, the next one after ANALYZE of both tables by somebody
-//! else (and how much more that takes than without triggers), and writes under a search path that changes each time.
+//! Single rows in a session whose environment changes: its first write, the next write after another session analyzed both tables
+//! (and how much longer that takes than without triggers), and writes under a search path that changes each time.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::server::{Copy, Server};
 use crate::size::Size;
 use crate::table::Table;
 
-/// How many writes are timed of each kind, for each of the bench's rounds.
+/// How many writes of each kind are timed, per round.
 const WRITES: usize = 20;
 
 pub(super) fn run(
@@ -69,7 +69,7 @@ impl Toggles {
         Self { state, next: 0 }
     }
 
-    /// The milliseconds of the next one.
+    /// The milliseconds of the next write.
     fn time(&mut self, client: &mut Client) -> Result<f64> {
         self.next = self.next % self.state.rows + 1;
         let id = self.state.tracker_id(&self.next.to_string(), "1");
@@ -81,13 +81,13 @@ impl Toggles {
     }
 }
 
-/// The milliseconds of a write after ANALYZE: PostgreSQL itself learns anew what it knows of the tables.
+/// The milliseconds of a write after ANALYZE, when PostgreSQL itself must reload what it knows about the tables.
 fn after_analyze(copy: &mut Copy, toggles: &mut Toggles, count: usize) -> Result<f64> {
     let mut client = copy.cluster.connect(copy.database())?;
     toggles.time(&mut client)?;
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        // Both ways, so that no statement is the first of its kind.
+        // In both directions, so that no statement is the first of its kind.
         toggles.time(&mut client)?;
         copy.client
             .batch_execute("analyze projects, integrations")?;
@@ -96,7 +96,7 @@ fn after_analyze(copy: &mut Copy, toggles: &mut Toggles, count: usize) -> Result
     Ok(median(times))
 }
 
-/// `without` is what a write after ANALYZE takes without triggers.
+/// `without` is the time of a write after ANALYZE without triggers.
 fn measure(
     copy: &mut Copy,
     state: State,
@@ -122,7 +122,7 @@ fn measure(
         for round in 0..2 * count {
             client.batch_execute(&format!("set search_path = {}", paths[round % 2]))?;
             let took = toggles.time(&mut client)?;
-            // The first ones learn.
+            // The first writes warm up caches.
             if round >= count {
                 times.push(took);
             }

@@ -1,10 +1,10 @@
-//! The rows that a workload finds.
+//! The rows at the start of a workload.
 //!
-//! PostgreSQL's statistics decide how well the PL/pgSQL triggers do. Analyzed while no integration is active, they take a
-//! partial index on active rows for empty, look up each project through it, and become quadratic: over ten minutes for
-//! 100,000 rows. That hazard is real, but to measure it would flatter lockstep, whose plans do not depend on statistics.
-//! So the tables are analyzed once, with half of the trackers active, and only then brought to the state of the workload.
-//! For the same reason `integrations` is never empty: every other project has a chat integration.
+//! PostgreSQL's statistics decide how well the PL/pgSQL triggers perform. If the tables are analyzed while no integration is
+//! active, the triggers assume that a partial index on active rows is empty, look up each project through it, and become
+//! quadratic: over ten minutes for 100,000 rows. That hazard is real, but measuring it would flatter lockstep, whose plans do not
+//! depend on statistics. So the tables are analyzed once, with half of the trackers active, and only then brought to the
+//! workload's state. For the same reason `integrations` is never empty: every other project has a chat integration.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host::{self, Layout};
@@ -12,10 +12,10 @@ use postgres::Client;
 
 use crate::server::Server;
 
-/// Projects beyond those that are measured, for warming up a session.
+/// Extra projects, for warming up a session.
 pub(super) const SPARE: u32 = 100;
 
-/// The kinds of trackers, so many that a project can have ten: it has at most one of each.
+/// The kinds of trackers. A project has at most one of each, so there are enough kinds for ten.
 pub(super) const KINDS: [&str; 10] = [
     "Integrations::Jira",
     "Integrations::Redmine",
@@ -29,16 +29,16 @@ pub(super) const KINDS: [&str; 10] = [
     "Integrations::Zentao",
 ];
 
-/// Which trackers there are.
+/// Which trackers exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trackers {
     Absent,
-    /// One a project.
+    /// One per project.
     OneInactive,
     OneActive,
-    /// Two a project, the first of them active.
+    /// Two per project, the first of them active.
     OneOfTwoActive,
-    /// Ten a project, and a tenth of the projects.
+    /// Ten per project, for a tenth of the projects.
     TenInactive,
     TenActive,
 }
@@ -48,7 +48,7 @@ impl Trackers {
         matches!(self, Self::TenInactive | Self::TenActive)
     }
 
-    /// How many trackers a project has, among them when the tables are analyzed.
+    /// How many trackers a project has, including those that only exist when the tables are analyzed.
     pub(super) fn of_project(self) -> usize {
         match self {
             Self::Absent | Self::OneInactive | Self::OneActive => 1,
@@ -78,7 +78,7 @@ impl Trackers {
     }
 }
 
-/// A database to copy from: its tables, its trackers, and how many rows are to be measured.
+/// A database to copy from: its tables, its trackers, and how many rows will be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) layout: Layout,
@@ -96,7 +96,7 @@ impl State {
         )
     }
 
-    /// How many projects have the trackers that are measured. The spare ones come after them.
+    /// How many projects have measured trackers. The spare ones come after them.
     fn projects(self) -> u32 {
         if self.trackers.is_ten() {
             self.rows / 10
@@ -124,13 +124,12 @@ impl State {
                  where category = 'issue_tracker' and active is distinct from ({active})"
             ))?;
         }
-        // Written anew: without a trace of how it was filled, but with the statistics.
+        // Rewritten: without traces of how the table was filled, but with its statistics.
         client.batch_execute("vacuum full integrations")?;
         self.check_ids(client)
     }
 
-    /// The id of a project's tracker, the first of which has number 1. Every other project has a chat integration before
-    /// its trackers.
+    /// The id of a project's tracker; the first has number 1. Every other project has a chat integration before its trackers.
     pub(super) fn tracker_id(self, project: &str, number: &str) -> String {
         let trackers = self.trackers.of_project();
         format!("({project} - 1) * {trackers} + {project} / 2 + {number}")
@@ -158,7 +157,7 @@ impl State {
         Ok(())
     }
 
-    /// The cache columns start right. Half of the columns of the wide layout have values.
+    /// The cache columns start out correct. Half of the columns in the wide layout have values.
     fn insert_projects(self) -> String {
         let (columns, values) = match self.layout {
             Layout::Narrow | Layout::Older => ("", ""),

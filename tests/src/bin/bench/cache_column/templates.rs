@@ -1,4 +1,4 @@
-//! The templates that were created so far.
+//! The templates created so far.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::server::Server;
 pub(super) struct Templates(Vec<State>);
 
 impl Templates {
-    /// Creates the template of a state unless it is there.
+    /// Creates the template of a state if it does not exist.
     pub(super) fn have(&mut self, server: &mut Server, state: State) -> Result<()> {
         if !self.0.contains(&state) {
             state.create(server)?;

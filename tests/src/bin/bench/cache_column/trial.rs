@@ -10,27 +10,26 @@ use super::variant::Variant;
 use super::workload::Workload;
 use crate::server::{Copy, Server};
 
-/// What one execution of a statement took.
+/// The cost of executing one statement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
-    /// How long the statement and its commit kept a processor busy.
+    /// The CPU time of the statement and its commit.
     ///
-    /// A statement of one session waits for nobody, so on a quiet machine this is the time that passes; on a busy one
-    /// the latter is also the work of others.
+    /// A single session waits for nobody, so on an idle machine this equals the elapsed time; on a busy one the elapsed time
+    /// includes the work of others.
     pub(super) milliseconds: f64,
-    /// How much time passed meanwhile.
+    /// The elapsed time.
     pub(super) elapsed: f64,
     pub(super) wal_bytes: f64,
-    /// Row versions of `projects` that it leaves to VACUUM. Rows that are only locked leave none.
+    /// Dead row versions of `projects`. Rows that are only locked leave none.
     pub(super) dead_tuples: f64,
 }
 
 /// Measures a workload under one variant, in a fresh copy of the state's template.
 ///
-/// The session first runs the same statement for a few spare projects and rolls it back, so that nobody's first use of
-/// a library, a catalog or a function is measured. It then discards its plans: those made for a few rows would stay in use
-/// for many, at the expense of the statement triggers above all (their transition tables tell the planner how
-/// many rows there are, but only when it plans).
+/// The session first runs the same statement for a few spare projects and rolls it back, so that no first use of a library,
+/// catalog or function is measured. It then discards its plans: plans made for a few rows would be kept for many, which would
+/// hurt the statement triggers most (their transition tables tell the planner how many rows there are, but only when it plans).
 pub(super) fn measure(
     server: &mut Server,
     workload: Workload,
@@ -77,9 +76,9 @@ fn run(copy: &mut Copy, statement: &str) -> Result<Sample> {
     })
 }
 
-/// Adds up what a session's statements take, in milliseconds.
+/// Adds up the CPU time of a session's statements, in milliseconds.
 struct Clock {
-    /// Linux keeps account of each process, in nanoseconds, as the first number in this file.
+    /// Linux counts each process's CPU time in nanoseconds, as the first number in this file.
     account: String,
     busy: f64,
     elapsed: f64,
@@ -118,7 +117,7 @@ impl Clock {
     }
 }
 
-/// What the session itself has counted of late, unlike the statistics, which follow at some later time.
+/// The session's own recent counts; the statistics follow later.
 fn dead_tuples(copy: &mut Copy) -> Result<i64> {
     let query = "select pg_stat_get_xact_tuples_updated('projects'::regclass) \
                       + pg_stat_get_xact_tuples_deleted('projects'::regclass)";

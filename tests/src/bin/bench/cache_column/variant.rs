@@ -1,19 +1,19 @@
-//! What keeps the cache columns in the databases that are compared.
+//! What maintains the cache columns in the compared databases.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host;
 use postgres::Client;
 
-/// One way to keep the cache columns.
+/// A way to maintain the cache columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
     /// Nothing does.
     None,
     /// The application's PL/pgSQL triggers, for each row.
     RowTriggers,
-    /// PL/pgSQL triggers for each statement, with transition tables: fast, but wrong when two sessions race.
+    /// PL/pgSQL statement triggers with transition tables: fast, but wrong when two sessions race.
     StatementTriggers,
-    /// No triggers; measured is one set-based UPDATE of the target rows alone, the least that any trigger has to do.
+    /// No triggers; only a set-based UPDATE of the target rows is measured, the minimum work of any trigger.
     BareUpdate,
     Lockstep,
 }
@@ -37,7 +37,7 @@ impl Variant {
         }
     }
 
-    /// Whether the cache columns are right after the source was written.
+    /// Whether the cache columns are correct after writing the source.
     pub(super) fn keeps(self) -> bool {
         !matches!(self, Self::None | Self::BareUpdate)
     }

@@ -6,18 +6,18 @@ use super::state::{KINDS, Trackers};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Workload {
     pub(super) name: &'static str,
-    /// What it finds.
+    /// The rows at the start.
     pub(super) trackers: Trackers,
     action: Action,
-    /// Whether it touches ten rows a project, of a tenth of the projects.
+    /// Whether it changes ten rows per project, for a tenth of the projects.
     pub(super) is_ten: bool,
-    /// The value that the cache column of each project gets, unless none changes.
+    /// The new value of each project's cache column; None if it does not change.
     value: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Action {
-    /// Insert active trackers, so many a project.
+    /// Inserts this many active trackers per project.
     Insert(usize),
     SetActive(bool),
     /// Activates the second tracker of each project.
@@ -93,7 +93,7 @@ pub(super) const ALREADY_TRUE: Workload = workload(
 pub(super) const UNRELATED: Workload =
     workload("unrelated", Trackers::OneActive, Action::Unrelated, None);
 
-/// The bulk workloads, those that tell most first.
+/// The bulk workloads, the most informative first.
 pub(super) const BULK: [Workload; 10] = [
     INSERT,
     DEACTIVATE,
@@ -108,7 +108,7 @@ pub(super) const BULK: [Workload; 10] = [
 ];
 
 impl Workload {
-    /// How many projects a statement for so many rows touches.
+    /// How many projects a statement for this many rows changes.
     pub(super) fn projects(self, rows: u32) -> u32 {
         if self.is_ten { rows / 10 } else { rows }
     }
@@ -152,7 +152,7 @@ impl Workload {
         }
     }
 
-    /// The UPDATE of the same targets alone, by a list of their ids.
+    /// Only the UPDATE of the same targets, by a list of ids.
     pub(super) fn bare_update(self, first: u32, last: u32) -> Option<String> {
         self.value.map(|value| {
             format!(

@@ -1,4 +1,4 @@
-//! Whether a claim takes longer from a long queue.
+//! Whether a claim takes longer with a long queue.
 
 use std::time::Instant;
 

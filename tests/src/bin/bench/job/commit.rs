@@ -1,4 +1,4 @@
-//! Whether those who enqueue wait for each other's commits.
+//! Whether sessions that enqueue wait for each other's commits.
 
 use anyhow::Result;
 
@@ -23,7 +23,7 @@ pub(super) fn run(
     }
     server.create_template(TEMPLATE, |client| {
         client.batch_execute(
-            "create extension lockstep; create table plain (like lockstep.job including all);
+            "create extension lockstep; create table plain (like lockstep_internal.job including all);
              select lockstep.start_runner('bench', '1 hour')",
         )?;
         Ok(())
@@ -34,7 +34,7 @@ pub(super) fn run(
         plain: "insert into plain (worker, args, priority, run_at, status, retries, keeps_dead)
                 values ('A', '{}', 0, now(), 'waiting', 25, true)",
         ours: "select lockstep.enqueue_job('A')",
-        // It asks for jobs, gets none and is told of the next ones, again and again.
+        // Asks for jobs, gets none, and waits to be notified of the next ones, repeatedly.
         wait: [
             "listen lockstep_job",
             "select lockstep.claim_jobs(1, '{A}')",

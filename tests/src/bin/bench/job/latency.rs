@@ -1,5 +1,5 @@
-//! How soon a job starts on an idle system: from the end of the call that enqueues it, before its commit, to what its worker
-//! writes. Both times are the server's.
+//! How soon a job starts on an idle system: from the end of the enqueueing call, before its commit, to the worker's write. Both
+//! times are the server's.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(super) fn run(
         let _runners = Runners::start(copy, Peer::Lockstep)?;
         let client = &mut copy.client;
         client.batch_execute("create table asked (job bigint, at timestamptz)")?;
-        // The runners' sessions learn at the first ones, which cache_column/session/first_write tells of.
+        // The first jobs warm up the runners' sessions; cache_column/session/first_write measures that.
         for jobs in [WARM_UP, JOBS] {
             client.batch_execute("truncate asked")?;
             for _ in 0..jobs {
@@ -51,13 +51,13 @@ pub(super) fn run(
                 )?;
                 sleep(Duration::from_millis(5));
             }
-            let left = "select count(*) from asked where job not in (select job from lockstep.integration_event where job is not null)";
+            let left = "select count(*) from asked where job not in (select job from lockstep_internal.integration_event where job is not null)";
             while client.query_one(left, &[])?.get::<_, i64>(0) > 0 {
                 sleep(Duration::from_millis(20));
             }
         }
         let times = "select extract(epoch from e.recorded_at - a.at)::float8 * 1000
-                       from asked a join lockstep.integration_event e on e.job = a.job";
+                       from asked a join lockstep_internal.integration_event e on e.job = a.job";
         let rows = client.query(times, &[])?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     })?;

@@ -1,4 +1,5 @@
-//! The queue: jobs that do nothing, beside another queue in the same server; claims from a long queue; and how soon a job starts.
+//! The job queue: jobs that do nothing, compared with another queue in the same server; claims from a long queue; and how soon a
+//! job starts.
 
 mod claim;
 mod commit;
@@ -16,7 +17,7 @@ use crate::table::Table;
 
 pub(crate) const NAME: &str = "job";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut report = Report {
         table: Table::with_heading(["work", "variant", "value", "unit"]),

@@ -1,4 +1,4 @@
-//! Runners as processes: ours, and those of graphile-worker, which npm installs.
+//! Runner processes: ours, and those of graphile-worker, installed with npm.
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ run({
 }).then((runner) => runner.promise);
 "#;
 
-/// Whose queue.
+/// A queue to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Lockstep,
@@ -42,7 +42,7 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    /// All of them, if the other one can be installed.
+    /// All of them, if graphile-worker can be installed.
     pub(super) fn all() -> Result<Option<[Self; 3]>> {
         if !npm::install(PACKAGE, VERSION)? {
             return Ok(None);
@@ -66,7 +66,7 @@ impl Peer {
     /// `$1`: how many.
     pub(super) fn enqueue(self) -> &'static str {
         match self {
-            // No channels, so there is nobody to tell.
+            // No channels, so nobody is notified.
             Self::Lockstep => {
                 "select lockstep.enqueue_job('Integrations::IrkerWorker', '[1, [], false, {}, null]') from generate_series(1, $1)"
             }
@@ -78,7 +78,7 @@ impl Peer {
 
     pub(super) fn left(self) -> &'static str {
         match self {
-            Self::Lockstep => "select exists (select from lockstep.job)",
+            Self::Lockstep => "select exists (select from lockstep_internal.job)",
             Self::Graphile { .. } => "select exists (select from graphile_worker.jobs)",
         }
     }
@@ -86,7 +86,7 @@ impl Peer {
     /// Whether all runners wait for jobs.
     fn ready(self) -> &'static str {
         match self {
-            Self::Lockstep => "select count(*) = $1 from lockstep.job_runner",
+            Self::Lockstep => "select count(*) = $1 from lockstep_internal.job_runner",
             // One session each listens.
             Self::Graphile { .. } => {
                 "select count(*) = $1 from pg_stat_activity where datname = current_database() and query ilike 'listen%'"
@@ -126,7 +126,7 @@ fn peer_directory() -> PathBuf {
     npm::directory(PACKAGE, VERSION)
 }
 
-/// Runners that end with this.
+/// Runner processes that end when this is dropped.
 pub(super) struct Runners(Vec<Child>);
 
 impl Runners {
@@ -140,7 +140,7 @@ impl Runners {
                 .spawn()
                 .with_context(|| format!("cannot run {}", peer.name()))?;
             runners.0.push(child);
-            // One after the other: the first one makes its tables.
+            // One after the other: the first one creates its tables.
             let begun = Instant::now();
             while !copy
                 .client
@@ -153,7 +153,7 @@ impl Runners {
                 sleep(Duration::from_millis(50));
             }
         }
-        // What they do once they have begun to listen.
+        // What they do after they have started to listen.
         sleep(Duration::from_millis(500));
         Ok(runners)
     }

@@ -1,4 +1,4 @@
-//! Jobs that do nothing: enqueued one by one in statements of a hundred, while two runners wait for them.
+//! Jobs that do nothing: enqueued individually in statements of a hundred, while two runners wait for them.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Webhooks a second: verified, matched, queued and committed, while the sidecar delivers what Slack takes meanwhile.
+//! Webhooks per second: verified, matched, queued and committed, while the sidecar delivers to Slack as fast as Slack accepts.
 
 use std::time::Duration;
 
@@ -31,9 +31,9 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
             let address = scene.base.strip_prefix("http://").context("no address")?;
             let projects = i64::from(PLAN.workspaces * PLAN.projects);
             let outcome = load::run(address.parse()?, &scene.webhook, projects, WARM_UP, LASTING)?;
-            // What was answered is there.
+            // Everything that was answered is stored.
             for table in ["event", "slack_delivery"] {
-                let query = format!("select count(*) from lockstep.{table}");
+                let query = format!("select count(*) from lockstep_internal.{table}");
                 let count: i64 = copy.client.query_one(&query, &[])?.get(0);
                 ensure!(
                     u64::try_from(count)? == outcome.taken,

@@ -1,4 +1,4 @@
-//! An event that a thousand integrations match: how long it takes to enqueue a delivery of each, its commit included.
+//! An event that matches a thousand integrations: how long it takes to enqueue a delivery for each, including the commit.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::size::Size;
 
 pub(super) const NAME: &str = "notification/fan_out";
 
-/// A project has one integration of a kind, and a group any number: all of these are the project's by its group.
+/// A project has one integration of each kind, a group any number: all of these apply to the project through its group.
 const FILL: &str = "
 insert into integrations (id, group_id, type_new, category, active, push_events)
   select n, 1, 'Integrations::GitlabSlackApplication', 'chat', true, true from generate_series(1, 1000) n;
@@ -47,13 +47,13 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
         server.with_copy(TEMPLATE, |copy| {
             copy.client.batch_execute(FILL)?;
             copy.settle()?;
-            // The first one also makes what is known of each channel.
+            // The first publication also creates the channels' rows.
             firsts.push(publish(&mut copy.client, 0)?);
             let mut of_round = Vec::new();
             for number in 1..=20 {
                 of_round.push(publish(&mut copy.client, number)?);
             }
-            let deliveries = "select count(*) from lockstep.slack_delivery";
+            let deliveries = "select count(*) from lockstep_internal.slack_delivery";
             let count: i64 = copy.client.query_one(deliveries, &[])?.get(0);
             ensure!(count == 21_000, "{count} deliveries");
             times.push(median(of_round));

@@ -1,5 +1,5 @@
-//! How soon Slack is told on an idle system: from when GitLab begins to send a webhook to when Slack has the request that tells of
-//! it. Each event goes to a channel that was not told of anything before, so that nothing has to wait for its turn.
+//! How soon Slack is notified on an idle system: from GitLab starting to send a webhook to Slack receiving the resulting request.
+//! Each event goes to a channel without earlier messages, so that nothing has to wait for its turn.
 
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ const PLAN: Plan = Plan {
     projects: 25,
     channels: 1,
 };
-/// Between an event that has arrived and the next one; no workspace gets more than it takes.
+/// The pause between events; no workspace exceeds its limit.
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,7 +29,7 @@ pub(super) fn run(server: &mut Server, _size: Size, report: &mut Report) -> Resu
     let mut times = server.with_copy(TEMPLATE, |copy| {
         let scene = Scene::start(copy, PLAN)?;
         let mut times = Vec::new();
-        // From workspace to workspace, one project of each at a time.
+        // One project of each workspace in turn.
         for place in 0..PLAN.projects {
             for workspace in 0..PLAN.workspaces {
                 let project = workspace * PLAN.projects + place;

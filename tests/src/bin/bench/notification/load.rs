@@ -1,4 +1,4 @@
-//! Webhooks without end: each with a key of its own, as the next one would only be a repetition of the first.
+//! Endless webhooks, each with its own key: otherwise all after the first would be duplicates.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ use tokio::time::{Instant, timeout};
 
 use crate::slack::answer;
 
-/// How many webhooks are under way at the same time.
+/// How many webhooks are in flight at the same time.
 const CONNECTIONS: usize = 64;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Stands in a request where its key belongs.
+/// The placeholder for the key in a request.
 const KEY: &[u8] = b"key-000000000000";
 
-/// A push of one project, with the places of the key in it.
+/// A push to one project, with the positions of the key in it.
 struct Request {
     bytes: Vec<u8>,
     places: Vec<usize>,
@@ -50,7 +50,7 @@ impl Request {
         Self { bytes, places }
     }
 
-    /// Writes the request of that number into a buffer.
+    /// Writes the request with that number into a buffer.
     fn write(&self, number: u64, buffer: &mut Vec<u8>) {
         buffer.clear();
         buffer.extend_from_slice(&self.bytes);
@@ -61,17 +61,17 @@ impl Request {
     }
 }
 
-/// What came of it.
+/// The result.
 pub(super) struct Outcome {
-    /// How many were taken, the warming up included.
+    /// How many were accepted, including warm-up.
     pub(super) taken: u64,
-    /// How many a second were, once it was warm.
+    /// The rate per second after warm-up.
     pub(super) rate: f64,
-    /// Milliseconds that one took then, in ascending order.
+    /// The response times after warm-up in milliseconds, ascending.
     pub(super) times: Vec<f64>,
 }
 
-/// Who is still sending what.
+/// The state of a sender.
 struct State {
     requests: Vec<Request>,
     next: Cell<u64>,
@@ -80,7 +80,7 @@ struct State {
     times: RefCell<Vec<f64>>,
 }
 
-/// Sends pushes of projects 1 to `projects` in turn, as fast as they are taken.
+/// Sends pushes for projects 1 to `projects` in turn, as fast as they are accepted.
 pub(super) fn run(
     address: SocketAddr,
     webhook: &Webhook,

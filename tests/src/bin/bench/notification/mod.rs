@@ -1,7 +1,7 @@
-//! Notifications: how many webhooks a second are taken, how close to Slack's own pace channels are told, how soon after an event,
-//! and what an event costs that a thousand integrations match.
+//! Notifications: how many webhooks are accepted per second, how close deliveries come to Slack's limits, how soon after an
+//! event, and the cost of an event that matches a thousand integrations.
 //!
-//! The sidecar, PostgreSQL, the fake Slack and what sends the webhooks share the machine, wherever the kernel puts them.
+//! Sidecar, PostgreSQL, fake Slack and the webhook sender share the machine, on whichever cores the kernel chooses.
 
 mod accepted;
 mod commit;
@@ -21,7 +21,7 @@ use crate::table::Table;
 
 pub(crate) const NAME: &str = "notification";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut report = Report {
         table: Table::with_heading(["what", "value", "unit"]),

@@ -1,5 +1,5 @@
-//! Many channels at Slack's pace: the time that all messages take, over that which a message a second and channel sets. Slack
-//! answers in 50 ms and keeps to its limits by the millisecond.
+//! Many channels at Slack's limit: the total time, relative to what one message per second and channel allows. Slack answers in
+//! 50 ms and enforces its limits to the millisecond.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use crate::size::Size;
 
 pub(super) const NAME: &str = "notification/pace";
 
-/// 200 channels. No workspace has so many that its own limit, of all its channels, would be the narrower one.
+/// 200 channels. No workspace has so many that its own limit would be the tighter one.
 const PLAN: Plan = Plan {
     workspaces: 50,
     projects: 1,
@@ -26,17 +26,17 @@ const MESSAGES: u32 = 20;
 const ANSWER_AFTER: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a round found.
+/// The result of a round.
 struct Round {
-    /// Over what Slack's limit sets.
+    /// Relative to the time that Slack's limit allows.
     ratio: f64,
-    /// Requests that came too soon for Slack.
+    /// Requests that Slack refused as too early.
     refused: f64,
 }
 
 pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Result<()> {
     let mut rounds = Vec::new();
-    // Each takes 20 seconds, whoever is measured.
+    // Each takes 20 seconds for every contender.
     for _ in 0..size.rounds.min(3) {
         let round = server.with_copy(TEMPLATE, |copy| {
             let scene = Scene::start(copy, PLAN)?;

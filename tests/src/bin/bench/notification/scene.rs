@@ -1,4 +1,4 @@
-//! Projects whose events go to channels of workspaces that have the app, and the sidecar between GitLab and Slack.
+//! Projects whose events go to channels of workspaces with the app, and the sidecar between GitLab and Slack.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Stdio};
@@ -21,7 +21,7 @@ pub(super) const TEMPLATE: &str = "notification";
 const TOKEN: &str = "secret-token-of-the-webhook";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A database with projects that no workspace is connected with yet.
+/// A database with projects that are not connected to a workspace yet.
 pub(super) fn create_template(server: &mut Server) -> Result<()> {
     server.create_template(TEMPLATE, fill_template)
 }
@@ -38,13 +38,13 @@ pub(super) fn fill_template(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// What a measurement needs of the world.
+/// The setup that a measurement needs.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) workspaces: u32,
-    /// In each workspace.
+    /// Per workspace.
     pub(super) projects: u32,
-    /// Of each project.
+    /// Per project.
     pub(super) channels: u32,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Scene {
     pub(super) base: String,
     pub(super) slack: FakeSlack,
     pub(super) webhook: Webhook,
-    /// Of each project, from 1 on: the ids of its channels.
+    /// The ids of each project's channels, from project 1 on.
     pub(super) channels: Vec<Vec<String>>,
 }
 
@@ -67,11 +67,11 @@ impl Drop for Scene {
 }
 
 impl Scene {
-    /// Fills a copy of the template by that plan, and starts what is to be measured.
+    /// Fills a copy of the template according to the plan, and starts the sidecar.
     pub(super) fn start(copy: &mut Copy, plan: Plan) -> Result<Self> {
         let slack = FakeSlack::start(App::default())?;
         slack.only_count();
-        // Free a moment ago, and on loopback nobody else is after it.
+        // It was free a moment ago, and nobody else uses loopback ports here.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let base = format!("http://{address}");
         let app = slack.app();
@@ -117,7 +117,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Installs the app in each workspace by Slack's page of consent, and connects its projects by that installation.
+    /// Installs the app in each workspace through Slack's consent page, and connects its projects to that installation.
     fn fill(&mut self, client: &mut Client, plan: Plan) -> Result<()> {
         let mut project = 0;
         for workspace in 0..plan.workspaces {
@@ -153,7 +153,7 @@ impl Scene {
         Ok(())
     }
 
-    /// As a browser goes from the page of the app through Slack's and back.
+    /// Like a browser: from the app's page through Slack's and back.
     fn install(&self, client: &mut Client, project: i64) -> Result<()> {
         let query = "select lockstep.issue_slack_install_ticket(project_id => $1)";
         let ticket: String = client.query_one(query, &[&project])?.get(0);
@@ -174,7 +174,7 @@ impl Scene {
     }
 }
 
-/// Connects another project with a workspace that has the app.
+/// Connects another project to a workspace that has the app.
 fn connect(client: &mut Client, team: &str, project: i64) -> Result<()> {
     let connected = client.execute(
         "select lockstep.install_slack_workspace(s.team_id, s.team_name, s.user_id, s.bot_user_id, s.encrypted_bot_access_token,

@@ -1,11 +1,11 @@
-//! Where an answer ends: as much of HTTP/1.1 as two servers with small answers need.
+//! Finds the end of a response: as much of HTTP/1.1 as two servers with small responses need.
 
 use anyhow::{Context, Result, bail, ensure};
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
-/// Whether these bytes are a whole answer. Fails if it is none, or not the one of a command that is understood.
+/// Whether these bytes are a complete response. An error if it is not a response, or not a successful one.
 pub(crate) fn is_whole(bytes: &[u8]) -> Result<bool> {
     let Some(end) = place(bytes, END_OF_HEAD) else {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! The commands that are sent, and what has to come back.
+//! The commands that are sent, and the expected responses.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::FORM;
@@ -35,7 +35,7 @@ fn origin() -> Origin {
 }
 
 impl Typed {
-    /// Makes sure that a server answers it as it should, and nobody but Slack; answers the text.
+    /// Checks that a server responds correctly, and only to Slack; returns the text.
     pub(super) fn check(&self, caller: &Caller) -> Result<String> {
         let reply = caller.command(PATH, &origin(), COMMAND, &self.text)?;
         ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
@@ -53,14 +53,14 @@ impl Typed {
         Ok(text.to_owned())
     }
 
-    /// What a server answers.
+    /// The server's response.
     pub(super) fn answer(&self, caller: &Caller) -> Result<String> {
         let reply = caller.command(PATH, &origin(), COMMAND, &self.text)?;
         ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
         Ok(reply.text())
     }
 
-    /// The bytes of the request, signed now: for five minutes they are taken.
+    /// The bytes of the request, signed now: the signature is valid for five minutes.
     pub(super) fn request(&self, caller: &Caller) -> Result<Vec<u8>> {
         let url = caller.url(PATH);
         let host = url

@@ -1,4 +1,4 @@
-//! The servers that are measured: ours, and Bolt for JavaScript, Slack's own framework.
+//! The measured servers: ours, and Bolt for JavaScript, Slack's own framework.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,7 +32,7 @@ pub(super) struct Contender {
 }
 
 impl Contender {
-    /// `lockstep-sidecar serve` as it is shipped, with nothing but what it must be told.
+    /// `lockstep-sidecar serve` as shipped, with only the required settings.
     pub(super) fn sidecar(
         placement: Placement,
         database: &str,
@@ -40,7 +40,7 @@ impl Contender {
     ) -> Result<Self> {
         let app = App::default();
         let mut command = placement.command(target().join("release/lockstep-sidecar"));
-        // What it logs at its start is of no interest here; what goes wrong is.
+        // Only problems matter here, not what it logs at startup.
         command.arg("serve").env("RUST_LOG", "warn");
         Self::start(command, app, |command, address, app| {
             command
@@ -56,7 +56,7 @@ impl Contender {
         })
     }
 
-    /// Bolt where npm has installed it, answering each command with that text.
+    /// Bolt as installed by npm, responding to each command with that text.
     pub(super) fn bolt(placement: Placement, text: &str) -> Result<Self> {
         let directory = npm::directory(BOLT, BOLT_VERSION);
         fs::write(directory.join("bolt.js"), BOLT_SCRIPT)?;
@@ -79,7 +79,7 @@ impl Contender {
         app: App,
         configure: impl FnOnce(&mut Command, SocketAddr, &App),
     ) -> Result<Self> {
-        // Free a moment ago, and on loopback nobody else is after it.
+        // It was free a moment ago, and nobody else uses loopback ports here.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         configure(&mut command, address, &app);
         let process = command
@@ -110,7 +110,7 @@ impl Contender {
         Ok(())
     }
 
-    /// The most memory that was resident at any moment so far, in MB. `taskset` has become the server, so it is the server's.
+    /// Peak resident memory so far, in MB. `taskset` execs the server, so this is the server's.
     pub(super) fn peak_memory(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -119,10 +119,10 @@ impl Contender {
         Ok(kilobytes * 1024.0 / 1e6)
     }
 
-    /// How long its threads have run on a core so far, in seconds.
+    /// CPU time of all its threads so far, in seconds.
     pub(super) fn cpu_time(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        // The name of the program, in parentheses, may contain blanks.
+        // The program name, in parentheses, may contain spaces.
         let (_, fields) = status.rsplit_once(')').context("no name in /proc")?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let ticks = |place: usize| -> Result<f64> {

@@ -1,8 +1,8 @@
-//! The load: the same bytes over and over, on connections that stay open.
+//! The load: the same bytes again and again, on connections that stay open.
 //!
-//! One thread does it for every contender. At a fixed rate each request has a moment at which it is due, whatever became
-//! of the ones before it, and the time it takes counts from then: a server that stalls is charged for all that had to
-//! wait meanwhile, where a generator that waits for answers would have sent less (wrk, which has no rate, does that).
+//! One thread does this for every contender. At a fixed rate each request is due at a certain time, whatever happened to the
+//! previous ones, and its latency counts from then: a server that stalls is charged for everything that had to wait, where a
+//! generator that waits for responses would have sent less (as wrk does, which has no rate).
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -20,31 +20,31 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::answer;
 use super::placement::Core;
 
-/// How many requests are under way at the same time, at most.
+/// The maximum number of requests in flight.
 pub(super) const CONNECTIONS: usize = 32;
 
-/// Slack waits no longer for an answer.
+/// Slack's timeout.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How soon a request follows.
+/// When the next request follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pace {
-    /// As soon as a connection has its answer.
+    /// As soon as the connection has its response.
     Greedy,
-    /// So many a second, evenly.
+    /// This many per second, evenly spaced.
     PerSecond(f64),
 }
 
-/// What came of it.
+/// The result.
 pub(super) struct Outcome {
-    /// Answers a second.
+    /// Responses per second.
     pub(super) rate: f64,
-    /// Milliseconds from when each request was due to the end of its answer, in ascending order.
+    /// The milliseconds from when each request was due to the end of its response, ascending.
     pub(super) times: Vec<f64>,
 }
 
 impl Outcome {
-    /// The time that such a share of the answers did not exceed.
+    /// The time within which this share of the responses arrived.
     pub(super) fn percentile(&self, share: f64) -> f64 {
         let place = (self.times.len() as f64 * share) as usize;
         self.times.get(place).copied().unwrap_or(f64::NAN)
@@ -74,7 +74,7 @@ pub(super) fn run(
     })
 }
 
-/// Which request is next.
+/// The next request.
 struct Plan {
     begun: Instant,
     pace: Pace,
@@ -83,8 +83,8 @@ struct Plan {
 }
 
 impl Plan {
-    /// When the next request is due; none if the time is over. Connections ask in turn, so that whichever is free takes
-    /// the one that has waited longest.
+    /// When the next request is due; None when the time is over. Connections ask in turn, so that a free one takes the request
+    /// that has waited longest.
     fn due(&self) -> Option<Instant> {
         let due = match self.pace {
             Pace::Greedy => Instant::now(),

@@ -1,11 +1,11 @@
-//! Slash commands: how many a second, how soon and in how much memory the sidecar answers them, beside Bolt for
-//! JavaScript, which Slack makes for that.
+//! Slash commands: how many per second, how fast and with how much memory the sidecar responds, compared with Bolt for
+//! JavaScript, Slack's own framework for this.
 //!
-//! Both check the signature of each request; to `help` they answer with the same text. Bolt asks no database, also where the
+//! Both verify the signature of each request; to `help` they respond with the same text. Bolt uses no database, even where the
 //! sidecar does.
 //!
-//! `one_core`: the contender has one core, though the sidecar could use more, and the generator another; PostgreSQL, which
-//! works for the sidecar alone, runs on any. `unpinned`: all of them run wherever the kernel puts them.
+//! `one_core`: the contender has one core, even if it could use more, and the generator another; PostgreSQL, which only the
+//! sidecar uses, runs on any. `unpinned`: all of them run wherever the kernel puts them.
 
 pub(crate) mod answer;
 mod command;
@@ -33,7 +33,7 @@ use rounds::{Course, Measured, Rounds};
 
 pub(crate) const NAME: &str = "slack";
 
-/// Runs what is asked for of this part.
+/// Runs the selected measurements of this part.
 pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut report = Report {
         table: Table::with_heading(["command", "cores", "req/s", "of Bolt", "CPU us", "p99 ms"]),
@@ -75,7 +75,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     Ok(report)
 }
 
-/// Where both have a core of their own, figures have a reach; where the kernel moves them they only inform.
+/// With a core each, figures have a goal; when the kernel moves them, they only inform.
 fn describe(placement: Placement, measured: &Measured, report: &mut Report) {
     let figure = |course: Course, what: &str, value, unit, reach| match placement {
         Placement::Apart { .. } => {

@@ -1,5 +1,6 @@
-//! GitLab's commands through the sidecar, beside the same commands to the stand-in for GitLab itself; and our own commands while GitLab
-//! hangs. The stand-in answers at once, so what is measured is what the sidecar adds: in that it asks the database for the project.
+//! GitLab's commands through the sidecar, compared with the same commands sent directly to the stand-in for GitLab; and our own
+//! commands while GitLab hangs. The stand-in responds immediately, so this measures what the sidecar adds, including the database
+//! lookup of the project.
 //!
 //! All of them run wherever the kernel puts them.
 
@@ -26,10 +27,10 @@ use crate::table::Table;
 
 pub(crate) const NAME: &str = "pass_through";
 
-/// Requests a second, of which each finds an idle sidecar.
+/// Requests per second; each finds an idle sidecar.
 const RATE: f64 = 200.0;
 
-/// Commands a second that GitLab does not answer.
+/// Commands per second that GitLab does not answer.
 const HANGING: f64 = 10.0;
 
 pub(crate) fn run(_: &Selection, size: Size) -> Result<Report> {
@@ -80,9 +81,9 @@ impl Bench {
         let url = gitlab.base_url();
         let settings = [
             ("LOCKSTEP_GITLAB_URL", &*url),
-            // What hangs is given up before the next round.
+            // Hanging requests time out before the next round.
             ("LOCKSTEP_GITLAB_TIMEOUT", "3"),
-            // That there is no Slack to answer to is known.
+            // The missing Slack is intended.
             ("RUST_LOG", "error"),
         ];
         let sidecar = Contender::sidecar(Placement::Free, &database, &settings)?;
@@ -162,7 +163,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Our own commands, without and with a GitLab that answers nothing.
+    /// Our own commands, without and with a GitLab that does not respond.
     fn hang(&self, rounds: usize, report: &mut Report) -> Result<()> {
         let own = || self.through(&ours(), Pace::PerSecond(RATE));
         own()?;

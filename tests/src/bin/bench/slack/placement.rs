@@ -1,4 +1,4 @@
-//! Which core does what.
+//! Assignment of cores.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 pub(super) struct Core(usize);
 
 impl Core {
-    /// Keeps the calling thread on it.
+    /// Pins the calling thread to it.
     pub(super) fn hold_this_thread(self) -> Result<()> {
         let mut set = CpuSet::new();
         set.set(self.0)?;
@@ -23,7 +23,7 @@ impl Core {
 /// Where contender and generator run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// The contender has one core, whatever it could use, and the generator another.
+    /// One core for the contender, even if it could use more, and another for the generator.
     Apart { server: Core, generator: Core },
     /// Wherever the kernel puts them.
     Free,
@@ -58,7 +58,7 @@ impl Placement {
         }
     }
 
-    /// A contender's program, kept where it belongs.
+    /// A contender's program, pinned accordingly.
     pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
         match self {
             Self::Apart { server, .. } => {

@@ -1,4 +1,4 @@
-//! Rounds: each measures every course once, so that whatever else the machine does meets all of them.
+//! Rounds: each measures every course once, so that other load on the machine affects all of them.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::size::Size;
 /// Who is asked what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
-    /// The sidecar, for what it knows by itself.
+    /// The sidecar, for an answer it knows by itself.
     Help,
-    /// The sidecar, for what a function of the database knows.
+    /// The sidecar, for an answer from the database.
     Status,
     /// Bolt.
     Bolt,
@@ -44,7 +44,7 @@ impl Course {
         }
     }
 
-    /// How many times as many answers as Bolt's there are to be.
+    /// The goal, as a multiple of Bolt's responses.
     pub(super) fn least_ratio(self) -> Option<f64> {
         match self {
             Self::Help => Some(8.0),
@@ -67,16 +67,16 @@ impl Course {
     }
 }
 
-/// What was measured of one course, a value a round.
+/// The measurements of one course, one value per round.
 pub(super) struct OfCourse {
     pub(super) course: Course,
-    /// Answers a second.
+    /// Responses per second.
     pub(super) rates: Vec<f64>,
-    /// The same over Bolt's in that round.
+    /// Relative to Bolt's in that round.
     pub(super) ratios: Vec<f64>,
-    /// Microseconds that the server itself ran on a core for each.
+    /// The server's CPU time per response in microseconds.
     pub(super) costs: Vec<f64>,
-    /// At half of the median of `rates`, in milliseconds.
+    /// In milliseconds, at half of the median rate.
     pub(super) p99s: Vec<f64>,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Measured {
     pub(super) bolts_memory: f64,
 }
 
-/// Both contenders, ready to answer.
+/// Both contenders, ready to respond.
 pub(super) struct Rounds {
     placement: Placement,
     sidecar: Contender,
@@ -96,7 +96,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Starts both. Bolt answers with the very text that the sidecar answers to `help`.
+    /// Starts both. Bolt responds with the same text as the sidecar does to `help`.
     pub(super) fn new(placement: Placement, copy: &Copy, courses: &[Course]) -> Result<Self> {
         let sidecar = Contender::sidecar(placement, &copy.cluster.address(copy.database()), &[])?;
         for course in courses {
@@ -119,7 +119,7 @@ impl Rounds {
     pub(super) fn run(self, size: Size) -> Result<Measured> {
         // 5 s by default.
         let lasting = Duration::from_secs_f64(f64::from(size.rows) / 20_000.0);
-        // Until node has compiled what is hot, and all sessions with the database are open.
+        // Warms up until node has compiled the hot code and all database sessions are open.
         for course in &self.courses {
             self.load(*course, Pace::Greedy, lasting)?;
         }

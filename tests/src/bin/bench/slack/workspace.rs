@@ -1,4 +1,4 @@
-//! The database that `status` asks: fifty workspaces of twenty projects each.
+//! The database for `status`: fifty workspaces with twenty projects each.
 
 use anyhow::Result;
 use lockstep_tests::host::{self, Layout};
@@ -9,13 +9,13 @@ use crate::server::Server;
 
 pub(super) const TEMPLATE: &str = "slack";
 
-/// By which one project of the workspace is known.
+/// The alias of one project in the workspace.
 pub(super) const ALIAS: &str = "group/project-7";
 
 const WORKSPACES: u32 = 50;
 const PROJECTS: u32 = 20;
 
-/// Fills the template. Without the course that asks, one without tables does.
+/// Fills the template. Without the course that queries it, a database without tables is enough.
 pub(super) fn create(server: &mut Server, courses: &[Course]) -> Result<()> {
     let is_asked = courses.contains(&Course::Status);
     server.create_template(TEMPLATE, |client| {
