@@ -12,6 +12,9 @@
 //! - `http`: what all requests have in common
 //! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
 
+// Answers wait for GitLab, which waits for the database, which waits for a session: futures in futures.
+#![recursion_limit = "256"]
+
 mod backfill;
 mod chatops;
 mod check;

@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, measured};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, noted};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -295,11 +295,10 @@ async fn ask_prepared(
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    let asking = async {
-        let answered = timeout(patience, asking).await;
-        answered.map_err(|_| Error::Silent)?.map_err(Error::from)
-    };
-    match measured(statement, asking).await {
+    let begun = Instant::now();
+    let answered = timeout(patience, asking).await;
+    let answered = answered.map_err(|_| Error::Silent);
+    match noted(statement, begun, answered.and_then(|it| Ok(it?))) {
         Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
             session.statement_cache.remove(statement, &types);
             ask_unprepared(session, statement, arguments, patience).await

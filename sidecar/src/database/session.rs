@@ -34,23 +34,18 @@ pub(super) async fn ask_unprepared(
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    let asking = async {
-        let asking = client.query_typed(statement, arguments);
-        let rows = timeout(patience, asking)
-            .await
-            .map_err(|_| Error::Silent)??;
-        Ok(rows)
-    };
-    measured(statement, asking).await
+    let begun = Instant::now();
+    let asking = timeout(patience, client.query_typed(statement, arguments));
+    let answered = asking.await.map_err(|_| Error::Silent);
+    noted(statement, begun, answered.and_then(|it| Ok(it?)))
 }
 
 /// Notes how long the database took, by the function that is called, and whether it answered.
-pub(super) async fn measured<T>(
+pub(super) fn noted<T>(
     statement: &str,
-    asking: impl Future<Output = Result<T, Error>>,
+    begun: Instant,
+    answered: Result<T, Error>,
 ) -> Result<T, Error> {
-    let begun = Instant::now();
-    let answered = asking.await;
     time(
         Timing::DATABASE_CALL,
         function_of(statement).to_owned(),

@@ -77,7 +77,8 @@ fn many_jobs_are_estimated() -> Result<()> {
            select 'Rare', '{}', 0, now(), 'waiting', 25, true from generate_series(1, 7)",
     )?;
     // Of a table that is read in part.
-    let pages = "select pg_relation_size('lockstep_internal.job') / current_setting('block_size')::int";
+    let pages =
+        "select pg_relation_size('lockstep_internal.job') / current_setting('block_size')::int";
     ensure!(number(&mut client, pages)? > 1_000);
     let report = report(&mut client)?;
     for name in ["W0", "W1"] {

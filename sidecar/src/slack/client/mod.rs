@@ -115,15 +115,14 @@ impl SlackClient {
         }
         let uri = url.parse::<Uri>().map_err(|_| CallError::ForeignUrl)?;
         let request = Request::post(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
-        let replying = async {
-            let (status, pause, _) = self.exchange(request, message.to_string()).await?;
-            match status {
-                StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited(pause)),
-                status if status.is_success() => Ok(()),
-                status => Err(CallError::Status(status.as_u16())),
-            }
-        };
-        measured("response_url", replying).await
+        let begun = Instant::now();
+        let answered = self.exchange(request, message.to_string()).await;
+        let taken = answered.and_then(|(status, pause, _)| match status {
+            StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited(pause)),
+            status if status.is_success() => Ok(()),
+            status => Err(CallError::Status(status.as_u16())),
+        });
+        noted("response_url", begun, taken)
     }
 
     fn uri(&self, path: &str) -> Result<Uri, CallError> {
@@ -139,11 +138,10 @@ impl SlackClient {
         request: axum::http::request::Builder,
         body: String,
     ) -> Result<Value, CallError> {
-        let asking = async {
-            let (status, pause, body) = self.exchange(request, body).await?;
-            answer::read(status, pause, &body)
-        };
-        measured(method, asking).await
+        let begun = Instant::now();
+        let answered = self.exchange(request, body).await;
+        let read = answered.and_then(|(status, pause, body)| answer::read(status, pause, &body));
+        noted(method, begun, read)
     }
 
     async fn exchange(
@@ -170,12 +168,11 @@ impl SlackClient {
 }
 
 /// Counts a call, and how long Slack took for it.
-async fn measured<T>(
+fn noted<T>(
     method: &'static str,
-    call: impl Future<Output = Result<T, CallError>>,
+    begun: Instant,
+    outcome: Result<T, CallError>,
 ) -> Result<T, CallError> {
-    let begun = Instant::now();
-    let outcome = call.await;
     time(Timing::SLACK_CALL, method, begun.elapsed());
     count_call(
         method,
