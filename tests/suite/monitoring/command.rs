@@ -77,7 +77,7 @@ fn a_ticket_is_a_link_that_installs() -> Result<()> {
         .strip_prefix(&format!("{base}/slack/install"))
         .with_context(|| format!("no link of ours: {said}"))?;
     assert_eq!(install(&stage.sidecar, query)?.status, 200);
-    let owner = "select project_id = 2 from integrations where id = (select max(integration_id) from slack_integrations)";
+    let owner = "select exists (select from slack_integrations s join integrations i on i.id = s.integration_id where i.project_id = 2)";
     stage.wait_for(owner)?;
     for (url, arguments, words) in [
         (
