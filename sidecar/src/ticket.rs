@@ -24,7 +24,7 @@ Exit status:
 
 /// Print the link with which a project's maintainer installs the Slack app for it
 ///
-/// Whoever opens the link connects the project with a workspace of his, and manages it in Slack from then on. It works once. The role
+/// Whoever opens the link connects the project with a workspace of their own, and manages it in Slack from then on. It works once. The role
 /// must be a member of lockstep_admin.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -1,4 +1,4 @@
-//! What is looked at in the database: however many look at the page, one asks.
+//! The last known state: however many people view the page, one request queries the database.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,12 +28,12 @@ impl Default for Looks {
     }
 }
 
-/// Counting rows that differ reads whole tables, so one at a time does, and seldom.
+/// Counting drifted rows reads whole tables, so it is done by one request at a time, and seldom.
 #[derive(Default)]
 pub(super) struct Counting(Mutex<(Option<Instant>, bool)>);
 
 impl Counting {
-    /// Whether this process has not tried for so long. Whoever is told so is the one to try.
+    /// Whether the last attempt of this process is this long ago. The caller that gets true has to count.
     pub(super) fn is_due(&self, period: Duration) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.0.is_none_or(|at| at.elapsed() >= period);

@@ -1,4 +1,4 @@
-//! What the database reports. A field that is missing, since the extension is of another version, is as good as nothing.
+//! The database's report. A field that is missing, because the extension has another version, counts as empty.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(super) struct Feature {
     pub(super) actors: i64,
 }
 
-/// Rows that were not what they should be, when they were last counted.
+/// Drifted rows, as last counted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Drift {

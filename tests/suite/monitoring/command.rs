@@ -60,6 +60,8 @@ fn drift_is_counted_with_its_remedy() -> Result<()> {
 fn a_ticket_is_a_link_that_installs() -> Result<()> {
     let name = "command_ticket";
     let mut stage = Stage::set(name)?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
     stage
         .client
         .batch_execute(&format!("create role {name} login in role lockstep_admin"))?;

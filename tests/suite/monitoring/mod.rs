@@ -122,6 +122,8 @@ fn all_is_there_from_the_start() -> Result<()> {
 #[test]
 fn prometheus_finds_no_fault_with_it() -> Result<()> {
     let mut stage = Stage::set_with("monitoring_lint", App::default(), &[])?;
+    let team = stage.slack.create_workspace("Acme");
+    stage.slack.create_user(&team.id, "ada");
     stage.connect(1)?;
     stage
         .client

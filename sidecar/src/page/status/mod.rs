@@ -1,5 +1,5 @@
-//! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
-//! asks for the part that changes every few seconds; without scripts the page loads itself anew.
+//! The status page for permitted viewers: waiting, sent and failed messages, backfills, flags and drift. A script refreshes the
+//! part that changes every few seconds; without scripts the page reloads itself.
 
 mod gitlab;
 mod part;
@@ -24,11 +24,11 @@ use crate::http::{self, Peer};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// To look for drift reads whole tables, so it is done this seldom, while somebody looks at the page.
+/// Checking for drift reads whole tables, so it is done this rarely, and only while somebody views the page.
 const DRIFT_PERIOD: Duration = Duration::from_secs(300);
 const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
 
-/// Besides what all pages may do, this one runs its own script, which asks us.
+/// In addition to what all pages may do, this one runs its own script, which queries us.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
@@ -95,7 +95,7 @@ async fn report(app: &App) -> Option<Report> {
         .ok()
 }
 
-/// Counts the rows that differ in the background, if nobody has for long; whether the last try failed.
+/// Counts drifted rows in the background if the last count is too old. Answers whether the last attempt failed.
 fn count_drift(app: &Arc<App>, report: &Report) -> bool {
     let age = report
         .drift
