@@ -85,28 +85,32 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
             config.slack_url
         )),
     }
-    Ok(match findings.has_wrong {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    })
+    Ok(findings.status())
 }
 
 #[derive(Default)]
-struct Findings {
+pub(crate) struct Findings {
     has_wrong: bool,
 }
 
 impl Findings {
-    fn fine(&mut self, text: &str) {
+    pub(crate) fn status(&self) -> ExitCode {
+        match self.has_wrong {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        }
+    }
+
+    pub(crate) fn fine(&mut self, text: &str) {
         say(&format!("ok: {text}\n"));
     }
 
     /// For optional features.
-    fn aside(&mut self, text: &str) {
+    pub(crate) fn aside(&mut self, text: &str) {
         say(&format!("note: {text}\n"));
     }
 
-    fn wrong(&mut self, text: &str) {
+    pub(crate) fn wrong(&mut self, text: &str) {
         self.has_wrong = true;
         say(&format!("wrong: {text}\n"));
     }

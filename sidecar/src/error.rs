@@ -13,6 +13,17 @@ pub(crate) const STATUS: u8 = 2;
 /// The exit code after Ctrl-C or SIGTERM, as in shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// Logs that something failed: what fails since the database is away is of no interest by itself.
+macro_rules! complain {
+    ($error:expr, $($rest:tt)+) => {
+        match $error.is_outage() {
+            true => tracing::debug!(error = %$error.report(), $($rest)+),
+            false => tracing::warn!(error = %$error.report(), $($rest)+),
+        }
+    };
+}
+pub(crate) use complain;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the database URL is no connection string{0}")]
@@ -115,6 +126,15 @@ impl Error {
                 .is_some_and(|code| code.code().starts_with(class))
         };
         ["21", "22", "23"].iter().any(is_of)
+    }
+
+    /// Whether the database is away, or has no time: whoever calls it notes that once for all.
+    pub(crate) fn is_outage(&self) -> bool {
+        let has_no_session = matches!(
+            self,
+            Self::Connect { .. } | Self::Silent | Self::Busy | Self::Pool(_)
+        );
+        has_no_session || self.is_lost_session()
     }
 
     /// Whether the session is unusable, because the server has ended it or may no longer write. The query was not executed then;

@@ -3,14 +3,17 @@
 //! - `cli`: selects the command; `check` checks what `serve` would do
 //! - `serve`: composes the server, and is the only one that knows all of it
 //! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
-//!   the server; `backfill`, `work`, `rekey`, `import_settings` and `manifest` are commands of their own
+//!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
 //! - `job`: runs jobs from the queue
 //! - `database`: the only one that names database functions
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
-//! - the ground: `connection`, `token`, `tls`, `error`, `settings`, `interrupt` and `text`
+//! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
+
+// An answer awaits GitLab, which awaits the database, which awaits a session: deeply nested futures.
+#![recursion_limit = "256"]
 
 mod backfill;
 mod chatops;
@@ -19,6 +22,8 @@ mod cli;
 mod command;
 mod connection;
 mod database;
+mod doctor;
+mod drift;
 mod error;
 mod event;
 #[cfg(feature = "fuzzing")]
@@ -32,6 +37,7 @@ mod job;
 mod late;
 mod manifest;
 mod notification;
+mod outage;
 mod page;
 mod pass_through;
 mod rekey;
@@ -39,6 +45,7 @@ mod serve;
 mod settings;
 mod slack;
 mod text;
+mod ticket;
 mod tls;
 mod token;
 mod work;

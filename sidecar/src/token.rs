@@ -16,6 +16,7 @@ const NONCE_LENGTH: usize = 12;
 
 /// How tokens are encrypted before they reach the database
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Token keys")]
 pub(crate) struct TokenKeyArguments {
     /// The key for tokens in the database: GitLab's db_key_base, or any text whose first 32 bytes are random
     #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = ValueParser::new(secret))]

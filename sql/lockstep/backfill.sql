@@ -53,6 +53,8 @@ create table lockstep_internal.backfill_run (
   last_error text,
   -- Why it is paused, unless somebody paused it.
   held_by text,
+  -- When background workers were asked for, as they take a moment.
+  workers_asked_at timestamptz,
   started_at timestamptz not null default pg_catalog.now(),
   finished_at timestamptz
 ) with (fillfactor = 50);
@@ -102,6 +104,7 @@ select r.id as run, r.job, r.target_table, r.status,
        w.pids, r.workers as workers_wanted, n.sub_batch_size,
        case
          when r.status <> 'running' then r.held_by
+         when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'its workers start'
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by
        end as held_by,

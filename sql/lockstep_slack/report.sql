@@ -53,10 +53,15 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(jsonb_build_object('table', c.target_table::text, 'column', c.target_column, 'state', c.state)
              order by c.target_table::text collate "C", c.target_column collate "C"), '[]')
       from lockstep.cache_columns c),
+  'drift', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+             'what', d.what, 'rows', d.rows, 'is_more', d.is_more, 'checked_at', d.checked_at,
+             'age_seconds', extract(epoch from clock_timestamp() - d.checked_at))), '[]')
+      from lockstep.drift_checks(status_report.schema) d),
   'features', lockstep_internal.feature_report(status_report.schema))
 $$;
 comment on function lockstep.status_report(text) is
-  'what a status page shows: queue, deliveries, failures by cause, backfills, feature flags, cache columns; whoever may call it sees those of all';
+  'what a status page shows: queue, deliveries, failures by cause, backfills, feature flags, cache columns, drift as last counted; whoever may call it sees those of all';
 revoke execute on function lockstep.status_report(text) from public;
 grant execute on function lockstep.status_report(text) to lockstep_admin;
 

@@ -17,6 +17,7 @@ mod hostile;
 mod install;
 mod job;
 mod mallory;
+mod monitoring;
 mod notification;
 mod pass_through;
 mod pgbouncer;

@@ -43,7 +43,7 @@ pub use moment::Moment;
 pub use own_statement::OwnStatement;
 pub use rights::{
     are_ourselves, as_ourselves, as_owner, as_role, begin_session_of, current_user,
-    for_whole_transaction, has_rights_of, has_rights_of_name, session_user,
+    for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,
 };
 pub use session::{
     is_in_transaction_block, is_serializable, is_set_to, is_statement_over, load, notify, random,

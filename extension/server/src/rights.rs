@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// Reads or writes tables of `owner`, exempt from that owner's own row security, like the queries of foreign keys.
 pub fn as_owner<R>(owner: Oid, work: impl FnOnce() -> R) -> R {
@@ -123,4 +123,14 @@ pub fn current_user() -> Oid {
 pub fn session_user() -> Oid {
     // SAFETY: reads a session variable.
     unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// What a role is called; its number, if it is gone.
+pub fn role_name(role: Oid) -> String {
+    // SAFETY: the function answers a palloc'd text, or null for a role that does not exist.
+    let name = unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    };
+    name.unwrap_or_else(|| role.to_u32().to_string())
 }

@@ -13,7 +13,7 @@ use pgrx::{PgTryBuilder, pg_guard};
 // Its name in the server since PostgreSQL 18.
 #[cfg(feature = "pg18")]
 use pgrx::pg_sys::pqsignal_be as pqsignal;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -191,13 +191,28 @@ pub fn report_statistics() {
     unsafe { pg_sys::pgstat_report_stat(false) };
 }
 
-/// Sets what pg_stat_activity shows for the worker; None means idle.
-pub fn report_activity(doing: Option<&str>) {
-    let state = match doing {
-        Some(_) => pg_sys::BackendState::STATE_RUNNING,
-        None => pg_sys::BackendState::STATE_IDLE,
+/// Shows in pg_stat_activity what the worker does.
+pub fn report_activity(doing: &str) {
+    report(pg_sys::BackendState::STATE_RUNNING, doing);
+}
+
+/// Shows there that the worker waits, and until when.
+pub fn report_pause(doing: &str, length: Duration) {
+    let length = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+    // SAFETY: the function answers a text in memory of its own, which is read before it is called again.
+    let until = unsafe {
+        let until = pg_sys::GetCurrentTimestamp().saturating_add(length);
+        CStr::from_ptr(pg_sys::timestamptz_to_str(until))
     };
-    let text = CString::new(doing.unwrap_or_default()).unwrap_or_default();
+    let until = until.to_string_lossy();
+    report(
+        pg_sys::BackendState::STATE_IDLE,
+        &format!("{doing}: pausing until {until}"),
+    );
+}
+
+fn report(state: pg_sys::BackendState::Type, text: &str) {
+    let text = CString::new(text).unwrap_or_default();
     // SAFETY: the text is copied.
     unsafe { pg_sys::pgstat_report_activity(state, text.as_ptr()) };
 }

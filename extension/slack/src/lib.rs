@@ -59,7 +59,12 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/report.sql",
     name = "report",
-    requires = ["slack", "delivery", "chatops"]
+    requires = ["slack", "delivery", "chatops", "metrics"]
+);
+pgrx::extension_sql_file!(
+    "../../../sql/lockstep_slack/metrics.sql",
+    name = "metrics",
+    requires = ["slack", "notification"]
 );
 pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/slack_role.sql",

@@ -1,10 +1,9 @@
 //! Who may do what, and where.
 
-use tracing::warn;
-
 use super::environment::{Environment, Name};
 use super::given::Given;
 use super::page::Answer;
+use crate::error::complain;
 use crate::slack::code;
 
 /// Only configured users, and members of the group.
@@ -33,7 +32,7 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
             code(group)
         ))),
         Err(error) => {
-            warn!(error = %error.report(), "membership cannot be looked up");
+            complain!(error, "membership cannot be looked up");
             Err(Answer::text(format!(
                 ":warning: Whether you are a member of the group {} cannot be looked up now, so nothing was done.",
                 code(group)

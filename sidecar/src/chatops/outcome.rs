@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 use tokio_postgres::error::{DbError, SqlState};
-use tracing::warn;
 
 use super::environment::Name;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::slack::{code, escape, shorten};
 
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl Outcome {
 
     pub(super) fn of_error(name: Name, error: &Error) -> Self {
         let environment = name.text();
-        warn!(environment, error = %error.report(), "a command of chatops was not done");
+        complain!(error, environment, "a command of chatops was not done");
         match error {
             Error::Busy => Self::Busy,
             Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,

@@ -15,6 +15,7 @@ use super::page::Answer;
 use super::settings::Place;
 use super::state::App;
 use crate::database::Job;
+use crate::error::complain;
 use crate::interrupt::Finishing;
 use crate::job::{Failure, Performing, Workers};
 use crate::slack::{CallError, Owner, Tenant, advice, code, insist, shorten};
@@ -131,7 +132,7 @@ async fn post_once(app: &App, owner: &Owner, channel: &Place, text: &str) -> Res
         needed: None,
     };
     let bot = app.for_jobs.bot(tenant).await.map_err(|error| {
-        warn!(error = %error.report(), "no token");
+        complain!(error, "no token");
         CallError::Unreachable("the database does not answer".to_owned())
     })?;
     let bot = bot.ok_or(refused("not_installed"))?;

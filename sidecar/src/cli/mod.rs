@@ -11,13 +11,18 @@ use tokio::runtime::Builder;
 
 use crate::backfill::Backfill;
 use crate::check::Check;
+use crate::doctor::Doctor;
+use crate::drift::Drift;
 use crate::error::{self, Error};
 use crate::import_settings::ImportSettings;
 use crate::manifest::Manifest;
 use crate::rekey::Rekey;
 use crate::serve::Serve;
+use crate::ticket::Ticket;
 use crate::work::Work;
-use crate::{backfill, check, import_settings, manifest, rekey, serve, text, work};
+use crate::{
+    backfill, check, doctor, drift, import_settings, manifest, rekey, serve, text, ticket, work,
+};
 
 /// Serves the Slack app of lockstep, and runs and watches its work inside a PostgreSQL database
 #[derive(Debug, Parser)]
@@ -47,6 +52,9 @@ enum LogFormat {
 enum Command {
     Serve(Box<Serve>),
     Check(Box<Check>),
+    Doctor(Doctor),
+    Drift(Drift),
+    Ticket(Ticket),
     Manifest(Manifest),
     Rekey(Rekey),
     ImportSettings(ImportSettings),
@@ -67,7 +75,13 @@ pub fn main() -> ExitCode {
         // A progress bar or other output would mix with log lines.
         matches!(
             arguments.command,
-            Command::Backfill(_) | Command::Check(_) | Command::Manifest(_) | Command::Generate(_)
+            Command::Backfill(_)
+                | Command::Check(_)
+                | Command::Doctor(_)
+                | Command::Drift(_)
+                | Command::Ticket(_)
+                | Command::Manifest(_)
+                | Command::Generate(_)
         ),
         arguments.log_format == LogFormat::Json,
     );
@@ -82,6 +96,9 @@ pub fn main() -> ExitCode {
             match &arguments.command {
                 Command::Serve(serve) => serve::run(serve).await,
                 Command::Check(check) => check::run(check).await,
+                Command::Doctor(doctor) => doctor::run(doctor).await,
+                Command::Drift(drift) => drift::run(drift).await,
+                Command::Ticket(ticket) => ticket::run(ticket).await,
                 Command::Manifest(manifest) => manifest::print(manifest),
                 Command::Rekey(rekey) => rekey::run(rekey).await,
                 Command::ImportSettings(import) => import_settings::run(import).await,

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use axum::response::Response;
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::help::NAME as HELP;
 use super::parse::Words;
 use super::state::App;
 use crate::database::Which;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::pass_through::PassThrough;
 use crate::slack::{Original, Reply, SlashCommand, code, escape, shorten};
 
@@ -66,7 +65,7 @@ async fn prepare(
         Ok(Project::AsGiven) => Ok(original),
         Ok(Project::NotConnected(reply)) => Err(reply),
         Err(error) => {
-            warn!(error = %error.report(), "an alias is not looked up");
+            complain!(error, "an alias is not looked up");
             Ok(original)
         }
     }

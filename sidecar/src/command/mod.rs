@@ -16,9 +16,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use tracing::warn;
 
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::path::COMMANDS as PATH;
 use crate::http::{Counter, count};
 use crate::late;
@@ -89,7 +88,7 @@ async fn receive(
 
 /// The database's error is logged, not shown.
 fn sorry(error: Error) -> Reply {
-    warn!(error = %error.report(), "a command failed");
+    complain!(error, "a command failed");
     Reply::new(
         ":warning: The database does not answer now. Nothing was changed; try again in a moment.",
     )

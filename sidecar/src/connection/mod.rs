@@ -4,7 +4,8 @@ mod libpq;
 
 use std::env;
 use std::future::poll_fn;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,9 +15,10 @@ use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection as PgConnection};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::error::Error;
+use crate::outage::Outage;
 use crate::settings::secret;
 use crate::tls;
 
@@ -39,6 +41,7 @@ pub(crate) use connection_help;
 
 /// The database's address
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Database")]
 pub(crate) struct Connection {
     /// The database, as a URL or as keywords; may contain a password, which is never shown
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
@@ -55,6 +58,7 @@ pub(crate) struct Address {
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     is_pooled: bool,
+    outage: Arc<Outage>,
 }
 
 impl Address {
@@ -72,6 +76,7 @@ impl Address {
             hosts: one_by_one(&config),
             tls: tls::connector(&wanted)?,
             is_pooled: false,
+            outage: Arc::default(),
         })
     }
 
@@ -114,13 +119,15 @@ impl Address {
         wake: impl Fn() + Send + 'static,
     ) -> Result<(Client, JoinHandle<()>), Error> {
         let mut failure = Error::Silent;
+        let begun = Instant::now();
         for host in &self.hosts {
             let patience = host.get_connect_timeout().copied();
             let connecting = host.connect(self.tls.clone());
             // The driver's own timeout does not include the server's startup response.
             match timeout(patience.unwrap_or(CONNECT_TIMEOUT), connecting).await {
                 Ok(Ok((client, connection))) => {
-                    info!(server = name_of(host), "connected");
+                    debug!(server = name_of(host), "connected");
+                    self.answered(begun);
                     return Ok((client, tokio::spawn(serve(connection, wake))));
                 }
                 Ok(Err(source)) => {
@@ -132,7 +139,21 @@ impl Address {
                 Err(_) => debug!(server = name_of(host), "no answer"),
             }
         }
+        self.note(&failure);
         Err(failure)
+    }
+
+    /// Notes that a call has failed, if it is since the database is away.
+    pub(crate) fn note(&self, error: &Error) {
+        // A session that is lost may be the only one.
+        if error.is_outage() && !error.is_lost_session() {
+            self.outage.failed(&self.server(), &error.report());
+        }
+    }
+
+    /// Notes that a call that began then got its answer.
+    pub(crate) fn answered(&self, begun: Instant) {
+        self.outage.answered(|| self.server(), begun);
     }
 
     /// Cancels the statement that a client is waiting for.

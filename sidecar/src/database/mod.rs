@@ -12,8 +12,8 @@ pub(crate) use backfill::{Database, Progress, SetAside, Status};
 pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{
-    Delivery, EVENTS, Finished, HostProperties, Install, Integration, NewEvent, Outcome, Published,
-    Received, Refresh, SlackDatabase, Standing, StoredTokens, TakenState, Trouble, Updates, Which,
-    Workspace,
+    Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration,
+    MetricsReport, NewEvent, Outcome, Published, Received, Refresh, SlackDatabase, Standing,
+    StoredTokens, TakenState, Trouble, Updates, Which, Workspace,
 };
 pub(crate) use transaction::Transaction;

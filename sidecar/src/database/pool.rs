@@ -2,7 +2,7 @@
 //! lockstep's functions return the same when they are called again. So a lost session is not yet an error.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{
     self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType, Timeouts,
@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tracing::debug;
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, noted};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -156,6 +156,11 @@ impl Pool {
         }
     }
 
+    /// How many sessions there are, and may be, and how many wait for one.
+    pub(super) fn status(&self) -> deadpool::Status {
+        self.sessions.status()
+    }
+
     /// The same sessions with another timeout.
     pub(super) fn within(&self, patience: Duration) -> Self {
         Self {
@@ -192,11 +197,30 @@ impl Pool {
     }
 
     async fn try_ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
+        let begun = Instant::now();
+        let answered = self.ask_session(statement, arguments).await;
+        match &answered {
+            // Whoever opens a session notes by himself that he cannot.
+            Err(Error::Connect { .. }) => {}
+            Err(error) if error.is_outage() => self.address.note(error),
+            _ => self.address.answered(begun),
+        }
+        answered
+    }
+
+    async fn ask_session(
+        &self,
+        statement: &str,
+        arguments: Arguments<'_>,
+    ) -> Result<Vec<Row>, Error> {
         let asked = Asked {
-            session: Some(match self.is_careful {
-                true => self.session_that_is_there().await?,
-                false => self.session().await?,
-            }),
+            session: Some(
+                match self.is_careful {
+                    true => self.session_that_is_there().await,
+                    false => self.session().await,
+                }
+                .inspect_err(failed)?,
+            ),
             address: self.address.clone(),
         };
         let session = asked.session()?;
@@ -270,13 +294,15 @@ async fn ask_prepared(
         let prepared = session.prepare_typed_cached(statement, &types).await?;
         session.query(&prepared, &values).await
     };
-    let answered = timeout(patience, asking).await.map_err(|_| Error::Silent)?;
-    match answered {
-        Err(error) if error.code().is_some_and(|code| UNFIT.contains(code)) => {
+    let begun = Instant::now();
+    let answered = timeout(patience, asking).await;
+    let answered = answered.map_err(|_| Error::Silent);
+    match noted(statement, begun, answered.and_then(|it| Ok(it?))) {
+        Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {
             session.statement_cache.remove(statement, &types);
             ask_unprepared(session, statement, arguments, patience).await
         }
-        answered => Ok(answered?),
+        answered => answered,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Queries on a session.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, ToStatement};
 
 use crate::error::Error;
+use crate::http::{Counter, Timing, count, time};
 
 pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
@@ -33,9 +34,66 @@ pub(super) async fn ask_unprepared(
     arguments: Arguments<'_>,
     patience: Duration,
 ) -> Result<Vec<Row>, Error> {
-    let asking = client.query_typed(statement, arguments);
-    let rows = timeout(patience, asking)
-        .await
-        .map_err(|_| Error::Silent)??;
-    Ok(rows)
+    let begun = Instant::now();
+    let asking = timeout(patience, client.query_typed(statement, arguments));
+    let answered = asking.await.map_err(|_| Error::Silent);
+    noted(statement, begun, answered.and_then(|it| Ok(it?)))
+}
+
+/// Notes how long the database took, by the function that is called, and whether it answered.
+pub(super) fn noted<T>(
+    statement: &str,
+    begun: Instant,
+    answered: Result<T, Error>,
+) -> Result<T, Error> {
+    time(
+        Timing::DATABASE_CALL,
+        function_of(statement).to_owned(),
+        begun.elapsed(),
+    );
+    answered.inspect_err(failed)
+}
+
+/// A call that fails before it is asked, for want of a session, is one as well.
+pub(super) fn failed(error: &Error) {
+    let reason = match error {
+        Error::Connect { .. } => "unreachable",
+        Error::Busy | Error::Pool(_) => "busy",
+        Error::Silent => "silent",
+        error if error.is_lost_session() => "lost",
+        _ => "error",
+    };
+    count(Counter::DATABASE_FAILURES, reason);
+}
+
+/// The function of ours that a statement calls.
+fn function_of(statement: &str) -> &str {
+    let called = statement.split_once("lockstep").and_then(|(_, rest)| {
+        let (_, rest) = rest.split_once('.')?;
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        rest.get(..end?)
+    });
+    called.unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::function_of;
+
+    #[test]
+    fn calls_are_told_apart_by_their_function() {
+        for (statement, function) in [
+            ("select lockstep.status_report($1)", "status_report"),
+            (
+                "select a, b\n  from lockstep.claim_jobs($1, $2)",
+                "claim_jobs",
+            ),
+            ("select lockstep_api.slack_bot($1)", "slack_bot"),
+            ("select pg_catalog.pg_is_in_recovery()", "other"),
+            ("lockstep.", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(function_of(statement), function, "{statement}");
+        }
+    }
 }

@@ -10,7 +10,6 @@ use super::state::App;
 use super::view::{self, Notice};
 use crate::database::Which;
 use crate::error::Error;
-use crate::http::{Counter, count};
 use crate::job::Failure;
 use crate::slack::{CallError, Owner};
 
@@ -80,31 +79,16 @@ pub(super) async fn publish(
     if let Err(CallError::RateLimited(pause)) = published
         && pause <= PATIENCE
     {
-        count(Counter::CALLS, "rate_limited");
         sleep(pause).await;
         published = app.slack.call("views.publish", &token, &arguments).await;
     }
     match published {
-        Ok(_) => {
-            count(Counter::CALLS, "ok");
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         // Retrying is pointless; the pages and the status say that the app must be installed again.
         Err(error) if error.is_lost_installation() => {
-            count(Counter::CALLS, "lost_installation");
             warn!(team = bot.team, %error, "the installation is of no use any more");
             Ok(())
         }
-        Err(error) => {
-            count(
-                Counter::CALLS,
-                if error.is_transient() {
-                    "transient"
-                } else {
-                    "refused"
-                },
-            );
-            Err(Failure::Slack(error.to_string()))
-        }
+        Err(error) => Err(Failure::Slack(error.to_string())),
     }
 }

@@ -43,7 +43,10 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 pub(crate) async fn protect(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    protected(next.run(request).await)
+}
+
+pub(super) fn protected(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response
             .headers_mut()

@@ -3,8 +3,10 @@
 
 mod client;
 mod heard;
+mod last;
 mod layout;
 mod metrics;
+mod negotiate;
 mod observe;
 pub(crate) mod path;
 mod peer;
@@ -13,8 +15,10 @@ mod room;
 
 pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use heard::hear;
+pub(crate) use last::Last;
 pub(crate) use layout::{page, protect, style};
-pub(crate) use metrics::{Counter, count, install, sort};
+pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
+pub(crate) use negotiate::negotiate;
 pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;

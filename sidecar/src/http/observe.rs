@@ -5,37 +5,47 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{counter, histogram};
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{Instrument, debug, info_span, warn};
 
-use super::metrics::{REQUESTS, SECONDS};
+use super::metrics::{Timing, count_request, time};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
 
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+/// What a request is called in the log, and in the answer.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(super) fn text(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = id_of(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route: Arc<str> = path.map_or_else(|| Arc::from("none"), |path| Arc::from(path.as_str()));
     let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     let took = begun.elapsed();
     span.in_scope(|| {
         let milliseconds = took.as_secs_f64() * 1e3;
-        match status.is_server_error() {
+        // Where the database or a peer is away, that is told of once for all that are answered so.
+        match status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             true => warn!(%route, status = status.as_u16(), milliseconds, "answered"),
             false => debug!(%route, status = status.as_u16(), milliseconds, "answered"),
         }
     });
-    counter!(REQUESTS, "route" => Arc::clone(&route), "status" => status.as_str().to_owned())
-        .increment(1);
-    histogram!(SECONDS, "route" => route).record(took);
+    count_request(Arc::clone(&route), status);
+    time(Timing::REQUEST, route, took);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -9,6 +9,7 @@ pub(crate) const COMMANDS: &str = "/api/v4/slack/trigger";
 /// GitLab's webhooks.
 pub(crate) const HOOKS: &str = "/gitlab/hooks";
 
+pub(crate) const LANDING: &str = "/";
 pub(crate) const INSTALL: &str = "/slack/install";
 pub(crate) const INSTALLED: &str = "/slack/install/callback";
 pub(crate) const SIGN_IN: &str = "/sign-in";
@@ -16,3 +17,23 @@ pub(crate) const STYLE: &str = "/style.css";
 pub(crate) const STATUS: &str = "/status";
 pub(crate) const STATUS_PART: &str = "/status/part";
 pub(crate) const STATUS_SCRIPT: &str = "/status.js";
+
+/// What GitLab is asked, where it is not our own.
+pub(super) const PASSED_ON: [&str; 4] = [EVENTS, INTERACTIONS, OPTIONS, COMMANDS];
+
+/// Those that are measured from the start.
+pub(super) const ALL: [&str; 13] = [
+    LANDING,
+    EVENTS,
+    INTERACTIONS,
+    OPTIONS,
+    COMMANDS,
+    HOOKS,
+    INSTALL,
+    INSTALLED,
+    SIGN_IN,
+    STYLE,
+    STATUS,
+    STATUS_PART,
+    STATUS_SCRIPT,
+];

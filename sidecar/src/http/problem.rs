@@ -6,9 +6,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tracing::warn;
 
-use crate::error::Error;
+use crate::error::{Error, complain};
 
 /// For Slack: a retry would get the same response.
 const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
@@ -56,6 +55,18 @@ impl Problem {
         }
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// The client should retry.
     pub(crate) const fn unavailable() -> Self {
         Self::new(
@@ -68,7 +79,7 @@ impl Problem {
 /// The database's error is logged, not shown.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        warn!(error = %error.report(), "a request failed");
+        complain!(error, "a request failed");
         match error.is_wrong_data() {
             true => Self::unprocessable("There is something in it that the database cannot take."),
             false => Self::unavailable(),
@@ -97,6 +108,8 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(NO_RETRY, HeaderValue::from_static("1"));
         }
+        // For those who are shown a page.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -24,10 +24,10 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tracing::{Instrument, Span, info, warn};
+use tracing::{Instrument, Span, info};
 
 use crate::database::{Install, TakenState};
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::path::{INSTALL, INSTALLED};
 use crate::http::{Counter, Peer, count};
 use crate::slack::Tenant;
@@ -226,7 +226,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         };
         // The ticket's alias belongs to another project.
         if error.has_code(&SqlState::UNIQUE_VIOLATION) {
-            warn!(error = %error.report(), "an installation was not stored");
+            complain!(error, "an installation was not stored");
             return Err(Trouble::AliasTaken);
         }
         if error.has_code(&SqlState::NO_DATA_FOUND) {
@@ -243,7 +243,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         if tries == STORE_TRIES {
             return Err(unavailable(&error));
         }
-        warn!(error = %error.report(), "an installation is not stored as yet");
+        complain!(error, "an installation is not stored as yet");
         sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
     }
 }
@@ -259,6 +259,6 @@ async fn is_stored(app: &App, install: &Install) -> bool {
 }
 
 fn unavailable(error: &Error) -> Trouble {
-    warn!(error = %error.report(), "an installation failed");
+    complain!(error, "an installation failed");
     Trouble::Unavailable
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::database::{Refresh, SlackDatabase};
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::{Counter, count};
 use crate::slack::{CallError, Credentials, SlackClient};
 use crate::token::{CipherError, Sealed, TokenKeys};
@@ -57,7 +57,7 @@ impl Keeper {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        warn!(error = %error.report(), "cannot look for tokens to refresh");
+                        complain!(error, "cannot look for tokens to refresh");
                         break;
                     }
                 }
@@ -70,7 +70,7 @@ impl Keeper {
                         continue;
                     }
                     Ok(_) => swept = Some(Instant::now()),
-                    Err(error) => warn!(error = %error.report(), "cannot remove old events"),
+                    Err(error) => complain!(error, "cannot remove old events"),
                 }
             }
             tokio::select! {
@@ -203,7 +203,7 @@ async fn store(
                 return;
             }
             Err(error) => {
-                warn!(error = %error.report(), "a refreshed token is not stored as yet");
+                complain!(error, "a refreshed token is not stored as yet");
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

@@ -19,7 +19,7 @@ use super::rate::Rate;
 use super::session::{self, Door};
 use crate::connection::Address;
 use crate::database::{Job, Queue};
-use crate::error::{Error, INTERRUPTED};
+use crate::error::{Error, INTERRUPTED, complain};
 use crate::interrupt::Interrupts;
 
 /// Until the first look after jobs were found.
@@ -227,7 +227,14 @@ impl Runner {
         match outcome {
             Ok(()) => self.done.completed.push(job),
             Err(failure) => {
-                warn!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
+                match &failure {
+                    Failure::Database(error) if error.is_outage() => {
+                        debug!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
+                    }
+                    _ => {
+                        warn!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
+                    }
+                }
                 self.done.failed.push_back((job, failure));
             }
         }
@@ -379,7 +386,7 @@ impl Runner {
             && !jobs.is_empty()
             && let Err(error) = queue.release(runner, &jobs).await
         {
-            warn!("{}", error.report());
+            complain!(error, "jobs are not given back");
         }
     }
 
@@ -408,7 +415,7 @@ impl Runner {
                     info!(runner, done, failed, given_back, "stopped");
                     return;
                 }
-                Err(error) => warn!("{}", error.report()),
+                Err(error) => complain!(error, "jobs are not given back"),
             }
         }
         warn!(runner, "others take over its jobs when its lease ends");

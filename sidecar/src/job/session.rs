@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::connection::Address;
 use crate::database::Queue;
-use crate::error::Error;
+use crate::error::{Error, complain};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ impl Door {
             match self.try_again(runner).await {
                 Ok(opened) => return opened,
                 Err(error) => {
-                    warn!("{}", error.report());
+                    complain!(error, "no session with the queue as yet");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -77,7 +77,7 @@ impl Door {
                 Ok(false) if now != *runner.borrow() => {}
                 Ok(false) => return,
                 Err(error) => {
-                    warn!("{}", error.report());
+                    complain!(error, "no session with the queue as yet");
                     queue = None;
                     pause = FIRST_PAUSE;
                 }

@@ -8,12 +8,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use tokio::time::timeout;
-use tracing::warn;
 
 use super::state::App;
 use super::viewer::{Stranger, check};
 use crate::database::Workspace;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::path::{INSTALL, SIGN_IN, STATUS};
 use crate::http::{self, Peer};
 use crate::settings::SCOPES;
@@ -33,7 +32,7 @@ pub(super) async fn landing(
         Ok(()) => {
             let listing = timeout(TIMEOUT, app.database.workspaces(MOST)).await;
             Some(listing.unwrap_or(Err(Error::Silent)).inspect_err(|error| {
-                warn!(error = %error.report(), "cannot list workspaces");
+                complain!(error, "cannot list workspaces");
             }))
         }
     };
@@ -47,7 +46,7 @@ pub(super) async fn landing(
         p { a.button href=(INSTALL) { "Add to Slack" } }
         p.faint {
             "It asks for the scopes " (app.scopes.join(", "))
-            ". To connect a project, its maintainer opens the link that the project's settings give."
+            ". To connect a project, ask whoever runs GitLab here for its link."
         }
         @match workspaces {
             Some(Ok(workspaces)) => {

@@ -1,5 +1,7 @@
 //! The database's report. A field that is missing, because the extension has another version, counts as empty.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -12,6 +14,7 @@ pub(super) struct Report {
     pub(super) failures: Vec<Failures>,
     pub(super) backfills: Vec<Backfill>,
     pub(super) features: Vec<Feature>,
+    pub(super) drift: Vec<Drift>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,18 +82,20 @@ pub(super) struct Feature {
     pub(super) actors: i64,
 }
 
-/// Rows that have drifted.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Drifted rows, as last counted.
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct DriftReport {
-    pub(super) found: Vec<Differing>,
+pub(super) struct Drift {
+    pub(super) what: String,
+    pub(super) rows: Option<i64>,
+    /// There are more that were not counted.
+    pub(super) is_more: Option<bool>,
+    pub(super) age_seconds: Option<f64>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Differing {
-    pub(super) what: String,
-    pub(super) rows: i64,
-    /// There are more that were not counted.
-    pub(super) is_more: bool,
+impl Drift {
+    /// How long ago that was.
+    pub(super) fn age(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.age_seconds?.max(0.0)).ok()
+    }
 }

@@ -11,6 +11,7 @@ use crate::settings::{Problem, PublicUrl, web_address};
 
 /// GitLab's own part of the Slack app
 #[derive(Args, Debug)]
+#[command(next_help_heading = "GitLab's own commands")]
 pub(crate) struct GitLab {
     /// GitLab's address: requests from Slack that this program does not answer itself are passed on to it; of several addresses,
     /// the next one is tried if one cannot be reached

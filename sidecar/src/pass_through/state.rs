@@ -1,7 +1,7 @@
 //! What is needed to pass requests on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::standing::{Seen, Standing};
 use super::trouble::Trouble;
 use crate::error::Error;
-use crate::http::{Counter, count};
+use crate::http::{Counter, Timing, count, time};
 use crate::late::Late;
 use crate::slack::{Original, SigningSecret};
 
@@ -65,7 +65,10 @@ impl PassThrough {
         let outcome = match self.places.try_acquire() {
             Ok(_place) => {
                 let (headers, body) = (&original.headers, &original.body);
-                self.gitlab.post(path, headers, body).await
+                let begun = Instant::now();
+                let answered = self.gitlab.post(path, headers, body).await;
+                time(Timing::PASSED_ON, path, begun.elapsed());
+                answered
             }
             Err(_) => Err(Trouble::Busy),
         };

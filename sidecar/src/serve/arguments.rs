@@ -25,7 +25,8 @@ Example. Secrets are in the environment, as others see a command line:
 Pages:
   GET /                             Add to Slack; which workspaces have the app
   GET /slack/install, .../callback  the installation
-  GET /healthz, /readyz, /metrics   for load balancers and Prometheus
+  GET /healthz, /readyz             for load balancers
+  GET /metrics                      for Prometheus, only on --admin-listen
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
   POST /api/v4/slack/trigger
@@ -61,19 +62,18 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// The address of /healthz, /readyz and /metrics; the same as the rest if not given
-    #[arg(long, value_name = "ADDRESS", env = "LOCKSTEP_ADMIN_LISTEN")]
-    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Where /metrics is, and /healthz and /readyz once more
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LOCKSTEP_ADMIN_LISTEN",
+        default_value = "127.0.0.1:9188"
+    )]
+    pub(crate) admin_listen: SocketAddr,
 
     /// The address at which Slack and browsers reach this program
     #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
-
-    #[command(flatten)]
-    pub(crate) app: SlackApp,
-
-    #[command(flatten)]
-    pub(crate) keys: TokenKeyArguments,
 
     /// Slack's address
     #[arg(
@@ -103,21 +103,55 @@ pub(crate) struct Serve {
     )]
     pub(crate) managers: Vec<String>,
 
+    /// How many of the app's jobs run at the same time; 0 leaves them to others
+    #[arg(help_heading = "Work", long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) job_concurrency: u16,
+
+    /// How many messages are sent to Slack at the same time; 0 leaves them to others
+    #[arg(help_heading = "Work", long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub(crate) deliveries: u16,
+
+    /// Messages per minute in one workspace, over all such programs together; Slack allows several hundred
+    #[arg(help_heading = "Work", long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) workspace_rate: u32,
+
+    /// How old the last count of rows that differ may be before it is repeated, which reads whole tables; 0 leaves that to others
+    #[arg(help_heading = "Work", long, value_name = "HOURS", env = "LOCKSTEP_DRIFT_PERIOD", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=8_760))]
+    pub(crate) drift_period: u16,
+
+    /// Seconds that running requests and jobs get to finish after a signal
+    #[arg(help_heading = "Stopping", long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) grace: u64,
+
+    /// Seconds after a signal in which requests are still accepted, for the load balancer to notice
+    #[arg(help_heading = "Stopping", long, value_name = "SECONDS", env = "LOCKSTEP_DRAIN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) drain_delay: u64,
+
     /// The schema of GitLab's tables
-    #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
+    #[arg(
+        help_heading = "Database",
+        long,
+        env = "LOCKSTEP_SCHEMA",
+        default_value = "public"
+    )]
     pub(crate) schema: String,
 
     /// Database sessions for requests
-    #[arg(long, value_name = "N", env = "LOCKSTEP_SESSIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(help_heading = "Database", long, value_name = "N", env = "LOCKSTEP_SESSIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) sessions: u16,
 
     /// The database is reached through a transaction-mode pooler such as pgbouncer: jobs are then polled for
-    #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
+    #[arg(help_heading = "Database", long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
     pub(crate) pooler: bool,
 
-    /// How many of the app's jobs run at the same time; 0 leaves them to others
-    #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
-    pub(crate) job_concurrency: u16,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+
+    #[command(flatten)]
+    pub(crate) app: SlackApp,
+
+    #[command(flatten)]
+    pub(crate) keys: TokenKeyArguments,
 
     #[command(flatten)]
     pub(crate) gitlab: GitLab,
@@ -127,29 +161,11 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) chatops: Chatops,
-
-    /// How many messages are sent to Slack at the same time; 0 leaves them to others
-    #[arg(long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
-    pub(crate) deliveries: u16,
-
-    /// Messages per minute in one workspace, over all such programs together; Slack allows several hundred
-    #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) workspace_rate: u32,
-
-    /// Seconds that running requests and jobs get to finish after a signal
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
-    pub(crate) grace: u64,
-
-    /// Seconds after a signal in which requests are still accepted, for the load balancer to notice
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_DRAIN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
-    pub(crate) drain_delay: u64,
-
-    #[command(flatten)]
-    pub(crate) connection: Connection,
 }
 
 /// From the app's page "Basic Information" at Slack
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Slack app")]
 pub(crate) struct SlackApp {
     /// The app's client id
     #[arg(long, value_name = "ID", env = "SLACK_CLIENT_ID")]

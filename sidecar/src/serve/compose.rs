@@ -15,7 +15,9 @@ use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 use tracing::warn;
 
+use super::collect::Collector;
 use super::config::Config;
+use super::drift;
 use super::health::{self, Health};
 use super::keys::{Fit, KeyCheck};
 use super::workers::All;
@@ -41,13 +43,15 @@ const STATUS_SESSIONS: usize = 2;
 
 pub(super) struct Parts {
     pub(super) config: Config,
-    /// For Slack, GitLab and browsers.
+    /// For Slack, GitLab, browsers and load balancers.
     pub(super) public: Router,
-    /// For load balancers and Prometheus.
+    /// For Prometheus and administrators.
     pub(super) admin: Router,
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
     pub(super) keeper: Keeper,
+    /// Where to count the rows that differ, and how often.
+    pub(super) drift: Option<(SlackDatabase, Duration)>,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
     pub(super) key_check: KeyCheck,
@@ -133,9 +137,20 @@ impl Parts {
             scopes: config.scopes.clone(),
             tasks: finishing.tasks.clone(),
         });
+        let for_status = open(STATUS_SESSIONS)?;
+        let for_deliveries =
+            SlackDatabase::for_deliveries(&config.address, &config.schema, Arc::clone(&wake))?;
+        let for_metrics = open(1)?;
+        let pools = vec![
+            ("requests", database.clone()),
+            ("jobs", for_jobs.clone()),
+            ("deliveries", for_deliveries.clone()),
+            ("status", for_status.clone()),
+            ("metrics", for_metrics.clone()),
+        ];
         let page = page::router(page::App::new(
             database,
-            open(STATUS_SESSIONS)?,
+            for_status,
             config.viewer_password.clone(),
             config.scopes.clone(),
             pass_through.clone(),
@@ -150,20 +165,22 @@ impl Parts {
                     .layer(TimeoutLayer::new(DEADLINE)),
             );
         let pages = install.merge(page).layer(from_fn(http::protect));
-        let public = from_slack
-            .merge(notification)
-            .merge(pages)
-            .method_not_allowed_fallback(method_not_allowed)
-            .fallback(not_found)
-            .layer(from_fn(http::hear))
-            .layer(from_fn(http::observe));
-        let admin = health::router(Health {
+        let (public_health, admin) = health::routers(Health {
             // Requests that wait for a lock are no reason to count as dead.
             database: open(1)?,
-            metrics,
+            collector: Collector::new(metrics, for_metrics, pools),
             draining: draining.clone(),
             keys,
         });
+        let public = from_slack
+            .merge(notification)
+            .merge(pages)
+            .merge(public_health)
+            .method_not_allowed_fallback(method_not_allowed)
+            .fallback(not_found)
+            .layer(from_fn(http::negotiate))
+            .layer(from_fn(http::hear))
+            .layer(from_fn(http::observe));
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
@@ -181,11 +198,7 @@ impl Parts {
                 fit,
             },
             delivering: Delivering {
-                database: SlackDatabase::for_deliveries(
-                    &config.address,
-                    &config.schema,
-                    Arc::clone(&wake),
-                )?,
+                database: for_deliveries,
                 wake,
                 slack: slack.clone(),
                 token_keys: Arc::clone(&config.token_keys),
@@ -199,6 +212,10 @@ impl Parts {
                 credentials: config.credentials.clone(),
                 token_keys: Arc::clone(&config.token_keys),
                 stop: draining.clone(),
+            },
+            drift: match config.drift_period.is_zero() {
+                true => None,
+                false => Some((open(1)?.within(drift::LONGEST), config.drift_period)),
             },
             pass_through,
             finishing,

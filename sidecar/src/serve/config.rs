@@ -19,7 +19,7 @@ use crate::token::TokenKeys;
 
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    pub(crate) admin_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: SocketAddr,
     pub(crate) public_url: PublicUrl,
     pub(crate) slack_url: Url,
     pub(crate) credentials: Credentials,
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) deliveries: usize,
     /// Messages per minute in one workspace.
     pub(crate) workspace_rate: i32,
+    /// Zero for never.
+    pub(crate) drift_period: Duration,
     pub(crate) grace: Duration,
     pub(crate) drain_delay: Duration,
 }
@@ -158,6 +160,7 @@ impl Config {
             job_concurrency: arguments.job_concurrency.into(),
             deliveries: arguments.deliveries.into(),
             workspace_rate: arguments.workspace_rate.try_into().unwrap_or(i32::MAX),
+            drift_period: Duration::from_secs(3_600 * u64::from(arguments.drift_period)),
             grace: Duration::from_secs(arguments.grace),
             drain_delay: Duration::from_secs(arguments.drain_delay),
         })

@@ -9,29 +9,34 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
+use super::collect::Collector;
 use super::keys::Fit;
 use crate::database::SlackDatabase;
+use crate::error::complain;
 
 pub(super) struct Health {
     pub(super) database: SlackDatabase,
-    pub(super) metrics: PrometheusHandle,
+    pub(super) collector: Collector,
     pub(super) draining: CancellationToken,
     pub(super) keys: watch::Receiver<Fit>,
 }
 
-pub(super) fn router(health: Health) -> Router {
-    Router::new()
+/// For load balancers, which may be anywhere; and with what only those who run this program are to see.
+pub(super) fn routers(health: Health) -> (Router, Router) {
+    let public = Router::new()
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(Arc::new(health))
+        .route("/readyz", get(readyz));
+    let admin = public.clone().route("/metrics", get(metrics));
+    let health = Arc::new(health);
+    (
+        public.with_state(Arc::clone(&health)),
+        admin.with_state(health),
+    )
 }
 
 /// Load balancers rarely wait longer.
@@ -59,7 +64,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
             (database, extension)
         }
         Ok(Err(error)) => {
-            warn!(error = %error.report(), "not ready");
+            complain!(error, "not ready");
             ("out of reach", "unknown")
         }
         Err(_) => ("too slow", "unknown"),
@@ -92,9 +97,8 @@ pub(crate) fn fits(extension: &str) -> bool {
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    health.metrics.run_upkeep();
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, health.metrics.render()).into_response()
+    (kind, health.collector.text().await).into_response()
 }
 
 #[cfg(test)]

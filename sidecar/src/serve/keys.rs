@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::database::SlackDatabase;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::token::TokenKeys;
 
 /// This many workspaces are enough.
@@ -60,7 +60,7 @@ impl KeyCheck {
                     sleep(LONG_PAUSE).await;
                 }
                 Err(error) => {
-                    warn!(error = %error.report(), "the token keys are not looked at as yet");
+                    complain!(error, "the token keys are not looked at as yet");
                     sleep(PAUSE).await;
                 }
             }

@@ -1,8 +1,10 @@
 //! The command `serve`: from the first connection to the last.
 
 mod arguments;
+mod collect;
 mod compose;
 mod config;
+mod drift;
 mod health;
 mod keys;
 mod listen;
@@ -16,14 +18,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::connection::Address;
-use crate::error::{Error, INTERRUPTED};
+use crate::database::FUNCTIONS;
+use crate::error::{Error, INTERRUPTED, complain};
 use crate::http;
 use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
@@ -45,7 +47,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     let config = Config::new(arguments).map_err(Error::Config)?;
-    let metrics = http::install()?;
+    let metrics = http::install(&FUNCTIONS)?;
     tokio::spawn(http::sort(metrics.clone()));
     let Parts {
         config,
@@ -54,6 +56,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         workers,
         delivering,
         keeper,
+        drift,
         pass_through,
         key_check,
         finishing,
@@ -61,22 +64,17 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     } = Parts::new(config, metrics)?;
     // From here on a signal does not end the process: there may be something to finish.
     let mut interrupts = Interrupts::listen_to_hangup()?;
-    let mut listeners = vec![listen::bind(config.listen).await?];
-    let routers = match config.admin_listen {
-        Some(address) => {
-            listeners.push(listen::bind(address).await?);
-            vec![public, admin]
-        }
-        None => vec![public.merge(admin)],
-    };
-    for listener in &listeners {
-        announce(listener)?;
-    }
+    let listeners = [
+        listen::bind(config.listen).await?,
+        listen::bind(config.admin_listen).await?,
+    ];
+    let [address, admin_address] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+    info!(%address, %admin_address, "listening");
     let is_behind_proxy = config.forwarded_for;
     let places = [listen::most_connections(), listen::ADMIN_CONNECTIONS];
     let listeners: Vec<Listener> = listeners
         .into_iter()
-        .zip(routers)
+        .zip([public, admin])
         .zip(places)
         .map(|((listener, router), places)| {
             Listener::start(listener, router, is_behind_proxy, places)
@@ -113,6 +111,14 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         let delivering = delivering.deliver(stop.clone());
         tokio::spawn(after(fits.clone(), stop.clone(), delivering))
     });
+    if let Some((database, period)) = drift {
+        let counting = drift::keep_counting(database, period);
+        let stop_counting = stop.clone();
+        let counting = async move {
+            stop_counting.run_until_cancelled(counting).await;
+        };
+        tokio::spawn(after(fits.clone(), stop.clone(), counting));
+    }
     let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
 
     // None of the three ends by itself: a program that is restarted can do more than one that is half broken.
@@ -162,12 +168,6 @@ async fn ended(task: Option<&mut JoinHandle<()>>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn announce(listener: &TcpListener) -> Result<(), Error> {
-    let address = listener.local_addr()?;
-    info!(%address, "listening");
-    Ok(())
 }
 
 /// Tasks that claim something start once the token keys are known to fit; if the program stops first, there is nothing to do.
@@ -226,11 +226,11 @@ async fn run_jobs(
         match Runner::start(settings.clone(), address.clone(), workers.clone()).await {
             Ok(runner) => {
                 if let Err(error) = runner.work(&mut stopped).await {
-                    warn!("{}", error.report());
+                    complain!(error, "no jobs are run any more");
                 }
                 return;
             }
-            Err(error) => warn!(error = %error.report(), "no jobs are run as yet"),
+            Err(error) => complain!(error, "no jobs are run as yet"),
         }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),

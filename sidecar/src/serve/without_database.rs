@@ -41,5 +41,5 @@ pub(crate) fn router_without_database() -> Router {
     let config = Config::new(&line.serve).unwrap_or_else(|problems| unreachable!("{problems:?}"));
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     let parts = Parts::new(config, metrics).unwrap_or_else(|error| unreachable!("{error}"));
-    parts.public.merge(parts.admin)
+    parts.public
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod key;
 mod refusal;
 mod rights;
+mod told;
 mod wait;
 mod worker;
 

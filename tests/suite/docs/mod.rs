@@ -64,6 +64,11 @@ fn collect(directory: &Path, pages: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// The names of the headings of a page, as links have them.
+pub(crate) fn anchors_of(text: &str) -> Vec<String> {
+    page::anchors(&page::parts(text))
+}
+
 fn name_of(path: &Path) -> String {
     let name = path.strip_prefix(root()).unwrap_or(path);
     name.display().to_string()

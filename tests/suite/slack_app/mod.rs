@@ -172,9 +172,26 @@ impl Sidecar {
         }
     }
 
+    /// All of its metrics.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        let reply = http().get(&format!("{}/metrics", self.admin()?), &[])?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        Ok(reply.text())
+    }
+
+    /// The address of --admin-listen.
+    pub(crate) fn admin(&self) -> Result<String> {
+        let log = self.log();
+        let (_, rest) = log
+            .split_once("admin_address=")
+            .context("it names no address")?;
+        let address = rest.split_whitespace().next().unwrap_or_default();
+        Ok(format!("http://{address}"))
+    }
+
     /// The value of the metrics line that contains these words.
     pub(crate) fn metric(&self, words: &[&str]) -> Result<f64> {
-        let text = self.get("/metrics")?.text();
+        let text = self.metrics()?;
         let line = text
             .lines()
             .find(|line| words.iter().all(|word| line.contains(word)));
@@ -195,7 +212,9 @@ pub(crate) fn command(name: &str, database_url: &str, slack: &FakeSlack) -> Comm
         .env("SLACK_CLIENT_ID", &app.client_id)
         .env("SLACK_CLIENT_SECRET", &app.client_secret)
         .env("SLACK_SIGNING_SECRET", &app.signing_secret)
-        .env("LOCKSTEP_TOKEN_KEY", TOKEN_KEY);
+        .env("LOCKSTEP_TOKEN_KEY", TOKEN_KEY)
+        // Tests run beside each other.
+        .env("LOCKSTEP_ADMIN_LISTEN", "127.0.0.1:0");
     command
 }
 

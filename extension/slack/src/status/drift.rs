@@ -1,9 +1,9 @@
-//! Counts of drifted rows.
+//! Counts of drifted rows, now; lockstep_internal.drift_check keeps the last ones.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::rows_adrift;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, nullable};
+use lockstep_server::{OwnStatement, datum, is_set_to, keys_argument, nullable};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -17,6 +17,22 @@ kept! {
         "select s.what, s.state, s.wrong from lockstep_internal.cache_column_standings($1) s",
         &[pg_sys::INT8OID],
     );
+    static RECORD: OwnStatement = OwnStatement::new(
+        "insert into lockstep_internal.drift_check (schema, what, rows, is_more, checked_at)
+         select $1, u.what, least(u.rows, $4 - 1), coalesce(u.rows >= $4, false), clock_timestamp() from unnest($2, $3) u (what, rows)
+         on conflict (schema, what) do update
+           set rows = excluded.rows, is_more = excluded.is_more, checked_at = excluded.checked_at",
+        &[
+            pg_sys::TEXTOID,
+            pg_sys::TEXTARRAYOID,
+            pg_sys::INT8ARRAYOID,
+            pg_sys::INT8OID,
+        ],
+    );
+    static FORGET: OwnStatement = OwnStatement::new(
+        "delete from lockstep_internal.drift_check c where c.schema = $1 and c.what <> all ($2)",
+        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+    );
 }
 
 /// Rows of one kind.
@@ -27,7 +43,7 @@ pub(crate) struct Adrift {
     pub(crate) rows: Option<i64>,
 }
 
-/// What can drift, and how many rows do, counted up to a limit where that saves time.
+/// What can drift, and how many rows do, counted up to a limit where that saves time. The counts are kept for those who only look.
 pub(crate) fn adrift(schema: &str, most: Option<i64>) -> Result<Vec<Adrift>> {
     let mut found = Vec::new();
     CACHE_COLUMNS.with(|statement| {
@@ -46,7 +62,29 @@ pub(crate) fn adrift(schema: &str, most: Option<i64>) -> Result<Vec<Adrift>> {
             rows: Some(rows as i64),
         });
     }
+    record(schema, &found, most)?;
     Ok(found)
+}
+
+/// A standby keeps nothing. What cannot be counted now keeps its last count, which gets old.
+fn record(schema: &str, found: &[Adrift], most: Option<i64>) -> Result<()> {
+    if !is_set_to(c"transaction_read_only", c"off") {
+        return Ok(());
+    }
+    let counted = found
+        .iter()
+        .filter_map(|it| Some((it.what.clone(), it.rows?)));
+    let (names, rows): (Vec<String>, Vec<i64>) = counted.unzip();
+    let arguments = [
+        Some(datum(schema)),
+        Some(datum(names)),
+        Some(keys_argument(&rows)),
+        nullable(most),
+    ];
+    RECORD.with(|statement| statement.run_with_nulls(&arguments))?;
+    let all: Vec<String> = found.iter().map(|it| it.what.clone()).collect();
+    FORGET.with(|statement| statement.run(&[datum(schema), datum(all)]))?;
+    Ok(())
 }
 
 /// Counts the rows that differ.

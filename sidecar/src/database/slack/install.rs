@@ -48,6 +48,32 @@ pub(crate) enum TakenState {
 }
 
 impl SlackDatabase {
+    /// A project by its full path.
+    pub(crate) async fn project_id(&self, path: &str) -> Result<Option<i64>, Error> {
+        let statement = "select lockstep.project_id($1, $2)";
+        let arguments: Arguments = &[(&path, Type::TEXT), (&self.schema, Type::TEXT)];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
+    /// A ticket, good once, to install the app for a project.
+    pub(crate) async fn issue_ticket(
+        &self,
+        project: i64,
+        alias: Option<&str>,
+        valid_for: Duration,
+    ) -> Result<String, Error> {
+        let statement = "
+            select lockstep.issue_slack_install_ticket(
+                     project_id => $1, alias => $2, valid_for => pg_catalog.make_interval(secs => $3), schema => $4)";
+        let arguments: Arguments = &[
+            (&project, Type::INT8),
+            (&alias, Type::TEXT),
+            (&valid_for.as_secs_f64(), Type::FLOAT8),
+            (&self.schema, Type::TEXT),
+        ];
+        Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
+    }
+
     pub(crate) async fn begin_install(
         &self,
         state: &[u8],

@@ -5,13 +5,14 @@ mod delivery;
 mod event;
 mod install;
 mod integration;
+mod monitoring;
 mod publish;
 mod settings;
 mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -25,6 +26,7 @@ pub(crate) use delivery::{Delivery, Finished, Outcome, Standing, Trouble, Update
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{EVENTS, Integration, Which};
+pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
 pub(crate) use settings::HostProperties;
 pub(crate) use token::{Refresh, StoredTokens};
@@ -90,22 +92,17 @@ impl SlackDatabase {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Waiting and sent messages, backfills and flags.
-    pub(crate) async fn status_report(&self) -> Result<Value, Error> {
-        let statement = "select lockstep.status_report($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        Ok(row.try_get(0)?)
+    /// How many sessions there are, and how many wait for one.
+    pub(crate) fn sessions(&self) -> deadpool::Status {
+        self.pool.status()
     }
 
-    /// How many rows have drifted, which requires reading all of them.
-    pub(crate) async fn drift_report(&self) -> Result<Value, Error> {
-        let statement = "select lockstep.drift_report($1)";
-        let row = self
-            .ask_one(statement, &[(&self.schema, Type::TEXT)])
-            .await?;
-        Ok(row.try_get(0)?)
+    /// The same, for what takes longer.
+    pub(crate) fn within(&self, patience: Duration) -> Self {
+        Self {
+            pool: self.pool.within(patience),
+            schema: self.schema.clone(),
+        }
     }
 
     async fn ask(&self, statement: &str, arguments: Arguments<'_>) -> Result<Vec<Row>, Error> {
@@ -123,7 +120,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-const FUNCTIONS: [&str; 36] = [
+pub(crate) const FUNCTIONS: [&str; 38] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -131,6 +128,7 @@ const FUNCTIONS: [&str; 36] = [
     "complete_jobs",
     "delivery_results",
     "delivery_wait",
+    "drift_checks",
     "drift_report",
     "enqueue_slack_job",
     "fail_job",
@@ -141,6 +139,7 @@ const FUNCTIONS: [&str; 36] = [
     "list_slack_tokens",
     "list_slack_workspaces",
     "managed_slack_integrations",
+    "metrics_report",
     "project_path",
     "publish_events",
     "receive_slack_event",

@@ -15,7 +15,8 @@ use super::show::show_later;
 use super::state::App;
 use super::view::Notice;
 use crate::database::Which;
-use crate::http::{Counter, Problem, count};
+use crate::error::complain;
+use crate::http::Problem;
 use crate::slack::{Interaction, Owner};
 
 use form::{Form, Mistake};
@@ -50,14 +51,6 @@ pub(super) async fn open(
         "view": modal::of(found, &settings),
     });
     let opened = app.slack.call("views.open", &token, &arguments).await;
-    count(
-        Counter::CALLS,
-        match &opened {
-            Ok(_) => "ok",
-            Err(error) if error.is_transient() => "transient",
-            Err(_) => "refused",
-        },
-    );
     if let Err(error) = opened {
         // The user sees that nothing opens, and clicks again.
         warn!(team = owner.team, %error, "settings did not open");
@@ -108,7 +101,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         }
         Err(error) if error.has_code(&SqlState::NO_DATA_FOUND) => Notice::Gone,
         Err(error) if error.has_code(&SqlState::INVALID_PARAMETER_VALUE) => {
-            warn!(error = %error.report(), "settings are refused");
+            complain!(error, "settings are refused");
             return Ok(shown(&[Mistake {
                 block: form::field_of(&error.report()),
                 text: "This is too long, or has characters that a name cannot have.".to_owned(),
@@ -126,7 +119,11 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         (Ok(()), _) => Ok(StatusCode::OK.into_response()),
         // An error would suggest that nothing was saved.
         (Err(error), Some(alias)) => {
-            warn!(team = owner.team, error = %error.report(), "settings are changed, and the App Home does not show it");
+            complain!(
+                error,
+                team = owner.team,
+                "settings are changed, and the App Home does not show it"
+            );
             let view = modal::saved(&alias);
             Ok(Json(json!({ "response_action": "update", "view": view })).into_response())
         }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::database::{Delivery, Finished, Outcome};
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::{Counter, count};
 
 pub(crate) use state::Delivering;
@@ -134,7 +134,7 @@ impl Courier {
             false => self.try_claim().await,
         };
         if let Err(error) = looked {
-            warn!(error = %error.report(), "cannot look for deliveries");
+            complain!(error, "cannot look for deliveries");
             self.was_away = true;
             self.next_look = Instant::now() + PAUSE;
         }
@@ -248,7 +248,7 @@ impl Courier {
                 }
             }
             Err(error) if error.is_wrong_data() => {
-                warn!(error = %error.report(), "deliveries are handed in one by one");
+                complain!(error, "deliveries are handed in one by one");
                 self.hand_in_singly(finished).await;
             }
             Err(error) => self.put_back(finished, &error).await,
@@ -267,7 +267,11 @@ impl Courier {
             {
                 Ok(_) => {}
                 Err(error) if error.is_wrong_data() => {
-                    warn!(delivery = it.delivery, error = %error.report(), "what became of a delivery is refused");
+                    complain!(
+                        error,
+                        delivery = it.delivery,
+                        "what became of a delivery is refused"
+                    );
                 }
                 Err(error) => {
                     let back = iter::once(it).chain(left).collect();
@@ -278,7 +282,7 @@ impl Courier {
     }
 
     async fn put_back(&mut self, finished: Vec<Finished>, error: &Error) {
-        warn!(error = %error.report(), "deliveries are not handed in as yet");
+        complain!(error, "deliveries are not handed in as yet");
         self.finished.extend(finished);
         // Others may be in the same situation, and must not count as lost as soon as the database is back.
         self.was_away |= error.is_lost_connection();

@@ -73,6 +73,7 @@ async fn receive_hook(
 ) -> Result<Json<Value>, Problem> {
     let received = timeout(DEADLINE, receive(&app, &headers, body)).await;
     received.unwrap_or_else(|_| {
+        count(Counter::HOOKS, "unavailable");
         warn!("a webhook was not answered in time");
         Err(UNANSWERED)
     })
@@ -90,7 +91,11 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
     app.secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
-    let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
+    let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await;
+    let body = body.inspect_err(|problem| {
+        let is_full = problem.is_unavailable();
+        count(Counter::HOOKS, if is_full { "full" } else { "unread" });
+    })?;
     let proof = app
         .secrets
         .verify(headers, &body.bytes, SystemTime::now())
@@ -173,7 +178,10 @@ fn kind_of(event: &Value) -> &str {
 /// Whether the secret covers the event's project or one of its groups. Group events need a secret that covers everything.
 async fn is_within_reach(app: &App, paths: &[&str], project: Option<i64>) -> Result<bool, Problem> {
     let its = match project {
-        Some(project) => app.database.project_path(project).await?,
+        Some(project) => {
+            let path = app.database.project_path(project).await;
+            path.inspect_err(|_| count(Counter::HOOKS, "unavailable"))?
+        }
         None => None,
     };
     Ok(its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))))

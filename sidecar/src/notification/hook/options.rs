@@ -8,6 +8,7 @@ use crate::settings::secret;
 
 /// How GitLab's webhooks authenticate; without any, none is accepted
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Webhooks of GitLab")]
 pub(crate) struct Hooks {
     /// The secret token of a webhook that reports every project, which GitLab sends along. Whoever knows it can report any
     /// project: use it for a webhook that only administrators can see, never for those of projects

@@ -11,10 +11,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 use crate::database::{Published, SlackDatabase};
-use crate::error::Error;
+use crate::error::{Error, complain};
 
 /// In one transaction.
 const MOST: usize = 64;
@@ -246,7 +245,7 @@ impl Queue {
                 self.put_back(batch, PAUSE).await;
             }
             _ if may_pass(&error) => {
-                warn!(error = %error.report(), events = batch.len(), "not published as yet");
+                complain!(error, events = batch.len(), "not published as yet");
                 self.put_back(batch, PAUSE).await;
             }
             // An event that has to wait, or that the database cannot store, must not keep others out.
@@ -256,7 +255,7 @@ impl Queue {
                 }
             }
             _ => {
-                warn!(error = %error.report(), "not published");
+                complain!(error, "not published");
                 let answer = error.is_wrong_data().then_some(Published::Unstorable);
                 for it in batch {
                     let _ = it.answer.send(answer.clone());

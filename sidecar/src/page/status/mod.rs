@@ -14,13 +14,11 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::timeout;
-use tracing::warn;
 
-use super::look::Drift;
-use super::report::{DriftReport, Report};
+use super::report::Report;
 use super::state::App;
 use super::viewer::check;
-use crate::error::Error;
+use crate::error::{Error, complain};
 use crate::http::path::{STATUS_PART, STATUS_SCRIPT};
 use crate::http::{self, Peer};
 
@@ -71,12 +69,11 @@ pub(super) async fn script() -> Response {
 }
 
 async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
-    let drift = drift(app);
     let gitlab = app.pass_through.as_deref().map(gitlab::of);
     match app.looks.report.get(|| report(app)).await {
         Some(report) => (
             StatusCode::OK,
-            html! { (part::of(&report, &drift)) @if let Some(gitlab) = gitlab { (gitlab) } },
+            html! { (part::of(&report, count_drift(app, &report))) @if let Some(gitlab) = gitlab { (gitlab) } },
         ),
         None => {
             let trouble = html! {
@@ -94,23 +91,27 @@ async fn report(app: &App) -> Option<Report> {
         Report::deserialize(report).map_err(|error| Error::Pool(error.to_string()))
     });
     report
-        .inspect_err(|error| warn!(error = %error.report(), "cannot tell the status"))
+        .inspect_err(|error| complain!(error, "cannot tell the status"))
         .ok()
 }
 
-/// The last result; starts a new check in the background if it is too old.
-fn drift(app: &Arc<App>) -> Drift {
-    if app.looks.drift.is_due(DRIFT_PERIOD) {
+/// Counts drifted rows in the background if the last count is too old. Answers whether the last attempt failed.
+fn count_drift(app: &Arc<App>, report: &Report) -> bool {
+    let age = report
+        .drift
+        .iter()
+        .map(|it| it.age().unwrap_or(Duration::MAX));
+    let is_old = age.max().is_none_or(|age| age >= DRIFT_PERIOD);
+    if is_old && app.looks.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);
         tokio::spawn(async move {
-            let asking = timeout(DRIFT_TIMEOUT, app.for_status.drift_report()).await;
-            let found = asking.unwrap_or(Err(Error::Silent)).and_then(|found| {
-                DriftReport::deserialize(found).map_err(|error| Error::Pool(error.to_string()))
-            });
-            let found =
-                found.inspect_err(|error| warn!(error = %error.report(), "cannot look for drift"));
-            app.looks.drift.set(found.ok());
+            let counting = timeout(DRIFT_TIMEOUT, app.for_status.count_drift()).await;
+            let counted = counting.unwrap_or(Err(Error::Silent));
+            app.looks.drift.set_failed(counted.is_err());
+            if let Err(error) = counted {
+                complain!(error, "cannot look for drift");
+            }
         });
     }
-    app.looks.drift.get()
+    app.looks.drift.has_failed()
 }

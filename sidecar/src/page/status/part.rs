@@ -1,12 +1,15 @@
 //! The report in readable form.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
-use crate::page::look::Drift;
-use crate::page::report::{Backfill, Channel, Deliveries, Failures, Feature, Report, Worker};
-use crate::text::number;
+use crate::page::report::{
+    Backfill, Channel, Deliveries, Drift, Failures, Feature, Report, Worker,
+};
+use crate::text::{duration, number};
 
-pub(super) fn of(report: &Report, drift: &Drift) -> Markup {
+pub(super) fn of(report: &Report, has_drift_failed: bool) -> Markup {
     html! {
         @if report.is_held {
             p.bad {
@@ -19,7 +22,7 @@ pub(super) fn of(report: &Report, drift: &Drift) -> Markup {
         (queue(&report.queue))
         (backfills(&report.backfills))
         (features(&report.features))
-        (drifted(drift))
+        (drifted(&report.drift, has_drift_failed))
     }
 }
 
@@ -141,26 +144,38 @@ fn features(of: &[Feature]) -> Markup {
     }
 }
 
-fn drifted(drift: &Drift) -> Markup {
+/// What was counted longer ago says nothing of now.
+const OLD: Duration = Duration::from_secs(900);
+
+fn drifted(of: &[Drift], has_failed: bool) -> Markup {
     html! {
         h2 { "Drift" }
-        @if drift.has_failed {
+        @if has_failed {
             p.bad { "It could not be looked for: the database refused, or took too long. " code { "lockstep.drift_report()" } " tells." }
-        } @else if drift.found.is_none() {
-            p.faint { "It is being looked for." }
         }
-        @if let Some(report) = &drift.found {
-            @if drift.has_failed { p.faint { "What was found before:" } }
-            ul.rows {
-                @for it in &report.found {
-                    li {
-                        strong { (it.what) }
-                        @if it.rows == 0 { span.good { "none" } }
-                        @else { span.bad { (number(it.rows)) @if it.is_more { " and more" } " " (plural(it.rows, "row differs", "rows differ")) } }
-                    }
-                }
-            }
+        @if of.iter().all(|it| it.rows.is_none()) && !has_failed { p.faint { "It is being looked for." } }
+        ul.rows { @for it in of { li { strong { (it.what) } (differing(it)) } } }
+    }
+}
+
+fn differing(of: &Drift) -> Markup {
+    let Some((rows, age)) = of.rows.zip(of.age()) else {
+        return html! { span.faint { "not counted yet" } };
+    };
+    let is_old = age >= OLD;
+    let ago = match age < Duration::from_secs(60) {
+        true => "counted just now".to_owned(),
+        false => format!("counted {} ago", duration(age)),
+    };
+    html! {
+        @if rows > 0 {
+            span.bad { (number(rows)) @if of.is_more == Some(true) { " and more" } " " (plural(rows, "row differs", "rows differ")) }
+        } @else if is_old {
+            span { "none then" }
+        } @else {
+            span.good { "none" }
         }
+        span.faint[!is_old].bad[is_old] { (ago) }
     }
 }
 

@@ -341,6 +341,31 @@ fn health_says_what_is_wrong() {
     assert_eq!(get(EVENTS).status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
+/// People are told in words, with what to say to whoever runs this; programs get what they can read.
+#[test]
+fn browsers_get_a_page_where_programs_get_json() {
+    let asked = |accept: &str| {
+        let request = Request::builder()
+            .uri("/nowhere")
+            .header("accept", accept)
+            .header("x-request-id", "told-1")
+            .body(Body::empty());
+        respond(request.unwrap_or_else(|error| unreachable!("{error}")))
+    };
+    let page = asked("text/html,*/*;q=0.8");
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(page.headers().contains_key("content-security-policy"));
+    assert_eq!(page.headers()["vary"], "accept");
+    let page = text(page);
+    for words in ["There is nothing at this address.", "told-1", "href=\"/\""] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let json = asked("*/*");
+    assert_eq!(json.headers()["content-type"], "application/problem+json");
+    assert_eq!(json_of(&text(json))["status"], 404);
+}
+
 #[test]
 fn requests_have_ids() {
     let answered = |id: Option<&str>| {

@@ -52,6 +52,18 @@ impl CallError {
         }
     }
 
+    /// What it is counted as.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Unanswered(_) => "unanswered",
+            Self::RateLimited(_) => "rate_limited",
+            other if other.is_lost_installation() => "lost_installation",
+            other if other.is_transient() => "transient",
+            _ => "refused",
+        }
+    }
+
     /// Whether the workspace has to install the app again.
     pub(crate) fn is_lost_installation(&self) -> bool {
         matches!(self, Self::Refused { name, .. } if LOST.contains(&name.as_str()))

@@ -3,7 +3,7 @@
 mod answer;
 mod error;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request, StatusCode, Uri};
@@ -18,7 +18,7 @@ use url::Url;
 pub(crate) use error::CallError;
 
 use crate::error::Error;
-use crate::http::{ExchangeError, HttpClient};
+use crate::http::{ExchangeError, HttpClient, Timing, count_call, time};
 
 /// How long Slack may take to respond. Slack gives up on us after three seconds; we are more patient with jobs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ impl SlackClient {
     /// Calls a method as the app's bot user.
     pub(crate) async fn call(
         &self,
-        method: &str,
+        method: &'static str,
         token: &SecretString,
         arguments: &Value,
     ) -> Result<Value, CallError> {
@@ -68,7 +68,7 @@ impl SlackClient {
                 AUTHORIZATION,
                 secret_value(format!("Bearer {}", token.expose_secret()))?,
             );
-        self.send(request, arguments.to_string()).await
+        self.send(method, request, arguments.to_string()).await
     }
 
     /// Calls `oauth.v2.access` as the app itself.
@@ -87,13 +87,13 @@ impl SlackClient {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
             .finish();
-        self.send(request, body).await
+        self.send("oauth.v2.access", request, body).await
     }
 
     /// Whether Slack is reachable. Any well-formed response counts.
     pub(crate) async fn test(&self) -> Result<(), CallError> {
         let request = Request::post(self.uri("/api/api.test")?);
-        match self.send(request, String::new()).await {
+        match self.send("api.test", request, String::new()).await {
             Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -115,12 +115,14 @@ impl SlackClient {
         }
         let uri = url.parse::<Uri>().map_err(|_| CallError::ForeignUrl)?;
         let request = Request::post(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
-        let (status, pause, _) = self.exchange(request, message.to_string()).await?;
-        match status {
+        let begun = Instant::now();
+        let answered = self.exchange(request, message.to_string()).await;
+        let taken = answered.and_then(|(status, pause, _)| match status {
             StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited(pause)),
             status if status.is_success() => Ok(()),
             status => Err(CallError::Status(status.as_u16())),
-        }
+        });
+        noted("response_url", begun, taken)
     }
 
     fn uri(&self, path: &str) -> Result<Uri, CallError> {
@@ -132,11 +134,14 @@ impl SlackClient {
 
     async fn send(
         &self,
+        method: &'static str,
         request: axum::http::request::Builder,
         body: String,
     ) -> Result<Value, CallError> {
-        let (status, pause, body) = self.exchange(request, body).await?;
-        answer::read(status, pause, &body)
+        let begun = Instant::now();
+        let answered = self.exchange(request, body).await;
+        let read = answered.and_then(|(status, pause, body)| answer::read(status, pause, &body));
+        noted(method, begun, read)
     }
 
     async fn exchange(
@@ -160,6 +165,20 @@ impl SlackClient {
         let pause = answer::pause(&answer.headers);
         Ok((answer.status, pause, answer.body))
     }
+}
+
+/// Counts a call, and how long Slack took for it.
+fn noted<T>(
+    method: &'static str,
+    begun: Instant,
+    outcome: Result<T, CallError>,
+) -> Result<T, CallError> {
+    time(Timing::SLACK_CALL, method, begun.elapsed());
+    count_call(
+        method,
+        outcome.as_ref().map_or_else(CallError::name, |_| "ok"),
+    );
+    outcome
 }
 
 /// A header that is never shown.

@@ -143,6 +143,7 @@ impl Sidecar {
             .args(["--gitlab-url", &gitlab])
             .env("DATABASE_URL", place.address())
             .env("LOCKSTEP_PUBLIC_URL", &base)
+            .env("LOCKSTEP_ADMIN_LISTEN", "127.0.0.1:0")
             .env("LOCKSTEP_SLACK_URL", slack.base_url())
             .env("SLACK_CLIENT_ID", &app.client_id)
             .env("SLACK_CLIENT_SECRET", &app.client_secret)

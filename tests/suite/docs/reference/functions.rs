@@ -97,6 +97,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "install_slack_workspace",
             "list_slack_workspaces",
             "issue_slack_install_ticket",
+            "project_id",
             "slack_workspace_drift",
         ],
     ),
@@ -122,7 +123,15 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "list_integration_properties",
         ],
     ),
-    ("Status", &["status_report", "drift_report"]),
+    (
+        "Status",
+        &[
+            "status_report",
+            "metrics_report",
+            "drift_report",
+            "drift_checks",
+        ],
+    ),
     (
         "Records, and copies of a database",
         &[

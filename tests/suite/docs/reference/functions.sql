@@ -180,6 +180,9 @@ select team_id, team_name from lockstep.list_slack_workspaces(max_rows => 10);
 -- issue_slack_install_ticket
 select lockstep.issue_slack_install_ticket(project_id => 42, valid_for => '1 hour');
 
+-- project_id
+select lockstep.project_id('group/project');
+
 -- slack_workspace_drift
 select * from lockstep.slack_workspace_drift();
 
@@ -223,8 +226,14 @@ select integration_id, has_settings from lockstep.list_integration_properties(mo
 -- status_report
 select jsonb_pretty(lockstep.status_report() -> 'deliveries');
 
+-- metrics_report
+select jsonb_pretty(lockstep.metrics_report() -> 'deliveries');
+
 -- drift_report
 select jsonb_pretty(lockstep.drift_report());
+
+-- drift_checks
+select what, rows, clock_timestamp() - checked_at as age from lockstep.drift_checks();
 
 -- sweep
 select lockstep.sweep();

@@ -1,10 +1,12 @@
 //! Runs: one job processing one table.
 
 use super::settings::Settings;
+use super::told;
 use crate::backfill::jobs::{Counts, Key};
 use crate::error::{BackfillError, Result};
+use lockstep_server::host::Relation;
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, View, datum, has_rights_of};
+use lockstep_server::{OwnStatement, View, datum, has_rights_of, role_name};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 
@@ -71,6 +73,8 @@ struct Statements {
     add_counts: OwnStatement,
     set_error: OwnStatement,
     set_error_at_once: OwnStatement,
+    ask_for_workers: OwnStatement,
+    have_come: OwnStatement,
     give_up: OwnStatement,
 }
 
@@ -144,6 +148,17 @@ impl Statements {
                    from (select from lockstep_internal.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
                   where r.id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
+            ),
+            ask_for_workers: OwnStatement::new(
+                "update lockstep_internal.backfill_run set workers_asked_at = clock_timestamp() where id = $1",
+                &[pg_sys::INT8OID],
+            ),
+            have_come: OwnStatement::new(
+                "update lockstep_internal.backfill_run r set workers_asked_at = null
+                   from (select from lockstep_internal.backfill_run l
+                          where l.id = $1 and l.workers_asked_at is not null for update skip locked) l
+                  where r.id = $1",
+                &[pg_sys::INT8OID],
             ),
             give_up: OwnStatement::new(
                 "update lockstep_internal.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
@@ -236,7 +251,26 @@ impl Run {
     pub(crate) fn set_status(&self, status: Status) -> Result<()> {
         let arguments = [datum(self.id), datum(status.name())];
         STATEMENTS.with(|statements| statements.set_status.run(&arguments))?;
+        match status {
+            Status::Failed => told::failed(&self.name(), self.id),
+            Status::Running => told::changed(&self.name(), "resumed"),
+            status => told::changed(&self.name(), status.name()),
+        }
         Ok(())
+    }
+
+    /// As people tell it from others.
+    pub(crate) fn name(&self) -> String {
+        let table = Relation::describe(self.table);
+        let table = table.map_or_else(|_| self.table.to_string(), |table| table.qualified_name());
+        let (id, job) = (self.id, &self.job);
+        match self.role {
+            Oid::INVALID => format!("lockstep: backfill run {id}, {job} on {table}"),
+            role => format!(
+                "lockstep: backfill run {id}, {job} on {table} as {}",
+                role_name(role)
+            ),
+        }
     }
 
     pub(crate) fn change(&self, settings: &Value, workers: Option<i32>) -> Result<()> {
@@ -277,6 +311,17 @@ impl Run {
         Ok(())
     }
 
+    /// Until one of them has come, that there is none is nothing to speak of.
+    pub(super) fn ask_for_workers(&self) -> Result<()> {
+        STATEMENTS.with(|statements| statements.ask_for_workers.run(&[datum(self.id)]))?;
+        Ok(())
+    }
+
+    pub(super) fn have_come(id: i64) -> Result<()> {
+        STATEMENTS.with(|statements| statements.have_come.run(&[datum(id)]))?;
+        Ok(())
+    }
+
     pub(super) fn set_error(id: i64, error: &str) -> Result<()> {
         let arguments = [datum(id), datum(error)];
         STATEMENTS.with(|statements| statements.set_error.run(&arguments))?;
@@ -294,6 +339,7 @@ impl Run {
     pub(super) fn give_up(&self, reason: &str, error: &str) -> Result<()> {
         let arguments = [datum(self.id), datum(reason), datum(error)];
         STATEMENTS.with(|statements| statements.give_up.run(&arguments))?;
+        told::given_up(&self.name(), self.id, error);
         Ok(())
     }
 }

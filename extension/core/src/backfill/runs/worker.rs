@@ -10,8 +10,8 @@ use super::step::{LOOK_EVERY_MS, Next, Worker, is_changed, step};
 use crate::error::{BackfillError, OrRaise, Result};
 use lockstep_server::Failure;
 use lockstep_server::worker::{
-    Login, begin, if_ended, reload, report_activity, report_statistics, transaction, wait,
-    without_cancellation,
+    Login, begin, if_ended, reload, report_activity, report_pause, report_statistics, transaction,
+    wait, without_cancellation,
 };
 use pgrx::PgSqlErrorCode::{ERRCODE_INVALID_SCHEMA_NAME, ERRCODE_UNDEFINED_TABLE};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
@@ -70,6 +70,7 @@ impl Place {
 
 /// Starts workers of a run as the owner of its table; a worker whose slot is taken ends at once.
 pub(crate) fn launch(run: &Run, workers: i32) -> Result<()> {
+    run.ask_for_workers()?;
     let login = Login::here(run.role);
     for slot in 1..=workers {
         let place = Place {
@@ -161,9 +162,14 @@ fn prepare(place: &Place) -> bool {
 
 fn work(place: &Place) {
     let mut errors = 0;
+    // A transaction of its own: that before may be one that does not write.
+    let come = || Run::have_come(place.run).or_raise();
+    if let Err(failure) = without_cancellation(|| transaction(place.login.role, come)) {
+        log(place, &failure);
+    }
     loop {
         reload();
-        report_activity(Some(&place.activity()));
+        report_activity(&place.activity());
         let worker = Worker::Background {
             slot: place.slot,
             role: place.login.role,
@@ -197,10 +203,11 @@ fn work(place: &Place) {
                 WAIT_AFTER_ERROR_MS
             }
         };
-        if wait > 0 {
-            report_activity(None);
+        let wait = Duration::from_millis(wait.cast_unsigned().into());
+        if !wait.is_zero() {
+            report_pause(&place.activity(), wait);
         }
-        if !pause(place, Duration::from_millis(wait.cast_unsigned().into())) {
+        if !pause(place, wait) {
             return;
         }
     }

@@ -79,6 +79,7 @@ impl Scene {
             .arg("serve")
             .env("RUST_LOG", "warn")
             .env("LOCKSTEP_LISTEN", address.to_string())
+            .env("LOCKSTEP_ADMIN_LISTEN", "127.0.0.1:0")
             .env("LOCKSTEP_PUBLIC_URL", &base)
             .env("LOCKSTEP_SLACK_URL", slack.base_url())
             .env("LOCKSTEP_GITLAB_TOKEN", TOKEN)

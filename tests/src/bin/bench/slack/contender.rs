@@ -45,6 +45,7 @@ impl Contender {
         Self::start(command, app, |command, address, app| {
             command
                 .env("LOCKSTEP_LISTEN", address.to_string())
+                .env("LOCKSTEP_ADMIN_LISTEN", "127.0.0.1:0")
                 .env("LOCKSTEP_PUBLIC_URL", "https://slack.example")
                 .env("SLACK_CLIENT_ID", &app.client_id)
                 .env("SLACK_CLIENT_SECRET", &app.client_secret)
