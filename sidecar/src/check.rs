@@ -1,4 +1,4 @@
-//! The command `check`: what is wrong with the settings of `serve`, before anybody relies on it.
+//! The command `check`: finds errors in the settings of `serve` in advance.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ Exit status:
   1  something is wrong, and what to do about it is printed
   2  wrong usage";
 
-/// Tell what is wrong with the settings of serve
+/// Check the settings of serve
 ///
-/// Looks at the settings, then asks the database (version, rights, attached tables, whether the keys open the tokens there),
-/// GitLab and Slack. Changes nothing.
+/// Checks the settings, then calls the database (version, rights, attached tables, whether the keys decrypt its tokens), GitLab
+/// and Slack. Changes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub(crate) struct Check {
-    /// Look at the settings alone
+    /// Check the settings only
     #[arg(long)]
     pub(crate) offline: bool,
 
@@ -43,7 +43,7 @@ pub(crate) struct Check {
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Enough to tell whether the keys are the right ones.
+/// Enough to see whether the keys are right.
 const SOME: i32 = 100;
 
 pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
@@ -101,7 +101,7 @@ impl Findings {
         say(&format!("ok: {text}\n"));
     }
 
-    /// What some can do without.
+    /// For optional features.
     fn aside(&mut self, text: &str) {
         say(&format!("note: {text}\n"));
     }
@@ -112,7 +112,7 @@ impl Findings {
     }
 }
 
-/// Whether GitLab takes what is passed on to it.
+/// Whether GitLab accepts what is passed on to it.
 async fn ask_gitlab(
     config: &Config,
     database: SlackDatabase,
@@ -143,7 +143,7 @@ async fn ask_gitlab(
     Ok(())
 }
 
-/// Whether chatops reaches what it is to change.
+/// Whether chatops can reach the databases it changes.
 async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<(), Error> {
     let environments = Environments::new(&config.chatops.environments, &config.schema)?;
     for it in environments.all() {
@@ -188,7 +188,7 @@ async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<()
     Ok(())
 }
 
-/// Whether the host's tables have what two commands read. Not every host deploys anything.
+/// Whether GitLab's tables have what two commands read. Not every instance has deployments.
 async fn ask_deployments(it: &Environment, findings: &mut Findings) {
     let any = OfHost::Commit("0000000");
     if let Ok(Err(error)) = timeout(TIMEOUT, it.database.of_host(any)).await {

@@ -1,4 +1,4 @@
-//! What can go wrong, and how a DBA is told.
+//! Errors, and how they are shown to a DBA.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -7,10 +7,10 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::settings::Problem;
 
-/// The exit status after any of these errors.
+/// The exit code after any of these errors.
 pub(crate) const STATUS: u8 = 2;
 
-/// The exit status after Ctrl-C or SIGTERM, as shells have it.
+/// The exit code after Ctrl-C or SIGTERM, as in shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +85,14 @@ pub(crate) enum Error {
     System(#[from] std::io::Error),
 }
 
-/// What is wrong with each setting, a line each.
+/// The problems of each setting, one per line.
 fn lines(problems: &[Problem]) -> String {
     let lines = problems.iter().map(|problem| format!("\n  {problem}"));
     lines.collect()
 }
 
 impl Error {
-    /// Whether the connection is of no use any more, while a new one may be.
+    /// Whether the connection is unusable, while a new one may work.
     pub(crate) fn is_lost_connection(&self) -> bool {
         match self {
             Self::Silent | Self::Connect { .. } => true,
@@ -104,7 +104,7 @@ impl Error {
         }
     }
 
-    /// Whether the database has refused what was said to it, and would do so again.
+    /// Whether the database has rejected the data, and would do so again.
     pub(crate) fn is_wrong_data(&self) -> bool {
         let Self::Database(error) = self else {
             return false;
@@ -117,8 +117,8 @@ impl Error {
         ["21", "22", "23"].iter().any(is_of)
     }
 
-    /// Whether the session is of no use any more, as the server has ended it, or may no longer write. The question was not
-    /// answered then; asked in another session it may be.
+    /// Whether the session is unusable, because the server has ended it or may no longer write. The query was not executed then;
+    /// it may succeed in another session.
     pub(crate) fn is_lost_session(&self) -> bool {
         match self {
             Self::Database(error) => match error.code() {
@@ -137,7 +137,7 @@ impl Error {
         }
     }
 
-    /// The run that the table has already, if that is the error. Only the message tells its number.
+    /// The run that the table already has, if that is the error. Only the message contains its number.
     pub(crate) fn run_in_the_way(&self) -> Option<Option<i64>> {
         let error = self.database()?;
         if *error.code() != SqlState::OBJECT_IN_USE {
@@ -155,7 +155,7 @@ impl Error {
         self.database().is_some_and(|error| error.code() == code)
     }
 
-    /// Whether the extension is missing: its schema is.
+    /// Whether the extension is missing, because its schema is.
     fn is_without_extension(&self) -> bool {
         let error = self.database();
         error.is_some_and(|error| {
@@ -205,7 +205,7 @@ impl Error {
     /// The error as lines for a terminal.
     pub(crate) fn report(&self) -> String {
         let mut text = String::from("error: ");
-        // Writing to a String does not fail.
+        // Writing to a String never fails.
         match (self, self.database()) {
             (Self::Database(_), Some(error)) => {
                 let _ = write!(text, "{}", error.message());

@@ -1,5 +1,5 @@
-//! What Slack tells without being asked. It tells again if it gets no good answer within three seconds, up to three times, and
-//! stops telling an app that fails too often: so an event is acknowledged once it is in the database, or if nobody cares for it.
+//! Events from Slack. Slack retries up to three times if there is no 2xx response within three seconds, and disables an app that
+//! fails too often: so an event is acknowledged once it is in the database, or if nothing handles it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,10 +64,10 @@ async fn receive(
     Ok(Json(json!({})).into_response())
 }
 
-/// The types of events that are looked at.
+/// The types of events that are handled.
 const KNOWN: [&str; 3] = ["app_home_opened", "app_uninstalled", "tokens_revoked"];
 
-/// Of the events that the app is told of, those that are not looked at here.
+/// Whether an event that the app receives is handled by GitLab instead.
 fn is_gitlabs(envelope: &Envelope) -> bool {
     envelope.kind == "event_callback" && !KNOWN.contains(&envelope.event.kind.as_str())
 }

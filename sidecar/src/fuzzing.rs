@@ -1,4 +1,4 @@
-//! The way of a request, for the fuzz target.
+//! The path of a request, for the fuzz target.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;
@@ -17,8 +17,8 @@ static ROUTER: LazyLock<Router> = LazyLock::new(router_without_database);
 static RUNTIME: LazyLock<Option<Runtime>> =
     LazyLock::new(|| Builder::new_current_thread().enable_all().build().ok());
 
-/// Sends a body to one of the paths that Slack sends to, signed or not: the first byte says which. Answers false if the answer is
-/// one that no request without a database should get.
+/// Sends a body to one of Slack's endpoints, signed or not, as chosen by the first byte. Returns false if the response is one
+/// that no request without a database should get.
 pub fn is_answered(data: &[u8]) -> bool {
     let Some((first, body)) = data.split_first() else {
         return true;
@@ -48,7 +48,7 @@ pub fn is_answered(data: &[u8]) -> bool {
                 StatusCode::BAD_REQUEST,
                 StatusCode::SERVICE_UNAVAILABLE,
             ],
-            // An ssl_check is answered.
+            // An ssl_check gets a response.
             false if path == COMMANDS => &[StatusCode::UNAUTHORIZED, StatusCode::OK],
             false => &[StatusCode::UNAUTHORIZED],
         };

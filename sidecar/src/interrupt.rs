@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, which mean the same here, and how what is under way ends then.
+//! Ctrl-C and SIGTERM, which mean the same here, and how work in progress ends.
 
 use std::{fs, io};
 
@@ -6,14 +6,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What tells to stop, and at the second time to stop at once.
+/// The first signal stops gracefully, the second immediately.
 pub(crate) enum Interrupts {
     Signals {
         interrupt: Signal,
         terminate: Signal,
         hangup: Option<Signal>,
     },
-    /// By a part of the program that listens to signals itself: what is left to be heard.
+    /// From a part of the program that listens to signals itself: the remaining notifications.
     Told(Vec<CancellationToken>),
 }
 
@@ -27,7 +27,7 @@ impl Interrupts {
         })
     }
 
-    /// Neither does a hangup: whose terminal is closed stops in good order, unless that is to be ignored, as nohup has it.
+    /// Nor does SIGHUP: when its terminal is closed, the program stops cleanly, unless the signal is ignored, as with nohup.
     pub(crate) fn listen_to_hangup() -> io::Result<Self> {
         let mut signals = Self::listen()?;
         if let Self::Signals { hangup, .. } = &mut signals
@@ -38,12 +38,12 @@ impl Interrupts {
         Ok(signals)
     }
 
-    /// Those that somebody else gives.
+    /// Interrupts given by another part of the program.
     pub(crate) fn told(stop: CancellationToken, at_once: CancellationToken) -> Self {
         Self::Told(vec![at_once, stop])
     }
 
-    /// Answers at the next of them, also if it came a while ago.
+    /// Returns at the next one, even if it arrived a while ago.
     pub(crate) async fn next(&mut self) {
         match self {
             Self::Signals {
@@ -74,7 +74,7 @@ impl Interrupts {
     }
 }
 
-/// By the kernel's word: the first bit is that of SIGHUP.
+/// As reported by the kernel: the first bit is SIGHUP's.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -82,12 +82,12 @@ fn is_hangup_ignored() -> bool {
     ignored.is_some_and(|bits| bits & 1 != 0)
 }
 
-/// What goes on after its request is over, and ends when the program stops: in good order while there is time, and then at once.
+/// Work that continues after its request, and ends when the program stops: cleanly while there is time, then immediately.
 #[derive(Clone, Default)]
 pub(crate) struct Finishing {
     pub(crate) tasks: TaskTracker,
-    /// Nobody is to wait for what may take long.
+    /// Nothing should start a long wait any more.
     pub(crate) stop: CancellationToken,
-    /// The time is over: what cannot be left to others within a moment is lost.
+    /// Time is up: what cannot be left to others within a moment is lost.
     pub(crate) over: CancellationToken,
 }

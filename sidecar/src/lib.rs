@@ -1,15 +1,15 @@
-//! The commands of lockstep that run outside the database. Rooms from top to bottom, each of which imports only those below it:
+//! The commands of lockstep that run outside the database. Rooms from top to bottom; each only imports those below it:
 //!
-//! - `cli`: which command is meant; `check` looks at what `serve` would do
+//! - `cli`: selects the command; `check` checks what `serve` would do
 //! - `serve`: composes the server, and is the only one that knows all of it
 //! - features, none of which knows another: `command`, `home`, `install`, `event`, `notification`, `chatops` and `page` of
 //!   the server; `backfill`, `work`, `rekey`, `import_settings` and `manifest` are commands of their own
-//! - `pass_through`: what is none of ours goes to GitLab
-//! - `late`: answers that come after their request is over
-//! - `job`: runs jobs of the queue
-//! - `database`: the only one that names functions of the database
+//! - `pass_through`: passes everything that is not ours on to GitLab
+//! - `late`: answers after the request has ended
+//! - `job`: runs jobs from the queue
+//! - `database`: the only one that names database functions
 //! - `slack`: the platform, which knows nothing of lockstep
-//! - `http`: what all requests have in common
+//! - `http`: shared by all requests
 //! - the ground: `connection`, `token`, `tls`, `error`, `settings`, `interrupt` and `text`
 
 mod backfill;

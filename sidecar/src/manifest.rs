@@ -1,4 +1,4 @@
-//! The manifest to create the app with. Slack publishes a schema of it; its limits are checked by a test.
+//! The manifest for creating the app. Slack publishes a schema; a test checks its limits.
 
 use std::process::ExitCode;
 
@@ -14,12 +14,12 @@ use crate::pass_through::gitlab_addresses;
 use crate::settings::{PublicUrl, scopes};
 use crate::text::say;
 
-/// Print the manifest to create the app with
+/// Print the manifest for creating the Slack app
 ///
 /// At api.slack.com/apps choose "Create New App", "From a manifest", and paste it.
 #[derive(Args, Debug)]
 pub(crate) struct Manifest {
-    /// The address under which Slack and browsers reach `serve`
+    /// The address at which Slack and browsers reach `serve`
     #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
 
@@ -27,7 +27,7 @@ pub(crate) struct Manifest {
     #[arg(long, value_name = "COMMAND", default_value = "/gitlab", value_parser = slash_command)]
     pub(crate) command: String,
 
-    /// Where GitLab is, if its own commands are passed on to it: it may install the app from its own pages as well
+    /// GitLab's address, if its own commands are passed on to it: its pages may also install the app
     #[arg(
         long = "gitlab-url",
         value_name = "URL",
@@ -40,15 +40,15 @@ pub(crate) struct Manifest {
     #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
     pub(crate) gitlab_agent: bool,
 
-    /// Have the slash command /chatops as well
+    /// Include the slash command /chatops
     #[arg(long)]
     pub(crate) chatops: bool,
 
-    /// Ask for tokens that expire and are refreshed
+    /// Request tokens that expire and are refreshed
     #[arg(long)]
     pub(crate) token_rotation: bool,
 
-    /// Let the owner of an organization install it for all its workspaces
+    /// Allow the owner of an organization to install it for all its workspaces
     #[arg(long)]
     pub(crate) org_deploy: bool,
 }
@@ -78,7 +78,7 @@ pub(crate) fn print(arguments: &Manifest) -> Result<ExitCode, Error> {
 fn manifest(arguments: &Manifest, public_url: &PublicUrl, gitlab: &[Url]) -> Value {
     let url = |path| public_url.page(path).to_string();
     let with_agent = arguments.gitlab_agent;
-    // GitLab's pages begin installations that lead back to any of its own.
+    // GitLab's pages start installations that redirect to any of its own pages.
     let redirects = gitlab.iter().map(Url::to_string);
     let redirects: Vec<String> = [url(INSTALLED)].into_iter().chain(redirects).collect();
     let mut manifest = json!({
@@ -157,21 +157,21 @@ fn slash_commands(arguments: &Manifest, url: &str, has_gitlabs: bool) -> Vec<Val
             chatops::COMMAND,
             "Feature flags, deployments and backfills",
             "run command, or run --help",
-            // Whoever is mentioned comes with the id, which is nobody else's. A name may be.
+            // A mention includes the user id, which is unique. A name may not be.
             true,
         ));
     }
     commands
 }
 
-/// With the host, so that apps of several instances are told apart.
+/// Includes the host, so that the apps of several instances can be distinguished.
 fn name(public_url: &PublicUrl) -> String {
     let room = LONGEST_NAME - "GitLab ()".len();
     let host: String = public_url.host().chars().take(room).collect();
     format!("GitLab ({host})")
 }
 
-/// As Slack takes it in a manifest.
+/// As Slack accepts it in a manifest.
 fn slash_command(text: &str) -> Result<String, String> {
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
     let length = text.chars().count();
@@ -190,7 +190,7 @@ mod tests {
 
     use super::{Manifest, PublicUrl, manifest, slash_command};
 
-    /// The limits of Slack's published schema: where, and how many characters or entries at least and at most.
+    /// The limits of Slack's published schema: the path, and the minimum and maximum of characters or entries.
     const LIMITS: [(&str, usize, usize); 15] = [
         ("/display_information/name", 1, 35),
         ("/display_information/description", 1, 140),
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// What GitLab's own manifest has, for the events and pages that are its.
+    /// The entries of GitLab's own manifest, for its events and pages.
     #[test]
     fn gitlab_finds_what_it_needs() {
         let manifest_of = |gitlab_agent: bool, gitlab: &[&str]| {

@@ -1,4 +1,4 @@
-//! The command `rekey`: seals with the current key what a former one has sealed.
+//! The command `rekey`: re-encrypts with the current key what a previous key has encrypted.
 
 use std::process::ExitCode;
 
@@ -11,16 +11,17 @@ use crate::error::Error;
 use crate::text::say;
 use crate::token::{Sealed, SealedWith, TokenKeyArguments, TokenKeys};
 
-/// Seal the tokens in the database with another key
+/// Re-encrypt the tokens in the database with another key
 ///
-/// With the new key as --token-key and the former one as --previous-token-key it goes through all workspaces and seals again what
-/// the former key has sealed. Run `serve` with both keys before and until it is done. It may be interrupted and run again.
+/// With the new key as --token-key and the previous one as --previous-token-key it goes through all workspaces and re-encrypts
+/// everything that uses the previous key. Run `serve` with both keys before and until it is done. It can be interrupted and
+/// repeated.
 #[derive(Args, Debug)]
 pub(crate) struct Rekey {
     #[command(flatten)]
     pub(crate) keys: TokenKeyArguments,
 
-    /// The schema of the host's tables
+    /// The schema of GitLab's tables
     #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
     pub(crate) schema: String,
 
@@ -28,7 +29,7 @@ pub(crate) struct Rekey {
     pub(crate) connection: Connection,
 }
 
-/// So many workspaces are read at a time.
+/// The number of workspaces read at a time.
 const MANY: i32 = 500;
 
 #[derive(Default)]

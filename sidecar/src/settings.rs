@@ -1,4 +1,4 @@
-//! Settings, as far as several rooms share them, and what is said of those that are not valid.
+//! Settings shared by several rooms, and messages about invalid ones.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use url::{Host, Url};
 
 use crate::text::tell;
 
-/// Scopes that the app asks for: for commands, and to write to channels with and without being in them.
+/// Scopes that the app requests: for commands, and to post in channels with and without being a member.
 pub(crate) const SCOPES: [&str; 3] = ["commands", "chat:write", "chat:write.public"];
 
-/// What GitLab's agent needs as well, to be mentioned and written to.
+/// Additional scopes for GitLab's agent, to be mentioned and messaged.
 const SCOPES_OF_AGENT: [&str; 5] = [
     "app_mentions:read",
     "assistant:write",
@@ -19,7 +19,7 @@ const SCOPES_OF_AGENT: [&str; 5] = [
     "reactions:write",
 ];
 
-/// What installations ask for.
+/// The scopes that installations request.
 pub(crate) fn scopes(with_agent: bool) -> Vec<&'static str> {
     let more: &[&str] = match with_agent {
         true => &SCOPES_OF_AGENT,
@@ -28,10 +28,10 @@ pub(crate) fn scopes(with_agent: bool) -> Vec<&'static str> {
     SCOPES.iter().chain(more).copied().collect()
 }
 
-/// A password that is shorter can be guessed.
+/// A shorter password can be guessed.
 pub(crate) const SHORTEST_PASSWORD: usize = 12;
 
-/// A setting that is not valid, and what would be.
+/// An invalid setting, and what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// Flag and variable.
@@ -61,8 +61,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// As the command line is parsed: by a parser of its own, whose errors cannot quote the text. A file that ends in a new line, or what is
-/// pasted with a blank, is what it looks like.
+/// For the command line: a separate parser whose errors cannot quote the text. Trailing newlines and surrounding spaces are
+/// removed.
 pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     let trimmed = text.trim();
     if trimmed.len() < text.len() && !trimmed.is_empty() {
@@ -71,8 +71,8 @@ pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(SecretString::from(trimmed))
 }
 
-/// The address under which Slack and browsers reach this program: Slack sends secrets there, and browsers keep the cookie of an
-/// installation for it.
+/// The address at which Slack and browsers reach this program: Slack sends secrets there, and browsers keep an installation's
+/// cookie for it.
 #[derive(Clone, Debug)]
 pub(crate) struct PublicUrl(Url);
 
@@ -89,7 +89,7 @@ impl PublicUrl {
         }
     }
 
-    /// The address of a page of ours, as Slack and browsers reach it.
+    /// The address of one of our pages, as Slack and browsers reach it.
     pub(crate) fn page(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);
@@ -109,7 +109,7 @@ impl PublicUrl {
     }
 }
 
-/// An https address, or an http one of this machine, and nothing more.
+/// An https address, or an http address on this machine, and nothing more.
 pub(crate) fn web_address(
     setting: &'static str,
     text: &str,

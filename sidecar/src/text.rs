@@ -1,9 +1,9 @@
-//! Numbers and times as people read them, and where they read them.
+//! Numbers and times for people, and output to the terminal.
 
 use std::io::{Write, stderr, stdout};
 use std::time::Duration;
 
-/// Writes to stdout. Whoever read it may be gone, as `head` is; the run is not to suffer from that.
+/// Writes to stdout. The reader may be gone, like `head`; the run must continue.
 pub(crate) fn say(text: &str) {
     let _ = stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! TLS: Slack's certificate is checked against the authorities that the system trusts, that of the database as libpq does.
+//! TLS: Slack's certificate is verified against the system's authorities, the database's like libpq does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Error;
 
-/// What is checked of a server's certificate.
+/// What is verified in a server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// Nothing, as a DBA is used to from psql with `sslmode=require`: servers come with certificates of their own making.
+    /// Nothing, like psql with `sslmode=require`: many servers have self-signed certificates.
     Nothing,
-    /// Who vouches for it.
+    /// Its authority.
     Authority,
-    /// That as well, and that it is the server's.
+    /// Also that it belongs to this server.
     Name,
 }
 
-/// What is wanted of TLS with the database.
+/// The TLS requirements for the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) check: Check,
-    /// Who vouches for the server; those that the system trusts, if not given.
+    /// The server's authority; the system's authorities if not given.
     pub(crate) root: Option<PathBuf>,
     /// Our own certificate and its key.
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
@@ -70,7 +70,7 @@ pub(crate) fn connector(wanted: &Wanted) -> Result<MakeRustlsConnect, Error> {
     }))
 }
 
-/// Checks the certificate of the server against those that the system trusts.
+/// Verifies the server's certificate against the system's authorities.
 pub(crate) fn verifying() -> Result<ClientConfig, Error> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -81,7 +81,7 @@ pub(crate) fn verifying() -> Result<ClientConfig, Error> {
 
 fn roots_of_system() -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    // A certificate that cannot be read vouches for nobody; a server whose authority is missing is refused.
+    // An unreadable certificate is not trusted; a server whose authority is missing is rejected.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }
@@ -108,7 +108,7 @@ fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::Certificate(format!("{}: {why}", path.display()))
 }
 
-/// The handshake must be signed by the certificate's key whatever else is checked: SCRAM's channel binding relies on that.
+/// The handshake must always be signed with the certificate's key: SCRAM's channel binding relies on that.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
@@ -136,7 +136,7 @@ impl ServerCertVerifier for Verifier {
             now,
         );
         match verified {
-            // The name is looked at last.
+            // The name is checked last.
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.checks_name => Ok(ServerCertVerified::assertion()),

@@ -1,5 +1,5 @@
-//! Tokens are sealed before they leave this process: AES-256-GCM as the host has it, a nonce of 12 bytes beside the ciphertext,
-//! whose last 16 bytes are the tag.
+//! Tokens are encrypted before they leave this process: AES-256-GCM like GitLab, with a 12-byte nonce stored next to the
+//! ciphertext, whose last 16 bytes are the tag.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use crate::settings::{Problem, secret};
 const KEY_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 12;
 
-/// What tokens are sealed with before they reach the database
+/// How tokens are encrypted before they reach the database
 #[derive(Args, Debug)]
 pub(crate) struct TokenKeyArguments {
-    /// The key of tokens in the database: the host's db_key_base, or any text whose first 32 bytes are random
+    /// The key for tokens in the database: GitLab's db_key_base, or any text whose first 32 bytes are random
     #[arg(long, value_name = "KEY", env = "LOCKSTEP_TOKEN_KEY", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) token_key: Option<SecretString>,
 
-    /// A former key, until `rekey` has been run; may be given several times, in the environment separated by commas
+    /// A previous key, until `rekey` has been run; may be given several times, in the environment variable separated by commas
     #[arg(long = "previous-token-key", value_name = "KEY", env = "LOCKSTEP_PREVIOUS_TOKEN_KEYS", hide_env_values = true, value_delimiter = ',', value_parser = ValueParser::new(secret))]
     pub(crate) previous_token_keys: Vec<SecretString>,
 }
 
-/// A token as it is stored: ciphertext with its tag, and the nonce.
+/// A token as stored: ciphertext with its tag, and the nonce.
 #[derive(Clone, Debug)]
 pub(crate) struct Sealed {
     pub(crate) bytes: Vec<u8>,
@@ -34,19 +34,19 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// Whether it has the form of one; anybody can write into the host's rows.
+    /// Whether it has the right form; anybody can write into GitLab's rows.
     pub(crate) fn is_sealed(&self) -> bool {
         self.nonce.len() == NONCE_LENGTH && self.bytes.len() > AES_256_GCM.tag_len()
     }
 }
 
-/// The key that tokens are sealed with, and those that they may have been sealed with before.
+/// The key that encrypts tokens, and previous keys.
 pub(crate) struct TokenKeys {
     current: LessSafeKey,
     previous: Vec<LessSafeKey>,
 }
 
-/// With which key a token was sealed.
+/// Which key a token was encrypted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SealedWith {
     Current,
@@ -66,7 +66,7 @@ pub(crate) enum CipherError {
 }
 
 impl TokenKeys {
-    /// The first 32 bytes of each text are the key, so the host's `db_key_base` serves as it is.
+    /// The key is the first 32 bytes of the text, so GitLab's `db_key_base` works unchanged.
     pub(crate) fn new(
         current: &SecretString,
         previous: &[SecretString],
@@ -86,7 +86,7 @@ impl TokenKeys {
             problems.push(Problem::missing("--token-key (LOCKSTEP_TOKEN_KEY)", hint));
             return None;
         };
-        // An empty variable is no key.
+        // An empty variable is not a key.
         let previous = arguments.previous_token_keys.iter();
         let previous: Vec<SecretString> = previous
             .filter(|key| !key.expose_secret().is_empty())
@@ -114,7 +114,7 @@ impl TokenKeys {
         let once = Nonce::assume_unique_for_key(nonce);
         self.current
             .seal_in_place_append_tag(once, Aad::empty(), &mut bytes)
-            // A token is no gigabyte.
+            // Tokens are short.
             .map_err(|_| CipherError::NoRandomness)?;
         Ok(Sealed {
             bytes,
@@ -221,7 +221,7 @@ mod tests {
         Ok(())
     }
 
-    /// What attr_encrypted of the host wrote with `db_key_base` "0123456789abcdef0123456789abcdef-and-more".
+    /// What GitLab's attr_encrypted wrote with `db_key_base` "0123456789abcdef0123456789abcdef-and-more".
     #[test]
     fn ciphertext_of_the_host_is_opened() -> Result<(), CipherError> {
         let keys = keys("0123456789abcdef0123456789abcdef-and-more", &[])?;
@@ -234,7 +234,7 @@ mod tests {
         Ok(())
     }
 
-    // By OpenSSL's AES-256-GCM, through Python's cryptography: AESGCM(key).encrypt(nonce, token, None).
+    // Created with OpenSSL's AES-256-GCM, through Python's cryptography: AESGCM(key).encrypt(nonce, token, None).
     const HOST_BYTES: [u8; 31] = [
         249, 229, 138, 124, 79, 0, 217, 238, 37, 52, 164, 30, 239, 34, 92, 169, 159, 147, 153, 217,
         5, 235, 65, 133, 43, 226, 217, 216, 9, 104, 128,

@@ -1,4 +1,4 @@
-//! Whatever arrives, signed or not, is answered, and as it should be.
+//! Any request, signed or not, gets a proper response.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever is published can be read, or is refused; and what is taken can be read later, as it was and as it is kept.
+//! Any published event can be parsed, or is refused; and what is accepted can be parsed later, as received and as stored.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What can be said of a backfill.
+//! Arguments of the command `backfill`.
 
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -21,27 +21,27 @@ Exit status:
 
 /// Run a backfill job and watch it
 ///
-/// Starts a run of JOB in background workers of the database and shows how far it is, until it is over. If the job has a run
-/// on the table already, that one is watched instead: one that is paused is resumed, and one that has lost its workers gets
-/// new ones. --workers and --settings then change that run.
+/// Starts a run of JOB in background workers of the database and shows its progress until it ends. If the job already has a run
+/// on the table, that one is watched instead: a paused run is resumed, and one that has lost its workers gets new ones. --workers
+/// and --settings then change that run.
 ///
-/// Ctrl-C (or SIGTERM) pauses the run, also one that was running before this command: it waits for the sub-batches under way
-/// and prints the command that goes on. Nothing is lost or done twice. A second Ctrl-C does not wait. If this command dies
-/// or its connection is lost, the run goes on by itself.
+/// Ctrl-C (or SIGTERM) pauses the run, even if it was started before this command: it waits for the current sub-batches and
+/// prints the command that resumes the run. Nothing is lost or done twice. A second Ctrl-C does not wait. If this command dies or
+/// its connection is lost, the run continues by itself.
 ///
-/// In a terminal one line shows the progress. Elsewhere a line is written every few seconds, and whenever the status
-/// or what holds the run changes. Both go to stderr, the summary to stdout.
+/// In a terminal one line shows the progress. Otherwise a line is written every few seconds, and whenever the status or the
+/// reason for a hold changes. Both go to stderr, the summary to stdout.
 #[derive(Args, Debug)]
 #[command(after_help = BACKFILL_EXAMPLES)]
 pub(crate) struct Backfill {
-    /// service_accounts, cache_columns, or a job of lockstep.register_backfill_job
+    /// service_accounts, cache_columns, or a job registered with lockstep.register_backfill_job
     pub(crate) job: String,
 
-    /// The table to go through; needed if the job has several
+    /// The table to process; required if the job has several
     #[arg(long)]
     pub(crate) table: Option<String>,
 
-    /// How many background workers; a new run has one
+    /// Number of background workers; a new run has one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub(crate) workers: Option<i32>,
 
@@ -52,7 +52,7 @@ pub(crate) struct Backfill {
     #[command(flatten)]
     pub(crate) connection: Connection,
 
-    /// Upon Ctrl-C stop watching, and let the run go on
+    /// On Ctrl-C stop watching, and let the run continue
     #[arg(long)]
     pub(crate) detach_on_interrupt: bool,
 
@@ -62,7 +62,7 @@ pub(crate) struct Backfill {
 }
 
 impl Backfill {
-    /// The command that goes on with a run of this job, without what the run itself has kept, and without the password.
+    /// The command that resumes a run of this job, without what the run itself has stored, and without the password.
     pub(crate) fn command_to_go_on(&self) -> String {
         let mut words = vec!["lockstep-sidecar".to_owned(), "backfill".to_owned()];
         words.push(quoted(&self.job));
@@ -80,7 +80,7 @@ impl Backfill {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:=".contains(letter);
     match !word.is_empty() && word.chars().all(is_plain) {

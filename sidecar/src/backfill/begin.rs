@@ -1,4 +1,4 @@
-//! Begins a run, or attaches to the one that the same job has on the table.
+//! Starts a run, or attaches to the one that the job already has on the table.
 
 use tokio_postgres::error::SqlState;
 
@@ -8,14 +8,14 @@ use crate::database::{Database, Progress, Status};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 
-/// A run that is in the way may end before it is looked at, and another may begin.
+/// A run that is in the way may end before it is read, and another may start.
 const MOST_TRIES: u32 = 5;
 
 pub(super) enum Begun {
     Started(i64),
     /// How it was found.
     Attached(Box<Progress>),
-    /// Somebody interrupted meanwhile: the run that was begun all the same, if one was, as it is left.
+    /// Interrupted: if a run was started anyway, its number.
     Interrupted(Option<i64>),
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn begin(
         begun = &mut beginning => return begun,
         () = interrupts.next() => {}
     }
-    // It waits for somebody's lock. Whether the server had begun the run is known only when it has answered; the run is paused then.
+    // The statement waits for a lock. Only its result shows whether the server has started the run; it is paused then.
     address.cancel(&token).await;
     let begun = tokio::select! {
         begun = beginning => begun,
@@ -85,7 +85,7 @@ async fn start_or_attach(database: &Database, arguments: &Backfill) -> Result<Be
             Ok(run) => return Ok(Begun::Started(run)),
             Err(error) => error,
         };
-        // The engine itself says which run is in the way, whatever the job and table resolve to.
+        // The engine itself reports which run is in the way, whatever job and table resolve to.
         let Some(other) = error.run_in_the_way() else {
             return Err(error);
         };
@@ -97,7 +97,7 @@ async fn start_or_attach(database: &Database, arguments: &Backfill) -> Result<Be
             Some(progress) if !progress.status.is_over() => {
                 return attach(database, arguments, progress).await;
             }
-            // It is over by now; if it is there, but not for this role's eyes, the engine's error is the answer.
+            // It has ended by now; if it exists but this role may not see it, the engine's error is the answer.
             _ if tries == MOST_TRIES => return Err(error),
             _ => {}
         }
@@ -121,7 +121,7 @@ async fn attach(
     if settings.is_some() || workers.is_some() {
         database.alter(progress.run, settings, workers).await?;
     }
-    // Starting workers that are there already does nothing.
+    // Starting workers that are already running does nothing.
     if progress.status == Status::Paused || progress.workers == 0 || workers.is_some() {
         database.resume(progress.run).await?;
     }

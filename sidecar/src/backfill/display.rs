@@ -1,4 +1,4 @@
-//! Shows how far a run is: one line that is drawn again and again in a terminal, or a line now and then elsewhere.
+//! Shows a run's progress: one line that is redrawn in a terminal, or an occasional line elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::database::{Progress, Status};
 use crate::text::{duration, number, short, tell};
 
-/// Redrawn at most so often a second.
+/// The maximum number of redraws per second.
 const REDRAWS: u8 = 5;
 
-/// Columns of the bar itself, where there is room and where there is not.
+/// Columns of the bar itself, with enough room and without.
 const CELLS: [usize; 2] = [10, 5];
 
-/// Columns from which numbers are written out.
+/// From this width on, numbers are written in full.
 const WIDE: u16 = 120;
 
 pub(super) enum Display {
@@ -25,7 +25,7 @@ pub(super) enum Display {
 
 pub(super) struct Lines {
     every: Duration,
-    /// When the last line was written, with the status and what held the run then.
+    /// The time of the last line, with the status and the reason for a hold at that time.
     last: Option<(Instant, Status, Option<String>)>,
 }
 
@@ -40,15 +40,15 @@ impl Display {
         let colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let target = ProgressDrawTarget::stderr_with_hz(REDRAWS);
         let bar = ProgressBar::with_draw_target(None, target);
-        // The bar is part of the message: set apart, each would be drawn with a former state of the other. The template is a
-        // constant, and the default one would do.
+        // The bar is part of the message: separately, each would be drawn with an old state of the other. The template is a
+        // constant, and the default one would also work.
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
         Self::Bar { bar, colors }
     }
 
-    /// Says something once.
+    /// Prints a message once.
     pub(super) fn note(&self, text: &str) {
         match self {
             Self::Bar { bar, .. } => bar.suspend(|| tell(text)),
@@ -102,7 +102,7 @@ fn drawn(percent: f64, cells: usize, colors: bool) -> String {
     }
 }
 
-/// What there is to say in one line, the most important first: what does not fit is cut off at the right.
+/// The progress in one line, the most important part first: what does not fit is cut off on the right.
 fn line(progress: &Progress, wide: bool, colors: bool) -> String {
     let count = if wide { number } else { short };
     let mut parts = vec![format!("{:.1}%", progress.percent)];

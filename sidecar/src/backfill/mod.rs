@@ -1,5 +1,5 @@
-//! The command `backfill`: begins a run of a job or finds the one there is ([`begin`]), watches it ([`watch`]) on a screen
-//! or in lines ([`display`]), and says what became of it ([`summary`]).
+//! The command `backfill`: starts a run of a job or finds the existing one ([`begin`]), watches it ([`watch`]) in a terminal or
+//! in lines ([`display`]), and summarizes the result ([`summary`]).
 
 mod arguments;
 mod begin;
@@ -23,7 +23,7 @@ use watch::{End, Watch};
 pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
     let address = Address::new(arguments.connection.database_url.as_ref())?;
     let database = Database::open(&address).await?;
-    // From here on a signal is not the end of the process: there may be a run to pause.
+    // From here on a signal does not end the process: there may be a run to pause.
     let mut interrupts = Interrupts::listen()?;
     let begun = begin::begin(&address, &database, arguments, &mut interrupts).await?;
     let (run, how) = match &begun {

@@ -1,4 +1,4 @@
-//! What became of a run, for whoever reads it the morning after.
+//! The result of a run, for people who read it the morning after.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ pub(super) fn of(progress: &Progress, set_aside: &[SetAside]) -> String {
     let status = progress.status.name();
     let mut text = format!("run {run} of {job} on {table}: {status}\n");
     for (name, value) in &rows {
-        // Writing to a String does not fail.
+        // Writing to a String never fails.
         let _ = writeln!(text, "  {name:<left$}  {value:>right$}");
     }
     if progress.set_aside > 0 {

@@ -1,4 +1,4 @@
-//! Watches a run until it is over or somebody interrupts, over as many connections as it takes.
+//! Watches a run until it ends or the user interrupts, reconnecting as often as necessary.
 
 use std::time::Duration;
 
@@ -12,33 +12,32 @@ use crate::database::{Database, Progress, SetAside, Status};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 
-/// How often the database is asked. A question takes it about a millisecond.
+/// How often the database is queried. A query takes about a millisecond.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// While it pauses, a person waits.
+/// While pausing, a person waits.
 const PAUSING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a run may be without a worker: those that were just started take a moment, those of a server that
-/// recovers from a crash a second or two.
+/// How long a run may be without a worker: new workers take a moment, those of a server recovering from a crash a second or two.
 const WITHOUT_WORKERS: Duration = Duration::from_secs(5);
 
-/// So often workers are started that do not get a row done.
+/// How often workers are started that process no row.
 const MOST_STARTS: u32 = 3;
 
 const RECONNECT_FOR: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The ranges that a summary names.
+/// The number of ranges that a summary lists.
 const MOST_SET_ASIDE: i64 = 10;
 
 pub(super) enum End {
     Over(Progress),
-    /// Workers were started, and ended without having done anything, or gave up and paused the run.
+    /// Workers were started and ended without progress, or gave up and paused the run.
     WithoutWorkers(Progress),
     /// Interrupted; nobody works on it any more.
     Paused(Progress),
-    /// Interrupted, and not waited for.
+    /// Interrupted, without waiting for it.
     Left {
         pausing: bool,
     },
@@ -97,7 +96,7 @@ impl Watch {
                 Verdict::Start => {
                     display.note("there is no worker: starting workers");
                     match self.database.resume(self.run).await {
-                        // It ended or the connection is lost; the next look tells.
+                        // It ended or the connection is lost; the next query shows which.
                         Err(error) if error.is_lost_connection() || is_wrong_status(&error) => {
                             debug!(%error, "could not resume");
                         }
@@ -115,7 +114,7 @@ impl Watch {
         loop {
             match self.database.pause(self.run).await {
                 Ok(()) => break,
-                // Over, or paused by somebody else.
+                // Ended, or paused by somebody else.
                 Err(error) if is_wrong_status(&error) => break,
                 Err(error) if error.is_lost_connection() => self.reconnect(error, display).await?,
                 Err(error) => return Err(error),
@@ -177,7 +176,7 @@ enum Verdict {
     GiveUp,
 }
 
-/// Takes note of a run that nobody works on.
+/// Records since when nobody works on the run.
 #[derive(Default)]
 struct Absence {
     since: Option<Instant>,

@@ -112,7 +112,7 @@ fn listed(answers: Vec<(Name, Result<Value, Error>)>, run: Option<i64>) -> Answe
     answer
 }
 
-/// One whose workers begin when this is committed: that it has none as yet is nothing to say.
+/// A run whose workers start when this commits: that it has none yet is not worth mentioning.
 fn begun(run: &Value) -> String {
     let mut run = run.clone();
     run["held_by"] = Value::Null;
@@ -133,7 +133,7 @@ fn line(run: &Value) -> String {
         line.push_str(&format!(", {percent} %"));
     }
     if let Some(held) = run["held_by"].as_str() {
-        // What a DBA would call; here it is a command.
+        // A DBA would call the function; here it is a command.
         let resume = code(&format!("/chatops run backfill resume {}", run["run"]));
         let held = plain(held).replace("call lockstep.resume_backfill", &resume);
         line.push_str(&format!(", held: {held}"));
@@ -144,7 +144,7 @@ fn line(run: &Value) -> String {
     line
 }
 
-/// What else there is to say of a run.
+/// Further details of a run.
 fn details(run: &Value) -> Vec<String> {
     let number = |key: &str| run[key].as_i64().unwrap_or_default();
     let text = |key: &str| run[key].as_str().map(plain);

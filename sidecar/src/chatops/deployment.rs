@@ -1,4 +1,4 @@
-//! `auto_deploy` and `release`: where code is deployed, by the host's own tables.
+//! `auto_deploy` and `release`: where code is deployed, according to GitLab's own tables.
 
 use serde_json::Value;
 
@@ -78,7 +78,7 @@ pub(super) fn not_an_address(text: &str) -> Answer {
     ))
 }
 
-/// The project and the number in the address of a merge request, or in its short form.
+/// The project and number in the address of a merge request, or in its short form.
 pub(super) fn address(text: &str) -> Option<(String, i64)> {
     if let Some((project, iid)) = text.rsplit_once('!') {
         return project_and_iid(project, iid);
@@ -124,15 +124,15 @@ fn verdict(project: &str, iid: i64, found: &Value) -> String {
     }
 }
 
-/// Code in an environment of the host.
+/// Code in a deployment environment.
 pub(super) struct Deployment {
     pub(super) is_done: bool,
-    /// Nobody can say where the host does not.
+    /// None if GitLab does not say.
     pub(super) is_in_production: Option<bool>,
     pub(super) text: String,
 }
 
-/// Where it is deployed, in the order in which that is told.
+/// Where it is deployed, in display order.
 pub(super) fn deployments(found: &Value) -> Vec<Deployment> {
     let environments = found["environments"].as_array().into_iter().flatten();
     let one = |it: &Value| {
@@ -160,7 +160,7 @@ pub(super) fn deployments(found: &Value) -> Vec<Deployment> {
 
 pub(super) const NOWHERE: &str = "no deployment has it";
 
-/// A line each.
+/// One line each.
 fn said(deployments: Vec<Deployment>) -> Vec<String> {
     if deployments.is_empty() {
         return vec![format!(":white_large_square: {NOWHERE}")];
@@ -172,7 +172,7 @@ fn said(deployments: Vec<Deployment>) -> Vec<String> {
     deployments.into_iter().map(line).collect()
 }
 
-/// The host's numbers.
+/// GitLab's numbers.
 fn status(number: i64) -> &'static str {
     match number {
         0 => "created, not deployed as yet",

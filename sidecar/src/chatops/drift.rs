@@ -1,4 +1,4 @@
-//! `drift`: how many rows are not what they should be.
+//! `drift`: how many rows have drifted.
 
 use super::arguments::Looked;
 use super::environment::each;

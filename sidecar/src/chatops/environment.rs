@@ -1,4 +1,4 @@
-//! The databases that chatops knows, by the names that their options have.
+//! The databases that chatops knows, by the names of their options.
 
 use tokio::task::JoinSet;
 
@@ -6,7 +6,7 @@ use crate::connection::Address;
 use crate::database::ChatopsDatabase;
 use crate::error::Error;
 
-/// In the order in which they are told of.
+/// In display order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
     Dev,
@@ -43,7 +43,7 @@ impl Name {
     }
 }
 
-/// One of them.
+/// One environment.
 #[derive(Clone)]
 pub(crate) struct Environment {
     pub(crate) name: Name,
@@ -76,7 +76,7 @@ impl Environments {
     }
 }
 
-/// Asks several at the same time; the answers in their order.
+/// Queries several at the same time; returns the results in order.
 pub(super) async fn each<T, F>(
     environments: &[Environment],
     ask: impl Fn(Environment) -> F,

@@ -1,4 +1,4 @@
-//! A command that was given: who gave it, where, and what a database is told of that.
+//! A command: who gave it, where, and what is recorded about that.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::slack::{SlashCommand, code, shorten, unescape};
 pub(super) struct Given<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) slash: &'a SlashCommand,
-    /// Slack's number of the command.
+    /// Slack's id of the command.
     trigger: String,
-    /// Ours of this delivery of it.
+    /// Our id of this delivery.
     request: String,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// As it is recorded.
+    /// As recorded in the database.
     pub(super) fn record(&self, environment: Name) -> Value {
         json!({
             "trigger_id": self.trigger,
@@ -48,17 +48,17 @@ impl<'a> Given<'a> {
         })
     }
 
-    /// Whoever gave it, as Slack shows people.
+    /// The user, as a Slack mention.
     pub(super) fn user(&self) -> String {
         format!("<@{}>", self.slash.user)
     }
 
-    /// Whoever gave it, in his workspace.
+    /// The user in their workspace.
     pub(super) fn giver(&self) -> Place {
         self.place_of(&self.slash.user)
     }
 
-    /// The channel that it was given in.
+    /// The channel in which it was given.
     pub(super) fn place(&self) -> Place {
         self.place_of(&self.slash.channel)
     }
@@ -70,7 +70,7 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Those that are named, else production. One that is not configured is an error.
+    /// The named environments, otherwise production. One that is not configured is an error.
     pub(super) fn environments(&self, named: Environments) -> Result<Vec<Environment>, Answer> {
         let names = named.named();
         let names = match names.is_empty() {
@@ -97,13 +97,13 @@ impl<'a> Given<'a> {
     }
 }
 
-/// A number that nobody else has.
+/// A unique number.
 fn random() -> String {
     let mut bytes = [0; 16];
-    // Without a source of randomness nothing else of this program would work.
+    // Without a source of randomness nothing else in this program would work.
     let _ = SystemRandom::new().fill(&mut bytes);
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String does not fail.
+        // Writing to a String never fails.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -7,7 +7,7 @@ use super::given::Given;
 use super::page::Answer;
 use crate::slack::code;
 
-/// Only people who are named, and members of the group.
+/// Only configured users, and members of the group.
 pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
     let settings = &given.app.settings;
     let user = &given.slash.user;
@@ -42,14 +42,14 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
     }
 }
 
-/// Production is changed in the channel where people expect that.
+/// Production may only be changed in the channels where people expect it.
 pub(super) fn check_channel(given: &Given<'_>, environments: &[Environment]) -> Result<(), Answer> {
     let is_production = environments.iter().any(|it| it.name == Name::Production);
     let channels = &given.app.settings.production_channels;
     if !is_production || channels.contains(&given.place()) {
         return Ok(());
     }
-    // Slack shows those of another workspace to nobody here.
+    // Slack shows channels of another workspace to nobody here.
     let here = channels
         .iter()
         .filter(|it| it.team == given.slash.owner.team);

@@ -1,4 +1,4 @@
-//! `incident`: while one of severity 1 or 2 is open, no flag is changed in production.
+//! `incident`: while one with severity 1 or 2 is open, no flag is changed in production.
 
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
             environments,
         } => {
             let environments: Vec<Environment> = given.environments(environments)?;
-            // Closing one lets production be changed. Anybody who may give commands may declare one, wherever he is.
+            // Closing one allows changes in production. Declaring one is possible in any channel.
             guard::check_channel(given, &environments)?;
             let answers = each(&environments, |it| {
                 let command = given.record(it.name);

@@ -1,8 +1,8 @@
-//! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is taken apart into
-//! words, and these by a parser of command lines ([`arguments`]). Who may do what where is decided by [`guard`]; what is changed
-//! is changed by functions of the [`environment`]'s database, once however often the command is delivered
-//! ([`flag`] in agreement with other environments), and told in the channel and to whoever answers for the flag ([`told`]). A new command is a file beside these, and a line in [`arguments`] and in
-//! `answer`.
+//! The slash command `/chatops`: flags, deployments and backfills of several databases, from Slack. Its text is split into words
+//! and parsed like a command line ([`arguments`]). [`guard`] decides who may do what where. Changes are made by functions in the
+//! [`environment`]'s database, once however often the command is delivered ([`flag`] in agreement with other environments), and
+//! reported in the channel and to the group that owns the flag ([`told`]). A new command is a file in this folder, and a line in
+//! [`arguments`] and in `answer`.
 
 mod arguments;
 mod backfill;
@@ -33,7 +33,7 @@ use arguments::Command;
 use given::Given;
 use page::Answer;
 
-/// Does what a command says. It takes as long as the databases do.
+/// Executes a command. This takes as long as the databases do.
 pub(crate) async fn reply(app: Arc<App>, slash: SlashCommand) -> Vec<Reply> {
     answer(&app, &slash).await.pages()
 }

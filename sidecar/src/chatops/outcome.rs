@@ -1,4 +1,4 @@
-//! What became of a command in one environment.
+//! The result of a command in one environment.
 
 use serde_json::Value;
 use tokio_postgres::error::{DbError, SqlState};
@@ -13,20 +13,20 @@ pub(super) enum Outcome {
     Done(Value),
     /// An earlier delivery of the command did it.
     Repeated(Value),
-    /// Nothing was changed, for a reason that people understand.
+    /// Nothing was changed, for a reason that users understand.
     Refused(String),
     /// Nothing was changed.
     Unreachable,
-    /// Nothing was changed, as others are at work.
+    /// Nothing was changed, because too many other commands are running.
     Busy,
-    /// It may have been done or not.
+    /// It is unknown whether it was done.
     Unknown,
-    /// Nothing was changed, as the database could not.
+    /// Nothing was changed, because of a database error.
     Failed,
 }
 
 impl Outcome {
-    /// Of a change, which the database answers with whether it was done before, and the result.
+    /// Of a change: the database returns whether it was done before, and the result.
     pub(super) fn of_change(name: Name, answered: Result<Value, Error>) -> Self {
         match answered {
             Ok(mut answer) => {
@@ -73,7 +73,7 @@ impl Outcome {
         let known = KNOWN.iter().find(|(known, _)| known == code);
         match known {
             Some((_, words)) => Self::Refused((*words).to_owned()),
-            // The server is about to stop, or lost the session: it may have committed before.
+            // The server is shutting down or lost the session: it may have committed before.
             None if code.code().starts_with("08") || code.code().starts_with("57P") => {
                 Self::Unknown
             }
@@ -81,7 +81,7 @@ impl Outcome {
         }
     }
 
-    /// Why nothing was changed there, or what command tells whether it was; nothing if something was.
+    /// Why nothing was changed there, or which command shows whether it was; None if it was.
     pub(super) fn trouble(&self, name: Name, look: &str) -> Option<String> {
         let name = name.text();
         match self {
@@ -103,7 +103,7 @@ impl Outcome {
         }
     }
 
-    /// The same of something that was only asked.
+    /// The same for a read-only command.
     pub(super) fn silence(&self, name: Name) -> String {
         let name = name.text();
         match self {
@@ -117,10 +117,10 @@ impl Outcome {
     }
 }
 
-/// The functions of lockstep cut what they name themselves; what they cannot is the text of somebody.
+/// lockstep's functions shorten names themselves; other messages may contain a long text from a user.
 const LONGEST_MESSAGE: usize = 1_500;
 
-/// With these the functions of lockstep say what people can do about it.
+/// SQLSTATEs with which lockstep's functions say what users can do about it.
 const OWN: [SqlState; 10] = [
     SqlState::INVALID_PARAMETER_VALUE,
     SqlState::INVALID_NAME,

@@ -1,27 +1,27 @@
-//! An answer as the messages that Slack takes.
+//! An answer as messages that Slack accepts.
 
 use std::fmt::Write;
 
 use crate::slack::{LONGEST_TEXT, Reply, escape, fit_lines, shorten};
 
-/// An address for answers may be used so often.
+/// How often a response URL may be used.
 const MOST_PAGES: usize = 5;
 
-/// Room for what is said of lines that are left out.
+/// Space for the note about lines that are left out.
 const NOTE: usize = 100;
 const FENCE: &str = "```";
 
-/// What is answered: lines, of which some are code.
+/// An answer: lines, some of which are code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Others in the channel see it as well.
+    /// Visible to others in the channel as well.
     is_public: bool,
     lines: Vec<Line>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
-    /// As it is written, with what others wrote already escaped.
+    /// Markup, with user text already escaped.
     Marked(String),
     Code(String),
 }
@@ -33,7 +33,7 @@ impl Answer {
         answer
     }
 
-    /// Something as it would be in a terminal.
+    /// Shown as in a terminal.
     pub(super) fn code(text: &str) -> Self {
         let lines = text.trim_end().lines();
         Self {
@@ -51,7 +51,7 @@ impl Answer {
         self
     }
 
-    /// Cut between lines; what is too much is counted.
+    /// Split between lines; lines beyond the limit are counted.
     pub(crate) fn pages(&self) -> Vec<Reply> {
         let most = LONGEST_TEXT - NOTE;
         let mut pages: Vec<String> = Vec::new();
@@ -73,7 +73,7 @@ impl Answer {
                 if pages.len() == MOST_PAGES {
                     let left = self.lines.len() - place;
                     if let Some(last) = pages.last_mut() {
-                        // Writing to a String does not fail.
+                        // Writing to a String never fails.
                         let _ = write!(
                             last,
                             "… and {left} lines more, which are too much for Slack."
@@ -156,7 +156,7 @@ mod tests {
         );
     }
 
-    /// A line that is too long by itself ends in a mark, and before a part that does not fit.
+    /// A line that is too long by itself ends with a mark, before a part that does not fit.
     #[test]
     fn what_is_cut_of_a_line_is_marked() {
         let long = "x".repeat(2_896);

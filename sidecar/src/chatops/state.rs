@@ -1,4 +1,4 @@
-//! What chatops needs.
+//! The state of chatops.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::token::TokenKeys;
 
 pub(crate) struct App {
     pub(crate) settings: Arc<Settings>,
-    /// What is changed.
+    /// The databases to change.
     pub(crate) environments: Environments,
-    /// Of the app itself: who may do what.
+    /// The app's own database: who may do what.
     pub(crate) database: SlackDatabase,
-    /// For what nobody waits for.
+    /// For work that nobody waits for.
     pub(crate) for_jobs: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) token_keys: Arc<TokenKeys>,
-    /// What is told after the request is over.
+    /// For notifications after the request has ended.
     pub(crate) finishing: Finishing,
 }

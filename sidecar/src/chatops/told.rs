@@ -1,4 +1,4 @@
-//! Who is told of what was done.
+//! Notifications about what was done.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,13 +19,13 @@ use crate::interrupt::Finishing;
 use crate::job::{Failure, Performing, Workers};
 use crate::slack::{CallError, Owner, Tenant, advice, code, insist, shorten};
 
-/// As long as this the answer waits for the team to be told.
+/// How long the answer waits for the team's notification.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// As long as this it is tried.
+/// How long sending is retried.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What it may take to leave it to others.
+/// How long it may take to leave it to others.
 const LEAVING: Duration = Duration::from_millis(900);
 
 /// Who did what.
@@ -38,7 +38,7 @@ pub(super) fn command(given: &Given<'_>) -> String {
     code(&shorten(&format!("{} {typed}", given.slash.command), 300))
 }
 
-/// What is said if all of it was done by an earlier delivery of the command.
+/// The answer if everything was done by an earlier delivery of the command.
 pub(super) fn repeated(outcomes: &[(Name, Outcome)]) -> Option<Answer> {
     let is_repeated = |(_, outcome): &(Name, Outcome)| matches!(outcome, Outcome::Repeated(_));
     outcomes.iter().all(is_repeated).then(|| {
@@ -48,7 +48,7 @@ pub(super) fn repeated(outcomes: &[(Name, Outcome)]) -> Option<Answer> {
     })
 }
 
-/// Tells the channel of the group that answers for a flag; what the channel of the command is told of that.
+/// Notifies the channel of the group that owns the flag; returns what the command's channel is told about that.
 pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> String {
     let Some(group) = group else {
         return "No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.".to_owned();
@@ -62,7 +62,7 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
     if *channel == given.place() {
         return format!("This is the channel of {}.", code(group));
     }
-    // Of a channel of another workspace Slack shows nothing here.
+    // Slack shows nothing here about a channel in another workspace.
     let named = match channel.team == given.slash.owner.team {
         true => format!("<#{}>", channel.id),
         false => code(&channel.id),
@@ -87,7 +87,7 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
     }
 }
 
-/// Posts in a channel, again and again if Slack does not take it; if the program stops before, others do.
+/// Posts in a channel, retrying if Slack does not accept it; if the program stops first, others continue.
 async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Result<(), String> {
     let Finishing { stop, over, .. } = &app.finishing;
     let posting = insist(LONGEST, stop, is_lost, || {
@@ -113,7 +113,7 @@ async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Resu
     Err(name_of(error))
 }
 
-/// What may have arrived is not sent again: a channel is not to hear twice of one change.
+/// A message that may have arrived is not sent again: a channel must not get the same change twice.
 fn is_lost(error: &CallError) -> bool {
     !matches!(error, CallError::Unanswered(_) | CallError::Garbled)
 }
@@ -145,7 +145,7 @@ async fn post_once(app: &App, owner: &Owner, channel: &Place, text: &str) -> Res
     posted.map(|_| ())
 }
 
-/// Teams that were not told before the program stopped.
+/// Notifications that were not sent before the program stopped.
 const POST: &str = "Slack::TeamWorker";
 
 pub(crate) struct TeamWorkers(pub(crate) Arc<App>);
@@ -191,7 +191,7 @@ fn name_of(error: CallError) -> String {
     }
 }
 
-/// What became of a change that is no flag's, a line an environment; `look` is the command that shows what it changes.
+/// The result of a change that is not a flag's, one line per environment; `look` is the command that shows what it changes.
 pub(super) fn changes(
     given: &Given<'_>,
     outcomes: Vec<(Name, Outcome)>,

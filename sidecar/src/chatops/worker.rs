@@ -1,4 +1,4 @@
-//! `workers`: names of workers, and old ones that are given up.
+//! `workers`: the names of workers, and retiring old ones.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What packages bring along of the command line: manual pages, and completions for shells.
+//! Manual pages and shell completions, generated from the command line for packages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use clap_complete::{Shell, generate_to};
 
 use crate::error::Error;
 
-/// Writes manual pages and completions for shells, as packages bring them along
+/// Writes manual pages and shell completions, for packages
 #[derive(Debug, Args)]
 pub(super) struct Generate {
-    /// Where to write them
+    /// The directory to write to
     directory: PathBuf,
 }
 

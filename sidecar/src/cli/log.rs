@@ -1,4 +1,4 @@
-//! What is logged, and how: to stderr, in lines for people or in objects for programs.
+//! Logging to stderr, as lines for people or objects for programs.
 
 use std::io::IsTerminal;
 
@@ -13,7 +13,7 @@ pub(super) fn begin(is_quiet: bool, is_json: bool) {
     let filter = EnvFilter::builder().with_default_directive(level.into());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
-        // Whoever reads the log may be gone; the work is not to suffer from that.
+        // If nobody reads the log any more, the work must continue.
         .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match is_json {

@@ -1,4 +1,4 @@
-//! What can be said on the command line, and which room does it.
+//! The command line, and which room handles each command.
 
 mod generate;
 mod log;
@@ -19,7 +19,7 @@ use crate::serve::Serve;
 use crate::work::Work;
 use crate::{backfill, check, import_settings, manifest, rekey, serve, text, work};
 
-/// Serves the Slack app of lockstep, and runs and watches what it does inside a PostgreSQL database
+/// Serves the Slack app of lockstep, and runs and watches its work inside a PostgreSQL database
 #[derive(Debug, Parser)]
 #[command(
     name = "lockstep-sidecar",
@@ -31,12 +31,12 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// How the log is written
+    /// Format of the log
     #[arg(long, global = true, display_order = 900, value_enum, env = "LOCKSTEP_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
 
-/// A line for people, or an object for programs
+/// Lines for people, or objects for programs
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     Text,
@@ -56,15 +56,15 @@ enum Command {
     Generate(generate::Generate),
 }
 
-/// What the program `lockstep-sidecar` does; the status that it exits with.
+/// The program `lockstep-sidecar`; returns its exit code.
 pub fn main() -> ExitCode {
-    // Ends with status 2 itself where the command line is wrong.
+    // Exits with status 2 itself if the command line is invalid.
     let arguments = secret_file::with_files(Arguments::command())
         .map(|command| command.get_matches())
         .and_then(|matches| Arguments::from_arg_matches(&matches))
         .unwrap_or_else(|error| error.exit());
     let (is_quiet, is_json) = (
-        // A progress bar, or what is printed, and log lines would write over each other.
+        // A progress bar or other output would mix with log lines.
         matches!(
             arguments.command,
             Command::Backfill(_) | Command::Check(_) | Command::Manifest(_) | Command::Generate(_)
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         arguments.log_format == LogFormat::Json,
     );
     log::begin(is_quiet, is_json);
-    // What takes time is done by the database, or waits for a peer, so one thread does; requests are many.
+    // The database or a remote server does the slow work, so one thread is enough; requests are many.
     let runtime = match arguments.command {
         Command::Serve(_) => Builder::new_multi_thread().enable_all().build(),
         _ => Builder::new_current_thread().enable_all().build(),
@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
                 }
             }
         });
-        // A name that is being resolved keeps nobody.
+        // A pending name lookup must not delay the exit.
         runtime.shutdown_background();
         outcome
     });

@@ -1,5 +1,5 @@
-//! Secrets out of files: whatever may be given in a variable that `--help` does not show the value of may be in a file, named by the variable
-//! with `_FILE` at its end. So systemd and containers hand out secrets, and no process list or environment has them.
+//! Secrets in files: any variable whose value `--help` hides may be replaced by a file, named in the variable with the suffix
+//! `_FILE`. systemd and containers provide secrets that way, so they appear in no process list or environment.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::fs;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
-/// The command with what the files hold in place of its defaults.
+/// The command, with the contents of the files as defaults.
 pub(super) fn with_files(command: Command) -> Result<Command, clap::Error> {
     with(command, &|name| env::var_os(name))
 }
@@ -38,7 +38,7 @@ fn with(
                 "cannot read {file}, named by {name}_FILE: {error}\n"
             ))
         })?;
-        // A file ends in a new line, which is none of the secret's.
+        // A file ends with a newline that does not belong to the secret.
         let text = text.trim().to_owned();
         command = command.mut_arg(id, |argument| {
             argument.default_value(text).hide_default_value(true)
@@ -64,7 +64,7 @@ fn with(
     Ok(command)
 }
 
-/// The variable of an argument that is secret.
+/// The variable of a secret argument.
 fn name_of(argument: &Arg) -> Option<&str> {
     match argument.is_hide_env_values_set() {
         true => argument.get_env()?.to_str(),
@@ -125,7 +125,7 @@ mod tests {
         ];
         let error = read(&both).map(drop).map_err(|error| error.to_string());
         assert!(error.is_err_and(|error| error.contains("both set") && !error.contains("s3cret")));
-        // What is no secret is not read from a file.
+        // Values that are not secret are not read from files.
         assert_eq!(
             read(&[("LOCKSTEP_TEST_PORT_FILE", file)])
                 .map_err(std::io::Error::other)?

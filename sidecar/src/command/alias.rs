@@ -1,4 +1,5 @@
-//! How GitLab knows projects, kept for a moment: people give several commands in a row, and the database need not be asked for each.
+//! How GitLab knows projects, cached briefly: people give several commands in a row, and the database need not be queried for
+//! each.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::slack::Owner;
 
-/// Whoever changes an alias waits no longer for it.
+/// A changed alias takes effect after at most this long.
 const FRESH: Duration = Duration::from_secs(10);
 
 const MOST: usize = 1_000;
@@ -16,7 +17,7 @@ const MOST: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Aliases(Mutex<HashMap<Key, Kept>>);
 
-/// Workspace, organization, and what was given.
+/// Workspace, organization, and the given name.
 type Key = (String, Option<String>, String);
 
 struct Kept {

@@ -1,4 +1,4 @@
-//! Commands of GitLab's. It knows projects by their aliases alone; people know their paths.
+//! GitLab's commands. GitLab only knows projects by alias; people know their paths.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::pass_through::PassThrough;
 use crate::slack::{Original, Reply, SlashCommand, code, escape, shorten};
 
-/// As GitLab has it, the one command of several words and no project.
+/// GitLab's only command of several words without a project.
 const WITHOUT_PROJECT: &str = "incident declare";
 
-/// What an alias has never to wait for; GitLab then says itself what it does not know.
+/// The timeout of the alias lookup; without it GitLab itself reports unknown projects.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `sent` is the text as Slack has sent it.
+/// `sent` is the text as Slack sent it.
 pub(super) async fn pass_on(
     app: &Arc<App>,
     gitlab: &Arc<PassThrough>,
@@ -48,7 +48,7 @@ pub(super) async fn help(
     gitlab.help(own, url, preparing).await
 }
 
-/// What GitLab is sent: the command as it came, but for the name of the project. Or what is to be answered in its place.
+/// The request for GitLab: unchanged, except for the project's name. Or an answer to return instead.
 async fn prepare(
     app: Arc<App>,
     gitlab: Arc<PassThrough>,
@@ -56,7 +56,7 @@ async fn prepare(
     sent: String,
     original: Original,
 ) -> Result<Original, Reply> {
-    // GitLab fails at a command without words.
+    // GitLab fails on a command without words.
     if slash.text.trim().is_empty() {
         return Ok(gitlab.with_text(original, HELP));
     }
@@ -72,7 +72,7 @@ async fn prepare(
     }
 }
 
-/// How GitLab knows the project that is meant.
+/// GitLab's name for the requested project.
 enum Project {
     AsGiven,
     As(String),
@@ -86,7 +86,7 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
     };
     let alias = match app.aliases.get(&slash.owner, given) {
         Some(alias) => Some(alias),
-        // It is rare and large: each command would carry the room for it.
+        // Rare and large: otherwise every command would reserve the space for it.
         None => Box::pin(look_up(app, slash, given)).await?,
     };
     Ok(match alias {

@@ -1,4 +1,4 @@
-//! A command that people can give, and one that was given.
+//! The definition of a command, and a command that was given.
 
 use std::pin::Pin;
 
@@ -10,9 +10,9 @@ pub(super) type Answering<'a> = Pin<Box<dyn Future<Output = Result<Reply, Error>
 
 pub(super) struct Command {
     pub(super) name: &'static str,
-    /// What is said of it in the help.
+    /// Its line in the help.
     pub(super) usage: &'static str,
-    /// It asks somebody, who may take longer than Slack waits.
+    /// It may ask another system, which may take longer than Slack waits.
     pub(super) run: for<'a> fn(&'a App, &'a Given) -> Answering<'a>,
 }
 

@@ -1,4 +1,4 @@
-//! What commands there are: ours, and GitLab's.
+//! The list of commands: ours, and GitLab's.
 
 use super::given::Command;
 use crate::slack::{Reply, SlashCommand, code, shorten};
@@ -6,16 +6,16 @@ use crate::slack::{Reply, SlashCommand, code, shorten};
 pub(super) const NAME: &str = "help";
 const USAGE: &str = "help` shows this";
 
-/// What is to be known where GitLab's own commands are not passed on.
+/// Shown where GitLab's own commands are not passed on.
 const MISSING: &str = "GitLab's own commands (`issue`, `deploy`, `run`, `incident declare`) are not passed on to it: \
      whoever runs lockstep-sidecar sets `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
 
-/// Where there is no GitLab to ask for its own.
+/// Used when there is no GitLab to ask for its commands.
 pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
     Reply::new(format!("{}\n{MISSING}", listed(slash, commands)))
 }
 
-/// What is said to words that are no command.
+/// The answer to an unknown command.
 pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
     let text = slash.text.trim();
     Reply::new(format!(

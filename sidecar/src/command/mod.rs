@@ -1,5 +1,5 @@
-//! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file beside this one, and a line in
-//! [`COMMANDS`]. Slash commands of other names are those of other rooms ([`Other`]); commands of other names are GitLab's.
+//! Slash commands: `/gitlab <alias> <command>`, or `/gitlab <command>`. A new command is a file in this folder, and a line in
+//! [`COMMANDS`]. Other slash commands belong to other rooms ([`Other`]); other commands of `/gitlab` belong to GitLab.
 
 mod alias;
 mod gitlab;
@@ -87,7 +87,7 @@ async fn receive(
     late::in_time(&app.late, url, asking).await.into_response()
 }
 
-/// The database's error is logged, and not told.
+/// The database's error is logged, not shown.
 fn sorry(error: Error) -> Reply {
     warn!(error = %error.report(), "a command failed");
     Reply::new(

@@ -1,18 +1,18 @@
 //! The words of a command.
 
-/// The text after the slash command, taken apart.
+/// The parsed text after the slash command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words<'a> {
-    /// Which project, group or instance is meant; the first word, if there are two.
+    /// The project, group or instance: the first word, if there are two.
     pub(super) alias: Option<&'a str>,
-    /// The command, in small letters; empty if there is none.
+    /// The command in lower case; empty if there is none.
     pub(super) name: String,
-    /// What follows it.
+    /// The rest of the text.
     pub(super) rest: &'a str,
 }
 
 impl<'a> Words<'a> {
-    /// A single word is a command; of more, the first is an alias.
+    /// A single word is a command; with more words, the first is an alias.
     pub(super) fn of(text: &'a str) -> Self {
         let text = text.trim();
         let (alias, command) = match split(text) {

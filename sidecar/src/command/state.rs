@@ -1,4 +1,4 @@
-//! What slash commands need.
+//! The state of slash commands.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ impl FromRef<Arc<App>> for SigningSecret {
     }
 }
 
-/// A slash command that somebody else answers, in as many messages as it likes.
+/// A slash command that another room answers, in any number of messages.
 pub(crate) struct Other {
     pub(crate) name: &'static str,
     pub(crate) counted: &'static str,

@@ -1,4 +1,4 @@
-//! How a project, group or instance is connected with the workspace.
+//! How a project, group or instance is connected to the workspace.
 
 use std::fmt::Write;
 
@@ -15,10 +15,10 @@ pub(super) const COMMAND: Command = Command {
     run: status,
 };
 
-/// Without an alias, so many are listed.
+/// Without an alias, this many are listed.
 const MOST: i32 = 20;
 
-/// An integration has ten channels an event.
+/// An integration has up to ten channels per event.
 const MOST_TROUBLES: usize = 10;
 
 /// An alias may have thousands of characters.
@@ -68,7 +68,7 @@ fn nothing(public_url: &PublicUrl) -> Reply {
 
 fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
     let mut text = format!("*{}*", escape(&shorten(&integration.alias, LONGEST)));
-    // Writing to a String does not fail.
+    // Writing to a String never fails.
     if let Some(path) = &integration.path
         && *path != integration.alias
     {
@@ -114,7 +114,7 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
     text
 }
 
-/// Channels that were not to be reached lately.
+/// Channels that could not be reached lately.
 fn troubled(troubles: &[Trouble]) -> String {
     let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
         format!(

@@ -1,4 +1,4 @@
-//! Whether the channels of a project can be reached: each is sent a message, and what Slack answers is told.
+//! Sends a test message to each channel of a project, and reports Slack's responses.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) const COMMAND: Command = Command {
     run: test,
 };
 
-/// Whoever waits is told what is known by then.
+/// After this time the user gets what is known by then.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const LOOK: Duration = Duration::from_millis(150);
@@ -49,7 +49,7 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
                     ":no_entry: Only whoever connected the project, or a manager of the app, may send test messages to its channels.",
                 ));
             }
-            // That it is attached the list of integrations has shown.
+            // The list of integrations has shown that it is attached.
             Err(error) if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => Vec::new(),
             tested => tested?,
         };
@@ -76,7 +76,7 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
     })
 }
 
-/// How the messages stand once all have ended, or it takes too long.
+/// The state of the messages once all have finished, or after the timeout.
 async fn ended(app: &App, ids: &[i64]) -> Result<Vec<Standing>, Error> {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -89,7 +89,7 @@ async fn ended(app: &App, ids: &[i64]) -> Result<Vec<Standing>, Error> {
     }
 }
 
-/// So many of those that are not tried are named.
+/// The maximum number of untested channels that are named.
 const MOST_NAMED: usize = 10;
 
 /// Slack is not flooded for a test.

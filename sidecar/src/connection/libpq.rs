@@ -1,5 +1,5 @@
-//! Settings as libpq has them: what the driver does not know of a connection string, and what is in the environment. Each is honoured or
-//! refused: one that is ignored may be the one that somebody relies on.
+//! Settings as in libpq: options of a connection string that the driver does not know, and environment variables. Each is either
+//! supported or rejected: ignoring one could break what somebody relies on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::tls::{Check, Wanted};
 
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Debian's and Red Hat's directory of sockets.
+/// The socket directory of Debian and Red Hat.
 const SOCKETS: &str = "/var/run/postgresql";
 
-/// The driver takes the certificate for the business of TLS.
+/// The driver leaves certificates to the TLS library.
 const OF_TLS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
-/// Variables of libpq that are not honoured here, and whose meaning nobody is to lose.
+/// libpq variables that are not supported here and must not be ignored silently.
 const REFUSED: [&str; 14] = [
     "PGSERVICE",
     "PGSERVICEFILE",
@@ -36,7 +36,7 @@ const REFUSED: [&str; 14] = [
     "PGLOADBALANCEHOSTS",
 ];
 
-/// A connection string with what it leaves out taken from the environment; and what TLS is to check.
+/// A connection string completed from the environment, and what TLS must verify.
 pub(super) fn read(
     url: &str,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -81,10 +81,10 @@ fn tls(
         None if is_system => (SslMode::Require, Check::Name),
         Some("disable") => (SslMode::Disable, Check::Nothing),
         Some("verify-full") => (SslMode::Require, Check::Name),
-        // The authorities of the system vouch for anybody's name.
+        // The system's authorities issue certificates for any name.
         _ if is_system => return Err(wrong("sslrootcert")),
         Some("verify-ca") => (SslMode::Require, Check::Authority),
-        // Whoever names an authority wants it to be asked.
+        // A configured authority should be used.
         Some("require") if root.is_some() => (SslMode::Require, Check::Authority),
         Some("require") => (SslMode::Require, Check::Nothing),
         None | Some("prefer") if root.is_some() => (SslMode::Prefer, Check::Authority),
@@ -102,7 +102,7 @@ fn tls(
     ))
 }
 
-/// What a connection string leaves out.
+/// Adds what a connection string leaves out.
 fn fill(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Result<(), Error> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         if let Some(addresses) = variable("PGHOSTADDR") {
@@ -176,7 +176,7 @@ fn fill(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Resul
     Ok(())
 }
 
-/// An option that the driver reads, from its variable: that of libpq is PG and its name without lines.
+/// A driver option from its variable: libpq's is PG and the option's name without underscores.
 fn one_of(
     config: &mut Config,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -199,7 +199,7 @@ fn one_of(
     Ok(())
 }
 
-/// The options of TLS, and a connection string without them, in either of its forms.
+/// The TLS options, and the connection string without them, in either of its forms.
 fn apart(url: &str) -> (String, Vec<(String, String)>) {
     let mut own = Vec::new();
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
@@ -238,8 +238,8 @@ fn apart(url: &str) -> (String, Vec<(String, String)>) {
     (rest, own)
 }
 
-/// The first option of a connection string of keywords: as it is written, its name, its value, and what follows. None if there is none
-/// that can be read.
+/// The first option of a keyword connection string: as written, its name, its value, and the rest. None if there is none that can
+/// be parsed.
 fn option(text: &str) -> Option<(&str, &str, String, &str)> {
     let (name, value) = text.split_once('=')?;
     let trimmed = value.trim_start();
@@ -270,8 +270,8 @@ fn option(text: &str) -> Option<(&str, &str, String, &str)> {
     (!quoted && !escaped).then_some((pair, name.trim(), read, after))
 }
 
-/// What the driver says of a connection string it cannot read, but only where that quotes nothing of it: a password with a
-/// blank in it would be taken for the name of an option.
+/// The driver's error about an invalid connection string, but only if it quotes nothing of it: part of a password with a space
+/// would be reported as an option name.
 fn safe_cause(error: &tokio_postgres::Error) -> String {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     cause
@@ -286,7 +286,7 @@ mod tests {
 
     use super::{Check, apart, read};
 
-    /// What becomes of a connection string in an environment: whether TLS is used, and what it checks.
+    /// How a connection string is used in an environment: whether TLS is on, and what it verifies.
     fn tls(url: &str, variables: &[(&str, &str)]) -> Option<(SslMode, Check)> {
         let variable = |name: &str| {
             let found = variables.iter().find(|(other, _)| *other == name);

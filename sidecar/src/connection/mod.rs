@@ -1,4 +1,4 @@
-//! Where the database is ([`libpq`]), and how it is reached.
+//! The database's address ([`libpq`]), and connecting to it.
 
 mod libpq;
 
@@ -22,7 +22,7 @@ use crate::tls;
 
 use libpq::CONNECT_TIMEOUT;
 
-/// How long a server may leave what was sent unanswered, before it is asked whether it is there.
+/// How long a server may leave data unacknowledged before keepalives check whether it is there.
 const GONE: Duration = Duration::from_secs(10);
 
 macro_rules! connection_help {
@@ -37,21 +37,21 @@ The connection: --database-url, else DATABASE_URL, as postgres://user@host/datab
 }
 pub(crate) use connection_help;
 
-/// Where the database is
+/// The database's address
 #[derive(Args, Debug)]
 pub(crate) struct Connection {
-    /// The database, as a URL or as keywords; may hold a password, which is never shown
+    /// The database, as a URL or as keywords; may contain a password, which is never shown
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
     pub(crate) database_url: Option<SecretString>,
 }
 
-/// How long a host of the database may take to say hello, before the next one is asked: Slack waits for three seconds in all.
+/// How long a database host may take to respond before the next one is tried: Slack waits for three seconds in total.
 pub(crate) const HELLO: Duration = Duration::from_millis(1_500);
 
-/// Reaches one database, again and again if need be.
+/// Connects to one database, repeatedly if necessary.
 #[derive(Clone)]
 pub(crate) struct Address {
-    /// One for each host: one that does not answer is not to use up the time of the others.
+    /// One per host: a host that does not respond must not use up the time of the others.
     hosts: Vec<Config>,
     tls: MakeRustlsConnect,
     is_pooled: bool,
@@ -62,7 +62,7 @@ impl Address {
         let url = url.map_or("", |url| url.expose_secret());
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let (mut config, wanted) = libpq::read(url, &variable)?;
-        // A server that has gone without a word is noticed within half a minute, not after a quarter of an hour.
+        // A server that vanished is noticed within half a minute, not after a quarter of an hour.
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(GONE);
         }
@@ -75,13 +75,13 @@ impl Address {
         })
     }
 
-    /// A pooler that shares sessions by the transaction is in between: nothing that lasts longer is asked of one.
+    /// With a transaction-mode pooler in between, nothing may depend on the session.
     pub(crate) fn through_pooler(mut self, is_pooled: bool) -> Self {
         self.is_pooled = is_pooled;
         self
     }
 
-    /// For requests, which have little time: as long as this for each host, unless the URL says otherwise.
+    /// For requests, which have little time: this timeout for each host, unless the URL has one.
     pub(crate) fn within(mut self, patience: Duration) -> Self {
         for host in &mut self.hosts {
             if host.get_connect_timeout() == Some(&CONNECT_TIMEOUT) {
@@ -99,7 +99,7 @@ impl Address {
         self.connect_listening(|| {}).await
     }
 
-    /// The same; `wake` is called at each notification.
+    /// The same; `wake` is called on each notification.
     pub(crate) async fn connect_listening(
         &self,
         wake: impl Fn() + Send + 'static,
@@ -108,7 +108,7 @@ impl Address {
         Ok(client)
     }
 
-    /// A session with the first host that will do, and the task that serves it.
+    /// A session with the first suitable host, and the task that serves it.
     pub(crate) async fn open(
         &self,
         wake: impl Fn() + Send + 'static,
@@ -117,7 +117,7 @@ impl Address {
         for host in &self.hosts {
             let patience = host.get_connect_timeout().copied();
             let connecting = host.connect(self.tls.clone());
-            // The driver's own limit does not count what the server takes to say hello.
+            // The driver's own timeout does not include the server's startup response.
             match timeout(patience.unwrap_or(CONNECT_TIMEOUT), connecting).await {
                 Ok(Ok((client, connection))) => {
                     info!(server = name_of(host), "connected");
@@ -135,14 +135,14 @@ impl Address {
         Err(failure)
     }
 
-    /// Ends the statement that a client is waiting for.
+    /// Cancels the statement that a client is waiting for.
     pub(crate) async fn cancel(&self, token: &tokio_postgres::CancelToken) {
         if let Err(error) = token.cancel_query(self.tls.clone()).await {
             debug!(%error, "could not cancel the statement");
         }
     }
 
-    /// What to call the servers: hosts and ports, nothing else of the URL.
+    /// The servers' names for messages: hosts and ports, nothing else from the URL.
     pub(crate) fn server(&self) -> String {
         let names: Vec<String> = self.hosts.iter().map(name_of).collect();
         names.join(", ")
@@ -158,7 +158,7 @@ where
         match poll_fn(|context| connection.poll_message(context)).await {
             Some(Ok(AsyncMessage::Notification(_))) => wake(),
             Some(Ok(_)) => {}
-            // Whoever uses the client is told as well.
+            // The client's user gets the error as well.
             Some(Err(error)) => {
                 debug!(%error, "the connection ended");
                 return;
@@ -180,7 +180,7 @@ fn name_of(host: &Config) -> String {
     }
 }
 
-/// The same connection for each of the hosts alone.
+/// The same connection for each host separately.
 fn one_by_one(config: &Config) -> Vec<Config> {
     let hosts = config.get_hosts();
     let addresses = config.get_hostaddrs();

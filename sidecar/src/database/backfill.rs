@@ -11,7 +11,7 @@ use super::session::ask;
 use crate::connection::Address;
 use crate::error::Error;
 
-/// So long after the start of a run it is nothing to speak of that it has no worker yet.
+/// For this long after the start of a run, having no worker yet is normal.
 const STARTING: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) struct Progress {
     pub(crate) scanned: i64,
     pub(crate) rows_estimated: i64,
     pub(crate) updated: i64,
-    /// Rows that could not be resolved, by reason.
+    /// Unresolved rows by reason.
     pub(crate) unresolved: BTreeMap<String, i64>,
     pub(crate) rows_per_second: Option<f64>,
     pub(crate) remaining: Option<Duration>,
@@ -69,7 +69,7 @@ pub(crate) struct Progress {
     pub(crate) held_by: Option<String>,
     pub(crate) set_aside: i64,
     pub(crate) last_error: Option<String>,
-    /// Since the run was started, up to its end if it has one.
+    /// Since the start of the run, up to its end if it has ended.
     pub(crate) elapsed: Duration,
 }
 
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-/// A range of keys that a run could not do.
+/// A range of keys that a run could not process.
 pub(crate) struct SetAside {
     pub(crate) after: String,
     pub(crate) last: String,
@@ -149,7 +149,7 @@ impl Database {
         ask(&self.client, statement, arguments).await
     }
 
-    /// How far a run is; nothing if there is none, or none that this role may see.
+    /// The progress of a run; None if it does not exist or this role may not see it.
     pub(crate) async fn progress(&self, run: i64) -> Result<Option<Progress>, Error> {
         let rows = self.ask(PROGRESS, &[&run]).await?;
         Ok(rows.first().map(Progress::of).transpose()?)
@@ -168,7 +168,7 @@ impl Database {
         rows.iter().map(range).collect()
     }
 
-    /// Begins a run and answers its number.
+    /// Starts a run and returns its number.
     pub(crate) async fn start(
         &self,
         job: &str,
@@ -192,7 +192,7 @@ impl Database {
         Ok(())
     }
 
-    /// Goes on with a run that is paused, or starts the workers that it lacks.
+    /// Resumes a paused run, or starts the workers that it lacks.
     pub(crate) async fn resume(&self, run: i64) -> Result<(), Error> {
         self.ask("select lockstep.resume_backfill($1)", &[&run])
             .await?;

@@ -1,4 +1,4 @@
-//! What chatops asks of the database of an environment. All of it is granted to the role `lockstep_chatops`.
+//! Chatops' calls to the database of an environment. All are granted to the role `lockstep_chatops`.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use crate::connection::Address;
 use crate::error::Error;
 use crate::slack::Tenant;
 
-/// Several people may ask at once, and each may wait for a lock.
+/// Several users may give commands at once, and each may wait for a lock.
 const SESSIONS: usize = 4;
 
-/// What is looked up in the tables of the host, of which a large one has many environments, takes a session each of these.
+/// Lookups in GitLab's tables, where large instances have many environments, have this many sessions.
 const SESSIONS_OF_HOST: usize = 2;
 
-/// What reads whole tables does so one after the other.
+/// Queries that read whole tables run one after the other.
 const SESSIONS_OF_DRIFT: usize = 1;
 
-/// These take longer than anything else. Slack takes answers for half an hour.
+/// These take longer than anything else. Slack accepts answers for half an hour.
 const LONG: Duration = Duration::from_secs(600);
 
 #[derive(Clone)]
 pub(crate) struct ChatopsDatabase {
     pool: Pool,
-    /// Nobody who turns a flag off waits for these.
+    /// Turning a flag off never waits for these.
     of_host: Pool,
     of_drift: Pool,
     address: Address,
     schema: String,
 }
 
-/// What a command asks of the host's own tables.
+/// Queries on GitLab's own tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OfHost<'a> {
     Commit(&'a str),
@@ -102,7 +102,7 @@ impl ChatopsDatabase {
         self.ask(statement, arguments).await
     }
 
-    /// Those whose name contains a text, and that nobody has changed for so many days.
+    /// Flags whose name contains a text and that are unchanged for this many days.
     pub(crate) async fn features(
         &self,
         part: &str,
@@ -234,7 +234,7 @@ impl ChatopsDatabase {
         ask(&self.of_drift, statement, arguments).await
     }
 
-    /// Whether a command was done by an earlier delivery of it.
+    /// Whether an earlier delivery of a command was executed.
     pub(crate) async fn was_done(&self, command: &Value) -> Result<bool, Error> {
         let statement = "select lockstep.chatops_was_done($1)";
         let rows = self.pool.ask(statement, &[(command, Type::JSONB)]).await?;
@@ -242,7 +242,7 @@ impl ChatopsDatabase {
         Ok(row.try_get(0)?)
     }
 
-    /// Whether the extension is there and the role may call what is called here: what is out of reach.
+    /// The functions that are missing or that the role may not call.
     pub(crate) async fn functions_out_of_reach(&self) -> Result<Vec<String>, Error> {
         let statement = "
             select wanted.name
@@ -290,7 +290,7 @@ const FUNCTIONS: [&str; 18] = [
 ];
 
 impl SlackDatabase {
-    /// Whether a user of Slack has linked an account of the host that is a member of a group.
+    /// Whether the account linked to a Slack user is a member of a group.
     pub(crate) async fn is_chatops_member(
         &self,
         tenant: Tenant<'_>,

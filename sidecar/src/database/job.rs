@@ -1,4 +1,4 @@
-//! The queue, and what workers do in the database.
+//! The job queue, and the workers' calls to the database.
 
 use std::time::Duration;
 
@@ -16,21 +16,21 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) id: i64,
-    /// The runner that claimed it: after its lease has ended this process has another number.
+    /// The runner that claimed it: after its lease has ended this process gets another number.
     pub(crate) runner: i64,
     pub(crate) worker: String,
     pub(crate) args: Value,
     pub(crate) attempt: i32,
 }
 
-/// A session in which jobs are claimed and handed in. It prepares nothing, so that it may go through a pooler.
+/// A session for claiming and completing jobs. It prepares no statements, so that it works through a pooler.
 pub(crate) struct Queue {
     client: Client,
 }
 
 impl Queue {
-    /// Opens a session; `wake` is called whenever jobs have been enqueued since, so that a claim after this misses none. Through a
-    /// pooler nobody is told.
+    /// Opens a session; `wake` is called whenever jobs have been enqueued since, so that a claim after this misses none. Through
+    /// a pooler there are no notifications.
     pub(crate) async fn open(
         address: &Address,
         wake: impl Fn() + Send + 'static,
@@ -42,7 +42,7 @@ impl Queue {
         Ok(Self { client })
     }
 
-    /// A session that only keeps a lease: it is not to wait for anything else.
+    /// A session only for renewing a lease, which must not wait for anything else.
     pub(crate) async fn open_for_heartbeat(address: &Address) -> Result<Self, Error> {
         let client = address.connect().await?;
         Ok(Self { client })
@@ -74,7 +74,7 @@ impl Queue {
         }
     }
 
-    /// Nothing if the lease has ended.
+    /// None if the lease has ended.
     pub(crate) async fn claim(
         &self,
         runner: i64,
@@ -106,14 +106,14 @@ impl Queue {
         rows.iter().map(job).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Answers the jobs that are no longer the runner's.
+    /// Returns the jobs that the runner no longer holds.
     pub(crate) async fn complete(&self, runner: i64, jobs: &[i64]) -> Result<Vec<i64>, Error> {
         let statement = "select lockstep.complete_jobs($1, $2)";
         let arguments: Arguments = &[(&runner, Type::INT8), (&jobs, Type::INT8_ARRAY)];
         numbers(&self.ask(statement, arguments).await?)
     }
 
-    /// Answers what becomes of the job, or nothing if it is no longer the runner's.
+    /// Returns what happens to the job next, or None if the runner no longer holds it.
     pub(crate) async fn fail(
         &self,
         runner: i64,
@@ -140,14 +140,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives back what the runner has been given without learning of it; answers how many jobs.
+    /// Returns jobs that were claimed for the runner without its knowledge; the result is their number.
     pub(crate) async fn release_others(&self, runner: i64, known: &[i64]) -> Result<i64, Error> {
         let statement = "select lockstep.release_other_jobs($1, $2)";
         let arguments: Arguments = &[(&runner, Type::INT8), (&known, Type::INT8_ARRAY)];
         number(&self.ask(statement, arguments).await?)
     }
 
-    /// Gives back what the runner has; answers how many jobs.
+    /// Returns all jobs of the runner; the result is their number.
     pub(crate) async fn stop_runner(&self, runner: i64) -> Result<i64, Error> {
         let statement = "select lockstep.stop_runner($1)";
         number(&self.ask(statement, &[(&runner, Type::INT8)]).await?)
@@ -168,7 +168,7 @@ fn numbers(rows: &[Row]) -> Result<Vec<i64>, Error> {
     Ok(row.try_get(0)?)
 }
 
-/// What jobs do in the database, each in a session of its own.
+/// The jobs' work in the database, each in its own session.
 #[derive(Clone)]
 pub(crate) struct Effects {
     pool: Pool,
@@ -176,7 +176,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// At most so many sessions, opened when they are needed.
+    /// At most this many sessions, opened on demand.
     pub(crate) fn new(address: &Address, schema: &str, sessions: usize) -> Result<Self, Error> {
         Ok(Self {
             pool: Pool::new(address, sessions)?,
@@ -202,7 +202,7 @@ impl Effects {
         Ok(row.try_get(0)?)
     }
 
-    /// How many rows were written.
+    /// Returns the number of rows written.
     pub(crate) async fn set_cluster_integration(
         &self,
         cluster: i64,

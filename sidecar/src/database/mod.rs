@@ -1,4 +1,4 @@
-//! The functions and views of lockstep, as this program calls them. No file outside this folder names one.
+//! lockstep's functions and views, as this program calls them. No file outside this folder names one.
 
 mod backfill;
 mod chatops;

@@ -1,6 +1,5 @@
-//! Sessions that are shared by whoever has a short question. What is asked here may be asked twice: but for the state of an
-//! installation, which is taken once, the functions of lockstep answer a question that they have answered already in the same way.
-//! So a session that turns out to be lost is no failure yet.
+//! Sessions shared by short queries. Queries through this pool may be repeated: except for taking the state of an installation,
+//! lockstep's functions return the same when they are called again. So a lost session is not yet an error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
 
-/// How long a question waits for a session.
+/// How long a query waits for a session.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens sessions, host by host.
@@ -29,7 +28,7 @@ struct Opener {
     listening: Option<Listening>,
 }
 
-/// What each session listens to, and what is to happen when it hears something.
+/// What each session listens to, and what to do on a notification.
 struct Listening {
     channel: &'static str,
     wake: Arc<Notify>,
@@ -62,17 +61,17 @@ impl managed::Manager for Opener {
 pub(super) struct Pool {
     sessions: managed::Pool<Opener>,
     address: Address,
-    /// Whether a session keeps what is asked of it prepared, which takes a third off the server's work for a short question.
-    /// A pooler in between would lose it.
+    /// Whether a session prepares its statements, which saves a third of the server's work for a short query. A pooler in between
+    /// would lose them.
     prepares: bool,
-    /// How long an answer is waited for.
+    /// The timeout for a response.
     patience: Duration,
-    /// A session is asked whether it is there before it is asked anything else. What is lost after that was lost while it was done.
+    /// A session is checked before it is used. If it is lost after that, it was lost during the query.
     is_careful: bool,
 }
 
-/// A session that is asked something. If the answer is not waited for, the session is of no use to others: it would answer them
-/// once it is done with this, or never.
+/// A session with a query in progress. If nobody waits for the response, the session cannot be reused: it would respond once it
+/// is done with this, or never.
 struct Asked {
     session: Option<Object<Opener>>,
     address: Address,
@@ -83,7 +82,7 @@ impl Asked {
         self.session.as_deref().ok_or(Error::Silent)
     }
 
-    /// The answer has come.
+    /// The response has arrived.
     fn give_back(mut self) {
         drop(self.session.take());
     }
@@ -97,7 +96,7 @@ impl Drop for Asked {
         let token = session.cancel_token();
         drop(Object::take(session));
         let address = self.address.clone();
-        // What nobody waits for is not to hold locks.
+        // An abandoned query must not hold locks.
         tokio::spawn(async move {
             let _ = timeout(SESSION_TIMEOUT, address.cancel(&token)).await;
         });
@@ -105,7 +104,7 @@ impl Drop for Asked {
 }
 
 impl Pool {
-    /// At most so many sessions, opened when they are needed.
+    /// At most this many sessions, opened on demand.
     pub(super) fn new(address: &Address, sessions: usize) -> Result<Self, Error> {
         let opener = Opener {
             address: address.clone(),
@@ -134,7 +133,7 @@ impl Pool {
             .max_size(sessions)
             .timeouts(Timeouts {
                 wait: Some(SESSION_TIMEOUT),
-                // Each host has a limit of its own.
+                // Each host has its own timeout.
                 create: None,
                 recycle: None,
             })
@@ -149,7 +148,7 @@ impl Pool {
         })
     }
 
-    /// For questions that change something: whether they have is told apart.
+    /// For queries that change something: then it is known whether they may have had an effect.
     pub(super) fn careful(self) -> Self {
         Self {
             is_careful: true,
@@ -157,7 +156,7 @@ impl Pool {
         }
     }
 
-    /// The same sessions, asked what takes longer.
+    /// The same sessions with another timeout.
     pub(super) fn within(&self, patience: Duration) -> Self {
         Self {
             patience,
@@ -165,8 +164,8 @@ impl Pool {
         }
     }
 
-    /// Asks, and once more if it was the session that failed: one that has been idle since before a restart or a failover. If there is
-    /// none then, the first error counts: what was asked may have been done.
+    /// Runs a query, and again if the session was at fault, for example idle since before a restart or failover. If no session is
+    /// available then, the first error is returned: the query may have had an effect.
     pub(super) async fn ask(
         &self,
         statement: &str,
@@ -183,7 +182,7 @@ impl Pool {
         }
     }
 
-    /// Asks what is not to be asked twice.
+    /// Runs a query that must not be repeated.
     pub(super) async fn ask_once(
         &self,
         statement: &str,
@@ -206,8 +205,8 @@ impl Pool {
             false => ask_unprepared(session, statement, arguments, self.patience).await,
         };
         match &answered {
-            // Also one to a server that has become a standby: it is alive, and of no use. What befell this one has befallen those
-            // that are idle as well.
+            // Also a session to a server that has become a standby: it is alive and useless. What happened to this session
+            // happened to the idle ones as well.
             Err(error) if error.is_lost_session() || matches!(error, Error::Silent) => {
                 self.sessions.retain(|_, _| false);
             }
@@ -216,11 +215,11 @@ impl Pool {
         answered
     }
 
-    /// One that has just said that it is there. Of those that are not none was asked anything.
+    /// A session that has just responded. Nothing was sent on those that did not.
     async fn session_that_is_there(&self) -> Result<Object<Opener>, Error> {
         for _ in 0..2 {
             let session = match self.session().await {
-                // No host has said hello.
+                // No host has responded.
                 Err(Error::Silent) => break,
                 session => session?,
             };
@@ -233,8 +232,8 @@ impl Pool {
         Err(Error::Pool("no answer".to_owned()))
     }
 
-    /// One that is idle, or a new one. That is opened by a task of its own, as whoever asks may give up before it is there: then the
-    /// next one has it.
+    /// An idle session, or a new one. It is opened in a separate task, because the caller may time out first: then the next
+    /// caller gets it.
     async fn session(&self) -> Result<Object<Opener>, Error> {
         let opened = match self.sessions.status().available {
             0 => {
@@ -257,8 +256,8 @@ async fn answers(session: &ClientWrapper) -> bool {
     matches!(timeout(SESSION_TIMEOUT, asking).await, Ok(Ok(_)))
 }
 
-/// A statement is prepared when a session is first asked it. One that has become unfit, since the extension was upgraded or since
-/// there is a pooler after all, is forgotten.
+/// A statement is prepared when a session first uses it. One that has become invalid, because the extension was upgraded or there
+/// is a pooler after all, is discarded.
 async fn ask_prepared(
     session: &ClientWrapper,
     statement: &str,
@@ -281,7 +280,7 @@ async fn ask_prepared(
     }
 }
 
-/// Another type of result, no such statement, and one of that name already: nothing was run.
+/// Another result type, no such statement, or one of that name already: nothing was executed.
 const UNFIT: [SqlState; 3] = [
     SqlState::FEATURE_NOT_SUPPORTED,
     SqlState::INVALID_SQL_STATEMENT_NAME,

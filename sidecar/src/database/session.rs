@@ -1,4 +1,4 @@
-//! How a session is asked.
+//! Queries on a session.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::error::Error;
 
 pub(super) type Arguments<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// A server that takes longer for a short answer has lost us, or is of no use now.
+/// A server that takes longer for a short response has lost us, or is of no use now.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Calls what answers at once.
+/// Runs a query with an immediate response.
 pub(super) async fn ask<T: ?Sized + ToStatement>(
     client: &Client,
     statement: &T,
@@ -26,7 +26,7 @@ pub(super) async fn ask<T: ?Sized + ToStatement>(
     Ok(rows)
 }
 
-/// The same in one round trip, and without a prepared statement, which a pooler would lose.
+/// The same in one round trip and without a prepared statement, which a pooler would lose.
 pub(super) async fn ask_unprepared(
     client: &Client,
     statement: &str,

@@ -1,4 +1,4 @@
-//! A transaction in the database of an environment, for what takes several questions there and elsewhere.
+//! A transaction in the database of an environment, for work that takes several queries there and elsewhere.
 
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared};
 use crate::connection::Address;
 use crate::error::Error;
 
-/// If this program is gone without a word, nobody waits for longer than that for what it has locked. What it waits for in between,
-/// in another database, takes less.
+/// If this program vanishes, nobody waits longer than this for its locks. Waiting for another database in between takes less.
 const BEGIN: &str =
     "begin isolation level read committed; set local idle_in_transaction_session_timeout = '60s'";
 
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// It has a session of its own. Dropped, it is rolled back.
+/// It has its own session. If dropped, it is rolled back.
 pub(crate) struct Transaction {
     client: Client,
     address: Address,
@@ -52,7 +51,7 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// How a flag stands; nobody changes it from Slack in that environment until this ends.
+    /// The state of a flag; until the transaction ends nobody else changes it from Slack in that environment.
     pub(crate) async fn hold(&self, name: &str, environment: &str) -> Result<Value, Error> {
         let statement = "select lockstep.chatops_hold_feature($1, $2, $3)";
         let arguments: Arguments = &[
@@ -95,12 +94,12 @@ impl Transaction {
         self.ask(statement, arguments).await
     }
 
-    /// Whether it still holds what it has locked.
+    /// Whether it still holds its locks.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         self.run("select").await
     }
 
-    /// After an error nobody knows whether it was committed, unless the database has told it.
+    /// After an error it is unknown whether it was committed, unless the database says so.
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.run("commit").await?;
         self.has_ended = true;

@@ -1,5 +1,5 @@
-//! What people do in the App Home. A switch is set before it is acknowledged, so that clicks count in the order in which they come;
-//! to show what became of it is a job.
+//! User actions in the App Home. A switch is set before it is acknowledged, so that clicks count in their order; showing the
+//! result is a job.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) async fn receive(
         take(&app, &interaction, action).await?;
     }
     if interaction.actions.is_empty() {
-        // A view that was sent or closed, a shortcut: none of them is ours.
+        // A submitted or closed view, or a shortcut: none of them is ours.
         count(Counter::INTERACTIONS, "unknown");
     }
     Ok(StatusCode::OK.into_response())
@@ -47,7 +47,7 @@ fn is_ours(interaction: &Interaction) -> bool {
 
 async fn take(app: &App, interaction: &Interaction, action: &Action) -> Result<(), Problem> {
     let Some(id) = KNOWN.into_iter().find(|known| *known == action.action_id) else {
-        // A button that is only a link tells of it as well.
+        // Slack also reports clicks on buttons that are only links.
         count(Counter::INTERACTIONS, "unknown");
         debug!(action = action.action_id, "an unknown action");
         return Ok(());
@@ -68,7 +68,7 @@ async fn take(app: &App, interaction: &Interaction, action: &Action) -> Result<(
         SETTINGS => return settings::open(app, &owner, interaction, integration).await,
         _ => None,
     };
-    // The same click, should it come twice.
+    // Identifies the same click if it arrives twice.
     let key = format!(
         "{} {user} {id} {integration} {}",
         owner.team, action.action_ts

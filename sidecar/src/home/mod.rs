@@ -1,5 +1,6 @@
-//! The App Home: what of this workspace is connected, with switches for those who may use them ([`view`]). It is published by jobs ([`worker`]). What people do
-//! there ([`interaction`], [`options`]) is taken at once, settings are made in a modal ([`settings`]). What is none of ours is GitLab's.
+//! The App Home: the connected projects of this workspace, with switches for permitted users ([`view`]). Jobs publish it
+//! ([`worker`]). User actions ([`interaction`], [`options`]) are processed immediately; settings are edited in a modal
+//! ([`settings`]). Everything else belongs to GitLab.
 
 mod interaction;
 mod options;

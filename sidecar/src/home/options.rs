@@ -1,4 +1,4 @@
-//! What a menu offers while somebody types.
+//! The options of a menu while somebody types.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::database::Which;
 use crate::http::{Counter, Problem, count};
 use crate::slack::{Interaction, Signed, shorten};
 
-/// Slack's limits: options of a menu, and characters of an option.
+/// Slack's limits: options per menu, and characters per option.
 const MOST: i32 = 100;
 const LONGEST: usize = 75;
 

@@ -1,4 +1,4 @@
-//! The App Home is shown: what is connected is looked up, and published.
+//! Publishes the App Home with the connected projects.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,13 +14,13 @@ use crate::http::{Counter, count};
 use crate::job::Failure;
 use crate::slack::{CallError, Owner};
 
-/// Publishes the App Home of a user who has done something there.
+/// Publishes the App Home of a user who has used it.
 pub(super) const INTERACTION: &str = "Slack::InteractionWorker";
 
-/// A job waits this long for its turn by itself; the queue has longer pauses.
+/// A job waits this long for its turn; the queue's own pauses are longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Has the App Home of a user published by a job; the same key counts once.
+/// Enqueues a job that publishes a user's App Home; the same key counts once.
 pub(super) async fn show_later(
     app: &App,
     owner: &Owner,
@@ -38,7 +38,7 @@ pub(super) async fn show_later(
     Ok(())
 }
 
-/// Publishes the App Home of a user. `picked` is shown first; `notice` says what was done just now.
+/// Publishes a user's App Home. `picked` is shown first; `notice` reports the last action.
 pub(super) async fn publish(
     app: &App,
     owner: &Owner,
@@ -89,7 +89,7 @@ pub(super) async fn publish(
             count(Counter::CALLS, "ok");
             Ok(())
         }
-        // To try again is of no use; the pages and the status say that the app has to be installed again.
+        // Retrying is pointless; the pages and the status say that the app must be installed again.
         Err(error) if error.is_lost_installation() => {
             count(Counter::CALLS, "lost_installation");
             warn!(team = bot.team, %error, "the installation is of no use any more");

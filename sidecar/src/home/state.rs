@@ -1,4 +1,4 @@
-//! What the App Home needs.
+//! The state of the App Home.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::token::TokenKeys;
 
 pub(crate) struct App {
     pub(crate) database: SlackDatabase,
-    /// For what nobody waits for.
+    /// For work that nobody waits for.
     pub(crate) for_jobs: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) signing_secret: SigningSecret,

@@ -11,18 +11,18 @@ use crate::error::Error;
 use crate::http::path::INSTALL;
 use crate::slack::{Tenant, code, escape, shorten};
 
-/// So many are shown; others are found by their names. A view has 100 blocks.
+/// The number of projects shown; others are found by name. A view has at most 100 blocks.
 pub(super) const MOST: i32 = 30;
 
-/// What the buttons and the menu are called in interactions.
+/// The action ids of the buttons and the menu.
 pub(super) const SWITCH_ON: &str = "switch_on";
 pub(super) const SWITCH_OFF: &str = "switch_off";
 pub(super) const PICKER: &str = "project_picker";
 
-/// What the button that opens the settings is called, and their modal.
+/// The action id of the settings button, and the callback id of its modal.
 pub(super) const SETTINGS: &str = "notification_settings";
 
-/// What is said of a switch that was used.
+/// The message after using a switch.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Notice {
@@ -51,7 +51,7 @@ impl Notice {
     }
 }
 
-/// The integration of that id before the others.
+/// Moves the integration with that id to the front.
 pub(super) async fn with_first(
     app: &App,
     tenant: Tenant<'_>,
@@ -61,7 +61,7 @@ pub(super) async fn with_first(
     let place = integrations.iter().position(|other| other.id == id);
     let picked = match place {
         Some(place) => Some(integrations.remove(place)),
-        // Beyond those that are listed.
+        // It is not among the listed ones.
         None => {
             let found = app.for_jobs.integrations(tenant, Which::Id(id), 1).await?;
             found.into_iter().next()
@@ -73,7 +73,7 @@ pub(super) async fn with_first(
     Ok(integrations)
 }
 
-/// `managed` are those that the user may change.
+/// `managed` are the integrations that the user may change.
 pub(super) fn of(
     app: &App,
     managed: &HashSet<i64>,
@@ -113,7 +113,7 @@ pub(super) fn of(
     json!({ "type": "home", "blocks": blocks })
 }
 
-/// What is said of an integration and, for whoever may change it, its buttons.
+/// An integration and, for users who may change it, its buttons.
 fn rows(managed: &HashSet<i64>, integration: &Integration) -> Vec<Value> {
     let state = match integration.is_active {
         true => ":white_check_mark: active",
@@ -152,7 +152,7 @@ fn button(action: &str, integration: &Integration, label: &str) -> Value {
     })
 }
 
-/// A menu that asks us for projects by what is typed.
+/// A menu that requests matching projects while the user types.
 fn picker() -> Value {
     let mut block = section("There are more:");
     block["block_id"] = json!("more");

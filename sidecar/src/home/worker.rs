@@ -1,4 +1,4 @@
-//! The jobs of the App Home. A new worker is a line in [`WORKERS`].
+//! The App Home's jobs. A new worker is a line in [`WORKERS`].
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Workers for HomeWorkers {
     }
 }
 
-/// For whom a job is.
+/// The user that a job is for.
 fn addressee(job: &Job) -> Result<(Owner, &str), Failure> {
     let owner = Owner::of_args(&job.args);
     let user = job.args["user_id"].as_str().filter(|user| !user.is_empty());

@@ -1,5 +1,5 @@
-//! Requests of our own, to one server each: its certificate is verified, a redirect is an answer like any other, and no answer takes
-//! longer or is larger than the caller says.
+//! Our own requests, to one server each: its certificate is verified, redirects are not followed, and responses have limits of
+//! time and size.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use url::Url;
 use crate::error::Error;
 use crate::tls;
 
-/// To the server, or through a proxy that HTTPS_PROXY names, unless NO_PROXY names the server.
+/// Directly to the server, or through the proxy in HTTPS_PROXY, unless NO_PROXY names the server.
 #[derive(Clone)]
 enum Way {
     Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
@@ -40,7 +40,7 @@ pub(crate) enum ExchangeError {
     #[error("cannot connect: {0}")]
     Unreachable(String),
 
-    /// It may have been taken or not.
+    /// It may have been processed or not.
     #[error("no answer: {0}")]
     Unanswered(String),
 
@@ -52,7 +52,8 @@ pub(crate) enum ExchangeError {
 }
 
 impl HttpClient {
-    /// `idle` is how long a connection is kept for the next request: less than the server keeps it, or requests meet its end.
+    /// `idle` is how long a connection is kept for the next request: less than the server keeps it, otherwise requests fail on
+    /// closed connections.
     pub(crate) fn new(
         base: &Url,
         connect_timeout: Duration,

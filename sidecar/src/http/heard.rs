@@ -1,5 +1,6 @@
-//! Refusals are heard. Whoever is refused by the head of a request goes on sending its body: were the connection closed then, he would see
-//! that it broke, and not the answer. So what is left of a body is read and thrown away, within bounds.
+//! Makes sure that clients receive refusals. A client whose headers are refused keeps sending its body: if the connection were
+//! closed then, the client would see a broken connection instead of the response. So the rest of a body is read and discarded,
+//! within limits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,14 +21,14 @@ const MOST_BYTES: usize = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn hear(request: Request, next: Next) -> Response {
-    // Who asks before sending a body sends none after a refusal.
+    // A client that asks before sending a body sends none after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return next.run(request).await;
     }
     next.run(request.map(|body| Body::new(Whole(body)))).await
 }
 
-/// A body whose rest is read when nobody wants more of it.
+/// A body whose rest is read when it is dropped.
 struct Whole(Body);
 
 impl HttpBody for Whole {
@@ -56,7 +57,7 @@ impl HttpBody for Whole {
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        // Outside of the runtime nobody reads anything.
+        // Outside the runtime nothing can be read.
         if !self.0.is_end_stream()
             && let Ok(runtime) = Handle::try_current()
         {

@@ -1,4 +1,4 @@
-//! What all pages have in common.
+//! The layout of all pages.
 
 use axum::extract::Request;
 use axum::http::header::{
@@ -30,8 +30,8 @@ pub(crate) fn page(title: &str, body: &Markup) -> Markup {
     }
 }
 
-/// A page loads nothing but its own style, runs no script unless it says so itself, and is in no frame. Its address, which may hold a code of Slack's, is
-/// told to nobody, and nothing of it is kept.
+/// A page only loads its own style, runs no script unless it says so itself, and cannot be framed. Its address, which may contain
+/// a code from Slack, is never sent as a referrer, and nothing is cached.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus.
+//! Metrics for Prometheus.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::Error;
 
-/// Around the three seconds that Slack waits, in seconds.
+/// Around Slack's timeout of three seconds, in seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 3.0];
 
-/// The counters there are. Each has labels of few values: nothing that a request says goes into one as it is.
+/// The counters. Their labels have few values: nothing from a request is used as a label.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counter {
     name: &'static str,
@@ -64,8 +64,8 @@ pub(crate) fn install() -> Result<PrometheusHandle, Error> {
     Ok(handle)
 }
 
-/// Times are kept one by one until they are sorted into their buckets: without this, until somebody asks for them, which may
-/// be never. Often, as what has gathered is sorted in one go.
+/// Times are kept individually until they are sorted into their buckets, which otherwise only happens when somebody reads them,
+/// possibly never. Done often, because all accumulated times are sorted at once.
 pub(crate) async fn sort(handle: PrometheusHandle) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! What all requests have in common: where they come from, what is counted and logged of them, what is answered to those that do not do,
-//! and what all pages look like; and how our own requests are made ([`client`]).
+//! Shared by all requests: where they come from, what is counted and logged, how invalid ones are answered, and the layout of
+//! pages; and our own requests ([`client`]).
 
 mod client;
 mod heard;

@@ -1,4 +1,4 @@
-//! Each request has an id, which is in what is logged of it and in the answer, and is counted.
+//! Each request is counted and has an id, which appears in its log lines and its response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -40,7 +40,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// That of a proxy in front, if it looks like one.
+/// The id from a proxy in front, if it has a valid form.
 fn id_of(request: &Request) -> HeaderValue {
     let given = request.headers().get(REQUEST_ID);
     let is_plain = |value: &&HeaderValue| {
@@ -53,11 +53,11 @@ fn id_of(request: &Request) -> HeaderValue {
     given.filter(is_plain).cloned().unwrap_or_else(new_id)
 }
 
-/// A number of this process, after one that tells processes apart.
+/// A number within this process, after a random one that identifies the process.
 fn new_id() -> HeaderValue {
     static PROCESS: LazyLock<u32> = LazyLock::new(|| {
         let mut bytes = [0; 4];
-        // Without random numbers ids of several processes may be alike, which harms nobody.
+        // Without random numbers the ids of several processes may be equal, which is harmless.
         let _ = SystemRandom::new().fill(&mut bytes);
         u32::from_ne_bytes(bytes)
     });

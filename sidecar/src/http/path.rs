@@ -1,6 +1,6 @@
-//! Which paths there are.
+//! The paths.
 
-/// The paths that the manifest of the host's Slack app names.
+/// The paths in the manifest of GitLab's Slack app.
 pub(crate) const EVENTS: &str = "/api/v4/integrations/slack/events";
 pub(crate) const INTERACTIONS: &str = "/api/v4/integrations/slack/interactions";
 pub(crate) const OPTIONS: &str = "/api/v4/integrations/slack/options";

@@ -1,4 +1,4 @@
-//! Where requests come from.
+//! The client address of requests.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,13 +14,13 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Peer {
-    /// That of the connection; it is the proxy's only where the proxy does not say for whom it asks.
+    /// The address of the connection, or the client's address if a proxy provides it.
     pub(crate) fn of(connected: IpAddr, headers: &HeaderMap, is_behind_proxy: bool) -> Self {
         let forwarded = is_behind_proxy.then(|| forwarded(headers)).flatten();
         forwarded.unwrap_or(Self(connected))
     }
 
-    /// What one customer has: of IPv6 that is half of the address.
+    /// The network of one customer: for IPv6 that is half of the address.
     pub(crate) fn network(self) -> IpAddr {
         match self.0.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -38,12 +38,12 @@ impl<S: Sync> FromRequestParts<S> for Peer {
     }
 }
 
-/// The last address, which the proxy has added: those before it are whatever the client has sent.
+/// The last address, which the proxy has added: those before it are whatever the client sent.
 fn forwarded(headers: &HeaderMap) -> Option<Peer> {
     let last = headers.get_all(FORWARDED_FOR).iter().next_back()?;
     let last = last.to_str().ok()?.rsplit(',').next()?.trim();
     let address = last.parse::<IpAddr>();
-    // Some say the port as well.
+    // Some include the port as well.
     let address = address.or_else(|_| last.parse().map(|socket: SocketAddr| socket.ip()));
     Some(Peer(address.ok()?))
 }

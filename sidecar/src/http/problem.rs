@@ -1,4 +1,4 @@
-//! What is answered to a request that is not valid, as RFC 9457 has it. Nothing that the database says is in it.
+//! Responses to invalid requests, as in RFC 9457. They contain nothing from the database.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::error::Error;
 
-/// To Slack: the same would be answered each time.
+/// For Slack: a retry would get the same response.
 const NO_RETRY: HeaderName = HeaderName::from_static("x-slack-no-retry");
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Problem {
         Self { status, detail }
     }
 
-    /// Of a body.
+    /// For a body.
     pub(crate) const fn too_large() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -48,7 +48,7 @@ impl Problem {
         Self::bad_request("The body did not arrive whole.")
     }
 
-    /// What was sent is JSON, and not what it should be.
+    /// Valid JSON, but not as expected.
     pub(crate) fn unprocessable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -56,7 +56,7 @@ impl Problem {
         }
     }
 
-    /// Slack, or whoever asked, is to ask again.
+    /// The client should retry.
     pub(crate) const fn unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -65,7 +65,7 @@ impl Problem {
     }
 }
 
-/// The database's error is logged, and not told.
+/// The database's error is logged, not shown.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         warn!(error = %error.report(), "a request failed");

@@ -1,4 +1,4 @@
-//! Room for bodies: what anybody may send, before it is known who he is, is not to fill the memory.
+//! A memory limit for bodies: clients that are not authenticated yet must not fill the memory.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 
-/// What is shared is counted in pieces of so much.
+/// Shared memory is counted in pieces of this size.
 const PIECE: usize = 4 << 10;
 
 pub(crate) struct Room {
-    /// Each body has so much; hardly any needs more.
+    /// Each body has this much; hardly any needs more.
     own: usize,
-    /// What all bodies share that are larger than that.
+    /// Shared by all larger bodies.
     shared: Semaphore,
 }
 
-/// A body, and the room that it takes.
+/// A body, and the memory it uses.
 pub(crate) struct Read<'a> {
     pub(crate) bytes: Vec<u8>,
     _room: Option<SemaphorePermit<'a>>,
@@ -34,7 +34,7 @@ impl Room {
         }
     }
 
-    /// The whole of a body, which is neither larger nor takes longer. Room is taken for what has come, not for what is announced.
+    /// Reads a whole body, within limits of size and time. Memory is reserved for what has arrived, not for what is announced.
     pub(crate) async fn read(
         &self,
         body: Body,
@@ -61,7 +61,7 @@ impl Room {
             if length > largest {
                 return Err(Problem::too_large());
             }
-            // What is kept of it grows in steps, of which it may use the last one only in part.
+            // The buffer grows in steps, and may only use part of the last one.
             if length > bytes.capacity() {
                 bytes.reserve_exact((length + length / 4).min(largest) - bytes.len());
             }
@@ -81,7 +81,7 @@ impl Room {
     }
 }
 
-/// To wait for room would be to let those wait who have it.
+/// Waiting for memory would hold up those that have it.
 const FULL: Problem = Problem::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "Too much arrives at the same time; try again.",

@@ -1,4 +1,5 @@
-//! The command `import-settings`: channels and filters that the host keeps sealed become settings that the database can read.
+//! The command `import-settings`: converts channels and filters that GitLab stores encrypted into settings that the database can
+//! read.
 
 mod properties;
 
@@ -21,26 +22,26 @@ Exit status:
   1  some could not, and why is printed
   2  wrong usage, or the database refused or could not be reached";
 
-/// Take over the channels and filters that the host keeps of the Slack app
+/// Import the channels and filters that GitLab stores for the Slack app
 ///
-/// The host seals them, so that the database cannot read them. With the host's db_key_base as --token-key they become settings of
-/// lockstep, as lockstep.set_slack_notifications sets them. Integrations that have settings already keep them. The host's
-/// are not changed. It may be run again, and needs more rights than `serve`: on the tables of the host, and on these functions.
+/// GitLab encrypts them, so that the database cannot read them. With GitLab's db_key_base as --token-key they become settings of
+/// lockstep, as set by lockstep.set_slack_notifications. Integrations that already have settings keep them. GitLab's properties
+/// are not changed. The command can be repeated, and needs more rights than `serve`: on GitLab's tables, and on these functions.
 #[derive(Args, Debug)]
 #[command(after_help = IMPORT_EXAMPLES)]
 pub(crate) struct ImportSettings {
     #[command(flatten)]
     pub(crate) keys: TokenKeyArguments,
 
-    /// Replace settings that integrations have already, also by nothing where the host has nothing; what the host does not know stays
+    /// Replace existing settings, also where GitLab has none; settings that GitLab does not know are kept
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Only tell how many there are
+    /// Only report how many there are
     #[arg(long)]
     pub(crate) dry_run: bool,
 
-    /// The schema of the host's tables
+    /// The schema of GitLab's tables
     #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
     pub(crate) schema: String,
 
@@ -48,17 +49,17 @@ pub(crate) struct ImportSettings {
     pub(crate) connection: Connection,
 }
 
-/// So many integrations are read at a time.
+/// The number of integrations read at a time.
 const MANY: i32 = 500;
 
 #[derive(Default)]
 struct Counts {
     imported: usize,
-    /// They have settings already.
+    /// They already have settings.
     kept: usize,
-    /// The host has nothing that is a setting.
+    /// GitLab has nothing that corresponds to a setting.
     empty: usize,
-    /// What is wrong with those that could not be imported: told at the end, where nobody overlooks it.
+    /// Errors of those that could not be imported, reported at the end so that nobody overlooks them.
     failed: Vec<String>,
 }
 
@@ -110,7 +111,7 @@ pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
     })
 }
 
-/// A mistake in one of them is told, and does not keep the others from being imported.
+/// An error in one of them is reported, and does not keep the others from being imported.
 async fn import(
     database: &SlackDatabase,
     keys: &TokenKeys,

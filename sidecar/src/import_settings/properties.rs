@@ -1,4 +1,4 @@
-//! What the host calls its settings, and what they are called here.
+//! GitLab's names for its settings, and ours.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use crate::database::EVENTS;
 
 const EVENT_CHANNELS: &str = "event_channels";
 
-/// What else the host has.
+/// GitLab's other settings.
 const SETTINGS: [&str; 6] = [
     "channels",
     "branches",
@@ -17,7 +17,7 @@ const SETTINGS: [&str; 6] = [
     "only_changed_pipelines",
 ];
 
-/// The settings in the host's properties of an integration; none if they are no JSON object.
+/// The settings in GitLab's properties of an integration; None if they are not a JSON object.
 pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value>> {
     let properties: Map<String, Value> = serde_json::from_str(properties.expose_secret()).ok()?;
     let text = |name: &str| {
@@ -38,7 +38,7 @@ pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value
     if !channels.is_empty() {
         settings.insert(EVENT_CHANNELS.to_owned(), channels.into());
     }
-    // Before 11.x there was a switch in place of the choice of branches.
+    // Before 11.x there was a boolean instead of the choice of branches.
     let branches = text("branches_to_be_notified").or_else(|| {
         Some(match flag(properties.get("notify_only_default_branch")?)? {
             true => "default",
@@ -68,7 +68,7 @@ pub(super) fn settings_of(properties: &SecretString) -> Option<Map<String, Value
     Some(settings)
 }
 
-/// The same settings, in place of all that the host could have: what it has not is as if it had never been set.
+/// The same settings as a replacement of everything GitLab could have: what it lacks is reset.
 pub(super) fn in_place_of_all(settings: Map<String, Value>) -> Map<String, Value> {
     let mut all: Map<String, Value> = SETTINGS
         .iter()
@@ -156,7 +156,7 @@ mod tests {
             all["event_channels"].as_object().map(serde_json::Map::len),
             Some(15)
         );
-        // Of what the host knows nothing of nothing is said.
+        // Settings that GitLab does not know are not mentioned.
         assert_eq!(all.get("updates"), None);
     }
 

@@ -1,4 +1,4 @@
-//! What ties an installation that comes back to the browser that it began in. The database knows digests only.
+//! Ties an installation to the browser that started it. The database only has digests.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Secret {
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// Nothing if it cannot be one of ours.
+    /// None if it cannot be one of ours.
     pub(super) fn of_text(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         (bytes.len() == LENGTH).then(|| Self(text.to_owned()))
@@ -42,13 +42,13 @@ impl Secret {
     }
 }
 
-/// Each installation has its own, so that several may be under way in one browser.
+/// Each installation has its own, so that several can be in progress in one browser.
 fn name(begun: &Secret) -> String {
     let digest = URL_SAFE_NO_PAD.encode(begun.digest());
     format!("{COOKIE}_{}", digest.get(..NAME_LENGTH).unwrap_or_default())
 }
 
-/// Sent back to our own pages alone, also when Slack leads there.
+/// Only sent back to our own pages, also when Slack redirects there.
 pub(super) fn new(
     public_url: &PublicUrl,
     begun: &Secret,
@@ -71,13 +71,13 @@ pub(super) fn removed(public_url: &PublicUrl, begun: Option<&Secret>) -> String 
 fn set(public_url: &PublicUrl, name: &str, value: &str, seconds: u64) -> String {
     let secure = match public_url.is_https() {
         true => "; Secure",
-        // A browser would not send it to an address of this machine.
+        // Browsers do not send it to an address on this machine.
         false => "",
     };
     format!("{name}={value}; Path={INSTALL}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// That of an installation among the cookies of a header.
+/// An installation's cookie in a header.
 pub(super) fn of_header(header: &str, begun: &Secret) -> Option<Secret> {
     let its = name(begun);
     let mut pairs = header

@@ -1,4 +1,4 @@
-//! A code of Slack's becomes tokens, which are sealed at once.
+//! Exchanges Slack's code for tokens, which are encrypted at once.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::database::Install;
 use crate::http::path::INSTALLED;
 use crate::slack::CallError;
 
-/// What Slack answers. Of an installation for all of an organization `team` is null; with rotation there is more to the token.
+/// Slack's response. For an org-wide installation `team` is null; with rotation there are more fields for the token.
 #[derive(Deserialize)]
 struct Access {
     access_token: SecretString,
@@ -58,7 +58,7 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
                 _ => Trouble::Refused,
             }
         })?;
-    // An answer that cannot be read is not logged: there are tokens in it.
+    // An unparsable response is not logged: it contains tokens.
     let access = Access::deserialize(answer).map_err(|_| Trouble::Refused)?;
     if access.token_type != "bot" {
         return Err(Trouble::Refused);
@@ -88,7 +88,7 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
     })
 }
 
-/// A list with commas.
+/// A comma-separated list.
 fn scopes(text: &str) -> Vec<String> {
     let names = text.split(',').map(str::trim);
     names

@@ -1,5 +1,5 @@
-//! The installation by OAuth: [`begin`] sends a browser to Slack with a state that is used once, [`finish`] takes it
-//! back and exchanges the code for tokens ([`exchange`]), which are refreshed before they expire ([`refresh`]).
+//! Installing the app by OAuth: [`begin`] redirects a browser to Slack with a single-use state; [`finish`] receives it back and
+//! exchanges the code for tokens ([`exchange`]), which are refreshed before they expire ([`refresh`]).
 
 mod cookie;
 mod exchange;
@@ -39,14 +39,14 @@ use page::Installed;
 pub(crate) use state::App;
 use trouble::Trouble;
 
-/// More than people begin in a second, and how many may do so at once: in one network, and in all.
+/// More installations than people start per second, and how many may start at once: from one network, and in total.
 const BEGINNINGS: [NonZeroU32; 2] = [NonZeroU32::new(5).unwrap(), NonZeroU32::new(50).unwrap()];
 const BURSTS: [NonZeroU32; 2] = [NonZeroU32::new(50).unwrap(), NonZeroU32::new(500).unwrap()];
 
-/// So many networks are remembered without being looked through.
+/// With more networks than this, old ones are removed.
 const MOST_NETWORKS: usize = 10_000;
 
-/// With how many may begin: anybody can, and each is a row for a while.
+/// Limits how many installations can be started: anybody can start one, and each is a row for a while.
 struct Beginnings {
     app: App,
     by_network: DefaultKeyedRateLimiter<IpAddr>,
@@ -58,7 +58,7 @@ impl Beginnings {
         if self.by_network.len() > MOST_NETWORKS {
             self.by_network.retain_recent();
         }
-        // Who begins too often does not use up what all have.
+        // A client that starts too often does not use up the common limit.
         self.by_network.check_key(&peer.network()).is_ok() && self.of_all.check().is_ok()
     }
 }
@@ -82,12 +82,12 @@ const VALID_FOR: Duration = Duration::from_secs(600);
 /// Somebody is waiting in front of a browser.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A code is exchanged once, so what it was exchanged for is worth some patience.
+/// A code can only be exchanged once, so storing the result is worth several tries.
 const STORE_TRIES: u32 = 5;
 
 #[derive(Deserialize)]
 struct Begin {
-    /// From `lockstep.issue_slack_install_ticket`: which project is to be connected.
+    /// From `lockstep.issue_slack_install_ticket`: the project to connect.
     ticket: Option<String>,
 }
 
@@ -124,7 +124,7 @@ async fn begin(
         cookie::new(&app.public_url, &secret, &browser, VALID_FOR),
     );
     Ok(match owner {
-        // Whoever was sent the link of somebody else's project is to see whose it is, before Slack asks about the app alone.
+        // A user who was sent somebody else's link must see which project it is for, before Slack asks about the app only.
         Some(owner) => (AppendHeaders([cookie]), page::confirm(&owner, &url)).into_response(),
         None => {
             let headers = AppendHeaders([(LOCATION, url.to_string()), cookie]);
@@ -140,13 +140,13 @@ struct Return {
     error: Option<String>,
 }
 
-/// The cookie is removed however it ends.
+/// The cookie is removed in any case.
 async fn finish(
     State(state): State<Arc<Beginnings>>,
     back: Result<Query<Return>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    // What cannot be read is as good as nothing.
+    // Invalid parameters count as missing.
     let back = back.map(|Query(back)| back).unwrap_or_default();
     let begun = back.state.as_deref().and_then(Secret::of_text);
     let cookies = headers.get_all(COOKIE).iter();
@@ -154,7 +154,7 @@ async fn finish(
         let mut cookies = cookies.filter_map(|header| header.to_str().ok());
         cookies.find_map(|header| cookie::of_header(header, begun))
     });
-    // A code is exchanged once: whoever closes the page meanwhile must not undo that by half.
+    // A code can only be exchanged once: closing the page in the meantime must not leave the work half done.
     let finishing = {
         let state = Arc::clone(&state);
         async move { install(&state.app, back, browser).await }
@@ -181,7 +181,7 @@ async fn finish(
 }
 
 async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Installed, Trouble> {
-    // Slack's administrators can install apps without coming by here first; then nobody knows what they came from.
+    // Slack administrators can install apps without starting here; then it is unknown who started it.
     let state = back.state.as_deref().and_then(Secret::of_text);
     let state = state.ok_or(Trouble::NoState)?;
     let browser = browser.ok_or(Trouble::OtherBrowser)?;
@@ -224,7 +224,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
             Ok(alias) => return Ok(alias),
             Err(error) => error,
         };
-        // The ticket names an alias that another project has.
+        // The ticket's alias belongs to another project.
         if error.has_code(&SqlState::UNIQUE_VIOLATION) {
             warn!(error = %error.report(), "an installation was not stored");
             return Err(Trouble::AliasTaken);
@@ -232,7 +232,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         if error.has_code(&SqlState::NO_DATA_FOUND) {
             return Err(Trouble::Ticket);
         }
-        // The state is used up: by the try before, whose answer was lost, or by another installation with the same ticket.
+        // The state was used up: by the previous try, whose response was lost, or by another installation with the same ticket.
         if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
             return match is_stored(app, install).await {
                 true => Ok(None),
@@ -248,7 +248,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
     }
 }
 
-/// Whether the token of this very installation is the one in the database.
+/// Whether the database has the token of this very installation.
 async fn is_stored(app: &App, install: &Install) -> bool {
     let tenant = Tenant {
         team: &install.team,

@@ -1,4 +1,4 @@
-//! What is shown before an installation and after it.
+//! The pages before and after an installation.
 
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
@@ -6,11 +6,11 @@ use url::Url;
 
 use crate::http;
 
-/// What there is to say of an installation.
+/// The result of an installation.
 pub(super) struct Installed {
     pub(super) team: String,
     pub(super) team_name: String,
-    /// What was connected, if anything was.
+    /// What was connected, if anything.
     pub(super) alias: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Tokens that expire are refreshed before they do. The database says which, and to one process only: Slack revokes a refresh
-//! token when it is used, so that to use it twice would cut the workspace off.
+//! Refreshes expiring tokens. The database assigns each to one process only: Slack revokes a refresh token when it is used, so
+//! using it twice would cut the workspace off.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use crate::http::{Counter, count};
 use crate::slack::{CallError, Credentials, SlackClient};
 use crate::token::{CipherError, Sealed, TokenKeys};
 
-/// Who refreshes tokens.
+/// Refreshes tokens.
 pub(crate) struct Keeper {
     pub(crate) for_jobs: SlackDatabase,
     pub(crate) slack: SlackClient,
@@ -28,18 +28,19 @@ pub(crate) struct Keeper {
 /// Tokens last twelve hours.
 const BEFORE: Duration = Duration::from_secs(2 * 3600);
 
-/// Nobody else asks meanwhile. Longer than the database is likely to be away once Slack has answered, since until the new token is
-/// stored only this process has it; and still short of when the old one expires, should this process die.
+/// Nobody else refreshes the token in the meantime. This is longer than the database is likely to be away after Slack has
+/// responded, because only this process has the new token until it is stored; and it still ends before the old one expires, in
+/// case this process dies.
 const LEASE: Duration = Duration::from_secs(3600);
 
 const PERIOD: Duration = Duration::from_secs(30);
 const SWEEP_PERIOD: Duration = Duration::from_secs(600);
-/// Who removes so many rows may have left some.
+/// If this many rows were removed, there may be more.
 const MOST_SWEPT: i64 = 10_000;
 
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 86_400);
 
-/// After an error that may pass, and after one that will not by itself.
+/// After a temporary error, and after one that will not go away by itself.
 const SOON: Duration = Duration::from_secs(60);
 const LATER: Duration = Duration::from_secs(3600);
 
@@ -47,7 +48,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Keeper {
-    /// Refreshes tokens, and removes what is over, until the process is to stop.
+    /// Refreshes tokens and removes old data until the process stops.
     pub(crate) async fn keep(self) {
         let mut swept: Option<Instant> = None;
         loop {
@@ -63,7 +64,7 @@ impl Keeper {
             }
             if swept.is_none_or(|at| at.elapsed() >= SWEEP_PERIOD) {
                 match self.for_jobs.sweep().await {
-                    // There is more than one transaction is to remove.
+                    // There is more than one transaction should remove.
                     Ok(removed) if removed >= MOST_SWEPT && !self.stop.is_cancelled() => {
                         sleep(FIRST_PAUSE).await;
                         continue;
@@ -80,7 +81,7 @@ impl Keeper {
     }
 }
 
-/// What Slack answers with a new token.
+/// Slack's response with a new token.
 #[derive(Deserialize)]
 struct Refreshed {
     access_token: SecretString,
@@ -88,19 +89,19 @@ struct Refreshed {
     expires_in: u64,
 }
 
-/// How long a token lives by Slack's word, within reason: a moment beyond all clocks is none.
+/// A token's lifetime according to Slack, within reason: a time that no clock reaches is invalid.
 pub(super) fn life(seconds: u64) -> Duration {
     Duration::from_secs(seconds).min(LONGEST_LIFE)
 }
 
-/// False if there was none to refresh, or Slack wants us to wait.
+/// False if there was none to refresh, or Slack asks us to wait.
 async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
     let Some(claimed) = keeper.for_jobs.claim_refresh(BEFORE, LEASE).await? else {
         return Ok(false);
     };
     match ask(keeper, &claimed).await {
         Ok((token, refresh, expires_at)) => {
-            // Slack has revoked the old one: what is not stored now is lost.
+            // Slack has revoked the old one: if the new one is not stored now, it is lost.
             store(keeper, &claimed, &token, &refresh, expires_at).await;
         }
         Err(Refusal {
@@ -119,7 +120,7 @@ async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
                 .give_back_refresh(&claimed, &reason, wait.unwrap_or(pause).max(SOON))
                 .await?;
             if let Some(wait) = wait {
-                // It is the app that is to wait, whatever the workspace.
+                // The whole app must wait, whatever the workspace.
                 tokio::select! {
                     () = sleep(wait.min(PERIOD)) => {}
                     () = keeper.stop.cancelled() => {}
@@ -134,7 +135,7 @@ async fn refresh_one(keeper: &Keeper) -> Result<bool, Error> {
 struct Refusal {
     reason: String,
     is_final: bool,
-    /// How long Slack wants us to call no more.
+    /// How long Slack asks us to pause.
     wait: Option<Duration>,
 }
 

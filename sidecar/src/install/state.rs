@@ -1,4 +1,4 @@
-//! What installations need.
+//! The state of installations.
 
 use std::sync::Arc;
 
@@ -16,6 +16,6 @@ pub(crate) struct App {
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) public_url: PublicUrl,
     pub(crate) scopes: Vec<&'static str>,
-    /// What is finished although nobody waits for it; a graceful stop does.
+    /// Work that is finished even if nobody waits for it, except a graceful stop.
     pub(crate) tasks: TaskTracker,
 }

@@ -1,4 +1,4 @@
-//! An installation that came to nothing: why, and what to do.
+//! Failed installations: why, and what to do.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// For counting.
+    /// The label for counting.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Denied => "denied",

@@ -1,4 +1,4 @@
-//! Jobs that have ended and are to be handed in, many at once.
+//! Finished jobs that have to be completed, in batches.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -20,7 +20,7 @@ impl Done {
         self.completed.is_empty() && self.failed.is_empty()
     }
 
-    /// Takes out what has been handed in; an error leaves the rest.
+    /// Removes the jobs that were completed; an error leaves the rest.
     pub(super) async fn hand_in(&mut self, queue: &Queue) -> Result<(), Error> {
         while let Some(first) = self.completed.first() {
             let runner = first.runner;

@@ -1,4 +1,4 @@
-//! Why a job failed, in words that are stored with it.
+//! Why a job failed, as stored with it.
 
 use std::io;
 
@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     #[error("irkerd at {address}: {source}")]
     Irkerd { address: String, source: io::Error },
 
-    /// Of Slack's API, by the name that Slack has for it.
+    /// A Slack API error, by Slack's code.
     #[error("Slack: {0}")]
     Slack(String),
 
@@ -29,7 +29,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Of a task that ended without an answer.
+    /// A task that ended without a result.
     pub(super) fn of_task(error: JoinError) -> Self {
         let Ok(panic) = error.try_into_panic() else {
             return Self::Panicked("the job was aborted".to_owned());

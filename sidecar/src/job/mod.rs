@@ -1,4 +1,4 @@
-//! Claims jobs of the queue and runs them ([`runner`]). What they do is the business of [`Workers`].
+//! Claims jobs from the queue and runs them ([`runner`]). [`Workers`] implement the jobs.
 
 mod done;
 mod failure;
@@ -15,11 +15,11 @@ pub(crate) use runner::{Runner, Settings};
 
 pub(crate) type Performing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
-/// What a runner runs.
+/// The jobs that a runner can run.
 pub(crate) trait Workers: Send + Sync + 'static {
-    /// The names under which their jobs are enqueued.
+    /// The names under which the jobs are enqueued.
     fn names(&self) -> Vec<&'static str>;
 
-    /// Does a job of one of them.
+    /// Runs a job of one of them.
     fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a>;
 }

@@ -1,5 +1,5 @@
-//! How many jobs are done in a tenth of a second: so many are claimed ahead. Where jobs take long that is none, and each job
-//! waits where any runner may take it; where they are short, one claim serves many.
+//! How many jobs finish in a tenth of a second: this many are claimed in advance. If jobs take long that is none, and waiting
+//! jobs remain available to any runner; if they are short, one claim serves many.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ mod tests {
         for _ in 0..200 {
             rate.count();
         }
-        // Nothing is known before the window is over.
+        // Nothing is known before the first window has passed.
         assert_eq!(rate.per_window(start + WINDOW / 2), 0);
         assert_eq!(rate.per_window(start + WINDOW * 2), 100);
         rate.count();

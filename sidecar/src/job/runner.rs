@@ -1,5 +1,5 @@
-//! Claims jobs, runs them and hands them in. One loop decides; what waits for the database is a task that tells the loop when it
-//! is done, so that claiming, running and handing in go on at the same time.
+//! Claims jobs, runs and completes them. One loop decides; waiting for the database is done in tasks that report to the loop, so
+//! that claiming, running and completing happen at the same time.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -22,7 +22,7 @@ use crate::database::{Job, Queue};
 use crate::error::{Error, INTERRUPTED};
 use crate::interrupt::Interrupts;
 
-/// Until the first look after jobs have been found.
+/// Until the first look after jobs were found.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 type Outcome = Result<(), Failure>;
@@ -45,7 +45,7 @@ enum Event {
 /// How jobs are run.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// What to call this process; host and process number, if not given.
+    /// The name of this process; host and process number if not given.
     pub(crate) name: Option<String>,
     pub(crate) concurrency: usize,
     pub(crate) lease: Duration,
@@ -69,22 +69,22 @@ pub(crate) struct Runner {
     events: mpsc::UnboundedSender<Event>,
     inbox: mpsc::UnboundedReceiver<Event>,
 
-    /// Claimed, not begun.
+    /// Claimed, not started.
     held: VecDeque<Job>,
     running: JoinSet<Outcome>,
     jobs: HashMap<task::Id, Job>,
     done: Done,
     rate: Rate,
-    /// Also while jobs are compared, as a new one would not be known.
+    /// Also during a comparison, because newly claimed jobs would look unknown.
     is_claiming: bool,
     is_handing_in: bool,
-    /// There may be jobs that nobody has claimed.
+    /// There may be unclaimed jobs.
     may_have_more: bool,
-    /// When to look although nobody has told of any: soon after the last ones, then ever more seldom. Of those that were being
-    /// enqueued just as we began to wait nobody tells.
+    /// When to look without a notification: soon after the last jobs, then less and less often. There is no notification for jobs
+    /// that were being enqueued just as we started to wait.
     next_look: Instant,
     pause: Duration,
-    /// The server may have given us jobs without our learning of it: an answer was lost.
+    /// The server may have assigned us jobs without our knowledge, because a response was lost.
     must_compare: bool,
     is_stopping: bool,
     counts: [u64; 2],
@@ -157,7 +157,7 @@ impl Runner {
                 Some(event) = self.inbox.recv() => self.take(event),
                 Some(joined) = self.running.join_next_with_id() => {
                     self.finish(joined);
-                    // Whatever else has ended is handed in together with it.
+                    // Everything else that has finished is completed in the same call.
                     while let Some(joined) = self.running.try_join_next_with_id() {
                         self.finish(joined);
                     }
@@ -167,7 +167,7 @@ impl Runner {
                     self.pause = FIRST_PAUSE;
                 }
                 () = sleep_until(next_look.into()), if is_waiting => self.may_have_more = true,
-                // A session that is lost to us may go on at the server for a while, and claim.
+                // A lost session may live on at the server for a while, and claim jobs.
                 _ = heartbeat.tick() => self.must_compare = true,
                 () = interrupts.next() => {
                     if mem::replace(&mut self.is_stopping, true) {
@@ -233,12 +233,12 @@ impl Runner {
         }
     }
 
-    /// Claims as many jobs as there is room for, and as many as are done before the next claim can be back.
+    /// Claims as many jobs as there is room for, and as many as will be finished before the next claim can return.
     fn claim(&mut self) {
         let ahead = self.rate.per_window(Instant::now());
         let target = self.concurrency + ahead;
         let has = self.running.len() + self.held.len();
-        // No place is left empty; what is claimed ahead is claimed in large parts.
+        // No slot stays empty; jobs are claimed in advance in large batches.
         let has_room = has < self.concurrency || has <= target / 2;
         if self.is_claiming || self.is_stopping || !self.may_have_more || !has_room {
             return;
@@ -254,14 +254,14 @@ impl Runner {
         tokio::spawn(async move {
             let number = i32::try_from(most).unwrap_or(i32::MAX);
             let jobs = queue.claim(runner, &names, number).await;
-            // The loop is gone only when the process ends.
+            // The loop only ends with the process.
             let _ = events.send(Event::Claimed { most, jobs });
         });
     }
 
-    /// Gives back what the server thinks we have, and we do not.
+    /// Returns jobs that the server has assigned to us, and we do not know.
     fn compare(&mut self) {
-        // What is being claimed or handed in is neither known nor unknown.
+        // Jobs that are being claimed or completed are neither known nor unknown.
         if !self.must_compare || self.is_claiming || self.is_handing_in || self.is_stopping {
             return;
         }
@@ -286,7 +286,7 @@ impl Runner {
         });
     }
 
-    /// Hands in all that has ended since the last time.
+    /// Completes everything that has finished since the last time.
     fn hand_in(&mut self) {
         if self.is_handing_in || self.done.is_empty() {
             return;
@@ -359,7 +359,7 @@ impl Runner {
 
     /// Opens another session, or gets another lease.
     fn lose(&mut self, reason: &str) {
-        // Somebody is about it already.
+        // Somebody is already doing it.
         if self.queue.take().is_none() {
             return;
         }
@@ -383,10 +383,10 @@ impl Runner {
         }
     }
 
-    /// Hands in what has ended, and gives back the rest.
+    /// Completes finished jobs, and returns the rest.
     async fn stop(&mut self) {
         self.running.shutdown().await;
-        // What is being handed in right now is waited for, so that it is not given back.
+        // Waits for jobs that are being completed right now, so that they are not returned.
         while self.is_handing_in || self.is_claiming {
             match self.inbox.recv().await {
                 Some(event) => self.take(event),

@@ -1,4 +1,4 @@
-//! The session in which jobs are claimed and handed in, and the lease: kept while they last, got anew when they are lost.
+//! The session for claiming and completing jobs, and its lease: kept as long as they last, and replaced when lost.
 
 use std::process;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::error::Error;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What it takes to open a session and to get a lease.
+/// What is needed to open a session and get a lease.
 pub(super) struct Door {
     pub(super) address: Address,
     pub(super) name: String,
     pub(super) lease: Duration,
-    /// Told when jobs have been enqueued.
+    /// Notified when jobs have been enqueued.
     pub(super) wake: Arc<Notify>,
 }
 
@@ -35,7 +35,7 @@ impl Door {
         queue.start_runner(&self.name, self.lease).await
     }
 
-    /// Opens another session, however long that takes, and answers it with the runner: the same one if its lease has lasted.
+    /// Opens another session, however long that takes, and returns it with the runner: the same one if its lease is still valid.
     pub(super) async fn open_again(&self, runner: i64) -> (Arc<Queue>, i64) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -64,7 +64,7 @@ impl Door {
         Ok((queue, new))
     }
 
-    /// Renews the lease of whichever runner this is, until it has ended.
+    /// Renews the lease of the current runner until it has ended.
     pub(super) async fn keep_lease(&self, runner: &watch::Receiver<i64>) {
         let mut queue = None;
         let mut pause = self.lease / 3;
@@ -73,7 +73,7 @@ impl Door {
             let now = *runner.borrow();
             match self.renew(&mut queue, now).await {
                 Ok(true) => pause = self.lease / 3,
-                // It may have got another number meanwhile.
+                // It may have got another number in the meantime.
                 Ok(false) if now != *runner.borrow() => {}
                 Ok(false) => return,
                 Err(error) => {
@@ -94,7 +94,7 @@ impl Door {
     }
 }
 
-/// What to find the process by.
+/// A name by which to find the process.
 pub(super) fn own_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}:{}", host.trim(), process::id())

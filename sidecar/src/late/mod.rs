@@ -1,4 +1,5 @@
-//! Answers that may take longer than Slack waits: then it gets a first word in time, and the answer later, at the address it gave.
+//! Answers that may take longer than Slack waits: Slack first gets a preliminary answer in time, and the real one later through
+//! the response URL.
 
 mod worker;
 
@@ -18,23 +19,23 @@ use worker::LONGEST;
 
 pub(crate) use worker::ReplyWorkers;
 
-/// What it takes to answer after a request is over.
+/// What is needed to answer after a request has ended.
 pub(crate) struct Late {
     pub(crate) database: SlackDatabase,
     pub(crate) slack: SlackClient,
     pub(crate) finishing: Finishing,
 }
 
-/// Slack waits for three seconds, of which the network takes some.
+/// Slack waits for three seconds, including the network.
 const IN_TIME: Duration = Duration::from_millis(2_000);
 
-/// What an answer takes to Slack and into the channel, so that what follows comes after it.
+/// How long an answer takes to reach the channel through Slack, so that later ones arrive after it.
 const AFTER_FIRST: Duration = Duration::from_millis(400);
 
-/// An address for answers is good for five of them within half an hour.
+/// A response URL is valid for five answers within half an hour.
 const USES: usize = 5;
 
-/// What it may take to leave a reply to others.
+/// How long leaving a reply to others may take.
 const LEAVING: Duration = Duration::from_millis(900);
 
 /// Nobody waits longer for an answer.
@@ -66,7 +67,7 @@ pub(crate) async fn in_time(
     takes_longer()
 }
 
-/// An answer of several messages, to what goes on whether anybody waits for it or not. It answers in some time of its own.
+/// Sends an answer of several messages to a user; the work continues even if nobody waits for it.
 pub(crate) async fn all_in_time(
     late: &Arc<Late>,
     response_url: Option<String>,
@@ -88,7 +89,7 @@ pub(crate) async fn all_in_time(
                 _ => None,
             };
             if too_late.is_none() && replies.len() > 0 {
-                // The first is on its way.
+                // The first one is on its way.
                 sleep(AFTER_FIRST).await;
             }
             let replies: Vec<Reply> = too_late.into_iter().chain(replies).collect();
@@ -104,18 +105,18 @@ pub(crate) async fn all_in_time(
         return reply;
     }
     handed_over.close();
-    // It may have come this very moment.
+    // It may have arrived this very moment.
     handed_over.try_recv().unwrap_or_else(|_| takes_longer())
 }
 
 impl Late {
-    /// Sends the only late answer to something.
+    /// Sends the only late answer.
     pub(crate) async fn send_one(&self, url: Option<&str>, message: &Value) {
         self.send(url, message, &mut USES.saturating_sub(1)).await;
     }
 
-    /// Sends one, again and again if Slack does not take it. `spare` is how often the address may be used beyond what is to be
-    /// sent: one that may have arrived counts.
+    /// Sends one message, retrying if Slack does not accept it. `spare` is how often the URL may be used beyond the remaining
+    /// messages: an attempt that may have arrived counts.
     async fn send(&self, url: Option<&str>, message: &Value, spare: &mut usize) {
         let Some(url) = url else {
             count(Counter::LATE, "failed");

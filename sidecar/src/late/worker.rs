@@ -11,7 +11,7 @@ use crate::http::{Counter, count};
 use crate::job::{Failure, Performing, Workers};
 use crate::slack::SlackClient;
 
-/// Nobody looks at an answer that comes later than this.
+/// Nobody reads an answer that comes later than this.
 pub(super) const LONGEST: Duration = Duration::from_secs(600);
 
 const REPLY: &str = "Slack::ReplyWorker";
@@ -30,7 +30,7 @@ impl Workers for ReplyWorkers {
     }
 }
 
-/// Has it sent by whoever runs jobs.
+/// Leaves it to any process that runs jobs.
 pub(super) async fn leave(
     database: &SlackDatabase,
     url: &str,
@@ -47,7 +47,7 @@ impl ReplyWorkers {
         let (Some(url), Some(until)) = (url, until) else {
             return Err(Failure::Arguments("{url, message, until}"));
         };
-        // Nobody looks at it any more.
+        // Nobody reads it any more.
         if until < now() {
             count(Counter::LATE, "failed");
             return Ok(());

@@ -1,6 +1,6 @@
-//! What happens in GitLab's projects reaches Slack's channels. GitLab tells of it ([`hook`]), the database says who is to know, and
-//! keeps a delivery for each channel. Deliveries are sent one by one in each channel ([`delivery`]), as messages that
-//! [`message`] writes.
+//! Notifications: events in GitLab's projects reach Slack channels. GitLab reports them ([`hook`]), the database decides who is
+//! notified, and stores a delivery for each channel. Deliveries are sent one by one in each channel ([`delivery`]), as messages
+//! that [`message`] writes.
 
 mod delivery;
 mod hook;

@@ -1,4 +1,4 @@
-//! Wrong passwords, by the address that they come from: so many, and then none is looked at for a while, not even the right one.
+//! Counts wrong passwords by client address: after too many, none is checked for a while, not even the right one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use crate::http::Peer;
 
-/// Whoever mistypes does so less often.
+/// More than the typos of one person.
 const MOST: u32 = 10;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// More addresses are not remembered: then the oldest are forgotten.
+/// With more addresses than this the oldest are forgotten.
 const MOST_ADDRESSES: usize = 10_000;
 
 /// How many were wrong, and since when they are counted.
@@ -21,7 +21,7 @@ type Wrong = (u32, Instant);
 pub(crate) struct Guesses(Mutex<HashMap<IpAddr, Wrong>>);
 
 impl Guesses {
-    /// Whether one from there is looked at.
+    /// Whether a password from there is checked.
     pub(super) fn may(&self, from: IpAddr, now: Instant) -> bool {
         let wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = wrong.get(&Peer(from).network());

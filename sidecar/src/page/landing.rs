@@ -1,4 +1,4 @@
-//! The first page: Add to Slack, and for those who may see it, where the app is installed.
+//! The first page: Add to Slack, and where the app is installed, for permitted viewers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::http::path::{INSTALL, SIGN_IN, STATUS};
 use crate::http::{self, Peer};
 use crate::settings::SCOPES;
 
-/// More would be no page to read.
+/// More would be unreadable.
 const MOST: i32 = 500;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,7 +97,7 @@ fn connected(workspace: &Workspace) -> String {
     }
 }
 
-/// What the installation lacks.
+/// The installation's problem, if it has one.
 fn trouble(workspace: &Workspace) -> Option<String> {
     let missing: Vec<&str> = SCOPES
         .into_iter()
@@ -111,7 +111,7 @@ fn trouble(workspace: &Workspace) -> Option<String> {
     }
 }
 
-/// Asks for the password, and then is the first page: not every browser sends a password along when it is led elsewhere.
+/// Asks for the password, and then shows the first page: not every browser sends a password after a redirect.
 pub(super) async fn sign_in(
     State(app): State<Arc<App>>,
     peer: Peer,

@@ -1,4 +1,4 @@
-//! What was seen last: however many look at the page, one asks the database.
+//! The last known state: however many people view the page, one request queries the database.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,15 +14,15 @@ pub(super) struct Looks {
     pub(super) drift: LastDrift,
 }
 
-/// How old a report may be that is shown. The page asks less often.
+/// How old a shown report may be. The page itself asks less often.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// A report that takes long is asked for so much less often: the database has other things to do.
+/// A slow report is requested less often, by this factor: the database has other work.
 const REST: u32 = 10;
-/// But no less often than that, or it would be no live page.
+/// But at least this often, or the page would not be live.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// The last answer, or that there was none, and until when it is shown to whoever asks.
+/// The last result, or that there was none, and until when it is shown.
 pub(super) struct Last<T>(AsyncMutex<Option<(Instant, Option<Arc<T>>)>>);
 
 impl<T> Default for Last<T> {
@@ -32,7 +32,7 @@ impl<T> Default for Last<T> {
 }
 
 impl<T> Last<T> {
-    /// Asks, if the last answer is too old. Those who come meanwhile wait for the same.
+    /// Queries if the last result is too old. Concurrent callers wait for the same result.
     pub(super) async fn get(&self, ask: impl AsyncFnOnce() -> Option<T>) -> Option<Arc<T>> {
         let mut last = self.0.lock().await;
         if let Some((until, answer)) = &*last
@@ -42,7 +42,7 @@ impl<T> Last<T> {
         }
         let begun = Instant::now();
         let answer = ask().await.map(Arc::new);
-        // That there was none is no reason to wait: the next one may come at once.
+        // Without a result there is no reason to wait: the next one may come at once.
         let fresh = match &answer {
             Some(_) => (begun.elapsed() * REST).clamp(FRESH, LONGEST),
             None => FRESH,
@@ -52,11 +52,11 @@ impl<T> Last<T> {
     }
 }
 
-/// What is known of drift.
+/// What is known about drift.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drift {
     pub(super) found: Option<DriftReport>,
-    /// The last time it could not be looked for.
+    /// The last time it could not be checked.
     pub(super) has_failed: bool,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Drift {
 pub(super) struct LastDrift(Mutex<(Option<Instant>, Drift)>);
 
 impl LastDrift {
-    /// Whether the last look is so long ago. Whoever is told so is the one to look.
+    /// Whether the last check is this long ago. The caller that gets true has to check.
     pub(super) fn is_due(&self, period: Duration) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.0.is_none_or(|at| at.elapsed() >= period);
@@ -74,7 +74,7 @@ impl LastDrift {
         is_due
     }
 
-    /// None if it could not be looked for.
+    /// None if it could not be checked.
     pub(super) fn set(&self, found: Option<DriftReport>) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.1.has_failed = found.is_none();
@@ -106,7 +106,7 @@ mod tests {
         let asked = AtomicU32::new(0);
         let ask = async || {
             asked.fetch_add(1, Ordering::Relaxed);
-            // The other one looks meanwhile.
+            // The other one is checking in the meantime.
             yield_now().await;
             Some(7)
         };
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
-    /// A database that does not answer is not asked anew by each who looks, but soon, however long it has taken to say nothing.
+    /// A database that does not respond is not queried again by each viewer, but soon, however long it took to say nothing.
     #[tokio::test(start_paused = true)]
     async fn no_answer_is_one_as_well() {
         let last: Last<u32> = Last::default();
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(last.get(async || Some(7)).await.as_deref(), Some(&7));
     }
 
-    /// One that takes long is asked less often, but asked.
+    /// A slow one is queried less often, but it is queried.
     #[tokio::test(start_paused = true)]
     async fn slow_answers_are_asked_for_less_often() {
         let last: Last<u32> = Last::default();

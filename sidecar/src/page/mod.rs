@@ -1,4 +1,4 @@
-//! What people see in a browser.
+//! The pages for browsers.
 
 mod guess;
 mod landing;

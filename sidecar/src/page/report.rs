@@ -1,4 +1,4 @@
-//! What the database reports. A field that is missing, since the extension is of another version, is as good as nothing.
+//! The database's report. A field that is missing, because the extension has another version, counts as empty.
 
 use serde::Deserialize;
 
@@ -79,7 +79,7 @@ pub(super) struct Feature {
     pub(super) actors: i64,
 }
 
-/// Rows that are not what they should be.
+/// Rows that have drifted.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct DriftReport {

@@ -1,4 +1,4 @@
-//! What pages need.
+//! The state of pages.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::pass_through::PassThrough;
 
 pub(crate) struct App {
     pub(super) database: SlackDatabase,
-    /// For the status page: who looks at how things stand is not to make them worse.
+    /// For the status page: viewing the status must not make it worse.
     pub(super) for_status: SlackDatabase,
     pub(super) viewer_password: Option<SecretString>,
-    /// What installations ask for.
+    /// The scopes that installations request.
     pub(super) scopes: Vec<&'static str>,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// What viewers are shown.

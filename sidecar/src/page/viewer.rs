@@ -1,4 +1,4 @@
-//! Who may see what is not for everybody: whoever has the viewers' password.
+//! Who may see restricted pages: anybody with the viewers' password.
 
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use subtle::ConstantTimeEq;
 use super::state::App;
 use crate::http::{self, Peer};
 
-/// Who may not see it, and what he is answered.
+/// Who may not see it, and the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
     /// There is no password.
     Always,
-    /// He has given none, or a wrong one.
+    /// A missing or wrong password.
     Unknown,
     /// Too many were wrong.
     Guessing,
@@ -61,7 +61,7 @@ impl IntoResponse for Stranger {
     }
 }
 
-/// Whether the request has the password, with any name.
+/// Whether the request has the password, with any user name.
 pub(super) fn check(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), Stranger> {
     let Some(password) = &app.viewer_password else {
         return Err(Stranger::Always);
@@ -90,7 +90,7 @@ pub(super) fn check(app: &App, peer: Peer, headers: &HeaderMap) -> Result<(), St
     }
 }
 
-/// In a time that tells neither where they differ nor how long they are.
+/// In a time that reveals neither where they differ nor how long they are.
 fn are_equal(one: &SecretString, other: &SecretString) -> bool {
     let digest_of = |secret: &SecretString| digest(&SHA256, secret.expose_secret().as_bytes());
     let (one, other) = (digest_of(one), digest_of(other));

@@ -1,4 +1,4 @@
-//! GitLab as it is asked: at one of its addresses, with the bytes that Slack has sent.
+//! Requests to GitLab: to one of its addresses, with the bytes that Slack sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::error::Error;
 use crate::http::HttpClient;
 use crate::slack::Reply;
 
-/// Slack takes no message that is larger.
+/// Slack accepts no larger message.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 /// Short, so that there is time for the next address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Servers of GitLab keep idle connections for 20 s and more.
+/// GitLab's servers keep idle connections for at least 20 s.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What goes along. Whatever else a request has is of the connection, or of the proxies between Slack and us.
+/// The headers to pass on. All others belong to the connection, or to proxies between Slack and us.
 const HEADERS: [HeaderName; 6] = [
     CONTENT_TYPE,
     USER_AGENT,
@@ -42,19 +42,19 @@ const HEADERS: [HeaderName; 6] = [
 
 pub(super) struct Addresses {
     all: Vec<Address>,
-    /// The one that could be reached the last time.
+    /// The address that was reachable the last time.
     last: AtomicUsize,
     pub(super) patience: Duration,
 }
 
 struct Address {
     url: Url,
-    /// The same, as requests have it.
+    /// The same address in the form for requests.
     base: Uri,
     client: HttpClient,
 }
 
-/// Of GitLab's answer, what is for Slack.
+/// The part of GitLab's response that is for Slack.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// GitLab was not asked.
@@ -65,7 +65,7 @@ pub(super) struct Answer {
 }
 
 impl Addresses {
-    /// None, if nothing is configured.
+    /// None if nothing is configured.
     pub(super) fn new(settings: &Settings) -> Result<Option<Self>, Error> {
         let client = |url: &Url| {
             Ok(Address {
@@ -90,8 +90,8 @@ impl Addresses {
         self.all.iter().map(|it| &it.url)
     }
 
-    /// Posts to the address that answered last, and to the others only as long as nothing was sent: GitLab does not do twice what was
-    /// asked for once.
+    /// Posts to the address that answered last, and to the others only if nothing was sent: GitLab must not execute a request
+    /// twice.
     pub(super) async fn post(
         &self,
         path: &'static str,
@@ -142,7 +142,7 @@ impl Addresses {
 }
 
 impl Answer {
-    /// What GitLab need not be asked for.
+    /// A response that GitLab is not needed for.
     pub(super) fn own(reply: &Reply) -> Self {
         Self {
             is_own: true,
@@ -169,7 +169,7 @@ impl Answer {
         }
     }
 
-    /// What people are to see; nothing, if GitLab has only acknowledged.
+    /// The message for users; None if GitLab has only acknowledged.
     pub(super) fn message(&self) -> Option<Value> {
         let message: Value = serde_json::from_slice(&self.body).ok()?;
         let is_message = message.as_object().is_some_and(|fields| !fields.is_empty());

@@ -1,5 +1,5 @@
-//! GitLab's address may lead back to us, by name or by a proxy: what we have passed on ourselves is refused, or it would go round until
-//! the patience of all is over.
+//! GitLab's address may point back to us, by name or through a proxy: requests that we passed on ourselves are refused, because
+//! otherwise they would loop until all timeouts expire.
 
 use axum::extract::Request;
 use axum::http::header::VIA;
@@ -10,7 +10,7 @@ use tracing::error;
 
 use crate::http::Problem;
 
-/// As RFC 9110 has it, 7.6.3: a proxy names itself, and finds loops by that.
+/// As in RFC 9110, 7.6.3: a proxy names itself, which makes loops detectable.
 pub(super) const OWN: &str = "1.1 lockstep-sidecar";
 
 pub(crate) async fn refuse_own(request: Request, next: Next) -> Response {

@@ -1,4 +1,4 @@
-//! Slash commands of GitLab's.
+//! GitLab's slash commands.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::slack::{Original, Reply};
 const TAKES_LONGER: &str =
     ":hourglass_flowing_sand: GitLab takes longer than usual. Its answer comes here.";
 
-/// The page of the app in a project of GitLab's.
+/// The app's page in a GitLab project.
 const SETTINGS: [&str; 5] = [
     "-",
     "settings",
@@ -25,7 +25,7 @@ const SETTINGS: [&str; 5] = [
 ];
 
 impl PassThrough {
-    /// What GitLab answers: in time, or at the address for late answers. What is prepared first may be an answer already.
+    /// GitLab's response: in time, or through the response URL. Preparing the request may already produce an answer.
     pub(crate) async fn command(
         self: &Arc<Self>,
         response_url: Option<String>,
@@ -64,12 +64,12 @@ impl PassThrough {
         Json(message).into_response()
     }
 
-    /// The same command with another text: what was typed says less than GitLab has to know.
+    /// The same command with another text, because the typed text lacks what GitLab needs.
     pub(crate) fn with_text(&self, original: Original, text: &str) -> Original {
         original.with_text(text, &self.signing_secret)
     }
 
-    /// Where a project's maintainers connect it, in GitLab; nothing, if no project can have that path.
+    /// GitLab's page where a project's maintainers connect it; None if no project can have that path.
     pub(crate) fn settings_of(&self, path: &str) -> Option<Url> {
         let is_of_path = |letter: char| letter.is_alphanumeric() || "-_./".contains(letter);
         if !path.contains('/') || !path.chars().all(is_of_path) {

@@ -1,10 +1,10 @@
-//! What Slack sends that is none of ours goes to GitLab, which answers on the same paths, and GitLab's answer goes to Slack. Slack sends all of
-//! an app's requests to one address, so without this whoever points it here would lose what GitLab does there by itself.
+//! Slack requests that are not ours are passed on to GitLab, which has the same endpoints, and its response goes to Slack. Slack
+//! sends all of an app's requests to one address, so without this, pointing it here would disable GitLab's own part of the app.
 //!
-//! - [`address`]: where GitLab is, and what is asked there
-//! - [`command`], [`request`]: what becomes of slash commands, and of the rest
-//! - [`trouble`]: what goes wrong, and what people are told of it
-//! - [`standing`]: what was seen of GitLab, for the status page
+//! - [`address`]: GitLab's addresses, and requests to them
+//! - [`command`], [`request`]: slash commands, and everything else
+//! - [`trouble`]: errors, and what users are told about them
+//! - [`standing`]: what was observed of GitLab, for the status page
 //! - [`circle`]: GitLab's address may be our own
 
 mod address;

@@ -1,4 +1,5 @@
-//! Whether GitLab takes what is passed on, before anybody relies on it: it is asked what Slack asks when the address of events is set.
+//! Checks in advance whether GitLab accepts what is passed on, with the request that Slack sends when the address for events is
+//! set.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,12 +16,12 @@ use crate::http::path::EVENTS;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What GitLab is to say back.
+/// GitLab must return this.
 const CHALLENGE: &str = "lockstep-sidecar asks whether this is GitLab";
 
 impl PassThrough {
-    /// Each address, and what is wrong with it. An answer tells that GitLab is there, has the app's signing secret, and has the right
-    /// time.
+    /// Each address, and its problem if there is one. A correct response shows that GitLab is there, has the app's signing
+    /// secret, and has the right time.
     pub(crate) async fn probe(&self) -> Vec<(&Url, Result<(), Trouble>)> {
         let mut found = Vec::new();
         for (place, url) in self.urls().enumerate() {
@@ -44,7 +45,7 @@ impl PassThrough {
     }
 }
 
-/// What `serve` says at its start.
+/// What `serve` logs at startup.
 pub(crate) async fn announce(app: Arc<PassThrough>) {
     let mut trouble = None;
     for (url, probed) in app.probe().await {

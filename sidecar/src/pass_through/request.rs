@@ -1,4 +1,4 @@
-//! Interactions, options of menus and events of GitLab's.
+//! Interactions, menu options and events for GitLab.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::http::path::{EVENTS, INTERACTIONS, OPTIONS};
 use crate::slack::{Interaction, Original};
 
 impl PassThrough {
-    /// GitLab does what was clicked or sent off before it answers. What takes longer is acknowledged: GitLab itself tells in the
-    /// channel what became of it.
+    /// GitLab processes an interaction before it responds. Slow ones are acknowledged: GitLab itself reports the result in the
+    /// channel.
     pub(crate) async fn interaction(
         self: &Arc<Self>,
         interaction: &Interaction,
@@ -37,7 +37,7 @@ impl PassThrough {
         }
     }
 
-    /// GitLab queues an event and answers. What it has not taken Slack sends again, and it does not do twice.
+    /// GitLab queues an event and responds. Slack retries what GitLab has not accepted, and GitLab ignores duplicates.
     pub(crate) async fn event(&self, original: &Original) -> Response {
         match self.at_once(EVENTS, original).await {
             Ok(answer) => answer.into_response(),
@@ -46,7 +46,7 @@ impl PassThrough {
     }
 }
 
-/// A modal stays open with what was filled in, and says why. In other places Slack shows that it failed.
+/// A modal stays open with its input, and shows the reason. For other interactions Slack shows that it failed.
 fn refused(interaction: &Interaction, trouble: &Trouble) -> Response {
     let field = interaction.view.first_input();
     match field.filter(|_| interaction.kind == "view_submission") {

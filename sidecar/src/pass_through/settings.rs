@@ -1,4 +1,4 @@
-//! Where GitLab is, as it is configured.
+//! The configured addresses of GitLab.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::settings::{Problem, PublicUrl, web_address};
 /// GitLab's own part of the Slack app
 #[derive(Args, Debug)]
 pub(crate) struct GitLab {
-    /// Where GitLab is: what Slack sends that this program does not answer itself goes there; of several addresses, the next is tried
-    /// if one cannot be reached
+    /// GitLab's address: requests from Slack that this program does not answer itself are passed on to it; of several addresses,
+    /// the next one is tried if one cannot be reached
     #[arg(
         long = "gitlab-url",
         value_name = "URL",
@@ -22,17 +22,17 @@ pub(crate) struct GitLab {
     )]
     pub(crate) gitlab_urls: Vec<String>,
 
-    /// GitLab's agent answers mentions and messages: installations ask for the scopes that it needs
+    /// GitLab's agent answers mentions and messages: installations request the scopes that it needs
     #[arg(long, env = "LOCKSTEP_GITLAB_AGENT", value_parser = FalseyValueParser::new())]
     pub(crate) gitlab_agent: bool,
 
-    /// Seconds that GitLab may take to answer what was passed on to it
+    /// Seconds that GitLab may take to answer a request that was passed on
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GITLAB_TIMEOUT", default_value_t = 30, value_parser = clap::value_parser!(u64).range(3..=600))]
     pub(crate) gitlab_timeout: u64,
 }
 
 pub(crate) struct Settings {
-    /// In the order in which they are tried; none, if nothing is passed on.
+    /// In the order in which they are tried; empty if nothing is passed on.
     pub(crate) addresses: Vec<Url>,
     pub(crate) patience: Duration,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Settings {
 const SETTING: &str = "--gitlab-url (LOCKSTEP_GITLAB_URL)";
 
 impl Settings {
-    /// Neither what Slack and browsers reach us at, nor where we listen, is GitLab.
+    /// GitLab's address must be neither our public address nor one that we listen on.
     pub(crate) fn new(
         arguments: &GitLab,
         public_url: Option<&PublicUrl>,
@@ -65,7 +65,7 @@ impl Settings {
     }
 }
 
-/// Those of them that are addresses; nothing in a variable is none.
+/// Those that are valid addresses; an empty variable has none.
 pub(crate) fn gitlab_addresses(given: &[String], problems: &mut Vec<Problem>) -> Vec<Url> {
     let hint = "it is https:// and the host of GitLab; with http:// it is on this machine";
     let given = given.iter().map(|url| url.trim());

@@ -1,4 +1,4 @@
-//! What this process has seen of GitLab, for the status page.
+//! What this process has observed of GitLab, for the status page.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,12 +12,12 @@ pub(super) struct Standing(Mutex<Seen>);
 pub(crate) struct Seen {
     pub(crate) answered: i64,
     pub(crate) failed: i64,
-    /// Of the last request, and since when it has been so.
+    /// The result of the last request, and since when it has been the same.
     pub(crate) trouble: Option<(Trouble, SystemTime)>,
 }
 
 impl Standing {
-    /// Whether it is another than before.
+    /// Whether it differs from the previous one.
     pub(super) fn note(&self, trouble: Option<&Trouble>) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = seen.trouble.as_ref().map(|(before, _)| before.label());

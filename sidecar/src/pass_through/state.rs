@@ -1,4 +1,4 @@
-//! What it takes to pass something on.
+//! What is needed to pass requests on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::http::{Counter, count};
 use crate::late::Late;
 use crate::slack::{Original, SigningSecret};
 
-/// Slack waits for three seconds, of which the network takes some.
+/// Slack waits for three seconds, including the network.
 pub(super) const IN_TIME: Duration = Duration::from_millis(2_500);
 
-/// So many requests wait for GitLab at the same time. A GitLab that hangs fills these, and nothing that our own commands need.
+/// The maximum number of requests waiting for GitLab. A GitLab that hangs uses these, and nothing that our own commands need.
 const PLACES: usize = 64;
 
 pub(crate) struct PassThrough {
@@ -34,7 +34,7 @@ pub(crate) struct PassThrough {
 pub(super) type Outcome = Result<Answer, Trouble>;
 
 impl PassThrough {
-    /// None, if GitLab's address is not configured.
+    /// None if GitLab's address is not configured.
     pub(crate) fn new(
         settings: &Settings,
         late: Arc<Late>,
@@ -60,7 +60,7 @@ impl PassThrough {
         self.standing.get()
     }
 
-    /// Asks GitLab, if there is a place.
+    /// Asks GitLab, if there is a free slot.
     pub(super) async fn ask(&self, path: &'static str, original: &Original) -> Outcome {
         let outcome = match self.places.try_acquire() {
             Ok(_place) => {
@@ -73,7 +73,7 @@ impl PassThrough {
         outcome
     }
 
-    /// While it stays so it is logged once: as many come as people give commands.
+    /// While the result stays the same it is logged once: there are as many as people give commands.
     fn note(&self, path: &'static str, trouble: Option<&Trouble>) {
         let is_other = self.standing.note(trouble);
         match trouble {
@@ -84,7 +84,7 @@ impl PassThrough {
         }
     }
 
-    /// What comes in time. Nothing, if it takes longer: it goes on then, and `late` takes what comes in the end.
+    /// The response if it arrives in time. Otherwise None: the request continues, and `late` gets its result.
     pub(super) async fn in_time<F>(
         self: &Arc<Self>,
         asking: impl Future<Output = Outcome> + Send + 'static,
@@ -114,7 +114,7 @@ impl PassThrough {
         None
     }
 
-    /// What comes in time, for what is of no use later.
+    /// The response if it arrives in time, for requests whose response is useless later.
     pub(super) async fn at_once(&self, path: &'static str, original: &Original) -> Outcome {
         let asking = timeout(IN_TIME, self.ask(path, original));
         let outcome = asking.await.unwrap_or_else(|_| {

@@ -1,5 +1,4 @@
-//! What goes wrong with what is passed on, and what people are told of it: what became of what they asked for, and what whoever runs the
-//! app can do.
+//! Errors of passed-on requests, and what users are told: what happened to their request, and what the operator can do.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ pub(crate) enum Trouble {
     #[error("no answer within {} s", .0.as_secs())]
     Slow(Duration),
 
-    /// None that Slack takes.
+    /// A response that Slack would not accept.
     #[error("status {0}")]
     Status(u16),
 
@@ -48,7 +47,7 @@ impl Trouble {
         }
     }
 
-    /// As it is counted.
+    /// The label for counting.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Busy => "busy",
@@ -68,7 +67,7 @@ impl Trouble {
         }
     }
 
-    /// In a line, for whoever asked.
+    /// One line, for the user.
     pub(super) fn brief(&self) -> String {
         let (what, is_done) = match self {
             Self::Busy => ("Too many requests wait for GitLab now.".to_owned(), false),
@@ -99,7 +98,7 @@ impl Trouble {
         }
     }
 
-    /// What whoever runs the app can do.
+    /// What the operator can do.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Busy | Self::Slow(_) => {
@@ -133,7 +132,7 @@ impl Trouble {
         })
     }
 
-    /// For whoever asked, and for whoever runs the app.
+    /// For the user and for the operator.
     pub(super) fn in_full(&self) -> String {
         let brief = self.brief();
         match self.hint() {

@@ -1,4 +1,4 @@
-//! What can be said of the Slack app.
+//! The options of the Slack app.
 
 use std::net::SocketAddr;
 
@@ -43,15 +43,16 @@ RUST_LOG=lockstep_sidecar=debug logs each request.";
 
 /// Serve the Slack app
 ///
-/// Takes what Slack sends, answers at once or makes it a job, and runs these jobs. Takes webhooks of GitLab, and tells Slack's
-/// channels of what happened. It keeps nothing by itself, so run as many as you like behind a load balancer.
+/// Accepts requests from Slack, answers at once or enqueues a job, and runs these jobs. Accepts webhooks from GitLab, and
+/// notifies Slack channels. It stores nothing itself, so any number can run behind a load balancer.
 ///
-/// SIGTERM or Ctrl-C stops it: /readyz says so, it goes on for --drain-delay, takes no more connections, finishes what it has
-/// taken, but waits no longer than --grace. It connects to the database by itself, also if that comes later or moves.
+/// SIGTERM or Ctrl-C stops it: /readyz reports this, it continues for --drain-delay, accepts no more connections, and finishes
+/// accepted requests, but waits no longer than --grace. It connects to the database by itself, even if that starts later or
+/// moves.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// Where to listen
+    /// The address to listen on
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -60,11 +61,11 @@ pub(crate) struct Serve {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// Where /healthz, /readyz and /metrics are; beside the rest, if not given
+    /// The address of /healthz, /readyz and /metrics; the same as the rest if not given
     #[arg(long, value_name = "ADDRESS", env = "LOCKSTEP_ADMIN_LISTEN")]
     pub(crate) admin_listen: Option<SocketAddr>,
 
-    /// The address under which Slack and browsers reach this program
+    /// The address at which Slack and browsers reach this program
     #[arg(long, value_name = "URL", env = "LOCKSTEP_PUBLIC_URL")]
     pub(crate) public_url: Option<String>,
 
@@ -74,7 +75,7 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) keys: TokenKeyArguments,
 
-    /// Where Slack is
+    /// Slack's address
     #[arg(
         long,
         value_name = "URL",
@@ -83,17 +84,17 @@ pub(crate) struct Serve {
     )]
     pub(crate) slack_url: String,
 
-    /// A password, with any user name, that shows on the page which workspaces have the app; without it nobody sees that
+    /// A password, with any user name, for the page that shows which workspaces have the app; without it nobody can see that
     #[arg(long, value_name = "PASSWORD", env = "LOCKSTEP_VIEWER_PASSWORD", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) viewer_password: Option<SecretString>,
 
-    /// The proxy in front tells in X-Forwarded-For where requests come from, and the last address there is its word: wrong passwords are
-    /// then counted for each viewer, not for all who come through the proxy
+    /// The proxy in front sets X-Forwarded-For, and the last address there is the client's: wrong passwords are then counted per
+    /// viewer, not for everyone behind the proxy
     #[arg(long, env = "LOCKSTEP_FORWARDED_FOR", value_parser = FalseyValueParser::new())]
     pub(crate) forwarded_for: bool,
 
-    /// A Slack user who may switch projects on and off, besides maintainers who have linked their GitLab account and whoever installed with a ticket; may be given
-    /// several times
+    /// A Slack user who may switch projects on and off, in addition to maintainers with a linked GitLab account and users who
+    /// installed with a ticket; may be given several times
     #[arg(
         long = "manager",
         value_name = "USER ID",
@@ -102,19 +103,19 @@ pub(crate) struct Serve {
     )]
     pub(crate) managers: Vec<String>,
 
-    /// The schema of the host's tables
+    /// The schema of GitLab's tables
     #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]
     pub(crate) schema: String,
 
-    /// Sessions with the database for requests
+    /// Database sessions for requests
     #[arg(long, value_name = "N", env = "LOCKSTEP_SESSIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) sessions: u16,
 
-    /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
+    /// The database is reached through a transaction-mode pooler such as pgbouncer: jobs are then polled for
     #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
     pub(crate) pooler: bool,
 
-    /// How many jobs of the app run at the same time; 0 leaves them to others
+    /// How many of the app's jobs run at the same time; 0 leaves them to others
     #[arg(long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) job_concurrency: u16,
 
@@ -131,15 +132,15 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", env = "LOCKSTEP_DELIVERIES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) deliveries: u16,
 
-    /// Messages a minute in one workspace, of all such programs together; Slack allows several hundred
+    /// Messages per minute in one workspace, over all such programs together; Slack allows several hundred
     #[arg(long, value_name = "N", env = "LOCKSTEP_WORKSPACE_RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) workspace_rate: u32,
 
-    /// Seconds that requests and jobs under way get to finish after a signal
+    /// Seconds that running requests and jobs get to finish after a signal
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GRACE", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) grace: u64,
 
-    /// Seconds after a signal in which requests are still taken, for the load balancer to notice
+    /// Seconds after a signal in which requests are still accepted, for the load balancer to notice
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_DRAIN_DELAY", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub(crate) drain_delay: u64,
 
@@ -147,7 +148,7 @@ pub(crate) struct Serve {
     pub(crate) connection: Connection,
 }
 
-/// What Slack's page "Basic Information" of the app shows
+/// From the app's page "Basic Information" at Slack
 #[derive(Args, Debug)]
 pub(crate) struct SlackApp {
     /// The app's client id

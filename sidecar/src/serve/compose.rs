@@ -1,4 +1,4 @@
-//! All that serves requests, sends messages and runs jobs, put together from the configuration. No other room knows all of it.
+//! Everything that serves requests, sends messages and runs jobs, composed from the configuration. No other room knows all of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,20 +30,20 @@ use crate::pass_through::{self, PassThrough};
 use crate::slack::SlackClient;
 use crate::{chatops, command, event, home, install, notification, page};
 
-/// Slack waits for three seconds.
+/// Slack's timeout is three seconds.
 const DEADLINE: Duration = Duration::from_millis(2_800);
 
 /// Jobs wait for Slack most of the time.
 const JOB_SESSIONS: usize = 4;
 
-/// One reports while the other looks for drift, which takes long.
+/// One reports while the other checks for drift, which takes long.
 const STATUS_SESSIONS: usize = 2;
 
 pub(super) struct Parts {
     pub(super) config: Config,
-    /// What Slack, GitLab and browsers reach.
+    /// For Slack, GitLab and browsers.
     pub(super) public: Router,
-    /// What load balancers and Prometheus reach.
+    /// For load balancers and Prometheus.
     pub(super) admin: Router,
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
@@ -51,16 +51,16 @@ pub(super) struct Parts {
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
     pub(super) key_check: KeyCheck,
-    /// What goes on after its request is over.
+    /// Work that continues after its request.
     pub(super) finishing: Finishing,
-    /// From then on load balancers are to look elsewhere.
+    /// From then on load balancers should use other processes.
     pub(super) draining: CancellationToken,
 }
 
 impl Parts {
     pub(super) fn new(config: Config, metrics: PrometheusHandle) -> Result<Self, Error> {
         let open = |sessions| SlackDatabase::new(&config.address, &config.schema, sessions);
-        // For requests; what is slow has sessions of its own, so that it keeps none waiting.
+        // For requests; slow work has its own sessions, so that it holds up no request.
         let database = open(config.sessions)?;
         let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
         let slack = SlackClient::new(&config.slack_url)?;
@@ -158,7 +158,7 @@ impl Parts {
             .layer(from_fn(http::hear))
             .layer(from_fn(http::observe));
         let admin = health::router(Health {
-            // Requests that wait for a lock are no reason to be taken for dead.
+            // Requests that wait for a lock are no reason to count as dead.
             database: open(1)?,
             metrics,
             draining: draining.clone(),

@@ -1,4 +1,4 @@
-//! The configuration of the Slack app, checked as a whole: whoever sets it up is told of all that is wrong at once.
+//! The configuration of the Slack app, checked as a whole, so that all errors are reported at once.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -26,11 +26,11 @@ pub(crate) struct Config {
     pub(crate) signing_secret: SigningSecret,
     pub(crate) token_keys: Arc<TokenKeys>,
     pub(crate) pass_through: pass_through::Settings,
-    /// What installations ask for.
+    /// The scopes that installations request.
     pub(crate) scopes: Vec<&'static str>,
     pub(crate) hook_secrets: HookSecrets,
     pub(crate) viewer_password: Option<SecretString>,
-    /// The proxy in front says where requests come from.
+    /// The proxy in front provides the client address.
     pub(crate) forwarded_for: bool,
     pub(crate) managers: Arc<HashSet<String>>,
     pub(crate) chatops: Arc<chatops::Settings>,
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) schema: String,
     pub(crate) job_concurrency: usize,
     pub(crate) deliveries: usize,
-    /// Messages a minute in one workspace.
+    /// Messages per minute in one workspace.
     pub(crate) workspace_rate: i32,
     pub(crate) grace: Duration,
     pub(crate) drain_delay: Duration,

@@ -1,4 +1,4 @@
-//! Whether this process is alive, and whether it is of use now.
+//! Whether this process is alive, and whether it is ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,15 +34,15 @@ pub(super) fn router(health: Health) -> Router {
         .with_state(Arc::new(health))
 }
 
-/// Load balancers seldom wait longer.
+/// Load balancers rarely wait longer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// It runs: nothing else is asked, so that no trouble elsewhere has it restarted.
+/// The process runs: nothing else is checked, so that problems elsewhere do not get it restarted.
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// It can do what it is for: the database answers, its extension fits, and no signal has come.
+/// It is ready: the database responds, its extension fits, and no signal has arrived.
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
     let condition = timeout(TIMEOUT, health.database.condition()).await;
     let (database, extension) = match &condition {

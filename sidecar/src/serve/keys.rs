@@ -1,5 +1,5 @@
-//! Whether the token keys are those that the tokens were sealed with. A process with others would take what it cannot send, and fail it for
-//! good: so nothing is claimed before that is known.
+//! Checks that the token keys decrypt the stored tokens. A process with other keys would claim what it cannot send, and fail it
+//! permanently: so nothing is claimed before this is known.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::database::SlackDatabase;
 use crate::error::Error;
 use crate::token::TokenKeys;
 
-/// So many workspaces tell.
+/// This many workspaces are enough.
 const SOME: i32 = 100;
 
 const PAUSE: Duration = Duration::from_secs(1);
-/// Somebody may be at work on them.
+/// Somebody may be fixing it.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct KeyCheck {
 }
 
 impl KeyCheck {
-    /// Looks until they fit.
+    /// Checks until they fit.
     pub(super) async fn wait(self) {
         loop {
             match self.look().await {
@@ -67,7 +67,7 @@ impl KeyCheck {
         }
     }
 
-    /// Some of the tokens may be of another time; if there is none there is nothing to open.
+    /// Some of the tokens may be older; without tokens there is nothing to decrypt.
     async fn look(&self) -> Result<bool, Error> {
         let tokens = self.database.tokens_after("", SOME).await?;
         let all = tokens

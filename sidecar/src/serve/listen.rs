@@ -1,4 +1,4 @@
-//! Connections: taken, limited, and ended in good order.
+//! Connections: accepted, limited, and closed cleanly.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -25,25 +25,25 @@ use tracing::{debug, warn};
 use crate::error::Error;
 use crate::http::Peer;
 
-/// A client that has not sent the head of a request by then is none.
+/// A client that has not sent a request's headers by then is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A client that has not read anything of an answer for so long does not want it.
+/// A client that reads nothing of a response for this long does not want it.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Heads of requests are smaller by far; what a connection may hold in memory before anybody has looked at it.
+/// Real headers are much smaller; this limits the memory of a connection before its request is handled.
 const LARGEST_HEAD: usize = 32 << 10;
 
 /// More than Slack opens.
 const MOST_CONNECTIONS: u64 = 4096;
 
-/// Those of whoever looks whether it is well.
+/// The number of connections for health checks.
 pub(super) const ADMIN_CONNECTIONS: usize = 64;
 
-/// Files for all else: whoever looks whether it is well, sessions with the database, calls of Slack, the log.
+/// File descriptors for everything else: health checks, database sessions, calls to Slack, the log.
 const OTHER_FILES: u64 = 320;
 
-/// How many connections there may be at a time without running out of files.
+/// How many connections there may be without running out of file descriptors.
 pub(super) fn most_connections() -> usize {
     let wanted = MOST_CONNECTIONS + OTHER_FILES;
     let files = rlimit::increase_nofile_limit(wanted).unwrap_or(1024);
@@ -65,7 +65,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// `places` are its own: who fills those of another listener keeps nobody from this one.
+    /// `places` belong to this listener: a full listener does not affect another one.
     pub(super) fn start(
         listener: TcpListener,
         router: Router,
@@ -85,7 +85,7 @@ impl Listener {
         }
     }
 
-    /// Takes no more connections; answers when the last request is answered.
+    /// Accepts no more connections; returns when the last request has been answered.
     pub(super) async fn stop(self) {
         let _ = self.stop.send(());
         if let Ok(connections) = self.accepting.await {
@@ -127,7 +127,7 @@ async fn accept(
                 });
             }
             Err(error) => {
-                // Most likely there are no more files: they come back.
+                // Most likely there are no more file descriptors: some will be freed.
                 warn!(%error, "no connection was taken");
                 sleep(Duration::from_millis(100)).await;
             }
@@ -135,7 +135,7 @@ async fn accept(
     }
 }
 
-/// Tells the router where requests come from.
+/// Passes the client address to the router.
 #[derive(Clone)]
 struct Serving {
     router: Router,
@@ -160,7 +160,7 @@ fn connection(
     stream: TcpStream,
     serving: Serving,
 ) -> http1::Connection<TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>, Serving> {
-    // Answers are small and complete.
+    // Responses are small and complete.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(READ_TIMEOUT));

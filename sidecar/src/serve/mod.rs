@@ -40,7 +40,7 @@ use workers::All;
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// A job is noticed at once where the database tells of it; this is for when it does not.
+/// Jobs are noticed at once if the database notifies; this is for the other cases.
 const POLL: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         finishing,
         draining,
     } = Parts::new(config, metrics)?;
-    // From here on a signal is not the end of the process: there may be something to finish.
+    // From here on a signal does not end the process: there may be something to finish.
     let mut interrupts = Interrupts::listen_to_hangup()?;
     let mut listeners = vec![listen::bind(config.listen).await?];
     let routers = match config.admin_listen {
@@ -115,7 +115,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     });
     let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
 
-    // None of the three ends by itself: whoever restarts this program can do more than one that is half of itself.
+    // None of the three ends by itself: a program that is restarted can do more than one that is half broken.
     tokio::select! {
         () = interrupts.next() => info!("stopping"),
         _ = &mut keeper => return Err(Error::Ended("what refreshes tokens")),
@@ -140,7 +140,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             status = ExitCode::FAILURE;
         },
         () = interrupts.next() => {
-            // Jobs are given back even so.
+            // Jobs are still returned.
             stop.cancel();
             at_once.cancel();
             warn!("what is under way is given up");
@@ -152,7 +152,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     Ok(status)
 }
 
-/// How long it takes at most to give back jobs.
+/// How long returning jobs takes at most.
 const GIVE_BACK: Duration = Duration::from_millis(500);
 
 async fn ended(task: Option<&mut JoinHandle<()>>) {
@@ -170,7 +170,7 @@ fn announce(listener: &TcpListener) -> Result<(), Error> {
     Ok(())
 }
 
-/// What claims something does so once the token keys are known to fit; if the program stops before, there is nothing to do.
+/// Tasks that claim something start once the token keys are known to fit; if the program stops first, there is nothing to do.
 async fn after(
     fits: CancellationToken,
     stop: CancellationToken,
@@ -182,8 +182,8 @@ async fn after(
     }
 }
 
-/// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as is granted; whether all ended in that time. What is
-/// left then has a moment to be left to others.
+/// Waits for requests, late answers, jobs, messages and refreshed tokens, as long as allowed; returns whether all finished in
+/// time. What is left then gets a moment to be left to others.
 async fn finish(
     grace: Duration,
     under_way: Finishing,
@@ -206,7 +206,7 @@ async fn finish(
         return true;
     }
     under_way.over.cancel();
-    // The runner counts the same time by itself, and needs a moment more to give back.
+    // The runner has the same timeout, and needs a moment more to return jobs.
     let finished = timeout(2 * GIVE_BACK, finishing).await;
     if finished.is_err() {
         warn!("the time to finish is over");
@@ -214,7 +214,7 @@ async fn finish(
     finished.is_ok()
 }
 
-/// Runs the app's jobs from when the database is there until told to stop.
+/// Runs the app's jobs from when the database is available until told to stop.
 async fn run_jobs(
     settings: Settings,
     address: Address,

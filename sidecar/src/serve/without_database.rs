@@ -1,4 +1,4 @@
-//! The router as tests and the fuzz target have it: its database refuses connections, and they know the signing secret.
+//! The router for tests and the fuzz target: its database refuses connections, and they know the signing secret.
 
 use axum::Router;
 use clap::Parser;
@@ -10,7 +10,7 @@ use super::config::Config;
 
 pub(crate) const SECRET: &str = "a secret of tests";
 
-/// What GitLab sends along.
+/// The token that GitLab sends along.
 #[cfg(test)]
 pub(crate) const HOOK_TOKEN: &str = "a token of tests";
 #[cfg(not(test))]

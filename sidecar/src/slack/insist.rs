@@ -1,4 +1,4 @@
-//! Calls that Slack does not take at once, made again for a while.
+//! Retries of calls that Slack does not accept at once.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::client::CallError;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Calls until Slack takes it, says that it never will, or the time is over; once more at most if the program stops. Whether one that failed may be made again is asked as
-/// well: some may have had their effect.
+/// Calls until Slack accepts it, reports a permanent error, or time is up; at most once more if the program is stopping. The
+/// caller decides whether a failed call may be repeated: it may have had its effect.
 pub(crate) async fn insist<T, F>(
     longest: Duration,
     stop: &CancellationToken,
@@ -58,13 +58,13 @@ mod tests {
     use crate::error::Error;
     use crate::slack::CallError;
 
-    /// What comes of calls that go so, how many there are, and how many seconds it takes.
+    /// The result of calls with these responses, their number, and the seconds it takes.
     fn insisted(
         calls: &[Result<(), CallError>],
     ) -> Result<(Result<(), CallError>, usize, u64), Error> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(async {
-            // From now on time passes when there is nothing else to do.
+            // From now on time advances when nothing else can run.
             pause();
             let begun = Instant::now();
             let mut made = 0;
@@ -98,7 +98,7 @@ mod tests {
                 ],
                 (Ok(()), 4, 36),
             ),
-            // What would take too long, what may not be made again, and what is of no use.
+            // It would take too long, may not be repeated, or is pointless.
             (vec![Err(limited(101))], (Err(limited(101)), 1, 0)),
             (
                 vec![Err(CallError::Garbled)],

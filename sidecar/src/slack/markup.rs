@@ -1,6 +1,6 @@
-//! Markup of Slack's that has to be shorter: it is cut between its parts, as a half of a link, of `&amp;` or of a code span is none.
+//! Shortens Slack markup: it is cut between its parts, because half a link, half an `&amp;` or half a code span is invalid.
 
-/// The beginning of markup, in so many characters at most.
+/// The beginning of markup, with at most this many characters.
 pub(crate) fn fit(markup: &str, most: usize) -> String {
     if markup.char_indices().nth(most).is_none() {
         return markup.to_owned();
@@ -11,7 +11,7 @@ pub(crate) fn fit(markup: &str, most: usize) -> String {
     format!("{kept}{MARK}")
 }
 
-/// The first lines, in so many bytes at most; of a line that is too long by itself its beginning.
+/// The first lines, with at most this many bytes; of a line that is too long by itself, its beginning.
 pub(crate) fn fit_lines(markup: &str, most: usize) -> String {
     if markup.len() <= most {
         return markup.to_owned();
@@ -34,7 +34,7 @@ pub(crate) fn fit_lines(markup: &str, most: usize) -> String {
     }
 }
 
-/// Where something was cut.
+/// Marks where something was cut.
 const MARK: &str = "…";
 const LINES: &str = "… and more";
 
@@ -53,14 +53,14 @@ fn beginning(markup: &str, mut room: usize, length: impl Fn(&str) -> usize) -> &
     &markup[..kept]
 }
 
-/// How many bytes the first part has: a link or mention, an escaped character, a code span, or a character.
+/// The bytes of the first part: a link or mention, an escaped character, a code span, or a character.
 fn part(markup: &str) -> usize {
     let character = markup.ceil_char_boundary(1);
     let until = |end: char| markup.find(end).map_or(markup.len(), |at| at + 1);
     match markup.as_bytes().first() {
         Some(b'<') => until('>'),
         Some(b'&') => until(';'),
-        // One without an end in its line is a mere character.
+        // Without an end in the same line it is an ordinary character.
         Some(b'`') => {
             let line = markup[1..]
                 .find('\n')
@@ -154,7 +154,7 @@ mod tests {
             prop_assert!(cut.len() <= most.max(3), "{}", cut);
         }
 
-        /// As the replies of commands are put together.
+        /// As the replies of commands are built.
         #[test]
         fn names_are_whole(names in proptest::collection::vec("[&<>`aä]{1,30}", 1..20), most in 20..200_usize) {
             let names: Vec<String> = names.iter().map(|name| code(name)).collect();

@@ -1,4 +1,4 @@
-//! What is written to people in Slack.
+//! Messages to people in Slack.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::markup::fit_lines;
 
-/// Longer texts Slack cuts by itself, or refuses in a block.
+/// Slack truncates longer texts, or rejects them in a block.
 pub(crate) const LONGEST_TEXT: usize = 3_000;
 
-/// A reply, which only whoever gave the command sees, or all of the channel.
+/// A reply, visible to the user who gave the command, or to the whole channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     text: String,
@@ -53,7 +53,7 @@ impl IntoResponse for Reply {
     }
 }
 
-/// Text of others, so that it links to nothing and calls nobody.
+/// Text from others, escaped so that it contains no links or mentions.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>']) {
         return Cow::Borrowed(text);
@@ -65,14 +65,14 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Text that came from Slack, as it was typed: Slack writes three characters in another way.
+/// Text from Slack as typed: Slack escapes three characters.
 pub(crate) fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&amp;", "&")
 }
 
-/// Text of others as code, in which a backtick would end it.
+/// Text from others as code, in which a backtick would end it.
 pub(crate) fn code(text: &str) -> String {
     format!(
         "`{}`",
@@ -80,8 +80,8 @@ pub(crate) fn code(text: &str) -> String {
     )
 }
 
-/// The beginning of a text, of so many characters at most, with a mark where it was cut: not between a letter and its accent, nor
-/// within an emoji.
+/// The beginning of a text, with at most this many characters and a mark where it was cut: never between a letter and its accent,
+/// nor within an emoji.
 pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.char_indices().nth(most).is_none() {
         return Cow::Borrowed(text);
@@ -96,7 +96,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
         }
         kept.push_str(cluster);
     }
-    // Hundreds of accents on one letter are nobody's language.
+    // Hundreds of accents on one letter are no language.
     if kept.is_empty() {
         kept.extend(text.chars().take(room));
     }
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(shorten("e\u{301}\u{301}\u{301}", 3), "e\u{301}…");
     }
 
-    /// The last line of a long reply is a whole one, and says that there were more.
+    /// A long reply is cut after a complete line, and says that there were more.
     #[test]
     fn replies_are_cut_between_lines() {
         let lines: Vec<String> = (0..100)

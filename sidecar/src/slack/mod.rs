@@ -1,6 +1,5 @@
-//! Slack, as the platform has it: its Web API ([`client`]), called again where it takes that ([`mod@insist`]), what it sends ([`payload`]) and
-//! how that is signed ([`signature`]), what is written to people ([`message`], [`markup`]), and what its errors mean to them
-//! ([`trouble`]).
+//! The Slack platform: its Web API ([`client`]) with retries ([`mod@insist`]), its requests ([`payload`]) and their signatures
+//! ([`signature`]), messages to users ([`message`], [`markup`]), and what its errors mean to them ([`trouble`]).
 
 mod client;
 mod insist;

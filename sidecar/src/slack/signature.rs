@@ -1,4 +1,4 @@
-//! Whether a request comes from Slack: an HMAC over the time and the bytes of the body, with a secret that both know.
+//! Verifies that a request comes from Slack: an HMAC over the time and the bytes of the body, with a shared secret.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,21 +10,21 @@ use subtle::ConstantTimeEq;
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
 
-/// How far the clock of Slack may be off ours, either way, in seconds.
+/// The tolerated clock difference to Slack in either direction, in seconds.
 const TOLERANCE: u64 = 300;
 
 /// The signing secret of the app.
 #[derive(Clone)]
 pub(crate) struct SigningSecret(hmac::Key);
 
-/// Why a request is not taken for one of Slack's.
+/// Why a request is not accepted as Slack's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// A header is missing, is there twice, or is not of Slack's form.
+    /// A header is missing, duplicated, or malformed.
     Unsigned,
     /// Signed too long ago, or in the future.
     Stale,
-    /// Signed by somebody else, or changed on the way.
+    /// Signed by somebody else, or modified on the way.
     Forged,
 }
 
@@ -39,13 +39,13 @@ impl Refusal {
 }
 
 impl SigningSecret {
-    /// A blank secret is none: anybody could sign with it.
+    /// An empty secret is not accepted: anybody could sign with it.
     pub(crate) fn new(secret: &SecretString) -> Option<Self> {
         let secret = secret.expose_secret().trim();
         (!secret.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
     }
 
-    /// Whether a request may be signed, as far as its headers tell: if not, its body need not be read.
+    /// Whether a request may be signed, according to its headers: if not, its body need not be read.
     pub(crate) fn may_be_signed(headers: &HeaderMap, now: SystemTime) -> Result<(), Refusal> {
         let signature = only(headers, &SIGNATURE).and_then(|value| decoded(value.as_bytes()));
         let at = only(headers, &TIMESTAMP).and_then(seconds);
@@ -56,7 +56,7 @@ impl SigningSecret {
         }
     }
 
-    /// Checks the signature over the raw bytes of the body, in constant time.
+    /// Verifies the signature over the raw bytes of the body, in constant time.
     pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
@@ -77,7 +77,7 @@ impl SigningSecret {
         }
     }
 
-    /// Signs another body in place of the one that the headers came with, as of the same time.
+    /// Signs another body instead of the original one, with the same time.
     pub(super) fn sign_again(&self, headers: &mut HeaderMap, body: &[u8]) {
         let Some(timestamp) = headers.get(&TIMESTAMP) else {
             return;
@@ -90,7 +90,7 @@ impl SigningSecret {
         }
     }
 
-    /// The headers of a request that Slack has not sent, and that is signed as it would have.
+    /// The headers of a request that is signed like one from Slack.
     pub(crate) fn sign(&self, body: &[u8], now: SystemTime) -> HeaderMap {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut headers = HeaderMap::new();
@@ -119,13 +119,14 @@ fn is_recent(at: u64, now: SystemTime) -> bool {
     at.abs_diff(now) <= TOLERANCE
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The bytes of `v0=` and 64 small hexadecimal digits; capitals, which Slack never sends, would be a second form of the same.
+/// The bytes of `v0=` and 64 lower-case hexadecimal digits; upper case, which Slack never sends, would be a second form of the
+/// same signature.
 fn decoded(value: &[u8]) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = value.strip_prefix(b"v0=")?.try_into().ok()?;
     let mut bytes = [0; 32];
@@ -169,7 +170,7 @@ mod tests {
 
     use super::{Refusal, SIGNATURE, SigningSecret, TIMESTAMP, signed_headers};
 
-    // The example of Slack's documentation, "Verifying requests from Slack".
+    // The example in Slack's documentation, "Verifying requests from Slack".
     const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
     const AT: u64 = 1_531_420_618;
     const BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";

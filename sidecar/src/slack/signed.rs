@@ -1,4 +1,4 @@
-//! Requests that Slack has signed, and no others: the bytes of the body are verified, then read as what is expected.
+//! Requests that Slack has signed, and no others: the raw bytes are verified, then parsed.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,30 +13,30 @@ use super::payload::{Envelope, Interaction, SlashCommand};
 use super::signature::{Refusal, SigningSecret};
 use crate::http::{Counter, Problem, Room, count};
 
-/// A view may have 250 kB, and each byte may be written as three in a form.
+/// A view may have 250 kB, and a form may encode each byte as three.
 const LARGEST_BODY: usize = 1 << 20;
 
 /// An ssl_check is a short form.
 const LARGEST_CHECK: usize = 4 << 10;
 
-/// What is not signed as yet is kept within bounds, however many send it.
+/// Unverified bodies have a limited amount of memory, however many arrive.
 static ROOM: Room = Room::new(16 << 10, 16 << 20);
 
-/// Slack sends its bodies at once.
+/// Slack sends its bodies without delay.
 const BODY_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// What Slack sends, by its signature, and as it came.
+/// A verified request, parsed and in its original form.
 pub(crate) struct Signed<T>(pub(crate) T, pub(crate) Original);
 
-/// The headers and the bytes that Slack has signed.
+/// The headers and bytes that Slack has signed.
 pub(crate) struct Original {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Original {
-    /// The same command with another text; the rest of the form stays as it is. Signed anew, as only its form has the token that some
-    /// verify instead.
+    /// The same command with another text; the rest of the form is unchanged. It is signed again, because some receivers verify
+    /// the signature and others the token in the form.
     pub(crate) fn with_text(mut self, text: &str, secret: &SigningSecret) -> Self {
         self.body = with_text(&self.body, text).into();
         secret.sign_again(&mut self.headers, &self.body);
@@ -59,9 +59,9 @@ fn with_text(form: &[u8], text: &str) -> Vec<u8> {
     changed
 }
 
-/// What a body is read as.
+/// How a body is parsed.
 pub(crate) trait Payload: Sized {
-    /// Slack asks such an address now and then, unsigned, whether its certificate is in order.
+    /// Slack occasionally sends unsigned requests to this address, to check its certificate.
     const IS_CHECKED: bool = false;
 
     fn read(body: &[u8]) -> Result<Self, Problem>;
@@ -92,9 +92,9 @@ impl Payload for SlashCommand {
     }
 }
 
-/// What is answered in place of the handler.
+/// A response without calling the handler.
 pub(crate) enum Answered {
-    /// Nothing is done then.
+    /// Nothing to do.
     SslCheck,
     Problem(Problem),
 }
@@ -126,7 +126,7 @@ where
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
         if let Err(refusal) = SigningSecret::may_be_signed(&headers, SystemTime::now()) {
-            // Nobody is to have us keep a body who is not Slack.
+            // Only Slack may make us keep a body in memory.
             if T::IS_CHECKED
                 && is_form(&headers)
                 && is_ssl_check(&ROOM.read(body, LARGEST_CHECK, BODY_TIMEOUT).await?.bytes)
@@ -145,7 +145,7 @@ where
     }
 }
 
-/// The reason is for the log: whoever forges is not told how far he came.
+/// The reason is only logged: an attacker must not learn which check failed.
 fn refused(refusal: Refusal) -> Problem {
     count(Counter::REFUSALS, refusal.reason());
     debug!(reason = refusal.reason(), "refused");

@@ -1,8 +1,8 @@
-//! What to do about what keeps messages from a channel, by Slack's name of it.
+//! What to do about errors that keep messages from a channel, by Slack's error code.
 
 use super::message::{code, shorten};
 
-/// For people in Slack.
+/// For users in Slack.
 pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     let known = ADVICE.iter().find(|(names, _)| names.contains(&error));
     let advice = known.map_or("Slack does not take it", |(_, advice)| advice);

@@ -1,4 +1,4 @@
-//! What can be said of running jobs.
+//! Arguments of the command `work`.
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
@@ -21,15 +21,15 @@ Exit status:
     connection_help!()
 );
 
-/// Run jobs of the queue
+/// Run jobs from the queue
 ///
-/// Claims jobs of the workers it knows, runs them and hands them in, until a signal stops it. Several such processes share
-/// the jobs; if one dies, the others take over its jobs when its lease ends.
+/// Claims jobs of the workers it knows, runs and completes them, until a signal stops it. Several such processes share the jobs;
+/// if one dies, the others take over its jobs when its lease ends.
 ///
-/// Ctrl-C (or SIGTERM) stops it: it claims no more, gives back what it has not begun and finishes what it has, but waits no
-/// longer than --grace. A second one gives back everything at once. If the connection is lost it connects again by itself.
+/// Ctrl-C (or SIGTERM) stops it: it claims no more jobs, returns those it has not started and finishes the others, but waits no
+/// longer than --grace. A second signal returns everything at once. If the connection is lost it reconnects by itself.
 ///
-/// A worker that was renamed is known by both its names.
+/// A renamed worker is known by both its names.
 #[derive(Args, Debug)]
 #[command(after_help = WORK_EXAMPLES)]
 pub(crate) struct Work {
@@ -41,11 +41,11 @@ pub(crate) struct Work {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) concurrency: u16,
 
-    /// Seconds without a sign of life after which others take over the jobs
+    /// Seconds without a heartbeat after which others take over the jobs
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) lease: u64,
 
-    /// Seconds after which it looks for jobs without being notified of one
+    /// Seconds after which it looks for jobs without a notification
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub(crate) poll: u64,
 
@@ -53,19 +53,19 @@ pub(crate) struct Work {
     #[arg(long, value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) grace: u64,
 
-    /// What to call this process in lockstep.job_runner [default: host and process number]
+    /// The name of this process in lockstep.job_runner [default: host and process number]
     #[arg(long)]
     pub(crate) name: Option<String>,
 
-    /// The schema of the host's tables
+    /// The schema of GitLab's tables
     #[arg(long, default_value = "public")]
     pub(crate) schema: String,
 
-    /// End when no job is left that could be run now
+    /// Exit when no job is left that could run now
     #[arg(long)]
     pub(crate) until_empty: bool,
 
-    /// The database is reached through a pooler such as pgbouncer in transaction mode: jobs are then polled for
+    /// The database is reached through a transaction-mode pooler such as pgbouncer: jobs are then polled for
     #[arg(long, env = "LOCKSTEP_POOLER", value_parser = FalseyValueParser::new())]
     pub(crate) pooler: bool,
 

@@ -1,4 +1,4 @@
-//! Switches an integration of all projects of a cluster on or off.
+//! Switches an integration on or off for all projects of a cluster.
 
 use serde::Deserialize;
 use tracing::debug;
@@ -6,7 +6,7 @@ use tracing::debug;
 use crate::database::{Effects, Job};
 use crate::job::Failure;
 
-/// The cluster, and the integration's name such as `prometheus`.
+/// The cluster, and the integration's name, such as `prometheus`.
 #[derive(Deserialize)]
 struct Arguments(i64, String);
 

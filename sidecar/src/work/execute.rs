@@ -1,4 +1,4 @@
-//! Tells an integration of an event. For now the event is recorded; its delivery comes later.
+//! Notifies an integration of an event. For now the event is recorded; its delivery comes later.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub(super) async fn perform(effects: &Effects, job: &Job) -> Result<(), Failure>
     }) = arguments;
     let exists = effects.record_event(integration, &data, job.id).await?;
     if !exists {
-        // Removed since the job was enqueued: nobody is to be told any more.
+        // Removed since the job was enqueued: nobody is notified any more.
         debug!(job = job.id, integration, "the integration is gone");
     }
     Ok(())

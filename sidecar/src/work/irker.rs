@@ -1,4 +1,4 @@
-//! Tells IRC channels of a push, through irkerd: one line of JSON a message, over TCP.
+//! Notifies IRC channels of a push, through irkerd: one line of JSON per message, over TCP.
 
 use std::fmt::Write;
 use std::io;
@@ -13,19 +13,19 @@ use tokio::time::timeout;
 use crate::database::Job;
 use crate::job::Failure;
 
-/// For each step: irkerd is on the same network.
+/// For each step: irkerd is in the same network.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// irkerd's own.
+/// irkerd's default.
 const DEFAULT_PORT: u16 = 6659;
 
-/// More commits of one push are nothing to read in a channel.
+/// More commits of one push are unreadable in a channel.
 const MOST_COMMITS: usize = 20;
 
-/// IRC ends a line after 510 bytes, some of which are not ours.
+/// IRC cuts a line after 510 bytes, some of which are not ours.
 const MOST_BYTES: usize = 400;
 
-/// The project, its channels, whether in colours, what was pushed, and where irkerd is.
+/// The project, its channels, whether to use colors, what was pushed, and irkerd's address.
 type Arguments = (i64, Channels, Option<Flag>, Push, Option<Settings>);
 
 #[derive(Deserialize)]
@@ -35,7 +35,7 @@ enum Channels {
     Several(Vec<String>),
 }
 
-/// The host's forms pass on what the browser sent.
+/// GitLab's forms pass on what the browser sent.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Flag {
@@ -105,7 +105,7 @@ pub(super) async fn perform(job: &Job) -> Result<(), Failure> {
     let mut lines = String::new();
     for message in push.messages(in_colors) {
         let line = json!({"to": channels, "privmsg": message});
-        // Writing to a String does not fail.
+        // Writing to a String never fails.
         let _ = writeln!(lines, "{line}");
     }
     if lines.is_empty() || channels.is_empty() {
@@ -215,7 +215,7 @@ impl Push {
     }
 }
 
-/// Without what could end the line, or begin a command.
+/// Without characters that could end the line, or start a command.
 fn clean(text: &str) -> String {
     text.chars()
         .filter(|letter| !letter.is_control())
@@ -247,7 +247,7 @@ mod tests {
         Push::deserialize(&data).unwrap_or_default()
     }
 
-    /// The clock of the test is moved on as soon as there is nothing else to do.
+    /// The test's clock advances when nothing else can run.
     #[tokio::test(start_paused = true)]
     async fn silence_is_an_error_after_a_while() {
         let begun = Instant::now();

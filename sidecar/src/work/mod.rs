@@ -1,5 +1,5 @@
-//! The command `work`: runs jobs of the host. What a worker does is in a file of its own ([`execute`], [`irker`], [`cluster`]);
-//! [`registry`] names them all.
+//! The command `work`: runs GitLab's jobs. Each worker has its own file ([`execute`], [`irker`], [`cluster`]); [`registry`] lists
+//! them.
 
 mod arguments;
 mod cluster;
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
         grace: Duration::from_secs(arguments.grace),
         until_empty: arguments.until_empty,
     };
-    // From here on a signal is not the end of the process: there may be jobs to give back.
+    // From here on a signal does not end the process: there may be jobs to return.
     let mut interrupts = Interrupts::listen_to_hangup()?;
     let runner = Runner::start(settings, address, workers).await?;
     runner.work(&mut interrupts).await

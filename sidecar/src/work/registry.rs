@@ -1,4 +1,4 @@
-//! The host's workers, by all their names. A new one is a line here and a file beside this one.
+//! GitLab's workers, by all their names. A new one is a line here and a file in this folder.
 
 use super::{cluster, execute, irker};
 use crate::database::{Effects, Job};
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::job::{Failure, Performing, Workers};
 
 struct Worker {
-    /// The present name, and the one from before the rename.
+    /// The current name, and the one before the rename.
     names: [&'static str; 2],
     perform: for<'a> fn(&'a Effects, &'a Job) -> Performing<'a>,
 }
@@ -36,14 +36,14 @@ static WORKERS: [Worker; 4] = [
     },
 ];
 
-/// Those of the host's workers that a process runs.
+/// The workers that a process runs.
 pub(super) struct HostWorkers {
     names: Vec<&'static str>,
     effects: Effects,
 }
 
 impl HostWorkers {
-    /// Those that are wanted, by either name; all, if none is named.
+    /// Those requested, by either name; all if none is named.
     pub(super) fn new(wanted: &[String], effects: Effects) -> Result<Self, Error> {
         let names = names(wanted)?;
         Ok(Self { names, effects })
@@ -63,7 +63,7 @@ impl Workers for HostWorkers {
     }
 }
 
-/// Both names of each of these workers; of all, if none is named.
+/// Both names of each of these workers; of all if none is named.
 fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
     let mut names = Vec::new();
     for name in wanted {

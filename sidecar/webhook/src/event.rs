@@ -6,7 +6,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use serde_json::Value;
 
-/// What an event is of, by its `object_kind`.
+/// The kind of an event, by its `object_kind`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
@@ -23,7 +23,7 @@ pub enum ObjectKind {
     Alert,
     Vulnerability,
     GroupMention,
-    /// No event of GitLab's: shows whether messages arrive.
+    /// Not a GitLab event: a test message.
     LockstepTest,
 }
 
@@ -34,7 +34,7 @@ impl ObjectKind {
     }
 }
 
-/// Its kind says which of the fields it has.
+/// The kind decides which of the fields it has.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Event<'a> {
@@ -45,19 +45,19 @@ pub struct Event<'a> {
     pub project_id: Field<i64>,
     pub object_attributes: Object<Attributes<'a>>,
 
-    // Pushes; deployments and some others have some of it.
+    // For pushes; deployments and some others have part of it.
     #[serde(rename = "ref")]
     pub reference: Text<'a>,
     pub ref_protected: Field<bool>,
     pub before: Text<'a>,
     pub after: Text<'a>,
-    /// Of an annotated tag.
+    /// For an annotated tag.
     pub message: Text<'a>,
     pub user_id: Field<i64>,
     pub user_name: Text<'a>,
     pub user_username: Text<'a>,
     pub commits: List<Commit<'a>>,
-    /// The last twenty of them are there, at most.
+    /// At most the last twenty of them are included.
     pub total_commits_count: Field<i64>,
 
     // Issues and merge requests.
@@ -80,7 +80,7 @@ pub struct Event<'a> {
     pub group: Object<Group<'a>>,
     pub group_id: Field<i64>,
 
-    /// Of a pipeline.
+    /// For a pipeline.
     pub builds: List<Job<'a>>,
 
     // Deployments.
@@ -94,17 +94,17 @@ pub struct Event<'a> {
     pub commit_title: Text<'a>,
     pub user_url: Text<'a>,
 
-    /// Of a test.
+    /// For a test.
     pub integration: Object<Integration<'a>>,
 }
 
 impl<'a> Event<'a> {
-    /// An event as it came.
+    /// Parses an event as received.
     pub fn read(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str(text).map(Self::whole)
     }
 
-    /// What is known of an event; of what is no object, nothing.
+    /// The known part of an event; empty if the value is not an object.
     pub fn of(value: &'a Value) -> Self {
         Object::deserialize(value)
             .map(Self::whole)
@@ -119,7 +119,7 @@ impl<'a> Event<'a> {
         ObjectKind::of_name(&self.object_kind)
     }
 
-    /// The project that it is one of.
+    /// The event's project.
     pub fn project(&self) -> Result<i64, BadField> {
         if let Some(project) = self.project.at("project")?
             && let Some(id) = project.id.at("project.id")?
@@ -138,7 +138,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// What the event is about, but for pushes and deployments.
+/// What the event is about, except for pushes and deployments.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Attributes<'a> {
@@ -151,7 +151,7 @@ pub struct Attributes<'a> {
     pub action: Text<'a>,
     pub updated_at: Text<'a>,
 
-    // Issues, and what else is confidential.
+    // Issues, and other confidential items.
     #[serde(rename = "type")]
     pub kind: Text<'a>,
     pub work_item_type: Text<'a>,
@@ -171,7 +171,7 @@ pub struct Attributes<'a> {
     pub noteable_type: Text<'a>,
     pub internal: Field<bool>,
 
-    /// Of what mentions a group.
+    /// For a mention of a group.
     pub object_kind: Text<'a>,
 
     // Pipelines.
@@ -191,7 +191,7 @@ pub struct Attributes<'a> {
 
     // Pages of wikis.
     pub slug: Text<'a>,
-    /// That of the commit.
+    /// The commit's.
     pub message: Text<'a>,
     pub diff_url: Text<'a>,
 
@@ -207,7 +207,7 @@ pub struct Attributes<'a> {
     pub issues: List<Noteable<'a>>,
 }
 
-/// Who did it, or is asked to.
+/// Who did it, or is assigned.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct User<'a> {
@@ -237,7 +237,7 @@ impl Project<'_> {
         self.web_url.or(&self.homepage)
     }
 
-    /// The address of a page of the project; none if that of the project is not known.
+    /// The address of a page of the project; empty if the project's address is unknown.
     pub fn page(&self, path: &str) -> String {
         match self.url().trim_end_matches('/') {
             "" => String::new(),
@@ -267,7 +267,7 @@ impl Commit<'_> {
     }
 }
 
-/// So much of a commit's id as people read.
+/// The short form of a commit's id.
 pub fn short(id: &str) -> &str {
     &id[..id.floor_char_boundary(8)]
 }
@@ -278,7 +278,7 @@ pub struct Label<'a> {
     pub title: Text<'a>,
 }
 
-/// What changed, as far as anybody is told of an update.
+/// What changed, as far as updates are reported.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Changes<'a> {
@@ -293,7 +293,7 @@ pub struct Change<T: Default> {
     pub current: T,
 }
 
-/// An issue, a merge request, or the like, that is not what the event is about.
+/// An issue, a merge request and so on that the event mentions but is not about.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Noteable<'a> {
@@ -310,7 +310,7 @@ pub struct Noteable<'a> {
 pub struct Group<'a> {
     pub id: Field<i64>,
     pub full_path: Text<'a>,
-    /// The full path, as the host's own data of a mention have it.
+    /// The full path, in GitLab's data of a mention.
     pub name: Text<'a>,
     pub url: Text<'a>,
     pub web_url: Text<'a>,
@@ -326,7 +326,7 @@ pub struct Job<'a> {
     pub allow_failure: Field<bool>,
 }
 
-/// Where a vulnerability is.
+/// The location of a vulnerability.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Location<'a> {

@@ -1,4 +1,4 @@
-//! Fields that take whatever is there, so that one of the wrong type is in nobody's way who does not ask for it.
+//! Fields that accept any type, so that a wrong type only affects those who use the field.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -7,20 +7,20 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-/// A value, which is the type's default unless something says what it is.
+/// A value, or the type's default.
 #[derive(Clone, Debug, Default)]
 pub struct Field<T> {
     value: T,
     found: Found,
 }
 
-/// What is there in the place of a value; null is nothing.
+/// What was found instead of a value; null counts as missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Found {
     #[default]
     Nothing,
     Wrong,
-    /// Of another type, but one that says as much: a number where a text is expected, or the other way round.
+    /// Another type with the same meaning: a number instead of a text, or the other way round.
     Like,
     It,
 }
@@ -34,7 +34,7 @@ pub type List<T> = Field<Vec<Object<T>>>;
 pub struct BadField(pub String);
 
 impl<T> Field<T> {
-    /// The value, if there is one; anything else but null is refused.
+    /// The value, if there is one; anything else except null is an error.
     pub fn at(&self, path: &str) -> Result<Option<&T>, BadField> {
         match self.found {
             Found::It => Ok(Some(&self.value)),
@@ -47,12 +47,12 @@ impl<T> Field<T> {
         self.at(path)?.ok_or_else(|| BadField(path.to_owned()))
     }
 
-    /// The value, or what is as good as it.
+    /// The value, or its equivalent.
     pub fn get(&self) -> Option<&T> {
         matches!(self.found, Found::It | Found::Like).then_some(&self.value)
     }
 
-    /// Something is there, of whatever type.
+    /// Something is there, of any type.
     pub fn is_there(&self) -> bool {
         self.found != Found::Nothing
     }
@@ -63,14 +63,14 @@ impl<T> Field<T> {
 }
 
 impl Field<i64> {
-    /// In digits; empty if there is none.
+    /// In digits; empty if missing.
     pub fn written(&self) -> String {
         self.get().map(i64::to_string).unwrap_or_default()
     }
 }
 
 impl Text<'_> {
-    /// Itself, or another if it is blank.
+    /// Itself, or the other one if it is blank.
     pub fn or<'a>(&'a self, other: &'a str) -> &'a str {
         match self.trim().is_empty() {
             true => other,
@@ -106,13 +106,13 @@ fn wrong<T: Default>() -> Field<T> {
     }
 }
 
-/// What a type makes of each type of JSON. Unless it says so, that is wrong.
+/// What a type makes of each JSON type. By default that is an error.
 pub trait Shape<'de>: Default {
     fn of_text(_text: Cow<'de, str>) -> Field<Self> {
         wrong()
     }
 
-    /// A number, which may be whole.
+    /// A number, and its integer value if it has one.
     fn of_number(_number: f64, _whole: Option<i64>) -> Field<Self> {
         wrong()
     }
@@ -133,7 +133,7 @@ pub trait Shape<'de>: Default {
 }
 
 impl<'de: 'a, 'a> Shape<'de> for Cow<'a, str> {
-    // A NUL has no place in a text of PostgreSQL.
+    // PostgreSQL's texts cannot contain a NUL.
     fn of_text(text: Cow<'de, str>) -> Field<Self> {
         match text.contains('\0') {
             true => like(Some(text)),
@@ -184,7 +184,7 @@ impl<'de, T: Shape<'de>> Shape<'de> for Vec<Field<T>> {
     }
 }
 
-/// An object, by the fields that are asked for.
+/// An object with the requested fields.
 #[derive(Clone, Debug, Default)]
 pub struct Part<T>(pub(crate) T);
 

@@ -1,4 +1,4 @@
-//! An event while it is read: what no message shows is skipped, so that it takes no memory however much of it there is.
+//! Reads an event while skipping what no message shows, so that this part uses no memory, however large.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use crate::trim::{LONGEST_LIST, LONGEST_TEXT, shorten};
 
-/// What is kept of an event takes so many bytes at most; none of GitLab's takes half of it.
+/// The maximum size of what is kept of an event, in bytes; GitLab's events need less than half.
 const MOST: usize = 1 << 20;
-/// What a value takes beside its text.
+/// The size of a value besides its text.
 const VALUE: usize = 64;
 
-/// The fields that [`Event`](crate::Event) has, wherever they are.
+/// The fields of [`Event`](crate::Event), wherever they occur.
 const FIELDS: [&str; 97] = [
     "action",
     "after",
@@ -114,7 +114,7 @@ const FIELDS: [&str; 97] = [
     "yaml_errors",
 ];
 
-/// What is known of an event; it is as GitLab has it otherwise, and as [`trim`](crate::trim()) leaves it.
+/// The known part of an event; otherwise unchanged, like the result of [`trim`](crate::trim()).
 pub fn kept(body: &[u8]) -> serde_json::Result<Value> {
     let room = Cell::new(MOST);
     let mut reader = serde_json::Deserializer::from_slice(body);
@@ -136,7 +136,7 @@ impl Keep<'_> {
     }
 }
 
-/// What a value takes, as it was counted.
+/// The size of a value, as counted here.
 fn size(value: &Value) -> usize {
     VALUE
         + match value {
@@ -282,7 +282,7 @@ mod tests {
         assert!(kept(deep.as_bytes()).is_err());
     }
 
-    /// However an event is made: long, wide or deep, in fields that are known.
+    /// For any event: long, wide or deep, in known fields.
     #[test]
     fn what_is_kept_is_bounded() {
         let wide = format!("[{}0]", "{\"id\": 1},".repeat(500_000));
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// A pipeline of thousands of jobs says which one failed, wherever it is.
+    /// A pipeline with thousands of jobs shows which one failed, wherever it is.
     #[test]
     fn jobs_that_failed_are_kept() {
         let job = |id: usize| json!({ "id": id, "name": format!("job {id}"), "status": if id == 4_200 { "failed" } else { "success" } });

@@ -1,8 +1,9 @@
-//! What GitLab's webhooks send, as far as anybody asks for it.
+//! GitLab's webhooks, as far as they are used.
 //!
-//! An [`Event`] is typed once, for the extension, which decides who is told of it, and for the sidecar, which tells. Either asks in its
-//! own way ([`Field`]): the extension refuses an event whose field is of the wrong type if it needs that field, the sidecar tells what is
-//! there. What neither shows is not kept ([`trim()`], or [`kept`] while it is read), and what could not be read later is not taken ([`check_is_readable`]).
+//! An [`Event`] is typed once, for the extension, which decides who is notified, and for the sidecar, which writes the message.
+//! They read it differently ([`Field`]): the extension refuses an event if a field it needs has the wrong type, the sidecar shows
+//! what is there. What neither uses is not stored ([`trim()`], or [`kept`] while reading), and what could not be parsed later is
+//! not accepted ([`check_is_readable`]).
 
 mod event;
 mod field;

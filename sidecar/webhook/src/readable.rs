@@ -1,12 +1,12 @@
-//! What is skipped here is not skipped by those who read an event as a whole when it is delivered, and one that they cannot read would be in
-//! their way for ever. Neither levels nor halves of a character keep a text from being json in PostgreSQL's eyes.
+//! Parts that are skipped here are still parsed when an event is delivered, and an unparsable event would block its channel
+//! forever. PostgreSQL's json accepts deep nesting and unpaired surrogates, so they are checked here.
 
 use crate::trim::is_superfluous;
 
-/// Objects and lists within each other, at most: those who read the event as a whole later give up at 128.
+/// The maximum nesting of objects and lists: later parsers give up at 128.
 const MOST_LEVELS: usize = 100;
 
-/// Says what keeps others from reading the event; else whether there is anything in it that is not to be kept.
+/// Returns an error if the event cannot be parsed later; otherwise whether it contains anything that must not be stored.
 pub fn check_is_readable(text: &str) -> Result<bool, String> {
     let shape = Shape::of(text);
     if shape.levels > MOST_LEVELS {
@@ -25,10 +25,10 @@ pub fn check_is_readable(text: &str) -> Result<bool, String> {
 
 /// Of a number in a message.
 const MOST_SHOWN: usize = 20;
-/// A number of fewer digits without an exponent is none too large.
+/// A number with fewer digits and no exponent is never too large.
 const FEW_DIGITS: usize = 300;
 
-/// What can be seen of a text without reading it.
+/// What can be seen of a text without parsing it.
 #[derive(Default)]
 struct Shape<'a> {
     levels: usize,
@@ -71,7 +71,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// Where the quote is that ends it.
+/// The position of the closing quote.
 fn end_of_string(bytes: &[u8], begin: usize) -> usize {
     let mut place = begin + 1;
     while let Some(byte) = bytes.get(place) {

@@ -1,4 +1,4 @@
-//! Payloads of GitLab as they are sent, and what is none.
+//! GitLab's payloads as sent, and invalid ones.
 
 use crate::{BadField, Event, ObjectKind, Text, check_is_readable, trimmed};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fs, io};
 
-/// The payloads of the tests, and those of GitLab's own documents, where they are.
+/// The tests' payloads, and those of GitLab's documentation, if available.
 fn payloads() -> io::Result<BTreeMap<String, String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut payloads = BTreeMap::new();
@@ -26,7 +26,7 @@ fn payloads() -> io::Result<BTreeMap<String, String>> {
     Ok(payloads)
 }
 
-/// What messages show of an event beside its project and numbers.
+/// What messages show of an event besides its project and numbers.
 fn shown<'a>(event: &'a Event<'a>) -> Vec<&'a str> {
     let it = &event.object_attributes;
     let user = &event.user.name;
@@ -143,7 +143,7 @@ fn payloads_of_gitlab_are_read_by_their_kind() -> io::Result<()> {
     Ok(())
 }
 
-/// What GitLab sends is of the types that it is taken for, and nothing is left out of it that anybody reads.
+/// GitLab's payloads have the expected types, and nothing that is used is left out.
 #[test]
 fn payloads_of_gitlab_are_read_wholly() -> io::Result<()> {
     for (name, text) in payloads()? {

@@ -1,9 +1,10 @@
-//! What of an event nobody is told is not kept: variables of pipelines may be secrets, addresses are nobody's business, and diffs are long.
+//! Removes parts of an event that nobody is shown: pipeline variables may be secrets, e-mail addresses are private, and diffs are
+//! long.
 
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Fields that no message shows, wherever they are.
+/// Fields that no message shows, wherever they occur.
 const NEVER_SHOWN: [&str; 12] = [
     "variables",
     "email",
@@ -22,30 +23,31 @@ const SHORTEST_NAME: usize = 5;
 
 /// No message shows more of a text, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 4_000;
-/// As it is written in JSON, where a line's end takes two: none that was cut already is to be cut again.
+/// The length in JSON, where a line end takes two: a text that was already cut must not be cut again.
 const LONGEST_WRITTEN: usize = 2 * LONGEST_TEXT;
 
-/// No message lists as many things. What decides over what it says comes first: see [`shorten`].
+/// No message lists more items. The decisive ones come first: see [`shorten`].
 pub(crate) const LONGEST_LIST: usize = 500;
 
 fn is_never_shown(name: &[u8]) -> bool {
     name.len() >= SHORTEST_NAME && NEVER_SHOWN.iter().any(|it| it.as_bytes() == name)
 }
 
-/// Whether a string between its quotes, with what comes after it, is none that is kept as it is. This is asked of each in every event.
+/// Whether a string between its quotes, with what follows it, is not kept unchanged. This is called for every string of every
+/// event.
 pub(crate) fn is_superfluous(string: &[u8], rest: &[u8]) -> bool {
     string.len() > LONGEST_WRITTEN
         || (is_never_shown(string) && rest.trim_ascii_start().first() == Some(&b':'))
 }
 
-/// An event without what is superfluous in it.
+/// An event without superfluous parts.
 pub fn trimmed(event: &str) -> String {
     match serde_json::from_str(event) {
         Ok(mut event) => {
             trim(&mut event);
             event.to_string()
         }
-        // Nobody can read it, but whoever checked that wrote it.
+        // It cannot be parsed, but whoever checked it wrote it.
         Err(_) => event.to_owned(),
     }
 }
@@ -65,8 +67,8 @@ pub fn trim(event: &mut Value) {
     }
 }
 
-/// Of jobs those are kept that failed, and the other runs of these, one of which may have passed since; of everything else what comes
-/// first. The order stays.
+/// Keeps failed jobs and their other runs, one of which may have passed since; of everything else the first items. The order
+/// stays.
 pub(crate) fn shorten(items: &mut Vec<Value>) {
     if items.len() <= LONGEST_LIST {
         return;
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(text, Value::from("short"));
     }
 
-    /// A pipeline of a thousand jobs says which one failed, wherever it is, and not that one failed that passed in the end.
+    /// A pipeline with a thousand jobs shows which one failed, wherever it is, and does not show one that passed in the end.
     #[test]
     fn jobs_that_failed_are_kept() {
         let job = |id: usize| {

@@ -1,4 +1,4 @@
-//! The commands there are, as they are declared to the parser; what is said of each is its help.
+//! The commands as declared to the parser; their doc comments are the help.
 
 use clap::{Args, Subcommand};
 
@@ -6,38 +6,38 @@ use crate::chatops::environment::Name;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Command {
-    /// Look at feature flags and set them
+    /// Show and set feature flags
     #[command(subcommand)]
     Feature(Feature),
 
-    /// Where a commit is deployed
+    /// Show where a commit is deployed
     #[command(subcommand, name = "auto_deploy")]
     AutoDeploy(AutoDeploy),
 
-    /// Whether a merge request is in a release
+    /// Show whether a merge request is in a release
     #[command(subcommand)]
     Release(Release),
 
-    /// Look at backfills and control them
+    /// Show and control backfills
     #[command(subcommand)]
     Backfill(Backfill),
 
-    /// Look at workers that are renamed, and give up old names
+    /// Show renamed workers, and retire old names
     #[command(subcommand)]
     Workers(Workers),
 
-    /// Count the rows that are not what they should be; reads all of them
+    /// Count the rows that have drifted; reads all of them
     Drift(Looked),
 
-    /// How the rollout of a flag stands, or which flags nobody has changed for two months
+    /// Show the state of a flag's rollout, or flags unchanged for two months
     Rollout(Rollout),
 
-    /// Declare and close incidents: one of severity 1 or 2 holds changes of flags in production
+    /// Declare and close incidents: severity 1 or 2 blocks flag changes in production
     #[command(subcommand)]
     Incident(Incident),
 }
 
-/// In which databases; production, if none is named
+/// The databases to use; production if none is named
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Environments (production, if none is named)")]
 pub(in crate::chatops) struct Environments {
@@ -67,7 +67,7 @@ pub(in crate::chatops) struct Environments {
 }
 
 impl Environments {
-    /// Those that are named.
+    /// The named environments.
     pub(in crate::chatops) fn named(self) -> Vec<Name> {
         let is_named = |name: &Name| match name {
             Name::Dev => self.dev,
@@ -83,7 +83,7 @@ impl Environments {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Feature {
-    /// How a flag stands
+    /// Show a flag
     Get {
         /// The flag
         name: String,
@@ -95,7 +95,7 @@ pub(in crate::chatops) enum Feature {
     /// Set a flag
     Set(Set),
 
-    /// The flags that are set
+    /// List the flags that are set
     List {
         /// Only those whose name contains this
         #[arg(long = "match", value_name = "TEXT", default_value = "")]
@@ -105,21 +105,21 @@ pub(in crate::chatops) enum Feature {
         environments: Environments,
     },
 
-    /// Remove a flag, as if it had never been set
+    /// Remove a flag as if it had never been set
     Delete(Delete),
 }
 
-/// Remove a flag, as if it had never been set
+/// Remove a flag as if it had never been set
 #[derive(Args, Debug)]
 pub(in crate::chatops) struct Delete {
     /// The flag
     pub(in crate::chatops) name: String,
 
-    /// Also while an incident is declared
+    /// Even while an incident is declared
     #[arg(long)]
     pub(in crate::chatops) ignore_production_check: bool,
 
-    /// Also if staging and production come to differ
+    /// Even if staging and production then differ
     #[arg(long)]
     pub(in crate::chatops) ignore_feature_flag_consistency_check: bool,
 
@@ -127,7 +127,7 @@ pub(in crate::chatops) struct Delete {
     pub(in crate::chatops) environments: Environments,
 }
 
-/// Set a flag: for everybody, for some, or for a share
+/// Set a flag: for everybody, for some actors, or for a percentage
 #[derive(Args, Debug)]
 pub(in crate::chatops) struct Set {
     /// The flag
@@ -137,7 +137,7 @@ pub(in crate::chatops) struct Set {
     #[arg(value_parser = value)]
     pub(in crate::chatops) value: Value,
 
-    /// Projects, by path or id, with commas in between
+    /// Projects, by path or id, separated by commas
     #[arg(long = "project", value_name = "PATHS", value_delimiter = ',')]
     pub(in crate::chatops) projects: Vec<String>,
 
@@ -149,35 +149,35 @@ pub(in crate::chatops) struct Set {
     #[arg(long = "namespace", value_name = "PATHS", value_delimiter = ',')]
     pub(in crate::chatops) namespaces: Vec<String>,
 
-    /// Users, by their name on the host, or mentioned, if they have linked their account
+    /// Users, by GitLab user name, or mentioned if they have linked their account
     #[arg(long = "user", value_name = "NAMES", value_delimiter = ',')]
     pub(in crate::chatops) users: Vec<String>,
 
-    /// Groups of actors that are registered there
+    /// Registered groups of actors
     #[arg(long = "feature-group", value_name = "NAMES", value_delimiter = ',')]
     pub(in crate::chatops) feature_groups: Vec<String>,
 
-    /// Repositories; not taken, as a flag has no actor for one here
+    /// Repositories; not supported, because flags have no repository actors here
     #[arg(long = "repository", value_name = "PATHS", value_delimiter = ',')]
     pub(in crate::chatops) repositories: Vec<String>,
 
-    /// The percentage is of the actors, always the same ones
+    /// The percentage applies to actors, always the same ones
     #[arg(long)]
     pub(in crate::chatops) actors: bool,
 
-    /// The percentage is of the time; deprecated
+    /// The percentage applies to the time; deprecated
     #[arg(long)]
     pub(in crate::chatops) random: bool,
 
-    /// Take --random nevertheless
+    /// Accept --random anyway
     #[arg(long)]
     pub(in crate::chatops) ignore_random_deprecation_check: bool,
 
-    /// Also while an incident is declared
+    /// Even while an incident is declared
     #[arg(long)]
     pub(in crate::chatops) ignore_production_check: bool,
 
-    /// Also if staging and production come to differ
+    /// Even if staging and production then differ
     #[arg(long)]
     pub(in crate::chatops) ignore_feature_flag_consistency_check: bool,
 
@@ -206,7 +206,7 @@ fn value(text: &str) -> Result<Value, String> {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum AutoDeploy {
-    /// Where a commit is deployed, or the merge request that it is of
+    /// Show where a commit, or its merge request, is deployed
     Status {
         /// The commit
         sha: String,
@@ -218,7 +218,7 @@ pub(in crate::chatops) enum AutoDeploy {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Release {
-    /// Whether a merge request is in the release of a milestone
+    /// Show whether a merge request is in a milestone's release
     Check {
         /// The address of the merge request
         merge_request: String,
@@ -233,18 +233,18 @@ pub(in crate::chatops) enum Release {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Backfill {
-    /// The last runs
+    /// List the last runs
     List(Looked),
 
-    /// How a run stands
+    /// Show a run
     Status(Run),
 
-    /// Begin a run
+    /// Start a run
     Start {
         /// The job, such as service_accounts
         job: String,
 
-        /// How many work on it
+        /// The number of workers
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=64))]
         workers: i32,
 
@@ -252,16 +252,16 @@ pub(in crate::chatops) enum Backfill {
         environments: Environments,
     },
 
-    /// Stop a run for now
+    /// Pause a run
     Pause(Run),
 
-    /// Go on with a run
+    /// Resume a run
     Resume(Run),
 
-    /// Try again what a run could not do
+    /// Retry what a run could not process
     Retry(Run),
 
-    /// End a run
+    /// Cancel a run
     Cancel(Run),
 }
 
@@ -282,10 +282,10 @@ pub(in crate::chatops) struct Looked {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Workers {
-    /// The names there are, and whether the old ones have drained
+    /// List the names, and whether the old ones have drained
     Status(Looked),
 
-    /// Give up the old name of a worker that has drained
+    /// Retire the old name of a worker that has drained
     Retire {
         /// The old name
         worker: String,
@@ -297,10 +297,10 @@ pub(in crate::chatops) enum Workers {
 
 #[derive(Args, Debug)]
 pub(in crate::chatops) struct Rollout {
-    /// The flag; without it, those that nobody has changed for two months
+    /// The flag; without it, flags unchanged for two months
     pub(in crate::chatops) name: Option<String>,
 
-    /// Without a flag, only those whose name contains this
+    /// Without a flag: only those whose name contains this
     #[arg(
         long = "match",
         value_name = "TEXT",
@@ -309,20 +309,20 @@ pub(in crate::chatops) struct Rollout {
     )]
     pub(in crate::chatops) part: String,
 
-    /// The address of the merge request with the code behind the flag, to see where it is deployed
+    /// The address of the merge request with the flag's code, to show where it is deployed
     #[arg(long, value_name = "URL")]
     pub(in crate::chatops) merge_request: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::chatops) enum Incident {
-    /// Declare one
+    /// Declare an incident
     Declare {
         /// What is wrong
         #[arg(required = true)]
         title: Vec<String>,
 
-        /// From 1 to 4; those of 1 and 2 hold changes
+        /// From 1 to 4; 1 and 2 block changes
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(i32).range(1..=4))]
         severity: i32,
 
@@ -330,7 +330,7 @@ pub(in crate::chatops) enum Incident {
         environments: Environments,
     },
 
-    /// Close one
+    /// Close an incident
     Close {
         /// Its number
         incident: i64,
@@ -339,6 +339,6 @@ pub(in crate::chatops) enum Incident {
         environments: Environments,
     },
 
-    /// Those that are open
+    /// List the open incidents
     List(Looked),
 }

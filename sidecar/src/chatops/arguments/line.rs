@@ -1,4 +1,4 @@
-//! From the text of a command to what it says.
+//! Parses the text of a command.
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -8,7 +8,7 @@ use super::words;
 use crate::chatops::page::Answer;
 use crate::slack::{code, shorten};
 
-/// Slack shows so many letters of code in a line, on a narrow screen.
+/// How many characters of code Slack shows in a line on a narrow screen.
 const WIDTH: usize = 80;
 
 /// Feature flags, deployments, backfills and workers, from Slack
@@ -26,7 +26,7 @@ struct Line {
     command: Command,
 }
 
-/// The command, or what is said to what is none.
+/// The parsed command, or the answer to invalid text.
 pub(in crate::chatops) fn parse(text: &str) -> Result<Command, Answer> {
     let words = words::split(text).ok_or_else(|| {
         Answer::text(
@@ -52,7 +52,7 @@ pub(in crate::chatops) fn parse(text: &str) -> Result<Command, Answer> {
     }
 }
 
-/// As in a terminal; but how to ask for help is said once, and not to no end.
+/// As in a terminal, but the hint about --help appears only once.
 fn told(error: &clap::Error) -> Answer {
     let text = error.to_string();
     match error.kind() {

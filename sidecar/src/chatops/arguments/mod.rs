@@ -1,4 +1,4 @@
-//! What can be said after `/chatops`: `run <command>`, or, as the host's own has it, `gitlab run <command>`.
+//! The arguments of `/chatops`: `run <command>`, or `gitlab run <command>` as GitLab's own chatops has it.
 
 mod command;
 mod line;

@@ -1,16 +1,16 @@
-//! The text of a command as words, as a shell has them: quotes keep blanks together. Slack writes some of what people type in
-//! its own way, and their keyboards do.
+//! Splits the text of a command into words like a shell: quotes keep spaces together. It also undoes what Slack and keyboards
+//! change in typed text.
 
 use std::borrow::Cow;
 
 use crate::slack::unescape;
 
-/// The words, or nothing if a quote is not closed. Mentions of people stay marked where people are asked for: by their ids, which are
-/// not theirs to choose, as their names are.
+/// The words, or None if a quote is not closed. User mentions keep their ids, because users can choose their names but not their
+/// ids.
 pub(super) fn split(text: &str) -> Option<Vec<String>> {
     let text = unescape(&without_marks(text, People::Apart));
     let text = straight(&text);
-    // To a shell it begins a comment.
+    // A shell would treat it as the beginning of a comment.
     let words = shlex::split(&text.replace('#', HASH))?;
     let mut is_of_people = false;
     let words = words.into_iter().map(|word| {
@@ -25,7 +25,7 @@ pub(super) fn split(text: &str) -> Option<Vec<String>> {
     Some(words.collect())
 }
 
-/// A text as it was typed, for people to read.
+/// The text as typed, for people to read.
 pub(in crate::chatops) fn typed(text: &str) -> String {
     unescape(&without_marks(text, People::ByName))
 }
@@ -35,7 +35,7 @@ const HASH: &str = "\u{e023}";
 const BEGIN: &str = "\u{e024}";
 const END: &str = "\u{e025}";
 
-/// What becomes of mentions.
+/// How user mentions are converted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum People {
     ByName,
@@ -43,7 +43,7 @@ enum People {
     Apart,
 }
 
-/// Links and mentions as they were typed: `<url|text>` as the text, `<@U1|ada>` as `@ada`, `<#C1|general>` as `#general`.
+/// Links and mentions as typed: `<url|text>` as the text, `<@U1|ada>` as `@ada`, `<#C1|general>` as `#general`.
 fn without_marks(text: &str, people: People) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -58,7 +58,7 @@ fn without_marks(text: &str, people: People) -> String {
         match (target.as_bytes().first(), label.is_empty()) {
             (Some(b'@'), _) if people == People::Apart => {
                 let id = &target[1..];
-                // A name is one word, whatever is in it.
+                // A name is one word, whatever it contains.
                 let name = label.replace(|letter: char| NO_NAME.contains(letter), "_");
                 let name = if name.is_empty() { id } else { &name };
                 plain.push_str(&format!("{BEGIN}{id}|{name}{END}"));
@@ -79,10 +79,10 @@ fn without_marks(text: &str, people: People) -> String {
     plain
 }
 
-/// What would end a word or a list, or quote what follows.
+/// Characters that would end a word or a list, or quote what follows.
 const NO_NAME: &str = " \t\n,\"'\\“”„‟″‘’‚‛";
 
-/// Mentions that were kept apart, as `@ada`.
+/// Shows mentions that kept their ids as `@ada`.
 fn with_names(word: &str) -> String {
     let mut plain = String::with_capacity(word.len());
     let mut rest = word;
@@ -98,7 +98,7 @@ fn with_names(word: &str) -> String {
     plain
 }
 
-/// Quotes as they are on a keyboard, but for an apostrophe within a word.
+/// Straight quotes as on a keyboard, except for an apostrophe within a word.
 fn straight(text: &str) -> Cow<'_, str> {
     const DOUBLE: [char; 5] = ['“', '”', '„', '‟', '″'];
     const SINGLE: [char; 4] = ['‘', '’', '‚', '‛'];
@@ -122,7 +122,7 @@ fn straight(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Two dashes at the beginning, which keyboards make one long dash of.
+/// Two dashes at the beginning, which some keyboards turn into one long dash.
 fn with_dashes(word: String) -> String {
     match word.strip_prefix(['—', '–']) {
         Some(rest) if rest.starts_with(|letter: char| letter.is_ascii_alphabetic()) => {
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    /// As Slack escapes what is typed.
+    /// Escaped like Slack does with typed text.
     fn escaped(text: &str) -> String {
         text.replace('&', "&amp;")
             .replace('<', "&lt;")

@@ -1,6 +1,7 @@
-//! A change of a flag in one environment. Staging and production agree: a flag is on in production only while it is on in staging for
-//! somebody. So a change in one of them that depends on the other is made while that is held: whoever makes one holds the flag in
-//! production first, then in staging, each until his change is committed, so that of two at once the second sees the first.
+//! A change of a flag in one environment. Staging and production must agree: a flag is on in production only while it is on in
+//! staging for someone. A change in one that depends on the other is made while the flag is held there. Every change holds the
+//! flag in production first, then in staging, each until it is committed, so that of two concurrent changes the second sees the
+//! first.
 
 use serde_json::{Value, json};
 use tracing::warn;
@@ -11,21 +12,21 @@ use crate::database::Transaction;
 use crate::error::Error;
 use crate::slack::code;
 
-/// What a change does to the flag, as far as environments are to agree on it.
+/// A change's effect on the flag, as far as environments must agree on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// It is on for more than before.
+    /// It is on for more actors than before.
     On,
     /// It is off for everybody.
     Off,
-    /// It is off for some.
+    /// It is off for some actors.
     Less,
-    /// Its default counts.
+    /// Its default applies.
     Deleted,
 }
 
 impl Effect {
-    /// The environment that is changed after the other.
+    /// The environment to change after the other.
     pub(super) fn last(self) -> Name {
         match self {
             Self::On => Name::Production,
@@ -33,8 +34,8 @@ impl Effect {
         }
     }
 
-    /// Whether the change depends on the other environment: turned on in production, or off in staging. Where it is deleted, its default
-    /// may do either.
+    /// Whether the change depends on the other environment: turning on in production, or off in staging. When a flag is deleted,
+    /// its default may do either.
     fn depends(self, name: Name) -> bool {
         match name {
             Name::Production => matches!(self, Self::On | Self::Deleted),
@@ -55,17 +56,17 @@ impl Effect {
 pub(super) struct Change {
     pub(super) flag: String,
     pub(super) effect: Effect,
-    /// What it becomes; nothing where it is deleted.
+    /// The requested state; None to delete the flag.
     pub(super) wish: Option<Value>,
     pub(super) is_held_by_incidents: bool,
 }
 
 pub(super) const CONSISTENCY: &str = "`--ignore-feature-flag-consistency-check`";
 
-/// Why a transaction came to nothing.
+/// Why a transaction failed.
 struct Broken {
     error: Error,
-    /// Nobody knows then whether it came to nothing.
+    /// Then it is unknown whether it was committed.
     at_commit: bool,
 }
 
@@ -79,7 +80,7 @@ impl From<Error> for Broken {
 }
 
 impl Change {
-    /// Makes it; where it depends on another environment, in agreement with that.
+    /// Makes the change; if it depends on another environment, in agreement with that.
     pub(super) async fn make(
         &self,
         it: &Environment,
@@ -150,13 +151,13 @@ impl Change {
             };
             let is_lost = error.is_lost_session();
             is_doubtful |= at_commit && (is_lost || matches!(error, Error::Silent));
-            // What was committed is not done again, but answered.
+            // What was committed is not done again; the first result is returned.
             if is_lost && attempts < 2 {
                 continue;
             }
             return match (is_doubtful, Outcome::of_error(it.name, &error)) {
                 (true, _) => Outcome::Unknown,
-                // What was not committed is rolled back.
+                // Without a commit it is rolled back.
                 (false, Outcome::Unknown) => Outcome::Unreachable,
                 (false, outcome) => outcome,
             };
@@ -218,7 +219,7 @@ impl Change {
                 Ok((_, flag)) if is_on(flag) => {
                     return Ok(Outcome::Refused(on_in_production(&self.flag, self.effect)));
                 }
-                // Whoever turns it on there in between waits for this change, once it is made.
+                // Whoever turns it on there in the meantime waits for this change.
                 Ok((transaction, _)) => transaction.check().await,
                 Err(error) => return Ok(unseen(&self.flag, production.name, error)),
             };
@@ -238,7 +239,7 @@ async fn commit(transaction: Transaction) -> Result<(), Broken> {
     })
 }
 
-/// Whether a flag is on for anybody.
+/// Whether a flag is on for any actor.
 pub(super) fn is_on(flag: &Value) -> bool {
     flag["is_on_for_anybody"].as_bool().unwrap_or_default()
 }

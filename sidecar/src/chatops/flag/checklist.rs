@@ -1,4 +1,4 @@
-//! The steps of the rollout of a flag, which are done and which are left.
+//! The steps of a flag's rollout, done and remaining.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::chatops::environment::Name;
 use crate::chatops::page::plain;
 use crate::slack::code;
 
-/// Two months: after that a flag of a rollout is asked about.
+/// Two months: after that the owner of a rollout is asked about the flag.
 pub(super) const STALE_DAYS: i64 = 60;
 
 /// A flag that is on for everybody is cleaned up after a day without a change.
@@ -21,7 +21,7 @@ pub(super) fn done(is_done: bool, text: &str) -> String {
     }
 }
 
-/// How a flag stands in an environment; nothing where that cannot be seen.
+/// A flag's state in an environment; None if it cannot be read.
 pub(super) type Standing = (Name, Option<Value>);
 
 const UNSEEN: &str = "cannot be seen now";
@@ -30,7 +30,7 @@ fn is_set(value: &Value) -> bool {
     value["flag"]["is_set"].as_bool().unwrap_or_default()
 }
 
-/// A step a line. Of an environment that cannot be seen nothing is said to be done.
+/// One line per step. Nothing is shown as done in an environment that cannot be read.
 pub(super) fn checklist(name: &str, standings: &[Standing]) -> Vec<String> {
     let mut lines = Vec::new();
     let production = standings.iter().find(|(it, _)| *it == Name::Production);
@@ -39,7 +39,7 @@ pub(super) fn checklist(name: &str, standings: &[Standing]) -> Vec<String> {
         .filter(|(it, _)| *it != Name::Production)
         .collect();
     match production {
-        // What was before is over.
+        // Earlier changes belong to an earlier rollout.
         Some((_, Some(value))) if !is_set(value) && !value["history"]["deleted_at"].is_null() => {
             let at = value["history"]["deleted_at"].as_str().unwrap_or_default();
             lines.push(done(true, &format!("deleted in production at {at} UTC")));
@@ -134,7 +134,7 @@ fn elsewhere(others: &[&Standing]) -> Option<String> {
 
 fn in_production(value: &Value) -> Vec<String> {
     let (flag, history) = (&value["flag"], &value["history"]);
-    // Also one that is on by default, and one that is on all of the time.
+    // Including one that is on by default, and one that is on all of the time.
     let is_full = flag["state"] == "on";
     let percentage = flag["percentage_of_actors"].as_f64().unwrap_or_default();
     let first = history["first_on_at"].as_str();
@@ -272,7 +272,7 @@ mod tests {
                  :white_check_mark: cleaned up: it is set nowhere\n\
                  :warning: staging: 2 stale rows are left of it in feature_gates",
             ),
-            // What cannot be seen is not done.
+            // What cannot be read is not done.
             (
                 vec![
                     (Name::Pre, None),
@@ -289,7 +289,7 @@ mod tests {
                  :white_large_square: on in production: that cannot be seen now\n\
                  :white_large_square: cleaned up: whether it is set in production cannot be seen now",
             ),
-            // On by default, with an exception; and on since before changes were recorded.
+            // On by default with an opt-out; and on since before changes were audited.
             (
                 vec![(
                     Name::Production,

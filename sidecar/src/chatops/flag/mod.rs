@@ -1,5 +1,5 @@
-//! `feature`: flags as they stand ([`said`]). What changes them is in [`set`], in agreement with other environments ([`change`]);
-//! [`mod@rollout`] says how far one is on its way ([`checklist`]).
+//! `feature`: the state of flags ([`said`]). Changes are in [`set`], in agreement with other environments ([`change`]);
+//! [`mod@rollout`] shows the progress of a rollout ([`checklist`]).
 
 mod change;
 mod checklist;
@@ -16,7 +16,7 @@ use super::page::{Answer, plain};
 pub(super) use rollout::answer as rollout;
 use said::{describe, kind, say_list};
 
-/// So many flags are listed of an environment.
+/// The number of flags listed per environment.
 const MOST: i32 = 200;
 
 pub(super) async fn answer(given: &Given<'_>, command: Feature) -> Result<Answer, Answer> {

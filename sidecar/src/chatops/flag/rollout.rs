@@ -1,4 +1,4 @@
-//! `rollout`: how far the rollout of a flag has come, as a list of what is done and what is left to do.
+//! `rollout`: the progress of a flag's rollout, as a checklist.
 
 use super::checklist::{STALE_DAYS, Standing, checklist, done};
 use super::said::say_list;
@@ -82,7 +82,7 @@ async fn deployed(given: &Given<'_>, project: &str, iid: i64) -> String {
     }
 }
 
-/// Flags that nobody has changed for two months, in all environments.
+/// Flags unchanged for two months, in all environments.
 async fn untouched(given: &Given<'_>, part: &str) -> Answer {
     let answers = each(given.app.environments.all(), |it| {
         let part = part.to_owned();

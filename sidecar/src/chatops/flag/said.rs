@@ -1,14 +1,14 @@
-//! How flags stand, in words.
+//! The state of flags, in words.
 
 use serde_json::Value;
 
 use crate::chatops::page::{Answer, plain};
 use crate::slack::code;
 
-/// So many actors are named of a flag.
+/// The number of actors named per flag.
 const MOST_ACTORS: usize = 10;
 
-/// The flags of one environment, a line each.
+/// The flags of one environment, one per line.
 pub(super) fn say_list(answer: &mut Answer, environment: &str, list: &Value) {
     let flags = list["features"].as_array().map_or(&[][..], Vec::as_slice);
     let total = list["total"].as_u64().unwrap_or_default();
@@ -38,7 +38,7 @@ pub(super) fn kind(flag: &Value) -> String {
     }
 }
 
-/// For whom a flag is on.
+/// Which actors a flag is on for.
 pub(super) fn describe(flag: &Value) -> String {
     let is = |key: &str| flag[key].as_bool().unwrap_or_default();
     let state = match (is("is_set"), is("boolean")) {

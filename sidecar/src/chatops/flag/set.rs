@@ -1,4 +1,4 @@
-//! `feature set` and `feature delete`: what is checked before, in which order environments are changed, and what is told after.
+//! `feature set` and `feature delete`: the checks, the order in which environments are changed, and the notifications afterwards.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ async fn carry_out(
     let change = Arc::new(change);
     let agrees = |name| matches!(name, Name::Staging | Name::Production);
     let (pair, others): (Vec<_>, Vec<_>) = environments.into_iter().partition(|it| agrees(it.name));
-    // Those that nothing depends on keep nobody waiting.
+    // Environments that nothing depends on do not delay the others.
     let (mut outcomes, others) = tokio::join!(
         in_turn(given, pair, &change, is_consistent),
         make(given, &others, &change, is_consistent)
@@ -82,7 +82,7 @@ async fn check_before(
     Ok(())
 }
 
-/// Whether an earlier delivery of the command has been done anywhere. What it has changed may be what another is refused for.
+/// Whether an earlier delivery of the command was executed anywhere. Its own effect may be why it would be refused elsewhere.
 async fn was_done(given: &Given<'_>, environments: &[Environment]) -> bool {
     let answers = each(environments, |it| {
         let command = given.record(it.name);
@@ -221,12 +221,12 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
     ))
 }
 
-/// The change itself is refused as well, in one transaction with it; but then others might be changed already.
+/// The change itself is refused as well, in its own transaction; but then other environments might already be changed.
 async fn check_incidents(environments: &[Environment]) -> Result<(), Answer> {
     let Some(production) = environments.iter().find(|it| it.name == Name::Production) else {
         return Ok(());
     };
-    // That it cannot be reached is told when it is to be changed.
+    // That it cannot be reached is reported when it is changed.
     let Ok(incidents) = production.database.incidents().await else {
         return Ok(());
     };
@@ -250,8 +250,8 @@ async fn check_incidents(environments: &[Environment]) -> Result<(), Answer> {
     }
 }
 
-/// What can be seen beforehand is refused before anything is changed anywhere; the change itself looks again. If both are changed at
-/// once, the order sees to it.
+/// What can be checked in advance is refused before anything changes anywhere; the change itself checks again. If both are
+/// changed at once, the order ensures agreement.
 async fn check_consistency(
     given: &Given<'_>,
     environments: &[Environment],
@@ -285,7 +285,7 @@ async fn check_consistency(
         (Effect::On, false) => refuse(off_in_staging(&change.flag)),
         (Effect::Off, true) => refuse(on_in_production(&change.flag, change.effect)),
         (Effect::Deleted, true) => match changed.database.feature(&change.flag).await {
-            // One that is on by default is on when it is deleted.
+            // A flag that is on by default stays on when it is deleted.
             Ok(flag) if is_on(&flag) && flag["default_enabled"] != true => {
                 refuse(on_in_production(&change.flag, change.effect))
             }
@@ -295,7 +295,7 @@ async fn check_consistency(
     }
 }
 
-/// Why the environment that depends on another is left as it is, if that one could not be changed.
+/// Why the environment that depends on another stays unchanged, if the other one could not be changed.
 fn not_to_follow(effect: Effect, outcomes: &[(Name, Outcome)]) -> Option<&'static str> {
     let (name, why) = match effect {
         Effect::On => (
@@ -306,7 +306,7 @@ fn not_to_follow(effect: Effect, outcomes: &[(Name, Outcome)]) -> Option<&'stati
             Name::Production,
             "it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless",
         ),
-        // Each looks for itself.
+        // Each checks for itself.
         Effect::Less | Effect::Deleted => return None,
     };
     let (_, outcome) = outcomes.iter().find(|(it, _)| *it == name)?;
@@ -316,7 +316,7 @@ fn not_to_follow(effect: Effect, outcomes: &[(Name, Outcome)]) -> Option<&'stati
     }
 }
 
-/// What became of a change, told to the channel, and of one in production to whoever answers for the flag.
+/// Reports the result to the channel, and a change in production to the group that owns the flag.
 async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -> Answer {
     if let Some(answer) = told::repeated(&outcomes) {
         return answer;
@@ -368,7 +368,7 @@ fn difference(result: &Value) -> String {
         true => format!("{after}, as before"),
         false => format!("{before} → {after}"),
     };
-    // Those that were named by an id.
+    // Targets named by id.
     let paths = result["paths"].as_array().into_iter().flatten();
     let paths = paths.filter_map(|it| it[0].as_str().zip(it[1].as_str()));
     let paths: Vec<String> = paths

@@ -1,4 +1,4 @@
-//! What is configured of chatops.
+//! The configuration of chatops.
 
 mod options;
 
@@ -18,11 +18,11 @@ pub(crate) struct Settings {
     pub(crate) production_channels: HashSet<Place>,
     pub(crate) users: HashSet<Place>,
     pub(crate) group: Option<String>,
-    /// By the group that answers for a flag.
+    /// By the group that owns a flag.
     pub(crate) team_channels: HashMap<String, Place>,
 }
 
-/// A user or a channel of a workspace: in another one the same id is somebody or something else.
+/// A user or channel of a workspace: in another one the same id means something else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     pub(crate) team: String,
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `T0123:U0123`, or the bare id where the workspace of those is configured.
+    /// `T0123:U0123`, or just the id if the workspace is configured.
     fn parse(text: &str, team: Option<&str>) -> Option<Self> {
         let (team, id) = match text.split_once(':') {
             Some((team, id)) => (team.trim(), id.trim()),
@@ -106,7 +106,7 @@ fn environments(
             hint,
         });
     };
-    // Nothing of a text is told but a name that is known: the rest may be a password.
+    // Only known names are repeated: the rest may be a password.
     for (place, text) in (1..).zip(texts) {
         let text = text.expose_secret().trim();
         if text.is_empty() {
@@ -172,7 +172,7 @@ fn places(
 
 const WORKSPACE: &str = "ids are those of one workspace: write it as T0123456789:C0123456789, or name the workspace of all that say none with --chatops-team";
 
-/// A group has a `=` no more than a channel has.
+/// Neither groups nor channels contain a `=`.
 fn team_channels(
     texts: &[String],
     team: Option<&str>,

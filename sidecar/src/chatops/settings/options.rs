@@ -1,4 +1,4 @@
-//! What can be said of chatops.
+//! The options of chatops.
 
 use clap::Args;
 use clap::builder::ValueParser;
@@ -9,17 +9,17 @@ use crate::settings::secret;
 /// The slash command.
 pub(crate) const COMMAND: &str = "/chatops";
 
-/// The slash command /chatops: who may change what in which databases, from Slack; without an environment it is off
+/// The slash command /chatops: who may change what in which databases, from Slack; off without an environment
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Chatops")]
 pub(crate) struct Chatops {
-    /// An environment and its database, as staging=postgres://...: dev, ops, pre, staging, staging-ref or production. May be given
-    /// several times, in the environment a line each. Its role has to be a member of lockstep_chatops there
+    /// An environment and its database, as staging=postgres://...: dev, ops, pre, staging, staging-ref or production. May be
+    /// given several times; in the environment variable one per line. Its role must be a member of lockstep_chatops there
     #[arg(long = "environment", value_name = "NAME=URL", env = "LOCKSTEP_ENVIRONMENTS", hide_env_values = true, value_delimiter = '\n', value_parser = ValueParser::new(secret))]
     pub(crate) environments: Vec<SecretString>,
 
-    /// The workspace of the users and channels below that are given by their ids alone, as U0123: an id says who it is in one workspace
-    /// only. Without it each names its workspace, as T0123:U0123
+    /// The workspace of the users and channels below that are given as bare ids, as U0123: an id is only unique within a
+    /// workspace. Without it each one names its workspace, as T0123:U0123
     #[arg(
         long = "chatops-team",
         value_name = "TEAM ID",
@@ -45,7 +45,7 @@ pub(crate) struct Chatops {
     )]
     pub(crate) users: Vec<String>,
 
-    /// A group of the host, by its path, whose members may give commands once they have linked their account with Slack
+    /// A GitLab group, by its path, whose members may give commands once they have linked their account with Slack
     #[arg(
         long = "chatops-group",
         value_name = "PATH",
@@ -53,7 +53,7 @@ pub(crate) struct Chatops {
     )]
     pub(crate) group: Option<String>,
 
-    /// The channel of the group that answers for a flag, which is notified when the flag changes in production, as
+    /// The channel of a group that owns flags, which is notified when one of its flags changes in production, as
     /// group::integrations=T0123:C0123; may be given several times
     #[arg(
         long = "team-channel",

@@ -1,4 +1,4 @@
-//! Messages that channels are to have.
+//! Messages to be delivered to channels.
 
 use std::time::{Duration, Instant};
 
@@ -13,34 +13,34 @@ use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
 
-/// A message that this process is to send now, and nobody else.
+/// A message that only this process may send now.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) id: i64,
     pub(crate) lease: i64,
     pub(crate) team: String,
-    /// As it was configured: a name, or an id of Slack's.
+    /// As configured: a name, or a Slack id.
     pub(crate) channel: String,
-    /// None, if it cannot be read.
+    /// None if it cannot be parsed.
     pub(crate) event: Option<Value>,
-    /// How often it failed or its outcome was not known, since it was let wait for the last time.
+    /// How often it failed or had an unknown outcome since it was last queued.
     pub(crate) failures: i32,
     pub(crate) updates: Updates,
-    /// The message that tells of the same pipeline or merge request.
+    /// The message about the same pipeline or merge request.
     pub(crate) earlier: Option<Sent>,
     pub(crate) token: Option<Sealed>,
 }
 
-/// A message as Slack knows it.
+/// A message, with Slack's ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) channel: String,
     pub(crate) ts: String,
-    /// When the newest event happened that it shows, in seconds since 1970.
+    /// When the newest event that it shows happened, in seconds since 1970.
     pub(crate) moment: Option<i64>,
 }
 
-/// What becomes of a message when there is news of its pipeline or merge request.
+/// How news about a pipeline or merge request is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Updates {
     Separate,
@@ -48,25 +48,25 @@ pub(crate) enum Updates {
     Thread,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
     Delivered {
-        /// The channel, as Slack calls it.
+        /// Slack's id of the channel.
         channel: Option<String>,
-        /// The message, if later ones change or answer it.
+        /// The message's id, if later ones update it or reply to it.
         ts: Option<String>,
         /// When the event happened.
         moment: Option<i64>,
     },
-    /// The message that was to be changed shows something newer.
+    /// The message to update already shows something newer.
     Superseded,
-    /// It failed for sure, and is to be tried again.
+    /// It certainly failed, and will be retried.
     Retry {
         error: String,
         wait: Duration,
     },
-    /// Nobody knows, and it is to be tried again.
+    /// The outcome is unknown, and it will be retried.
     Uncertain {
         error: String,
         wait: Duration,
@@ -78,7 +78,7 @@ pub(crate) enum Outcome {
         error: String,
         needed: Option<String>,
     },
-    /// The message that was to be changed is gone.
+    /// The message to update is gone.
     LostMessage,
 }
 
@@ -96,7 +96,7 @@ impl Outcome {
     }
 }
 
-/// What is to be handed in of a delivery.
+/// The report about a delivery.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
     pub(crate) delivery: i64,
@@ -106,13 +106,13 @@ pub(crate) struct Finished {
     pub(crate) begun: Option<Instant>,
 }
 
-/// A request comes to Slack a while after it was begun, and the next one may be faster: so much later it is taken to have begun.
+/// A request takes a while to reach Slack, and the next one may be faster: so it counts as started this much later.
 const ON_THE_WAY: Duration = Duration::from_millis(20);
 
 impl Finished {
     fn json(&self) -> Value {
         let seconds = Duration::as_secs_f64;
-        // PostgreSQL has no character of that number, whoever has sent it.
+        // PostgreSQL cannot store this character, whoever sent it.
         let text = |text: &String| text.replace('\0', "");
         let optional = |given: &Option<String>| given.as_ref().map(text);
         let mut result = json!({
@@ -146,7 +146,7 @@ impl Finished {
     }
 }
 
-/// What is wrong with a channel of an integration.
+/// A problem with an integration's channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
     pub(crate) channel: String,
@@ -155,7 +155,7 @@ pub(crate) struct Trouble {
     pub(crate) failures: i64,
 }
 
-/// How a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     pub(crate) delivery: i64,
@@ -166,7 +166,7 @@ pub(crate) struct Standing {
 }
 
 impl SlackDatabase {
-    /// The first messages of channels that may have one now.
+    /// The first messages of channels that may get one now.
     pub(crate) async fn claim_deliveries(
         &self,
         most: usize,
@@ -184,7 +184,7 @@ impl SlackDatabase {
             (&per_minute, Type::INT4),
             (&self.schema, Type::TEXT),
         ];
-        // Once: what a first answer, that was lost, had claimed would be nobody's for the time of a lease.
+        // Not retried: jobs claimed by a first call whose response was lost would be blocked for the time of a lease.
         let rows = self.pool.ask_once(statement, arguments).await?;
         let delivery = |row: &Row| {
             let ts: Option<String> = row.try_get(7)?;
@@ -195,7 +195,7 @@ impl SlackDatabase {
                 lease: row.try_get(1)?,
                 team: row.try_get(2)?,
                 channel: row.try_get(3)?,
-                // What one event is keeps no other from being delivered.
+                // An invalid event must not keep others from being delivered.
                 event: serde_json::from_str(row.try_get(4)?).ok(),
                 failures: row.try_get(5)?,
                 updates: match row.try_get(6)? {
@@ -217,7 +217,7 @@ impl SlackDatabase {
         rows.iter().map(delivery).collect()
     }
 
-    /// How long it is until a channel may have its next message; none, if nothing waits.
+    /// How long until a channel may get its next message; None if nothing waits.
     pub(crate) async fn delivery_wait(&self, per_minute: i32) -> Result<Option<Duration>, Error> {
         let statement = "select lockstep.delivery_wait($1, $2)";
         let arguments: Arguments = &[(&per_minute, Type::INT4), (&self.schema, Type::TEXT)];
@@ -225,7 +225,7 @@ impl SlackDatabase {
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
-    /// How many of them counted: of the others the lease is another's by now.
+    /// How many of them counted: for the others somebody else holds the lease by now.
     pub(crate) async fn finish_deliveries(&self, results: &[Finished]) -> Result<i32, Error> {
         let statement = "select lockstep.finish_deliveries($1, $2)";
         let results: Value = results.iter().map(Finished::json).collect();
@@ -233,7 +233,7 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// What is wrong with the channels of an integration.
+    /// The problems with an integration's channels.
     pub(crate) async fn channel_troubles(
         &self,
         tenant: Tenant<'_>,
@@ -259,8 +259,8 @@ impl SlackDatabase {
         rows.iter().map(trouble).collect()
     }
 
-    /// A message to each channel of an integration, to see which of them can be reached: number and channel of each; those beyond the
-    /// first ten without a number.
+    /// Sends a test message to each channel of an integration; returns number and channel of each, without a number beyond the
+    /// first ten.
     pub(crate) async fn test_integration(
         &self,
         tenant: Tenant<'_>,
@@ -278,7 +278,7 @@ impl SlackDatabase {
             (&is_manager, Type::BOOL),
             (&self.schema, Type::TEXT),
         ];
-        // Once, or each channel might get two.
+        // Not retried, or each channel might get two.
         let rows = self.pool.ask_once(statement, arguments).await?;
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))

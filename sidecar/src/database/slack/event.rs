@@ -1,4 +1,4 @@
-//! Events of Slack's, and jobs.
+//! Events from Slack, and jobs.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::database::session::Arguments;
 use crate::error::Error;
 use crate::slack::Tenant;
 
-/// What became of an event.
+/// The result of receiving an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Done,
@@ -19,7 +19,7 @@ pub(crate) enum Received {
     Ignored,
 }
 
-/// An event that Slack tells of.
+/// An event from Slack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewEvent<'a> {
     pub(crate) id: &'a str,
@@ -66,7 +66,7 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// Removes what nobody will ask for any more.
+    /// Removes data that nobody needs any more.
     pub(crate) async fn sweep(&self) -> Result<i64, Error> {
         let statement = "select lockstep.sweep_slack($1)";
         let row = self

@@ -22,10 +22,10 @@ pub(crate) struct Workspace {
     pub(crate) refresh_error: Option<String>,
 }
 
-/// What Slack answered to an installation, its tokens sealed.
+/// Slack's response to an installation, with its tokens encrypted.
 #[derive(Clone, Debug)]
 pub(crate) struct Install {
-    /// The workspace, or the organization if it is for all its workspaces.
+    /// The workspace, or the organization if it is installed for all its workspaces.
     pub(crate) team: String,
     pub(crate) team_name: String,
     pub(crate) user: String,
@@ -40,7 +40,7 @@ pub(crate) struct Install {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakenState {
-    /// Ours, in time, from the same browser, for the first time.
+    /// Issued by us, still valid, from the same browser, used for the first time.
     Valid,
     Unknown,
     Expired,
@@ -91,7 +91,7 @@ impl SlackDatabase {
         })
     }
 
-    /// Answers the alias, if the installation is for a project, group or instance.
+    /// Returns the alias, if the installation is for a project, group or instance.
     pub(crate) async fn finish_install(
         &self,
         state: &[u8],

@@ -1,4 +1,4 @@
-//! What a workspace is connected with.
+//! The integrations of a workspace.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::settings::SCOPES;
 use crate::slack::Tenant;
 
-/// A project, group or instance that a workspace is connected with.
+/// A project, group or instance that is connected to a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Integration {
     pub(crate) id: i64,
@@ -20,20 +20,20 @@ pub(crate) struct Integration {
     pub(crate) owner: String,
     pub(crate) path: Option<String>,
     pub(crate) is_active: bool,
-    /// What it notifies of, as the host's columns are called, without `_events`.
+    /// The events it notifies of, by the application's column names without `_events`.
     pub(crate) events: Vec<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) has_token: bool,
-    /// Whether a channel of it was not to be reached.
+    /// Whether one of its channels could not be reached.
     pub(crate) has_trouble: bool,
 }
 
-/// An event that can be notified of.
+/// An event that integrations can notify of.
 pub(crate) struct Event {
     pub(crate) name: &'static str,
-    /// The host's column, without `_events`.
+    /// The application's column, without `_events`.
     pub(crate) column: &'static str,
-    /// What people call it.
+    /// The user-visible name.
     pub(crate) words: &'static str,
 }
 
@@ -62,7 +62,7 @@ events! {
 }
 
 impl Integration {
-    /// The scopes that the app needs and has not been granted.
+    /// Scopes that the app needs and has not been granted.
     pub(crate) fn missing_scopes(&self) -> Vec<&'static str> {
         let is_missing = |scope: &&str| !self.scopes.iter().any(|has| has == scope);
         SCOPES.into_iter().filter(is_missing).collect()
@@ -72,7 +72,7 @@ impl Integration {
         !self.has_token || !self.missing_scopes().is_empty()
     }
 
-    /// What people call the events that it notifies of. Others mean nothing to this app.
+    /// The user-visible names of the events it notifies of. Other events mean nothing to this app.
     pub(crate) fn known_events(&self) -> Vec<&'static str> {
         let has = |column: &str| self.events.iter().any(|event| event == column);
         let known = EVENTS.iter().filter(|event| has(event.column));
@@ -80,18 +80,18 @@ impl Integration {
     }
 }
 
-/// Of which integrations is asked.
+/// Which integrations to list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which<'a> {
     All,
     Alias(&'a str),
-    /// Whose alias contains that text.
+    /// Those whose alias contains that text.
     Like(&'a str),
     Id(i64),
 }
 
 impl SlackDatabase {
-    /// Those of a workspace, by alias.
+    /// A workspace's integrations, by alias.
     pub(crate) async fn integrations(
         &self,
         tenant: Tenant<'_>,
@@ -133,7 +133,7 @@ impl SlackDatabase {
         rows.iter().map(integration).collect()
     }
 
-    /// Those of these that a user of the workspace manages.
+    /// Those that a user of the workspace manages.
     pub(crate) async fn managed(
         &self,
         tenant: Tenant<'_>,
@@ -155,7 +155,7 @@ impl SlackDatabase {
         Ok(managed.into_iter().collect())
     }
 
-    /// Answers the alias, and whether that changed anything.
+    /// Returns the alias, and whether anything changed.
     pub(crate) async fn set_active(
         &self,
         tenant: Tenant<'_>,

@@ -1,5 +1,5 @@
-//! What the Slack app asks of the database: about installations ([`install`]), events and jobs ([`event`]), integrations
-//! ([`integration`]) and tokens ([`token`]). All of it is granted to the role `lockstep_sidecar`.
+//! The Slack app's calls to the database: about installations ([`install`]), events and jobs ([`event`]), integrations
+//! ([`integration`]) and tokens ([`token`]). All are granted to the role `lockstep_sidecar`.
 
 mod delivery;
 mod event;
@@ -30,9 +30,9 @@ pub(crate) use settings::HostProperties;
 pub(crate) use token::{Refresh, StoredTokens};
 
 pub(crate) struct Condition {
-    /// The version of the extension; empty if it is not there.
+    /// The version of the extension; empty if it is not installed.
     pub(crate) extension: String,
-    /// It takes no writes.
+    /// It accepts no writes.
     pub(crate) is_standby: bool,
 }
 
@@ -50,7 +50,7 @@ impl SlackDatabase {
         })
     }
 
-    /// One session, which is told of deliveries while it waits for them: `wake` then.
+    /// A single session, which is notified of deliveries while it waits for them, and then calls `wake`.
     pub(crate) fn for_deliveries(
         address: &Address,
         schema: &str,
@@ -62,7 +62,7 @@ impl SlackDatabase {
         })
     }
 
-    /// What the database is, as far as the app depends on it.
+    /// The state of the database, as far as the app depends on it.
     pub(crate) async fn condition(&self) -> Result<Condition, Error> {
         let statement = "
             select coalesce((select e.extversion from pg_catalog.pg_extension e where e.extname = 'lockstep_slack'), ''),
@@ -74,7 +74,7 @@ impl SlackDatabase {
         })
     }
 
-    /// Of the functions that are called here, those that this role may not call, or that are missing.
+    /// The functions that are missing or that this role may not call.
     pub(crate) async fn functions_out_of_reach(&self) -> Result<Vec<String>, Error> {
         let statement = "
             select wanted.name
@@ -89,7 +89,7 @@ impl SlackDatabase {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// What waits, what was sent, backfills and flags.
+    /// Waiting and sent messages, backfills and flags.
     pub(crate) async fn status_report(&self) -> Result<Value, Error> {
         let statement = "select lockstep.status_report($1)";
         let row = self
@@ -98,7 +98,7 @@ impl SlackDatabase {
         Ok(row.try_get(0)?)
     }
 
-    /// How many rows are not what they should be, which takes reading all of them.
+    /// How many rows have drifted, which requires reading all of them.
     pub(crate) async fn drift_report(&self) -> Result<Value, Error> {
         let statement = "select lockstep.drift_report($1)";
         let row = self

@@ -1,4 +1,4 @@
-//! Events of GitLab.
+//! Events from GitLab.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -7,10 +7,10 @@ use super::SlackDatabase;
 use crate::database::session::Arguments;
 use crate::error::Error;
 
-/// What became of an event.
+/// The result of publishing an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
-    /// So many channels are told of it.
+    /// This many channels will be notified.
     Done {
         deliveries: i32,
     },
@@ -23,12 +23,12 @@ pub(crate) enum Published {
         field: String,
     },
     UnknownProject,
-    /// The database can keep no such text.
+    /// The database cannot store such a text.
     Unstorable,
 }
 
 impl Published {
-    /// For counting.
+    /// The label for counting.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Done { deliveries: 0 } => "told_nobody",
@@ -42,20 +42,20 @@ impl Published {
     }
 }
 
-/// Names are short; what is no name need not be said back as a whole.
+/// Names are short; longer text need not be repeated completely.
 fn shown(name: Option<String>) -> String {
     name.unwrap_or_default().chars().take(100).collect()
 }
 
 impl SlackDatabase {
-    /// The full path of a project, as it is now; none if there is no such project.
+    /// The current full path of a project; None if it does not exist.
     pub(crate) async fn project_path(&self, project: i64) -> Result<Option<String>, Error> {
         let statement = "select lockstep.project_path($1, $2)";
         let arguments: Arguments = &[(&project, Type::INT8), (&self.schema, Type::TEXT)];
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// Publishes events, JSON as it came, each once for its key.
+    /// Publishes events, as the JSON that was received, each once per key.
     pub(crate) async fn publish(
         &self,
         events: &[&str],

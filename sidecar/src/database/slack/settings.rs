@@ -1,4 +1,4 @@
-//! Where an integration notifies, and of what.
+//! Which channels an integration notifies, and of what.
 
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -11,18 +11,18 @@ use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
 
-/// What the host keeps of an integration, sealed.
+/// GitLab's encrypted properties of an integration.
 #[derive(Clone, Debug)]
 pub(crate) struct HostProperties {
     pub(crate) integration: i64,
-    /// Without a nonce where the host has none: no key opens it then.
+    /// Without a nonce if GitLab has none: then no key decrypts it.
     pub(crate) sealed: Sealed,
-    /// There are settings of it in the extension.
+    /// lockstep already has settings for it.
     pub(crate) has_settings: bool,
 }
 
 impl SlackDatabase {
-    /// The integrations of the app that the host keeps something of, by number, after that one.
+    /// The app's integrations with encrypted properties, by id, after the given one.
     pub(crate) async fn host_properties(
         &self,
         after: i64,
@@ -47,7 +47,7 @@ impl SlackDatabase {
         rows.iter().map(properties).collect()
     }
 
-    /// All settings of an integration, those that have their defaults as well.
+    /// All settings of an integration, including defaults.
     pub(crate) async fn notification_settings(
         &self,
         tenant: Tenant<'_>,
@@ -63,7 +63,7 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// Sets what is given, as a user of Slack asks; answers the alias.
+    /// Changes settings for a Slack user; returns the alias.
     pub(crate) async fn set_integration_settings(
         &self,
         tenant: Tenant<'_>,
@@ -88,7 +88,7 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// Changes those settings that are given.
+    /// Changes the given settings.
     pub(crate) async fn set_notifications(
         &self,
         integration: i64,

@@ -1,4 +1,4 @@
-//! Tokens: the app's own in a workspace, and those that new ones are got with.
+//! Tokens: the app's own in a workspace, and refresh tokens.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::slack::Tenant;
 use crate::token::Sealed;
 
-/// The app's user in a workspace.
+/// The app's bot user in a workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct Bot {
     pub(crate) team: String,
@@ -19,7 +19,7 @@ pub(crate) struct Bot {
     pub(crate) expires_at: Option<SystemTime>,
 }
 
-/// A token that is ours to refresh.
+/// A token that we have claimed for a refresh.
 #[derive(Clone, Debug)]
 pub(crate) struct Refresh {
     pub(crate) team: String,
@@ -27,11 +27,11 @@ pub(crate) struct Refresh {
     pub(crate) lease: i64,
 }
 
-/// The tokens of one workspace, as they are stored.
+/// The stored tokens of one workspace.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredTokens {
     pub(crate) team: String,
-    /// None where it was taken away.
+    /// None if it was removed.
     pub(crate) token: Option<Sealed>,
     pub(crate) refresh: Option<Sealed>,
 }
@@ -55,7 +55,7 @@ impl SlackDatabase {
         rows.first().map(bot).transpose()
     }
 
-    /// A token that expires within that time, which nobody else refreshes as long as the lease lasts.
+    /// A token that expires within that time; nobody else refreshes it during the lease.
     pub(crate) async fn claim_refresh(
         &self,
         before: Duration,
@@ -81,7 +81,7 @@ impl SlackDatabase {
         rows.first().map(refresh).transpose()
     }
 
-    /// False if the lease is another's by now, or the app was uninstalled.
+    /// False if somebody else holds the lease by now, or the app was uninstalled.
     pub(crate) async fn store_refreshed(
         &self,
         claimed: &Refresh,
@@ -121,7 +121,7 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// The tokens there are, by workspace, after that one.
+    /// The existing tokens, by workspace, after the given one.
     pub(crate) async fn tokens_after(
         &self,
         team: &str,
@@ -152,7 +152,7 @@ impl SlackDatabase {
         rows.iter().map(tokens).collect()
     }
 
-    /// The same tokens in other bytes; false if they have been replaced by others since they were read.
+    /// Re-encrypts the tokens; false if they have been replaced since they were read.
     pub(crate) async fn replace_tokens(
         &self,
         old: &StoredTokens,
@@ -174,7 +174,7 @@ impl SlackDatabase {
     }
 }
 
-/// Bytes and nonce, in two columns side by side.
+/// Ciphertext and nonce, in two adjacent columns.
 pub(super) fn sealed(row: &Row, column: usize) -> Result<Sealed, Error> {
     Ok(Sealed {
         bytes: row.try_get(column)?,

@@ -1,4 +1,4 @@
-//! What people fill in, and the settings that it stands for.
+//! The form that people fill in, and the settings it represents.
 
 use serde_json::{Map, Value, json};
 
@@ -15,11 +15,11 @@ pub(super) const MUTED: &str = "muted_authors";
 pub(super) const SWITCHES: &str = "switches";
 pub(super) const INHERITED: &str = "inherited";
 
-/// What a channel of an event may have at most.
+/// The maximum number of channels per event.
 const MOST_CHANNELS: usize = 10;
 const LONGEST_CHANNEL: usize = 80;
 
-/// The switches: what they are called in the settings, what people read, and whether it says the opposite.
+/// The switches: the setting, its label, and whether the label says the opposite.
 pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 4] = [
     ("only_broken_pipelines", "Only pipelines that failed", false),
     (
@@ -45,14 +45,14 @@ pub(super) struct Form {
     pub(super) events: Value,
 }
 
-/// A mistake, beside its field.
+/// An error shown next to its field.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) block: &'static str,
     pub(super) text: String,
 }
 
-/// The field that a refusal of the database is about; its words are for the log.
+/// The field that a database error refers to; the error itself is logged.
 pub(super) fn field_of(refusal: &str) -> &'static str {
     let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED];
     let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
@@ -60,7 +60,7 @@ pub(super) fn field_of(refusal: &str) -> &'static str {
 }
 
 impl Form {
-    /// Of `view.state.values`.
+    /// Reads `view.state.values`.
     pub(super) fn read(values: &Value) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let text = |field: &str| values[field][field]["value"].as_str().unwrap_or_default();
@@ -108,7 +108,7 @@ impl Form {
             LABELS: words(text(LABELS), '~'),
             MUTED: words(text(MUTED), '@'),
         });
-        // What was not shown, as it is too long, stays as it is.
+        // Settings that were too long to show stay unchanged.
         if let Some(settings) = settings.as_object_mut() {
             settings.retain(|field, _| !values[field].is_null());
         }
@@ -128,7 +128,7 @@ impl Form {
     }
 }
 
-/// Names and ids between commas, spaces or lines; each once.
+/// Names and ids separated by commas, spaces or line ends, without duplicates.
 fn channels(text: &str) -> Result<Vec<String>, String> {
     let mut channels: Vec<String> = Vec::new();
     for channel in text.split(|letter: char| letter == ',' || letter.is_whitespace()) {
@@ -154,7 +154,7 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// A line for each event: its name, a colon, and its channels. Those that have no line have no channels of their own any more.
+/// One line per event: its name, a colon, and its channels. Events without a line no longer have their own channels.
 fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
     let mut by_event: Map<String, Value> = EVENTS
         .iter()
@@ -194,7 +194,7 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
     Ok(by_event)
 }
 
-/// What is between commas, without a sign before it.
+/// The parts between commas, without a leading sign.
 fn words(text: &str, sign: char) -> Vec<String> {
     let words = text
         .split([',', '\n'])
@@ -233,7 +233,7 @@ mod tests {
             "push: #commits\nMerge requests: #review, #b",
         ));
         let form = form.unwrap_or_else(|mistakes| unreachable!("{mistakes:?}"));
-        // What has no line is told where everything is.
+        // Events without a line notify the common channels.
         let mut event_channels: Value = EVENTS
             .iter()
             .map(|event| (event.name, Value::Null))

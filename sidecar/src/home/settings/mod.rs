@@ -1,5 +1,5 @@
-//! The channels and filters of a project, in a modal of the App Home: what it shows ([`modal`]), and what is made of what
-//! was filled in ([`form`]).
+//! The channels and filters of a project, in a modal of the App Home: showing it ([`modal`]), and processing its input
+//! ([`form`]).
 
 mod form;
 mod modal;
@@ -20,7 +20,7 @@ use crate::slack::{Interaction, Owner};
 
 use form::{Form, Mistake};
 
-/// Opens the modal. Slack takes the trigger of a click for three seconds, so this is no job.
+/// Opens the modal. Slack accepts a click's trigger for three seconds, so this is not a job.
 pub(super) async fn open(
     app: &App,
     owner: &Owner,
@@ -59,13 +59,13 @@ pub(super) async fn open(
         },
     );
     if let Err(error) = opened {
-        // Whoever clicked sees that nothing opens, and clicks again.
+        // The user sees that nothing opens, and clicks again.
         warn!(team = owner.team, %error, "settings did not open");
     }
     Ok(())
 }
 
-/// Takes what was filled in; mistakes are shown beside their fields.
+/// Processes the input; errors are shown next to their fields.
 pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Response, Problem> {
     let owner = interaction
         .owner()
@@ -124,7 +124,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
     let shown = show_later(app, &owner, user, integration, Some(notice), &key).await;
     match (shown, saved) {
         (Ok(()), _) => Ok(StatusCode::OK.into_response()),
-        // An error would say that nothing is saved.
+        // An error would suggest that nothing was saved.
         (Err(error), Some(alias)) => {
             warn!(team = owner.team, error = %error.report(), "settings are changed, and the App Home does not show it");
             let view = modal::saved(&alias);

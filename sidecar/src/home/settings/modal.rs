@@ -64,7 +64,7 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
             choice,
         ));
     }
-    // Slack takes no choice of nothing.
+    // Slack rejects an empty list of options.
     if !events.is_empty() {
         let choice = element("multi_static_select", &events, "initial_options", on);
         blocks.push(input(EVENTS_FIELD, "Tell of", None, choice));
@@ -109,7 +109,7 @@ fn section(markup: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
 
-/// In place of the form, where nothing else can show that it is done.
+/// Replaces the form, where nothing else can show that the settings were saved.
 pub(super) fn saved(alias: &str) -> Value {
     let alias = escape(&shorten(alias, 200)).into_owned();
     let words = format!(
@@ -146,7 +146,7 @@ fn input(field: &str, label: &str, hint: Option<&str>, mut element: Value) -> Va
     block
 }
 
-/// Slack takes no empty list of what is chosen at first.
+/// Slack rejects an empty list of initial options.
 fn element(kind: &str, options: &[Value], initial: &str, chosen: Vec<Value>) -> Value {
     let mut element = json!({ "type": kind, "options": options });
     if !chosen.is_empty() {
@@ -168,10 +168,10 @@ fn choice(choices: &[(&str, &str)], chosen: &Value) -> Value {
     element
 }
 
-/// What an input is called: field, label and hint.
+/// The name of an input: field, label and hint.
 type Named = (&'static str, &'static str, &'static str);
 
-/// What is there already and does not fit into the field is not to be lost by saving the others: it can only be told of.
+/// A value that does not fit into the field must not be lost when others are saved: it can only be mentioned.
 fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
     if initial.encode_utf16().count() > LONGEST_INPUT {
         return section(&format!(
@@ -189,7 +189,7 @@ fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value
     input(field, label, Some(hint), element)
 }
 
-/// Slack's limit of what can be typed.
+/// Slack's limit for typed text.
 const LONGEST_INPUT: usize = 3_000;
 
 fn list(values: &Value) -> String {
@@ -219,7 +219,7 @@ mod tests {
         let block = text(NAMED, &fits, false);
         assert_eq!(block["element"]["initial_value"], json!(fits));
         assert_eq!(block["block_id"], "labels");
-        // Slack counts as JavaScript does.
+        // Slack counts characters like JavaScript.
         for long in [format!("{fits}ä"), "😀".repeat(LONGEST_INPUT / 2 + 1)] {
             let block = text(NAMED, &long, false);
             assert_eq!(block["type"], "section");

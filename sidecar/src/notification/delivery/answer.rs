@@ -1,35 +1,35 @@
-//! What Slack's answers mean for a message.
+//! What Slack's responses mean for a message.
 
 use std::time::Duration;
 
 use crate::slack::CallError;
 
-/// What is to be done after an error.
+/// What to do after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Slack said how long.
     Wait(Duration),
-    /// It has not done it.
+    /// It was not processed.
     Again(Duration),
-    /// It may have done it.
+    /// It may have been processed.
     Unknown(Duration),
-    /// The message that was to be changed or answered is not there any more.
+    /// The message to update or reply to no longer exists.
     MessageGone,
-    /// Its channel is of no use any more; the name may be another one's by now.
+    /// Its channel is unusable; the name may belong to another one by now.
     ChannelGone,
-    /// The same would be answered each time.
+    /// A retry would get the same response.
     Never,
 }
 
-/// After so many failures it is the message that Slack does not take, and those behind it have waited enough: that is an hour.
+/// After this many failures the message itself is the problem, and those behind it have waited long enough: about an hour.
 const MOST_FAILURES: i32 = 20;
 
-/// While Slack does not answer at all, or not for this workspace, those behind it would fare no better: that is a day.
+/// While Slack does not respond at all, or not for this workspace, those behind it would not succeed either: about a day.
 const MOST_OUTAGES: i32 = 300;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Of the message, not of the channel: without blocks it may do.
+/// Errors of the message, not of the channel: it may work without blocks.
 const TOO_MUCH: [&str; 6] = [
     "invalid_blocks",
     "invalid_blocks_format",
@@ -60,7 +60,7 @@ pub(super) fn is_too_much(error: &CallError) -> bool {
     matches!(error, CallError::Refused { name, .. } if TOO_MUCH.contains(&name.as_str()))
 }
 
-/// What is to be done, if it failed so often before.
+/// What to do, after this many earlier failures.
 pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
     let has_failed_enough = failures >= most_failures(error);
     match error {
@@ -71,7 +71,7 @@ pub(super) fn verdict(error: &CallError, failures: i32) -> Verdict {
         CallError::Refused { name, .. } if CHANNEL_GONE.contains(&name.as_str()) => {
             Verdict::ChannelGone
         }
-        // A new one is on its way.
+        // A new token is on its way.
         CallError::Refused { name, .. } if name == "token_expired" && !has_failed_enough => {
             Verdict::Again(pause(failures.max(3)))
         }
@@ -94,12 +94,12 @@ fn most_failures(error: &CallError) -> i32 {
     }
 }
 
-/// Slack's own refusals have a name: a status beside is that of something on the way.
+/// Slack's own errors have a name: a bare status comes from something in between.
 fn may_pass(error: &CallError) -> bool {
     error.is_transient() || matches!(error, CallError::Status(_))
 }
 
-/// Whether Slack has done nothing for sure. Of errors in its midst it says itself that a part may have been done.
+/// Whether Slack has certainly done nothing. For internal errors Slack itself says that part of the work may have been done.
 fn is_certain(error: &CallError) -> bool {
     match error {
         CallError::Unanswered(_) | CallError::Garbled => false,
@@ -109,7 +109,7 @@ fn is_certain(error: &CallError) -> bool {
     }
 }
 
-/// What is to be done if there is not even an error.
+/// What to do if there is not even an error.
 pub(super) fn unknown(failures: i32) -> Verdict {
     match failures >= MOST_FAILURES {
         true => Verdict::Never,
@@ -123,7 +123,7 @@ fn pause(failures: i32) -> Duration {
     Duration::from_secs(1 << doublings).min(LONGEST_PAUSE)
 }
 
-/// What is kept of an error: Slack's name of it and the scope it lacks, or what happened on the way.
+/// What is stored of an error: Slack's code and the missing scope, or what happened on the way.
 pub(super) fn name(error: &CallError) -> (String, Option<String>) {
     match error {
         CallError::Refused { name, needed } => (name.clone(), needed.clone()),
@@ -198,14 +198,14 @@ mod tests {
         assert_eq!(last, Verdict::Unknown(Duration::from_secs(300)));
         assert_eq!(verdict(&error, MOST_FAILURES), Verdict::Never);
         assert_eq!(verdict(&error, i32::MAX), Verdict::Never);
-        // An outage of hours takes no message along.
+        // An outage of hours loses no message.
         let outage = CallError::Unreachable(String::new());
         let last = verdict(&outage, MOST_OUTAGES - 1);
         assert_eq!(last, Verdict::Again(Duration::from_secs(300)));
         assert_eq!(verdict(&outage, MOST_OUTAGES), Verdict::Never);
         assert_eq!(unknown(0), Verdict::Unknown(Duration::from_secs(1)));
         assert_eq!(unknown(MOST_FAILURES), Verdict::Never);
-        // To be told to wait is no failure.
+        // A rate limit is not a failure.
         let limited = CallError::RateLimited(Duration::from_secs(2));
         assert_eq!(
             verdict(&limited, i32::MAX),

@@ -1,6 +1,5 @@
-//! Sends what channels are to be told. One loop decides: it claims what may be sent now, has each sent by a task of its own
-//! ([`send`]), and hands in what became of them. The database keeps the order and the pace of each channel, so any number of
-//! processes may do this.
+//! Sends messages to channels. One loop decides: it claims what may be sent now, sends each message in its own task ([`send`]),
+//! and reports the outcomes. The database keeps the order and pace of each channel, so any number of processes can do this.
 
 mod answer;
 mod send;
@@ -27,34 +26,34 @@ pub(crate) use state::Delivering;
 /// Longer than two requests to Slack take.
 const LEASE: Duration = Duration::from_secs(45);
 
-/// A delivery is noticed at once where the database tells of it; this is for when it does not, and for those that others left.
+/// Deliveries are noticed at once if the database notifies; this is for the other cases, and for those that other processes left.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Until the first look after some have been found; then they become ever more seldom. The database tells of none that were being
-/// published just as we began to wait.
+/// Until the first look after some were found; then less and less often. The database does not notify of those that were being
+/// published just as we started to wait.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// What comes due within such a time is claimed together.
+/// Deliveries that become due within this time are claimed together.
 const TOGETHER: Duration = Duration::from_millis(4);
 
-/// After an error of the database.
+/// After a database error.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// When the database is there again: longer than it takes to hand in what was sent.
+/// When the database is back: longer than reporting what was sent takes.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
-/// Slack's pace in a channel: from one request to the next.
+/// Slack's limit per channel: the time between two requests.
 const SPACING: Duration = Duration::from_secs(1);
 
 type Joined = Result<(task::Id, (Outcome, Option<Instant>)), JoinError>;
 
 impl Delivering {
-    /// Delivers until told to stop; what is being sent then is finished.
+    /// Delivers until told to stop; messages in flight are finished.
     pub(crate) async fn deliver(self, stop: CancellationToken) {
         let wake = Arc::clone(&self.wake);
         let mut courier = Courier::new(Arc::new(self));
         loop {
-            // First, so that what was sent while the database was away is not claimed anew.
+            // First, so that messages sent while the database was away are not claimed again.
             courier.hand_in().await;
             courier.claim().await;
             let next = courier.next_look;
@@ -75,7 +74,7 @@ impl Delivering {
     }
 }
 
-/// What is known of a delivery while it is being sent.
+/// What is known about a delivery in flight.
 struct Sending {
     delivery: i64,
     lease: i64,
@@ -91,9 +90,9 @@ struct Courier {
     next_look: Instant,
     /// No look is earlier.
     not_before: Instant,
-    /// From the last look to the next one, if nobody tells of anything.
+    /// From the last look to the next one, without a notification.
     pause: Duration,
-    /// Whether the database did not answer the last time.
+    /// Whether the database did not respond the last time.
     was_away: bool,
 }
 
@@ -139,14 +138,13 @@ impl Courier {
             self.was_away = true;
             self.next_look = Instant::now() + PAUSE;
         }
-        // Where very many channels wait a look takes long, and is not to be all that the database does.
+        // With very many waiting channels a look takes long, and must not be all that the database does.
         let rest = begun.elapsed().min(POLL);
         self.not_before = self.not_before.max(Instant::now() + rest);
         self.next_look = self.next_look.max(self.not_before);
     }
 
-    /// Whether the database is there again. Then there is time for all to hand in what they sent meanwhile, before anybody takes it
-    /// for lost.
+    /// Whether the database is back. Then everyone gets time to report what they sent in the meantime, before it counts as lost.
     async fn try_look(&mut self) -> Result<(), Error> {
         let rate = self.app.workspace_rate;
         self.app.database.delivery_wait(rate).await?;
@@ -231,7 +229,7 @@ impl Courier {
         });
     }
 
-    /// Hands in what has been sent, together with what ends in the meantime.
+    /// Reports what has been sent, including what finishes in the meantime.
     async fn hand_in(&mut self) {
         while let Some(joined) = self.sending.try_join_next_with_id() {
             self.end(joined);
@@ -257,7 +255,7 @@ impl Courier {
         }
     }
 
-    /// One that the database refuses keeps no other from being handed in. Its lease runs out, and it is sent again.
+    /// A report that the database rejects must not block others. Its lease expires, and the message is sent again.
     async fn hand_in_singly(&mut self, finished: Vec<Finished>) {
         let mut left = finished.into_iter();
         while let Some(it) = left.next() {
@@ -282,12 +280,12 @@ impl Courier {
     async fn put_back(&mut self, finished: Vec<Finished>, error: &Error) {
         warn!(error = %error.report(), "deliveries are not handed in as yet");
         self.finished.extend(finished);
-        // Others may be in the same plight, and are not to be taken for lost as soon as the database is there again.
+        // Others may be in the same situation, and must not count as lost as soon as the database is back.
         self.was_away |= error.is_lost_connection();
         sleep(PAUSE).await;
     }
 
-    /// Waits for what is being sent, and hands it in.
+    /// Waits for messages in flight, and reports them.
     async fn finish(&mut self) {
         while let Some(joined) = self.sending.join_next_with_id().await {
             self.end(joined);

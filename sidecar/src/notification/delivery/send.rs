@@ -1,4 +1,4 @@
-//! One message, from the event to Slack's answer.
+//! Sends one message, from the event to Slack's response.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use crate::database::{Delivery, Outcome, Updates};
 use crate::notification::message::{Message, moment, render};
 use crate::slack::CallError;
 
-/// Slack takes one message a second in a channel.
+/// Slack accepts one message per second in a channel.
 const SPACING: Duration = Duration::from_millis(1_050);
 
-/// Sends a message; answers also when the last request began, if there was one.
+/// Sends a message; also returns when the last request began, if there was one.
 pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Option<Instant>) {
     let token = match token(app, delivery) {
         Ok(token) => token,
@@ -61,7 +61,7 @@ fn token(app: &Delivering, delivery: &Delivery) -> Result<SecretString, &'static
     }
 }
 
-/// What no request will change.
+/// An error that no request will change.
 fn failed(error: &str) -> Outcome {
     Outcome::Failed {
         error: error.to_owned(),
@@ -69,15 +69,14 @@ fn failed(error: &str) -> Outcome {
     }
 }
 
-/// Whether the message that was to be changed shows something that happened later: an event may come late, and must not have the last
-/// word.
+/// Whether the message to update already shows something newer: a late event must not overwrite it.
 fn is_superseded(delivery: &Delivery, moment: Option<i64>) -> bool {
     let shown = delivery.earlier.as_ref().and_then(|it| it.moment);
     let newest = shown.zip(moment);
     delivery.updates == Updates::Update && newest.is_some_and(|(shown, moment)| moment < shown)
 }
 
-/// Of one whose task came to no end.
+/// The outcome of a task that did not finish.
 pub(super) fn broken_off(failures: i32) -> Outcome {
     match answer::unknown(failures) {
         Verdict::Unknown(wait) => Outcome::Uncertain {
@@ -88,7 +87,7 @@ pub(super) fn broken_off(failures: i32) -> Outcome {
     }
 }
 
-/// The method, and what it is called with: a new message, one that is changed, or one in the thread of an earlier one.
+/// The method and its arguments: a new message, an update, or a reply in a thread.
 fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
     match (delivery.updates, &delivery.earlier) {
         (Updates::Update, Some(earlier)) => {
@@ -107,7 +106,7 @@ fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
 fn plain(mut arguments: Value, message: &Message) -> Value {
     arguments["text"] = json!(message.text);
     for part in ["blocks", "attachments"] {
-        // An empty list takes away what a message had that is changed.
+        // An empty list removes what the updated message had.
         arguments[part] = json!([]);
     }
     arguments
@@ -142,13 +141,13 @@ fn outcome(
     }
 }
 
-/// Of a message that later ones about the same thing change or answer, the first one, it is kept which it is.
+/// If later events update or answer the message, the first message's id is stored.
 fn delivered(delivery: &Delivery, method: &str, moment: Option<i64>, answer: &Value) -> Outcome {
     let is_first = method == "chat.postMessage" && delivery.earlier.is_none();
     let is_kept = is_first && delivery.updates != Updates::Separate;
     let text = |name: &str| answer[name].as_str().map(str::to_owned);
     Outcome::Delivered {
-        // One that is changed or answered was called by its id.
+        // An update or reply used the channel's id.
         channel: text("channel").filter(|_| delivery.earlier.is_none()),
         ts: text("ts").filter(|_| is_kept),
         moment,

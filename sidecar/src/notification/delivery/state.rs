@@ -1,4 +1,4 @@
-//! What sending messages needs.
+//! The state for sending messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use crate::database::SlackDatabase;
 use crate::slack::SlackClient;
 use crate::token::TokenKeys;
 
-/// What it takes to send messages.
+/// What sending messages needs.
 pub(crate) struct Delivering {
-    /// For messages to channels, whose pace is not to depend on anything else.
+    /// For messages to channels, whose pace must not depend on anything else.
     pub(crate) database: SlackDatabase,
-    /// There may be some.
+    /// There may be messages to send.
     pub(crate) wake: Arc<Notify>,
     pub(crate) slack: SlackClient,
     pub(crate) token_keys: Arc<TokenKeys>,
-    /// So many are sent at the same time.
+    /// The maximum number of messages in flight.
     pub(crate) most: usize,
-    /// Messages a minute in one workspace.
+    /// Messages per minute in one workspace.
     pub(crate) workspace_rate: i32,
     pub(crate) grace: Duration,
 }

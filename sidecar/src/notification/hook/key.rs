@@ -1,13 +1,13 @@
-//! What tells an event from others: the id under which GitLab tries again.
+//! The key that identifies an event: the id under which GitLab retries.
 
 use axum::http::{HeaderMap, HeaderValue};
 use ring::digest::{Context, SHA256};
 
-/// No longer than the database takes.
+/// The database's limit.
 const LONGEST_ID: usize = 150;
 
-/// Of what is signed nothing else counts than what is signed: whoever sends it once more cannot make it another event. Hosts before
-/// 17.4 have no id, so it is the request as a whole then.
+/// Of a signed request only the signed parts count: an attacker who replays it cannot make it another event. GitLab before 17.4
+/// has no id, so the whole request is used then.
 pub(super) fn of(headers: &HeaderMap, body: &[u8], signed_id: Option<&HeaderValue>) -> String {
     let header = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;

@@ -1,6 +1,6 @@
-//! Webhooks of GitLab: read and verified ([`secret`]), without what nobody needs, and published with those that come at the same time
-//! ([`publisher`]), each once ([`key`]). GitLab sends none again, and switches off a webhook that is refused too often: so all that is
-//! authenticated and well formed is taken, also what nobody is told of.
+//! GitLab's webhooks: read and verified ([`secret`]), reduced to what is needed, and published together with concurrent ones
+//! ([`publisher`]), each once ([`key`]). GitLab does not retry, and disables a webhook that is refused too often: so everything
+//! that is authenticated and well formed is accepted, even if nobody is notified.
 
 mod key;
 mod options;
@@ -35,7 +35,7 @@ use secret::Reach;
 pub(crate) struct App {
     pub(crate) secrets: HookSecrets,
     pub(crate) database: SlackDatabase,
-    /// For what GitLab tells of.
+    /// For GitLab's events.
     pub(crate) publisher: Publisher,
 }
 
@@ -48,21 +48,21 @@ pub(crate) fn router(app: App) -> Router {
 /// GitLab sends no larger ones.
 const LARGEST_BODY: usize = 25 << 20;
 
-/// To read a larger one takes so long that others wait.
+/// Parsing a larger one takes so long that others wait.
 const LARGE: usize = 256 << 10;
 
-/// Hardly any body is larger than what each may have.
+/// Hardly any body exceeds the size that each may have.
 static ROOM: Room = Room::new(64 << 10, 48 << 20);
 
-/// GitLab waits for ten seconds.
+/// GitLab's timeout is ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
 
-/// What is not published by then is given up, so that GitLab hears of it.
+/// What is not published by then is given up, so that GitLab gets a response.
 const PUBLISHED: Duration = Duration::from_secs(9);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// So many kinds of webhooks that nobody is told of are logged, each once.
+/// How many kinds of ignored webhooks are logged, each once.
 const MOST_KINDS: usize = 100;
 const LONGEST_KIND: usize = 60;
 
@@ -78,7 +78,7 @@ async fn receive_hook(
     })
 }
 
-/// The database has not answered: some of it may have been done.
+/// The database has not responded: some of it may have been done.
 const UNANSWERED: Problem = Problem::new(
     StatusCode::SERVICE_UNAVAILABLE,
     "The database does not answer now, so the event may have been taken or not. Sent again it counts once.",
@@ -86,7 +86,7 @@ const UNANSWERED: Problem = Problem::new(
 
 async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
     let until = Instant::now() + PUBLISHED;
-    // Nobody is to have us keep a body who is not GitLab.
+    // Only GitLab may make us keep a body in memory.
     app.secrets
         .may_be_verified(headers, SystemTime::now())
         .map_err(refused)?;
@@ -149,7 +149,7 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
     Ok(ignored(name, kind_of(&event), why))
 }
 
-/// What is taken, and changes nothing; it is told once of each kind, as there may be many.
+/// Accepted without any effect; logged once per kind, because there may be many.
 fn ignored(outcome: &'static str, kind: &str, why: String) -> Json<Value> {
     static TOLD: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
     count(Counter::HOOKS, outcome);
@@ -163,15 +163,14 @@ fn ignored(outcome: &'static str, kind: &str, why: String) -> Json<Value> {
     Json(json!({ "deliveries": 0, "ignored": why }))
 }
 
-/// Hooks of the system have their kind elsewhere.
+/// System hooks have their kind in another field.
 fn kind_of(event: &Value) -> &str {
     let kind = event["object_kind"].as_str();
     let kind = kind.or(event["event_name"].as_str()).unwrap_or_default();
     &kind[..kind.floor_char_boundary(LONGEST_KIND)]
 }
 
-/// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
-/// who may tell of everything.
+/// Whether the secret covers the event's project or one of its groups. Group events need a secret that covers everything.
 async fn is_within_reach(app: &App, paths: &[&str], project: Option<i64>) -> Result<bool, Problem> {
     let its = match project {
         Some(project) => app.database.project_path(project).await?,
@@ -180,7 +179,7 @@ async fn is_within_reach(app: &App, paths: &[&str], project: Option<i64>) -> Res
     Ok(its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))))
 }
 
-/// The project that the database takes an event for one of, and a number for where it happens, as far as it is told.
+/// The project that the database will use for an event, and a number for the place where it happened, if known.
 fn whereabouts(event: &Event) -> (Option<i64>, u64) {
     let is_of_group = event.kind() == Some(ObjectKind::GroupMention);
     let project = event.project().ok().filter(|_| !is_of_group);
@@ -196,14 +195,14 @@ fn whereabouts(event: &Event) -> (Option<i64>, u64) {
     (project, place.map_or(0, |id| id.unsigned_abs()))
 }
 
-/// As GitLab compares paths, whose letters may be large or small.
+/// Like GitLab, ignores case in paths.
 fn is_within(path: &str, project: &str) -> bool {
     let (path, project) = (path.to_lowercase(), project.to_lowercase());
     let rest = project.strip_prefix(&path);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The reason is for the log: whoever forges is not told how far he came.
+/// The reason is only logged: an attacker must not learn which check failed.
 fn refused(refusal: secret::Refusal) -> Problem {
     count(Counter::HOOKS, refusal.reason());
     debug!(reason = refusal.reason(), "refused");

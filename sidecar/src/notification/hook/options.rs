@@ -1,4 +1,4 @@
-//! What can be said of webhooks.
+//! The options of webhooks.
 
 use clap::Args;
 use clap::builder::ValueParser;
@@ -6,20 +6,20 @@ use secrecy::SecretString;
 
 use crate::settings::secret;
 
-/// What GitLab proves with that a webhook is its own; without any, none is taken
+/// How GitLab's webhooks authenticate; without any, none is accepted
 #[derive(Args, Debug)]
 pub(crate) struct Hooks {
-    /// The secret token of a webhook that reports every project, which GitLab sends along. Who knows it can report any of
-    /// them: it is for a webhook that only administrators see, never for those of projects
+    /// The secret token of a webhook that reports every project, which GitLab sends along. Whoever knows it can report any
+    /// project: use it for a webhook that only administrators can see, never for those of projects
     #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_TOKEN", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) gitlab_token: Option<SecretString>,
 
     /// The secret token of the webhooks of one group or project, which can report its projects only; may be given several times,
-    /// in the environment separated by commas
+    /// in the environment variable separated by commas
     #[arg(long = "gitlab-token-of", value_name = "PATH=TOKEN", env = "LOCKSTEP_GITLAB_TOKENS_OF", hide_env_values = true, value_delimiter = ',', value_parser = ValueParser::new(secret))]
     pub(crate) gitlab_tokens_of: Vec<SecretString>,
 
-    /// The signing token, whsec_..., of a webhook that reports every project, which GitLab signs with
+    /// The signing token, whsec_..., of a webhook that reports every project, with which GitLab signs
     #[arg(long, value_name = "TOKEN", env = "LOCKSTEP_GITLAB_SIGNING_TOKEN", hide_env_values = true, value_parser = ValueParser::new(secret))]
     pub(crate) gitlab_signing_token: Option<SecretString>,
 

@@ -1,6 +1,7 @@
-//! Events that come at the same time are published in one transaction: a commit takes as long for fifty as for one. Whoever comes
-//! first publishes at once, with what has gathered meanwhile. What has to wait for somebody's open transaction is set aside, each
-//! place by itself, so that no other waits with it; what the database does not take now is tried again while GitLab waits.
+//! Events that arrive at the same time are published in one transaction: a commit takes as long for fifty as for one. The first
+//! one is published at once, together with what has accumulated. Events that would wait for someone's open transaction are set
+//! aside, each place separately, so that no other event waits with them; what the database cannot accept now is retried while
+//! GitLab waits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,26 +19,26 @@ use crate::error::Error;
 /// In one transaction.
 const MOST: usize = 64;
 
-/// Transactions at the same time: while one commits, the next one writes. Each has places of its own, so that what happens in one place is
-/// published in the order in which it came.
+/// The number of concurrent transactions: while one commits, the next one writes. Each handles its own places, so that the events
+/// of a place are published in order.
 const TRANSACTIONS: usize = 2;
 
-/// So many of those that are set aside wait in the database at the same time.
+/// How many of those set aside wait in the database at the same time.
 const MOST_ASIDE: usize = 4;
 
-/// A place that had to wait is by itself for so long.
+/// How long a place that had to wait is handled separately.
 const ASIDE: Duration = Duration::from_secs(10);
 
-/// What waits is counted in pieces of so many bytes; beyond these the database is too slow.
+/// Waiting events are counted in pieces of this many bytes; beyond the limit the database is too slow.
 const PIECE: usize = 4 << 10;
 const MOST_PIECES: usize = (32 << 20) / PIECE;
 
-/// No longer does the database wait for a lock.
+/// The database's lock timeout.
 const ATTEMPT: Duration = Duration::from_millis(2_200);
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// None if the database did not do it, as far as is known.
+/// None if the database did not publish it, as far as is known.
 type Answer = Option<Published>;
 
 struct Waiting {
@@ -45,7 +46,7 @@ struct Waiting {
     event: String,
     key: String,
     answer: oneshot::Sender<Answer>,
-    /// Nobody waits for it any longer.
+    /// Nobody waits for it after this time.
     until: Instant,
     _room: OwnedSemaphorePermit,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Publisher {
     room: Arc<Semaphore>,
 }
 
-/// The places that had to wait, and until when each is by itself.
+/// The places that had to wait, and until when each is handled separately.
 struct Aside {
     places: Mutex<HashMap<u64, (Arc<Queue>, Instant)>>,
     turns: Arc<Semaphore>,
@@ -68,9 +69,9 @@ struct Queue {
     database: SlackDatabase,
     waiting: Mutex<VecDeque<Waiting>>,
     turn: Arc<Semaphore>,
-    /// A graceful stop waits for what has been taken.
+    /// A graceful stop waits for accepted events.
     tasks: TaskTracker,
-    /// Where what has to wait goes; one that is set aside has it wait.
+    /// Where events that have to wait go; None in a queue that is itself set aside.
     aside: Option<Arc<Aside>>,
     turns: Arc<Semaphore>,
 }
@@ -93,7 +94,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes an event of a place, which counts once for each key, within that time.
+    /// Publishes an event of a place within that time; it counts once per key.
     pub(crate) async fn publish(
         &self,
         place: u64,
@@ -124,7 +125,7 @@ impl Aside {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// That of a place that is by itself.
+    /// The queue of a place that is handled separately.
     fn queue_of(&self, place: u64) -> Option<Arc<Queue>> {
         let mut places = self.places();
         let (queue, until) = places.get(&place)?;
@@ -177,7 +178,7 @@ impl Queue {
         self.begin();
     }
 
-    /// The next ones that somebody waits for; those of places that are by themselves go there.
+    /// The next events that somebody waits for; events of separate places go to their queues.
     fn take(&self) -> Vec<Waiting> {
         let mut batch: Vec<Waiting> = {
             let mut queue = self.waiting();
@@ -186,7 +187,7 @@ impl Queue {
         };
         let now = Instant::now();
         let Some(aside) = &self.aside else {
-            // One that might be taken after nobody waits for it is not tried.
+            // An event that might be published after nobody waits for it is not tried.
             batch.retain(|it| it.until > now + ATTEMPT);
             return batch;
         };
@@ -200,7 +201,7 @@ impl Queue {
         here
     }
 
-    /// Sees to it that somebody publishes what waits. It is a task of its own, since whoever waits for an answer may give up.
+    /// Makes sure that waiting events are published. It is a separate task, because a waiting client may time out.
     fn begin(self: &Arc<Self>) {
         if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
             let queue = Arc::clone(self);
@@ -216,7 +217,7 @@ impl Queue {
             }
         }
         drop(turn);
-        // What came between the last look and the end of the turn has found no turn of its own.
+        // Events that arrived between the last look and the end of the turn need another turn.
         if !self.waiting().is_empty() {
             self.begin();
         }
@@ -248,7 +249,7 @@ impl Queue {
                 warn!(error = %error.report(), events = batch.len(), "not published as yet");
                 self.put_back(batch, PAUSE).await;
             }
-            // One that has to wait, or that the database cannot take, is not to keep the others out.
+            // An event that has to wait, or that the database cannot store, must not keep others out.
             _ if batch.len() > 1 => {
                 for it in batch {
                     Box::pin(self.publish(vec![it])).await;
@@ -264,7 +265,7 @@ impl Queue {
         }
     }
 
-    /// They come first when it is tried again.
+    /// They come first in the next try.
     async fn put_back(&self, batch: Vec<Waiting>, pause: Duration) {
         sleep(pause).await;
         let mut queue = self.waiting();

@@ -36,7 +36,7 @@ impl HookSecrets {
     }
 }
 
-/// Full paths and the secrets of webhooks there. An empty variable has none.
+/// Full paths and the secrets of their webhooks. An empty variable has none.
 fn bound(
     setting: &'static str,
     pairs: &[SecretString],
@@ -91,7 +91,7 @@ mod tests {
 
     const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    /// What is wrong with these secrets of paths, and whether there are any in the end.
+    /// The errors in secrets of paths, and whether any secret is left.
     fn wrong(tokens: &[&str], signing: &[&str]) -> (Vec<String>, bool) {
         let all = |texts: &[&str]| texts.iter().map(|text| SecretString::from(*text)).collect();
         let arguments = Hooks {

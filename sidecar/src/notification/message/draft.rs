@@ -1,4 +1,4 @@
-//! A message while it is put together, and as it is sent.
+//! A message under construction, and as sent.
 
 use lockstep_webhook::Project;
 
@@ -9,28 +9,28 @@ use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, line, lines};
 use crate::slack::fit;
 
-/// Slack's limits, in characters: the text of a section, each of its ten fields, and the text without blocks, which may be longer
-/// but is not shown any longer. For the text of a context there is no limit in writing: this is a field's.
+/// Slack's limits in characters: the text of a section, each of its ten fields, and the text without blocks, which may be longer
+/// but is not shown completely. There is no documented limit for the text of a context: this is a field's.
 const SECTION: usize = 3_000;
 const FIELD: usize = 2_000;
 const FIELDS: usize = 10;
 const CONTEXT: usize = 2_000;
 const TEXT: usize = 4_000;
 
-/// Colours of what needs none to look, some, or all of it; and of what only happened.
+/// Colors for results that need no attention, some, or immediate attention; and for events without a result.
 pub(super) const GOOD: &str = "good";
 pub(super) const WARNING: &str = "warning";
 pub(super) const DANGER: &str = "danger";
 pub(super) const ORANGE: &str = "#C95823";
 pub(super) const SLATE: &str = "#334455";
 
-/// A message as Slack takes it.
+/// A message as Slack accepts it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Message {
-    /// What notifications show, and clients that show no blocks.
+    /// Shown in notifications, and by clients that show no blocks.
     pub(crate) text: String,
     pub(crate) blocks: Vec<Value>,
-    /// That of the bar beside the message.
+    /// The color of the bar next to the message.
     pub(crate) color: Option<&'static str>,
 }
 
@@ -41,12 +41,12 @@ impl Message {
             "channel": channel,
             "unfurl_links": false,
             "unfurl_media": false,
-            // What is no link already is not to become one; `chat.update` would else look for some.
+            // Nothing that is not already a link should become one; otherwise `chat.update` would look for links.
             "parse": "none",
             "link_names": false,
         });
         match self.color {
-            // Only an attachment has a colour. A text beside it would be shown above; the fallback stands in for it in notifications.
+            // Only an attachment has a color. A text would be shown above it; the fallback replaces it in notifications.
             Some(color) => {
                 arguments["attachments"] =
                     json!([{ "color": color, "fallback": self.text, "blocks": self.blocks }]);
@@ -59,8 +59,8 @@ impl Message {
         arguments
     }
 
-    /// The arguments of `chat.update` that put all of it in the place of another message. Of text, blocks and attachments a change leaves as
-    /// they were those that it is not given, and the other may be plain text, or have another form since an upgrade.
+    /// The arguments of `chat.update` that replace another message completely. An update keeps the text, blocks and attachments
+    /// that it leaves out, and the other message may be plain text, or have another form since an upgrade.
     pub(crate) fn replacement(&self, channel: &str, ts: &str) -> Value {
         let mut arguments = self.arguments(channel);
         arguments["ts"] = json!(ts);
@@ -77,7 +77,7 @@ impl Message {
     }
 }
 
-/// What a message says: a sentence, what was written, details, and where it happened.
+/// The parts of a message: a sentence, a quotation, details, and where it happened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     headline: Phrase,
@@ -95,7 +95,7 @@ impl Draft {
         }
     }
 
-    /// What somebody wrote. Without markup it follows the sentence, as far as a notification shows it.
+    /// A quotation. Without markup it follows the sentence, shortened for notifications.
     pub(super) fn quote(mut self, text: &str) -> Self {
         let lines = lines(text);
         let quoted: Vec<String> = lines.iter().map(|line| format!("&gt; {line}")).collect();
@@ -117,7 +117,7 @@ impl Draft {
         self
     }
 
-    /// A detail, as markup, if there is something to tell.
+    /// A detail as markup, if there is one.
     pub(super) fn field(mut self, name: &str, markup: &str) -> Self {
         if !markup.is_empty() {
             self.fields.push(format!("*{name}*\n{markup}"));
@@ -125,13 +125,13 @@ impl Draft {
         self
     }
 
-    /// The project it happened in.
+    /// The project in which it happened.
     pub(super) fn project(self, project: &Project) -> Self {
         let name = line(project.name(), NAME);
         self.context(link(project.url(), &name))
     }
 
-    /// A part of the last line, as markup, if there is something to tell.
+    /// A part of the last line as markup, if there is one.
     pub(super) fn context(mut self, markup: impl Into<Option<String>>) -> Self {
         self.context
             .extend(markup.into().filter(|markup| !markup.is_empty()));
@@ -167,10 +167,10 @@ impl Draft {
     }
 }
 
-/// So much of what somebody wrote is in a notification.
+/// How much of a quotation a notification shows.
 const EXCERPT: usize = 300;
 
-/// Verbatim: addresses and names in what people wrote are not to become links.
+/// Verbatim: addresses and names in user text must not become links.
 fn mrkdwn(text: &str) -> Value {
     json!({ "type": "mrkdwn", "text": text, "verbatim": true })
 }

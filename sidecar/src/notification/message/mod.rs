@@ -1,8 +1,8 @@
-//! An event of GitLab's webhooks as a message of Slack.
+//! Converts an event from GitLab's webhooks into a Slack message.
 //!
-//! Any field of an [`Event`] may be missing, or be of another type: what is there is told, and nothing fails. What
-//! people wrote is made harmless and put together with links ([`markup`]) and times ([`mod@moment`]) to phrases, of which a message is
-//! drafted ([`draft`]). There is a file for each kind of event ([`kind`]).
+//! Any field of an [`Event`] may be missing or have another type: what is there is shown, and nothing fails. User text is made
+//! harmless and combined with links ([`markup`]) and times ([`mod@moment`]) into phrases, which form a draft ([`draft`]). Each
+//! kind of event has a file ([`kind`]).
 
 mod draft;
 mod kind;
@@ -16,7 +16,7 @@ pub(crate) use draft::Message;
 use lockstep_webhook::{Event, ObjectKind};
 use serde_json::Value;
 
-/// When an event happened that changes what was said before, in seconds since 1970, as far as it tells.
+/// For an event that updates an earlier message: when it happened, in seconds since 1970, if known.
 pub(crate) fn moment(event: &Value) -> Option<i64> {
     let event = Event::of(event);
     let object = &event.object_attributes;
@@ -27,7 +27,7 @@ pub(crate) fn moment(event: &Value) -> Option<i64> {
     })
 }
 
-/// The message that tells of an event.
+/// The message for an event.
 pub(crate) fn render(event: &Value) -> Message {
     kind::draft(&Event::of(event)).finish()
 }

@@ -1,7 +1,7 @@
-//! Moments, shown by Slack in the time zone of whoever reads them.
+//! Times, which Slack shows in the reader's time zone.
 
-/// A moment as payloads write it: `2013-12-03T17:15:43Z`, `2015-05-17 18:08:09 UTC`, `2021-04-28 21:50:00 +0200`, or seconds
-/// since 1970. Nothing if it is none.
+/// A time as payloads write it: `2013-12-03T17:15:43Z`, `2015-05-17 18:08:09 UTC`, `2021-04-28 21:50:00 +0200`, or seconds since
+/// 1970. None if it is invalid.
 pub(super) fn shown(written: &str) -> Option<String> {
     let seconds = seconds(written)?;
     let (year, month, day) = date(seconds.div_euclid(86_400));
@@ -12,7 +12,7 @@ pub(super) fn shown(written: &str) -> Option<String> {
     ))
 }
 
-/// A moment in seconds since 1970.
+/// A time in seconds since 1970.
 pub(super) fn seconds(written: &str) -> Option<i64> {
     parse(written.trim())
 }
@@ -47,7 +47,7 @@ fn parse(text: &str) -> Option<i64> {
     (is_right && (0..=LAST).contains(&seconds)).then_some(seconds)
 }
 
-/// So many digits, and what follows them.
+/// This many digits, and the rest of the text.
 fn number(text: &str, digits: usize) -> Option<(i64, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
     let is_number = number.bytes().all(|letter| letter.is_ascii_digit());
@@ -67,14 +67,14 @@ fn offset(zone: &str) -> Option<i64> {
     (rest.is_empty() && hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// Days from 1970 to a date. Years begin in March here, so that a leap day is the last of one.
+/// Days from 1970 to a date. Years start in March here, so that a leap day is the last of one.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     365 * year + year / 4 - year / 100 + year / 400 + of_year - 719_468
 }
 
-/// The date so many days after 1970.
+/// The date this many days after 1970.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days / 146_097;

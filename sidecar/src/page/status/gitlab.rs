@@ -1,4 +1,4 @@
-//! What is passed on to GitLab, and whether it answers.
+//! Requests passed on to GitLab, and whether it responds.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use crate::pass_through::PassThrough;
 use crate::text::{duration, number};
 
-/// As this process has seen it: others may have had other luck.
+/// As observed by this process: others may have had different results.
 pub(super) fn of(pass_through: &PassThrough) -> Markup {
     let seen = pass_through.seen();
     let urls: Vec<&str> = pass_through

@@ -1,5 +1,5 @@
-//! How everything stands, for those who may see it: what waits, what was sent and what was not, backfills, flags and drift. A script
-//! asks for the part that changes every few seconds; without scripts the page loads itself anew.
+//! The status page for permitted viewers: waiting, sent and failed messages, backfills, flags and drift. A script refreshes the
+//! part that changes every few seconds; without scripts the page reloads itself.
 
 mod gitlab;
 mod part;
@@ -26,11 +26,11 @@ use crate::http::{self, Peer};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// To look for drift reads whole tables, so it is done this seldom, while somebody looks at the page.
+/// Checking for drift reads whole tables, so it is done this rarely, and only while somebody views the page.
 const DRIFT_PERIOD: Duration = Duration::from_secs(300);
 const DRIFT_TIMEOUT: Duration = Duration::from_secs(14);
 
-/// Besides what all pages may do, this one runs its own script, which asks us.
+/// In addition to what all pages may do, this one runs its own script, which queries us.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
@@ -98,7 +98,7 @@ async fn report(app: &App) -> Option<Report> {
         .ok()
 }
 
-/// What was found the last time; looks again in the background if that was long ago.
+/// The last result; starts a new check in the background if it is too old.
 fn drift(app: &Arc<App>) -> Drift {
     if app.looks.drift.is_due(DRIFT_PERIOD) {
         let app = Arc::clone(app);

@@ -1,4 +1,4 @@
-//! The report as people read it.
+//! The report in readable form.
 
 use maud::{Markup, html};
 

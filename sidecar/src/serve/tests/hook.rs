@@ -20,7 +20,7 @@ fn webhooks_are_gitlabs_alone() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{token}");
         assert!(!text.contains("token of tests"), "{text}");
     }
-    // Slack's signature opens another door.
+    // Slack's signature is not valid here.
     let (status, _) = send(signed(HOOKS, "application/json", b"{}"));
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
@@ -38,7 +38,7 @@ fn webhooks_are_json_of_a_size() {
     assert_eq!(hook(HOOK_TOKEN, &large).0, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
-/// Of these nobody is told, so no database is asked.
+/// Nobody is notified of these, so no database is needed.
 #[test]
 fn webhooks_of_other_kinds_are_taken() {
     for body in [

@@ -1,4 +1,4 @@
-//! Who may begin an installation how often.
+//! Limits on starting installations.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -8,7 +8,7 @@ use super::run;
 use crate::http::Peer;
 use crate::serve::without_database::router_without_database;
 
-/// Each beginning is a row in the database, and anybody can begin.
+/// Each start is a row in the database, and anybody can start one.
 #[test]
 fn beginnings_are_limited() {
     let router = router_without_database();
@@ -26,7 +26,7 @@ fn beginnings_are_limited() {
     assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS));
 }
 
-/// Who begins too often keeps nobody else from it.
+/// A client that starts too often does not affect others.
 #[test]
 fn beginnings_are_limited_by_network() {
     let router = router_without_database();

@@ -1,4 +1,4 @@
-//! The router as a whole, without a database: what is answered to whom.
+//! The whole router without a database: who gets which response.
 
 mod hook;
 mod limit;
@@ -151,7 +151,7 @@ fn ssl_check_is_strict() {
         let (status, _) = unsigned(kind, body);
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{kind} {body}");
     }
-    // Of commands alone.
+    // Only for commands.
     let (status, _) = send(request(EVENTS, FORM, b"ssl_check=1", &[]));
     assert_eq!(status, StatusCode::UNAUTHORIZED);
 }
@@ -318,7 +318,7 @@ fn pages_are_guarded() {
     assert_eq!(asked.status(), StatusCode::UNAUTHORIZED);
     assert!(asked.headers().contains_key("www-authenticate"));
 
-    // Without a database nothing begins.
+    // Without a database no installation starts.
     let install = get("/slack/install");
     assert_eq!(install.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!install.headers().contains_key(LOCATION));
@@ -373,7 +373,7 @@ proptest! {
         prop_assert!(json_of(&text)["text"].as_str().is_some_and(|text| !text.is_empty()), "{}", text);
     }
 
-    /// Whatever is signed is answered, and never by a panic or a status that a program would not expect.
+    /// Any signed request gets a response, and never by a panic or with an unexpected status.
     #[test]
     fn any_signed_body_is_answered(path in prop_oneof![Just(EVENTS), Just(INTERACTIONS), Just(OPTIONS), Just(COMMANDS)], body: Vec<u8>, kind in "(application/json|application/x-www-form-urlencoded|text/plain)") {
         let (status, _) = send(signed(path, &kind, &body));

@@ -1,4 +1,4 @@
-//! What an answer of the Web API says.
+//! Parsing responses of the Web API.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::error::CallError;
 
-/// Slack says no shorter pause than this, so where it says none this is it.
+/// Slack's shortest pause, and the default if Slack does not say.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Slack says no longer one by far; a proxy might say any.
+/// Slack never asks for more; a proxy might ask for anything.
 const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 86_400);
 
-/// What all answers have in common.
+/// The common part of all responses.
 #[derive(Deserialize)]
 struct Answer {
     ok: bool,
@@ -23,7 +23,7 @@ struct Answer {
     needed: Option<String>,
 }
 
-/// How long nothing is to be called, by its header.
+/// How long to pause, according to the header.
 pub(super) fn pause(headers: &HeaderMap) -> Duration {
     let text = headers.get(RETRY_AFTER).and_then(|it| it.to_str().ok());
     let Some(text) = text.map(str::trim) else {
@@ -32,7 +32,7 @@ pub(super) fn pause(headers: &HeaderMap) -> Duration {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds).clamp(SHORTEST_PAUSE, LONGEST_PAUSE),
-        // More than any number.
+        // Too large for a number.
         Err(_) if is_number => LONGEST_PAUSE,
         Err(_) => SHORTEST_PAUSE,
     }
@@ -66,7 +66,7 @@ pub(super) fn read(status: StatusCode, pause: Duration, body: &[u8]) -> Result<V
             _ => CallError::Refused { name, needed },
         }),
         _ if status.is_success() => Err(CallError::Garbled),
-        // Slack's own refusals have names: this is of something on the way.
+        // Slack's own errors have names: this one is from something in between.
         _ => Err(by_status()),
     }
 }
@@ -132,7 +132,7 @@ mod tests {
                 r#"{"ok": false, "error": "is_archived"}"#,
                 refused("is_archived"),
             ),
-            // Whatever status its own errors have, they are its own.
+            // Slack's own errors count as such, whatever their status.
             (
                 403,
                 r#"{"ok": false, "error": "token_revoked"}"#,

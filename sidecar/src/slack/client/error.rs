@@ -1,15 +1,15 @@
-//! What can go wrong with a call.
+//! Errors of calls.
 
 use std::time::Duration;
 
-/// Why a call was of no use.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     /// Nothing was sent.
     #[error("cannot connect: {0}")]
     Unreachable(String),
 
-    /// No answer came: Slack may have done it or not.
+    /// No response: Slack may have processed it or not.
     #[error("no answer: {0}")]
     Unanswered(String),
 
@@ -22,7 +22,7 @@ pub(crate) enum CallError {
     #[error("an answer that is none of Slack's")]
     Garbled,
 
-    /// Slack's own name of the error.
+    /// Slack's own error code.
     #[error("{name}{}", and_needs(.needed.as_deref()))]
     Refused {
         name: String,
@@ -40,7 +40,7 @@ fn and_needs(scope: Option<&str>) -> String {
 }
 
 impl CallError {
-    /// Whether the same call may succeed later, by Slack's word.
+    /// Whether the same call may succeed later, according to Slack.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Unanswered(_) | Self::RateLimited(_) | Self::Garbled => {
@@ -52,7 +52,7 @@ impl CallError {
         }
     }
 
-    /// Whether the workspace has to install the app anew.
+    /// Whether the workspace has to install the app again.
     pub(crate) fn is_lost_installation(&self) -> bool {
         matches!(self, Self::Refused { name, .. } if LOST.contains(&name.as_str()))
     }

@@ -1,4 +1,4 @@
-//! Slack's Web API, as far as the app calls it: what an answer says ([`answer`]), and what can go wrong ([`error`]).
+//! Slack's Web API, as far as the app calls it: responses ([`answer`]) and errors ([`error`]).
 
 mod answer;
 mod error;
@@ -20,13 +20,13 @@ pub(crate) use error::CallError;
 use crate::error::Error;
 use crate::http::{ExchangeError, HttpClient};
 
-/// How long Slack may take for an answer. It gives up on us after three seconds; we are more patient with jobs.
+/// How long Slack may take to respond. Slack gives up on us after three seconds; we are more patient with jobs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What Slack answers is smaller by far.
+/// Slack's responses are much smaller.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// What the app proves with that it is the app.
+/// The app's credentials.
 #[derive(Clone)]
 pub(crate) struct Credentials {
     pub(crate) id: String,
@@ -40,7 +40,7 @@ pub(crate) struct SlackClient {
 }
 
 impl SlackClient {
-    /// `base` is `https://slack.com`, but for tests.
+    /// `base` is `https://slack.com`, except in tests.
     pub(crate) fn new(base: &Url) -> Result<Self, Error> {
         Ok(Self {
             http: HttpClient::new(base, ANSWER_TIMEOUT / 2, Duration::from_secs(30))?,
@@ -55,7 +55,7 @@ impl SlackClient {
         url
     }
 
-    /// Calls a method in the name of the app's user.
+    /// Calls a method as the app's bot user.
     pub(crate) async fn call(
         &self,
         method: &str,
@@ -71,7 +71,7 @@ impl SlackClient {
         self.send(request, arguments.to_string()).await
     }
 
-    /// Calls `oauth.v2.access` in the name of the app itself.
+    /// Calls `oauth.v2.access` as the app itself.
     pub(crate) async fn access(
         &self,
         app: &Credentials,
@@ -90,7 +90,7 @@ impl SlackClient {
         self.send(request, body).await
     }
 
-    /// Whether Slack is there at all. Any answer in its form will do.
+    /// Whether Slack is reachable. Any well-formed response counts.
     pub(crate) async fn test(&self) -> Result<(), CallError> {
         let request = Request::post(self.uri("/api/api.test")?);
         match self.send(request, String::new()).await {
@@ -99,11 +99,11 @@ impl SlackClient {
         }
     }
 
-    /// Answers a command after its request is over.
+    /// Answers a command after its request has ended.
     pub(crate) async fn reply(&self, url: &str, message: &Value) -> Result<(), CallError> {
         let target = Url::parse(url).map_err(|_| CallError::ForeignUrl)?;
         let is_slacks = match self.base.scheme() {
-            // As hooks.slack.com.
+            // Like hooks.slack.com.
             "https" => {
                 let host = format!("hooks.{}", self.base.host_str().unwrap_or_default());
                 target.scheme() == "https" && target.host_str() == Some(&*host)
@@ -182,7 +182,7 @@ mod tests {
     use super::error::CallError;
     use crate::error::Error;
 
-    /// Whoever could make the app send a reply elsewhere would make it speak to machines that only it reaches.
+    /// An attacker who could redirect replies would make the app call machines that only it can reach.
     #[test]
     fn replies_go_to_slack_alone() -> Result<(), Error> {
         let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -1,4 +1,4 @@
-//! What people do in the App Home.
+//! User actions in the App Home.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::lenient::lenient;
 use super::owner::Owner;
 
-/// What people do in the App Home, and what a menu asks while somebody types.
+/// User actions in the App Home, and requests for a menu's options while somebody types.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Interaction {
@@ -20,7 +20,7 @@ pub(crate) struct Interaction {
     pub(crate) actions: Vec<Action>,
     #[serde(deserialize_with = "lenient")]
     pub(crate) view: View,
-    /// Of a menu, and what is typed there.
+    /// The menu, and the text typed there.
     #[serde(deserialize_with = "lenient")]
     pub(crate) action_id: String,
     #[serde(deserialize_with = "lenient")]
@@ -64,7 +64,7 @@ struct Chosen {
 }
 
 impl Action {
-    /// That of a button, or of what was chosen.
+    /// The value of a button, or of the selected option.
     pub(crate) fn value(&self) -> Option<&str> {
         let chosen = self.selected_option.value.as_deref();
         self.value.as_deref().or(chosen)
@@ -101,7 +101,7 @@ struct Block {
 }
 
 impl View {
-    /// The first field of a modal, beside which something can be said.
+    /// The first field of a modal, next to which an error can be shown.
     pub(crate) fn first_input(&self) -> Option<&str> {
         let mut blocks = self.blocks.iter();
         let input = blocks.find(|block| block.kind == "input" && !block.block_id.is_empty())?;
@@ -109,7 +109,7 @@ impl View {
     }
 }
 
-/// What was filled in, by field.
+/// The submitted values, by field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Filled {
@@ -117,7 +117,7 @@ pub(crate) struct Filled {
 }
 
 impl Interaction {
-    /// The JSON object that comes in the form field `payload`.
+    /// The JSON object in the form field `payload`.
     pub(in crate::slack) fn of_form(body: &[u8]) -> Option<Self> {
         let mut payloads = form_urlencoded::parse(body).filter(|(name, _)| name == "payload");
         let (_, payload) = payloads.next()?;
@@ -125,7 +125,7 @@ impl Interaction {
         serde_json::from_str(&payload).ok().filter(|_| is_object)
     }
 
-    /// Whose it is. In an installation for all of an organization `team` is null.
+    /// The workspace it comes from. In an org-wide installation `team` is null.
     pub(crate) fn owner(&self) -> Option<Owner> {
         let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
         let teams = [

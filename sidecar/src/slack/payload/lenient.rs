@@ -1,9 +1,9 @@
-//! Slack adds fields at any time, and leaves out more than it says.
+//! Slack adds fields at any time, and omits more than it documents.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A field of another type than expected is as good as none.
+/// A field with an unexpected type counts as missing.
 pub(super) fn lenient<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: for<'a> Deserialize<'a> + Default,

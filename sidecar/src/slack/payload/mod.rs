@@ -1,4 +1,4 @@
-//! What Slack sends, as far as it is looked at. Slack adds fields at any time, and leaves out more than it says.
+//! Slack's requests, as far as they are used. Slack adds fields at any time, and omits more than it documents.
 
 mod interaction;
 mod lenient;
@@ -42,7 +42,7 @@ pub(crate) struct Event {
     pub(crate) tokens: Value,
 }
 
-/// For whom an event is sent.
+/// The installation that an event is sent for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Authorization {
@@ -52,7 +52,7 @@ struct Authorization {
 }
 
 impl Envelope {
-    /// That of the installation the event is for: in a shared channel `team_id` may be another's.
+    /// The installation's workspace: in a shared channel `team_id` may be another one.
     pub(crate) fn owner(&self) -> Option<Owner> {
         let first = self.authorizations.first();
         let of_first = |id: fn(&Authorization) -> &Option<String>| {
@@ -63,8 +63,8 @@ impl Envelope {
         Owner::new(team, enterprise)
     }
 
-    /// The installation itself that has ended. A workspace of an organization can have one of its own: when that ends, the
-    /// organization's has not.
+    /// The installation that has ended. A workspace of an organization can have its own: if that ends, the organization's
+    /// continues.
     pub(crate) fn ended(&self) -> Option<Owner> {
         let mut owner = self.owner()?;
         let first = self.authorizations.first();
@@ -78,7 +78,7 @@ impl Envelope {
     }
 }
 
-/// What a slash command comes as, in a form.
+/// The form of a slash command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlashCommand {
     pub(crate) owner: Owner,
@@ -88,11 +88,11 @@ pub(crate) struct SlashCommand {
     pub(crate) command: String,
     pub(crate) text: String,
     pub(crate) response_url: Option<String>,
-    /// Slack's number of the command, the same if it is delivered twice.
+    /// Slack's id of the command, the same if it is delivered twice.
     pub(crate) trigger: Option<String>,
 }
 
-/// Of thirteen or more; the others are not worth decoding.
+/// Nine of thirteen or more fields; the others are not decoded.
 const USED_FIELDS: [&[u8]; 9] = [
     b"team_id=",
     b"enterprise_id=",
@@ -106,14 +106,14 @@ const USED_FIELDS: [&[u8]; 9] = [
 ];
 
 impl SlashCommand {
-    /// Nothing if it lacks what Slack always sends.
+    /// None if something is missing that Slack always sends.
     pub(super) fn of_form(body: &[u8]) -> Option<Self> {
         let mut command = Self::default();
         let (mut team, mut enterprise) = (None, None);
         let fields = body.split(|byte| *byte == b'&');
         let used = fields.filter(|field| USED_FIELDS.iter().any(|name| field.starts_with(name)));
         for (name, value) in used.flat_map(form_urlencoded::parse) {
-            // A zero byte is no letter, and the database takes none.
+            // A zero byte is not a character, and the database rejects it.
             let value = value.replace('\0', " ");
             match &*name {
                 "team_id" => team = Some(value),

@@ -1,8 +1,8 @@
-//! Whose something is.
+//! The workspace or organization that something belongs to.
 
 use serde_json::{Value, json};
 
-/// Workspaces by both names that Slack has for them: that of the workspace, and that of the organization it is in, if any.
+/// A workspace with both of Slack's ids: the workspace's own, and that of its organization, if any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tenant<'a> {
     pub(crate) team: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// An installation for all of an organization has no workspace: it goes by the organization's id.
+    /// An org-wide installation has no workspace: it uses the organization's id.
     pub(crate) fn new(team: Option<&str>, enterprise: Option<&str>) -> Option<Self> {
         let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
         let (team, enterprise) = (given(team), given(enterprise));
@@ -32,7 +32,7 @@ impl Owner {
         }
     }
 
-    /// As jobs carry it.
+    /// As arguments of a job.
     pub(crate) fn in_args(&self, mut args: Value) -> Value {
         args["team_id"] = json!(self.team);
         args["enterprise_id"] = json!(self.enterprise);

@@ -1,5 +1,5 @@
-//! Whether a webhook is GitLab's: it has a secret token that only GitLab knows, or is signed ([`signed`]). A secret may be that of
-//! one group or project, of which alone it can tell.
+//! Authenticates GitLab's webhooks: by a secret token that only GitLab knows, or by a signature ([`signed`]). A secret may belong
+//! to one group or project, and then only covers that.
 
 mod refusal;
 mod signed;
@@ -20,14 +20,14 @@ use signed::{SIGNATURE, Signed, signing_key};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 
-/// What webhooks prove with that they are GitLab's.
+/// The secrets of GitLab's webhooks.
 #[derive(Clone, Default)]
 pub(crate) struct HookSecrets {
     tokens: Vec<Bound<SecretString>>,
     signing: Vec<Bound<hmac::Key>>,
 }
 
-/// A secret, and the full path of the group or project that it is of; none if it is of all.
+/// A secret, and the full path of its group or project; None if it covers everything.
 #[derive(Clone)]
 struct Bound<T> {
     path: Option<String>,
@@ -38,20 +38,20 @@ struct Bound<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Proof<'a> {
     pub(super) reach: Reach<'a>,
-    /// The id that was signed with the body, if anything was.
+    /// The id that was signed with the body, if it was.
     pub(super) signed_id: Option<&'a HeaderValue>,
 }
 
-/// What a secret may tell of.
+/// What a secret covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reach<'a> {
     Everything,
-    /// These groups and projects: the same secret may be that of several.
+    /// These groups and projects: several may use the same secret.
     Paths(Vec<&'a str>),
 }
 
 impl<'a> Reach<'a> {
-    /// None if there is no secret.
+    /// None without a matching secret.
     fn of<T: 'a>(secrets: impl Iterator<Item = &'a Bound<T>>) -> Option<Self> {
         let paths: Vec<Option<&str>> = secrets.map(|it| it.path.as_deref()).collect();
         if paths.is_empty() {
@@ -63,7 +63,7 @@ impl<'a> Reach<'a> {
 }
 
 impl HookSecrets {
-    /// An empty one is no secret.
+    /// An empty text is not a secret.
     pub(crate) fn add_token(&mut self, path: Option<String>, token: &SecretString) {
         if !is_blank(token) {
             let secret = token.clone();
@@ -71,7 +71,7 @@ impl HookSecrets {
         }
     }
 
-    /// False if it is no signing token. An empty one is no secret.
+    /// False if it is not a signing token. An empty text is not a secret.
     pub(crate) fn add_signing_token(&mut self, path: Option<String>, token: &SecretString) -> bool {
         if is_blank(token) {
             return true;
@@ -87,7 +87,7 @@ impl HookSecrets {
         self.tokens.is_empty() && self.signing.is_empty()
     }
 
-    /// Whether it may be GitLab's, as far as its headers tell: if not, its body need not be read.
+    /// Whether it may be authentic, according to its headers: if not, its body need not be read.
     pub(super) fn may_be_verified(
         &self,
         headers: &HeaderMap,
@@ -97,7 +97,7 @@ impl HookSecrets {
         self.or_by_token(headers, signed).map(drop)
     }
 
-    /// A webhook that has a token may be signed as well, with a key that is not known here: the token is as good then as without.
+    /// A webhook with a token may also be signed with an unknown key: then the token counts as if there were no signature.
     pub(super) fn verify<'a>(
         &'a self,
         headers: &'a HeaderMap,
@@ -122,7 +122,7 @@ impl HookSecrets {
         }
     }
 
-    /// The signature, if there is one that is looked at.
+    /// The signature, if there is one and we have keys.
     fn signed<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -135,7 +135,7 @@ impl HookSecrets {
         Some(signed.and_then(|signed| signed.check_age(now).map(|()| signed)))
     }
 
-    /// What the signature proves, else what the token reaches.
+    /// The signature's result, otherwise what the token covers.
     fn or_by_token<T>(
         &self,
         headers: &HeaderMap,
@@ -156,7 +156,7 @@ impl HookSecrets {
             return Err(Refusal::Unsigned);
         }
         let given = only(headers, &TOKEN).ok_or(Refusal::Unsigned)?;
-        // Digests are of one length, so that not even that of the token is told.
+        // Digests have equal lengths, so that not even the token's length is revealed.
         let hash = |bytes: &[u8]| digest(&SHA256, bytes);
         let given = hash(given.as_bytes());
         let is_it = |token: &&Bound<SecretString>| {

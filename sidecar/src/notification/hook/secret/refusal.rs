@@ -1,8 +1,8 @@
-//! Why a request is not taken for one of GitLab's, and the headers that tell.
+//! Why a request is not accepted as GitLab's, and the headers that decide.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Why a request is not taken for one of GitLab's.
+/// Why a request is not accepted as GitLab's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::notification::hook) enum Refusal {
     /// No secret is configured.
@@ -23,7 +23,7 @@ impl Refusal {
     }
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())

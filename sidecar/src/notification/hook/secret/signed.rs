@@ -1,4 +1,4 @@
-//! Requests signed as Standard Webhooks has it.
+//! Requests with a Standard Webhooks signature.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,10 +16,10 @@ pub(super) const ID: HeaderName = HeaderName::from_static("webhook-id");
 pub(super) const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// How far GitLab's clock may be off ours, either way, in seconds.
+/// The tolerated clock difference to GitLab in either direction, in seconds.
 const TOLERANCE: u64 = 300;
 
-/// While a signing token is replaced a request is signed with both.
+/// While a signing token is replaced, a request is signed with both.
 const MOST_SIGNATURES: usize = 8;
 
 type Tag = [u8; SHA256_OUTPUT_LEN];
@@ -33,7 +33,7 @@ pub(super) struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// What has no signature of the right form is none, and needs no body to be told so.
+    /// Without a well-formed signature it is refused before the body is read.
     pub(super) fn of(headers: &'a HeaderMap) -> Result<Self, Refusal> {
         let header = |name: HeaderName| only(headers, &name).ok_or(Refusal::Unsigned);
         let timestamp = header(TIMESTAMP)?;

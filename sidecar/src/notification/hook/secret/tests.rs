@@ -7,13 +7,13 @@ use secrecy::SecretString;
 use super::signed::{ID, SIGNATURE, TIMESTAMP};
 use super::{HookSecrets, Reach, Refusal, TOKEN};
 
-// The example of the specification's repository, standard-webhooks.
+// The example in the specification's repository, standard-webhooks.
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MESSAGE: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const AT: u64 = 1_614_265_330;
 const BODY: &[u8] = br#"{"test": 2432232314}"#;
 const SIGNED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
-/// Of the right form, and of nothing.
+/// Well formed, and wrong.
 const OTHER: &str = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const OTHER_SIGNING: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -45,7 +45,7 @@ fn signed(signature: &str, at: u64) -> HeaderMap {
     ])
 }
 
-/// The paths that the webhook may tell of, none if it is everything, and the id that is signed.
+/// The paths that the webhook covers, None for everything, and the signed id.
 type Proved = (Option<Vec<String>>, Option<String>);
 
 fn verify(
@@ -109,7 +109,7 @@ fn anything_else_is_refused() {
         forged(&signed(SIGNED.trim_end_matches('='), AT), BODY),
         Err(Refusal::Forged)
     );
-    // A wrong token makes a wrong signature no better.
+    // A wrong token does not help a wrong signature.
     let mut both = signed("v1,AAAA", AT);
     both.insert(TOKEN, HeaderValue::from_static("another token"));
     assert_eq!(forged(&both, BODY), Err(Refusal::Forged));
@@ -122,7 +122,7 @@ fn anything_else_is_refused() {
     assert_eq!(forged(&HeaderMap::new(), BODY), Err(Refusal::Unsigned));
 }
 
-/// What is signed with a key that is known elsewhere only is known by its token, and its id is nobody's word then.
+/// A request signed with a key that only another receiver knows is authenticated by its token, and its id is not trusted then.
 #[test]
 fn token_is_as_good_beside_a_signature() {
     let secrets = secrets("the secret token", OTHER_SIGNING);
@@ -137,7 +137,7 @@ fn token_is_as_good_beside_a_signature() {
     }
 }
 
-/// Whoever has no signature at all is told so before he sends a body.
+/// A client without a signature is refused before it sends a body.
 #[test]
 fn form_of_a_signature_comes_before_the_body() {
     let secrets = secrets("", SIGNING);
@@ -166,7 +166,7 @@ fn secrets_of_a_path_are_told_from_those_of_all() {
         let token = SecretString::from("a token of both");
         secrets.add_token(Some(path.to_owned()), &token);
     }
-    // One that is of everything as well.
+    // A token that covers everything as well.
     secrets.add_token(path(), &SecretString::from("the secret token"));
     secrets.add_token(Some("empty".to_owned()), &SecretString::from(""));
     assert!(secrets.add_signing_token(path(), &SecretString::from(SIGNING)));

@@ -64,7 +64,7 @@ pub(super) fn draft(event: &Event) -> Draft {
     }
 }
 
-/// What people know it by.
+/// How people refer to it.
 pub(super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
     match iid.get() {
         None => title.to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
     }
 }
 
-/// Names after words of our own, if there are any.
+/// Names after our own words, if there are any.
 pub(super) fn named<'a>(words: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<String> = names
         .map(|name| line(name, NAME))

@@ -8,7 +8,7 @@ use crate::notification::message::draft::Draft;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::NAME;
 
-/// Where a description mentions it.
+/// The description that mentions it.
 fn named(place: &Attributes, noun: &'static str, sign: &str) -> Named {
     Named {
         noun,

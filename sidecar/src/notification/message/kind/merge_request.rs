@@ -1,4 +1,5 @@
-//! Merge requests. Their messages have no colour, ever: see [`Message::arguments`](crate::notification::message::Message::arguments).
+//! Merge requests. Their messages never have a color: see
+//! [`Message::arguments`](crate::notification::message::Message::arguments).
 
 use lockstep_webhook::{Attributes, Changes, Event, List, Object, User};
 
@@ -43,7 +44,7 @@ pub(super) fn draft(event: &Event) -> Draft {
         .quote(&request.description)
 }
 
-/// What is said before the merge request, and after it.
+/// The words before and after the merge request.
 fn words(event: &Event) -> (String, String) {
     let verb = match &**event.object_attributes.action {
         "open" => "opened merge request",
@@ -80,7 +81,7 @@ fn changed(changes: &Changes) -> (String, String) {
     }
 }
 
-/// Who is on the one list and not on the other.
+/// The users on one list and not on the other.
 fn missing(these: &List<User>, those: &List<User>) -> Option<String> {
     let key = |user: &Object<User>| user.username.or(&user.name).to_owned();
     let known: Vec<String> = those.iter().map(key).collect();

@@ -1,4 +1,4 @@
-//! What is said of each kind of event.
+//! The message for each kind of event.
 
 mod alert;
 mod deployment;

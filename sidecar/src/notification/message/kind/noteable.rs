@@ -1,4 +1,4 @@
-//! What is commented on, or mentions somebody.
+//! What a comment or mention is about.
 
 use lockstep_webhook::Event;
 
@@ -6,7 +6,7 @@ use super::issue::label;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::TITLE;
 
-/// What it is called, and by what people know it.
+/// What it is, and how people refer to it.
 pub(super) struct Named {
     pub(super) noun: &'static str,
     pub(super) label: String,
@@ -22,7 +22,7 @@ impl Named {
         }
     }
 
-    /// A phrase that goes on with it, linked.
+    /// Appends it to a phrase, linked.
     pub(super) fn after(&self, phrase: Phrase, address: &str) -> Phrase {
         match self.label.trim() {
             "" => phrase.link(address, "", TITLE, self.noun),
@@ -36,7 +36,7 @@ impl Named {
     }
 }
 
-/// That of a `noteable_type`, also as it is written in `object_kind`.
+/// The one for a `noteable_type`, also in the spelling of `object_kind`.
 pub(super) fn of(event: &Event, kind: &str) -> Named {
     let kind = kind.to_lowercase().replace(['_', ' '], "");
     let (noun, sign, noteable) = match kind.as_str() {

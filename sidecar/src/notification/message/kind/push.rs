@@ -8,7 +8,7 @@ use crate::notification::message::markup::list::{MOST, listed};
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, TITLE, line};
 
-/// All but the sentence leaves so much of the section for commits.
+/// The space that the sentence leaves for commits in the section.
 const ROOM: usize = 2_400;
 
 pub(super) fn draft(push: &Event) -> Draft {
@@ -39,7 +39,7 @@ pub(super) fn draft(push: &Event) -> Draft {
         (_, _, 1) => format!(" pushed a commit to {noun} "),
         _ => format!(" pushed {number} commits to {noun} "),
     };
-    // The page of what is gone is gone.
+    // A deleted branch has no page.
     let page = if is_gone { "" } else { &page };
     let headline = Phrase::of(&user)
         .words(&verb)
@@ -59,12 +59,12 @@ pub(super) fn draft(push: &Event) -> Draft {
     }
 }
 
-/// The id of no commit.
+/// The null id.
 fn is_nothing(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|digit| digit == b'0')
 }
 
-/// The payload names the last twenty at most.
+/// The payload contains at most the last twenty.
 fn in_all(push: &Event) -> usize {
     let said = usize::try_from(*push.total_commits_count).unwrap_or_default();
     said.max(push.commits.len())

@@ -1,4 +1,4 @@
-//! The message that shows whether messages arrive.
+//! The test message.
 
 use lockstep_webhook::Event;
 

@@ -11,7 +11,7 @@ pub(super) fn draft(event: &Event) -> Draft {
     let page = &event.object_attributes;
     let (verb, url) = match &**page.action {
         "create" => ("created", &**page.url),
-        // There is nothing to see any more.
+        // There is no page any more.
         "delete" => ("deleted", ""),
         _ => ("edited", &**page.url),
     };

@@ -1,4 +1,4 @@
-//! Links to the pages of the host.
+//! Links to GitLab's pages.
 
 use std::fmt::Write;
 
@@ -6,14 +6,13 @@ use url::Url;
 
 use crate::slack::escape;
 
-/// Longer ones leave no room for what they link to; the longest that GitLab makes are shorter.
+/// Longer ones leave no space for their label; GitLab's longest are shorter.
 const LONGEST: usize = 1_000;
 
-/// A link of Slack's to an address of a payload, with a label that is markup already; the label alone if it is no address of a
-/// web page.
+/// A Slack link to an address in a payload, with a label that is already markup; only the label if it is not a web address.
 pub(in crate::notification::message) fn link(address: &str, label: &str) -> String {
     match target(address) {
-        // A second bar in a link means nothing that Slack's documents speak of.
+        // Slack does not document a second bar in a link.
         Some(target) if !label.is_empty() => {
             format!("<{}|{}>", escape(&target), label.replace('|', "∣"))
         }
@@ -21,9 +20,9 @@ pub(in crate::notification::message) fn link(address: &str, label: &str) -> Stri
     }
 }
 
-/// The address as it may stand in a link: what would end it, or could not be seen, is percent-encoded.
+/// The address as allowed in a link: characters that would end it or are invisible are percent-encoded.
 fn target(address: &str) -> Option<String> {
-    // Without this, a megabyte would be parsed in order to be refused.
+    // Otherwise a megabyte would be parsed just to be rejected.
     if address.len() > LONGEST {
         return None;
     }
@@ -39,7 +38,7 @@ fn target(address: &str) -> Option<String> {
     (is_page && url.len() <= LONGEST).then_some(url)
 }
 
-/// A name as part of an address; its slashes stay.
+/// A name as part of an address; slashes are kept.
 pub(in crate::notification::message) fn path(name: &str) -> String {
     let mut path = String::new();
     for letter in name.chars() {
@@ -53,7 +52,7 @@ pub(in crate::notification::message) fn path(name: &str) -> String {
 
 fn encode(url: &mut String, letter: char) {
     for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
-        // Writing to a String does not fail.
+        // Writing to a String never fails.
         let _ = write!(url, "%{byte:02X}");
     }
 }

@@ -1,12 +1,12 @@
-//! Several of a kind: as many as there is room for, and how many more there are.
+//! Lists: as many items as fit, and how many more there are.
 
-/// So many are told one by one.
+/// The maximum number of items shown.
 pub(in crate::notification::message) const MOST: usize = 10;
 
-/// The longest way to say how many more there are.
+/// The longest text for the number of remaining items.
 const MORE: usize = 40;
 
-/// Items of markup, none of them cut, in so many characters at most. There may be more in all than are given.
+/// Items of markup, none of them cut, within a number of characters. `in_all` may be larger than the number of given items.
 pub(in crate::notification::message) fn listed(
     items: impl IntoIterator<Item = String>,
     separator: &str,

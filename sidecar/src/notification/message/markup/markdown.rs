@@ -1,6 +1,7 @@
-//! Markdown, HTML and Slack's own markup without their links: the label alone stays, so that no text leads elsewhere than it says.
+//! Removes the links of Markdown, HTML and Slack's own markup: only the label stays, so that no text leads elsewhere than it
+//! says.
 
-/// Tags of HTML that GitLab shows as such. Others are text: `Vec<String>` is to stay as it is.
+/// HTML tags that GitLab renders. Others are text: `Vec<String>` stays as it is.
 const TAGS: [&str; 64] = [
     "a",
     "abbr",
@@ -86,7 +87,7 @@ const BREAKS: [&str; 14] = [
     "tr",
 ];
 
-/// The text without links and tags. Takes as long as the text is.
+/// The text without links and tags, in linear time.
 pub(in crate::notification::message) fn without_links(text: &str) -> String {
     if !text.contains(['[', '<']) {
         return text.to_owned();
@@ -98,9 +99,9 @@ pub(in crate::notification::message) fn without_links(text: &str) -> String {
     cuts.rest(&letters)
 }
 
-/// Which letters go. Ranges may overlap.
+/// Which characters to remove. Ranges may overlap.
 struct Cuts {
-    /// How many more ranges begin than end, at each letter.
+    /// For each character, how many more ranges start than end.
     depths: Vec<i32>,
     /// Where a line ends instead.
     breaks: Vec<bool>,
@@ -114,7 +115,7 @@ impl Cuts {
         }
     }
 
-    /// From the one letter to before the other.
+    /// Removes a half-open range.
     fn cut(&mut self, from: usize, to: usize) {
         self.depths[from] += 1;
         self.depths[to] -= 1;
@@ -136,7 +137,7 @@ impl Cuts {
     }
 }
 
-/// `[label](address)` and `![label](address)`, which may stand in one another.
+/// `[label](address)` and `![label](address)`, which may be nested.
 fn cut_links(letters: &[char], cuts: &mut Cuts) {
     let partners = partners(letters);
     for (open, close) in partners.iter().enumerate() {
@@ -153,7 +154,7 @@ fn cut_links(letters: &[char], cuts: &mut Cuts) {
     }
 }
 
-/// Where the bracket or parenthesis at each place is closed; 0 if it is not, or not in the same paragraph.
+/// The position of the closing bracket or parenthesis for each opening one; 0 if it is not closed within the paragraph.
 fn partners(letters: &[char]) -> Vec<usize> {
     let mut partners = vec![0; letters.len()];
     let (mut brackets, mut parentheses) = (Vec::new(), Vec::new());
@@ -204,7 +205,7 @@ fn cut_tags(letters: &[char], cuts: &mut Cuts) {
     }
 }
 
-/// A tag of HTML, or a link or mention as Slack writes it, at the beginning of the letters; answers how long it is.
+/// An HTML tag, or a link or mention in Slack's form, at the beginning; returns its length.
 fn cut_tag(letters: &[char], place: usize, cuts: &mut Cuts) -> Option<usize> {
     let end = 1 + letters[1..]
         .iter()
@@ -328,7 +329,7 @@ mod tests {
         }
     }
 
-    /// What would take quadratic time, or a deep stack, if each bracket looked for its own end.
+    /// Would take quadratic time, or a deep stack, if each bracket looked for its own end.
     #[test]
     fn deep_nesting_is_survived() {
         let links = format!("{}a{}", "[".repeat(50_000), "](b)".repeat(50_000));

@@ -1,4 +1,4 @@
-//! What people wrote, made harmless, and put together with links to phrases.
+//! User text made harmless, and combined with links into phrases.
 
 pub(super) mod link;
 pub(super) mod list;

@@ -1,4 +1,4 @@
-//! What happened in a sentence, once with Slack's markup, and once without for where Slack shows none.
+//! A sentence about what happened, with Slack's markup and without it.
 
 use lockstep_webhook::{Project, User};
 
@@ -12,12 +12,12 @@ pub(in crate::notification::message) struct Phrase {
 }
 
 impl Phrase {
-    /// Words of our own.
+    /// Our own words.
     pub(in crate::notification::message) fn new(words: &str) -> Self {
         Self::default().words(words)
     }
 
-    /// Who did it.
+    /// The user who did it.
     pub(in crate::notification::message) fn of(user: &User) -> Self {
         let name = line(user.name.or(&user.username), NAME);
         let username = line(&user.username, NAME);
@@ -40,7 +40,7 @@ impl Phrase {
         self
     }
 
-    /// Words of our own where there is no markup to say as much.
+    /// Our own words, only where there is no markup.
     pub(in crate::notification::message) fn plainly(mut self, words: &str) -> Self {
         self.plain.push_str(words);
         self
@@ -52,7 +52,7 @@ impl Phrase {
         self
     }
 
-    /// A link with words of others, or of our own if those show nothing.
+    /// A link with user text, or with our own words if that shows nothing.
     pub(in crate::notification::message) fn link(
         mut self,
         address: &str,
@@ -67,7 +67,7 @@ impl Phrase {
         self
     }
 
-    /// A name that a computer reads; words of our own if it shows nothing.
+    /// An identifier as code; our own words if it shows nothing.
     pub(in crate::notification::message) fn code(mut self, name: &str, unnamed: &str) -> Self {
         match code(name, NAME) {
             empty if empty.is_empty() => self.words(unnamed),
@@ -79,7 +79,7 @@ impl Phrase {
         }
     }
 
-    /// In which project it happened, where there is no context to say so.
+    /// The project in which it happened, where no context says so.
     pub(in crate::notification::message) fn within(self, project: &Project) -> Self {
         match line(project.name(), NAME) {
             name if name.is_empty() => self,

@@ -1,4 +1,4 @@
-//! What people wrote, made harmless: it calls nobody, links to nothing, formats nothing, and hides nothing.
+//! User text made harmless: it mentions nobody, links to nothing, formats nothing, and hides nothing.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,13 @@ use super::markdown::without_links;
 pub(in crate::notification::message) use crate::slack::escape;
 use crate::slack::{code as in_code, shorten};
 
-/// Names of people, branches and jobs.
+/// Names of users, branches and jobs.
 pub(in crate::notification::message) const NAME: usize = 100;
 
-/// Titles: the longest of GitLab's have 255 characters.
+/// Titles: GitLab's longest have 255 characters.
 pub(in crate::notification::message) const TITLE: usize = 200;
 
-/// Descriptions and comments. Slack folds messages that are much longer.
+/// Descriptions and comments. Slack collapses messages that are much longer.
 pub(in crate::notification::message) const BODY: usize = 500;
 const LINES: usize = 12;
 
@@ -22,7 +22,7 @@ pub(in crate::notification::message) fn line(text: &str, most: usize) -> String 
     escape(&defused(&shorten(&in_one_line(&plain), most))).into_owned()
 }
 
-/// A text as code, in which nothing is formatted. Empty if it shows nothing.
+/// A text as code, without formatting. Empty if it shows nothing.
 pub(in crate::notification::message) fn code(text: &str, most: usize) -> String {
     let visible = in_one_line(&visible(start(text, most)));
     match visible.is_empty() {
@@ -31,7 +31,7 @@ pub(in crate::notification::message) fn code(text: &str, most: usize) -> String 
     }
 }
 
-/// A text of several lines, each as markup, without blank lines at both ends. None if it shows nothing.
+/// A text of several lines, each as markup, without blank lines at both ends. Empty if it shows nothing.
 pub(in crate::notification::message) fn lines(text: &str) -> Vec<String> {
     let plain = without_links(&visible(start(text, BODY)));
     let mut lines: Vec<&str> = Vec::new();
@@ -55,18 +55,18 @@ pub(in crate::notification::message) fn lines(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// So much as can matter: the rest of a megabyte is not worth looking at.
+/// Only as much as can matter: the rest of a megabyte is not processed.
 fn start(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most.saturating_mul(40))]
 }
 
-/// The fence of a block of code. Without it the code reads as well, and cannot swallow what follows.
+/// The fence of a code block. Code is readable without it, and cannot swallow what follows.
 fn is_fence(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("```") || line.starts_with("~~~")
 }
 
-/// An item of a list looks like one in Slack, too.
+/// A list item, in Slack's form.
 fn item(line: &str) -> Cow<'_, str> {
     let text = line.trim_start();
     match text.strip_prefix("* ").or_else(|| text.strip_prefix("- ")) {
@@ -80,7 +80,7 @@ fn in_one_line(text: &str) -> String {
     words.join(" ")
 }
 
-/// The text without characters that nobody sees, or that turn the order of others around.
+/// The text without characters that are invisible or change the text direction.
 fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
@@ -89,7 +89,7 @@ fn visible(text: &str) -> String {
         let is_kept = match letter {
             '\n' => true,
             '\r' if letters.peek() == Some(&'\n') => false,
-            // Joiners belong to emoji and to the scripts that need them; between others they only hide.
+            // Joiners belong to emoji and to the scripts that need them; elsewhere they only hide something.
             '\u{200c}' | '\u{200d}' => {
                 let next = letters.peek().copied().unwrap_or(' ');
                 joins(last) && joins(next)
@@ -126,7 +126,7 @@ fn is_invisible(letter: char) -> bool {
         )
 }
 
-/// The text with look-alikes for what Slack would take for formatting. It knows no way to escape these characters.
+/// The text with look-alikes for characters that Slack would treat as formatting and that cannot be escaped.
 fn defused(text: &str) -> Cow<'_, str> {
     if !text.contains(['*', '_', '~', '`', '>']) {
         return Cow::Borrowed(text);
@@ -137,14 +137,14 @@ fn defused(text: &str) -> Cow<'_, str> {
     while let Some(letter) = letters.next() {
         let next = letters.peek().copied();
         let is_inside = |side: fn(char) -> bool| last.is_some_and(side) && next.is_some_and(side);
-        // Within a word, or with blanks on both sides, it is no formatting to Slack either.
+        // Within a word, or with spaces on both sides, Slack does not treat it as formatting either.
         let is_harmless = is_inside(char::is_alphanumeric) || is_inside(char::is_whitespace);
         defused.push(match letter {
             '*' if !is_harmless => '∗',
             '_' if !is_harmless => 'ˍ',
             '~' if !is_harmless => '∼',
             '`' => '\'',
-            // It would make a quotation of what follows.
+            // It would start a quotation.
             '>' if last.is_none() => '›',
             letter => letter,
         });

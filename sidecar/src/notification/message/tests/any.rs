@@ -1,4 +1,4 @@
-//! Any payload becomes a message that Slack takes.
+//! Any payload becomes a message that Slack accepts.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::super::render;
 use super::wrong::wrong;
 use super::{KINDS, files, room};
 
-/// What the fields of payloads are called.
+/// The names of fields in payloads.
 const FIELDS: [&str; 72] = [
     "object_attributes",
     "project",
@@ -83,7 +83,7 @@ const FIELDS: [&str; 72] = [
     "yaml_errors",
 ];
 
-/// What is found in them, and worse.
+/// Their usual values, and worse.
 const WORDS: [&str; 40] = [
     "<!channel>",
     "<!here|x>",
@@ -135,7 +135,7 @@ fn any_text() -> impl Strategy<Value = String> {
         1 => ".{0,12}",
     ];
     let text = proptest::collection::vec(word, 0..6).prop_map(|words| words.concat());
-    // Now and then one that is too long for any place.
+    // Occasionally one that is too long for any place.
     prop_oneof![40 => text.clone(), 1 => (text, 100..1_000_usize).prop_map(|(text, times)| text.repeat(times))]
 }
 
@@ -165,7 +165,7 @@ fn any_kind() -> impl Strategy<Value = &'static str> {
     prop_oneof![14 => proptest::sample::select(&KINDS[..]), 1 => Just("emoji")]
 }
 
-/// Anything where payloads have something.
+/// Random values where payloads have something.
 fn any_event() -> impl Strategy<Value = Value> {
     let parts = [
         "object_attributes",
@@ -192,7 +192,7 @@ fn any_event() -> impl Strategy<Value = Value> {
     )
 }
 
-/// One of the samples, with another value in some of its fields.
+/// One of the samples, with other values in some of its fields.
 fn changed_sample() -> impl Strategy<Value = Value> {
     let samples: Vec<Value> = files(&room("samples"))
         .unwrap_or_default()
@@ -218,7 +218,7 @@ fn changed_sample() -> impl Strategy<Value = Value> {
         })
 }
 
-/// Where everything in a value is.
+/// The paths of all parts of a value.
 fn point(value: &Value, path: String, pointers: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Each kind of message as it is sent, and what holds for all of them, whatever the payload.
+//! Each kind of message as sent, and rules for all of them, whatever the payload.
 
 mod any;
 mod wrong;
@@ -36,7 +36,7 @@ fn room(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The JSON files of a directory, by their names.
+/// The JSON files of a directory, by name.
 fn files(directory: &Path) -> io::Result<BTreeMap<String, Value>> {
     let mut files = BTreeMap::new();
     for file in fs::read_dir(directory)? {
@@ -50,7 +50,7 @@ fn files(directory: &Path) -> io::Result<BTreeMap<String, Value>> {
     Ok(files)
 }
 
-/// `LOCKSTEP_BLESS=1` writes the snapshots anew.
+/// `LOCKSTEP_BLESS=1` rewrites the snapshots.
 #[test]
 fn messages_are_as_they_were() -> io::Result<()> {
     let (samples, snapshots) = (files(&room("samples"))?, room("snapshots"));
@@ -74,7 +74,7 @@ fn messages_are_as_they_were() -> io::Result<()> {
         let message = render(event);
         assert_eq!(wrong(&message), Vec::<String>::new(), "{name}");
         assert_eq!(message.arguments("C0123456789"), expected[name], "{name}");
-        // As it is read from the network.
+        // As read from the network.
         let kept = lockstep_webhook::kept(event.to_string().as_bytes())?;
         assert_eq!(render(&kept), message, "{name}");
     }
@@ -93,7 +93,7 @@ fn every_kind_has_a_sample() -> io::Result<()> {
     Ok(())
 }
 
-/// Whole payloads, and those of GitLab's own documents, where they are.
+/// Complete payloads, and those in GitLab's documentation, if available.
 #[test]
 fn messages_of_real_payloads_are_right() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -118,7 +118,7 @@ fn messages_of_real_payloads_are_right() -> io::Result<()> {
             "{name}: {}",
             message.text
         );
-        // Of a pipeline's variables nothing is said.
+        // Pipeline variables are never shown.
         assert!(
             !message.arguments("C1").to_string().contains("assam"),
             "{name}"
@@ -127,7 +127,7 @@ fn messages_of_real_payloads_are_right() -> io::Result<()> {
     Ok(())
 }
 
-/// A change leaves alone what it is not given.
+/// An update keeps what it leaves out.
 #[test]
 fn what_is_changed_is_replaced_as_a_whole() -> io::Result<()> {
     for (name, event) in files(&room("samples"))? {

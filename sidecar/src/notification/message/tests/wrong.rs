@@ -1,8 +1,8 @@
-//! What is wrong with a message.
+//! Problems of a message.
 
 use crate::notification::message::draft::Message;
 
-/// What Slack would refuse, or take for more than text.
+/// What Slack would reject, or treat as more than text.
 pub(super) fn wrong(message: &Message) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |is_right: bool, what: String| {
@@ -58,7 +58,7 @@ pub(super) fn wrong(message: &Message) -> Vec<String> {
     wrong
 }
 
-/// Whether all that Slack reads as markup is ours: links to pages and times, balanced code, and escaped characters.
+/// Whether everything that Slack reads as markup is ours: links to pages and times, balanced code, and escaped characters.
 fn is_harmless(text: &str, has_markup: bool) -> bool {
     let mut rest = text;
     let mut outside = String::new();

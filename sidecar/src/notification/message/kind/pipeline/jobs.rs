@@ -1,4 +1,4 @@
-//! The jobs of a pipeline that failed, in the order of its stages.
+//! A pipeline's failed jobs, in stage order.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use crate::notification::message::markup::link::link;
 use crate::notification::message::markup::list::listed;
 use crate::notification::message::markup::user_text::{NAME, line};
 
-/// What a field holds beside its name.
+/// The space in a field besides its name.
 const ROOM: usize = 1_900;
 
-/// Those that failed for good, and those that were allowed to.
+/// Jobs that failed, and jobs that were allowed to fail.
 pub(super) struct Failed<'a> {
     broken: Vec<&'a Job<'a>>,
     forgiven: Vec<&'a Job<'a>>,
 }
 
-/// Of the runs of a job the last one counts: what was retried and passed has not failed.
+/// The last run of a job counts: a job that passed when retried has not failed.
 pub(super) fn failed<'a>(jobs: &'a List<Job<'a>>, stages: &[Text]) -> Failed<'a> {
     let mut last: HashMap<&str, &Job> = HashMap::new();
     for job in jobs.iter() {
@@ -28,7 +28,7 @@ pub(super) fn failed<'a>(jobs: &'a List<Job<'a>>, stages: &[Text]) -> Failed<'a>
     }
     let place = |job: &Job| {
         let stage = stages.iter().position(|stage| **stage == *job.stage);
-        // Ids are whole numbers; what is none comes first.
+        // Ids are integers; anything else comes first.
         (stage.unwrap_or(stages.len()), *job.id)
     };
     let mut failed: Vec<&Job> = last

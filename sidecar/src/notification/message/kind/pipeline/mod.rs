@@ -1,4 +1,4 @@
-//! Pipelines. Their messages have a colour, always: see [`Message::arguments`](crate::notification::message::Message::arguments).
+//! Pipelines. Their messages always have a color: see [`Message::arguments`](crate::notification::message::Message::arguments).
 
 mod jobs;
 
@@ -85,7 +85,7 @@ fn kind(pipeline: &Attributes) -> &'static str {
     }
 }
 
-/// The same in words, for where there are no fields.
+/// The same in words, where there are no fields.
 fn on(pipeline: &Attributes) -> String {
     match line(&pipeline.reference, NAME) {
         empty if empty.is_empty() => empty,
@@ -115,7 +115,7 @@ fn commit(event: &Event) -> String {
         .to_owned()
 }
 
-/// ` after MM:SS`, if it is known.
+/// ` after MM:SS`, if known.
 fn duration(seconds: Option<f64>) -> String {
     let Some(seconds) = seconds.filter(|seconds| (0.0..1e9).contains(seconds)) else {
         return String::new();
