@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: &Rekey) -> Result<ExitCode, Error> {
         closed,
     } = counts;
     say(&format!(
-        "{sealed} workspaces sealed anew, {unchanged} had the current key, {overtaken} got new tokens meanwhile, {closed} can be opened with no key\n"
+        "{sealed} workspaces re-encrypted, {unchanged} already had the current key, {overtaken} got new tokens in the meantime, {closed} cannot be decrypted with any key\n"
     ));
     Ok(match closed {
         0 => ExitCode::SUCCESS,

@@ -56,7 +56,7 @@ select jsonb_build_object(
   'features', lockstep.feature_report(status_report.schema))
 $$;
 comment on function lockstep.status_report(text) is
-  'what a status page shows: queue, deliveries, failures by cause, backfills, feature flags, cache columns; whoever may call it sees those of all';
+  'the contents of the status page: queue, deliveries, failures by cause, backfills, feature flags, cache columns, of all owners';
 revoke execute on function lockstep.status_report(text) from public;
 grant execute on function lockstep.status_report(text) to lockstep_admin;
 
@@ -92,7 +92,7 @@ select jsonb_build_object('total', (select count(*) from lockstep.backfill_progr
           order by has_ended, p.run desc limit 30) p (has_ended, run)
 $$;
 comment on function lockstep.chatops_backfills(bigint) is
-  'how many runs of backfill jobs there are, and those that have not ended and the last of the others; or one of them; whoever began them: lockstep.backfill_progress, for chatops';
+  'the number of backfill runs, the active ones and the last of the others; or one run; for all owners: lockstep.backfill_progress, for chatops';
 revoke execute on function lockstep.chatops_backfills(bigint) from public;
 
 create function lockstep.chatops_incidents()

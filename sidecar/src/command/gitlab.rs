@@ -66,7 +66,7 @@ async fn prepare(
         Ok(Project::AsGiven) => Ok(original),
         Ok(Project::NotConnected(reply)) => Err(reply),
         Err(error) => {
-            warn!(error = %error.report(), "an alias is not looked up");
+            warn!(error = %error.report(), "an alias could not be looked up");
             Ok(original)
         }
     }
@@ -94,7 +94,7 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
         Some(alias) => Project::As(alias),
         None => match gitlab.settings_of(given) {
             Some(url) => Project::NotConnected(Reply::new(format!(
-                "{} is not connected with this workspace. Its maintainers connect it <{url}|in its settings>; {} lists what is connected.",
+                "{} is not connected to this workspace. Its maintainers can connect it <{url}|in its settings>; {} lists connected projects.",
                 code(&shorten(given, 100)),
                 code(&format!("{} status", slash.command)),
             ))),

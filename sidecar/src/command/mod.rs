@@ -91,6 +91,6 @@ async fn receive(
 fn sorry(error: Error) -> Reply {
     warn!(error = %error.report(), "a command failed");
     Reply::new(
-        ":warning: The database does not answer now. Nothing was changed; try again in a moment.",
+        ":warning: The database does not respond at the moment. Nothing was changed; try again soon.",
     )
 }

@@ -92,7 +92,7 @@ pub(super) async fn publish(
         // Retrying is pointless; the pages and the status say that the app must be installed again.
         Err(error) if error.is_lost_installation() => {
             count(Counter::CALLS, "lost_installation");
-            warn!(team = bot.team, %error, "the installation is of no use any more");
+            warn!(team = bot.team, %error, "the installation is no longer valid");
             Ok(())
         }
         Err(error) => {

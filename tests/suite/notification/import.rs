@@ -148,7 +148,7 @@ fn settings_that_cannot_be_read_are_told_at_the_end() -> Result<()> {
     let lines: Vec<&str> = said.lines().collect();
     ensure!(status == Some(1) && lines.len() > 2, "{said}");
     for line in &lines[..2] {
-        ensure!(line.contains("none of the keys opens"), "{said}");
+        ensure!(line.contains("none of the keys decrypts"), "{said}");
     }
     ensure!(
         lines[2].starts_with("1 imported, 0 have") && lines[2].ends_with("2 failed"),

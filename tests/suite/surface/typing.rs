@@ -15,7 +15,7 @@ const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "lockstep.set_feature(e'new\\thook', true)",
         "42602",
-        "is not a name",
+        "is not a valid name",
     ),
     (
         "lockstep.enable_feature_for('new hook', 'User:1')",

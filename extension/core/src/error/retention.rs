@@ -13,8 +13,8 @@ errors! {
     ),
     Keep { what: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("cannot keep records \"{what}\" for no time"),
-        "What is older than the time is removed.",
-        "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
+        format!("the retention of records \"{what}\" must be positive"),
+        "Records older than this are removed.",
+        "Pass a positive interval, such as '90 days', or null to keep them forever.",
     ),
 }

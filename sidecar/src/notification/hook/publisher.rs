@@ -246,7 +246,7 @@ impl Queue {
                 self.put_back(batch, PAUSE).await;
             }
             _ if may_pass(&error) => {
-                warn!(error = %error.report(), events = batch.len(), "not published as yet");
+                warn!(error = %error.report(), events = batch.len(), "not published yet");
                 self.put_back(batch, PAUSE).await;
             }
             // An event that has to wait, or that the database cannot store, must not keep others out.

@@ -10,7 +10,7 @@ create function lockstep.project_path(project_id bigint, schema text default 'pu
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.project_path(bigint, text) is
-  'the full path of a project, with those of its groups; null if there is no such project';
+  'the full path of a project, including its groups; null if there is no such project';
 revoke execute on function lockstep.project_path(bigint, text) from public;
 "#)]
 fn project_path(project_id: Option<i64>, schema: Option<&str>) -> Option<String> {
