@@ -72,7 +72,7 @@ pub(crate) enum Error {
     #[error("cannot count requests: {0}")]
     Metrics(String),
 
-    #[error("cannot seal or open a token: {0}")]
+    #[error("cannot encrypt or decrypt a token: {0}")]
     Token(String),
 
     #[error("cannot set up TLS")]
