@@ -258,7 +258,7 @@ mod tests {
                  :white_check_mark: on for everybody in production since B UTC\n\
                  :white_check_mark: a day without a change (the last at B UTC, by <@U1>), so ready to clean up\n\
                  :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --production`\n\
-                 :warning: production: nobody has changed it for 61 days",
+                 :warning: production: unchanged for 61 days",
             ),
             (
                 vec![
