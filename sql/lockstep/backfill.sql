@@ -20,7 +20,7 @@ grant select on lockstep.backfill_job to public;
 
 -- Jobs of extensions that build on lockstep: their tables, and a function that processes a schema's rows in a range of keys and
 -- returns how many it wrote. It runs as lockstep_owner.
-create table lockstep.backfill_function (
+create table lockstep_internal.backfill_function (
   job text not null
     constraint backfill_function_pkey primary key
     constraint backfill_function_job_check check (pg_catalog.length(job) <= 63),
@@ -29,11 +29,11 @@ create table lockstep.backfill_function (
   function_schema name not null,
   function_name name not null
 );
-comment on table lockstep.backfill_function is
+comment on table lockstep_internal.backfill_function is
   'jobs of extensions that build on lockstep, each a function (schema text, first bigint, last bigint) returns bigint';
 
 -- A run is work in progress, so it is not dumped. Its counts cover finished ranges.
-create table lockstep.backfill_run (
+create table lockstep_internal.backfill_run (
   id bigint generated always as identity
     constraint backfill_run_pkey primary key,
   job text not null,
@@ -56,16 +56,16 @@ create table lockstep.backfill_run (
   started_at timestamptz not null default pg_catalog.now(),
   finished_at timestamptz
 ) with (fillfactor = 50);
-comment on table lockstep.backfill_run is 'runs of jobs; written by the functions of lockstep alone';
-create unique index backfill_run_target_table_key on lockstep.backfill_run (target_table)
+comment on table lockstep_internal.backfill_run is 'runs of jobs; written by the functions of lockstep alone';
+create unique index backfill_run_target_table_key on lockstep_internal.backfill_run (target_table)
   where status in ('running', 'paused');
 
 -- Updated with every sub-batch, in the transaction that writes its rows.
-create table lockstep.backfill_range (
+create table lockstep_internal.backfill_range (
   id bigint generated always as identity
     constraint backfill_range_pkey primary key,
   run_id bigint not null
-    constraint backfill_range_run_id_fkey references lockstep.backfill_run (id) on delete cascade,
+    constraint backfill_range_run_id_fkey references lockstep_internal.backfill_run (id) on delete cascade,
   slot integer,
   status text not null default 'open'
     constraint backfill_range_status_check check (status in ('open', 'set_aside')),
@@ -84,8 +84,8 @@ create table lockstep.backfill_range (
   error text,
   updated_at timestamptz not null default pg_catalog.clock_timestamp()
 ) with (fillfactor = 50);
-comment on table lockstep.backfill_range is 'ranges of keys that a run works on or has set aside';
-create index backfill_range_run_id_idx on lockstep.backfill_range (run_id);
+comment on table lockstep_internal.backfill_range is 'ranges of keys that a run works on or has set aside';
+create index backfill_range_run_id_idx on lockstep_internal.backfill_range (run_id);
 
 create view lockstep.backfill_progress as
 select r.id as run, r.job, r.target_table, r.status,
@@ -107,26 +107,26 @@ select r.id as run, r.job, r.target_table, r.status,
        end as held_by,
        t.set_aside, case when r.held_by is null then coalesce(n.error, r.last_error) else r.last_error end as last_error,
        pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, c.relowner::regrole as role, r.settings, r.started_at, r.finished_at, r.rows_estimated
-  from lockstep.backfill_run r
+  from lockstep_internal.backfill_run r
   left join pg_catalog.pg_class c on c.oid = r.target_table
   cross join lateral (
     select r.scanned + coalesce(pg_catalog.sum(g.scanned), 0)::bigint, r.updated + coalesce(pg_catalog.sum(g.updated), 0)::bigint,
            (select coalesce(pg_catalog.jsonb_object_agg(s.reason, s.rows), '{}')
               from (select u.reason, pg_catalog.sum(u.rows::bigint) as rows
                       from (select r.unresolved union all
-                            select o.unresolved from lockstep.backfill_range o where o.run_id = r.id) c (counts)
+                            select o.unresolved from lockstep_internal.backfill_range o where o.run_id = r.id) c (counts)
                       cross join lateral pg_catalog.jsonb_each_text(c.counts) u (reason, rows)
                      group by u.reason) s),
            pg_catalog.count(*) filter (where g.status = 'set_aside'),
            greatest(r.longest_ms, pg_catalog.max(g.longest_ms))
-      from lockstep.backfill_range g where g.run_id = r.id
+      from lockstep_internal.backfill_range g where g.run_id = r.id
   ) as t (scanned, updated, unresolved, set_aside, longest_ms)
   cross join lateral (
     select pg_catalog.sum(g.rows_per_second) filter (where g.updated_at > pg_catalog.clock_timestamp() - interval '30 seconds'),
            pg_catalog.max(g.sub_batch_size) filter (where g.status = 'open'),
            pg_catalog.string_agg(distinct g.held_by, ', ') filter (where g.status = 'open'),
            (pg_catalog.array_agg(g.error order by g.updated_at desc) filter (where g.error is not null))[1]
-      from lockstep.backfill_range g where g.run_id = r.id
+      from lockstep_internal.backfill_range g where g.run_id = r.id
   ) as n (rows_per_second, sub_batch_size, held_by, error)
   cross join lateral (
     select coalesce(pg_catalog.array_agg(l.pid order by l.pid), '{}')
@@ -166,17 +166,17 @@ grant select on lockstep.backfill_progress to public;
 create procedure lockstep.backfill(job text, "table" regclass default null, settings jsonb default '{}')
 language plpgsql as $$
 declare
-  run constant bigint := lockstep.open_backfill(job, "table", settings);
+  run constant bigint := lockstep_internal.open_backfill(job, "table", settings);
   pause integer;
 begin
   commit;
   loop
-    pause := lockstep.backfill_step(run);
+    pause := lockstep_internal.backfill_step(run);
     commit;
     if pause is null then
-      exit when lockstep.report_backfill(run);
+      exit when lockstep_internal.report_backfill(run);
     elsif pause operator(pg_catalog.>) 0 then
-      call lockstep.wait_for_backfill(run, pause);
+      call lockstep_internal.wait_for_backfill(run, pause);
     end if;
   end loop;
 end
@@ -186,7 +186,7 @@ comment on procedure lockstep.backfill(text, regclass, jsonb) is
 
 create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at
-  from lockstep.backfill_range g join lockstep.backfill_run r on r.id = g.run_id
+  from lockstep_internal.backfill_range g join lockstep_internal.backfill_run r on r.id = g.run_id
   left join pg_catalog.pg_class c on c.oid = r.target_table
  where g.status = 'set_aside' and (pg_catalog.pg_has_role(c.relowner, 'usage') or pg_catalog.pg_has_role('pg_monitor', 'usage'));
 comment on view lockstep.backfill_set_aside is

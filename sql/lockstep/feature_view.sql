@@ -1,7 +1,7 @@
 create view lockstep.features as
 select f.schema, f.name, f.state, f.percentage_of_actors, f.percentage_of_time, f.actors, f.opted_out, f.groups, f.type,
        f.default_enabled, f.created_at, f.updated_at
-  from lockstep.list_features() f;
+  from lockstep_internal.list_features() f;
 comment on view lockstep.features is
   'feature flags of all schemas that the caller may read, and flags that are only defined, which have no schema';
 comment on column lockstep.features.schema is 'schema of the flag''s tables; null for a flag that is only defined';

@@ -1,6 +1,6 @@
 -- How often a worker's jobs are retried, and whether a dead job is kept: as a DBA set it, otherwise as GitLab does, otherwise
 -- Sidekiq's defaults, 25 retries and kept.
-create table lockstep.worker (
+create table lockstep_internal.worker (
   name text not null
     constraint worker_pkey primary key
     constraint worker_name_check check (name <> '' and pg_catalog.length(name) <= 255),
@@ -8,20 +8,20 @@ create table lockstep.worker (
     constraint worker_retries_check check (retries between 0 and 100),
   keeps_dead boolean not null
 );
-comment on table lockstep.worker is 'workers with retry rules of their own; written by lockstep.define_worker alone';
-select pg_catalog.pg_extension_config_dump('lockstep.worker', '');
+comment on table lockstep_internal.worker is 'workers with retry rules of their own; written by lockstep.define_worker alone';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.worker', '');
 
 -- A separate table, because a dump must not contain rows that the extension itself inserts.
-create table lockstep.host_worker (
+create table lockstep_internal.host_worker (
   name text not null
     constraint host_worker_pkey primary key
     constraint host_worker_name_check check (pg_catalog.length(name) <= 255),
   retries integer not null,
   keeps_dead boolean not null
 );
-comment on table lockstep.host_worker is 'GitLab''s workers, with their retry rules';
+comment on table lockstep_internal.host_worker is 'GitLab''s workers, with their retry rules';
 
-create table lockstep.worker_rename (
+create table lockstep_internal.worker_rename (
   old_name text not null
     constraint worker_rename_pkey primary key
     constraint worker_rename_old_name_check check (pg_catalog.length(old_name) <= 255),
@@ -33,33 +33,33 @@ create table lockstep.worker_rename (
   is_built_in boolean not null default false,
   constraint worker_rename_check check (old_name <> new_name)
 );
-comment on table lockstep.worker_rename is
+comment on table lockstep_internal.worker_rename is
   'while the feature is off jobs are enqueued under the old name, else under the new one; written by lockstep.rename_worker alone';
-select pg_catalog.pg_extension_config_dump('lockstep.worker_rename', 'where not is_built_in');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.worker_rename', 'where not is_built_in');
 
 -- Separate from the renames, so that a dump includes it for built-in renames as well.
-create table lockstep.retired_worker (
+create table lockstep_internal.retired_worker (
   name text not null
     constraint retired_worker_pkey primary key
     constraint retired_worker_name_check check (pg_catalog.length(name) <= 255),
   retired_at timestamptz not null default pg_catalog.now()
 );
-comment on table lockstep.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
-select pg_catalog.pg_extension_config_dump('lockstep.retired_worker', '');
+comment on table lockstep_internal.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.retired_worker', '');
 
 -- Members of such a role may only run workers with this prefix.
-create table lockstep.runner_limit (
+create table lockstep_internal.runner_limit (
   role text not null
     constraint runner_limit_pkey primary key
     constraint runner_limit_role_check check (pg_catalog.length(role) <= 63),
   workers text not null
     constraint runner_limit_workers_check check (workers <> '')
 );
-comment on table lockstep.runner_limit is
+comment on table lockstep_internal.runner_limit is
   'roles whose runners only claim jobs of workers whose names begin with a text; written by extensions that build on lockstep';
 
 -- The lease belongs to the runner, not to the job: a runner with a thousand jobs renews one row.
-create table lockstep.job_runner (
+create table lockstep_internal.job_runner (
   id bigint generated always as identity
     constraint job_runner_pkey primary key,
   name text not null
@@ -72,11 +72,11 @@ create table lockstep.job_runner (
   leased_until timestamptz not null,
   started_at timestamptz not null default pg_catalog.clock_timestamp()
 ) with (fillfactor = 50);
-comment on table lockstep.job_runner is 'who runs jobs; when a lease ends, others take over the jobs';
-select pg_catalog.pg_extension_config_dump('lockstep.job_runner', '');
-select pg_catalog.pg_extension_config_dump('lockstep.job_runner_id_seq', '');
+comment on table lockstep_internal.job_runner is 'who runs jobs; when a lease ends, others take over the jobs';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.job_runner', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.job_runner_id_seq', '');
 
-create table lockstep.job (
+create table lockstep_internal.job (
   id bigint generated always as identity
     constraint job_pkey primary key,
   worker text not null
@@ -106,18 +106,18 @@ create table lockstep.job (
   -- A job creates three row versions, and most of the table is deleted a moment later: vacuum must not wait for a fifth of it.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
-comment on table lockstep.job is 'jobs that are not done; written by the functions of lockstep alone';
-create index job_waiting_idx on lockstep.job (worker, priority, run_at, id) where status = 'waiting';
-create index job_scheduled_idx on lockstep.job (run_at) where status = 'scheduled';
-create index job_running_idx on lockstep.job (runner) where status = 'running';
-create index job_dead_idx on lockstep.job (died_at) where status = 'dead';
-create unique index job_unique_key on lockstep.job (unique_worker, unique_key) where unique_key is not null and status <> 'dead';
-select pg_catalog.pg_extension_config_dump('lockstep.job', '');
-select pg_catalog.pg_extension_config_dump('lockstep.job_id_seq', '');
+comment on table lockstep_internal.job is 'jobs that are not done; written by the functions of lockstep alone';
+create index job_waiting_idx on lockstep_internal.job (worker, priority, run_at, id) where status = 'waiting';
+create index job_scheduled_idx on lockstep_internal.job (run_at) where status = 'scheduled';
+create index job_running_idx on lockstep_internal.job (runner) where status = 'running';
+create index job_dead_idx on lockstep_internal.job (died_at) where status = 'dead';
+create unique index job_unique_key on lockstep_internal.job (unique_worker, unique_key) where unique_key is not null and status <> 'dead';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.job', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.job_id_seq', '');
 
 create view lockstep.dead_jobs as
 select j.id as job, j.worker, j.args, j.unique_key, j.failures, j.losses, j.last_error, j.enqueued_at, j.died_at
-  from lockstep.job j where j.status = 'dead';
+  from lockstep_internal.job j where j.status = 'dead';
 comment on view lockstep.dead_jobs is
   'jobs that failed for good; lockstep.retry_job and lockstep.retry_dead_jobs try them again, lockstep.discard_job removes one';
 comment on column lockstep.dead_jobs.job is 'number of the job; lockstep.retry_job and lockstep.discard_job take it';
@@ -135,17 +135,17 @@ create view lockstep.worker_status as
 select n.name as worker, r.new_name as renamed_to, r.feature,
        coalesce(c.enqueued, 0) as enqueued, coalesce(c.scheduled, 0) as scheduled, coalesce(c.running, 0) as running,
        coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at
-  from (select w.name from lockstep.worker w union select h.name from lockstep.host_worker h union select o.old_name from lockstep.worker_rename o
-        union select o.new_name from lockstep.worker_rename o union select j.worker from lockstep.job j) n
-  left join lockstep.worker_rename r on r.old_name = n.name
-  left join lockstep.retired_worker t on t.name = n.name
+  from (select w.name from lockstep_internal.worker w union select h.name from lockstep_internal.host_worker h union select o.old_name from lockstep_internal.worker_rename o
+        union select o.new_name from lockstep_internal.worker_rename o union select j.worker from lockstep_internal.job j) n
+  left join lockstep_internal.worker_rename r on r.old_name = n.name
+  left join lockstep_internal.retired_worker t on t.name = n.name
   left join (
     select j.worker, pg_catalog.count(*) filter (where j.status in ('scheduled', 'waiting')) as enqueued,
            pg_catalog.count(*) filter (where j.status = 'scheduled') as scheduled,
            pg_catalog.count(*) filter (where j.status = 'running') as running,
            pg_catalog.count(*) filter (where j.status = 'dead') as dead,
            pg_catalog.min(j.run_at) filter (where j.status in ('waiting', 'running')) as oldest
-      from lockstep.job j group by j.worker
+      from lockstep_internal.job j group by j.worker
   ) c on c.worker = n.name;
 comment on view lockstep.worker_status is
   'jobs by the name they were enqueued under; scheduled ones are among the enqueued; drained: none is left, so an old name can be retired';
@@ -162,14 +162,14 @@ comment on column lockstep.worker_status.retired_at is 'when the name was retire
 -- Without arguments and errors, which only concern those who run jobs.
 grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
 
-insert into lockstep.host_worker (name, retries, keeps_dead)
+insert into lockstep_internal.host_worker (name, retries, keeps_dead)
 select n.name, 3, n.keeps_dead
   from (values ('ProjectServiceWorker', false), ('Integrations::ExecuteWorker', false),
                ('IrkerWorker', true), ('Integrations::IrkerWorker', true),
                ('Clusters::Applications::ActivateServiceWorker', true), ('Clusters::Applications::ActivateIntegrationWorker', true),
                ('Clusters::Applications::DeactivateServiceWorker', true),
                ('Clusters::Applications::DeactivateIntegrationWorker', true)) n (name, keeps_dead);
-insert into lockstep.worker_rename (old_name, new_name, feature, feature_schema, is_built_in)
+insert into lockstep_internal.worker_rename (old_name, new_name, feature, feature_schema, is_built_in)
 select n.old_name, n.new_name, 'rename_integrations_workers', 'public', true
   from (values ('ProjectServiceWorker', 'Integrations::ExecuteWorker'),
                ('IrkerWorker', 'Integrations::IrkerWorker'),

@@ -28,7 +28,7 @@ begin
 end
 $$;
 
--- The owner of the database dumps and restores it: the rows of dumped tables and the sequences. lockstep.check_restored checks
+-- The owner of the database dumps and restores it: the rows of dumped tables and the sequences. lockstep_internal.check_restored checks
 -- what is restored.
 do $$
 declare
@@ -40,16 +40,16 @@ declare
       where d.datname operator(pg_catalog.=) pg_catalog.current_database()));
 begin
   for found in
-    select c.relkind, c.relname
+    select c.relkind, c.oid::pg_catalog.regclass as name
       from pg_catalog.pg_extension e
       cross join lateral pg_catalog.unnest(e.extconfig) as dumped (oid)
       join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) dumped.oid
      where e.extname operator(pg_catalog.=) pg_catalog.current_setting('lockstep.installing')
   loop
     if found.relkind operator(pg_catalog.=) 'S' then
-      execute pg_catalog.format('grant select, update on sequence lockstep.%I to %s', found.relname, owner);
+      execute pg_catalog.format('grant select, update on sequence %s to %s', found.name, owner);
     else
-      execute pg_catalog.format('grant select, insert on lockstep.%I to %s', found.relname, owner);
+      execute pg_catalog.format('grant select, insert on %s to %s', found.name, owner);
     end if;
   end loop;
   for found in

@@ -1,6 +1,6 @@
 -- Checks rows that the database owner restores from a dump; the owner cannot write them in any other way. A row that lends a
 -- role's rights is only accepted from someone who has these rights; other rows are skipped, so that the restore continues.
-create function lockstep.check_restored() returns trigger
+create function lockstep_internal.check_restored() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -26,20 +26,20 @@ begin
   end if;
   raise warning using
     errcode = 'insufficient_privilege',
-    message = format('a row of lockstep.%s is left out', tg_table_name),
+    message = format('a row of %s.%s is left out', tg_table_schema, tg_table_name),
     detail = format('Role "%s" has not the rights that it would lend, or these are of a role that does not exist: %s', current_user, to_jsonb(new)),
     hint = 'Restore it as a superuser, or as a member of that role.';
   return null;
 end
 $$;
-comment on function lockstep.check_restored() is 'lets the owner of the database restore what the owner may, and notes who restored a record';
-revoke execute on function lockstep.check_restored() from public;
+comment on function lockstep_internal.check_restored() is 'lets the owner of the database restore what the owner may, and notes who restored a record';
+revoke execute on function lockstep_internal.check_restored() from public;
 
-create trigger check_restored before insert on lockstep.cache_column_definition for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+create trigger check_restored before insert on lockstep_internal.cache_column_definition for each row
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored();
 create trigger check_restored before insert on lockstep.backfill_job for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored();
 create trigger check_restored before insert on lockstep.feature_group for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored();
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored();
 create trigger check_restored before insert on lockstep.feature_audit for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored('record');
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored('record');

@@ -15,8 +15,13 @@ $$;
 
 -- Created without "if not exists": a schema that somebody else prepared is not accepted.
 create schema lockstep;
-comment on schema lockstep is 'keeps derived columns consistent with the rows they are derived from';
+comment on schema lockstep is 'keeps derived columns consistent with the rows they are derived from: what people and applications call and read';
 grant usage on schema lockstep to public;
+create schema lockstep_internal;
+comment on schema lockstep_internal is 'tables, trigger functions and steps of lockstep; call and read what is in schema lockstep instead';
+-- The owner of a table creates its triggers, and whoever restores a dump does; both have to find the functions of these. What a role
+-- may do with them, their own grants say.
+grant usage on schema lockstep_internal to public;
 
 -- Owns everything in the schema, and may do nothing else except monitor the server. Roles are shared by all databases of a
 -- server, so it may already exist, and another database may be creating it right now.
@@ -80,11 +85,11 @@ $$;
 
 -- A copy of a database must not run the jobs of its original. This table detects that: a dump adds a second row, and in a
 -- database created from a template the row names the template.
-create table lockstep.home (
+create table lockstep_internal.home (
   database oid not null
 );
-comment on table lockstep.home is
+comment on table lockstep_internal.home is
   'the database that owns the jobs: those of another database are held; see lockstep.release_restored and lockstep.discard_restored';
-insert into lockstep.home (database)
+insert into lockstep_internal.home (database)
 select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
-select pg_catalog.pg_extension_config_dump('lockstep.home', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.home', '');

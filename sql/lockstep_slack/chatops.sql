@@ -24,7 +24,7 @@ create index chatops_command_ran_at_idx on lockstep.chatops_command (ran_at);
 select pg_catalog.pg_extension_config_dump('lockstep.chatops_command', '');
 -- Records who restored a row from a dump.
 create trigger check_restored before insert on lockstep.chatops_command for each row
-  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep.check_restored('record');
+  when (current_user operator(pg_catalog.<>) 'lockstep_owner') execute function lockstep_internal.check_restored('record');
 grant select on lockstep.chatops_command to lockstep_admin, pg_monitor;
 
 -- While one is open, chatops changes no flag in production. A DBA may also write it.

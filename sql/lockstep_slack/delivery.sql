@@ -3,21 +3,21 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
        coalesce(h.delivered, 0) as delivered_last_hour, coalesce(h.failed, 0) as failed_last_hour,
        case when l.not_before > pg_catalog.clock_timestamp() then l.not_before end as held_until,
        l.leased_until, coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
-  from lockstep.slack_channel c
-  join lockstep.slack_channel l on l.id = coalesce(c.same_as, c.id)
+  from lockstep_internal.slack_channel c
+  join lockstep_internal.slack_channel l on l.id = coalesce(c.same_as, c.id)
   left join (
     select o.channel, pg_catalog.count(*) as waiting, pg_catalog.min(o.created_at) as oldest, pg_catalog.min(o.id) as first
-      from lockstep.slack_delivery o where o.status = 'waiting' group by o.channel
+      from lockstep_internal.slack_delivery o where o.status = 'waiting' group by o.channel
   ) w on w.channel = c.id
   left join (
     select o.channel, pg_catalog.count(*) filter (where o.status = 'delivered') as delivered,
            pg_catalog.count(*) filter (where o.status = 'failed') as failed
-      from lockstep.slack_delivery o
+      from lockstep_internal.slack_delivery o
      where o.status <> 'waiting' and o.done_at > (select pg_catalog.clock_timestamp() - interval '1 hour') group by o.channel
   ) h on h.channel = c.id
-  left join lockstep.slack_delivery d on d.id = w.first
+  left join lockstep_internal.slack_delivery d on d.id = w.first
   left join lateral (
-    select o.error, o.needed from lockstep.slack_channel_trouble o
+    select o.error, o.needed from lockstep_internal.slack_channel_trouble o
      where o.schema = c.schema and o.team_id = c.team_id and o.channel = c.channel order by o.last_at desc limit 1
   ) t on true
  where w.channel is not null or h.channel is not null or t.error is not null;

@@ -1,7 +1,7 @@
 -- Notifications through the Slack app: what happened, which channels are notified, and the outcome.
 
 -- Settings of an integration; without a row, the defaults apply.
-create table lockstep.slack_notification (
+create table lockstep_internal.slack_notification (
   schema text not null,
   integration_id bigint not null,
   -- For every event without channels of its own.
@@ -24,11 +24,11 @@ create table lockstep.slack_notification (
   muted_authors text[] not null default '{}',
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
-comment on table lockstep.slack_notification is
+comment on table lockstep_internal.slack_notification is
   'who is notified of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_notification', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_notification', '');
 
-create table lockstep.event (
+create table lockstep_internal.event (
   id bigint generated always as identity
     constraint event_pkey primary key,
   schema text not null,
@@ -43,12 +43,12 @@ create table lockstep.event (
   -- Most payloads have 2 to 8 kB: compressing one and storing it out of line takes half as long as everything else.
   toast_tuple_target = 8160
 );
-comment on table lockstep.event is 'events of projects and groups that were published; written by lockstep.publish_events';
-create index event_received_at_idx on lockstep.event (received_at);
-select pg_catalog.pg_extension_config_dump('lockstep.event', '');
-select pg_catalog.pg_extension_config_dump('lockstep.event_id_seq', '');
+comment on table lockstep_internal.event is 'events of projects and groups that were published; written by lockstep_api.publish_events';
+create index event_received_at_idx on lockstep_internal.event (received_at);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.event', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.event_id_seq', '');
 
-create table lockstep.slack_channel (
+create table lockstep_internal.slack_channel (
   id bigint generated always as identity
     constraint slack_channel_pkey primary key,
   schema text not null,
@@ -73,13 +73,13 @@ create table lockstep.slack_channel (
   constraint slack_channel_same_as_check check (same_as <> id),
   constraint slack_channel_lease_check check ((lease is null) = (leased_until is null) and (lease is null) = (delivery is null))
 ) with (fillfactor = 50);
-comment on table lockstep.slack_channel is
+comment on table lockstep_internal.slack_channel is
   'channels that ever got a message, by each name they are called; one row of each has its pace and who sends to it';
-create index slack_channel_slack_id_idx on lockstep.slack_channel (slack_id, team_id) where slack_id is not null;
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel', '');
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_id_seq', '');
+create index slack_channel_slack_id_idx on lockstep_internal.slack_channel (slack_id, team_id) where slack_id is not null;
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel_id_seq', '');
 
-create table lockstep.slack_team_pace (
+create table lockstep_internal.slack_team_pace (
   schema text not null,
   team_id text not null
     constraint slack_team_pace_team_id_check check (pg_catalog.length(team_id) <= 255),
@@ -90,9 +90,9 @@ create table lockstep.slack_team_pace (
     constraint slack_team_pace_method_check check (pg_catalog.length(method) <= 255),
   constraint slack_team_pace_pkey primary key (schema, team_id, method)
 ) with (fillfactor = 50);
-comment on table lockstep.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
+comment on table lockstep_internal.slack_team_pace is 'the pace of each workspace, over all of its channels and all sidecars';
 
-create table lockstep.slack_delivery (
+create table lockstep_internal.slack_delivery (
   id bigint generated always as identity
     constraint slack_delivery_pkey primary key,
   schema text not null,
@@ -120,16 +120,16 @@ create table lockstep.slack_delivery (
   -- As with jobs: most of the table is finished a moment later.
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.2, autovacuum_analyze_scale_factor = 0.2
 );
-comment on table lockstep.slack_delivery is
+comment on table lockstep_internal.slack_delivery is
   'an event for one channel of one integration; written by the functions of lockstep alone. What waits in a lane is sent in the order of the ids: of two publications the one whose transaction ended before the other began comes first';
-create index slack_delivery_waiting_idx on lockstep.slack_delivery (lane, id) where status = 'waiting';
-create index slack_delivery_event_idx on lockstep.slack_delivery (event);
-create index slack_delivery_done_at_idx on lockstep.slack_delivery (done_at) where status <> 'waiting';
-create index slack_delivery_failed_idx on lockstep.slack_delivery (integration_id) where status = 'failed';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery', '');
-select pg_catalog.pg_extension_config_dump('lockstep.slack_delivery_id_seq', '');
+create index slack_delivery_waiting_idx on lockstep_internal.slack_delivery (lane, id) where status = 'waiting';
+create index slack_delivery_event_idx on lockstep_internal.slack_delivery (event);
+create index slack_delivery_done_at_idx on lockstep_internal.slack_delivery (done_at) where status <> 'waiting';
+create index slack_delivery_failed_idx on lockstep_internal.slack_delivery (integration_id) where status = 'failed';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_delivery', '');
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_delivery_id_seq', '');
 
-create table lockstep.slack_channel_trouble (
+create table lockstep_internal.slack_channel_trouble (
   schema text not null,
   integration_id bigint not null,
   team_id text not null
@@ -143,10 +143,10 @@ create table lockstep.slack_channel_trouble (
   last_at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_channel_trouble_pkey primary key (schema, integration_id, team_id, channel)
 );
-comment on table lockstep.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
-select pg_catalog.pg_extension_config_dump('lockstep.slack_channel_trouble', '');
+comment on table lockstep_internal.slack_channel_trouble is 'channels that an integration cannot reach, each with what Slack says, until it reaches them again';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_channel_trouble', '');
 
-create table lockstep.slack_message (
+create table lockstep_internal.slack_message (
   channel bigint not null,
   -- The pipeline or merge request of the message.
   subject text not null
@@ -159,11 +159,11 @@ create table lockstep.slack_message (
   at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint slack_message_pkey primary key (channel, subject)
 );
-comment on table lockstep.slack_message is 'messages that are to be updated, or answered in a thread';
-create index slack_message_at_idx on lockstep.slack_message (at);
-select pg_catalog.pg_extension_config_dump('lockstep.slack_message', '');
+comment on table lockstep_internal.slack_message is 'messages that are to be updated, or answered in a thread';
+create index slack_message_at_idx on lockstep_internal.slack_message (at);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_message', '');
 
-create table lockstep.pipeline_status (
+create table lockstep_internal.pipeline_status (
   schema text not null,
   project_id bigint not null,
   -- For a very long name, its beginning and a digest.
@@ -177,7 +177,7 @@ create table lockstep.pipeline_status (
   seen_on date not null default current_date,
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
-comment on table lockstep.pipeline_status is
+comment on table lockstep_internal.pipeline_status is
   'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
-create index pipeline_status_seen_on_idx on lockstep.pipeline_status (seen_on);
-select pg_catalog.pg_extension_config_dump('lockstep.pipeline_status', '');
+create index pipeline_status_seen_on_idx on lockstep_internal.pipeline_status (seen_on);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.pipeline_status', '');

@@ -5,16 +5,16 @@ returns jsonb language sql security definer set search_path = pg_catalog, pg_tem
 as $$
 with waiting as materialized (
   select o.channel, count(*) as waiting, min(o.created_at) as oldest, min(o.id) as first
-    from lockstep.slack_delivery o where o.status = 'waiting' and o.schema = status_report.schema group by o.channel),
+    from lockstep_internal.slack_delivery o where o.status = 'waiting' and o.schema = status_report.schema group by o.channel),
 done as materialized (
   select count(*) filter (where o.status = 'delivered') as delivered, count(*) filter (where o.status = 'failed') as failed
-    from lockstep.slack_delivery o
+    from lockstep_internal.slack_delivery o
    where o.status <> 'waiting' and o.done_at > (select clock_timestamp() - interval '1 hour') and o.schema = status_report.schema)
 select jsonb_build_object(
   'at', clock_timestamp(),
   'is_held', (
     select count(*) <> 2 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
-      from (select j.database from lockstep.home j union all select s.database from lockstep.slack_home s) h),
+      from (select j.database from lockstep_internal.home j union all select s.database from lockstep_internal.slack_home s) h),
   'queue', (
     select coalesce(jsonb_agg(to_jsonb(w) order by w.worker collate "C"), '[]') from lockstep.worker_status w
      where not w.drained or w.renamed_to is not null),
@@ -25,7 +25,7 @@ select jsonb_build_object(
              'failed_last_hour', (select d.failed from done d),
              'channels_waiting', count(*),
              'channels_held', (
-               select count(*) from lockstep.slack_channel c
+               select count(*) from lockstep_internal.slack_channel c
                 where c.schema = status_report.schema and c.not_before > (select clock_timestamp() + interval '1 second')),
              'channels', coalesce((
                select jsonb_agg(to_jsonb(t) order by t.waiting desc, t.team_id collate "C", t.channel collate "C")
@@ -33,11 +33,11 @@ select jsonb_build_object(
                               case when l.not_before > clock_timestamp() then l.not_before end as held_until,
                               coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
                          from (select * from waiting m order by m.waiting desc, m.channel limit 20) o
-                         join lockstep.slack_channel c on c.id = o.channel
-                         join lockstep.slack_channel l on l.id = coalesce(c.same_as, c.id)
-                         join lockstep.slack_delivery d on d.id = o.first
+                         join lockstep_internal.slack_channel c on c.id = o.channel
+                         join lockstep_internal.slack_channel l on l.id = coalesce(c.same_as, c.id)
+                         join lockstep_internal.slack_delivery d on d.id = o.first
                          left join lateral (
-                           select r.error, r.needed from lockstep.slack_channel_trouble r
+                           select r.error, r.needed from lockstep_internal.slack_channel_trouble r
                             where r.schema = c.schema and r.team_id = c.team_id and r.channel = c.channel
                             order by r.last_at desc limit 1) t on true) t), '[]'))
       from waiting w),
@@ -45,7 +45,7 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate "C"), '[]')
       from (select coalesce(d.error, 'unknown_error') as error, d.needed, count(*) as deliveries,
                    count(distinct d.channel) as channels, max(d.done_at) as last_at
-              from lockstep.slack_delivery d where d.status = 'failed' and d.schema = status_report.schema group by 1, 2) f),
+              from lockstep_internal.slack_delivery d where d.status = 'failed' and d.schema = status_report.schema group by 1, 2) f),
   'backfills', (
     select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings' order by b.run desc), '[]')
       from (select * from lockstep.backfill_progress p order by p.run desc limit 20) b),
@@ -53,14 +53,14 @@ select jsonb_build_object(
     select coalesce(jsonb_agg(jsonb_build_object('table', c.target_table::text, 'column', c.target_column, 'state', c.state)
              order by c.target_table::text collate "C", c.target_column collate "C"), '[]')
       from lockstep.cache_columns c),
-  'features', lockstep.feature_report(status_report.schema))
+  'features', lockstep_internal.feature_report(status_report.schema))
 $$;
 comment on function lockstep.status_report(text) is
   'the contents of the status page: queue, deliveries, failures by cause, backfills, feature flags, cache columns, of all owners';
 revoke execute on function lockstep.status_report(text) from public;
 grant execute on function lockstep.status_report(text) to lockstep_admin;
 
-create function lockstep.chatops_workers()
+create function lockstep_api.chatops_workers()
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
 as $$
 select coalesce(jsonb_agg(jsonb_build_object(
@@ -69,12 +69,12 @@ select coalesce(jsonb_agg(jsonb_build_object(
           'retired_at', to_char(s.retired_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by s.worker), '[]')
    from lockstep.worker_status s
 $$;
-comment on function lockstep.chatops_workers() is
+comment on function lockstep_api.chatops_workers() is
   'lockstep.worker_status, for chatops';
-revoke execute on function lockstep.chatops_workers() from public;
+revoke execute on function lockstep_api.chatops_workers() from public;
 
 -- Usually asked for are the active runs; over time there are many others.
-create function lockstep.chatops_backfills(run bigint default null)
+create function lockstep_api.chatops_backfills(run bigint default null)
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
 as $$
 select jsonb_build_object('total', (select count(*) from lockstep.backfill_progress t where chatops_backfills.run is null or t.run = chatops_backfills.run),
@@ -91,11 +91,11 @@ select jsonb_build_object('total', (select count(*) from lockstep.backfill_progr
           where chatops_backfills.run is null or p.run = chatops_backfills.run
           order by has_ended, p.run desc limit 30) p (has_ended, run)
 $$;
-comment on function lockstep.chatops_backfills(bigint) is
+comment on function lockstep_api.chatops_backfills(bigint) is
   'the number of backfill runs, the active ones and the last of the others; or one run; for all owners: lockstep.backfill_progress, for chatops';
-revoke execute on function lockstep.chatops_backfills(bigint) from public;
+revoke execute on function lockstep_api.chatops_backfills(bigint) from public;
 
-create function lockstep.chatops_incidents()
+create function lockstep_api.chatops_incidents()
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
 as $$
 select coalesce(jsonb_agg(jsonb_build_object(
@@ -103,6 +103,6 @@ select coalesce(jsonb_agg(jsonb_build_object(
           'declared_at', to_char(i.declared_at at time zone 'utc', 'YYYY-MM-DD HH24:MI')) order by i.id), '[]')
    from lockstep.chatops_incident i where i.closed_at is null
 $$;
-comment on function lockstep.chatops_incidents() is
+comment on function lockstep_api.chatops_incidents() is
   'incidents that are open';
-revoke execute on function lockstep.chatops_incidents() from public;
+revoke execute on function lockstep_api.chatops_incidents() from public;

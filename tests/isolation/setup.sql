@@ -59,15 +59,15 @@ $$;
 -- Four jobs, numbered from 1, and two runners.
 create procedure reset_jobs() language plpgsql as $$
 begin
-  delete from lockstep.job;
-  delete from lockstep.job_runner;
-  alter table lockstep.job alter column id restart;
-  alter table lockstep.job_runner alter column id restart;
+  delete from lockstep_internal.job;
+  delete from lockstep_internal.job_runner;
+  alter table lockstep_internal.job alter column id restart;
+  alter table lockstep_internal.job_runner alter column id restart;
   perform lockstep.enqueue_job('Test') from generate_series(1, 4);
   perform lockstep.start_runner('runner ' || n, '1 hour') from generate_series(1, 2) n;
 end $$;
 
-create view jobs as select id as job, runner, status, losses from lockstep.job order by id;
+create view jobs as select id as job, runner, status, losses from lockstep_internal.job order by id;
 
 -- Slack workspaces: team A with two rows and team B with one. The oracle: rows of a team that differ from each other.
 create view slack_rows as
@@ -89,8 +89,8 @@ create procedure reset_slack() language plpgsql as $$
 begin
   delete from integrations;
   delete from slack_api_scopes;
-  delete from lockstep.slack_installation;
-  delete from lockstep.slack_event;
+  delete from lockstep_internal.slack_installation;
+  delete from lockstep_internal.slack_event;
   delete from projects;
   insert into projects (id, path, namespace_id) select n, 'p' || n, 1 from generate_series(1, 5) n;
   -- Two sessions that create the same scope wait for each other, whatever their teams: here all scopes exist.
@@ -108,22 +108,22 @@ create procedure reset_deliveries() language plpgsql as $$
 begin
   call reset_slack();
   delete from claimed;
-  delete from lockstep.slack_delivery;
-  delete from lockstep.slack_channel;
-  delete from lockstep.slack_team_pace;
-  delete from lockstep.event;
-  alter table lockstep.slack_delivery alter column id restart;
-  alter table lockstep.slack_channel alter column id restart;
-  alter table lockstep.event alter column id restart;
-  insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#one'), ('public', 'A', '#two'), ('public', 'B', '#three');
+  delete from lockstep_internal.slack_delivery;
+  delete from lockstep_internal.slack_channel;
+  delete from lockstep_internal.slack_team_pace;
+  delete from lockstep_internal.event;
+  alter table lockstep_internal.slack_delivery alter column id restart;
+  alter table lockstep_internal.slack_channel alter column id restart;
+  alter table lockstep_internal.event alter column id restart;
+  insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'A', '#one'), ('public', 'A', '#two'), ('public', 'B', '#three');
   perform publish_to(channel) from unnest(array[1, 1, 2, 2, 3]) channel;
 end $$;
 
 create function publish_to(to_channel bigint) returns bigint language sql as $$
-  with event as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, '{"object_kind": "push"}') returning id)
-  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+  with event as (insert into lockstep_internal.event (schema, key, payload) values ('public', gen_random_uuid()::text, '{"object_kind": "push"}') returning id)
+  insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
   select 'public', event.id, s.integration_id, s.id, c.id, c.id
-    from event, lockstep.slack_channel c
+    from event, lockstep_internal.slack_channel c
     join lateral (select * from slack_integrations s where s.team_id = c.team_id order by s.id limit 1) s on true
    where c.id = to_channel
   returning id
@@ -132,7 +132,7 @@ $$;
 -- Finished pipelines of project 1, one per branch.
 create function publish_pipelines(pipeline bigint, variadic branches text[]) returns text language sql as $$
   select string_agg(p.outcome, ' ' order by p.place)
-    from lockstep.publish_events(
+    from lockstep_api.publish_events(
       (select array_agg(json_build_object('object_kind', 'pipeline', 'project', json_build_object('id', 1),
                                           'object_attributes', json_build_object('id', pipeline, 'status', 'failed', 'ref', branch)) order by n)
          from unnest(branches) with ordinality b (branch, n)),
@@ -141,13 +141,13 @@ $$;
 
 create function claim_for(who text, most integer, per_minute integer default 60000) returns text language plpgsql as $$
 begin
-  insert into claimed select who, d.delivery, d.lease from lockstep.claim_deliveries(most, '1 hour', per_minute) d;
+  insert into claimed select who, d.delivery, d.lease from lockstep_api.claim_deliveries(most, '1 hour', per_minute) d;
   return (select string_agg(c.delivery::text, ' ' order by c.delivery) from claimed c where c.who = claim_for.who);
 end $$;
 
 create function finish_for(who text, outcome text) returns integer language plpgsql as $$
 declare
-  taken constant integer := lockstep.finish_deliveries((
+  taken constant integer := lockstep_api.finish_deliveries((
     select coalesce(jsonb_agg(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', outcome)), '[]')
       from claimed c where c.who = finish_for.who));
 begin
@@ -156,30 +156,30 @@ begin
   return taken;
 end $$;
 
-create procedure make_due() language sql as $$ update lockstep.slack_channel set not_before = '-infinity' $$;
+create procedure make_due() language sql as $$ update lockstep_internal.slack_channel set not_before = '-infinity' $$;
 
 create procedure let_leases_run_out() language sql as $$
-  update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null
+  update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null
 $$;
 
 create view deliveries as
 select d.id, d.channel, d.status, d.attempts, d.uncertain, c.lease is not null as in_flight
-  from lockstep.slack_delivery d left join lockstep.slack_channel c on c.delivery = d.id
+  from lockstep_internal.slack_delivery d left join lockstep_internal.slack_channel c on c.delivery = d.id
  order by d.id;
 
 -- The oracle: deliveries claimed more often than their counts say, and channels in which a delivery overtook another.
 create view deliveries_wrong as
 select d.id, 'claimed too often' as what
-  from lockstep.slack_delivery d join claimed c on c.delivery = d.id
+  from lockstep_internal.slack_delivery d join claimed c on c.delivery = d.id
  group by d.id having count(*) > 1 + d.attempts + d.uncertain
 union all
 select d.id, 'out of order'
-  from lockstep.slack_delivery d
+  from lockstep_internal.slack_delivery d
  where d.status = 'waiting' and exists (
-   select from lockstep.slack_delivery o join claimed c on c.delivery = o.id where o.channel = d.channel and o.id > d.id and o.status = 'delivered')
+   select from lockstep_internal.slack_delivery o join claimed c on c.delivery = o.id where o.channel = d.channel and o.id > d.id and o.status = 'delivered')
 union all
 select d.id, 'in flight, and done'
-  from lockstep.slack_channel c join lockstep.slack_delivery d on d.id = c.delivery where d.status <> 'waiting';
+  from lockstep_internal.slack_channel c join lockstep_internal.slack_delivery d on d.id = c.delivery where d.status <> 'waiting';
 -- No flags, incidents or chatops commands.
 create procedure reset_chatops() language plpgsql as $$
 begin

@@ -9,8 +9,8 @@ use crate::service_account::number;
 use crate::surface::refusal::error_of;
 
 const TRIGGERS: &str =
-    "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid where p.pronamespace = 'lockstep'::regnamespace and not t.tgisinternal
-        and t.tgrelid::regclass::text not like 'lockstep.%'";
+    "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid where p.pronamespace = 'lockstep_internal'::regnamespace and not t.tgisinternal
+        and t.tgrelid::regclass::text not like 'lockstep%'";
 
 fn host(name: &str) -> Result<Client> {
     let mut client = empty(name)?;
@@ -45,10 +45,10 @@ fn kept(client: &mut Client) -> Result<[i64; 2]> {
 #[test]
 fn lockstep_alone_knows_nothing_of_slack() -> Result<()> {
     let mut client = host("extensions_alone")?;
-    let roles = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and (p.proname ~ 'slack|chatops' or p.prosrc ~* 'slack|chatops')";
+    let roles = "select count(*) from pg_proc p where p.pronamespace::regnamespace::text ~ '^lockstep' and (p.proname ~ 'slack|chatops' or p.prosrc ~* 'slack|chatops')";
     client.batch_execute("create extension lockstep; select * from lockstep.attach()")?;
     assert_eq!(number(&mut client, roles)?, 0);
-    let tables = "select count(*) from pg_class c where c.relnamespace = 'lockstep'::regnamespace and c.relname ~ 'slack|chatops|deliver'";
+    let tables = "select count(*) from pg_class c where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relname ~ 'slack|chatops|deliver'";
     assert_eq!(number(&mut client, tables)?, 0);
     let grants = "select count(*) from pg_shdepend d join pg_roles r on r.oid = d.refobjid
                    where d.dbid = (select oid from pg_database where datname = current_database()) and r.rolname in ('lockstep_sidecar', 'lockstep_chatops')";
@@ -118,9 +118,9 @@ fn slack_leaves_no_trace_in_lockstep() -> Result<()> {
     let mut client = host("extensions_trace")?;
     client.batch_execute("create extension lockstep")?;
     let told = "select string_agg(distinct t, ' ' order by t) from (
-                  select what from lockstep.retained union all select role from lockstep.runner_limit
-                  union all select job from lockstep.backfill_function
-                  union all select name from lockstep.host_worker where name ~ '^Slack') t (t)";
+                  select what from lockstep_internal.retained union all select role from lockstep_internal.runner_limit
+                  union all select job from lockstep_internal.backfill_function
+                  union all select name from lockstep_internal.host_worker where name ~ '^Slack') t (t)";
     let told_of =
         |client: &mut Client| -> Result<String> { Ok(client.query_one(told, &[])?.get(0)) };
     assert_eq!(told_of(&mut client)?, "dead_job feature_audit");

@@ -213,9 +213,9 @@ fn parts_of_the_extension_cannot_be_dropped() -> Result<()> {
     let mut client = database::with_host("host_drop_parts", Layout::Narrow)?;
     client.batch_execute("select * from lockstep.attach()")?;
     for statement in [
-        "drop function lockstep.note_changed()",
-        "drop function lockstep.flush() cascade",
-        "drop table lockstep.cache_column_definition cascade",
+        "drop function lockstep_internal.note_changed()",
+        "drop function lockstep_internal.flush() cascade",
+        "drop table lockstep_internal.cache_column_definition cascade",
         "drop schema lockstep cascade",
     ] {
         let error = error_of(&mut client, statement)?;

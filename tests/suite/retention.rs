@@ -13,13 +13,13 @@ insert into lockstep.feature_audit (changed_at, role, schema, change)
   union all select now(), 'r', 'public', 'insert';
 insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request, ran_at)
   select n::text, 'U', 'e', 'T', 'ada', 'C', 'set', 'r', case n when 0 then now() else now() - interval '2 years' end from generate_series(0, 25000) n;
-insert into lockstep.integration_event (integration_id, recorded_at)
+insert into lockstep_internal.integration_event (integration_id, recorded_at)
   select n, case n when 0 then now() else now() - interval '91 days' end from generate_series(0, 25000) n;
-insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
   select 'W', '[]', 0, now(), 'dead', 0, true, case n when 0 then now() else now() - interval '7 months' end from generate_series(0, 25000) n;
-insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, enqueued_at)
+insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, enqueued_at)
   select 'W', '[]', 0, now() - interval '2 years', 'waiting', 0, true, now() - interval '2 years';
-analyze lockstep.feature_audit, lockstep.chatops_command, lockstep.integration_event, lockstep.job";
+analyze lockstep.feature_audit, lockstep.chatops_command, lockstep_internal.integration_event, lockstep_internal.job";
 
 #[test]
 fn old_records_go_in_batches() -> Result<()> {
@@ -33,13 +33,13 @@ fn old_records_go_in_batches() -> Result<()> {
     }
     let left = |client: &mut postgres::Client| -> Result<Vec<i64>> {
         [
-            "feature_audit",
-            "chatops_command",
-            "integration_event",
-            "job",
+            "lockstep.feature_audit",
+            "lockstep.chatops_command",
+            "lockstep_internal.integration_event",
+            "lockstep_internal.job",
         ]
         .iter()
-        .map(|table| number(client, &format!("select count(*) from lockstep.{table}")))
+        .map(|table| number(client, &format!("select count(*) from {table}")))
         .collect()
     };
     assert_eq!(left(&mut client)?, [25_001, 1, 1, 2]);
@@ -52,7 +52,7 @@ fn old_records_go_in_batches() -> Result<()> {
     // Forever, and limited again.
     client.batch_execute(
         "select lockstep.set_retention('dead_job', null);
-         update lockstep.job set died_at = now() - interval '20 years' where status = 'dead'",
+         update lockstep_internal.job set died_at = now() - interval '20 years' where status = 'dead'",
     )?;
     assert_eq!(number(&mut client, sweep)?, 0);
     client.batch_execute("select lockstep.set_retention('dead_job', '19 years')")?;

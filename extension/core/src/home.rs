@@ -13,14 +13,14 @@ pub(crate) const JOBS: Work = Work::new("lockstep_job", 0xffff);
 
 kept! {
     static HOME: Home<1> = Home::new(
-        "lockstep.home",
-        "select count(*) from lockstep.job j where j.status <> 'dead'",
-        &["delete from lockstep.job where status <> 'dead'", "delete from lockstep.job_runner"],
+        "lockstep_internal.home",
+        "select count(*) from lockstep_internal.job j where j.status <> 'dead'",
+        &["delete from lockstep_internal.job where status <> 'dead'", "delete from lockstep_internal.job_runner"],
         JOBS,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
-           from (values (1, (select count(*) from lockstep.job), 'jobs'),
+           from (values (1, (select count(*) from lockstep_internal.job), 'jobs'),
                         (2, (select count(*) from lockstep.feature_audit), 'recorded changes of feature flags'),
                         (3, (select count(*) from lockstep.backfill_job), 'backfill jobs')) v (place, rows, what)
           where v.rows > 0",

@@ -16,11 +16,11 @@ kept! {
         "select format('delete from %1$s where ctid = any (array(
                           select o.ctid from %1$s o where %2$s and o.%3$I < (select clock_timestamp() - %4$L::interval)
                            order by o.%3$I limit $1 for update skip locked))', d.in_table, d.which, d.since, r.keep)
-           from lockstep.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
+           from lockstep_internal.retained d join lockstep.retentions r using (what) where r.keep is not null order by what",
         &[],
     );
     static SET: OwnStatement = OwnStatement::new(
-        "insert into lockstep.retention (what, keep)
+        "insert into lockstep_internal.retention (what, keep)
          select r.what, $2 from lockstep.retentions r where r.what = $1
          on conflict (what) do update set keep = excluded.keep",
         &[pg_sys::TEXTOID, pg_sys::INTERVALOID],

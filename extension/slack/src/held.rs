@@ -13,14 +13,14 @@ pub(crate) const DELIVERIES: Work = Work::new("lockstep_delivery", 0x1_0000);
 
 kept! {
     static HOME: Home<2> = Home::new(
-        "lockstep.slack_home",
-        "select (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'),
-                (select count(*) from lockstep.slack_installation i where i.encrypted_refresh_token is not null)",
+        "lockstep_internal.slack_home",
+        "select (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'),
+                (select count(*) from lockstep_internal.slack_installation i where i.encrypted_refresh_token is not null)",
         &[
-            "delete from lockstep.slack_delivery where status = 'waiting'",
-            "update lockstep.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
+            "delete from lockstep_internal.slack_delivery where status = 'waiting'",
+            "update lockstep_internal.slack_channel set lease = null, leased_until = null, delivery = null, subject = null where lease is not null",
             // Refreshing a token here would invalidate the one of the original database.
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
               where encrypted_refresh_token is not null",
         ],
@@ -28,9 +28,9 @@ kept! {
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(
         "select string_agg(format('%s: %s', v.what, v.rows), ', ' order by v.place)
-           from (values (1, (select count(*) from lockstep.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
-                        (2, (select count(*) from lockstep.slack_installation), 'installations of Slack workspaces'),
-                        (3, (select count(*) from lockstep.slack_notification), 'settings of notifications'),
+           from (values (1, (select count(*) from lockstep_internal.slack_delivery d where d.status = 'waiting'), 'deliveries that wait'),
+                        (2, (select count(*) from lockstep_internal.slack_installation), 'installations of Slack workspaces'),
+                        (3, (select count(*) from lockstep_internal.slack_notification), 'settings of notifications'),
                         (4, (select count(*) from lockstep.chatops_command), 'commands of chatops')) v (place, rows, what)
           where v.rows > 0",
         &[],

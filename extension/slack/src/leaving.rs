@@ -8,9 +8,9 @@ use pgrx::prelude::*;
 
 /// At the start of any DROP EXTENSION.
 #[pg_extern(sql = "
-create function lockstep.before_drop_of_slack() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.before_drop_of_slack() is 'event trigger: before lockstep_slack is dropped, says what goes with it';
-create event trigger lockstep_slack_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep.before_drop_of_slack();
+create function lockstep_internal.before_drop_of_slack() returns event_trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.before_drop_of_slack() is 'event trigger: before lockstep_slack is dropped, says what goes with it';
+create event trigger lockstep_slack_before_drop on ddl_command_start when tag in ('DROP EXTENSION') execute function lockstep_internal.before_drop_of_slack();
 alter event trigger lockstep_slack_before_drop enable always;
 comment on event trigger lockstep_slack_before_drop is 'says what goes with lockstep_slack before it is dropped';")]
 fn before_drop_of_slack(fcinfo: pg_sys::FunctionCallInfo) {
@@ -23,10 +23,10 @@ fn before_drop_of_slack(fcinfo: pg_sys::FunctionCallInfo) {
 fn leave() -> Result<()> {
     // What the extension has registered with lockstep.
     for forget in [
-        "delete from lockstep.host_worker where name like 'Slack::%'",
-        "delete from lockstep.retained where what in ('chatops_command', 'integration_event')",
-        "delete from lockstep.runner_limit where role = 'lockstep_sidecar'",
-        "delete from lockstep.backfill_function where job = 'slack_workspaces'",
+        "delete from lockstep_internal.host_worker where name like 'Slack::%'",
+        "delete from lockstep_internal.retained where what in ('chatops_command', 'integration_event')",
+        "delete from lockstep_internal.runner_limit where role = 'lockstep_sidecar'",
+        "delete from lockstep_internal.backfill_function where job = 'slack_workspaces'",
     ] {
         OwnStatement::new(forget, &[]).run(&[])?;
     }

@@ -13,47 +13,47 @@ const MOST_ROWS: usize = 10_000;
 /// In this order.
 const REMOVALS: [&str; 8] = [
     // Slack redelivers events for hours, not for days.
-    "delete from lockstep.slack_event e
+    "delete from lockstep_internal.slack_event e
           where e.event_id = any (array(
-            select o.event_id from lockstep.slack_event o
+            select o.event_id from lockstep_internal.slack_event o
              where o.received_at < (select clock_timestamp() - interval '1 day')
-               and not exists (select from lockstep.job j where j.id = o.job)
+               and not exists (select from lockstep_internal.job j where j.id = o.job)
              order by o.received_at limit 10000 for update skip locked))",
-    "delete from lockstep.slack_install_state s
+    "delete from lockstep_internal.slack_install_state s
           where s.state_digest = any (array(
-            select o.state_digest from lockstep.slack_install_state o
+            select o.state_digest from lockstep_internal.slack_install_state o
              where coalesce(o.taken_at, o.expires_at) < clock_timestamp() - interval '1 day'
              limit 10000 for update skip locked))",
-    "delete from lockstep.slack_install_ticket t
+    "delete from lockstep_internal.slack_install_ticket t
           where t.token_digest = any (array(
-            select o.token_digest from lockstep.slack_install_ticket o
+            select o.token_digest from lockstep_internal.slack_install_ticket o
              where coalesce(o.used_at, o.expires_at) < clock_timestamp() - interval '1 day'
-               and not exists (select from lockstep.slack_install_state s where s.ticket = o.token_digest)
+               and not exists (select from lockstep_internal.slack_install_state s where s.ticket = o.token_digest)
              limit 10000 for update skip locked))",
     // Deliveries before their events. The time comes from a subquery, because a volatile expression cannot be an index bound.
-    "delete from lockstep.slack_delivery d
+    "delete from lockstep_internal.slack_delivery d
           where d.id = any (array(
-            select o.id from lockstep.slack_delivery o
+            select o.id from lockstep_internal.slack_delivery o
              where o.status <> 'waiting' and o.done_at < (select clock_timestamp() - interval '1 day')
              order by o.done_at limit 10000 for update skip locked))",
-    "delete from lockstep.event e
+    "delete from lockstep_internal.event e
           where e.id = any (array(
-            select o.id from lockstep.event o
+            select o.id from lockstep_internal.event o
              where o.received_at < (select clock_timestamp() - interval '1 day')
-               and not exists (select from lockstep.slack_delivery d where d.event = o.id)
+               and not exists (select from lockstep_internal.slack_delivery d where d.event = o.id)
              order by o.received_at limit 10000 for update skip locked))",
-    "delete from lockstep.slack_message m using (
-           select o.channel, o.subject from lockstep.slack_message o
+    "delete from lockstep_internal.slack_message m using (
+           select o.channel, o.subject from lockstep_internal.slack_message o
             where o.at < (select clock_timestamp() - interval '14 days') order by o.at limit 10000 for update skip locked) old
           where m.channel = old.channel and m.subject = old.subject",
     // The next attempt to send to the channel reports it again.
-    "delete from lockstep.slack_channel_trouble t using (
-           select o.schema, o.integration_id, o.team_id, o.channel from lockstep.slack_channel_trouble o
+    "delete from lockstep_internal.slack_channel_trouble t using (
+           select o.schema, o.integration_id, o.team_id, o.channel from lockstep_internal.slack_channel_trouble o
             where o.last_at < clock_timestamp() - interval '30 days' limit 10000 for update skip locked) old
           where t.schema = old.schema and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",
     // Most branches are merged and gone by then.
-    "delete from lockstep.pipeline_status p using (
-           select o.schema, o.project_id, o.ref from lockstep.pipeline_status o
+    "delete from lockstep_internal.pipeline_status p using (
+           select o.schema, o.project_id, o.ref from lockstep_internal.pipeline_status o
             where o.seen_on < (select current_date - 90) order by o.seen_on limit 10000 for update skip locked) old
           where p.schema = old.schema and p.project_id = old.project_id and p.ref = old.ref",
 ];

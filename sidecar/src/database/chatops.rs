@@ -70,7 +70,7 @@ impl ChatopsDatabase {
         name: &str,
         wish: &Value,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_set_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_set_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),
@@ -86,7 +86,7 @@ impl ChatopsDatabase {
         name: &str,
         is_held_by_incidents: bool,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_delete_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_delete_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),
@@ -97,7 +97,7 @@ impl ChatopsDatabase {
     }
 
     pub(crate) async fn feature(&self, name: &str) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_feature($1, $2)";
+        let statement = "select lockstep_api.chatops_feature($1, $2)";
         let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
         self.ask(statement, arguments).await
     }
@@ -109,7 +109,7 @@ impl ChatopsDatabase {
         unchanged_days: Option<i64>,
         most: i32,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_features($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_features($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (&part, Type::TEXT),
             (&unchanged_days, Type::INT8),
@@ -120,7 +120,7 @@ impl ChatopsDatabase {
     }
 
     pub(crate) async fn rollout(&self, name: &str) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_rollout($1, $2)";
+        let statement = "select lockstep_api.chatops_rollout($1, $2)";
         let arguments: Arguments = &[(&name, Type::TEXT), (&self.schema, Type::TEXT)];
         self.ask(statement, arguments).await
     }
@@ -128,7 +128,7 @@ impl ChatopsDatabase {
     pub(crate) async fn of_host(&self, what: OfHost<'_>) -> Result<Value, Error> {
         match what {
             OfHost::Commit(sha) => {
-                let statement = "select lockstep.chatops_deployments($1, $2)";
+                let statement = "select lockstep_api.chatops_deployments($1, $2)";
                 let arguments: Arguments = &[(&sha, Type::TEXT), (&self.schema, Type::TEXT)];
                 ask(&self.of_host, statement, arguments).await
             }
@@ -137,7 +137,7 @@ impl ChatopsDatabase {
                 iid,
                 milestone,
             } => {
-                let statement = "select lockstep.chatops_release($1, $2, $3, $4)";
+                let statement = "select lockstep_api.chatops_release($1, $2, $3, $4)";
                 let arguments: Arguments = &[
                     (&project, Type::TEXT),
                     (&iid, Type::INT8),
@@ -150,7 +150,8 @@ impl ChatopsDatabase {
     }
 
     pub(crate) async fn incidents(&self) -> Result<Value, Error> {
-        self.ask("select lockstep.chatops_incidents()", &[]).await
+        self.ask("select lockstep_api.chatops_incidents()", &[])
+            .await
     }
 
     pub(crate) async fn declare_incident(
@@ -159,7 +160,7 @@ impl ChatopsDatabase {
         title: &str,
         severity: i32,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_declare_incident($1, $2, $3)";
+        let statement = "select lockstep_api.chatops_declare_incident($1, $2, $3)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&title, Type::TEXT),
@@ -173,14 +174,14 @@ impl ChatopsDatabase {
         command: &Value,
         incident: i64,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_close_incident($1, $2)";
+        let statement = "select lockstep_api.chatops_close_incident($1, $2)";
         let arguments: Arguments = &[(command, Type::JSONB), (&incident, Type::INT8)];
         self.ask(statement, arguments).await
     }
 
     /// The last runs, or one.
     pub(crate) async fn backfills(&self, run: Option<i64>) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_backfills($1)";
+        let statement = "select lockstep_api.chatops_backfills($1)";
         self.ask(statement, &[(&run, Type::INT8)]).await
     }
 
@@ -190,7 +191,7 @@ impl ChatopsDatabase {
         job: &str,
         workers: i32,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_start_backfill($1, $2, $3)";
+        let statement = "select lockstep_api.chatops_start_backfill($1, $2, $3)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&job, Type::TEXT),
@@ -205,7 +206,7 @@ impl ChatopsDatabase {
         run: i64,
         action: &str,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_control_backfill($1, $2, $3)";
+        let statement = "select lockstep_api.chatops_control_backfill($1, $2, $3)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&run, Type::INT8),
@@ -215,7 +216,7 @@ impl ChatopsDatabase {
     }
 
     pub(crate) async fn workers(&self) -> Result<Value, Error> {
-        self.ask("select lockstep.chatops_workers()", &[]).await
+        self.ask("select lockstep_api.chatops_workers()", &[]).await
     }
 
     pub(crate) async fn retire_worker(
@@ -223,20 +224,20 @@ impl ChatopsDatabase {
         command: &Value,
         old_name: &str,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_retire_worker($1, $2)";
+        let statement = "select lockstep_api.chatops_retire_worker($1, $2)";
         let arguments: Arguments = &[(command, Type::JSONB), (&old_name, Type::TEXT)];
         self.ask(statement, arguments).await
     }
 
     pub(crate) async fn drift(&self) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_drift($1)";
+        let statement = "select lockstep_api.chatops_drift($1)";
         let arguments: Arguments = &[(&self.schema, Type::TEXT)];
         ask(&self.of_drift, statement, arguments).await
     }
 
     /// Whether an earlier delivery of a command was executed.
     pub(crate) async fn was_done(&self, command: &Value) -> Result<bool, Error> {
-        let statement = "select lockstep.chatops_was_done($1)";
+        let statement = "select lockstep_api.chatops_was_done($1)";
         let rows = self.pool.ask(statement, &[(command, Type::JSONB)]).await?;
         let row = rows.first().ok_or(Error::Silent)?;
         Ok(row.try_get(0)?)
@@ -248,8 +249,9 @@ impl ChatopsDatabase {
             select wanted.name
               from pg_catalog.unnest($1) wanted (name)
               left join pg_catalog.pg_proc p on p.proname = wanted.name
-               and p.pronamespace = pg_catalog.to_regnamespace('lockstep')
+               and p.pronamespace = pg_catalog.to_regnamespace('lockstep_api')
              where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
+                or not pg_catalog.has_schema_privilege(p.pronamespace, 'usage')
              order by 1";
         let arguments: Arguments = &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)];
         let rows = self.pool.ask(statement, arguments).await?;
@@ -297,7 +299,7 @@ impl SlackDatabase {
         user: &str,
         group: &str,
     ) -> Result<bool, Error> {
-        let statement = "select lockstep.is_chatops_member($1, $2, $3, $4)";
+        let statement = "select lockstep_api.is_chatops_member($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&user, Type::TEXT),

@@ -53,7 +53,7 @@ impl Transaction {
 
     /// The state of a flag; until the transaction ends nobody else changes it from Slack in that environment.
     pub(crate) async fn hold(&self, name: &str, environment: &str) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_hold_feature($1, $2, $3)";
+        let statement = "select lockstep_api.chatops_hold_feature($1, $2, $3)";
         let arguments: Arguments = &[
             (&name, Type::TEXT),
             (&environment, Type::TEXT),
@@ -68,7 +68,7 @@ impl Transaction {
         name: &str,
         wish: &Value,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_set_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_set_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),
@@ -84,7 +84,7 @@ impl Transaction {
         name: &str,
         is_held_by_incidents: bool,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.chatops_delete_feature($1, $2, $3, $4)";
+        let statement = "select lockstep_api.chatops_delete_feature($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (command, Type::JSONB),
             (&name, Type::TEXT),

@@ -8,7 +8,7 @@ create index on books (author_id);
 insert into authors (name) values ('Ada'), ('Bob');
 insert into books values (1, 1, 'published', 'One'), (2, 2, 'draft', 'Two');
 
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('authors', 'is_published', source => 'books', key => 'author_id', match => '{"state": "published"}');
 select * from lockstep.cache_columns;
 

@@ -1,6 +1,6 @@
 -- lockstep.attach finds the application's tables and maintains two columns of projects from then on.
 \pset null null
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 
 insert into projects (id, name, namespace_id) values (1, 'older than lockstep', 1);
 insert into integrations (project_id, active, type_new) values (1, true, 'Integrations::ExternalWiki');
@@ -29,7 +29,7 @@ select id, has_external_wiki, has_external_issue_tracker from projects order by 
 -- Calling it again changes nothing: no trigger or definition is rewritten.
 create view versions as
   select tgname::text as object, xmin::text as version from pg_trigger where tgname ~ '^lockstep_'
-  union all select target_column, xmin::text from lockstep.cache_column_definition;
+  union all select target_column, xmin::text from lockstep_internal.cache_column_definition;
 create temporary table before as table versions;
 select * from lockstep.attach();
 select count(*) as written from (table versions except table before) as changed;

@@ -1,6 +1,6 @@
 -- Until 14.x the table was called services, its types XxxService, and its key was an integer.
 \pset null null
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 create schema old;
 set search_path = old;
 create table projects (id bigint primary key, has_external_wiki boolean, has_external_issue_tracker boolean);

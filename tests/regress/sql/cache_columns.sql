@@ -5,7 +5,7 @@ create table projects (id bigint primary key, has_wiki boolean);
 create table integrations (project_id bigint, active boolean);
 create index on integrations (project_id);
 table lockstep.cache_columns;
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{"active": true}', guard => true);
 table lockstep.cache_columns;
 
@@ -24,7 +24,7 @@ begin; drop trigger lockstep_flush on projects; table state; rollback;
 -- Other users' triggers do not count.
 begin;
 drop trigger lockstep_changed on integrations;
-create trigger lockstep_1_changed after delete on integrations for each statement execute function lockstep.flush();
+create trigger lockstep_1_changed after delete on integrations for each statement execute function lockstep_internal.flush();
 table state;
 rollback;
 

@@ -1,5 +1,5 @@
 -- The tables of a definition are renamed, moved and changed while it is in place.
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 create schema changed;
 create schema elsewhere;
 set search_path = changed, elsewhere;

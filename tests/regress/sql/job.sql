@@ -5,7 +5,7 @@ select set_config('lockstep_test.first', lockstep.enqueue_job('Mailer', '{"to": 
 create temp table first as select current_setting('lockstep_test.first')::bigint as id;
 create function pg_temp.show() returns table (job bigint, worker text, key text, priority integer, status text, failures integer)
 language sql as $$
-  select id - (select id from pg_temp.first), worker, unique_key, priority, status, failures from lockstep.job order by id
+  select id - (select id from pg_temp.first), worker, unique_key, priority, status, failures from lockstep_internal.job order by id
 $$;
 
 -- enqueue: a key is unique per worker while its job is unfinished
@@ -16,7 +16,7 @@ select lockstep.enqueue_job('Mailer', '[1, "two"]', priority => -1) - id as job 
 select lockstep.enqueue_job('Mailer', run_at => now() + interval '1 hour') - id as job from first;
 select * from pg_temp.show();
 select lockstep.start_runner('test') > 0 as started;
-create temp table runner as select max(id) as id from lockstep.job_runner;
+create temp table runner as select max(id) as id from lockstep_internal.job_runner;
 
 -- claim: by priority, then age; only the named workers
 select job - f.id as job, worker, args, attempt from runner r, first f, lockstep.claim_jobs(r.id, '{Mailer}', 2);
@@ -34,7 +34,7 @@ select lockstep.release_jobs(r.id, array[f.id + 3, f.id + 4]) = array[f.id + 3] 
 select lockstep.fail_job(r.id, f.id + 1, 'no such host') from runner r, first f;
 select * from pg_temp.show();
 select run_at between now() + interval '15 seconds' and now() + interval '30 seconds' as is_soon, last_error
-  from lockstep.job where failures = 1;
+  from lockstep_internal.job where failures = 1;
 
 -- a worker's retry rules: retried once, then kept, or not
 select lockstep.define_worker('Mailer', 1);
@@ -43,9 +43,9 @@ select lockstep.enqueue_job('Mailer', unique_key => 'once') > 0 as enqueued;
 select lockstep.enqueue_job('Forgotten') > 0 as enqueued;
 select lockstep.fail_job(r.id, c.job, 'first', '0') from runner r, lockstep.claim_jobs(r.id, '{Forgotten}', 1) c;
 select c.attempt, lockstep.fail_job(r.id, c.job, 'first', '0') from runner r, lockstep.claim_jobs(r.id, '{Mailer}', 10) c
- where c.job = (select max(id) from lockstep.job where unique_key = 'once');
+ where c.job = (select max(id) from lockstep_internal.job where unique_key = 'once');
 select c.attempt, lockstep.fail_job(r.id, c.job, 'second') from runner r, lockstep.claim_jobs(r.id, '{Mailer}', 10) c
- where c.job = (select max(id) from lockstep.job where unique_key = 'once');
+ where c.job = (select max(id) from lockstep_internal.job where unique_key = 'once');
 select worker, unique_key, failures, losses, last_error from lockstep.dead_jobs;
 -- the key of a dead job is free
 select lockstep.enqueue_job('Mailer', unique_key => 'once') <> (select job from lockstep.dead_jobs) as is_another;
@@ -53,7 +53,7 @@ select lockstep.retry_dead_jobs() as kept_dead_for_its_key;
 savepoint before;
 select lockstep.retry_job(job) from lockstep.dead_jobs;
 rollback to before;
-select lockstep.discard_job(max(id)) from lockstep.job where unique_key = 'once' and status = 'waiting';
+select lockstep.discard_job(max(id)) from lockstep_internal.job where unique_key = 'once' and status = 'waiting';
 select lockstep.retry_dead_jobs('Other');
 select lockstep.retry_dead_jobs('Mailer');
 select worker, enqueued, scheduled, running, dead, drained from lockstep.worker_status
@@ -61,7 +61,7 @@ select worker, enqueued, scheduled, running, dead, drained from lockstep.worker_
 select lockstep.stop_runner(id) as given_back from runner;
 select lockstep.stop_runner(id) as given_back from runner;
 rollback;
-select count(*) from lockstep.job;
+select count(*) from lockstep_internal.job;
 
 -- refusals
 select lockstep.enqueue_job('');

@@ -60,7 +60,7 @@ insert into slack_integrations_scopes (slack_integration_id, slack_api_scope_id,
 select 100, c.id, 2 from slack_api_scopes c where c.name = 'commands' and c.organization_id = 1
 on conflict do nothing;
 table team;
-select team_id, encode(encrypted_bot_access_token, 'escape') as token, scopes from lockstep.slack_installation order by team_id;
+select team_id, encode(encrypted_bot_access_token, 'escape') as token, scopes from lockstep_internal.slack_installation order by team_id;
 
 -- Rows that were already wrong.
 alter table slack_integrations disable trigger user;

@@ -19,8 +19,8 @@ const CALL: &str = "call lockstep.backfill('count')";
 /// The rest of a call after it has been opened.
 const REST: &str = "loop
     commit;
-    if lockstep.backfill_step(run) is null then
-      exit when lockstep.report_backfill(run);
+    if lockstep_internal.backfill_step(run) is null then
+      exit when lockstep_internal.report_backfill(run);
     end if;
   end loop;";
 
@@ -29,7 +29,7 @@ fn call(statements: &str) -> String {
     format!(
         r#"do $$
 declare
-  run constant bigint := lockstep.open_backfill('count', settings => '{{"sub_batch_size": 10, "target_ms": 0, "range_size": 20}}');
+  run constant bigint := lockstep_internal.open_backfill('count', settings => '{{"sub_batch_size": 10, "target_ms": 0, "range_size": 20}}');
 begin
   commit;
   {statements}
@@ -74,8 +74,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
     let pid = pid_of(&mut first)?;
     close(&mut client, 1)?;
     // A range is handed out, and a sub-batch is done.
-    let steps =
-        "perform lockstep.backfill_step(run); commit; perform lockstep.backfill_step(run); commit;";
+    let steps = "perform lockstep_internal.backfill_step(run); commit; perform lockstep_internal.backfill_step(run); commit;";
     let statement = call(&format!("{steps} {} {REST}", gate(1)));
     let run = thread::scope(|scope| -> Result<i64> {
         let calling = scope.spawn(|| first.batch_execute(&statement));
@@ -87,8 +86,8 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
         );
         for statement in [
             CALL.to_owned(),
-            format!("select lockstep.backfill_step({run})"),
-            format!("call lockstep.wait_for_backfill({run}, 1)"),
+            format!("select lockstep_internal.backfill_step({run})"),
+            format!("call lockstep_internal.wait_for_backfill({run}, 1)"),
         ] {
             let error = refused(&mut client, &statement, "55006", "already")?;
             assert!(error.message().contains(&run.to_string()), "{error}");
@@ -116,7 +115,7 @@ fn a_second_call_is_refused_between_two_steps_of_the_first() -> Result<()> {
 fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
     let name = "backfill_call_ended";
     let mut client = counted(name, 100)?;
-    let steps = "perform lockstep.backfill_step(run); commit; perform lockstep.backfill_step(run);";
+    let steps = "perform lockstep_internal.backfill_step(run); commit; perform lockstep_internal.backfill_step(run);";
     let mut sessions = Vec::new();
     for (statement, sqlstate) in [
         (call(&format!("{steps} commit; perform 1 / 0;")), "22012"),
@@ -124,7 +123,10 @@ fn a_call_that_ended_in_whatever_way_is_gone_on_with() -> Result<()> {
         (call(&format!("{steps} rollback; perform 1 / 0;")), "22012"),
         // It ends without having read the outcome of the run.
         (call(&format!("{steps} commit;")), ""),
-        ("select lockstep.open_backfill('count')".to_owned(), ""),
+        (
+            "select lockstep_internal.open_backfill('count')".to_owned(),
+            "",
+        ),
         (
             call(&format!(
                 "{steps} commit; perform pg_terminate_backend(pg_backend_pid());"
@@ -189,7 +191,7 @@ fn a_call_whose_run_is_paused_and_resumed_goes_on() -> Result<()> {
     let mut session = cluster()?.connect(name)?;
     let pid = pid_of(&mut session)?;
     let statement = call(&format!(
-        "{} if lockstep.backfill_step(run) is not null then raise 'not paused'; end if;
+        "{} if lockstep_internal.backfill_step(run) is not null then raise 'not paused'; end if;
          commit; {} {REST}",
         gate(1),
         gate(2)

@@ -176,7 +176,10 @@ fn a_run_that_is_rolled_back_leaves_nothing() -> Result<()> {
         sleep(Duration::from_millis(5));
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 100)]));

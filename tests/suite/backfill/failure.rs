@@ -44,7 +44,7 @@ fn rows_that_fail_are_set_aside_and_can_be_retried() -> Result<()> {
     assert_eq!(number(&mut client, aside)?, 3);
     let error = error_of(
         &mut client,
-        &format!("select lockstep.report_backfill({run})"),
+        &format!("select lockstep_internal.report_backfill({run})"),
     )?;
     assert!(error.message().contains("did not finish"), "{error}");
 

@@ -177,7 +177,10 @@ fn call_is_refused_where_it_could_not_commit() -> Result<()> {
         .context("not refused")?;
     assert_eq!(error.code().map(|code| code.code()), Some("2D000"));
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
     assert_eq!(times(&mut client, "counted")?, BTreeMap::from([(0, 10)]));

@@ -53,7 +53,10 @@ fn settings_are_checked_and_can_be_changed() -> Result<()> {
         );
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.backfill_run")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.backfill_run"
+        )?,
         0
     );
 

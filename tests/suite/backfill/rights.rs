@@ -21,24 +21,24 @@ fn runs_are_for_owners() -> Result<()> {
     let mut other = cluster()?.connect(name)?;
     other.batch_execute(&format!("set role {name}_other"))?;
     for function in [
-        "pause_backfill",
-        "resume_backfill",
-        "cancel_backfill",
-        "retry_backfill",
-        "alter_backfill",
-        "backfill_step",
-        "report_backfill",
+        "lockstep.pause_backfill",
+        "lockstep.resume_backfill",
+        "lockstep.cancel_backfill",
+        "lockstep.retry_backfill",
+        "lockstep.alter_backfill",
+        "lockstep_internal.backfill_step",
+        "lockstep_internal.report_backfill",
     ] {
         refused(
             &mut other,
-            &format!("select lockstep.{function}({run})"),
+            &format!("select {function}({run})"),
             "42501",
             "must have the rights",
         )?;
     }
     refused(
         &mut other,
-        &format!("call lockstep.wait_for_backfill({run}, 1)"),
+        &format!("call lockstep_internal.wait_for_backfill({run}, 1)"),
         "42501",
         "must have the rights",
     )?;
@@ -56,7 +56,10 @@ fn runs_are_for_owners() -> Result<()> {
     )?;
     let register = "select lockstep.register_backfill_job('j', 'counted', 'update counted set n = 1 where {range}')";
     refused(&mut other, register, "42501", "must be owner")?;
-    for table in ["lockstep.backfill_run", "lockstep.backfill_range"] {
+    for table in [
+        "lockstep_internal.backfill_run",
+        "lockstep_internal.backfill_range",
+    ] {
         assert_eq!(
             error_of(&mut other, &format!("select from {table}"))?
                 .code()

@@ -77,7 +77,7 @@ fn a_call_that_waits_holds_no_snapshot() -> Result<()> {
             Ok(())
         })?;
     }
-    let waiting = "call lockstep.wait_for_backfill(1, 1)";
+    let waiting = "call lockstep_internal.wait_for_backfill(1, 1)";
     refused(
         &mut client,
         &format!("begin; {waiting}"),

@@ -24,7 +24,7 @@ const AN_HOUR: &str =
 /// Makes workers fail when they take a range, outside of the job.
 const SPOIL: &str = "
 create function spoil() returns trigger language plpgsql as $$begin raise 'spoiled'; end$$;
-create trigger spoil before insert on lockstep.backfill_range for each row";
+create trigger spoil before insert on lockstep_internal.backfill_range for each row";
 
 /// All workers are started, or none; runs without workers continue.
 #[test]
@@ -55,7 +55,7 @@ fn a_server_without_a_free_place_refuses_workers() -> Result<()> {
         Ok(())
     };
     check(&mut client, "select lockstep.start_backfill('other')")?;
-    let runs = "select count(*) from lockstep.backfill_run";
+    let runs = "select count(*) from lockstep_internal.backfill_run";
     assert_eq!(number(&mut client, runs)?, 1);
     // The table is available.
     client.batch_execute("call lockstep.backfill('other')")?;
@@ -117,7 +117,7 @@ fn a_run_whose_workers_all_give_up_is_paused() -> Result<()> {
         "55006",
         "which is paused",
     )?;
-    client.batch_execute("drop trigger spoil on lockstep.backfill_range")?;
+    client.batch_execute("drop trigger spoil on lockstep_internal.backfill_range")?;
     client.batch_execute(&format!("select lockstep.resume_backfill({run})"))?;
     finish(&mut client, run, 100)?;
     assert_eq!(progress(&mut client, run, "held_by")?, "");
@@ -134,7 +134,7 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
     ))?;
     // Neither starts before both exist: otherwise each would be the last one that gives up.
     let mut other = cluster()?.connect(name)?;
-    other.batch_execute("begin; lock table lockstep.backfill_range in exclusive mode")?;
+    other.batch_execute("begin; lock table lockstep_internal.backfill_range in exclusive mode")?;
     let run = start(&mut client, "count", 2, AN_HOUR)?;
     wait_until(&mut client, run, "cardinality(pids) = 2")?;
     other.batch_execute("commit")?;
@@ -155,7 +155,7 @@ fn a_worker_that_gives_up_leaves_the_run_to_the_others() -> Result<()> {
         "{running,NULL}"
     );
     client.batch_execute(&format!(
-        r#"drop trigger spoil on lockstep.backfill_range;
+        r#"drop trigger spoil on lockstep_internal.backfill_range;
            select pg_terminate_backend(pids[1]) from lockstep.backfill_progress where run = {run};
            select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}')"#
     ))?;

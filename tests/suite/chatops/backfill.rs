@@ -30,7 +30,7 @@ fn backfills_are_controlled() -> Result<()> {
         .stage
         .client
         .query_one(
-            "select lockstep.open_backfill('cache_columns', 'projects')",
+            "select lockstep_internal.open_backfill('cache_columns', 'projects')",
             &[],
         )?
         .get(0);
@@ -181,10 +181,10 @@ fn runs_that_are_not_shown_are_counted() -> Result<()> {
     let mut room = Room::set("chatops_backfill_many")?;
     room.staging.batch_execute(
         "do $$begin
-           perform lockstep.open_backfill('cache_columns', 'projects');
+           perform lockstep_internal.open_backfill('cache_columns', 'projects');
            for n in 1 .. 33 loop
-             insert into lockstep.backfill_run overriding system value select (jsonb_populate_record(r, jsonb_build_object('id', 100 + n, 'status', 'cancelled'))).*
-               from lockstep.backfill_run r where r.status = 'running';
+             insert into lockstep_internal.backfill_run overriding system value select (jsonb_populate_record(r, jsonb_build_object('id', 100 + n, 'status', 'cancelled'))).*
+               from lockstep_internal.backfill_run r where r.status = 'running';
            end loop;
          end$$",
     )?;

@@ -373,7 +373,7 @@ fn incidents_hold_production() -> Result<()> {
         .stage
         .client
         .query_one(
-            "select lockstep.chatops_set_feature($1::text::jsonb, 'g', $2::text::jsonb)",
+            "select lockstep_api.chatops_set_feature($1::text::jsonb, 'g', $2::text::jsonb)",
             &[&command, &wish],
         )
         .err()

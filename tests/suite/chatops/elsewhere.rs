@@ -128,7 +128,7 @@ fn workers_are_told_word_for_word() -> Result<()> {
         "@ada: `/chatops run workers retire IrkerWorker --staging`\n:x: staging: nothing was changed: worker \"IrkerWorker\" cannot be retired: jobs under that name remain. Enqueued: 1, running: 0, dead: 0."
     );
     room.staging
-        .batch_execute("delete from lockstep.job where worker = 'IrkerWorker'")?;
+        .batch_execute("delete from lockstep_internal.job where worker = 'IrkerWorker'")?;
     let retire = "run workers retire IrkerWorker --staging";
     let said = room.say(retire)?;
     assert_eq!(

@@ -138,7 +138,7 @@ fn commits_are_found_by_an_index() -> Result<()> {
             "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
              set auto_explain.log_level = notice; set enable_seqscan = off; set enable_bitmapscan = off",
         )?;
-        client.execute("select lockstep.chatops_deployments($1)", &[&sha])?;
+        client.execute("select lockstep_api.chatops_deployments($1)", &[&sha])?;
         Ok(plans.lock().map(|plans| plans.clone()).unwrap_or_default())
     };
     let index = "index_deployments_on_environment_status_sha";

@@ -126,7 +126,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
     let mut room = Room::set("chatops_role")?;
     let functions = "
         select string_agg(p.proname, ' ' order by p.proname) from pg_proc p
-         where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ '^(is_)?chatops_' and has_function_privilege($1, p.oid, 'execute')";
+         where p.pronamespace = 'lockstep_api'::regnamespace and p.proname ~ '^(is_)?chatops_' and has_function_privilege($1, p.oid, 'execute')";
     let of = |room: &mut Room, role: &str| -> Result<Option<String>> {
         Ok(room.stage.client.query_one(functions, &[&role])?.get(0))
     };
@@ -140,7 +140,7 @@ fn the_role_has_its_functions_alone() -> Result<()> {
     assert_eq!(of(&mut room, "public")?, None);
     let denied = "
         select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('public', 'lockstep') and c.relkind in ('r', 'p')
+         where (n.nspname = 'public' or n.nspname ~ '^lockstep') and c.relkind in ('r', 'p')
            and has_table_privilege('lockstep_chatops', c.oid, 'select, insert, update, delete')
            and not has_table_privilege('public', c.oid, 'select')";
     let count: i64 = room.stage.client.query_one(denied, &[])?.get(0);
@@ -214,7 +214,7 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         (
             "chatops",
             format!(
-                "chatops_set_feature({}, 'f', {wish}, 'mallory')",
+                "lockstep_api.chatops_set_feature({}, 'f', {wish}, 'mallory')",
                 command(1)
             ),
             true,
@@ -222,62 +222,70 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
         (
             "chatops",
             format!(
-                "chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
+                "lockstep_api.chatops_set_feature({}, 'f', '{{\"percentage\": \"5\"}}', 'mallory')",
                 command(2)
             ),
             true,
         ),
         (
             "chatops",
-            "chatops_feature('f', 'mallory')".to_owned(),
+            "lockstep_api.chatops_feature('f', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_hold_feature('f', '', 'mallory')".to_owned(),
+            "lockstep_api.chatops_hold_feature('f', '', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_features(schema => 'mallory')".to_owned(),
+            "lockstep_api.chatops_features(schema => 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_rollout('f', 'mallory')".to_owned(),
+            "lockstep_api.chatops_rollout('f', 'mallory')".to_owned(),
             false,
         ),
         (
             "chatops",
-            "chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
+            "lockstep_api.chatops_deployments(repeat('ab', 20), 'mallory')".to_owned(),
             true,
         ),
         (
             "chatops",
-            "chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
+            "lockstep_api.chatops_release('g/p', 1, '15.1', 'mallory')".to_owned(),
             true,
         ),
-        ("chatops", "chatops_drift('mallory')".to_owned(), false),
+        (
+            "chatops",
+            "lockstep_api.chatops_drift('mallory')".to_owned(),
+            false,
+        ),
         (
             "chatops",
             format!(
-                "chatops_delete_feature({}, 'f', false, 'mallory')",
+                "lockstep_api.chatops_delete_feature({}, 'f', false, 'mallory')",
                 command(3)
             ),
             true,
         ),
         (
             "page",
-            "is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
+            "lockstep_api.is_chatops_member('T1', 'U1', 'g', 'mallory')".to_owned(),
             true,
         ),
-        ("page", "drift_report('mallory')".to_owned(), false),
-        ("page", "status_report('mallory')".to_owned(), false),
+        ("page", "lockstep.drift_report('mallory')".to_owned(), false),
+        (
+            "page",
+            "lockstep.status_report('mallory')".to_owned(),
+            false,
+        ),
     ];
     for (role, call, runs_code) in calls {
         client
             .batch_execute(&format!(
-                "set role {name}_{role}; select lockstep.{call}; reset role"
+                "set role {name}_{role}; select {call}; reset role"
             ))
             .with_context(|| call.clone())?;
         let what = noted(&mut client, name).with_context(|| call.clone())?;
@@ -292,12 +300,12 @@ fn code_of_an_owner_runs_as_the_owner_alone() -> Result<()> {
     // Tables of several owners are not read together.
     client.batch_execute(&format!("create role {name}_other; alter table members owner to {name}_other; alter table environments owner to {name}_other"))?;
     for call in [
-        "is_chatops_member('T1', 'U1', 'g', 'mallory')",
-        "chatops_deployments(repeat('ab', 20), 'mallory')",
+        "lockstep_api.is_chatops_member('T1', 'U1', 'g', 'mallory')",
+        "lockstep_api.chatops_deployments(repeat('ab', 20), 'mallory')",
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select {call}"),
             "42501",
             "same owner",
         )?;

@@ -28,7 +28,7 @@ fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
     room.reach("pre", true)?;
     // The sidecar itself needs production's database, so only the role of chatops is denied access.
     room.stage.client.batch_execute(
-        "revoke execute on function lockstep.chatops_rollout(text, text) from lockstep_chatops",
+        "revoke execute on function lockstep_api.chatops_rollout(text, text) from lockstep_chatops",
     )?;
     let said = room.say("run rollout g")?;
     assert_eq!(

@@ -277,7 +277,10 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
     let worker: String = room
         .stage
         .client
-        .query_one("select worker from lockstep.job where id = $1", &[&id])?
+        .query_one(
+            "select worker from lockstep_internal.job where id = $1",
+            &[&id],
+        )?
         .get(0);
     assert_eq!(worker, "Integrations::ExecuteWorker");
     say(
@@ -357,7 +360,10 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
     let worker: String = room
         .stage
         .client
-        .query_one("select worker from lockstep.job where id = $1", &[&id])?
+        .query_one(
+            "select worker from lockstep_internal.job where id = $1",
+            &[&id],
+        )?
         .get(0);
     assert_eq!(worker, "Integrations::ExecuteWorker");
     Ok(())

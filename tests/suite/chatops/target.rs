@@ -35,7 +35,7 @@ fn a_mention_that_slack_has_not_made_is_nobody() -> Result<()> {
         ],
     )?;
     let error = room.staging.query_one(
-        r#"select lockstep.chatops_set_feature(
+        r#"select lockstep_api.chatops_set_feature(
              '{"trigger_id": "t", "request": "r", "team_id": "T", "user_id": "U", "text": "x", "environment": "staging"}',
              'f', '{"enabled": true, "users": ["@ada"]}')"#,
         &[],

@@ -9,11 +9,11 @@ use crate::slack::workspaces;
 
 /// Channels 1 to 5 of team A, 6 and 7 of team B; and a function that adds a delivery.
 const CHANNELS: &str = r##"
-insert into lockstep.slack_channel (schema, team_id, channel)
+insert into lockstep_internal.slack_channel (schema, team_id, channel)
   select 'public', case when n < 6 then 'A' else 'B' end, '#' || n from generate_series(1, 7) n;
 create function publish(channel bigint, integration bigint, payload json default '{"object_kind": "push"}') returns bigint language sql as $$
-  with e as (insert into lockstep.event (schema, key, payload) values ('public', gen_random_uuid()::text, payload) returning id)
-  insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+  with e as (insert into lockstep_internal.event (schema, key, payload) values ('public', gen_random_uuid()::text, payload) returning id)
+  insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
     select 'public', e.id, integration, integration, channel, channel from e returning id $$;
 "##;
 
@@ -42,7 +42,7 @@ pub(crate) fn claim(client: &mut Client, most: i32) -> Result<Vec<Claim>> {
 
 pub(crate) fn claim_at(client: &mut Client, most: i32, per_minute: i32) -> Result<Vec<Claim>> {
     let rows = client.query(
-        "select delivery, lease from lockstep.claim_deliveries($1, '1 hour', $2)",
+        "select delivery, lease from lockstep_api.claim_deliveries($1, '1 hour', $2)",
         &[&most, &per_minute],
     )?;
     let read = |row: &Row| Claim {
@@ -68,7 +68,7 @@ pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Resul
     number(
         client,
         &format!(
-            "select lockstep.finish_deliveries('[{}]')::bigint",
+            "select lockstep_api.finish_deliveries('[{}]')::bigint",
             results.join(",")
         ),
     )
@@ -76,14 +76,14 @@ pub(crate) fn finish(client: &mut Client, claims: &[Claim], rest: &str) -> Resul
 
 /// Makes every channel due unless it is leased.
 pub(crate) fn later(client: &mut Client) -> Result<()> {
-    client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity'")?;
     Ok(())
 }
 
 /// Makes all leases expire.
 pub(crate) fn lapse(client: &mut Client) -> Result<()> {
     client.batch_execute(
-        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
+        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity' where lease is not null",
     )?;
     Ok(())
 }
@@ -128,7 +128,7 @@ fn the_longest_due_comes_first() -> Result<()> {
         publish(&mut client, channel, 1)?;
     }
     client.batch_execute(
-        "update lockstep.slack_channel set not_before = clock_timestamp() - make_interval(hours => (array[2, 5, -1, 4, 1])[id::integer]) where id <= 5",
+        "update lockstep_internal.slack_channel set not_before = clock_timestamp() - make_interval(hours => (array[2, 5, -1, 4, 1])[id::integer]) where id <= 5",
     )?;
     assert_eq!(numbers(&claim(&mut client, 3)?), [2, 4, 1]);
     assert_eq!(numbers(&claim(&mut client, 3)?), [5]);
@@ -142,7 +142,7 @@ fn the_next_begins_a_second_after_the_claim_at_the_earliest() -> Result<()> {
     publish(&mut client, 1, 1)?;
     client.batch_execute("create table before as select clock_timestamp() as at")?;
     claim(&mut client, 1)?;
-    let within = "select count(*) from before b, lockstep.slack_channel c
+    let within = "select count(*) from before b, lockstep_internal.slack_channel c
                    where c.id = 1 and c.not_before between b.at + interval '1 second' and clock_timestamp() + interval '1 second'
                      and c.leased_until between b.at + interval '1 hour' and clock_timestamp() + interval '1 hour'";
     assert_eq!(number(&mut client, within)?, 1);
@@ -158,7 +158,7 @@ fn a_claim_has_all_that_it_takes_to_send() -> Result<()> {
     let all = "select concat_ws('|', delivery, team_id, coalesce(enterprise_id, '-'), channel, integration_id, alias, event, attempts, uncertain, updates,
                                 coalesce(subject, '-'), coalesce(ts, '-'), coalesce(slack_channel, '-'), coalesce(encode(token, 'escape'), '-'),
                                 coalesce(encode(token_iv, 'escape'), '-'))
-                 from lockstep.claim_deliveries(10, '1 minute', 1000) order by delivery";
+                 from lockstep_api.claim_deliveries(10, '1 minute', 1000) order by delivery";
     let rows = client.query(all, &[])?;
     let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(
@@ -201,7 +201,7 @@ fn who_loses_the_lease_may_have_sent() -> Result<()> {
     let second = claim(&mut client, 10)?;
     assert_eq!(numbers(&second), [1]);
     assert_ne!(second[0].lease, first[0].lease);
-    let counts = "select string_agg(concat_ws(' ', id, status, attempts, uncertain), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', id, status, attempts, uncertain), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(
         text(&mut client, counts)?,
         "1 waiting 0 1, 2 waiting 0 0, 3 delivered 0 0"
@@ -244,12 +244,12 @@ fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
     }
     client.batch_execute(
         "update integrations set active = false where id = 1; delete from slack_integrations where id = 2;
-         update lockstep.slack_delivery set integration_id = 9 where id = 5; update lockstep.event set payload = null where id = 6",
+         update lockstep_internal.slack_delivery set integration_id = 9 where id = 5; update lockstep_internal.event set payload = null where id = 6",
     )?;
     let mut claimed = numbers(&claim(&mut client, 10)?);
     claimed.sort_unstable();
     assert_eq!(claimed, [4, 9]);
-    let counts = "select string_agg(concat_ws(' ', id, status, error), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', id, status, error), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(
         text(&mut client, counts)?,
         "1 failed inactive, 2 failed not_installed, 3 failed inactive, 4 waiting, 5 failed not_installed, 6 failed no_event, \
@@ -258,7 +258,7 @@ fn integrations_that_are_gone_hold_nobody_up() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_channel where lease is not null"
+            "select count(*) from lockstep_internal.slack_channel where lease is not null"
         )?,
         2
     );
@@ -270,11 +270,14 @@ fn other_schemas_are_left_alone() -> Result<()> {
     let mut client = channels("delivery_schema")?;
     publish(&mut client, 1, 1)?;
     publish(&mut client, 2, 1)?;
-    client.batch_execute("update lockstep.slack_channel set schema = 'other' where id = 1")?;
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set schema = 'other' where id = 1",
+    )?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [2]);
     // Nor does a delivery whose channel is gone keep others from being sent.
-    client
-        .batch_execute("delete from lockstep.slack_channel where id = 1; select publish(3, 1)")?;
+    client.batch_execute(
+        "delete from lockstep_internal.slack_channel where id = 1; select publish(3, 1)",
+    )?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [3]);
     Ok(())
 }

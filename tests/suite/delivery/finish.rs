@@ -8,7 +8,7 @@ use crate::service_account::number;
 use crate::surface::refusal::refused;
 
 const ROW: &str = "select concat_ws(' ', status, attempts, uncertain, coalesce(error, '-'), coalesce(needed, '-'), done_at is not null)
-                     from lockstep.slack_delivery where id = 1";
+                     from lockstep_internal.slack_delivery where id = 1";
 
 /// Each outcome: the report, the row afterwards, and when the channel is due, in seconds from the time of the call.
 const OUTCOMES: [(&str, &str, f64); 16] = [
@@ -93,19 +93,19 @@ fn each_outcome_has_its_consequences() -> Result<()> {
     client.batch_execute("create table before (at timestamptz)")?;
     for (said, row, due) in OUTCOMES {
         client.batch_execute(
-            "update lockstep.slack_delivery set status = 'waiting', attempts = 0, uncertain = 0, error = null, needed = null, done_at = null;
-             update lockstep.slack_channel set not_before = '-infinity'",
+            "update lockstep_internal.slack_delivery set status = 'waiting', attempts = 0, uncertain = 0, error = null, needed = null, done_at = null;
+             update lockstep_internal.slack_channel set not_before = '-infinity'",
         )?;
         let claimed = claim(&mut client, 1)?;
         assert_eq!(numbers(&claimed), [1], "{said}");
         // As if the claim had been long ago, so that only the effect of the outcome is visible.
-        client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'; delete from before; insert into before values (clock_timestamp())")?;
+        client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity'; delete from before; insert into before values (clock_timestamp())")?;
         assert_eq!(finish(&mut client, &claimed, said)?, 1, "{said}");
         assert_eq!(text(&mut client, ROW)?, row, "{said}");
         let channel = client.query_one(
             "select num_nonnulls(lease, leased_until, delivery, subject), extract(epoch from c.not_before - b.at)::float8,
                     extract(epoch from c.not_before - clock_timestamp())::float8
-               from lockstep.slack_channel c, before b where c.id = 1",
+               from lockstep_internal.slack_channel c, before b where c.id = 1",
             &[],
         )?;
         assert_eq!(channel.get::<_, i32>(0), 0, "{said}");
@@ -150,7 +150,8 @@ fn results_are_taken_from_the_holder_alone() -> Result<()> {
         finish(&mut client, &results, r#""outcome": "delivered""#)?,
         2
     );
-    let statuses = "select string_agg(status, ' ' order by id) from lockstep.slack_delivery";
+    let statuses =
+        "select string_agg(status, ' ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(
         text(&mut client, statuses)?,
         "delivered waiting delivered waiting"
@@ -158,7 +159,7 @@ fn results_are_taken_from_the_holder_alone() -> Result<()> {
     assert_eq!(finish(&mut client, &[], "")?, 0);
     // In a schema where it is a holder.
     let elsewhere = format!(
-        r#"select lockstep.finish_deliveries('[{{"delivery": 2, "lease": {}, "outcome": "delivered"}}]', 'other')::bigint"#,
+        r#"select lockstep_api.finish_deliveries('[{{"delivery": 2, "lease": {}, "outcome": "delivered"}}]', 'other')::bigint"#,
         two.lease
     );
     assert_eq!(number(&mut client, &elsewhere)?, 0);
@@ -206,14 +207,14 @@ fn malformed_results_change_nothing() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.finish_deliveries('{results}')"),
+            &format!("select lockstep_api.finish_deliveries('{results}')"),
             "22023",
             message,
         )?;
     }
     refused(
         &mut client,
-        "select lockstep.finish_deliveries(null)",
+        "select lockstep_api.finish_deliveries(null)",
         "22004",
         "results must not be null",
     )?;
@@ -229,17 +230,17 @@ fn malformed_results_change_nothing() -> Result<()> {
 fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
     let mut client = channels("delivery_message")?;
     client.batch_execute(
-        r#"insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 1, 'thread');
+        r#"insert into lockstep_internal.slack_notification (schema, integration_id, updates) values ('public', 1, 'thread');
            select publish(c, 1, '{"object_kind": "pipeline", "project": {"id": 8}, "object_attributes": {"id": 31}}') from generate_series(1, 2) c, generate_series(1, 4)"#,
     )?;
-    let messages = "select string_agg(concat_ws(' ', channel, subject, ts, slack_channel), ', ' order by channel) from lockstep.slack_message";
+    let messages = "select string_agg(concat_ws(' ', channel, subject, ts, slack_channel), ', ' order by channel) from lockstep_internal.slack_message";
     let mut step = |said: &str| -> Result<String> {
         let claimed = claim(&mut client, 10)?;
         assert_eq!(claimed.len(), 2, "{said}");
         assert_eq!(finish(&mut client, &claimed[..1], said)?, 1);
         finish(&mut client, &claimed[1..], r#""outcome": "release""#)?;
         later(&mut client)?;
-        client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() - interval '1 second' where id = 2")?;
+        client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() - interval '1 second' where id = 2")?;
         text(&mut client, messages)
     };
     assert_eq!(
@@ -252,7 +253,7 @@ fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
         step(r#""outcome": "delivered", "ts": "1.1", "channel": "C1""#)?,
         kept
     );
-    client.batch_execute("update lockstep.slack_message set at = at - interval '1 hour'; create table former as select at from lockstep.slack_message; select publish(1, 1, payload) from lockstep.event where id = 1")?;
+    client.batch_execute("update lockstep_internal.slack_message set at = at - interval '1 hour'; create table former as select at from lockstep_internal.slack_message; select publish(1, 1, payload) from lockstep_internal.event where id = 1")?;
     let step = |client: &mut Client, said: &str| -> Result<String> {
         let claimed = claim(client, 1)?;
         assert_eq!(finish(client, &claimed, said)?, 1);
@@ -274,7 +275,8 @@ fn the_message_of_a_subject_is_kept_until_it_is_lost() -> Result<()> {
         )?,
         kept
     );
-    let renewed = "select count(*) from lockstep.slack_message m, former f where m.at > f.at";
+    let renewed =
+        "select count(*) from lockstep_internal.slack_message m, former f where m.at > f.at";
     assert_eq!(number(&mut client, renewed)?, 1);
     assert_eq!(step(&mut client, r#""outcome": "lost_message""#)?, "");
     assert_eq!(

@@ -7,8 +7,8 @@ use crate::database::cluster;
 use crate::delivery::claim::{channels, claim, finish, later, numbers, publish, text};
 
 const SAME: &str = "select string_agg(concat_ws(' ', id, coalesce(slack_id, '-'), coalesce(same_as::text, '-')), ', ' order by id)
-                      from lockstep.slack_channel where slack_id is not null";
-const LANES: &str = "select string_agg(concat_ws(' ', id, channel, lane), ', ' order by id) from lockstep.slack_delivery where status = 'waiting'";
+                      from lockstep_internal.slack_channel where slack_id is not null";
+const LANES: &str = "select string_agg(concat_ws(' ', id, channel, lane), ', ' order by id) from lockstep_internal.slack_delivery where status = 'waiting'";
 
 /// Sends the first waiting delivery of a channel, and lets Slack respond with this id.
 fn deliver(client: &mut Client, delivery: i64, slack_id: &str) -> Result<()> {
@@ -68,14 +68,14 @@ fn names_of_one_channel_have_one_order() -> Result<()> {
     // What waits under the other name is in the one lane at once, ahead of new publications, and keeps its name.
     assert_eq!(text(&mut client, LANES)?, "3 2 1, 4 1 1, 5 2 1, 6 3 3");
     assert_eq!(drain(&mut client)?, [vec![3, 6], vec![4], vec![5]]);
-    let called = "select string_agg(channel::text, ' ' order by id) from lockstep.slack_delivery where id between 3 and 5";
+    let called = "select string_agg(channel::text, ' ' order by id) from lockstep_internal.slack_delivery where id between 3 and 5";
     assert_eq!(text(&mut client, called)?, "2 1 2");
     // A delivery that was published without this knowledge is found by the first claim, and sent after it.
     later(&mut client)?;
     publish(&mut client, 2, 1)?;
     assert_eq!(claim(&mut client, 10)?, []);
     assert_eq!(text(&mut client, LANES)?, "7 2 1");
-    let name = "select channel from lockstep.claim_deliveries(10, '1 hour', 100000)";
+    let name = "select channel from lockstep_api.claim_deliveries(10, '1 hour', 100000)";
     assert_eq!(text(&mut client, name)?, "#2");
     Ok(())
 }
@@ -85,7 +85,7 @@ fn names_of_one_channel_have_one_pace() -> Result<()> {
     let mut client = channels("lane_pace")?;
     let first = publish(&mut client, 1, 1)?;
     deliver(&mut client, first, "C9")?;
-    client.batch_execute("update lockstep.slack_channel set not_before = '2020-01-01'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '2020-01-01'")?;
     // Slack has rate-limited the other one, and the message that waited there was sent after all.
     publish(&mut client, 2, 1)?;
     later(&mut client)?;
@@ -96,7 +96,7 @@ fn names_of_one_channel_have_one_pace() -> Result<()> {
         r#""outcome": "delivered", "channel": "C9", "ago": 0"#,
     )?;
     let pace = "select string_agg((not_before > clock_timestamp() - interval '1 minute')::text, ' ' order by id)
-                  from lockstep.slack_channel where id <= 3";
+                  from lockstep_internal.slack_channel where id <= 3";
     assert_eq!(text(&mut client, pace)?, "true true false");
     Ok(())
 }
@@ -140,7 +140,9 @@ fn what_waits_moves_with_its_name() -> Result<()> {
     for channel in [2, 2, 1, 3, 2] {
         publish(&mut client, channel, 1)?;
     }
-    client.batch_execute("update lockstep.slack_delivery set lane = 1 where status = 'waiting'")?;
+    client.batch_execute(
+        "update lockstep_internal.slack_delivery set lane = 1 where status = 'waiting'",
+    )?;
     later(&mut client)?;
     let claimed = claim(&mut client, 10)?;
     assert_eq!(numbers(&claimed), [5]);
@@ -175,7 +177,7 @@ fn two_results_of_one_name_are_taken() -> Result<()> {
     let mut client = channels("lane_twice")?;
     publish(&mut client, 2, 1)?;
     publish(&mut client, 2, 1)?;
-    client.batch_execute("update lockstep.slack_delivery set lane = 1 where id = 1")?;
+    client.batch_execute("update lockstep_internal.slack_delivery set lane = 1 where id = 1")?;
     let claimed = claim(&mut client, 10)?;
     assert_eq!(claimed.len(), 2);
     assert_eq!(
@@ -186,17 +188,17 @@ fn two_results_of_one_name_are_taken() -> Result<()> {
         )?,
         2
     );
-    let troubles = "select string_agg(channel || ' ' || error || ' ' || failures, ', ') from lockstep.slack_channel_trouble";
+    let troubles = "select string_agg(channel || ' ' || error || ' ' || failures, ', ') from lockstep_internal.slack_channel_trouble";
     assert_eq!(text(&mut client, troubles)?, "#2 is_archived 1");
     client.batch_execute("select lockstep.retry_deliveries()")?;
     later(&mut client)?;
     let claimed = claim(&mut client, 10)?;
     client.batch_execute(
-        "update lockstep.slack_channel set subject = 'merge_request 7' where lease is not null",
+        "update lockstep_internal.slack_channel set subject = 'merge_request 7' where lease is not null",
     )?;
     let told = r#""outcome": "delivered", "channel": "C9", "ts": "1.1""#;
     assert_eq!(finish(&mut client, &claimed, told)?, 2);
-    let messages = "select string_agg(channel || ' ' || subject || ' ' || ts, ', ') from lockstep.slack_message";
+    let messages = "select string_agg(channel || ' ' || subject || ' ' || ts, ', ') from lockstep_internal.slack_message";
     assert_eq!(text(&mut client, messages)?, "2 merge_request 7 1.1");
     Ok(())
 }
@@ -238,7 +240,7 @@ fn a_name_that_is_locked_is_passed_by() -> Result<()> {
     assert_eq!(claim(&mut client, 10)?, []);
     let claimed = claim(&mut client, 10)?;
     other.batch_execute(
-        "begin; select from lockstep.slack_channel where id = 2 for no key update",
+        "begin; select from lockstep_internal.slack_channel where id = 2 for no key update",
     )?;
     client.batch_execute("set lock_timeout = '10s'")?;
     let told = r#""outcome": "delivered", "channel": "C8""#;

@@ -26,13 +26,13 @@ fn room(per_minute: f64, ahead: f64) -> i64 {
 fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     let mut client = channels("delivery_pace")?;
     client.batch_execute(
-        "insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 100) n;
-         select publish(c.id, case c.team_id when 'A' then 1 else 5 end) from lockstep.slack_channel c order by c.id",
+        "insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 100) n;
+         select publish(c.id, case c.team_id when 'A' then 1 else 5 end) from lockstep_internal.slack_channel c order by c.id",
     )?;
-    let ahead = "select coalesce(extract(epoch from max(free_at) - clock_timestamp()), 0)::float8 from lockstep.slack_team_pace where team_id = 'A'";
+    let ahead = "select coalesce(extract(epoch from max(free_at) - clock_timestamp()), 0)::float8 from lockstep_internal.slack_team_pace where team_id = 'A'";
     let ahead = |client: &mut Client| -> Result<f64> { Ok(client.query_one(ahead, &[])?.get(0)) };
     let of_a = |client: &mut Client, claimed: &[Claim]| -> Result<i64> {
-        let query = "select count(*) from lockstep.slack_delivery d where d.id = any ($1) and d.integration_id = 1";
+        let query = "select count(*) from lockstep_internal.slack_delivery d where d.id = any ($1) and d.integration_id = 1";
         Ok(client.query_one(query, &[&numbers(claimed)])?.get(0))
     };
     let mut total = 0;
@@ -40,7 +40,7 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     for round in 0..5 {
         if round == 3 {
             client.batch_execute(
-                "update lockstep.slack_team_pace set free_at = free_at - interval '3.5 seconds'",
+                "update lockstep_internal.slack_team_pace set free_at = free_at - interval '3.5 seconds'",
             )?;
         }
         let most = ahead(&mut client)?;
@@ -63,15 +63,15 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     ensure!(total >= 18, "{total}");
     // None, while there is no capacity.
     client.batch_execute(
-        "update lockstep.slack_team_pace set free_at = clock_timestamp() + interval '1 hour'",
+        "update lockstep_internal.slack_team_pace set free_at = clock_timestamp() + interval '1 hour'",
     )?;
     assert_eq!(claim_at(&mut client, 500, 120)?, []);
     // After a long idle time there is no more than a burst.
     client.batch_execute(
-        "update lockstep.slack_team_pace set free_at = clock_timestamp() - interval '1 hour'",
+        "update lockstep_internal.slack_team_pace set free_at = clock_timestamp() - interval '1 hour'",
     )?;
     assert_eq!(claim_at(&mut client, 500, 60)?.len(), 6);
-    client.batch_execute("update lockstep.slack_team_pace set free_at = '-infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'")?;
     assert_eq!(claim_at(&mut client, 500, 1)?.len(), 1);
     Ok(())
 }
@@ -81,12 +81,13 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
 fn no_minute_has_more_than_its_messages() -> Result<()> {
     let mut client = channels("delivery_minute")?;
     client.batch_execute(
-        "insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 100) n;
-         select publish(c.id, 1) from lockstep.slack_channel c where c.team_id = 'A' order by c.id",
+        "insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 100) n;
+         select publish(c.id, 1) from lockstep_internal.slack_channel c where c.team_id = 'A' order by c.id",
     )?;
     let ago = "select extract(epoch from clock_timestamp() - $1::timestamptz)::float8";
     for per_minute in [1, 2, 13, 60] {
-        client.batch_execute("update lockstep.slack_team_pace set free_at = '-infinity'")?;
+        client
+            .batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'")?;
         lapse(&mut client)?;
         let row = client.query_one("select clock_timestamp()", &[])?;
         let begin: std::time::SystemTime = row.get(0);
@@ -106,7 +107,7 @@ fn no_minute_has_more_than_its_messages() -> Result<()> {
             let skip = (60.0 - skipped - passed).min(0.2);
             skipped += skip;
             client.execute(
-                "update lockstep.slack_team_pace set free_at = free_at - $1::float8 * interval '1 second'",
+                "update lockstep_internal.slack_team_pace set free_at = free_at - $1::float8 * interval '1 second'",
                 &[&skip],
             )?;
         }
@@ -123,13 +124,13 @@ fn no_minute_has_more_than_its_messages() -> Result<()> {
 fn a_workspace_does_not_wait_for_another() -> Result<()> {
     let mut client = channels("delivery_share")?;
     client.batch_execute(
-        "insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 50) n;
-         select publish(c.id, case c.team_id when 'A' then 1 else 5 end) from lockstep.slack_channel c order by c.id;
-         update lockstep.slack_channel set not_before = '2020-01-01' where team_id = 'B'",
+        "insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 50) n;
+         select publish(c.id, case c.team_id when 'A' then 1 else 5 end) from lockstep_internal.slack_channel c order by c.id;
+         update lockstep_internal.slack_channel set not_before = '2020-01-01' where team_id = 'B'",
     )?;
     // All of A have been due for longer; one is admitted.
     let claimed = claim_at(&mut client, 3, 6)?;
-    let teams = "select string_agg(c.team_id, '' order by c.team_id) from lockstep.slack_channel c where c.lease is not null";
+    let teams = "select string_agg(c.team_id, '' order by c.team_id) from lockstep_internal.slack_channel c where c.lease is not null";
     assert_eq!(text(&mut client, teams)?, "AB");
     assert_eq!(claimed.len(), 2);
     Ok(())
@@ -140,16 +141,16 @@ fn a_workspace_does_not_wait_for_another() -> Result<()> {
 fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
     let mut client = channels("delivery_updates")?;
     client.batch_execute(
-        r#"insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 1, 'update');
-           insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', '#c' || n from generate_series(1, 30) n;
-           insert into lockstep.slack_message (channel, subject, ts, slack_channel)
-             select c.id, 'pipeline:7:31', '1.2', 'C' from lockstep.slack_channel c where c.channel like '#c%' and c.id % 2 = 0;
+        r#"insert into lockstep_internal.slack_notification (schema, integration_id, updates) values ('public', 1, 'update');
+           insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'A', '#c' || n from generate_series(1, 30) n;
+           insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel)
+             select c.id, 'pipeline:7:31', '1.2', 'C' from lockstep_internal.slack_channel c where c.channel like '#c%' and c.id % 2 = 0;
            select publish(c.id, 1, '{"object_kind": "pipeline", "object_attributes": {"id": 31}, "project": {"id": 7}}')
-             from lockstep.slack_channel c where c.channel like '#c%' order by c.id"#,
+             from lockstep_internal.slack_channel c where c.channel like '#c%' order by c.id"#,
     )?;
     // A burst of 30 is a tenth of a minute's messages, and of updates one in five.
     let claimed = claim_at(&mut client, 500, 300)?;
-    let changes = "select count(*)::text from lockstep.slack_delivery d join lockstep.slack_channel c on c.delivery = d.id
+    let changes = "select count(*)::text from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.delivery = d.id
                     where d.id = any ($1) and c.id % 2 = 0";
     let changes = |client: &mut Client, claimed: &[Claim]| -> Result<String> {
         Ok(client.query_one(changes, &[&numbers(claimed)])?.get(0))
@@ -158,13 +159,13 @@ fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
     assert_eq!(claimed.len(), 20);
     // Waiting channels are not checked before another update is allowed.
     let held = "select string_agg(distinct (c.not_before > clock_timestamp() + interval '0.2 seconds')::text, ' ')
-                  from lockstep.slack_channel c where c.lease is null and c.channel like '#c%'";
+                  from lockstep_internal.slack_channel c where c.lease is null and c.channel like '#c%'";
     assert_eq!(text(&mut client, held)?, "true");
     later(&mut client)?;
     let more = claim_at(&mut client, 500, 300)?;
     ensure!(more.len() <= 1, "{more:?}");
     client.batch_execute(
-        "update lockstep.slack_team_pace set free_at = '-infinity' where method = 'chat.update'",
+        "update lockstep_internal.slack_team_pace set free_at = '-infinity' where method = 'chat.update'",
     )?;
     later(&mut client)?;
     assert_eq!(claim_at(&mut client, 500, 300)?.len(), 5);

@@ -111,7 +111,7 @@ impl Sender<'_> {
         let done_before = self.run.model()?.is_done.clone();
         let before = now(&mut self.client)?;
         let rows = self.client.query(
-            "select delivery, lease, substr(channel, 2)::bigint from lockstep.claim_deliveries($1, '1 hour', $2)",
+            "select delivery, lease, substr(channel, 2)::bigint from lockstep_api.claim_deliveries($1, '1 hour', $2)",
             &[&most, &PER_MINUTE],
         )?;
         let after = now(&mut self.client)?;
@@ -215,14 +215,14 @@ impl Sender<'_> {
                 if let Some(holder) = holder {
                     self.run.model()?.lost.insert((channel, holder.lease));
                     self.client.execute(
-                        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second' where id = $1 and lease = $2",
+                        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second' where id = $1 and lease = $2",
                         &[&channel, &holder.lease],
                     )?;
                 }
             }
             1 | 2 => {
                 self.client.execute(
-                    "update lockstep.slack_channel set not_before = '-infinity' where id = $1",
+                    "update lockstep_internal.slack_channel set not_before = '-infinity' where id = $1",
                     &[&channel],
                 )?;
             }
@@ -230,7 +230,7 @@ impl Sender<'_> {
                 let team = ["A", "B"][team_of(channel)];
                 let before = now(&mut self.client)?;
                 let moved = self.client.execute(
-                    "update lockstep.slack_team_pace set free_at = free_at - make_interval(secs => $2)
+                    "update lockstep_internal.slack_team_pace set free_at = free_at - make_interval(secs => $2)
                       where team_id = $1 and free_at > clock_timestamp() + make_interval(secs => $3)",
                     &[&team, &STEP, &USED_UP],
                 )?;
@@ -319,7 +319,7 @@ fn check(client: &mut Client, model: &Model) -> Result<()> {
         println!("the pace was kept by {nearest} messages");
     }
     let rows = client.query(
-        "select id, status, uncertain from lockstep.slack_delivery order by id",
+        "select id, status, uncertain from lockstep_internal.slack_delivery order by id",
         &[],
     )?;
     assert_eq!(rows.len(), DELIVERIES as usize);
@@ -347,7 +347,7 @@ fn check(client: &mut Client, model: &Model) -> Result<()> {
     assert_eq!(
         number(
             client,
-            "select count(*) from lockstep.slack_channel where lease is not null"
+            "select count(*) from lockstep_internal.slack_channel where lease is not null"
         )?,
         0
     );

@@ -30,16 +30,16 @@ fn channels_are_shown_with_what_waits_for_them() -> Result<()> {
         r#""outcome": "retry", "error": "fatal_error", "wait": 1000"#,
     )?;
     client.batch_execute(
-        "update lockstep.slack_channel set not_before = '-infinity' where id <> 3",
+        "update lockstep_internal.slack_channel set not_before = '-infinity' where id <> 3",
     )?;
     assert_eq!(
         text(&mut client, view)?,
         "A #1 1 t 1 0 f f, A #2 0 f 0 1 f f missing_scope chat:write, A #3 1 t 0 0 t f fatal_error, B #6 2 t 0 0 f t"
     );
-    let oldest = "select count(*) from lockstep.slack_delivery_status s join lockstep.slack_delivery d on d.created_at = s.oldest where d.id in (2, 4, 5)";
+    let oldest = "select count(*) from lockstep.slack_delivery_status s join lockstep_internal.slack_delivery d on d.created_at = s.oldest where d.id in (2, 4, 5)";
     assert_eq!(number(&mut client, oldest)?, 3);
     // Results older than an hour are no longer shown, but a channel in trouble is.
-    client.batch_execute("update lockstep.slack_delivery set done_at = done_at - interval '61 minutes' where done_at is not null")?;
+    client.batch_execute("update lockstep_internal.slack_delivery set done_at = done_at - interval '61 minutes' where done_at is not null")?;
     assert_eq!(
         text(&mut client, view)?,
         "A #1 1 t 0 0 f f, A #2 0 f 0 0 f f missing_scope chat:write, A #3 1 t 0 0 t f fatal_error, B #6 2 t 0 0 f t"
@@ -134,26 +134,26 @@ fn what_is_done_is_swept_after_a_day() -> Result<()> {
         publish(&mut client, 1, 1)?;
     }
     client.batch_execute(
-        "delete from lockstep.slack_delivery where id = 6;
-         update lockstep.slack_delivery set status = 'delivered', done_at = clock_timestamp() - interval '25 hours' where id = 1;
-         update lockstep.slack_delivery set status = 'failed', done_at = clock_timestamp() - interval '25 hours' where id = 2;
-         update lockstep.slack_delivery set status = 'failed', done_at = clock_timestamp() - interval '23 hours' where id = 3;
-         update lockstep.slack_delivery set created_at = '2020-01-01' where id = 4;
-         update lockstep.event set received_at = clock_timestamp() - interval '25 hours' where id <> 2;
-         insert into lockstep.slack_message (channel, subject, ts, slack_channel, at)
+        "delete from lockstep_internal.slack_delivery where id = 6;
+         update lockstep_internal.slack_delivery set status = 'delivered', done_at = clock_timestamp() - interval '25 hours' where id = 1;
+         update lockstep_internal.slack_delivery set status = 'failed', done_at = clock_timestamp() - interval '25 hours' where id = 2;
+         update lockstep_internal.slack_delivery set status = 'failed', done_at = clock_timestamp() - interval '23 hours' where id = 3;
+         update lockstep_internal.slack_delivery set created_at = '2020-01-01' where id = 4;
+         update lockstep_internal.event set received_at = clock_timestamp() - interval '25 hours' where id <> 2;
+         insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel, at)
          values (1, 'old', '1', 'C', clock_timestamp() - interval '15 days'), (1, 'new', '1', 'C', clock_timestamp() - interval '13 days')",
     )?;
     // Deliveries 1 and 2, events 1 and 6, and a message; event 2 is too new, the others have deliveries.
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 5);
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
-    let left = "select concat_ws(' ', (select string_agg(id::text, ',' order by id) from lockstep.slack_delivery),
-                                 (select string_agg(id::text, ',' order by id) from lockstep.event), (select string_agg(subject, ',') from lockstep.slack_message))";
+    let left = "select concat_ws(' ', (select string_agg(id::text, ',' order by id) from lockstep_internal.slack_delivery),
+                                 (select string_agg(id::text, ',' order by id) from lockstep_internal.event), (select string_agg(subject, ',') from lockstep_internal.slack_message))";
     assert_eq!(text(&mut client, left)?, "3,4,5 2,3,4,5 new");
     // More than a batch.
     client.batch_execute(
-        "insert into lockstep.event (schema, key, payload, received_at) select 'public', 'k' || n, '{}', clock_timestamp() - interval '2 days' from generate_series(1, 25000) n;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
-           select 'public', e.id, 1, 1, 1, 1, 'delivered', clock_timestamp() - interval '2 days' from lockstep.event e where e.key like 'k%'",
+        "insert into lockstep_internal.event (schema, key, payload, received_at) select 'public', 'k' || n, '{}', clock_timestamp() - interval '2 days' from generate_series(1, 25000) n;
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, status, done_at)
+           select 'public', e.id, 1, 1, 1, 1, 'delivered', clock_timestamp() - interval '2 days' from lockstep_internal.event e where e.key like 'k%'",
     )?;
     // One batch at a time.
     for left in [20_000, 20_000, 10_000, 0] {

@@ -53,7 +53,7 @@ fn troubles_of_a_channel_end_when_it_is_reached() -> Result<()> {
     assert_eq!(
         text(
             &mut client,
-            "select string_agg(integration_id || channel, ' ') from lockstep.slack_channel_trouble"
+            "select string_agg(integration_id || channel, ' ') from lockstep_internal.slack_channel_trouble"
         )?,
         "1#2"
     );
@@ -75,7 +75,7 @@ fn others_are_told_of_what_is_left() -> Result<()> {
     let mut client = channels(name)?;
     let mut listener = cluster()?.connect(name)?;
     listener.batch_execute("listen lockstep_delivery")?;
-    listener.batch_execute("select lockstep.delivery_wait(60)")?;
+    listener.batch_execute("select lockstep_api.delivery_wait(60)")?;
     let mut heard = |client: &mut Client| -> Result<usize> {
         // Notifications arrive in commit order, so after this one all earlier ones have arrived.
         client.batch_execute("notify lockstep_delivery, 'last'")?;
@@ -178,7 +178,7 @@ fn what_failed_can_be_tried_again() -> Result<()> {
     );
     assert_eq!(results(&mut client)?, "1 waiting, 3 waiting, 4 waiting");
     // Uncertain attempts stay counted, but are no reason to give up soon.
-    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', attempts, uncertain, failures), ', ' order by id) from lockstep_internal.slack_delivery";
     assert_eq!(text(&mut client, counts)?, "0 1 0, 0 1 0, 0 1 0, 0 1 0");
     later(&mut client)?;
     assert_eq!(numbers(&claim(&mut client, 10)?), [3]);

@@ -13,8 +13,8 @@ fn thousands_of_channels_have_their_turn() -> Result<()> {
     let mut client = channels(name)?;
     let mut other = cluster()?.connect(name)?;
     client.batch_execute(
-        "insert into lockstep.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 2600) n;
-         select publish(c.id, 1) from lockstep.slack_channel c where c.team_id = 'A' order by c.id",
+        "insert into lockstep_internal.slack_channel (schema, team_id, channel) select 'public', 'A', 'C' || n from generate_series(1, 2600) n;
+         select publish(c.id, 1) from lockstep_internal.slack_channel c where c.team_id = 'A' order by c.id",
     )?;
     let mut all = Vec::new();
     let mut sizes = Vec::new();
@@ -35,14 +35,15 @@ fn thousands_of_channels_have_their_turn() -> Result<()> {
     lapse(&mut client)?;
     let held = claim(&mut client, 10)?;
     assert_eq!(held.len(), 10);
-    client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = 'infinity'")?;
     for delivery in [2605, 1, 1300, 6] {
         client.batch_execute(&format!(
-            "update lockstep.slack_channel set not_before = '-infinity', leased_until = '-infinity', lease = 1
-              where id = (select channel from lockstep.slack_delivery where id = {delivery})"
+            "update lockstep_internal.slack_channel set not_before = '-infinity', leased_until = '-infinity', lease = 1
+              where id = (select channel from lockstep_internal.slack_delivery where id = {delivery})"
         ))?;
         assert_eq!(numbers(&claim(&mut client, 10)?), [delivery]);
-        client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+        client
+            .batch_execute("update lockstep_internal.slack_channel set not_before = 'infinity'")?;
     }
     Ok(())
 }
@@ -51,7 +52,7 @@ fn thousands_of_channels_have_their_turn() -> Result<()> {
 fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
     let mut client = channels("delivery_wait")?;
     let wait = |client: &mut Client, per_minute: i32| -> Result<Option<f64>> {
-        let row = client.query_one("select lockstep.delivery_wait($1)", &[&per_minute])?;
+        let row = client.query_one("select lockstep_api.delivery_wait($1)", &[&per_minute])?;
         Ok(row.get(0))
     };
     let between = |found: Option<f64>, least: f64, most: f64| -> Result<()> {
@@ -63,20 +64,20 @@ fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
     publish(&mut client, 1, 1)?;
     publish(&mut client, 6, 5)?;
     assert_eq!(wait(&mut client, 60)?, Some(0.0));
-    client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() + make_interval(hours => id::integer)")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() + make_interval(hours => id::integer)")?;
     between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
-    client.batch_execute("update lockstep.slack_channel set not_before = 'infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = 'infinity'")?;
     between(wait(&mut client, 60)?, 86_399.0, 86_400.0)?;
     // The pace of the workspace whose channel is due.
     client.batch_execute(
-        "update lockstep.slack_channel set not_before = '-infinity';
-         insert into lockstep.slack_team_pace values ('public', 'A', clock_timestamp() + interval '2 hours'), ('public', 'B', clock_timestamp() + interval '3 hours')",
+        "update lockstep_internal.slack_channel set not_before = '-infinity';
+         insert into lockstep_internal.slack_team_pace values ('public', 'A', clock_timestamp() + interval '2 hours'), ('public', 'B', clock_timestamp() + interval '3 hours')",
     )?;
     between(wait(&mut client, 60)?, 7_000.0, 7_200.0 - 5.5)?;
     between(wait(&mut client, 6)?, 7_000.0, 7_200.0)?;
-    client.batch_execute("update lockstep.slack_channel set not_before = clock_timestamp() + interval '4 hours' where id = 1")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() + interval '4 hours' where id = 1")?;
     between(wait(&mut client, 6)?, 10_000.0, 10_800.0)?;
-    client.batch_execute("update lockstep.slack_team_pace set free_at = '-infinity'; update lockstep.slack_channel set not_before = '-infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'; update lockstep_internal.slack_channel set not_before = '-infinity'")?;
     // Somebody holds both, for an hour.
     let claimed = claim(&mut client, 10)?;
     between(wait(&mut client, 60)?, 3_000.0, 3_600.0)?;
@@ -87,7 +88,7 @@ fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
         r#""outcome": "retry", "wait": 100"#,
     )?;
     between(wait(&mut client, 60)?, 10.0, 100.0)?;
-    client.batch_execute("update lockstep.slack_channel set schema = 'other'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set schema = 'other'")?;
     assert_eq!(wait(&mut client, 60)?, None);
     Ok(())
 }
@@ -98,7 +99,7 @@ fn settings_tell_what_becomes_of_events_about_one_subject() -> Result<()> {
     client.batch_execute(
         "update integrations set inherit_from_id = 3 where id = 2; update integrations set inherit_from_id = 2 where id = 4;
          update integrations set inherit_from_id = 1 where id = 1;
-         insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 3, 'update'), ('public', 5, 'thread'), ('other', 1, 'update')",
+         insert into lockstep_internal.slack_notification (schema, integration_id, updates) values ('public', 3, 'update'), ('public', 5, 'thread'), ('other', 1, 'update')",
     )?;
     let merge_request = r#"{"object_kind": "merge_request", "project": {"id": 7}, "object_attributes": {"id": 93, "iid": 1}, "x": "\u0000"}"#;
     let pipeline =
@@ -121,11 +122,11 @@ fn settings_tell_what_becomes_of_events_about_one_subject() -> Result<()> {
         )?;
     }
     let subjects = "select string_agg(concat_ws(' ', delivery, updates, subject, ts, slack_channel), ', ' order by delivery)
-                      from lockstep.claim_deliveries(10, '1 hour', 1000)";
+                      from lockstep_api.claim_deliveries(10, '1 hour', 1000)";
     let first = "1 separate, 2 update merge_request:7:93, 3 update pipeline:8:31, 4 update, 5 update, 6 thread pipeline:8:31";
     assert_eq!(text(&mut client, subjects)?, first);
     client.batch_execute(
-        "insert into lockstep.slack_message (channel, subject, ts, slack_channel)
+        "insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel)
          values (2, 'merge_request:7:93', '1.1', 'C2'), (6, 'pipeline:8:31', '1.2', 'C6'), (6, 'pipeline:8:3', '1.3', 'C6'), (1, 'pipeline:8:31', '1.4', 'C1')",
     )?;
     lapse(&mut client)?;
@@ -158,7 +159,7 @@ fn arguments_are_checked() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select lockstep_api.{call}"),
             "22023",
             message,
         )?;
@@ -173,21 +174,21 @@ fn arguments_are_checked() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select lockstep_api.{call}"),
             "22004",
             "must not be null",
         )?;
     }
     refused(
         &mut client,
-        "select lockstep.claim_deliveries(1, '1 minute', 60, 'nowhere')",
+        "select lockstep_api.claim_deliveries(1, '1 minute', 60, 'nowhere')",
         "3F000",
         "does not exist",
     )?;
     client.batch_execute("create schema elsewhere")?;
     refused(
         &mut client,
-        "select lockstep.claim_deliveries(1, '1 minute', 60, 'elsewhere')",
+        "select lockstep_api.claim_deliveries(1, '1 minute', 60, 'elsewhere')",
         "55000",
         "has no attached Slack integrations",
     )?;

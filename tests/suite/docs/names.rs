@@ -10,12 +10,14 @@ use lockstep_tests::root;
 use super::{name_of, pages};
 use crate::database::with_slack;
 
+const SCHEMAS: [&str; 3] = ["lockstep.", "lockstep_api.", "lockstep_internal."];
+
 #[test]
 fn pages_name_what_exists() -> Result<()> {
     let mut client = with_slack("docs_names", Layout::Narrow)?;
     let rows = client.query(
-        "select proname::text from pg_proc where pronamespace = 'lockstep'::regnamespace
-         union select relname from pg_class where relnamespace = 'lockstep'::regnamespace",
+        "select pronamespace::regnamespace || '.' || proname from pg_proc where pronamespace::regnamespace::text ~ '^lockstep'
+         union select relnamespace::regnamespace || '.' || relname from pg_class where relnamespace::regnamespace::text ~ '^lockstep'",
         &[],
     )?;
     let objects: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
@@ -30,9 +32,13 @@ fn pages_name_what_exists() -> Result<()> {
             continue;
         }
         for (place, line) in fs::read_to_string(&path)?.lines().enumerate() {
-            let objects_of_line = words_after(line, "lockstep.").map(|name| {
-                let is_known = objects.contains(name) || name.is_empty();
-                (format!("lockstep.{name}"), is_known)
+            let known = &objects;
+            let objects_of_line = SCHEMAS.iter().flat_map(|schema| {
+                words_after(line, schema).map(move |name| {
+                    let object = format!("{schema}{name}");
+                    let is_known = known.contains(&object) || name.is_empty();
+                    (object, is_known)
+                })
             });
             let variables = words_after(line, "LOCKSTEP_").map(|name| {
                 let name = format!("LOCKSTEP_{name}");

@@ -14,9 +14,9 @@ use crate::surface::refusal::error_of;
 const CLAIMED_JOBS: &str =
     "select count(*) from lockstep.claim_jobs(lockstep.start_runner('r'), '{Payroll}', 10)";
 const CLAIMED_DELIVERIES: &str =
-    "select count(*) from lockstep.claim_deliveries(10, '1 minute', 60000)";
+    "select count(*) from lockstep_api.claim_deliveries(10, '1 minute', 60000)";
 const CLAIMED_TOKENS: &str =
-    "select count(*) from lockstep.claim_slack_token_refresh('1 day', '1 minute')";
+    "select count(*) from lockstep_api.claim_slack_token_refresh('1 day', '1 minute')";
 const IS_HELD: &str = "select (lockstep.status_report() -> 'is_held')::boolean::integer::bigint";
 
 /// A database with one of each kind in flight.
@@ -26,7 +26,7 @@ fn in_flight(name: &str) -> Result<Client> {
     publish_as(&mut client, &push, Some("one"))?;
     client.batch_execute(
         "select lockstep.enqueue_job('Payroll');
-         insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token,
+         insert into lockstep_internal.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token,
                                                   encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
            values ('public', 'A', 'Team A', 'U1', '{}', 'token', 'iv', 'refresh', 'iv', now())",
     )?;
@@ -68,7 +68,8 @@ fn check_is_held(name: &str) -> Result<Client> {
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");
     assert_eq!(number(&mut client, IS_HELD)?, 1, "{name}");
     // A sender that asks how long to wait does not end up in a busy loop.
-    let wait = "select count(*) from (select lockstep.delivery_wait(60) s) w where w.s is not null";
+    let wait =
+        "select count(*) from (select lockstep_api.delivery_wait(60) s) w where w.s is not null";
     assert_eq!(number(&mut client, wait)?, 0, "{name}");
     // New ones are held as well.
     client.batch_execute("select lockstep.enqueue_job('Payroll')")?;
@@ -133,21 +134,21 @@ fn what_is_restored_or_copied_waits_for_a_word() -> Result<()> {
 
     let mut discarded = check_is_held("held_discarded")?;
     discarded.batch_execute(
-        "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
+        "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, died_at)
            values ('Payroll', '[]', 0, now(), 'dead', 0, true, now());
          select lockstep.discard_restored(); select lockstep.discard_restored_slack()",
     )?;
     assert_eq!(claimed(&mut discarded)?, [false; 3]);
     assert_eq!(number(&mut discarded, IS_HELD)?, 0);
     for (query, rows) in [
-        ("select count(*) from lockstep.job", 1),
+        ("select count(*) from lockstep_internal.job", 1),
         (
-            "select count(*) from lockstep.slack_delivery where status = 'waiting'",
+            "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'",
             0,
         ),
         // It may send, but not invalidate the other database's token.
         (
-            "select count(*) from lockstep.slack_installation where encrypted_bot_access_token is not null",
+            "select count(*) from lockstep_internal.slack_installation where encrypted_bot_access_token is not null",
             1,
         ),
     ] {

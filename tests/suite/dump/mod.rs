@@ -18,7 +18,7 @@ use crate::surface::refusal::error_of;
 const KEPT: &str = "
 select jsonb_pretty(jsonb_build_object(
   'definitions', (select jsonb_agg(to_jsonb(c) || jsonb_build_object('disabled', d.disabled_triggers) order by c.id)
-                  from lockstep.cache_columns c join lockstep.cache_column_definition d using (id)),
+                  from lockstep.cache_columns c join lockstep_internal.cache_column_definition d using (id)),
   'jobs', (select jsonb_agg(b) from lockstep.backfill_job b),
   'triggers', (select jsonb_agg(jsonb_build_array(t.tgrelid::regclass, t.tgenabled, pg_get_triggerdef(t.oid), exists (
                          select from pg_depend p where p.objid = t.oid and p.classid = 'pg_trigger'::regclass and p.deptype = 'x'))
@@ -117,7 +117,7 @@ fn check_restored(client: &mut Client, before: &str) -> Result<()> {
     client.batch_execute("alter table projects add column has_any boolean")?;
     let row = client.query_one(
         "select lockstep.add_cache_column('projects', 'has_any', 'integrations', 'project_id', '{\"active\": true}')
-                = (select max(id) + 1 from lockstep.cache_column_definition where target_column <> 'has_any')",
+                = (select max(id) + 1 from lockstep_internal.cache_column_definition where target_column <> 'has_any')",
         &[],
     )?;
     assert!(row.get::<_, bool>(0));
@@ -201,7 +201,7 @@ fn triggers_without_definitions_are_healed() -> Result<()> {
     source("dump_lost")?;
     let schema = dump(&["--schema-only"], "dump_lost")?;
     let ours = "select count(*) from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-                 where p.pronamespace = 'lockstep'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
+                 where p.pronamespace = 'lockstep_internal'::regnamespace and t.tgrelid in ('projects'::regclass, 'integrations'::regclass)";
     let disabled = "select count(*) from pg_trigger where tgname ~ '^trigger_has_external' and tgenabled = 'D'";
     let write = "insert into organizations (id, path) values (7, 'o'); insert into namespaces (id, name, path, organization_id) values (7, 'n', 'n', 7);
                  insert into projects (id, namespace_id) values (7, 7);
@@ -320,10 +320,10 @@ fn jobs_and_flags_come_along() -> Result<()> {
          select lockstep.start_runner('gone', '1 second'); select count(*) from lockstep.claim_jobs(1, '{A}')",
     )?;
     let kept = "select jsonb_build_object(
-        'jobs', (select jsonb_agg(j order by j.id) from lockstep.job j), 'runners', (select jsonb_agg(r) from lockstep.job_runner r),
-        'workers', (select jsonb_agg(w order by w.name) from lockstep.worker w),
-        'renames', (select jsonb_agg(r order by r.old_name) from lockstep.worker_rename r),
-        'retired', (select jsonb_agg(r) from lockstep.retired_worker r),
+        'jobs', (select jsonb_agg(j order by j.id) from lockstep_internal.job j), 'runners', (select jsonb_agg(r) from lockstep_internal.job_runner r),
+        'workers', (select jsonb_agg(w order by w.name) from lockstep_internal.worker w),
+        'renames', (select jsonb_agg(r order by r.old_name) from lockstep_internal.worker_rename r),
+        'retired', (select jsonb_agg(r) from lockstep_internal.retired_worker r),
         'flags', (select jsonb_agg(f order by f.name) from lockstep.features f),
         'audit', (select jsonb_agg(to_jsonb(a) - 'recorded_by' order by a.id) from lockstep.feature_audit a))::text";
     let before: String = client.query_one(kept, &[])?.get(0);

@@ -18,22 +18,22 @@ reset role;
 insert into lockstep.backfill_job select 'j', 'public.projects', '{id}', 'update projects set name = name where {range}', '{\"search_path\": \"public\"}', now();
 insert into lockstep.feature_definition (name, default_enabled, type) values ('g', true, 'ops');
 insert into lockstep.feature_group values ('staff', 'public.is_staff', $owner);
-insert into lockstep.worker values ('W', 3, true);
-insert into lockstep.worker_rename values ('A', 'B', 'f', 'public');
-insert into lockstep.retired_worker values ('Old');
-insert into lockstep.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
+insert into lockstep_internal.worker values ('W', 3, true);
+insert into lockstep_internal.worker_rename values ('A', 'B', 'f', 'public');
+insert into lockstep_internal.retired_worker values ('Old');
+insert into lockstep_internal.job_runner (name, role, lease_for, leased_until) values ('r', current_user, '1 minute', now());
 select lockstep.enqueue_job('W', '[1]');
-insert into lockstep.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
+insert into lockstep_internal.slack_installation (schema, team_id, team_name, user_id, scopes, encrypted_bot_access_token, encrypted_bot_access_token_iv,
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
   values ('public', 'T1', 'Team', 'U1', '{chat:write}', 'a', 'b', 'c', 'd', now());
-insert into lockstep.slack_notification (schema, integration_id) values ('public', 1);
-insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
-insert into lockstep.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
-insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
-insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);
-insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('public', 1, 'T1', '#c', 'e');
-insert into lockstep.slack_message (channel, subject, ts, slack_channel) values (1, 's', '1.1', 'C1');
-insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status) values ('public', 1, 'main', 1, 'failed');
+insert into lockstep_internal.slack_notification (schema, integration_id) values ('public', 1);
+insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
+insert into lockstep_internal.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
+insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');
+insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 1, 1, 1, 1);
+insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('public', 1, 'T1', '#c', 'e');
+insert into lockstep_internal.slack_message (channel, subject, ts, slack_channel) values (1, 's', '1.1', 'C1');
+insert into lockstep_internal.pipeline_status (schema, project_id, ref, pipeline_id, status) values ('public', 1, 'main', 1, 'failed');
 insert into lockstep.chatops_command (trigger_id, user_id, environment, team_id, user_name, channel_id, command, request)
   values ('t', 'U1', 'production', 'T1', 'ada', 'C1', 'set', 'r');
 insert into lockstep.chatops_incident (title) values ('fire');
@@ -42,13 +42,13 @@ select lockstep.set_retention('dead_job', '1 year');
 
 /// The dumped tables.
 const DUMPED: &str = "
-select c.relname::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
- where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.relname collate \"C\"";
+select c.oid::regclass::text from pg_extension e cross join lateral unnest(e.extconfig) d (oid) join pg_class c on c.oid = d.oid
+ where e.extname in ('lockstep', 'lockstep_slack') and c.relkind = 'r' order by c.oid::regclass::text collate \"C\"";
 
-/// Every table of the schema, and whether a role may read it.
+/// Every table of the extensions, and whether a role may read it.
 const READABLE: &str = "
-select coalesce(string_agg(c.relname, ' ' order by c.relname collate \"C\"), '') from pg_class c
- where c.relnamespace = 'lockstep'::regnamespace and c.relkind = 'r' and has_table_privilege($1, c.oid, 'select')";
+select coalesce(string_agg(c.oid::regclass::text, ' ' order by c.oid::regclass::text collate \"C\"), '') from pg_class c
+ where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relkind = 'r' and has_table_privilege($1, c.oid, 'select')";
 
 fn dumped(client: &mut Client) -> Result<Vec<String>> {
     let rows = client.query(DUMPED, &[])?;
@@ -60,7 +60,7 @@ fn rows(client: &mut Client, tables: &[String]) -> Result<Vec<(String, String)>>
     let mut found = Vec::new();
     for table in tables.iter().filter(|table| !table.ends_with("home")) {
         let query = format!(
-            "select coalesce(jsonb_agg(r order by r::text), '[]')::text from (select to_jsonb(t) - 'recorded_by' from lockstep.{table} t) r (r)"
+            "select coalesce(jsonb_agg(r order by r::text), '[]')::text from (select to_jsonb(t) - 'recorded_by' from {table} t) r (r)"
         );
         let text: String = client.query_one(&query, &[])?.get(0);
         ensure!(text != "[]", "{table} has no row");
@@ -154,7 +154,7 @@ fn the_owner_dumps_and_restores() -> Result<()> {
             "select count(*) from lockstep.cache_columns where state <> 'active'",
             "select count(*) from projects where has_external_wiki",
             "select count(*) - 2 from lockstep.feature_audit",
-            "select count(*) - 2 from lockstep.job",
+            "select count(*) - 2 from lockstep_internal.job",
         ] {
             assert_eq!(number(&mut restored, query)?, 0, "{to}: {query}");
         }
@@ -177,7 +177,7 @@ fn secrets_stay_where_they_are() -> Result<()> {
     let readable = |client: &mut Client, role: &str| -> Result<String> {
         Ok(client.query_one(READABLE, &[&role])?.get(0))
     };
-    let everybody = "backfill_job feature_definition feature_group";
+    let everybody = "lockstep.backfill_job lockstep.feature_definition lockstep.feature_group";
     for role in ["other", "sidecar", "chatops"] {
         let role = format!("{name}_{role}");
         assert_eq!(readable(&mut client, &role)?, everybody, "{role}");
@@ -198,16 +198,16 @@ fn secrets_stay_where_they_are() -> Result<()> {
     // They add what they restore, and change nothing.
     client.batch_execute(&format!("set role {owner}"))?;
     for table in dumped(&mut client)? {
-        denied(&mut client, &format!("delete from lockstep.{table}"))?;
-        denied(&mut client, &format!("truncate lockstep.{table}"))?;
+        denied(&mut client, &format!("delete from {table}"))?;
+        denied(&mut client, &format!("truncate {table}"))?;
         let column: String = client
             .query_one(
                 "select attname::text from pg_attribute
                   where attrelid = $1::text::regclass and attnum > 0 and attidentity = '' limit 1",
-                &[&format!("lockstep.{table}")],
+                &[&table],
             )?
             .get(0);
-        let update = format!("update lockstep.{table} set \"{column}\" = \"{column}\"");
+        let update = format!("update {table} set \"{column}\" = \"{column}\"");
         denied(&mut client, &update)?;
     }
     Ok(())
@@ -244,7 +244,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
         client.batch_execute(&group(role))?;
     }
     client.batch_execute(
-        "insert into lockstep.cache_column_definition (id, target_table, target_column, source_table, key_column, match, target_name, source_name) values
+        "insert into lockstep_internal.cache_column_definition (id, target_table, target_column, source_table, key_column, match, target_name, source_name) values
            (77, 'precious', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,precious}', '{public,mine}'),
            (78, 'mine', 'flag', 'precious', 'id', '{\"flag\": true}', '{public,mine}', '{public,precious}'),
            (79, 'mine', 'flag', 'mine', 'precious_id', '{\"on_it\": true}', '{public,mine}', '{public,mine}');
@@ -258,7 +258,7 @@ fn rows_that_lend_rights_are_left_out() -> Result<()> {
             .get(0);
         assert_eq!(names, "of_owner of_parent", "{table}");
     }
-    let ids = "select array_agg(id) from lockstep.cache_column_definition where id > 70";
+    let ids = "select array_agg(id) from lockstep_internal.cache_column_definition where id > 70";
     assert_eq!(client.query_one(ids, &[])?.get::<_, Vec<i32>>(0), [79]);
     let forged = "select count(*) from lockstep.feature_audit where role = 'postgres' and recorded_by = 'lockstep_owner'";
     assert_eq!(number(&mut client, forged)?, 0, "a record was forged");
@@ -297,7 +297,7 @@ fn definitions_of_dropped_tables_stay_behind() -> Result<()> {
     let dumped = String::from_utf8(dump(&[], name)?)?;
     let mut rows = dumped
         .lines()
-        .skip_while(|line| !line.starts_with("COPY lockstep.cache_column_definition"))
+        .skip_while(|line| !line.starts_with("COPY lockstep_internal.cache_column_definition"))
         .skip(1)
         .take_while(|line| *line != "\\.")
         .map(|row| row.split('\t').nth(1).unwrap_or_default())

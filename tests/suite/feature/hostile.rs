@@ -275,10 +275,10 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
     let forge = |columns: &str| {
         format!(
             "set role {mallory}; drop table if exists mallory.feature_gates; create table mallory.feature_gates ({columns});
-             create trigger forged after insert or update or delete on mallory.feature_gates for each row execute function lockstep.audit_feature();
-             create trigger empty after insert on mallory.feature_gates for each statement execute function lockstep.audit_feature();
+             create trigger forged after insert or update or delete on mallory.feature_gates for each row execute function lockstep_internal.audit_feature();
+             create trigger empty after insert on mallory.feature_gates for each statement execute function lockstep_internal.audit_feature();
              create trigger forged_first before insert on mallory.feature_gates for each row when (new.key is null)
-               execute function lockstep.audit_feature()"
+               execute function lockstep_internal.audit_feature()"
         )
     };
     client.batch_execute(&forge("feature_key text, key text, value text"))?;
@@ -314,7 +314,7 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         "value",
     )?;
     client.batch_execute(
-        "create table mallory.other (key text); create trigger forged after insert on mallory.other for each row execute function lockstep.audit_feature()",
+        "create table mallory.other (key text); create trigger forged after insert on mallory.other for each row execute function lockstep_internal.audit_feature()",
     )?;
     refused(
         &mut client,

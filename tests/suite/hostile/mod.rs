@@ -32,7 +32,7 @@ fn every_function_has_a_row() -> Result<()> {
     client.batch_execute("create extension lockstep_slack cascade")?;
     let rows = client.query(
         "select p.proname::text, p.prorettype in ('trigger'::regtype, 'event_trigger'::regtype) from pg_proc p
-          where p.pronamespace = 'lockstep'::regnamespace order by 1",
+          where p.pronamespace::regnamespace::text ~ '^lockstep' order by 1",
         &[],
     )?;
     let there: Vec<(String, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();

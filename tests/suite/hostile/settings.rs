@@ -145,12 +145,12 @@ fn workers(database: &str) -> Result<Answer> {
          select lockstep.start_backfill('counted', 'mallory.counted'); commit",
     )?;
     let begun = Instant::now();
-    let running = "select pg_catalog.count(*) from lockstep.backfill_run r where r.status operator(pg_catalog.=) 'running'";
+    let running = "select pg_catalog.count(*) from lockstep_internal.backfill_run r where r.status operator(pg_catalog.=) 'running'";
     while number(&mut client, running)? > 0 {
         ensure!(begun.elapsed() < PATIENCE, "the run does not end");
         thread::sleep(Duration::from_millis(10));
     }
-    let ended = "select r.status, r.updated, r.last_error from lockstep.backfill_run r where r.job operator(pg_catalog.=) 'counted' and r.id operator(pg_catalog.<>) 1000";
+    let ended = "select r.status, r.updated, r.last_error from lockstep_internal.backfill_run r where r.job operator(pg_catalog.=) 'counted' and r.id operator(pg_catalog.<>) 1000";
     Ok(answer(&mut client, ended))
 }
 

@@ -27,8 +27,8 @@ const STARTS: [&str; 6] = [
     r#"select lockstep.start_backfill('service_accounts', 'mallory.duo_workflows_workflows', settings => '{"hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.resume_backfill(1)",
     "select lockstep.retry_backfill(2)",
-    "select lockstep.chatops_start_backfill({command}, 'counted')",
-    "select lockstep.chatops_control_backfill({command}, 1, 'resume')",
+    "select lockstep_api.chatops_start_backfill({command}, 'counted')",
+    "select lockstep_api.chatops_control_backfill({command}, 1, 'resume')",
 ];
 
 /// Writes that fire lockstep's triggers, each with its table.
@@ -98,7 +98,7 @@ impl World {
     pub(super) fn call_all(&mut self) -> Result<()> {
         let views = self.admin.client.query(
             "select 'select * from ' || c.oid::regclass from pg_class c
-              where c.relnamespace = 'lockstep'::regnamespace and c.relkind in ('v', 'm', 'r') order by c.relname",
+              where c.relnamespace::regnamespace::text ~ '^lockstep' and c.relkind in ('v', 'm', 'r') order by c.relname",
             &[],
         )?;
         for caller in CALLERS {
@@ -150,8 +150,9 @@ impl World {
                     self.failed
                         .push(format!("{caller}: {statement}: {}", said(&error)));
                 }
+                // A table has one run at a time.
+                self.wait_for_workers()?;
             }
-            self.wait_for_workers()?;
             let warnings = session.warnings();
             let what = "workers";
             self.judge(&format!("{caller}: {what}"), what, warnings)?;
@@ -163,7 +164,7 @@ impl World {
     /// Until they have ended and their work is counted.
     fn wait_for_workers(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let busy = "select (select count(*) from lockstep.backfill_run where status = 'running')
+        let busy = "select (select count(*) from lockstep_internal.backfill_run where status = 'running')
                          + (select count(*) from pg_stat_activity where datname = current_database() and backend_type ~ 'lockstep')";
         while number(&mut self.admin.client, busy)? > 0 {
             ensure!(begun.elapsed() < PATIENCE, "workers do not end");
@@ -175,8 +176,8 @@ impl World {
     /// Resets the runs to their initial state.
     fn rewind_runs(&mut self) -> Result<()> {
         Ok(self.admin.client.batch_execute(
-            "delete from lockstep.backfill_run where id not in (1, 2, 1000); delete from lockstep.backfill_range;
-             update lockstep.backfill_run set status = case id when 1 then 'paused' when 2 then 'failed' else 'finished' end, handed_out = '{}'",
+            "delete from lockstep_internal.backfill_run where id not in (1, 2, 1000); delete from lockstep_internal.backfill_range;
+             update lockstep_internal.backfill_run set status = case id when 1 then 'paused' when 2 then 'failed' else 'finished' end, handed_out = '{}'",
         )?)
     }
 

@@ -12,9 +12,9 @@ use super::things::Thing;
 
 /// Runs of mallory's jobs, 1 and 2, that others can resume.
 const RUNS: [&str; 4] = [
-    r#"select lockstep.open_backfill('paused', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
+    r#"select lockstep_internal.open_backfill('paused', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.pause_backfill(1)",
-    r#"select lockstep.open_backfill('failed', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
+    r#"select lockstep_internal.open_backfill('failed', settings => '{"hold_function": "mallory.hold", "hold_ms": 100, "max_set_aside": 1}')"#,
     "select lockstep.pause_backfill(2)",
 ];
 

@@ -47,8 +47,8 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
         ))?;
         // Enqueued while the flag was off.
         let enqueue = format!(
-            "insert into lockstep.job (worker, args, priority, run_at, status, retries, keeps_dead)
-             values ('Old{number}', '{{}}', 0, now(), 'waiting', 0, true); lock table lockstep.worker_rename in access share mode"
+            "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead)
+             values ('Old{number}', '{{}}', 0, now(), 'waiting', 0, true); lock table lockstep_internal.worker_rename in access share mode"
         );
         let retire = format!("select lockstep.retire_worker('Old{number}')");
         let retired = after(&mut client, name, level, &enqueue, &retire)?;
@@ -56,10 +56,11 @@ fn what_has_committed_meanwhile_counts() -> Result<()> {
         let rename = format!("select lockstep.rename_worker('A{number}', 'B{number}', 'f')");
         let back = format!("select lockstep.rename_worker('B{number}', 'A{number}', 'f')");
         let renamed = after(&mut client, name, level, &rename, &back)?;
-        let declare =
-            format!("select lockstep.chatops_declare_incident(command('d{number}'), 'down', 1)");
+        let declare = format!(
+            "select lockstep_api.chatops_declare_incident(command('d{number}'), 'down', 1)"
+        );
         let set = format!(
-            r#"select lockstep.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
+            r#"select lockstep_api.chatops_set_feature(command('s{number}'), 'f', '{{"enabled": true, "is_held_by_incidents": true}}')"#
         );
         let held = after(&mut client, name, level, &declare, &set)?;
         client.batch_execute(&format!(

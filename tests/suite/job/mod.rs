@@ -38,7 +38,7 @@ fn claim(client: &mut Client, runner: i64, most: i32) -> Result<Vec<i64>> {
 /// Makes a runner's lease expire.
 fn lapse(client: &mut Client, runner: i64) -> Result<()> {
     client.execute(
-        "update lockstep.job_runner set leased_until = clock_timestamp() - interval '1 second' where id = $1",
+        "update lockstep_internal.job_runner set leased_until = clock_timestamp() - interval '1 second' where id = $1",
         &[&runner],
     )?;
     Ok(())
@@ -58,7 +58,7 @@ fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
     ))?;
     let expected: Vec<i64> = client
         .query(
-            "select id from lockstep.job order by priority, run_at, id",
+            "select id from lockstep_internal.job order by priority, run_at, id",
             &[],
         )?
         .iter()
@@ -83,7 +83,7 @@ fn a_job_for_later_waits_for_its_time() -> Result<()> {
     let runner = runner(&mut client)?;
     assert_eq!(claim(&mut client, runner, 10)?, [2]);
     client.batch_execute(
-        "update lockstep.job set run_at = now() - interval '1 minute' where id = 1",
+        "update lockstep_internal.job set run_at = now() - interval '1 minute' where id = 1",
     )?;
     assert_eq!(claim(&mut client, runner, 10)?, [1]);
     Ok(())
@@ -119,7 +119,10 @@ fn commit_wakes_and_rollback_does_not() -> Result<()> {
     };
     client.batch_execute("begin; select lockstep.enqueue_job('A'); rollback")?;
     assert_eq!(heard(&mut client)?, 0);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
     // It is not notified of other workers' jobs.
     client.batch_execute("select lockstep.enqueue_job('B')")?;
     assert_eq!(heard(&mut client)?, 0);
@@ -212,7 +215,7 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.job where losses = 1"
+            "select count(*) from lockstep_internal.job where losses = 1"
         )?,
         2
     );
@@ -223,7 +226,10 @@ fn lost_runner_leaves_its_jobs_to_others() -> Result<()> {
         )?
         .get(0);
     assert_eq!(refused_jobs, [0_i64; 0]);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        0
+    );
     Ok(())
 }
 
@@ -243,7 +249,7 @@ fn jobs_that_a_runner_does_not_know_of_are_given_back() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select sum(failures + losses) from lockstep.job"
+            "select sum(failures + losses) from lockstep_internal.job"
         )?,
         0
     );
@@ -307,7 +313,7 @@ fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
     for failures in 0..25_i64 {
         assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
         let outcomes = client.query_one(
-            "select min(lockstep.fail_job($1, id, 'no')) from (select id from lockstep.job offset 0) j",
+            "select min(lockstep.fail_job($1, id, 'no')) from (select id from lockstep_internal.job offset 0) j",
             &[&runner],
         )?;
         assert_eq!(outcomes.get::<_, &str>(0), "scheduled");
@@ -315,7 +321,7 @@ fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
         let most = least + 9 * (failures + 1);
         let row = client.query_one(
             "select min(s)::float8, max(s)::float8, count(distinct round(s / $1::bigint))
-               from (select extract(epoch from run_at - clock_timestamp()) from lockstep.job) j (s)",
+               from (select extract(epoch from run_at - clock_timestamp()) from lockstep_internal.job) j (s)",
             &[&(failures + 1)],
         )?;
         let (nearest, farthest): (f64, f64) = (row.get(0), row.get(1));
@@ -325,7 +331,7 @@ fn intervals_between_tries_grow_as_sidekiqs() -> Result<()> {
             "after {failures} failures: {nearest} to {farthest}, not {least} to {most}"
         );
         ensure!(row.get::<_, i64>(2) > 5, "they are not spread");
-        client.batch_execute("update lockstep.job set run_at = now()")?;
+        client.batch_execute("update lockstep_internal.job set run_at = now()")?;
     }
     assert_eq!(claim(&mut client, runner, 1_000)?.len(), 200);
     let row = client.query_one("select lockstep.fail_job($1, 1, 'no')", &[&runner])?;
@@ -374,17 +380,17 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         denied(&mut client, &format!("select lockstep.{call}"))?;
     }
     for relation in [
-        "job",
-        "job_runner",
-        "worker",
-        "host_worker",
-        "worker_rename",
-        "retired_worker",
-        "dead_jobs",
-        "worker_status",
-        "integration_event",
+        "lockstep_internal.job",
+        "lockstep_internal.job_runner",
+        "lockstep_internal.worker",
+        "lockstep_internal.host_worker",
+        "lockstep_internal.worker_rename",
+        "lockstep_internal.retired_worker",
+        "lockstep.dead_jobs",
+        "lockstep.worker_status",
+        "lockstep_internal.integration_event",
     ] {
-        denied(&mut client, &format!("select from lockstep.{relation}"))?;
+        denied(&mut client, &format!("select from {relation}"))?;
     }
     // Enqueueing needs no right on the tables, and does not run the caller's own operators.
     client.batch_execute(&format!(
@@ -401,6 +407,9 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
          select lockstep.enqueue_job('ProjectServiceWorker', unique_key => 'k');
          reset role; reset search_path"
     ))?;
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 3);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        3
+    );
     Ok(())
 }

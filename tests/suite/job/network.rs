@@ -76,7 +76,7 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
     assert_eq!(number(&mut sidecar, &refused)?, 3);
     // Nor may others act for the network's runners.
     denied(&mut payroll, &format!("select lockstep.stop_runner({own})"))?;
-    let running = "select count(*) from lockstep.job where worker = 'Payroll::PayWorker' and status = 'running'";
+    let running = "select count(*) from lockstep_internal.job where worker = 'Payroll::PayWorker' and status = 'running'";
     assert_eq!(number(&mut client, running)?, 2);
     // Another session of the role, as behind a pooler, continues with the runner.
     let mut second = session(name, &format!("{name}_lockstep_sidecar"))?;
@@ -91,46 +91,64 @@ fn the_network_runs_its_own_jobs_by_runners_of_its_own() -> Result<()> {
 }
 
 /// What each role may call in addition to what everybody may. The security model contains this table.
-const MAY_CALL: [(&str, &str); 4] = [
+const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
     (
         "lockstep_sidecar",
-        "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_report \
-         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member list_slack_integrations \
-         list_slack_tokens list_slack_workspaces managed_slack_integrations project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token \
-         runner_heartbeat set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications \
-         start_runner status_report stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration",
+        &[
+            (
+                "lockstep_api",
+                "begin_slack_install claim_deliveries claim_slack_token_refresh delivery_wait enqueue_slack_job finish_deliveries finish_slack_install \
+                 give_back_slack_token_refresh is_chatops_member list_slack_integrations list_slack_tokens managed_slack_integrations project_path \
+                 publish_events receive_slack_event replace_slack_token set_slack_integration_active set_slack_integration_settings slack_bot \
+                 slack_workspace_notifications store_slack_token take_slack_install test_slack_workspace_integration",
+            ),
+            (
+                "lockstep",
+                "claim_jobs complete_jobs delivery_results drift_report fail_job list_slack_workspaces release_jobs release_other_jobs runner_heartbeat \
+                 slack_channel_troubles start_runner status_report stop_runner sweep_slack",
+            ),
+        ],
     ),
     (
         "lockstep_chatops",
-        "chatops_backfills chatops_close_incident chatops_control_backfill chatops_declare_incident chatops_delete_feature chatops_deployments \
-         chatops_drift chatops_feature chatops_features chatops_hold_feature chatops_incidents chatops_release chatops_retire_worker chatops_rollout \
-         chatops_set_feature chatops_start_backfill chatops_was_done chatops_workers",
+        &[(
+            "lockstep_api",
+            "chatops_backfills chatops_close_incident chatops_control_backfill chatops_declare_incident chatops_delete_feature chatops_deployments \
+                 chatops_drift chatops_feature chatops_features chatops_hold_feature chatops_incidents chatops_release chatops_retire_worker \
+                 chatops_rollout chatops_set_feature chatops_start_backfill chatops_was_done chatops_workers",
+        )],
     ),
     (
         "lockstep_admin",
-        "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_report enqueue_job \
-         install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces publish_event \
-         record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
-         reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
-         set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
-         test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group",
+        &[(
+            "lockstep",
+            "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_report enqueue_job \
+                 install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces publish_event \
+                 record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
+                 reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
+                 set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
+                 test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group",
+        )],
     ),
     (
         "lockstep_app",
-        "claim_jobs complete_job complete_jobs define_worker enqueue_job fail_job publish_event record_integration_event release_jobs \
-         release_other_jobs runner_heartbeat start_runner stop_runner",
+        &[(
+            "lockstep",
+            "claim_jobs complete_job complete_jobs define_worker enqueue_job fail_job publish_event record_integration_event release_jobs \
+                 release_other_jobs runner_heartbeat start_runner stop_runner",
+        )],
     ),
 ];
 
 const SECURITY_MODEL: &str = include_str!("../../../docs/security.md");
 
 const CALLS: &str = "
-select p.oid::regprocedure::text, p.proname::text,
+select p.pronamespace::regnamespace || '.' || p.proname, p.proname::text,
        coalesce((select array_agg(format_type(t.oid, null) order by a.place) from unnest(p.proargtypes) with ordinality a (oid, place)
                    join pg_type t on t.oid = a.oid), '{}'),
        coalesce(p.proargnames, '{}')
   from pg_proc p
- where p.pronamespace = 'lockstep'::regnamespace and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
+ where p.pronamespace = $2::text::regnamespace and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype
    and has_function_privilege($1, p.oid, 'execute') and not has_function_privilege('public', p.oid, 'execute')
  order by p.proname";
 
@@ -179,21 +197,25 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
     let name = "network_texts";
     let mut client = workspaces(name, Layout::Narrow)?;
     let mut seed = 16;
-    for (role, expected) in MAY_CALL {
-        let functions = client.query(CALLS, &[&role])?;
-        let names: Vec<String> = functions.iter().map(|row| row.get(1)).collect();
-        assert_eq!(names.join(" "), expected, "{role}");
-        for function in &names {
-            ensure!(
-                SECURITY_MODEL.contains(&format!("`{function}`")),
-                "{function}"
-            );
+    for (role, schemas) in MAY_CALL {
+        let mut functions = Vec::new();
+        for (schema, expected) in schemas {
+            let found = client.query(CALLS, &[&role, &schema])?;
+            let names: Vec<String> = found.iter().map(|row| row.get(1)).collect();
+            assert_eq!(names.join(" "), *expected, "{role}, {schema}");
+            for function in &names {
+                ensure!(
+                    SECURITY_MODEL.contains(&format!("`{function}`")),
+                    "{function}"
+                );
+            }
+            functions.extend(found);
         }
         let mut session = member(name, role)?;
         for level in ["read committed", "repeatable read", "serializable"] {
             session.batch_execute(&format!("set default_transaction_isolation = '{level}'"))?;
             for function in &functions {
-                let function_name: &str = function.get(1);
+                let function_name: &str = function.get(0);
                 let kinds: Vec<String> = function.get(2);
                 let arguments: Vec<String> = function.get(3);
                 // A million characters behave the same at each level, and take long.
@@ -212,10 +234,7 @@ fn whatever_the_roles_pass_is_taken_or_refused() -> Result<()> {
                             given.push(format!("\"{argument}\" => {value}"));
                         }
                     }
-                    let call = format!(
-                        "select * from lockstep.{function_name}({})",
-                        given.join(", ")
-                    );
+                    let call = format!("select * from {function_name}({})", given.join(", "));
                     let Err(error) = session.batch_execute(&call) else {
                         continue;
                     };
@@ -249,7 +268,7 @@ fn no_text_is_too_long_for_an_index() -> Result<()> {
                   where c.conrelid = i.indrelid and c.contype = 'c')
            from pg_index i join pg_class t on t.oid = i.indrelid
            join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
-          where t.relnamespace = 'lockstep'::regnamespace and a.atttypid in ('text'::regtype, 'varchar'::regtype, 'jsonb'::regtype)
+          where t.relnamespace::regnamespace::text ~ '^lockstep' and a.atttypid in ('text'::regtype, 'varchar'::regtype, 'jsonb'::regtype)
             -- Names of schemas that exist; names of jobs, which a pattern bounds.
             and a.attname <> 'schema' and t.relname <> 'backfill_job' order by 1, 2",
         &[],

@@ -21,11 +21,11 @@ fn renamed(name: &str) -> Result<Client> {
 /// Enqueues under all names; returns the names that the jobs got.
 fn names(client: &mut Client) -> Result<Vec<String>> {
     client.batch_execute(
-        "delete from lockstep.job;
+        "delete from lockstep_internal.job;
          select lockstep.enqueue_job('Old'); select lockstep.enqueue_job('New'); select lockstep.enqueue_job('Newest');
          select lockstep.enqueue_job('Other')",
     )?;
-    let rows = client.query("select worker from lockstep.job order by id", &[])?;
+    let rows = client.query("select worker from lockstep_internal.job order by id", &[])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -65,7 +65,10 @@ fn a_key_is_unique_over_all_names() -> Result<()> {
         )?,
         first
     );
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
     Ok(())
 }
 
@@ -136,7 +139,7 @@ fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
             continue;
         }
         client.batch_execute(
-            "delete from lockstep.job; begin; select lockstep.retire_worker('Old')",
+            "delete from lockstep_internal.job; begin; select lockstep.retire_worker('Old')",
         )?;
         one.batch_execute("select lockstep.set_feature('rename', false)")?;
         let pid = pid_of(&mut one)?;
@@ -152,7 +155,7 @@ fn retiring_waits_for_who_is_enqueuing() -> Result<()> {
         assert_eq!(
             number(
                 &mut client,
-                "select count(*) from lockstep.job where worker = 'New'"
+                "select count(*) from lockstep_internal.job where worker = 'New'"
             )?,
             1
         );

@@ -122,7 +122,7 @@ impl Scene {
     /// Waits until everything has been sent.
     pub(crate) fn settle(&mut self) -> Result<()> {
         self.stage.wait_for(
-            "select not exists (select from lockstep.slack_delivery where status = 'waiting')",
+            "select not exists (select from lockstep_internal.slack_delivery where status = 'waiting')",
         )
     }
 

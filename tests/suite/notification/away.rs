@@ -37,11 +37,11 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
          select pg_terminate_backend(pid) from pg_stat_activity
           where datname = '{DATABASE}' and application_name like 'lockstep-sidecar%'"
     ))?;
-    let waiting = "lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "lockstep_internal.slack_delivery where status = 'waiting'";
     assert_eq!(scene.count(waiting)?, 5);
     ensure!(scene.stage.slack.wait_for_calls(POST, 5, PATIENCE));
     scene.stage.client.batch_execute(
-        "update lockstep.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity'",
+        "update lockstep_internal.slack_channel set leased_until = clock_timestamp() - interval '1 second', not_before = '-infinity'",
     )?;
     elsewhere.batch_execute(&format!("alter database {DATABASE} allow_connections true"))?;
     scene.settle()?;
@@ -49,7 +49,7 @@ fn what_was_sent_while_the_database_was_away_is_handed_in() -> Result<()> {
         assert_eq!(scene.stage.slack.messages(channel).len(), 1);
     }
     assert_eq!(scene.stage.slack.calls_of(POST).len(), 5);
-    let uncertain = "lockstep.slack_delivery where uncertain > 0";
+    let uncertain = "lockstep_internal.slack_delivery where uncertain > 0";
     assert_eq!(scene.count(uncertain)?, 0);
     Ok(())
 }
@@ -68,7 +68,7 @@ fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     let told: Vec<String> = messages.iter().map(event_of).collect::<Result<_>>()?;
     assert_eq!(told, ["event-000001", "event-000002"]);
     assert_eq!(scene.stage.slack.calls_of(POST).len(), 2);
-    let counts = "select string_agg(concat_ws(' ', status, attempts, uncertain), ', ' order by id) from lockstep.slack_delivery";
+    let counts = "select string_agg(concat_ws(' ', status, attempts, uncertain), ', ' order by id) from lockstep_internal.slack_delivery";
     let row = scene.stage.client.query_one(counts, &[])?;
     assert_eq!(row.get::<_, &str>(0), "delivered 0 1, delivered 0 0");
     Ok(())
@@ -87,7 +87,7 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
     scene.set("project_id", 2, &json!({ "channels": "other" }))?;
     let mut holder = cluster()?.connect(DATABASE)?;
     holder.batch_execute(
-        "begin; insert into lockstep.event (schema, key) values ('public', 'id first')",
+        "begin; insert into lockstep_internal.event (schema, key) values ('public', 'id first')",
     )?;
     let Scene { stage, webhook, .. } = &mut scene;
     let webhook = &*webhook;
@@ -107,12 +107,12 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
         }
         Ok(())
     })?;
-    let order = "select string_agg(e.key, ' ' order by d.id) from lockstep.event e join lockstep.slack_delivery d on d.event = e.id
+    let order = "select string_agg(e.key, ' ' order by d.id) from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id
                   where e.key in ('id first', 'id second')";
     let row = scene.stage.client.query_one(order, &[])?;
     assert_eq!(row.get::<_, &str>(0), "id first id second");
     scene.stage.slack.lift_limits();
-    scene.stage.client.batch_execute("delete from lockstep.slack_delivery d using lockstep.slack_channel c where c.id = d.channel and c.channel = '#other'")?;
+    scene.stage.client.batch_execute("delete from lockstep_internal.slack_delivery d using lockstep_internal.slack_channel c where c.id = d.channel and c.channel = '#other'")?;
     let messages = scene.settled(&general)?;
     let told: Vec<String> = messages.iter().map(event_of).collect::<Result<_>>()?;
     assert_eq!(told, ["event-000001", "event-000002"]);

@@ -21,7 +21,7 @@ pub(crate) fn batch(
     let keys: Vec<&str> = events.iter().map(|(key, _)| *key).collect();
     let texts: Vec<&Option<String>> = events.iter().map(|(_, text)| text).collect();
     let rows = client.query(
-        "select place, outcome, detail, deliveries from lockstep.publish_events($1::text[]::json[], $2)",
+        "select place, outcome, detail, deliveries from lockstep_api.publish_events($1::text[]::json[], $2)",
         &[&texts, &keys],
     )?;
     for (place, row) in (1..).zip(&rows) {
@@ -31,7 +31,7 @@ pub(crate) fn batch(
     Ok(published.collect())
 }
 
-pub(crate) const DELIVERIES: &str = "select count(*) from lockstep.slack_delivery";
+pub(crate) const DELIVERIES: &str = "select count(*) from lockstep_internal.slack_delivery";
 
 #[test]
 fn an_event_counts_once() -> Result<()> {
@@ -63,11 +63,13 @@ fn an_event_counts_once() -> Result<()> {
     );
     assert_eq!(number(&mut client, DELIVERIES)?, 4);
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.event")?,
+        number(&mut client, "select count(*) from lockstep_internal.event")?,
         4
     );
     // In another schema it is another event.
-    client.batch_execute("insert into lockstep.event (schema, key) values ('elsewhere', 'n')")?;
+    client.batch_execute(
+        "insert into lockstep_internal.event (schema, key) values ('elsewhere', 'n')",
+    )?;
     assert_eq!(publish_as(&mut client, &push, Some("n"))?.len(), 1);
     Ok(())
 }
@@ -178,8 +180,8 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
         ]
     );
     let row = client.query_one(
-        "select string_agg(e.key || c.channel, ' ' order by d.id) from lockstep.slack_delivery d
-           join lockstep.slack_channel c on c.id = d.channel join lockstep.event e on e.id = d.event",
+        "select string_agg(e.key || c.channel, ' ' order by d.id) from lockstep_internal.slack_delivery d
+           join lockstep_internal.slack_channel c on c.id = d.channel join lockstep_internal.event e on e.id = d.event",
         &[],
     )?;
     assert_eq!(row.get::<_, String>(0), "9#z 9#a 9#m 7#c 4#z 4#a 4#m");
@@ -190,7 +192,7 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
     );
     refused(
         &mut client,
-        "select lockstep.publish_events('{null}', '{}')",
+        "select lockstep_api.publish_events('{null}', '{}')",
         "22023",
         "1 events, but 0 keys",
     )?;
@@ -207,7 +209,7 @@ fn whoever_delivers_is_woken_once() -> Result<()> {
     let mut client = told("notify_wake")?;
     let mut listener = cluster()?.connect("notify_wake")?;
     listener.batch_execute("listen lockstep_delivery")?;
-    listener.batch_execute("select lockstep.delivery_wait(60)")?;
+    listener.batch_execute("select lockstep_api.delivery_wait(60)")?;
     let push = |project: i64| event("push", project, json!({"ref": "refs/heads/main"}));
     // Nobody is notified of this one.
     publish(&mut client, &push(8))?;

@@ -34,7 +34,7 @@ const KILLS: usize = 8;
 /// The uncertain requests of each delivery, by channel name and event.
 fn uncertain(client: &mut Client) -> Result<HashMap<(String, String), usize>> {
     let query = "select c.channel, e.payload -> 'commits' -> 0 ->> 'title', d.uncertain
-                   from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel join lockstep.event e on e.id = d.event";
+                   from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel join lockstep_internal.event e on e.id = d.event";
     let rows = client.query(query, &[])?;
     rows.iter()
         .map(|row| {
@@ -148,7 +148,7 @@ fn run(seed: u64) -> Result<()> {
     let herd = Herd::start(url, slack)?;
     let begun = Instant::now();
     let is_over = AtomicBool::new(false);
-    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
     let expected = told.len() * usize::try_from(EVENTS)?;
     let client = &mut stage.client;
     let seen = thread::scope(|scope| -> Result<Vec<Seen>> {
@@ -187,11 +187,12 @@ fn run(seed: u64) -> Result<()> {
         ended
     })?;
     let took = begun.elapsed();
-    let events = number(client, "select count(*) from lockstep.event")?;
+    let events = number(client, "select count(*) from lockstep_internal.event")?;
     assert_eq!(events, PROJECTS * EVENTS);
-    let twice = "select count(*) from (select from lockstep.slack_delivery group by event, channel having count(*) > 1) d";
+    let twice = "select count(*) from (select from lockstep_internal.slack_delivery group by event, channel having count(*) > 1) d";
     assert_eq!(number(client, twice)?, 0);
-    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
+    let delivered =
+        "select count(*) from lockstep_internal.slack_delivery where status = 'delivered'";
     assert_eq!(number(client, delivered)?, i64::try_from(expected)?);
 
     let uncertain = uncertain(client)?;
@@ -267,7 +268,7 @@ fn only_hang_ups_are_told_again() -> Result<()> {
         }
     }
     // Six failures of one message, which are rare, take a minute.
-    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
     let begun = Instant::now();
     while number(&mut stage.client, waiting)? > 0 {
         ensure!(

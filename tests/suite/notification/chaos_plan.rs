@@ -155,7 +155,7 @@ begin
   insert into lease_given (channel, at, not_before, next_not_before) values (new.id, clock_timestamp(), old.not_before, new.not_before);
   return new;
 end $$;
-create trigger take_down before update of lease on lockstep.slack_channel for each row
+create trigger take_down before update of lease on lockstep_internal.slack_channel for each row
   when (new.lease is not null and new.lease is distinct from old.lease) execute function take_down()";
 
 /// Checks that no lease was given too early, and that each moved the time of the next one: the pace of a channel, by the

@@ -33,7 +33,7 @@ impl Scene {
     fn deliveries(&mut self, channel: &str) -> Result<Vec<Fate>> {
         let channel = format!("#{}", channel.trim_start_matches('#'));
         let query = "select d.status, d.error, d.attempts, d.uncertain
-                       from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel
+                       from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
                       where c.channel = $1 order by d.id";
         let rows = self.stage.client.query(query, &[&channel])?;
         Ok(rows
@@ -83,7 +83,7 @@ fn channel_that_is_closed_spares_the_others() -> Result<()> {
         // Permanent errors are not retried.
         assert_eq!(scene.calls_for(channel), 1, "{channel}");
     }
-    assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 3);
+    assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 3);
     let status = scene.status()?;
     for words in [
         "#old",
@@ -138,7 +138,10 @@ fn trouble_ends_with_the_next_message() -> Result<()> {
         let failures: i64 = scene
             .stage
             .client
-            .query_one("select failures from lockstep.slack_channel_trouble", &[])?
+            .query_one(
+                "select failures from lockstep_internal.slack_channel_trouble",
+                &[],
+            )?
             .get(0);
         assert_eq!(failures, number);
     }
@@ -153,7 +156,7 @@ fn trouble_ends_with_the_next_message() -> Result<()> {
         messages.len() == 1 && messages[0].sent.to_string().contains("Pour it"),
         "{messages:?}"
     );
-    assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 0);
     ensure!(
         !scene.status()?.contains("restricted_action"),
         "{}",
@@ -248,7 +251,7 @@ fn errors_of_slack_are_told_apart() -> Result<()> {
         );
     }
     assert_eq!(
-        scene.count("lockstep.slack_channel_trouble")?,
+        scene.count("lockstep_internal.slack_channel_trouble")?,
         i64::try_from(permanent.len())?
     );
     Ok(())
@@ -358,7 +361,7 @@ fn channel_that_must_wait_holds_up_no_other() -> Result<()> {
     assert_eq!(scene.calls_for("#slow"), 1);
     assert_eq!(scene.stage.slack.messages(&slow), []);
     let waiting = "select count(*) = 3 and bool_and(d.status = 'waiting' and c.not_before > clock_timestamp() + interval '50 minutes')
-                     from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel where c.channel = '#slow'";
+                     from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel where c.channel = '#slow'";
     ensure!(
         scene
             .stage
@@ -370,7 +373,7 @@ fn channel_that_must_wait_holds_up_no_other() -> Result<()> {
     );
     // The hour is over; nobody is woken up for it.
     scene.stage.client.batch_execute(
-        "update lockstep.slack_channel set not_before = clock_timestamp(); notify lockstep_delivery",
+        "update lockstep_internal.slack_channel set not_before = clock_timestamp(); notify lockstep_delivery",
     )?;
     let messages = scene.settled(&slow)?;
     assert_eq!(messages.len(), 3);
@@ -425,7 +428,7 @@ fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
         &json!({ "channels": ["#none", "#general"] }),
     )?;
     scene.stage.client.batch_execute(
-        "alter table lockstep.slack_channel_trouble add constraint none check (channel <> '#none')",
+        "alter table lockstep_internal.slack_channel_trouble add constraint none check (channel <> '#none')",
     )?;
     for number in 1..=2_usize {
         scene.tell(&push(1, &format!("Boil the water {number}")), 2)?;
@@ -435,8 +438,8 @@ fn result_that_is_refused_is_in_nobodys_way() -> Result<()> {
             sleep(Duration::from_millis(50));
         }
     }
-    scene
-        .stage
-        .wait_for("select count(*) = 2 from lockstep.slack_delivery where status = 'delivered'")?;
+    scene.stage.wait_for(
+        "select count(*) = 2 from lockstep_internal.slack_delivery where status = 'delivered'",
+    )?;
     Ok(())
 }

@@ -9,13 +9,13 @@ use crate::dump::{PSQL, dump, restore};
 use crate::notification::publish::{event, publish_as, told};
 
 const KEPT: &str = "select jsonb_pretty(jsonb_build_object(
-  'settings', (select jsonb_agg(t order by t.integration_id) from lockstep.slack_notification t),
-  'events', (select jsonb_agg(t order by t.id) from lockstep.event t),
-  'channels', (select jsonb_agg(t order by t.id) from lockstep.slack_channel t),
-  'deliveries', (select jsonb_agg(t order by t.id) from lockstep.slack_delivery t),
-  'troubles', (select jsonb_agg(t order by t.channel) from lockstep.slack_channel_trouble t),
-  'messages', (select jsonb_agg(t order by t.channel) from lockstep.slack_message t),
-  'pipelines', (select jsonb_agg(t) from lockstep.pipeline_status t)))";
+  'settings', (select jsonb_agg(t order by t.integration_id) from lockstep_internal.slack_notification t),
+  'events', (select jsonb_agg(t order by t.id) from lockstep_internal.event t),
+  'channels', (select jsonb_agg(t order by t.id) from lockstep_internal.slack_channel t),
+  'deliveries', (select jsonb_agg(t order by t.id) from lockstep_internal.slack_delivery t),
+  'troubles', (select jsonb_agg(t order by t.channel) from lockstep_internal.slack_channel_trouble t),
+  'messages', (select jsonb_agg(t order by t.channel) from lockstep_internal.slack_message t),
+  'pipelines', (select jsonb_agg(t) from lockstep_internal.pipeline_status t)))";
 
 #[test]
 fn notifications_come_along() -> Result<()> {
@@ -28,16 +28,16 @@ fn notifications_come_along() -> Result<()> {
     let push = event("push", 1, json!({"ref": "refs/heads/main"}));
     publish_as(&mut client, &push, Some("two"))?;
     // The first of #a has been sent, that of #b cannot be, and the next of #a is in flight.
-    let finish = "select lockstep.finish_deliveries((
+    let finish = "select lockstep_api.finish_deliveries((
         select jsonb_agg(jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'ago', 1000, 'outcome',
                                             case d.channel when '#a' then 'delivered' when '#b' then 'failed' else 'release' end,
                                             'error', 'not_in_channel', 'ts', '1.1', 'channel', 'C1'))
-          from lockstep.claim_deliveries(10, '1 minute', 60000) d))";
+          from lockstep_api.claim_deliveries(10, '1 minute', 60000) d))";
     client.batch_execute(finish)?;
-    client.batch_execute("update lockstep.slack_channel set not_before = '-infinity'")?;
+    client.batch_execute("update lockstep_internal.slack_channel set not_before = '-infinity'")?;
     let claim = "select delivery, channel, event ->> 'object_kind', ts, settled from (
-                   select d.*, exists (select from lockstep.slack_channel c where c.channel = d.channel and c.slack_id = 'C1') as settled
-                     from lockstep.claim_deliveries(10, '1 minute', 60000) d) d order by delivery";
+                   select d.*, exists (select from lockstep_internal.slack_channel c where c.channel = d.channel and c.slack_id = 'C1') as settled
+                     from lockstep_api.claim_deliveries(10, '1 minute', 60000) d) d order by delivery";
     let before: String = client.query_one(KEPT, &[])?.get(0);
     for part in [
         "#b",
@@ -78,7 +78,7 @@ fn notifications_come_along() -> Result<()> {
     // An earlier event still counts once, and a new one gets the next number.
     assert_eq!(publish_as(&mut restored, &push, Some("two"))?, []);
     publish_as(&mut restored, &push, Some("three"))?;
-    let id = "select max(id) from lockstep.event";
+    let id = "select max(id) from lockstep_internal.event";
     assert!(restored.query_one(id, &[])?.get::<_, i64>(0) > 2);
     Ok(())
 }

@@ -352,7 +352,7 @@ fn what_is_saved_is_told_as_saved() -> Result<()> {
     let ada = scene.ada.clone();
     let view = scene.open_settings(&ada)?.remove(0);
     scene.stage.client.batch_execute(
-        "alter function lockstep.enqueue_slack_job(text, jsonb, text, text) rename to enqueue_nothing",
+        "alter function lockstep_api.enqueue_slack_job(text, jsonb, text, text) rename to enqueue_nothing",
     )?;
     let answer = scene.save(&ada, &view, &filled_in("#general", "", &["push"]))?;
     assert_eq!(answer["response_action"], "update", "{answer}");

@@ -14,26 +14,26 @@ use crate::service_account::number;
 fn nothing_is_kept_of_what_is_gone() -> Result<()> {
     let mut client = told("settings_gone")?;
     client.batch_execute(
-        "delete from lockstep.slack_notification where integration_id > 3;
-         update integrations set inherit_from_id = 2 where id = 1; delete from lockstep.slack_notification where integration_id = 1;
-         insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error)
+        "delete from lockstep_internal.slack_notification where integration_id > 3;
+         update integrations set inherit_from_id = 2 where id = 1; delete from lockstep_internal.slack_notification where integration_id = 1;
+         insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error)
          select 'public', id, 'A', channel, 'is_archived' from unnest(array[1, 2, 3]) id, unnest(array['#c', '#d']) channel;
-         insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('elsewhere', 3, 'A', '#d', 'is_archived')",
+         insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error) values ('elsewhere', 3, 'A', '#d', 'is_archived')",
     )?;
     set(&mut client, 2, &json!({"channels": "#d"}))?;
     let kept = |client: &mut Client| -> Result<String> {
         let query = "select concat_ws('; ',
-            (select string_agg(integration_id::text, ' ' order by integration_id) from lockstep.slack_notification),
-            (select string_agg(integration_id || channel, ' ' order by integration_id, channel) from lockstep.slack_channel_trouble
+            (select string_agg(integration_id::text, ' ' order by integration_id) from lockstep_internal.slack_notification),
+            (select string_agg(integration_id || channel, ' ' order by integration_id, channel) from lockstep_internal.slack_channel_trouble
               where schema = 'public'))";
         Ok(client.query_one(query, &[])?.get(0))
     };
     assert_eq!(kept(&mut client)?, "2 3; 1#c 1#d 2#d 3#c 3#d");
     // A row that a sender is writing is left for the next time.
     let mut delivering = cluster()?.connect("settings_gone")?;
-    client.batch_execute("update lockstep.slack_channel_trouble set last_at = '2020-01-01' where integration_id = 1 and channel = '#c'; set lock_timeout = '5s'")?;
+    client.batch_execute("update lockstep_internal.slack_channel_trouble set last_at = '2020-01-01' where integration_id = 1 and channel = '#c'; set lock_timeout = '5s'")?;
     let mut writing = delivering.transaction()?;
-    writing.batch_execute("update lockstep.slack_channel_trouble set failures = 2, last_at = '2020-01-01' where integration_id = 1 and channel = '#c'")?;
+    writing.batch_execute("update lockstep_internal.slack_channel_trouble set failures = 2, last_at = '2020-01-01' where integration_id = 1 and channel = '#c'")?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 1);
     writing.commit()?;
     assert_eq!(kept(&mut client)?, "2 3; 1#c 1#d 2#d 3#c");
@@ -49,7 +49,7 @@ fn nothing_is_kept_of_what_is_gone() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_channel_trouble where schema = 'elsewhere'"
+            "select count(*) from lockstep_internal.slack_channel_trouble where schema = 'elsewhere'"
         )?,
         1
     );

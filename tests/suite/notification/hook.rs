@@ -53,10 +53,10 @@ pub(crate) fn assert_ignored(reply: &Reply, says: &str) -> Result<()> {
 }
 
 fn assert_nothing_written(scene: &mut Scene) -> Result<()> {
-    assert_eq!(scene.count("lockstep.event")?, 0);
-    assert_eq!(scene.count("lockstep.slack_delivery")?, 0);
-    assert_eq!(scene.count("lockstep.slack_channel")?, 0);
-    assert_eq!(scene.count("lockstep.pipeline_status")?, 0);
+    assert_eq!(scene.count("lockstep_internal.event")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_delivery")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_channel")?, 0);
+    assert_eq!(scene.count("lockstep_internal.pipeline_status")?, 0);
     Ok(())
 }
 

@@ -154,7 +154,7 @@ fn settings_that_cannot_be_read_are_told_at_the_end() -> Result<()> {
         lines[2].starts_with("1 imported, 0 have") && lines[2].ends_with("2 failed"),
         "{said}"
     );
-    let query = "select count(*) from lockstep.slack_notification n join integrations i on i.id = n.integration_id and i.group_id = 1";
+    let query = "select count(*) from lockstep_internal.slack_notification n join integrations i on i.id = n.integration_id and i.group_id = 1";
     assert_eq!(
         scene.stage.client.query_one(query, &[])?.get::<_, i64>(0),
         1

@@ -21,7 +21,7 @@ fn a_channel_has_one_order_by_all_of_its_names() -> Result<()> {
         scene.tell(&push(project, "Boil the water"), 1)?;
         assert_eq!(scene.settled(&general)?.len(), usize::try_from(project)?);
     }
-    let lanes = "(select from lockstep.slack_channel where slack_id is not null group by coalesce(same_as, id)) c";
+    let lanes = "(select from lockstep_internal.slack_channel where slack_id is not null group by coalesce(same_as, id)) c";
     assert_eq!(scene.count(lanes)?, 1);
     for event in 0..EVENTS {
         // Only one of them at first.
@@ -81,10 +81,10 @@ fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     scene.settle()?;
     // Written directly, because no function would. First in its channel, and claimed together with the other channel's.
     scene.stage.client.batch_execute(
-        r#"with e as (insert into lockstep.event (schema, key, payload) values ('public', 'poison', '{"object_kind": "push", "x": 1e999}') returning id)
-           insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+        r#"with e as (insert into lockstep_internal.event (schema, key, payload) values ('public', 'poison', '{"object_kind": "push", "x": 1e999}') returning id)
+           insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
            select d.schema, e.id, d.integration_id, d.slack_integration_id, d.channel, d.lane
-             from e, lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel and c.channel = '#general'"#,
+             from e, lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel and c.channel = '#general'"#,
     )?;
     scene.tell(&push(1, "event-000002"), 2)?;
     for channel in [&general, &other] {
@@ -94,7 +94,7 @@ fn event_that_cannot_be_read_is_in_nobodys_way() -> Result<()> {
     }
     assert_eq!(
         scene.count(
-            "lockstep.slack_delivery where status = 'failed' and error = 'unreadable_event'"
+            "lockstep_internal.slack_delivery where status = 'failed' and error = 'unreadable_event'"
         )?,
         1
     );
@@ -115,7 +115,7 @@ fn event_that_cannot_be_read_is_refused() -> Result<()> {
         let begin = text.strip_suffix('}').context("not an object")?;
         let text = format!("{begin}, \"odd\": {odd}}}");
         let by_batch = scene.stage.client.query_one(
-            "select outcome, detail from lockstep.publish_events(array[$1::text::json], array['k'])",
+            "select outcome, detail from lockstep_api.publish_events(array[$1::text::json], array['k'])",
             &[&text],
         )?;
         assert_eq!(by_batch.get::<_, &str>(0), "malformed", "{odd}");
@@ -134,7 +134,7 @@ fn event_that_cannot_be_read_is_refused() -> Result<()> {
         assert_eq!(reply.status, 200, "{odd}: {}", reply.text());
     }
     assert_eq!(
-        scene.count("lockstep.event where payload::text like '%odd%'")?,
+        scene.count("lockstep_internal.event where payload::text like '%odd%'")?,
         0
     );
     // Text that only looks like it.

@@ -218,20 +218,20 @@ fn malformed_events_are_told_by_their_field() -> Result<()> {
         "project 99 does not exist",
     )?;
     for call in [
-        "publish_event(null)",
-        "publish_event('{}', schema => null)",
-        "publish_events(null, '{}')",
-        "publish_events('{}', null)",
+        "lockstep.publish_event(null)",
+        "lockstep.publish_event('{}', schema => null)",
+        "lockstep_api.publish_events(null, '{}')",
+        "lockstep_api.publish_events('{}', null)",
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select {call}"),
             "22004",
             "must not be null",
         )?;
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.event")?,
+        number(&mut client, "select count(*) from lockstep_internal.event")?,
         0
     );
     Ok(())
@@ -342,7 +342,10 @@ fn samples_of_the_host_are_told() -> Result<()> {
             "{name}: {published:?}"
         );
     }
-    for row in client.query("select key, payload::text from lockstep.event", &[])? {
+    for row in client.query(
+        "select key, payload::text from lockstep_internal.event",
+        &[],
+    )? {
         let name: &str = row.get(0);
         let came = texts.get(name).context("another key")?;
         let kept: Value = serde_json::from_str(row.get(1))?;

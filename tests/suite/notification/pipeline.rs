@@ -138,7 +138,7 @@ fn only_changes_of_status_are_told() -> Result<()> {
         ],
     )?;
     let rows = client.query(
-        "select ref, pipeline_id, status from lockstep.pipeline_status where schema = 'public' and project_id = 1 order by ref",
+        "select ref, pipeline_id, status from lockstep_internal.pipeline_status where schema = 'public' and project_id = 1 order by ref",
         &[],
     )?;
     let rows: Vec<(String, i64, String)> = rows
@@ -169,8 +169,9 @@ fn only_changes_of_status_are_told() -> Result<()> {
         &[(pipeline(21, "main", "success"), "queued")],
     )?;
     // Payloads that nobody is notified of are not stored.
-    let kept = "select count(*) from lockstep.event e where (e.payload is null) <> not exists (
-                  select from lockstep.slack_delivery d where d.event = e.id)";
+    let kept =
+        "select count(*) from lockstep_internal.event e where (e.payload is null) <> not exists (
+                  select from lockstep_internal.slack_delivery d where d.event = e.id)";
     assert_eq!(number(&mut client, kept)?, 0);
     // All of a batch, in order.
     let texts: Vec<String> = [
@@ -182,7 +183,7 @@ fn only_changes_of_status_are_told() -> Result<()> {
     .map(|(id, status)| pipeline(id, "main", status).to_string())
     .to_vec();
     let rows = client.query(
-        "select deliveries from lockstep.publish_events($1::text[]::json[], '{a,b,c,d}') order by place",
+        "select deliveries from lockstep_api.publish_events($1::text[]::json[], '{a,b,c,d}') order by place",
         &[&texts],
     )?;
     let deliveries: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
@@ -210,7 +211,7 @@ fn pipelines_are_forgotten() -> Result<()> {
     let mut client = told("filter_forgotten")?;
     client.batch_execute("insert into projects (id, path, namespace_id) values (70, 'p70', 1)")?;
     let kept = |client: &mut Client| -> Result<Vec<(i64, String)>> {
-        let query = "select project_id, ref from lockstep.pipeline_status order by 1, 2";
+        let query = "select project_id, ref from lockstep_internal.pipeline_status order by 1, 2";
         let rows = client.query(query, &[])?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     };
@@ -222,11 +223,11 @@ fn pipelines_are_forgotten() -> Result<()> {
         publish(&mut client, &pipeline(1, branch, "failed"))?;
     }
     client.batch_execute(
-        "update lockstep.pipeline_status set seen_on = current_date - 90 where ref like '%/old%'",
+        "update lockstep_internal.pipeline_status set seen_on = current_date - 90 where ref like '%/old%'",
     )?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
     client.batch_execute(
-        "update lockstep.pipeline_status set seen_on = current_date - 91 where ref like '%/old%'",
+        "update lockstep_internal.pipeline_status set seen_on = current_date - 91 where ref like '%/old%'",
     )?;
     publish(&mut client, &pipeline(2, "old", "failed"))?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 1);

@@ -217,7 +217,7 @@ fn each_event_is_switched_by_its_column() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.event where payload is null"
+            "select count(*) from lockstep_internal.event where payload is null"
         )?,
         45
     );

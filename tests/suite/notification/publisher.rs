@@ -28,7 +28,10 @@ fn the_sidecar_publishes_without_rights_on_tables() -> Result<()> {
         "slack_channel",
         "pipeline_status",
     ] {
-        let error = error_of(&mut client, &format!("select from lockstep.{table}"))?;
+        let error = error_of(
+            &mut client,
+            &format!("select from lockstep_internal.{table}"),
+        )?;
         assert_eq!(error.code().code(), "42501", "{table}");
     }
     Ok(())
@@ -45,8 +48,8 @@ fn hostile_paths_are_not_taken() -> Result<()> {
     )?;
     client.batch_execute(EVIL)?;
     client.batch_execute(
-        "create table evil.slack_notification (like lockstep.slack_notification); create table evil.event (like lockstep.event);
-         create temporary table slack_channel (like lockstep.slack_channel); create temporary table projects ();
+        "create table evil.slack_notification (like lockstep_internal.slack_notification); create table evil.event (like lockstep_internal.event);
+         create temporary table slack_channel (like lockstep_internal.slack_channel); create temporary table projects ();
          set search_path = pg_temp, evil, pg_catalog, public",
     )?;
     let mut kinds: Vec<Value> = kinds().into_iter().map(|(_, _, payload)| payload).collect();
@@ -80,9 +83,9 @@ fn hostile_paths_are_not_taken() -> Result<()> {
         publish(&mut client, payload)?;
     }
     client.batch_execute(
-        "select lockstep.slack_notifications(1); select lockstep.slack_workspace_notifications('A', null, 1);
-         select lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, '{\"labels\": [\"x\"]}', '{\"push\": false}');
-         select lockstep.test_slack_integration(1); select lockstep.test_slack_workspace_integration('A', null, 1, 'U1', true);
+        "select lockstep.slack_notifications(1); select lockstep_api.slack_workspace_notifications('A', null, 1);
+         select lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{\"labels\": [\"x\"]}', '{\"push\": false}');
+         select lockstep.test_slack_integration(1); select lockstep_api.test_slack_workspace_integration('A', null, 1, 'U1', true);
          select lockstep.list_integration_properties()",
     )?;
     let calls = client.query_one("select is_called from evil.calls", &[])?;
@@ -125,7 +128,7 @@ fn secrets_are_not_kept() -> Result<()> {
     ];
     batch(&mut client, &events)?;
     let kept = |client: &mut Client, key: &str| -> Result<String> {
-        let query = "select payload::text from lockstep.event where key = $1";
+        let query = "select payload::text from lockstep_internal.event where key = $1";
         Ok(client.query_one(query, &[&key])?.get(0))
     };
     assert_eq!(kept(&mut client, "three")?, plain);

@@ -66,7 +66,8 @@ impl Place {
     /// Waits until everything has been sent.
     fn settle(&self, client: &mut Client, sidecar: &Sidecar) -> Result<()> {
         let begun = Instant::now();
-        let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+        let waiting =
+            "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
         while number(client, waiting)? > 0 {
             ensure!(begun.elapsed() < PATIENCE * 2, "{}", sidecar.log());
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -116,11 +117,12 @@ fn nothing_is_forgotten_when_all_restart() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_delivery where status = 'delivered'"
+            "select count(*) from lockstep_internal.slack_delivery where status = 'delivered'"
         )?,
         2 * i64::try_from(EVENTS)?
     );
-    let uncertain = "select coalesce(sum(uncertain), 0)::bigint from lockstep.slack_delivery";
+    let uncertain =
+        "select coalesce(sum(uncertain), 0)::bigint from lockstep_internal.slack_delivery";
     let uncertain = usize::try_from(number(&mut client, uncertain)?)?;
     // At most one message per channel was in flight.
     ensure!(uncertain <= 2, "{uncertain} are uncertain");
@@ -180,7 +182,7 @@ fn what_is_published_without_a_sidecar_is_told_later() -> Result<()> {
         assert_eq!(place.slack.messages(channel).len(), EVENTS);
     }
     let doubtful =
-        "select count(*) from lockstep.slack_delivery where uncertain > 0 or attempts > 0";
+        "select count(*) from lockstep_internal.slack_delivery where uncertain > 0 or attempts > 0";
     assert_eq!(number(&mut client, doubtful)?, 0);
     Ok(())
 }

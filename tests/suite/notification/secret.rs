@@ -116,7 +116,7 @@ fn secret_of_a_path_tells_of_its_projects_alone() -> Result<()> {
         });
         refused(webhook, &mention)?;
     }
-    assert_eq!(scene.count("lockstep.event")?, 0);
+    assert_eq!(scene.count("lockstep_internal.event")?, 0);
     let all = bare.clone().with_token(TOKEN);
     let all_signed = bare.with_signing_token(OTHER_SIGNING_TOKEN);
     let taken = [

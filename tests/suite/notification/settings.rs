@@ -41,7 +41,7 @@ fn with(mut settings: Value, changes: Value) -> Value {
 #[test]
 fn what_is_given_is_merged() -> Result<()> {
     let mut client = told("settings_merge")?;
-    client.batch_execute("delete from lockstep.slack_notification")?;
+    client.batch_execute("delete from lockstep_internal.slack_notification")?;
     assert_eq!(
         json_of(&mut client, "select lockstep.slack_notifications(1)")?,
         defaults()
@@ -308,7 +308,7 @@ fn settings_are_inherited() -> Result<()> {
     client.batch_execute(
         "select app(100, 'organization_id', 1), app(101, 'group_id', 20), app(102, 'group_id', 21), app(103, 'project_id', 32);
          update integrations set inherit_from_id = id - 1 where id between 101 and 103;
-         delete from lockstep.slack_notification where integration_id >= 100",
+         delete from lockstep_internal.slack_notification where integration_id >= 100",
     )?;
     let from = |client: &mut Client, id: i64| {
         json_of(
@@ -335,7 +335,9 @@ fn settings_are_inherited() -> Result<()> {
         assert_eq!(channels(&mut client)?, [channel]);
     }
     // No ancestor has settings yet: the result is the defaults, and stays inherited.
-    client.batch_execute("delete from lockstep.slack_notification where integration_id >= 100")?;
+    client.batch_execute(
+        "delete from lockstep_internal.slack_notification where integration_id >= 100",
+    )?;
     assert_eq!(set(&mut client, 103, &json!({"channels": []}))?, defaults());
     set(&mut client, 102, &json!({"channels": "#sub"}))?;
     // Setting the inherited value does not make it the integration's own.
@@ -371,7 +373,7 @@ fn settings_are_inherited() -> Result<()> {
         "9999",
     )?;
     // Rows that inherit from each other do not loop forever.
-    client.batch_execute("delete from lockstep.slack_notification; update integrations set inherit_from_id = 103 where id = 101")?;
+    client.batch_execute("delete from lockstep_internal.slack_notification; update integrations set inherit_from_id = 103 where id = 101")?;
     assert_eq!(from(&mut client, 103)?, defaults());
     assert_eq!(channels(&mut client)?, Vec::<String>::new());
     Ok(())
@@ -381,7 +383,7 @@ fn settings_are_inherited() -> Result<()> {
 fn two_who_change_settings_take_turns() -> Result<()> {
     let name = "settings_turns";
     let mut client = told(name)?;
-    client.batch_execute("delete from lockstep.slack_notification")?;
+    client.batch_execute("delete from lockstep_internal.slack_notification")?;
     // At first there is no row to lock.
     for (one, other) in [("push", "note"), ("issue", "alert")] {
         let mut first = cluster()?.connect(name)?;

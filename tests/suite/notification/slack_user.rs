@@ -13,7 +13,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     let mut client = told("settings_slack")?;
     let call = |team: &str, row: i64, user: &str, manager: bool, settings: &str, events: &str| {
         format!(
-            "select alias from lockstep.set_slack_integration_settings('{team}', null, {row}, '{user}', {manager}, {settings}, {events})"
+            "select alias from lockstep_api.set_slack_integration_settings('{team}', null, {row}, '{user}', {manager}, {settings}, {events})"
         )
     };
     let alias: String = client
@@ -37,7 +37,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     );
     let mut shown = json_of(
         &mut client,
-        "select lockstep.slack_workspace_notifications('A', null, 1)",
+        "select lockstep_api.slack_workspace_notifications('A', null, 1)",
     )?;
     // And GitLab's own columns.
     let events = shown.as_object_mut().and_then(|it| it.remove("events"));
@@ -58,7 +58,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
     let inherited = |client: &mut Client| -> Result<(Value, Value)> {
         let shown = json_of(
             client,
-            "select lockstep.slack_workspace_notifications('A', null, 1)",
+            "select lockstep_api.slack_workspace_notifications('A', null, 1)",
         )?;
         Ok((shown["inherited"].clone(), shown["from"].clone()))
     };
@@ -108,14 +108,14 @@ fn users_of_slack_change_their_own() -> Result<()> {
         )?;
         refused(
             &mut client,
-            &format!("select lockstep.slack_workspace_notifications('{team}', null, 1)"),
+            &format!("select lockstep_api.slack_workspace_notifications('{team}', null, 1)"),
             "P0002",
             "no integration 1",
         )?;
         refused(
             &mut client,
             &format!(
-                "select lockstep.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
+                "select lockstep_api.test_slack_workspace_integration('{team}', null, 1, 'U1', true)"
             ),
             "P0002",
             "no integration 1",
@@ -145,14 +145,14 @@ fn users_of_slack_change_their_own() -> Result<()> {
     }
     refused(
         &mut client,
-        "select lockstep.test_slack_workspace_integration('A', null, 1, 'U9', false)",
+        "select lockstep_api.test_slack_workspace_integration('A', null, 1, 'U9', false)",
         "42501",
         "does not manage",
     )?;
     let events = |client: &mut Client| -> Result<bool> {
         let shown = json_of(
             client,
-            "select lockstep.slack_workspace_notifications('A', null, 1)",
+            "select lockstep_api.slack_workspace_notifications('A', null, 1)",
         )?;
         let events = shown["events"].as_array().context("no events")?;
         Ok(events.iter().any(|it| it == "alert"))
@@ -243,13 +243,13 @@ fn heirs_are_switched_along() -> Result<()> {
         Ok(client.query_one(&query, &[])?.get(0))
     };
     client.batch_execute(
-        "select lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, null, '{\"push\": false}')",
+        "select lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, null, '{\"push\": false}')",
     )?;
     assert_eq!(switched(&mut client, "push_events")?, "4");
     assert_eq!(switched(&mut client, "note_events")?, "1 2 3 4");
     let set = |active: bool| {
         format!(
-            "select changed from lockstep.set_slack_integration_active('A', null, 1, 'U1', {active})"
+            "select changed from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', {active})"
         )
     };
     for (active, changed, left) in [

@@ -35,7 +35,7 @@ fn each_event_has_a_message_of_its_own() -> Result<()> {
                 .all(|message| message.thread_ts.is_none() && message.updates == 0),
         "{messages:?}"
     );
-    assert_eq!(scene.count("lockstep.slack_message")?, 0);
+    assert_eq!(scene.count("lockstep_internal.slack_message")?, 0);
     Ok(())
 }
 
@@ -131,7 +131,8 @@ fn message_shows_what_happened_last() -> Result<()> {
         "{:?}",
         messages[1]
     );
-    let other = "lockstep.slack_delivery where status <> 'delivered' or attempts + uncertain > 0";
+    let other =
+        "lockstep_internal.slack_delivery where status <> 'delivered' or attempts + uncertain > 0";
     assert_eq!(scene.count(other)?, 0);
     Ok(())
 }
@@ -208,9 +209,9 @@ fn message_that_is_lost_is_written_anew() -> Result<()> {
             _ => assert_eq!(third[1].thread_ts.as_ref(), Some(&third[0].ts)),
         }
         // Slack's refusal does not count as a failure of the delivery.
-        let failed = "lockstep.slack_delivery where status <> 'delivered'";
+        let failed = "lockstep_internal.slack_delivery where status <> 'delivered'";
         assert_eq!(scene.count(failed)?, 0, "{updates}");
-        assert_eq!(scene.count("lockstep.slack_channel_trouble")?, 0);
+        assert_eq!(scene.count("lockstep_internal.slack_channel_trouble")?, 0);
     }
     Ok(())
 }

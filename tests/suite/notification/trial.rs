@@ -14,7 +14,7 @@ fn troubles_end_with_the_channel() -> Result<()> {
     let mut client = told("settings_trouble")?;
     set(&mut client, 1, &json!({"channels": "#depolys, #old"}))?;
     client.batch_execute(
-        "insert into lockstep.slack_channel_trouble (schema, integration_id, team_id, channel, error)
+        "insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error)
          values ('public', 1, 'A', '#depolys', 'channel_not_found'), ('public', 1, 'A', '#old', 'is_archived'),
                 ('public', 2, 'A', '#depolys', 'channel_not_found')",
     )?;
@@ -29,13 +29,13 @@ fn troubles_end_with_the_channel() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_channel_trouble"
+            "select count(*) from lockstep_internal.slack_channel_trouble"
         )?,
         2
     );
     // Troubles of channels that are no longer inherited exist, but are not shown.
     client.batch_execute(
-        "delete from lockstep.slack_notification where integration_id = 1; update integrations set inherit_from_id = 2 where id = 1",
+        "delete from lockstep_internal.slack_notification where integration_id = 1; update integrations set inherit_from_id = 2 where id = 1",
     )?;
     set(&mut client, 2, &json!({"channels": "#new"}))?;
     assert_eq!(troubles(&mut client)?, Vec::<String>::new());
@@ -50,8 +50,8 @@ fn tried(client: &mut Client, query: &str) -> Result<Vec<(String, String)>> {
     for row in client.query(&format!("select delivery, channel from {query}"), &[])? {
         // Not in the same statement, which does not see what the function writes.
         let delivery = client.query_one(
-            "select c.channel, c.team_id from lockstep.slack_delivery d join lockstep.slack_channel c on c.id = d.channel
-               join lockstep.event e on e.id = d.event and e.payload ->> 'object_kind' = 'lockstep_test'
+            "select c.channel, c.team_id from lockstep_internal.slack_delivery d join lockstep_internal.slack_channel c on c.id = d.channel
+               join lockstep_internal.event e on e.id = d.event and e.payload ->> 'object_kind' = 'lockstep_test'
               where d.id = $1 and d.status = 'waiting' and d.integration_id = 1",
             &[&row.get::<_, i64>(0)],
         )?;
@@ -87,7 +87,7 @@ fn each_channel_is_tried_once() -> Result<()> {
     client.batch_execute(
         "insert into slack_integrations (id, team_id, team_name, alias, user_id, created_at, updated_at, integration_id)
          values (200, 'C', 'C', 'again', 'U1', now(), now(), 1);
-         insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'C', 'U1')",
+         insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'C', 'U1')",
     )?;
     set(
         &mut client,
@@ -98,13 +98,13 @@ fn each_channel_is_tried_once() -> Result<()> {
     assert_eq!(
         tried(
             &mut client,
-            "lockstep.test_slack_workspace_integration('C', null, 200, 'U1', false)"
+            "lockstep_api.test_slack_workspace_integration('C', null, 200, 'U1', false)"
         )?,
         [row("#a", "C")]
     );
     let payload = json_of(
         &mut client,
-        "select payload from lockstep.event order by id desc limit 1",
+        "select payload from lockstep_internal.event order by id desc limit 1",
     )?;
     assert_eq!(
         payload,
@@ -118,13 +118,13 @@ fn each_channel_is_tried_once() -> Result<()> {
     )?;
     let channels = tried(
         &mut client,
-        "lockstep.test_slack_workspace_integration('A', null, 1, 'U9', true) where delivery is not null",
+        "lockstep_api.test_slack_workspace_integration('A', null, 1, 'U9', true) where delivery is not null",
     )?;
     assert_eq!(channels.len(), 10);
     assert_eq!(channels[9], row("#x", "A"));
     // The others are named.
     let untried = client.query(
-        "select channel from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', false) where delivery is null",
+        "select channel from lockstep_api.test_slack_workspace_integration('A', null, 1, 'U1', false) where delivery is null",
         &[],
     )?;
     let untried: Vec<&str> = untried.iter().map(|row| row.get(0)).collect();

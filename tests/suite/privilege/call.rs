@@ -125,14 +125,14 @@ fn definitions_are_written_by_lockstep_alone() -> Result<()> {
     for role in ["owner", "other"] {
         client.batch_execute(&format!("set role {name}_{role}"))?;
         for statement in [
-            "insert into lockstep.cache_column_definition (target_table, target_column, source_table, key_column, match)
+            "insert into lockstep_internal.cache_column_definition (target_table, target_column, source_table, key_column, match)
              values ('app.projects', 'id', 'their.integrations', 'project_id', '{\"active\": true}')",
-            "update lockstep.cache_column_definition set source_table = 'their.integrations'",
-            "delete from lockstep.cache_column_definition",
-            "truncate lockstep.cache_column_definition",
-            "select from lockstep.cache_column_definition",
-            "select nextval('lockstep.cache_column_definition_id_seq')",
-            "alter table lockstep.cache_column_definition add column x text",
+            "update lockstep_internal.cache_column_definition set source_table = 'their.integrations'",
+            "delete from lockstep_internal.cache_column_definition",
+            "truncate lockstep_internal.cache_column_definition",
+            "select from lockstep_internal.cache_column_definition",
+            "select nextval('lockstep_internal.cache_column_definition_id_seq')",
+            "alter table lockstep_internal.cache_column_definition add column x text",
             "create table lockstep.mine ()",
             "update lockstep.cache_columns set guard = true",
         ] {
@@ -154,7 +154,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     let name = "privilege_triggers";
     let mut client = with_roles(name)?;
     client.batch_execute(&format!(
-        "alter table lockstep.cache_column_definition alter column id restart;
+        "alter table lockstep_internal.cache_column_definition alter column id restart;
          set role {name}_owner; select {ADD}; insert into app.projects values (1); grant select, insert on app.integrations to {name}_other;
          set role {name}_other"
     ))?;
@@ -164,7 +164,7 @@ fn triggers_are_attached_to_tables_of_ones_own_only() -> Result<()> {
     ] {
         let create = |schema: &str| {
             format!(
-                "create trigger forged after insert on {schema}.{table} for each row execute function lockstep.{function}('1')"
+                "create trigger forged after insert on {schema}.{table} for each row execute function lockstep_internal.{function}('1')"
             )
         };
         let error = error_of(&mut client, &create("app"))?;

@@ -3,4 +3,5 @@
 mod call;
 mod flush;
 mod people;
+mod schemas;
 mod search_path;

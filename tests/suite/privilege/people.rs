@@ -71,38 +71,41 @@ fn owner_and_application_need_no_superuser() -> Result<()> {
             .with_context(|| statement.to_owned())?;
     }
     app.batch_execute(OF_APPLICATION)?;
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 1);
+    assert_eq!(
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        1
+    );
     for (session, calls) in [
         (
             &mut app,
             [
-                "set_retention('feature_audit', '1 day')",
-                "retry_dead_jobs()",
-                "define_feature('x', false, 'ops')",
-                "list_slack_tokens('', 9)",
+                "lockstep.set_retention('feature_audit', '1 day')",
+                "lockstep.retry_dead_jobs()",
+                "lockstep.define_feature('x', false, 'ops')",
+                "lockstep_api.list_slack_tokens('', 9)",
             ],
         ),
         (
             &mut nobody,
             [
-                "enqueue_job('X')",
-                "define_worker('X', 3, true)",
-                "publish_event('{}')",
-                "status_report()",
+                "lockstep.enqueue_job('X')",
+                "lockstep.define_worker('X', 3, true)",
+                "lockstep.publish_event('{}')",
+                "lockstep.status_report()",
             ],
         ),
         (
             &mut owner,
             [
-                "list_slack_tokens('', 9)",
-                "chatops_set_feature('{}', 'f', '{}')",
-                "set_feature_on_behalf(10, 'x', 'x', 'f', '{}')",
-                "feature_standings('f')",
+                "lockstep_api.list_slack_tokens('', 9)",
+                "lockstep_api.chatops_set_feature('{}', 'f', '{}')",
+                "lockstep_internal.set_feature_on_behalf(10, 'x', 'x', 'f', '{}')",
+                "lockstep_internal.feature_standings('f')",
             ],
         ),
     ] {
         for call in calls {
-            let error = error_of(session, &format!("select lockstep.{call}"))?;
+            let error = error_of(session, &format!("select {call}"))?;
             assert_eq!(error.code().code(), "42501", "{call}: {error}");
         }
     }

@@ -62,7 +62,7 @@ create table evil.integrations (like public.integrations);
 create table evil.pg_class ();
 create table evil.pg_trigger ();
 create table evil.pg_attribute ();
-create table evil.cache_column_definition (like lockstep.cache_column_definition);
+create table evil.cache_column_definition (like lockstep_internal.cache_column_definition);
 create temporary table projects (like public.projects);
 create temporary table pg_class ();
 insert into evil.projects values (1);
@@ -186,7 +186,7 @@ fn calls_under_a_hostile_search_path() -> Result<()> {
     )?;
     let row = client.query_one(
         "select pg_catalog.count(*) from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) g.tgrelid
-          where not g.tgisinternal and c.relnamespace operator(pg_catalog.<>) 'lockstep'::pg_catalog.regnamespace",
+          where not g.tgisinternal and c.relnamespace operator(pg_catalog.<>) all ('{lockstep,lockstep_internal}'::pg_catalog.regnamespace[])",
         &[],
     )?;
     assert_eq!(row.get::<_, i64>(0), 0);
@@ -236,7 +236,7 @@ fn squatted_schema_is_refused() -> Result<()> {
     }
     let row = client.query_one(
         "select (select count(*) from pg_extension where extname = 'lockstep')
-              + (select count(*) from pg_proc where pronamespace = 'lockstep'::regnamespace)",
+              + (select count(*) from pg_proc where pronamespace::regnamespace::text ~ '^lockstep')",
         &[],
     )?;
     assert_eq!(row.get::<_, i64>(0), 0);

@@ -290,14 +290,14 @@ fn refusals() -> Result<()> {
     client.batch_execute(INSERT)?;
     assert_eq!(number(&mut client, WRONG)?, 0);
     // The function in somebody else's trigger.
-    client.batch_execute("create table mine (id bigint); create trigger mine before insert on mine for each row execute function lockstep.set_service_account()")?;
+    client.batch_execute("create table mine (id bigint); create trigger mine before insert on mine for each row execute function lockstep_internal.set_service_account()")?;
     refused(
         &mut client,
         "insert into mine values (1)",
         "55000",
         "\"mine\"",
     )?;
-    client.batch_execute("create trigger mine after insert on duo_workflows_workflows for each row execute function lockstep.set_service_account()")?;
+    client.batch_execute("create trigger mine after insert on duo_workflows_workflows for each row execute function lockstep_internal.set_service_account()")?;
     refused(
         &mut client,
         "insert into duo_workflows_workflows (user_id, project_id) values (1, 1)",

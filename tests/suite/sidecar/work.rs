@@ -128,7 +128,8 @@ fn busy(name: &str, arguments: &[&str]) -> Result<(Client, Client, Sidecar)> {
     Ok((client, holder, sidecar))
 }
 
-const LEFT: &str = "select string_agg(id || ' ' || status, ', ' order by id) from lockstep.job";
+const LEFT: &str =
+    "select string_agg(id || ' ' || status, ', ' order by id) from lockstep_internal.job";
 
 #[test]
 fn signal_lets_running_jobs_finish() -> Result<()> {
@@ -137,7 +138,7 @@ fn signal_lets_running_jobs_finish() -> Result<()> {
     wait_for(
         &mut client,
         "the others to be given back",
-        "select count(*) = 2 from lockstep.job where status = 'waiting'",
+        "select count(*) = 2 from lockstep_internal.job where status = 'waiting'",
     )?;
     holder.batch_execute("commit")?;
     let (status, log) = sidecar.end()?;
@@ -148,12 +149,15 @@ fn signal_lets_running_jobs_finish() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select sum(failures + losses) from lockstep.job"
+            "select sum(failures + losses) from lockstep_internal.job"
         )?,
         0
     );
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -166,7 +170,7 @@ fn second_signal_gives_everything_back() -> Result<()> {
     wait_for(
         &mut client,
         "the others to be given back",
-        "select count(*) = 2 from lockstep.job where status = 'waiting'",
+        "select count(*) = 2 from lockstep_internal.job where status = 'waiting'",
     )?;
     // A second signal that arrives before the first was handled counts as one.
     while sidecar.0.try_wait()?.is_none() {
@@ -204,7 +208,7 @@ fn others_take_over_from_the_dead() -> Result<()> {
     wait_for(
         &mut client,
         "all jobs to be done",
-        "select not exists (select from lockstep.job)",
+        "select not exists (select from lockstep_internal.job)",
     )?;
     other.signal(Signal::SIGTERM)?;
     let (status, log) = other.end()?;
@@ -212,12 +216,15 @@ fn others_take_over_from_the_dead() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.integration_event"
+            "select count(*) from lockstep_internal.integration_event"
         )?,
         3
     );
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -232,12 +239,15 @@ fn connection_and_lease_are_got_again() -> Result<()> {
         wait_for(
             client,
             "jobs to be done",
-            &format!("select count(*) = {jobs} from lockstep.integration_event"),
+            &format!("select count(*) = {jobs} from lockstep_internal.integration_event"),
         )
     };
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 1)?;
-    let runner = number(&mut client, "select max(id) from lockstep.job_runner")?;
+    let runner = number(
+        &mut client,
+        "select max(id) from lockstep_internal.job_runner",
+    )?;
     client.batch_execute(
         "select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and application_name = 'lockstep-sidecar'",
@@ -246,13 +256,21 @@ fn connection_and_lease_are_got_again() -> Result<()> {
     done(&mut client, 2)?;
     // Its lease was kept alive.
     assert_eq!(
-        number(&mut client, "select max(id) from lockstep.job_runner")?,
+        number(
+            &mut client,
+            "select max(id) from lockstep_internal.job_runner"
+        )?,
         runner
     );
-    client.batch_execute("delete from lockstep.job_runner")?;
+    client.batch_execute("delete from lockstep_internal.job_runner")?;
     enqueue(&mut client, "ProjectServiceWorker", PUSH)?;
     done(&mut client, 3)?;
-    ensure!(number(&mut client, "select max(id) from lockstep.job_runner")? > runner);
+    ensure!(
+        number(
+            &mut client,
+            "select max(id) from lockstep_internal.job_runner"
+        )? > runner
+    );
     sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = sidecar.end()?;
     assert_eq!(status, Some(0), "{log}");
@@ -265,7 +283,7 @@ fn late_completion_is_refused() -> Result<()> {
     let name = "work_late";
     let (mut client, mut holder, sidecar) = busy(name, &["--lease", "86400", "--poll", "3600"])?;
     client.batch_execute(
-        "update lockstep.job_runner set leased_until = now() - interval '1 second'",
+        "update lockstep_internal.job_runner set leased_until = now() - interval '1 second'",
     )?;
     let other = number(&mut client, "select lockstep.start_runner('other')")?;
     let taken = format!(
@@ -276,7 +294,7 @@ fn late_completion_is_refused() -> Result<()> {
     wait_for(
         &mut client,
         "the event",
-        "select exists (select from lockstep.integration_event)",
+        "select exists (select from lockstep_internal.integration_event)",
     )?;
     sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = sidecar.end()?;

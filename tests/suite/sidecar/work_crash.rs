@@ -29,17 +29,17 @@ const ROUNDS: i64 = 20;
 const LOG: &str = "
 create table done (job bigint);
 create function log_done() returns trigger language plpgsql security definer as $$ begin insert into public.done values (new.job); return new; end $$;
-create trigger log_done before insert on lockstep.integration_event for each row execute function log_done();
+create trigger log_done before insert on lockstep_internal.integration_event for each row execute function log_done();
 create table failed (job bigint, error text);
 create function log_failed() returns trigger language plpgsql security definer as $$ begin insert into public.failed values (new.id, new.last_error); return new; end $$;
-create trigger log_failed after update on lockstep.job for each row when (new.failures > old.failures) execute function log_failed();
+create trigger log_failed after update on lockstep_internal.job for each row when (new.failures > old.failures) execute function log_failed();
 create table lost (job bigint, runner integer);
 create function log_lost() returns trigger language plpgsql security definer as $$
 begin insert into public.lost values (new.id, substring(new.last_error from 'runner ([0-9]+) ended')::integer); return new; end $$;
-create trigger log_lost after update on lockstep.job for each row when (new.losses > old.losses) execute function log_lost();
+create trigger log_lost after update on lockstep_internal.job for each row when (new.losses > old.losses) execute function log_lost();
 create table enqueued (worker text);
 create function log_enqueued() returns trigger language plpgsql security definer as $$ begin insert into public.enqueued values (new.worker); return new; end $$;
-create trigger log_enqueued after insert on lockstep.job for each row execute function log_enqueued()";
+create trigger log_enqueued after insert on lockstep_internal.job for each row execute function log_enqueued()";
 
 fn connect(cluster: &Cluster) -> Result<Client> {
     let begun = Instant::now();
@@ -110,13 +110,14 @@ fn no_job_is_lost() -> Result<()> {
         }
     }
     let begun = Instant::now();
-    while number(&mut client, "select count(*) from lockstep.job")? > 0 {
+    while number(&mut client, "select count(*) from lockstep_internal.job")? > 0 {
         // A job that failed with its connection would be retried after a quarter of a minute.
-        client
-            .batch_execute("update lockstep.job set run_at = now() where status = 'scheduled'")?;
+        client.batch_execute(
+            "update lockstep_internal.job set run_at = now() where status = 'scheduled'",
+        )?;
         if begun.elapsed() > PATIENCE {
             let left = "select string_agg(j::text || coalesce(r::text, ''), e'\\n')
-                          from lockstep.job j left join lockstep.job_runner r on r.id = j.runner";
+                          from lockstep_internal.job j left join lockstep_internal.job_runner r on r.id = j.runner";
             let left: String = client.query_one(left, &[])?.get(0);
             bail!("jobs are left: {left}");
         }
@@ -135,7 +136,7 @@ fn no_job_is_lost() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.integration_event"
+            "select count(*) from lockstep_internal.integration_event"
         )?,
         JOBS
     );

@@ -27,20 +27,26 @@ fn events_are_recorded_once_under_either_name() -> Result<()> {
     enqueue(&mut client, "Integrations::ExecuteWorker", "[2, {}]")?;
     let names = number(
         &mut client,
-        "select count(distinct worker) from lockstep.job",
+        "select count(distinct worker) from lockstep_internal.job",
     )?;
     assert_eq!(names, 2);
     let log = work(name, &["--worker", "ProjectServiceWorker"])?;
     ensure!(log.contains("done=3"), "{log}");
     let rows = client.query(
-        "select event, integration_id from lockstep.integration_event order by job",
+        "select event, integration_id from lockstep_internal.integration_event order by job",
         &[],
     )?;
     let events: Vec<(&str, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(events, [("push", 1), ("issue", 1)]);
-    assert_eq!(number(&mut client, "select count(*) from lockstep.job")?, 0);
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.job_runner")?,
+        number(&mut client, "select count(*) from lockstep_internal.job")?,
+        0
+    );
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.job_runner"
+        )?,
         0
     );
     Ok(())
@@ -126,7 +132,7 @@ fn irkerd_is_told_over_tcp() -> Result<()> {
     let job = enqueue(&mut client, "IrkerWorker", &args)?;
     work(name, &[])?;
     let row = client.query_one(
-        "select status, failures, last_error from lockstep.job where id = $1",
+        "select status, failures, last_error from lockstep_internal.job where id = $1",
         &[&job],
     )?;
     assert_eq!(
@@ -161,7 +167,7 @@ fn arguments_that_are_none_are_a_failure() -> Result<()> {
         let log = work(name, &[])?;
         let error: String = client
             .query_one(
-                "select last_error from lockstep.job where id = $1 and failures = 1",
+                "select last_error from lockstep_internal.job where id = $1 and failures = 1",
                 &[&job],
             )?
             .get(0);

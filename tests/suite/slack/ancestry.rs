@@ -32,7 +32,7 @@ const PATHS: [(i64, Option<&str>); 9] = [
 ];
 
 fn path(client: &mut Client, project: i64) -> Result<Option<String>> {
-    let row = client.query_one("select lockstep.project_path($1)", &[&project])?;
+    let row = client.query_one("select lockstep_api.project_path($1)", &[&project])?;
     Ok(row.get(0))
 }
 
@@ -55,7 +55,7 @@ fn path_is_that_of_the_parents() -> Result<()> {
         assert_eq!(
             text(
                 &mut client,
-                "select string_agg(concat_ws(' ', alias, path), ', ' order by alias) from lockstep.list_slack_integrations('P', null)"
+                "select string_agg(concat_ws(' ', alias, path), ', ' order by alias) from lockstep_api.list_slack_integrations('P', null)"
             )?,
             "group-1/old/deep/moved group-1/old/deep/moved, group-1/old/deep/moved/p12 group-1/old/deep/moved/p12"
         );

@@ -141,14 +141,14 @@ fn owners_are_checked() -> Result<()> {
     for schema in ["public", "pg_catalog"] {
         refused(
             &mut bare,
-            &format!("select * from lockstep.slack_bot('A', null, '{schema}')"),
+            &format!("select * from lockstep_api.slack_bot('A', null, '{schema}')"),
             "55000",
             "no attached Slack integrations",
         )?;
     }
     refused(
         &mut bare,
-        "select * from lockstep.slack_bot('A', null, 'none')",
+        "select * from lockstep_api.slack_bot('A', null, 'none')",
         "3F000",
         "none",
     )?;
@@ -238,7 +238,7 @@ fn uninstalling_removes_all() -> Result<()> {
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_installation"
+            "select count(*) from lockstep_internal.slack_installation"
         )?,
         0
     );
@@ -267,7 +267,7 @@ fn uninstalling_removes_all() -> Result<()> {
     Ok(())
 }
 
-const FINISH: &str = "select alias from lockstep.finish_slack_install('state', 'A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands}',
+const FINISH: &str = "select alias from lockstep_api.finish_slack_install('state', 'A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands}',
                                                                       null, null, null, null, null)";
 
 fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
@@ -278,18 +278,18 @@ fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
 #[test]
 fn states_are_good_once() -> Result<()> {
     let mut client = workspaces("slack_state", Layout::Narrow)?;
-    let begin = "select lockstep.begin_slack_install('state', 'browser')";
+    let begin = "select lockstep_api.begin_slack_install('state', 'browser')";
     assert_eq!(one(&mut client, begin)?, None);
     assert_eq!(one(&mut client, begin)?, None);
     refused(
         &mut client,
-        "select lockstep.begin_slack_install('state', 'other')",
+        "select lockstep_api.begin_slack_install('state', 'other')",
         "55000",
         "already used to start",
     )?;
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     let take = |state: &str, browser: &str| {
-        format!("select lockstep.take_slack_install('{state}', '{browser}')")
+        format!("select lockstep_api.take_slack_install('{state}', '{browser}')")
     };
     for (state, browser, answer) in [
         ("none", "browser", "unknown"),
@@ -315,7 +315,7 @@ fn states_are_good_once() -> Result<()> {
     assert!(state(&mut client, "A")?.starts_with("U2 B2 token 2 iv 2"));
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     client.batch_execute(
-        "select lockstep.begin_slack_install('late', 'browser', valid_for => '0')",
+        "select lockstep_api.begin_slack_install('late', 'browser', valid_for => '0')",
     )?;
     assert_eq!(
         one(&mut client, &take("late", "browser"))?.as_deref(),
@@ -327,13 +327,13 @@ fn states_are_good_once() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.{call}"),
+            &format!("select lockstep_api.{call}"),
             "22023",
             "must not be empty",
         )?;
     }
     // Nothing that was handed out is stored.
-    let stored = "select count(*) from lockstep.slack_install_state s where s::text like '%' || encode('late', 'hex') || '%'";
+    let stored = "select count(*) from lockstep_internal.slack_install_state s where s::text like '%' || encode('late', 'hex') || '%'";
     assert_eq!(number(&mut client, stored)?, 0);
     Ok(())
 }
@@ -349,11 +349,11 @@ fn tickets_are_good_once() -> Result<()> {
         one(&mut client, &issue("project_id => 8, alias => 'eight'"))?.context("no ticket")?;
     ensure!(ticket.len() >= 64 && ticket != other, "{ticket} {other}");
     let stored = format!(
-        "select count(*) from lockstep.slack_install_ticket t where t::text like '%{ticket}%'"
+        "select count(*) from lockstep_internal.slack_install_ticket t where t::text like '%{ticket}%'"
     );
     assert_eq!(number(&mut client, &stored)?, 0);
     let begin = |state: &str, ticket: &str| {
-        format!("select lockstep.begin_slack_install('{state}', 'browser', '{ticket}')")
+        format!("select lockstep_api.begin_slack_install('{state}', 'browser', '{ticket}')")
     };
     for state in ["state", "twin"] {
         assert_eq!(
@@ -361,7 +361,7 @@ fn tickets_are_good_once() -> Result<()> {
             Some("group-1/p8")
         );
         client.batch_execute(&format!(
-            "select lockstep.take_slack_install('{state}', 'browser')"
+            "select lockstep_api.take_slack_install('{state}', 'browser')"
         ))?;
     }
     assert_eq!(one(&mut client, FINISH)?.as_deref(), Some("eight"));

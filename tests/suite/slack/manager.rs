@@ -22,12 +22,14 @@ fn people(name: &str) -> Result<Client> {
 }
 
 fn managed(client: &mut Client, user: &str) -> Result<Vec<i64>> {
-    let query = "select array(select unnest(lockstep.managed_slack_integrations('A', null, $1, '{1,2,3,4,5}')) order by 1)";
+    let query = "select array(select unnest(lockstep_api.managed_slack_integrations('A', null, $1, '{1,2,3,4,5}')) order by 1)";
     Ok(client.query_one(query, &[&user])?.get(0))
 }
 
 fn switch(user: &str) -> String {
-    format!("select * from lockstep.set_slack_integration_active('A', null, 1, '{user}', false)")
+    format!(
+        "select * from lockstep_api.set_slack_integration_active('A', null, 1, '{user}', false)"
+    )
 }
 
 #[test]
@@ -44,8 +46,8 @@ fn a_renewal_gives_nobody_a_right() -> Result<()> {
     assert_eq!(managed(&mut client, "U1")?, [1, 2, 3, 4]);
     for call in [
         switch("UEVE"),
-        "select * from lockstep.set_slack_integration_settings('A', null, 1, 'UEVE', false, '{\"channels\": [\"#eve\"]}', null)".to_owned(),
-        "select * from lockstep.test_slack_workspace_integration('A', null, 1, 'UEVE', false)".to_owned(),
+        "select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'UEVE', false, '{\"channels\": [\"#eve\"]}', null)".to_owned(),
+        "select * from lockstep_api.test_slack_workspace_integration('A', null, 1, 'UEVE', false)".to_owned(),
     ] {
         refused(&mut client, &call, "42501", "does not manage")?;
     }
@@ -69,7 +71,7 @@ fn a_linked_account_manages_what_its_role_lets_it() -> Result<()> {
     // The account is linked in another workspace.
     refused(
         &mut client,
-        "select * from lockstep.set_slack_integration_active('B', null, 5, 'U3', false)",
+        "select * from lockstep_api.set_slack_integration_active('B', null, 5, 'U3', false)",
         "42501",
         "does not manage",
     )?;
@@ -112,7 +114,7 @@ fn confidential_events_go_where_an_account_says() -> Result<()> {
     let mut client = people("manager_confidential")?;
     let set = |user: &str, manager: bool, settings: &str, events: &str| {
         format!(
-            "select * from lockstep.set_slack_integration_settings('A', null, 1, '{user}', {manager}, '{settings}', '{events}')"
+            "select * from lockstep_api.set_slack_integration_settings('A', null, 1, '{user}', {manager}, '{settings}', '{events}')"
         )
     };
     client.batch_execute("update integrations set confidential_note_events = false")?;

@@ -52,7 +52,7 @@ select setval('slack_integrations_id_seq', 100);";
 
 /// Each row's user has installed it with a ticket.
 pub(crate) const MANAGERS: &str =
-    "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id)
+    "insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id)
   select 'public', integration_id, team_id, user_id from slack_integrations";
 
 /// A database with those rows, attached.
@@ -254,7 +254,7 @@ fn nothing_new_is_written() -> Result<()> {
     let versions = "select md5(string_agg(v, ',' order by v)) from (
         select 's' || s.ctid || s.xmin as v from slack_integrations s union all select 'l' || l.ctid || l.xmin from slack_integrations_scopes l
         union all select 'c' || c.ctid || c.xmin from slack_api_scopes c union all select 'i' || i.ctid || i.xmin from integrations i
-        union all select 'n' || n.ctid || n.xmin from lockstep.slack_installation n) v";
+        union all select 'n' || n.ctid || n.xmin from lockstep_internal.slack_installation n) v";
     let install = "select written from lockstep.install_slack_workspace('A', 'Team A', 'U2', 'B2', 'token 2', 'iv 2', '{commands,links:read}', project_id => 1)";
     assert_eq!(number(&mut client, install)?, 4);
     in_lockstep(&mut client)?;
@@ -277,9 +277,9 @@ fn triggers_elsewhere_are_refused() -> Result<()> {
     let mut client = workspaces("slack_elsewhere", Layout::Narrow)?;
     client.batch_execute(
         "create table other (id bigint, team_id text);
-         create trigger note after insert on other for each row execute function lockstep.note_slack_row();
-         create trigger lock_team before update on other for each row execute function lockstep.lock_slack_team();
-         create trigger lock_teams before delete on other for each statement execute function lockstep.lock_slack_teams()",
+         create trigger note after insert on other for each row execute function lockstep_internal.note_slack_row();
+         create trigger lock_team before update on other for each row execute function lockstep_internal.lock_slack_team();
+         create trigger lock_teams before delete on other for each statement execute function lockstep_internal.lock_slack_teams()",
     )?;
     for statement in ["insert into other values (1, 'A')", "delete from other"] {
         let error = error_of(&mut client, statement)?;
@@ -287,7 +287,7 @@ fn triggers_elsewhere_are_refused() -> Result<()> {
     }
     // Row trigger functions in statement triggers, and the other way round.
     client.batch_execute(
-        "create trigger wrong before insert on slack_integrations for each statement execute function lockstep.lock_slack_team()",
+        "create trigger wrong before insert on slack_integrations for each statement execute function lockstep_internal.lock_slack_team()",
     )?;
     let error = error_of(
         &mut client,

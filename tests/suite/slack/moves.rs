@@ -29,7 +29,7 @@ fn installed(name: &str) -> Result<Client> {
 /// Whether the rows of each team have their installation's token.
 fn follows_installations(client: &mut Client) -> Result<()> {
     let differing = "
-        select count(*) from slack_integrations s join lockstep.slack_installation i using (team_id)
+        select count(*) from slack_integrations s join lockstep_internal.slack_installation i using (team_id)
          where s.encrypted_bot_access_token is distinct from i.encrypted_bot_access_token";
     ensure!(
         number(client, differing)? == 0,
@@ -67,7 +67,7 @@ fn beside_a_move(name: &str, statement: &str) -> Result<Client> {
 fn refreshed_token_stays_in_its_team() -> Result<()> {
     let mut client = beside_a_move(
         "slack_move_store",
-        "select lockstep.store_slack_token('A', c.lease, 'tNEW', 'iNEW', 'r2', 'ri2', now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c",
+        "select lockstep_api.store_slack_token('A', c.lease, 'tNEW', 'iNEW', 'r2', 'ri2', now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c",
     )?;
     ensure!(
         state(&mut client, "A")?.contains(" tNEW "),
@@ -86,7 +86,7 @@ fn refreshed_token_stays_in_its_team() -> Result<()> {
 fn replaced_token_stays_in_its_team() -> Result<()> {
     let mut client = beside_a_move(
         "slack_move_replace",
-        "select lockstep.replace_slack_token('A', 'i', 'tNEW', 'iNEW', 'ri', 'r2', 'ri2')",
+        "select lockstep_api.replace_slack_token('A', 'i', 'tNEW', 'iNEW', 'ri', 'r2', 'ri2')",
     )?;
     follows_installations(&mut client)
 }
@@ -121,7 +121,7 @@ fn row_that_comes_takes_what_the_team_has() -> Result<()> {
         "{}",
         state(&mut client, "B")?
     );
-    let kept = "select count(*) from lockstep.slack_installation where team_id = 'B' and encrypted_refresh_token is not null";
+    let kept = "select count(*) from lockstep_internal.slack_installation where team_id = 'B' and encrypted_refresh_token is not null";
     assert_eq!(number(&mut client, kept)?, 1);
     follows_installations(&mut client)
 }
@@ -132,8 +132,8 @@ fn end_of_a_workspace_spares_its_organization() -> Result<()> {
     client.batch_execute(
         "select lockstep.install_slack_workspace('T', 'T', 'U', 'B', 't', 'i', '{commands}', enterprise_id => 'E', project_id => 9);
          select lockstep.install_slack_workspace('E', 'E', 'U', 'B', 't', 'i', '{commands}', enterprise_id => 'E', project_id => 8);
-         select lockstep.receive_slack_event('1', 'tokens_revoked', 'T', 'E', now() + interval '5 s', '{\"tokens\": {\"bot\": [\"x\"]}}');
-         select lockstep.receive_slack_event('2', 'app_uninstalled', 'T', 'E', now() + interval '5 s', '{}')",
+         select lockstep_api.receive_slack_event('1', 'tokens_revoked', 'T', 'E', now() + interval '5 s', '{\"tokens\": {\"bot\": [\"x\"]}}');
+         select lockstep_api.receive_slack_event('2', 'app_uninstalled', 'T', 'E', now() + interval '5 s', '{}')",
     )?;
     assert_eq!(
         number(

@@ -31,7 +31,7 @@ fn the_role_has_no_attributes() -> Result<()> {
     // Exactly these, and what everybody may call.
     let row = client.query_one(
         "select string_agg(distinct p.proname, ' ' order by p.proname) from pg_proc p
-          where p.pronamespace = 'lockstep'::regnamespace and has_function_privilege('lockstep_sidecar', p.oid, 'execute')
+          where p.pronamespace::regnamespace::text ~ '^lockstep' and has_function_privilege('lockstep_sidecar', p.oid, 'execute')
             and not has_function_privilege('public', p.oid, 'execute')",
         &[],
     )?;
@@ -44,7 +44,7 @@ fn the_role_has_no_attributes() -> Result<()> {
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
     // Nobody else may call the workspace functions.
-    let of_public = "select count(*) from pg_proc p where p.pronamespace = 'lockstep'::regnamespace and p.proname ~ 'slack' and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+    let of_public = "select count(*) from pg_proc p where p.pronamespace::regnamespace::text ~ '^lockstep' and p.proname ~ 'slack' and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
                         and p.proname not in ('attach_slack', 'detach_slack')
                         and has_function_privilege('public', p.oid, 'execute')";
     assert_eq!(number(&mut client, of_public)?, 0);
@@ -53,10 +53,10 @@ fn the_role_has_no_attributes() -> Result<()> {
 
 /// A delivery that waits for integration 2.
 const DELIVERY: &str = r##"
-insert into lockstep.event (schema, key, payload) values ('public', 'k', '{"object_kind": "pipeline", "project": {"id": 1}, "object_attributes": {"id": 1}}');
-insert into lockstep.slack_channel (schema, team_id, channel) values ('public', 'A', '#c');
-insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 2, 2, 1, 1);
-insert into lockstep.slack_notification (schema, integration_id, updates) values ('public', 2, 'update');
+insert into lockstep_internal.event (schema, key, payload) values ('public', 'k', '{"object_kind": "pipeline", "project": {"id": 1}, "object_attributes": {"id": 1}}');
+insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'A', '#c');
+insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane) values ('public', 1, 2, 2, 1, 1);
+insert into lockstep_internal.slack_notification (schema, integration_id, updates) values ('public', 2, 'update');
 "##;
 
 /// A member of the role does all its work without a right on any table, and can do nothing else.
@@ -73,30 +73,31 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
     client.batch_execute(DELIVERY)?;
     let mut sidecar = sidecar(name)?;
     sidecar.batch_execute(&format!(
-        "select lockstep.begin_slack_install('s', 'b', '{ticket}'); select lockstep.take_slack_install('s', 'b');
-         select lockstep.finish_slack_install('s', 'A', 'Team A', 'U2', 'B2', 't', 'i', '{{commands}}', null, null, 'r', 'ri', now());
-         select lockstep.receive_slack_event('1', 'app_home_opened', 'A', null, now(), '{{}}');
-         select lockstep.enqueue_slack_job('Slack::X', '{{}}');
-         select * from lockstep.slack_bot('A', null); select * from lockstep.list_slack_integrations('A', null);
-         select * from lockstep.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces(); select lockstep.managed_slack_integrations('A', null, 'U2', '{{1}}');
-         select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
-         select lockstep.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep.list_slack_tokens('', 9);
-         select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
-         select * from lockstep.set_slack_integration_settings('A', null, 1, 'U1', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true, \"confidential_note\": false, \"confidential_issue\": false}}');
-         select lockstep.slack_workspace_notifications('A', null, 1); select * from lockstep.test_slack_workspace_integration('A', null, 1, 'U1', true);
-         select * from lockstep.publish_events('{{null}}', '{{k}}'); select lockstep.project_path(1);
+        "select lockstep_api.begin_slack_install('s', 'b', '{ticket}'); select lockstep_api.take_slack_install('s', 'b');
+         select lockstep_api.finish_slack_install('s', 'A', 'Team A', 'U2', 'B2', 't', 'i', '{{commands}}', null, null, 'r', 'ri', now());
+         select lockstep_api.receive_slack_event('1', 'app_home_opened', 'A', null, now(), '{{}}');
+         select lockstep_api.enqueue_slack_job('Slack::X', '{{}}');
+         select * from lockstep_api.slack_bot('A', null); select * from lockstep_api.list_slack_integrations('A', null);
+         select * from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces(); select lockstep_api.managed_slack_integrations('A', null, 'U2', '{{1}}');
+         select lockstep_api.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c;
+         select lockstep_api.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep_api.list_slack_tokens('', 9);
+         select lockstep_api.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
+         select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true, \"confidential_note\": false, \"confidential_issue\": false}}');
+         select lockstep_api.slack_workspace_notifications('A', null, 1); select * from lockstep_api.test_slack_workspace_integration('A', null, 1, 'U1', true);
+         select * from lockstep_api.publish_events('{{null}}', '{{k}}'); select lockstep_api.project_path(1);
          do $$ declare runner bigint := lockstep.start_runner('x'); begin
            perform lockstep.runner_heartbeat(runner);
            perform lockstep.complete_jobs(runner, array_agg(job)) from lockstep.claim_jobs(runner, '{{Slack::AppHomeWorker}}', 10);
            perform lockstep.release_jobs(runner, '{{}}'), lockstep.release_other_jobs(runner, '{{}}'), lockstep.stop_runner(runner);
          end $$;
-         select lockstep.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2); select * from lockstep.delivery_results('{{1}}');
-         select lockstep.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', 'delivered')))
-           from lockstep.claim_deliveries(10, '1 minute', 1000) d;
+         select lockstep_api.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2); select * from lockstep.delivery_results('{{1}}');
+         select lockstep_api.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', 'delivered')))
+           from lockstep_api.claim_deliveries(10, '1 minute', 1000) d;
          select lockstep.status_report();
-         select lockstep.receive_slack_event('2', 'app_uninstalled', 'B', null, now(), '{{}}')"
+         select lockstep_api.receive_slack_event('2', 'app_uninstalled', 'B', null, now(), '{{}}')"
     ))?;
-    let delivered = "select count(*) from lockstep.slack_delivery where status = 'delivered'";
+    let delivered =
+        "select count(*) from lockstep_internal.slack_delivery where status = 'delivered'";
     assert_eq!(number(&mut client, delivered)?, 1);
     assert!(state(&mut client, "A")?.starts_with("U2 B2 t3 i3"));
     in_lockstep(&mut client)?;
@@ -128,7 +129,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
     .to_vec();
     let tables = client.query(
         "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-          where n.nspname in ('public', 'lockstep') and c.relkind in ('r', 'v', 'S') and not has_table_privilege('public', c.oid, 'select')",
+          where (n.nspname = 'public' or n.nspname ~ '^lockstep') and c.relkind in ('r', 'v', 'S') and not has_table_privilege('public', c.oid, 'select')",
         &[],
     )?;
     ensure!(tables.len() > 20, "{} tables", tables.len());
@@ -141,10 +142,10 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
         [
             "insert into slack_integrations default values",
             "update slack_integrations set user_id = 'x'",
-            "delete from lockstep.slack_installation",
-            "truncate lockstep.job",
-            "update lockstep.slack_event set job = 1",
-            "update lockstep.slack_delivery set status = 'waiting'",
+            "delete from lockstep_internal.slack_installation",
+            "truncate lockstep_internal.job",
+            "update lockstep_internal.slack_event set job = 1",
+            "update lockstep_internal.slack_delivery set status = 'waiting'",
         ]
         .map(str::to_owned),
     );
@@ -192,7 +193,7 @@ fn triggers_work_with_the_rights_of_the_owner() -> Result<()> {
         "select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{{commands}}');
          set role {name}_user; update slack_integrations set encrypted_bot_access_token = 'other' where id = 2; reset role"
     ))?;
-    let followed = "select count(*) from lockstep.slack_installation where encode(encrypted_bot_access_token, 'escape') = 'other'";
+    let followed = "select count(*) from lockstep_internal.slack_installation where encode(encrypted_bot_access_token, 'escape') = 'other'";
     assert_eq!(number(&mut client, followed)?, 1);
     // Tables that are read together must have one owner, otherwise one owner's code would run as another.
     client.batch_execute("alter table slack_api_scopes owner to current_user")?;
@@ -265,18 +266,18 @@ fn hostile_paths_change_nothing() -> Result<()> {
          select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{commands,new}', project_id => 9, refresh_token => 'r', refresh_token_iv => 'ri',
                                                  expires_at => pg_catalog.now());
          select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't2', 'i', '{commands}', group_id => 1);
-         select lockstep.begin_slack_install('s', 'b', lockstep.issue_slack_install_ticket(organization_id => 1)); select lockstep.take_slack_install('s', 'b');
-         select lockstep.finish_slack_install('s', 'A', 'A', 'U2', 'B2', 't', 'i', '{commands}', null, null, 'r', 'ri', pg_catalog.now());
-         select lockstep.receive_slack_event('1', 'app_home_opened', 'A', null, pg_catalog.now(), '{}');
-         select * from lockstep.slack_bot('A', null); select * from lockstep.list_slack_integrations('A', null, search => 'a');
-         select * from lockstep.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces();
-         select lockstep.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', pg_catalog.now()) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
-         select * from lockstep.list_slack_tokens('', 9); select lockstep.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3');
-         select lockstep.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2);
-         create temporary table claimed as select * from lockstep.claim_deliveries(10, '1 minute', 1000);
-         select lockstep.finish_deliveries(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', o, 'ts', '1', 'channel', 'C')))
+         select lockstep_api.begin_slack_install('s', 'b', lockstep.issue_slack_install_ticket(organization_id => 1)); select lockstep_api.take_slack_install('s', 'b');
+         select lockstep_api.finish_slack_install('s', 'A', 'A', 'U2', 'B2', 't', 'i', '{commands}', null, null, 'r', 'ri', pg_catalog.now());
+         select lockstep_api.receive_slack_event('1', 'app_home_opened', 'A', null, pg_catalog.now(), '{}');
+         select * from lockstep_api.slack_bot('A', null); select * from lockstep_api.list_slack_integrations('A', null, search => 'a');
+         select * from lockstep_api.set_slack_integration_active('A', null, 1, 'U1', false); select * from lockstep.list_slack_workspaces();
+         select lockstep_api.store_slack_token('A', c.lease, 't2', 'i2', 'r2', 'ri2', pg_catalog.now()) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c;
+         select * from lockstep_api.list_slack_tokens('', 9); select lockstep_api.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3');
+         select lockstep_api.delivery_wait(1000); select * from lockstep.slack_channel_troubles('A', null, 2);
+         create temporary table claimed as select * from lockstep_api.claim_deliveries(10, '1 minute', 1000);
+         select lockstep_api.finish_deliveries(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', o, 'ts', '1', 'channel', 'C')))
            from pg_temp.claimed d, (values ('retry'), ('delivered')) o (o);
-         select lockstep.status_report(); select lockstep.project_path(1); select * from lockstep.delivery_results('{1}'); select lockstep.retry_deliveries(); table lockstep.slack_delivery_status;
+         select lockstep.status_report(); select lockstep_api.project_path(1); select * from lockstep.delivery_results('{1}'); select lockstep.retry_deliveries(); table lockstep.slack_delivery_status;
          select lockstep.sweep_slack(); select * from lockstep.slack_workspace_drift(); select * from lockstep.backfill_batch('slack_workspaces', 1, 1000, \"table\" => 'public.slack_integrations');
          select lockstep.uninstall_slack_workspace('B')",
     )?;
@@ -286,7 +287,7 @@ fn hostile_paths_change_nothing() -> Result<()> {
     )?;
     assert!(!calls.get::<_, bool>(1), "{} calls", calls.get::<_, i64>(0));
     client.batch_execute("set search_path = public")?;
-    let tried = "select count(*) from lockstep.slack_delivery where attempts = 1";
+    let tried = "select count(*) from lockstep_internal.slack_delivery where attempts = 1";
     assert_eq!(number(&mut client, tried)?, 1);
     assert_eq!(
         number(&mut client, "select count(*) from evil.slack_integrations")?,
@@ -315,8 +316,8 @@ fn host_triggers_find_their_tables() -> Result<()> {
             "set search_path = pg_catalog;
              select lockstep.install_slack_workspace('A', 'A', 'U2', 'B2', 't', 'i', '{commands,new}', group_id => 1, refresh_token => 'r', refresh_token_iv => 'ri',
                                                      expires_at => now());
-             select lockstep.set_slack_integration_active('A', null, 1, 'U1', false);
-             select lockstep.store_slack_token('A', c.lease, 't2', 'i2', null, null, null) from lockstep.claim_slack_token_refresh('1 hour', '1 hour') c;
+             select lockstep_api.set_slack_integration_active('A', null, 1, 'U1', false);
+             select lockstep_api.store_slack_token('A', c.lease, 't2', 'i2', null, null, null) from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour') c;
              select lockstep.uninstall_slack_workspace('A'); set search_path = public",
         )
         .context("with an empty path")?;

@@ -16,11 +16,11 @@ pub(crate) fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
 
 fn event(id: &str, kind: &str, args: &str) -> String {
     format!(
-        "select lockstep.receive_slack_event('{id}', '{kind}', 'A', null, clock_timestamp(), '{args}')"
+        "select lockstep_api.receive_slack_event('{id}', '{kind}', 'A', null, clock_timestamp(), '{args}')"
     )
 }
 
-const JOBS: &str = "select count(*) from lockstep.job";
+const JOBS: &str = "select count(*) from lockstep_internal.job";
 
 #[test]
 fn events_count_once() -> Result<()> {
@@ -58,7 +58,7 @@ fn events_count_once() -> Result<()> {
     }
     assert_eq!(number(&mut client, JOBS)?, 2);
     let job = client.query_one(
-        "select worker, args::text, retries, keeps_dead from lockstep.job order by id limit 1",
+        "select worker, args::text, retries, keeps_dead from lockstep_internal.job order by id limit 1",
         &[],
     )?;
     assert_eq!(job.get::<_, String>(0), "Slack::AppHomeWorker");
@@ -66,8 +66,9 @@ fn events_count_once() -> Result<()> {
     assert_eq!(job.get::<_, i32>(2), 5);
     assert!(job.get::<_, bool>(3));
     // A job that failed for good is retried; a finished one is not.
-    client
-        .batch_execute("update lockstep.job set status = 'dead', died_at = now() where id = 1")?;
+    client.batch_execute(
+        "update lockstep_internal.job set status = 'dead', died_at = now() where id = 1",
+    )?;
     assert_eq!(
         one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
         Some("again")
@@ -76,7 +77,7 @@ fn events_count_once() -> Result<()> {
         one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
         Some("duplicate")
     );
-    client.batch_execute("delete from lockstep.job where id = 1")?;
+    client.batch_execute("delete from lockstep_internal.job where id = 1")?;
     assert_eq!(
         one(&mut client, &event("1", "app_home_opened", "{}"))?.as_deref(),
         Some("duplicate")
@@ -111,7 +112,7 @@ fn events_count_once() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.receive_slack_event{call}"),
+            &format!("select lockstep_api.receive_slack_event{call}"),
             "22023",
             "must",
         )?;
@@ -123,24 +124,24 @@ fn events_count_once() -> Result<()> {
     ] {
         refused(
             &mut client,
-            &format!("select lockstep.receive_slack_event{call}"),
+            &format!("select lockstep_api.receive_slack_event{call}"),
             "22004",
             "must not be null",
         )?;
     }
     // Swept: old events whose job is gone.
     client.batch_execute(
-        "update lockstep.slack_event set received_at = now() - interval '25 hours' where event_id in ('1', '2', '3');
-         select lockstep.begin_slack_install('old', 'b', lockstep.issue_slack_install_ticket(project_id => 1)); select lockstep.begin_slack_install('new', 'b');
-         update lockstep.slack_install_state set expires_at = now() - interval '25 hours' where ticket is not null;
-         update lockstep.slack_install_ticket set expires_at = now() - interval '25 hours'",
+        "update lockstep_internal.slack_event set received_at = now() - interval '25 hours' where event_id in ('1', '2', '3');
+         select lockstep_api.begin_slack_install('old', 'b', lockstep.issue_slack_install_ticket(project_id => 1)); select lockstep_api.begin_slack_install('new', 'b');
+         update lockstep_internal.slack_install_state set expires_at = now() - interval '25 hours' where ticket is not null;
+         update lockstep_internal.slack_install_ticket set expires_at = now() - interval '25 hours'",
     )?;
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 4);
     assert_eq!(number(&mut client, "select lockstep.sweep_slack()")?, 0);
     assert_eq!(
         number(
             &mut client,
-            "select count(*) from lockstep.slack_install_state"
+            "select count(*) from lockstep_internal.slack_install_state"
         )?,
         1
     );
@@ -170,7 +171,7 @@ fn late_events_do_nothing() -> Result<()> {
 #[test]
 fn jobs_are_of_the_slack_app() -> Result<()> {
     let mut client = workspaces("slack_enqueue", Layout::Narrow)?;
-    let enqueue = |arguments: &str| format!("select lockstep.enqueue_slack_job({arguments})");
+    let enqueue = |arguments: &str| format!("select lockstep_api.enqueue_slack_job({arguments})");
     let first = number(
         &mut client,
         &enqueue("'Slack::InteractionWorker', '{}', 'key'"),
@@ -198,7 +199,7 @@ fn bots_and_lists() -> Result<()> {
     let mut client = workspaces("slack_list", Layout::Narrow)?;
     let bot = |ids: &str| {
         format!(
-            "select coalesce((select concat_ws(' ', team_id, bot_user_id, encode(token, 'escape'), scopes, user_id) from lockstep.slack_bot({ids})), 'none')"
+            "select coalesce((select concat_ws(' ', team_id, bot_user_id, encode(token, 'escape'), scopes, user_id) from lockstep_api.slack_bot({ids})), 'none')"
         )
     };
     for (ids, answer) in [
@@ -224,7 +225,7 @@ fn bots_and_lists() -> Result<()> {
     );
     let list = |arguments: &str| {
         format!(
-            "select coalesce((select string_agg(alias, ' ') from lockstep.list_slack_integrations({arguments})), '')"
+            "select coalesce((select string_agg(alias, ' ') from lockstep_api.list_slack_integrations({arguments})), '')"
         )
     };
     client.batch_execute("update slack_integrations set alias = 'Group/A_1%' where id = 1; update integrations set push_events = false, alert_events = true where id = 2")?;
@@ -257,7 +258,7 @@ fn bots_and_lists() -> Result<()> {
     )?;
     let row = client.query_one(
         "select slack_integration_id, integration_id, owner, path, active, events[1:3]::text, scopes::text, has_token, user_id
-           from lockstep.list_slack_integrations('A', null, 'a2')",
+           from lockstep_api.list_slack_integrations('A', null, 'a2')",
         &[],
     )?;
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (2, 2));
@@ -279,7 +280,7 @@ fn bots_and_lists() -> Result<()> {
     );
     let switch = |arguments: &str| {
         format!(
-            "select alias || ' ' || changed from lockstep.set_slack_integration_active({arguments})"
+            "select alias || ' ' || changed from lockstep_api.set_slack_integration_active({arguments})"
         )
     };
     assert_eq!(
@@ -323,7 +324,7 @@ fn claims_do_not_wait() -> Result<()> {
         "select lockstep.install_slack_workspace(t, 'Team', 'U2', 'B2', 'token', 'iv', '{commands}', refresh_token => 'r', refresh_token_iv => 'ri', expires_at => now())
            from unnest('{A,B}'::text[]) t",
     )?;
-    let claim = "select coalesce((select team_id from lockstep.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
+    let claim = "select coalesce((select team_id from lockstep_api.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
     let mut other = cluster()?.connect("slack_claim")?;
     other.batch_execute("set lock_timeout = '2s'")?;
     client.batch_execute("begin")?;

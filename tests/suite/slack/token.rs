@@ -17,7 +17,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
         )
     };
     client.batch_execute(&[install("A", 30), install("B", 10), install("C", 300)].join(";"))?;
-    let claim = "select coalesce((select team_id || ' ' || lease from lockstep.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
+    let claim = "select coalesce((select team_id || ' ' || lease from lockstep_api.claim_slack_token_refresh('1 hour', '1 minute')), 'none')";
     let claimed = |client: &mut Client| -> Result<(String, String)> {
         let answer = one(client, claim)?.context("nothing")?;
         let (team, lease) = answer.split_once(' ').context(answer.clone())?;
@@ -30,7 +30,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
     assert_eq!(one(&mut client, claim)?.as_deref(), Some("none"));
     let store = |team: &str, lease: &str, token: &str| {
         format!(
-            "select lockstep.store_slack_token('{team}', {lease}, '{token}', 'iv 2', 'r2', 'ri2', now() + interval '12 hours')::text"
+            "select lockstep_api.store_slack_token('{team}', {lease}, '{token}', 'iv 2', 'r2', 'ri2', now() + interval '12 hours')::text"
         )
     };
     assert_eq!(
@@ -38,7 +38,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
         Some("false")
     );
     // An expired lease still counts while nobody has taken over.
-    client.batch_execute("update lockstep.slack_installation set leased_until = now() - interval '1 hour' where team_id = 'A'")?;
+    client.batch_execute("update lockstep_internal.slack_installation set leased_until = now() - interval '1 hour' where team_id = 'A'")?;
     assert_eq!(
         one(&mut client, &store("A", &other, "token 2"))?.as_deref(),
         Some("true")
@@ -54,14 +54,14 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
         Some("false")
     );
     let kept = "select concat_ws(' ', encode(encrypted_refresh_token, 'escape'), refreshed_at is not null, refresh_error, lease, leased_until)
-                  from lockstep.slack_installation where team_id = ";
+                  from lockstep_internal.slack_installation where team_id = ";
     assert_eq!(
         one(&mut client, &format!("{kept}'A'"))?.as_deref(),
         Some("r2 t")
     );
     let give_back = |lease: &str| {
         format!(
-            "select lockstep.give_back_slack_token_refresh('B', {lease}, 'no answer', '1 hour')::text"
+            "select lockstep_api.give_back_slack_token_refresh('B', {lease}, 'no answer', '1 hour')::text"
         )
     };
     assert_eq!(
@@ -82,7 +82,7 @@ fn tokens_are_refreshed_by_one() -> Result<()> {
         Some("no answer")
     );
     client.batch_execute(
-        "update lockstep.slack_installation set leased_until = now() where team_id = 'B'",
+        "update lockstep_internal.slack_installation set leased_until = now() where team_id = 'B'",
     )?;
     let (team, lease) = claimed(&mut client)?;
     assert_eq!(team, "B");
@@ -111,7 +111,7 @@ fn tokens_are_encrypted_anew() -> Result<()> {
     )?;
     let list = |after: &str, most: i32| {
         format!("select coalesce((select string_agg(concat_ws(' ', team_id, encode(token_iv, 'escape'), encode(refresh_token_iv, 'escape')), ', ')
-                                    from lockstep.list_slack_tokens('{after}', {most})), '')")
+                                    from lockstep_api.list_slack_tokens('{after}', {most})), '')")
     };
     assert_eq!(
         one(&mut client, &list("", 9))?.as_deref(),
@@ -122,7 +122,7 @@ fn tokens_are_encrypted_anew() -> Result<()> {
     assert_eq!(one(&mut client, &list("C", 9))?.as_deref(), Some(""));
     let replace = |team: &str, old: &str, old_refresh: &str, refresh: &str| {
         format!(
-            "select lockstep.replace_slack_token('{team}', '{old}', 'new', 'new iv', {old_refresh}, {refresh})::text"
+            "select lockstep_api.replace_slack_token('{team}', '{old}', 'new', 'new iv', {old_refresh}, {refresh})::text"
         )
     };
     for (call, answer) in [
@@ -140,7 +140,7 @@ fn tokens_are_encrypted_anew() -> Result<()> {
     }
     assert!(state(&mut client, "A")?.starts_with("U1 B1 new new iv"));
     assert!(state(&mut client, "B")?.starts_with("U2 B2 new new iv"));
-    let kept = "select count(*) from lockstep.slack_installation where team_id = 'B' and expires_at = '2030-01-01' and encrypted_refresh_token = 'new r'";
+    let kept = "select count(*) from lockstep_internal.slack_installation where team_id = 'B' and expires_at = '2030-01-01' and encrypted_refresh_token = 'new r'";
     assert_eq!(number(&mut client, kept)?, 1);
     in_lockstep(&mut client)
 }
@@ -151,13 +151,13 @@ fn token_of_rows_is_encrypted_anew() -> Result<()> {
     let mut client = workspaces("slack_rekey_rows", Layout::Narrow)?;
     client.batch_execute(
         "select lockstep.install_slack_workspace('A', 'Team', 'U2', 'B2', 'token', 'iv', '{commands}');
-         update lockstep.slack_installation set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null",
+         update lockstep_internal.slack_installation set encrypted_bot_access_token = null, encrypted_bot_access_token_iv = null",
     )?;
-    let list = "select string_agg(concat_ws(' ', team_id, encode(token, 'escape'), encode(token_iv, 'escape')), ', ') from lockstep.list_slack_tokens('', 9)";
+    let list = "select string_agg(concat_ws(' ', team_id, encode(token, 'escape'), encode(token_iv, 'escape')), ', ') from lockstep_api.list_slack_tokens('', 9)";
     assert_eq!(one(&mut client, list)?.as_deref(), Some("A token iv"));
     let replace = |old: &str| {
         format!(
-            "select lockstep.replace_slack_token('A', '{old}', 'new', 'new iv', null, null, null)::text"
+            "select lockstep_api.replace_slack_token('A', '{old}', 'new', 'new iv', null, null, null)::text"
         )
     };
     for (old, answer) in [("other", "false"), ("iv", "true"), ("iv", "false")] {

@@ -11,7 +11,7 @@ use crate::service_account::number;
 use crate::slack_app::{EVENTS, Stage};
 
 const ROWS: &str = "select count(*) from slack_integrations";
-const ENQUEUED: &str = "select count(*) from lockstep.job where worker like 'Slack::%'";
+const ENQUEUED: &str = "select count(*) from lockstep_internal.job where worker like 'Slack::%'";
 
 /// A workspace with one project; returns the workspace and its user.
 fn connected(name: &str) -> Result<(Stage, String, String)> {
@@ -43,7 +43,7 @@ fn home_is_published_once_an_event() -> Result<()> {
     let caller = stage.caller.clone();
     let retry = |number| caller.retry(EVENTS, &event, number, RetryReason::HttpTimeout);
     assert_eq!(retry(1)?.status, 200);
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     assert_eq!(retry(2)?.status, 200);
     assert_eq!(number(&mut stage.client, ENQUEUED)?, 0);
     assert_eq!(stage.slack.calls_of("views.publish").len(), 1);
@@ -79,11 +79,11 @@ fn retry_after_a_failure_runs() -> Result<()> {
         .slack
         .fail("views.publish", Fault::Error("not_enabled"), None);
     acknowledged(&stage, &event)?;
-    stage.wait_for("select exists (select from lockstep.job where failures = 1)")?;
+    stage.wait_for("select exists (select from lockstep_internal.job where failures = 1)")?;
     // As if it had used up all its retries.
     stage
         .client
-        .batch_execute("update lockstep.job set status = 'dead', died_at = now()")?;
+        .batch_execute("update lockstep_internal.job set status = 'dead', died_at = now()")?;
     stage.slack.clear_faults();
     assert_eq!(
         stage
@@ -92,7 +92,7 @@ fn retry_after_a_failure_runs() -> Result<()> {
             .status,
         200
     );
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     ensure!(stage.slack.home(&ada).is_some());
     Ok(())
 }
@@ -110,7 +110,7 @@ fn app_is_uninstalled_by_either_event_in_either_order() -> Result<()> {
         for event in &events {
             acknowledged(&stage, event)?;
             assert_eq!(number(&mut stage.client, ROWS)?, 0);
-            let tokens = "select count(*) from lockstep.slack_installation";
+            let tokens = "select count(*) from lockstep_internal.slack_installation";
             assert_eq!(number(&mut stage.client, tokens)?, 0);
         }
         let active = "select count(*) from integrations where active";
@@ -164,7 +164,7 @@ fn unknown_events_are_acknowledged_and_counted() -> Result<()> {
     assert_eq!(
         number(
             &mut stage.client,
-            "select count(*) from lockstep.slack_event"
+            "select count(*) from lockstep_internal.slack_event"
         )?,
         0
     );

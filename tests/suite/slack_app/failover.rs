@@ -90,7 +90,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
     let all = thread::scope(|scope| -> Result<Vec<Acknowledged>> {
         let senders: Vec<_> = (0..SENDERS).map(|_| scope.spawn(send)).collect();
         let begun = Instant::now();
-        let events = "select count(*) from lockstep.slack_event";
+        let events = "select count(*) from lockstep_internal.slack_event";
         while number(&mut client, events)? < 200 {
             ensure!(begun.elapsed() < PATIENCE, "no load: {}", sidecar.log());
         }
@@ -110,7 +110,7 @@ fn fail_over(purpose: &str, is_synchronous: bool) -> Result<(Vec<Acknowledged>, 
             .collect()
     })?;
     let mut client = standby.cluster().connect("app")?;
-    let query = "select array_agg(event_id) from lockstep.slack_event";
+    let query = "select array_agg(event_id) from lockstep_internal.slack_event";
     let kept = client
         .query_one(query, &[])?
         .get::<_, Option<Vec<String>>>(0);

@@ -128,12 +128,15 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
     assert_eq!(caller.event(EVENTS, &event)?.status, 200);
     let mut client = place.client()?;
     let begun = Instant::now();
-    while number(&mut client, "select count(*) from lockstep.job")? > 0 {
+    while number(&mut client, "select count(*) from lockstep_internal.job")? > 0 {
         ensure!(begun.elapsed() < PATIENCE, "{}", sidecar.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(
-        number(&mut client, "select count(*) from lockstep.slack_event")?,
+        number(
+            &mut client,
+            "select count(*) from lockstep_internal.slack_event"
+        )?,
         1
     );
     Ok(())
@@ -160,7 +163,10 @@ fn what_was_acknowledged_survives_a_crash() -> Result<()> {
     place.cluster.resume()?;
     assert_eq!(acknowledged, 20);
     assert_eq!(
-        number(&mut place.client()?, "select count(*) from lockstep.job")?,
+        number(
+            &mut place.client()?,
+            "select count(*) from lockstep_internal.job"
+        )?,
         acknowledged
     );
     Ok(())
@@ -232,11 +238,11 @@ fn faults_of_slack_delay_jobs() -> Result<()> {
         stage.slack.fail("views.publish", fault, Some(1));
         let event = stage.slack.home_opened(&team.id, &ada.id)?;
         assert_eq!(caller.event(EVENTS, &event)?.status, 200);
-        let was_tried = "select not exists (select from lockstep.job where failures = 0)";
+        let was_tried = "select not exists (select from lockstep_internal.job where failures = 0)";
         stage.wait_for(was_tried)?;
         // To skip the queue's pause.
-        stage.client.batch_execute("select lockstep.enqueue_slack_job('Slack::AppHomeWorker', args) from lockstep.job; delete from lockstep.job where failures > 0")?;
-        stage.wait_for("select not exists (select from lockstep.job)")?;
+        stage.client.batch_execute("select lockstep_api.enqueue_slack_job('Slack::AppHomeWorker', args) from lockstep_internal.job; delete from lockstep_internal.job where failures > 0")?;
+        stage.wait_for("select not exists (select from lockstep_internal.job)")?;
         let home = stage
             .slack
             .home(&ada.id)
@@ -270,7 +276,7 @@ fn signal_lets_it_finish_and_a_second_one_does_not() -> Result<()> {
     stage.sidecar.signal(Signal::SIGTERM)?;
     let (status, log) = stage.sidecar.end()?;
     ensure!(status == Some(130), "{log}");
-    let runners = "select count(*) from lockstep.job_runner";
+    let runners = "select count(*) from lockstep_internal.job_runner";
     let mut client = stage.client;
     assert_eq!(number(&mut client, runners)?, 0);
     Ok(())
@@ -313,7 +319,7 @@ fn late_reply_outlives_the_program() -> Result<()> {
     } = stage;
     let (status, log) = sidecar.end()?;
     ensure!(status == Some(0), "{log}");
-    let left = "select count(*) from lockstep.job where worker = 'Slack::ReplyWorker'";
+    let left = "select count(*) from lockstep_internal.job where worker = 'Slack::ReplyWorker'";
     assert_eq!(number(&mut client, left)?, 1);
     let _other = Sidecar::start(&url, &slack, &[])?;
     ensure!(slack.wait_for_calls("response_url", 2, PATIENCE));

@@ -80,8 +80,9 @@ impl Home {
             "{}",
             self.stage.sidecar.log()
         );
-        self.stage
-            .wait_for("select not exists (select from lockstep.job where status <> 'dead')")?;
+        self.stage.wait_for(
+            "select not exists (select from lockstep_internal.job where status <> 'dead')",
+        )?;
         let home = self.stage.slack.home(user).map(|home| home.view);
         if let Some(view) = &home {
             assert_eq!(wrong_in_home(view), [""; 0]);
@@ -281,7 +282,7 @@ fn unknown_interactions_are_acknowledged() -> Result<()> {
     let jobs = home
         .stage
         .client
-        .query_one("select count(*) from lockstep.job", &[])?
+        .query_one("select count(*) from lockstep_internal.job", &[])?
         .get::<_, i64>(0);
     assert_eq!(jobs, 0);
     Ok(())

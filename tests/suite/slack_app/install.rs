@@ -135,7 +135,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
         ensure!(reply.status == 200, "{}", reply.text());
     }
     assert_eq!(rows(&mut stage.client)?, [""; 0]);
-    let left = "select not exists (select from lockstep.slack_installation) and not exists (select from integrations where active)";
+    let left = "select not exists (select from lockstep_internal.slack_installation) and not exists (select from integrations where active)";
     ensure!(stage.client.query_one(left, &[])?.get::<_, bool>(0));
 
     let log = stage.sidecar.log();
@@ -299,7 +299,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     assert_trouble(&begun.finish()?, 400, "already ended")?;
 
     stage.client.batch_execute(
-        "update lockstep.slack_install_state set expires_at = now() - interval '1 second'",
+        "update lockstep_internal.slack_install_state set expires_at = now() - interval '1 second'",
     )?;
     assert_trouble(&other.finish()?, 400, "took too long")?;
     let base = &stage.sidecar.base;

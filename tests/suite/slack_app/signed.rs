@@ -206,7 +206,7 @@ fn samples_of_what_slack_sends_go_through() -> Result<()> {
     let expected = i64::try_from(known.count())?;
     let recorded = crate::service_account::number(
         &mut stage.client,
-        "select count(*) from lockstep.slack_event",
+        "select count(*) from lockstep_internal.slack_event",
     )?;
     assert_eq!(recorded, expected);
     Ok(())

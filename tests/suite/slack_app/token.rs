@@ -16,7 +16,8 @@ fn rotating() -> App {
 }
 
 /// Due from now on: as if it had been there for hours.
-const SOON: &str = "update lockstep.slack_installation set expires_at = now() + interval '1 hour'";
+const SOON: &str =
+    "update lockstep_internal.slack_installation set expires_at = now() + interval '1 hour'";
 
 fn refreshes(slack: &FakeSlack) -> usize {
     let calls = slack.calls_of("oauth.v2.access");
@@ -39,13 +40,13 @@ fn token_is_refreshed_once_by_several_sidecars() -> Result<()> {
     for _ in 0..3 {
         others.push(Sidecar::start(&stage.url, &stage.slack, &[])?);
     }
-    stage.wait_for("select expires_at > now() + interval '2 hours' and refresh_error is null from lockstep.slack_installation")?;
+    stage.wait_for("select expires_at > now() + interval '2 hours' and refresh_error is null from lockstep_internal.slack_installation")?;
     for other in &others {
         other.wait_until_ready()?;
     }
     assert_eq!(refreshes(&stage.slack), 1);
     let query = "select count(distinct encrypted_bot_access_token) = 1 and count(*) = 2
-                        and bool_and(encrypted_bot_access_token = (select encrypted_bot_access_token from lockstep.slack_installation))
+                        and bool_and(encrypted_bot_access_token = (select encrypted_bot_access_token from lockstep_internal.slack_installation))
                    from slack_integrations";
     ensure!(stage.client.query_one(query, &[])?.get::<_, bool>(0));
     // Slack accepts the new token.
@@ -81,7 +82,7 @@ fn refused_refresh_is_recorded_and_shown() -> Result<()> {
     );
     let _other = Sidecar::start(&stage.url, &stage.slack, &[])?;
     stage.wait_for(
-        "select coalesce(refresh_error, '') = 'invalid_refresh_token' from lockstep.slack_installation",
+        "select coalesce(refresh_error, '') = 'invalid_refresh_token' from lockstep_internal.slack_installation",
     )?;
     assert_eq!(refreshes(&stage.slack), 1);
     use base64::Engine;
@@ -177,7 +178,7 @@ fn keys_are_changed_under_way() -> Result<()> {
     stage.client.batch_execute(SOON)?;
     let _other = Sidecar::start(&stage.url, &stage.slack, &["--token-key", NEW_KEY])?;
     stage.wait_for(
-        "select expires_at > now() + interval '2 hours' from lockstep.slack_installation",
+        "select expires_at > now() + interval '2 hours' from lockstep_internal.slack_installation",
     )?;
     Ok(())
 }
@@ -207,7 +208,7 @@ fn wrong_keys_claim_nothing() -> Result<()> {
         "select lockstep.set_slack_notifications(id, '{\"channels\": \"#general\"}') from integrations where type_new = 'Integrations::GitlabSlackApplication';
          select lockstep.test_slack_integration(id) from integrations where type_new = 'Integrations::GitlabSlackApplication'",
     )?;
-    let waiting = "select count(*) from lockstep.slack_delivery where status = 'waiting'";
+    let waiting = "select count(*) from lockstep_internal.slack_delivery where status = 'waiting'";
     assert_eq!(crate::service_account::number(&mut client, waiting)?, 1);
     let _right = Sidecar::start(&url, &slack, &[])?;
     ensure!(slack.wait_for_calls("chat.postMessage", 1, PATIENCE));

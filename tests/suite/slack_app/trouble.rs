@@ -50,7 +50,7 @@ fn one_ticket_two_browsers() -> Result<()> {
     let second = http().get(&two.0, &[("cookie", &two.1)])?;
     let stored: i64 = number(
         &mut stage.client,
-        "select count(*) from lockstep.slack_installation",
+        "select count(*) from lockstep_internal.slack_installation",
     )?;
     ensure!(
         second.status != 200 || stored == 2,
@@ -125,7 +125,7 @@ fn browser_goes_away() -> Result<()> {
     thread::sleep(Duration::from_secs(2));
     let stored = number(
         &mut stage.client,
-        "select count(*) from lockstep.slack_installation",
+        "select count(*) from lockstep_internal.slack_installation",
     )?;
     let at_slack = stage.slack.installations().len();
     let again = http().get(&back, &[("cookie", &cookie)])?;
@@ -165,7 +165,7 @@ fn old_click_is_not_done_after_a_new_one() -> Result<()> {
         .slack
         .fail("views.publish", Fault::Status(500), Some(1));
     ensure!(click("switch_off", "1.1")?.status == 200);
-    stage.wait_for("select exists (select from lockstep.job where failures = 1)")?;
+    stage.wait_for("select exists (select from lockstep_internal.job where failures = 1)")?;
     let before = stage.slack.calls_of("views.publish").len();
     ensure!(click("switch_on", "2.1")?.status == 200);
     ensure!(
@@ -176,7 +176,7 @@ fn old_click_is_not_done_after_a_new_one() -> Result<()> {
     stage.wait_for("select active from integrations where project_id = 1")?;
     // The queue's pause is over.
     let begun = Instant::now();
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     let active: bool = stage
         .client
         .query_one("select active from integrations where project_id = 1", &[])?
@@ -208,7 +208,7 @@ fn token_that_was_taken_away_stops_nobody() -> Result<()> {
     // There is no token to publish with, and that is not a failure.
     let event = stage.slack.home_opened(&team, &ada)?;
     ensure!(stage.caller.event(EVENTS, &event)?.status == 200);
-    stage.wait_for("select not exists (select from lockstep.job)")?;
+    stage.wait_for("select not exists (select from lockstep_internal.job)")?;
     assert_eq!(stage.slack.calls_of("views.publish").len(), 0);
     Ok(())
 }
@@ -231,7 +231,7 @@ fn rate_limited_refresh_pauses() -> Result<()> {
         .fail("oauth.v2.access", Fault::RateLimited(30), None);
     let before = stage.slack.calls_of("oauth.v2.access").len();
     stage.client.batch_execute(
-        "update lockstep.slack_installation set expires_at = now() + interval '1 hour'",
+        "update lockstep_internal.slack_installation set expires_at = now() + interval '1 hour'",
     )?;
     let _other = Sidecar::start(&stage.url, &stage.slack, &[])?;
     thread::sleep(Duration::from_secs(3));

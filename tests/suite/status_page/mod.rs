@@ -178,12 +178,12 @@ fn names_are_text_on_the_page() -> Result<()> {
            insert into features (key, created_at, updated_at) values ('{flag}', now(), now());
            perform lockstep.set_feature('{flag}', true);
          end$$;
-         insert into lockstep.event (schema, key) values ('public', 'k');
-         insert into lockstep.slack_channel (schema, team_id, channel, not_before) values ('public', '{channel}', '{channel}', 'infinity');
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error)
-           select 'public', e.id, 1, 1, c.id, c.id, '{error}' from lockstep.event e, lockstep.slack_channel c;
-         insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
-           select 'public', e.id, 1, 1, c.id, c.id, '{error}', 'failed', now() from lockstep.event e, lockstep.slack_channel c;
+         insert into lockstep_internal.event (schema, key) values ('public', 'k');
+         insert into lockstep_internal.slack_channel (schema, team_id, channel, not_before) values ('public', '{channel}', '{channel}', 'infinity');
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}' from lockstep_internal.event e, lockstep_internal.slack_channel c;
+         insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, error, status, done_at)
+           select 'public', e.id, 1, 1, c.id, c.id, '{error}', 'failed', now() from lockstep_internal.event e, lockstep_internal.slack_channel c;
          alter function lockstep.drift_report rename to former_drift_report;
          create function lockstep.drift_report(schema text) returns jsonb language sql
            return jsonb_build_object('found', jsonb_build_array(jsonb_build_object('what', '{drift}', 'rows', 1)))"
@@ -315,13 +315,13 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     // It would be dead if it got no session.
     let job = format!(
         "select lockstep.enqueue_job('Slack::AppHomeWorker', '{{\"team_id\": \"{}\", \"user_id\": \"{}\"}}');
-         update lockstep.job set retries = 0",
+         update lockstep_internal.job set retries = 0",
         scene.team, scene.ada
     );
     scene.stage.client.batch_execute(&job)?;
     scene
         .stage
-        .wait_for("select not exists (select from lockstep.job)")?;
+        .wait_for("select not exists (select from lockstep_internal.job)")?;
     scene.stage.client.batch_execute(
         "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and query like '%drift_report%'",
     )?;

@@ -10,7 +10,7 @@ use crate::database::cluster;
 /// Everything that a call of lockstep could change: its definitions and every trigger of the database.
 const STATE: &str = "
 select jsonb_build_object(
-  'definitions', (select jsonb_agg(d order by d.id) from lockstep.cache_column_definition d),
+  'definitions', (select jsonb_agg(d order by d.id) from lockstep_internal.cache_column_definition d),
   'triggers', (select jsonb_agg(jsonb_build_array(t.tgrelid, t.tgname, t.tgenabled) order by t.oid) from pg_trigger t)
 )::text";
 

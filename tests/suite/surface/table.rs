@@ -129,7 +129,7 @@ fn system_catalog_is_refused() -> Result<()> {
 #[test]
 fn table_of_an_extension_is_refused() -> Result<()> {
     let mut client = with_relations("surface_extension_table")?;
-    let own = "select lockstep.add_cache_column('lockstep.cache_column_definition', 'guard', 'good_s', 'key', '{\"active\": true}')";
+    let own = "select lockstep.add_cache_column('lockstep_internal.cache_column_definition', 'guard', 'good_s', 'key', '{\"active\": true}')";
     refused(&mut client, own, "0A000", "extension")?;
     // Any extension can own the table; this one always exists.
     client.batch_execute("alter extension plpgsql add table whole_t")?;

@@ -11,7 +11,7 @@ create table projects (id bigint primary key, has_wiki boolean);
 create table integrations (project_id bigint, active boolean);
 create index on integrations (project_id);
 create table mine (id bigint primary key, project_id bigint, active boolean, has_wiki boolean);
-alter table lockstep.cache_column_definition alter column id restart;
+alter table lockstep_internal.cache_column_definition alter column id restart;
 select lockstep.add_cache_column('projects', 'has_wiki', 'integrations', 'project_id', '{\"active\": true}');
 insert into projects values (1);
 ";
@@ -40,7 +40,7 @@ fn trigger_on_a_table_of_ones_own_is_refused_when_it_fires() -> Result<()> {
         ("before insert", "set_false_on_insert"),
     ] {
         client.batch_execute(&format!(
-            "create trigger forged {fires} on mine for each row execute function lockstep.{function}('1')"
+            "create trigger forged {fires} on mine for each row execute function lockstep_internal.{function}('1')"
         ))?;
         refused(
             &mut client,
@@ -67,7 +67,7 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
     for function in ["note_changed", "note_arrived"] {
         for (arguments, sqlstate, message) in cases {
             client.batch_execute(&format!(
-                "create trigger forged after insert on mine for each row execute function lockstep.{function}({arguments})"
+                "create trigger forged after insert on mine for each row execute function lockstep_internal.{function}({arguments})"
             ))?;
             refused(
                 &mut client,
@@ -86,8 +86,8 @@ fn trigger_without_the_number_of_a_definition_is_refused_when_it_fires() -> Resu
 fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
     let mut client = with_tables("surface_own_statement_trigger")?;
     client.batch_execute(
-        "create trigger forged after insert on mine for each statement execute function lockstep.flush();
-         create trigger forged_too after truncate on mine for each statement execute function lockstep.flush_truncated();
+        "create trigger forged after insert on mine for each statement execute function lockstep_internal.flush();
+         create trigger forged_too after truncate on mine for each statement execute function lockstep_internal.flush_truncated();
          update projects set has_wiki = true;
          insert into mine values (1, 1, true);
          truncate mine",
@@ -101,7 +101,7 @@ fn statement_triggers_on_a_table_of_ones_own_do_nothing() -> Result<()> {
 fn row_function_in_a_statement_trigger_is_refused() -> Result<()> {
     let mut client = with_tables("surface_rowless")?;
     client.batch_execute(
-        "create trigger forged after insert on integrations for each statement execute function lockstep.note_changed('1')"
+        "create trigger forged after insert on integrations for each statement execute function lockstep_internal.note_changed('1')"
     )?;
     let error = error_of(&mut client, "insert into integrations values (1, true)")?;
     assert_eq!(error.code().code(), "55000", "{error:?}");
@@ -120,8 +120,11 @@ fn trigger_functions_refuse_to_be_called_directly() -> Result<()> {
         "note_arrived",
         "set_false_on_insert",
     ] {
-        error_of(&mut client, &format!("select lockstep.{function}()"))
-            .with_context(|| format!("{function} has answered"))?;
+        error_of(
+            &mut client,
+            &format!("select lockstep_internal.{function}()"),
+        )
+        .with_context(|| format!("{function} has answered"))?;
     }
     Ok(())
 }
@@ -161,7 +164,7 @@ fn transaction_with_unflushed_keys_does_not_commit() -> Result<()> {
 #[test]
 fn write_without_its_definition_is_refused() -> Result<()> {
     let mut client = with_tables("surface_undefined")?;
-    client.batch_execute("delete from lockstep.cache_column_definition")?;
+    client.batch_execute("delete from lockstep_internal.cache_column_definition")?;
     // A session that has written before may still know it.
     let mut client = database::cluster()?.connect("surface_undefined")?;
     refused(

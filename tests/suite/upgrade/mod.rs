@@ -89,8 +89,8 @@ fn update_under_open_sessions_changes_no_value() -> Result<()> {
     let update = "
         create function lockstep.added(n integer) returns integer language sql immutable set search_path = pg_catalog as 'select n + 1';
         comment on function lockstep.added(integer) is 'made up';
-        create or replace function lockstep.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
-        create or replace function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
+        create or replace function lockstep_internal.flush() returns trigger language c as 'MODULE_PATHNAME', 'flush_noted_wrapper';
+        create or replace function lockstep_internal.note_changed() returns trigger language c as 'MODULE_PATHNAME', 'note_changed_wrapper';
         create table lockstep.added_table (id integer constraint added_table_pkey primary key, note text not null default '');
         select pg_catalog.pg_extension_config_dump('lockstep.added_table', '');
         revoke execute on function lockstep.repair_cache_column(regclass, text, bigint) from public;
@@ -147,30 +147,30 @@ fn comparison_sees_every_kind_of_difference() -> Result<()> {
         "alter function lockstep.attach(text, boolean, text[], boolean) volatile parallel safe",
         "alter function lockstep.attach(text, boolean, text[], boolean) reset search_path",
         "alter function lockstep.attach(text, boolean, text[], boolean) strict",
-        "alter function lockstep.flush() security definer",
-        "alter function lockstep.flush() owner to pg_monitor",
-        "comment on function lockstep.flush() is 'something else'",
-        "comment on column lockstep.cache_column_definition.match is 'something else'",
+        "alter function lockstep_internal.flush() security definer",
+        "alter function lockstep_internal.flush() owner to pg_monitor",
+        "comment on function lockstep_internal.flush() is 'something else'",
+        "comment on column lockstep_internal.cache_column_definition.match is 'something else'",
         "revoke execute on function lockstep.detach(text) from public",
-        "grant insert on lockstep.cache_column_definition to pg_monitor",
-        "grant update (guard) on lockstep.cache_column_definition to pg_monitor",
+        "grant insert on lockstep_internal.cache_column_definition to pg_monitor",
+        "grant update (guard) on lockstep_internal.cache_column_definition to pg_monitor",
         "revoke usage on schema lockstep from public",
-        "alter table lockstep.cache_column_definition add column extra text",
-        "alter table lockstep.cache_column_definition alter column guard drop not null",
-        "alter table lockstep.cache_column_definition alter column guard set default true",
-        "alter table lockstep.cache_column_definition alter column id set generated always",
-        "alter table lockstep.cache_column_definition alter column created_at type timestamp",
-        "alter table lockstep.cache_column_definition rename constraint cache_column_definition_pkey to pkey",
-        "alter table lockstep.cache_column_definition drop constraint cache_column_definition_match_check",
-        "create index on lockstep.cache_column_definition (source_table)",
+        "alter table lockstep_internal.cache_column_definition add column extra text",
+        "alter table lockstep_internal.cache_column_definition alter column guard drop not null",
+        "alter table lockstep_internal.cache_column_definition alter column guard set default true",
+        "alter table lockstep_internal.cache_column_definition alter column id set generated always",
+        "alter table lockstep_internal.cache_column_definition alter column created_at type timestamp",
+        "alter table lockstep_internal.cache_column_definition rename constraint cache_column_definition_pkey to pkey",
+        "alter table lockstep_internal.cache_column_definition drop constraint cache_column_definition_match_check",
+        "create index on lockstep_internal.cache_column_definition (source_table)",
         "create or replace view lockstep.cache_columns as
            select id, target_table, target_column, source_table, key_column, match, guard, fire_always, origin, 'active'::text as state
-           from lockstep.cache_column_definition",
+           from lockstep_internal.cache_column_definition",
         "create function lockstep.extra() returns integer language sql as 'select 1'",
         "create type lockstep.extra as enum ()",
         "update pg_extension set extconfig = null, extcondition = null where extname = 'lockstep'",
-        "alter extension lockstep drop function lockstep.flush()",
-        "alter sequence lockstep.cache_column_definition_id_seq cycle",
+        "alter extension lockstep drop function lockstep_internal.flush()",
+        "alter sequence lockstep_internal.cache_column_definition_id_seq cycle",
     ] {
         client.batch_execute(&format!("begin; {change}"))?;
         let after = describe(&mut client).with_context(|| change.to_owned())?;

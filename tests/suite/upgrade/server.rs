@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const KEPT: &str = "
 select jsonb_build_object(
   'definitions', (select jsonb_agg(to_jsonb(c) order by c.id) from lockstep.cache_columns c),
-  'jobs', (select jsonb_agg(j) from lockstep.job j), 'backfills', (select jsonb_agg(b) from lockstep.backfill_job b),
+  'jobs', (select jsonb_agg(j) from lockstep_internal.job j), 'backfills', (select jsonb_agg(b) from lockstep.backfill_job b),
   'groups', (select jsonb_agg(g) from lockstep.feature_group g), 'audit', (select jsonb_agg(a order by a.id) from lockstep.feature_audit a),
   'values', (select jsonb_agg(jsonb_build_array(p.id, p.has_external_wiki) order by p.id) from projects p))::text";
 
@@ -154,7 +154,7 @@ fn upgrade(old: &Cluster, newer: &Path, before: &str) -> Result<()> {
             1,
         ),
         (
-            "select has_table_privilege('upgraded_owner', 'lockstep.job', 'select')::integer::bigint",
+            "select has_table_privilege('upgraded_owner', 'lockstep_internal.job', 'select')::integer::bigint",
             1,
         ),
     ] {

@@ -12,7 +12,7 @@ fn state(client: &mut Client) -> Result<String> {
 }
 
 fn definitions(client: &mut Client) -> Result<i64> {
-    let count = "select count(*) from lockstep.cache_column_definition";
+    let count = "select count(*) from lockstep_internal.cache_column_definition";
     Ok(client.query_one(count, &[])?.get(0))
 }
 
@@ -204,8 +204,8 @@ fn attach_waits_for_nobody_elses_table() -> Result<()> {
          select lockstep.add_cache_column('mine', 'flag', 'mine', 'mine_id', '{\"id\": 1}');
          drop trigger lockstep_changed on mine;
          create view seen as select * from mine;
-         create trigger lockstep_flush after insert on seen for each statement execute function lockstep.flush();
-         create trigger lockstep_changed after insert on mine for each row execute function lockstep.note_changed('1')",
+         create trigger lockstep_flush after insert on seen for each statement execute function lockstep_internal.flush();
+         create trigger lockstep_changed after insert on mine for each row execute function lockstep_internal.note_changed('1')",
     )?;
     mallory.batch_execute("begin; lock table mine")?;
     client.batch_execute(

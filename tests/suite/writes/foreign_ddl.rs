@@ -143,7 +143,7 @@ fn attach_has_no_reader_wait() -> Result<()> {
     let locks: String = client.query_one(locks, &[])?.get(0);
     ensure!(locks.is_empty(), "readers wait for {locks}");
     let left = "select count(*) from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_proc p on p.oid = g.tgfoid
-                 where p.pronamespace = 'lockstep'::regnamespace";
+                 where p.pronamespace = 'lockstep_internal'::regnamespace";
     ensure!(client.query_one(left, &[])?.get::<_, i64>(0) > 10);
     // They are still dropped with the extension.
     client.batch_execute("drop extension lockstep cascade; commit")?;

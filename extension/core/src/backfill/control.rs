@@ -56,10 +56,10 @@ fn start(job: &str, table: Option<Oid>, workers: i32, settings: &Value) -> Resul
 
 /// The run that a session works on by itself: a new one, or an existing run of the same job that is idle.
 #[pg_extern(sql = r#"
-create function lockstep.open_backfill(job text, "table" regclass default null, settings jsonb default '{}')
+create function lockstep_internal.open_backfill(job text, "table" regclass default null, settings jsonb default '{}')
 returns bigint language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.open_backfill(text, regclass, jsonb) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn open_backfill(job: Option<&str>, table: Option<Oid>, settings: Option<JsonB>) -> i64 {
     let job = required(job, "job");
@@ -148,10 +148,10 @@ fn check_workers(workers: i32) -> Result<()> {
 
 /// One step of a run in the calling session. Returns the milliseconds to wait before the next step, or null at the end.
 #[pg_extern(sql = r#"
-create function lockstep.backfill_step(run bigint)
+create function lockstep_internal.backfill_step(run bigint)
 returns integer language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.backfill_step(bigint) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.backfill_step(bigint) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn backfill_step(run: Option<i64>) -> Option<i32> {
     let run = required(run, "run");
@@ -179,10 +179,10 @@ fn check_place(run: i64) -> Result<()> {
 
 /// Waits between two steps; returns early if the run is paused, cancelled or altered. It is a transaction of its own.
 #[pg_extern(sql = r#"
-create procedure lockstep.wait_for_backfill(run bigint, milliseconds integer)
+create procedure lockstep_internal.wait_for_backfill(run bigint, milliseconds integer)
 language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on procedure lockstep.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
+comment on procedure lockstep_internal.wait_for_backfill(bigint, integer) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn wait_for_backfill(run: Option<i64>, milliseconds: Option<i32>, call: pg_sys::FunctionCallInfo) {
     let run = required(run, "run");
@@ -211,10 +211,10 @@ fn wait(run: i64, mut rest: i32, is_atomic: bool) -> Result<()> {
 /// Leaves a finished run, and raises an error if it did not process all rows. Returns false if the run continues: it was paused,
 /// and resumed before the session had left.
 #[pg_extern(sql = r#"
-create function lockstep.report_backfill(run bigint)
+create function lockstep_internal.report_backfill(run bigint)
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
+comment on function lockstep_internal.report_backfill(bigint) is 'part of lockstep.backfill, which is to be called instead';
 "#)]
 fn report_backfill(run: Option<i64>) -> bool {
     let run = required(run, "run");

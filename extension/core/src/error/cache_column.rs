@@ -134,7 +134,7 @@ errors! {
     DefinitionMissing { id: i32 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("cache column definition {id} does not exist"),
-        "A trigger of lockstep fired whose definition is not in lockstep.cache_column_definition.",
+        "A trigger of lockstep fired whose definition is not in lockstep_internal.cache_column_definition.",
         "Restore the definition, or drop the triggers named lockstep_* on this table and add the cache column again.",
     ),
     BadTriggerArgument { argument: String } => (

@@ -46,7 +46,7 @@ errors! {
     WorkerDenied { worker: String, only: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("permission denied to run worker \"{worker}\""),
-        format!("The runner's role may only run workers whose names begin with {only} (see lockstep.runner_limit)."),
+        format!("The runner's role may only run workers whose names begin with {only} (see lockstep_internal.runner_limit)."),
         "Run the others as a role without this limit.",
     ),
     Retries { retries: i32 } => (
@@ -107,13 +107,13 @@ errors! {
         ERRCODE_DUPLICATE_OBJECT,
         format!("worker \"{old}\" cannot be renamed to \"{new}\": {reason}"),
         "A worker can be renamed to one other name, and only one worker can be renamed to that name.",
-        "lockstep.worker_rename lists all renames; lockstep.remove_worker_rename removes one.",
+        "renamed_to in lockstep.worker_status lists all renames; lockstep.remove_worker_rename removes one.",
     ),
     NotRenamed { worker: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("worker \"{worker}\" is not the old name of a renamed worker"),
         "There is no new name to replace it.",
-        "lockstep.worker_rename lists all renames.",
+        "renamed_to in lockstep.worker_status lists all renames.",
     ),
     BuiltInRename { worker: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

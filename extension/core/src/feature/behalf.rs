@@ -25,12 +25,12 @@ struct Wish {
 
 /// Changes a flag.
 #[pg_extern(sql = r#"
-create function lockstep.set_feature_on_behalf(role oid, actor text, source text, name text, wish jsonb, schema text default 'public')
+create function lockstep_internal.set_feature_on_behalf(role oid, actor text, source text, name text, wish jsonb, schema text default 'public')
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_feature_on_behalf(oid, text, text, text, jsonb, text) is
+comment on function lockstep_internal.set_feature_on_behalf(oid, text, text, text, jsonb, text) is
   'sets or removes a feature flag with the rights of the owner of its tables, and records the role that asked for it, for whom, and how: for extensions that build on lockstep. wish has enabled with actors and groups, or percentage and of, or is_removed';
-revoke execute on function lockstep.set_feature_on_behalf(oid, text, text, text, jsonb, text) from public;
+revoke execute on function lockstep_internal.set_feature_on_behalf(oid, text, text, text, jsonb, text) from public;
 "#)]
 fn set_feature_on_behalf(
     role: Option<Oid>,
@@ -83,10 +83,11 @@ fn malformed(message: String) -> FeatureError {
 
 /// Whether a group is registered.
 #[pg_extern(sql = r#"
-create function lockstep.is_feature_group(name text)
+create function lockstep_internal.is_feature_group(name text)
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.is_feature_group(text) is 'whether lockstep.register_feature_group has made a group known that can be asked';
+comment on function lockstep_internal.is_feature_group(text) is 'whether lockstep.register_feature_group has made a group known that can be asked, for extensions that build on lockstep';
+revoke execute on function lockstep_internal.is_feature_group(text) from public;
 "#)]
 fn is_feature_group(name: Option<&str>) -> bool {
     group::is_registered(required(name, "name")).or_raise()

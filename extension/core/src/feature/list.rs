@@ -29,13 +29,13 @@ type Flag = (
 
 /// The rows of lockstep.features.
 #[pg_extern(sql = r#"
-create function lockstep.list_features()
+create function lockstep_internal.list_features()
 returns table(schema text, name text, state text, percentage_of_actors double precision, percentage_of_time double precision,
               actors text[], opted_out text[], groups text[], type text, default_enabled boolean,
               created_at timestamp, updated_at timestamp)
 language c stable set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_features() is 'part of lockstep.features, which is to be read instead';
+comment on function lockstep_internal.list_features() is 'part of lockstep.features, which is to be read instead';
 "#)]
 // It has as many types as columns.
 #[allow(clippy::type_complexity)]
@@ -61,12 +61,12 @@ fn list_features() -> TableIterator<
 
 /// The flags of one schema, including those that are only defined, for a status page. Readable by any caller.
 #[pg_extern(sql = r#"
-create function lockstep.feature_report(schema text)
+create function lockstep_internal.feature_report(schema text)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.feature_report(text) is
+comment on function lockstep_internal.feature_report(text) is
   'the feature flags of a schema with their states, readable by any caller: for extensions that build on lockstep';
-revoke execute on function lockstep.feature_report(text) from public;
+revoke execute on function lockstep_internal.feature_report(text) from public;
 "#)]
 fn feature_report(schema: Option<&str>) -> JsonB {
     JsonB(report(required(schema, "schema")).or_raise())

@@ -13,7 +13,7 @@ select n.nspname::text from pg_namespace n
   join pg_class g on g.relnamespace = n.oid and g.relname = $3 and g.relkind in ('r', 'p') and g.relowner = f.relowner
  where ($1 = '' or n.nspname = $1)
    and (select count(distinct (t.tgrelid, t.tgtype)) from pg_trigger t
-         where t.tgrelid in (f.oid, g.oid) and t.tgfoid = 'lockstep.audit_feature()'::regprocedure
+         where t.tgrelid in (f.oid, g.oid) and t.tgfoid = 'lockstep_internal.audit_feature()'::regprocedure
            and t.tgtype in (29, 32) and t.tgenabled in ('O', 'A') and t.tgqual is null and t.tgattr::text = '') = 4";
 
 /// Of these, the schemas whose flags the caller may read completely.

@@ -14,13 +14,13 @@ type Standing = (String, JsonB, i64, Option<i64>);
 
 /// How flags stand.
 #[pg_extern(sql = r#"
-create function lockstep.feature_standings(schema text, name text default null)
+create function lockstep_internal.feature_standings(schema text, name text default null)
 returns table (name text, standing jsonb, stale_rows bigint, age_seconds bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.feature_standings(text, text) is
+comment on function lockstep_internal.feature_standings(text, text) is
   'the current state of all feature flags that are set, or of one flag, set or not: for extensions that build on lockstep. stale_rows counts gate rows without effect, age_seconds is the time since the rows of the flag last changed';
-revoke execute on function lockstep.feature_standings(text, text) from public;
+revoke execute on function lockstep_internal.feature_standings(text, text) from public;
 "#)]
 fn feature_standings(
     schema: Option<&str>,

@@ -22,20 +22,20 @@ kept! {
         // A lease is renewed once a third of it is over.
         is_due: OwnStatement::by_index(
             "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
-                    or exists (select from lockstep.job_runner o where o.leased_until < clock_timestamp())
-                    or exists (select from lockstep.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
-                    or exists (select from unnest($2) w (name) join lockstep.job j on j.worker = w.name and j.status = 'waiting'),
+                    or exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
+                    or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
+                    or exists (select from unnest($2) w (name) join lockstep_internal.job j on j.worker = w.name and j.status = 'waiting'),
                     r.role::text, r.workers
-               from lockstep.job_runner r where r.id = $1",
+               from lockstep_internal.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             &["id", "run_at", "worker"],
         ),
         // Scheduled jobs are kept apart: otherwise each claim would have to skip those with a high priority.
         due: OwnStatement::by_index(
             "with due as materialized (
-               select id from lockstep.job where status = 'scheduled' and run_at <= (select clock_timestamp())
+               select id from lockstep_internal.job where status = 'scheduled' and run_at <= (select clock_timestamp())
                 order by run_at limit 1000 for update skip locked)
-             update lockstep.job j set status = 'waiting' from due where j.id = due.id",
+             update lockstep_internal.job j set status = 'waiting' from due where j.id = due.id",
             &[],
             &["run_at", "id"],
         ),
@@ -45,16 +45,16 @@ kept! {
             "with next as materialized (
                select n.* from unnest($2) w (name)
                  cross join lateral (
-                   select j.id, j.priority, j.run_at from lockstep.job j
+                   select j.id, j.priority, j.run_at from lockstep_internal.job j
                     where j.worker = w.name and j.status = 'waiting'
                     order by j.priority, j.run_at, j.id limit 4 * $3) n
                 order by n.priority, n.run_at, n.id),
              picked as materialized (
-               select j.id from next join lockstep.job j on j.id = next.id
+               select j.id from next join lockstep_internal.job j on j.id = next.id
                 where j.status = 'waiting'
                 order by next.priority, next.run_at, next.id limit $3 for update of j skip locked),
              claimed as (
-               update lockstep.job j set status = 'running', runner = $1, started_at = clock_timestamp()
+               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp()
                  from picked where j.id = picked.id
                returning j.id, j.worker, j.args, j.failures, j.losses, j.priority, j.run_at, j.enqueued_at)
              select id, worker, args, failures + losses + 1, enqueued_at from claimed order by priority, run_at, id",

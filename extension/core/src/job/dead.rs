@@ -19,27 +19,27 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
               where id = $1 and status = 'dead'
-                and not exists (select from lockstep.job o where o.unique_worker = job.unique_worker
+                and not exists (select from lockstep_internal.job o where o.unique_worker = job.unique_worker
                                    and o.unique_key = job.unique_key and o.status <> 'dead')",
             &[pg_sys::INT8OID],
         ),
         is_dead: OwnStatement::new(
-            "select coalesce(unique_key, '') from lockstep.job where id = $1 and status = 'dead'",
+            "select coalesce(unique_key, '') from lockstep_internal.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
         ),
         // A dead job whose unique key another job has taken stays dead: the other one does the same work.
         retry_all: OwnStatement::new(
             "with dead as materialized (
                select distinct on (coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text)) d.id
-                 from lockstep.job d
+                 from lockstep_internal.job d
                 where d.status = 'dead' and ($1 = '' or d.worker = $1)
-                  and not exists (select from lockstep.job o
+                  and not exists (select from lockstep_internal.job o
                                    where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key and o.status <> 'dead')
                 order by coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text), d.id)
-             update lockstep.job j
+             update lockstep_internal.job j
                 set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
                from dead where j.id = dead.id and j.status = 'dead'",
             &[pg_sys::TEXTOID],
@@ -49,7 +49,7 @@ kept! {
             &[pg_sys::TEXTOID],
         ),
         discard: OwnStatement::new(
-            "delete from lockstep.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
             &[pg_sys::INT8OID],
         ),
     };

@@ -20,11 +20,11 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         insert: OwnStatement::by_index(
-            "insert into lockstep.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
+            "insert into lockstep_internal.job (worker, unique_worker, unique_key, args, priority, run_at, status, retries, keeps_dead)
              select $1, case when $3 <> '' then $2 end, nullif($3, ''), $4::jsonb, $5, $6,
                     case when $6 > clock_timestamp() then 'scheduled' else 'waiting' end,
                     coalesce(w.retries, h.retries, 25), coalesce(w.keeps_dead, h.keeps_dead, true)
-               from (select) one left join lockstep.worker w on w.name = $1 left join lockstep.host_worker h on h.name = $1
+               from (select) one left join lockstep_internal.worker w on w.name = $1 left join lockstep_internal.host_worker h on h.name = $1
              on conflict (unique_worker, unique_key) where unique_key is not null and status <> 'dead' do nothing
              returning id, status = 'waiting'",
             &[
@@ -38,7 +38,7 @@ kept! {
             &["name"],
         ),
         of_key: OwnStatement::by_index(
-            "select id from lockstep.job where unique_worker = $1 and unique_key = $2 and status <> 'dead'",
+            "select id from lockstep_internal.job where unique_worker = $1 and unique_key = $2 and status <> 'dead'",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
             &["unique_worker"],
         ),

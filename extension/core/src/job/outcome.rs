@@ -26,35 +26,35 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
-            "delete from lockstep.job where id = any ($2) and runner = $1 returning id",
+            "delete from lockstep_internal.job where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
+            "update lockstep_internal.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back_others: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting'
+            "update lockstep_internal.job set runner = null, status = 'waiting'
               where runner = $1 and status = 'running' and id <> all ($2)",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["runner"],
         ),
         lock: OwnStatement::by_index(
-            "select failures >= retries, keeps_dead from lockstep.job where id = $2 and runner = $1 for update",
+            "select failures >= retries, keeps_dead from lockstep_internal.job where id = $2 and runner = $1 for update",
             &[pg_sys::INT8OID, pg_sys::INT8OID],
             &["id"],
         ),
         discard: OwnStatement::by_index(
-            "delete from lockstep.job where id = $1",
+            "delete from lockstep_internal.job where id = $1",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         // Sidekiq's intervals: from seconds to five days after 25 failures, with jitter, so that jobs that failed together are
         // not retried together.
         retry: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, status = 'scheduled', failures = failures + 1, last_error = $2,
                     run_at = clock_timestamp() + case when $3 >= interval '0' then least($3, interval '366 days') else make_interval(secs =>
                                pow(failures, 4) + 15 + floor(random() * 10) * (failures + 1)) end
@@ -63,7 +63,7 @@ kept! {
             &["id"],
         ),
         bury: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, status = 'dead', failures = failures + 1, last_error = $2, died_at = clock_timestamp()
               where id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTOID],

@@ -22,11 +22,11 @@ kept! {
     static STATEMENTS: Statements = Statements {
         all: OwnStatement::new(
             "select r.old_name, r.new_name, r.feature, r.feature_schema, t.name is not null, r.is_built_in
-               from lockstep.worker_rename r left join lockstep.retired_worker t on t.name = r.old_name",
+               from lockstep_internal.worker_rename r left join lockstep_internal.retired_worker t on t.name = r.old_name",
             &[],
         ),
         insert: OwnStatement::new(
-            "insert into lockstep.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
+            "insert into lockstep_internal.worker_rename (old_name, new_name, feature, feature_schema) values ($1, $2, $3, $4)",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTOID,
@@ -35,19 +35,19 @@ kept! {
             ],
         ),
         remove: OwnStatement::new(
-            "delete from lockstep.worker_rename where old_name = $1",
+            "delete from lockstep_internal.worker_rename where old_name = $1",
             &[pg_sys::TEXTOID],
         ),
         // Every transaction that enqueues reads the table, so it holds the lock that this one waits for.
-        lock: OwnStatement::new("lock table lockstep.worker_rename in access exclusive mode", &[]),
+        lock: OwnStatement::new("lock table lockstep_internal.worker_rename in access exclusive mode", &[]),
         jobs: OwnStatement::new(
             "select count(*) filter (where status in ('scheduled', 'waiting')), count(*) filter (where status = 'running'),
                     count(*) filter (where status = 'dead')
-               from lockstep.job where worker = $1",
+               from lockstep_internal.job where worker = $1",
             &[pg_sys::TEXTOID],
         ),
         retire: OwnStatement::new(
-            "insert into lockstep.retired_worker (name) values ($1) on conflict (name) do nothing",
+            "insert into lockstep_internal.retired_worker (name) values ($1) on conflict (name) do nothing",
             &[pg_sys::TEXTOID],
         ),
     };

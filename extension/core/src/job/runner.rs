@@ -36,35 +36,35 @@ kept! {
     static STATEMENTS: Statements = Statements {
         start: OwnStatement::new(
             // A superuser has the rights of every role, and no limit.
-            "insert into lockstep.job_runner (name, role, lease_for, leased_until, workers)
+            "insert into lockstep_internal.job_runner (name, role, lease_for, leased_until, workers)
              select $1, pg_get_userbyid($3), $2, clock_timestamp() + $2, coalesce((
-               select l.workers from lockstep.runner_limit l join pg_roles r on r.rolname = l.role
+               select l.workers from lockstep_internal.runner_limit l join pg_roles r on r.rolname = l.role
                 where pg_has_role($3, r.oid, 'usage') and not (select u.rolsuper from pg_roles u where u.oid = $3)
                 order by l.role limit 1), '')
              returning id",
             &[pg_sys::TEXTOID, pg_sys::INTERVALOID, pg_sys::OIDOID],
         ),
         renew: OwnStatement::by_index(
-            "update lockstep.job_runner set leased_until = clock_timestamp() + lease_for where id = $1 returning role::text",
+            "update lockstep_internal.job_runner set leased_until = clock_timestamp() + lease_for where id = $1 returning role::text",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         share: OwnStatement::by_index(
-            "select role::text from lockstep.job_runner where id = $1 for key share",
+            "select role::text from lockstep_internal.job_runner where id = $1 for key share",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         lock: OwnStatement::by_index(
-            "select role::text from lockstep.job_runner where id = $1 for update",
+            "select role::text from lockstep_internal.job_runner where id = $1 for update",
             &[pg_sys::INT8OID],
             &["id"],
         ),
         lapsed: OwnStatement::new(
-            "select id, name from lockstep.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
+            "select id, name from lockstep_internal.job_runner where leased_until < clock_timestamp() order by id for update skip locked",
             &[],
         ),
         take_over: OwnStatement::by_index(
-            "update lockstep.job
+            "update lockstep_internal.job
                 set runner = null, losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
                     status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
                     died_at = case when losses + 1 >= $3 then clock_timestamp() end
@@ -73,12 +73,12 @@ kept! {
             &["runner"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
+            "update lockstep_internal.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
             &[pg_sys::INT8OID],
             &["runner"],
         ),
         remove: OwnStatement::by_index(
-            "delete from lockstep.job_runner where id = $1",
+            "delete from lockstep_internal.job_runner where id = $1",
             &[pg_sys::INT8OID],
             &["id"],
         ),

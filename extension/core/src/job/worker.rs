@@ -11,7 +11,7 @@ const MOST_RETRIES: i32 = 100;
 
 kept! {
     static DEFINE: OwnStatement = OwnStatement::new(
-        "insert into lockstep.worker (name, retries, keeps_dead) values ($1, $2, $3)
+        "insert into lockstep_internal.worker (name, retries, keeps_dead) values ($1, $2, $3)
          on conflict (name) do update set retries = excluded.retries, keeps_dead = excluded.keeps_dead",
         &[pg_sys::TEXTOID, pg_sys::INT4OID, pg_sys::BOOLOID],
     );

@@ -15,8 +15,8 @@ use std::rc::Rc;
 
 /// BEFORE INSERT of a workflow without an account. A workflow that cannot be resolved is stored unchanged.
 #[pg_trigger(sql = "
-create function lockstep.set_service_account() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_service_account() is 'row trigger of duo_workflows_workflows: fills service_account_id';")]
+create function lockstep_internal.set_service_account() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.set_service_account() is 'row trigger of duo_workflows_workflows: fills service_account_id';")]
 fn set_service_account<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {

@@ -128,7 +128,7 @@ select jsonb_build_object(
   'triggers', (select coalesce(jsonb_agg(jsonb_build_object('name', g.tgname, 'enabled', g.tgenabled <> 'D', 'function', o.proname,
       'rewrites_updates', g.tgenabled <> 'D' and g.tgtype & 19 = 19)
     order by g.tgname), '[]')
-    from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep') on o.oid = g.tgfoid
+    from pg_trigger g left join (pg_proc o join pg_namespace os on os.oid = o.pronamespace and os.nspname = 'lockstep_internal') on o.oid = g.tgfoid
     where g.tgrelid = c.oid and not g.tgisinternal))::text
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 cross join lateral (

@@ -62,7 +62,7 @@ impl HostTrigger {
     fn create(&self, table: &Relation) -> Result<()> {
         let Self { name, function, .. } = self;
         let when = self.when.replace("{table}", &table.qualified_name());
-        let action = format!("{when} execute function lockstep.{function}()");
+        let action = format!("{when} execute function lockstep_internal.{function}()");
         create_trigger(
             table.owner,
             table.oid,

@@ -20,7 +20,7 @@ struct Control {
 
 kept! {
     static RUN: OwnStatement = OwnStatement::new(
-        "select lockstep.chatops_backfills($1) -> 'runs' -> 0",
+        "select lockstep_api.chatops_backfills($1) -> 'runs' -> 0",
         &[pg_sys::INT8OID],
     );
     // Qualified, because the search path is the caller's.
@@ -39,12 +39,12 @@ kept! {
 /// Starts a run; the caller needs the rights of the table's owner.
 // It does not pin its search path, just like lockstep.start_backfill.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_start_backfill(command jsonb, job text, workers integer default 1)
+create function lockstep_api.chatops_start_backfill(command jsonb, job text, workers integer default 1)
 returns jsonb language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_start_backfill(jsonb, text, integer) is
+comment on function lockstep_api.chatops_start_backfill(jsonb, text, integer) is
   'begins a run of a backfill job, as lockstep.start_backfill does with the rights of the caller, as a user of Slack asks';
-revoke execute on function lockstep.chatops_start_backfill(jsonb, text, integer) from public;
+revoke execute on function lockstep_api.chatops_start_backfill(jsonb, text, integer) from public;
 "#)]
 fn chatops_start_backfill(
     command: Option<JsonB>,
@@ -66,12 +66,12 @@ fn chatops_start_backfill(
 
 /// Pauses, resumes, retries or cancels a run.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_control_backfill(command jsonb, run bigint, action text)
+create function lockstep_api.chatops_control_backfill(command jsonb, run bigint, action text)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_control_backfill(jsonb, bigint, text) is
+comment on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) is
   'pauses, resumes, retries or cancels a run for a Slack user: any run can be paused and cancelled, resume and retry need the caller''s rights';
-revoke execute on function lockstep.chatops_control_backfill(jsonb, bigint, text) from public;
+revoke execute on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) from public;
 "#)]
 fn chatops_control_backfill(
     command: Option<JsonB>,

@@ -39,11 +39,11 @@ kept! {
 
 /// Whether a command was executed.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_was_done(command jsonb)
+create function lockstep_api.chatops_was_done(command jsonb)
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
-revoke execute on function lockstep.chatops_was_done(jsonb) from public;
+comment on function lockstep_api.chatops_was_done(jsonb) is 'whether a command of a user of Slack was done by an earlier delivery of it';
+revoke execute on function lockstep_api.chatops_was_done(jsonb) from public;
 "#)]
 fn chatops_was_done(command: Option<JsonB>) -> bool {
     let command = required(command, "command");

@@ -97,12 +97,12 @@ fn in_utc(table: &Relation, column: &str) -> Result<String> {
 
 /// Where a commit is deployed.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_deployments(sha text, schema text default 'public')
+create function lockstep_api.chatops_deployments(sha text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_deployments(text, text) is
+comment on function lockstep_api.chatops_deployments(text, text) is
   'where a commit is deployed, directly or through a merge request, according to the application''s deployments';
-revoke execute on function lockstep.chatops_deployments(text, text) from public;
+revoke execute on function lockstep_api.chatops_deployments(text, text) from public;
 "#)]
 fn chatops_deployments(sha: Option<&str>, schema: Option<&str>) -> JsonB {
     let sha = required(sha, "sha");
@@ -169,12 +169,12 @@ fn name_projects(deployments: &mut Value, schema: &str) -> Result<()> {
 
 /// Whether a merge request is in a release.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_release(project text, iid bigint, milestone text, schema text default 'public')
+create function lockstep_api.chatops_release(project text, iid bigint, milestone text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_release(text, bigint, text, text) is
+comment on function lockstep_api.chatops_release(text, bigint, text, text) is
   'whether a merge request of a project is in the release of a milestone such as 15.1: deployed from the stable branch or a tag of that or of an earlier one';
-revoke execute on function lockstep.chatops_release(text, bigint, text, text) from public;
+revoke execute on function lockstep_api.chatops_release(text, bigint, text, text) from public;
 "#)]
 fn chatops_release(
     project: Option<&str>,

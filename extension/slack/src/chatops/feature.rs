@@ -21,15 +21,15 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         standings: OwnStatement::new(
-            "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep.feature_standings($1, $2) s",
+            "select s.name, s.standing, s.stale_rows, s.age_seconds from lockstep_internal.feature_standings($1, $2) s",
             &[pg_sys::TEXTOID; 2],
         ),
         set: OwnStatement::new(
-            "select lockstep.set_feature_on_behalf($1, $2, $3, $4, $5::jsonb, $6)",
+            "select lockstep_internal.set_feature_on_behalf($1, $2, $3, $4, $5::jsonb, $6)",
             &[pg_sys::OIDOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         is_group: OwnStatement::new(
-            "select 1 where lockstep.is_feature_group($1)",
+            "select 1 where lockstep_internal.is_feature_group($1)",
             &[pg_sys::TEXTOID],
         ),
     };

@@ -32,12 +32,12 @@ struct Wish {
 
 /// Sets a flag for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_set_feature(command jsonb, name text, wish jsonb, schema text default 'public')
+create function lockstep_api.chatops_set_feature(command jsonb, name text, wish jsonb, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) is
+comment on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) is
   'sets a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood and stands';
-revoke execute on function lockstep.chatops_set_feature(jsonb, text, jsonb, text) from public;
+revoke execute on function lockstep_api.chatops_set_feature(jsonb, text, jsonb, text) from public;
 "#)]
 fn chatops_set_feature(
     command: Option<JsonB>,
@@ -107,12 +107,12 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
 
 /// Removes a flag for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_delete_feature(command jsonb, name text, is_held_by_incidents boolean default false, schema text default 'public')
+create function lockstep_api.chatops_delete_feature(command jsonb, name text, is_held_by_incidents boolean default false, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) is
+comment on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, text) is
   'removes a feature flag as a user of Slack asks, once per command, and records the user; answers how the flag stood';
-revoke execute on function lockstep.chatops_delete_feature(jsonb, text, boolean, text) from public;
+revoke execute on function lockstep_api.chatops_delete_feature(jsonb, text, boolean, text) from public;
 "#)]
 fn chatops_delete_feature(
     command: Option<JsonB>,
@@ -143,12 +143,12 @@ fn chatops_delete_feature(
 /// The state of a flag, held so that nobody else changes it from Slack.
 // Holders are quick, but may be stuck, so the wait has a limit.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_hold_feature(name text, environment text, schema text default 'public')
+create function lockstep_api.chatops_hold_feature(name text, environment text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_hold_feature(text, text, text) is
+comment on function lockstep_api.chatops_hold_feature(text, text, text) is
   'the state of a feature flag; until the transaction ends nobody else can change it from Slack in that environment';
-revoke execute on function lockstep.chatops_hold_feature(text, text, text) from public;
+revoke execute on function lockstep_api.chatops_hold_feature(text, text, text) from public;
 "#)]
 fn chatops_hold_feature(
     name: Option<&str>,
@@ -167,11 +167,11 @@ fn chatops_hold_feature(
 
 /// The state of a flag.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_feature(name text, schema text default 'public')
+create function lockstep_api.chatops_feature(name text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_feature(text, text) is 'how a feature flag stands: its state, and for whom it is on';
-revoke execute on function lockstep.chatops_feature(text, text) from public;
+comment on function lockstep_api.chatops_feature(text, text) is 'how a feature flag stands: its state, and for whom it is on';
+revoke execute on function lockstep_api.chatops_feature(text, text) from public;
 "#)]
 fn chatops_feature(name: Option<&str>, schema: Option<&str>) -> JsonB {
     let name = required(name, "name");
@@ -189,13 +189,13 @@ kept! {
 
 /// Flags that are set.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_features(match text default '', unchanged_days bigint default null, max_rows integer default 100,
+create function lockstep_api.chatops_features(match text default '', unchanged_days bigint default null, max_rows integer default 100,
                                           schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_features(text, bigint, integer, text) is
+comment on function lockstep_api.chatops_features(text, bigint, integer, text) is
   'feature flags that are set: those whose name contains a text and that are unchanged for a number of days; their number, and the first of them by name';
-revoke execute on function lockstep.chatops_features(text, bigint, integer, text) from public;
+revoke execute on function lockstep_api.chatops_features(text, bigint, integer, text) from public;
 "#)]
 fn chatops_features(
     part: Option<&str>,

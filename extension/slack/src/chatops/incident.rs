@@ -55,12 +55,12 @@ pub(super) fn refuse_while_declared() -> Result<()> {
 
 /// Declares an incident.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_declare_incident(command jsonb, title text, severity integer default 2)
+create function lockstep_api.chatops_declare_incident(command jsonb, title text, severity integer default 2)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_declare_incident(jsonb, text, integer) is
+comment on function lockstep_api.chatops_declare_incident(jsonb, text, integer) is
   'declares an incident as a user of Slack asks; one of severity 1 or 2 holds changes of flags in production until it is closed';
-revoke execute on function lockstep.chatops_declare_incident(jsonb, text, integer) from public;
+revoke execute on function lockstep_api.chatops_declare_incident(jsonb, text, integer) from public;
 "#)]
 fn chatops_declare_incident(
     command: Option<JsonB>,
@@ -91,11 +91,11 @@ fn chatops_declare_incident(
 
 /// Closes an incident.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_close_incident(command jsonb, incident bigint)
+create function lockstep_api.chatops_close_incident(command jsonb, incident bigint)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_close_incident(jsonb, bigint) is 'closes an incident as a user of Slack asks';
-revoke execute on function lockstep.chatops_close_incident(jsonb, bigint) from public;
+comment on function lockstep_api.chatops_close_incident(jsonb, bigint) is 'closes an incident as a user of Slack asks';
+revoke execute on function lockstep_api.chatops_close_incident(jsonb, bigint) from public;
 "#)]
 fn chatops_close_incident(command: Option<JsonB>, incident: Option<i64>) -> JsonB {
     let command = required(command, "command");

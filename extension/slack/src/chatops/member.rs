@@ -8,12 +8,12 @@ use pgrx::prelude::*;
 
 /// Whether the account linked to a Slack user is a member of a group or one of its ancestors.
 #[pg_extern(sql = r#"
-create function lockstep.is_chatops_member(team_id text, user_id text, "group" text, schema text default 'public')
+create function lockstep_api.is_chatops_member(team_id text, user_id text, "group" text, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.is_chatops_member(text, text, text, text) is
+comment on function lockstep_api.is_chatops_member(text, text, text, text) is
   'whether a Slack user has linked an active GitLab account that is a member of a group, given by its path, or of one of its ancestors';
-revoke execute on function lockstep.is_chatops_member(text, text, text, text) from public;
+revoke execute on function lockstep_api.is_chatops_member(text, text, text, text) from public;
 "#)]
 fn is_chatops_member(
     team_id: Option<&str>,

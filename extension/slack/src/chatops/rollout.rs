@@ -36,12 +36,12 @@ kept! {
 
 /// The state of a flag's rollout.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_rollout(name text, schema text default 'public')
+create function lockstep_api.chatops_rollout(name text, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_rollout(text, text) is
+comment on function lockstep_api.chatops_rollout(text, text) is
   'how the rollout of a feature flag stands: its state, when and by whom it was changed, and rows that are left of it';
-revoke execute on function lockstep.chatops_rollout(text, text) from public;
+revoke execute on function lockstep_api.chatops_rollout(text, text) from public;
 "#)]
 fn chatops_rollout(name: Option<&str>, schema: Option<&str>) -> JsonB {
     let name = required(name, "name");

@@ -19,12 +19,12 @@ kept! {
 /// Retires a worker's old name.
 // Does not wait for long, like lockstep.retire_worker.
 #[pg_extern(sql = r#"
-create function lockstep.chatops_retire_worker(command jsonb, old_name text)
+create function lockstep_api.chatops_retire_worker(command jsonb, old_name text)
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.chatops_retire_worker(jsonb, text) is
+comment on function lockstep_api.chatops_retire_worker(jsonb, text) is
   'gives up the old name of a renamed worker, as lockstep.retire_worker does, as a user of Slack asks';
-revoke execute on function lockstep.chatops_retire_worker(jsonb, text) from public;
+revoke execute on function lockstep_api.chatops_retire_worker(jsonb, text) from public;
 "#)]
 fn chatops_retire_worker(command: Option<JsonB>, old_name: Option<&str>) -> JsonB {
     let command = required(command, "command");

@@ -31,7 +31,7 @@ thread_local! {
                 "with recursive {WAITING}
                  select w.lane, c.team_id, c.not_before
                    from waiting w
-                   left join lockstep.slack_channel c
+                   left join lockstep_internal.slack_channel c
                      on c.id = w.lane and c.schema = $3 and c.not_before <= clock_timestamp()
                     and (c.lease is null or c.leased_until <= clock_timestamp())
                   where w.lane is not null limit $2"
@@ -41,38 +41,38 @@ thread_local! {
         ),
         lock: OwnStatement::by_index(
             "select c.id, c.team_id, c.channel, c.lease is not null, c.same_as is not null
-               from unnest($1) with ordinality p (id, place) join lockstep.slack_channel c on c.id = p.id
+               from unnest($1) with ordinality p (id, place) join lockstep_internal.slack_channel c on c.id = p.id
               where c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp())
               order by p.place limit $2 for no key update of c skip locked",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
             &["id"],
         ),
         count_lost: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set uncertain = d.uncertain + 1, failures = d.failures + 1
-               from lockstep.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
+            "update lockstep_internal.slack_delivery d set uncertain = d.uncertain + 1, failures = d.failures + 1
+               from lockstep_internal.slack_channel c where c.id = any ($1) and d.id = c.delivery and d.status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         end_leases: OwnStatement::by_index(
-            "update lockstep.slack_channel
+            "update lockstep_internal.slack_channel
                 set lease = null, leased_until = null, delivery = null, subject = null where id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         divert: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set lane = c.same_as
-               from unnest($1) p (id) join lockstep.slack_channel c on c.id = p.id
+            "update lockstep_internal.slack_delivery d set lane = c.same_as
+               from unnest($1) p (id) join lockstep_internal.slack_channel c on c.id = p.id
               where d.lane = c.id and d.status = 'waiting' and c.same_as is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id", "lane"],
         ),
         hold: OwnStatement::by_index(
-            "update lockstep.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
+            "update lockstep_internal.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
             &["id"],
         ),
         lease: OwnStatement::by_index(
-            "update lockstep.slack_channel c
+            "update lockstep_internal.slack_channel c
                 set lease = $4, leased_until = clock_timestamp() + $5, delivery = n.delivery, subject = n.subject,
                     not_before = clock_timestamp() + interval '1 second'
                from unnest($1, $2, $3) n (channel, delivery, subject) where c.id = n.channel",
@@ -93,10 +93,10 @@ thread_local! {
 
 /// The lanes with waiting deliveries, in order, after `$1`; null ends the list.
 pub(super) const WAITING: &str = "waiting (lane) as (
-       select (select d.lane from lockstep.slack_delivery d
+       select (select d.lane from lockstep_internal.slack_delivery d
                 where d.status = 'waiting' and d.lane > $1 order by d.lane, d.id limit 1)
        union all
-       select (select d.lane from lockstep.slack_delivery d
+       select (select d.lane from lockstep_internal.slack_delivery d
                 where d.status = 'waiting' and d.lane > w.lane order by d.lane, d.id limit 1)
          from waiting w where w.lane is not null)";
 

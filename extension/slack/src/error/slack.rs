@@ -11,7 +11,7 @@ errors! {
         format!("schema {schema} has no attached Slack integrations"),
         "It has no table slack_integrations, or lockstep's triggers on it are missing or disabled.",
         format!(
-            "Install them: select * from lockstep.attach({}).",
+            "Install them: select * from lockstep.attach_slack({}).",
             quote_literal(&schema)
         ),
     ),
@@ -91,7 +91,7 @@ errors! {
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         "the installation cannot be finished",
         "Its state was not taken or is used up, possibly because another installation used its ticket.",
-        "Start over with lockstep.begin_slack_install.",
+        "Start over with lockstep_api.begin_slack_install.",
     ),
     Worker { worker: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -109,7 +109,7 @@ errors! {
         ERRCODE_NO_DATA_FOUND,
         format!("there is no integration {id} in Slack workspace \"{team}\""),
         "It was removed, or belongs to another workspace.",
-        "lockstep.list_slack_integrations lists all integrations.",
+        "lockstep_api.list_slack_integrations lists all integrations.",
     ),
     NotManager { alias: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -57,13 +57,13 @@ fn one(event: &str, key: Option<&str>, schema: &str) -> Result<Vec<Answer>> {
 
 /// Publishes a batch of events.
 #[pg_extern(sql = r#"
-create function lockstep.publish_events(events json[], keys text[], schema text default 'public')
+create function lockstep_api.publish_events(events json[], keys text[], schema text default 'public')
 returns table (place integer, outcome text, detail text, deliveries integer)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.publish_events(json[], text[], text) is
+comment on function lockstep_api.publish_events(json[], text[], text) is
   'publishes events in their order, each once per key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
-revoke execute on function lockstep.publish_events(json[], text[], text) from public;
+revoke execute on function lockstep_api.publish_events(json[], text[], text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn publish_events(

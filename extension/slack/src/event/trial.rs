@@ -35,14 +35,14 @@ fn test_slack_integration(
 
 /// Sends test messages for a workspace's integration.
 #[pg_extern(sql = r#"
-create function lockstep.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+create function lockstep_api.test_slack_workspace_integration(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
   is_manager boolean, schema text default 'public')
 returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
+comment on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
   'sends a test message to the channels of an integration of a Slack workspace, like lockstep.test_slack_integration; the user must manage it';
-revoke execute on function lockstep.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
+revoke execute on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
 "#)]
 fn test_slack_workspace_integration(
     team_id: Option<&str>,

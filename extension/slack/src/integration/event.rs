@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 kept! {
     static INSERT: OwnStatement = OwnStatement::new(
-        "insert into lockstep.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
+        "insert into lockstep_internal.integration_event (integration_id, event, job) values ($1, nullif($2, ''), nullif($3, 0))
          on conflict (job) do nothing",
         &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT8OID],
     );

@@ -30,15 +30,15 @@ kept! {
     static STATEMENTS: Own = Own {
         // Waits for another delivery of the same event, and takes its place if that one rolls back.
         record: OwnStatement::new(
-            "insert into lockstep.slack_event (event_id) values ($1) on conflict (event_id) do nothing",
+            "insert into lockstep_internal.slack_event (event_id) values ($1) on conflict (event_id) do nothing",
             &[pg_sys::TEXTOID],
         ),
         set_job: OwnStatement::new(
-            "update lockstep.slack_event set job = $2 where event_id = $1",
+            "update lockstep_internal.slack_event set job = $2 where event_id = $1",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         dead_job: OwnStatement::new(
-            "select j.id from lockstep.slack_event e join lockstep.job j on j.id = e.job
+            "select j.id from lockstep_internal.slack_event e join lockstep_internal.job j on j.id = e.job
               where e.event_id = $1 and j.status = 'dead' for update of j",
             &[pg_sys::TEXTOID],
         ),
@@ -68,13 +68,13 @@ fn enqueue(worker: &str, args: &Value, unique_key: Option<&str>) -> Result<i64> 
 
 /// Receives an event.
 #[pg_extern(sql = r#"
-create function lockstep.receive_slack_event(event_id text, event_type text, team_id text, enterprise_id text, event_time timestamptz, args jsonb,
+create function lockstep_api.receive_slack_event(event_id text, event_type text, team_id text, enterprise_id text, event_time timestamptz, args jsonb,
   schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) is
+comment on function lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) is
   'does what an event of Slack asks for, once: done, queued, ignored; duplicate if it was received before, again if its job was dead';
-revoke execute on function lockstep.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) from public;
+revoke execute on function lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text) from public;
 "#)]
 fn receive_slack_event(
     event_id: Option<&str>,
@@ -175,12 +175,12 @@ impl Event<'_> {
 
 /// Enqueues a job of the Slack app, and no other.
 #[pg_extern(sql = r#"
-create function lockstep.enqueue_slack_job(worker text, args jsonb, unique_key text default null, schema text default 'public')
+create function lockstep_api.enqueue_slack_job(worker text, args jsonb, unique_key text default null, schema text default 'public')
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.enqueue_slack_job(text, jsonb, text, text) is
+comment on function lockstep_api.enqueue_slack_job(text, jsonb, text, text) is
   'enqueues a job of a worker whose name begins with Slack::; returns its number';
-revoke execute on function lockstep.enqueue_slack_job(text, jsonb, text, text) from public;
+revoke execute on function lockstep_api.enqueue_slack_job(text, jsonb, text, text) from public;
 "#)]
 fn enqueue_slack_job(
     worker: Option<&str>,

@@ -30,7 +30,7 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         add: OwnStatement::new(
-            "insert into lockstep.slack_manager (schema, integration_id, team_id, user_id) values ($1, $2, $3, $4) on conflict do nothing",
+            "insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ($1, $2, $3, $4) on conflict do nothing",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT8OID,
@@ -39,7 +39,7 @@ kept! {
             ],
         ),
         of_user: OwnStatement::by_index(
-            "select m.integration_id from lockstep.slack_manager m
+            "select m.integration_id from lockstep_internal.slack_manager m
               where m.schema = $1 and m.integration_id = any ($2) and m.team_id = $3 and m.user_id = $4",
             &[
                 pg_sys::TEXTOID,
@@ -134,13 +134,13 @@ fn places_of(tables: &Tables, integrations: &[i64]) -> Vec<Place> {
 
 /// Which integrations a user may manage.
 #[pg_extern(sql = r#"
-create function lockstep.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
+create function lockstep_api.managed_slack_integrations(team_id text, enterprise_id text, user_id text, slack_integrations bigint[],
   is_manager boolean default false, schema text default 'public')
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
+comment on function lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text) is
   'which of these integrations of a Slack workspace a user of it manages: as a maintainer with a linked account, or as the one who installed it with a ticket; all, if is_manager';
-revoke execute on function lockstep.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
+revoke execute on function lockstep_api.managed_slack_integrations(text, text, text, bigint[], boolean, text) from public;
 "#)]
 fn managed_slack_integrations(
     team_id: Option<&str>,

@@ -14,7 +14,7 @@ const MOST: i64 = 1_000;
 
 kept! {
     static CACHE_COLUMNS: OwnStatement = OwnStatement::new(
-        "select s.what, s.state, s.wrong from lockstep.cache_column_standings($1) s",
+        "select s.what, s.state, s.wrong from lockstep_internal.cache_column_standings($1) s",
         &[pg_sys::INT8OID],
     );
 }

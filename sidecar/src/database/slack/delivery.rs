@@ -176,7 +176,7 @@ impl SlackDatabase {
         let statement = "
             select delivery, lease, team_id, channel, event::text, failures, updates, ts, slack_channel, moment, token is not null,
                    coalesce(token, ''), coalesce(token_iv, '')
-              from lockstep.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
+              from lockstep_api.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
         let most = i32::try_from(most).unwrap_or(i32::MAX);
         let arguments: Arguments = &[
             (&most, Type::INT4),
@@ -219,7 +219,7 @@ impl SlackDatabase {
 
     /// How long until a channel may get its next message; None if nothing waits.
     pub(crate) async fn delivery_wait(&self, per_minute: i32) -> Result<Option<Duration>, Error> {
-        let statement = "select lockstep.delivery_wait($1, $2)";
+        let statement = "select lockstep_api.delivery_wait($1, $2)";
         let arguments: Arguments = &[(&per_minute, Type::INT4), (&self.schema, Type::TEXT)];
         let seconds: Option<f64> = self.ask_one(statement, arguments).await?.try_get(0)?;
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
@@ -227,7 +227,7 @@ impl SlackDatabase {
 
     /// How many of them counted: for the others somebody else holds the lease by now.
     pub(crate) async fn finish_deliveries(&self, results: &[Finished]) -> Result<i32, Error> {
-        let statement = "select lockstep.finish_deliveries($1, $2)";
+        let statement = "select lockstep_api.finish_deliveries($1, $2)";
         let results: Value = results.iter().map(Finished::json).collect();
         let arguments: Arguments = &[(&results, Type::JSONB), (&self.schema, Type::TEXT)];
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
@@ -269,7 +269,7 @@ impl SlackDatabase {
         is_manager: bool,
     ) -> Result<Vec<(Option<i64>, String)>, Error> {
         let statement = "
-            select delivery, channel from lockstep.test_slack_workspace_integration($1, $2, $3, $4, $5, $6)";
+            select delivery, channel from lockstep_api.test_slack_workspace_integration($1, $2, $3, $4, $5, $6)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),

@@ -31,7 +31,7 @@ pub(crate) struct NewEvent<'a> {
 
 impl SlackDatabase {
     pub(crate) async fn receive_event(&self, event: NewEvent<'_>) -> Result<Received, Error> {
-        let statement = "select lockstep.receive_slack_event($1, $2, $3, $4, $5, $6, $7)";
+        let statement = "select lockstep_api.receive_slack_event($1, $2, $3, $4, $5, $6, $7)";
         let arguments: Arguments = &[
             (&event.id, Type::TEXT),
             (&event.kind, Type::TEXT),
@@ -56,7 +56,7 @@ impl SlackDatabase {
         args: &Value,
         unique_key: Option<&str>,
     ) -> Result<i64, Error> {
-        let statement = "select lockstep.enqueue_slack_job($1, $2, $3, $4)";
+        let statement = "select lockstep_api.enqueue_slack_job($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (&worker, Type::TEXT),
             (args, Type::JSONB),

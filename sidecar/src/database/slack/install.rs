@@ -55,7 +55,7 @@ impl SlackDatabase {
         ticket: Option<&str>,
         valid_for: Duration,
     ) -> Result<Option<String>, Error> {
-        let statement = "select lockstep.begin_slack_install($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
+        let statement = "select lockstep_api.begin_slack_install($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
         let row = self
             .ask_one(
                 statement,
@@ -76,7 +76,7 @@ impl SlackDatabase {
         state: &[u8],
         browser: &[u8],
     ) -> Result<TakenState, Error> {
-        let statement = "select lockstep.take_slack_install($1, $2, $3)";
+        let statement = "select lockstep_api.take_slack_install($1, $2, $3)";
         let arguments: Arguments = &[
             (&state, Type::BYTEA),
             (&browser, Type::BYTEA),
@@ -98,7 +98,7 @@ impl SlackDatabase {
         install: &Install,
     ) -> Result<Option<String>, Error> {
         let statement = "
-            select alias from lockstep.finish_slack_install(
+            select alias from lockstep_api.finish_slack_install(
               state => $1, team_id => $2, team_name => $3, user_id => $4, bot_user_id => $5, token => $6, token_iv => $7,
               scopes => $8, enterprise_id => $9, app_id => $10, refresh_token => $11, refresh_token_iv => $12,
               expires_at => $13, schema => $14)";

@@ -106,7 +106,7 @@ impl SlackDatabase {
         };
         let statement = "
             select slack_integration_id, alias, owner, path, active, events, scopes, has_token, has_trouble
-              from lockstep.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
+              from lockstep_api.list_slack_integrations($1, $2, $3, $4, $5, $6, $7)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
@@ -141,7 +141,7 @@ impl SlackDatabase {
         integrations: &[Integration],
         is_manager: bool,
     ) -> Result<HashSet<i64>, Error> {
-        let statement = "select lockstep.managed_slack_integrations($1, $2, $3, $4, $5, $6)";
+        let statement = "select lockstep_api.managed_slack_integrations($1, $2, $3, $4, $5, $6)";
         let ids: Vec<i64> = integrations.iter().map(|it| it.id).collect();
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
@@ -165,7 +165,7 @@ impl SlackDatabase {
         is_manager: bool,
     ) -> Result<(String, bool), Error> {
         let statement = "
-            select alias, changed from lockstep.set_slack_integration_active($1, $2, $3, $4, $5, $6, $7)";
+            select alias, changed from lockstep_api.set_slack_integration_active($1, $2, $3, $4, $5, $6, $7)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),

@@ -80,8 +80,9 @@ impl SlackDatabase {
             select wanted.name
               from pg_catalog.unnest($1) wanted (name)
               left join pg_catalog.pg_proc p on p.proname = wanted.name
-               and p.pronamespace = pg_catalog.to_regnamespace('lockstep')
+               and p.pronamespace in (pg_catalog.to_regnamespace('lockstep'), pg_catalog.to_regnamespace('lockstep_api'))
              where p.oid is null or not pg_catalog.has_function_privilege(p.oid, 'execute')
+                or not pg_catalog.has_schema_privilege(p.pronamespace, 'usage')
              order by 1";
         let rows = self
             .ask(statement, &[(&FUNCTIONS.as_slice(), Type::TEXT_ARRAY)])

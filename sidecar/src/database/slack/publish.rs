@@ -50,7 +50,7 @@ fn shown(name: Option<String>) -> String {
 impl SlackDatabase {
     /// The current full path of a project; None if it does not exist.
     pub(crate) async fn project_path(&self, project: i64) -> Result<Option<String>, Error> {
-        let statement = "select lockstep.project_path($1, $2)";
+        let statement = "select lockstep_api.project_path($1, $2)";
         let arguments: Arguments = &[(&project, Type::INT8), (&self.schema, Type::TEXT)];
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
@@ -63,7 +63,7 @@ impl SlackDatabase {
     ) -> Result<Vec<Published>, Error> {
         let statement = "
             select outcome, detail, deliveries
-              from lockstep.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3) order by place";
+              from lockstep_api.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3) order by place";
         let arguments: Arguments = &[
             (&events, Type::TEXT_ARRAY),
             (&keys, Type::TEXT_ARRAY),

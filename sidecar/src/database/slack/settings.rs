@@ -53,7 +53,7 @@ impl SlackDatabase {
         tenant: Tenant<'_>,
         slack_integration: i64,
     ) -> Result<Value, Error> {
-        let statement = "select lockstep.slack_workspace_notifications($1, $2, $3, $4)";
+        let statement = "select lockstep_api.slack_workspace_notifications($1, $2, $3, $4)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
@@ -74,7 +74,7 @@ impl SlackDatabase {
         events: &Value,
     ) -> Result<String, Error> {
         let statement = "
-            select alias from lockstep.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8)";
+            select alias from lockstep_api.set_slack_integration_settings($1, $2, $3, $4, $5, $6, $7, $8)";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),

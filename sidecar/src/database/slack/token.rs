@@ -38,7 +38,7 @@ pub(crate) struct StoredTokens {
 
 impl SlackDatabase {
     pub(crate) async fn bot(&self, tenant: Tenant<'_>) -> Result<Option<Bot>, Error> {
-        let statement = "select team_id, token, token_iv, expires_at from lockstep.slack_bot($1, $2, $3) where token is not null";
+        let statement = "select team_id, token, token_iv, expires_at from lockstep_api.slack_bot($1, $2, $3) where token is not null";
         let arguments: Arguments = &[
             (&tenant.team, Type::TEXT),
             (&tenant.enterprise, Type::TEXT),
@@ -63,7 +63,7 @@ impl SlackDatabase {
     ) -> Result<Option<Refresh>, Error> {
         let statement = "
             select team_id, refresh_token, refresh_token_iv, lease
-              from lockstep.claim_slack_token_refresh(
+              from lockstep_api.claim_slack_token_refresh(
                 pg_catalog.make_interval(secs => $1), pg_catalog.make_interval(secs => $2), $3)";
         let arguments: Arguments = &[
             (&before.as_secs_f64(), Type::FLOAT8),
@@ -89,7 +89,7 @@ impl SlackDatabase {
         refresh: &Sealed,
         expires_at: SystemTime,
     ) -> Result<bool, Error> {
-        let statement = "select lockstep.store_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
+        let statement = "select lockstep_api.store_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
         let arguments: Arguments = &[
             (&claimed.team, Type::TEXT),
             (&claimed.lease, Type::INT8),
@@ -110,7 +110,7 @@ impl SlackDatabase {
         retry_after: Duration,
     ) -> Result<bool, Error> {
         let statement = "
-            select lockstep.give_back_slack_token_refresh($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
+            select lockstep_api.give_back_slack_token_refresh($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
         let arguments: Arguments = &[
             (&claimed.team, Type::TEXT),
             (&claimed.lease, Type::INT8),
@@ -129,7 +129,7 @@ impl SlackDatabase {
     ) -> Result<Vec<StoredTokens>, Error> {
         let statement = "
             select team_id, token is not null, coalesce(token, ''), coalesce(token_iv, ''), refresh_token is not null, coalesce(refresh_token, ''), coalesce(refresh_token_iv, '')
-              from lockstep.list_slack_tokens($1, $2, $3)";
+              from lockstep_api.list_slack_tokens($1, $2, $3)";
         let arguments: Arguments = &[
             (&team, Type::TEXT),
             (&most, Type::INT4),
@@ -158,7 +158,7 @@ impl SlackDatabase {
         old: &StoredTokens,
         new: &StoredTokens,
     ) -> Result<bool, Error> {
-        let statement = "select lockstep.replace_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
+        let statement = "select lockstep_api.replace_slack_token($1, $2, $3, $4, $5, $6, $7, $8)";
         let (token, refresh) = (new.token.as_ref(), new.refresh.as_ref());
         let arguments: Arguments = &[
             (&old.team, Type::TEXT),

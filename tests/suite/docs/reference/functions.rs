@@ -1,32 +1,23 @@
 //! Every function by topic, with its arguments, its comment, and who may call it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{database, page, sentence};
 use crate::docs::check;
 
 /// Functions that people call, by topic. The others are grouped by who may call them.
-const TOPICS: [(&str, &[&str]); 11] = [
-    (
-        "Attach",
-        &[
-            "attach",
-            "detach",
-            "detach_service_accounts",
-            "attach_slack",
-            "detach_slack",
-        ],
-    ),
+const TOPICS: [(&str, &[&str]); 13] = [
+    ("Attach", &["attach", "attach_slack"]),
     (
         "Cache columns",
         &[
             "add_cache_column",
-            "remove_cache_column",
             "repair_cache_column",
             "cache_column_drift",
-            "cache_column_state",
+            "remove_cache_column",
         ],
     ),
     (
@@ -55,22 +46,22 @@ const TOPICS: [(&str, &[&str]); 11] = [
     (
         "Feature flags",
         &[
-            "feature_enabled",
-            "feature_enabled_for_any",
-            "feature_decision",
             "set_feature",
             "set_feature_percentage",
             "enable_feature_for",
             "disable_feature_for",
-            "enable_feature_for_group",
-            "disable_feature_for_group",
             "opt_out_of_feature",
             "remove_feature_opt_out",
+            "feature_enabled",
+            "feature_enabled_for_any",
+            "feature_decision",
+            "register_feature_group",
+            "enable_feature_for_group",
+            "disable_feature_for_group",
+            "unregister_feature_group",
             "remove_feature",
             "define_feature",
             "undefine_feature",
-            "register_feature_group",
-            "unregister_feature_group",
         ],
     ),
     (
@@ -82,8 +73,8 @@ const TOPICS: [(&str, &[&str]); 11] = [
             "discard_job",
             "define_worker",
             "rename_worker",
-            "remove_worker_rename",
             "retire_worker",
+            "remove_worker_rename",
         ],
     ),
     (
@@ -104,7 +95,7 @@ const TOPICS: [(&str, &[&str]); 11] = [
         "Slack workspaces",
         &[
             "install_slack_workspace",
-            "uninstall_slack_workspace",
+            "list_slack_workspaces",
             "issue_slack_install_ticket",
             "slack_workspace_drift",
         ],
@@ -112,13 +103,15 @@ const TOPICS: [(&str, &[&str]); 11] = [
     (
         "Notifications",
         &[
-            "publish_event",
-            "publish_events",
             "set_slack_notifications",
-            "reset_slack_notifications",
             "slack_notifications",
+            "publish_event",
             "test_slack_integration",
+            "delivery_results",
+            "slack_channel_troubles",
             "retry_deliveries",
+            "reset_slack_notifications",
+            "uninstall_slack_workspace",
         ],
     ),
     (
@@ -129,6 +122,7 @@ const TOPICS: [(&str, &[&str]); 11] = [
             "list_integration_properties",
         ],
     ),
+    ("Status", &["status_report", "drift_report"]),
     (
         "Records, and copies of a database",
         &[
@@ -141,20 +135,20 @@ const TOPICS: [(&str, &[&str]); 11] = [
             "discard_restored_slack",
         ],
     ),
-];
-
-/// Helper functions that everyone may call, because they run with the caller's rights.
-const STEPS: [&str; 3] = [
-    "begin_cache_column_drift",
-    "cache_column_drift_rows",
-    "is_feature_group",
+    (
+        "Detach",
+        &["detach", "detach_service_accounts", "detach_slack"],
+    ),
 ];
 
 const CHATOPS: &str = "Called by chatops";
 const SIDECAR: &str = "Called by the sidecar";
 const INTERNAL: &str = "Internal";
 
+const EXAMPLES: &str = include_str!("functions.sql");
+
 struct Function {
+    schema: String,
     name: String,
     arguments: String,
     result: String,
@@ -166,25 +160,22 @@ struct Function {
 
 impl Function {
     fn topic(&self) -> Option<&'static str> {
-        let may_call = |role: &str| self.callers.iter().any(|it| it == role);
-        let is_internal = self.result.ends_with("trigger")
-            || self.comment.starts_with("part of ")
-            || self.comment.contains("extensions that build on lockstep")
-            || STEPS.contains(&self.name.as_str());
-        let named = TOPICS
-            .iter()
-            .find(|(_, names)| names.contains(&self.name.as_str()));
-        match named {
-            Some((topic, _)) => Some(topic),
-            None if may_call("lockstep_chatops") => Some(CHATOPS),
-            None if may_call("lockstep_sidecar") => Some(SIDECAR),
-            None if is_internal || self.callers.is_empty() => Some(INTERNAL),
-            None => None,
+        match self.schema.as_str() {
+            "lockstep" => TOPICS
+                .iter()
+                .find(|(_, names)| names.contains(&self.name.as_str()))
+                .map(|(topic, _)| *topic),
+            "lockstep_api" if self.callers.contains(&"lockstep_chatops".to_owned()) => {
+                Some(CHATOPS)
+            }
+            "lockstep_api" => Some(SIDECAR),
+            _ => Some(INTERNAL),
         }
     }
 
     fn text(&self) -> String {
         let Self {
+            schema,
             name,
             arguments,
             result,
@@ -201,7 +192,7 @@ impl Function {
             callers => callers.join(", "),
         };
         format!(
-            "`lockstep.{name}({arguments}){returns}`\n\n{} *{extension}; callers: {callers}.*\n\n",
+            "`{schema}.{name}({arguments}){returns}`\n\n{} *{extension}; callers: {callers}.*\n\n",
             sentence(comment)
         )
     }
@@ -212,22 +203,55 @@ const INTRODUCTION: &str = "\
 
 <!-- Generated by make reference. -->
 
-Every function of both extensions, in the schema `lockstep`. *Callers* are the roles that may execute a function; a function of everyone still checks
-what its caller may do to the tables involved, see [Privileges](../privileges.md). A null argument is refused with 22004 unless its
-default is null.
+Every function of both extensions. People and applications call those of the schema `lockstep`; `lockstep_api` has what the sidecar alone calls, and
+`lockstep_internal` has parts of other functions.
+
+*Callers* are the roles that may execute a function; a function of everyone still checks what its caller may do to the tables involved, see
+[Privileges](../privileges.md). A null argument is refused with 22004 unless its default is null; [Errors](errors.md) lists the other errors. The examples
+run one after the other, in a database with a few rows.
 
 ";
 
 const INTERNAL_NOTE: &str = "\
-These are parts of others: trigger functions, steps of a procedure, and what `lockstep_slack` uses of `lockstep`. Do not call them.
+The schema `lockstep_internal`: trigger functions, steps of other functions, and what `lockstep_slack` uses of `lockstep`. Do not call them.
 
 ";
+
+const API_NOTE: &str = "\
+In the schema `lockstep_api`. They change with the sidecar, so a sidecar and the extension are upgraded together.
+
+";
+
+/// The example of each function, and what it prints if that is shown.
+fn examples() -> Result<BTreeMap<&'static str, (String, String)>> {
+    let mut found = BTreeMap::new();
+    for part in EXAMPLES.split("\n\n").skip(1) {
+        let (name, text) = part.split_once('\n').context("an example without text")?;
+        let name = name
+            .strip_prefix("-- ")
+            .with_context(|| format!("{name} is no name of an example"))?;
+        let (mut sql, mut output) = (String::new(), String::new());
+        for line in text.trim_end().lines() {
+            match line.strip_prefix("--> ") {
+                Some(line) => writeln!(output, "{line}")?,
+                None => writeln!(sql, "{line}")?,
+            }
+        }
+        ensure!(
+            sql.contains(&format!("lockstep.{name}(")),
+            "the example of {name} does not call it"
+        );
+        let former = found.insert(name, (sql, output));
+        ensure!(former.is_none(), "{name} has two examples");
+    }
+    Ok(found)
+}
 
 #[test]
 fn every_function_is_described() -> Result<()> {
     let mut client = database("docs_functions")?;
     let rows = client.query(
-        "select p.proname::text, pg_get_function_arguments(p.oid), coalesce(pg_get_function_result(p.oid), ''),
+        "select p.pronamespace::regnamespace::text, p.proname::text, pg_get_function_arguments(p.oid), coalesce(pg_get_function_result(p.oid), ''),
                 obj_description(p.oid, 'pg_proc'), e.extname::text,
                 array(select case a.grantee when 0 then 'everyone' else a.grantee::regrole::text end
                         from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
@@ -235,41 +259,54 @@ fn every_function_is_described() -> Result<()> {
            from pg_proc p
            join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
            join pg_extension e on e.oid = d.refobjid
-          where p.pronamespace = 'lockstep'::regnamespace
+          where p.pronamespace::regnamespace::text ~ '^lockstep'
           order by p.proname::text collate \"C\", p.pronargs, pg_get_function_identity_arguments(p.oid) collate \"C\"",
         &[],
     )?;
     let functions: Vec<Function> = rows
         .iter()
         .map(|row| Function {
-            name: row.get(0),
-            arguments: row.get(1),
-            result: row.get(2),
-            comment: row.get(3),
-            extension: row.get(4),
-            callers: row.get(5),
+            schema: row.get(0),
+            name: row.get(1),
+            arguments: row.get(2),
+            result: row.get(3),
+            comment: row.get(4),
+            extension: row.get(5),
+            callers: row.get(6),
         })
         .collect();
     ensure!(functions.len() > 100, "only {} functions", functions.len());
+    let mut examples = examples()?;
     let mut text = INTRODUCTION.to_owned();
     let names: Vec<&str> = TOPICS.iter().map(|(topic, _)| *topic).collect();
     for topic in [names.as_slice(), &[SIDECAR, CHATOPS, INTERNAL]].concat() {
         write!(text, "## {topic}\n\n")?;
-        if topic == INTERNAL {
-            text.push_str(INTERNAL_NOTE);
-        }
-        let mut last = "";
+        text.push_str(match topic {
+            INTERNAL => INTERNAL_NOTE,
+            SIDECAR | CHATOPS => API_NOTE,
+            _ => "",
+        });
         let all = functions
             .iter()
             .filter(|function| function.topic() == Some(topic));
-        for function in in_order_of(topic, all.collect()) {
-            if function.name != last {
-                write!(text, "### {}\n\n", function.name)?;
+        for overloads in in_order_of(topic, all.collect()).chunk_by(|a, b| a.name == b.name) {
+            let Function { schema, name, .. } = overloads[0];
+            write!(text, "### {name}\n\n")?;
+            for function in overloads {
+                text.push_str(&function.text());
             }
-            last = &function.name;
-            text.push_str(&function.text());
+            if schema == "lockstep" {
+                let (sql, output) = examples
+                    .remove(name.as_str())
+                    .with_context(|| format!("{name} has no example in functions.sql"))?;
+                write!(text, "```sql\n{sql}```\n\n")?;
+                if !output.is_empty() {
+                    write!(text, "```text\n{output}```\n\n")?;
+                }
+            }
         }
     }
+    ensure!(examples.is_empty(), "examples of no function: {examples:?}");
     let lost = functions
         .iter()
         .filter(|function| function.topic().is_none());

@@ -64,7 +64,7 @@ fn of_notifications(client: &mut Client) -> Result<Vec<(String, String)>> {
     let rows = client.query(
         "select a.attname::text, regexp_replace(pg_get_expr(d.adbin, d.adrelid), '''?([^'']*)''?::.*', '\\1')
            from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-          where a.attrelid = 'lockstep.slack_notification'::regclass and a.attnum > 0 and not a.attisdropped
+          where a.attrelid = 'lockstep_internal.slack_notification'::regclass and a.attnum > 0 and not a.attisdropped
             and a.attname not in ('schema', 'integration_id')",
         &[],
     )?;

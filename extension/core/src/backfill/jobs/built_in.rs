@@ -16,7 +16,7 @@ const CACHE_COLUMNS: &str = "cache_columns";
 kept! {
     static OF_EXTENSION: OwnStatement = OwnStatement::new(
         "select f.target_table::text, format('%I.%I', f.function_schema, f.function_name)
-           from lockstep.backfill_function f where f.job = $1",
+           from lockstep_internal.backfill_function f where f.job = $1",
         &[pg_sys::TEXTOID],
     );
 }

@@ -79,7 +79,11 @@ pub(crate) fn end_of_transaction() {
 
 /// Takes the table lock that changing a run needs, if no conflicting lock is held.
 pub(super) fn try_lock_runs() -> bool {
-    lock::try_take_table(c"lockstep", c"backfill_run", pg_sys::RowExclusiveLock)
+    lock::try_take_table(
+        c"lockstep_internal",
+        c"backfill_run",
+        pg_sys::RowExclusiveLock,
+    )
 }
 
 fn try_keep(run: i64, slot: i32, mode: u32) -> bool {

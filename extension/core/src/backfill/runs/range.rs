@@ -7,7 +7,7 @@ use lockstep_server::kept;
 use lockstep_server::{Failure, OwnStatement, datum};
 use pgrx::pg_sys::{self, Datum};
 
-/// An open row of lockstep.backfill_range, locked until the end of the transaction.
+/// An open row of lockstep_internal.backfill_range, locked until the end of the transaction.
 pub(crate) struct Range {
     id: i64,
     pub(crate) rest: KeyRange,
@@ -54,7 +54,7 @@ impl Statements {
         let take = |whose: &str| {
             OwnStatement::new(
                 &format!(
-                    "select {COLUMNS} from lockstep.backfill_range g
+                    "select {COLUMNS} from lockstep_internal.backfill_range g
                       where g.run_id = $1 and g.status = 'open' and {whose}
                       order by g.slot is distinct from $2, g.id limit 1 for update skip locked"
                 ),
@@ -65,7 +65,7 @@ impl Statements {
             take_mine: take("(g.slot = $2 or g.slot is null)"),
             take_any: take("true"),
             open: OwnStatement::new(
-                "insert into lockstep.backfill_range (run_id, slot, after_key, last_key, sub_batch_size)
+                "insert into lockstep_internal.backfill_range (run_id, slot, after_key, last_key, sub_batch_size)
                  values ($1, $2, $3, $4, $5)",
                 &[
                     pg_sys::INT8OID,
@@ -76,7 +76,7 @@ impl Statements {
                 ],
             ),
             advance: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, after_key = $3, sub_batch_size = $4, attempts = 0, scanned = $5, updated = $6,
                         unresolved = $7::jsonb, rows_per_second = $8, longest_ms = $9, held_by = nullif($10, ''),
                         updated_at = clock_timestamp()
@@ -95,15 +95,15 @@ impl Statements {
                 ],
             ),
             finish: OwnStatement::new(
-                "delete from lockstep.backfill_range where id = $1",
+                "delete from lockstep_internal.backfill_range where id = $1",
                 &[pg_sys::INT8OID],
             ),
             hold: OwnStatement::new(
-                "update lockstep.backfill_range set slot = $2, held_by = $3, updated_at = clock_timestamp() where id = $1",
+                "update lockstep_internal.backfill_range set slot = $2, held_by = $3, updated_at = clock_timestamp() where id = $1",
                 &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
             ),
             retry_smaller: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, held_by = null,
                         updated_at = clock_timestamp()
                   where id = $1",
@@ -117,9 +117,9 @@ impl Statements {
                 ],
             ),
             set_aside: OwnStatement::new(
-                "insert into lockstep.backfill_range (run_id, status, after_key, last_key, sub_batch_size, attempts, sqlstate, error)
+                "insert into lockstep_internal.backfill_range (run_id, status, after_key, last_key, sub_batch_size, attempts, sqlstate, error)
                  select g.run_id, 'set_aside', $2, $3, g.sub_batch_size, $4, $5, $6
-                   from lockstep.backfill_range g where g.id = $1",
+                   from lockstep_internal.backfill_range g where g.id = $1",
                 &[
                     pg_sys::INT8OID,
                     pg_sys::TEXTARRAYOID,
@@ -130,7 +130,7 @@ impl Statements {
                 ],
             ),
             skip: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, held_by = null, updated_at = clock_timestamp()
                   where id = $1",
                 &[
@@ -141,11 +141,11 @@ impl Statements {
             ),
             statuses: OwnStatement::new(
                 "select count(*) filter (where g.status = 'open'), count(*) filter (where g.status = 'set_aside')
-                   from lockstep.backfill_range g where g.run_id = $1",
+                   from lockstep_internal.backfill_range g where g.run_id = $1",
                 &[pg_sys::INT8OID],
             ),
             reopen: OwnStatement::new(
-                "update lockstep.backfill_range
+                "update lockstep_internal.backfill_range
                     set status = 'open', slot = null, attempts = 0, updated_at = clock_timestamp()
                   where run_id = $1 and status = 'set_aside'",
                 &[pg_sys::INT8OID],

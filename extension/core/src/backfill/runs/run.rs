@@ -8,7 +8,7 @@ use lockstep_server::{OwnStatement, View, datum, has_rights_of};
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::Value;
 
-/// A row of lockstep.backfill_run.
+/// A row of lockstep_internal.backfill_run.
 pub(crate) struct Run {
     pub(crate) id: i64,
     pub(crate) job: String,
@@ -80,8 +80,9 @@ kept! {
 
 impl Statements {
     fn new() -> Self {
-        let select =
-            |rest: &str| format!("select {COLUMNS} from lockstep.backfill_run r where {rest}");
+        let select = |rest: &str| {
+            format!("select {COLUMNS} from lockstep_internal.backfill_run r where {rest}")
+        };
         Self {
             load: OwnStatement::new(&select("r.id = $1"), &[pg_sys::INT8OID]),
             lock: OwnStatement::new(&select("r.id = $1 for update"), &[pg_sys::INT8OID]),
@@ -90,7 +91,7 @@ impl Statements {
                 &[pg_sys::OIDOID],
             ),
             insert: OwnStatement::new(
-                "insert into lockstep.backfill_run
+                "insert into lockstep_internal.backfill_run
                    (job, target_table, workers, settings, last_key, rows_estimated)
                  values ($1, $2, $3, $4::jsonb, $5, $6)
                  on conflict (target_table) where status in ('running', 'paused') do nothing
@@ -105,25 +106,25 @@ impl Statements {
                 ],
             ),
             set_status: OwnStatement::new(
-                "update lockstep.backfill_run
+                "update lockstep_internal.backfill_run
                     set status = $2, held_by = null, finished_at = case when $2 in ('running', 'paused') then null else clock_timestamp() end
                   where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             set_settings: OwnStatement::new(
-                "update lockstep.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
+                "update lockstep_internal.backfill_run set settings = $2::jsonb, workers = $3 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::INT4OID],
             ),
             hand_out: OwnStatement::new(
-                "update lockstep.backfill_run set handed_out = $2 where id = $1",
+                "update lockstep_internal.backfill_run set handed_out = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
             ),
             counts: OwnStatement::new(
-                "select r.scanned, r.updated, r.unresolved::text from lockstep.backfill_run r where r.id = $1 for update",
+                "select r.scanned, r.updated, r.unresolved::text from lockstep_internal.backfill_run r where r.id = $1 for update",
                 &[pg_sys::INT8OID],
             ),
             add_counts: OwnStatement::new(
-                "update lockstep.backfill_run
+                "update lockstep_internal.backfill_run
                     set scanned = $2, updated = $3, unresolved = $4::jsonb, longest_ms = greatest(longest_ms, $5)
                   where id = $1",
                 &[
@@ -135,17 +136,17 @@ impl Statements {
                 ],
             ),
             set_error: OwnStatement::new(
-                "update lockstep.backfill_run set last_error = $2 where id = $1",
+                "update lockstep_internal.backfill_run set last_error = $2 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             set_error_at_once: OwnStatement::new(
-                "update lockstep.backfill_run r set last_error = $2
-                   from (select from lockstep.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
+                "update lockstep_internal.backfill_run r set last_error = $2
+                   from (select from lockstep_internal.backfill_run l where l.id = $1 and l.status = 'running' for update skip locked) l
                   where r.id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
             ),
             give_up: OwnStatement::new(
-                "update lockstep.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
+                "update lockstep_internal.backfill_run set status = 'paused', held_by = $2, last_error = $3 where id = $1",
                 &[pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
             ),
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::ffi::CStr;
 
-/// A row of lockstep.cache_column_definition.
+/// A row of lockstep_internal.cache_column_definition.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Definition {
     pub(crate) id: i32,
@@ -79,7 +79,7 @@ impl Definition {
         let query = Statement::new(
             &format!(
                 "select coalesce(jsonb_agg({COLUMNS} order by d.id), '[]')::text
-                   from lockstep.cache_column_definition d where {condition}"
+                   from lockstep_internal.cache_column_definition d where {condition}"
             ),
             &[pg_sys::TEXTOID],
         );

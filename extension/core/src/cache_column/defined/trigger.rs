@@ -121,7 +121,7 @@ pub(crate) fn installed_on(tables: &[u32]) -> Result<Vec<Installed>> {
            from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace cn on cn.oid = c.relnamespace
           where g.tgrelid = any ($1::bigint[]::oid[]) and g.tgfoid in (
             select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-             where n.nspname = 'lockstep'
+             where n.nspname = 'lockstep_internal'
                and p.proname in ('flush', 'flush_truncated', 'note_changed', 'note_arrived', 'set_false_on_insert'))",
         &[pg_sys::INT8ARRAYOID],
     );
@@ -289,7 +289,7 @@ impl Trigger {
             .map(|id| format!("'{id}'"))
             .collect();
         format!(
-            "{timing} {} {of} on {} for each {each} {when} execute function lockstep.{}({})",
+            "{timing} {} {of} on {} for each {each} {when} execute function lockstep_internal.{}({})",
             events.join(" or "),
             self.table.name,
             self.function,

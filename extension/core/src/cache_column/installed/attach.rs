@@ -376,7 +376,7 @@ fn tables_with_triggers(schema: &str) -> Result<Vec<u32>> {
         "select coalesce(jsonb_agg(distinct g.tgrelid::bigint), '[]')::text
            from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
           where n.nspname = $1 and c.relkind in ('r', 'p') and g.tgfoid in (
-            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep')",
+            select p.oid from pg_proc p join pg_namespace l on l.oid = p.pronamespace where l.nspname = 'lockstep_internal')",
         &[pg_sys::TEXTOID],
     );
     let text = with_catalog_path(|| connected(|| query.text(&[datum(schema)])));

@@ -13,10 +13,10 @@ use std::panic::AssertUnwindSafe;
 
 /// Checks permissions, and prevents TRUNCATE of the tables until the transaction ends.
 #[pg_extern(sql = r#"
-create function lockstep.begin_cache_column_drift(target regclass, "column" text)
+create function lockstep_internal.begin_cache_column_drift(target regclass, "column" text)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.begin_cache_column_drift(regclass, text) is
+comment on function lockstep_internal.begin_cache_column_drift(regclass, text) is
   'the first step of lockstep.cache_column_drift: checks the caller''s rights and waits for a concurrent truncate';
 "#)]
 fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
@@ -29,12 +29,12 @@ fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
 
 /// The rows that are wrong, read in parts as they are fetched.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_drift_rows(target regclass, "column" text)
+create function lockstep_internal.cache_column_drift_rows(target regclass, "column" text)
 returns table (key bigint, cached boolean, actual boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_drift_rows(regclass, text) is
-  'the rows of lockstep.cache_column_drift';
+comment on function lockstep_internal.cache_column_drift_rows(regclass, text) is
+  'part of lockstep.cache_column_drift: its rows';
 "#)]
 fn cache_column_drift_rows(
     target: Option<pg_sys::Oid>,
@@ -88,13 +88,13 @@ type Standing = (String, String, Option<i64>);
 
 /// The state of all cache columns.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_standings(most bigint default null)
+create function lockstep_internal.cache_column_standings(most bigint default null)
 returns table (what text, state text, wrong bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_standings(bigint) is
+comment on function lockstep_internal.cache_column_standings(bigint) is
   'table and column, state, and how many rows are wrong, counted up to most, null if that is not known; reads the tables with the rights of their owners: for extensions that build on lockstep';
-revoke execute on function lockstep.cache_column_standings(bigint) from public;
+revoke execute on function lockstep_internal.cache_column_standings(bigint) from public;
 "#)]
 fn cache_column_standings(
     most: Option<i64>,

@@ -7,11 +7,11 @@ use pgrx::prelude::*;
 
 /// Installs what definitions lack; the last step of an update script that dropped the old objects.
 #[pg_extern(sql = r#"
-create function lockstep.mend_cache_columns()
+create function lockstep_internal.mend_cache_columns()
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.mend_cache_columns() is 'part of alter extension lockstep update: installs what cache columns lack';
-revoke execute on function lockstep.mend_cache_columns() from public;
+comment on function lockstep_internal.mend_cache_columns() is 'part of alter extension lockstep update: installs what cache columns lack';
+revoke execute on function lockstep_internal.mend_cache_columns() from public;
 "#)]
 fn mend_cache_columns() {
     mend_all().or_raise();

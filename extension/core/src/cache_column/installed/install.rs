@@ -270,7 +270,7 @@ fn table_name(table: u32) -> String {
 }
 
 const INSERT: &str = "
-insert into lockstep.cache_column_definition
+insert into lockstep_internal.cache_column_definition
   (target_table, target_column, source_table, key_column, match, guard, fire_always, origin, disabled_triggers,
    target_name, source_name, partitions)
 select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::regclass, d->>'key_column', d->'match',
@@ -280,7 +280,7 @@ select (d->>'target')::oid::regclass, d->>'target_column', (d->>'source')::oid::
 returning id::bigint";
 
 const UPDATE: &str = "
-update lockstep.cache_column_definition as c
+update lockstep_internal.cache_column_definition as c
    set disabled_triggers = n.disabled_triggers, target_name = n.target_name, source_name = n.source_name, partitions = n.partitions
   from jsonb_to_record($1::jsonb)
        as n (id integer, disabled_triggers name[], target_name name[], source_name name[], partitions oid[])
@@ -298,7 +298,7 @@ pub(super) fn update(definition: &Definition) -> Result<()> {
 }
 
 fn delete(definition: &Definition) -> Result<()> {
-    let text = "delete from lockstep.cache_column_definition where id = ($1::jsonb)::integer returning id::bigint";
+    let text = "delete from lockstep_internal.cache_column_definition where id = ($1::jsonb)::integer returning id::bigint";
     write_definition(text, &json!(definition.id)).map(|_| ())
 }
 

@@ -11,11 +11,11 @@ use pgrx::prelude::*;
 
 /// The state of a definition as text, `active` if nothing is wrong. Takes no lock that could wait.
 #[pg_extern(sql = r#"
-create function lockstep.cache_column_state(definition integer)
+create function lockstep_internal.cache_column_state(definition integer)
 returns text stable language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.cache_column_state(integer) is
-  'whether a cache column is maintained: active, or what is wrong; lockstep.attach repairs it or says why it cannot';
+comment on function lockstep_internal.cache_column_state(integer) is
+  'part of lockstep.cache_columns: whether a cache column is maintained: active, or what is wrong; lockstep.attach repairs it or says why it cannot';
 "#)]
 fn cache_column_state(definition: Option<i32>) -> String {
     let definition = Definition::load(required(definition, "definition")).or_raise();

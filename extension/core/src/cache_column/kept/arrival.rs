@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 /// BEFORE INSERT of a target row whose cache column is null or, under a guard, not false.
 #[pg_trigger(sql = "
-create function lockstep.set_false_on_insert() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_false_on_insert() is 'row trigger of a target: a new row starts with false';")]
+create function lockstep_internal.set_false_on_insert() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.set_false_on_insert() is 'row trigger of a target: a new row starts with false';")]
 fn set_false_on_insert<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {

@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 /// AFTER INSERT, UPDATE or DELETE of a source row.
 #[pg_trigger(sql = "
-create function lockstep.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
+create function lockstep_internal.note_changed() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_changed() is 'row trigger of a source: notes under which keys a matching row came or went';")]
 fn note_changed<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -31,8 +31,8 @@ fn note_changed<'a>(
 
 /// AFTER INSERT of a target row, or UPDATE of its key or cache column: the value must be recomputed.
 #[pg_trigger(sql = "
-create function lockstep.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
+create function lockstep_internal.note_arrived() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_arrived() is 'row trigger of a target: look what the cache column of this row must be';")]
 fn note_arrived<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {

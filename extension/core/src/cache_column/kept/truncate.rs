@@ -8,8 +8,8 @@ use pgrx::prelude::*;
 
 /// AFTER TRUNCATE of a source.
 #[pg_trigger(sql = "
-create function lockstep.flush_truncated() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.flush_truncated() is 'statement trigger: after a source was truncated, looks at all targets';")]
+create function lockstep_internal.flush_truncated() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.flush_truncated() is 'statement trigger: after a source was truncated, looks at all targets';")]
 fn flush_truncated<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {

@@ -47,14 +47,14 @@ type Claimed = (
 
 /// Claims the first waiting delivery of channels that are due.
 #[pg_extern(sql = r#"
-create function lockstep.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
+create function lockstep_api.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
 returns table (delivery bigint, lease bigint, team_id text, enterprise_id text, channel text, integration_id bigint, alias text, event json,
                attempts integer, uncertain integer, failures integer, updates text, subject text, ts text, slack_channel text, moment bigint, token bytea, token_iv bytea)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.claim_deliveries(integer, interval, integer, text) is
-  'claims the first waiting delivery of channels that are due, as many a minute and workspace as are given, with what it takes to send it; the channel is the caller''s until lockstep.finish_deliveries';
-revoke execute on function lockstep.claim_deliveries(integer, interval, integer, text) from public;
+comment on function lockstep_api.claim_deliveries(integer, interval, integer, text) is
+  'claims the first waiting delivery of channels that are due, as many a minute and workspace as are given, with what it takes to send it; the channel is the caller''s until lockstep_api.finish_deliveries';
+revoke execute on function lockstep_api.claim_deliveries(integer, interval, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn claim_deliveries(

@@ -24,14 +24,14 @@ kept! {
             "select h.*, n.channel from unnest($1) c (id)
               cross join lateral (
                 select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel
-                  from lockstep.slack_delivery d
+                  from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
-               left join lockstep.slack_channel n on n.id = h.channel",
+               left join lockstep_internal.slack_channel n on n.id = h.channel",
             &[pg_sys::INT8ARRAYOID],
             &["lane", "id"],
         ),
         fail: OwnStatement::by_index(
-            "update lockstep.slack_delivery d
+            "update lockstep_internal.slack_delivery d
                 set status = 'failed', error = g.error, needed = null, done_at = clock_timestamp()
                from unnest($1, $2, $3, $4) g (lane, slack_integration_id, integration_id, error)
               where d.lane = g.lane and d.status = 'waiting' and d.slack_integration_id = g.slack_integration_id
@@ -45,7 +45,7 @@ kept! {
             &["lane"],
         ),
         fail_without_event: OwnStatement::by_index(
-            "update lockstep.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
+            "update lockstep_internal.slack_delivery set status = 'failed', error = 'no_event', needed = null, done_at = clock_timestamp()
               where id = any ($1) and status = 'waiting'",
             &[pg_sys::INT8ARRAYOID],
             &["id"],

@@ -29,7 +29,7 @@ kept! {
             &format!(
                 "select p.team_id, {ROOM}
                    from (select clock_timestamp()) now (at)
-                  cross join unnest($2) t (id) join lockstep.slack_team_pace p
+                  cross join unnest($2) t (id) join lockstep_internal.slack_team_pace p
                      on p.schema = $1 and p.team_id = t.id and p.method = $5"
             ),
             &[
@@ -42,14 +42,14 @@ kept! {
             &["schema"],
         ),
         begin: OwnStatement::by_index(
-            "insert into lockstep.slack_team_pace (schema, team_id, method, free_at)
+            "insert into lockstep_internal.slack_team_pace (schema, team_id, method, free_at)
              select $1, t.id, $3, '-infinity' from unnest($2) with ordinality t (id, place) order by t.place on conflict do nothing",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
         ),
         lock: OwnStatement::by_index(
             "select from unnest($2) with ordinality t (id, place)
-               join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
+               join lockstep_internal.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $3
               order by t.place for no key update of p",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TEXTOID],
             &["schema"],
@@ -61,8 +61,8 @@ kept! {
                    select p.team_id, now.at, least(t.wanted, {ROOM}) as messages
                      from (select clock_timestamp()) now (at)
                     cross join unnest($2, $5) t (id, wanted)
-                     join lockstep.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $6)
-                 update lockstep.slack_team_pace p
+                     join lockstep_internal.slack_team_pace p on p.schema = $1 and p.team_id = t.id and p.method = $6)
+                 update lockstep_internal.slack_team_pace p
                     set free_at = greatest(p.free_at, a.at) + a.messages * $3 * interval '1 microsecond'
                    from admitted a where p.schema = $1 and p.team_id = a.team_id and p.method = $6 and a.messages > 0
                  returning p.team_id, a.messages"

@@ -26,19 +26,19 @@ kept! {
     static STATEMENTS: Statements = Statements {
         updates: OwnStatement::by_index(
             "select n.integration_id, n.updates
-               from unnest($2) i (id) join lockstep.slack_notification n on n.schema = $1 and n.integration_id = i.id",
+               from unnest($2) i (id) join lockstep_internal.slack_notification n on n.schema = $1 and n.integration_id = i.id",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         payloads: OwnStatement::by_index(
-            "select e.id, e.payload::text from lockstep.event e where e.id = any ($1) and e.payload is not null",
+            "select e.id, e.payload::text from lockstep_internal.event e where e.id = any ($1) and e.payload is not null",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         messages: OwnStatement::by_index(
             "select m.channel, m.subject, m.ts, m.slack_channel, m.moment
-               from unnest($1, $2) s (channel, subject) join lockstep.slack_message m on m.channel = s.channel and m.subject = s.subject
-               join lockstep.slack_channel c on c.id = m.channel
+               from unnest($1, $2) s (channel, subject) join lockstep_internal.slack_message m on m.channel = s.channel and m.subject = s.subject
+               join lockstep_internal.slack_channel c on c.id = m.channel
               -- By now the name may be another channel's.
               where m.slack_channel = coalesce(c.slack_id, m.slack_channel)",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],

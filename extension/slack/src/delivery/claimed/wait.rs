@@ -19,12 +19,12 @@ kept! {
             "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},
              team as materialized (
                select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
-                 from waiting w join lockstep.slack_channel c on c.id = w.lane
+                 from waiting w join lockstep_internal.slack_channel c on c.id = w.lane
                 where w.lane is not null and c.schema = $2 group by c.team_id)
              select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8
                from now cross join team t
-               left join lockstep.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
+               left join lockstep_internal.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"
         ),
         &[
             pg_sys::INT8OID,
@@ -38,12 +38,12 @@ kept! {
 
 /// Seconds until the next channel is due.
 #[pg_extern(sql = r#"
-create function lockstep.delivery_wait(per_minute integer, schema text default 'public')
+create function lockstep_api.delivery_wait(per_minute integer, schema text default 'public')
 returns double precision language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.delivery_wait(integer, text) is
-  'seconds until lockstep.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits. A session that listens to lockstep_delivery is notified of more from then on, until it claims';
-revoke execute on function lockstep.delivery_wait(integer, text) from public;
+comment on function lockstep_api.delivery_wait(integer, text) is
+  'seconds until lockstep_api.claim_deliveries has something to claim, 0 if it has now, a day at most; null if nothing waits. A session that listens to lockstep_delivery is notified of more from then on, until it claims';
+revoke execute on function lockstep_api.delivery_wait(integer, text) from public;
 "#)]
 fn delivery_wait(per_minute: Option<i32>, schema: Option<&str>) -> Option<f64> {
     let per_minute = required(per_minute, "per_minute");

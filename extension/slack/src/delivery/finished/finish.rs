@@ -28,18 +28,18 @@ kept! {
     static STATEMENTS: Statements = Statements {
         lock: OwnStatement::by_index(
             "select d.id, c.id, c.team_id, coalesce(n.channel, c.channel), c.subject, d.integration_id, d.channel, n.slack_id,
-                    coalesce((select min(s.id) from lockstep.slack_channel s
+                    coalesce((select min(s.id) from lockstep_internal.slack_channel s
                                where s.slack_id = n.slack_id and s.team_id = n.team_id and s.schema = n.schema), n.id)
                       = coalesce(n.same_as, n.id)
-               from unnest($1, $2) r (delivery, lease) join lockstep.slack_delivery d on d.id = r.delivery
-               join lockstep.slack_channel c on c.id = d.lane left join lockstep.slack_channel n on n.id = d.channel
+               from unnest($1, $2) r (delivery, lease) join lockstep_internal.slack_delivery d on d.id = r.delivery
+               join lockstep_internal.slack_channel c on c.id = d.lane left join lockstep_internal.slack_channel n on n.id = d.channel
               where c.schema = $3 and c.lease = r.lease and c.delivery = r.delivery
               order by c.id for no key update of c",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::TEXTOID],
             &["id", "slack_id"],
         ),
         deliveries: OwnStatement::by_index(
-            "update lockstep.slack_delivery d
+            "update lockstep_internal.slack_delivery d
                 set status = r.status, attempts = d.attempts + r.attempts, uncertain = d.uncertain + r.uncertain,
                     failures = d.failures + r.attempts + r.uncertain,
                     error = r.error, needed = r.needed, done_at = case when r.status <> 'waiting' then clock_timestamp() end
@@ -58,7 +58,7 @@ kept! {
         // The next message may start a second after this one did, and not before its own time. A channel without a request is due
         // at once.
         channels: OwnStatement::by_index(
-            "update lockstep.slack_channel c
+            "update lockstep_internal.slack_channel c
                 set lease = null, leased_until = null, delivery = null, subject = null,
                     not_before = greatest(clock_timestamp() + r.wait * interval '1 second',
                                           clock_timestamp() - r.ago * interval '1 second' + interval '1 second')
@@ -73,7 +73,7 @@ kept! {
         // The first message of a subject stays: updates keep its id, and a thread depends on it; unless the name now belongs to
         // another channel.
         keep_messages: OwnStatement::by_index(
-            "insert into lockstep.slack_message as m (channel, subject, ts, slack_channel, moment)
+            "insert into lockstep_internal.slack_message as m (channel, subject, ts, slack_channel, moment)
              select * from unnest($1, $2, $3, $4, $5) on conflict (channel, subject) do update
                 set at = clock_timestamp(), moment = greatest(m.moment, excluded.moment),
                     ts = case when m.slack_channel = excluded.slack_channel then m.ts else excluded.ts end,
@@ -88,7 +88,7 @@ kept! {
             &["channel"],
         ),
         renew_messages: OwnStatement::by_index(
-            "update lockstep.slack_message m set at = clock_timestamp(), moment = greatest(m.moment, s.moment)
+            "update lockstep_internal.slack_message m set at = clock_timestamp(), moment = greatest(m.moment, s.moment)
                from unnest($1, $2, $3) s (channel, subject, moment) where m.channel = s.channel and m.subject = s.subject",
             &[
                 pg_sys::INT8ARRAYOID,
@@ -98,13 +98,13 @@ kept! {
             &["channel"],
         ),
         forget_messages: OwnStatement::by_index(
-            "delete from lockstep.slack_message m using unnest($1, $2) s (channel, subject)
+            "delete from lockstep_internal.slack_message m using unnest($1, $2) s (channel, subject)
               where m.channel = s.channel and m.subject = s.subject",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
             &["channel"],
         ),
         end_trouble: OwnStatement::by_index(
-            "delete from lockstep.slack_channel_trouble t using unnest($2, $3, $4) r (integration, team, channel)
+            "delete from lockstep_internal.slack_channel_trouble t using unnest($2, $3, $4) r (integration, team, channel)
               where t.schema = $1 and t.integration_id = r.integration and t.team_id = r.team and t.channel = r.channel",
             &[
                 pg_sys::TEXTOID,
@@ -115,7 +115,7 @@ kept! {
             &["schema"],
         ),
         trouble: OwnStatement::by_index(
-            "insert into lockstep.slack_channel_trouble as t (schema, integration_id, team_id, channel, error, needed, since, last_at)
+            "insert into lockstep_internal.slack_channel_trouble as t (schema, integration_id, team_id, channel, error, needed, since, last_at)
              select $1, r.*, now.at, now.at from (select clock_timestamp()) now (at) cross join unnest($2, $3, $4, $5, $6) r
                  on conflict (schema, integration_id, team_id, channel) do update
                 set error = excluded.error, needed = excluded.needed, failures = t.failures + 1, last_at = clock_timestamp()",
@@ -131,7 +131,7 @@ kept! {
         ),
         more: OwnStatement::by_index(
             "select from unnest($1) c (id)
-              where exists (select from lockstep.slack_delivery d where d.lane = c.id and d.status = 'waiting') limit 1",
+              where exists (select from lockstep_internal.slack_delivery d where d.lane = c.id and d.status = 'waiting') limit 1",
             &[pg_sys::INT8ARRAYOID],
             &["lane"],
         ),
@@ -140,12 +140,12 @@ kept! {
 
 /// Says what became of deliveries.
 #[pg_extern(sql = r#"
-create function lockstep.finish_deliveries(results jsonb, schema text default 'public')
+create function lockstep_api.finish_deliveries(results jsonb, schema text default 'public')
 returns integer language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.finish_deliveries(jsonb, text) is
+comment on function lockstep_api.finish_deliveries(jsonb, text) is
   'reports the outcome of claimed deliveries; returns how many results were accepted: not those of channels that another sender holds by now';
-revoke execute on function lockstep.finish_deliveries(jsonb, text) from public;
+revoke execute on function lockstep_api.finish_deliveries(jsonb, text) from public;
 "#)]
 fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {
     let results = required(results, "results");

@@ -19,9 +19,9 @@ kept! {
     // Skips rows that others have locked, so that two senders never deadlock: the next message will report the same again.
     static STATEMENTS: Statements = Statements {
         name: OwnStatement::by_index(
-            "update lockstep.slack_channel c set slack_id = n.slack_id
+            "update lockstep_internal.slack_channel c set slack_id = n.slack_id
                from (select o.id, r.slack_id from unnest($1, $2) r (channel, slack_id)
-                       join lockstep.slack_channel o on o.id = r.channel
+                       join lockstep_internal.slack_channel o on o.id = r.channel
                       order by o.id for no key update of o skip locked) n
               where c.id = n.id and c.slack_id is distinct from n.slack_id",
             &[pg_sys::INT8ARRAYOID, pg_sys::TEXTARRAYOID],
@@ -29,13 +29,13 @@ kept! {
         ),
         // Joins all rows with that id, because the row known first may be learned last; but not while somebody is sending there.
         join: OwnStatement::by_index(
-            "update lockstep.slack_channel c set same_as = nullif(n.first, n.id)
-               from (select o.id, coalesce(o.same_as, o.id) as lane, (select min(s.id) from lockstep.slack_channel s
+            "update lockstep_internal.slack_channel c set same_as = nullif(n.first, n.id)
+               from (select o.id, coalesce(o.same_as, o.id) as lane, (select min(s.id) from lockstep_internal.slack_channel s
                                     where s.slack_id = o.slack_id and s.team_id = o.team_id and s.schema = o.schema) as first
-                       from lockstep.slack_channel o
+                       from lockstep_internal.slack_channel o
                       where o.id = any (array(
-                              select s.id from unnest($1) r (channel) join lockstep.slack_channel l on l.id = r.channel
-                                join lockstep.slack_channel s
+                              select s.id from unnest($1) r (channel) join lockstep_internal.slack_channel l on l.id = r.channel
+                                join lockstep_internal.slack_channel s
                                   on s.slack_id = l.slack_id and s.team_id = l.team_id and s.schema = l.schema))
                         and o.lease is null
                       order by o.id for no key update of o skip locked) n
@@ -45,18 +45,18 @@ kept! {
             &["id", "slack_id"],
         ),
         pace: OwnStatement::by_index(
-            "update lockstep.slack_channel c set not_before = n.not_before
+            "update lockstep_internal.slack_channel c set not_before = n.not_before
                from (select m.new, max(o.not_before) as not_before from unnest($1, $2) m (old, new)
-                       join lockstep.slack_channel o on o.id = m.old group by m.new) n
+                       join lockstep_internal.slack_channel o on o.id = m.old group by m.new) n
               where c.id = n.new and c.not_before < n.not_before
-                and c.id in (select l.id from lockstep.slack_channel l where l.id = any ($2) order by l.id for no key update of l skip locked)",
+                and c.id in (select l.id from lockstep_internal.slack_channel l where l.id = any ($2) order by l.id for no key update of l skip locked)",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         // Ends what is being sent in the old lane.
         leave: OwnStatement::by_index(
-            "update lockstep.slack_delivery d set lane = m.new
-               from unnest($1, $2, $3) m (channel, old, new) join lockstep.slack_channel l on l.id = m.old
+            "update lockstep_internal.slack_delivery d set lane = m.new
+               from unnest($1, $2, $3) m (channel, old, new) join lockstep_internal.slack_channel l on l.id = m.old
               where d.lane = m.old and d.channel = m.channel and d.status = 'waiting' and d.id is distinct from l.delivery",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID],
             &["id", "lane"],

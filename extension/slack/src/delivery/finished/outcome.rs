@@ -20,21 +20,21 @@ kept! {
     static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
             // In a fixed order, for sessions that retry at the same time.
-            "update lockstep.slack_delivery d
+            "update lockstep_internal.slack_delivery d
                 set status = 'waiting', failures = 0, error = null, needed = null, done_at = null
-               from (select o.id from lockstep.slack_delivery o
+               from (select o.id from lockstep_internal.slack_delivery o
                       where o.status = 'failed' and o.schema = $1 and ($2 is null or o.integration_id = $2)
                       order by o.id for no key update) o
               where d.id = o.id",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         troubles: OwnStatement::new(
-            "select channel, error, needed, failures, since, last_at from lockstep.slack_channel_trouble
+            "select channel, error, needed, failures, since, last_at from lockstep_internal.slack_channel_trouble
               where schema = $1 and integration_id = $2 and team_id = $3 order by channel collate \"C\"",
             &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID],
         ),
         results: OwnStatement::by_index(
-            "select d.id, d.status, d.error, d.needed from lockstep.slack_delivery d where d.id = any ($1) order by d.id",
+            "select d.id, d.status, d.error, d.needed from lockstep_internal.slack_delivery d where d.id = any ($1) order by d.id",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),

@@ -25,31 +25,31 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         create: OwnStatement::new(
-            "insert into lockstep.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
+            "insert into lockstep_internal.slack_notification (schema, integration_id) values ($1, $2) on conflict (schema, integration_id) do nothing",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         lock: OwnStatement::new(
             &format!(
-                "select {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2 for update",
+                "select {} from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = $2 for update",
                 Settings::COLUMNS
             ),
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         forget: OwnStatement::new(
-            "delete from lockstep.slack_notification s where s.schema = $1 and s.integration_id = $2",
+            "delete from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = $2",
             &[pg_sys::TEXTOID, pg_sys::INT8OID],
         ),
         // Users are not shown troubles with channels that are no longer notified.
         end_troubles: OwnStatement::new(
             // A sender may be writing one of them: it is removed later.
-            "delete from lockstep.slack_channel_trouble t using (
-               select o.team_id, o.channel from lockstep.slack_channel_trouble o
+            "delete from lockstep_internal.slack_channel_trouble t using (
+               select o.team_id, o.channel from lockstep_internal.slack_channel_trouble o
                 where o.schema = $1 and o.integration_id = $2 and o.channel <> all ($3) for update skip locked) old
               where t.schema = $1 and t.integration_id = $2 and t.team_id = old.team_id and t.channel = old.channel",
             &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
         ),
         update: OwnStatement::new(
-            "update lockstep.slack_notification s
+            "update lockstep_internal.slack_notification s
                 set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
                     only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12
               where s.schema = $1 and s.integration_id = $2",

@@ -162,7 +162,7 @@ pub(crate) struct Effective {
 kept! {
     static READ: OwnStatement = OwnStatement::by_index(
         &format!(
-            "select s.integration_id, {} from lockstep.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
+            "select s.integration_id, {} from lockstep_internal.slack_notification s where s.schema = $1 and s.integration_id = any ($2)",
             Settings::COLUMNS
         ),
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],

@@ -20,30 +20,30 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         integrations: OwnStatement::new(
-            "select n.integration_id from lockstep.slack_notification n where n.schema = $1
-              union select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1
-              union select m.integration_id from lockstep.slack_manager m where m.schema = $1",
+            "select n.integration_id from lockstep_internal.slack_notification n where n.schema = $1
+              union select t.integration_id from lockstep_internal.slack_channel_trouble t where t.schema = $1
+              union select m.integration_id from lockstep_internal.slack_manager m where m.schema = $1",
             &[pg_sys::TEXTOID],
         ),
         settings: OwnStatement::by_index(
-            "delete from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
+            "delete from lockstep_internal.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         managers: OwnStatement::by_index(
-            "delete from lockstep.slack_manager m where m.schema = $1 and m.integration_id = any ($2)",
+            "delete from lockstep_internal.slack_manager m where m.schema = $1 and m.integration_id = any ($2)",
             &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
             &["schema"],
         ),
         troubles: OwnStatement::new(
-            "select t.integration_id, t.team_id, t.channel from lockstep.slack_channel_trouble t where t.schema = $1",
+            "select t.integration_id, t.team_id, t.channel from lockstep_internal.slack_channel_trouble t where t.schema = $1",
             &[pg_sys::TEXTOID],
         ),
         // A sender may be writing one of them, and this waits for nobody.
         end_troubles: OwnStatement::by_index(
-            "delete from lockstep.slack_channel_trouble t using (
+            "delete from lockstep_internal.slack_channel_trouble t using (
                select o.integration_id, o.team_id, o.channel from unnest($2, $3, $4) r (integration, team, channel)
-                 join lockstep.slack_channel_trouble o
+                 join lockstep_internal.slack_channel_trouble o
                    on o.schema = $1 and o.integration_id = r.integration and o.team_id = r.team and o.channel = r.channel
                   for update of o skip locked) old
               where t.schema = $1 and t.integration_id = old.integration_id and t.team_id = old.team_id and t.channel = old.channel",

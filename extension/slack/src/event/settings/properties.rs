@@ -14,7 +14,7 @@ type Properties = (i64, Vec<u8>, Option<Vec<u8>>, bool);
 
 kept! {
     static WITH_SETTINGS: OwnStatement = OwnStatement::new(
-        "select n.integration_id from lockstep.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
+        "select n.integration_id from lockstep_internal.slack_notification n where n.schema = $1 and n.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
     );
 }

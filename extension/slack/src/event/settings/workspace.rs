@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 
 /// Shows the settings of a workspace's integration.
 #[pg_extern(sql = r#"
-create function lockstep.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
+create function lockstep_api.slack_workspace_notifications(team_id text, enterprise_id text, slack_integration_id bigint, schema text default 'public')
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.slack_workspace_notifications(text, text, bigint, text) is
+comment on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) is
   'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, and whether the settings are inherited, null if there is no parent';
-revoke execute on function lockstep.slack_workspace_notifications(text, text, bigint, text) from public;
+revoke execute on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
     team_id: Option<&str>,
@@ -51,14 +51,14 @@ fn slack_workspace_notifications(
 
 /// Changes the settings of a workspace's integration for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
+create function lockstep_api.set_slack_integration_settings(team_id text, enterprise_id text, slack_integration_id bigint, user_id text,
   is_manager boolean, settings jsonb, events jsonb, schema text default 'public')
 returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
+comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
   'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go';
-revoke execute on function lockstep.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
+revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn set_slack_integration_settings(

@@ -17,16 +17,16 @@ kept! {
     static STATEMENTS: Own = Own {
         find: OwnStatement::by_index(
             "select c.id, t.place, coalesce(c.same_as, c.id) from unnest($2, $3) with ordinality t (team, channel, place)
-               join lockstep.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
+               join lockstep_internal.slack_channel c on c.schema = $1 and c.team_id = t.team and c.channel = t.channel",
             &PARAMETERS,
             &["schema"],
         ),
         create: OwnStatement::new(
             // A channel addressed by id may already be known by name.
-            "insert into lockstep.slack_channel (schema, team_id, channel, slack_id, same_as)
+            "insert into lockstep_internal.slack_channel (schema, team_id, channel, slack_id, same_as)
              select $1, t.team, t.channel, s.slack_id, s.id from unnest($2, $3) with ordinality t (team, channel, place)
                left join lateral (
-                 select o.slack_id, o.id from lockstep.slack_channel o
+                 select o.slack_id, o.id from lockstep_internal.slack_channel o
                   where o.slack_id = t.channel and o.team_id = t.team and o.schema = $1 order by o.id limit 1) s on true
               order by t.place
              on conflict (schema, team_id, channel) do nothing",

@@ -26,18 +26,18 @@ kept! {
     static STATEMENTS: Own = Own {
         // Arrays are read, inserted and locked in their order.
         insert: OwnStatement::new(
-            "insert into lockstep.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
+            "insert into lockstep_internal.pipeline_status (schema, project_id, ref, pipeline_id, status, finished_at)
              select $1, t.* from unnest($2, $3, $4, $5, $6) t on conflict (schema, project_id, ref) do nothing returning project_id, ref",
             &PARAMETERS,
         ),
         lock: OwnStatement::by_index(
             "select p.project_id, p.ref, p.pipeline_id, p.status, p.finished_at from unnest($2, $3) t (project_id, ref)
-               join lockstep.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref for update of p",
+               join lockstep_internal.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref for update of p",
             &PARAMETERS[..3],
             &["schema"],
         ),
         update: OwnStatement::by_index(
-            "update lockstep.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
+            "update lockstep_internal.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
                from unnest($2, $3, $4, $5, $6) t (project_id, ref, pipeline_id, status, finished_at)
               where p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref",
             &PARAMETERS,

@@ -21,7 +21,7 @@ kept! {
     static STATEMENTS: Own = Own {
         // Waits for another session that publishes the same event, and takes its place if that one rolls back.
         events: OwnStatement::new(
-            "insert into lockstep.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
+            "insert into lockstep_internal.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
              on conflict (schema, key) do nothing returning id, key",
             &[
                 pg_sys::TEXTOID,
@@ -30,13 +30,13 @@ kept! {
             ],
         ),
         forget: OwnStatement::by_index(
-            "update lockstep.event e set payload = null where e.id = any ($1)",
+            "update lockstep_internal.event e set payload = null where e.id = any ($1)",
             &[pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         // In the order of the arrays, so that ids have the same order.
         deliveries: OwnStatement::new(
-            "insert into lockstep.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
+            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
              select $1, t.* from unnest($2, $3, $4, $5, $6) t returning id",
             &[
                 pg_sys::TEXTOID,

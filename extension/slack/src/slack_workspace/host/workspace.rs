@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 
 kept! {
     static IS_INSTALLED: OwnStatement = OwnStatement::new(
-        "select from lockstep.slack_installation where schema = $1 and team_id = $2",
+        "select from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
         &[pg_sys::TEXTOID, pg_sys::TEXTOID],
     );
 }

@@ -101,12 +101,12 @@ fn all_teams(tables: &Tables) -> Vec<String> {
 /// Repairs the teams whose first row has an id from `first` to `last`. Whole teams, so that their rows are identical after each
 /// step and each team belongs to exactly one range; returns how many rows differed.
 #[pg_extern(sql = r#"
-create function lockstep.repair_slack_range(schema text, first bigint, last bigint)
+create function lockstep_internal.repair_slack_range(schema text, first bigint, last bigint)
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.repair_slack_range(text, bigint, bigint) is
+comment on function lockstep_internal.repair_slack_range(text, bigint, bigint) is
   'one range of the backfill job slack_workspaces: makes the rows of teams identical that differ; returns how many did';
-revoke execute on function lockstep.repair_slack_range(text, bigint, bigint) from public;
+revoke execute on function lockstep_internal.repair_slack_range(text, bigint, bigint) from public;
 "#)]
 fn repair_slack_range(schema: Option<&str>, first: Option<i64>, last: Option<i64>) -> i64 {
     let schema = required(schema, "schema");

@@ -20,7 +20,7 @@ kept! {
     static STATEMENTS: Own = Own {
         // Refresh token and expiry belonged to the previous token.
         follow: OwnStatement::new(
-            "update lockstep.slack_installation i
+            "update lockstep_internal.slack_installation i
                 set encrypted_bot_access_token = $3, encrypted_bot_access_token_iv = $4, user_id = $5, bot_user_id = $6,
                     scopes = coalesce($7, i.scopes),
                     encrypted_refresh_token = case when t.is_same then i.encrypted_refresh_token end,
@@ -30,7 +30,7 @@ kept! {
                     lease = case when t.is_same then i.lease end,
                     leased_until = case when t.is_same then i.leased_until end,
                     refresh_error = case when t.is_same then i.refresh_error end
-               from lockstep.slack_installation o
+               from lockstep_internal.slack_installation o
               cross join lateral (
                 select o.encrypted_bot_access_token is not distinct from $3 and o.encrypted_bot_access_token_iv is not distinct from $4)
                 t (is_same)
@@ -47,7 +47,7 @@ kept! {
             ],
         ),
         record: OwnStatement::new(
-            "insert into lockstep.slack_installation as i
+            "insert into lockstep_internal.slack_installation as i
                (schema, team_id, team_name, enterprise_id, app_id, user_id, bot_user_id, scopes, encrypted_bot_access_token,
                 encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -83,11 +83,11 @@ kept! {
             ],
         ),
         remove: OwnStatement::new(
-            "delete from lockstep.slack_installation where schema = $1 and team_id = $2",
+            "delete from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         installed_after: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and installed_at > $3 + interval '1 second'",
             &[
                 pg_sys::TEXTOID,

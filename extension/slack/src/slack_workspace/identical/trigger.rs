@@ -19,8 +19,8 @@ use std::rc::Rc;
 
 /// BEFORE an UPDATE, or a DELETE of links: its rows, and so its teams, are not known before they are locked.
 #[pg_trigger(sql = "
-create function lockstep.lock_slack_teams() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.lock_slack_teams() is 'statement trigger of slack_integrations and their scopes: one writer of unknown teams at a time';")]
+create function lockstep_internal.lock_slack_teams() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.lock_slack_teams() is 'statement trigger of slack_integrations and their scopes: one writer of unknown teams at a time';")]
 fn lock_slack_teams<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -40,8 +40,8 @@ fn lock_slack_teams<'a>(
 /// BEFORE INSERT of a row or a link. A row without news for its team is stored with the team's values; a link that its row
 /// already took over is not stored again.
 #[pg_trigger(sql = "
-create function lockstep.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
+create function lockstep_internal.lock_slack_team() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.lock_slack_team() is 'row trigger of slack_integrations and their scopes: one writer of a team at a time';")]
 fn lock_slack_team<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>> {
@@ -68,8 +68,8 @@ fn lock_slack_team<'a>(
 
 /// AFTER INSERT or UPDATE of a row; AFTER INSERT, UPDATE or DELETE of a link.
 #[pg_trigger(sql = "
-create function lockstep.note_slack_row() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.note_slack_row() is 'row trigger of slack_integrations and their scopes: notes the row that its team has to follow';")]
+create function lockstep_internal.note_slack_row() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.note_slack_row() is 'row trigger of slack_integrations and their scopes: notes the row that its team has to follow';")]
 fn note_slack_row<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {
@@ -84,8 +84,8 @@ fn note_slack_row<'a>(
 
 /// AFTER each statement on rows or links.
 #[pg_trigger(sql = "
-create function lockstep.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.flush_slack() is 'statement trigger on slack_integrations and their scopes: makes the rows of all noted teams identical';")]
+create function lockstep_internal.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_internal.flush_slack() is 'statement trigger on slack_integrations and their scopes: makes the rows of all noted teams identical';")]
 fn flush_slack<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {

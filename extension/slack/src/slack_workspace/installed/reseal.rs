@@ -21,12 +21,12 @@ kept! {
     static STATEMENTS: Own = Own {
         list: OwnStatement::new(
             "select team_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, encrypted_refresh_token, encrypted_refresh_token_iv
-               from lockstep.slack_installation where schema = $1 and team_id > $2 collate \"C\"
+               from lockstep_internal.slack_installation where schema = $1 and team_id > $2 collate \"C\"
               order by team_id collate \"C\" limit $3",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT4OID],
         ),
         replace: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set encrypted_bot_access_token = $4, encrypted_bot_access_token_iv = $5, encrypted_refresh_token = $7,
                     encrypted_refresh_token_iv = $8
               where schema = $1 and team_id = $2 and encrypted_bot_access_token_iv = $3
@@ -43,7 +43,7 @@ kept! {
             ],
         ),
         has_token: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and (encrypted_bot_access_token is not null or encrypted_refresh_token is not null)",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
@@ -60,13 +60,13 @@ type Tokens = (
 
 /// Tokens by team, to be re-encrypted.
 #[pg_extern(sql = r#"
-create function lockstep.list_slack_tokens(after text, max_rows integer, schema text default 'public')
+create function lockstep_api.list_slack_tokens(after text, max_rows integer, schema text default 'public')
 returns table (team_id text, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_slack_tokens(text, integer, text) is
+comment on function lockstep_api.list_slack_tokens(text, integer, text) is
   'the encrypted tokens of Slack workspaces by team, those after a team; of the installation, else of the rows of Slack integrations';
-revoke execute on function lockstep.list_slack_tokens(text, integer, text) from public;
+revoke execute on function lockstep_api.list_slack_tokens(text, integer, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn list_slack_tokens(
@@ -129,13 +129,13 @@ fn list(after: &str, max_rows: i32, schema: &str) -> Result<Vec<Tokens>> {
 
 /// Stores the same token encrypted with another key.
 #[pg_extern(sql = r#"
-create function lockstep.replace_slack_token(team_id text, old_iv bytea, token bytea, token_iv bytea, old_refresh_iv bytea, refresh_token bytea,
+create function lockstep_api.replace_slack_token(team_id text, old_iv bytea, token bytea, token_iv bytea, old_refresh_iv bytea, refresh_token bytea,
   refresh_token_iv bytea, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) is
+comment on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) is
   'stores a Slack workspace''s tokens encrypted with another key, if the stored ones are unchanged; expiry and lease stay';
-revoke execute on function lockstep.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) from public;
+revoke execute on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn replace_slack_token(

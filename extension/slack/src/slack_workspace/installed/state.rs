@@ -25,12 +25,12 @@ struct Own {
 kept! {
     static STATEMENTS: Own = Own {
         ticket: OwnStatement::new(
-            "select t.project_id, t.group_id, t.organization_id from lockstep.slack_install_ticket t
+            "select t.project_id, t.group_id, t.organization_id from lockstep_internal.slack_install_ticket t
               where t.token_digest = sha256(convert_to($1, 'UTF8')) and t.schema = $2 and t.used_at is null and t.expires_at > clock_timestamp()",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         begin: OwnStatement::new(
-            "insert into lockstep.slack_install_state (state_digest, browser_digest, schema, ticket, expires_at)
+            "insert into lockstep_internal.slack_install_state (state_digest, browser_digest, schema, ticket, expires_at)
              values (sha256($1), sha256($2), $3, sha256(convert_to($4, 'UTF8')), clock_timestamp() + $5)
              on conflict (state_digest) do nothing",
             &[
@@ -42,7 +42,7 @@ kept! {
             ],
         ),
         begun: OwnStatement::new(
-            "select from lockstep.slack_install_state s
+            "select from lockstep_internal.slack_install_state s
               where s.state_digest = sha256($1) and s.browser_digest = sha256($2) and s.schema = $3
                 and s.ticket is not distinct from sha256(convert_to($4, 'UTF8')) and s.taken_at is null",
             &[
@@ -57,21 +57,21 @@ kept! {
                          when s.browser_digest <> sha256($2) then 'other_browser'
                          when s.expires_at <= clock_timestamp() then 'expired'
                          else 'ok' end
-               from lockstep.slack_install_state s where s.state_digest = sha256($1) and s.schema = $3 for update",
+               from lockstep_internal.slack_install_state s where s.state_digest = sha256($1) and s.schema = $3 for update",
             &[pg_sys::BYTEAOID, pg_sys::BYTEAOID, pg_sys::TEXTOID],
         ),
         take: OwnStatement::new(
-            "update lockstep.slack_install_state set taken_at = clock_timestamp() where state_digest = sha256($1)",
+            "update lockstep_internal.slack_install_state set taken_at = clock_timestamp() where state_digest = sha256($1)",
             &[pg_sys::BYTEAOID],
         ),
         finish: OwnStatement::new(
-            "delete from lockstep.slack_install_state s
+            "delete from lockstep_internal.slack_install_state s
               where s.state_digest = sha256($1) and s.schema = $2 and s.taken_at is not null
              returning s.ticket",
             &[pg_sys::BYTEAOID, pg_sys::TEXTOID],
         ),
         use_up: OwnStatement::new(
-            "update lockstep.slack_install_ticket t set used_at = clock_timestamp()
+            "update lockstep_internal.slack_install_ticket t set used_at = clock_timestamp()
               where t.token_digest = $1 and t.used_at is null
              returning t.project_id, t.group_id, t.organization_id, t.alias",
             &[pg_sys::BYTEAOID],
@@ -81,13 +81,13 @@ kept! {
 
 /// Starts an installation.
 #[pg_extern(sql = r#"
-create function lockstep.begin_slack_install(state bytea, browser bytea, ticket text default null, valid_for interval default '10 minutes',
+create function lockstep_api.begin_slack_install(state bytea, browser bytea, ticket text default null, valid_for interval default '10 minutes',
   schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.begin_slack_install(bytea, bytea, text, interval, text) is
+comment on function lockstep_api.begin_slack_install(bytea, bytea, text, interval, text) is
   'begins the installation of a Slack workspace; returns the full path of the owner that the ticket was issued for, if there is one';
-revoke execute on function lockstep.begin_slack_install(bytea, bytea, text, interval, text) from public;
+revoke execute on function lockstep_api.begin_slack_install(bytea, bytea, text, interval, text) from public;
 "#)]
 fn begin_slack_install(
     state: Option<&[u8]>,
@@ -149,12 +149,12 @@ fn owner_of(ticket: &str, schema: &str) -> Result<Owner> {
 
 /// Slack has redirected the browser back.
 #[pg_extern(sql = r#"
-create function lockstep.take_slack_install(state bytea, browser bytea, schema text default 'public')
+create function lockstep_api.take_slack_install(state bytea, browser bytea, schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.take_slack_install(bytea, bytea, text) is
+comment on function lockstep_api.take_slack_install(bytea, bytea, text) is
   'ok, once, for a state and the browser that began with it; else unknown, expired or other_browser';
-revoke execute on function lockstep.take_slack_install(bytea, bytea, text) from public;
+revoke execute on function lockstep_api.take_slack_install(bytea, bytea, text) from public;
 "#)]
 fn take_slack_install(
     state: Option<&[u8]>,
@@ -184,15 +184,15 @@ fn take(state: &[u8], browser: &[u8], schema: &str) -> Result<String> {
 
 /// Slack has responded with a token.
 #[pg_extern(sql = r#"
-create function lockstep.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
+create function lockstep_api.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
   scopes text[], enterprise_id text, app_id text, refresh_token bytea, refresh_token_iv bytea, expires_at timestamptz,
   schema text default 'public')
 returns table (slack_integration_id bigint, alias text, written bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text) is
+comment on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text) is
   'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up';
-revoke execute on function lockstep.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
+revoke execute on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
                                                          text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]

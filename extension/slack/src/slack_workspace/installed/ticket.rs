@@ -15,7 +15,7 @@ const BYTES: usize = 32;
 
 kept! {
     static ISSUE: OwnStatement = OwnStatement::new(
-        "insert into lockstep.slack_install_ticket (token_digest, schema, project_id, group_id, organization_id, alias, expires_at)
+        "insert into lockstep_internal.slack_install_ticket (token_digest, schema, project_id, group_id, organization_id, alias, expires_at)
          values (sha256(convert_to($1, 'UTF8')), $2, $3, $4, $5, $6, clock_timestamp() + $7)",
         &[
             pg_sys::TEXTOID,

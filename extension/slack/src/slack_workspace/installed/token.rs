@@ -23,11 +23,11 @@ kept! {
     static STATEMENTS: Own = Own {
         claim: OwnStatement::new(
             "with it as materialized (
-               select i.team_id from lockstep.slack_installation i
+               select i.team_id from lockstep_internal.slack_installation i
                 where i.schema = $1 and i.encrypted_refresh_token is not null and i.expires_at <= clock_timestamp() + $2
                   and (i.leased_until is null or i.leased_until <= clock_timestamp())
                 order by i.expires_at, i.team_id limit 1 for update skip locked)
-             update lockstep.slack_installation i set lease = $4, leased_until = clock_timestamp() + $3
+             update lockstep_internal.slack_installation i set lease = $4, leased_until = clock_timestamp() + $3
                from it where i.schema = $1 and i.team_id = it.team_id
              returning i.team_id, i.encrypted_refresh_token, i.encrypted_refresh_token_iv, i.lease, i.expires_at",
             &[
@@ -38,7 +38,7 @@ kept! {
             ],
         ),
         store: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set encrypted_bot_access_token = $4, encrypted_bot_access_token_iv = $5, encrypted_refresh_token = $6,
                     encrypted_refresh_token_iv = $7, expires_at = $8, refreshed_at = clock_timestamp(), refresh_error = null,
                     lease = null, leased_until = null
@@ -55,7 +55,7 @@ kept! {
             ],
         ),
         is_stored: OwnStatement::new(
-            "select from lockstep.slack_installation
+            "select from lockstep_internal.slack_installation
               where schema = $1 and team_id = $2 and encrypted_bot_access_token = $3 and encrypted_bot_access_token_iv = $4",
             &[
                 pg_sys::TEXTOID,
@@ -65,7 +65,7 @@ kept! {
             ],
         ),
         give_back: OwnStatement::new(
-            "update lockstep.slack_installation
+            "update lockstep_internal.slack_installation
                 set refresh_error = $4, lease = null, leased_until = clock_timestamp() + $5
               where schema = $1 and team_id = $2 and lease = $3",
             &[
@@ -89,13 +89,13 @@ type Claimed = (
 
 /// Claims the installation whose token expires first.
 #[pg_extern(sql = r#"
-create function lockstep.claim_slack_token_refresh(before interval, lease_for interval, schema text default 'public')
+create function lockstep_api.claim_slack_token_refresh(before interval, lease_for interval, schema text default 'public')
 returns table (team_id text, refresh_token bytea, refresh_token_iv bytea, lease bigint, expires_at timestamptz)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.claim_slack_token_refresh(interval, interval, text) is
+comment on function lockstep_api.claim_slack_token_refresh(interval, interval, text) is
   'claims the installation whose token expires first, if it expires within the given time, has a refresh token and is not claimed';
-revoke execute on function lockstep.claim_slack_token_refresh(interval, interval, text) from public;
+revoke execute on function lockstep_api.claim_slack_token_refresh(interval, interval, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn claim_slack_token_refresh(
@@ -144,13 +144,13 @@ fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<C
 
 /// Stores a refreshed token.
 #[pg_extern(sql = r#"
-create function lockstep.store_slack_token(team_id text, lease bigint, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea,
+create function lockstep_api.store_slack_token(team_id text, lease bigint, token bytea, token_iv bytea, refresh_token bytea, refresh_token_iv bytea,
   expires_at timestamptz, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) is
+comment on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) is
   'stores a refreshed token in the installation and in all rows of the team; false if another session has claimed it or it is gone';
-revoke execute on function lockstep.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) from public;
+revoke execute on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn store_slack_token(
@@ -229,12 +229,12 @@ pub(super) fn write_rows(tables: &Tables, team: &str, (token, iv): (&[u8], &[u8]
 
 /// Returns a claim without a token.
 #[pg_extern(sql = r#"
-create function lockstep.give_back_slack_token_refresh(team_id text, lease bigint, error text, retry_after interval, schema text default 'public')
+create function lockstep_api.give_back_slack_token_refresh(team_id text, lease bigint, error text, retry_after interval, schema text default 'public')
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text) is
+comment on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) is
   'records why a token could not be refreshed, and allows the next try after the given time; false if another session has claimed it or it is gone';
-revoke execute on function lockstep.give_back_slack_token_refresh(text, bigint, text, interval, text) from public;
+revoke execute on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) from public;
 "#)]
 fn give_back_slack_token_refresh(
     team_id: Option<&str>,

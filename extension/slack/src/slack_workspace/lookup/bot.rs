@@ -20,18 +20,18 @@ kept! {
     static STATEMENTS: Own = Own {
         bot: OwnStatement::new(
             "select team_id, bot_user_id, encrypted_bot_access_token, encrypted_bot_access_token_iv, scopes, expires_at, user_id
-               from lockstep.slack_installation where schema = $1 and team_id = $2",
+               from lockstep_internal.slack_installation where schema = $1 and team_id = $2",
             &[pg_sys::TEXTOID, pg_sys::TEXTOID],
         ),
         tokens: OwnStatement::by_index(
             "select i.team_id, i.enterprise_id, i.encrypted_bot_access_token, i.encrypted_bot_access_token_iv
-               from unnest($2) t (id) join lockstep.slack_installation i on i.schema = $1 and i.team_id = t.id",
+               from unnest($2) t (id) join lockstep_internal.slack_installation i on i.schema = $1 and i.team_id = t.id",
             &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
             &["schema"],
         ),
         workspaces: OwnStatement::new(
             "select team_id, team_name, scopes, encrypted_bot_access_token is not null, installed_at, expires_at, refresh_error
-               from lockstep.slack_installation where schema = $1",
+               from lockstep_internal.slack_installation where schema = $1",
             &[pg_sys::TEXTOID],
         ),
     };
@@ -49,13 +49,13 @@ type Bot = (
 
 /// The bot of a workspace.
 #[pg_extern(sql = r#"
-create function lockstep.slack_bot(team_id text, enterprise_id text, schema text default 'public')
+create function lockstep_api.slack_bot(team_id text, enterprise_id text, schema text default 'public')
 returns table (team_id text, bot_user_id text, token bytea, token_iv bytea, scopes text[], expires_at timestamptz, user_id text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.slack_bot(text, text, text) is
+comment on function lockstep_api.slack_bot(text, text, text) is
   'the bot of a Slack workspace with its encrypted token: of the installation, else of the rows of Slack integrations';
-revoke execute on function lockstep.slack_bot(text, text, text) from public;
+revoke execute on function lockstep_api.slack_bot(text, text, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn slack_bot(

@@ -13,15 +13,15 @@ use super::listed::{Found, Listed, Listings, Paths};
 
 /// The integrations of a workspace.
 #[pg_extern(sql = r#"
-create function lockstep.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
+create function lockstep_api.list_slack_integrations(team_id text, enterprise_id text, alias text default null, search text default null,
   id bigint default null, max_rows integer default 100, schema text default 'public')
 returns table (slack_integration_id bigint, integration_id bigint, alias text, owner text, path text, active boolean, events text[], scopes text[],
                has_token boolean, user_id text, has_trouble boolean)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) is
+comment on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) is
   'the integrations of a Slack workspace by alias; one, if its alias, a path that its project has or had, or its id is given, or those with a part of an alias; with owner, events, scopes, and whether messages of it failed';
-revoke execute on function lockstep.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
+revoke execute on function lockstep_api.list_slack_integrations(text, text, text, text, bigint, integer, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
 fn list_slack_integrations(
@@ -101,7 +101,7 @@ fn list(
 
 kept! {
     static TROUBLED: OwnStatement = OwnStatement::by_index(
-        "select t.integration_id from lockstep.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
+        "select t.integration_id from lockstep_internal.slack_channel_trouble t where t.schema = $1 and t.integration_id = any ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID],
         &["schema"],
     );

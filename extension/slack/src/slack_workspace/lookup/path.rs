@@ -6,12 +6,12 @@ use pgrx::prelude::*;
 
 /// The full path of a project.
 #[pg_extern(sql = r#"
-create function lockstep.project_path(project_id bigint, schema text default 'public')
+create function lockstep_api.project_path(project_id bigint, schema text default 'public')
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.project_path(bigint, text) is
+comment on function lockstep_api.project_path(bigint, text) is
   'the full path of a project, including its groups; null if there is no such project';
-revoke execute on function lockstep.project_path(bigint, text) from public;
+revoke execute on function lockstep_api.project_path(bigint, text) from public;
 "#)]
 fn project_path(project_id: Option<i64>, schema: Option<&str>) -> Option<String> {
     let project = required(project_id, "project_id");

@@ -11,14 +11,14 @@ use pgrx::prelude::*;
 
 /// Switches one integration of a workspace for a Slack user.
 #[pg_extern(sql = r#"
-create function lockstep.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
+create function lockstep_api.set_slack_integration_active(team_id text, enterprise_id text, slack_integration_id bigint, user_id text, active boolean,
   is_manager boolean default false, schema text default 'public')
 returns table (alias text, changed boolean)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
+comment on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
   'switches an integration of a Slack workspace and those that inherit from it on or off; the user must manage it';
-revoke execute on function lockstep.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
+revoke execute on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
 fn set_slack_integration_active(

@@ -23,7 +23,7 @@ pub(super) fn run(
     }
     server.create_template(TEMPLATE, |client| {
         client.batch_execute(
-            "create extension lockstep; create table plain (like lockstep.job including all);
+            "create extension lockstep; create table plain (like lockstep_internal.job including all);
              select lockstep.start_runner('bench', '1 hour')",
         )?;
         Ok(())

@@ -51,13 +51,13 @@ pub(super) fn run(
                 )?;
                 sleep(Duration::from_millis(5));
             }
-            let left = "select count(*) from asked where job not in (select job from lockstep.integration_event where job is not null)";
+            let left = "select count(*) from asked where job not in (select job from lockstep_internal.integration_event where job is not null)";
             while client.query_one(left, &[])?.get::<_, i64>(0) > 0 {
                 sleep(Duration::from_millis(20));
             }
         }
         let times = "select extract(epoch from e.recorded_at - a.at)::float8 * 1000
-                       from asked a join lockstep.integration_event e on e.job = a.job";
+                       from asked a join lockstep_internal.integration_event e on e.job = a.job";
         let rows = client.query(times, &[])?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     })?;

@@ -78,7 +78,7 @@ impl Peer {
 
     pub(super) fn left(self) -> &'static str {
         match self {
-            Self::Lockstep => "select exists (select from lockstep.job)",
+            Self::Lockstep => "select exists (select from lockstep_internal.job)",
             Self::Graphile { .. } => "select exists (select from graphile_worker.jobs)",
         }
     }
@@ -86,7 +86,7 @@ impl Peer {
     /// Whether all runners wait for jobs.
     fn ready(self) -> &'static str {
         match self {
-            Self::Lockstep => "select count(*) = $1 from lockstep.job_runner",
+            Self::Lockstep => "select count(*) = $1 from lockstep_internal.job_runner",
             // One session each listens.
             Self::Graphile { .. } => {
                 "select count(*) = $1 from pg_stat_activity where datname = current_database() and query ilike 'listen%'"

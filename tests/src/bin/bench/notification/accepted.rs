@@ -33,7 +33,7 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
             let outcome = load::run(address.parse()?, &scene.webhook, projects, WARM_UP, LASTING)?;
             // Everything that was answered is stored.
             for table in ["event", "slack_delivery"] {
-                let query = format!("select count(*) from lockstep.{table}");
+                let query = format!("select count(*) from lockstep_internal.{table}");
                 let count: i64 = copy.client.query_one(&query, &[])?.get(0);
                 ensure!(
                     u64::try_from(count)? == outcome.taken,

@@ -21,7 +21,7 @@ insert into slack_integrations (team_id, team_name, alias, user_id, bot_user_id,
                                 created_at, updated_at, integration_id, project_id)
   values ('T', 'Team', 'alias', 'U0123456789', 'B0123456789', sha256('a'), '0123456789ab', now(), now(), 1, 1);
 select lockstep.set_slack_notifications(1, '{\"channels\": \"#channel\"}');
-create table plain (like lockstep.slack_delivery including all)";
+create table plain (like lockstep_internal.slack_delivery including all)";
 
 pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Result<()> {
     server.create_template(FILLED, |client| {
@@ -38,7 +38,7 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
         ours: &ours,
         wait: [
             "listen lockstep_delivery",
-            "select lockstep.delivery_wait(60)",
+            "select lockstep_api.delivery_wait(60)",
         ],
         least: 0.6,
         row: |report, what, rate| {

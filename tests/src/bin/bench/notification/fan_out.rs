@@ -53,7 +53,7 @@ pub(super) fn run(server: &mut Server, size: Size, report: &mut Report) -> Resul
             for number in 1..=20 {
                 of_round.push(publish(&mut copy.client, number)?);
             }
-            let deliveries = "select count(*) from lockstep.slack_delivery";
+            let deliveries = "select count(*) from lockstep_internal.slack_delivery";
             let count: i64 = copy.client.query_one(deliveries, &[])?.get(0);
             ensure!(count == 21_000, "{count} deliveries");
             times.push(median(of_round));
