@@ -147,7 +147,10 @@ impl Error {
             .message()
             .split_once(" backfill run ")
             .unwrap_or_default();
-        let digits = rest.split(' ').next().unwrap_or_default();
+        let digits = rest
+            .split(|letter: char| !letter.is_ascii_digit())
+            .next()
+            .unwrap_or_default();
         Some(digits.parse().ok())
     }
 

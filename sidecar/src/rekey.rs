@@ -84,7 +84,7 @@ async fn reseal(
         |sealed: &Option<Sealed>| sealed.as_ref().map(|sealed| keys.open(sealed)).transpose();
     let (Ok(token), Ok(refresh)) = (open(&old.token), open(&old.refresh)) else {
         say(&format!(
-            "{}: none of the keys opens its tokens\n",
+            "{}: none of the keys decrypts its tokens\n",
             old.team
         ));
         counts.closed += 1;

@@ -58,7 +58,7 @@ pub(crate) enum CipherError {
     #[error("a token key has at least 32 bytes")]
     ShortKey,
 
-    #[error("a stored token can be opened with none of the keys")]
+    #[error("none of the keys decrypts a stored token")]
     OtherKey,
 
     #[error("the system has no random numbers")]

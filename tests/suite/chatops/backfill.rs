@@ -80,7 +80,7 @@ fn backfills_are_controlled() -> Result<()> {
     )?;
     ensure!(
         said.text.starts_with(
-            ":no_entry: Nothing was changed: production is changed only in #production"
+            ":no_entry: Nothing was changed: production can only be changed in #production"
         ),
         "{}",
         said.text

@@ -115,7 +115,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
     );
     let text = stage.say(&origin, "group/three status")?;
     ensure!(
-        text.contains("No project or group of the alias `group/three`"),
+        text.contains("No project or group with the alias `group/three`"),
         "{text}"
     );
     // Other workspaces know nothing of this.
@@ -339,7 +339,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
         let begun = begin(&stage)?;
         stage.slack.fail("oauth.v2.access", fault, Some(1));
         let reply = begun.finish()?;
-        let status = if words.contains("over") { 400 } else { 502 };
+        let status = if words.contains("ended") { 400 } else { 502 };
         assert_trouble(&reply, status, words)?;
     }
     // The installation in between was not for a project.

@@ -142,7 +142,8 @@ fn keys_are_changed_under_way() -> Result<()> {
     // Without the previous key nothing can be re-encrypted, and nothing is.
     let output = rekey(NEW_KEY, "")?;
     ensure!(
-        output.status.code() == Some(1) && text(&output).contains("1 can be opened with no key"),
+        output.status.code() == Some(1)
+            && text(&output).contains("1 cannot be decrypted with any key"),
         "{}",
         text(&output)
     );

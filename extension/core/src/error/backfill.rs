@@ -122,7 +122,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("backfill run {run} does not exist"),
         "No run has that number.",
-        "lockstep.backfill_progress lists all runs.",
+        "All runs are listed in lockstep.backfill_progress.",
     ),
     NotRunOwner { run: i64 } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,

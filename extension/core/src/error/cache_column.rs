@@ -123,7 +123,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("column \"{column}\" of \"{table}\" is not a cache column"),
         "It has no definition.",
-        "lockstep.cache_columns lists all cache columns.",
+        "All cache columns are listed in lockstep.cache_columns.",
     ),
     NotInstalledOn { trigger: String, table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

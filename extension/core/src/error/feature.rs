@@ -94,7 +94,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("feature \"{name}\" does not exist"),
         "Nothing has been set for it.",
-        "lockstep.features lists all flags.",
+        "All flags are listed in lockstep.features.",
     ),
     Type { kind: String, known: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
@@ -118,7 +118,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("feature \"{name}\" has no definition that you can remove"),
         "Only definitions made with lockstep.define_feature can be removed, not lockstep's own.",
-        "lockstep.feature_definition lists all definitions.",
+        "All definitions are listed in lockstep.feature_definition.",
     ),
     GroupFunction => (
         ERRCODE_INVALID_PARAMETER_VALUE,

@@ -15,7 +15,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("worker \"{worker}\" does not exist"),
         "No job has that name, nor does a definition or a rename.",
-        "lockstep.worker_status lists all workers.",
+        "All workers are listed in lockstep.worker_status.",
     ),
     UniqueKey => (
         ERRCODE_INVALID_PARAMETER_VALUE,
@@ -89,7 +89,7 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("there is no dead job {job}"),
         "Only a dead job can be retried by hand.",
-        "lockstep.dead_jobs lists all dead jobs.",
+        "All dead jobs are listed in lockstep.dead_jobs.",
     ),
     KeyTaken { job: i64, key: String } => (
         ERRCODE_UNIQUE_VIOLATION,
@@ -101,19 +101,19 @@ errors! {
         ERRCODE_UNDEFINED_OBJECT,
         format!("there is no job {job} to discard"),
         "It is already done, or is running.",
-        "lockstep.dead_jobs lists the jobs that failed for good.",
+        "Jobs that failed for good are listed in lockstep.dead_jobs.",
     ),
     Rename { old: String, new: String, reason: String } => (
         ERRCODE_DUPLICATE_OBJECT,
         format!("worker \"{old}\" cannot be renamed to \"{new}\": {reason}"),
         "A worker can be renamed to one other name, and only one worker can be renamed to that name.",
-        "renamed_to in lockstep.worker_status lists all renames; lockstep.remove_worker_rename removes one.",
+        "All renames are listed in lockstep.worker_status; lockstep.remove_worker_rename removes one.",
     ),
     NotRenamed { worker: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("worker \"{worker}\" is not the old name of a renamed worker"),
         "There is no new name to replace it.",
-        "renamed_to in lockstep.worker_status lists all renames.",
+        "All renames are listed in lockstep.worker_status.",
     ),
     BuiltInRename { worker: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

@@ -9,7 +9,7 @@ errors! {
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there are no records \"{what}\""),
         "Only some records are removed by their age.",
-        "lockstep.retentions lists them.",
+        "They are listed in lockstep.retentions.",
     ),
     Keep { what: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,

@@ -109,7 +109,7 @@ errors! {
         ERRCODE_NO_DATA_FOUND,
         format!("there is no integration {id} in Slack workspace \"{team}\""),
         "It was removed, or belongs to another workspace.",
-        "lockstep_api.list_slack_integrations lists all integrations.",
+        "All integrations are listed by lockstep_api.list_slack_integrations.",
     ),
     NotManager { alias: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
