@@ -72,7 +72,7 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
         text.to_owned(),
     ));
     match timeout(PATIENCE, posting).await {
-        Ok(Ok(Ok(()))) => format!("{named} was notified, the channel of {}.", code(group)),
+        Ok(Ok(Ok(()))) => format!("{named}, the channel of {}, was notified.", code(group)),
         Ok(Ok(Err(error))) => format!(
             ":warning: {named}, the channel of {}, could not be notified: {}.",
             code(group),

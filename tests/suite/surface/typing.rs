@@ -30,7 +30,7 @@ const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "lockstep.undefine_feature('nope')",
         "42704",
-        "\"nope\" is not defined by you",
+        "\"nope\" has no definition that you can remove",
     ),
     ("lockstep.retry_deliveries(-1)", "P0002", "integration -1"),
     (

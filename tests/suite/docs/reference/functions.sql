@@ -37,7 +37,8 @@ select * from lockstep.fill_service_accounts(1, 1000);
 call lockstep.backfill('cache_columns', 'projects', '{"sub_batch_size": 500}');
 
 -- start_backfill
-select lockstep.start_backfill('service_accounts', workers => 2);
+create function is_busy() returns text language sql as $$ select 'it is office hours' $$;
+select lockstep.start_backfill('service_accounts', workers => 2, settings => '{"hold_function": "is_busy"}');
 
 -- pause_backfill
 select lockstep.pause_backfill(run) from lockstep.backfill_progress where status = 'running';
