@@ -275,7 +275,7 @@ fn channels_are_tried_out() -> Result<()> {
     for words in [
         ":white_check_mark: `#general` received it",
         ":x: `#old`: the channel is archived",
-        ":x: `#gone`: there is no such channel",
+        ":x: `#gone`: the channel does not exist",
     ] {
         ensure!(said.contains(words), "{words}: {said}");
     }
