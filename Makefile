@@ -16,15 +16,15 @@ SHELL := /bin/bash
 # RUSTFLAGS would override the linker flag that keeps the extension's schema in the library.
 unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 
-# Both are evaluated anew at each use: setup may have installed pg_config a moment ago.
+# Both are evaluated at each use: setup may just have installed pg_config.
 PG_CONFIG ?= $(shell .ci/pg_config $(PG))
 PG_MAJOR = $(shell $(PG_CONFIG) --version 2>/dev/null | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 FEATURES = $(if $(filter-out 15,$(PG_MAJOR)),--no-default-features --features pg$(PG_MAJOR))
 PGRX_ARGS = --pg-config "$(PG_CONFIG)" $(FEATURES)
 EXTENSIONS = lockstep lockstep_slack
-# Each version but the usual one is built in a folder of its own: going from one to another builds nothing anew.
+# Each version except the default is built in its own folder, so that switching versions rebuilds nothing.
 PGRX_TARGET = target$(if $(filter-out $(shell .ci/pg_config),$(PG_CONFIG)),/pg$(PG_MAJOR))
-# Builds the extensions' files: the profile's arguments, where to. cargo-pgrx colours what it says, terminal or not.
+# Builds the extensions' files: the profile's arguments, and the output directory. cargo-pgrx always colors its output.
 packaged = rm -rf "$(2)$$($(PG_CONFIG) --pkglibdir)" "$(2)$$($(PG_CONFIG) --sharedir)" && set -o pipefail && \
   { for extension in $(EXTENSIONS); do CARGO_TARGET_DIR="$(CURDIR)/$(PGRX_TARGET)" \
       cargo pgrx package --package $$extension $(PGRX_ARGS) $(1) --out-dir $(2) 2>&1 || exit 1; done; } | \

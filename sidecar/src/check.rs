@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
     match slack.test().await {
         Ok(()) => findings.fine(&format!("Slack answers at {}", config.slack_url)),
         Err(error) => findings.wrong(&format!(
-            "Slack at {}: {error}. The program needs https to it, or a proxy that HTTPS_PROXY names",
+            "Slack at {}: {error}. The program needs https access, or a proxy in HTTPS_PROXY",
             config.slack_url
         )),
     }
@@ -136,7 +136,7 @@ async fn ask_gitlab(
     for (url, probed) in pass_through.probe().await {
         match probed {
             Ok(()) => findings.fine(&format!(
-                "GitLab answers at {url}, and has the same signing secret; whether its verification token is that of the app shows with the first command"
+                "GitLab responds at {url} and has the same signing secret; the first command will show whether it has the same verification token"
             )),
             Err(trouble) => findings.wrong(&format!(
                 "GitLab at {url}: {trouble}. {}",
@@ -187,7 +187,7 @@ async fn ask_environments(config: &Config, findings: &mut Findings) -> Result<()
             "the group {group}, whose members may give commands: {}",
             error.report().replace('\n', "\n  ")
         )),
-        Err(_) => findings.wrong("the members of the group for chatops are not looked up in time"),
+        Err(_) => findings.wrong("the members of the chatops group could not be looked up in time"),
     }
     Ok(())
 }
@@ -225,7 +225,7 @@ async fn ask_database(
     }
     if !fits(&version) {
         findings.wrong(&format!(
-            "the extension is version {version}, this program {}: alter extension lockstep update, or take the program of that version",
+            "the extension is version {version}, this program {}: alter extension lockstep update, or use the program of that version",
             env!("CARGO_PKG_VERSION")
         ));
         return Ok(());
@@ -254,7 +254,7 @@ async fn ask_database(
         }
         tokens => tokens?,
     };
-    findings.fine(&format!("the host's tables in schema {}", config.schema));
+    findings.fine(&format!("GitLab's tables in schema {}", config.schema));
     let is_closed = |sealed: &Option<Sealed>| {
         let sealed = sealed.as_ref();
         sealed.is_some_and(|sealed| config.token_keys.open(sealed).is_err())
@@ -264,9 +264,9 @@ async fn ask_database(
         .filter(|tokens| is_closed(&tokens.token) || is_closed(&tokens.refresh));
     match (tokens.len(), closed.count()) {
         (0, _) => findings.fine("the token keys: no workspace has a token yet"),
-        (all, 0) => findings.fine(&format!("the token keys open the tokens of {all} workspaces")),
+        (all, 0) => findings.fine(&format!("the token keys decrypt the tokens of {all} workspaces")),
         (all, closed) => findings.wrong(&format!(
-            "the token keys do not open the tokens of {closed} of {all} workspaces: the key is another one, or a former one is missing"
+            "the token keys do not decrypt the tokens of {closed} of {all} workspaces: the key is wrong, or a previous one is missing"
         )),
     }
     Ok(())

@@ -38,7 +38,7 @@ pub(crate) enum Error {
     #[error("the database answered with an error")]
     Database(#[from] tokio_postgres::Error),
 
-    #[error("the database does not answer")]
+    #[error("the database does not respond")]
     Silent,
 
     #[error("backfill run {run} of another job, \"{job}\", is {status} on table \"{table}\"")]
@@ -83,7 +83,7 @@ pub(crate) enum Error {
     #[error("cannot count requests: {0}")]
     Metrics(String),
 
-    #[error("cannot seal or open a token: {0}")]
+    #[error("cannot encrypt or decrypt a token: {0}")]
     Token(String),
 
     #[error("cannot set up TLS")]
@@ -167,7 +167,10 @@ impl Error {
             .message()
             .split_once(" backfill run ")
             .unwrap_or_default();
-        let digits = rest.split(' ').next().unwrap_or_default();
+        let digits = rest
+            .split(|letter: char| !letter.is_ascii_digit())
+            .next()
+            .unwrap_or_default();
         Some(digits.parse().ok())
     }
 
@@ -201,7 +204,7 @@ impl Error {
                 "A table has one run at a time. Wait for its end, or: select lockstep.cancel_backfill({run})."
             )),
             Self::Lost { run, .. } => Some(format!(
-                "Run {run} goes on by itself; see lockstep.backfill_progress, or give the same command again."
+                "Run {run} continues by itself; see lockstep.backfill_progress, or run the same command again."
             )),
             Self::Database(_) if self.is_without_extension() => {
                 Some("Create the extension in that database: create extension lockstep.".to_owned())
@@ -212,7 +215,7 @@ impl Error {
             ),
             Self::Worker { known, .. } => Some(format!("It is one of {known}.")),
             Self::Config(_) => Some(
-                "lockstep-sidecar serve --help tells of all settings; check looks at them without serving."
+                "lockstep-sidecar serve --help lists all settings; lockstep-sidecar check validates them."
                     .to_owned(),
             ),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {

@@ -54,7 +54,7 @@ async fn receive(
         "event_callback" => take(&app, &envelope).await?,
         "app_rate_limited" => {
             count(Counter::EVENTS, "app_rate_limited");
-            warn!("Slack holds back events, as there are more than 30,000 an hour");
+            warn!("Slack drops events, because there are more than 30,000 per hour");
         }
         kind => {
             count(Counter::EVENTS, "unknown");

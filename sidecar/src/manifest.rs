@@ -56,11 +56,11 @@ pub(crate) struct Manifest {
 /// Slack's longest name.
 const LONGEST_NAME: usize = 35;
 
-const DESCRIPTION: &str = "Tells channels what happens in GitLab projects";
+const DESCRIPTION: &str = "Notifies channels of events in GitLab projects";
 
-const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab instance with this workspace: what happens in them is told \
-    in the channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists what \
-    is connected, and lets those who manage a project switch it off and on.";
+const LONG_DESCRIPTION: &str = "Connects the projects and groups of a GitLab instance to this workspace: their events are posted to the \
+    channels that their maintainers choose, and the slash command shows how each of them is connected.\n\nThe App Home lists the \
+    connected projects, and lets their managers switch them off and on.";
 
 const AGENT: &str = "Answers questions on the projects of a GitLab instance, and works on them";
 
@@ -143,11 +143,11 @@ fn slash_commands(arguments: &Manifest, url: &str, has_gitlabs: bool) -> Vec<Val
     };
     let (description, hint) = match has_gitlabs {
         true => (
-            "Issues, deployments and jobs of projects, and how these are connected with this workspace",
+            "Issues, deployments and jobs of projects, and how they are connected to this workspace",
             "[project or alias] command, or help",
         ),
         false => (
-            "How projects are connected with this workspace",
+            "How projects are connected to this workspace",
             "[project or alias] command",
         ),
     };

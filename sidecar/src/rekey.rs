@@ -66,7 +66,7 @@ pub(crate) async fn run(arguments: &Rekey) -> Result<ExitCode, Error> {
         closed,
     } = counts;
     say(&format!(
-        "{sealed} workspaces sealed anew, {unchanged} had the current key, {overtaken} got new tokens meanwhile, {closed} can be opened with no key\n"
+        "{sealed} workspaces re-encrypted, {unchanged} already had the current key, {overtaken} got new tokens in the meantime, {closed} cannot be decrypted with any key\n"
     ));
     Ok(match closed {
         0 => ExitCode::SUCCESS,
@@ -84,7 +84,7 @@ async fn reseal(
         |sealed: &Option<Sealed>| sealed.as_ref().map(|sealed| keys.open(sealed)).transpose();
     let (Ok(token), Ok(refresh)) = (open(&old.token), open(&old.refresh)) else {
         say(&format!(
-            "{}: none of the keys opens its tokens\n",
+            "{}: none of the keys decrypts its tokens\n",
             old.team
         ));
         counts.closed += 1;

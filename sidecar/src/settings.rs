@@ -138,8 +138,7 @@ fn checked_address(text: &str) -> Result<Url, String> {
     };
     if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
         return Err(
-            "does not begin with https://, which only an address of this machine may lack"
-                .to_owned(),
+            "does not begin with https://, which is required except on this machine".to_owned(),
         );
     }
     let has_user = !url.username().is_empty() || url.password().is_some();

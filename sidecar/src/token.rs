@@ -59,7 +59,7 @@ pub(crate) enum CipherError {
     #[error("a token key has at least 32 bytes")]
     ShortKey,
 
-    #[error("a stored token can be opened with none of the keys")]
+    #[error("none of the keys decrypts a stored token")]
     OtherKey,
 
     #[error("the system has no random numbers")]
@@ -82,7 +82,7 @@ impl TokenKeys {
         arguments: &TokenKeyArguments,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        let hint = "the host's db_key_base, or 32 random characters of your own: its first 32 bytes are the key";
+        let hint = "GitLab's db_key_base, or 32 random characters: its first 32 bytes are the key";
         let Some(current) = &arguments.token_key else {
             problems.push(Problem::missing("--token-key (LOCKSTEP_TOKEN_KEY)", hint));
             return None;

@@ -185,7 +185,7 @@ begin
 end
 $$;
 comment on procedure lockstep.backfill(text, regclass, jsonb) is
-  'runs a job in this session and commits every sub-batch; resumes a run that nobody works on any more';
+  'runs a job in this session and commits every sub-batch; resumes a run that is no longer active';
 
 create view lockstep.backfill_set_aside as
 select g.run_id as run, r.job, r.target_table, g.after_key, g.last_key, g.sqlstate, g.error, g.attempts, g.updated_at as set_aside_at

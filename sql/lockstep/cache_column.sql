@@ -54,7 +54,7 @@ select d.id, d.target_table, d.target_column, d.source_table, d.key_column, d.ma
        lockstep_internal.cache_column_state(d.id) as state
   from lockstep_internal.cache_column_definition d;
 comment on view lockstep.cache_columns is
-  'the cache columns there are, and whether they are maintained (state = active)';
+  'all cache columns, and whether they are maintained (state = active)';
 comment on column lockstep.cache_columns.id is 'number of the definition';
 comment on column lockstep.cache_columns.target_table is 'the table with the cache column';
 comment on column lockstep.cache_columns.target_column is 'the cache column';

@@ -52,7 +52,7 @@ create table lockstep.feature_audit (
   -- For a restored row, a role other than lockstep_owner.
   recorded_by name not null default current_user
 );
-comment on table lockstep.feature_audit is 'every change of a feature flag, by whoever and however it was made; written by the triggers on its tables alone';
+comment on table lockstep.feature_audit is 'every change of a feature flag, whoever made it and how; only written by the triggers on its tables';
 -- The application may give a flag a longer name than fits into an index together with another column.
 create index feature_audit_feature_idx on lockstep.feature_audit (pg_catalog.left(feature, 255), id);
 create index feature_audit_changed_at_idx on lockstep.feature_audit (changed_at);

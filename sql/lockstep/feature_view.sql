@@ -3,7 +3,7 @@ select f.schema, f.name, f.state, f.percentage_of_actors, f.percentage_of_time, 
        f.default_enabled, f.created_at, f.updated_at
   from lockstep_internal.list_features() f;
 comment on view lockstep.features is
-  'feature flags of all schemas whose flags the caller may read, and those that are only defined, which have no schema';
+  'feature flags of all schemas that the caller may read, and flags that are only defined, which have no schema';
 comment on column lockstep.features.schema is 'schema of the flag''s tables; null for a flag that is only defined';
 comment on column lockstep.features.name is 'name of the flag';
 comment on column lockstep.features.state is 'on: for everybody; off: for nobody; conditional: for some';
@@ -13,7 +13,7 @@ comment on column lockstep.features.actors is 'actors that it is on for';
 comment on column lockstep.features.opted_out is 'actors that it is off for, whatever else is set';
 comment on column lockstep.features.groups is 'groups of actors that it is on for';
 comment on column lockstep.features.type is 'type given to lockstep.define_feature; null if the flag is not defined';
-comment on column lockstep.features.default_enabled is 'whether it is on while nobody has set it';
+comment on column lockstep.features.default_enabled is 'whether it is on while it is not set';
 comment on column lockstep.features.created_at is 'when the flag was first set';
 comment on column lockstep.features.updated_at is 'when the flag was last set';
 grant select on lockstep.features to public;

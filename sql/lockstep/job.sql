@@ -19,7 +19,7 @@ create table lockstep_internal.host_worker (
   retries integer not null,
   keeps_dead boolean not null
 );
-comment on table lockstep_internal.host_worker is 'the workers of the host, with their retry rules';
+comment on table lockstep_internal.host_worker is 'GitLab''s workers, with their retry rules';
 
 create table lockstep_internal.worker_rename (
   old_name text not null
@@ -56,7 +56,7 @@ create table lockstep_internal.runner_limit (
     constraint runner_limit_workers_check check (workers <> '')
 );
 comment on table lockstep_internal.runner_limit is
-  'roles whose runners claim jobs only of workers whose names begin with a text; written by extensions that build on lockstep';
+  'roles whose runners only claim jobs of workers whose names begin with a text; written by extensions that build on lockstep';
 
 -- The lease belongs to the runner, not to the job: a runner with a thousand jobs renews one row.
 create table lockstep_internal.job_runner (

@@ -27,13 +27,13 @@ create table lockstep_internal.retention (
   keep interval
     constraint retention_keep_check check (keep > interval '0')
 );
-comment on table lockstep_internal.retention is 'how long records are kept, where that is not the default; written by lockstep.set_retention';
+comment on table lockstep_internal.retention is 'how long records are kept, where it differs from the default; written by lockstep.set_retention';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.retention', '');
 
 create view lockstep.retentions as
 select d.what, case when r.what is null then d.keep else r.keep end as keep
   from lockstep_internal.retained d left join lockstep_internal.retention r on r.what = d.what;
-comment on view lockstep.retentions is 'how long records are kept, null for ever; lockstep.sweep removes those that are older';
+comment on view lockstep.retentions is 'how long records are kept, null meaning forever; lockstep.sweep removes older ones';
 comment on column lockstep.retentions.what is 'kind of record';
-comment on column lockstep.retentions.keep is 'how long it is kept; null for ever';
+comment on column lockstep.retentions.keep is 'how long it is kept; null means forever';
 grant select on lockstep.retentions to public;

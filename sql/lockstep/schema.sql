@@ -7,7 +7,7 @@ begin
     raise exception using
       errcode = 'feature_not_supported',
       message = pg_catalog.format('lockstep needs a database of encoding UTF8, not %s', pg_catalog.getdatabaseencoding()),
-      detail = 'Its texts are those of GitLab, which are UTF-8.',
+      detail = 'GitLab''s texts are UTF-8.',
       hint = 'Create the database with: create database ... encoding ''UTF8'' template template0.';
   end if;
 end
@@ -15,7 +15,7 @@ $$;
 
 -- Created without "if not exists": a schema that somebody else prepared is not accepted.
 create schema lockstep;
-comment on schema lockstep is 'keeps derived columns in lockstep with the rows they are derived from: what people and applications call and read';
+comment on schema lockstep is 'keeps derived columns consistent with the rows they are derived from: what people and applications call and read';
 grant usage on schema lockstep to public;
 create schema lockstep_internal;
 comment on schema lockstep_internal is 'tables, trigger functions and steps of lockstep; call and read what is in schema lockstep instead';
@@ -42,7 +42,7 @@ begin
     raise exception using
       errcode = 'invalid_role_specification',
       message = 'role "lockstep_owner" exists and may do more than own the tables of lockstep',
-      detail = 'Tables and functions of the extension belong to a role that cannot log in and has no attribute of its own.',
+      detail = 'Tables and functions of the extension belong to a role that cannot log in and has no attributes.',
       hint = 'Rename the role, or: alter role lockstep_owner nosuperuser nologin nocreaterole nocreatedb noreplication nobypassrls.';
   end if;
   -- Its members could change everyone's rows in the extension's tables.
@@ -53,7 +53,7 @@ begin
     raise exception using
       errcode = 'invalid_role_specification',
       message = 'role "lockstep_owner" is a member of other roles, or has members',
-      detail = 'It may watch the server by being a member of pg_monitor, and nobody else has its rights.',
+      detail = 'It may only be a member of pg_monitor, and must have no members.',
       hint = 'Rename the role, or revoke its memberships.';
   end if;
 end
@@ -89,7 +89,7 @@ create table lockstep_internal.home (
   database oid not null
 );
 comment on table lockstep_internal.home is
-  'the database that jobs are of: those of another one are held; see lockstep.release_restored and lockstep.discard_restored';
+  'the database that owns the jobs: those of another database are held; see lockstep.release_restored and lockstep.discard_restored';
 insert into lockstep_internal.home (database)
 select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
 select pg_catalog.pg_extension_config_dump('lockstep_internal.home', '');

@@ -25,7 +25,7 @@ comment on view lockstep.slack_delivery_status is
   'channels of Slack that deliveries wait for, that got a message within the last hour, or that cannot be reached; held: until when nothing is sent';
 comment on column lockstep.slack_delivery_status.schema is 'schema of GitLab''s tables';
 comment on column lockstep.slack_delivery_status.team_id is 'the Slack workspace';
-comment on column lockstep.slack_delivery_status.channel is 'the channel as it is configured: a name or an id';
+comment on column lockstep.slack_delivery_status.channel is 'the channel as configured: a name or an id';
 comment on column lockstep.slack_delivery_status.waiting is 'messages that wait';
 comment on column lockstep.slack_delivery_status.oldest is 'since when the oldest of them waits';
 comment on column lockstep.slack_delivery_status.delivered_last_hour is 'messages that Slack took within an hour';

@@ -97,7 +97,7 @@ select jsonb_build_object('total', (select count(*) from lockstep.backfill_progr
           order by has_ended, p.run desc limit 30) p (has_ended, run)
 $$;
 comment on function lockstep_api.chatops_backfills(bigint) is
-  'how many runs of backfill jobs there are, and those that have not ended and the last of the others; or one of them; whoever began them: lockstep.backfill_progress, for chatops';
+  'the number of backfill runs, the active ones and the last of the others; or one run; for all owners: lockstep.backfill_progress, for chatops';
 revoke execute on function lockstep_api.chatops_backfills(bigint) from public;
 
 create function lockstep_api.chatops_incidents()

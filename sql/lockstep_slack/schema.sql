@@ -9,7 +9,7 @@ create table lockstep_internal.slack_home (
   database oid not null
 );
 comment on table lockstep_internal.slack_home is
-  'the database that deliveries and tokens are of: those of another one are held; see lockstep.release_restored_slack and lockstep.discard_restored_slack';
+  'the database that owns deliveries and tokens: those of another database are held; see lockstep.release_restored_slack and lockstep.discard_restored_slack';
 insert into lockstep_internal.slack_home (database)
 select d.oid from pg_catalog.pg_database d where d.datname operator(pg_catalog.=) pg_catalog.current_database();
 select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_home', '');

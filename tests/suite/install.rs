@@ -54,11 +54,11 @@ fn no_error_holds_a_backtrace() -> Result<()> {
     for (statement, detail) in [
         (
             "select * from lockstep.attach('nowhere')",
-            "The host's tables are looked for in one schema.",
+            "All of GitLab's tables must be in one schema.",
         ),
         (
             "select lockstep.feature_enabled(null)",
-            "The call does nothing without it.",
+            "The argument is required.",
         ),
         // Errors of the server itself, passing through the extension.
         (

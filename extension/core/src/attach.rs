@@ -14,7 +14,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach(text, boolean, text[], boolean) is
-  'finds the tables of the host in a schema, keeps their cache columns, fills service accounts and records changes of feature flags from now on, or says what that would do; one row per feature';
+  'finds the application''s tables in a schema and from now on maintains their cache columns, fills service accounts and audits feature flag changes, or reports what it would do; returns one row per feature';
 "#)]
 fn attach(
     schema: Option<&str>,

@@ -38,7 +38,7 @@ pub(crate) fn settle() -> Result<()> {
     if let Some([jobs]) = HOME.with(|home| home.settle())? {
         notice(
             "jobs are held: this database is a copy, or was restored",
-            format!("Held are jobs: {jobs}; those that come are held as well."),
+            format!("Held jobs: {jobs}; new ones are held as well."),
             "Call lockstep.release_restored() if this database takes the place of the other one, else lockstep.discard_restored().",
         );
     }

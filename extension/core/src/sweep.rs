@@ -57,7 +57,7 @@ create function lockstep.set_retention(what text, keep interval)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.set_retention(text, interval) is
-  'says how long records are kept that lockstep.retentions lists, null for ever; lockstep.sweep removes those that are older';
+  'sets how long records listed in lockstep.retentions are kept, null meaning forever; lockstep.sweep removes older ones';
 revoke execute on function lockstep.set_retention(text, interval) from public;
 grant execute on function lockstep.set_retention(text, interval) to lockstep_admin;
 "#)]

@@ -13,7 +13,7 @@ returns table (feature text, status text, detail text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.attach_slack(text, text[], boolean) is
-  'finds the tables of the host in a schema, and keeps its Slack workspaces in lockstep from now on, or says what that would do; one row per feature';
+  'finds the application''s tables in a schema and keeps its Slack workspaces consistent from now on, or reports what it would do; returns one row per feature';
 "#)]
 fn attach_slack(
     schema: Option<&str>,

@@ -48,7 +48,7 @@ pub(crate) fn settle() -> Result<()> {
         notice(
             "deliveries are held: this database is a copy, or was restored",
             format!(
-                "Held are deliveries: {deliveries}, tokens to refresh: {tokens}; those that come are held as well."
+                "Held deliveries: {deliveries}, held token refreshes: {tokens}; new ones are held as well."
             ),
             "Call lockstep.release_restored_slack() if this database takes the place of the other one, else lockstep.discard_restored_slack().",
         );

@@ -59,9 +59,7 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
         }
         End::WithoutWorkers(progress) => {
             say(&summary::of(&progress, &[]));
-            tell(&format!(
-                "error: the workers of run {run} end again and again"
-            ));
+            tell(&format!("error: the workers of run {run} keep ending"));
             if let Some(error) = &progress.last_error {
                 tell(&format!("detail: {error}"));
             }
@@ -73,18 +71,18 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
         }
         End::Paused(progress) => {
             say(&summary::of(&progress, &[]));
-            say(&format!("go on: {}\n", arguments.command_to_go_on()));
+            say(&format!("resume: {}\n", arguments.command_to_go_on()));
             Ok(ExitCode::from(INTERRUPTED))
         }
         End::Left { pausing } => {
             say(&format!(
                 "run {run} {}\n",
                 match pausing {
-                    true => "is to pause; its workers were not waited for",
-                    false => "goes on by itself",
+                    true => "will pause; this command did not wait for its workers",
+                    false => "continues by itself",
                 }
             ));
-            let what = if pausing { "go on" } else { "watch it again" };
+            let what = if pausing { "resume" } else { "watch it again" };
             say(&format!("{what}: {}\n", arguments.command_to_go_on()));
             Ok(ExitCode::from(INTERRUPTED))
         }
@@ -94,16 +92,16 @@ pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
 /// Interrupted before there was anything to watch.
 fn interrupted(run: Option<i64>, arguments: &Backfill) -> ExitCode {
     match run {
-        None => tell("interrupted before a run was begun"),
+        None => tell("interrupted before a run was started"),
         Some(run) => {
             say(&format!(
                 "run {run} {}\n",
                 match arguments.detach_on_interrupt {
-                    true => "goes on by itself",
-                    false => "is to pause",
+                    true => "continues by itself",
+                    false => "will pause",
                 }
             ));
-            say(&format!("go on: {}\n", arguments.command_to_go_on()));
+            say(&format!("resume: {}\n", arguments.command_to_go_on()));
         }
     }
     ExitCode::from(INTERRUPTED)

@@ -76,7 +76,7 @@ impl Watch {
         if end {
             return Ok(End::Left { pausing: false });
         }
-        display.note("pausing; a second Ctrl-C does not wait for the sub-batches under way");
+        display.note("pausing; a second Ctrl-C does not wait for the current sub-batches");
         tokio::select! {
             end = self.pause(display) => end,
             () = interrupts.next() => Ok(End::Left { pausing: true }),
@@ -145,7 +145,7 @@ impl Watch {
 
     async fn reconnect(&mut self, cause: Error, display: &mut Display) -> Result<(), Error> {
         let (begun, mut wait, mut cause) = (Instant::now(), FIRST_WAIT, cause);
-        display.note("lost the connection; the run goes on by itself; reconnecting");
+        display.note("connection lost; the run continues by itself; reconnecting");
         while begun.elapsed() < RECONNECT_FOR {
             match Database::open(&self.address).await {
                 Ok(database) => {

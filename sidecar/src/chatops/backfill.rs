@@ -149,14 +149,14 @@ fn details(run: &Value) -> Vec<String> {
     let number = |key: &str| run[key].as_i64().unwrap_or_default();
     let text = |key: &str| run[key].as_str().map(plain);
     let mut lines = vec![format!(
-        "   {} rows looked at, {} updated, {} ranges set aside",
+        "   {} rows read, {} updated, {} ranges set aside",
         number("scanned"),
         number("updated"),
         number("set_aside")
     )];
     if let Some(remaining) = text("remaining") {
         let rate = run["rows_per_second"].as_f64().unwrap_or_default();
-        lines.push(format!("   {rate} rows a second, about {remaining} to go"));
+        lines.push(format!("   {rate} rows per second, about {remaining} left"));
     }
     if let Some(began) = text("started_at") {
         lines.push(match text("finished_at") {

@@ -118,7 +118,7 @@ fn verdict(project: &str, iid: i64, found: &Value) -> String {
             code(from)
         ),
         (None, "merged") => format!(
-            ":hourglass_flowing_sand: *{name}* ({title}) is merged, but not in {milestone} as yet: nothing of that release was deployed with it."
+            ":hourglass_flowing_sand: *{name}* ({title}) is merged, but not in {milestone} yet: no deployment of that release contains it."
         ),
         (None, state) => format!(":x: *{name}* ({title}) is {state}, so it is not in {milestone}."),
     }
@@ -158,7 +158,7 @@ pub(super) fn deployments(found: &Value) -> Vec<Deployment> {
     environments.map(one).collect()
 }
 
-pub(super) const NOWHERE: &str = "no deployment has it";
+pub(super) const NOWHERE: &str = "not deployed";
 
 /// One line each.
 fn said(deployments: Vec<Deployment>) -> Vec<String> {
@@ -175,7 +175,7 @@ fn said(deployments: Vec<Deployment>) -> Vec<String> {
 /// GitLab's numbers.
 fn status(number: i64) -> &'static str {
     match number {
-        0 => "created, not deployed as yet",
+        0 => "created, not deployed yet",
         1 => "being deployed",
         3 => "failed",
         4 => "cancelled",

@@ -21,14 +21,14 @@ pub(super) async fn answer(given: &Given<'_>, looked: Looked) -> Result<Answer, 
         };
         let parts = parts.as_array().map_or(&[][..], Vec::as_slice);
         answer.say(match parts.is_empty() {
-            true => format!("*{}*: nothing is kept there", environment.text()),
+            true => format!("*{}*: nothing to count there", environment.text()),
             false => format!("*{}*", environment.text()),
         });
         for part in parts {
             let what = code(part["what"].as_str().unwrap_or_default());
             let state = part["state"].as_str().unwrap_or_default();
             let rows = match part["rows"].as_u64() {
-                Some(0) => ":white_check_mark: no row differs".to_owned(),
+                Some(0) => ":white_check_mark: no drift".to_owned(),
                 Some(1) => ":warning: 1 row differs".to_owned(),
                 Some(rows) => format!(":warning: {rows} rows differ"),
                 None => ":warning: not counted".to_owned(),

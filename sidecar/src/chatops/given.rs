@@ -90,7 +90,7 @@ impl<'a> Given<'a> {
             .map(|it| code(&format!("--{}", it.name.text())))
             .collect();
         Answer::text(format!(
-            ":x: There is no environment {} here, so nothing was done. There are {}.",
+            ":x: The environment {} is not configured, so nothing was done. Configured: {}.",
             code(name.text()),
             known.join(", ")
         ))

@@ -15,7 +15,7 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
     }
     let Some(group) = &settings.group else {
         return Err(Answer::text(
-            ":no_entry: You may not give commands here, so nothing was done. Whoever runs the app sets who may: `--chatops-user`.",
+            ":no_entry: You may not give commands here, so nothing was done. The app's operator can allow you with `--chatops-user`.",
         ));
     };
     let tenant = given.slash.owner.tenant();
@@ -34,7 +34,7 @@ pub(super) async fn check_may(given: &Given<'_>) -> Result<(), Answer> {
         Err(error) => {
             complain!(error, "membership cannot be looked up");
             Err(Answer::text(format!(
-                ":warning: Whether you are a member of the group {} cannot be looked up now, so nothing was done.",
+                ":warning: Your membership in the group {} cannot be checked at the moment, so nothing was done.",
                 code(group)
             )))
         }
@@ -59,6 +59,6 @@ pub(super) fn check_channel(given: &Given<'_>, environments: &[Environment]) -> 
         false => here.join(" or "),
     };
     Err(Answer::text(format!(
-        ":no_entry: Nothing was changed: production is changed only in {channels}. For another environment name it, as `--staging`."
+        ":no_entry: Nothing was changed: production can only be changed in {channels}. For another environment add its option, such as `--staging`."
     )))
 }

@@ -51,9 +51,9 @@ pub(super) async fn answer(given: &Given<'_>, command: Incident) -> Result<Answe
                 .map(|(name, it)| (name, Outcome::of_change(name, it)));
             let said = |environment: Name, result: &Value| {
                 let holds = match (severity, environment) {
-                    (1 | 2, Name::Production) => "until it is closed no flag is changed there",
-                    (1 | 2, _) => "it holds nothing, as flags are held in production alone",
-                    _ => "it holds nothing",
+                    (1 | 2, Name::Production) => "no flag can be changed there until it is closed",
+                    (1 | 2, _) => "it blocks nothing, because flags are only blocked in production",
+                    _ => "it blocks nothing",
                 };
                 format!(
                     "incident {} of severity {severity} is open: {holds}",

@@ -41,7 +41,7 @@ pub(crate) async fn reply(app: Arc<App>, slash: SlashCommand) -> Vec<Reply> {
 async fn answer(app: &Arc<App>, slash: &SlashCommand) -> Answer {
     if app.environments.is_empty() {
         return Answer::text(
-            "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`.",
+            "Chatops is off: no environment is configured. The app's operator can set `--environment`.",
         );
     }
     let command = match arguments::parse(&slash.text) {

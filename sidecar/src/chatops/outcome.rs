@@ -41,7 +41,7 @@ impl Outcome {
 
     pub(super) fn of_error(name: Name, error: &Error) -> Self {
         let environment = name.text();
-        complain!(error, environment, "a command of chatops was not done");
+        complain!(error, environment, "a chatops command failed");
         match error {
             Error::Busy => Self::Busy,
             Error::Connect { .. } | Error::Pool(_) => Self::Unreachable,
@@ -87,17 +87,17 @@ impl Outcome {
             Self::Done(_) | Self::Repeated(_) => None,
             Self::Refused(why) => Some(format!(":x: {name}: nothing was changed: {why}")),
             Self::Unreachable => Some(format!(
-                ":warning: {name}: cannot be reached, so nothing was changed there"
+                ":warning: {name}: unreachable, so nothing was changed there"
             )),
             Self::Busy => Some(format!(
                 ":hourglass: {name}: too many commands at once, so nothing was changed there; try again in a moment"
             )),
             Self::Unknown => Some(format!(
-                ":warning: {name}: no answer came, so it may have been done or not: {} tells",
+                ":warning: {name}: no response, so it may have been done or not: check with {}",
                 code(look)
             )),
             Self::Failed => Some(format!(
-                ":warning: {name}: the database could not do it, so nothing was changed there. Whoever runs the app finds more in its log"
+                ":warning: {name}: the database reported an error, so nothing was changed there. The app's operator finds more in its log"
             )),
         }
     }
@@ -107,11 +107,11 @@ impl Outcome {
         let name = name.text();
         match self {
             Self::Refused(why) => format!(":x: {name}: {why}"),
-            Self::Unreachable => format!(":warning: {name}: cannot be reached"),
+            Self::Unreachable => format!(":warning: {name}: unreachable"),
             Self::Busy => {
                 format!(":hourglass: {name}: too many commands at once; try again in a moment")
             }
-            _ => format!(":warning: {name}: does not answer now"),
+            _ => format!(":warning: {name}: does not respond at the moment"),
         }
     }
 }
@@ -140,15 +140,15 @@ const KNOWN: [(SqlState, &str); 5] = [
     ),
     (
         SqlState::LOCK_NOT_AVAILABLE,
-        "others are at work there; try again in a moment",
+        "others are working there; try again in a moment",
     ),
     (
         SqlState::T_R_DEADLOCK_DETECTED,
-        "others are at work there; try again in a moment",
+        "others are working there; try again in a moment",
     ),
     (
         SqlState::T_R_SERIALIZATION_FAILURE,
-        "others are at work there; try again in a moment",
+        "others are working there; try again in a moment",
     ),
     (
         SqlState::READ_ONLY_SQL_TRANSACTION,

@@ -76,7 +76,7 @@ impl Answer {
                         // Writing to a String never fails.
                         let _ = write!(
                             last,
-                            "… and {left} lines more, which are too much for Slack."
+                            "… and {left} more lines, which are too long for Slack."
                         );
                     }
                     break;
@@ -149,7 +149,7 @@ mod tests {
         let last = pages[MOST_PAGES - 1].text();
         assert!(
             last.ends_with(&format!(
-                "… and {} lines more, which are too much for Slack.",
+                "… and {} more lines, which are too long for Slack.",
                 1_000 - shown
             )),
             "{last}"

@@ -43,20 +43,18 @@ pub(super) fn command(given: &Given<'_>) -> String {
 pub(super) fn repeated(outcomes: &[(Name, Outcome)]) -> Option<Answer> {
     let is_repeated = |(_, outcome): &(Name, Outcome)| matches!(outcome, Outcome::Repeated(_));
     outcomes.iter().all(is_repeated).then(|| {
-        Answer::text(
-            "Slack delivered this command twice. It was done the first time, and nothing was done now.",
-        )
+        Answer::text("Slack delivered this command twice. It was already done the first time.")
     })
 }
 
 /// Notifies the channel of the group that owns the flag; returns what the command's channel is told about that.
 pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> String {
     let Some(group) = group else {
-        return "No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.".to_owned();
+        return "No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.".to_owned();
     };
     let Some(channel) = given.app.settings.team_channels.get(group) else {
         return format!(
-            "No channel is known of {}, so no other was told.",
+            "No channel is configured for {}, so no other was notified.",
             code(group)
         );
     };
@@ -75,14 +73,14 @@ pub(super) async fn team(given: &Given<'_>, group: Option<&str>, text: &str) -> 
         text.to_owned(),
     ));
     match timeout(PATIENCE, posting).await {
-        Ok(Ok(Ok(()))) => format!("{named} was told, the channel of {}.", code(group)),
+        Ok(Ok(Ok(()))) => format!("{named}, the channel of {}, was notified.", code(group)),
         Ok(Ok(Err(error))) => format!(
-            ":warning: {named}, the channel of {}, could not be told: {}.",
+            ":warning: {named}, the channel of {}, could not be notified: {}.",
             code(group),
             advice(&error, None)
         ),
         _ => format!(
-            ":warning: {named}, the channel of {}, could not be told as yet; it is tried for some minutes.",
+            ":warning: {named}, the channel of {}, could not be notified yet; this is retried for some minutes.",
             code(group)
         ),
     }
@@ -96,7 +94,7 @@ async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Resu
     });
     let told = tokio::select! {
         told = posting => told,
-        () = over.cancelled() => Err(CallError::Unanswered("there was no time left".to_owned())),
+        () = over.cancelled() => Err(CallError::Unanswered("no time was left".to_owned())),
     };
     let Err(error) = told else {
         return Ok(());
@@ -109,7 +107,7 @@ async fn post(app: Arc<App>, owner: Owner, channel: Place, text: String) -> Resu
         is_left = matches!(timeout(LEAVING, leaving).await, Ok(Ok(_)));
     }
     if !is_left {
-        warn!(channel = channel.id, %error, "a team is not told");
+        warn!(channel = channel.id, %error, "a team was not notified");
     }
     Err(name_of(error))
 }
@@ -133,7 +131,7 @@ async fn post_once(app: &App, owner: &Owner, channel: &Place, text: &str) -> Res
     };
     let bot = app.for_jobs.bot(tenant).await.map_err(|error| {
         complain!(error, "no token");
-        CallError::Unreachable("the database does not answer".to_owned())
+        CallError::Unreachable("the database does not respond".to_owned())
     })?;
     let bot = bot.ok_or(refused("not_installed"))?;
     if bot.expires_at.is_some_and(|at| at <= SystemTime::now()) {
@@ -177,7 +175,7 @@ impl TeamWorkers {
                 Err(Failure::Slack(error.to_string()))
             }
             Err(error) => {
-                warn!(channel = place.id, %error, "a team is not told");
+                warn!(channel = place.id, %error, "a team was not notified");
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -212,7 +210,7 @@ pub(super) fn changes(
             }
             Outcome::Repeated(result) => {
                 let said = said(*environment, result);
-                format!("• {}: done before: {said}", environment.text())
+                format!("• {}: already done: {said}", environment.text())
             }
             outcome => {
                 let look = format!("/chatops run {look} --{}", environment.text());

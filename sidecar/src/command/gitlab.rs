@@ -65,7 +65,7 @@ async fn prepare(
         Ok(Project::AsGiven) => Ok(original),
         Ok(Project::NotConnected(reply)) => Err(reply),
         Err(error) => {
-            complain!(error, "an alias is not looked up");
+            complain!(error, "an alias could not be looked up");
             Ok(original)
         }
     }
@@ -93,7 +93,7 @@ async fn find(app: &App, gitlab: &PassThrough, slash: &SlashCommand) -> Result<P
         Some(alias) => Project::As(alias),
         None => match gitlab.settings_of(given) {
             Some(url) => Project::NotConnected(Reply::new(format!(
-                "{} is not connected with this workspace. Its maintainers connect it <{url}|in its settings>; {} lists what is connected.",
+                "{} is not connected to this workspace. Its maintainers can connect it <{url}|in its settings>; {} lists connected projects.",
                 code(&shorten(given, 100)),
                 code(&format!("{} status", slash.command)),
             ))),

@@ -8,7 +8,7 @@ const USAGE: &str = "help` shows this";
 
 /// Shown where GitLab's own commands are not passed on.
 const MISSING: &str = "GitLab's own commands (`issue`, `deploy`, `run`, `incident declare`) are not passed on to it: \
-     whoever runs lockstep-sidecar sets `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
+     the operator of lockstep-sidecar can set `--gitlab-url`, or `LOCKSTEP_GITLAB_URL`, to GitLab's address.";
 
 /// Used when there is no GitLab to ask for its commands.
 pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
@@ -19,7 +19,7 @@ pub(super) fn list(slash: &str, commands: &[Command]) -> Reply {
 pub(super) fn unknown(slash: &SlashCommand, commands: &[Command]) -> Reply {
     let text = slash.text.trim();
     Reply::new(format!(
-        "There is no command {}.\n{}\n{MISSING}",
+        "Unknown command {}.\n{}\n{MISSING}",
         code(&shorten(text, 100)),
         listed(&slash.command, commands)
     ))
@@ -70,7 +70,7 @@ mod tests {
         assert!(
             reply
                 .text()
-                .starts_with("There is no command `&lt;!channel&gt; 'x'`.\n*Commands*"),
+                .starts_with("Unknown command `&lt;!channel&gt; 'x'`.\n*Commands*"),
             "{}",
             reply.text()
         );

@@ -90,6 +90,6 @@ async fn receive(
 fn sorry(error: Error) -> Reply {
     complain!(error, "a command failed");
     Reply::new(
-        ":warning: The database does not answer now. Nothing was changed; try again in a moment.",
+        ":warning: The database does not respond at the moment. Nothing was changed; try again soon.",
     )
 }

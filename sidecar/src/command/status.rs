@@ -11,7 +11,7 @@ use crate::slack::{Reply, advice, code, escape, shorten};
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
-    usage: "<alias> status` shows what a project notifies of here, and what it lacks",
+    usage: "<alias> status` shows what a project notifies of here, and what is missing",
     run: status,
 };
 
@@ -52,7 +52,7 @@ fn status<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
 
 pub(super) fn not_found(alias: &str, slash: &str) -> Reply {
     Reply::new(format!(
-        "No project or group of the alias {} is connected with this workspace. {} lists those that are.",
+        "No project or group with the alias {} is connected to this workspace. {} lists those that are.",
         code(&shorten(alias, 100)),
         code(&format!("{slash} status")),
     ))
@@ -60,7 +60,7 @@ pub(super) fn not_found(alias: &str, slash: &str) -> Reply {
 
 fn nothing(public_url: &PublicUrl) -> Reply {
     Reply::new(format!(
-        "No project is connected with this workspace. Its maintainers connect it in its settings; if the app is not installed here, \
+        "No project is connected to this workspace. Maintainers connect it in its settings; if the app is not installed here, \
          <{}|add it to Slack> first.",
         public_url.page(INSTALL)
     ))
@@ -83,7 +83,7 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
     let _ = match events.is_empty() {
         true => write!(
             text,
-            "\n:bell: Notifies of nothing as yet: choose events in its settings"
+            "\n:bell: Notifies of nothing yet: choose events in its settings"
         ),
         false => write!(text, "\n:bell: Notifies of {}", events.join(", ")),
     };
@@ -109,7 +109,7 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
                 public_url.page(INSTALL)
             );
         }
-        false => text.push_str("\n:key: All scopes are there"),
+        false => text.push_str("\n:key: All scopes are granted"),
     }
     text
 }
@@ -118,7 +118,7 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
 fn troubled(troubles: &[Trouble]) -> String {
     let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
         format!(
-            "\n:x: {}: {}; {} not told",
+            "\n:x: {}: {}; {} not sent",
             code(&shorten(&trouble.channel, 80)),
             advice(&trouble.error, trouble.needed.as_deref()),
             match trouble.failures {
@@ -150,7 +150,7 @@ fn listed(integrations: &[Integration], slash: &str) -> String {
         false => "",
     };
     format!(
-        "*Connected with this workspace*\n{}{more}{} tells more of one.",
+        "*Connected to this workspace*\n{}{more}{} shows more about one.",
         lines.collect::<String>(),
         code(&format!("{slash} <alias> status")),
     )

@@ -14,7 +14,7 @@ use crate::slack::{Reply, advice, code, escape, shorten};
 
 pub(super) const COMMAND: Command = Command {
     name: "test",
-    usage: "<alias> test` sends a message to each channel of a project, and tells which cannot be reached",
+    usage: "<alias> test` sends a message to each channel of a project, and shows which cannot be reached",
     run: test,
 };
 
@@ -46,7 +46,7 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         let tested = match tested.await {
             Err(error) if error.has_code(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 return Ok(Reply::new(
-                    ":no_entry: Only whoever connected the project, or a manager of the app, may send test messages to its channels.",
+                    ":no_entry: Only users who connected the project, or managers of the app, may send test messages to its channels.",
                 ));
             }
             // The list of integrations has shown that it is attached.
@@ -55,7 +55,7 @@ fn test<'a>(app: &'a App, given: &'a Given) -> Answering<'a> {
         };
         if tested.is_empty() {
             return Ok(Reply::new(
-                "No channel is chosen as yet. Choose some in the App Home, or in the integration's settings.",
+                "No channels are chosen yet. Choose some in the App Home, or in the integration's settings.",
             ));
         }
         let ids: Vec<i64> = tested.iter().filter_map(|(id, _)| *id).collect();
@@ -104,7 +104,7 @@ fn untried(channels: &[&str]) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        ":black_small_square: Not tried, as a test goes to the first ten channels: {}{more}\n",
+        ":black_small_square: Not tried, because a test only uses the first ten channels: {}{more}\n",
         named.join(", ")
     )
 }
@@ -112,13 +112,15 @@ fn untried(channels: &[&str]) -> String {
 fn line(channel: &str, standing: Option<&Standing>) -> String {
     let channel = code(&shorten(channel, 80));
     match standing {
-        Some(it) if it.status == "delivered" => format!(":white_check_mark: {channel} has it\n"),
+        Some(it) if it.status == "delivered" => {
+            format!(":white_check_mark: {channel} received it\n")
+        }
         Some(it) if it.status == "failed" => {
             let error = it.error.as_deref().unwrap_or_default();
             format!(":x: {channel}: {}\n", advice(error, it.needed.as_deref()))
         }
         _ => format!(
-            ":hourglass_flowing_sand: {channel} has not got it as yet; it comes after what it waits for\n"
+            ":hourglass_flowing_sand: {channel} has not received it yet; it is waiting for its turn\n"
         ),
     }
 }
@@ -137,14 +139,16 @@ mod tests {
             needed: None,
         };
         let delivered = line("#a", Some(&standing("delivered", None)));
-        assert_eq!(delivered, ":white_check_mark: `#a` has it\n");
+        assert_eq!(delivered, ":white_check_mark: `#a` received it\n");
         let failed = line("#b", Some(&standing("failed", Some("not_in_channel"))));
         assert!(
             failed.starts_with(":x: `#b`: ") && failed.contains("/invite"),
             "{failed}"
         );
         for unknown in [None, Some(standing("waiting", None))] {
-            assert!(line("<!here>", unknown.as_ref()).contains("`&lt;!here&gt;` has not got it"));
+            assert!(
+                line("<!here>", unknown.as_ref()).contains("`&lt;!here&gt;` has not received it")
+            );
         }
     }
 

@@ -55,11 +55,11 @@ async fn take(app: &App, interaction: &Interaction, action: &Action) -> Result<(
     count(Counter::INTERACTIONS, id);
     let owner = interaction
         .owner()
-        .ok_or(Problem::bad_request("It names no workspace."))?;
+        .ok_or(Problem::bad_request("The workspace is missing."))?;
     let user = interaction.user.id.as_str();
     let integration: Option<i64> = action.value().and_then(|value| value.parse().ok());
     let (false, Some(integration)) = (user.is_empty(), integration) else {
-        return Err(Problem::bad_request("It names no user or no project."));
+        return Err(Problem::bad_request("The user or project is missing."));
     };
     let notice = match id {
         SWITCH_ON | SWITCH_OFF => {

@@ -25,7 +25,7 @@ pub(super) async fn receive(
     if asked.action_id == PICKER {
         let owner = asked
             .owner()
-            .ok_or(Problem::bad_request("It names no workspace."))?;
+            .ok_or(Problem::bad_request("The workspace is missing."))?;
         let search = asked.value.replace('\0', " ");
         let found = app
             .database

@@ -86,7 +86,7 @@ pub(super) async fn publish(
         Ok(_) => Ok(()),
         // Retrying is pointless; the pages and the status say that the app must be installed again.
         Err(error) if error.is_lost_installation() => {
-            warn!(team = bot.team, %error, "the installation is of no use any more");
+            warn!(team = bot.team, %error, "the installation is no longer valid");
             Ok(())
         }
         Err(error) => Err(Failure::Slack(error.to_string())),

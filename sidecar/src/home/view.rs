@@ -45,8 +45,8 @@ impl Notice {
             Self::Changed { alias } => {
                 format!(":white_check_mark: Settings of {} are changed.", code(&shorten(alias, 100)))
             }
-            Self::NotAllowed => ":no_entry: Only those who manage a project may change it: its maintainers who have linked their GitLab account, and whoever connected it.".to_owned(),
-            Self::Gone => ":grey_question: That project is no longer connected with this workspace.".to_owned(),
+            Self::NotAllowed => ":no_entry: Only managers of a project may change it: maintainers with a linked GitLab account, and users who connected it.".to_owned(),
+            Self::Gone => ":grey_question: That project is no longer connected to this workspace.".to_owned(),
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) fn of(
     let mut blocks = vec![
         header("Projects in this workspace"),
         section(
-            "What happens in a connected project is told in its channels. `/gitlab help` lists the commands.",
+            "Events of a connected project are posted to its channels. `/gitlab help` lists the commands.",
         ),
     ];
     if let Some(notice) = notice {
@@ -91,14 +91,14 @@ pub(super) fn of(
     }
     if integrations.iter().any(Integration::needs_reinstallation) {
         blocks.push(section(&format!(
-            ":arrows_counterclockwise: The app lacks rights that it needs. <{}|Install it again>; what is connected stays connected.",
+            ":arrows_counterclockwise: The app lacks scopes that it needs. <{}|Install it again>; projects stay connected.",
             app.public_url.page(INSTALL)
         )));
     }
     blocks.push(json!({ "type": "divider" }));
     if integrations.is_empty() {
         blocks.push(section(
-            "No project is connected as yet. Its maintainers connect it in its settings.",
+            "No project is connected yet. Maintainers connect it in its settings.",
         ));
     }
     let shown = integrations.len().min(MOST as usize);
@@ -121,7 +121,7 @@ fn rows(managed: &HashSet<i64>, integration: &Integration) -> Vec<Value> {
     };
     let events = integration.known_events();
     let events = match events.is_empty() {
-        true => "notifies of nothing as yet".to_owned(),
+        true => "notifies of nothing yet".to_owned(),
         false => format!("notifies of {}", events.join(", ")),
     };
     let alias = shorten(&integration.alias, 200);

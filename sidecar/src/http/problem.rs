@@ -71,7 +71,7 @@ impl Problem {
     pub(crate) const fn unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "The database does not answer now. Nothing was changed; try again.",
+            "The database does not respond at the moment. Nothing was changed; try again.",
         )
     }
 }

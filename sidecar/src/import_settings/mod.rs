@@ -102,7 +102,7 @@ pub(crate) async fn run(arguments: &ImportSettings) -> Result<ExitCode, Error> {
     };
     say(&failed.concat());
     say(&format!(
-        "{imported} {would}, {kept} have settings already, {empty} have none in the host, {} failed\n",
+        "{imported} {would}, {kept} already have settings, {empty} have none in GitLab, {} failed\n",
         failed.len()
     ));
     Ok(match failed.is_empty() {
@@ -127,12 +127,15 @@ async fn import(
     let Ok((properties, _)) = keys.open(&of.sealed) else {
         counts.fail(
             integration,
-            "none of the keys opens what the host keeps of it",
+            "none of the keys decrypts its properties in GitLab",
         );
         return Ok(());
     };
     let Some(settings) = settings_of(&properties) else {
-        counts.fail(integration, "what the host keeps of it is no JSON object");
+        counts.fail(
+            integration,
+            "its properties in GitLab are not a JSON object",
+        );
         return Ok(());
     };
     let settings = match of.has_settings {

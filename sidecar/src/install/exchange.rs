@@ -70,7 +70,7 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
     };
     let seal = |token: &SecretString| {
         app.token_keys.seal(token).map_err(|error| {
-            warn!(%error, "a token was not sealed");
+            warn!(%error, "a token was not encrypted");
             Trouble::Unavailable
         })
     };

@@ -243,7 +243,7 @@ async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<Stri
         if tries == STORE_TRIES {
             return Err(unavailable(&error));
         }
-        complain!(error, "an installation is not stored as yet");
+        complain!(error, "an installation is not stored yet");
         sleep(Duration::from_millis(200) * 2_u32.pow(tries)).await;
     }
 }

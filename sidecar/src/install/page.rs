@@ -19,11 +19,11 @@ pub(super) fn confirm(owner: &str, slack: &Url) -> Markup {
     let body = html! {
         h1 { "Connect " (owner) " with Slack" }
         p {
-            "What happens in " strong { (owner) } " will be told in channels of the Slack workspace that you choose next. "
-            "Go on only if that project is yours, and the workspace as well."
+            "Events of " strong { (owner) } " will be posted to channels of the Slack workspace that you choose next. "
+            "Continue only if both the project and the workspace are yours."
         }
-        p { a.button href=(slack) { "Go on to Slack" } }
-        p.faint { "If somebody sent you this link without your asking for it, close this page." }
+        p { a.button href=(slack) { "Continue to Slack" } }
+        p.faint { "If you did not ask for this link, close this page." }
     };
     http::page("Connect a project", &body)
 }
@@ -34,11 +34,11 @@ pub(super) fn installed(installed: &Installed) -> Response {
         h1 { "GitLab is in " (installed.team_name) }
         @match &installed.alias {
             Some(alias) => {
-                p { strong { (alias) } " is connected with this workspace. Try it in any channel:" }
+                p { strong { (alias) } " is connected to this workspace. Try it in any channel:" }
                 pre { "/gitlab " (alias) " status" }
             }
             None => {
-                p { "The app is installed, and the projects that are connected with this workspace have its new rights. Try it in any channel:" }
+                p { "The app is installed, and the projects connected to this workspace have its new scopes. Try it in any channel:" }
                 pre { "/gitlab status" }
             }
         }

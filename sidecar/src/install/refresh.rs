@@ -198,12 +198,12 @@ async fn store(
                 count(Counter::REFRESHES, "overtaken");
                 warn!(
                     team = claimed.team,
-                    "a refreshed token came too late: the app was uninstalled or installed anew"
+                    "a refreshed token arrived too late: the app was uninstalled or installed again"
                 );
                 return;
             }
             Err(error) => {
-                complain!(error, "a refreshed token is not stored as yet");
+                complain!(error, "a refreshed token is not stored yet");
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

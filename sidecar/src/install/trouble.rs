@@ -45,57 +45,57 @@ impl Trouble {
             Self::Denied => (
                 StatusCode::OK,
                 "Nothing was installed",
-                "You, or your workspace, did not allow the app. If an administrator has to allow it, ask for that in Slack, then begin anew.",
+                "You or your workspace did not allow the app. If an administrator has to allow it, ask for that in Slack, then start over.",
             ),
             Self::NoState => (
                 StatusCode::BAD_REQUEST,
-                "Begin here",
-                "Slack did not say where this installation began. That is so if it was begun from Slack's own pages: begin it here.",
+                "Start here",
+                "This installation was started from Slack's own pages. Start it here instead.",
             ),
             Self::Used => (
                 StatusCode::BAD_REQUEST,
-                "This installation is over already",
-                "Its address can be used once. If the app is not in your workspace, begin anew.",
+                "This installation has already ended",
+                "Its link can only be used once. If the app is not in your workspace, start over.",
             ),
             Self::Expired => (
                 StatusCode::BAD_REQUEST,
                 "That took too long",
-                "An installation has to be finished within ten minutes. Begin anew.",
+                "An installation must be finished within ten minutes. Start over.",
             ),
             Self::OtherBrowser => (
                 StatusCode::BAD_REQUEST,
-                "Not the browser that this began in",
-                "An installation is finished in the browser that it was begun in, with cookies allowed. Begin anew in this one. If you did not begin one, close this page.",
+                "This started in another browser",
+                "An installation must be finished in the browser that started it, with cookies allowed. Start over in this one. If you did not start one, close this page.",
             ),
             Self::Ticket => (
                 StatusCode::BAD_REQUEST,
-                "This link is not valid any more",
+                "This link is no longer valid",
                 "A link that connects a project can be used once, for a limited time. Get a new one from the project's settings.",
             ),
             Self::AliasTaken => (
                 StatusCode::CONFLICT,
                 "The alias is taken",
-                "Another project of this workspace has the alias that was chosen. Choose another in the project's settings, and begin anew.",
+                "Another project of this workspace has the chosen alias. Choose another one in the project's settings, and start over.",
             ),
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many at once",
-                "More installations begin now than can be taken. Begin anew in a few seconds.",
+                "Too many installations are being started. Start over in a few seconds.",
             ),
             Self::Refused => (
                 StatusCode::BAD_GATEWAY,
                 "Slack did not give access",
-                "Slack refused, or answered what the app cannot use. Begin anew; if it happens again, an administrator finds the cause in the log of this program.",
+                "Slack refused, or its response was invalid. Start over; if it happens again, an administrator can find the cause in the log.",
             ),
             Self::SlackUnavailable => (
                 StatusCode::BAD_GATEWAY,
-                "Slack does not answer now",
-                "Nothing was changed. Begin anew in a moment.",
+                "Slack does not respond at the moment",
+                "Nothing was changed. Start over in a moment.",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The database does not answer now",
-                "Begin anew in a moment. If Slack has installed the app already, that does no harm.",
+                "The database does not respond at the moment",
+                "Start over in a moment. If Slack has already installed the app, that does no harm.",
             ),
         }
     }
@@ -108,8 +108,8 @@ impl IntoResponse for Trouble {
             h1 { (title) }
             p { (text) }
             @if !matches!(self, Self::Ticket | Self::AliasTaken) {
-                p { "If you came by the link of a project, open that link again, as the button is for no project in particular." }
-                p { a.button href=(INSTALL) { "Begin anew" } }
+                p { "If you came from a project's link, open that link again: this button is not for a particular project." }
+                p { a.button href=(INSTALL) { "Start over" } }
             }
             p { a href="/" { "To the first page" } }
         };

@@ -43,7 +43,7 @@ impl Done {
         }
         while let Some((job, failure)) = self.failed.front() {
             match queue.fail(job.runner, job.id, &failure.to_string()).await? {
-                Some(outcome) => debug!(job = job.id, outcome, "handed in a failure"),
+                Some(outcome) => debug!(job = job.id, outcome, "reported a failure"),
                 None => warn!(job = job.id, "failed too late: others do it again"),
             }
             self.failed.pop_front();

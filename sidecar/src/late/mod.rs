@@ -137,7 +137,7 @@ impl Late {
         let sending = insist(LONGEST, stop, may_repeat, || self.slack.reply(url, message));
         let sent = tokio::select! {
             sent = sending => sent,
-            () = over.cancelled() => Err(CallError::Unanswered("there was no time left".to_owned())),
+            () = over.cancelled() => Err(CallError::Unanswered("no time was left".to_owned())),
         };
         match sent {
             Ok(()) => count(Counter::LATE, "sent"),

@@ -39,7 +39,7 @@ pub(super) async fn landing(
     let body = html! {
         h1 { "GitLab for Slack" }
         p {
-            "Channels are told what happens in GitLab projects, and "
+            "Channels are notified of events in GitLab projects, and "
             code { "/gitlab" }
             " shows how a project is connected."
         }
@@ -55,7 +55,7 @@ pub(super) async fn landing(
             }
             Some(Err(_)) => {
                 h2 { "Workspaces" }
-                p.bad { "The database does not answer now. Try again in a moment." }
+                p.bad { "The database does not respond at the moment. Try again in a moment." }
             }
             None => {
                 @if app.viewer_password.is_some() {
@@ -71,7 +71,7 @@ fn list(workspaces: &[Workspace]) -> Markup {
     html! {
         h2 { "Workspaces" }
         @if workspaces.is_empty() {
-            p { "The app is installed nowhere as yet." }
+            p { "The app is not installed in any workspace yet." }
         }
         ul.workspaces {
             @for workspace in workspaces {
@@ -80,7 +80,7 @@ fn list(workspaces: &[Workspace]) -> Markup {
                     span.faint { (connected(workspace)) } " "
                     @match trouble(workspace) {
                         Some(trouble) => { span.bad { (trouble) ". Install it again." } }
-                        None => { span.good { "All rights are there" } }
+                        None => { span.good { "All scopes are granted" } }
                     }
                 }
             }

@@ -33,17 +33,17 @@ impl IntoResponse for Stranger {
             Self::Always => (
                 StatusCode::NOT_FOUND,
                 "Nobody may see this",
-                "Whoever runs this program has set no password for viewers.",
+                "No password for viewers is configured.",
             ),
             Self::Unknown => (
                 StatusCode::UNAUTHORIZED,
-                "Who are you?",
-                "Only those who have the password of viewers may see that.",
+                "Sign in",
+                "This page needs the viewers' password.",
             ),
             Self::Guessing => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many wrong passwords",
-                "From where you are, none is looked at for a minute.",
+                "Passwords from your address are not checked for a minute.",
             ),
         };
         let body = html! {

@@ -68,7 +68,7 @@ impl Settings {
 
 /// Those that are valid addresses; an empty variable has none.
 pub(crate) fn gitlab_addresses(given: &[String], problems: &mut Vec<Problem>) -> Vec<Url> {
-    let hint = "it is https:// and the host of GitLab; with http:// it is on this machine";
+    let hint = "use https:// and GitLab's host; http:// is only allowed on this machine";
     let given = given.iter().map(|url| url.trim());
     given
         .filter(|url| !url.is_empty())

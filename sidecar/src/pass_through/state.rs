@@ -80,8 +80,8 @@ impl PassThrough {
     fn note(&self, path: &'static str, trouble: Option<&Trouble>) {
         let is_other = self.standing.note(trouble);
         match trouble {
-            Some(error) if is_other => warn!(path, %error, "GitLab does not answer as it should"),
-            Some(error) => debug!(path, %error, "GitLab does not answer as it should"),
+            Some(error) if is_other => warn!(path, %error, "GitLab does not respond as expected"),
+            Some(error) => debug!(path, %error, "GitLab does not respond as expected"),
             None if is_other => info!("GitLab answers again"),
             None => {}
         }

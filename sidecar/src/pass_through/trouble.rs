@@ -1,4 +1,4 @@
-//! Errors of passed-on requests, and what users are told: what happened to their request, and what the operator can do.
+//! Errors of passed-on requests, and what users see: what happened to their request, and what the operator can do.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) enum Trouble {
     #[error("cannot connect: {0}")]
     Unreachable(String),
 
-    #[error("it broke off: {0}")]
+    #[error("its response broke off: {0}")]
     BrokenOff(String),
 
     #[error("no answer within {} s", .0.as_secs())]
@@ -33,7 +33,7 @@ pub(crate) enum Trouble {
     #[error("its address leads back to this program")]
     Circle,
 
-    #[error("this program was stopped meanwhile")]
+    #[error("this program was stopped in the meantime")]
     Stopped,
 }
 
@@ -70,20 +70,23 @@ impl Trouble {
     /// One line, for the user.
     pub(super) fn brief(&self) -> String {
         let (what, is_done) = match self {
-            Self::Busy => ("Too many requests wait for GitLab now.".to_owned(), false),
-            Self::Unreachable(_) => ("GitLab cannot be reached now.".to_owned(), false),
+            Self::Busy => (
+                "Too many requests are waiting for GitLab.".to_owned(),
+                false,
+            ),
+            Self::Unreachable(_) => ("GitLab cannot be reached at the moment.".to_owned(), false),
             Self::Circle => ("GitLab's address leads back to this app.".to_owned(), false),
             Self::Status(status @ ..500) => {
                 (format!("GitLab refused it (status {status})."), false)
             }
             Self::Status(status) => (format!("GitLab failed (status {status})."), true),
-            Self::BrokenOff(_) => ("GitLab broke off its answer.".to_owned(), true),
+            Self::BrokenOff(_) => ("GitLab's response broke off.".to_owned(), true),
             Self::Slow(patience) => (
                 format!("GitLab has not answered within {} s.", patience.as_secs()),
                 true,
             ),
             Self::TooLarge | Self::Garbled => {
-                ("GitLab's answer is none that Slack takes.".to_owned(), true)
+                ("GitLab's response is not valid for Slack.".to_owned(), true)
             }
             Self::Stopped => (
                 "The app was stopped before GitLab had answered.".to_owned(),
@@ -92,7 +95,7 @@ impl Trouble {
         };
         match is_done {
             true => {
-                format!("{what} What you asked for may be done or not: look before you try again.")
+                format!("{what} Your request may be done or not: check before you try again.")
             }
             false => format!("{what} Nothing was done; try again later."),
         }
@@ -101,33 +104,31 @@ impl Trouble {
     /// What the operator can do.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Busy | Self::Slow(_) => {
-                "GitLab is slower than usual: its logs and load tell why."
-            }
+            Self::Busy | Self::Slow(_) => "GitLab is slower than usual: check its logs and load.",
             Self::Unreachable(_) => {
-                "look whether GitLab runs, and whether this program reaches the address of --gitlab-url; lockstep-sidecar check tries it."
+                "check that GitLab runs, and that this program can reach --gitlab-url; lockstep-sidecar check tries it."
             }
-            Self::BrokenOff(_) | Self::Status(500..) => "GitLab's logs tell why.",
+            Self::BrokenOff(_) | Self::Status(500..) => "see GitLab's logs.",
             Self::Status(401) => {
-                "GitLab's signing secret is that of another Slack app, or its clock is more than a minute off."
+                "GitLab has the signing secret of another Slack app, or its clock is more than a minute off."
             }
             Self::Status(403) => {
-                "GitLab, or what stands in front of it, does not let this program's address in: add it to the allow-list."
+                "GitLab, or a proxy in front of it, blocks this program's address: add it to the allow-list."
             }
             Self::Status(404) => {
-                "GitLab's verification token is not that of this Slack app, or its allow-list lacks this program's address, or --gitlab-url is not GitLab."
+                "GitLab has another verification token than this Slack app, or its allow-list lacks this program's address, or --gitlab-url is not GitLab."
             }
             Self::Status(429) => {
-                "GitLab's rate limits take this program for one user: exempt its address."
+                "GitLab's rate limits treat this program as one user: exempt its address."
             }
             Self::Status(300..=399) => {
-                "the address of --gitlab-url leads elsewhere, and no redirect is followed: it is to be the one that GitLab answers at itself."
+                "--gitlab-url redirects elsewhere, and redirects are not followed: use GitLab's own address."
             }
-            Self::Status(_) => "GitLab's logs tell why, if --gitlab-url is GitLab.",
+            Self::Status(_) => "see GitLab's logs, if --gitlab-url is GitLab.",
             Self::TooLarge | Self::Garbled => {
-                "something else may answer at --gitlab-url, such as a sign-in page in front of GitLab."
+                "something else may respond at --gitlab-url, such as a sign-in page in front of GitLab."
             }
-            Self::Circle => "--gitlab-url is to be the address of GitLab itself.",
+            Self::Circle => "--gitlab-url must be the address of GitLab itself.",
             Self::Stopped => return None,
         })
     }
@@ -136,7 +137,7 @@ impl Trouble {
     pub(super) fn in_full(&self) -> String {
         let brief = self.brief();
         match self.hint() {
-            Some(hint) => format!(":warning: {brief}\n_For whoever runs the app:_ {hint}"),
+            Some(hint) => format!(":warning: {brief}\n_For the app's operator:_ {hint}"),
             None => format!(":warning: {brief}"),
         }
     }
@@ -177,7 +178,7 @@ mod tests {
                 Trouble::Status(302),
                 "redirect",
                 "Nothing was done",
-                "leads elsewhere",
+                "redirects elsewhere",
             ),
             (
                 Trouble::Status(429),

@@ -231,13 +231,13 @@ async fn too_late(_: BoxError) -> Problem {
 }
 
 async fn not_found() -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address.").into_response()
+    Problem::new(StatusCode::NOT_FOUND, "This page does not exist.").into_response()
 }
 
 async fn method_not_allowed() -> Response {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "This address takes another method.",
+        "This address needs another method.",
     )
     .into_response()
 }

@@ -47,7 +47,7 @@ pub(crate) struct Config {
     pub(crate) drain_delay: Duration,
 }
 
-const SHOWN: &str = "the page \"Basic Information\" of the app at api.slack.com shows it";
+const SHOWN: &str = "see the app's page \"Basic Information\" at api.slack.com";
 
 impl Config {
     pub(crate) fn new(arguments: &Serve) -> Result<Self, Vec<Problem>> {
@@ -56,7 +56,7 @@ impl Config {
         let slack_url = web_address(
             "--slack-url (LOCKSTEP_SLACK_URL)",
             &arguments.slack_url,
-            "it is https://slack.com, but for tests",
+            "use https://slack.com, except in tests",
             &mut problems,
         );
         let app = &arguments.app;
@@ -75,7 +75,7 @@ impl Config {
         if signing_secret.is_none() {
             problems.push(Problem::missing(
                 "--slack-signing-secret (SLACK_SIGNING_SECRET)",
-                "without it anybody could send requests as Slack; the page \"Basic Information\" of the app shows it",
+                "without it anybody could send requests as Slack; the app's page \"Basic Information\" shows it",
             ));
         }
         let client_secret = app.slack_client_secret.as_ref();
@@ -103,7 +103,7 @@ impl Config {
             problems.push(Problem {
                 setting: "--viewer-password (LOCKSTEP_VIEWER_PASSWORD)",
                 wrong: "is shorter than 12 characters".to_owned(),
-                hint: "it is guessed over the network: choose a long one, or none, and nobody sees the workspaces",
+                hint: "it can be guessed over the network: choose a longer one, or none, which hides the workspaces",
             });
         }
         let address = Address::new(arguments.connection.database_url.as_ref());
@@ -111,7 +111,7 @@ impl Config {
             problems.push(Problem {
                 setting: "--database-url (DATABASE_URL)",
                 wrong: error.to_string(),
-                hint: "it is postgres://user@host/database, or host=... dbname=... user=...",
+                hint: "use postgres://user@host/database, or host=... dbname=... user=...",
             });
         });
         let parts = (

@@ -31,7 +31,7 @@ impl Fit {
         match self {
             Self::Unknown => "unknown",
             Self::Fits => "fits",
-            Self::OpensNothing => "opens no token",
+            Self::OpensNothing => "decrypts no token",
         }
     }
 }
@@ -54,13 +54,13 @@ impl KeyCheck {
                 Ok(false) => {
                     if self.fit.send_replace(Fit::OpensNothing) != Fit::OpensNothing {
                         error!(
-                            "the token keys open none of the tokens in the database, so nothing is sent; lockstep-sidecar check tells more"
+                            "the token keys decrypt none of the tokens in the database, so nothing is sent; see lockstep-sidecar check"
                         );
                     }
                     sleep(LONG_PAUSE).await;
                 }
                 Err(error) => {
-                    complain!(error, "the token keys are not looked at as yet");
+                    complain!(error, "the token keys could not be checked yet");
                     sleep(PAUSE).await;
                 }
             }

@@ -128,7 +128,7 @@ async fn accept(
             }
             Err(error) => {
                 // Most likely there are no more file descriptors: some will be freed.
-                warn!(%error, "no connection was taken");
+                warn!(%error, "a connection could not be accepted");
                 sleep(Duration::from_millis(100)).await;
             }
         }

@@ -124,9 +124,9 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
     // None of the three ends by itself: a program that is restarted can do more than one that is half broken.
     tokio::select! {
         () = interrupts.next() => info!("stopping"),
-        _ = &mut keeper => return Err(Error::Ended("what refreshes tokens")),
-        () = ended(runner.as_mut()) => return Err(Error::Ended("what runs jobs")),
-        () = ended(courier.as_mut()) => return Err(Error::Ended("what sends messages")),
+        _ = &mut keeper => return Err(Error::Ended("the token refresher")),
+        () = ended(runner.as_mut()) => return Err(Error::Ended("the job runner")),
+        () = ended(courier.as_mut()) => return Err(Error::Ended("the message sender")),
     }
     draining.cancel();
     let finishing = async {
@@ -149,7 +149,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             // Jobs are still returned.
             stop.cancel();
             at_once.cancel();
-            warn!("what is under way is given up");
+            warn!("unfinished work is abandoned");
             sleep(GIVE_BACK).await;
             status = ExitCode::from(INTERRUPTED);
         }
@@ -230,7 +230,7 @@ async fn run_jobs(
                 }
                 return;
             }
-            Err(error) => complain!(error, "no jobs are run as yet"),
+            Err(error) => complain!(error, "no jobs are running yet"),
         }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),

@@ -5,7 +5,7 @@ use super::message::{code, shorten};
 /// For users in Slack.
 pub(crate) fn advice(error: &str, needed: Option<&str>) -> String {
     let known = ADVICE.iter().find(|(names, _)| names.contains(&error));
-    let advice = known.map_or("Slack does not take it", |(_, advice)| advice);
+    let advice = known.map_or("Slack does not accept it", |(_, advice)| advice);
     let error = code(&shorten(error, 60));
     match needed {
         Some(scope) => format!("{advice} ({error}, it lacks {})", code(&shorten(scope, 60))),
@@ -20,7 +20,7 @@ const ADVICE: [(&[&str], &str); 12] = [
     ),
     (
         &["channel_not_found", "invalid_channel"],
-        "there is no such channel, or it is private and the app is not in it: check the name, or invite the app with `/invite @GitLab`",
+        "the channel does not exist, or is private and the app is not a member: check the name, or invite the app with `/invite @GitLab`",
     ),
     (&["is_archived"], "the channel is archived: choose another"),
     (
@@ -43,25 +43,22 @@ const ADVICE: [(&[&str], &str); 12] = [
             "no_permission",
             "token_expired",
         ],
-        "the app has to be installed again in this workspace",
+        "the app must be installed again in this workspace",
     ),
     (
         &["team_not_found"],
-        "the app is installed for a whole organization, and takes the ids of channels, not their names",
+        "the app is installed for a whole organization, and needs channel ids instead of names",
     ),
     (
         &["missing_scope"],
-        "the app may not do that: install it again, with all scopes",
+        "the app lacks the permission: install it again, with all scopes",
     ),
     (
         &["token_unreadable"],
-        "its token cannot be opened with the keys that are configured: whoever runs the app has to look at `lockstep-sidecar check`",
+        "its token cannot be decrypted with the configured keys: the app's operator should run `lockstep-sidecar check`",
     ),
     (&["inactive"], "the integration is switched off"),
-    (
-        &["no_event"],
-        "what it was to be told of is not in the database any more",
-    ),
+    (&["no_event"], "the event is no longer in the database"),
     (
         &[
             "no_answer",
@@ -77,7 +74,7 @@ const ADVICE: [(&[&str], &str); 12] = [
             "http_503",
             "http_504",
         ],
-        "Slack did not take it for an hour",
+        "Slack did not accept it for an hour",
     ),
     (
         &[
@@ -88,7 +85,7 @@ const ADVICE: [(&[&str], &str); 12] = [
             "unreadable_event",
             "broke_off",
         ],
-        "there is something wrong with the message: tell whoever runs the app",
+        "something is wrong with the message: contact the app's operator",
     ),
 ];
 
@@ -105,7 +102,7 @@ mod tests {
         );
         assert_eq!(
             advice("<!here>", None),
-            "Slack does not take it (`&lt;!here&gt;`)"
+            "Slack does not accept it (`&lt;!here&gt;`)"
         );
     }
 }

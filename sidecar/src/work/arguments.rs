@@ -53,7 +53,7 @@ pub(crate) struct Work {
     #[arg(long, value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) grace: u64,
 
-    /// Name of this process among the runners of jobs [default: host and process number]
+    /// The name of this process among the job runners [default: host and process number]
     #[arg(long)]
     pub(crate) name: Option<String>,
 

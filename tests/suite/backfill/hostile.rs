@@ -162,7 +162,7 @@ fn a_run_belongs_to_the_owner_of_the_table() -> Result<()> {
     assert_eq!(
         progress(&mut client, run, "array[role::text, last_error]")?,
         format!(
-            r#"{{{name}_next,"table \"low.counted\" has another owner than its backfill began with"}}"#
+            r#"{{{name}_next,"table \"low.counted\" has another owner than when its backfill started"}}"#
         )
     );
     client.batch_execute(&format!(
@@ -180,10 +180,10 @@ fn a_run_belongs_to_the_owner_of_the_table() -> Result<()> {
         r#"drop table low.counted; select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}')"#
     ))?;
     wait_until(&mut client, run, "status = 'paused' and pids = '{}'")?;
-    let says = format!("(last_error = 'the table of backfill run {run} does not exist any more')");
+    let says = format!("(last_error = 'the table of backfill run {run} no longer exists')");
     assert_eq!(progress(&mut client, run, &says)?, "true");
     let resume = format!("select lockstep.resume_backfill({run})");
-    refused(&mut client, &resume, "42P01", "does not exist any more")?;
+    refused(&mut client, &resume, "42P01", "no longer exists")?;
     client.batch_execute(&format!("select lockstep.cancel_backfill({run})"))?;
     Ok(())
 }

@@ -270,17 +270,17 @@ fn jobs_are_checked_when_they_are_registered() -> Result<()> {
         (
             "'taken', 't', 'update t set n = 1 where {range}'",
             "42710",
-            "exists already",
+            "already exists",
         ),
         (
             "'service_accounts', 't', 'update t set n = 1 where {range}'",
             "42710",
-            "exists already",
+            "already exists",
         ),
         (
             "'No Name', 't', 'update t set n = 1 where {range}'",
             "42602",
-            "not a name",
+            "not a valid name",
         ),
         (
             "null, 't', 'update t set n = 1 where {range}'",

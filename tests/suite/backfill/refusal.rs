@@ -111,13 +111,13 @@ fn jobs_and_tables_that_are_not_there() -> Result<()> {
         &mut client,
         "select lockstep.start_backfill('cache_columns', 't')",
         "22023",
-        "does nothing to table",
+        "does not apply to table",
     )?;
     refused(
         &mut client,
         "select lockstep.backfill_batch('pairs', 1, 2)",
         "0A000",
-        "no ids",
+        "no integer ids",
     )?;
     refused(
         &mut client,

@@ -32,7 +32,8 @@ fn run(client: &mut Client, functions: &[&str]) -> Result<()> {
     Ok(())
 }
 
-const NOBODY_TOLD: &str = "No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.";
+const NOBODY_TOLD: &str =
+    "No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.";
 
 #[test]
 fn a_flag_that_is_on_in_production_is_not_deleted_in_staging() -> Result<()> {

@@ -53,8 +53,7 @@ fn backfills_are_controlled() -> Result<()> {
     );
     let said = room.say(&format!("run backfill status {run}"))?;
     ensure!(
-        said.contains(": paused, ")
-            && said.contains("0 rows looked at, 0 updated, 0 ranges set aside"),
+        said.contains(": paused, ") && said.contains("0 rows read, 0 updated, 0 ranges set aside"),
         "{said}"
     );
     // It belongs to a DBA, whose rights chatops does not have.
@@ -81,7 +80,7 @@ fn backfills_are_controlled() -> Result<()> {
     )?;
     ensure!(
         said.text.starts_with(
-            ":no_entry: Nothing was changed: production is changed only in #production"
+            ":no_entry: Nothing was changed: production can only be changed in #production"
         ),
         "{}",
         said.text
@@ -133,7 +132,7 @@ fn backfills_are_run_from_start_to_end() -> Result<()> {
     );
     assert_eq!(
         said(&room, "start count")?,
-        "@ada: `/chatops run backfill start count --staging`\n:x: staging: nothing was changed: table \"public.counted\" has backfill run 1 already, which is running. A table has one run at a time, so that runs do not wait for each other's rows."
+        "@ada: `/chatops run backfill start count --staging`\n:x: staging: nothing was changed: table \"public.counted\" already has backfill run 1, which is running. A table can have one run at a time, so that runs do not wait for each other's rows."
     );
     assert_eq!(
         said(&room, "pause 1")?,

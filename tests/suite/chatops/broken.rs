@@ -150,7 +150,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     let rows = "select count(*) from feature_gates";
     let unknown = |text: &str| {
         format!(
-            "@ada: `/chatops {text}`\n:warning: staging: no answer came, so it may have been done or not: `/chatops run feature get f --staging` tells"
+            "@ada: `/chatops {text}`\n:warning: staging: no response, so it may have been done or not: check with `/chatops run feature get f --staging`"
         )
     };
     // A change that depends on no other environment.
@@ -160,7 +160,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     assert_eq!(number(&mut room.staging, rows)?, 1);
     assert_eq!(
         room.say("run feature get f --staging")?,
-        "*f*\n:warning: staging: cannot be reached"
+        "*f*\n:warning: staging: unreachable"
     );
     line.make(Way::Open);
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_change_whose_answer_is_lost_may_have_been_made() -> Result<()> {
     assert_eq!(
         room.say(text)?,
         format!(
-            "@ada: `/chatops {text}`\n:warning: staging: cannot be reached, so nothing was changed there"
+            "@ada: `/chatops {text}`\n:warning: staging: unreachable, so nothing was changed there"
         )
     );
     assert_eq!(number(&mut room.staging, rows)?, 1);
@@ -236,7 +236,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
     assert_eq!(
         room.say("run feature set f true --pre --staging")?,
         "@ada: `/chatops run feature set f true --pre --staging`\n\
-         :warning: pre: cannot be reached, so nothing was changed there\n\
+         :warning: pre: unreachable, so nothing was changed there\n\
          • staging: not set, so off → on"
     );
     // So does one that has responded before.
@@ -248,7 +248,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
     silent.make(Way::Silent);
     assert_eq!(
         room.say("run feature get f --pre --staging")?,
-        "*f*\n:warning: pre: cannot be reached\n• staging: on"
+        "*f*\n:warning: pre: unreachable\n• staging: on"
     );
     // However long one is waited for, Slack gets a response within three seconds, and the others are processed.
     patient.make(Way::Silent);
@@ -268,7 +268,7 @@ fn an_environment_that_never_answers_keeps_nobody_waiting() -> Result<()> {
         late.last().map(String::as_str),
         Some(
             "@ada: `/chatops run feature set f false --dev --staging`\n\
-             :warning: dev: cannot be reached, so nothing was changed there\n\
+             :warning: dev: unreachable, so nothing was changed there\n\
              • staging: on → off"
         )
     );

@@ -36,48 +36,48 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             // Values.
             (
                 "run feature set f 50",
-                ":x: A percentage needs `--actors`: always the same share of them. Nothing was changed.",
+                ":x: A percentage needs `--actors`, which always selects the same ones. Nothing was changed.",
             ),
             (
                 "run feature set f 50 --user=ada",
-                ":x: A percentage cannot be set for a target: give `true` or `false`. Nothing was changed.",
+                ":x: A percentage cannot be set for a target: use `true` or `false`. Nothing was changed.",
             ),
             (
                 "run feature set f 50 --actors --user=ada",
-                ":x: A percentage is of all: `--actors` cannot be combined with `--user`. Nothing was changed.",
+                ":x: A percentage applies to all actors: `--actors` cannot be combined with `--user`. Nothing was changed.",
             ),
             (
                 "run feature set f 50 --random --project=group/one",
-                ":x: A percentage is of all: `--random` cannot be combined with `--project`. Nothing was changed.",
+                ":x: A percentage applies to all actors: `--random` cannot be combined with `--project`. Nothing was changed.",
             ),
             (
                 "run feature set f 50 --random",
-                ":x: `--random` is deprecated, as each check is answered by chance: use `--actors`, or pass `--ignore-random-deprecation-check`. Nothing was changed.",
+                ":x: `--random` is deprecated, because each check is random: use `--actors`, or pass `--ignore-random-deprecation-check`. Nothing was changed.",
             ),
             (
                 "run feature set f 50 --random --actors",
-                ":x: A percentage is of the actors or of the time: `--actors` and `--random` exclude each other. Nothing was changed.",
+                ":x: A percentage applies to actors or to time: `--actors` and `--random` cannot be combined. Nothing was changed.",
             ),
             (
                 "run feature set f true --actors",
-                ":x: `--actors` goes with a percentage from 0 to 100, not with true or false. Nothing was changed.",
+                ":x: `--actors` needs a percentage from 0 to 100, not true or false. Nothing was changed.",
             ),
             (
                 "run feature set f true --repository=group/one.git",
-                ":x: A flag cannot be set for a repository: no actor stands for one. Use `--project`. Nothing was changed.",
+                ":x: A flag cannot be set for a repository, because repositories are not actors. Use `--project`. Nothing was changed.",
             ),
             (
                 "run feature set f true --user=ada,,bob",
-                ":x: An empty name is among those of `--user`. Nothing was changed.",
+                ":x: `--user` contains an empty name. Nothing was changed.",
             ),
             (
                 "run feature set f 101 --actors",
-                "```\nerror: invalid value '101' for '&lt;VALUE&gt;': it is true, false, or a whole number from 0 to 100\n\nFor more information, try '--help'.\n```\nNothing was done.",
+                "```\nerror: invalid value '101' for '&lt;VALUE&gt;': use true, false, or a whole number from 0 to 100\n\nFor more information, try '--help'.\n```\nNothing was done.",
             ),
             // Environments.
             (
                 "run feature set f true --dev --staging",
-                ":x: There is no environment `dev` here, so nothing was done. There are `--pre`, `--staging`, `--production`.",
+                ":x: The environment `dev` is not configured, so nothing was done. Configured: `--pre`, `--staging`, `--production`.",
             ),
             // Staging and production.
             (
@@ -91,42 +91,42 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             // Targets.
             (
                 "run feature set f true --staging --project=group/one,group/nine",
-                "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine`\n:x: staging: nothing was changed: project \"group/nine\" does not exist. It is looked up in the tables of the host.",
+                "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine`\n:x: staging: nothing was changed: project \"group/nine\" does not exist. It is looked up in GitLab's tables.",
             ),
             // All missing targets are named.
             (
                 "run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies",
                 "@ada: `/chatops run feature set f true --staging --project=group/one,group/nine --user=nobody,ada,none --feature-group=staff,nobodies`\n\
                  :x: staging: nothing was changed: these do not exist: project \"group/nine\", user \"nobody\", user \"none\", feature group \"nobodies\". \
-                 Feature groups are those that are registered with lockstep.register_feature_group there.",
+                 Feature groups must be registered there with lockstep.register_feature_group.",
             ),
             (
                 "run feature set f true --staging --project=group/nine --user=nobody",
                 "@ada: `/chatops run feature set f true --staging --project=group/nine --user=nobody`\n\
-                 :x: staging: nothing was changed: these do not exist: project \"group/nine\", user \"nobody\". They are looked up in the tables of the host.",
+                 :x: staging: nothing was changed: these do not exist: project \"group/nine\", user \"nobody\". They are looked up in GitLab's tables.",
             ),
             (
                 "run feature set f true --staging --user=nobody",
-                "@ada: `/chatops run feature set f true --staging --user=nobody`\n:x: staging: nothing was changed: user \"nobody\" does not exist. It is looked up in the tables of the host.",
+                "@ada: `/chatops run feature set f true --staging --user=nobody`\n:x: staging: nothing was changed: user \"nobody\" does not exist. It is looked up in GitLab's tables.",
             ),
             (
                 "run feature set f true --staging --group=ada",
-                "@ada: `/chatops run feature set f true --staging --group=ada`\n:x: staging: nothing was changed: group \"ada\" does not exist. It is looked up in the tables of the host.",
+                "@ada: `/chatops run feature set f true --staging --group=ada`\n:x: staging: nothing was changed: group \"ada\" does not exist. It is looked up in GitLab's tables.",
             ),
             (
                 "run feature set f true --staging --namespace=group/nine",
-                "@ada: `/chatops run feature set f true --staging --namespace=group/nine`\n:x: staging: nothing was changed: namespace \"group/nine\" does not exist. It is looked up in the tables of the host.",
+                "@ada: `/chatops run feature set f true --staging --namespace=group/nine`\n:x: staging: nothing was changed: namespace \"group/nine\" does not exist. It is looked up in GitLab's tables.",
             ),
             (
                 "run feature set f true --staging --project=99",
-                "@ada: `/chatops run feature set f true --staging --project=99`\n:x: staging: nothing was changed: project \"99\" does not exist. It is looked up in the tables of the host.",
+                "@ada: `/chatops run feature set f true --staging --project=99`\n:x: staging: nothing was changed: project \"99\" does not exist. It is looked up in GitLab's tables.",
             ),
             // The mentioned user has linked no account, whatever their Slack name is.
             (
                 &format!("run feature set f true --staging --user={bob},<@U0UNKNOWN>"),
                 "@ada: `/chatops run feature set f true --staging --user=@bob,@U0UNKNOWN`\n\
                  :x: staging: nothing was changed: these do not exist: linked account of \"@bob\", linked account of \"@U0UNKNOWN\". \
-                 A mention stands for the account on the host that its user has linked with Slack; without one give the user name there.",
+                 A mention means the GitLab account that the user has linked with Slack; without a linked account use the GitLab user name.",
             ),
             // Missing flags.
             (
@@ -142,7 +142,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
     )?;
     assert_eq!(
         said.text,
-        ":no_entry: Nothing was changed: production is changed only in #production. For another environment name it, as `--staging`."
+        ":no_entry: Nothing was changed: production can only be changed in #production. For another environment add its option, such as `--staging`."
     );
     let said = room.give(
         &room.origin(&room.eve, &room.production_channel),
@@ -150,7 +150,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
     )?;
     assert_eq!(
         said.text,
-        ":no_entry: You may not give commands here, so nothing was done. Whoever runs the app sets who may: `--chatops-user`."
+        ":no_entry: You may not give commands here, so nothing was done. The app's operator can allow you with `--chatops-user`."
     );
     assert!(!said.is_public);
     for client in [&mut room.staging, &mut room.pre, &mut room.stage.client] {
@@ -226,16 +226,16 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             ),
             (
                 "run feature set f 5 --actors --staging",
-                "@ada: `/chatops run feature set f 5 --actors --staging`\n:x: staging: nothing was changed: feature \"f\" is on for everybody. What is set for some of the actors would change nothing.",
+                "@ada: `/chatops run feature set f 5 --actors --staging`\n:x: staging: nothing was changed: feature \"f\" is on for everybody. A setting for some actors would have no effect.",
             ),
             (
                 "run feature set f false --user=ada --staging",
-                "@ada: `/chatops run feature set f false --user=ada --staging`\n:x: staging: nothing was changed: feature \"f\" is on for everybody. What is set for some of the actors would change nothing.",
+                "@ada: `/chatops run feature set f false --user=ada --staging`\n:x: staging: nothing was changed: feature \"f\" is on for everybody. A setting for some actors would have no effect.",
             ),
             (
                 "gitlab run feature set g true --staging --pre --production",
                 "@ada: `/chatops gitlab run feature set g true --staging --pre --production`\n• pre: not set, so off → on\n• staging: not set, so off → on\n• production: not set, so off → on\n\
-                 No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.",
+                 No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.",
             ),
             (
                 "run feature set g false --staging",
@@ -248,7 +248,7 @@ fn flags_are_set_in_all_ways_there_are() -> Result<()> {
             (
                 "run feature set g false --staging --production",
                 "@ada: `/chatops run feature set g false --staging --production`\n• staging: off, as before\n• production: on → off\n\
-                 No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.",
+                 No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.",
             ),
             (
                 "run feature list --match=G --staging --production",
@@ -297,16 +297,16 @@ fn incidents_hold_production() -> Result<()> {
             ("run incident list", "*production*: no incident is open"),
             (
                 "run incident declare Sign-in is slow --severity 3",
-                "@ada: `/chatops run incident declare Sign-in is slow --severity 3`\n• production: incident 1 of severity 3 is open: it holds nothing",
+                "@ada: `/chatops run incident declare Sign-in is slow --severity 3`\n• production: incident 1 of severity 3 is open: it blocks nothing",
             ),
             (
                 "run feature set f true --staging --production",
                 "@ada: `/chatops run feature set f true --staging --production`\n• staging: not set, so off → on\n• production: not set, so off → on\n\
-                 No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.",
+                 No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.",
             ),
             (
                 "run incident declare \"the <database> is down\"",
-                "@ada: `/chatops run incident declare \"the &lt;database&gt; is down\"`\n• production: incident 2 of severity 2 is open: until it is closed no flag is changed there",
+                "@ada: `/chatops run incident declare \"the &lt;database&gt; is down\"`\n• production: incident 2 of severity 2 is open: no flag can be changed there until it is closed",
             ),
             (
                 "run feature set f false --pre --production",
@@ -323,7 +323,7 @@ fn incidents_hold_production() -> Result<()> {
             (
                 "run feature set f false --production --ignore-production-check",
                 "@ada: `/chatops run feature set f false --production --ignore-production-check`\n• production: on → off\n\
-                 No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.",
+                 No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.",
             ),
             (
                 "run incident close 2",
@@ -331,12 +331,12 @@ fn incidents_hold_production() -> Result<()> {
             ),
             (
                 "run incident close 2",
-                "@ada: `/chatops run incident close 2`\n:x: production: nothing was changed: incident 2 does not exist, or is closed already. Only an open incident can be closed.",
+                "@ada: `/chatops run incident close 2`\n:x: production: nothing was changed: incident 2 does not exist, or is already closed. Only an open incident can be closed.",
             ),
             (
                 "run feature delete f",
                 "@ada: `/chatops run feature delete f`\n• production: off → not set, so off\n\
-                 No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one.",
+                 No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one.",
             ),
         ],
     )?;
@@ -348,7 +348,7 @@ fn incidents_hold_production() -> Result<()> {
     )?;
     assert_eq!(
         said.text,
-        ":no_entry: Nothing was changed: production is changed only in #production. For another environment name it, as `--staging`."
+        ":no_entry: Nothing was changed: production can only be changed in #production. For another environment add its option, such as `--staging`."
     );
     assert_eq!(
         number(

@@ -38,7 +38,7 @@ fn dev_ops_and_staging_ref_are_environments_of_their_own() -> Result<()> {
             (
                 "run feature set f 25 --actors --ops",
                 "@ada: `/chatops run feature set f 25 --actors --ops`\n\
-                 :x: ops: nothing was changed: feature \"f\" is on for everybody. What is set for some of the actors would change nothing.",
+                 :x: ops: nothing was changed: feature \"f\" is on for everybody. A setting for some actors would have no effect.",
             ),
             (
                 "run feature delete f --staging-ref",
@@ -51,11 +51,11 @@ fn dev_ops_and_staging_ref_are_environments_of_their_own() -> Result<()> {
             (
                 "run rollout f",
                 "*Rollout of f*\n\
-                 :white_large_square: on where it is not production: dev: on; ops: on; pre: not set, so off; staging: not set, so off; staging-ref: not set, so off\n\
+                 :white_large_square: on outside production: dev: on; ops: on; pre: not set, so off; staging: not set, so off; staging-ref: not set, so off\n\
                  :white_large_square: on for some in production\n\
                  :white_large_square: now not set, so off\n\
                  :white_large_square: on for everybody in production\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --dev --ops`",
+                 :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --dev --ops`",
             ),
         ],
     )?;
@@ -83,8 +83,8 @@ fn an_incident_elsewhere_holds_nothing() -> Result<()> {
             (
                 "run incident declare slow --pre --production",
                 "@ada: `/chatops run incident declare slow --pre --production`\n\
-                 • pre: incident 1 of severity 2 is open: it holds nothing, as flags are held in production alone\n\
-                 • production: incident 1 of severity 2 is open: until it is closed no flag is changed there",
+                 • pre: incident 1 of severity 2 is open: it blocks nothing, because flags are only blocked in production\n\
+                 • production: incident 1 of severity 2 is open: no flag can be changed there until it is closed",
             ),
             (
                 "run feature set f true --pre",
@@ -138,8 +138,8 @@ fn workers_are_told_word_for_word() -> Result<()> {
     let said = room.say("run workers retire NoWorker --staging --pre")?;
     assert_eq!(
         said,
-        "@ada: `/chatops run workers retire NoWorker --staging --pre`\n:x: pre: nothing was changed: worker \"NoWorker\" is not the old name of a renamed worker. Nothing would take its place.\n\
-         :x: staging: nothing was changed: worker \"NoWorker\" is not the old name of a renamed worker. Nothing would take its place."
+        "@ada: `/chatops run workers retire NoWorker --staging --pre`\n:x: pre: nothing was changed: worker \"NoWorker\" is not the old name of a renamed worker. There is no new name to replace it.\n\
+         :x: staging: nothing was changed: worker \"NoWorker\" is not the old name of a renamed worker. There is no new name to replace it."
     );
     Ok(())
 }
@@ -149,8 +149,7 @@ fn workers_are_told_word_for_word() -> Result<()> {
 fn a_command_that_comes_again_is_not_refused() -> Result<()> {
     let mut room = Room::set("chatops_later")?;
     let origin = room.origin(&room.ada, &room.production_channel);
-    let twice =
-        "Slack delivered this command twice. It was done the first time, and nothing was done now.";
+    let twice = "Slack delivered this command twice. It was already done the first time.";
     let command = "run feature set f true --staging --production";
     room.give(&origin, command)?;
     room.stage.client.batch_execute(

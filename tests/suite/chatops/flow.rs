@@ -19,31 +19,31 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
     assert_eq!(
         said,
         "@ada: `/chatops run feature set f true --pre --staging --production`\n\
-         :warning: pre: cannot be reached, so nothing was changed there\n\
+         :warning: pre: unreachable, so nothing was changed there\n\
          • staging: not set, so off → on\n\
          • production: not set, so off → on\n\
-         No group answers for the flag, so no other channel was told: `lockstep.define_feature` names one."
+         No group owns the flag, so no other channel was notified: `lockstep.define_feature` sets one."
     );
     let said = room.say("run feature get f --pre --staging")?;
-    assert_eq!(said, "*f*\n:warning: pre: cannot be reached\n• staging: on");
+    assert_eq!(said, "*f*\n:warning: pre: unreachable\n• staging: on");
     // What depends on an environment that is down is left unchanged.
     room.reach("staging", false)?;
     let said = room.say("run feature set g true")?;
     assert_eq!(
         said,
-        ":no_entry: Nothing was changed: whether `g` is on in staging cannot be seen now. Try again, or pass `--ignore-feature-flag-consistency-check`."
+        ":no_entry: Nothing was changed: whether `g` is on in staging cannot be read at the moment. Try again, or pass `--ignore-feature-flag-consistency-check`."
     );
     let said = room.say("run feature set g true --staging --production")?;
     assert_eq!(
         said,
         "@ada: `/chatops run feature set g true --staging --production`\n\
-         :warning: staging: cannot be reached, so nothing was changed there\n\
-         :x: production: nothing was changed: it follows staging, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless"
+         :warning: staging: unreachable, so nothing was changed there\n\
+         :x: production: nothing was changed: it depends on staging, which was not changed. `--ignore-feature-flag-consistency-check` changes it anyway"
     );
     let said = room.say(
         "run feature set g true --staging --production --ignore-feature-flag-consistency-check",
     )?;
-    assert!(said.contains("\n:warning: staging: cannot be reached, so nothing was changed there\n• production: not set, so off → on\n"), "{said}");
+    assert!(said.contains("\n:warning: staging: unreachable, so nothing was changed there\n• production: not set, so off → on\n"), "{said}");
     // They recover by themselves.
     room.reach("pre", true)?;
     room.reach("staging", true)?;
@@ -61,8 +61,8 @@ fn an_environment_that_is_down_is_told_beside_the_others() -> Result<()> {
         said,
         "@ada: `/chatops run feature set f false --pre --staging --production`\n\
          • pre: not set, so off → off\n\
-         :x: staging: nothing was changed: it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless\n\
-         :x: production: nothing was changed: changes of feature flags in schema public are not recorded. A trigger on features or feature_gates is missing or disabled, so nobody would learn who changed the flag."
+         :x: staging: nothing was changed: it depends on production, which was not changed. `--ignore-feature-flag-consistency-check` changes it anyway\n\
+         :x: production: nothing was changed: changes of feature flags in schema public are not recorded. A trigger on features or feature_gates is missing or disabled, so the change would not be audited."
     );
     Ok(())
 }
@@ -78,7 +78,7 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     ensure!(
         first
             .text
-            .ends_with("#integrations was told, the channel of `group::integrations`."),
+            .ends_with("#integrations, the channel of `group::integrations`, was notified."),
         "{}",
         first.text
     );
@@ -89,7 +89,7 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     let second = room.give(&origin, command)?;
     assert_eq!(
         second.text,
-        "Slack delivered this command twice. It was done the first time, and nothing was done now."
+        "Slack delivered this command twice. It was already done the first time."
     );
     assert!(!second.is_public);
     let on = "select count(*) from feature_gates";
@@ -179,7 +179,7 @@ fn a_slow_database_is_waited_for() -> Result<()> {
         if let Some(message) = room.stage.slack.messages(&room.general).first() {
             break message.clone();
         }
-        ensure!(begun.elapsed() < PATIENCE, "no answer came");
+        ensure!(begun.elapsed() < PATIENCE, "no response");
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(late.sent["response_type"], "in_channel");
@@ -284,7 +284,7 @@ fn a_long_answer_comes_in_five_messages_at_most() -> Result<()> {
         if late.len() > before
             && late.last().is_some_and(|it| {
                 it.text
-                    .ends_with("lines more, which are too much for Slack.")
+                    .ends_with("more lines, which are too long for Slack.")
             })
         {
             ensure!(
@@ -308,7 +308,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
     )?;
     let said = room.say("run feature set f 10 --actors --staging --production")?;
     ensure!(
-        said.ends_with("\n#integrations was told, the channel of `group::integrations`."),
+        said.ends_with("\n#integrations, the channel of `group::integrations`, was notified."),
         "{said}"
     );
     assert_eq!(
@@ -329,7 +329,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
         ),
         (
             "run feature set g true --staging --production",
-            "\nNo channel is known of `group::other`, so no other was told.",
+            "\nNo channel is configured for `group::other`, so no other was notified.",
         ),
         (
             "run feature get f",
@@ -346,7 +346,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
     }
     let said = room.say("run feature set f 20 --actors")?;
     ensure!(
-        said.ends_with("\n#integrations was told, the channel of `group::integrations`."),
+        said.ends_with("\n#integrations, the channel of `group::integrations`, was notified."),
         "{said}"
     );
     assert_eq!(room.told().len(), 2);
@@ -356,7 +356,7 @@ fn the_team_of_a_flag_is_told() -> Result<()> {
         .fail("chat.postMessage", Fault::Error("is_archived"), Some(1));
     let said = room.say("run feature set f true")?;
     ensure!(
-        said.contains("\n• production: on for 20 % of the actors → on\n:warning: #integrations, the channel of `group::integrations`, could not be told: the channel is archived"),
+        said.contains("\n• production: on for 20 % of the actors → on\n:warning: #integrations, the channel of `group::integrations`, could not be notified: the channel is archived"),
         "{said}"
     );
     Ok(())

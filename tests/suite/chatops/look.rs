@@ -21,7 +21,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let said = room.say("run auto_deploy status 0123456789abcdef0123456789abcdef01234567")?;
     assert_eq!(
         said,
-        "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read of the tables of the host."
+        "*0123456789abcdef0123456789abcdef01234567*\n:x: production: schema public has no table deployments. It is read from GitLab's tables."
     );
     with_deployments(&mut room.stage.client)?;
     room.stage.client.batch_execute(
@@ -64,37 +64,37 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ("run auto_deploy status bbbbbbb", format!("*bbbbbbb*{of_one}")),
             ("run auto_deploy status bbbbbbbbbb0000", format!("*bbbbbbbbbb0000*{of_one}")),
             ("run auto_deploy status aaaaaaaaaa00000000000000000000000000000", format!("*aaaaaaaaaa00000000000000000000000000000*{of_one}")),
-            ("run auto_deploy status ccccccccccc", "*ccccccccccc*\n:white_large_square: no deployment has it".to_owned()),
-            ("run auto_deploy status bbbbbbbbbbb", "*bbbbbbbbbbb*\n:white_large_square: no deployment has it".to_owned()),
+            ("run auto_deploy status ccccccccccc", "*ccccccccccc*\n:white_large_square: not deployed".to_owned()),
+            ("run auto_deploy status bbbbbbbbbbb", "*bbbbbbbbbbb*\n:white_large_square: not deployed".to_owned()),
             ("run auto_deploy status fffffff", "*fffffff*\n:white_check_mark: group/one gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
             ("run auto_deploy status ffffffffff000000000000000000000000000001", "*ffffffffff000000000000000000000000000001*\n:white_check_mark: group/one gstg: deployed at 2022-06-02 11:00 UTC".to_owned()),
             (
                 "run auto_deploy status aaaaaaaaaa000000000000000000000000000003",
-                "*aaaaaaaaaa000000000000000000000000000003*\n:white_large_square: no deployment has it".to_owned(),
+                "*aaaaaaaaaa000000000000000000000000000003*\n:white_large_square: not deployed".to_owned(),
             ),
             (
                 "run auto_deploy status master",
-                "*master*\n:x: production: \"master\" is not the sha of a commit. It has from 7 to 64 hexadecimal digits.".to_owned(),
+                "*master*\n:x: production: \"master\" is not the SHA of a commit. A SHA has from 7 to 64 hexadecimal digits.".to_owned(),
             ),
             (
                 "run release check https://gitlab.example/group/one/-/merge_requests/11 15.1",
-                format!(":hourglass_flowing_sand: *group/one!11* (Rename &lt;workers&gt;) is merged, but not in 15.1 as yet: nothing of that release was deployed with it.{status}"),
+                format!(":hourglass_flowing_sand: *group/one!11* (Rename &lt;workers&gt;) is merged, but not in 15.1 yet: no deployment of that release contains it.{status}"),
             ),
             (
                 "run release check group/one!12 15.1",
-                ":x: *group/one!12* (Not merged) is opened, so it is not in 15.1.\n:white_large_square: no deployment has it".to_owned(),
+                ":x: *group/one!12* (Not merged) is opened, so it is not in 15.1.\n:white_large_square: not deployed".to_owned(),
             ),
             (
                 "run release check https://gitlab.example/group/one/-/merge_requests/99 15.1",
-                ":x: production: merge request \"group/one!99\" does not exist. It is looked up in the tables of the host.".to_owned(),
+                ":x: production: merge request \"group/one!99\" does not exist. It is looked up in GitLab's tables.".to_owned(),
             ),
             (
                 "run release check https://gitlab.example/group/nine/-/merge_requests/1 15.1",
-                ":x: production: project \"group/nine\" does not exist. It is looked up in the tables of the host.".to_owned(),
+                ":x: production: project \"group/nine\" does not exist. It is looked up in GitLab's tables.".to_owned(),
             ),
             (
                 "run release check group/one!11 next",
-                ":x: production: \"next\" is not a milestone. It is a major and a minor version.".to_owned(),
+                ":x: production: \"next\" is not a milestone. A milestone is a major and a minor version.".to_owned(),
             ),
             (
                 "run release check 11 15.1",
@@ -147,11 +147,11 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
             ),
             (
                 "run auto_deploy status ccccccccccc",
-                "*ccccccccccc*\n:white_large_square: no deployment has it".to_owned(),
+                "*ccccccccccc*\n:white_large_square: not deployed".to_owned(),
             ),
             (
                 "run auto_deploy status fffffff",
-                "*fffffff*\n:white_large_square: no deployment has it".to_owned(),
+                "*fffffff*\n:white_large_square: not deployed".to_owned(),
             ),
         ],
     )?;
@@ -161,7 +161,7 @@ fn deployments_are_read_of_the_hosts_tables() -> Result<()> {
     let said = room.say("run auto_deploy status cccccccccc")?;
     assert_eq!(
         said,
-        "*cccccccccc*\n:x: production: schema public has no column finished_at of deployments. It is read of the tables of the host."
+        "*cccccccccc*\n:x: production: schema public has no column finished_at of deployments. It is read from GitLab's tables."
     );
     let row = room.stage.client.query_one(
         "select status, detail from lockstep.attach_slack() where feature = 'deployments'",
@@ -183,9 +183,9 @@ fn drift_is_counted() -> Result<()> {
     let said = room.say("run drift")?;
     assert_eq!(
         said,
-        "*production*\n• `public.projects.has_external_wiki`: :white_check_mark: no row differs\n\
-         • `public.projects.has_external_issue_tracker`: :white_check_mark: no row differs\n\
-         • `slack_integrations`: :white_check_mark: no row differs"
+        "*production*\n• `public.projects.has_external_wiki`: :white_check_mark: no drift\n\
+         • `public.projects.has_external_issue_tracker`: :white_check_mark: no drift\n\
+         • `slack_integrations`: :white_check_mark: no drift"
     );
     room.staging.batch_execute(
         "update projects set has_external_issue_tracker = true where id < 3; update projects set has_external_wiki = null where id = 4;
@@ -195,7 +195,7 @@ fn drift_is_counted() -> Result<()> {
     let said = room.say("run drift --staging --pre")?;
     assert_eq!(
         said,
-        ":warning: pre: cannot be reached\n*staging*\n• `public.projects.has_external_wiki`: :warning: 1 row differs\n\
+        ":warning: pre: unreachable\n*staging*\n• `public.projects.has_external_wiki`: :warning: 1 row differs\n\
          • `public.projects.has_external_issue_tracker`: :warning: 2 rows differ"
     );
     Ok(())
@@ -219,13 +219,13 @@ fn flags_that_nobody_changes_are_listed() -> Result<()> {
     room.reach("pre", false)?;
     assert_eq!(
         room.say("run rollout")?,
-        "Nobody has changed these for two months:\n:warning: pre: cannot be reached\n*staging*: 1 flag\n• `old`: on\n*production*: no flag"
+        "Unchanged for two months:\n:warning: pre: unreachable\n*staging*: 1 flag\n• `old`: on\n*production*: no flag"
     );
     let said = room.say("run rollout old")?;
     ensure!(
         said.ends_with(
-            "\n:white_large_square: cleaned up, once the code does without it: `/chatops run feature delete old --staging --production`; pre cannot be seen now\n\
-             :warning: staging: nobody has changed it for 61 days\n:warning: pre: cannot be reached"
+            "\n:white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete old --staging --production`; pre cannot be read at the moment\n\
+             :warning: staging: unchanged for 61 days\n:warning: pre: unreachable"
         ),
         "{said}"
     );

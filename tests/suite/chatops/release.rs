@@ -54,13 +54,13 @@ fn what_was_released_stays_in() -> Result<()> {
             (
                 "run release check group/one!11 14.10",
                 &format!(
-                    ":hourglass_flowing_sand: *group/one!11* (Old) is merged, but not in 14.10 as yet: nothing of that release was deployed with it.{deployed}"
+                    ":hourglass_flowing_sand: *group/one!11* (Old) is merged, but not in 14.10 yet: no deployment of that release contains it.{deployed}"
                 ),
             ),
             // What was merged to a release branch is in that release.
             (
                 "run release check group/one!12 15.1",
-                ":hourglass_flowing_sand: *group/one!12* (Backport) is merged, but not in 15.1 as yet: nothing of that release was deployed with it.\n\
+                ":hourglass_flowing_sand: *group/one!12* (Backport) is merged, but not in 15.1 yet: no deployment of that release contains it.\n\
                  :white_check_mark: release: deployed at 2022-05-23 11:00 UTC",
             ),
             // Each database has its own.
@@ -68,8 +68,8 @@ fn what_was_released_stays_in() -> Result<()> {
                 "run release check group/one!11 15.0 --staging --production",
                 &format!(
                     "In the database of staging:\n\
-                     :hourglass_flowing_sand: *group/one!11* (Old) is merged, but not in 15.0 as yet: nothing of that release was deployed with it.\n\
-                     :white_large_square: no deployment has it\n\
+                     :hourglass_flowing_sand: *group/one!11* (Old) is merged, but not in 15.0 yet: no deployment of that release contains it.\n\
+                     :white_large_square: not deployed\n\
                      In the database of production:\n\
                      :white_check_mark: *group/one!11* (Old) is in 15.0, deployed from `v15.0.0-ee`.{deployed}"
                 ),

@@ -25,7 +25,7 @@ fn members_of_a_group_may_give_commands() -> Result<()> {
     // GitLab has no such tables yet.
     assert_eq!(
         give(&room)?,
-        ":warning: Whether you are a member of the group `group/sub` cannot be looked up now, so nothing was done."
+        ":warning: Your membership in the group `group/sub` cannot be checked at the moment, so nothing was done."
     );
     with_deployments(&mut room.stage.client)?;
     assert_eq!(give(&room)?, refused);
@@ -107,7 +107,7 @@ fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     let said = room.give(&origin, "run feature get f --staging")?;
     assert_eq!(
         said.text,
-        ":no_entry: You may not give commands here, so nothing was done. Whoever runs the app sets who may: `--chatops-user`."
+        ":no_entry: You may not give commands here, so nothing was done. The app's operator can allow you with `--chatops-user`."
     );
     origin.user_id = "U0OTHER".to_owned();
     let said = room.give(&origin, "run feature get f --staging")?;
@@ -115,7 +115,7 @@ fn ids_of_another_workspace_are_somebody_elses() -> Result<()> {
     let said = room.give(&origin, "run feature set f true --staging --production")?;
     assert_eq!(
         said.text,
-        ":no_entry: Nothing was changed: production is changed only in a channel of another workspace. For another environment name it, as `--staging`."
+        ":no_entry: Nothing was changed: production can only be changed in a channel of another workspace. For another environment add its option, such as `--staging`."
     );
     Ok(())
 }
@@ -326,7 +326,7 @@ fn without_an_environment_chatops_is_off() -> Result<()> {
         .command(COMMANDS, &origin, "/chatops", "run feature list")?;
     assert_eq!(
         reply.json()?["text"],
-        "Chatops is off: no environment is configured. Whoever runs the app sets `--environment`."
+        "Chatops is off: no environment is configured. The app's operator can set `--environment`."
     );
     assert_eq!(reply.json()?["response_type"], "ephemeral");
     Ok(())

@@ -14,14 +14,14 @@ fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
     room.reach("pre", false)?;
     let said = room.say("run rollout f")?;
     ensure!(
-        said.contains(":white_large_square: on where it is not production: pre: cannot be seen now; staging: on\n")
-            && said.contains("`/chatops run feature delete f --staging`; pre cannot be seen now\n"),
+        said.contains(":white_large_square: on outside production: pre: cannot be read at the moment; staging: on\n")
+            && said.contains("`/chatops run feature delete f --staging`; pre cannot be read at the moment\n"),
         "{said}"
     );
     let said = room.say("run rollout g")?;
     ensure!(
         said.contains(
-            ":white_large_square: cleaned up: whether it is set in pre cannot be seen now\n"
+            ":white_large_square: cleaned up: whether it is set in pre cannot be read at the moment\n"
         ),
         "{said}"
     );
@@ -34,9 +34,9 @@ fn an_environment_that_is_not_seen_is_not_done() -> Result<()> {
     assert_eq!(
         said,
         "*Rollout of g*\n\
-         :white_large_square: on where it is not production: pre: not set, so off; staging: not set, so off\n\
-         :white_large_square: on in production: that cannot be seen now\n\
-         :white_large_square: cleaned up: whether it is set in production cannot be seen now\n\
+         :white_large_square: on outside production: pre: not set, so off; staging: not set, so off\n\
+         :white_large_square: on in production: that cannot be read at the moment\n\
+         :white_large_square: cleaned up: whether it is set in production cannot be read at the moment\n\
          :x: production: the role of chatops may not do that there: permission denied for function chatops_rollout"
     );
     Ok(())
@@ -54,7 +54,7 @@ fn an_exception_is_no_step() -> Result<()> {
     assert_eq!(
         steps,
         [
-            ":white_large_square: on where it is not production: pre: off, but never for User:9; staging: off, but never for User:9",
+            ":white_large_square: on outside production: pre: off, but never for User:9; staging: off, but never for User:9",
             ":white_large_square: on for some in production",
             ":white_large_square: now off, but never for User:9",
             ":white_large_square: on for everybody in production",
@@ -107,7 +107,7 @@ fn flags_that_nobody_changes_are_found_by_name() -> Result<()> {
     );
     assert_eq!(
         room.say("run rollout --match=D_16")?,
-        "Nobody has changed these for two months:\n*pre*: no flag\n*staging*: 1 flag\n• `old_160`: on\n*production*: no flag"
+        "Unchanged for two months:\n*pre*: no flag\n*staging*: 1 flag\n• `old_160`: on\n*production*: no flag"
     );
     let said = room.say("run rollout f --match=x")?;
     ensure!(said.contains("cannot be used with"), "{said}");
@@ -132,21 +132,21 @@ fn the_deployment_of_the_code_is_a_step() -> Result<()> {
     };
     assert_eq!(
         step(&room)?,
-        ":white_large_square: the code of group/one!11 is deployed: no deployment has it"
+        ":white_large_square: the code in group/one!11 is deployed: not deployed"
     );
     room.stage.client.batch_execute(
         "insert into deployment_merge_requests (deployment_id, merge_request_id, environment_id) values (1, 1, 1), (2, 1, 2)",
     )?;
     assert_eq!(
         step(&room)?,
-        ":white_large_square: the code of group/one!11 is deployed: gprd: being deployed; gstg: deployed at 2022-06-01 11:00 UTC"
+        ":white_large_square: the code in group/one!11 is deployed: gprd: being deployed; gstg: deployed at 2022-06-01 11:00 UTC"
     );
     room.stage.client.batch_execute(
         "update deployments set status = 2, finished_at = '2022-06-01 13:00+00' where id = 2",
     )?;
     assert_eq!(
         step(&room)?,
-        ":white_check_mark: the code of group/one!11 is deployed: gprd: deployed at 2022-06-01 13:00 UTC; gstg: deployed at 2022-06-01 11:00 UTC"
+        ":white_check_mark: the code in group/one!11 is deployed: gprd: deployed at 2022-06-01 13:00 UTC; gstg: deployed at 2022-06-01 11:00 UTC"
     );
     Ok(())
 }

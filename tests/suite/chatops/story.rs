@@ -81,7 +81,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &room,
         &format!("run rollout {flag}"),
         &[
-            ":white_check_mark: on where it is not production: pre: on; staging: on",
+            ":white_check_mark: on outside production: pre: on; staging: on",
             ":white_large_square: on for some in production",
         ],
     )?;
@@ -100,7 +100,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     say(
         &room,
         &format!("gitlab run feature set --user=ada {flag} true"),
-        &["#integrations was told"],
+        &["#integrations was notified"],
     )?;
     let production = &mut room.stage.client;
     assert!(
@@ -158,7 +158,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &[
             "• production: on for 75 % of the actors, ",
             " → on\n",
-            "#integrations was told",
+            "#integrations was notified",
         ],
     )?;
     assert!(is_on(&mut room.stage.client, flag, None)?);
@@ -169,7 +169,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &[
             ":white_check_mark: on for everybody in production since ",
             ":white_large_square: a day without a change while it is on for everybody",
-            ":white_check_mark: the code of group/one!98663 is deployed: gprd: deployed at 2022-11-01 12:00 UTC; gprd-cny: deployed at ",
+            ":white_check_mark: the code in group/one!98663 is deployed: gprd: deployed at 2022-11-01 12:00 UTC; gprd-cny: deployed at ",
         ],
     )?;
 
@@ -188,7 +188,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     say(
         &room,
         "gitlab run release check https://gitlab.example/group/one/-/merge_requests/98663 15.6",
-        &["is merged, but not in 15.6 as yet"],
+        &["is merged, but not in 15.6 yet"],
     )?;
     room.stage
         .client
@@ -212,7 +212,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &format!("run rollout {flag}"),
         &[
             ":white_check_mark: deleted in production at ",
-            ":white_check_mark: cleaned up: it is set nowhere",
+            ":white_check_mark: cleaned up: it is not set anywhere",
         ],
     )?;
     for client in [&mut room.staging, &mut room.pre, &mut room.stage.client] {
@@ -267,7 +267,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         &format!("gitlab run feature set {flag} true"),
         &[
             "• production: not set, so off → on",
-            "#integrations was told",
+            "#integrations was notified",
         ],
     )?;
 
@@ -334,7 +334,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         &room,
         &format!("run rollout {flag}"),
         &[
-            ":white_large_square: on where it is not production: pre: not set, so off; staging: on",
+            ":white_large_square: on outside production: pre: not set, so off; staging: on",
             ":white_check_mark: on for everybody in production since ",
             ":white_check_mark: a day without a change (the last at ",
         ],
@@ -352,7 +352,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         &format!("run rollout {flag}"),
         &[
             ":white_check_mark: deleted in production at ",
-            ":white_check_mark: cleaned up: it is set nowhere",
+            ":white_check_mark: cleaned up: it is not set anywhere",
         ],
     )?;
     // Jobs keep the new name.

@@ -12,9 +12,9 @@ fn a_mention_that_slack_has_not_made_is_nobody() -> Result<()> {
     let mut room = Room::set("chatops_typed")?;
     let refused = |name: &str| {
         format!(
-            ":x: `{name}` is no mention that Slack has made, and who is called so on the host may be somebody else. Pick the person from the \
-             list that Slack shows, or give the user name on the host without `@`. If you did pick, the app does not have its channels, \
-             users and links escaped for `/chatops`: whoever runs it turns that on. Nothing was changed."
+            ":x: `{name}` is not a mention made by Slack, and the user with that name in GitLab may be somebody else. Pick the person from the list \
+             that Slack shows, or use the GitLab user name without `@`. If you did pick, the app lacks the setting \"Escape channels, users, \
+             and links\" for `/chatops`: its operator can turn it on. Nothing was changed."
         )
     };
     check(
@@ -66,7 +66,7 @@ fn what_is_not_there_is_cut_between_names() -> Result<()> {
     assert_eq!(
         said,
         format!(
-            ":x: staging: nothing was changed: these do not exist: {} and 33 more. They are looked up in the tables of the host.",
+            ":x: staging: nothing was changed: these do not exist: {} and 33 more. They are looked up in GitLab's tables.",
             named.join(", ")
         )
     );
@@ -78,7 +78,7 @@ fn what_is_not_there_is_cut_between_names() -> Result<()> {
     assert_eq!(
         said,
         format!(
-            ":x: staging: nothing was changed: project \"{}…\" does not exist. It is looked up in the tables of the host.",
+            ":x: staging: nothing was changed: project \"{}…\" does not exist. It is looked up in GitLab's tables.",
             "x".repeat(254)
         )
     );
@@ -108,7 +108,7 @@ fn digits_are_a_path_before_they_are_an_id() -> Result<()> {
             (
                 "run feature set f false --staging --group=77",
                 "@ada: `/chatops run feature set f false --staging --group=77`\n\
-                 :x: staging: nothing was changed: group \"77\" does not exist. It is looked up in the tables of the host.",
+                 :x: staging: nothing was changed: group \"77\" does not exist. It is looked up in GitLab's tables.",
             ),
         ],
     )

@@ -190,7 +190,7 @@ fn arguments_are_checked() -> Result<()> {
         &mut client,
         "select lockstep_api.claim_deliveries(1, '1 minute', 60, 'elsewhere')",
         "55000",
-        "has no Slack integrations",
+        "has no attached Slack integrations",
     )?;
     Ok(())
 }

@@ -87,6 +87,28 @@ fn every_page_is_in_the_book() -> Result<()> {
 }
 
 #[test]
+fn every_picture_is_on_a_page() -> Result<()> {
+    let mut shown = Vec::new();
+    for page in pages()? {
+        let text = fs::read_to_string(&page)?;
+        shown.extend(
+            text.lines()
+                .flat_map(links)
+                .map(|it| normal(&page.with_file_name(it))),
+        );
+    }
+    for picture in fs::read_dir(root().join("docs/images"))? {
+        let picture = picture?.path();
+        ensure!(
+            shown.contains(&picture),
+            "no page shows {}",
+            name_of(&picture)
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn readme_can_be_read_in_a_few_minutes() -> Result<()> {
     let lines = fs::read_to_string(root().join("README.md"))?
         .lines()

@@ -6,6 +6,7 @@ mod examples;
 mod links;
 mod names;
 mod page;
+mod pictures;
 mod reference;
 
 use std::fs;

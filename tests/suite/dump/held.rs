@@ -77,8 +77,8 @@ fn check_is_held(name: &str) -> Result<Client> {
     let notices = notices_of_attach(name)?;
     ensure!(
         notices.len() == 2
-            && notices[0].contains("Held are jobs: 2; ")
-            && notices[1].contains("Held are deliveries: "),
+            && notices[0].contains("Held jobs: 2; ")
+            && notices[1].contains("Held deliveries: "),
         "{notices:?}"
     );
     assert_eq!(claimed(&mut client)?, [false; 3], "{name}");

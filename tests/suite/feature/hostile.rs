@@ -320,7 +320,7 @@ fn a_trigger_that_somebody_else_has_made() -> Result<()> {
         &mut client,
         "insert into mallory.other values ('f')",
         "55000",
-        "not one of feature flags",
+        "not a feature flag table",
     )?;
     // Tables with types that are not built in are not accepted.
     client.batch_execute("reset role; drop table mallory.feature_gates")?;

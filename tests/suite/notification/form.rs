@@ -261,21 +261,21 @@ fn channels_are_tried_out() -> Result<()> {
     ensure!(
         scene
             .say("group/one test")?
-            .starts_with("No channel is chosen")
+            .starts_with("No channels are chosen")
     );
     ensure!(
         scene
             .say("group/none test")?
-            .starts_with("No project or group of the alias")
+            .starts_with("No project or group with the alias")
     );
     ensure!(scene.say("test")?.starts_with("Which one?"));
     let settings = json!({ "channels": ["#general", "#old"], "event_channels": { "push": ["#general", "#gone"] } });
     scene.set("project_id", 1, &settings)?;
     let said = scene.say("group/one test")?;
     for words in [
-        ":white_check_mark: `#general` has it",
+        ":white_check_mark: `#general` received it",
         ":x: `#old`: the channel is archived",
-        ":x: `#gone`: there is no such channel",
+        ":x: `#gone`: the channel does not exist",
     ] {
         ensure!(said.contains(words), "{words}: {said}");
     }
@@ -299,7 +299,7 @@ fn channels_are_tried_out() -> Result<()> {
     let said = scene
         .stage
         .say(&scene.origin(&stranger), "group/one test")?;
-    ensure!(said.starts_with(":no_entry: Only whoever"), "{said}");
+    ensure!(said.starts_with(":no_entry: Only users who"), "{said}");
     assert_eq!(scene.settled(&general)?.len(), 1);
     // From SQL as well.
     let tried = scene.stage.client.query(
@@ -327,7 +327,7 @@ fn settings_that_are_too_long_stay() -> Result<()> {
     );
     let text = view.to_string();
     ensure!(
-        text.contains("more than fits in here") && !text.contains(&*labels[0]),
+        text.contains("too long for this form") && !text.contains(&*labels[0]),
         "{text}"
     );
     let mut values = filled_in("#other", "", &["push"]);

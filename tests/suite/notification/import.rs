@@ -68,12 +68,12 @@ fn settings_of_the_host_are_taken_over() -> Result<()> {
     );
     let (status, said) = import(&[])?;
     ensure!(
-        status == Some(0) && said.starts_with("1 imported, 0 have settings already"),
+        status == Some(0) && said.starts_with("1 imported, 0 already have settings"),
         "{said}"
     );
     let (status, said) = import(&[])?;
     ensure!(
-        status == Some(0) && said.starts_with("0 imported, 1 have settings already"),
+        status == Some(0) && said.starts_with("0 imported, 1 already have settings"),
         "{said}"
     );
     let settings = scene.settings()?;
@@ -148,10 +148,10 @@ fn settings_that_cannot_be_read_are_told_at_the_end() -> Result<()> {
     let lines: Vec<&str> = said.lines().collect();
     ensure!(status == Some(1) && lines.len() > 2, "{said}");
     for line in &lines[..2] {
-        ensure!(line.contains("none of the keys opens"), "{said}");
+        ensure!(line.contains("none of the keys decrypts"), "{said}");
     }
     ensure!(
-        lines[2].starts_with("1 imported, 0 have") && lines[2].ends_with("2 failed"),
+        lines[2].starts_with("1 imported, 0 already have") && lines[2].ends_with("2 failed"),
         "{said}"
     );
     let query = "select count(*) from lockstep_internal.slack_notification n join integrations i on i.id = n.integration_id and i.group_id = 1";

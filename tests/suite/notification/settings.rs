@@ -275,7 +275,7 @@ fn what_is_wrong_is_refused_and_changes_nothing() -> Result<()> {
                 &mut client,
                 &format!("select lockstep.{call}"),
                 "P0002",
-                "is not one of the Slack app",
+                "does not belong to the Slack app",
             )?;
         }
     }

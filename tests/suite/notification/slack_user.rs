@@ -166,7 +166,7 @@ fn users_of_slack_change_their_own() -> Result<()> {
         &mut client,
         &call("A", 1, "U1", false, "null", "'{\"alert\": true}'"),
         "22023",
-        "the host has",
+        "is not an event of this GitLab",
     )?;
     assert_eq!(
         json_of(&mut client, "select lockstep.slack_notifications(1)")?,

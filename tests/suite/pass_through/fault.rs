@@ -45,26 +45,26 @@ fn faults_are_explained_and_counted() -> Result<()> {
         (
             Fault::Garbage,
             "garbled",
-            "none that Slack takes",
+            "not valid for Slack",
             "sign-in page",
         ),
         (
             Fault::Large(5_000_000),
             "too_large",
-            "none that Slack takes",
+            "not valid for Slack",
             "--gitlab-url",
         ),
         (
             Fault::Redirect(there),
             "redirect",
             "refused it (status 302)",
-            "leads elsewhere",
+            "redirects elsewhere",
         ),
     ] {
         let before = scene.counted(label)?;
         scene.gitlab.fail(std::slice::from_ref(&fault), false);
         let told = scene.told("group/one issue show 1")?;
-        for words in [said, "For whoever runs the app", hint] {
+        for words in [said, "For the app's operator", hint] {
             ensure!(told.contains(words), "{fault:?}: {told}");
         }
         assert_eq!(scene.counted(label)?, before + 1.0, "{fault:?}");

@@ -91,7 +91,7 @@ fn what_is_not_connected_gets_the_link() -> Result<()> {
             scene.gitlab.base_url()
         );
         ensure!(
-            said.contains("is not connected with this workspace") && said.contains(&link),
+            said.contains("is not connected to this workspace") && said.contains(&link),
             "{said}"
         );
     }

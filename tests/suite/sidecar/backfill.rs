@@ -128,7 +128,7 @@ fn an_interrupt_pauses_and_the_same_command_goes_on() -> Result<()> {
         stderr.read_to_string(&mut rest)?;
         assert_eq!(status, Some(130), "{stdout}{rest}");
         ensure!(
-            stdout.contains("go on: lockstep-sidecar backfill count"),
+            stdout.contains("resume: lockstep-sidecar backfill count"),
             "{stdout}"
         );
         // Nobody works on it any more when it says so.

@@ -172,7 +172,7 @@ fn arguments_that_are_none_are_a_failure() -> Result<()> {
             )?
             .get(0);
         ensure!(
-            error.contains("are not") || error.contains("is not a name"),
+            error.contains("are not") || error.contains("is not a valid name"),
             "{worker}: {error}"
         );
         ensure!(log.contains("failed"), "{log}");

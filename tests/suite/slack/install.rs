@@ -143,7 +143,7 @@ fn owners_are_checked() -> Result<()> {
             &mut bare,
             &format!("select * from lockstep_api.slack_bot('A', null, '{schema}')"),
             "55000",
-            "no Slack integrations that are kept",
+            "no attached Slack integrations",
         )?;
     }
     refused(
@@ -163,7 +163,7 @@ fn owners_are_checked() -> Result<()> {
         &mut client,
         &install("project_id => 1"),
         "55000",
-        "no Slack integrations that are kept",
+        "no attached Slack integrations",
     )?;
     Ok(())
 }
@@ -285,7 +285,7 @@ fn states_are_good_once() -> Result<()> {
         &mut client,
         "select lockstep_api.begin_slack_install('state', 'other')",
         "55000",
-        "begun with already",
+        "already used to start",
     )?;
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     let take = |state: &str, browser: &str| {
@@ -303,7 +303,7 @@ fn states_are_good_once() -> Result<()> {
             Some(answer)
         );
     }
-    refused(&mut client, begin, "55000", "begun with already")?;
+    refused(&mut client, begin, "55000", "already used to start")?;
     // A failure uses nothing up.
     refused(
         &mut client,

@@ -91,7 +91,10 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
         loop {
             let reply = caller.command(COMMANDS, &origin, "/gitlab", "status")?;
             assert_eq!(reply.status, 200);
-            if reply.text().contains("The database does not answer now") {
+            if reply
+                .text()
+                .contains("The database does not respond at the moment")
+            {
                 break;
             }
             ensure!(begun.elapsed() < PATIENCE, "{}", reply.text());

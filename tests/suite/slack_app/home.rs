@@ -168,7 +168,7 @@ fn others_may_not() -> Result<()> {
         .act(&bob, click("switch_off", row, "1700000000.1"))?
         .context("no home")?;
     ensure!(
-        view.to_string().contains("Only those who manage a project"),
+        view.to_string().contains("Only managers of a project"),
         "{view}"
     );
     ensure!(!view.to_string().contains("Switch off"), "{view}");

@@ -79,7 +79,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
             &[],
         )?;
         ensure!(
-            again.status == 400 && again.text().contains("not valid any more"),
+            again.status == 400 && again.text().contains("no longer valid"),
             "{}",
             again.text()
         );
@@ -102,8 +102,8 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
         for words in [
             alias,
             ":white_check_mark: Active",
-            "Notifies of nothing as yet",
-            "All scopes are there",
+            "Notifies of nothing yet",
+            "All scopes are granted",
         ] {
             ensure!(text.contains(words), "{words}: {text}");
         }
@@ -115,7 +115,7 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
     );
     let text = stage.say(&origin, "group/three status")?;
     ensure!(
-        text.contains("No project or group of the alias `group/three`"),
+        text.contains("No project or group with the alias `group/three`"),
         "{text}"
     );
     // Other workspaces know nothing of this.
@@ -124,7 +124,10 @@ fn two_projects_of_one_workspace_from_installation_to_uninstallation() -> Result
         ..origin.clone()
     };
     let text = stage.say(&other, "group/one status")?;
-    ensure!(text.contains("No project or group of the alias"), "{text}");
+    ensure!(
+        text.contains("No project or group with the alias"),
+        "{text}"
+    );
 
     stage.slack.uninstall(&team.id);
     for event in stage.slack.take_events() {
@@ -184,12 +187,12 @@ fn installation_without_a_project_renews_those_that_are_connected() -> Result<()
     );
     let page = stage.install("")?;
     ensure!(
-        page.status == 200 && page.text().contains("have its new rights"),
+        page.status == 200 && page.text().contains("have its new scopes"),
         "{}",
         page.text()
     );
     let text = stage.say(&origin, "group/one status")?;
-    ensure!(text.contains("All scopes are there"), "{text}");
+    ensure!(text.contains("All scopes are granted"), "{text}");
     assert_eq!(rows(&mut stage.client)?.len(), 1);
     Ok(())
 }
@@ -285,11 +288,15 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     let begun = begin(&stage)?;
     let other = begin(&stage)?;
     let crossed = http().get(&begun.back, &[("cookie", &other.cookie)])?;
-    assert_trouble(&crossed, 400, "Not the browser")?;
-    assert_trouble(&http().get(&begun.back, &[])?, 400, "Not the browser")?;
+    assert_trouble(&crossed, 400, "This started in another browser")?;
+    assert_trouble(
+        &http().get(&begun.back, &[])?,
+        400,
+        "This started in another browser",
+    )?;
     // That did not use it up, but this does.
     assert_eq!(begun.finish()?.status, 200);
-    assert_trouble(&begun.finish()?, 400, "over already")?;
+    assert_trouble(&begun.finish()?, 400, "already ended")?;
 
     stage.client.batch_execute(
         "update lockstep_internal.slack_install_state set expires_at = now() - interval '1 second'",
@@ -299,7 +306,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     assert_trouble(
         &http().get(&format!("{base}/slack/install/callback?code=c"), &[])?,
         400,
-        "Begin here",
+        "Start here",
     )?;
     let forged = format!(
         "{base}/slack/install/callback?code=c&state={}",
@@ -308,28 +315,31 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
     assert_trouble(
         &http().get(&forged, &[("cookie", &other.cookie)])?,
         400,
-        "Not the browser",
+        "This started in another browser",
     )?;
     let unknown = http().get(&format!("{base}/slack/install?ticket=unknown"), &[])?;
-    ensure!(unknown.status == 400 && unknown.text().contains("not valid any more"));
+    ensure!(unknown.status == 400 && unknown.text().contains("no longer valid"));
 
     stage.slack.decide(Decision::Deny);
     assert_trouble(&begin(&stage)?.finish()?, 200, "Nothing was installed")?;
     stage.slack.decide(Decision::ApproveFirst);
 
     for (fault, words) in [
-        (Fault::Status(500), "Slack does not answer now"),
-        (Fault::RateLimited(30), "Slack does not answer now"),
-        (Fault::ClosedBefore, "Slack does not answer now"),
-        (Fault::ClosedAfter, "Slack does not answer now"),
-        (Fault::Garbage, "Slack does not answer now"),
+        (Fault::Status(500), "Slack does not respond at the moment"),
+        (
+            Fault::RateLimited(30),
+            "Slack does not respond at the moment",
+        ),
+        (Fault::ClosedBefore, "Slack does not respond at the moment"),
+        (Fault::ClosedAfter, "Slack does not respond at the moment"),
+        (Fault::Garbage, "Slack does not respond at the moment"),
         (Fault::Error("bad_client_secret"), "did not give access"),
-        (Fault::Error("invalid_code"), "over already"),
+        (Fault::Error("invalid_code"), "already ended"),
     ] {
         let begun = begin(&stage)?;
         stage.slack.fail("oauth.v2.access", fault, Some(1));
         let reply = begun.finish()?;
-        let status = if words.contains("over") { 400 } else { 502 };
+        let status = if words.contains("ended") { 400 } else { 502 };
         assert_trouble(&reply, status, words)?;
     }
     // The installation in between was not for a project.

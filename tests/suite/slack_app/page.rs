@@ -99,7 +99,7 @@ fn pages_are_readable_on_a_phone() -> Result<()> {
         "Donaudampf",
         "<Söhne>",
         "1 connected, active.",
-        "All rights are there",
+        "All scopes are granted",
     ] {
         ensure!(listed.contains(words), "{words}: {listed}");
     }

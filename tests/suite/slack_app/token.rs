@@ -142,19 +142,20 @@ fn keys_are_changed_under_way() -> Result<()> {
     // Without the previous key nothing can be re-encrypted, and nothing is.
     let output = rekey(NEW_KEY, "")?;
     ensure!(
-        output.status.code() == Some(1) && text(&output).contains("1 can be opened with no key"),
+        output.status.code() == Some(1)
+            && text(&output).contains("1 cannot be decrypted with any key"),
         "{}",
         text(&output)
     );
     let output = rekey(NEW_KEY, TOKEN_KEY)?;
     ensure!(
-        output.status.success() && text(&output).starts_with("1 workspaces sealed anew"),
+        output.status.success() && text(&output).starts_with("1 workspaces re-encrypted"),
         "{}",
         text(&output)
     );
     let output = rekey(NEW_KEY, TOKEN_KEY)?;
     ensure!(
-        text(&output).starts_with("0 workspaces sealed anew, 1 had the current key"),
+        text(&output).starts_with("0 workspaces re-encrypted, 1 already had the current key"),
         "{}",
         text(&output)
     );
@@ -200,10 +201,10 @@ fn wrong_keys_claim_nothing() -> Result<()> {
     } = stage;
     drop(sidecar);
     let mut wrong = Sidecar::start(&url, &slack, &["--token-key", NEW_KEY])?;
-    wrong.wait_for_log("open none of the tokens")?;
+    wrong.wait_for_log("decrypt none of the tokens")?;
     let ready = wrong.get("/readyz")?;
     ensure!(ready.status == 503, "{}", ready.text());
-    assert_eq!(ready.json()?["token_keys"], "opens no token");
+    assert_eq!(ready.json()?["token_keys"], "decrypts no token");
     client.batch_execute(
         "select lockstep.set_slack_notifications(id, '{\"channels\": \"#general\"}') from integrations where type_new = 'Integrations::GitlabSlackApplication';
          select lockstep.test_slack_integration(id) from integrations where type_new = 'Integrations::GitlabSlackApplication'",

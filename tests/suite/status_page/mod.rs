@@ -257,7 +257,7 @@ fn status_that_is_old_says_so() -> Result<()> {
         .stage
         .client
         .batch_execute(&rename("status_report", "no_report"))?;
-    wait(&|now| is_old(now, "no answer now"))?;
+    wait(&|now| is_old(now, "No response at the moment"))?;
     assert_eq!(get(&scene, "/status/part", PASSWORD)?.status, 503);
     scene
         .stage
@@ -265,7 +265,11 @@ fn status_that_is_old_says_so() -> Result<()> {
         .batch_execute(&rename("no_report", "status_report"))?;
     wait(&is_fresh)?;
     // A proxy's response, and the response after access is revoked.
-    for (status, says) in [(502, "no answer now"), (401, "password"), (403, "password")] {
+    for (status, says) in [
+        (502, "No response at the moment"),
+        (401, "password"),
+        (403, "password"),
+    ] {
         browser.run(
             "window.asked ??= window.fetch;
              window.fetch = async () => new Response('<h1>Who are you?</h1>', { status: arguments_[0] });"
@@ -274,7 +278,7 @@ fn status_that_is_old_says_so() -> Result<()> {
             &json!([]),
         )?;
         wait(&|now| is_old(now, says))?;
-        ensure!(!browser.dom()?.contains("Who are you?"), "{status}");
+        ensure!(!browser.dom()?.contains("Who are you"), "{status}");
         browser.run("window.fetch = window.asked", &json!([]))?;
         wait(&is_fresh)?;
     }
@@ -300,7 +304,7 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     // Jobs have one session, and it is not the one that waits.
     let first = get(&scene, "/status/part", PASSWORD)?;
     ensure!(
-        first.text().contains("being looked for"),
+        first.text().contains("The check is running"),
         "{}",
         first.text()
     );
@@ -324,7 +328,7 @@ fn drift_that_cannot_be_looked_for_is_no_riddle() -> Result<()> {
     let begun = Instant::now();
     loop {
         let part = get(&scene, "/status/part", PASSWORD)?.text();
-        if part.contains("could not be looked for") {
+        if part.contains("The check failed") {
             break;
         }
         ensure!(begun.elapsed() < PATIENCE, "{part}");

@@ -167,7 +167,7 @@ fn column_is_defined_once_and_only_what_is_defined_can_be_removed() -> Result<()
     client.batch_execute(&add("target", "cached", "source", "key"))?;
     for key in ["key", "small"] {
         let again = add("target", "cached", "source", key);
-        refused(&mut client, &again, "42710", "is defined already")?;
+        refused(&mut client, &again, "42710", "is already defined")?;
     }
     for (target, column) in [("target", "computed"), ("source", "active")] {
         for call in ["remove_cache_column", "repair_cache_column"] {

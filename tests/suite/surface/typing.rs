@@ -15,7 +15,7 @@ const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "lockstep.set_feature(e'new\\thook', true)",
         "42602",
-        "is not a name",
+        "is not a valid name",
     ),
     (
         "lockstep.enable_feature_for('new hook', 'User:1')",
@@ -30,7 +30,7 @@ const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "lockstep.undefine_feature('nope')",
         "42704",
-        "\"nope\" is not defined by you",
+        "\"nope\" has no definition that you can remove",
     ),
     ("lockstep.retry_deliveries(-1)", "P0002", "integration -1"),
     (

@@ -29,7 +29,7 @@ create function lockstep.start_backfill(job text, "table" regclass default null,
 returns bigint language c
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.start_backfill(text, regclass, integer, jsonb) is
-  'begins a run of a backfill job with background workers; returns the number of the run, as in lockstep.backfill_progress';
+  'starts a run of a backfill job with background workers; returns the number of the run, as in lockstep.backfill_progress';
 "#)]
 fn start_backfill(
     job: Option<&str>,
@@ -245,7 +245,7 @@ fn report(run: i64) -> Result<bool> {
 create function lockstep.pause_backfill(run bigint)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.pause_backfill(bigint) is 'stops a run for now; its place is kept';
+comment on function lockstep.pause_backfill(bigint) is 'pauses a run; it keeps its position';
 "#)]
 fn pause_backfill(run: Option<i64>) {
     pause(required(run, "run")).or_raise();

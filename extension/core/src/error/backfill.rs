@@ -14,7 +14,7 @@ errors! {
     TooSmall { name: &'static str, least: i32, value: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("{name} must be at least {least}, but is {value}"),
-        "It says how a batch goes through its rows.",
+        "It controls how a batch processes its rows.",
         "Leave it out for the default.",
     ),
     HoldFunction { name: String } => (
@@ -22,20 +22,20 @@ errors! {
         format!(
             "hold_function \"{name}\" is not a function without arguments that returns text"
         ),
-        "It is asked before each sub-batch, and answers with the reason to hold, or null to go on.",
+        "It is called before each sub-batch, and returns the reason to hold, or null to continue.",
         "Create it, and name it with its schema if that is not in your search_path.",
     ),
     Workers { workers: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("workers must be from 1 to 1024, but is {workers}"),
-        "Each is a background worker of PostgreSQL, of which there are max_worker_processes in all.",
-        "One worker a core that the rest can spare is enough.",
+        "Each is a PostgreSQL background worker, and max_worker_processes limits their total number.",
+        "One worker per spare core is enough.",
     ),
     NoSuchJob { job: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("backfill job \"{job}\" does not exist"),
-        "It is neither service_accounts nor cache_columns, nor a job of an extension, nor has it been registered.",
-        "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists those that are.",
+        "It is neither a built-in job nor registered.",
+        "Register it with lockstep.register_backfill_job; lockstep.backfill_job lists the registered jobs.",
     ),
     JobWithoutTable { job: String } => (
         ERRCODE_UNDEFINED_OBJECT,
@@ -51,45 +51,45 @@ errors! {
     ),
     JobExists { job: String } => (
         ERRCODE_DUPLICATE_OBJECT,
-        format!("backfill job \"{job}\" exists already"),
-        "It comes with lockstep or has been registered.",
+        format!("backfill job \"{job}\" already exists"),
+        "It is built in or already registered.",
         "Choose another name, or call lockstep.unregister_backfill_job first.",
     ),
     JobName { job: String } => (
         ERRCODE_INVALID_NAME,
-        format!("\"{job}\" is not a name for a backfill job"),
-        "A name has up to 63 characters: a lower-case letter, then such letters, digits and underscores.",
+        format!("\"{job}\" is not a valid name for a backfill job"),
+        "A name has up to 63 characters: a lower-case letter, then lower-case letters, digits and underscores.",
         "For example: fill_author_id.",
     ),
     Statement { reason: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("statement of a backfill job is not valid: {reason}"),
-        "It is one update of the job's table, with {range} as a condition that its rows must meet: alone after WHERE, or joined to the rest by AND.",
+        "It must be a single update of the job's table with {range} as a condition: alone after WHERE, or combined with AND.",
         "For example: update events e set author_id = 1 where e.author_id is null and {range}.",
     ),
     KeyType { table: String, column: String, actual: String } => (
         ERRCODE_DATATYPE_MISMATCH,
         format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
-        "A backfill walks along keys of integers, uuid, text, numeric, dates and timestamps.",
-        "Name columns of such types that are unique together.",
+        "A backfill supports keys of integers, uuid, text, numeric, dates and timestamps.",
+        "Name columns of these types that are unique together.",
     ),
     KeyNotInteger { job: String, table: String } => (
         ERRCODE_FEATURE_NOT_SUPPORTED,
-        format!("backfill job \"{job}\" has no ids to batch by"),
+        format!("backfill job \"{job}\" has no integer ids for a batch"),
         format!("The key of \"{table}\" is not a single integer column."),
-        "Run it whole: call lockstep.backfill, or lockstep.start_backfill.",
+        "Run the whole job: call lockstep.backfill, or lockstep.start_backfill.",
     ),
     Table { job: String, named: Option<String>, known: Vec<String> } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         match &named {
             Some(table) => {
-                format!("backfill job \"{job}\" does nothing to table \"{table}\"")
+                format!("backfill job \"{job}\" does not apply to table \"{table}\"")
             }
             None => format!("backfill job \"{job}\" needs the name of its table"),
         },
         match known.as_slice() {
-            [] => "There is no table it could go through.".to_owned(),
-            known => format!("It can go through: {}.", known.join(", ")),
+            [] => "There is no table for it.".to_owned(),
+            known => format!("It applies to: {}.", known.join(", ")),
         },
         "Name one of those, for example: call lockstep.backfill('cache_columns', 'public.projects').",
     ),
@@ -97,17 +97,17 @@ errors! {
         ERRCODE_OBJECT_IN_USE,
         match run {
             Some((run, status)) => format!(
-                "table \"{table}\" has backfill run {run} already, which is {status}"
+                "table \"{table}\" already has backfill run {run}, which is {status}"
             ),
             None => format!("table \"{table}\" had another backfill run until just now"),
         },
-        "A table has one run at a time, so that runs do not wait for each other's rows.",
+        "A table can have one run at a time, so that runs do not wait for each other's rows.",
         match run {
             Some((run, "paused")) => format!(
                 "Call lockstep.resume_backfill({run}) or lockstep.cancel_backfill({run})."
             ),
             Some((run, _)) => format!(
-                "Wait for its end, as in lockstep.backfill_progress, or call lockstep.cancel_backfill({run})."
+                "Wait until it ends (see lockstep.backfill_progress), or call lockstep.cancel_backfill({run})."
             ),
             None => "Try again.".to_owned(),
         },
@@ -116,53 +116,53 @@ errors! {
         ERRCODE_ACTIVE_SQL_TRANSACTION,
         "lockstep.backfill cannot run inside a transaction block",
         "It commits after each sub-batch.",
-        "Call it outside of begin ... commit, or use lockstep.backfill_batch or lockstep.start_backfill.",
+        "Call it outside begin ... commit, or use lockstep.backfill_batch or lockstep.start_backfill.",
     ),
     NoSuchRun { run: i64 } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("backfill run {run} does not exist"),
         "No run has that number.",
-        "See lockstep.backfill_progress for those there are.",
+        "All runs are listed in lockstep.backfill_progress.",
     ),
     NotRunOwner { run: i64 } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("must have the rights of the owner of the table of backfill run {run}"),
-        "A run works as the owner of its table.",
+        "A run has the rights of its table's owner.",
         "Call it as that role, as a member of it, or as a superuser.",
     ),
     Status { run: i64, status: &'static str, done: &'static str } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("backfill run {run} is {status} and cannot be {done}"),
-        "A running run can be paused, a paused one resumed, either cancelled; a failed one can be retried.",
+        "A running run can be paused, a paused one resumed, both can be cancelled; a failed one can be retried.",
         "See lockstep.backfill_progress.",
     ),
     NotFinished { run: i64, status: &'static str, set_aside: i64 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("backfill run {run} did not finish: it is {status}"),
-        format!("{set_aside} ranges are set aside; what was done stays done."),
+        format!("{set_aside} ranges are set aside; completed work is kept."),
         match status {
             "failed" => format!(
                 "See their errors in lockstep.backfill_set_aside, then call lockstep.retry_backfill({run})."
             ),
             "paused" => format!("Resume it: lockstep.resume_backfill({run})."),
-            _ => "Start another run when it is time.".to_owned(),
+            _ => "Start another run when you are ready.".to_owned(),
         },
     ),
     NoWorkerLeft { started: i32, wanted: i32 } => (
         ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
         format!("only {started} of {wanted} background workers could be started"),
-        "PostgreSQL has no place for more.",
-        "Ask for fewer workers, or raise max_worker_processes, or call lockstep.backfill, which needs none.",
+        "PostgreSQL has no free slot for more.",
+        "Use fewer workers, or raise max_worker_processes, or call lockstep.backfill, which needs none.",
     ),
     OwnerChanged { table: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("table \"{table}\" has another owner than its backfill began with"),
-        "Workers have the role of the owner as long as they live.",
-        "Call lockstep.resume_backfill, which starts others.",
+        format!("table \"{table}\" has another owner than when its backfill started"),
+        "A worker keeps the role of the owner for its whole life.",
+        "Call lockstep.resume_backfill, which starts new workers.",
     ),
     Gone { run: i64 } => (
         ERRCODE_UNDEFINED_TABLE,
-        format!("the table of backfill run {run} does not exist any more"),
+        format!("the table of backfill run {run} no longer exists"),
         "There is nothing left to do.",
         format!("End the run: lockstep.cancel_backfill({run})."),
     ),

@@ -10,12 +10,12 @@ errors! {
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("trigger \"{trigger}\" does not fire as its function expects"),
         "The functions that note keys are for row triggers after insert, update or delete.",
-        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+        "Drop the trigger; only lockstep.add_cache_column and lockstep.attach install triggers.",
     ),
     NegativeLimit { rows: i64 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("max_rows must not be negative, but is {rows}"),
-        "It is the number of rows that are written at most.",
+        "It is the maximum number of rows to write.",
         "Leave it out to repair all rows.",
     ),
     UnloggedSource { table: String } => (
@@ -35,7 +35,7 @@ errors! {
     TargetColumnGenerated { table: String, column: String } => (
         ERRCODE_WRONG_OBJECT_TYPE,
         format!("cache column \"{column}\" of \"{table}\" is a generated column"),
-        "PostgreSQL computes generated columns itself and lets nobody write them.",
+        "PostgreSQL computes generated columns itself; they cannot be written.",
         format!(
             "Drop the expression: alter table {table} alter column {column} drop expression."
         ),
@@ -83,7 +83,7 @@ errors! {
     ),
     ConstantText { column: String, expected: String, message: String } => (
         ERRCODE_INVALID_TEXT_REPRESENTATION,
-        format!("match for column \"{column}\" is no value of type {expected}"),
+        format!("match for column \"{column}\" is not a value of type {expected}"),
         format!("PostgreSQL says: {message}."),
         "Write the constant in the form of the column's type.",
     ),
@@ -106,13 +106,13 @@ errors! {
         format!(
             "match for column \"{column}\" is not possible: type {actual} is not built in"
         ),
-        "Code that somebody wrote for the type would run with every write of the table.",
+        "User code for the type would run with every write to the table.",
         "Match a column of one of PostgreSQL's own types, or of an enum.",
     ),
     Duplicate { table: String, column: String } => (
         ERRCODE_DUPLICATE_OBJECT,
-        format!("cache column \"{column}\" of \"{table}\" is defined already"),
-        "A column has one definition; lockstep.cache_columns lists it.",
+        format!("cache column \"{column}\" of \"{table}\" is already defined"),
+        "A column can have one definition; lockstep.cache_columns lists it.",
         format!(
             "To change it, first call lockstep.remove_cache_column({}, {}).",
             quote_literal(&table),
@@ -122,14 +122,14 @@ errors! {
     NotDefined { table: String, column: String } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("column \"{column}\" of \"{table}\" is not a cache column"),
-        "No definition names it.",
-        "See lockstep.cache_columns for those there are.",
+        "It has no definition.",
+        "All cache columns are listed in lockstep.cache_columns.",
     ),
     NotInstalledOn { trigger: String, table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("trigger \"{trigger}\" is not one that lockstep installed on \"{table}\""),
         "The definition it names has another source table.",
-        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+        "Drop the trigger; only lockstep.add_cache_column and lockstep.attach install triggers.",
     ),
     DefinitionMissing { id: i32 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -141,7 +141,7 @@ errors! {
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("trigger argument \"{argument}\" is not the number of a definition"),
         "Triggers of lockstep carry the number of their definition as their only argument.",
-        "Drop the trigger; triggers are installed by lockstep.add_cache_column and lockstep.attach alone.",
+        "Drop the trigger; only lockstep.add_cache_column and lockstep.attach install triggers.",
     ),
     NotFlushed { keys: usize } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -151,8 +151,8 @@ errors! {
     ),
     OldFunction => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        "the library of lockstep is newer than what it has installed in this database",
-        "A function was called that this version has no more.",
+        "the lockstep library is newer than the extension in this database",
+        "A function was called that this version no longer has.",
         "Run: alter extension lockstep update.",
     ),
 }

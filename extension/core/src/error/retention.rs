@@ -9,12 +9,12 @@ errors! {
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there are no records \"{what}\""),
         "Only some records are removed by their age.",
-        "lockstep.retentions lists them.",
+        "They are listed in lockstep.retentions.",
     ),
     Keep { what: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("cannot keep records \"{what}\" for no time"),
-        "What is older than the time is removed.",
-        "Give a time above 0, such as interval '90 days', or null to keep them for ever.",
+        format!("the retention of records \"{what}\" must be positive"),
+        "Records older than this are removed.",
+        "Pass a positive interval, such as '90 days', or null to keep them forever.",
     ),
 }

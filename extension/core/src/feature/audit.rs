@@ -144,7 +144,7 @@ impl Place {
 /// AFTER a change of a row in Flipper's tables, and after TRUNCATE.
 #[pg_trigger(sql = "
 create function lockstep_internal.audit_feature() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_internal.audit_feature() is 'trigger of features and feature_gates: records each change in lockstep.feature_audit';")]
+comment on function lockstep_internal.audit_feature() is 'trigger on features and feature_gates: records each change in lockstep.feature_audit';")]
 fn audit_feature<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, TryFromDatumError> {

@@ -95,7 +95,7 @@ create function lockstep.define_feature(name text, default_enabled boolean defau
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.define_feature(text, boolean, text, text) is
-  'declares a feature flag: whether it is on as long as nobody has set it, its type, and the group that answers for it';
+  'defines a feature flag: its default while it is not set, its type, and the group that owns it';
 revoke execute on function lockstep.define_feature(text, boolean, text, text) from public;
 grant execute on function lockstep.define_feature(text, boolean, text, text) to lockstep_admin;
 "#)]

@@ -43,7 +43,7 @@ create function lockstep.feature_decision(name text, schema text default 'public
 returns text language c stable parallel restricted cost 10
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.feature_decision(text, text) is
-  'on or off where a feature flag is that for every actor, else conditional; null if nobody has defined or set it';
+  'on or off if the feature flag is the same for every actor, otherwise conditional; null if it is neither defined nor set';
 "#)]
 fn feature_decision(name: Option<&str>, schema: Option<&str>) -> Option<&'static str> {
     let gates = known::gates(required(name, "name"), required(schema, "schema")).or_raise();

@@ -126,7 +126,7 @@ fn register(name: &str, function: Oid) -> Result<()> {
 create function lockstep.unregister_feature_group(name text)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.unregister_feature_group(text) is 'forgets a group; from now on nobody is in it';
+comment on function lockstep.unregister_feature_group(text) is 'removes the registration of a group, which is then empty';
 revoke execute on function lockstep.unregister_feature_group(text) from public;
 grant execute on function lockstep.unregister_feature_group(text) to lockstep_admin;
 "#)]

@@ -65,7 +65,7 @@ create function lockstep_internal.feature_report(schema text)
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.feature_report(text) is
-  'the feature flags of a schema with their states, whoever may read them: for extensions that build on lockstep';
+  'the feature flags of a schema with their states, readable by any caller: for extensions that build on lockstep';
 revoke execute on function lockstep_internal.feature_report(text) from public;
 "#)]
 fn feature_report(schema: Option<&str>) -> JsonB {

@@ -19,7 +19,7 @@ returns table (name text, standing jsonb, stale_rows bigint, age_seconds bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.feature_standings(text, text) is
-  'how the feature flags stand that are set, or one, whether it is set or not, as of now: for extensions that build on lockstep. stale_rows are rows of gates that say nothing, age_seconds tells since when the rows of a flag are as they are';
+  'the current state of all feature flags that are set, or of one flag, set or not: for extensions that build on lockstep. stale_rows counts gate rows without effect, age_seconds is the time since the rows of the flag last changed';
 revoke execute on function lockstep_internal.feature_standings(text, text) from public;
 "#)]
 fn feature_standings(

@@ -127,7 +127,7 @@ fn check_is_known(worker: &str) -> Result<()> {
 create function lockstep.discard_job(job bigint)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep.discard_job(bigint) is 'removes a job that is dead or has not been begun';
+comment on function lockstep.discard_job(bigint) is 'removes a job that is dead or has not started';
 revoke execute on function lockstep.discard_job(bigint) from public;
 grant execute on function lockstep.discard_job(bigint) to lockstep_admin;
 "#)]

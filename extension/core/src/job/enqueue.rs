@@ -116,7 +116,7 @@ create function lockstep.enqueue_job(worker text, args jsonb default '{}', uniqu
 returns bigint language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) is
-  'enqueues a job, which can be claimed once the transaction has committed; returns its number, or that of the unfinished job with the same unique key';
+  'enqueues a job, which can be claimed once the transaction has committed; returns its number, or the number of the unfinished job with the same unique key';
 revoke execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) from public;
 grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) to lockstep_admin, lockstep_app;
 "#)]

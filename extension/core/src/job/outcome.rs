@@ -78,7 +78,7 @@ create function lockstep.complete_jobs(runner bigint, jobs bigint[])
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.complete_jobs(bigint, bigint[]) is
-  'removes jobs that are done; returns those that it refused, because they are no longer the runner''s: others may do them again';
+  'completes jobs and removes them; returns those it refused because the runner no longer holds them: others may run them again';
 revoke execute on function lockstep.complete_jobs(bigint, bigint[]) from public;
 grant execute on function lockstep.complete_jobs(bigint, bigint[]) to lockstep_app;
 "#)]
@@ -117,7 +117,7 @@ create function lockstep.release_jobs(runner bigint, jobs bigint[])
 returns bigint[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.release_jobs(bigint, bigint[]) is
-  'gives back jobs, which wait again and have not failed; returns those that are no longer the runner''s';
+  'returns jobs to the queue without counting a failure; returns those the runner no longer holds';
 revoke execute on function lockstep.release_jobs(bigint, bigint[]) from public;
 grant execute on function lockstep.release_jobs(bigint, bigint[]) to lockstep_app;
 "#)]

@@ -222,7 +222,7 @@ create function lockstep.retire_worker(old_name text)
 returns void language c set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.retire_worker(text) is
-  'gives up the old name of a renamed worker, if no job has it any more and none can get it: its feature is fully on';
+  'retires the old name of a renamed worker, if no job has it any more and its feature is fully on';
 revoke execute on function lockstep.retire_worker(text) from public;
 grant execute on function lockstep.retire_worker(text) to lockstep_admin;
 "#)]

@@ -23,7 +23,7 @@ create function lockstep.define_worker(name text, retries integer, keeps_dead bo
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.define_worker(text, integer, boolean) is
-  'how often jobs of a worker that fail are tried again, and whether those that failed for good are kept; for jobs enqueued from now on';
+  'sets how often a worker''s failed jobs are retried, and whether dead jobs are kept; for jobs enqueued from now on';
 revoke execute on function lockstep.define_worker(text, integer, boolean) from public;
 grant execute on function lockstep.define_worker(text, integer, boolean) to lockstep_admin, lockstep_app;
 "#)]

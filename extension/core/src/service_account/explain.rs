@@ -125,7 +125,7 @@ fn group_steps(resolver: &Resolver, workflow: &Workflow) -> Vec<Step> {
         let root = resolver.root_group(workflow);
         let detail = match root {
             Some(root) => {
-                format!("the traversal_ids of namespace {namespace} begin with {root}")
+                format!("the traversal_ids of namespace {namespace} start with {root}")
             }
             None => format!("namespace {namespace} does not exist or its traversal_ids are empty"),
         };

@@ -14,7 +14,7 @@ create function lockstep.resolve_service_account(
 returns bigint stable language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.resolve_service_account(bigint, text, bigint, bigint, text, bigint) is
-  'the service account of a workflow that names these, as of now; null if there is none; for whoever may read all that it follows from';
+  'the current service account of a workflow with these values; null if there is none; the caller must be able to read everything it depends on';
 "#)]
 fn resolve_service_account(
     item_version_id: Option<i64>,

@@ -11,7 +11,7 @@ errors! {
     OutOfMemory => (
         ERRCODE_OUT_OF_MEMORY,
         "out of memory",
-        "The keys of the rows that a statement changes are kept until it ends.",
+        "A statement keeps the keys of the rows it changes in memory until it ends.",
         "Change fewer rows in one statement.",
     ),
 }
@@ -21,14 +21,14 @@ errors! {
     NullArgument { name: &'static str } => (
         ERRCODE_NULL_VALUE_NOT_ALLOWED,
         format!("{name} must not be null"),
-        "The call does nothing without it.",
-        "Give it a value, or leave it out where it has a default.",
+        "The argument is required.",
+        "Pass a value, or leave it out to use its default.",
     ),
     Range { first: &'static str, last: &'static str } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("{first} is greater than {last}"),
-        "Such a range has no rows.",
-        format!("Swap them: both {first} and {last} belong to the range."),
+        "The range is empty.",
+        format!("Swap them: the range includes both {first} and {last}."),
     ),
     Catalog { message: String } => (
         ERRCODE_INTERNAL_ERROR,

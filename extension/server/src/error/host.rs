@@ -9,37 +9,37 @@ errors! {
     NoSuchSchema { schema: String } => (
         ERRCODE_INVALID_SCHEMA_NAME,
         format!("schema \"{schema}\" does not exist"),
-        "The host's tables are looked for in one schema.",
-        "Name the schema that holds projects and integrations: select * from lockstep.attach('public').",
+        "All of GitLab's tables must be in one schema.",
+        "Name the schema that contains projects and integrations: select * from lockstep.attach('public').",
     ),
     NoSuchFeature { feature: String, known: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there is no feature \"{feature}\""),
         format!("The features are: {known}."),
-        "Leave the argument out for all of them.",
+        "Leave the argument out to use all of them.",
     ),
     NoSuchTable { oid: u32 } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("relation with OID {oid} does not exist"),
         "A cache column refers to a table that has been dropped.",
-        "Remove the definition: select lockstep.remove_cache_column(target, column), with the name that the table had; or call lockstep.attach.",
+        "Remove the definition with the table's former name: select lockstep.remove_cache_column(target, column); or call lockstep.attach.",
     ),
     NoSuchColumn { table: String, column: String } => (
         ERRCODE_UNDEFINED_COLUMN,
         format!("column \"{column}\" of relation \"{table}\" does not exist"),
         format!("A cache column refers to column \"{column}\" of table {table}."),
-        "Check the spelling; after a column was renamed or dropped, remove the cache column and add it again.",
+        "Check the spelling; if the column was renamed or dropped, remove the cache column and add it again.",
     ),
     NotATable { table: String } => (
         ERRCODE_WRONG_OBJECT_TYPE,
         format!("\"{table}\" is not a table"),
-        "Source and target of a cache column are ordinary or partitioned tables.",
+        "Source and target of a cache column must be ordinary or partitioned tables.",
         "Name the table behind a view; name the root of a partitioned table instead of a partition.",
     ),
     SystemTable { table: String } => (
         ERRCODE_WRONG_OBJECT_TYPE,
         format!("\"{table}\" is a system catalog"),
-        "Source and target of a cache column are tables of the application.",
+        "Source and target of a cache column must be tables of the application.",
         "Name a table of the application.",
     ),
     ExtensionTable { table: String } => (
@@ -69,7 +69,7 @@ errors! {
     NoPrimaryKey { table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("target table \"{table}\" has no primary key"),
-        "Source rows name their target row by its primary key.",
+        "Source rows refer to their target row by its primary key.",
         format!("Add one: alter table {table} add primary key (id)."),
     ),
     CompositePrimaryKey { table: String, columns: String } => (
@@ -81,13 +81,13 @@ errors! {
     KeyType { table: String, column: String, actual: String } => (
         ERRCODE_DATATYPE_MISMATCH,
         format!("key column \"{column}\" of \"{table}\" is of type {actual}"),
-        "The source's key and the target's primary key are both smallint, integer or bigint.",
+        "The source's key and the target's primary key must be smallint, integer or bigint.",
         "Name the column that holds the primary key of the target row.",
     ),
     KeyNotUnique { table: String, columns: String } => (
         ERRCODE_INVALID_COLUMN_REFERENCE,
         format!("({columns}) is not a unique key of \"{table}\""),
-        "The columns of a key are, in this order, those of a valid unique index, and none of them is nullable.",
+        "A valid unique index must have exactly these columns in this order, and none may be nullable.",
         format!("Create one: create unique index concurrently on {table} ({columns})."),
     ),
     NotOwner { table: String, role: String } => (
@@ -107,20 +107,20 @@ errors! {
     RowSecurity { table: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("row security of table {table} applies to you"),
-        "The function reads or writes the table with the rights of its owner, which would pass over the policies for you.",
+        "The function reads or writes the table with its owner's rights, which would bypass the policies.",
         "Call it as a role that row security does not apply to.",
     ),
     SeveralOwners { one: String, other: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("tables {one} and {other} do not have the same owner"),
-        "They are read together with the rights of their owner, so code that one owner has put on a table would run as the other.",
+        "They are read together with their owner's rights, so one owner's code on a table would run as the other.",
         "Let one role own both: alter table ... owner to ...",
     ),
     OwnerMayNotRead { holder: String, owner: String, table: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("owner of table \"{holder}\" may not read table \"{table}\""),
         format!(
-            "What is filled in \"{holder}\" comes from \"{table}\", so role \"{owner}\" would learn what it may not read."
+            "Values in \"{holder}\" come from \"{table}\", so role \"{owner}\" would see data that it may not read."
         ),
         format!(
             "Allow it: grant select on {table} to {}.",
@@ -130,13 +130,13 @@ errors! {
     HostTableMissing { schema: String, name: &'static str } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("schema {schema} has no table {name}"),
-        "The service account of a workflow comes from the tables of one schema.",
-        "Name the schema that holds the host's tables; if the table is gone for good, call lockstep.detach_service_accounts.",
+        "All tables that determine a workflow's service account must be in one schema.",
+        "Name the schema that contains GitLab's tables; if the table was removed, call lockstep.detach_service_accounts.",
     ),
     HostColumnType { table: String, column: String, actual: String, expected: &'static str } => (
         ERRCODE_DATATYPE_MISMATCH,
         format!("column \"{column}\" of \"{table}\" is of type {actual}, not {expected}"),
-        "What another type does when it is read or written is up to whoever made it.",
-        format!("Change its type to {expected}, as the host has it."),
+        "Another type may run its owner's code when it is read or written.",
+        format!("Change its type to {expected}, as in GitLab."),
     ),
 }

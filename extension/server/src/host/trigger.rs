@@ -1,4 +1,4 @@
-//! Our triggers on the application's tables: `attach` installs them, `detach` removes them, and DROP EXTENSION drops them.
+//! Our triggers on the application's tables: `attach` installs them, `detach` removes them, and DROP EXTENSION discards them.
 
 use super::Answer;
 use super::alter::{change, check_is_owner, lock_tables};

@@ -70,7 +70,7 @@ create function lockstep_api.chatops_control_backfill(command jsonb, run bigint,
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) is
-  'pauses, resumes, retries or cancels a run, as a user of Slack asks: pause and cancel whoever began it, the others with the rights of the caller';
+  'pauses, resumes, retries or cancels a run for a Slack user: any run can be paused and cancelled, resume and retry need the caller''s rights';
 revoke execute on function lockstep_api.chatops_control_backfill(jsonb, bigint, text) from public;
 "#)]
 fn chatops_control_backfill(

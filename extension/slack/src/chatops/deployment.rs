@@ -101,7 +101,7 @@ create function lockstep_api.chatops_deployments(sha text, schema text default '
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_deployments(text, text) is
-  'where a commit is deployed, by itself or as the commit of a merge request, by the deployments of the host';
+  'where a commit is deployed, directly or through a merge request, according to the application''s deployments';
 revoke execute on function lockstep_api.chatops_deployments(text, text) from public;
 "#)]
 fn chatops_deployments(sha: Option<&str>, schema: Option<&str>) -> JsonB {

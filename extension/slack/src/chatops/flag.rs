@@ -147,7 +147,7 @@ create function lockstep_api.chatops_hold_feature(name text, environment text, s
 returns jsonb language c set search_path = pg_catalog, pg_temp set lock_timeout = '10s'
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_hold_feature(text, text, text) is
-  'how a feature flag stands; until the transaction ends nobody else changes it from Slack in that environment';
+  'the state of a feature flag; until the transaction ends nobody else can change it from Slack in that environment';
 revoke execute on function lockstep_api.chatops_hold_feature(text, text, text) from public;
 "#)]
 fn chatops_hold_feature(
@@ -194,7 +194,7 @@ create function lockstep_api.chatops_features(match text default '', unchanged_d
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.chatops_features(text, bigint, integer, text) is
-  'feature flags that are set: those whose name contains a text, and that nobody has changed for so many days; how many, and the first of them by name';
+  'feature flags that are set: those whose name contains a text and that are unchanged for a number of days; their number, and the first of them by name';
 revoke execute on function lockstep_api.chatops_features(text, bigint, integer, text) from public;
 "#)]
 fn chatops_features(

@@ -12,7 +12,7 @@ create function lockstep_api.is_chatops_member(team_id text, user_id text, "grou
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.is_chatops_member(text, text, text, text) is
-  'whether a user of Slack has linked an active account of the host that is a member of a group, given by its path, or of one above it';
+  'whether a Slack user has linked an active GitLab account that is a member of a group, given by its path, or of one of its ancestors';
 revoke execute on function lockstep_api.is_chatops_member(text, text, text, text) from public;
 "#)]
 fn is_chatops_member(

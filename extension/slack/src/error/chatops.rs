@@ -7,7 +7,7 @@ errors! {
     pub(crate) ChatopsError:
     Command { message: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        "the command is not one as Slack gives it",
+        "the command does not have Slack's format",
         format!("It does not fit: {message}."),
         "Pass an object with trigger_id, request, team_id, user_id and text.",
     ),
@@ -19,8 +19,8 @@ errors! {
     ),
     Action { action: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("a run cannot be made to \"{action}\""),
-        "Of a run one may ask four things.",
+        format!("unknown action \"{action}\" for a run"),
+        "There are four actions.",
         "Pass 'pause', 'resume', 'retry' or 'cancel'.",
     ),
     /// The kind and the given name of each; and whether some are mentions of users.
@@ -31,44 +31,44 @@ errors! {
             _ => format!("these do not exist: {}", named(&targets)),
         },
         looked_up(&targets, has_mention),
-        "Give the full path of a project, group or namespace, or the user name of a user.",
+        "Use the full path of a project, group or namespace, or the user name of a user.",
     ),
     HostLacks { schema: String, what: String } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("schema {schema} has no {what}"),
-        "It is read of the tables of the host.",
-        "Name the schema that holds the host's tables.",
+        "It is read from GitLab's tables.",
+        "Name the schema that contains GitLab's tables.",
     ),
     Incident { id: i64, severity: i64, title: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("incident {id} of severity {severity} is open: {title}"),
-        "Until it is closed no flag is changed in production.",
-        "Close it, or pass --ignore-production-check if the change is to end it.",
+        "No flag can be changed in production until it is closed.",
+        "Close it, or pass --ignore-production-check if the change resolves it.",
     ),
     IncidentTerms { severity: i32 } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!(
-            "an incident has a title and a severity from 1 to 4, but the severity is {severity} or the title empty"
+            "an incident needs a title and a severity from 1 to 4, but the severity is {severity} or the title is empty"
         ),
-        "Incidents of severity 1 and 2 hold changes in production.",
+        "Incidents of severity 1 and 2 block changes in production.",
         "For example: 'Sign-in is slow', 2.",
     ),
     NoSuchIncident { id: i64 } => (
         ERRCODE_NO_DATA_FOUND,
-        format!("incident {id} does not exist, or is closed already"),
+        format!("incident {id} does not exist, or is already closed"),
         "Only an open incident can be closed.",
         "See lockstep.chatops_incident.",
     ),
     Sha { sha: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("\"{sha}\" is not the sha of a commit"),
-        "It has from 7 to 64 hexadecimal digits.",
-        "Copy it from the page of the commit.",
+        format!("\"{sha}\" is not the SHA of a commit"),
+        "A SHA has from 7 to 64 hexadecimal digits.",
+        "Copy it from the commit's page.",
     ),
     Milestone { milestone: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("\"{milestone}\" is not a milestone"),
-        "It is a major and a minor version.",
+        "A milestone is a major and a minor version.",
         "For example: 15.1.",
     ),
 }
@@ -106,13 +106,13 @@ fn looked_up(targets: &[(&'static str, String)], has_mention: bool) -> &'static 
     let has_group = targets.iter().any(|(kind, _)| *kind == "feature group");
     match (has_mention, has_group, targets.len()) {
         (true, ..) => {
-            "A mention stands for the account on the host that its user has linked with Slack; without one give the user name there."
+            "A mention means the GitLab account that the user has linked with Slack; without a linked account use the GitLab user name."
         }
         (_, true, _) => {
-            "Feature groups are those that are registered with lockstep.register_feature_group there."
+            "Feature groups must be registered there with lockstep.register_feature_group."
         }
-        (_, _, 1) => "It is looked up in the tables of the host.",
-        _ => "They are looked up in the tables of the host.",
+        (_, _, 1) => "It is looked up in GitLab's tables.",
+        _ => "They are looked up in GitLab's tables.",
     }
 }
 

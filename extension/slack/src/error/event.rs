@@ -8,25 +8,25 @@ errors! {
     UnknownKind { kind: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("\"{kind}\" is not a kind of event that is sent to Slack"),
-        "An event says in object_kind what it is.",
-        "Pass an event as the host's webhooks have it.",
+        "The field object_kind contains the kind of an event.",
+        "Pass an event in the format of GitLab's webhooks.",
     ),
     Field { field: String } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         "the event is malformed",
         format!("Field \"{field}\" is missing or has the wrong type."),
-        "Pass an event as the host's webhooks have it, and a key of at most 255 characters.",
+        "Pass an event in the format of GitLab's webhooks, and a key of at most 255 characters.",
     ),
     NoSuchPlace { place: String } => (
         ERRCODE_NO_DATA_FOUND,
         format!("{place} does not exist"),
-        "An event belongs to a project of the host; that a group was mentioned, to the group.",
-        "Name the schema that holds the host's tables, if it is another than public.",
+        "An event belongs to a project in GitLab; a mention of a group, to the group.",
+        "Name the schema that contains GitLab's tables, if it is not public.",
     ),
     Keys { events: usize, keys: usize } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there are {events} events, but {keys} keys"),
-        "Each event has one key; null stands for one that no other event has.",
+        "Each event has one key; null stands for a unique key.",
         "Pass arrays of the same length.",
     ),
     Setting { path: String, problem: String } => (
@@ -37,9 +37,9 @@ errors! {
     ),
     NoSuchIntegration { id: i64 } => (
         ERRCODE_NO_DATA_FOUND,
-        format!("integration {id} is not one of the Slack app"),
-        "It was removed, or is of another class.",
-        "Look for type_new 'Integrations::GitlabSlackApplication' in the host's integrations.",
+        format!("integration {id} does not belong to the Slack app"),
+        "It was removed, or has another class.",
+        "Look for type_new 'Integrations::GitlabSlackApplication' in GitLab's table integrations.",
     ),
     NotInstalled { id: i64 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

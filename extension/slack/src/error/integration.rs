@@ -8,13 +8,13 @@ errors! {
     TableMissing { schema: String, name: &'static str } => (
         ERRCODE_UNDEFINED_TABLE,
         format!("schema {schema} has no table {name}"),
-        "Integrations, and the clusters whose projects have them, are tables of the host in one schema.",
-        "Name the schema that holds the host's tables.",
+        "GitLab's tables of integrations and clusters must be in one schema.",
+        "Name the schema that contains GitLab's tables.",
     ),
     Name { name: String } => (
         ERRCODE_INVALID_NAME,
-        format!("\"{name}\" is not a name for an integration"),
-        "The host names integrations in small letters, digits and underscores.",
+        format!("\"{name}\" is not a valid name of an integration"),
+        "Names of integrations consist of lower-case letters, digits and underscores.",
         "For example: prometheus.",
     ),
 }

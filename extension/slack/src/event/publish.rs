@@ -14,7 +14,7 @@ returns table (integration_id bigint, slack_integration_id bigint, channels text
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.publish_event(jsonb, text, text) is
-  'publishes an event as the webhooks of the host have it, once per key; returns one row per integration that could be notified: its channels, or why not';
+  'publishes an event in the format of GitLab''s webhooks, once per key; returns one row per integration that could be notified: its channels, or why not';
 revoke execute on function lockstep.publish_event(jsonb, text, text) from public;
 grant execute on function lockstep.publish_event(jsonb, text, text) to lockstep_admin, lockstep_app;
 "#)]

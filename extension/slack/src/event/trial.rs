@@ -19,7 +19,7 @@ returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.test_slack_integration(bigint, text) is
-  'sends a test message to the first ten channels of an integration of the Slack app, the others come without a delivery; lockstep.delivery_results tells what becomes of each';
+  'sends a test message to the first ten channels of an integration, and returns the others without a delivery; lockstep.delivery_results shows the results';
 revoke execute on function lockstep.test_slack_integration(bigint, text) from public;
 grant execute on function lockstep.test_slack_integration(bigint, text) to lockstep_admin;
 "#)]
@@ -41,7 +41,7 @@ returns table (delivery bigint, channel text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) is
-  'sends a test message to the channels of an integration of a Slack workspace, as lockstep.test_slack_integration does, for whoever manages it';
+  'sends a test message to the channels of an integration of a Slack workspace, like lockstep.test_slack_integration; the user must manage it';
 revoke execute on function lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text) from public;
 "#)]
 fn test_slack_workspace_integration(

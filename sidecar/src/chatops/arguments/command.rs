@@ -39,7 +39,7 @@ pub(in crate::chatops) enum Command {
 
 /// The databases to use; production if none is named
 #[derive(Args, Clone, Copy, Debug, Default)]
-#[command(next_help_heading = "Environments (production, if none is named)")]
+#[command(next_help_heading = "Environments (production if none is named)")]
 pub(in crate::chatops) struct Environments {
     /// In dev
     #[arg(long)]
@@ -199,7 +199,7 @@ fn value(text: &str) -> Result<Value, String> {
             Ok(percentage @ 0..=100) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Ok(Value::Percentage(percentage))
             }
-            _ => Err("it is true, false, or a whole number from 0 to 100".to_owned()),
+            _ => Err("use true, false, or a whole number from 0 to 100".to_owned()),
         },
     }
 }

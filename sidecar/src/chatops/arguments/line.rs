@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
     no_binary_name = true,
     disable_version_flag = true,
     term_width = WIDTH,
-    after_help = "Each command has a --help of its own."
+    after_help = "Each command has its own --help."
 )]
 struct Line {
     #[command(subcommand)]
@@ -30,7 +30,7 @@ struct Line {
 pub(in crate::chatops) fn parse(text: &str) -> Result<Command, Answer> {
     let words = words::split(text).ok_or_else(|| {
         Answer::text(
-            "A quote is not closed, or the text ends in a backslash. Write an apostrophe within double quotes: `\"it's\"`.",
+            "A quote is not closed, or the text ends in a backslash. Put an apostrophe in double quotes: `\"it's\"`.",
         )
     })?;
     let rest = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -39,7 +39,7 @@ pub(in crate::chatops) fn parse(text: &str) -> Result<Command, Answer> {
         [] | ["help" | "--help" | "-h"] | ["gitlab"] => &[],
         [other, ..] => {
             return Err(Answer::text(format!(
-                "There is no command {}. Commands begin with `run`: `/chatops run --help` lists them.",
+                "Unknown command {}. Commands begin with `run`: `/chatops run --help` lists them.",
                 code(&shorten(other, 100))
             )));
         }
@@ -154,27 +154,27 @@ mod tests {
         for (text, words) in [
             (
                 "feature list",
-                "There is no command `feature`. Commands begin with `run`",
+                "Unknown command `feature`. Commands begin with `run`",
             ),
-            ("<!channel>", "There is no command `!channel`."),
+            ("<!channel>", "Unknown command `!channel`."),
             ("run it's", "A quote is not closed"),
             ("run fly", "unrecognized subcommand &#39;fly&#39;"),
             ("run feature set f", "required arguments were not provided"),
             (
                 "run feature set f maybe",
-                "it is true, false, or a whole number from 0 to 100",
+                "use true, false, or a whole number from 0 to 100",
             ),
             (
                 "run feature set f 101",
-                "it is true, false, or a whole number from 0 to 100",
+                "use true, false, or a whole number from 0 to 100",
             ),
             (
                 "run feature set f 2.5 --actors",
-                "it is true, false, or a whole number from 0 to 100",
+                "use true, false, or a whole number from 0 to 100",
             ),
             (
                 "run feature set f +5 --actors",
-                "it is true, false, or a whole number from 0 to 100",
+                "use true, false, or a whole number from 0 to 100",
             ),
             ("run feature set f true --mars", "unexpected argument"),
             ("run feature set f true --user", "a value is required for"),

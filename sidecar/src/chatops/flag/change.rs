@@ -263,14 +263,14 @@ fn unseen(flag: &str, other: Name, error: &Error) -> Outcome {
     warn!(
         environment = other.text(),
         error = %error.report(),
-        "another environment cannot be seen"
+        "another environment cannot be read"
     );
     Outcome::Refused(not_seen(flag, other))
 }
 
 pub(super) fn not_seen(flag: &str, other: Name) -> String {
     format!(
-        "whether {} is on in {} cannot be seen now. Try again, or pass {CONSISTENCY}",
+        "whether {} is on in {} cannot be read at the moment. Try again, or pass {CONSISTENCY}",
         code(flag),
         other.text()
     )

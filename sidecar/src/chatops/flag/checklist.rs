@@ -24,7 +24,7 @@ pub(super) fn done(is_done: bool, text: &str) -> String {
 /// A flag's state in an environment; None if it cannot be read.
 pub(super) type Standing = (Name, Option<Value>);
 
-const UNSEEN: &str = "cannot be seen now";
+const UNSEEN: &str = "cannot be read at the moment";
 
 fn is_set(value: &Value) -> bool {
     value["flag"]["is_set"].as_bool().unwrap_or_default()
@@ -68,7 +68,7 @@ fn cleaned_up(name: &str, standings: &[Standing]) -> String {
     let unseen = named(|value| value.is_none()).join(", ");
     if still.is_empty() {
         return match unseen.is_empty() {
-            true => done(true, "cleaned up: it is set nowhere"),
+            true => done(true, "cleaned up: it is not set anywhere"),
             false => done(
                 false,
                 &format!("cleaned up: whether it is set in {unseen} {UNSEEN}"),
@@ -84,7 +84,7 @@ fn cleaned_up(name: &str, standings: &[Standing]) -> String {
     done(
         false,
         &format!(
-            "cleaned up, once the code does without it: {}{unseen}",
+            "cleaned up, once the code no longer uses it: {}{unseen}",
             code(&delete)
         ),
     )
@@ -106,7 +106,7 @@ fn warnings(standings: &[Standing]) -> Vec<String> {
         let days = hours.unwrap_or_default() / 24;
         if days >= STALE_DAYS && is_set(value) {
             lines.push(format!(
-                ":warning: {environment}: nobody has changed it for {days} days"
+                ":warning: {environment}: unchanged for {days} days"
             ));
         }
     }
@@ -128,7 +128,7 @@ fn elsewhere(others: &[&Standing]) -> Option<String> {
         .all(|(_, value)| value.as_ref().is_some_and(is_on));
     Some(done(
         all_on,
-        &format!("on where it is not production: {}", each.join("; ")),
+        &format!("on outside production: {}", each.join("; ")),
     ))
 }
 
@@ -147,7 +147,7 @@ fn in_production(value: &Value) -> Vec<String> {
             None => done(is_on(flag), "on for some in production"),
         },
         match is_full {
-            true => done(true, "on for a share, and then for all"),
+            true => done(true, "on for a percentage, and then for everybody"),
             false => done(percentage > 0.0, &format!("now {}", describe(flag))),
         },
         match history["fully_on_since"].as_str().filter(|_| is_full) {
@@ -236,29 +236,29 @@ mod tests {
         let cases = [
             (
                 vec![(Name::Staging, off()), (Name::Production, off())],
-                ":white_large_square: on where it is not production: staging: not set, so off\n\
+                ":white_large_square: on outside production: staging: not set, so off\n\
                  :white_large_square: on for some in production\n\
                  :white_large_square: now not set, so off\n\
                  :white_large_square: on for everybody in production\n\
-                 :white_check_mark: cleaned up: it is set nowhere",
+                 :white_check_mark: cleaned up: it is not set anywhere",
             ),
             (
                 vec![(Name::Staging, on(1)), (Name::Production, on(23))],
-                ":white_check_mark: on where it is not production: staging: on\n\
+                ":white_check_mark: on outside production: staging: on\n\
                  :white_check_mark: on for some in production, first at A UTC\n\
-                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for a percentage, and then for everybody\n\
                  :white_check_mark: on for everybody in production since B UTC\n\
                  :white_large_square: a day without a change while it is on for everybody; the last was at B UTC, by <@U1>\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --staging --production`",
+                 :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --staging --production`",
             ),
             (
                 vec![(Name::Production, on(24 * 61))],
                 ":white_check_mark: on for some in production, first at A UTC\n\
-                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for a percentage, and then for everybody\n\
                  :white_check_mark: on for everybody in production since B UTC\n\
                  :white_check_mark: a day without a change (the last at B UTC, by <@U1>), so ready to clean up\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --production`\n\
-                 :warning: production: nobody has changed it for 61 days",
+                 :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --production`\n\
+                 :warning: production: unchanged for 61 days",
             ),
             (
                 vec![
@@ -269,7 +269,7 @@ mod tests {
                     ),
                 ],
                 ":white_check_mark: deleted in production at C UTC\n\
-                 :white_check_mark: cleaned up: it is set nowhere\n\
+                 :white_check_mark: cleaned up: it is not set anywhere\n\
                  :warning: staging: 2 stale rows are left of it in feature_gates",
             ),
             // What cannot be read is not done.
@@ -279,15 +279,15 @@ mod tests {
                     (Name::Staging, on(1)),
                     (Name::Production, None),
                 ],
-                ":white_large_square: on where it is not production: pre: cannot be seen now; staging: on\n\
-                 :white_large_square: on in production: that cannot be seen now\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --staging`; pre, production cannot be seen now",
+                ":white_large_square: on outside production: pre: cannot be read at the moment; staging: on\n\
+                 :white_large_square: on in production: that cannot be read at the moment\n\
+                 :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --staging`; pre, production cannot be read at the moment",
             ),
             (
                 vec![(Name::Staging, off()), (Name::Production, None)],
-                ":white_large_square: on where it is not production: staging: not set, so off\n\
-                 :white_large_square: on in production: that cannot be seen now\n\
-                 :white_large_square: cleaned up: whether it is set in production cannot be seen now",
+                ":white_large_square: on outside production: staging: not set, so off\n\
+                 :white_large_square: on in production: that cannot be read at the moment\n\
+                 :white_large_square: cleaned up: whether it is set in production cannot be read at the moment",
             ),
             // On by default with an opt-out; and on since before changes were audited.
             (
@@ -300,10 +300,10 @@ mod tests {
                     ),
                 )],
                 ":white_check_mark: on for some in production\n\
-                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for a percentage, and then for everybody\n\
                  :white_check_mark: on for everybody in production by default\n\
                  :warning: in production it is on by default, but never for User:1\n\
-                 :white_check_mark: cleaned up: it is set nowhere",
+                 :white_check_mark: cleaned up: it is not set anywhere",
             ),
             (
                 vec![(
@@ -315,10 +315,10 @@ mod tests {
                     ),
                 )],
                 ":white_check_mark: on for some in production\n\
-                 :white_check_mark: on for a share, and then for all\n\
+                 :white_check_mark: on for a percentage, and then for everybody\n\
                  :white_check_mark: on for everybody in production\n\
                  :white_check_mark: a day without a change: none was recorded, and its rows were last written 2 days ago\n\
-                 :white_large_square: cleaned up, once the code does without it: `/chatops run feature delete f --production`",
+                 :white_large_square: cleaned up, once the code no longer uses it: `/chatops run feature delete f --production`",
             ),
         ];
         for (standings, expected) in cases {

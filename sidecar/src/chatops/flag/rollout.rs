@@ -54,11 +54,11 @@ pub(in crate::chatops) async fn answer(
 /// The first step: without its code a flag does nothing.
 async fn deployed(given: &Given<'_>, project: &str, iid: i64) -> String {
     let code = format!(
-        "the code of {} is deployed",
+        "the code in {} is deployed",
         plain(&format!("{project}!{iid}"))
     );
     let Some(production) = given.app.environments.get(Name::Production) else {
-        return done(false, &format!("{code}: production is not known here"));
+        return done(false, &format!("{code}: production is not configured here"));
     };
     let what = OfHost::Release {
         project,
@@ -88,7 +88,7 @@ async fn untouched(given: &Given<'_>, part: &str) -> Answer {
         let part = part.to_owned();
         async move { it.database.features(&part, Some(STALE_DAYS), MOST).await }
     });
-    let mut answer = Answer::text("Nobody has changed these for two months:");
+    let mut answer = Answer::text("Unchanged for two months:");
     for (environment, answered) in answers.await {
         match answered {
             Ok(list) => say_list(&mut answer, environment.text(), &list),

@@ -136,7 +136,7 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
     let refuse = |why: &str| Err(Answer::text(format!(":x: {why} Nothing was changed.")));
     if !set.repositories.is_empty() {
         return refuse(
-            "A flag cannot be set for a repository: no actor stands for one. Use `--project`.",
+            "A flag cannot be set for a repository, because repositories are not actors. Use `--project`.",
         );
     }
     let lists = [
@@ -150,13 +150,13 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
         .iter()
         .find(|(_, names)| names.iter().any(|name| name.trim().is_empty()))
     {
-        return refuse(&format!("An empty name is among those of `{option}`."));
+        return refuse(&format!("`{option}` contains an empty name."));
     }
     if let Some(name) = set.users.iter().find(|name| name.trim().starts_with('@')) {
         return refuse(&format!(
-            "{} is no mention that Slack has made, and who is called so on the host may be somebody else. Pick the person from the list \
-             that Slack shows, or give the user name on the host without `@`. If you did pick, the app does not have its channels, users \
-             and links escaped for `{COMMAND}`: whoever runs it turns that on.",
+            "{} is not a mention made by Slack, and the user with that name in GitLab may be somebody else. Pick the person from the list \
+             that Slack shows, or use the GitLab user name without `@`. If you did pick, the app lacks the setting \"Escape channels, users, \
+             and links\" for `{COMMAND}`: its operator can turn it on.",
             code(&shorten(name.trim(), 100))
         ));
     }
@@ -164,7 +164,7 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
     let share = match (set.actors, set.random) {
         (true, true) => {
             return refuse(
-                "A percentage is of the actors or of the time: `--actors` and `--random` exclude each other.",
+                "A percentage applies to actors or to time: `--actors` and `--random` cannot be combined.",
             );
         }
         (true, false) => Some(("--actors", "actors")),
@@ -173,19 +173,19 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
     };
     if let (Some((option, _)), Some((target, _))) = (share, target) {
         return refuse(&format!(
-            "A percentage is of all: `{option}` cannot be combined with `{target}`."
+            "A percentage applies to all actors: `{option}` cannot be combined with `{target}`."
         ));
     }
     let (enabled, percentage) = match (set.value, share) {
         (arguments::Value::Percentage(_), None) => {
             return refuse(match target {
-                Some(_) => "A percentage cannot be set for a target: give `true` or `false`.",
-                None => "A percentage needs `--actors`: always the same share of them.",
+                Some(_) => "A percentage cannot be set for a target: use `true` or `false`.",
+                None => "A percentage needs `--actors`, which always selects the same ones.",
             });
         }
         (arguments::Value::Enabled(_), Some((option, _))) => {
             return refuse(&format!(
-                "`{option}` goes with a percentage from 0 to 100, not with true or false."
+                "`{option}` needs a percentage from 0 to 100, not true or false."
             ));
         }
         (arguments::Value::Percentage(0), Some(_)) => (Some(false), None),
@@ -195,7 +195,7 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
     };
     if set.random && !set.ignore_random_deprecation_check {
         return refuse(
-            "`--random` is deprecated, as each check is answered by chance: use `--actors`, or pass `--ignore-random-deprecation-check`.",
+            "`--random` is deprecated, because each check is random: use `--actors`, or pass `--ignore-random-deprecation-check`.",
         );
     }
     let effect = match (enabled, target) {
@@ -300,11 +300,11 @@ fn not_to_follow(effect: Effect, outcomes: &[(Name, Outcome)]) -> Option<&'stati
     let (name, why) = match effect {
         Effect::On => (
             Name::Staging,
-            "it follows staging, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless",
+            "it depends on staging, which was not changed. `--ignore-feature-flag-consistency-check` changes it anyway",
         ),
         Effect::Off => (
             Name::Production,
-            "it follows production, which was not changed. `--ignore-feature-flag-consistency-check` does it nevertheless",
+            "it depends on production, which was not changed. `--ignore-feature-flag-consistency-check` changes it anyway",
         ),
         // Each checks for itself.
         Effect::Less | Effect::Deleted => return None,

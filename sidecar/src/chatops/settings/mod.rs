@@ -75,7 +75,7 @@ impl Settings {
             problems.push(Problem {
                 setting: "--chatops-user (LOCKSTEP_CHATOPS_USERS), --chatops-group (LOCKSTEP_CHATOPS_GROUP)",
                 wrong: "are not set".to_owned(),
-                hint: "nobody may give commands: name users of Slack by their ids, or a group of the host",
+                hint: "nobody may give commands: name Slack users by their ids, or a GitLab group",
             });
         }
         let has_production = settings
@@ -86,7 +86,7 @@ impl Settings {
             problems.push(Problem {
                 setting: PRODUCTION_CHANNEL,
                 wrong: "is not set".to_owned(),
-                hint: "production is an environment, and is changed from this channel alone: give its id, such as T0123456789:C0123456789",
+                hint: "production is an environment, and can only be changed from this channel: give its id, such as T0123456789:C0123456789",
             });
         }
         settings
@@ -119,14 +119,14 @@ fn environments(
         let Some((name, url)) = named else {
             wrong(
                 format!("number {place} does not begin with the name of an environment and ="),
-                "it is dev, ops, pre, staging, staging-ref or production, as staging=postgres://user@host/database",
+                "use dev, ops, pre, staging, staging-ref or production, as staging=postgres://user@host/database",
             );
             continue;
         };
         if environments.iter().any(|(other, _)| *other == name) {
             wrong(
                 format!("has {} twice", name.text()),
-                "an environment is one database: its hosts are part of one URL",
+                "an environment is one database: list its hosts in one URL",
             );
             continue;
         }
@@ -137,7 +137,7 @@ fn environments(
             }
             Err(error) => wrong(
                 format!("of {}: {error}", name.text()),
-                "it is postgres://user@host/database, or host=... dbname=... user=...",
+                "use postgres://user@host/database, or host=... dbname=... user=...",
             ),
         }
     }
@@ -162,7 +162,7 @@ fn places(
             }
             None => problems.push(Problem {
                 setting,
-                wrong: format!("is {text:?}, of no workspace"),
+                wrong: format!("is {text:?}, without a workspace"),
                 hint: WORKSPACE,
             }),
         }
@@ -170,7 +170,7 @@ fn places(
     places
 }
 
-const WORKSPACE: &str = "ids are those of one workspace: write it as T0123456789:C0123456789, or name the workspace of all that say none with --chatops-team";
+const WORKSPACE: &str = "ids belong to one workspace: write it as T0123456789:C0123456789, or name the default workspace with --chatops-team";
 
 /// Neither groups nor channels contain a `=`.
 fn team_channels(
@@ -193,11 +193,11 @@ fn team_channels(
             _ if group.is_empty() || channel.is_empty() => problems.push(Problem {
                 setting: TEAM_CHANNEL,
                 wrong: format!("is {text:?}"),
-                hint: "it is a group and the id of a channel, as group::integrations=T0123456789:C0123456789",
+                hint: "use a group and a channel id, as group::integrations=T0123456789:C0123456789",
             }),
             _ => problems.push(Problem {
                 setting: TEAM_CHANNEL,
-                wrong: format!("is {text:?}, of no workspace"),
+                wrong: format!("is {text:?}, without a workspace"),
                 hint: WORKSPACE,
             }),
         }
@@ -290,11 +290,11 @@ mod tests {
         ]);
         assert_eq!(problems.len(), 5, "{problems:?}");
         for (problem, words) in problems.iter().zip([
-            "is \"C1\", of no workspace",
-            "is \"U1\", of no workspace",
-            "is \":U3\", of no workspace",
-            "is \"T1:\", of no workspace",
-            "is \"group::x=C2\", of no workspace",
+            "is \"C1\", without a workspace",
+            "is \"U1\", without a workspace",
+            "is \":U3\", without a workspace",
+            "is \"T1:\", without a workspace",
+            "is \"group::x=C2\", without a workspace",
         ]) {
             assert!(problem.contains(words), "{problem}");
         }

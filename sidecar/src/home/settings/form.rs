@@ -24,17 +24,17 @@ pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 4] = [
     ("only_broken_pipelines", "Only pipelines that failed", false),
     (
         "only_changed_pipelines",
-        "Only pipelines whose outcome differs from the one before",
+        "Only pipelines whose result differs from the previous one",
         false,
     ),
     (
         "all_labels",
-        "Only what has all of the labels, not just one",
+        "Only items with all of the labels, not just one",
         false,
     ),
     (
         "own_actions",
-        "Nobody is told directly what he did himself",
+        "Do not notify people of their own actions in direct messages",
         true,
     ),
 ];
@@ -140,14 +140,14 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
         if name.chars().count() > LONGEST_CHANNEL || !name.chars().all(is_plain) {
             let shown: String = channel.chars().take(LONGEST_CHANNEL).collect();
             return Err(format!(
-                "{shown} is no channel: write #name, or the id that Slack shows."
+                "{shown} is not a channel: write #name, or the id that Slack shows."
             ));
         }
         channels.push(channel.to_owned());
     }
     match channels.len() > MOST_CHANNELS {
         true => Err(format!(
-            "There are {}, and {MOST_CHANNELS} may be told.",
+            "There are {}, but at most {MOST_CHANNELS} are allowed.",
             channels.len()
         )),
         false => Ok(channels),
@@ -175,7 +175,7 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
             let names: Vec<&str> = EVENTS.iter().map(|it| it.name).collect();
             let shown: String = event.chars().take(40).collect();
             return Err(format!(
-                "{shown} is no event. There are {}.",
+                "{shown} is not an event. Events are {}.",
                 names.join(", ")
             ));
         };
@@ -186,7 +186,7 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
         let before = by_event.insert(known.name.to_owned(), json!(its));
         if before.is_some_and(|before| !before.is_null()) {
             return Err(format!(
-                "There are two lines of {}: write its channels in one, with commas.",
+                "There are two lines for {}: write its channels in one line, separated by commas.",
                 known.name
             ));
         }

@@ -62,12 +62,12 @@ pub(super) async fn open(
 pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Response, Problem> {
     let owner = interaction
         .owner()
-        .ok_or(Problem::bad_request("It names no workspace."))?;
+        .ok_or(Problem::bad_request("The workspace is missing."))?;
     let user = interaction.user.id.as_str();
     let view = &interaction.view;
     let integration = view.private_metadata.parse::<i64>().ok();
     let (false, Some(integration)) = (user.is_empty(), integration) else {
-        return Err(Problem::bad_request("It names no user or no project."));
+        return Err(Problem::bad_request("The user or project is missing."));
     };
     let form = match Form::read(&view.state.values) {
         Ok(form) => form,
@@ -95,7 +95,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
         Err(error) if error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
             return Ok(shown(&[Mistake {
                 block: form::EVENTS_FIELD,
-                text: "Confidential events would go to a new channel. Leave them out, or have a maintainer with a linked GitLab account do it."
+                text: "Confidential events would go to a new channel. Leave them out, or ask a maintainer with a linked GitLab account."
                     .to_owned(),
             }]));
         }
@@ -104,7 +104,8 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             complain!(error, "settings are refused");
             return Ok(shown(&[Mistake {
                 block: form::field_of(&error.report()),
-                text: "This is too long, or has characters that a name cannot have.".to_owned(),
+                text: "This is too long, or contains characters that are not allowed in a name."
+                    .to_owned(),
             }]));
         }
         Err(error) => return Err(error.into()),
@@ -122,7 +123,7 @@ pub(super) async fn submit(app: &App, interaction: &Interaction) -> Result<Respo
             complain!(
                 error,
                 team = owner.team,
-                "settings are changed, and the App Home does not show it"
+                "settings were changed, but the App Home could not show it"
             );
             let view = modal::saved(&alias);
             Ok(Json(json!({ "response_action": "update", "view": view })).into_response())

@@ -23,7 +23,7 @@ const BRANCH_CHOICES: [(&str, &str); 4] = [
 const UPDATE_CHOICES: [(&str, &str); 3] = [
     ("separate", "A message for each event"),
     ("update", "One message each, which is updated"),
-    ("thread", "One message each, and the rest in its thread"),
+    ("thread", "One message each, with updates in its thread"),
 ];
 
 pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
@@ -48,18 +48,18 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         .collect();
     let mut about = format!("*{alias}*");
     if settings[INHERITED] == true {
-        about += "\nIt has the channels and filters of its group or the instance. If you change any, all of these become its own.";
+        about += "\nIt inherits the channels and filters of its group or the instance. If you change any, it gets its own copy of all of them.";
     }
     let mut blocks = vec![section(&about)];
     if settings[INHERITED] == false {
         let back = [option(
             INHERITED,
-            "Those of its group or the instance instead",
+            "Inherit those of its group or the instance",
         )];
         let choice = element("checkboxes", &back, "initial_options", Vec::new());
         blocks.push(input(
             INHERITED,
-            "Channels and filters of its own",
+            "Its own channels and filters",
             None,
             choice,
         ));
@@ -71,25 +71,25 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
     }
     blocks.extend([
         text(
-            (CHANNELS, "In these channels", "Such as #general, #development. Into private channels the app has to be invited first."),
+            (CHANNELS, "In these channels", "Such as #general, #development. The app must be invited to private channels first."),
             &list(&settings[CHANNELS]),
             false,
         ),
         text(
-            (EVENT_CHANNELS, "Events that have channels of their own", "A line for each, such as push: #commits"),
+            (EVENT_CHANNELS, "Events with their own channels", "One per line, such as push: #commits"),
             &lines(&settings[EVENT_CHANNELS]),
             true,
         ),
         input(BRANCHES, "Pushes, pipelines and deployments of", None, choice(&BRANCH_CHOICES, &settings[BRANCHES])),
         text(
-            (LABELS, "Only what has a label", "Several between commas; empty for everything."),
+            (LABELS, "Only items with a label", "Several separated by commas; empty for everything."),
             &list(&settings[LABELS]),
             false,
         ),
         input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings[UPDATES])),
         input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
         text(
-            (MUTED, "Nothing of these authors", "User names of GitLab between commas, such as those of bots."),
+            (MUTED, "Ignore these authors", "GitLab user names, separated by commas, for example of bots."),
             &list(&settings[MUTED]),
             false,
         ),
@@ -113,7 +113,7 @@ fn section(markup: &str) -> Value {
 pub(super) fn saved(alias: &str) -> Value {
     let alias = escape(&shorten(alias, 200)).into_owned();
     let words = format!(
-        ":white_check_mark: The settings of *{alias}* are saved. The App Home shows them when it is opened anew."
+        ":white_check_mark: The settings of *{alias}* are saved. The App Home shows them when it is opened again."
     );
     json!({
         "type": "modal",
@@ -175,7 +175,7 @@ type Named = (&'static str, &'static str, &'static str);
 fn text((field, label, hint): Named, initial: &str, is_multiline: bool) -> Value {
     if initial.encode_utf16().count() > LONGEST_INPUT {
         return section(&format!(
-            "*{label}*: more than fits in here. It stays as it is; the database's `set_slack_notifications` changes it."
+            "*{label}*: too long for this form. It stays unchanged; use the database function `set_slack_notifications`."
         ));
     }
     let mut element = json!({

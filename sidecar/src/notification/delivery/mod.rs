@@ -244,11 +244,11 @@ impl Courier {
                     .len()
                     .saturating_sub(usize::try_from(counted).unwrap_or_default());
                 if late > 0 {
-                    warn!(late, "handed in too late: others may send them again");
+                    warn!(late, "reported too late: others may send them again");
                 }
             }
             Err(error) if error.is_wrong_data() => {
-                complain!(error, "deliveries are handed in one by one");
+                complain!(error, "deliveries are reported one by one");
                 self.hand_in_singly(finished).await;
             }
             Err(error) => self.put_back(finished, &error).await,
@@ -282,7 +282,7 @@ impl Courier {
     }
 
     async fn put_back(&mut self, finished: Vec<Finished>, error: &Error) {
-        complain!(error, "deliveries are not handed in as yet");
+        complain!(error, "deliveries are not reported yet");
         self.finished.extend(finished);
         // Others may be in the same situation, and must not count as lost as soon as the database is back.
         self.was_away |= error.is_lost_connection();

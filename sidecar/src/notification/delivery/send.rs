@@ -48,7 +48,10 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
         let Delivery {
             id, team, channel, ..
         } = delivery;
-        info!(delivery = id, team, channel, error, "a channel is not told");
+        info!(
+            delivery = id,
+            team, channel, error, "a channel was not notified"
+        );
     }
     (outcome, Some(begun))
 }

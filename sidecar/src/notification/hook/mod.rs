@@ -82,7 +82,7 @@ async fn receive_hook(
 /// The database has not responded: some of it may have been done.
 const UNANSWERED: Problem = Problem::new(
     StatusCode::SERVICE_UNAVAILABLE,
-    "The database does not answer now, so the event may have been taken or not. Sent again it counts once.",
+    "The database does not respond at the moment, so the event may have been taken or not. Sent again it counts once.",
 );
 
 async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
@@ -112,7 +112,7 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
     let known = Event::of(&event);
     if known.kind().is_none() {
         let kind = kind_of(&event);
-        let why = format!("Nobody is told of events of the kind {kind:?}.");
+        let why = format!("Nobody is notified of events of the kind {kind:?}.");
         return Ok(ignored("unknown_kind", kind, why));
     }
     let (project, place) = whereabouts(&known);
@@ -141,7 +141,7 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
             return Ok(Json(json!({ "duplicate": true })));
         }
         Published::UnknownKind { kind } => {
-            format!("Nobody is told of events of the kind {kind:?}.")
+            format!("Nobody is notified of events of the kind {kind:?}.")
         }
         Published::Malformed { field } => {
             format!("The event's {field} is missing, or of another type than GitLab's.")
@@ -162,7 +162,7 @@ fn ignored(outcome: &'static str, kind: &str, why: String) -> Json<Value> {
     if told.len() < MOST_KINDS && told.insert((outcome, kind.to_owned())) {
         info!(
             outcome,
-            kind, why, "webhooks are ignored; no others like this are told of"
+            kind, why, "webhooks are ignored; further ones of this kind are not logged"
         );
     }
     Json(json!({ "deliveries": 0, "ignored": why }))

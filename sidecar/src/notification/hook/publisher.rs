@@ -245,7 +245,7 @@ impl Queue {
                 self.put_back(batch, PAUSE).await;
             }
             _ if may_pass(&error) => {
-                complain!(error, events = batch.len(), "not published as yet");
+                complain!(error, events = batch.len(), "not published yet");
                 self.put_back(batch, PAUSE).await;
             }
             // An event that has to wait, or that the database cannot store, must not keep others out.

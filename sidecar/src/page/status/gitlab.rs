@@ -18,7 +18,7 @@ pub(super) fn of(pass_through: &PassThrough) -> Markup {
         h2 { "GitLab" }
         dl.figures {
             div { dt { "passed on and answered" } dd { (number(seen.answered)) } }
-            div { dt { "passed on in vain" } dd.bad[seen.failed > 0] { (number(seen.failed)) } }
+            div { dt { "failed" } dd.bad[seen.failed > 0] { (number(seen.failed)) } }
         }
         ul.rows {
             li {

@@ -24,12 +24,12 @@ async function look() {
         live.classList.remove("stale");
         stale.hidden = true;
       } else if (answer.status === 401 || answer.status === 403) {
-        keep("The password is no longer the right one: load this page anew.");
+        keep("The password is no longer valid: reload this page.");
       } else {
-        keep("There is no answer now; this page goes on asking.");
+        keep("No response at the moment; this page keeps trying.");
       }
     } catch {
-      keep("There is no answer now; this page goes on asking.");
+      keep("No response at the moment; this page keeps trying.");
     }
   }
   setTimeout(look, PERIOD);

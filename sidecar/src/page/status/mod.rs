@@ -77,7 +77,7 @@ async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
         ),
         None => {
             let trouble = html! {
-                p.bad { "The database does not answer now. This page goes on asking." }
+                p.bad { "The database does not respond at the moment. This page keeps trying." }
                 @if let Some(gitlab) = gitlab { (gitlab) }
             };
             (StatusCode::SERVICE_UNAVAILABLE, trouble)

@@ -14,7 +14,7 @@ pub(super) fn of(report: &Report, has_drift_failed: bool) -> Markup {
         @if report.is_held {
             p.bad {
                 "This database was restored or copied: no job runs and no message is sent. "
-                code { "lockstep.release_restored()" } " lets them go on here, " code { "lockstep.discard_restored()" } " drops them."
+                code { "lockstep.release_restored()" } " lets them continue here, " code { "lockstep.discard_restored()" } " discards them."
             }
         }
         (deliveries(&report.deliveries))
@@ -33,7 +33,7 @@ fn deliveries(of: &Deliveries) -> Markup {
             div { dt { "waiting" } dd { (number(of.waiting)) } }
             div { dt { "sent in an hour" } dd { (number(of.delivered_last_hour)) } }
             div { dt { "failed in an hour" } dd.bad[of.failed_last_hour > 0] { (number(of.failed_last_hour)) } }
-            div { dt { "channels that Slack holds back" } dd { (number(of.channels_held)) } }
+            div { dt { "channels waiting after an error" } dd { (number(of.channels_held)) } }
         }
         @if !of.channels.is_empty() {
             p.faint {
@@ -77,7 +77,7 @@ fn failures(of: &[Failures]) -> Markup {
 fn queue(of: &[Worker]) -> Markup {
     html! {
         h2 { "Jobs" }
-        @if of.is_empty() { p { "No job waits." } }
+        @if of.is_empty() { p { "No jobs are waiting." } }
         ul.rows {
             @for worker in of {
                 li {
@@ -86,7 +86,7 @@ fn queue(of: &[Worker]) -> Markup {
                     @if worker.drained { span.good { "drained" } }
                     @else {
                         span { (number(worker.enqueued)) " waiting" }
-                        @if worker.scheduled > 0 { span.faint { (number(worker.scheduled)) " of them for later" } }
+                        @if worker.scheduled > 0 { span.faint { (number(worker.scheduled)) " of them scheduled" } }
                         span { (number(worker.running)) " running" }
                         @if worker.dead > 0 { span.bad { (number(worker.dead)) " dead" } }
                     }
@@ -99,7 +99,7 @@ fn queue(of: &[Worker]) -> Markup {
 fn backfills(of: &[Backfill]) -> Markup {
     html! {
         h2 { "Backfills" }
-        @if of.is_empty() { p { "None has been run." } }
+        @if of.is_empty() { p { "There have been no runs." } }
         ul.rows {
             @for run in of {
                 li {
@@ -144,16 +144,16 @@ fn features(of: &[Feature]) -> Markup {
     }
 }
 
-/// What was counted longer ago says nothing of now.
+/// An older count says nothing about now.
 const OLD: Duration = Duration::from_secs(900);
 
 fn drifted(of: &[Drift], has_failed: bool) -> Markup {
     html! {
         h2 { "Drift" }
         @if has_failed {
-            p.bad { "It could not be looked for: the database refused, or took too long. " code { "lockstep.drift_report()" } " tells." }
+            p.bad { "The check failed: the database refused, or took too long. " code { "lockstep.drift_report()" } " tells." }
         }
-        @if of.iter().all(|it| it.rows.is_none()) && !has_failed { p.faint { "It is being looked for." } }
+        @if of.iter().all(|it| it.rows.is_none()) && !has_failed { p.faint { "The check is running." } }
         ul.rows { @for it in of { li { strong { (it.what) } (differing(it)) } } }
     }
 }

@@ -168,7 +168,7 @@ fn help_needs_no_database() {
     for (said, begins) in [
         ("help", "*Commands*"),
         ("", "*Commands*"),
-        ("dance", "There is no command `dance`."),
+        ("dance", "Unknown command `dance`."),
     ] {
         let (status, text) = send(signed(COMMANDS, FORM, &command(said)));
         let reply = json_of(&text);
@@ -196,15 +196,15 @@ fn chatops_tells_which_environment_is_out_of_reach() {
     for (text, expected) in [
         (
             "run feature get f --staging",
-            "*f*\n:warning: staging: cannot be reached",
+            "*f*\n:warning: staging: unreachable",
         ),
         (
             "run feature set f true --staging",
-            "<@U1>: `/chatops run feature set f true --staging`\n:warning: staging: cannot be reached, so nothing was changed there",
+            "<@U1>: `/chatops run feature set f true --staging`\n:warning: staging: unreachable, so nothing was changed there",
         ),
         (
             "run feature set f true",
-            ":x: There is no environment `production` here, so nothing was done. There are `--staging`.",
+            ":x: The environment `production` is not configured, so nothing was done. Configured: `--staging`.",
         ),
     ] {
         let message = give(text);
@@ -223,7 +223,10 @@ fn chatops_tells_which_environment_is_out_of_reach() {
 fn without_a_database_commands_say_so_and_the_rest_is_to_be_sent_again() {
     let (status, text) = send(signed(COMMANDS, FORM, &command("status")));
     assert_eq!(status, StatusCode::OK);
-    assert!(text.contains("The database does not answer now"), "{text}");
+    assert!(
+        text.contains("The database does not respond at the moment"),
+        "{text}"
+    );
     let event = json!({
         "type": "event_callback", "team_id": "T1", "event_id": "Ev1", "event_time": 1,
         "event": { "type": "app_uninstalled" },

@@ -19,7 +19,7 @@ pub(crate) enum CallError {
     #[error("status {0}")]
     Status(u16),
 
-    #[error("an answer that is none of Slack's")]
+    #[error("a response that is not Slack's")]
     Garbled,
 
     /// Slack's own error code.

@@ -48,7 +48,7 @@ The sidecar answers over HTTP with `application/problem+json`, and ends with the
 | 413 | the body is too large |
 | 422 | the database can never store this |
 | 429 | too many wrong passwords, or too many installations at once |
-| 503 | the database does not answer now: try again |
+| 503 | the database does not respond now: try again |
 
 ";
 

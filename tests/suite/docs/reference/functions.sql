@@ -250,8 +250,8 @@ select lockstep.release_restored();
 -- discard_restored
 select lockstep.discard_restored();
 --> 1: ERROR:  nothing is held in this database
---> DETAIL:  Jobs are dropped in a database only that was restored from a dump or made from a template.
---> HINT:  To drop a single job, call lockstep.discard_job.
+--> DETAIL:  Jobs can only be discarded this way in a database that was restored from a dump or created from a template.
+--> HINT:  To discard a single job, call lockstep.discard_job.
 
 -- release_restored_slack
 select * from lockstep.release_restored_slack();
@@ -259,7 +259,7 @@ select * from lockstep.release_restored_slack();
 -- discard_restored_slack
 select * from lockstep.discard_restored_slack();
 --> 1: ERROR:  nothing is held in this database
---> DETAIL:  Deliveries are dropped in a database only that was restored from a dump or made from a template.
+--> DETAIL:  Deliveries can only be discarded this way in a database that was restored from a dump or created from a template.
 --> HINT:  There is nothing to do.
 
 -- detach

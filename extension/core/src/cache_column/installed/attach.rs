@@ -249,7 +249,7 @@ fn attach_one(
     };
     let source_name = source.qualified_name();
     let mut detail = match mended.as_str() {
-        "" => format!("kept from {source_name}"),
+        "" => format!("maintained from {source_name}"),
         what => format!("installed again from {source_name}: {what}"),
     };
     if may_disable {

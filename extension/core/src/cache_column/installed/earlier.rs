@@ -27,7 +27,7 @@ fn mend_all() -> Result<()> {
         match mend(&definition)? {
             Mended::NothingToDo | Mended::Would(_) | Mended::Done(_) => {}
             Mended::Removed(why) | Mended::Unfit(why) => {
-                warning!("cache column {what} is not kept: {why}");
+                warning!("cache column {what} is not maintained: {why}");
             }
         }
     }

@@ -81,7 +81,7 @@ fn notice_unrepaired(target: Option<pg_sys::Oid>, column: Option<&str>) -> Resul
 create function lockstep.remove_cache_column(target text, "column" text)
 returns void language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_cache_column(text, text) is
-  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is; target may be a table that is gone';
+  'removes a cache column''s definition and triggers, and leaves the column as it is; target may be a dropped table';
 "#)]
 fn remove_cache_column(target: Option<&str>, column: Option<&str>) {
     let target = required(target, "target");
@@ -95,7 +95,7 @@ create function lockstep.remove_cache_column(target regclass, "column" text)
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.remove_cache_column(regclass, text) is
-  'stops keeping a cache column: removes its definition and triggers, leaves the column as it is';
+  'removes a cache column''s definition and triggers, and leaves the column as it is';
 "#)]
 fn remove_cache_column_of(target: Option<pg_sys::Oid>, column: Option<&str>) {
     let target = required(target, "target");

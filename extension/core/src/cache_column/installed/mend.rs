@@ -31,7 +31,9 @@ pub(super) fn mend(definition: &Definition) -> Result<Mended> {
         State::Unfit(why) => Ok(Mended::Unfit(why)),
         State::Dropped(_) => {
             remove(definition)?;
-            Ok(Mended::Removed(format!("{words}, so it is kept no more")))
+            Ok(Mended::Removed(format!(
+                "{words}, so its definition was removed"
+            )))
         }
         State::Exchanged(_) => move_to_names(definition),
         State::Mendable(work) => {
@@ -154,6 +156,6 @@ pub(super) fn move_to(
     }
     add(moved)?;
     Ok(Mended::Done(format!(
-        "kept on {target} and from {source} now; rows written meanwhile are for lockstep.repair_cache_column"
+        "now maintained on {target} from {source}; call lockstep.repair_cache_column for rows written in the meantime"
     )))
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// AFTER each statement on a source or target.
 #[pg_trigger(sql = "
 create function lockstep_internal.flush() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_internal.flush() is 'statement trigger: brings the targets of all noted keys in lockstep';")]
+comment on function lockstep_internal.flush() is 'statement trigger: updates the target rows of all noted keys';")]
 fn flush_noted<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {

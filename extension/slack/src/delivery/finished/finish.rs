@@ -144,7 +144,7 @@ create function lockstep_api.finish_deliveries(results jsonb, schema text defaul
 returns integer language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.finish_deliveries(jsonb, text) is
-  'says what became of claimed deliveries; returns how many of the results were taken: not those of channels that are another sender''s by now';
+  'reports the outcome of claimed deliveries; returns how many results were accepted: not those of channels that another sender holds by now';
 revoke execute on function lockstep_api.finish_deliveries(jsonb, text) from public;
 "#)]
 fn finish_deliveries(results: Option<JsonB>, schema: Option<&str>) -> i32 {

@@ -103,7 +103,7 @@ create function lockstep.reset_slack_notifications(integration_id bigint, schema
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.reset_slack_notifications(bigint, text) is
-  'takes away the settings of its own that an integration of the Slack app has; returns those it inherits now, or the defaults, as lockstep.slack_notifications does';
+  'removes an integration''s own settings; returns the inherited or default settings, like lockstep.slack_notifications';
 revoke execute on function lockstep.reset_slack_notifications(bigint, text) from public;
 grant execute on function lockstep.reset_slack_notifications(bigint, text) to lockstep_admin;
 "#)]

@@ -26,7 +26,7 @@ returns table (integration_id bigint, properties bytea, iv bytea, has_settings b
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.list_integration_properties(bigint, integer, text) is
-  'the integrations of the Slack app after the one of that id that inherit from no other, with what the host keeps encrypted of each, and whether it has settings of its own';
+  'the Slack app''s integrations with a higher id that inherit from no other, with their encrypted properties, and whether they have settings of their own';
 revoke execute on function lockstep.list_integration_properties(bigint, integer, text) from public;
 grant execute on function lockstep.list_integration_properties(bigint, integer, text) to lockstep_admin;
 "#)]

@@ -20,7 +20,7 @@ create function lockstep_api.slack_workspace_notifications(team_id text, enterpr
 returns jsonb language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) is
-  'the settings of an integration of a Slack workspace, as lockstep.slack_notifications shows them, the events that the host has, and whether the settings are inherited, null where there is nobody to inherit from';
+  'the settings of an integration of a Slack workspace, as shown by lockstep.slack_notifications, the application''s event switches, and whether the settings are inherited, null if there is no parent';
 revoke execute on function lockstep_api.slack_workspace_notifications(text, text, bigint, text) from public;
 "#)]
 fn slack_workspace_notifications(
@@ -57,7 +57,7 @@ returns table (alias text)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) is
-  'changes settings of an integration of a Slack workspace, or takes away its own if they are to be "inherited", and switches its events on or off, also for those that inherit from it, for whoever manages it; where confidential events go is for linked accounts alone';
+  'changes settings of an integration of a Slack workspace, or removes its own if "inherited" is set, and switches its events on or off, also for integrations that inherit from it; the user must manage it, and only linked accounts may choose where confidential events go';
 revoke execute on function lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -152,7 +152,7 @@ fn switch_events(tables: &Tables, integration: i64, events: &Value) -> Result<()
             (Some(column), _) => column,
             // It is off anyway.
             (None, false) => continue,
-            (None, true) => return Err(wrong(path(), "is not an event that the host has").into()),
+            (None, true) => return Err(wrong(path(), "is not an event of this GitLab").into()),
         };
         assignments += &format!("{column} = {is_on}, ");
         differences.push(format!("i.{column} is not {is_on}"));

@@ -81,7 +81,7 @@ impl Host {
         // One statement reads several of them, as one role.
         host::check_have_one_owner(&tables.iter().chain(&organizations).collect::<Vec<_>>())?;
         let tables: [Relation; 6] = tables.try_into().map_err(|_| ServerError::Catalog {
-            message: "a table of the host went missing".to_owned(),
+            message: "a table of the application is missing".to_owned(),
         })?;
         let [slack, links, scopes, integrations, projects, namespaces] = tables;
         let path = format!("{}, pg_temp", quote_identifier(schema));

@@ -85,7 +85,7 @@ fn note_slack_row<'a>(
 /// AFTER each statement on rows or links.
 #[pg_trigger(sql = "
 create function lockstep_internal.flush_slack() returns trigger language c as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_internal.flush_slack() is 'statement trigger of slack_integrations and their scopes: brings the teams of all noted rows in lockstep';")]
+comment on function lockstep_internal.flush_slack() is 'statement trigger on slack_integrations and their scopes: makes the rows of all noted teams identical';")]
 fn flush_slack<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>> {

@@ -19,7 +19,7 @@ language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text, bytea,
                                                      bytea, timestamptz, text) is
-  'records the installation of a Slack workspace and brings all its rows in lockstep; with an owner, finds or creates its integration and its row';
+  'records the installation of a Slack workspace and updates all its rows; with an owner, finds or creates its integration and its row';
 revoke execute on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text,
                                                             bytea, bytea, timestamptz, text) from public;
 grant execute on function lockstep.install_slack_workspace(text, text, text, text, bytea, bytea, text[], bigint, bigint, bigint, text, text, text,

@@ -134,7 +134,7 @@ create function lockstep_api.replace_slack_token(team_id text, old_iv bytea, tok
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) is
-  'stores the same tokens of a Slack workspace in other bytes, if those that are stored are still the ones named; expiry and lease stay';
+  'stores a Slack workspace''s tokens encrypted with another key, if the stored ones are unchanged; expiry and lease stay';
 revoke execute on function lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]

@@ -191,7 +191,7 @@ returns table (slack_integration_id bigint, alias text, written bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text) is
-  'installs the workspace for the owner of the ticket that the installation was begun with, if any; state and ticket are used up';
+  'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up';
 revoke execute on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
                                                          text) from public;
 "#)]

@@ -94,7 +94,7 @@ returns table (team_id text, refresh_token bytea, refresh_token_iv bytea, lease 
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.claim_slack_token_refresh(interval, interval, text) is
-  'claims the installation whose token expires first, if it expires within a time, has a refresh token and nobody else has claimed it';
+  'claims the installation whose token expires first, if it expires within the given time, has a refresh token and is not claimed';
 revoke execute on function lockstep_api.claim_slack_token_refresh(interval, interval, text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
@@ -149,7 +149,7 @@ create function lockstep_api.store_slack_token(team_id text, lease bigint, token
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) is
-  'stores a refreshed token in the installation and in all rows of the team; false if somebody else has claimed it or it is gone';
+  'stores a refreshed token in the installation and in all rows of the team; false if another session has claimed it or it is gone';
 revoke execute on function lockstep_api.store_slack_token(text, bigint, bytea, bytea, bytea, bytea, timestamptz, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]
@@ -233,7 +233,7 @@ create function lockstep_api.give_back_slack_token_refresh(team_id text, lease b
 returns boolean language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) is
-  'records why a token could not be refreshed; nobody claims it again before the time given; false if somebody else has claimed it or it is gone';
+  'records why a token could not be refreshed, and allows the next try after the given time; false if another session has claimed it or it is gone';
 revoke execute on function lockstep_api.give_back_slack_token_refresh(text, bigint, text, interval, text) from public;
 "#)]
 fn give_back_slack_token_refresh(

@@ -10,7 +10,7 @@ create function lockstep_api.project_path(project_id bigint, schema text default
 returns text language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.project_path(bigint, text) is
-  'the full path of a project, with those of its groups; null if there is no such project';
+  'the full path of a project, including its groups; null if there is no such project';
 revoke execute on function lockstep_api.project_path(bigint, text) from public;
 "#)]
 fn project_path(project_id: Option<i64>, schema: Option<&str>) -> Option<String> {

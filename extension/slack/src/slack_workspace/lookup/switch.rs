@@ -17,7 +17,7 @@ returns table (alias text, changed boolean)
 language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) is
-  'switches an integration of a Slack workspace and those that inherit from it on or off, for whoever manages it';
+  'switches an integration of a Slack workspace and those that inherit from it on or off; the user must manage it';
 revoke execute on function lockstep_api.set_slack_integration_active(text, text, bigint, text, boolean, boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments)]

@@ -124,7 +124,7 @@ fn dead_tuples(copy: &mut Copy) -> Result<i64> {
     Ok(copy.client.query_one(query, &[])?.get(0))
 }
 
-/// A variant that does not do the work must not be compared.
+/// A variant that does none of the work must not be compared.
 fn check(copy: &mut Copy) -> Result<()> {
     let wrong: i64 = copy
         .client
