@@ -1,4 +1,4 @@
-//! A peer that is away is told of at once, then once a minute, and once more when it is back: not by each call that it fails, of which there
+//! An outage of a peer is logged at its start, once a minute, and at its end: not for each call that fails, of which there
 //! may be thousands.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
 -- What monitoring reads.
 
--- Not dumped: it tells of the database that it was counted in.
+-- Not dumped: a count is valid only for the database in which it was made.
 create table lockstep_internal.drift_check (
   schema text not null
     constraint drift_check_schema_check check (pg_catalog.length(schema) <= 255),

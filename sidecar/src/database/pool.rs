@@ -200,7 +200,7 @@ impl Pool {
         let begun = Instant::now();
         let answered = self.ask_session(statement, arguments).await;
         match &answered {
-            // Whoever opens a session notes by himself that he cannot.
+            // The caller that opens a session reports its own failure.
             Err(Error::Connect { .. }) => {}
             Err(error) if error.is_outage() => self.address.note(error),
             _ => self.address.answered(begun),

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
-    /// A database that does not answer is not asked anew by each who looks, but soon, however long it has taken to say nothing.
+    /// A database that does not answer is not asked again by each reader, but soon, however long the last question took.
     #[tokio::test(start_paused = true)]
     async fn no_answer_is_one_as_well() {
         let last: Last<u32> = Last::new(FRESH, LONGEST);

@@ -38,7 +38,7 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let took = begun.elapsed();
     span.in_scope(|| {
         let milliseconds = took.as_secs_f64() * 1e3;
-        // Where the database or a peer is away, that is told of once for all that are answered so.
+        // An outage of the database or of a peer is logged once for all requests that it fails.
         match status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             true => warn!(%route, status = status.as_u16(), milliseconds, "answered"),
             false => debug!(%route, status = status.as_u16(), milliseconds, "answered"),

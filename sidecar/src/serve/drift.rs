@@ -1,4 +1,4 @@
-//! Counts the rows that differ when nobody has for long, so that the last count, which everybody is shown, is of some day or so.
+//! Counts the rows that differ if the last count is old, so that the count that everybody sees is at most about a day old.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the server's log and pg_stat_activity tell of runs.
+//! Runs in the server's log and in pg_stat_activity.
 
 use std::fs;
 use std::thread::sleep;
@@ -105,7 +105,7 @@ fn workers_that_are_on_their_way_are_no_trouble() -> Result<()> {
         run,
         "cardinality(pids) = 2 and held_by is null",
     )?;
-    // Those that never came are missed some day.
+    // A missing line makes the test fail in the end.
     client.batch_execute("select pg_terminate_backend(pids[1]), pg_terminate_backend(pids[2]) from lockstep.backfill_progress")?;
     wait_until(&mut client, run, "held_by like 'no worker%'")?;
     client.batch_execute(&format!(

@@ -1,4 +1,4 @@
-//! What the metrics tell of the database.
+//! The metrics of the database.
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::host::Layout;
@@ -210,12 +210,12 @@ fn drift_is_remembered_with_its_age() -> Result<()> {
         })),
         "{status}"
     );
-    // It is not counted anew by being looked at.
+    // Reading does not count again.
     client.batch_execute("call lockstep.backfill('cache_columns', 'projects')")?;
     assert_eq!(drift(&report(&mut client)?), counted);
     client.batch_execute("select lockstep_api.chatops_drift()")?;
     assert_eq!(drift(&report(&mut client)?)["rows"], json!(0));
-    // A column that is no more is no longer told of; nor does a transaction that may not write keep anything.
+    // A dropped column is no longer reported, and a read-only transaction stores nothing.
     client.batch_execute("begin read only; select lockstep.drift_report(); commit")?;
     client.batch_execute(
         "select lockstep.remove_cache_column('projects', 'has_external_wiki'); select lockstep.drift_report()",

@@ -109,7 +109,7 @@ impl Drift {
 }
 
 impl SlackDatabase {
-    /// What monitoring is told.
+    /// The numbers for monitoring.
     pub(crate) async fn metrics_report(&self) -> Result<MetricsReport, Error> {
         let statement = "select lockstep.metrics_report($1)";
         let row = self

@@ -18,7 +18,7 @@ pub(crate) use counter::{Counter, count, count_call, count_request};
 pub(crate) use gauge::{Gauge, Gauges};
 pub(crate) use timing::{Timing, time};
 
-/// A gauge that nobody has set for so long tells of nothing any more: the database is away, or what it was of.
+/// A gauge that was not set for so long is out of date: the database is away, or what the gauge described is gone.
 const STALE: Duration = Duration::from_secs(60);
 
 /// `functions` are those of the database that are called.

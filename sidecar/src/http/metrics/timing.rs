@@ -52,7 +52,7 @@ pub(super) fn describe(functions: &[&'static str]) {
     }
     let start = |what: Timing, values: &[&'static str]| {
         for value in values {
-            // It has none as yet, and is there.
+            // It exists before its first value.
             let _ = histogram!(what.name, what.label => *value);
         }
     };

@@ -344,7 +344,7 @@ fn health_says_what_is_wrong() {
     assert_eq!(get(EVENTS).status(), StatusCode::METHOD_NOT_ALLOWED);
 }
 
-/// People are told in words, with what to say to whoever runs this; programs get what they can read.
+/// People get an error page, with the request id for the administrator; programs get JSON.
 #[test]
 fn browsers_get_a_page_where_programs_get_json() {
     let asked = |accept: &str| {

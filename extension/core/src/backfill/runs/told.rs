@@ -1,4 +1,4 @@
-//! What the server's log is told of runs: that they go on or end as LOG, and what keeps one from doing all rows as WARNING. The line says at
+//! Log messages about runs: LOG when one starts, goes on or ends, WARNING when something keeps it from doing all rows. The line says at
 //! once what `backfill_progress` says to those who ask. A run has its name from [`Run::name`](super::run::Run::name).
 
 use crate::backfill::jobs::KeyRange;
