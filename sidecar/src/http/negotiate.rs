@@ -45,7 +45,7 @@ fn shown(problem: &Problem, id: Option<&RequestId>) -> Response {
         p { (problem.detail()) }
         p { a href="/" { "To the first page" } }
         @if let Some(id) = id {
-            p.faint { "Whoever runs this finds it in the log as request " code { (id.text()) } "." }
+            p.faint { "The administrator finds it in the log as request " code { (id.text()) } "." }
         }
     };
     protected((status, page(title, &body)).into_response())

@@ -361,7 +361,7 @@ fn browsers_get_a_page_where_programs_get_json() {
     assert!(page.headers().contains_key("content-security-policy"));
     assert_eq!(page.headers()["vary"], "accept");
     let page = text(page);
-    for words in ["There is nothing at this address.", "told-1", "href=\"/\""] {
+    for words in ["This page does not exist.", "told-1", "href=\"/\""] {
         assert!(page.contains(words), "{words}: {page}");
     }
     let json = asked("*/*");
