@@ -100,7 +100,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
     say(
         &room,
         &format!("gitlab run feature set --user=ada {flag} true"),
-        &["#integrations was notified"],
+        &["#integrations, the channel of `group::integrations`, was notified"],
     )?;
     let production = &mut room.stage.client;
     assert!(
@@ -158,7 +158,7 @@ fn integration_slack_app_notifications_is_rolled_out() -> Result<()> {
         &[
             "• production: on for 75 % of the actors, ",
             " → on\n",
-            "#integrations was notified",
+            "#integrations, the channel of `group::integrations`, was notified",
         ],
     )?;
     assert!(is_on(&mut room.stage.client, flag, None)?);
@@ -267,7 +267,7 @@ fn rename_integrations_workers_is_rolled_out() -> Result<()> {
         &format!("gitlab run feature set {flag} true"),
         &[
             "• production: not set, so off → on",
-            "#integrations was notified",
+            "#integrations, the channel of `group::integrations`, was notified",
         ],
     )?;
 

@@ -26,7 +26,7 @@ fn check_tells_whether_gitlab_takes_it() -> Result<()> {
     };
     let address = gitlab.base_url();
     let (is_well, said) = check(Some(&address))?;
-    ensure!(is_well && said.contains("ok: GitLab answers at"), "{said}");
+    ensure!(is_well && said.contains("ok: GitLab responds at"), "{said}");
     let (is_well, said) = check(None)?;
     ensure!(
         is_well && said.contains("--gitlab-url is not set"),

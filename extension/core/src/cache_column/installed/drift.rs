@@ -18,7 +18,7 @@ create function lockstep_internal.begin_cache_column_drift(target regclass, "col
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.begin_cache_column_drift(regclass, text) is
-  'the first step of lockstep.cache_column_drift: checks the caller''s rights and waits for a concurrent truncate';
+  'part of lockstep.cache_column_drift: checks the caller''s rights and waits for a concurrent truncate';
 "#)]
 fn begin_cache_column_drift(target: Option<pg_sys::Oid>, column: Option<&str>) {
     let target = required(target, "target");
