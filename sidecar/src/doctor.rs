@@ -117,20 +117,15 @@ pub(crate) async fn run(arguments: &Doctor) -> Result<ExitCode, Error> {
 }
 
 async fn ask_sidecar(url: &str, findings: &mut Findings) -> Result<(), Error> {
-    let Ok(base) = Url::parse(url) else {
+    let target = format!("{}/readyz", url.trim_end_matches('/'));
+    let request = Request::get(target).body(Full::new(Bytes::new()));
+    let (Ok(base), Ok(request)) = (Url::parse(url), request) else {
         findings.wrong(&format!(
             "--admin-url {url} is no address: it is http://host:port"
         ));
         return Ok(());
     };
     let client = HttpClient::new(&base, PATIENCE, PATIENCE)?;
-    let target = format!("{}/readyz", url.trim_end_matches('/'));
-    let Ok(request) = Request::get(target).body(Full::new(Bytes::new())) else {
-        findings.wrong(&format!(
-            "--admin-url {url} is no address: it is http://host:port"
-        ));
-        return Ok(());
-    };
     match client.exchange(request, PATIENCE, LARGEST).await {
         Ok(answer) if answer.status == StatusCode::OK => {
             findings.fine(&format!("serve at {url} is ready"))

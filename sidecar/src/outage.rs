@@ -40,7 +40,7 @@ impl Outage {
         match self.note(now) {
             News::Begun => warn!(
                 peer,
-                error, "no answer; what fails until it is back is told of once a minute"
+                error, "no answer; failures are logged once a minute until it is back"
             ),
             News::GoesOn { failures } => {
                 let seconds = self.length(now).as_secs();

@@ -25,7 +25,7 @@ pub(super) async fn keep_counting(database: SlackDatabase, period: Duration) {
         pause = match count_if_due(&database, period).await {
             Ok(()) => LOOK,
             Err(error) if error.is_lost_connection() && !matches!(error, Error::Silent) => {
-                debug!(error = %error.report(), "rows that differ are not counted as yet");
+                debug!(error = %error.report(), "rows that differ are not counted yet");
                 LOOK
             }
             Err(error) => {

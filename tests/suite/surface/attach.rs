@@ -202,9 +202,28 @@ fn a_trigger_with_a_name_of_ours_skips_the_feature_alone() -> Result<()> {
             "drop trigger lockstep_flush on {table}; select lockstep.detach(); select lockstep.detach_slack()"
         ))?;
     }
+    // What is attached stays so; a trigger of ours that is missing cannot come back under a name that is taken.
     client.batch_execute(
-        "create trigger lockstep_flush after update on integrations execute function nothing()",
+        "select lockstep.attach();
+         create trigger lockstep_other after update on integrations execute function nothing();
+         create trigger lockstep_other after update on features execute function nothing()",
     )?;
+    let rows = answers(&mut client, "attach()")?;
+    ensure!(rows.iter().all(|row| row.1 == "attached"), "{rows:?}");
+    client.batch_execute(
+        "drop trigger lockstep_other on integrations; drop trigger lockstep_flush on integrations;
+         create trigger lockstep_flush after update on integrations execute function nothing()",
+    )?;
+    let says =
+        "trigger \"lockstep_flush\" of table public.integrations does not belong to lockstep";
+    for attach in ["attach(dry_run => true)", "attach()"] {
+        let rows = answers(&mut client, attach)?;
+        let skipped = rows
+            .iter()
+            .filter(|row| row.1 == "skipped" && row.2.starts_with(says));
+        ensure!(skipped.count() == 2, "{rows:?}");
+    }
+    client.batch_execute("select lockstep.detach()")?;
     let add = "select lockstep.add_cache_column('projects', 'has_external_wiki', 'integrations', 'project_id', '{\"active\": true}')";
     let error = client.batch_execute(add).err().context("it was added")?;
     let error = error.as_db_error().context("not from the server")?;

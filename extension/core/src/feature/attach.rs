@@ -59,7 +59,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     }
     let checked = tables
         .iter()
-        .try_for_each(Relation::check_takes_triggers)
+        .try_for_each(Relation::check_is_permanent_table)
         .and_then(|()| Tables::find(schema));
     if let Err(error) = checked {
         return answer("skipped", error.message());

@@ -31,7 +31,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
     };
     check_is_owner(&workflows)?;
     let checked = workflows
-        .check_takes_triggers()
+        .check_is_permanent_table()
         .and_then(|()| Tables::of_schema(schema));
     let tables = match checked {
         Ok(tables) => tables,

@@ -22,6 +22,8 @@ pub enum Installed {
     /// A dry run, with the locks that a real run would take.
     NotYet(String),
     Before,
+    /// Why they cannot be installed.
+    Unfit(String),
     /// A trigger is installed but disabled, which somebody did on purpose.
     Disabled {
         table: String,
@@ -36,6 +38,7 @@ impl Installed {
             Self::Now => ("attached", now.into()),
             Self::NotYet(locks) => ("would attach", locks),
             Self::Before => ("attached", "already attached, nothing changed".to_owned()),
+            Self::Unfit(why) => ("skipped", why),
             Self::Disabled { table, trigger } => (
                 "attached",
                 format!(
@@ -98,6 +101,12 @@ pub fn install_triggers(
             },
             None => Installed::Before,
         });
+    }
+    let named = tables
+        .iter()
+        .try_for_each(|(table, _)| table.check_trigger_names());
+    if let Err(error) = named {
+        return Ok(Installed::Unfit(error.message()));
     }
     let locked: Vec<&Relation> = tables.iter().map(|(table, _)| *table).collect();
     if scope.is_dry_run {

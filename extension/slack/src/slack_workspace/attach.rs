@@ -28,7 +28,7 @@ pub(crate) fn attach(schema: &str, scope: &Scope) -> Result<Answer> {
         check_is_owner(table)?;
     }
     for table in ours {
-        if let Err(error) = table.check_takes_triggers() {
+        if let Err(error) = table.check_is_permanent_table() {
             return answer("skipped", error.message());
         }
         if table.is_partitioned() {

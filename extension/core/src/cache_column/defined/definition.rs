@@ -198,11 +198,16 @@ impl Condition {
 }
 
 impl Resolved {
+    /// Our triggers can be created on both tables.
+    pub(crate) fn check_trigger_names(&self) -> Result<()> {
+        self.target.check_trigger_names()?;
+        self.source.check_trigger_names()
+    }
+
     /// Requirements for adding a definition, which need not hold later: dropping an index makes flushes slow, but not wrong. Also
     /// rewrites the match to mean the same in every session.
     pub(crate) fn prepare_to_install(&mut self) -> Result<()> {
-        self.target.check_takes_triggers()?;
-        self.source.check_takes_triggers()?;
+        self.check_trigger_names()?;
         if !self.source.has_index_starting_with(&self.key.name) {
             return Err(CacheColumnError::KeyWithoutIndex {
                 table: self.source.qualified_name(),

@@ -88,6 +88,11 @@ pub(super) fn examine(definition: &Definition) -> Result<State> {
         Err(error) => return Ok(State::Unfit(unfit(definition, error)?)),
     };
     let work = work(resolved)?;
+    if !work.flawed.is_empty()
+        && let Err(error) = work.resolved.check_trigger_names()
+    {
+        return Ok(State::Unfit(error.message()));
+    }
     if !work.flawed.is_empty() || !work.came().is_empty() || !work.went.is_empty() {
         return Ok(State::Mendable(Box::new(work)));
     }
