@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,6 +38,7 @@ counters! {
     INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack";
     REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire";
     HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab";
+    REPLAYS: "lockstep_gitlab_spool_replays_total", "outcome", "webhooks of the spool that were tried again, and what became of them";
     DELIVERIES: "lockstep_deliveries_total", "outcome", "messages sent to channels, and what became of them";
     PASSED_ON: "lockstep_gitlab_passed_on_total", "outcome", "requests of Slack's that were passed on to GitLab, and what became of them";
     LATE: "lockstep_slack_late_replies_total", "outcome", "commands answered after their request";
@@ -46,6 +47,33 @@ counters! {
 /// Counts one.
 pub(crate) fn count(what: Counter, value: &'static str) {
     counter!(what.name, what.label => value).increment(1);
+}
+
+/// What is looked at as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauge {
+    name: &'static str,
+    help: &'static str,
+}
+
+macro_rules! gauges {
+    ($($constant:ident: $name:literal, $help:literal;)*) => {
+        impl Gauge {
+            $(pub(crate) const $constant: Self = Self { name: $name, help: $help };)*
+            const ALL: &'static [Self] = &[$(Self::$constant),*];
+        }
+    };
+}
+
+gauges! {
+    SPOOL_ENTRIES: "lockstep_gitlab_spool_entries", "webhooks in the spool that wait for the database";
+    SPOOL_BYTES: "lockstep_gitlab_spool_bytes", "bytes of --spool-size that are used";
+    SPOOL_OLDEST: "lockstep_gitlab_spool_oldest_seconds", "age of the oldest webhook that waits, in seconds";
+    SPOOL_SET_ASIDE: "lockstep_gitlab_spool_set_aside", "webhooks in the spool that the database refused for good";
+}
+
+pub(crate) fn measure(what: Gauge, value: f64) {
+    gauge!(what.name).set(value);
 }
 
 pub(super) const REQUESTS: &str = "lockstep_requests_total";
@@ -58,6 +86,9 @@ pub(crate) fn install() -> Result<PrometheusHandle, Error> {
         .map_err(|error| Error::Metrics(error.to_string()))?;
     for counter in Counter::ALL {
         describe_counter!(counter.name, counter.help);
+    }
+    for gauge in Gauge::ALL {
+        describe_gauge!(gauge.name, gauge.help);
     }
     describe_counter!(REQUESTS, "requests answered, by route and status");
     describe_histogram!(SECONDS, "time to answer a request, by route, in seconds");

@@ -14,7 +14,7 @@ mod room;
 pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use heard::hear;
 pub(crate) use layout::{page, protect, style};
-pub(crate) use metrics::{Counter, count, install, sort};
+pub(crate) use metrics::{Counter, Gauge, count, install, measure, sort};
 pub(crate) use observe::observe;
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;

@@ -11,6 +11,7 @@ use crate::connection::Connection;
 use crate::notification::Hooks;
 use crate::pass_through::GitLab;
 use crate::settings::secret;
+use crate::spool::SpoolArguments;
 use crate::token::TokenKeyArguments;
 
 const EXAMPLES: &str = "\
@@ -26,6 +27,7 @@ Pages:
   GET /                             Add to Slack; which workspaces have the app
   GET /slack/install, .../callback  the installation
   GET /healthz, /readyz, /metrics   for load balancers and Prometheus
+  GET /readyz/hooks                 whether webhooks are taken, into the database or the spool
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
   POST /api/v4/slack/trigger
@@ -44,7 +46,8 @@ RUST_LOG=lockstep_sidecar=debug logs each request.";
 /// Serve the Slack app
 ///
 /// Accepts requests from Slack, answers at once or enqueues a job, and runs these jobs. Accepts webhooks from GitLab, and
-/// notifies Slack channels. It stores nothing itself, so any number can run behind a load balancer.
+/// notifies Slack channels. Except for webhooks in the spool, if there is one, it stores nothing itself, so any number can run
+/// behind a load balancer.
 ///
 /// SIGTERM or Ctrl-C stops it: /readyz reports this, it continues for --drain-delay, accepts no more connections, and finishes
 /// accepted requests, but waits no longer than --grace. It connects to the database by itself, even if that starts later or
@@ -124,6 +127,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) hooks: Hooks,
+
+    #[command(flatten)]
+    pub(crate) spool: SpoolArguments,
 
     #[command(flatten)]
     pub(crate) chatops: Chatops,

@@ -28,6 +28,7 @@ use crate::late::{self, Late};
 use crate::notification::{Delivering, Publisher};
 use crate::pass_through::{self, PassThrough};
 use crate::slack::SlackClient;
+use crate::spool::Spool;
 use crate::{chatops, command, event, home, install, notification, page};
 
 /// Slack's timeout is three seconds.
@@ -47,6 +48,8 @@ pub(super) struct Parts {
     pub(super) admin: Router,
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
+    /// What is told of by GitLab, as far as the database has not taken it.
+    pub(super) hooks: Arc<notification::App>,
     pub(super) keeper: Keeper,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
@@ -64,6 +67,7 @@ impl Parts {
         let database = open(config.sessions)?;
         let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
         let slack = SlackClient::new(&config.slack_url)?;
+        let spool = config.spool.as_ref().map(Spool::open).transpose()?;
         let finishing = Finishing::default();
         let (fit, keys) = watch::channel(Fit::Unknown);
         let draining = CancellationToken::new();
@@ -119,10 +123,11 @@ impl Parts {
             signing_secret: config.signing_secret.clone(),
             pass_through: pass_through.clone(),
         });
-        let notification = notification::router(notification::App {
+        let hooks = Arc::new(notification::App {
             secrets: config.hook_secrets.clone(),
             database: database.clone(),
-            publisher: Publisher::new(database.clone(), finishing.tasks.clone()),
+            publisher: Publisher::new(database.clone(), finishing.tasks.clone(), spool.clone()),
+            spool: spool.clone(),
         });
         let install = install::router(install::App {
             database: database.clone(),
@@ -139,6 +144,7 @@ impl Parts {
             config.viewer_password.clone(),
             config.scopes.clone(),
             pass_through.clone(),
+            spool.clone(),
         ));
         let from_slack = command
             .merge(event)
@@ -151,7 +157,7 @@ impl Parts {
             );
         let pages = install.merge(page).layer(from_fn(http::protect));
         let public = from_slack
-            .merge(notification)
+            .merge(notification::router(Arc::clone(&hooks)))
             .merge(pages)
             .method_not_allowed_fallback(method_not_allowed)
             .fallback(not_found)
@@ -163,6 +169,7 @@ impl Parts {
             metrics,
             draining: draining.clone(),
             keys,
+            spool,
         });
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
@@ -193,6 +200,7 @@ impl Parts {
                 workspace_rate: config.workspace_rate,
                 grace: config.grace,
             },
+            hooks,
             keeper: Keeper {
                 for_jobs,
                 slack,

@@ -15,6 +15,7 @@ use crate::notification::HookSecrets;
 use crate::pass_through;
 use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, scopes, web_address};
 use crate::slack::{Credentials, SigningSecret};
+use crate::spool;
 use crate::token::TokenKeys;
 
 pub(crate) struct Config {
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     /// The scopes that installations request.
     pub(crate) scopes: Vec<&'static str>,
     pub(crate) hook_secrets: HookSecrets,
+    pub(crate) spool: Option<spool::Settings>,
     pub(crate) viewer_password: Option<SecretString>,
     /// The proxy in front provides the client address.
     pub(crate) forwarded_for: bool,
@@ -148,6 +150,7 @@ impl Config {
             pass_through,
             scopes: scopes(arguments.gitlab.gitlab_agent),
             hook_secrets,
+            spool: spool::Settings::new(&arguments.spool),
             viewer_password,
             forwarded_for: arguments.forwarded_for,
             managers: Arc::new(arguments.managers.iter().cloned().collect()),

@@ -177,7 +177,7 @@ impl Sidecar {
         let text = self.get("/metrics")?.text();
         let line = text
             .lines()
-            .find(|line| words.iter().all(|word| line.contains(word)));
+            .find(|line| !line.starts_with('#') && words.iter().all(|word| line.contains(word)));
         let value = line.and_then(|line| line.rsplit(' ').next());
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }

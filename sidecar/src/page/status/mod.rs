@@ -3,6 +3,7 @@
 
 mod gitlab;
 mod part;
+mod spool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,16 +73,19 @@ pub(super) async fn script() -> Response {
 
 async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
     let drift = drift(app);
-    let gitlab = app.pass_through.as_deref().map(gitlab::of);
+    let of_process = html! {
+        @if let Some(spool) = app.spool.as_deref() { (spool::of(spool.standing())) }
+        @if let Some(pass_through) = app.pass_through.as_deref() { (gitlab::of(pass_through)) }
+    };
     match app.looks.report.get(|| report(app)).await {
         Some(report) => (
             StatusCode::OK,
-            html! { (part::of(&report, &drift)) @if let Some(gitlab) = gitlab { (gitlab) } },
+            html! { (part::of(&report, &drift)) (of_process) },
         ),
         None => {
             let trouble = html! {
                 p.bad { "The database does not answer now. This page goes on asking." }
-                @if let Some(gitlab) = gitlab { (gitlab) }
+                (of_process)
             };
             (StatusCode::SERVICE_UNAVAILABLE, trouble)
         }
