@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use crate::chatops::Chatops;
 use crate::connection::Connection;
+use crate::install::Installers;
 use crate::notification::Hooks;
 use crate::pass_through::GitLab;
 use crate::settings::secret;
@@ -105,6 +106,9 @@ pub(crate) struct Serve {
         value_delimiter = ','
     )]
     pub(crate) managers: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) installers: Installers,
 
     /// The schema of GitLab's tables
     #[arg(long, env = "LOCKSTEP_SCHEMA", default_value = "public")]

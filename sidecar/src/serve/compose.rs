@@ -136,6 +136,7 @@ impl Parts {
             token_keys: Arc::clone(&config.token_keys),
             public_url: config.public_url.clone(),
             scopes: config.scopes.clone(),
+            allowed: config.allowed.clone(),
             tasks: finishing.tasks.clone(),
         });
         let page = page::router(page::App::new(
@@ -174,12 +175,18 @@ impl Parts {
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
+        let notices = install::NoticeWorkers {
+            database: for_jobs.clone(),
+            slack: slack.clone(),
+            token_keys: Arc::clone(&config.token_keys),
+        };
         Ok(Self {
             public,
             admin,
             workers: Arc::new(All(vec![
                 Arc::new(home::HomeWorkers::new(home)),
                 Arc::new(replies),
+                Arc::new(notices),
                 Arc::new(teams),
             ])),
             key_check: KeyCheck {

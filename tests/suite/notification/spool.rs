@@ -123,7 +123,7 @@ fn restart(
 
 /// Those that are told of, in the order in which they were stored.
 fn stored(scene: &mut Scene) -> Result<Vec<String>> {
-    let query = "select e.key from lockstep.event e join lockstep.slack_delivery d on d.event = e.id order by d.id";
+    let query = "select e.key from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id order by d.id";
     let rows = scene.stage.client.query(query, &[])?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
@@ -258,7 +258,7 @@ fn what_is_never_taken_is_set_aside() -> Result<()> {
     let (mut scene, _) = scene(DATABASE, &directory, &[])?;
     scene.stage.client.batch_execute(
         "create function poison() returns trigger language plpgsql as $$begin raise exception 'it is poison'; end$$;
-         create trigger poison before insert on lockstep.event for each row when (new.key = 'id poison') execute function poison()",
+         create trigger poison before insert on lockstep_internal.event for each row when (new.key = 'id poison') execute function poison()",
     )?;
     assert_spooled(&scene.webhook.send_as("poison", &push(1, "event-poison"))?)?;
     wait_for_metric(
@@ -277,11 +277,11 @@ fn what_is_never_taken_is_set_aside() -> Result<()> {
     scene
         .stage
         .client
-        .batch_execute("drop trigger poison on lockstep.event")?;
+        .batch_execute("drop trigger poison on lockstep_internal.event")?;
     restart(&mut scene, &directory, || Ok(()))?;
     scene
         .stage
-        .wait_for("select exists (select from lockstep.event where key = 'id poison')")?;
+        .wait_for("select exists (select from lockstep_internal.event where key = 'id poison')")?;
     wait_for_metric(
         &scene.stage.sidecar,
         &["lockstep_gitlab_spool_set_aside "],

@@ -1,5 +1,6 @@
 //! The sidecar's command `serve` between a database and a fake Slack, as set up by the app's tests.
 
+mod allowed;
 mod event;
 mod failover;
 mod fault;
