@@ -1,6 +1,7 @@
 //! The sidecar's command `serve` between a database and a fake Slack, as set up by the app's tests.
 
 mod allowed;
+mod contract;
 mod event;
 mod failover;
 mod fault;

@@ -12,7 +12,7 @@ use crate::docs::check;
 
 /// The possible values of labels; none for those named after the parts of a page.
 const VALUES: [(&str, &[&str]); 13] = [
-    ("REFUSALS", &["unsigned", "stale", "forged"]),
+    ("REFUSALS", &["unsigned", "stale", "forged", "replayed"]),
     (
         "EVENTS",
         &[
@@ -55,6 +55,7 @@ const VALUES: [(&str, &[&str]); 13] = [
             "other_browser",
             "ticket",
             "alias_taken",
+            "unknown_workspace",
             "too_many",
             "refused",
             "slack_unavailable",
