@@ -7,7 +7,7 @@
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
 //! - `job`: runs jobs from the queue
-//! - `database`: the only one that names database functions
+//! - `database`: the only one that names database functions; `spool`: keeps webhooks on disk until the database accepts them
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
 //! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
@@ -44,6 +44,7 @@ mod rekey;
 mod serve;
 mod settings;
 mod slack;
+mod spool;
 mod text;
 mod ticket;
 mod tls;

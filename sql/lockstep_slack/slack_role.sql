@@ -14,7 +14,7 @@ grant usage on schema lockstep_api to lockstep_sidecar;
 grant execute on function
   lockstep_api.begin_slack_install(bytea, bytea, text, interval, text),
   lockstep_api.take_slack_install(bytea, bytea, text),
-  lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text),
+  lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, boolean, text),
   lockstep_api.receive_slack_event(text, text, text, text, timestamptz, jsonb, text),
   lockstep_api.enqueue_slack_job(text, jsonb, text, text),
   lockstep_api.slack_bot(text, text, text),

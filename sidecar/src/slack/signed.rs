@@ -65,6 +65,12 @@ pub(crate) trait Payload: Sized {
     const IS_CHECKED: bool = false;
 
     fn read(body: &[u8]) -> Result<Self, Problem>;
+
+    /// Somebody has asked for something to be done: not again if the same request is sent again. Events have their own ids, by which they
+    /// count once.
+    fn runs_once(&self) -> bool {
+        false
+    }
 }
 
 impl Payload for Envelope {
@@ -80,6 +86,11 @@ impl Payload for Interaction {
             "The form has no field payload with a JSON object.",
         ))
     }
+
+    /// What is typed into a menu may be typed twice in a second, and changes nothing.
+    fn runs_once(&self) -> bool {
+        self.kind != "block_suggestion"
+    }
 }
 
 impl Payload for SlashCommand {
@@ -90,12 +101,18 @@ impl Payload for SlashCommand {
             "The form lacks team_id, user_id or command.",
         ))
     }
+
+    fn runs_once(&self) -> bool {
+        true
+    }
 }
 
 /// A response without calling the handler.
 pub(crate) enum Answered {
     /// Nothing to do.
     SslCheck,
+    /// It was run, and is acknowledged.
+    Replayed,
     Problem(Problem),
 }
 
@@ -108,7 +125,7 @@ impl From<Problem> for Answered {
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         match self {
-            Self::SslCheck => StatusCode::OK.into_response(),
+            Self::SslCheck | Self::Replayed => StatusCode::OK.into_response(),
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -136,10 +153,14 @@ where
             return Err(refused(refusal).into());
         }
         let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
-        SigningSecret::from_ref(state)
-            .verify(&headers, &body.bytes, SystemTime::now())
-            .map_err(refused)?;
+        let (secret, now) = (SigningSecret::from_ref(state), SystemTime::now());
+        secret.verify(&headers, &body.bytes, now).map_err(refused)?;
         let payload = T::read(&body.bytes)?;
+        if payload.runs_once() && !secret.is_first(&headers, now) {
+            count(Counter::REFUSALS, "replayed");
+            debug!("sent once more");
+            return Err(Answered::Replayed);
+        }
         let body = Bytes::from(body.bytes);
         Ok(Self(payload, Original { headers, body }))
     }

@@ -87,7 +87,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("finish_deliveries", Call("select lockstep_api.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', 'delivered', 'ts', '1.2', 'channel', 'C1')), 'mallory')
                                   from lockstep_api.claim_deliveries(10, '1 minute', 300, 'mallory') c;
                                 select lockstep_api.finish_deliveries('[{\"delivery\": 1, \"lease\": 1, \"outcome\": \"failed\"}]', 'mallory')")),
-    ("finish_slack_install", Call("select * from lockstep_api.finish_slack_install(sha256('3'), 'T2', 'Other', 'U2', 'B2', 'token', 'iv', '{commands,new}', null, null, null, null, null, 'mallory')")),
+    ("finish_slack_install", Call("select * from lockstep_api.finish_slack_install(sha256('3'), 'T2', 'Other', 'U2', 'B2', 'token', 'iv', '{commands,new}', null, null, null, null, null, schema => 'mallory')")),
     ("flush", Trigger),
     ("flush_slack", Trigger),
     ("flush_truncated", Trigger),

@@ -23,5 +23,6 @@ mod restart;
 mod secret;
 mod settings;
 mod slack_user;
+mod spool;
 mod thread;
 mod trial;

@@ -1,0 +1,106 @@
+//! What becomes of a webhook that is in order: it is published, or kept on disk until it is.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::publisher::{PAUSE, Unpublished, may_pass};
+use super::state::App;
+use crate::database::Published;
+use crate::error::complain;
+use crate::http::{Counter, count};
+use crate::spool::{Entry, NotKept};
+
+pub(super) enum Taken {
+    Published(Published),
+    /// Its secret is that of other projects.
+    OutOfReach,
+    /// It is on disk.
+    Spooled,
+}
+
+/// None if nobody has it, as far as is known.
+pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Taken> {
+    let entry = Arc::new(entry);
+    let Some(spool) = &app.spool else {
+        let published = publish(app, &entry, until).await;
+        return published
+            .inspect_err(|_| count(Counter::HOOKS, "unavailable"))
+            .ok();
+    };
+    let turn = spool.turn(entry.place);
+    if !spool.comes_first(entry.place)
+        && let Ok(Ok(taken)) = timeout_at(until, publish(app, &entry, until)).await
+    {
+        return Some(taken);
+    }
+    let reason = match spool.keep(turn, &entry).await {
+        Ok(()) => return Some(Taken::Spooled),
+        Err(NotKept::Full) => "spool_full",
+        Err(NotKept::Failed) => "unavailable",
+    };
+    count(Counter::HOOKS, reason);
+    None
+}
+
+async fn publish(app: &App, entry: &Arc<Entry>, until: Instant) -> Result<Taken, Unpublished> {
+    if !is_within_reach(app, entry, until).await? {
+        return Ok(Taken::OutOfReach);
+    }
+    let submitted = app.publisher.submit(Arc::clone(entry), until, false);
+    submitted.answer().await.map(Taken::Published)
+}
+
+/// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
+/// who may tell of everything.
+pub(super) async fn is_within_reach(
+    app: &App,
+    entry: &Entry,
+    until: Instant,
+) -> Result<bool, Unpublished> {
+    let Some(paths) = &entry.paths else {
+        return Ok(true);
+    };
+    let Some(project) = entry.project else {
+        return Ok(false);
+    };
+    loop {
+        let error = match app.database.project_path(project).await {
+            Ok(its) => {
+                return Ok(its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))));
+            }
+            Err(error) => error,
+        };
+        if !may_pass(&error) {
+            complain!(error, "cannot look up a project");
+            return Err(Unpublished::Held);
+        }
+        if Instant::now() + PAUSE > until {
+            return Err(Unpublished::Away);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// As GitLab compares paths, whose letters may be large or small.
+fn is_within(path: &str, project: &str) -> bool {
+    let (path, project) = (path.to_lowercase(), project.to_lowercase());
+    let rest = project.strip_prefix(&path);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn projects_are_within_their_groups() {
+        for project in ["a", "a/b", "a/b/c", "A/b"] {
+            assert!(is_within("a", project), "{project}");
+        }
+        for project in ["", "ab", "ab/c", "b/a"] {
+            assert!(!is_within("a", project), "{project}");
+        }
+        assert!(is_within("a/b", "a/b") && !is_within("a/b", "a/bc"));
+    }
+}

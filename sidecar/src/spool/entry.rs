@@ -1,0 +1,24 @@
+//! What is kept.
+
+use serde::{Deserialize, Serialize};
+
+/// A webhook, verified and read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Where it happened.
+    pub(crate) place: u64,
+    pub(crate) project: Option<i64>,
+    /// The groups and projects that its secret may report; none if it is every project.
+    pub(crate) paths: Option<Vec<String>>,
+    /// Under which it counts once.
+    pub(crate) key: String,
+    pub(crate) event: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotKept {
+    /// There is no room for it.
+    Full,
+    /// The disk has refused, or what was to be written is no more.
+    Failed,
+}
