@@ -240,7 +240,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Spool { .. } => Some(
-                "--spool (LOCKSTEP_SPOOL) is a directory that exists, that this program may write to, and that no other process uses."
+                "--spool (LOCKSTEP_SPOOL) must be an existing directory that this program may write to and no other process uses."
                     .to_owned(),
             ),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {

@@ -42,7 +42,7 @@ struct User {
     id: String,
 }
 
-/// The token as it is besides, for whom it is refused.
+/// Also returns the token itself, to revoke it if the installation is refused.
 pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretString), Trouble> {
     let redirect = app.public_url.page(INSTALLED).to_string();
     let form = [("code", code), ("redirect_uri", &*redirect)];

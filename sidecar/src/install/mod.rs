@@ -220,7 +220,7 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
         warn!(
             team = install.team,
             user = install.user,
-            "an installation without a ticket was refused: --workspace does not name this workspace, and it does not have the app"
+            "an installation without a ticket was refused: the workspace does not have the app, and --workspace does not allow it"
         );
         revoke(app, &token).await;
     }
@@ -233,10 +233,10 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
     })
 }
 
-/// The app is to stay in no workspace whose token nobody keeps.
+/// The app must not stay in a workspace whose token nobody keeps.
 async fn revoke(app: &App, token: &SecretString) {
     if let Err(error) = app.slack.call("auth.revoke", token, &json!({})).await {
-        warn!(%error, "the token of a refused installation was not revoked");
+        warn!(%error, "cannot revoke the token of a refused installation");
     }
 }
 

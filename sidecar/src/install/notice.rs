@@ -1,4 +1,4 @@
-//! Whoever manages integrations of a workspace is told when somebody renews or replaces its installation.
+//! Notifies the managers of a workspace's integrations when somebody renews or replaces its installation.
 
 use std::sync::Arc;
 
@@ -47,8 +47,8 @@ impl NoticeWorkers {
         let opened = self.token_keys.open(&bot.token);
         let (token, _) = opened.map_err(|error| Failure::Slack(error.to_string()))?;
         let text = format!(
-            "<@{installer}> installed the GitLab app in this workspace anew (<!date^{at}^{{date_short_pretty}} {{time}}|just now>). \
-             The projects that you manage are connected as before. If you did not expect this, ask them."
+            "<@{installer}> installed the GitLab app in this workspace again (<!date^{at}^{{date_short_pretty}} {{time}}|just now>). \
+             The projects that you manage are connected as before. If you did not expect this, ask them why."
         );
         let arguments =
             json!({ "channel": user, "text": text, "unfurl_links": false, "unfurl_media": false });
@@ -60,7 +60,7 @@ impl NoticeWorkers {
             Ok(_) => Ok(()),
             Err(error) if error.is_transient() => Err(Failure::Slack(error.to_string())),
             Err(error) => {
-                info!(%error, team = owner.team, user, "a manager was not told of an installation");
+                info!(%error, team = owner.team, user, "cannot notify a manager of an installation");
                 Ok(())
             }
         }

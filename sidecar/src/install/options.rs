@@ -7,7 +7,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::settings::Problem;
 
-/// Which workspaces may get the app without the link of a project; those that have it may always renew it
+/// Which workspaces may install the app without the link of a project; those that have it may always renew it
 #[derive(Args, Debug)]
 pub(crate) struct Installers {
     /// The id of a Slack workspace or organization, such as T0123ABCD, that may install the app without a link that connects a

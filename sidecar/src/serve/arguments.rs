@@ -28,7 +28,7 @@ Pages:
   GET /                             Add to Slack; which workspaces have the app
   GET /slack/install, .../callback  the installation
   GET /healthz, /readyz             for load balancers
-  GET /readyz/hooks                 whether webhooks are taken, into the database or the spool
+  GET /readyz/hooks                 whether webhooks are accepted, by the database or the spool
   GET /metrics                      for Prometheus, only on --admin-listen
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options

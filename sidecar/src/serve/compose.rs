@@ -50,7 +50,7 @@ pub(super) struct Parts {
     pub(super) admin: Router,
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
-    /// What is told of by GitLab, as far as the database has not taken it.
+    /// GitLab's webhooks, those in the spool included.
     pub(super) hooks: Arc<notification::App>,
     pub(super) keeper: Keeper,
     /// Where to count the rows that differ, and how often.

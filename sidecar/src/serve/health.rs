@@ -57,7 +57,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
     look.answer(is_ready)
 }
 
-/// It can take webhooks, whether the database answers or not: where a load balancer asks this, they do not go elsewhere to be refused.
+/// It can accept webhooks, whether the database responds or not.
 async fn readyz_for_hooks(State(health): State<Arc<Health>>) -> Response {
     let look = look(&health).await;
     let has_room = health
@@ -68,7 +68,7 @@ async fn readyz_for_hooks(State(health): State<Arc<Health>>) -> Response {
     look.answer(is_ready)
 }
 
-/// How it stands, but for whether that will do.
+/// The state, without the verdict.
 struct Look {
     is_ready: bool,
     body: Value,

@@ -1,18 +1,18 @@
-//! Signatures of requests that have come, for as long as they are good: a request that somebody sends once more is not run once more.
-//! Each process remembers its own.
+//! Remembers the signatures of requests while they are valid, so that a request that is sent again does not run again. Each process
+//! has its own memory.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// More than Slack sends in that time; beyond these the oldest are forgotten.
+/// More than Slack sends in that time; beyond it the oldest are forgotten.
 const MOST: usize = 100_000;
 
-/// By the time that is signed, which says how long a request is good.
+/// By the signed time, which decides how long a request is valid.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<BTreeSet<(u64, [u8; 32])>>);
 
 impl Seen {
-    /// Whether it comes for the first time. What was signed before `oldest` is refused anyway.
+    /// Whether it is the first such request. Anything signed before `oldest` is refused anyway.
     pub(super) fn is_first(&self, at: u64, signature: [u8; 32], oldest: u64) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while seen.first().is_some_and(|(at, _)| *at < oldest) || seen.len() > MOST {
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_new_once_as_long_as_it_is_good() {
+    fn each_is_new_once_while_it_is_valid() {
         let seen = Seen::default();
         assert!(seen.is_first(1000, signature(1), 700));
         assert!(!seen.is_first(1000, signature(1), 700));

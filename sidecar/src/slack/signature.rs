@@ -16,7 +16,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
 /// The tolerated clock difference to Slack in either direction, in seconds.
 const TOLERANCE: u64 = 300;
 
-/// The signing secret of the app, and what was signed with it lately.
+/// The signing secret of the app, and the recent signatures.
 #[derive(Clone)]
 pub(crate) struct SigningSecret {
     key: hmac::Key,

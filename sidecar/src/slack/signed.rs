@@ -66,8 +66,7 @@ pub(crate) trait Payload: Sized {
 
     fn read(body: &[u8]) -> Result<Self, Problem>;
 
-    /// Somebody has asked for something to be done: not again if the same request is sent again. Events have their own ids, by which they
-    /// count once.
+    /// Whether it does something, so that the same request must not run twice. Events have ids instead, by which they count once.
     fn runs_once(&self) -> bool {
         false
     }
@@ -87,7 +86,7 @@ impl Payload for Interaction {
         ))
     }
 
-    /// What is typed into a menu may be typed twice in a second, and changes nothing.
+    /// Suggestions change nothing, and the same text may be typed twice in a second.
     fn runs_once(&self) -> bool {
         self.kind != "block_suggestion"
     }
@@ -111,7 +110,7 @@ impl Payload for SlashCommand {
 pub(crate) enum Answered {
     /// Nothing to do.
     SslCheck,
-    /// It was run, and is acknowledged.
+    /// It ran before, and is acknowledged.
     Replayed,
     Problem(Problem),
 }
@@ -158,7 +157,7 @@ where
         let payload = T::read(&body.bytes)?;
         if payload.runs_once() && !secret.is_first(&headers, now) {
             count(Counter::REFUSALS, "replayed");
-            debug!("sent once more");
+            debug!("a request was sent again");
             return Err(Answered::Replayed);
         }
         let body = Bytes::from(body.bytes);

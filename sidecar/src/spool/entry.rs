@@ -1,4 +1,4 @@
-//! What is kept.
+//! An entry of the spool.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub(crate) struct Entry {
     pub(crate) project: Option<i64>,
     /// The groups and projects that its secret may report; none if it is every project.
     pub(crate) paths: Option<Vec<String>>,
-    /// Under which it counts once.
+    /// An event counts once per key.
     pub(crate) key: String,
     pub(crate) event: String,
 }
@@ -19,6 +19,6 @@ pub(crate) struct Entry {
 pub(crate) enum NotKept {
     /// There is no room for it.
     Full,
-    /// The disk has refused, or what was to be written is no more.
+    /// The disk failed, or the writer is gone.
     Failed,
 }

@@ -1,5 +1,5 @@
-//! Webhooks on local disk: those that are taken while the database does not take them. Each is there ([`store`]) before it is
-//! acknowledged, and until the database has it. What happened in one place comes back in the order in which it came ([`turn`]).
+//! Keeps webhooks on local disk while the database does not accept them. Each is on disk ([`store`]) before it is acknowledged, until
+//! the database has it. Webhooks of one place are published in the order in which they arrived ([`turn`]).
 
 mod entry;
 mod options;
@@ -31,15 +31,14 @@ pub(crate) struct Spool {
     store: Arc<Store>,
     turns: Arc<Turns>,
     appends: mpsc::Sender<Append>,
-    /// The database took nothing when it was last tried.
+    /// The database accepted nothing at the last try.
     is_away: AtomicBool,
     /// There is something to replay.
     wake: Arc<Notify>,
 }
 
 impl Spool {
-    /// Opens the file in that directory, and makes it if there is none. What was set aside before waits again: what was wrong may be
-    /// mended.
+    /// Opens the file in that directory, or creates it. Entries that were set aside wait again: the cause may be gone.
     pub(crate) fn open(settings: &Settings) -> Result<Arc<Self>, Error> {
         let store = Store::open(&settings.directory)?;
         Self::of(store, settings.bytes, &settings.directory)
@@ -72,17 +71,17 @@ impl Spool {
         }))
     }
 
-    /// The turn of a webhook that has just come. While it is held, nothing that came later at that place is replayed.
+    /// The turn of a webhook that has just arrived. While it is held, no later one of that place is replayed.
     pub(crate) fn turn(&self, place: u64) -> Turn {
         Turns::take(&self.turns, place)
     }
 
-    /// Whether something of that place is here, which has to come first.
+    /// Whether there are entries of that place, which come first.
     pub(crate) fn holds(&self, place: u64) -> bool {
         self.turns.holds(place)
     }
 
-    /// Whether a webhook is to be kept here without asking the database.
+    /// Whether to keep a webhook here without asking the database.
     pub(crate) fn comes_first(&self, place: u64) -> bool {
         self.holds(place) || (self.is_away() && !self.standing().is_full)
     }
@@ -91,17 +90,17 @@ impl Spool {
         self.is_away.load(Ordering::Relaxed)
     }
 
-    /// What the database did when it was last tried.
+    /// How the database responded to the last try.
     pub(crate) fn found_away(&self, is_away: bool) {
         if self.is_away.swap(is_away, Ordering::Relaxed) != is_away {
             match is_away {
                 true => warn!("the database is away: webhooks are kept in the spool"),
-                false => info!("the database takes webhooks again"),
+                false => info!("the database accepts webhooks again"),
             }
         }
     }
 
-    /// Answers when it is on disk.
+    /// Returns when it is on disk.
     pub(crate) async fn keep(&self, turn: Turn, entry: &Entry) -> Result<(), NotKept> {
         let bytes = serde_json::to_vec(entry).map_err(|_| NotKept::Failed)?;
         let turn = self.turns.reserve(turn, bytes.len())?;
@@ -115,14 +114,14 @@ impl Spool {
         }
     }
 
-    /// Answers when something waits to be replayed.
+    /// Returns when there is something to replay.
     pub(crate) async fn wait(&self) {
         while self.turns.is_empty() {
             self.wake.notified().await;
         }
     }
 
-    /// The oldest, those of each place in order, without those of some places.
+    /// The oldest entries, in order for each place, without those of some places.
     pub(crate) async fn oldest(
         &self,
         most: usize,
@@ -142,7 +141,7 @@ impl Spool {
             match serde_json::from_slice(&bytes) {
                 Ok(entry) => entries.push((number, Arc::new(entry))),
                 Err(error) => {
-                    // Nobody else writes there, so it is of another version of this program.
+                    // Nobody else writes there, so another version of this program did.
                     error!(number, %error, "a webhook in the spool cannot be read");
                     self.set_aside(number).await;
                 }
@@ -163,7 +162,7 @@ impl Spool {
         }
     }
 
-    /// The database will never take it; it is kept, and waits again after the next start.
+    /// The database will never accept it; it is kept, and waits again after the next start.
     pub(crate) async fn set_aside(&self, number: u64) {
         let keys = self.turns.keys(&[number]);
         let moved = {

@@ -1,4 +1,4 @@
-//! How the spool stands, for those who watch it.
+//! The state of the spool, for monitoring.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) struct Standing {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
-    /// How long ago the oldest one came.
+    /// The age of the oldest entry.
     pub(crate) oldest: Option<Duration>,
     pub(crate) set_aside: u64,
     /// Since the start of this process.

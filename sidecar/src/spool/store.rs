@@ -1,5 +1,4 @@
-//! The file of the spool: an embedded database, whose every commit is on disk before it is answered and whose file is whole after a crash.
-//! One process has it open at a time.
+//! The file of the spool: an embedded database that syncs each commit to disk and survives crashes. Only one process can open it.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -13,16 +12,16 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, Ta
 use super::turn::Key;
 use crate::error::Error;
 
-/// By place and number; each is JSON.
+/// JSON by place and number.
 const WAITING: TableDefinition<Key, &[u8]> = TableDefinition::new("waiting");
 const SET_ASIDE: TableDefinition<Key, &[u8]> = TableDefinition::new("set_aside");
 
 const FILE: &str = "webhooks.redb";
 
-/// What is read is read once.
+/// Entries are read once.
 const CACHE: usize = 4 << 20;
 
-/// What the file, or the disk under it, has refused.
+/// An error of the file or the disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Failure(pub(super) String);
@@ -31,7 +30,7 @@ type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 pub(super) struct Store {
     open: Opener,
-    /// None after a failure: what is open then can no longer be used.
+    /// None after a failure, which makes the open database unusable.
     database: Mutex<Option<Database>>,
 }
 
@@ -52,7 +51,7 @@ impl Store {
         Ok(Self { open, database })
     }
 
-    /// All that is here and its size; what was set aside waits again.
+    /// All entries with their sizes; those that were set aside wait again.
     pub(super) fn load(&self) -> Result<Vec<(Key, usize)>, Failure> {
         self.ask(|database| {
             let change = database.begin_write()?;
@@ -73,7 +72,7 @@ impl Store {
         })
     }
 
-    /// All of them, or none.
+    /// All or none.
     pub(super) fn keep(&self, keys: &[Key], entries: &[Vec<u8>]) -> Result<(), Failure> {
         self.ask(|database| {
             let change = database.begin_write()?;
@@ -130,7 +129,7 @@ impl Store {
         })
     }
 
-    /// After a full disk the file is opened anew: it is as the last commit left it.
+    /// After a failure, such as a full disk, the file is opened again, in the state of the last commit.
     fn ask<T>(&self, ask: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, Failure> {
         let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = match &*database {
@@ -147,7 +146,7 @@ impl Store {
     }
 }
 
-/// Webhooks are as confidential as what they are about.
+/// Only the owner may read it: webhooks contain titles of confidential issues.
 fn open_file(directory: &Path) -> Result<Database, DatabaseError> {
     let path = directory.join(FILE);
     let opened = || -> io::Result<File> {
@@ -159,7 +158,7 @@ fn open_file(directory: &Path) -> Result<Database, DatabaseError> {
             .mode(0o600)
             .open(&path)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
-        // That there is such a file is to outlive a crash as well.
+        // The directory's entry has to survive a crash as well.
         File::open(directory)?.sync_all()?;
         Ok(file)
     };

@@ -1,5 +1,5 @@
-//! Whose turn it is. Each webhook has a number: the microsecond in which it came, made larger than all before it. What happened in
-//! one place is replayed by number, and not before those that came earlier have been stored, or are here themselves.
+//! The order of replays. Each webhook gets a number: the microsecond of its arrival, larger than all earlier numbers. Webhooks of one
+//! place are replayed by number, and only after all earlier ones are either published or in the spool.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::entry::NotKept;
 use super::standing::Standing;
 
-/// What an entry takes besides its bytes.
+/// The size of an entry without its bytes.
 const OVERHEAD: u64 = 64;
 
 /// Place and number.
@@ -24,9 +24,9 @@ struct State {
     last: u64,
     /// By number.
     waiting: BTreeMap<u64, Kept>,
-    /// How many are here, or will be in a moment.
+    /// The number of entries, including those that are being written.
     places: HashMap<u64, u64>,
-    /// Those that have come and are neither stored nor here.
+    /// Those that have arrived and are neither published nor on disk yet.
     in_hand: BTreeSet<Key>,
     bytes: u64,
     set_aside: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Turn {
     key: Key,
 }
 
-/// The turn of one that has room here.
+/// A turn with reserved space.
 pub(super) struct Reserved {
     turn: Turn,
     size: u64,
@@ -85,7 +85,7 @@ impl State {
 }
 
 impl Turns {
-    /// With what is on disk, and its size there.
+    /// With the entries on disk and their sizes.
     pub(super) fn new(found: Vec<(Key, usize)>, most: u64) -> Self {
         let mut state = State::default();
         for ((place, number), size) in found {
@@ -154,7 +154,7 @@ impl Turns {
         reserved.is_kept = true;
     }
 
-    /// Of a place that has to wait all that follows waits as well.
+    /// If an entry has to wait, all later ones of its place wait as well.
     pub(super) fn oldest(&self, most: usize, bytes: usize, without: &HashSet<u64>) -> Vec<Key> {
         let state = self.state();
         let mut left = bytes as u64;
@@ -193,7 +193,7 @@ impl Turns {
         }
     }
 
-    /// It takes its room still, and keeps nobody waiting.
+    /// It still takes space, and holds up nothing.
     pub(super) fn set_aside(&self, keys: &[Key]) {
         let mut state = self.state();
         for (place, number) in keys {
@@ -218,7 +218,7 @@ impl Turns {
             oldest: oldest.map(age),
             set_aside: state.set_aside,
             replayed: state.replayed,
-            // The next one is seldom larger than that.
+            // The next one is rarely larger than that.
             is_full: state.bytes + LARGE > self.most,
             is_away,
         }

@@ -1,4 +1,4 @@
-//! What comes at the same time is written at the same time: the disk is waited for once.
+//! Writes webhooks that arrive together in one commit, with one sync.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tracing::error;
 use super::store::{Failure, Store};
 use super::turn::{Reserved, Turns};
 
-/// So many are written at the same time.
+/// In one commit.
 pub(super) const MOST_AT_ONCE: usize = 64;
 
 pub(super) struct Append {
@@ -40,7 +40,7 @@ pub(super) async fn write(
         if let Err(error) = &written {
             error!(%error, webhooks = waiting.len(), "the spool cannot be written");
         }
-        // Whoever waits for it may be gone: it is there all the same.
+        // The client may be gone; the entry stays.
         for (turn, done) in waiting {
             if written.is_ok() {
                 turns.insert(turn);

@@ -121,7 +121,7 @@ fn restart(
     Ok(())
 }
 
-/// Those that are told of, in the order in which they were stored.
+/// The published events, in the order in which they were stored.
 fn stored(scene: &mut Scene) -> Result<Vec<String>> {
     let query = "select e.key from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id order by d.id";
     let rows = scene.stage.client.query(query, &[])?;
@@ -155,7 +155,7 @@ fn a_short_outage_is_waited_for() -> Result<()> {
     Ok(())
 }
 
-/// An outage that outlasts GitLab's patience, and the sidecar with it: all that was acknowledged is told, in order, once.
+/// An outage longer than GitLab's timeout, with a restart of the sidecar: everything acknowledged is published once, in order.
 #[test]
 fn what_was_acknowledged_outlives_an_outage_and_a_crash() -> Result<()> {
     const DATABASE: &str = "spool_crash";
@@ -174,10 +174,10 @@ fn what_was_acknowledged_outlives_an_outage_and_a_crash() -> Result<()> {
         )?;
         assert_spooled(&reply).with_context(|| number.to_string())?;
     }
-    // Nobody knows as yet whose project that is.
+    // Which project has this path is not known yet.
     let foreign = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token(OF_ANOTHER);
     assert_spooled(&foreign.send_as("foreign", &push(1, "event-foreign"))?)?;
-    // What is not in order is refused as ever.
+    // Invalid ones are refused as usual.
     let stranger = Webhook::new(&scene.stage.sidecar.base, PATIENCE).with_token("a guess");
     assert_eq!(stranger.send(&push(1, "event-stranger"))?.status, 401);
     let ready = scene.stage.sidecar.get("/readyz")?;
@@ -373,7 +373,7 @@ fn a_full_spool_refuses() -> Result<()> {
     Ok(())
 }
 
-/// A directory that does not do is told at the start, and by `check`.
+/// An unusable directory is reported at the start, and by `check`.
 #[test]
 fn a_spool_that_cannot_be_opened_is_told() -> Result<()> {
     const DATABASE: &str = "spool_start";

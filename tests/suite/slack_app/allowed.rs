@@ -1,4 +1,4 @@
-//! Which workspaces may install the app, and who is told of it.
+//! Which workspaces may install the app, and who is notified.
 
 use anyhow::{Result, ensure};
 use lockstep_tests::host;
@@ -158,7 +158,7 @@ fn managers_hear_of_a_renewal() -> Result<()> {
     Ok(())
 }
 
-/// Nobody is told where nobody is linked, and of very many only some.
+/// Without linked accounts nobody is notified, and of very many only some.
 #[test]
 fn notices_are_bounded() -> Result<()> {
     let mut stage = Stage::set_with("app_notice_many", App::default(), &["--job-concurrency=0"])?;

@@ -64,8 +64,7 @@ pub(super) fn add(schema: &str, integration: i64, team: &str, user: &str) -> Res
     Ok(())
 }
 
-/// Slack users who manage any integration of a workspace, at most that many, for something that they should know. Accounts that cannot be
-/// read are no reason to fail.
+/// Slack users who manage any integration of a workspace, at most that many. It does not fail if accounts cannot be read.
 pub(super) fn managers_of(tables: &Tables, team: &str, most: usize) -> Result<Vec<String>> {
     let schema = tables.schema.as_str();
     let mut people = Vec::new();
@@ -84,7 +83,7 @@ pub(super) fn managers_of(tables: &Tables, team: &str, most: usize) -> Result<Ve
     Ok(people)
 }
 
-/// Some of them, if there are very many.
+/// At most 1,000 of them.
 fn integrations_of(tables: &Tables, team: &str) -> Vec<i64> {
     let query = Statement::new(
         &qualified(&format!(

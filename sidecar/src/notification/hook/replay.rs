@@ -1,5 +1,6 @@
-//! What is in the spool is published as soon as the database takes it: what happened in one place in the order in which it came. What has to
-/// wait, or is never taken, keeps nobody else waiting.
+//! Publishes the spool as soon as the database accepts it, in the order of arrival for each place. A webhook that has to wait, or is
+//! refused, holds up no other place.
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +15,20 @@ use super::take::is_within_reach;
 use crate::http::{Counter, count};
 use crate::spool::{Entry, Spool};
 
-/// At a time.
+/// In one round.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 8 << 20;
 
 /// Longer than the database waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often is looked whether the database is there.
+/// Between tries while the database is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A place that has to wait is let be for so long.
+/// A place that has to wait is tried again after this time.
 const HELD: Duration = Duration::from_secs(10);
 
-/// Until told to stop: the rest stays on disk.
+/// Runs until it is stopped; the rest stays on disk.
 pub(crate) async fn replay(app: Arc<App>, stop: CancellationToken) {
     let Some(spool) = app.spool.clone() else {
         return stop.cancelled().await;
@@ -44,7 +45,7 @@ pub(crate) async fn replay(app: Arc<App>, stop: CancellationToken) {
     stop.run_until_cancelled(replaying).await;
 }
 
-/// False if there is nothing to do at once.
+/// Returns false if there is nothing to do right now.
 async fn round(app: &App, spool: &Spool, held: &mut HashMap<u64, Instant>) -> bool {
     if spool.is_away() && !is_there(app).await {
         return false;
@@ -99,7 +100,7 @@ async fn refused(spool: &Spool, number: u64, entry: &Entry) {
         number,
         key = entry.key,
         project = entry.project,
-        "the database will not take a webhook of the spool: it is set aside, and tried again after the next start"
+        "the database refuses a webhook of the spool: it is set aside, and tried again after the next start"
     );
     count(Counter::REPLAYS, "set_aside");
     spool.set_aside(number).await;

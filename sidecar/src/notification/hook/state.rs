@@ -10,8 +10,8 @@ use crate::spool::Spool;
 pub(crate) struct App {
     pub(crate) secrets: HookSecrets,
     pub(crate) database: SlackDatabase,
-    /// For what GitLab tells of.
+    /// For GitLab's events.
     pub(crate) publisher: Publisher,
-    /// For what the database does not take in time.
+    /// For webhooks that the database does not accept in time.
     pub(crate) spool: Option<Arc<Spool>>,
 }

@@ -1,4 +1,4 @@
-//! What becomes of a webhook that is in order: it is published, or kept on disk until it is.
+//! Publishes a valid webhook, or keeps it on disk until it is published.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::spool::{Entry, NotKept};
 
 pub(super) enum Taken {
     Published(Published),
-    /// Its secret is that of other projects.
+    /// Its secret belongs to other projects.
     OutOfReach,
     /// It is on disk.
     Spooled,
 }
 
-/// None if nobody has it, as far as is known.
+/// None if it is neither published nor on disk, as far as is known.
 pub(super) async fn take(app: &App, entry: Entry, until: Instant) -> Option<Taken> {
     let entry = Arc::new(entry);
     let Some(spool) = &app.spool else {
@@ -51,8 +51,7 @@ async fn publish(app: &App, entry: &Arc<Entry>, until: Instant) -> Result<Taken,
     submitted.answer().await.map(Taken::Published)
 }
 
-/// Whether the project of an event is in a group, or is a project, that the secret is of. What happens to a group is told by those alone
-/// who may tell of everything.
+/// Whether the secret covers the event's project or one of its groups. Group events need a secret that covers everything.
 pub(super) async fn is_within_reach(
     app: &App,
     entry: &Entry,
@@ -82,7 +81,7 @@ pub(super) async fn is_within_reach(
     }
 }
 
-/// As GitLab compares paths, whose letters may be large or small.
+/// Like GitLab, ignores case in paths.
 fn is_within(path: &str, project: &str) -> bool {
     let (path, project) = (path.to_lowercase(), project.to_lowercase());
     let rest = project.strip_prefix(&path);

@@ -1,4 +1,4 @@
-//! What GitLab has told of, and the database has not taken as yet.
+//! Webhooks in the spool, which the database does not have yet.
 
 use maud::{Markup, html};
 

@@ -255,10 +255,10 @@ fn finish_slack_install(
 
 const NOTICE: &str = "Slack::InstallationNoticeWorker";
 
-/// So many are told.
+/// The most people that are notified.
 const MOST_TOLD: usize = 50;
 
-/// A job for each, so that nobody is told twice because another one cannot be.
+/// One job per person, so that a failed one repeats no other.
 fn tell_managers(tables: &Tables, installation: &Installation) -> Result<()> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let at = at.unwrap_or_default().as_secs();
