@@ -28,7 +28,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tracing::{Instrument, Span, info};
+use tracing::{Instrument, Span, info, warn};
 
 use crate::database::{Install, TakenState};
 use crate::error::{Error, complain};
