@@ -33,6 +33,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("cache_column_standings", Call("select * from lockstep_internal.cache_column_standings(); select * from lockstep_internal.cache_column_standings(10)")),
     ("cache_column_state", Call("select lockstep_internal.cache_column_state(1)")),
     ("cancel_backfill", Call("select lockstep.cancel_backfill(1)")),
+    ("cancel_job", Call("select lockstep.cancel_job(4); select lockstep.cancel_job(1)")),
     ("chatops_backfills", Call("select lockstep_api.chatops_backfills(); select lockstep_api.chatops_backfills(1)")),
     ("chatops_close_incident", Call("select lockstep_api.chatops_close_incident({command}, 1)")),
     ("chatops_control_backfill", Call("select lockstep_api.chatops_control_backfill({command}, 1, 'resume')")),
@@ -57,6 +58,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("claim_slack_token_refresh", Call("select * from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour', 'mallory')")),
     ("complete_job", Call("select lockstep.complete_job(1, 1)")),
     ("complete_jobs", Call("select lockstep.complete_jobs(1, '{1,2}')")),
+    ("cron_times", Call("select * from lockstep.cron_times('30 2 * * *')")),
     ("define_feature", Call("select lockstep.define_feature('more', true, 'ops')")),
     ("define_worker", Call("select lockstep.define_worker('V', 1)")),
     ("delivery_results", Call("select * from lockstep.delivery_results('{1,2}')")),
@@ -99,6 +101,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("is_feature_group", Call("select lockstep_internal.is_feature_group('mine')")),
     ("issue_slack_install_ticket", Call("select lockstep.issue_slack_install_ticket(project_id => 2, schema => 'mallory'); select lockstep.issue_slack_install_ticket(group_id => 2, schema => 'mallory');
                                          select lockstep.issue_slack_install_ticket(organization_id => 1, schema => 'mallory')")),
+    ("limit_worker", Call("select lockstep.limit_worker('W', 1); select * from lockstep.claim_jobs(1, '{W}', 10)")),
     ("list_features", Call("select * from lockstep_internal.list_features()")),
     ("list_integration_properties", Call("select * from lockstep.list_integration_properties(schema => 'mallory')")),
     ("list_slack_integrations", Call("select * from lockstep_api.list_slack_integrations('T1', null, schema => 'mallory'); select * from lockstep_api.list_slack_integrations('T1', null, search => 'o', schema => 'mallory')")),
@@ -146,6 +149,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("retry_deliveries", Call("select lockstep.retry_deliveries(1, 'mallory')")),
     ("retry_job", Call("select lockstep.retry_job(3)")),
     ("runner_heartbeat", Call("select lockstep.runner_heartbeat(1)")),
+    ("schedule_job", Call("select lockstep.schedule_job('s', '@daily', 'W'); update lockstep_internal.job_schedule set next_at = now(); select * from lockstep.claim_jobs(1, '{W}', 10)")),
     ("set_cluster_integration", Call("select lockstep.set_cluster_integration(1, 'prometheus', true, 'mallory'); select lockstep.set_cluster_integration(2, 'prometheus', false, 'mallory')")),
     ("set_false_on_insert", Trigger),
     ("set_feature", Call("select lockstep.set_feature('on', false, 'mallory'); select lockstep.set_feature('new', true, 'mallory')")),
@@ -176,6 +180,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
+    ("unschedule_job", Call("select lockstep.schedule_job('s', '@daily', 'W'); select lockstep.unschedule_job('s')")),
     ("wait_for_backfill", Alone(&["select lockstep_internal.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status operator(pg_catalog.=) 'running'); begin call lockstep_internal.wait_for_backfill(run, 1); end $$"])),
 ];
 

@@ -122,20 +122,21 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
         "lockstep_admin",
         &[(
             "lockstep",
-            "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_checks drift_report enqueue_job \
-                 install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces metrics_report project_id publish_event \
-                 record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
-                 reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
+            "cancel_job cron_times define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack \
+                 drift_checks drift_report enqueue_job install_slack_workspace issue_slack_install_ticket limit_worker \
+                 list_integration_properties list_slack_workspaces metrics_report project_id publish_event record_integration_event \
+                 register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker reset_slack_notifications \
+                 retire_worker retry_dead_jobs retry_deliveries retry_job schedule_job set_cluster_integration set_retention \
                  set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
-                 test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group",
+                 test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group unschedule_job",
         )],
     ),
     (
         "lockstep_app",
         &[(
             "lockstep",
-            "claim_jobs complete_job complete_jobs define_worker enqueue_job fail_job publish_event record_integration_event release_jobs \
-                 release_other_jobs runner_heartbeat start_runner stop_runner",
+            "cancel_job claim_jobs complete_job complete_jobs cron_times define_worker enqueue_job fail_job limit_worker publish_event \
+                 record_integration_event release_jobs release_other_jobs runner_heartbeat schedule_job start_runner stop_runner unschedule_job",
         )],
     ),
 ];

@@ -1,6 +1,6 @@
 //! Claims jobs in batches.
 
-use super::{MOST_AT_ONCE, runner};
+use super::{MOST_AT_ONCE, limit, runner, schedule};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::home::JOBS;
@@ -10,6 +10,7 @@ use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::collections::HashMap;
 
 struct Statements {
     is_due: OwnStatement,
@@ -25,10 +26,12 @@ kept! {
                     or exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
                     or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
                     or exists (select from unnest($2) w (name) join lockstep_internal.job j on j.worker = w.name and j.status = 'waiting'),
-                    r.role::text, r.workers
+                    r.role::text, r.workers,
+                    exists (select from lockstep_internal.job_schedule s where s.next_at <= (select clock_timestamp())),
+                    array(select l.name from lockstep_internal.worker_limit l where l.name = any ($2))
                from lockstep_internal.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
-            &["id", "run_at", "worker"],
+            &["id", "run_at", "worker", "next_at", "name"],
         ),
         // Scheduled jobs are kept apart: otherwise each claim would have to skip those with a high priority.
         due: OwnStatement::by_index(
@@ -43,22 +46,27 @@ kept! {
         // than wanted.
         claim: OwnStatement::by_index(
             "with next as materialized (
-               select n.* from unnest($2) w (name)
+               select n.* from unnest($2, $4) w (name, room)
                  cross join lateral (
                    select j.id, j.priority, j.run_at from lockstep_internal.job j
                     where j.worker = w.name and j.status = 'waiting'
-                    order by j.priority, j.run_at, j.id limit 4 * $3) n
+                    order by j.priority, j.run_at, j.id limit least(4 * $3, w.room)) n
                 order by n.priority, n.run_at, n.id),
              picked as materialized (
                select j.id from next join lockstep_internal.job j on j.id = next.id
                 where j.status = 'waiting'
                 order by next.priority, next.run_at, next.id limit $3 for update of j skip locked),
              claimed as (
-               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp()
+               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp(), holds_key = j.holds_key and j.keeps_key
                  from picked where j.id = picked.id
                returning j.id, j.worker, j.args, j.failures, j.losses, j.priority, j.run_at, j.enqueued_at)
              select id, worker, args, failures + losses + 1, enqueued_at from claimed order by priority, run_at, id",
-            &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::INT4OID],
+            &[
+                pg_sys::INT8OID,
+                pg_sys::TEXTARRAYOID,
+                pg_sys::INT4OID,
+                pg_sys::INT4ARRAYOID,
+            ],
             &["worker", "id"],
         ),
     };
@@ -118,7 +126,8 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
 
 fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::new();
-    if !is_anything_due(runner, workers)? {
+    let due = look_for_due(runner, workers)?;
+    if !due.is_any {
         return Ok(claimed);
     }
     runner::renew(runner)?;
@@ -126,9 +135,23 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
         return Ok(Vec::new());
     }
     runner::take_over_from_lost()?;
-    let arguments = [datum(runner), datum(workers.to_vec()), datum(most)];
+    if due.has_schedule {
+        schedule::enqueue_due()?;
+    }
+    STATEMENTS.with(|statements| statements.due.run(&[]))?;
+    let rooms = match due.limited.is_empty() {
+        true => HashMap::new(),
+        false => limit::rooms(&due.limited)?,
+    };
+    let room = |name: &String| rooms.get(name).copied().unwrap_or(i32::MAX);
+    let rooms: Vec<i32> = workers.iter().map(room).collect();
+    let arguments = [
+        datum(runner),
+        datum(workers.to_vec()),
+        datum(most),
+        datum(rooms),
+    ];
     STATEMENTS.with(|statements| {
-        statements.due.run(&[])?;
         statements.claim.rows(&arguments, |row| {
             if let (Some(job), Some(worker), Some(args), Some(attempt), Some(enqueued_at)) =
                 (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
@@ -140,17 +163,29 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
-/// Whether there is anything to write, so that waiting sessions can poll often.
-fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
+/// What a claim has to do.
+#[derive(Default)]
+struct Due {
+    /// Whether there is anything to write; otherwise waiting sessions can poll often.
+    is_any: bool,
+    has_schedule: bool,
+    /// Those of the workers that have a limit.
+    limited: Vec<String>,
+}
+
+fn look_for_due(runner: i64, workers: &[String]) -> Result<Due> {
+    let mut due = Due::default();
     let mut found = None;
     let arguments = [datum(runner), datum(workers.to_vec())];
     STATEMENTS.with(|statements| {
         statements.is_due.rows(&arguments, |row| {
             let only = row.get::<String>(3);
             found = row.get::<bool>(1).zip(row.get::<String>(2)).zip(only);
+            due.has_schedule = row.get(4).unwrap_or_default();
+            due.limited = row.get(5).unwrap_or_default();
         })
     })?;
-    let ((is_due, role), only) = found.ok_or(JobError::RunnerLost { runner })?;
+    let ((is_any, role), only) = found.ok_or(JobError::RunnerLost { runner })?;
     runner::check_role(runner, &role)?;
     if let Some(other) = workers.iter().find(|it| !it.starts_with(&only)) {
         return Err(JobError::WorkerDenied {
@@ -159,5 +194,6 @@ fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
         }
         .into());
     }
-    Ok(is_due)
+    due.is_any = is_any || due.has_schedule;
+    Ok(due)
 }

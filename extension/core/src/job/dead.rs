@@ -1,4 +1,4 @@
-//! Jobs that failed for good.
+//! Jobs that failed for good, and jobs that nobody wants any more.
 
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
@@ -14,16 +14,18 @@ struct Statements {
     retry_all: OwnStatement,
     is_known: OwnStatement,
     discard: OwnStatement,
+    is_running: OwnStatement,
+    cancel: OwnStatement,
 }
 
 kept! {
     static STATEMENTS: Statements = Statements {
         retry: OwnStatement::new(
             "update lockstep_internal.job
-                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
+                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp(), holds_key = unique_key is not null
               where id = $1 and status = 'dead'
                 and not exists (select from lockstep_internal.job o where o.unique_worker = job.unique_worker
-                                   and o.unique_key = job.unique_key and o.status <> 'dead')",
+                                   and o.unique_key = job.unique_key and o.holds_key and o.status <> 'dead')",
             &[pg_sys::INT8OID],
         ),
         is_dead: OwnStatement::new(
@@ -37,10 +39,11 @@ kept! {
                  from lockstep_internal.job d
                 where d.status = 'dead' and ($1 = '' or d.worker = $1)
                   and not exists (select from lockstep_internal.job o
-                                   where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key and o.status <> 'dead')
+                                   where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key
+                                     and o.holds_key and o.status <> 'dead')
                 order by coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text), d.id)
              update lockstep_internal.job j
-                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
+                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp(), holds_key = j.unique_key is not null
                from dead where j.id = dead.id and j.status = 'dead'",
             &[pg_sys::TEXTOID],
         ),
@@ -50,6 +53,15 @@ kept! {
         ),
         discard: OwnStatement::new(
             "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            &[pg_sys::INT8OID],
+        ),
+        is_running: OwnStatement::new(
+            "select from lockstep_internal.job where id = $1 and status = 'running'",
+            &[pg_sys::INT8OID],
+        ),
+        cancel: OwnStatement::new(
+            "delete from lockstep_internal.job where id = $1 and status <> 'dead'
+             returning case status when 'running' then status else 'waiting' end, worker",
             &[pg_sys::INT8OID],
         ),
     };
@@ -134,10 +146,44 @@ grant execute on function lockstep.discard_job(bigint) to lockstep_admin;
 fn discard_job(job: Option<i64>) {
     let job = required(job, "job");
     let run = || -> Result<()> {
-        match STATEMENTS.with(|statements| statements.discard.run(&[datum(job)]))? {
-            0 => Err(JobError::NotDiscardable { job }.into()),
-            _ => Ok(()),
+        let arguments = [datum(job)];
+        if STATEMENTS.with(|statements| statements.discard.run(&arguments))? > 0 {
+            return Ok(());
         }
+        let is_running = STATEMENTS.with(|statements| statements.is_running.run(&arguments))? > 0;
+        Err(match is_running {
+            true => JobError::Running { job },
+            false => JobError::NotDiscardable { job },
+        }
+        .into())
     };
     run().or_raise();
+}
+
+/// Removes a job that waits, or takes a running one from its runner: what the runner reports about it is refused from then on.
+#[pg_extern(sql = r#"
+create function lockstep.cancel_job(job bigint)
+returns text language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cancel_job(bigint) is
+  'removes a job that waits or runs; returns waiting or running. A runner that runs it cannot complete it any more: complete_job undoes the transaction that did the work';
+revoke execute on function lockstep.cancel_job(bigint) from public;
+grant execute on function lockstep.cancel_job(bigint) to lockstep_admin, lockstep_app;
+"#)]
+fn cancel_job(job: Option<i64>) -> String {
+    let job = required(job, "job");
+    let run = || -> Result<String> {
+        let mut status = None;
+        STATEMENTS.with(|statements| {
+            statements.cancel.rows(&[datum(job)], |row| {
+                status = row.get::<String>(1);
+                // If the worker has a limit, another one can start.
+                if let Some(worker) = row.get::<String>(2) {
+                    wake(JOBS.named(&worker));
+                }
+            })
+        })?;
+        status.ok_or_else(|| JobError::NotCancellable { job }.into())
+    };
+    run().or_raise()
 }
