@@ -104,8 +104,8 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
             ),
             (
                 "lockstep",
-                "claim_jobs complete_jobs delivery_results drift_checks drift_report fail_job list_slack_workspaces metrics_report release_jobs release_other_jobs runner_heartbeat \
-                 slack_channel_troubles start_runner status_report stop_runner sweep_slack",
+                "claim_jobs complete_jobs delivery_results drift_checks drift_report fail_job list_slack_workspaces metrics_report release_jobs release_other_jobs resume_lost_backfills \
+                 runner_heartbeat slack_channel_troubles start_runner status_report stop_runner sweep_slack",
             ),
         ],
     ),
@@ -125,7 +125,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
             "define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack drift_checks drift_report enqueue_job \
                  install_slack_workspace issue_slack_install_ticket list_integration_properties list_slack_workspaces metrics_report project_id publish_event \
                  record_integration_event register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker \
-                 reset_slack_notifications retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
+                 reset_slack_notifications resume_lost_backfills retire_worker retry_dead_jobs retry_deliveries retry_job set_cluster_integration set_retention \
                  set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
                  test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group",
         )],
@@ -135,7 +135,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
         &[(
             "lockstep",
             "claim_jobs complete_job complete_jobs define_worker enqueue_job fail_job publish_event record_integration_event release_jobs \
-                 release_other_jobs runner_heartbeat start_runner stop_runner",
+                 release_other_jobs resume_lost_backfills runner_heartbeat start_runner stop_runner",
         )],
     ),
 ];
