@@ -1,6 +1,7 @@
 //! The queue for its callers: order, wake-ups, leases, retries, rights.
 
 mod level;
+mod many;
 mod network;
 mod rename;
 

@@ -1,5 +1,5 @@
 //! The job queue. A job is enqueued in the transaction that causes it ([`enqueue`]). A runner ([`runner`]) claims jobs
-//! ([`claim`]) and reports their outcome ([`outcome`]); jobs that failed for good are kept ([`dead`]). Workers have retry rules
+//! ([`claim`], from those that [`waiting`] finds) and reports their outcome ([`outcome`]); jobs that failed for good are kept ([`dead`]). Workers have retry rules
 //! ([`worker`]), and names that change behind a feature flag ([`rename`]).
 
 mod claim;
@@ -8,6 +8,7 @@ mod enqueue;
 mod outcome;
 mod rename;
 mod runner;
+mod waiting;
 mod worker;
 
 /// A runner that claims more at once keeps them from others.
