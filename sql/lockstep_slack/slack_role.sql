@@ -42,6 +42,7 @@ grant execute on function
   lockstep.status_report(text),
   lockstep.drift_checks(text),
   lockstep.drift_report(text),
+  lockstep.resume_lost_backfills(),
   lockstep.start_runner(text, interval),
   lockstep.runner_heartbeat(bigint),
   lockstep.claim_jobs(bigint, text[], integer),

@@ -21,7 +21,7 @@ use super::drift;
 use super::health::{self, Health};
 use super::keys::{Fit, KeyCheck};
 use super::workers::All;
-use crate::database::SlackDatabase;
+use crate::database::{LostBackfills, SlackDatabase};
 use crate::error::Error;
 use crate::http::{self, Problem};
 use crate::install::Keeper;
@@ -55,6 +55,7 @@ pub(super) struct Parts {
     pub(super) keeper: Keeper,
     /// Where to count the rows that differ, and how often.
     pub(super) drift: Option<(SlackDatabase, Duration)>,
+    pub(super) lost_backfills: LostBackfills,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
     pub(super) key_check: KeyCheck,
@@ -232,6 +233,7 @@ impl Parts {
                 true => None,
                 false => Some((open(1)?.within(drift::LONGEST), config.drift_period)),
             },
+            lost_backfills: LostBackfills::new(&config.address)?,
             pass_through,
             finishing,
             draining,

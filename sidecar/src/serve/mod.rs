@@ -31,6 +31,7 @@ use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
 use crate::notification;
 use crate::pass_through;
+use crate::resume::keep_resuming;
 
 pub(crate) use arguments::Serve;
 use compose::Parts;
@@ -59,6 +60,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         hooks,
         keeper,
         drift,
+        lost_backfills,
         pass_through,
         key_check,
         finishing,
@@ -121,6 +123,14 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         };
         tokio::spawn(after(fits.clone(), stop.clone(), counting));
     }
+    let resuming = {
+        let stop = stop.clone();
+        async move {
+            stop.run_until_cancelled(keep_resuming(lost_backfills))
+                .await;
+        }
+    };
+    tokio::spawn(after(fits.clone(), stop.clone(), resuming));
     let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
     // Nothing of it needs a token.
     let mut replaying = tokio::spawn(notification::replay(hooks, stop.clone()));

@@ -143,6 +143,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("reset_slack_notifications", Call("select lockstep.reset_slack_notifications(1, 'mallory')")),
     ("resolve_service_account", Call("select lockstep.resolve_service_account(10, 'flow', 2, null, 'mallory'); select lockstep.resolve_service_account(null, 'flow', null, 2, 'mallory')")),
     ("resume_backfill", Call("select lockstep.resume_backfill(1)")),
+    ("resume_lost_backfills", Call("select lockstep.resume_lost_backfills()")),
     ("retire_worker", Call("select lockstep.retire_worker('Old')")),
     ("retry_backfill", Call("select lockstep.retry_backfill(2)")),
     ("retry_dead_jobs", Call("select lockstep.retry_dead_jobs('W')")),

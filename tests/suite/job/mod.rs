@@ -2,6 +2,7 @@
 
 mod level;
 mod limit;
+mod many;
 mod network;
 mod rename;
 mod schedule;

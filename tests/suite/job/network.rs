@@ -104,8 +104,8 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
             ),
             (
                 "lockstep",
-                "claim_jobs complete_jobs delivery_results drift_checks drift_report fail_job list_slack_workspaces metrics_report release_jobs release_other_jobs runner_heartbeat \
-                 slack_channel_troubles start_runner status_report stop_runner sweep_slack",
+                "claim_jobs complete_jobs delivery_results drift_checks drift_report fail_job list_slack_workspaces metrics_report release_jobs release_other_jobs resume_lost_backfills \
+                 runner_heartbeat slack_channel_troubles start_runner status_report stop_runner sweep_slack",
             ),
         ],
     ),
@@ -126,7 +126,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
                  drift_checks drift_report enqueue_job install_slack_workspace issue_slack_install_ticket limit_worker \
                  list_integration_properties list_slack_workspaces metrics_report project_id publish_event record_integration_event \
                  register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker reset_slack_notifications \
-                 retire_worker retry_dead_jobs retry_deliveries retry_job schedule_job set_cluster_integration set_retention \
+                 resume_lost_backfills retire_worker retry_dead_jobs retry_deliveries retry_job schedule_job set_cluster_integration set_retention \
                  set_slack_notifications slack_channel_troubles slack_notifications slack_workspace_drift status_report sweep sweep_slack \
                  test_slack_integration undefine_feature uninstall_slack_workspace unregister_feature_group unschedule_job",
         )],
@@ -136,7 +136,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
         &[(
             "lockstep",
             "cancel_job claim_jobs complete_job complete_jobs cron_times define_worker enqueue_job fail_job limit_worker publish_event \
-                 record_integration_event release_jobs release_other_jobs runner_heartbeat schedule_job start_runner stop_runner unschedule_job",
+                 record_integration_event release_jobs release_other_jobs resume_lost_backfills runner_heartbeat schedule_job start_runner stop_runner unschedule_job",
         )],
     ),
 ];

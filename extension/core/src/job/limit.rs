@@ -71,8 +71,8 @@ fn limit_worker(name: Option<&str>, concurrency: Option<i32>) {
     limit().or_raise();
 }
 
-/// How many jobs of each of these workers, which all have a limit, may be claimed now.
-pub(super) fn rooms(limited: &[String]) -> Result<HashMap<String, i32>> {
+/// How many jobs of each of these workers may be claimed now. The others have no limit.
+pub(super) fn rooms(workers: &[String], limited: &[String]) -> Result<Vec<i32>> {
     let mut rooms: HashMap<String, i32> = limited.iter().map(|name| (name.clone(), 0)).collect();
     let mut locked = Vec::new();
     STATEMENTS.with(|statements| {
@@ -97,5 +97,6 @@ pub(super) fn rooms(limited: &[String]) -> Result<HashMap<String, i32>> {
                 }
             })
     })?;
-    Ok(rooms)
+    let room = |name: &String| rooms.get(name).copied().unwrap_or(i32::MAX);
+    Ok(workers.iter().map(room).collect())
 }

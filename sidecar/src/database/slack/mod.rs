@@ -120,7 +120,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 38] = [
+pub(crate) const FUNCTIONS: [&str; 39] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -146,6 +146,7 @@ pub(crate) const FUNCTIONS: [&str; 38] = [
     "release_jobs",
     "release_other_jobs",
     "replace_slack_token",
+    "resume_lost_backfills",
     "runner_heartbeat",
     "set_slack_integration_active",
     "set_slack_integration_settings",

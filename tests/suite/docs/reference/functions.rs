@@ -36,6 +36,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "alter_backfill",
             "pause_backfill",
             "resume_backfill",
+            "resume_lost_backfills",
             "cancel_backfill",
             "retry_backfill",
             "backfill_batch",

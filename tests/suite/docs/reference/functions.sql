@@ -48,6 +48,9 @@ select lockstep.pause_backfill(2);
 -- resume_backfill
 select lockstep.resume_backfill(2);
 
+-- resume_lost_backfills
+select lockstep.resume_lost_backfills();
+
 -- cancel_backfill
 select lockstep.start_backfill('service_accounts', settings => '{"sub_batch_size": 1, "pause_ms": 3600000}');
 select lockstep.cancel_backfill(3);
