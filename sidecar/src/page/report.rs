@@ -80,6 +80,7 @@ pub(super) struct Feature {
     pub(super) percentage_of_actors: Option<f64>,
     pub(super) percentage_of_time: Option<f64>,
     pub(super) actors: i64,
+    pub(super) has_expression: bool,
 }
 
 /// Drifted rows, as last counted.

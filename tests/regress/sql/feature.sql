@@ -141,6 +141,11 @@ select lockstep.set_feature('f', true, 'nowhere');
 \echo :SQLSTATE
 select lockstep.set_feature('f', true, 'lockstep');
 \echo :SQLSTATE
+-- a percentage keeps it on for an actor, unless it has opted out
+select lockstep.set_feature_percentage('shared', 100, schema => 'flags');
+select lockstep.disable_feature_for('shared', 'User:1', 'flags');
+select lockstep.opt_out_of_feature('shared', 'User:1', 'flags');
+select lockstep.disable_feature_for('shared', 'User:1', 'flags');
 select lockstep.set_feature_percentage('f', p, schema => 'flags') from unnest(array[-1]) p;
 \echo :SQLSTATE
 select lockstep.set_feature_percentage('f', 100.001, schema => 'flags');

@@ -38,6 +38,27 @@ fn settings_are_checked_and_can_be_changed() -> Result<()> {
             word,
         )?;
     }
+    // The first size follows the largest, if only that is given.
+    for (settings, first) in [
+        (r#"{"max_sub_batch_size": 250}"#, 250),
+        (r#"{"max_sub_batch_size": 250, "sub_batch_size": 40}"#, 40),
+        (r#"{"max_sub_batch_size": 5000}"#, 1_000),
+    ] {
+        client.batch_execute(&format!(
+            "call lockstep.backfill('count', settings => '{settings}')"
+        ))?;
+        let stored = "select (settings->>'sub_batch_size')::bigint from lockstep_internal.backfill_run order by id desc limit 1";
+        assert_eq!(number(&mut client, stored)?, first, "{settings}");
+    }
+    client.batch_execute(
+        "delete from lockstep_internal.backfill_range; delete from lockstep_internal.backfill_run",
+    )?;
+    refused(
+        &mut client,
+        r#"call lockstep.backfill('count', settings => '{"max_sub_batch_size": 0}')"#,
+        "22023",
+        "max_sub_batch_size must be at least 1",
+    )?;
     for workers in [0, -1, 1_025] {
         let query = format!("select lockstep.start_backfill('count', workers => {workers})");
         refused(&mut client, &query, "22023", "workers")?;

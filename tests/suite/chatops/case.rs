@@ -72,7 +72,7 @@ fn what_is_refused_changes_nothing() -> Result<()> {
             ),
             (
                 "run feature set f 101 --actors",
-                "```\nerror: invalid value '101' for '&lt;VALUE&gt;': use true, false, or a whole number from 0 to 100\n\nFor more information, try '--help'.\n```\nNothing was done.",
+                "```\nerror: invalid value '101' for '&lt;VALUE&gt;': use true, false, a whole number from 0 to 100, opt-out or remove-opt-out\n\nFor more information, try '--help'.\n```\nNothing was done.",
             ),
             // Environments.
             (

@@ -4,6 +4,7 @@ mod agree;
 mod backfill;
 mod broken;
 mod busy;
+mod careful;
 mod case;
 mod elsewhere;
 mod flow;

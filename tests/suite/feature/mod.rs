@@ -339,3 +339,66 @@ fn the_view_shows_states_as_flipper_calls_them() -> Result<()> {
     );
     Ok(())
 }
+
+/// Whom an expression selects depends on what the application knows, so the answer is neither on nor off.
+#[test]
+fn what_only_an_expression_could_tell_is_not_known() -> Result<()> {
+    let mut client = flags("feature_expression")?;
+    client.batch_execute(
+        r#"select lockstep.set_feature('f', false); select lockstep.enable_feature_for('f', 'User:1'); select lockstep.opt_out_of_feature('f', 'User:2');
+           insert into feature_gates (feature_key, key, value, created_at, updated_at)
+             values ('f', 'expression', '{"Equal": [{"Property": ["plan"]}, "basic"]}', now(), now())"#,
+    )?;
+    let answer = |client: &mut Client, query: &str| -> Result<Option<bool>> {
+        Ok(client
+            .query_one(&format!("select lockstep.{query}"), &[])?
+            .get(0))
+    };
+    for (query, expected) in [
+        ("feature_enabled('f')", None),
+        ("feature_enabled('f', 'User:1')", Some(true)),
+        ("feature_enabled('f', 'User:2')", Some(false)),
+        ("feature_enabled('f', 'User:3')", None),
+        (
+            "feature_enabled_for_any('f', '{User:3,User:1}')",
+            Some(true),
+        ),
+        ("feature_enabled_for_any('f', '{User:3,User:4}')", None),
+        (
+            "feature_enabled_for_any('f', '{User:3,User:2}')",
+            Some(false),
+        ),
+        ("feature_enabled_for_any('f', '{}')", Some(false)),
+        ("feature_decision('f') = 'conditional'", Some(true)),
+    ] {
+        assert_eq!(answer(&mut client, query)?, expected, "{query}");
+    }
+    let shown = client.query_one(
+        "select state, expression like '{\"Equal\"%' from lockstep.features where name = 'f'",
+        &[],
+    )?;
+    assert_eq!(
+        (shown.get::<_, &str>(0), shown.get::<_, bool>(1)),
+        ("conditional", true)
+    );
+    // What is on for everybody needs no expression, and a worker's rename waits for that.
+    client.batch_execute(
+        "select lockstep.rename_worker('Old', 'New', 'f'); select lockstep.enqueue_job('New')",
+    )?;
+    client.batch_execute(
+        "update feature_gates set key = 'boolean', value = 'true' where value = 'User:1'",
+    )?;
+    assert_eq!(
+        answer(&mut client, "feature_enabled('f', 'User:3')")?,
+        Some(true)
+    );
+    client.batch_execute("select lockstep.enqueue_job('Old')")?;
+    let names: String = client
+        .query_one(
+            "select string_agg(worker, ' ' order by id) from lockstep_internal.job",
+            &[],
+        )?
+        .get(0);
+    assert_eq!(names, "Old New");
+    Ok(())
+}

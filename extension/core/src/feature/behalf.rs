@@ -20,16 +20,18 @@ struct Wish {
     percentage: Option<String>,
     /// What the percentage applies to: `actors` or `time`.
     of: Option<String>,
+    /// Opts the actors out, or ends that.
+    opt_out: Option<bool>,
     is_removed: bool,
 }
 
 /// Changes a flag.
 #[pg_extern(sql = r#"
 create function lockstep_internal.set_feature_on_behalf(role oid, actor text, source text, name text, wish jsonb, schema text default 'public')
-returns void language c set search_path = pg_catalog, pg_temp
+returns text[] language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.set_feature_on_behalf(oid, text, text, text, jsonb, text) is
-  'sets or removes a feature flag with the rights of the owner of its tables, and records the role that asked for it, for whom, and how: for extensions that build on lockstep. wish has enabled with actors and groups, or percentage and of, or is_removed';
+  'sets or removes a feature flag with the rights of the owner of its tables, and records the role that asked for it, for whom, and how: for extensions that build on lockstep. wish has enabled with actors and groups, or percentage and of, or opt_out with actors, or is_removed. Returns the actors that it was turned off for but stays on';
 revoke execute on function lockstep_internal.set_feature_on_behalf(oid, text, text, text, jsonb, text) from public;
 "#)]
 fn set_feature_on_behalf(
@@ -39,41 +41,55 @@ fn set_feature_on_behalf(
     name: Option<&str>,
     wish: Option<JsonB>,
     schema: Option<&str>,
-) {
+) -> Vec<String> {
     let role = required(role, "role");
     let actor = required(actor, "actor");
     let source = required(source, "source");
     let name = required(name, "name");
     let wish = required(wish, "wish");
     let schema = required(schema, "schema");
-    let set = || -> Result<()> {
+    let set = || -> Result<Vec<String>> {
         let wish: Wish =
             serde_json::from_value(wish.0).map_err(|error| malformed(error.to_string()))?;
         on_behalf_of(schema, role, actor, source, || {
             Tables::of_schema(schema)?.as_owner(|| wish.grant(name, schema))
         })
     };
-    set().or_raise();
+    set().or_raise()
 }
 
 impl Wish {
-    fn grant(&self, name: &str, schema: &str) -> Result<()> {
+    fn grant(&self, name: &str, schema: &str) -> Result<Vec<String>> {
         let is_for_some = !self.actors.is_empty() || !self.groups.is_empty();
-        match (self.is_removed, self.enabled, &self.percentage) {
-            (true, None, None) => change::remove(name, schema),
-            (false, Some(enabled), None) if is_for_some => {
-                change::set_for(name, enabled, &self.actors, &self.groups, schema)
+        match (
+            self.is_removed,
+            self.enabled,
+            &self.percentage,
+            self.opt_out,
+        ) {
+            (true, None, None, None) => change::remove(name, schema)?,
+            (false, Some(enabled), None, None) if is_for_some => {
+                return change::set_for(name, enabled, &self.actors, &self.groups, schema);
             }
-            (false, Some(enabled), None) => change::set(name, enabled, schema),
-            (false, None, Some(percentage)) if !is_for_some => {
+            (false, Some(enabled), None, None) => change::set(name, enabled, schema)?,
+            (false, None, Some(percentage), None) if !is_for_some => {
                 let of = self.of.as_deref().unwrap_or("actors");
-                change::set_percentage(name, percentage, of, schema)
+                change::set_percentage(name, percentage, of, schema)?;
             }
-            _ => Err(malformed(
-                "either enabled or percentage is set, the latter without targets".to_owned(),
-            )
-            .into()),
+            (false, None, None, Some(is_opted_out))
+                if !self.actors.is_empty() && self.groups.is_empty() =>
+            {
+                change::set_opt_out(name, is_opted_out, &self.actors, schema)?;
+            }
+            _ => {
+                return Err(malformed(
+                    "either enabled, or percentage without targets, or opt_out with actors is set"
+                        .to_owned(),
+                )
+                .into());
+            }
         }
+        Ok(Vec::new())
     }
 }
 

@@ -8,10 +8,12 @@ use super::group;
 use super::recorded::check_is_recorded;
 use super::tables::Tables;
 use crate::error::{FeatureError, OrRaise, Result, required};
+use lockstep_server::error::notice;
 use lockstep_server::host::check_may;
 use lockstep_server::{Statement, View, datum};
 use pgrx::AnyNumeric;
 use pgrx::prelude::*;
+use pgrx::spi::quote_literal;
 use std::rc::Rc;
 
 /// A flag that is being changed.
@@ -196,26 +198,42 @@ create function lockstep.disable_feature_for(name text, actor text, schema text 
 returns void language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.disable_feature_for(text, text, text) is
-  'takes back that a feature flag was turned on for one actor; where it is on for everybody, lockstep.opt_out_of_feature makes an exception';
+  'takes back that a feature flag was turned on for one actor; a notice tells if a percentage keeps it on. lockstep.opt_out_of_feature makes an exception';
 "#)]
 fn disable_feature_for(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
-    with_actor(name, actor, schema, disable_for);
+    with_actor(name, actor, schema, |change, actor| {
+        if disable_for(change, actor)? {
+            let name = change.name;
+            let schema = change.tables.features.schema();
+            let arguments = [name, actor, schema].map(quote_literal);
+            notice(
+                format!("feature \"{name}\" stays on for actor \"{actor}\""),
+                "It is on for a percentage, which includes this actor.",
+                format!(
+                    "To turn it off for the actor: select lockstep.opt_out_of_feature({}).",
+                    arguments.join(", ")
+                ),
+            );
+        }
+        Ok(())
+    });
 }
 
-fn disable_for(change: &Change, actor: &str) -> Result<()> {
+/// Whether a percentage keeps it on for the actor.
+fn disable_for(change: &Change, actor: &str) -> Result<bool> {
     change.refuse_if_fully_on("To make an exception, call lockstep.opt_out_of_feature.")?;
     change.close("actors", actor);
-    Ok(())
+    Ok(change.gates.stays_open(change.name, actor))
 }
 
-/// Turns a flag on or off for some actors and groups.
+/// Turns a flag on or off for some actors and groups; returns the actors that it was turned off for but stays on.
 pub(super) fn set_for(
     name: &str,
     enabled: bool,
     actors: &[String],
     groups: &[String],
     schema: &str,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     for actor in actors {
         check_actor(actor)?;
     }
@@ -223,10 +241,12 @@ pub(super) fn set_for(
         check_name(group)?;
     }
     let change = Change::begin(name, schema)?;
+    let mut still_on = Vec::new();
     for actor in actors {
         match enabled {
             true => enable_for(&change, actor)?,
-            false => disable_for(&change, actor)?,
+            false if disable_for(&change, actor)? => still_on.push(actor.clone()),
+            false => {}
         }
     }
     for group in groups {
@@ -235,7 +255,24 @@ pub(super) fn set_for(
             false => disable_for_group_of(&change, group)?,
         }
     }
-    Ok(())
+    Ok(still_on)
+}
+
+/// Opts actors out, or ends that.
+pub(super) fn set_opt_out(
+    name: &str,
+    is_opted_out: bool,
+    actors: &[String],
+    schema: &str,
+) -> Result<()> {
+    for actor in actors {
+        check_actor(actor)?;
+    }
+    let change = Change::begin(name, schema)?;
+    actors.iter().try_for_each(|actor| match is_opted_out {
+        true => opt_out(&change, actor),
+        false => remove_opt_out(&change, actor),
+    })
 }
 
 /// Excludes one actor.
@@ -247,10 +284,12 @@ comment on function lockstep.opt_out_of_feature(text, text, text) is
   'keeps a feature flag off for one actor, however it is turned on';
 "#)]
 fn opt_out_of_feature(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
-    with_actor(name, actor, schema, |change, actor| {
-        change.open("actors", &format!("{actor}{OPT_OUT}"));
-        Ok(())
-    });
+    with_actor(name, actor, schema, opt_out);
+}
+
+fn opt_out(change: &Change, actor: &str) -> Result<()> {
+    change.open("actors", &format!("{actor}{OPT_OUT}"));
+    Ok(())
 }
 
 /// Ends the exclusion of one actor.
@@ -262,17 +301,19 @@ comment on function lockstep.remove_feature_opt_out(text, text, text) is
   'ends the exception that lockstep.opt_out_of_feature made';
 "#)]
 fn remove_feature_opt_out(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) {
-    with_actor(name, actor, schema, |change, actor| {
-        if !change.gates.has_opted_out(actor) {
-            return Err(FeatureError::NotOptedOut {
-                name: change.name.to_owned(),
-                actor: actor.to_owned(),
-            }
-            .into());
+    with_actor(name, actor, schema, remove_opt_out);
+}
+
+fn remove_opt_out(change: &Change, actor: &str) -> Result<()> {
+    if !change.gates.has_opted_out(actor) {
+        return Err(FeatureError::NotOptedOut {
+            name: change.name.to_owned(),
+            actor: actor.to_owned(),
         }
-        change.close("actors", &format!("{actor}{OPT_OUT}"));
-        Ok(())
-    });
+        .into());
+    }
+    change.close("actors", &format!("{actor}{OPT_OUT}"));
+    Ok(())
 }
 
 fn with_actor(

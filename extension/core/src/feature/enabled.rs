@@ -15,15 +15,15 @@ create function lockstep.feature_enabled(name text, actor text default null, sch
 returns boolean language c stable parallel restricted cost 10
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.feature_enabled(text, text, text) is
-  'whether a feature flag is on, for an actor such as User:1 if one is given; by the rules of Flipper';
+  'whether a feature flag is on, for an actor such as User:1 if one is given; by the rules of Flipper. null if only an expression of Flipper could tell, which needs what the application knows about the actor';
 "#)]
-fn feature_enabled(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) -> bool {
+fn feature_enabled(name: Option<&str>, actor: Option<&str>, schema: Option<&str>) -> Option<bool> {
     let name = required(name, "name");
     let schema = required(schema, "schema");
     decide(name, actor, schema).or_raise()
 }
 
-fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<bool> {
+fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<Option<bool>> {
     if name.is_empty() {
         return Err(FeatureError::Name.into());
     }
@@ -32,9 +32,9 @@ fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<bool> {
     gates.are_open(name, actor, random, is_in_group)
 }
 
-/// Whether a flag is on, without an actor.
+/// Whether a flag is certainly on, without an actor.
 pub(crate) fn is_enabled(name: &str, schema: &str) -> Result<bool> {
-    decide(name, None, schema)
+    Ok(decide(name, None, schema)?.unwrap_or_default())
 }
 
 /// How a flag decides, for callers that check many actors.
@@ -63,32 +63,35 @@ create function lockstep.feature_enabled_for_any(name text, actors text[], schem
 returns boolean language c stable parallel restricted cost 10
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.feature_enabled_for_any(text, text[], text) is
-  'whether a feature flag is on for one of these actors, and none of them has opted out';
+  'whether a feature flag is on for one of these actors, and none of them has opted out; null if only an expression of Flipper could tell';
 "#)]
 fn feature_enabled_for_any(
     name: Option<&str>,
     actors: Option<Vec<Option<String>>>,
     schema: Option<&str>,
-) -> bool {
+) -> Option<bool> {
     let name = required(name, "name");
     let actors = required(actors, "actors").into_iter().flatten().collect();
     is_on_for_any(name, actors, required(schema, "schema")).or_raise()
 }
 
-fn is_on_for_any(name: &str, actors: Vec<String>, schema: &str) -> Result<bool> {
+fn is_on_for_any(name: &str, actors: Vec<String>, schema: &str) -> Result<Option<bool>> {
     let gates = known::gates(name, schema)?;
     if actors.iter().any(|actor| gates.has_opted_out(actor)) {
-        return Ok(false);
+        return Ok(Some(false));
     }
     // One random draw for all actors, otherwise a percentage of time would grow with their number.
     let time = random();
+    let mut is_known = true;
     for actor in &actors {
         let is_in_group = |group: &String| group::contains(group, actor);
-        if gates.are_open(name, Some(actor), || time, is_in_group)? {
-            return Ok(true);
+        match gates.are_open(name, Some(actor), || time, is_in_group)? {
+            Some(true) => return Ok(Some(true)),
+            None => is_known = false,
+            Some(false) => {}
         }
     }
-    Ok(false)
+    Ok(is_known.then_some(false))
 }
 
 /// Whether a flag is on for everybody now: the caller may have waited since its statement began.

@@ -26,6 +26,8 @@ pub(super) struct Gates {
     pub(super) groups: Vec<String>,
     pub(super) percentage_of_actors: f64,
     pub(super) percentage_of_time: f64,
+    /// On for actors with certain properties, which only the application knows. Without one there is nothing to know.
+    pub(super) expression: Option<String>,
     /// The number of its gate rows, including those without effect.
     pub(super) rows: usize,
 }
@@ -75,6 +77,7 @@ impl Gates {
                     gates.actors.insert(actor);
                 }
                 (Some("groups"), Some(group)) => gates.groups.push(group),
+                (Some("expression"), Some(expression)) => gates.expression = Some(expression),
                 (Some("percentage_of_actors"), value) => {
                     numbers[0].get_or_insert(percentage(value.as_deref()));
                 }
@@ -100,6 +103,7 @@ impl Gates {
             && self.groups.is_empty()
             && self.percentage_of_actors <= 0.0
             && self.percentage_of_time <= 0.0
+            && self.expression.is_none()
         {
             State::Off
         } else {
@@ -114,26 +118,40 @@ impl Gates {
             || self.percentage_of_actors > 0.0
             || self.percentage_of_time > 0.0
             || !self.groups.is_empty()
+            || self.expression.is_some()
             || self.actors.iter().any(|actor| !actor.ends_with(OPT_OUT))
     }
 
-    /// Whether the flag is on for an actor. `time` is random in [0, 1); `is_in_group` says whether the actor is in a group.
+    /// Whether the flag is on for an actor; None if only its expression could tell. `time` is random in [0, 1); `is_in_group` says
+    /// whether the actor is in a group.
     pub(super) fn are_open(
         &self,
         name: &str,
         actor: Option<&str>,
         time: impl FnOnce() -> f64,
         is_in_group: impl FnMut(&String) -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         if self.is_by_default() {
-            return Ok(true);
+            return Ok(Some(true));
+        }
+        if actor.is_some_and(|actor| self.has_opted_out(actor)) {
+            return Ok(Some(false));
         }
         let is_open = self.boolean
             || actor
                 .is_some_and(|actor| self.actors.contains(actor) || self.is_in_share(name, actor))
             || (self.percentage_of_time > 0.0 && time() < self.percentage_of_time / 100.0)
             || (actor.is_some() && any(&self.groups, is_in_group)?);
-        Ok(is_open && !actor.is_some_and(|actor| self.has_opted_out(actor)))
+        Ok(match is_open {
+            false if self.expression.is_some() => None,
+            is_open => Some(is_open),
+        })
+    }
+
+    /// Whether a percentage turns it on for an actor for whom it has just been turned off.
+    pub(super) fn stays_open(&self, name: &str, actor: &str) -> bool {
+        !self.has_opted_out(actor)
+            && (self.percentage_of_time > 0.0 || self.is_in_share(name, actor))
     }
 
     pub(super) fn has_opted_out(&self, actor: &str) -> bool {

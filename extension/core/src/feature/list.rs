@@ -25,6 +25,7 @@ type Flag = (
     bool,
     Option<Timestamp>,
     Option<Timestamp>,
+    Option<String>,
 );
 
 /// The rows of lockstep.features.
@@ -32,7 +33,7 @@ type Flag = (
 create function lockstep_internal.list_features()
 returns table(schema text, name text, state text, percentage_of_actors double precision, percentage_of_time double precision,
               actors text[], opted_out text[], groups text[], type text, default_enabled boolean,
-              created_at timestamp, updated_at timestamp)
+              created_at timestamp, updated_at timestamp, expression text)
 language c stable set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_internal.list_features() is 'part of lockstep.features, which is to be read instead';
@@ -54,6 +55,7 @@ fn list_features() -> TableIterator<
         name!(default_enabled, bool),
         name!(created_at, Option<Timestamp>),
         name!(updated_at, Option<Timestamp>),
+        name!(expression, Option<String>),
     ),
 > {
     TableIterator::new(flags_of(recorded::schemas_of_caller()).or_raise())
@@ -78,7 +80,7 @@ fn report(schema: &str) -> Result<Value> {
     let flags = flags.into_iter().map(|flag| {
         json!({
             "name": flag.1, "state": flag.2, "percentage_of_actors": flag.3, "percentage_of_time": flag.4,
-            "actors": flag.5.len(), "groups": flag.7, "updated_at": flag.11,
+            "actors": flag.5.len(), "groups": flag.7, "updated_at": flag.11, "has_expression": flag.12.is_some(),
         })
     });
     Ok(flags.collect())
@@ -159,5 +161,6 @@ fn flag(
         gates.default_enabled,
         created_at,
         updated_at,
+        gates.expression.clone(),
     )
 }

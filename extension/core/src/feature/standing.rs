@@ -91,6 +91,7 @@ fn value(name: &str, gates: &Gates, definition: Option<&Definition>) -> Value {
         "actors": actors,
         "opted_out": opted_out,
         "groups": gates.groups,
+        "has_expression": gates.expression.is_some(),
         "type": definition.map(|it| &it.kind),
         "group": definition.and_then(|it| it.group.as_ref()),
     })

@@ -150,7 +150,13 @@ impl Command {
     }
 
     /// Changes a flag; the audit names the user who gave the command.
-    pub(super) fn change_flag(&self, name: &str, wish: &Value, schema: &str) -> Result<()> {
+    /// Returns the actors that it was turned off for but stays on.
+    pub(super) fn change_flag(
+        &self,
+        name: &str,
+        wish: &Value,
+        schema: &str,
+    ) -> Result<Vec<String>> {
         let source = format!("slack {} {}", self.team_id, self.channel_id);
         feature::set(name, wish, &self.user_id, source.trim_end(), schema)
     }

@@ -67,11 +67,24 @@ pub(super) fn standing(name: &str, schema: &str) -> Result<Value> {
 }
 
 /// Changes a flag and audits on whose behalf; the role is the caller's.
-pub(super) fn set(name: &str, wish: &Value, actor: &str, source: &str, schema: &str) -> Result<()> {
+/// Returns the actors that it was turned off for but stays on, because of a percentage.
+pub(super) fn set(
+    name: &str,
+    wish: &Value,
+    actor: &str,
+    source: &str,
+    schema: &str,
+) -> Result<Vec<String>> {
     let role = datum(current_user());
     let texts = [actor, source, name, &wish.to_string(), schema].map(datum);
     let arguments: Vec<_> = std::iter::once(role).chain(texts).collect();
-    STATEMENTS.with(|statements| statements.set.rows(&arguments, |_| {}))
+    let mut still_on = Vec::new();
+    STATEMENTS.with(|statements| {
+        statements.set.rows(&arguments, |row| {
+            still_on = row.get(1).unwrap_or_default();
+        })
+    })?;
+    Ok(still_on)
 }
 
 /// Whether a group is registered.

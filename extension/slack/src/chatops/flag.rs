@@ -27,6 +27,8 @@ struct Wish {
     namespaces: Vec<String>,
     users: Vec<String>,
     feature_groups: Vec<String>,
+    /// Opts the targets out, or ends that.
+    opt_out: Option<bool>,
     is_held_by_incidents: bool,
 }
 
@@ -96,12 +98,13 @@ fn set(command: JsonB, name: &str, wish: JsonB, schema: &str) -> Result<Value> {
         let before = feature::standing(name, schema)?;
         let change = json!({
             "enabled": wish.enabled, "actors": actors, "groups": groups, "percentage": wish.percentage, "of": wish.of,
+            "opt_out": wish.opt_out,
         });
-        command.change_flag(name, &change, schema)?;
+        let still_on = command.change_flag(name, &change, schema)?;
         let after = feature::standing(name, schema)?;
-        Ok(
-            json!({ "before": before, "after": after, "actors": actors, "paths": paths, "groups": groups }),
-        )
+        Ok(json!({
+            "before": before, "after": after, "actors": actors, "paths": paths, "groups": groups, "still_on": still_on,
+        }))
     })
 }
 

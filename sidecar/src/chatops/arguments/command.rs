@@ -88,6 +88,10 @@ pub(in crate::chatops) enum Feature {
         /// The flag
         name: String,
 
+        /// In all environments
+        #[arg(long)]
+        all: bool,
+
         #[command(flatten)]
         environments: Environments,
     },
@@ -123,6 +127,10 @@ pub(in crate::chatops) struct Delete {
     #[arg(long)]
     pub(in crate::chatops) ignore_feature_flag_consistency_check: bool,
 
+    /// Only show what would change
+    #[arg(long)]
+    pub(in crate::chatops) dry_run: bool,
+
     #[command(flatten)]
     pub(in crate::chatops) environments: Environments,
 }
@@ -133,7 +141,8 @@ pub(in crate::chatops) struct Set {
     /// The flag
     pub(in crate::chatops) name: String,
 
-    /// true, false, or a percentage from 0 to 100
+    /// true, false, a percentage from 0 to 100; opt-out to keep it off for some actors however it is turned on, remove-opt-out to
+    /// end that
     #[arg(value_parser = value)]
     pub(in crate::chatops) value: Value,
 
@@ -169,6 +178,10 @@ pub(in crate::chatops) struct Set {
     #[arg(long)]
     pub(in crate::chatops) random: bool,
 
+    /// Even if the percentage rises by more than half of all actors
+    #[arg(long)]
+    pub(in crate::chatops) ignore_large_step_check: bool,
+
     /// Accept --random anyway
     #[arg(long)]
     pub(in crate::chatops) ignore_random_deprecation_check: bool,
@@ -181,6 +194,10 @@ pub(in crate::chatops) struct Set {
     #[arg(long)]
     pub(in crate::chatops) ignore_feature_flag_consistency_check: bool,
 
+    /// Only show what would change
+    #[arg(long)]
+    pub(in crate::chatops) dry_run: bool,
+
     #[command(flatten)]
     pub(in crate::chatops) environments: Environments,
 }
@@ -189,17 +206,24 @@ pub(in crate::chatops) struct Set {
 pub(in crate::chatops) enum Value {
     Enabled(bool),
     Percentage(u8),
+    /// The actors are opted out, or no longer.
+    OptedOut(bool),
 }
 
 fn value(text: &str) -> Result<Value, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" => Ok(Value::Enabled(true)),
         "false" => Ok(Value::Enabled(false)),
+        "opt-out" => Ok(Value::OptedOut(true)),
+        "remove-opt-out" => Ok(Value::OptedOut(false)),
         text => match text.parse() {
             Ok(percentage @ 0..=100) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Ok(Value::Percentage(percentage))
             }
-            _ => Err("use true, false, or a whole number from 0 to 100".to_owned()),
+            _ => Err(
+                "use true, false, a whole number from 0 to 100, opt-out or remove-opt-out"
+                    .to_owned(),
+            ),
         },
     }
 }

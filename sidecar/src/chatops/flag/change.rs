@@ -59,6 +59,8 @@ pub(super) struct Change {
     /// The requested state; None to delete the flag.
     pub(super) wish: Option<Value>,
     pub(super) is_held_by_incidents: bool,
+    /// Everything is done and rolled back.
+    pub(super) is_dry_run: bool,
 }
 
 pub(super) const CONSISTENCY: &str = "`--ignore-feature-flag-consistency-check`";
@@ -105,6 +107,11 @@ impl Change {
 
     async fn alone(&self, it: &Environment, command: &Value) -> Result<Value, Error> {
         let database = &it.database;
+        if self.is_dry_run {
+            // If dropped, it is rolled back.
+            let transaction = database.begin().await?;
+            return self.within(&transaction, it.name, command).await;
+        }
         match self.wish(it.name) {
             Some(wish) => database.set_feature(command, &self.flag, &wish).await,
             None => {
@@ -164,6 +171,16 @@ impl Change {
         }
     }
 
+    async fn end(&self, transaction: Transaction) -> Result<(), Broken> {
+        if self.is_dry_run {
+            return Ok(());
+        }
+        transaction.commit().await.map_err(|error| Broken {
+            error,
+            at_commit: true,
+        })
+    }
+
     async fn in_production(
         &self,
         production: &Environment,
@@ -192,7 +209,7 @@ impl Change {
                 Err(error) => return Ok(unseen(&self.flag, staging.name, &error)),
             }
         }
-        commit(here).await?;
+        self.end(here).await?;
         drop(there);
         Ok(Outcome::of_change(production.name, Ok(answer)))
     }
@@ -227,16 +244,9 @@ impl Change {
                 return Ok(unseen(&self.flag, production.name, &error));
             }
         }
-        commit(here).await?;
+        self.end(here).await?;
         Ok(Outcome::of_change(staging.name, Ok(answer)))
     }
-}
-
-async fn commit(transaction: Transaction) -> Result<(), Broken> {
-    transaction.commit().await.map_err(|error| Broken {
-        error,
-        at_commit: true,
-    })
 }
 
 /// Whether a flag is on for any actor.

@@ -23,8 +23,15 @@ pub(super) async fn answer(given: &Given<'_>, command: Feature) -> Result<Answer
     match command {
         Feature::Set(wish) => set::set(given, &wish).await,
         Feature::Delete(delete) => set::delete(given, delete).await,
-        Feature::Get { name, environments } => {
-            let environments = given.environments(environments)?;
+        Feature::Get {
+            name,
+            all,
+            environments,
+        } => {
+            let environments = match all {
+                true => given.app.environments.all().to_vec(),
+                false => given.environments(environments)?,
+            };
             let answers = each(&environments, |it| {
                 let name = name.clone();
                 async move { it.database.feature(&name).await }

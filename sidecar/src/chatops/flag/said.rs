@@ -74,6 +74,9 @@ fn partly(flag: &Value) -> String {
         let word = if groups.len() == 1 { "group" } else { "groups" };
         parts.push(format!("the feature {word} {}", some(&groups)));
     }
+    if flag["has_expression"] == true {
+        parts.push("those whom its expression selects, which is not known here".to_owned());
+    }
     match parts.is_empty() {
         true => "off".to_owned(),
         false => format!("on for {}", parts.join(", ")),
@@ -140,6 +143,14 @@ mod tests {
                 "on for Group:1, User:2",
             ),
             (json!({"groups": ["team"]}), "on for the feature group team"),
+            (
+                json!({"has_expression": true}),
+                "on for those whom its expression selects, which is not known here",
+            ),
+            (
+                json!({"has_expression": true, "actors": ["User:2"]}),
+                "on for User:2, those whom its expression selects, which is not known here",
+            ),
             (
                 json!({"groups": ["a<b", "c"]}),
                 "on for the feature groups a&lt;b, c",

@@ -25,7 +25,11 @@ pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> 
         effect,
         wish: Some(wish),
         is_held_by_incidents: !set.ignore_production_check,
+        is_dry_run: set.dry_run,
     };
+    if !set.ignore_large_step_check && !set.dry_run {
+        check_step(&environments, &change).await?;
+    }
     let is_consistent = !set.ignore_feature_flag_consistency_check;
     carry_out(given, change, environments, is_consistent).await
 }
@@ -37,6 +41,7 @@ pub(super) async fn delete(given: &Given<'_>, delete: Delete) -> Result<Answer, 
         effect: Effect::Deleted,
         wish: None,
         is_held_by_incidents: !delete.ignore_production_check,
+        is_dry_run: delete.dry_run,
     };
     let is_consistent = !delete.ignore_feature_flag_consistency_check;
     carry_out(given, change, environments, is_consistent).await
@@ -48,7 +53,9 @@ async fn carry_out(
     environments: Vec<Environment>,
     is_consistent: bool,
 ) -> Result<Answer, Answer> {
-    guard::check_channel(given, &environments)?;
+    if !change.is_dry_run {
+        guard::check_channel(given, &environments)?;
+    }
     if let Err(refusal) = check_before(given, &environments, &change, is_consistent).await
         && !was_done(given, &environments).await
     {
@@ -57,6 +64,8 @@ async fn carry_out(
     let change = Arc::new(change);
     let agrees = |name| matches!(name, Name::Staging | Name::Production);
     let (pair, others): (Vec<_>, Vec<_>) = environments.into_iter().partition(|it| agrees(it.name));
+    // What a dry run has done in the one is not seen from the other.
+    let is_consistent = is_consistent && !(change.is_dry_run && pair.len() > 1);
     // Environments that nothing depends on do not delay the others.
     let (mut outcomes, others) = tokio::join!(
         in_turn(given, pair, &change, is_consistent),
@@ -64,7 +73,10 @@ async fn carry_out(
     );
     outcomes.extend(others);
     outcomes.sort_by_key(|(name, _)| *name);
-    Ok(report(given, &change.flag, outcomes).await)
+    Ok(match change.is_dry_run {
+        true => preview(given, &change.flag, &outcomes),
+        false => report(given, &change.flag, outcomes).await,
+    })
 }
 
 async fn check_before(
@@ -192,15 +204,32 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
         (arguments::Value::Percentage(100), Some(_)) => (Some(true), None),
         (arguments::Value::Percentage(percentage), Some(_)) => (None, Some(percentage)),
         (arguments::Value::Enabled(enabled), None) => (Some(enabled), None),
+        (arguments::Value::OptedOut(_), Some((option, _))) => {
+            return refuse(&format!("An opt-out cannot be combined with `{option}`."));
+        }
+        (arguments::Value::OptedOut(_), None) if !set.feature_groups.is_empty() => {
+            return refuse("Only actors can be opted out, not feature groups.");
+        }
+        (arguments::Value::OptedOut(_), None) if target.is_none() => {
+            return refuse(
+                "An opt-out needs a target: `--user`, `--project`, `--group` or `--namespace`.",
+            );
+        }
+        (arguments::Value::OptedOut(_), None) => (None, None),
+    };
+    let opt_out = match set.value {
+        arguments::Value::OptedOut(is_opted_out) => Some(is_opted_out),
+        _ => None,
     };
     if set.random && !set.ignore_random_deprecation_check {
         return refuse(
             "`--random` is deprecated, because each check is random: use `--actors`, or pass `--ignore-random-deprecation-check`.",
         );
     }
-    let effect = match (enabled, target) {
-        (Some(false), None) => Effect::Off,
-        (Some(false), Some(_)) => Effect::Less,
+    let effect = match (enabled, target, opt_out) {
+        (_, _, Some(true)) => Effect::Less,
+        (Some(false), None, _) => Effect::Off,
+        (Some(false), Some(_), _) => Effect::Less,
         _ => Effect::On,
     };
     let names = |names: &[String]| -> Vec<String> {
@@ -217,6 +246,7 @@ fn wish(set: &Set) -> Result<(Effect, Value), Answer> {
             "namespaces": names(&set.namespaces),
             "users": names(&set.users),
             "feature_groups": names(&set.feature_groups),
+            "opt_out": opt_out,
         }),
     ))
 }
@@ -248,6 +278,45 @@ async fn check_incidents(environments: &[Environment]) -> Result<(), Answer> {
             ))
         ))),
     }
+}
+
+/// A rollout that jumps is most likely a typo.
+const LARGE_STEP: f64 = 50.0;
+
+async fn check_step(environments: &[Environment], change: &Change) -> Result<(), Answer> {
+    let wish = change.wish.as_ref().unwrap_or(&Value::Null);
+    let is_for_all = [
+        "projects",
+        "groups",
+        "namespaces",
+        "users",
+        "feature_groups",
+    ]
+    .iter()
+    .all(|key| wish[*key].as_array().is_none_or(Vec::is_empty));
+    let percentage = wish["percentage"].as_str().and_then(|it| it.parse().ok());
+    let wanted: f64 = match (wish["enabled"].as_bool(), percentage) {
+        (Some(true), _) if is_for_all => 100.0,
+        (_, Some(percentage)) if wish["of"] == "actors" => percentage,
+        _ => return Ok(()),
+    };
+    let Some(production) = environments.iter().find(|it| it.name == Name::Production) else {
+        return Ok(());
+    };
+    // That it cannot be reached is reported when it is changed.
+    let Ok(flag) = production.database.feature(&change.flag).await else {
+        return Ok(());
+    };
+    let now = flag["percentage_of_actors"].as_f64().unwrap_or_default();
+    // A flag that is turned on without a rollout is meant to be.
+    if now <= 0.0 || flag["state"] == "on" || wanted - now <= LARGE_STEP {
+        return Ok(());
+    }
+    Err(Answer::text(format!(
+        ":no_entry: Nothing was changed: {} is on for {now} % of the actors in production, and {wanted} % is a large step. Take a smaller \
+         one, or pass `--ignore-large-step-check`; `--dry-run` shows what would change.",
+        code(&change.flag)
+    )))
 }
 
 /// What can be checked in advance is refused before anything changes anywhere; the change itself checks again. If both are
@@ -341,6 +410,11 @@ async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -
                 outcome.trouble(*environment, &look).unwrap_or_default()
             }
         });
+        if let Outcome::Done(result) = outcome
+            && let Some(line) = still_on(*environment, result)
+        {
+            answer.say(line);
+        }
     }
     let production = outcomes.iter().find(|(it, _)| *it == Name::Production);
     if let Some((_, Outcome::Done(result))) = production {
@@ -359,6 +433,45 @@ async fn report(given: &Given<'_>, name: &str, outcomes: Vec<(Name, Outcome)>) -
         true => answer.publish(),
         false => answer,
     }
+}
+
+/// What a dry run would have changed.
+fn preview(given: &Given<'_>, name: &str, outcomes: &[(Name, Outcome)]) -> Answer {
+    let mut answer = Answer::text(told::headline(given));
+    answer.say("Nothing was changed. Without `--dry-run` this would change:");
+    for (environment, outcome) in outcomes {
+        answer.say(match outcome {
+            Outcome::Done(result) => {
+                format!("• {}: {}", environment.text(), difference(result))
+            }
+            // It was executed before as a change.
+            Outcome::Repeated(_) => format!("• {}: nothing", environment.text()),
+            outcome => {
+                let look = format!("/chatops run feature get {name} --{}", environment.text());
+                outcome.trouble(*environment, &look).unwrap_or_default()
+            }
+        });
+        if let Outcome::Done(result) = outcome
+            && let Some(line) = still_on(*environment, result)
+        {
+            answer.say(line);
+        }
+    }
+    answer
+}
+
+/// A percentage may include actors for whom it was turned off.
+fn still_on(environment: Name, result: &Value) -> Option<String> {
+    let actors = result["still_on"].as_array().into_iter().flatten();
+    let actors: Vec<String> = actors.filter_map(Value::as_str).map(plain).collect();
+    if actors.is_empty() {
+        return None;
+    }
+    Some(format!(
+        ":warning: {}: a percentage includes {}, so it stays on there. `opt-out` instead of `false` turns it off.",
+        environment.text(),
+        actors.join(", ")
+    ))
 }
 
 fn difference(result: &Value) -> String {

@@ -135,6 +135,7 @@ fn features(of: &[Feature]) -> Markup {
                     @if let Some(percentage) = feature.percentage_of_time.filter(|it| *it > 0.0) {
                         span { (percentage) " % of the time" }
                     }
+                    @if feature.has_expression { span { "by an expression, which is not known here" } }
                     @if feature.actors > 0 {
                         span { (number(feature.actors)) " " (plural(feature.actors, "actor", "actors")) }
                     }

@@ -98,8 +98,12 @@ impl Settings {
                 ))
             })?;
         }
-        let settings: Self =
+        let is_first_size_given = named.contains_key("sub_batch_size");
+        let mut settings: Self =
             serde_json::from_value(settings.clone()).map_err(|error| invalid(error.to_string()))?;
+        if !is_first_size_given {
+            settings.sub_batch_size = settings.first_size_within(settings.max_sub_batch_size);
+        }
         settings.check().map_err(invalid)?;
         Ok(settings)
     }
@@ -119,10 +123,24 @@ impl Settings {
                         .iter()
                         .map(|(name, value)| (name.clone(), value.clone())),
                 );
+                let most = changes
+                    .get("max_sub_batch_size")
+                    .and_then(|most| i32::try_from(most.as_i64()?).ok());
+                if let Some(most) = most
+                    && !changes.contains_key("sub_batch_size")
+                {
+                    let first = self.first_size_within(most);
+                    all.insert("sub_batch_size".to_owned(), first.into());
+                }
             }
             _ => return Self::given(changes),
         }
         Self::given(&all)
+    }
+
+    /// A caller who only names the largest size means the first one, too.
+    fn first_size_within(&self, most: i32) -> i32 {
+        self.sub_batch_size.min(most.max(1))
     }
 
     pub(crate) fn json(&self) -> String {
