@@ -2,7 +2,7 @@
 
 use super::audit::on_behalf_of;
 use super::tables::Tables;
-use super::{change, group};
+use super::{actors, change, group};
 use crate::error::{FeatureError, OrRaise, Result, required};
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
@@ -69,7 +69,7 @@ impl Wish {
         ) {
             (true, None, None, None) => change::remove(name, schema)?,
             (false, Some(enabled), None, None) if is_for_some => {
-                return change::set_for(name, enabled, &self.actors, &self.groups, schema);
+                return actors::set_for(name, enabled, &self.actors, &self.groups, schema);
             }
             (false, Some(enabled), None, None) => change::set(name, enabled, schema)?,
             (false, None, Some(percentage), None) if !is_for_some => {
@@ -79,7 +79,7 @@ impl Wish {
             (false, None, None, Some(is_opted_out))
                 if !self.actors.is_empty() && self.groups.is_empty() =>
             {
-                change::set_opt_out(name, is_opted_out, &self.actors, schema)?;
+                actors::set_opt_out(name, is_opted_out, &self.actors, schema)?;
             }
             _ => {
                 return Err(malformed(

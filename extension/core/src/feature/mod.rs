@@ -1,9 +1,10 @@
 //! Feature flags with Flipper's rows and rules, so that application and database return the same answer. The tables ([`tables`])
 //! are read ([`gates`]), cached while nothing can have changed ([`known`]), and evaluated ([`enabled`]). Flags are changed here
-//! ([`change`]) or by the application; both are audited ([`audit`]). What the application declares in files is declared in
+//! ([`change`], for some [`actors`]) or by the application; both are audited ([`audit`]). What the application declares in files is declared in
 //! [`definition`] and [`group`]. [`list`] and [`standing`] report the state of flags; an extension changes them on someone's
 //! [`behalf`].
 
+mod actors;
 mod attach;
 mod audit;
 mod behalf;

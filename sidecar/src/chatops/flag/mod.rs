@@ -1,11 +1,15 @@
-//! `feature`: the state of flags ([`said`]). Changes are in [`set`], in agreement with other environments ([`change`]);
+//! `feature`: the state of flags ([`said`]). Changes are in [`set`]: what is asked for ([`wish`]), whether it may be done ([`check`]), in
+//! agreement with other environments ([`change`]), and what was done ([`report`]);
 //! [`mod@rollout`] shows the progress of a rollout ([`checklist`]).
 
 mod change;
+mod check;
 mod checklist;
+mod report;
 mod rollout;
 mod said;
 mod set;
+mod wish;
 
 use super::arguments::Feature;
 use super::environment::each;
