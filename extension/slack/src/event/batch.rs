@@ -1,14 +1,14 @@
 //! Publishes a batch of events: lookups, decisions and writes are done for the whole batch, each step with statements for all
 //! events.
 
-use super::read::{Flaw, Occurrence, Place};
-use super::settings::{Effective, effective};
+use super::read::{Facts, Flaw, Occurrence, Place};
+use super::settings::{Effective, Settings, effective};
 use super::tables::Tables;
 use super::told::{
     Candidate, Candidates, ChatNames, Notifications, ProtectedBranches, Reason, Scope, Scopes,
-    Surroundings, Told, filter,
+    Surroundings, Told, Verdict, filter, verdicts,
 };
-use super::written::{Channel, Finished, NewDelivery, channel, pipeline, rows};
+use super::written::{Change, Channel, Finished, NewDelivery, channel, copies, pipeline, rows};
 use crate::error::Result;
 use lockstep_webhook::trimmed;
 use std::borrow::Cow;
@@ -30,6 +30,8 @@ pub(super) enum Outcome {
 pub(super) struct Answer {
     pub(super) integration: i64,
     pub(super) slack_integration: Option<i64>,
+    /// What becomes of it at each of the integration's routes.
+    pub(super) routes: Vec<(Vec<String>, Verdict)>,
     /// The channels, or why none is notified.
     pub(super) told: Result<Vec<String>, Reason>,
 }
@@ -40,9 +42,18 @@ impl Answer {
     }
 }
 
+/// An event to publish.
+pub(super) struct Received<'a> {
+    pub(super) text: Option<&'a str>,
+    pub(super) key: String,
+    /// The webhook that sent it and the id of the request, if it came by one.
+    pub(super) request: Option<&'a str>,
+}
+
 /// A valid event.
 struct Event<'a> {
     key: &'a str,
+    request: Option<&'a str>,
     text: &'a str,
     it: Occurrence<'a>,
 }
@@ -66,19 +77,49 @@ struct Switched<'a> {
     candidates: Vec<(&'a Candidate, Result<(), Reason>)>,
 }
 
+/// An integration that might be notified, with its settings and what becomes of the event at its routes.
+struct Decision<'a> {
+    candidate: &'a Candidate,
+    settings: Option<&'a Settings>,
+    verdicts: Vec<Verdict>,
+    told: Result<Told<'a>, Reason>,
+}
+
 /// The same, with the channels to notify.
 struct Decided<'a> {
     place: usize,
     event: &'a Event<'a>,
     scope: &'a Scope,
-    candidates: Vec<(&'a Candidate, Result<Told<'a>, Reason>)>,
+    candidates: Vec<Decision<'a>>,
+    /// Its number once it is written; none if it was published before.
+    id: Option<i64>,
 }
 
-/// Publishes events with their keys; returns the outcome of each.
-pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result<Vec<Outcome>> {
+/// Publishes events; returns the outcome of each.
+pub(super) fn publish(events: &[Received], schema: &str) -> Result<Vec<Outcome>> {
+    handle(events, schema, write)
+}
+
+/// What publishing these events would do.
+pub(super) fn explain(events: &[Received], schema: &str) -> Result<Vec<Outcome>> {
+    handle(events, schema, |decided, schema| {
+        for it in decided.iter_mut() {
+            it.id = Some(0);
+        }
+        let (places, finished) = finished(decided);
+        let changes = pipeline::look(&finished, schema)?;
+        keep_back(decided, places, changes);
+        Ok(())
+    })
+}
+
+fn handle(
+    events: &[Received],
+    schema: &str,
+    write: impl FnOnce(&mut [Decided], &str) -> Result<()>,
+) -> Result<Vec<Outcome>> {
     let tables = Tables::attached(schema)?;
-    let events = events.iter().map(|(text, key)| read(*text, key));
-    let events: Vec<Result<Event, Flaw>> = events.collect();
+    let events: Vec<Result<Event, Flaw>> = events.iter().map(read).collect();
     let places = || events.iter().flatten().map(|event| &event.it.place);
     let (scopes, candidates) = tables.as_owner(|| {
         let scopes = Scopes::look_up(&tables, places());
@@ -95,7 +136,8 @@ pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result
             Ok(event) => match scopes.of(&event.it.place) {
                 None => Outcome::Nowhere(name_of(&event.it.place)),
                 Some(scope) => {
-                    if keys.insert(event.key) {
+                    // The same event by another webhook is the same, by the same webhook another one: see `copies`.
+                    if keys.insert(event.key) || event.request.is_some() {
                         new.push((place, event, scope));
                     }
                     // Unless it turns out to be new.
@@ -112,24 +154,33 @@ pub(super) fn publish(events: &[(Option<&str>, String)], schema: &str) -> Result
         let_through.map(|(candidate, _)| (candidate.integration, candidate.inherits_from)),
     )?;
     let mut decided = decide(&tables, switched, &settings)?;
-    let ids = write(&mut decided, schema)?;
-    for decided in decided {
-        if ids.contains_key(decided.event.key)
-            && let Some(outcome) = outcomes.get_mut(decided.place)
-        {
+    write(&mut decided, schema)?;
+    for decided in decided.into_iter().filter(|it| it.id.is_some()) {
+        if let Some(outcome) = outcomes.get_mut(decided.place) {
             *outcome = decided.outcome();
         }
     }
     Ok(outcomes)
 }
 
-fn read<'a>(text: Option<&'a str>, key: &'a str) -> Result<Event<'a>, Flaw> {
-    if key.is_empty() || key.chars().count() > MOST_OF_KEY {
-        return Err(Flaw::Field("key".to_owned()));
+fn read<'a>(event: &'a Received) -> Result<Event<'a>, Flaw> {
+    let Received { text, key, request } = event;
+    let flaw = |name: &str| Flaw::Field(name.to_owned());
+    let length = key.chars().count();
+    if length == 0 || length > MOST_OF_KEY {
+        return Err(flaw("key"));
     }
-    let text = text.ok_or_else(|| Flaw::Field("object_kind".to_owned()))?;
-    let it = Occurrence::read(text)?;
-    Ok(Event { key, text, it })
+    // Together they may become a key.
+    if request.is_some_and(|request| length + request.chars().count() >= MOST_OF_KEY) {
+        return Err(flaw("request"));
+    }
+    let text = text.ok_or_else(|| flaw("object_kind"))?;
+    Ok(Event {
+        key,
+        request: *request,
+        text,
+        it: Occurrence::read(text)?,
+    })
 }
 
 fn name_of(place: &Place) -> String {
@@ -157,7 +208,7 @@ fn switch<'a>(
             event,
             scope,
             candidates: candidates
-                .map(|it| (it, filter::switched(it, &event.it, is_on)))
+                .map(|it| (it, filter::switched(it, &event.it, scope, is_on)))
                 .collect(),
         })
     };
@@ -192,21 +243,37 @@ fn decide<'a>(
             protected_branches: &protected_branches,
             chat_names: &chat_names,
         };
-        let mut candidates: Vec<(&Candidate, Result<Told, Reason>)> =
-            Vec::with_capacity(it.candidates.len());
+        let event = &it.event.it;
+        let mut facts = None;
+        let mut candidates: Vec<Decision> = Vec::with_capacity(it.candidates.len());
         for (candidate, switched) in it.candidates {
-            let told = switched.and_then(|()| match settings_of(candidate) {
-                Some(found) => filter::filtered(candidate, &it.event.it, &found.settings, &around),
+            let found = settings_of(candidate).filter(|_| switched.is_ok());
+            let settings = found.map(|found| &*found.settings);
+            let verdicts = match settings.filter(|settings| !settings.routes.is_empty()) {
+                Some(settings) => {
+                    let facts = facts.get_or_insert_with(|| Facts::read(it.event.text));
+                    verdicts(settings, event, facts)
+                }
+                None => Vec::new(),
+            };
+            let told = switched.and_then(|()| match settings {
+                Some(settings) => filter::filtered(candidate, event, settings, &verdicts, &around),
                 None => Err(Reason::NoChannel),
             });
             let told = told.and_then(|told| without_repeats(told, candidate, &candidates));
-            candidates.push((candidate, told));
+            candidates.push(Decision {
+                candidate,
+                settings,
+                verdicts,
+                told,
+            });
         }
         Decided {
             place: it.place,
             event: it.event,
             scope: it.scope,
             candidates,
+            id: None,
         }
     };
     Ok(switched.into_iter().map(decide).collect())
@@ -216,14 +283,14 @@ fn decide<'a>(
 fn without_repeats<'a>(
     mut told: Told<'a>,
     candidate: &Candidate,
-    before: &[(&Candidate, Result<Told, Reason>)],
+    before: &[Decision],
 ) -> Result<Told<'a>, Reason> {
     let of_same = before
         .iter()
         .rev()
-        .take_while(|(other, _)| other.integration == candidate.integration);
-    for (_, other) in of_same {
-        if let Ok(other) = other
+        .take_while(|other| other.candidate.integration == candidate.integration);
+    for other in of_same {
+        if let Ok(other) = &other.told
             && other.team == told.team
         {
             told.channels.retain(|it| !other.channels.contains(it));
@@ -235,22 +302,15 @@ fn without_repeats<'a>(
     }
 }
 
-/// Writes the new events with their deliveries; returns their ids by key.
-fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> {
-    let events = decided.iter().map(|it| {
-        let payload = it.told().next().map(|_| it.event.kept());
-        (it.event.key, payload)
-    });
-    let ids = rows::events(events.collect(), schema)?;
-    take_down_pipelines(decided, &ids, schema)?;
-    let new = decided.iter_mut().filter_map(|it| {
-        let event = ids.get(it.event.key).copied()?;
-        Some((event, it))
-    });
+/// Writes the new events with their deliveries.
+fn write(decided: &mut [Decided], schema: &str) -> Result<()> {
+    write_events(decided, schema)?;
+    take_down_pipelines(decided, schema)?;
+    let new = decided.iter_mut().filter_map(|it| Some((it.id?, it)));
     let mut new: Vec<(i64, &mut Decided)> = new.collect();
     let names = new.iter().flat_map(|(_, it)| it.told());
     let names = names
-        .flat_map(|(_, told)| told.channels.iter().map(|channel| (told.team, *channel)))
+        .flat_map(|told| told.channels.iter().map(|channel| (told.team, *channel)))
         .collect();
     let channels = channel::rows(names, schema)?;
     let mut deliveries = Vec::new();
@@ -258,57 +318,105 @@ fn write(decided: &mut [Decided], schema: &str) -> Result<HashMap<String, i64>> 
         deliveries.extend(it.deliveries(*event, &channels));
     }
     rows::deliveries(&deliveries, schema)?;
-    Ok(ids)
+    Ok(())
 }
 
-/// Integrations that only want pipelines that change the state of a branch are not notified of others. This is only known once
-/// the events are written: an event that arrives again must not count as its own predecessor.
-fn take_down_pipelines(
-    decided: &mut [Decided],
-    ids: &HashMap<String, i64>,
-    schema: &str,
-) -> Result<()> {
-    let finished: Vec<(usize, Finished)> = decided
+/// Writes the events that are new, and numbers them.
+fn write_events(decided: &mut [Decided], schema: &str) -> Result<()> {
+    let mut keys = HashSet::new();
+    let first = decided.iter().filter(|it| keys.insert(it.event.key));
+    let events = first.map(|it| it.written(it.event.key.to_owned()));
+    let mut ids = rows::events(events.collect(), schema)?;
+    let left = decided.iter_mut().filter_map(|it| {
+        it.id = ids.remove(it.event.key);
+        let request = it.event.request?;
+        it.id.is_none().then_some((request, it))
+    });
+    let left: Vec<(&str, &mut Decided)> = left.collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let asked = left.iter().map(|(request, it)| (it.event.key, *request));
+    let is_new = copies::count(asked.collect(), schema)?;
+    let again = left.into_iter().zip(is_new);
+    let again: Vec<(String, &mut Decided)> = again
+        .filter(|(_, is_new)| *is_new)
+        .map(|((request, it), _)| (format!("{} {request}", it.event.key), it))
+        .collect();
+    let events = again.iter().map(|(key, it)| it.written(key.clone()));
+    let mut ids = rows::events(events.collect(), schema)?;
+    for (key, it) in again {
+        it.id = ids.remove(&key);
+    }
+    Ok(())
+}
+
+/// An end of a pipeline counts once, and integrations that only want pipelines that change the state of a branch are not notified
+/// of others. This is only known once the events are written: an event that arrives again must not count as its own predecessor.
+fn take_down_pipelines(decided: &mut [Decided], schema: &str) -> Result<()> {
+    let (places, finished) = finished(decided);
+    let changes = pipeline::take_down(&finished, schema)?;
+    let untold = keep_back(decided, places, changes);
+    rows::forget_payloads(&untold)
+}
+
+/// The new events that are the end of a pipeline, with their places.
+fn finished<'a>(decided: &[Decided<'a>]) -> (Vec<usize>, Vec<Finished<'a>>) {
+    let finished = decided
         .iter()
         .enumerate()
-        .filter(|(_, it)| ids.contains_key(it.event.key))
+        .filter(|(_, it)| it.id.is_some())
         // Also where nobody has asked for changes only, or for pipelines at all: whoever turns it on later is compared with the
         // current state, not with an old one. Without any integration nobody can turn it on.
         .filter(|(_, it)| !it.candidates.is_empty())
         .filter_map(|(place, it)| {
             let pipeline = it.event.it.pipeline.as_ref();
             let pipeline = pipeline.filter(|pipeline| pipeline::is_finished(pipeline))?;
-            Some((place, (it.scope.project?, pipeline)))
-        })
-        .collect();
-    let (places, finished): (Vec<usize>, Vec<Finished>) = finished.into_iter().unzip();
-    let changed = pipeline::take_down(&finished, schema)?;
+            let finished = Finished {
+                project: it.scope.project?,
+                state_of: pipeline.state_of.as_deref()?,
+                pipeline,
+            };
+            Some((place, finished))
+        });
+    finished.unzip()
+}
+
+/// Returns the events that nobody is notified of after all.
+fn keep_back(decided: &mut [Decided], places: Vec<usize>, changes: Vec<Change>) -> Vec<i64> {
     let mut untold = Vec::new();
-    for (place, _) in places
-        .into_iter()
-        .zip(changed)
-        .filter(|(_, changed)| !changed)
-    {
+    for (place, change) in places.into_iter().zip(changes) {
         let Some(it) = decided.get_mut(place) else {
             continue;
         };
         let had_any = it.told().next().is_some();
-        for (_, told) in &mut it.candidates {
-            if matches!(told, Ok(told) if told.if_changed) {
-                *told = Err(Reason::PipelineStatus);
+        for decision in &mut it.candidates {
+            if let Ok(told) = &decision.told
+                && let Some(reason) = told.kept_back(change)
+            {
+                decision.told = Err(reason);
             }
         }
         if had_any && it.told().next().is_none() {
-            untold.extend(ids.get(it.event.key));
+            untold.extend(it.id);
         }
     }
-    rows::forget_payloads(&untold)
+    untold
 }
 
 impl<'a> Decided<'a> {
-    fn told(&self) -> impl Iterator<Item = (&'a Candidate, &Told<'a>)> {
+    /// What is written of the event, under that key.
+    fn written(&self, key: String) -> rows::NewEvent<'a> {
+        rows::NewEvent {
+            key,
+            payload: self.told().next().map(|_| self.event.kept()),
+            request: self.event.request,
+        }
+    }
+
+    fn told(&self) -> impl Iterator<Item = &Told<'a>> {
         let candidates = self.candidates.iter();
-        candidates.filter_map(|(candidate, told)| told.as_ref().ok().map(|told| (*candidate, told)))
+        candidates.filter_map(|decision| decision.told.as_ref().ok())
     }
 
     /// What to deliver. An integration that has a channel by name and by id notifies it once.
@@ -319,11 +427,11 @@ impl<'a> Decided<'a> {
     ) -> Vec<NewDelivery> {
         let mut deliveries = Vec::new();
         let mut lanes = HashSet::new();
-        for (candidate, told) in &mut self.candidates {
-            let Ok(told) = told else {
+        for decision in &mut self.candidates {
+            let Ok(told) = &mut decision.told else {
                 continue;
             };
-            let (team, integration) = (told.team, candidate.integration);
+            let (team, integration) = (told.team, decision.candidate.integration);
             told.channels.retain(|name| {
                 let Some(channel) = channels.get(&(team, *name)).copied() else {
                     return false;
@@ -344,10 +452,18 @@ impl<'a> Decided<'a> {
     }
 
     fn outcome(self) -> Outcome {
-        let answer = |(candidate, told): (&Candidate, Result<Told, Reason>)| Answer {
-            integration: candidate.integration,
-            slack_integration: candidate.installed.as_ref().map(|(row, _)| *row),
-            told: told.map(|told| told.channels.into_iter().map(str::to_owned).collect()),
+        let answer = |it: Decision| {
+            let routes = it.settings.map_or(&[][..], |settings| &settings.routes);
+            let routes = routes.iter().zip(it.verdicts);
+            let channels = |told: Told| told.channels.into_iter().map(str::to_owned).collect();
+            Answer {
+                integration: it.candidate.integration,
+                slack_integration: it.candidate.installed.as_ref().map(|(row, _)| *row),
+                routes: routes
+                    .map(|(route, verdict)| (route.channels.clone(), verdict))
+                    .collect(),
+                told: it.told.map(channels),
+            }
         };
         Outcome::Published(self.candidates.into_iter().map(answer).collect())
     }

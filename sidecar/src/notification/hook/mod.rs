@@ -1,5 +1,5 @@
 //! GitLab's webhooks: read and verified ([`secret`]), reduced to what is needed, and published together with concurrent ones
-//! ([`publisher`]), each once ([`key`]). GitLab does not retry, and disables a webhook that is refused too often: so everything
+//! ([`publisher`]), each once however many webhooks send it ([`key`]). GitLab does not retry, and disables a webhook that is refused too often: so everything
 //! that is authenticated and well formed is accepted, even if nobody is notified.
 
 mod key;
@@ -100,7 +100,6 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         .secrets
         .verify(headers, &body.bytes, SystemTime::now())
         .map_err(refused)?;
-    let key = key::of(headers, &body.bytes, proof.signed_id);
     let event = match body.bytes.len() > LARGE {
         true => spawn_blocking(move || kept(&body.bytes)).await.ok(),
         false => Some(kept(&body.bytes)),
@@ -123,9 +122,9 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         return Ok(ignored("out_of_reach", "", why));
     }
     let patience = until.saturating_duration_since(Instant::now());
-    let published = app
-        .publisher
-        .publish(place, event.to_string(), key, patience);
+    let text = event.to_string();
+    let identity = key::of(headers, &text, proof.signed_id);
+    let published = app.publisher.publish(place, text, identity, patience);
     let Some(published) = published.await else {
         count(Counter::HOOKS, "unavailable");
         return Err(UNANSWERED);

@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::database::{Published, SlackDatabase};
 use crate::error::{Error, complain};
 
+use super::key::Identity;
+
 /// In one transaction.
 const MOST: usize = 64;
 
@@ -43,7 +45,7 @@ type Answer = Option<Published>;
 struct Waiting {
     place: u64,
     event: String,
-    key: String,
+    identity: Identity,
     answer: oneshot::Sender<Answer>,
     /// Nobody waits for it after this time.
     until: Instant,
@@ -93,12 +95,12 @@ impl Publisher {
         }
     }
 
-    /// Publishes an event of a place within that time; it counts once per key.
+    /// Publishes an event of a place within that time; it counts once per identity.
     pub(crate) async fn publish(
         &self,
         place: u64,
         event: String,
-        key: String,
+        identity: Identity,
         patience: Duration,
     ) -> Answer {
         let pieces = u32::try_from(event.len().div_ceil(PIECE)).ok()?;
@@ -107,7 +109,7 @@ impl Publisher {
         let waiting = Waiting {
             place,
             event,
-            key,
+            identity,
             answer,
             until: Instant::now() + patience,
             _room: room.ok()?,
@@ -224,11 +226,13 @@ impl Queue {
 
     async fn publish(&self, batch: Vec<Waiting>) {
         let events: Vec<&str> = batch.iter().map(|it| it.event.as_str()).collect();
-        let keys: Vec<&str> = batch.iter().map(|it| it.key.as_str()).collect();
+        let keys: Vec<&str> = batch.iter().map(|it| &*it.identity.key).collect();
+        let requests = batch.iter().map(|it| it.identity.request.as_deref());
+        let requests: Vec<Option<&str>> = requests.collect();
         let published = {
             // Never closed.
             let _turn = self.turns.acquire().await.ok();
-            self.database.publish(&events, &keys).await
+            self.database.publish(&events, &keys, &requests).await
         };
         let error = match published {
             Ok(published) => {

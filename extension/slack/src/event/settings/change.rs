@@ -1,6 +1,7 @@
 //! Validates settings and converts them to the stored form.
 
 use super::effective::{Branches, Settings, Updates};
+use super::route::routes;
 use crate::error::{EventError, Result};
 use crate::event::read::Kind;
 use serde_json::Value;
@@ -40,6 +41,12 @@ impl Settings {
             }
             "labels" => {
                 let labels = list(name, value)?;
+                if let Some(label) = labels.iter().find(|label| label.starts_with('-')) {
+                    let label = short(label);
+                    let problem =
+                        format!("has \"{label}\": a route leaves labels out, by without_labels");
+                    return Err(setting(name, problem));
+                }
                 let labels = labels.into_iter().map(|label| label.replace('~', ""));
                 self.labels = names(name, labels.collect())?;
             }
@@ -49,6 +56,9 @@ impl Settings {
             }
             "only_changed_pipelines" => {
                 self.only_changed_pipelines = truth(name, value, default.only_changed_pipelines)?
+            }
+            "child_pipelines" => {
+                self.child_pipelines = truth(name, value, default.child_pipelines)?
             }
             "updates" => {
                 self.updates = one_of(name, value, &Updates::ALL, Updates::name, default.updates)?
@@ -61,6 +71,8 @@ impl Settings {
                     .map(|author| author.strip_prefix('@').unwrap_or(&author).to_owned());
                 self.muted_authors = names(name, authors.collect())?;
             }
+            "routes" => self.routes = routes(name, value)?,
+            "all_routes" => self.all_routes = truth(name, value, default.all_routes)?,
             _ => return Err(setting(short(name), "is not a setting")),
         }
         Ok(())
@@ -91,7 +103,7 @@ impl Settings {
 }
 
 /// The part of a name that error messages repeat.
-fn short(name: &str) -> String {
+pub(super) fn short(name: &str) -> String {
     name.chars().take(50).collect()
 }
 
@@ -121,7 +133,7 @@ fn one_of<T: Copy>(
 }
 
 /// A list of texts, or one comma-separated text, without duplicates.
-fn list(path: &str, value: &Value) -> Result<Vec<String>> {
+pub(super) fn list(path: &str, value: &Value) -> Result<Vec<String>> {
     let items: Vec<&str> = match value {
         Value::Null => Vec::new(),
         Value::String(text) => text.split(',').collect(),
@@ -144,7 +156,7 @@ fn list(path: &str, value: &Value) -> Result<Vec<String>> {
 }
 
 /// Stores names with #, so that each has one form. Ids stay as in Slack: they are upper case, which names never are.
-fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
+pub(super) fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     let mut channels: Vec<String> = Vec::new();
     for channel in list(path, value)? {
         let is_named = channel.starts_with('#') || is_id(&channel);
@@ -212,7 +224,7 @@ fn is_id(channel: &str) -> bool {
 }
 
 /// Names in the application, without duplicates.
-fn names(path: &str, names: Vec<String>) -> Result<Vec<String>> {
+pub(super) fn names(path: &str, names: Vec<String>) -> Result<Vec<String>> {
     let mut unique: Vec<String> = Vec::new();
     for name in names.iter().map(|name| name.trim()) {
         if !name.is_empty() && !unique.iter().any(|it| it == name) {
