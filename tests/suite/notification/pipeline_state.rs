@@ -202,12 +202,15 @@ fn a_branch_of_a_fork_is_not_protected() -> Result<()> {
     Ok(())
 }
 
+/// Keys and requests.
+type Requests = &'static [(&'static str, &'static str)];
+
 /// What a webhook sends in a batch: which request, and whether it counts.
 #[test]
 fn an_event_of_several_webhooks_counts_once() -> Result<()> {
     let mut client = told("notify_copies")?;
     let event = crate::notification::filter::push("refs/heads/main").to_string();
-    let cases: [(&[(&str, &str)], &[i32]); 6] = [
+    let cases: [(Requests, &[i32]); 6] = [
         // A system hook and a project's, and GitLab tries again.
         (&[("k", "s 1"), ("k", "p 2"), ("k", "s 1")], &[1, 0, 0]),
         // The same happens again: by one webhook, later by the other one.

@@ -1,7 +1,7 @@
 //! What happened: the kind of an event, and everything that decides who is notified.
 
 use super::kind::Kind;
-use super::pipeline::{Pipeline, source_branch};
+use super::pipeline::{Pipeline, Read, source_branch};
 use lockstep_webhook::{
     BadField, Event, Label, List, Noteable, Object, ObjectKind, check_is_readable,
 };
@@ -20,8 +20,6 @@ impl From<BadField> for Flaw {
         Self::Field(path)
     }
 }
-
-pub(super) type Read<T> = Result<T, BadField>;
 
 /// How much of an unknown kind is repeated to the sender.
 const MOST_OF_KIND: usize = 50;

@@ -1,9 +1,10 @@
 //! A pipeline, and what its result is the state of: its branch, its tag or its merge request.
 
 use super::kind::Kind;
-use super::occurrence::Read;
-use lockstep_webhook::Event;
+use lockstep_webhook::{BadField, Event};
 use std::borrow::Cow;
+
+pub(super) type Read<T> = Result<T, BadField>;
 
 #[derive(Debug)]
 pub(crate) struct Pipeline<'a> {

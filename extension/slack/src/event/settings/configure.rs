@@ -1,8 +1,8 @@
 //! Changing and showing settings.
 
-use super::change::setting;
 use super::effective as settings;
 use super::effective::{Effective, Settings};
+use super::value::setting;
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::event::tables::{Tables, class};
 use lockstep_server::kept;

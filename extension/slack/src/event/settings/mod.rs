@@ -1,5 +1,5 @@
 //! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`],
-//! [`route`]), and how they are set
+//! [`route`], [`value`]), and how they are set
 //! ([`configure`]), also by Slack users ([`workspace`]). Properties that the application stores encrypted are listed for the
 //! sidecar, which has the key ([`properties`]); data that is no longer useful is removed ([`gone`]).
 
@@ -9,6 +9,7 @@ mod effective;
 mod gone;
 mod properties;
 mod route;
+mod value;
 pub(crate) mod workspace;
 
 pub(crate) use configure::channels_now;

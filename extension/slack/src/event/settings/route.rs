@@ -1,6 +1,6 @@
 //! Routes of an integration: where events go that fulfil conditions. Each condition that is given must hold.
 
-use super::change::{channels, list, names, setting, short};
+use super::value::{channels, list, names, setting, short};
 use crate::error::Result;
 use crate::event::read::Kind;
 use serde::{Deserialize, Serialize};

@@ -2,56 +2,13 @@
 
 use super::candidate::Candidate;
 use super::protection::{ChatNames, ProtectedBranches};
+use super::reason::Reason;
 use super::route::Verdict;
 use super::scope::Scope;
 use crate::event::read::{Branch, Occurrence};
 use crate::event::settings::{Branches, Settings};
 use crate::event::written::Change;
 use std::collections::HashSet;
-
-/// Why nobody is notified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    SilentMode,
-    PendingDelete,
-    Archived,
-    Inactive,
-    NotInstalled,
-    EventOff,
-    FeatureOff,
-    Action,
-    Branch,
-    Labels,
-    ChildPipeline,
-    PipelineStatus,
-    Repeated,
-    Author,
-    NoChannel,
-    NoRoute,
-}
-
-impl Reason {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SilentMode => "silent_mode",
-            Self::PendingDelete => "pending_delete",
-            Self::Archived => "archived",
-            Self::Inactive => "inactive",
-            Self::NotInstalled => "not_installed",
-            Self::EventOff => "event_off",
-            Self::FeatureOff => "feature_off",
-            Self::Action => "action",
-            Self::Branch => "branch",
-            Self::Labels => "labels",
-            Self::ChildPipeline => "child_pipeline",
-            Self::PipelineStatus => "pipeline_status",
-            Self::Repeated => "repeated",
-            Self::Author => "author",
-            Self::NoChannel => "no_channel",
-            Self::NoRoute => "no_route",
-        }
-    }
-}
 
 /// What to notify, if nothing else prevents it.
 #[derive(Debug)]

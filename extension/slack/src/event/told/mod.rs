@@ -6,12 +6,14 @@ mod candidate;
 pub(crate) mod filter;
 mod flag;
 mod protection;
+mod reason;
 mod route;
 mod scope;
 
 pub(crate) use candidate::{Candidate, Candidates};
-pub(crate) use filter::{Reason, Surroundings, Told};
+pub(crate) use filter::{Surroundings, Told};
 pub(crate) use flag::Notifications;
 pub(crate) use protection::{ChatNames, ProtectedBranches};
+pub(crate) use reason::Reason;
 pub(crate) use route::{Verdict, verdicts};
 pub(crate) use scope::{Scope, Scopes};

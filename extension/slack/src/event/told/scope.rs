@@ -1,6 +1,6 @@
 //! Where an event happened: its project, the groups above, and the organization.
 
-use super::filter::Reason;
+use super::reason::Reason;
 use crate::event::read::Place;
 use crate::event::tables::Tables;
 use lockstep_server::{View, datum, keys_argument};

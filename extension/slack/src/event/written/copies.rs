@@ -1,5 +1,5 @@
 //! An event that GitLab sends by several webhooks, such as a system hook and a project's, counts once. The n-th time that one
-//! webhook sends the same body is the n-th time of another one, too: what happens twice is told twice.
+//! webhook sends the same body is the n-th time of another one, too: what happens twice is reported twice.
 
 use crate::error::Result;
 use lockstep_server::kept;
