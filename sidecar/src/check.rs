@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: &Check) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut findings = Findings::default();
+    ask_spool(&config, &mut findings);
     let database = SlackDatabase::new(&config.address, &config.schema, 1)?;
     let asking = ask_database(&config, &database, &mut findings);
     match timeout(TIMEOUT, asking).await {
@@ -113,6 +114,19 @@ impl Findings {
     pub(crate) fn wrong(&mut self, text: &str) {
         self.has_wrong = true;
         say(&format!("wrong: {text}\n"));
+    }
+}
+
+/// Whether its directory exists; the program that serves may be using it.
+fn ask_spool(config: &Config, findings: &mut Findings) {
+    let Some(spool) = &config.spool else {
+        findings.aside("webhooks that arrive while the database is away are refused, and GitLab does not send them again: --spool is not set");
+        return;
+    };
+    let directory = spool.directory.display();
+    match spool.directory.is_dir() {
+        true => findings.fine(&format!("the spool in {directory}")),
+        false => findings.wrong(&format!("there is no directory {directory} for the spool: create it, for the user that runs serve alone")),
     }
 }
 

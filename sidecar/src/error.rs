@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -77,6 +78,9 @@ pub(crate) enum Error {
         source: std::io::Error,
     },
 
+    #[error("cannot open the spool in {}: {reason}", directory.display())]
+    Spool { directory: PathBuf, reason: String },
+
     #[error("{0} has ended")]
     Ended(&'static str),
 
@@ -135,6 +139,23 @@ impl Error {
             Self::Connect { .. } | Self::Silent | Self::Busy | Self::Pool(_)
         );
         has_no_session || self.is_lost_session()
+    }
+
+    /// Whether the same statement may succeed later, after somebody has corrected the database: what it lacks, privileges, resources,
+    /// or locks that another transaction holds.
+    pub(crate) fn is_temporary(&self) -> bool {
+        let Self::Database(error) = self else {
+            return true;
+        };
+        let is_of = |class: &&str| {
+            error
+                .code()
+                .is_none_or(|code| code.code().starts_with(class))
+        };
+        let classes = [
+            "08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58",
+        ];
+        classes.iter().any(is_of)
     }
 
     /// Whether the session is unusable, because the server has ended it or may no longer write. The query was not executed then;
@@ -216,6 +237,10 @@ impl Error {
             Self::Worker { known, .. } => Some(format!("It is one of {known}.")),
             Self::Config(_) => Some(
                 "lockstep-sidecar serve --help lists all settings; lockstep-sidecar check validates them."
+                    .to_owned(),
+            ),
+            Self::Spool { .. } => Some(
+                "--spool (LOCKSTEP_SPOOL) must be an existing directory that this program may write to and no other process uses."
                     .to_owned(),
             ),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {

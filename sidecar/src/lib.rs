@@ -6,8 +6,8 @@
 //!   the server; `backfill`, `work`, `rekey`, `import_settings`, `manifest`, `drift`, `ticket` and `doctor` are commands of their own
 //! - `pass_through`: passes everything that is not ours on to GitLab
 //! - `late`: answers after the request has ended
-//! - `job`: runs jobs from the queue
-//! - `database`: the only one that names database functions
+//! - `job`: runs jobs from the queue; `resume`: resumes backfills that have lost their workers
+//! - `database`: the only one that names database functions; `spool`: keeps webhooks on disk until the database accepts them
 //! - `slack`: the platform, which knows nothing of lockstep
 //! - `http`: shared by all requests
 //! - the ground: `connection`, `token`, `tls`, `error`, `outage`, `settings`, `interrupt` and `text`
@@ -41,9 +41,11 @@ mod outage;
 mod page;
 mod pass_through;
 mod rekey;
+mod resume;
 mod serve;
 mod settings;
 mod slack;
+mod spool;
 mod text;
 mod ticket;
 mod tls;

@@ -105,6 +105,7 @@ select r.id as run, r.job, r.target_table, r.status,
        case
          when r.status <> 'running' then r.held_by
          when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'its workers start'
+         when w.pids = '{}' and r.workers > 0 then 'no worker: a sidecar or pg_cron resumes the run, or call lockstep.resume_backfill'
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by
        end as held_by,

@@ -47,6 +47,50 @@ create table lockstep_internal.retired_worker (
 comment on table lockstep_internal.retired_worker is 'old names that jobs are no longer enqueued under; written by lockstep.retire_worker alone';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.retired_worker', '');
 
+-- Without a row there is no limit, and a claim does not look for running jobs.
+create table lockstep_internal.worker_limit (
+  name text not null
+    constraint worker_limit_pkey primary key
+    constraint worker_limit_name_check check (pg_catalog.length(name) <= 255),
+  concurrency integer not null
+    constraint worker_limit_concurrency_check check (concurrency between 1 and 10000)
+);
+comment on table lockstep_internal.worker_limit is 'how many jobs of a worker run at once; written by lockstep.limit_worker alone';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.worker_limit', '');
+
+create table lockstep_internal.job_schedule (
+  name text not null
+    constraint job_schedule_pkey primary key
+    constraint job_schedule_name_check check (name <> '' and pg_catalog.length(name) <= 100),
+  cron text not null,
+  time_zone text not null,
+  worker text not null,
+  args jsonb not null,
+  priority integer not null,
+  missed text not null
+    constraint job_schedule_missed_check check (missed in ('run_once', 'skip')),
+  -- Infinity if there is none.
+  next_at timestamptz not null,
+  last_at timestamptz
+);
+comment on table lockstep_internal.job_schedule is 'recurring jobs; written by lockstep.schedule_job and by claims';
+create index job_schedule_next_idx on lockstep_internal.job_schedule (next_at);
+select pg_catalog.pg_extension_config_dump('lockstep_internal.job_schedule', '');
+
+create view lockstep.job_schedules as
+select s.name, s.cron, s.time_zone, s.worker, s.args, s.priority, s.missed, s.next_at, s.last_at from lockstep_internal.job_schedule s;
+comment on view lockstep.job_schedules is 'recurring jobs; lockstep.schedule_job sets one, lockstep.unschedule_job removes it';
+comment on column lockstep.job_schedules.name is 'name of the schedule';
+comment on column lockstep.job_schedules.cron is 'cron expression with the times of the job';
+comment on column lockstep.job_schedules.time_zone is 'time zone that the expression is meant in';
+comment on column lockstep.job_schedules.worker is 'worker that the job is enqueued for';
+comment on column lockstep.job_schedules.args is 'arguments of the job';
+comment on column lockstep.job_schedules.priority is 'priority of the job';
+comment on column lockstep.job_schedules.missed is 'what becomes of times that pass while no runner is there: run_once or skip';
+comment on column lockstep.job_schedules.next_at is 'when the job is enqueued next';
+comment on column lockstep.job_schedules.last_at is 'time for which it was enqueued last';
+grant select on lockstep.job_schedules to lockstep_admin;
+
 -- Members of such a role may only run workers with this prefix.
 create table lockstep_internal.runner_limit (
   role text not null
@@ -87,6 +131,9 @@ create table lockstep_internal.job (
     constraint job_unique_worker_check check (pg_catalog.length(unique_worker) <= 255),
   unique_key text
     constraint job_unique_key_check check (pg_catalog.length(unique_key) <= 255),
+  -- A job that starts gives its key up, unless it keeps it until it has ended.
+  holds_key boolean not null default false,
+  keeps_key boolean not null default false,
   priority integer not null,
   run_at timestamptz not null,
   status text not null
@@ -111,7 +158,7 @@ create index job_waiting_idx on lockstep_internal.job (worker, priority, run_at,
 create index job_scheduled_idx on lockstep_internal.job (run_at) where status = 'scheduled';
 create index job_running_idx on lockstep_internal.job (runner) where status = 'running';
 create index job_dead_idx on lockstep_internal.job (died_at) where status = 'dead';
-create unique index job_unique_key on lockstep_internal.job (unique_worker, unique_key) where unique_key is not null and status <> 'dead';
+create unique index job_unique_key on lockstep_internal.job (unique_worker, unique_key) where holds_key and status <> 'dead';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job', '');
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job_id_seq', '');
 
@@ -134,11 +181,12 @@ grant select on lockstep.dead_jobs to lockstep_admin;
 create view lockstep.worker_status as
 select n.name as worker, r.new_name as renamed_to, r.feature,
        coalesce(c.enqueued, 0) as enqueued, coalesce(c.scheduled, 0) as scheduled, coalesce(c.running, 0) as running,
-       coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at
+       coalesce(c.dead, 0) as dead, c.oldest, c.worker is null as drained, t.retired_at, l.concurrency
   from (select w.name from lockstep_internal.worker w union select h.name from lockstep_internal.host_worker h union select o.old_name from lockstep_internal.worker_rename o
-        union select o.new_name from lockstep_internal.worker_rename o union select j.worker from lockstep_internal.job j) n
+        union select o.new_name from lockstep_internal.worker_rename o union select m.name from lockstep_internal.worker_limit m union select j.worker from lockstep_internal.job j) n
   left join lockstep_internal.worker_rename r on r.old_name = n.name
   left join lockstep_internal.retired_worker t on t.name = n.name
+  left join lockstep_internal.worker_limit l on l.name = n.name
   left join (
     select j.worker, pg_catalog.count(*) filter (where j.status in ('scheduled', 'waiting')) as enqueued,
            pg_catalog.count(*) filter (where j.status = 'scheduled') as scheduled,
@@ -159,6 +207,7 @@ comment on column lockstep.worker_status.dead is 'jobs that failed for good';
 comment on column lockstep.worker_status.oldest is 'since when the oldest job waits or runs';
 comment on column lockstep.worker_status.drained is 'whether no job of this name is left';
 comment on column lockstep.worker_status.retired_at is 'when the name was retired by lockstep.retire_worker';
+comment on column lockstep.worker_status.concurrency is 'how many of its jobs run at once at most, if it has a limit';
 -- Without arguments and errors, which only concern those who run jobs.
 grant select on lockstep.worker_status to lockstep_admin, pg_monitor;
 

@@ -32,6 +32,7 @@ mod slack_app;
 mod slack_fake;
 mod smoke;
 mod standby;
+mod statistics;
 mod status_page;
 mod surface;
 mod upgrade;

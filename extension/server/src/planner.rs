@@ -3,7 +3,9 @@
 //! A flush statement is planned once and then run for any number of keys, often in the same transaction that fills the source,
 //! while the planner still believes that table is empty. It then reads the whole index for each key, because one page costs as
 //! much as another. Measured: 90 s instead of 0.2 s for 10,000 keys. So these statements are planned as if the tables were large,
-//! with the indexes on their keys only, and without the methods that pay off only for one large read.
+//! with the indexes on their keys only, and without the methods that pay off only for one large read. Nor do the values
+//! that ANALYZE found count: in a table of one row each of them looks as if all rows had it, so that a key of several columns seems no better
+//! than its first. Measured: 207 s instead of 0.5 s for deliveries to 50,000 new channels.
 
 #![allow(unsafe_code)]
 
@@ -37,6 +39,7 @@ thread_local! {
     /// While a plan by index is made: the columns whose indexes it may use.
     static KEY_COLUMNS: RefCell<Option<Rc<[String]>>> = const { RefCell::new(None) };
     static NEXT_HOOK: RefCell<pg_sys::get_relation_info_hook_type> = const { RefCell::new(None) };
+    static NEXT_STATS_HOOK: RefCell<pg_sys::get_relation_stats_hook_type> = const { RefCell::new(None) };
 }
 
 /// Makes the generic plan of a kept statement if it is missing, invalid, or not the one `made` here: PostgreSQL makes one by
@@ -137,12 +140,14 @@ pub(crate) fn end_settings(level: i32) {
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
 }
 
-/// Registers the planner hook, once per backend.
+/// Registers the planner hooks, once per backend.
 pub(crate) fn init() {
     // SAFETY: hooks are set while the library loads, when nothing is being planned; the previous hook is still called.
     unsafe {
         NEXT_HOOK.set(pg_sys::get_relation_info_hook);
         pg_sys::get_relation_info_hook = Some(at_relation_info);
+        NEXT_STATS_HOOK.set(pg_sys::get_relation_stats_hook);
+        pg_sys::get_relation_stats_hook = Some(at_relation_stats);
     }
 }
 
@@ -163,6 +168,27 @@ unsafe extern "C-unwind" fn at_relation_info(
     if let Some(key_columns) = key_columns {
         // SAFETY: PostgreSQL has filled in the table's description, and hooks may change it.
         unsafe { describe_as_large(table, &mut *info, &key_columns) };
+    }
+}
+
+/// Returns true where PostgreSQL is not to look up what ANALYZE found: without it, every value is one of many.
+#[allow(ffi_unwind_calls)]
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn at_relation_stats(
+    root: *mut pg_sys::PlannerInfo,
+    table: *mut pg_sys::RangeTblEntry,
+    column: pg_sys::AttrNumber,
+    found: *mut pg_sys::VariableStatData,
+) -> bool {
+    if KEY_COLUMNS.with_borrow(Option::is_some) {
+        return true;
+    }
+    match NEXT_STATS_HOOK.with_borrow(|next| *next) {
+        // SAFETY: called with PostgreSQL's own arguments.
+        Some(next) => unsafe {
+            pg_sys::ffi::pg_guard_ffi_boundary(|| next(root, table, column, found))
+        },
+        None => false,
     }
 }
 

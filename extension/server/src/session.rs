@@ -132,3 +132,9 @@ pub fn load(library: &CStr) {
     // SAFETY: the name outlives the call, which raises an error if the library does not exist.
     unsafe { pg_sys::load_file(library.as_ptr(), false) };
 }
+
+/// How many pages of tables and indexes the session has read so far.
+pub fn pages_read() -> i64 {
+    // SAFETY: reads counters that only this process writes.
+    unsafe { pg_sys::pgBufferUsage.shared_blks_hit + pg_sys::pgBufferUsage.shared_blks_read }
+}

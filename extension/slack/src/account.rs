@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use lockstep_server::host::{Relation, check_have_one_owner, qualified};
-use lockstep_server::{Statement, View, as_owner, connected, datum, keys_argument};
+use lockstep_server::{Answer, Statement, View, as_owner, connected, datum, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 
 /// The application tables needed for this, all with the same owner.
@@ -79,6 +79,41 @@ impl Accounts {
         places: &[Place],
         role: i32,
     ) -> Vec<i64> {
+        let is_user = "c.chat_id::pg_catalog.text == $2";
+        let mut found = Vec::new();
+        self.members_with_role(("p.key", is_user), (team, user), places, role, |row| {
+            found.extend(row.get::<i64>(1));
+        });
+        found
+    }
+
+    /// The Slack users of a workspace who have at least this role in any of the places, at most that many.
+    pub(crate) fn people_with_role(
+        &self,
+        team: &str,
+        places: &[Place],
+        role: i32,
+        most: usize,
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        let chat_id = "c.chat_id::pg_catalog.text";
+        self.members_with_role((chat_id, "true"), (team, ""), places, role, |row| {
+            if found.len() < most {
+                found.extend(row.get::<String>(1));
+            }
+        });
+        found
+    }
+
+    /// What is wanted of effective members with at least this role, each once. `$1` is the workspace, `$2` the user.
+    fn members_with_role(
+        &self,
+        (wanted, is_user): (&str, &str),
+        (team, user): (&str, &str),
+        places: &[Place],
+        role: i32,
+        mut found: impl FnMut(&Answer),
+    ) {
         let text = format!(
             "with recursive places (key, namespace, project) as materialized (
                  select * from rows from (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5))),
@@ -86,11 +121,11 @@ impl Accounts {
                  select p.key, n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from places p join {n} n on n.id == p.namespace
                  union
                  select a.key, n.id::pg_catalog.int8, n.parent_id::pg_catalog.int8 from {n} n join above a on n.id == a.parent_id)
-             select distinct p.key from places p
+             select distinct {wanted} from places p
                cross join {c} c
                join {u} u on u.id == c.user_id
                join {m} m on m.user_id == c.user_id
-              where c.team_id::pg_catalog.text == $1 and c.chat_id::pg_catalog.text == $2 and {conditions}
+              where c.team_id::pg_catalog.text == $1 and {is_user} and {conditions}
                 and m.access_level operator(pg_catalog.>=) $6
                 and (m.source_type::pg_catalog.text == 'Namespace' and exists (
                        select from above a where a.key == p.key and a.id == m.source_id)
@@ -123,15 +158,9 @@ impl Accounts {
             keys(|place| place.project.unwrap_or(0)),
             datum(role),
         ];
-        let mut found = Vec::new();
         as_owner(Oid::from(self.members.owner), || {
-            connected(|| {
-                query.rows(View::Newest, &arguments, |row| {
-                    found.extend(row.get::<i64>(1))
-                })
-            })
+            connected(|| query.rows(View::Newest, &arguments, |row| found(row)))
         });
-        found
     }
 
     /// The conditions for an effective member. Not every GitLab version has all of these columns.

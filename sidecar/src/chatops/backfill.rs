@@ -177,13 +177,13 @@ mod tests {
     fn what_holds_a_run_is_told_as_a_command() {
         let run = json!({
             "run": 7, "job": "count", "table": "public.counted", "status": "running", "percent": 0,
-            "held_by": "no worker: call lockstep.resume_backfill", "last_error": "a < b",
+            "held_by": "no worker: a sidecar or pg_cron resumes the run, or call lockstep.resume_backfill", "last_error": "a < b",
         });
         let told = "run 7 of count on public.counted: running, 0 %";
         assert_eq!(
             line(&run),
             format!(
-                "{told}, held: no worker: `/chatops run backfill resume 7`, last error: a &lt; b"
+                "{told}, held: no worker: a sidecar or pg_cron resumes the run, or `/chatops run backfill resume 7`, last error: a &lt; b"
             )
         );
         assert_eq!(begun(&run), format!("{told}, last error: a &lt; b"));

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, Row};
 
+use super::pool::Pool;
 use super::session::ask;
 use crate::connection::Address;
 use crate::error::Error;
@@ -209,5 +210,30 @@ impl Database {
         let statement = "select lockstep.alter_backfill($1, $2::text::jsonb, $3)";
         self.ask(statement, &[&run, &settings, &workers]).await?;
         Ok(())
+    }
+}
+
+/// Runs that have lost their workers. Its session is its own: nothing that takes long holds it up.
+pub(crate) struct LostBackfills {
+    pool: Pool,
+}
+
+impl LostBackfills {
+    /// A query takes a moment: a server that has vanished must not hold up a run for longer than that.
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    pub(crate) fn new(address: &Address) -> Result<Self, Error> {
+        let address = address.clone().within(Self::PATIENCE);
+        Ok(Self {
+            pool: Pool::new(&address, 1)?.within(Self::PATIENCE),
+        })
+    }
+
+    /// Starts their workers; returns the numbers of the runs.
+    pub(crate) async fn resume(&self) -> Result<Vec<i64>, Error> {
+        let statement = "select lockstep.resume_lost_backfills()";
+        let rows = self.pool.ask(statement, &[]).await?;
+        let row = rows.first().ok_or(Error::Silent)?;
+        Ok(row.try_get(0)?)
     }
 }

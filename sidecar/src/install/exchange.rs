@@ -42,7 +42,8 @@ struct User {
     id: String,
 }
 
-pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> {
+/// Also returns the token itself, to revoke it if the installation is refused.
+pub(super) async fn exchange(app: &App, code: &str) -> Result<(Install, SecretString), Trouble> {
     let redirect = app.public_url.page(INSTALLED).to_string();
     let form = [("code", code), ("redirect_uri", &*redirect)];
     let asked = SystemTime::now();
@@ -74,7 +75,7 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
             Trouble::Unavailable
         })
     };
-    Ok(Install {
+    let install = Install {
         team_name: owner.name.unwrap_or_else(|| owner.id.clone()),
         team: owner.id,
         user: access.authed_user.id,
@@ -85,7 +86,8 @@ pub(super) async fn exchange(app: &App, code: &str) -> Result<Install, Trouble> 
         app: access.app_id,
         refresh: access.refresh_token.as_ref().map(seal).transpose()?,
         expires_at: access.expires_in.map(|seconds| asked + life(seconds)),
-    })
+    };
+    Ok((install, access.access_token))
 }
 
 /// A comma-separated list.

@@ -3,6 +3,8 @@
 
 mod cookie;
 mod exchange;
+mod notice;
+mod options;
 mod page;
 mod refresh;
 mod state;
@@ -21,10 +23,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
-use tracing::{Instrument, Span, info};
+use tracing::{Instrument, Span, info, warn};
 
 use crate::database::{Install, TakenState};
 use crate::error::{Error, complain};
@@ -32,6 +36,8 @@ use crate::http::path::{INSTALL, INSTALLED};
 use crate::http::{Counter, Peer, count};
 use crate::slack::Tenant;
 
+pub(crate) use notice::NoticeWorkers;
+pub(crate) use options::{Allowed, Installers};
 pub(crate) use refresh::Keeper;
 
 use cookie::Secret;
@@ -205,8 +211,20 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
         });
     }
     let code = back.code.ok_or(Trouble::Refused)?;
-    let install = exchange::exchange(app, &code).await?;
-    let alias = store(app, &digests[0], &install).await?;
+    let (install, token) = exchange::exchange(app, &code).await?;
+    let may_be_new = app
+        .allowed
+        .has(&install.team, install.enterprise.as_deref());
+    let stored = store(app, &digests[0], &install, may_be_new).await;
+    if matches!(stored, Err(Trouble::UnknownWorkspace)) {
+        warn!(
+            team = install.team,
+            user = install.user,
+            "an installation without a ticket was refused: the workspace does not have the app, and --workspace does not allow it"
+        );
+        revoke(app, &token).await;
+    }
+    let alias = stored?;
     info!(team = install.team, alias, "installed");
     Ok(Installed {
         team: install.team,
@@ -215,15 +233,33 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
     })
 }
 
-async fn store(app: &App, state: &[u8], install: &Install) -> Result<Option<String>, Trouble> {
+/// The app must not stay in a workspace whose token nobody keeps.
+async fn revoke(app: &App, token: &SecretString) {
+    if let Err(error) = app.slack.call("auth.revoke", token, &json!({})).await {
+        warn!(%error, "cannot revoke the token of a refused installation");
+    }
+}
+
+async fn store(
+    app: &App,
+    state: &[u8],
+    install: &Install,
+    may_be_new: bool,
+) -> Result<Option<String>, Trouble> {
     let mut tries = 0;
     loop {
-        let storing = app.database.finish_install(state, install);
+        let storing = app.database.finish_install(state, install, may_be_new);
         let stored = timeout(DATABASE_TIMEOUT, storing).await;
         let error = match stored.unwrap_or(Err(Error::Silent)) {
             Ok(alias) => return Ok(alias),
             Err(error) => error,
         };
+        // Raised by the function; a refused connection is another variant.
+        if matches!(error, Error::Database(_))
+            && error.has_code(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+        {
+            return Err(Trouble::UnknownWorkspace);
+        }
         // The ticket's alias belongs to another project.
         if error.has_code(&SqlState::UNIQUE_VIOLATION) {
             complain!(error, "an installation was not stored");

@@ -16,6 +16,7 @@ pub(super) enum Trouble {
     OtherBrowser,
     Ticket,
     AliasTaken,
+    UnknownWorkspace,
     TooMany,
     Refused,
     SlackUnavailable,
@@ -33,6 +34,7 @@ impl Trouble {
             Self::OtherBrowser => "other_browser",
             Self::Ticket => "ticket",
             Self::AliasTaken => "alias_taken",
+            Self::UnknownWorkspace => "unknown_workspace",
             Self::TooMany => "too_many",
             Self::Refused => "refused",
             Self::SlackUnavailable => "slack_unavailable",
@@ -77,6 +79,11 @@ impl Trouble {
                 "The alias is taken",
                 "Another project of this workspace has the chosen alias. Choose another one in the project's settings, and start over.",
             ),
+            Self::UnknownWorkspace => (
+                StatusCode::FORBIDDEN,
+                "This workspace does not have the app yet",
+                "The first time, begin with the link that connects a project: its maintainer gets one from the project's settings. An administrator of this program can also allow the workspace.",
+            ),
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many at once",
@@ -107,7 +114,7 @@ impl IntoResponse for Trouble {
         let body = html! {
             h1 { (title) }
             p { (text) }
-            @if !matches!(self, Self::Ticket | Self::AliasTaken) {
+            @if !matches!(self, Self::Ticket | Self::AliasTaken | Self::UnknownWorkspace) {
                 p { "If you came from a project's link, open that link again: this button is not for a particular project." }
                 p { a.button href=(INSTALL) { "Start over" } }
             }

@@ -7,4 +7,4 @@ mod hook;
 mod message;
 
 pub(crate) use delivery::Delivering;
-pub(crate) use hook::{App, HookSecrets, Hooks, Publisher, router};
+pub(crate) use hook::{App, HookSecrets, Hooks, Publisher, replay, router};

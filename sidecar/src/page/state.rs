@@ -8,6 +8,7 @@ use super::guess::Guesses;
 use super::look::Looks;
 use crate::database::SlackDatabase;
 use crate::pass_through::PassThrough;
+use crate::spool::Spool;
 
 pub(crate) struct App {
     pub(super) database: SlackDatabase,
@@ -17,6 +18,7 @@ pub(crate) struct App {
     /// The scopes that installations request.
     pub(super) scopes: Vec<&'static str>,
     pub(super) pass_through: Option<Arc<PassThrough>>,
+    pub(super) spool: Option<Arc<Spool>>,
     /// What viewers are shown.
     pub(super) looks: Looks,
     /// Wrong passwords of viewers.
@@ -30,6 +32,7 @@ impl App {
         viewer_password: Option<SecretString>,
         scopes: Vec<&'static str>,
         pass_through: Option<Arc<PassThrough>>,
+        spool: Option<Arc<Spool>>,
     ) -> Self {
         Self {
             database,
@@ -37,6 +40,7 @@ impl App {
             viewer_password,
             scopes,
             pass_through,
+            spool,
             looks: Looks::default(),
             guesses: Guesses::default(),
         }

@@ -8,9 +8,11 @@ use secrecy::SecretString;
 
 use crate::chatops::Chatops;
 use crate::connection::Connection;
+use crate::install::Installers;
 use crate::notification::Hooks;
 use crate::pass_through::GitLab;
 use crate::settings::secret;
+use crate::spool::SpoolArguments;
 use crate::token::TokenKeyArguments;
 
 const EXAMPLES: &str = "\
@@ -26,6 +28,7 @@ Pages:
   GET /                             Add to Slack; which workspaces have the app
   GET /slack/install, .../callback  the installation
   GET /healthz, /readyz             for load balancers
+  GET /readyz/hooks                 whether webhooks are accepted, by the database or the spool
   GET /metrics                      for Prometheus, only on --admin-listen
 Signed by Slack:
   POST /api/v4/integrations/slack/events, .../interactions, .../options
@@ -45,7 +48,8 @@ RUST_LOG=lockstep_sidecar=debug logs each request.";
 /// Serve the Slack app
 ///
 /// Accepts requests from Slack, answers at once or enqueues a job, and runs these jobs. Accepts webhooks from GitLab, and
-/// notifies Slack channels. It stores nothing itself, so any number can run behind a load balancer.
+/// notifies Slack channels. Except for webhooks in the spool, if there is one, it stores nothing itself, so any number can run
+/// behind a load balancer.
 ///
 /// SIGTERM or Ctrl-C stops it: /readyz reports this, it continues for --drain-delay, accepts no more connections, and finishes
 /// accepted requests, but waits no longer than --grace. It connects to the database by itself, even if that starts later or
@@ -103,6 +107,9 @@ pub(crate) struct Serve {
     )]
     pub(crate) managers: Vec<String>,
 
+    #[command(flatten)]
+    pub(crate) installers: Installers,
+
     /// How many of the app's jobs run at the same time; 0 leaves them to others
     #[arg(help_heading = "Work", long, value_name = "N", env = "LOCKSTEP_JOB_CONCURRENCY", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub(crate) job_concurrency: u16,
@@ -158,6 +165,9 @@ pub(crate) struct Serve {
 
     #[command(flatten)]
     pub(crate) hooks: Hooks,
+
+    #[command(flatten)]
+    pub(crate) spool: SpoolArguments,
 
     #[command(flatten)]
     pub(crate) chatops: Chatops,

@@ -1,6 +1,7 @@
 //! The metrics of this process, and of the database: any number of processes show the latter, each as the database has answered within ten
 //! seconds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -10,6 +11,7 @@ use tracing::debug;
 use crate::database::{MetricsReport, SlackDatabase};
 use crate::error::Error;
 use crate::http::{Gauge, Gauges, Last};
+use crate::spool::Spool;
 
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -21,6 +23,7 @@ pub(super) struct Collector {
     database: SlackDatabase,
     /// By the name of the pool.
     pools: Vec<(&'static str, SlackDatabase)>,
+    spool: Option<Arc<Spool>>,
     last: Last<Answer>,
     of_process: Gauges,
     of_database: Gauges,
@@ -36,11 +39,13 @@ impl Collector {
         metrics: PrometheusHandle,
         database: SlackDatabase,
         pools: Vec<(&'static str, SlackDatabase)>,
+        spool: Option<Arc<Spool>>,
     ) -> Self {
         Self {
             metrics,
             database,
             pools,
+            spool,
             last: Last::new(FRESH, 6 * FRESH),
             of_process: Gauges::default(),
             of_database: Gauges::default(),
@@ -77,6 +82,15 @@ impl Collector {
                 ),
             ]);
         }
+        let standing = self.spool.as_ref().map(|spool| spool.standing());
+        let standing = standing.unwrap_or_default();
+        let oldest = standing.oldest.unwrap_or_default();
+        values.extend([
+            (Gauge::SPOOL_ENTRIES, vec![], standing.entries as f64),
+            (Gauge::SPOOL_BYTES, vec![], standing.bytes as f64),
+            (Gauge::SPOOL_OLDEST, vec![], oldest.as_secs_f64()),
+            (Gauge::SPOOL_SET_ASIDE, vec![], standing.set_aside as f64),
+        ]);
         self.of_process.set(values);
         if let Some(answer) = answer {
             let mut values = of_report(&answer.report);

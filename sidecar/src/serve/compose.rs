@@ -21,7 +21,7 @@ use super::drift;
 use super::health::{self, Health};
 use super::keys::{Fit, KeyCheck};
 use super::workers::All;
-use crate::database::SlackDatabase;
+use crate::database::{LostBackfills, SlackDatabase};
 use crate::error::Error;
 use crate::http::{self, Problem};
 use crate::install::Keeper;
@@ -30,6 +30,7 @@ use crate::late::{self, Late};
 use crate::notification::{Delivering, Publisher};
 use crate::pass_through::{self, PassThrough};
 use crate::slack::SlackClient;
+use crate::spool::Spool;
 use crate::{chatops, command, event, home, install, notification, page};
 
 /// Slack's timeout is three seconds.
@@ -49,9 +50,12 @@ pub(super) struct Parts {
     pub(super) admin: Router,
     pub(super) workers: Arc<All>,
     pub(super) delivering: Delivering,
+    /// GitLab's webhooks, those in the spool included.
+    pub(super) hooks: Arc<notification::App>,
     pub(super) keeper: Keeper,
     /// Where to count the rows that differ, and how often.
     pub(super) drift: Option<(SlackDatabase, Duration)>,
+    pub(super) lost_backfills: LostBackfills,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
     pub(super) key_check: KeyCheck,
@@ -68,6 +72,7 @@ impl Parts {
         let database = open(config.sessions)?;
         let for_jobs = open(config.job_concurrency.clamp(1, JOB_SESSIONS))?;
         let slack = SlackClient::new(&config.slack_url)?;
+        let spool = config.spool.as_ref().map(Spool::open).transpose()?;
         let finishing = Finishing::default();
         let (fit, keys) = watch::channel(Fit::Unknown);
         let draining = CancellationToken::new();
@@ -123,10 +128,11 @@ impl Parts {
             signing_secret: config.signing_secret.clone(),
             pass_through: pass_through.clone(),
         });
-        let notification = notification::router(notification::App {
+        let hooks = Arc::new(notification::App {
             secrets: config.hook_secrets.clone(),
             database: database.clone(),
-            publisher: Publisher::new(database.clone(), finishing.tasks.clone()),
+            publisher: Publisher::new(database.clone(), finishing.tasks.clone(), spool.clone()),
+            spool: spool.clone(),
         });
         let install = install::router(install::App {
             database: database.clone(),
@@ -135,6 +141,7 @@ impl Parts {
             token_keys: Arc::clone(&config.token_keys),
             public_url: config.public_url.clone(),
             scopes: config.scopes.clone(),
+            allowed: config.allowed.clone(),
             tasks: finishing.tasks.clone(),
         });
         let for_status = open(STATUS_SESSIONS)?;
@@ -154,6 +161,7 @@ impl Parts {
             config.viewer_password.clone(),
             config.scopes.clone(),
             pass_through.clone(),
+            spool.clone(),
         ));
         let from_slack = command
             .merge(event)
@@ -168,12 +176,13 @@ impl Parts {
         let (public_health, admin) = health::routers(Health {
             // Requests that wait for a lock are no reason to count as dead.
             database: open(1)?,
-            collector: Collector::new(metrics, for_metrics, pools),
+            collector: Collector::new(metrics, for_metrics, pools, spool.clone()),
             draining: draining.clone(),
             keys,
+            spool,
         });
         let public = from_slack
-            .merge(notification)
+            .merge(notification::router(Arc::clone(&hooks)))
             .merge(pages)
             .merge(public_health)
             .method_not_allowed_fallback(method_not_allowed)
@@ -184,12 +193,18 @@ impl Parts {
         let replies = late::ReplyWorkers {
             slack: slack.clone(),
         };
+        let notices = install::NoticeWorkers {
+            database: for_jobs.clone(),
+            slack: slack.clone(),
+            token_keys: Arc::clone(&config.token_keys),
+        };
         Ok(Self {
             public,
             admin,
             workers: Arc::new(All(vec![
                 Arc::new(home::HomeWorkers::new(home)),
                 Arc::new(replies),
+                Arc::new(notices),
                 Arc::new(teams),
             ])),
             key_check: KeyCheck {
@@ -206,6 +221,7 @@ impl Parts {
                 workspace_rate: config.workspace_rate,
                 grace: config.grace,
             },
+            hooks,
             keeper: Keeper {
                 for_jobs,
                 slack,
@@ -217,6 +233,7 @@ impl Parts {
                 true => None,
                 false => Some((open(1)?.within(drift::LONGEST), config.drift_period)),
             },
+            lost_backfills: LostBackfills::new(&config.address)?,
             pass_through,
             finishing,
             draining,

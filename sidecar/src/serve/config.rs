@@ -11,10 +11,12 @@ use url::Url;
 use super::arguments::Serve;
 use crate::chatops;
 use crate::connection::{Address, HELLO};
+use crate::install::Allowed;
 use crate::notification::HookSecrets;
 use crate::pass_through;
 use crate::settings::{Problem, PublicUrl, SHORTEST_PASSWORD, scopes, web_address};
 use crate::slack::{Credentials, SigningSecret};
+use crate::spool;
 use crate::token::TokenKeys;
 
 pub(crate) struct Config {
@@ -28,7 +30,10 @@ pub(crate) struct Config {
     pub(crate) pass_through: pass_through::Settings,
     /// The scopes that installations request.
     pub(crate) scopes: Vec<&'static str>,
+    /// Which workspaces may install the app without a ticket.
+    pub(crate) allowed: Allowed,
     pub(crate) hook_secrets: HookSecrets,
+    pub(crate) spool: Option<spool::Settings>,
     pub(crate) viewer_password: Option<SecretString>,
     /// The proxy in front provides the client address.
     pub(crate) forwarded_for: bool,
@@ -87,6 +92,7 @@ impl Config {
             ));
         }
         let token_keys = TokenKeys::configured(&arguments.keys, &mut problems);
+        let allowed = Allowed::new(&arguments.installers, &mut problems);
         let hook_secrets = HookSecrets::configured(&arguments.hooks, &mut problems);
         let pass_through = pass_through::Settings::new(
             &arguments.gitlab,
@@ -149,7 +155,9 @@ impl Config {
             token_keys: Arc::new(token_keys),
             pass_through,
             scopes: scopes(arguments.gitlab.gitlab_agent),
+            allowed,
             hook_secrets,
+            spool: spool::Settings::new(&arguments.spool),
             viewer_password,
             forwarded_for: arguments.forwarded_for,
             managers: Arc::new(arguments.managers.iter().cloned().collect()),

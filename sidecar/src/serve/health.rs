@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,19 +18,22 @@ use super::collect::Collector;
 use super::keys::Fit;
 use crate::database::SlackDatabase;
 use crate::error::complain;
+use crate::spool::Spool;
 
 pub(super) struct Health {
     pub(super) database: SlackDatabase,
     pub(super) collector: Collector,
     pub(super) draining: CancellationToken,
     pub(super) keys: watch::Receiver<Fit>,
+    pub(super) spool: Option<Arc<Spool>>,
 }
 
 /// For load balancers, which may be anywhere; and with what only those who run this program are to see.
 pub(super) fn routers(health: Health) -> (Router, Router) {
     let public = Router::new()
         .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz));
+        .route("/readyz", get(readyz))
+        .route("/readyz/hooks", get(readyz_for_hooks));
     let admin = public.clone().route("/metrics", get(metrics));
     let health = Arc::new(health);
     (
@@ -49,6 +52,40 @@ async fn healthz() -> &'static str {
 
 /// It is ready: the database responds, its extension fits, and no signal has arrived.
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let look = look(&health).await;
+    let is_ready = look.is_ready;
+    look.answer(is_ready)
+}
+
+/// It can accept webhooks, whether the database responds or not.
+async fn readyz_for_hooks(State(health): State<Arc<Health>>) -> Response {
+    let look = look(&health).await;
+    let has_room = health
+        .spool
+        .as_ref()
+        .is_some_and(|it| !it.standing().is_full);
+    let is_ready = look.is_ready || (has_room && !health.draining.is_cancelled());
+    look.answer(is_ready)
+}
+
+/// The state, without the verdict.
+struct Look {
+    is_ready: bool,
+    body: Value,
+}
+
+impl Look {
+    fn answer(mut self, is_ready: bool) -> Response {
+        self.body["ready"] = json!(is_ready);
+        let status = match is_ready {
+            true => StatusCode::OK,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, Json(self.body)).into_response()
+    }
+}
+
+async fn look(health: &Health) -> Look {
     let condition = timeout(TIMEOUT, health.database.condition()).await;
     let (database, extension) = match &condition {
         Ok(Ok(condition)) => {
@@ -71,20 +108,20 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
     };
     let is_draining = health.draining.is_cancelled();
     let keys = *health.keys.borrow();
-    let is_ready =
-        database == "reachable" && extension == "fits" && keys == Fit::Fits && !is_draining;
-    let body = json!({
-        "ready": is_ready,
-        "database": database,
-        "extension": extension,
-        "token_keys": keys.words(),
-        "draining": is_draining,
-    });
-    let status = match is_ready {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, Json(body)).into_response()
+    Look {
+        is_ready: database == "reachable"
+            && extension == "fits"
+            && keys == Fit::Fits
+            && !is_draining,
+        body: json!({
+            "ready": false,
+            "database": database,
+            "extension": extension,
+            "token_keys": keys.words(),
+            "spool": health.spool.as_ref().map(|spool| spool.standing().to_json()),
+            "draining": is_draining,
+        }),
+    }
 }
 
 /// Functions keep their meaning within a minor version; before 1.0 that is the second number.

@@ -29,7 +29,9 @@ use crate::error::{Error, INTERRUPTED, complain};
 use crate::http;
 use crate::interrupt::{Finishing, Interrupts};
 use crate::job::{Runner, Settings};
+use crate::notification;
 use crate::pass_through;
+use crate::resume::keep_resuming;
 
 pub(crate) use arguments::Serve;
 use compose::Parts;
@@ -55,8 +57,10 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         admin,
         workers,
         delivering,
+        hooks,
         keeper,
         drift,
+        lost_backfills,
         pass_through,
         key_check,
         finishing,
@@ -119,14 +123,25 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         };
         tokio::spawn(after(fits.clone(), stop.clone(), counting));
     }
+    let resuming = {
+        let stop = stop.clone();
+        async move {
+            stop.run_until_cancelled(keep_resuming(lost_backfills))
+                .await;
+        }
+    };
+    tokio::spawn(after(fits.clone(), stop.clone(), resuming));
     let mut keeper = tokio::spawn(after(fits, stop.clone(), keeper.keep()));
+    // Nothing of it needs a token.
+    let mut replaying = tokio::spawn(notification::replay(hooks, stop.clone()));
 
-    // None of the three ends by itself: a program that is restarted can do more than one that is half broken.
+    // None of the four ends by itself: a program that is restarted can do more than one that is half broken.
     tokio::select! {
         () = interrupts.next() => info!("stopping"),
         _ = &mut keeper => return Err(Error::Ended("the token refresher")),
         () = ended(runner.as_mut()) => return Err(Error::Ended("the job runner")),
         () = ended(courier.as_mut()) => return Err(Error::Ended("the message sender")),
+        _ = &mut replaying => return Err(Error::Ended("the replay of webhooks")),
     }
     draining.cancel();
     let finishing = async {
@@ -136,7 +151,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
             config.grace,
             finishing,
             listeners,
-            [runner, courier, Some(keeper)],
+            [runner, courier, Some(keeper), Some(replaying)],
         )
         .await
     };
@@ -188,7 +203,7 @@ async fn finish(
     grace: Duration,
     under_way: Finishing,
     listeners: Vec<Listener>,
-    parts: [Option<JoinHandle<()>>; 3],
+    parts: [Option<JoinHandle<()>>; 4],
 ) -> bool {
     let tasks = under_way.tasks;
     let finishing = async {

@@ -6,6 +6,7 @@ mod insist;
 mod markup;
 mod message;
 mod payload;
+mod seen;
 mod signature;
 mod signed;
 mod trouble;

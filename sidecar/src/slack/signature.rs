@@ -1,5 +1,6 @@
 //! Verifies that a request comes from Slack: an HMAC over the time and the bytes of the body, with a shared secret.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -7,15 +8,20 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::seen::Seen;
+
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
 
 /// The tolerated clock difference to Slack in either direction, in seconds.
 const TOLERANCE: u64 = 300;
 
-/// The signing secret of the app.
+/// The signing secret of the app, and the recent signatures.
 #[derive(Clone)]
-pub(crate) struct SigningSecret(hmac::Key);
+pub(crate) struct SigningSecret {
+    key: hmac::Key,
+    seen: Arc<Seen>,
+}
 
 /// Why a request is not accepted as Slack's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,10 @@ impl SigningSecret {
     /// An empty secret is not accepted: anybody could sign with it.
     pub(crate) fn new(secret: &SecretString) -> Option<Self> {
         let secret = secret.expose_secret().trim();
-        (!secret.is_empty()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
+        (!secret.is_empty()).then(|| Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+            seen: Arc::default(),
+        })
     }
 
     /// Whether a request may be signed, according to its headers: if not, its body need not be read.
@@ -77,6 +86,17 @@ impl SigningSecret {
         }
     }
 
+    /// Whether a verified request arrives for the first time.
+    pub(super) fn is_first(&self, headers: &HeaderMap, now: SystemTime) -> bool {
+        let signature = only(headers, &SIGNATURE).and_then(|value| decoded(value.as_bytes()));
+        let at = only(headers, &TIMESTAMP).and_then(seconds);
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        at.zip(signature).is_some_and(|(at, signature)| {
+            self.seen
+                .is_first(at, signature, now.saturating_sub(TOLERANCE))
+        })
+    }
+
     /// Signs another body instead of the original one, with the same time.
     pub(super) fn sign_again(&self, headers: &mut HeaderMap, body: &[u8]) {
         let Some(timestamp) = headers.get(&TIMESTAMP) else {
@@ -100,7 +120,7 @@ impl SigningSecret {
     }
 
     fn tag(&self, timestamp: &HeaderValue, body: &[u8]) -> hmac::Tag {
-        let mut signed = hmac::Context::with_key(&self.0);
+        let mut signed = hmac::Context::with_key(&self.key);
         for part in [b"v0:", timestamp.as_bytes(), b":", body] {
             signed.update(part);
         }

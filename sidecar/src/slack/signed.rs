@@ -65,6 +65,11 @@ pub(crate) trait Payload: Sized {
     const IS_CHECKED: bool = false;
 
     fn read(body: &[u8]) -> Result<Self, Problem>;
+
+    /// Whether it does something, so that the same request must not run twice. Events have ids instead, by which they count once.
+    fn runs_once(&self) -> bool {
+        false
+    }
 }
 
 impl Payload for Envelope {
@@ -80,6 +85,11 @@ impl Payload for Interaction {
             "The form has no field payload with a JSON object.",
         ))
     }
+
+    /// Suggestions change nothing, and the same text may be typed twice in a second.
+    fn runs_once(&self) -> bool {
+        self.kind != "block_suggestion"
+    }
 }
 
 impl Payload for SlashCommand {
@@ -90,12 +100,18 @@ impl Payload for SlashCommand {
             "The form lacks team_id, user_id or command.",
         ))
     }
+
+    fn runs_once(&self) -> bool {
+        true
+    }
 }
 
 /// A response without calling the handler.
 pub(crate) enum Answered {
     /// Nothing to do.
     SslCheck,
+    /// It ran before, and is acknowledged.
+    Replayed,
     Problem(Problem),
 }
 
@@ -108,7 +124,7 @@ impl From<Problem> for Answered {
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         match self {
-            Self::SslCheck => StatusCode::OK.into_response(),
+            Self::SslCheck | Self::Replayed => StatusCode::OK.into_response(),
             Self::Problem(problem) => problem.into_response(),
         }
     }
@@ -136,10 +152,14 @@ where
             return Err(refused(refusal).into());
         }
         let body = ROOM.read(body, LARGEST_BODY, BODY_TIMEOUT).await?;
-        SigningSecret::from_ref(state)
-            .verify(&headers, &body.bytes, SystemTime::now())
-            .map_err(refused)?;
+        let (secret, now) = (SigningSecret::from_ref(state), SystemTime::now());
+        secret.verify(&headers, &body.bytes, now).map_err(refused)?;
         let payload = T::read(&body.bytes)?;
+        if payload.runs_once() && !secret.is_first(&headers, now) {
+            count(Counter::REFUSALS, "replayed");
+            debug!("a request was sent again");
+            return Err(Answered::Replayed);
+        }
         let body = Bytes::from(body.bytes);
         Ok(Self(payload, Original { headers, body }))
     }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Address;
-use crate::database::Effects;
+use crate::database::{Effects, LostBackfills};
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::job::{Runner, Settings};
+use crate::resume::keep_resuming;
 
 pub(crate) use arguments::Work;
 use registry::HostWorkers;
@@ -23,6 +24,7 @@ use registry::HostWorkers;
 pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
     let url = arguments.connection.database_url.as_ref();
     let address = Address::new(url)?.through_pooler(arguments.pooler);
+    let lost = LostBackfills::new(&address)?;
     let sessions = usize::from(arguments.concurrency);
     let effects = Effects::new(&address, &arguments.schema, sessions)?;
     let workers = Arc::new(HostWorkers::new(&arguments.workers, effects)?);
@@ -37,5 +39,8 @@ pub(crate) async fn run(arguments: &Work) -> Result<ExitCode, Error> {
     // From here on a signal does not end the process: there may be jobs to return.
     let mut interrupts = Interrupts::listen_to_hangup()?;
     let runner = Runner::start(settings, address, workers).await?;
-    runner.work(&mut interrupts).await
+    let resuming = tokio::spawn(keep_resuming(lost));
+    let ended = runner.work(&mut interrupts).await;
+    resuming.abort();
+    ended
 }

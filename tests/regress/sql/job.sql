@@ -8,7 +8,7 @@ language sql as $$
   select id - (select id from pg_temp.first), worker, unique_key, priority, status, failures from lockstep_internal.job order by id
 $$;
 
--- enqueue: a key is unique per worker while its job is unfinished
+-- enqueue: a key is unique per worker while its job waits
 select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
 select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
 select lockstep.enqueue_job('Other', unique_key => 'k') - id as job from first;
@@ -25,8 +25,8 @@ select count(*) from runner r, lockstep.claim_jobs(r.id, '{}', 100);
 select count(*) from runner r, lockstep.claim_jobs(r.id, '{Nobody}', 100);
 select * from pg_temp.show();
 
--- a running job still has its key
-select lockstep.enqueue_job('Mailer', unique_key => 'k') - id as job from first;
+-- a running job has given up its key
+select lockstep.cancel_job(lockstep.enqueue_job('Mailer', unique_key => 'k'));
 
 -- complete, fail, release
 select lockstep.complete_jobs(r.id, array[f.id, f.id + 2]) = array[f.id + 2] as refused_what_it_had_not from runner r, first f;
@@ -73,6 +73,22 @@ select lockstep.enqueue_job(repeat('x', 256));
 select lockstep.enqueue_job('Mailer', null);
 \echo :SQLSTATE
 select lockstep.enqueue_job('Mailer', unique_key => '');
+\echo :SQLSTATE
+select lockstep.enqueue_job('Mailer', unique_key => 'k', deduplicate => 'always');
+\echo :SQLSTATE
+select lockstep.cancel_job(0);
+\echo :SQLSTATE
+select lockstep.schedule_job('nightly', '30 2 * *', 'Mailer');
+\echo :SQLSTATE
+select lockstep.schedule_job('nightly', '30 2 30 2 *', 'Mailer');
+\echo :SQLSTATE
+select lockstep.schedule_job('nightly', '30 2 * * *', 'Mailer', time_zone => 'Mars/Olympus');
+\echo :SQLSTATE
+select lockstep.schedule_job('nightly', '30 2 * * *', 'Mailer', missed => 'twice');
+\echo :SQLSTATE
+select lockstep.unschedule_job('nightly');
+\echo :SQLSTATE
+select lockstep.limit_worker('Mailer', 0);
 \echo :SQLSTATE
 select lockstep.define_worker('Mailer', -1);
 \echo :SQLSTATE

@@ -8,6 +8,7 @@ mod failure;
 mod hold;
 mod hostile;
 mod key;
+mod lost;
 mod refusal;
 mod rights;
 mod told;

@@ -158,7 +158,7 @@ fn the_end_of_the_last_worker_is_told() -> Result<()> {
     let says = "array[status, last_error, held_by]";
     assert_eq!(
         progress(&mut client, run, says)?,
-        r#"{running,"its last worker was terminated","no worker: call lockstep.resume_backfill"}"#
+        r#"{running,"its last worker was terminated","no worker: a sidecar or pg_cron resumes the run, or call lockstep.resume_backfill"}"#
     );
     client.batch_execute(&format!(
         r#"select lockstep.alter_backfill({run}, '{{"pause_ms": 0}}'); select lockstep.resume_backfill({run})"#

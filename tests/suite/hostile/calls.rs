@@ -33,6 +33,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("cache_column_standings", Call("select * from lockstep_internal.cache_column_standings(); select * from lockstep_internal.cache_column_standings(10)")),
     ("cache_column_state", Call("select lockstep_internal.cache_column_state(1)")),
     ("cancel_backfill", Call("select lockstep.cancel_backfill(1)")),
+    ("cancel_job", Call("select lockstep.cancel_job(4); select lockstep.cancel_job(1)")),
     ("chatops_backfills", Call("select lockstep_api.chatops_backfills(); select lockstep_api.chatops_backfills(1)")),
     ("chatops_close_incident", Call("select lockstep_api.chatops_close_incident({command}, 1)")),
     ("chatops_control_backfill", Call("select lockstep_api.chatops_control_backfill({command}, 1, 'resume')")),
@@ -57,6 +58,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("claim_slack_token_refresh", Call("select * from lockstep_api.claim_slack_token_refresh('1 hour', '1 hour', 'mallory')")),
     ("complete_job", Call("select lockstep.complete_job(1, 1)")),
     ("complete_jobs", Call("select lockstep.complete_jobs(1, '{1,2}')")),
+    ("cron_times", Call("select * from lockstep.cron_times('30 2 * * *')")),
     ("define_feature", Call("select lockstep.define_feature('more', true, 'ops')")),
     ("define_worker", Call("select lockstep.define_worker('V', 1)")),
     ("delivery_results", Call("select * from lockstep.delivery_results('{1,2}')")),
@@ -88,7 +90,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("finish_deliveries", Call("select lockstep_api.finish_deliveries(jsonb_build_array(jsonb_build_object('delivery', c.delivery, 'lease', c.lease, 'outcome', 'delivered', 'ts', '1.2', 'channel', 'C1')), 'mallory')
                                   from lockstep_api.claim_deliveries(10, '1 minute', 300, 'mallory') c;
                                 select lockstep_api.finish_deliveries('[{\"delivery\": 1, \"lease\": 1, \"outcome\": \"failed\"}]', 'mallory')")),
-    ("finish_slack_install", Call("select * from lockstep_api.finish_slack_install(sha256('3'), 'T2', 'Other', 'U2', 'B2', 'token', 'iv', '{commands,new}', null, null, null, null, null, 'mallory')")),
+    ("finish_slack_install", Call("select * from lockstep_api.finish_slack_install(sha256('3'), 'T2', 'Other', 'U2', 'B2', 'token', 'iv', '{commands,new}', null, null, null, null, null, schema => 'mallory')")),
     ("flush", Trigger),
     ("flush_slack", Trigger),
     ("flush_truncated", Trigger),
@@ -96,9 +98,11 @@ pub(super) const CALLS: &[(&str, Way)] = &[
                                             select lockstep_api.give_back_slack_token_refresh('T1', 1, 'no', '1 hour', 'mallory')")),
     ("install_slack_workspace", Call("select * from lockstep.install_slack_workspace('T1', 'Team', 'U3', 'B3', 'token 3', 'iv 3', '{commands,new}', project_id => 3, schema => 'mallory')")),
     ("is_chatops_member", Call("select lockstep_api.is_chatops_member('T1', 'UADA', 'group-1/sub', 'mallory')")),
+    ("is_project_within", Call("select lockstep_api.is_project_within(2, '{former,group-1}', 'mallory')")),
     ("is_feature_group", Call("select lockstep_internal.is_feature_group('mine')")),
     ("issue_slack_install_ticket", Call("select lockstep.issue_slack_install_ticket(project_id => 2, schema => 'mallory'); select lockstep.issue_slack_install_ticket(group_id => 2, schema => 'mallory');
                                          select lockstep.issue_slack_install_ticket(organization_id => 1, schema => 'mallory')")),
+    ("limit_worker", Call("select lockstep.limit_worker('W', 1); select * from lockstep.claim_jobs(1, '{W}', 10)")),
     ("list_features", Call("select * from lockstep_internal.list_features()")),
     ("list_integration_properties", Call("select * from lockstep.list_integration_properties(schema => 'mallory')")),
     ("list_slack_integrations", Call("select * from lockstep_api.list_slack_integrations('T1', null, schema => 'mallory'); select * from lockstep_api.list_slack_integrations('T1', null, search => 'o', schema => 'mallory')")),
@@ -116,7 +120,6 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("opt_out_of_feature", Call("select lockstep.opt_out_of_feature('some', 'Project:1', 'mallory')")),
     ("pause_backfill", Call("select lockstep.resume_backfill(1); select lockstep.pause_backfill(1)")),
     ("project_id", Call("select lockstep.project_id('group-1/one', 'mallory')")),
-    ("project_path", Call("select lockstep_api.project_path(2, 'mallory')")),
     ("publish_event", Call("select * from lockstep.publish_event('{push}', schema => 'mallory'); select * from lockstep.publish_event('{pipeline}', schema => 'mallory')")),
     ("publish_events", Call("select * from lockstep_api.publish_events(array['{push}', '{pipeline}', '{issue}']::json[], array['a', 'b', 'c'], schema => 'mallory')")),
     ("receive_slack_event", Call("select lockstep_api.receive_slack_event('E1', 'tokens_revoked', 'T1', null, clock_timestamp() + interval '1 minute', '{\"tokens\": {\"bot\": [\"B1\"]}}', 'mallory');
@@ -141,12 +144,14 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("reset_slack_notifications", Call("select lockstep.reset_slack_notifications(1, 'mallory')")),
     ("resolve_service_account", Call("select lockstep.resolve_service_account(10, 'flow', 2, null, 'mallory'); select lockstep.resolve_service_account(null, 'flow', null, 2, 'mallory')")),
     ("resume_backfill", Call("select lockstep.resume_backfill(1)")),
+    ("resume_lost_backfills", Call("select lockstep.resume_lost_backfills()")),
     ("retire_worker", Call("select lockstep.retire_worker('Old')")),
     ("retry_backfill", Call("select lockstep.retry_backfill(2)")),
     ("retry_dead_jobs", Call("select lockstep.retry_dead_jobs('W')")),
     ("retry_deliveries", Call("select lockstep.retry_deliveries(1, 'mallory')")),
     ("retry_job", Call("select lockstep.retry_job(3)")),
     ("runner_heartbeat", Call("select lockstep.runner_heartbeat(1)")),
+    ("schedule_job", Call("select lockstep.schedule_job('s', '@daily', 'W'); update lockstep_internal.job_schedule set next_at = now(); select * from lockstep.claim_jobs(1, '{W}', 10)")),
     ("set_cluster_integration", Call("select lockstep.set_cluster_integration(1, 'prometheus', true, 'mallory'); select lockstep.set_cluster_integration(2, 'prometheus', false, 'mallory')")),
     ("set_false_on_insert", Trigger),
     ("set_feature", Call("select lockstep.set_feature('on', false, 'mallory'); select lockstep.set_feature('new', true, 'mallory')")),
@@ -177,6 +182,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("uninstall_slack_workspace", Call("select lockstep.uninstall_slack_workspace('T1', schema => 'mallory')")),
     ("unregister_backfill_job", Call("select lockstep.unregister_backfill_job('counted')")),
     ("unregister_feature_group", Call("select lockstep.unregister_feature_group('mine')")),
+    ("unschedule_job", Call("select lockstep.schedule_job('s', '@daily', 'W'); select lockstep.unschedule_job('s')")),
     ("wait_for_backfill", Alone(&["select lockstep_internal.open_backfill('counted', 'mallory.counted')", "do $$ declare run bigint := (select max(p.run) from lockstep.backfill_progress p where p.status operator(pg_catalog.=) 'running'); begin call lockstep_internal.wait_for_backfill(run, 1); end $$"])),
 ];
 

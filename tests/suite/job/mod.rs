@@ -1,8 +1,12 @@
 //! The queue for its callers: order, wake-ups, leases, retries, rights.
 
 mod level;
+mod limit;
+mod many;
 mod network;
 mod rename;
+mod schedule;
+mod unique;
 
 pub(crate) use network::noise;
 
@@ -370,6 +374,11 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         "retry_job(1)",
         "retry_dead_jobs()",
         "discard_job(1)",
+        "cancel_job(1)",
+        "schedule_job('s', '@daily', 'A')",
+        "unschedule_job('s')",
+        "cron_times('@daily')",
+        "limit_worker('A', 1)",
         "define_worker('A', 1)",
         "rename_worker('A', 'B', 'f')",
         "remove_worker_rename('A')",
@@ -386,6 +395,9 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
         "lockstep_internal.host_worker",
         "lockstep_internal.worker_rename",
         "lockstep_internal.retired_worker",
+        "lockstep_internal.worker_limit",
+        "lockstep_internal.job_schedule",
+        "lockstep.job_schedules",
         "lockstep.dead_jobs",
         "lockstep.worker_status",
         "lockstep_internal.integration_event",
@@ -395,7 +407,7 @@ fn nobody_may_use_the_queue_without_being_allowed_to() -> Result<()> {
     // Enqueueing needs no right on the tables, and does not run the caller's own operators.
     client.batch_execute(&format!(
         "reset role;
-         grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer) to {name}_other;
+         grant execute on function lockstep.enqueue_job(text, jsonb, text, timestamptz, integer, text) to {name}_other;
          set role {name}_other;
          create schema trap;
          create function trap.equal(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;

@@ -26,5 +26,6 @@ mod route;
 mod secret;
 mod settings;
 mod slack_user;
+mod spool;
 mod thread;
 mod trial;

@@ -1,6 +1,6 @@
 //! The sidecar's database commands: `work` and `backfill`.
 
 mod backfill;
-mod work;
+pub(crate) mod work;
 mod work_crash;
 mod worker;

@@ -281,7 +281,7 @@ impl Begun {
 
 #[test]
 fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
-    let mut stage = Stage::set("app_troubles")?;
+    let mut stage = Stage::set_with("app_troubles", App::default(), &["--any-workspace"])?;
     let team = stage.slack.create_workspace("Acme");
     stage.slack.create_user(&team.id, "ada");
 
@@ -350,7 +350,7 @@ fn installations_that_come_to_nothing_say_what_to_do() -> Result<()> {
 /// Two installations started in two tabs of a browser can both be finished.
 #[test]
 fn several_installations_go_on_in_one_browser() -> Result<()> {
-    let stage = Stage::set("app_tabs")?;
+    let stage = Stage::set_with("app_tabs", App::default(), &["--any-workspace"])?;
     let team = stage.slack.create_workspace("Acme");
     stage.slack.create_user(&team.id, "ada");
     let tabs = [begin(&stage)?, begin(&stage)?];

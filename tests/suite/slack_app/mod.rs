@@ -1,5 +1,7 @@
 //! The sidecar's command `serve` between a database and a fake Slack, as set up by the app's tests.
 
+mod allowed;
+mod contract;
 mod event;
 mod failover;
 mod fault;
@@ -194,7 +196,7 @@ impl Sidecar {
         let text = self.metrics()?;
         let line = text
             .lines()
-            .find(|line| words.iter().all(|word| line.contains(word)));
+            .find(|line| !line.starts_with('#') && words.iter().all(|word| line.contains(word)));
         let value = line.and_then(|line| line.rsplit(' ').next());
         Ok(value.map_or(Ok(0.0), str::parse)?)
     }

@@ -11,7 +11,11 @@ use crate::slack_app::{Stage, http};
 const PASSWORD: &str = "a password of viewers";
 
 fn stage(name: &str) -> Result<Stage> {
-    Stage::set_with(name, App::default(), &["--viewer-password", PASSWORD])
+    Stage::set_with(
+        name,
+        App::default(),
+        &["--viewer-password", PASSWORD, "--any-workspace"],
+    )
 }
 
 fn workspace(slack: &FakeSlack) {

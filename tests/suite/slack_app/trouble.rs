@@ -219,7 +219,7 @@ fn rate_limited_refresh_pauses() -> Result<()> {
         rotates_tokens: true,
         ..App::default()
     };
-    let mut stage = Stage::set_with("app_t_rate", app, &[])?;
+    let mut stage = Stage::set_with("app_t_rate", app, &["--any-workspace"])?;
     for number in 0..20 {
         let team = stage.slack.create_workspace(&format!("W{number}")).id;
         let user = stage.slack.create_user(&team, "ada").id;

@@ -309,7 +309,7 @@ fn retry(run: i64) -> Result<()> {
     go_on(&run)
 }
 
-fn go_on(run: &Run) -> Result<()> {
+pub(super) fn go_on(run: &Run) -> Result<()> {
     if run.role == Oid::INVALID {
         return Err(BackfillError::Gone { run: run.id }.into());
     }

@@ -20,7 +20,7 @@ errors! {
     UniqueKey => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         "unique_key must not be empty",
-        "While a job with a key waits or runs, no other job of the worker with that key is enqueued.",
+        "While a job with a key waits, no other job of the worker with that key is enqueued.",
         "Leave it out, or pass null, for a job that may exist more than once.",
     ),
     LongKey => (
@@ -28,6 +28,60 @@ errors! {
         "unique_key must not have more than 255 characters",
         "It is stored in an index.",
         "Pass a digest instead, for example pg_catalog.md5(...).",
+    ),
+    Deduplicate { deduplicate: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("deduplicate must be until_executing, until_executed or replace, but is \"{deduplicate}\""),
+        "It says how long a job holds its unique key, and what becomes of a second job with the key.",
+        "Leave it out: then a key is free as soon as its job runs.",
+    ),
+    Cron { cron: String, reason: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("\"{cron}\" is not a cron expression"),
+        reason,
+        "Give minute, hour, day of the month, month and day of the week, for example: 30 2 * * MON-FRI; or @hourly, @daily, @weekly, @monthly.",
+    ),
+    Never { cron: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("cron expression \"{cron}\" is never due"),
+        "There is no such date.",
+        "See the next times: select lockstep.cron_times('30 2 * * *').",
+    ),
+    TimeZone { time_zone: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("\"{time_zone}\" is not a time zone"),
+        "Time zones have their names of the IANA database, with the same case.",
+        "For example: UTC, Europe/Berlin; all are listed in pg_timezone_names.",
+    ),
+    Missed { missed: String } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("missed must be run_once or skip, but is \"{missed}\""),
+        "It says what becomes of times that pass while no runner is there.",
+        "run_once makes up for all of them with one job; skip waits for the next time.",
+    ),
+    ScheduleName => (
+        ERRCODE_INVALID_NAME,
+        "the name of a schedule must have from 1 to 100 characters",
+        "The name given is empty or too long.",
+        "For example: nightly report.",
+    ),
+    NoSuchSchedule { name: String } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("schedule \"{name}\" does not exist"),
+        "No schedule has that name.",
+        "All schedules are listed in lockstep.job_schedules.",
+    ),
+    MostTimes { most: i32 } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("most must be from 1 to 1000, but is {most}"),
+        "It is the number of times to return.",
+        "For example: 5.",
+    ),
+    Concurrency { concurrency: i32 } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("concurrency must be from 1 to 10000, but is {concurrency}"),
+        "It is the number of jobs of the worker that run at once.",
+        "Pass null to remove the limit.",
     ),
     RunnerName => (
         ERRCODE_INVALID_PARAMETER_VALUE,
@@ -100,8 +154,20 @@ errors! {
     NotDiscardable { job: i64 } => (
         ERRCODE_UNDEFINED_OBJECT,
         format!("there is no job {job} to discard"),
-        "It is already done, or is running.",
+        "It does not exist, or is already done.",
         "Jobs that failed for good are listed in lockstep.dead_jobs.",
+    ),
+    Running { job: i64 } => (
+        ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("job {job} cannot be discarded: it is running"),
+        "Its runner has not reported an outcome.",
+        "Wait for the outcome, or take the job from its runner with lockstep.cancel_job.",
+    ),
+    NotCancellable { job: i64 } => (
+        ERRCODE_UNDEFINED_OBJECT,
+        format!("there is no job {job} to cancel"),
+        "It does not exist, is already done, or failed for good.",
+        "Dead jobs are listed in lockstep.dead_jobs; lockstep.discard_job removes one.",
     ),
     Rename { old: String, new: String, reason: String } => (
         ERRCODE_DUPLICATE_OBJECT,

@@ -1,18 +1,19 @@
 //! Claims jobs in batches.
 
-use super::{MOST_AT_ONCE, runner};
+use super::waiting::Next;
+use super::{MOST_AT_ONCE, limit, runner, schedule};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 struct Statements {
-    is_due: OwnStatement,
+    standing: OwnStatement,
     due: OwnStatement,
     claim: OwnStatement,
 }
@@ -20,15 +21,16 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         // A lease is renewed once a third of it is over.
-        is_due: OwnStatement::by_index(
-            "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3
-                    or exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
-                    or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp()))
-                    or exists (select from unnest($2) w (name) join lockstep_internal.job j on j.worker = w.name and j.status = 'waiting'),
-                    r.role::text, r.workers
+        standing: OwnStatement::by_index(
+            "select r.leased_until < clock_timestamp() + r.lease_for * 2 / 3,
+                    exists (select from lockstep_internal.job_runner o where o.leased_until < clock_timestamp())
+                    or exists (select from lockstep_internal.job j where j.status = 'scheduled' and j.run_at <= (select clock_timestamp())),
+                    r.role::text, r.workers,
+                    exists (select from lockstep_internal.job_schedule s where s.next_at <= (select clock_timestamp())),
+                    array(select l.name from lockstep_internal.worker_limit l where l.name = any ($2))
                from lockstep_internal.job_runner r where r.id = $1",
             &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID],
-            &["id", "run_at", "worker"],
+            &["id", "run_at", "next_at", "name"],
         ),
         // Scheduled jobs are kept apart: otherwise each claim would have to skip those with a high priority.
         due: OwnStatement::by_index(
@@ -39,30 +41,25 @@ kept! {
             &[],
             &["run_at", "id"],
         ),
-        // The index returns each worker's next jobs in order. Jobs that others are claiming are skipped, so a few more are read
-        // than wanted.
         claim: OwnStatement::by_index(
-            "with next as materialized (
-               select n.* from unnest($2) w (name)
-                 cross join lateral (
-                   select j.id, j.priority, j.run_at from lockstep_internal.job j
-                    where j.worker = w.name and j.status = 'waiting'
-                    order by j.priority, j.run_at, j.id limit 4 * $3) n
-                order by n.priority, n.run_at, n.id),
-             picked as materialized (
-               select j.id from next join lockstep_internal.job j on j.id = next.id
-                where j.status = 'waiting'
-                order by next.priority, next.run_at, next.id limit $3 for update of j skip locked),
+            "with picked as materialized (
+               select j.id, n.place from unnest($2) with ordinality n (id, place) join lockstep_internal.job j on j.id = n.id
+                where j.status = 'waiting' order by n.place limit $3 for update of j skip locked),
              claimed as (
-               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp()
+               update lockstep_internal.job j set status = 'running', runner = $1, started_at = clock_timestamp(), holds_key = j.holds_key and j.keeps_key
                  from picked where j.id = picked.id
-               returning j.id, j.worker, j.args, j.failures, j.losses, j.priority, j.run_at, j.enqueued_at)
-             select id, worker, args, failures + losses + 1, enqueued_at from claimed order by priority, run_at, id",
-            &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::INT4OID],
-            &["worker", "id"],
+               returning j.id, j.worker, j.args, j.failures + j.losses + 1 as attempt, j.enqueued_at, picked.place)
+             select id, worker, args, attempt, enqueued_at from claimed order by place",
+            &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
+            &["id"],
         ),
     };
 }
+
+/// How many times more jobs are tried than wanted, because others may be claiming some of them, and how many times more again if
+/// these are not enough.
+const TRIES: i32 = 4;
+const MORE_TRIES: i32 = 8;
 
 type Claimed = (i64, String, JsonB, i32, TimestampWithTimeZone);
 
@@ -118,17 +115,73 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
 
 fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut claimed = Vec::new();
-    if !is_anything_due(runner, workers)? {
+    let standing = Standing::of(runner, workers)?;
+    let mut rooms = vec![i32::MAX; workers.len()];
+    let mut tries = most.saturating_mul(TRIES);
+    let mut next = Next::look(workers, &rooms, tries)?;
+    if next.jobs.is_empty()
+        && let Some(further) = next.look_further(workers, &rooms, tries)?
+    {
+        next = further;
+    }
+    // Then nothing is written, so that waiting sessions can poll often.
+    let has_others = standing.has_others || standing.has_schedule;
+    if next.jobs.is_empty() && !standing.is_renewed && !has_others {
         return Ok(claimed);
     }
-    runner::renew(runner)?;
-    if home::is_of_another()? {
-        return Ok(Vec::new());
+    match standing.is_renewed {
+        true => runner::renew(runner)?,
+        false => runner::keep(runner)?,
     }
-    runner::take_over_from_lost()?;
-    let arguments = [datum(runner), datum(workers.to_vec()), datum(most)];
+    if home::is_of_another()? {
+        return Ok(claimed);
+    }
+    if has_others {
+        runner::take_over_from_lost()?;
+        if standing.has_schedule {
+            schedule::enqueue_due()?;
+        }
+        STATEMENTS.with(|statements| statements.due.run(&[]))?;
+    }
+    if !standing.limited.is_empty() {
+        rooms = limit::rooms(workers, &standing.limited)?;
+    }
+    if has_others {
+        next = Next::look_from_beginning(workers, &rooms, tries)?;
+    } else if !standing.limited.is_empty() {
+        next = Next::look(workers, &rooms, tries)?;
+    }
+    loop {
+        let before = claimed.len();
+        claim_some(
+            runner,
+            &next.jobs,
+            most - claimed.len() as i32,
+            &mut claimed,
+        )?;
+        if claimed.len() as i32 == most {
+            break;
+        }
+        for (worker, room) in workers.iter().zip(&mut rooms) {
+            let new = claimed[before..].iter().filter(|job| job.1 == *worker);
+            *room -= new.count() as i32;
+        }
+        tries = tries.saturating_mul(MORE_TRIES);
+        match next.look_further(workers, &rooms, tries)? {
+            Some(further) => next = further,
+            None => break,
+        }
+    }
+    Ok(claimed)
+}
+
+/// Claims those that nobody else is claiming.
+fn claim_some(runner: i64, jobs: &[i64], most: i32, claimed: &mut Vec<Claimed>) -> Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let arguments = [datum(runner), keys_argument(jobs), datum(most)];
     STATEMENTS.with(|statements| {
-        statements.due.run(&[])?;
         statements.claim.rows(&arguments, |row| {
             if let (Some(job), Some(worker), Some(args), Some(attempt), Some(enqueued_at)) =
                 (row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
@@ -137,27 +190,53 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
             }
         })
     })?;
-    Ok(claimed)
+    Ok(())
 }
 
-/// Whether there is anything to write, so that waiting sessions can poll often.
-fn is_anything_due(runner: i64, workers: &[String]) -> Result<bool> {
-    let mut found = None;
-    let arguments = [datum(runner), datum(workers.to_vec())];
-    STATEMENTS.with(|statements| {
-        statements.is_due.rows(&arguments, |row| {
-            let only = row.get::<String>(3);
-            found = row.get::<bool>(1).zip(row.get::<String>(2)).zip(only);
-        })
-    })?;
-    let ((is_due, role), only) = found.ok_or(JobError::RunnerLost { runner })?;
-    runner::check_role(runner, &role)?;
-    if let Some(other) = workers.iter().find(|it| !it.starts_with(&only)) {
-        return Err(JobError::WorkerDenied {
-            worker: other.chars().take(50).collect(),
-            only,
+/// What a claim has to do besides.
+struct Standing {
+    /// The lease is renewed.
+    is_renewed: bool,
+    /// There are jobs of lost runners, or scheduled ones whose time has come.
+    has_others: bool,
+    /// A recurring job is due.
+    has_schedule: bool,
+    /// The workers that have a limit.
+    limited: Vec<String>,
+}
+
+impl Standing {
+    /// The runner must be the caller's, and may run these workers.
+    fn of(runner: i64, workers: &[String]) -> Result<Self> {
+        let mut found = None;
+        let mut more = (false, Vec::new());
+        let arguments = [datum(runner), datum(workers.to_vec())];
+        STATEMENTS.with(|statements| {
+            statements.standing.rows(&arguments, |row| {
+                let is = row.get::<bool>(1).zip(row.get::<bool>(2));
+                found = is.zip(row.get::<String>(3)).zip(row.get::<String>(4));
+                more = (
+                    row.get(5).unwrap_or_default(),
+                    row.get(6).unwrap_or_default(),
+                );
+            })
+        })?;
+        let (((is_renewed, has_others), role), only) =
+            found.ok_or(JobError::RunnerLost { runner })?;
+        runner::check_role(runner, &role)?;
+        if let Some(other) = workers.iter().find(|it| !it.starts_with(&only)) {
+            return Err(JobError::WorkerDenied {
+                worker: other.chars().take(50).collect(),
+                only,
+            }
+            .into());
         }
-        .into());
+        let (has_schedule, limited) = more;
+        Ok(Self {
+            is_renewed,
+            has_others,
+            has_schedule,
+            limited,
+        })
     }
-    Ok(is_due)
 }

@@ -1,48 +1,50 @@
-//! Jobs that failed for good.
+//! Jobs that failed for good, and jobs that nobody wants any more.
 
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{OwnStatement, attempt_catching, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use std::panic::AssertUnwindSafe;
+
+/// How many dead jobs one statement retries.
+const AT_ONCE: usize = 1_000;
 
 struct Statements {
-    retry: OwnStatement,
     is_dead: OwnStatement,
-    retry_all: OwnStatement,
+    dead: OwnStatement,
+    retry_some: OwnStatement,
     is_known: OwnStatement,
     discard: OwnStatement,
+    is_running: OwnStatement,
+    cancel: OwnStatement,
 }
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        retry: OwnStatement::new(
-            "update lockstep_internal.job
-                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
-              where id = $1 and status = 'dead'
-                and not exists (select from lockstep_internal.job o where o.unique_worker = job.unique_worker
-                                   and o.unique_key = job.unique_key and o.status <> 'dead')",
-            &[pg_sys::INT8OID],
-        ),
         is_dead: OwnStatement::new(
             "select coalesce(unique_key, '') from lockstep_internal.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
         ),
-        // A dead job whose unique key another job has taken stays dead: the other one does the same work.
-        retry_all: OwnStatement::new(
-            "with dead as materialized (
-               select distinct on (coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text)) d.id
-                 from lockstep_internal.job d
-                where d.status = 'dead' and ($1 = '' or d.worker = $1)
-                  and not exists (select from lockstep_internal.job o
-                                   where o.unique_worker = d.unique_worker and o.unique_key = d.unique_key and o.status <> 'dead')
-                order by coalesce(d.unique_worker, d.id::text), coalesce(d.unique_key, d.id::text), d.id)
-             update lockstep_internal.job j
-                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp()
-               from dead where j.id = dead.id and j.status = 'dead'",
+        // One of each unique key.
+        dead: OwnStatement::by_index(
+            "select array(select min(d.id) from lockstep_internal.job d where d.status = 'dead' and ($1 = '' or d.worker = $1)
+                           group by d.unique_worker, coalesce(d.unique_key, d.id::text) order by 1)",
             &[pg_sys::TEXTOID],
+            &["died_at"],
+        ),
+        // A dead job whose unique key another job has taken stays dead: the other one does the same work.
+        retry_some: OwnStatement::by_index(
+            "update lockstep_internal.job j
+                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp(), holds_key = j.unique_key is not null
+              where j.id = any ($1) and j.status = 'dead'
+                and not exists (select from lockstep_internal.job o
+                                 where o.unique_worker = j.unique_worker and o.unique_key = j.unique_key
+                                   and o.holds_key and o.status <> 'dead')",
+            &[pg_sys::INT8ARRAYOID],
+            &["id", "unique_worker"],
         ),
         is_known: OwnStatement::new(
             "select from lockstep.worker_status where worker = $1",
@@ -50,6 +52,15 @@ kept! {
         ),
         discard: OwnStatement::new(
             "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
+            &[pg_sys::INT8OID],
+        ),
+        is_running: OwnStatement::new(
+            "select from lockstep_internal.job where id = $1 and status = 'running'",
+            &[pg_sys::INT8OID],
+        ),
+        cancel: OwnStatement::new(
+            "delete from lockstep_internal.job where id = $1 and status <> 'dead'
+             returning case status when 'running' then status else 'waiting' end, worker",
             &[pg_sys::INT8OID],
         ),
     };
@@ -70,7 +81,7 @@ fn retry_job(job: Option<i64>) {
 
 fn retry(job: i64) -> Result<()> {
     let arguments = [datum(job)];
-    if STATEMENTS.with(|statements| statements.retry.run(&arguments))? > 0 {
+    if retry_some(&[job])? > 0 {
         wake(JOBS);
         return Ok(());
     }
@@ -99,8 +110,10 @@ grant execute on function lockstep.retry_dead_jobs(text) to lockstep_admin;
 "#)]
 fn retry_dead_jobs(worker: Option<&str>) -> i64 {
     let retry = || -> Result<u64> {
-        let arguments = [datum(worker.unwrap_or_default())];
-        let jobs = STATEMENTS.with(|statements| statements.retry_all.run(&arguments))?;
+        let mut jobs = 0;
+        for some in dead(worker.unwrap_or_default())?.chunks(AT_ONCE) {
+            jobs += retry_some(some)?;
+        }
         if jobs > 0 {
             wake(JOBS);
         } else if let Some(worker) = worker {
@@ -109,6 +122,35 @@ fn retry_dead_jobs(worker: Option<&str>) -> i64 {
         Ok(jobs)
     };
     retry().or_raise() as i64
+}
+
+fn dead(worker: &str) -> Result<Vec<i64>> {
+    let mut dead = Vec::new();
+    let arguments = [datum(worker)];
+    STATEMENTS.with(|statements| {
+        statements
+            .dead
+            .rows(&arguments, |row| dead = row.get(1).unwrap_or_default())
+    })?;
+    Ok(dead)
+}
+
+/// Retries these dead jobs, in order; returns how many. Another session may be enqueuing a job with the unique key of one, which
+/// shows only when it commits: then that one stays dead, and the others go on.
+fn retry_some(jobs: &[i64]) -> Result<u64> {
+    let retry = || STATEMENTS.with(|statements| statements.retry_some.run(&[keys_argument(jobs)]));
+    let retried = attempt_catching(
+        |code| code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION,
+        AssertUnwindSafe(retry),
+    );
+    match (retried, jobs.len()) {
+        (Ok(retried), _) => retried,
+        (Err(_), 0 | 1) => Ok(0),
+        (Err(_), count) => {
+            let (first, second) = jobs.split_at(count / 2);
+            Ok(retry_some(first)? + retry_some(second)?)
+        }
+    }
 }
 
 /// An unknown name is most likely a typo.
@@ -134,10 +176,44 @@ grant execute on function lockstep.discard_job(bigint) to lockstep_admin;
 fn discard_job(job: Option<i64>) {
     let job = required(job, "job");
     let run = || -> Result<()> {
-        match STATEMENTS.with(|statements| statements.discard.run(&[datum(job)]))? {
-            0 => Err(JobError::NotDiscardable { job }.into()),
-            _ => Ok(()),
+        let arguments = [datum(job)];
+        if STATEMENTS.with(|statements| statements.discard.run(&arguments))? > 0 {
+            return Ok(());
         }
+        let is_running = STATEMENTS.with(|statements| statements.is_running.run(&arguments))? > 0;
+        Err(match is_running {
+            true => JobError::Running { job },
+            false => JobError::NotDiscardable { job },
+        }
+        .into())
     };
     run().or_raise();
+}
+
+/// Removes a job that waits, or takes a running one from its runner: what the runner reports about it is refused from then on.
+#[pg_extern(sql = r#"
+create function lockstep.cancel_job(job bigint)
+returns text language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.cancel_job(bigint) is
+  'removes a job that waits or runs; returns waiting or running. A runner that runs it cannot complete it any more: complete_job undoes the transaction that did the work';
+revoke execute on function lockstep.cancel_job(bigint) from public;
+grant execute on function lockstep.cancel_job(bigint) to lockstep_admin, lockstep_app;
+"#)]
+fn cancel_job(job: Option<i64>) -> String {
+    let job = required(job, "job");
+    let run = || -> Result<String> {
+        let mut status = None;
+        STATEMENTS.with(|statements| {
+            statements.cancel.rows(&[datum(job)], |row| {
+                status = row.get::<String>(1);
+                // If the worker has a limit, another one can start.
+                if let Some(worker) = row.get::<String>(2) {
+                    wake(JOBS.named(&worker));
+                }
+            })
+        })?;
+        status.ok_or_else(|| JobError::NotCancellable { job }.into())
+    };
+    run().or_raise()
 }

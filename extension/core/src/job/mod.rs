@@ -1,13 +1,18 @@
 //! The job queue. A job is enqueued in the transaction that causes it ([`enqueue`]). A runner ([`runner`]) claims jobs
-//! ([`claim`]) and reports their outcome ([`outcome`]); jobs that failed for good are kept ([`dead`]). Workers have retry rules
-//! ([`worker`]), and names that change behind a feature flag ([`rename`]).
+//! ([`claim`], from those that [`waiting`] finds) and reports their outcome ([`outcome`]); jobs that failed for good are kept
+//! ([`dead`]). Workers have retry rules ([`worker`]), names that change behind a feature flag ([`rename`]), and limits ([`limit`]).
+//! Recurring jobs are enqueued at the times of a cron expression ([`schedule`], [`cron`]).
 
 mod claim;
+mod cron;
 mod dead;
 mod enqueue;
+mod limit;
 mod outcome;
 mod rename;
 mod runner;
+mod schedule;
+mod waiting;
 mod worker;
 
 /// A runner that claims more at once keeps them from others.

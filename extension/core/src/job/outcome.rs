@@ -26,12 +26,14 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         complete: OwnStatement::by_index(
-            "delete from lockstep_internal.job where id = any ($2) and runner = $1 returning id",
+            "delete from lockstep_internal.job where id = any ($2) and runner = $1
+             returning id, case when (select exists (select from lockstep_internal.worker_limit)) then worker end",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep_internal.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1 returning id",
+            "update lockstep_internal.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1
+             returning id, null::text",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
@@ -42,7 +44,8 @@ kept! {
             &["runner"],
         ),
         lock: OwnStatement::by_index(
-            "select failures >= retries, keeps_dead from lockstep_internal.job where id = $2 and runner = $1 for update",
+            "select failures >= retries, keeps_dead, case when (select exists (select from lockstep_internal.worker_limit)) then worker end
+               from lockstep_internal.job where id = $2 and runner = $1 for update",
             &[pg_sys::INT8OID, pg_sys::INT8OID],
             &["id"],
         ),
@@ -174,7 +177,13 @@ fn of_runner(
     let mut done = Vec::with_capacity(jobs.len());
     let arguments = [datum(runner), keys_argument(&sorted)];
     STATEMENTS.with(|statements| {
-        statement(statements).rows(&arguments, |row| done.extend(row.get::<i64>(1)))
+        statement(statements).rows(&arguments, |row| {
+            done.extend(row.get::<i64>(1));
+            // Another job of a worker with a limit can start.
+            if let Some(worker) = row.get::<String>(2) {
+                wake(JOBS.named(&worker));
+            }
+        })
     })?;
     done.sort_unstable();
     let is_done = |job: &i64| done.binary_search(job).is_ok();
@@ -215,6 +224,9 @@ fn fail(runner: i64, job: i64, error: &str, retry_after: Option<Interval>) -> Re
         STATEMENTS.with(|statements| {
             statements.lock.rows(&arguments, |row| {
                 rules = row.get::<bool>(1).zip(row.get::<bool>(2));
+                if let Some(worker) = row.get::<String>(3) {
+                    wake(JOBS.named(&worker));
+                }
             })
         })?;
     }

@@ -16,6 +16,8 @@ struct Statements {
     lock: OwnStatement,
     jobs: OwnStatement,
     retire: OwnStatement,
+    reinstate: OwnStatement,
+    move_keys: OwnStatement,
 }
 
 kept! {
@@ -49,6 +51,20 @@ kept! {
         retire: OwnStatement::new(
             "insert into lockstep_internal.retired_worker (name) values ($1) on conflict (name) do nothing",
             &[pg_sys::TEXTOID],
+        ),
+        reinstate: OwnStatement::new(
+            "delete from lockstep_internal.retired_worker where name = $1",
+            &[pg_sys::TEXTOID],
+        ),
+        // If both workers have a job with a key, the one that had the name before keeps it.
+        move_keys: OwnStatement::by_index(
+            "update lockstep_internal.job j
+                set unique_worker = $2,
+                    holds_key = not exists (select from lockstep_internal.job o where o.unique_worker = $2 and o.unique_key = j.unique_key
+                                               and o.holds_key and o.status <> 'dead')
+              where j.unique_worker = $1 and j.worker = any ($3) and j.holds_key and j.status <> 'dead'",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
+            &["unique_worker"],
         ),
     };
 }
@@ -124,6 +140,15 @@ impl Renames {
         first
     }
 
+    /// This name and those it is renamed to, whether their flags are on or not.
+    fn names_from(&self, name: &str) -> Vec<String> {
+        let mut names = vec![name.to_owned()];
+        while let Some(rename) = names.last().and_then(|last| self.from(last)) {
+            names.push(rename.new.clone());
+        }
+        names
+    }
+
     fn from(&self, old: &str) -> Option<&Rename> {
         self.0.iter().find(|rename| rename.old == old)
     }
@@ -180,6 +205,15 @@ fn rename(old: &str, new: &str, feature: &str, schema: &str) -> Result<()> {
     }
     let arguments = [old, new, feature, schema].map(datum);
     STATEMENTS.with(|statements| statements.insert.run(&arguments))?;
+    // A rename that was removed may have left it.
+    STATEMENTS.with(|statements| statements.reinstate.run(&[datum(old)]))?;
+    move_keys(new, renames.first_name(old), renames.names_from(new))
+}
+
+/// A key is unique across all names of a worker, whose first name has just changed.
+fn move_keys(from: &str, to: &str, workers: Vec<String>) -> Result<()> {
+    let arguments = [Some(datum(from)), Some(datum(to)), Some(datum(workers))];
+    STATEMENTS.with(|statements| statements.move_keys.run_newest_with_nulls(&arguments))?;
     Ok(())
 }
 
@@ -199,7 +233,8 @@ fn remove_worker_rename(old_name: Option<&str>) {
 
 fn remove(old: &str) -> Result<()> {
     lock_renames()?;
-    match Renames::read()?.from(old) {
+    let renames = Renames::read()?;
+    match renames.from(old) {
         None => Err(JobError::NotRenamed {
             worker: old.to_owned(),
         }
@@ -208,9 +243,13 @@ fn remove(old: &str) -> Result<()> {
             worker: old.to_owned(),
         }
         .into()),
-        Some(_) => {
+        Some(rename) => {
             STATEMENTS.with(|statements| statements.remove.run(&[datum(old)]))?;
-            Ok(())
+            move_keys(
+                renames.first_name(old),
+                &rename.new,
+                renames.names_from(&rename.new),
+            )
         }
     }
 }

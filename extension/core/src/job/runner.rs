@@ -1,7 +1,7 @@
-//! Runners, and how others know that they are alive: by a lease, which each call of the runner renews, and a heartbeat does while
-//! it is busy. When the lease ends, the next claim takes over its jobs.
+//! Runners, and how others know that they are alive: by a lease, which a claim renews once a third of it is over, and a heartbeat
+//! does while it is busy. When the lease ends, the next claim takes over its jobs.
 //!
-//! Three modes of one row lock keep this safe. Claims and heartbeats write the runner's row; reporting outcomes shares it; taking
+//! Three modes of one row lock keep this safe. Heartbeats write the runner's row; claims and reporting outcomes share it; taking
 //! over needs it exclusively and skips rows in use. So no job is taken from a runner that is just completing it, and none is
 //! claimed by a runner that is just being declared lost.
 
@@ -96,6 +96,15 @@ pub(super) fn renew(runner: i64) -> Result<()> {
 /// Keeps the runner's jobs until the transaction ends; false if it has lost them.
 pub(super) fn share(runner: i64) -> Result<bool> {
     reach(runner, |statements| &statements.share)
+}
+
+/// The same for a lease that lasts: writing the row for each claim would leave a version of it for each, as long as an old snapshot
+/// sees them.
+pub(super) fn keep(runner: i64) -> Result<()> {
+    match share(runner)? {
+        false => Err(JobError::RunnerLost { runner }.into()),
+        true => Ok(()),
+    }
 }
 
 /// Whether the runner exists: the statement returned its role.

@@ -93,6 +93,12 @@ errors! {
         "Its state was not taken or is used up, possibly because another installation used its ticket.",
         "Start over with lockstep_api.begin_slack_install.",
     ),
+    UnknownWorkspace { team: String } => (
+        ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+        format!("the new Slack workspace \"{team}\" needs a ticket"),
+        "It has no installation that could be renewed, and the caller does not allow new workspaces.",
+        "Start with a ticket: lockstep.issue_slack_install_ticket.",
+    ),
     Worker { worker: String } => (
         ERRCODE_INSUFFICIENT_PRIVILEGE,
         format!("\"{worker}\" is not a worker of the Slack app"),

@@ -2,9 +2,10 @@
 
 use super::host::Tables;
 use super::installed::{uninstall, unlink_accounts};
+use super::job::enqueue;
 use crate::error::{OrRaise, Result, SlackError, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum, nullable};
+use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -23,7 +24,6 @@ struct Own {
     set_job: OwnStatement,
     dead_job: OwnStatement,
     retry: OwnStatement,
-    enqueue: OwnStatement,
 }
 
 kept! {
@@ -43,27 +43,7 @@ kept! {
             &[pg_sys::TEXTOID],
         ),
         retry: OwnStatement::new("select lockstep.retry_job($1)", &[pg_sys::INT8OID]),
-        enqueue: OwnStatement::new(
-            "select lockstep.enqueue_job($1, $2::jsonb, $3)",
-            &[pg_sys::TEXTOID; 3],
-        ),
     };
-}
-
-/// Returns the id of the new job, or of the one that already has the key.
-fn enqueue(worker: &str, args: &Value, unique_key: Option<&str>) -> Result<i64> {
-    let mut job = 0;
-    let arguments = [
-        Some(datum(worker)),
-        Some(datum(args.to_string())),
-        nullable(unique_key),
-    ];
-    STATEMENTS.with(|statements| {
-        statements.enqueue.rows_with_nulls(&arguments, |row| {
-            job = row.get(1).unwrap_or_default();
-        })
-    })?;
-    Ok(job)
 }
 
 /// Receives an event.

@@ -9,7 +9,7 @@ use lockstep_server::kept;
 use lockstep_server::{OwnStatement, Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a right to manage comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum Right {
 struct Own {
     add: OwnStatement,
     of_user: OwnStatement,
+    of_team: OwnStatement,
 }
 
 kept! {
@@ -49,6 +50,10 @@ kept! {
             ],
             &["schema"],
         ),
+        of_team: OwnStatement::new(
+            "select distinct m.user_id from lockstep_internal.slack_manager m where m.schema = $1 and m.team_id = $2 order by 1 limit $3",
+            &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT8OID],
+        ),
     };
 }
 
@@ -57,6 +62,43 @@ pub(super) fn add(schema: &str, integration: i64, team: &str, user: &str) -> Res
     let arguments = [datum(schema), datum(integration), datum(team), datum(user)];
     STATEMENTS.with(|own| own.add.run(&arguments))?;
     Ok(())
+}
+
+/// Slack users who manage any integration of a workspace, at most that many. It does not fail if accounts cannot be read.
+pub(super) fn managers_of(tables: &Tables, team: &str, most: usize) -> Result<Vec<String>> {
+    let schema = tables.schema.as_str();
+    let mut people = Vec::new();
+    STATEMENTS.with(|own| {
+        let arguments = [datum(schema), datum(team), datum(most as i64)];
+        own.of_team
+            .rows(&arguments, |row| people.extend(row.get::<String>(1)))
+    })?;
+    if let Ok(Some(accounts)) = Accounts::find(schema) {
+        let places = places_of(tables, &integrations_of(tables, team));
+        people.extend(accounts.people_with_role(team, &places, MAINTAINER, most));
+    }
+    let mut seen = BTreeSet::new();
+    people.retain(|user| seen.insert(user.clone()));
+    people.truncate(most);
+    Ok(people)
+}
+
+/// At most 1,000 of them.
+fn integrations_of(tables: &Tables, team: &str) -> Vec<i64> {
+    let query = Statement::new(
+        &qualified(&format!(
+            "select s.integration_id::pg_catalog.int8 from {} s where s.team_id == $1 order by s.id limit 1000",
+            tables.slack.qualified_name()
+        )),
+        &[pg_sys::TEXTOID],
+    );
+    let mut integrations = Vec::new();
+    tables.as_owner(|| {
+        query.rows(View::Newest, &[datum(team)], |row| {
+            integrations.extend(row.get::<i64>(1));
+        });
+    });
+    integrations
 }
 
 /// A Slack user in a workspace.

@@ -10,6 +10,7 @@ mod event;
 mod host;
 pub(crate) mod identical;
 mod installed;
+mod job;
 mod lookup;
 pub(crate) mod manager;
 

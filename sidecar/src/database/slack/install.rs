@@ -117,17 +117,19 @@ impl SlackDatabase {
         })
     }
 
-    /// Returns the alias, if the installation is for a project, group or instance.
+    /// Returns the alias, if the installation is for a project, group or instance. Without a ticket, a workspace that does not have the
+    /// app is refused (28000) unless it may be new.
     pub(crate) async fn finish_install(
         &self,
         state: &[u8],
         install: &Install,
+        may_be_new: bool,
     ) -> Result<Option<String>, Error> {
         let statement = "
             select alias from lockstep_api.finish_slack_install(
               state => $1, team_id => $2, team_name => $3, user_id => $4, bot_user_id => $5, token => $6, token_iv => $7,
               scopes => $8, enterprise_id => $9, app_id => $10, refresh_token => $11, refresh_token_iv => $12,
-              expires_at => $13, schema => $14)";
+              expires_at => $13, may_be_new => $14, schema => $15)";
         let refresh = install.refresh.as_ref();
         let row = self
             .ask_one(
@@ -146,6 +148,7 @@ impl SlackDatabase {
                     (&refresh.map(|token| &token.bytes), Type::BYTEA),
                     (&refresh.map(|token| &token.nonce), Type::BYTEA),
                     (&install.expires_at, Type::TIMESTAMPTZ),
+                    (&may_be_new, Type::BOOL),
                     (&self.schema, Type::TEXT),
                 ],
             )

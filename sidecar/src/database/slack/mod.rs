@@ -120,7 +120,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 38] = [
+pub(crate) const FUNCTIONS: [&str; 39] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -135,17 +135,18 @@ pub(crate) const FUNCTIONS: [&str; 38] = [
     "finish_deliveries",
     "finish_slack_install",
     "give_back_slack_token_refresh",
+    "is_project_within",
     "list_slack_integrations",
     "list_slack_tokens",
     "list_slack_workspaces",
     "managed_slack_integrations",
     "metrics_report",
-    "project_path",
     "publish_events",
     "receive_slack_event",
     "release_jobs",
     "release_other_jobs",
     "replace_slack_token",
+    "resume_lost_backfills",
     "runner_heartbeat",
     "set_slack_integration_active",
     "set_slack_integration_settings",

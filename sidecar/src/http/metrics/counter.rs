@@ -28,7 +28,7 @@ macro_rules! counters {
 
 counters! {
     REFUSALS: "lockstep_slack_refusals_total", "reason", "requests that were not taken for Slack's",
-        ["unsigned", "stale", "forged"];
+        ["unsigned", "stale", "forged", "replayed"];
     EVENTS: "lockstep_slack_events_total", "event", "events that Slack sent, known ones by type",
         ["app_home_opened", "app_uninstalled", "tokens_revoked", "url_verification", "app_rate_limited", "passed_on", "unknown"];
     EVENT_OUTCOMES: "lockstep_slack_event_outcomes_total", "outcome", "what became of known events",
@@ -38,11 +38,13 @@ counters! {
     INTERACTIONS: "lockstep_slack_interactions_total", "action", "interactions, known ones by action",
         ["switch_on", "switch_off", "project_picker", "project_search", "notification_settings", "settings_saved", "passed_on", "unknown"];
     INSTALLS: "lockstep_slack_installs_total", "outcome", "installations that came back from Slack",
-        ["installed", "denied", "no_state", "used", "expired", "other_browser", "ticket", "alias_taken", "too_many", "refused", "slack_unavailable", "unavailable"];
+        ["installed", "denied", "no_state", "used", "expired", "other_browser", "ticket", "alias_taken", "unknown_workspace", "too_many", "refused", "slack_unavailable", "unavailable"];
     REFRESHES: "lockstep_slack_token_refreshes_total", "outcome", "tokens refreshed before they expire",
         ["done", "overtaken", "refused", "failed"];
     HOOKS: "lockstep_gitlab_hooks_total", "outcome", "webhooks of GitLab",
-        ["published", "told_nobody", "duplicate", "unknown_kind", "malformed", "unknown_project", "unstorable", "out_of_reach", "unavailable", "full", "unread", "closed", "unsigned", "stale", "forged"];
+        ["published", "told_nobody", "duplicate", "unknown_kind", "malformed", "unknown_project", "unstorable", "out_of_reach", "unavailable", "spooled", "spool_full", "full", "unread", "closed", "unsigned", "stale", "forged"];
+    REPLAYS: "lockstep_gitlab_spool_replays_total", "outcome", "webhooks of the spool that were tried again, and what became of them",
+        ["published", "told_nobody", "duplicate", "unknown_kind", "malformed", "unknown_project", "unstorable", "out_of_reach", "set_aside"];
     DELIVERIES: "lockstep_deliveries_total", "outcome", "messages sent to channels, and what became of them",
         ["delivered", "retry", "uncertain", "rate_limited", "failed", "superseded", "lost_message"];
     PASSED_ON: "lockstep_gitlab_passed_on_total", "outcome", "requests of Slack's that were passed on to GitLab, and what became of them",

@@ -88,9 +88,10 @@ mod tests {
 
     #[test]
     fn ids_of_a_token_are_those_of_gitlab() {
-        let request = |pairs: &[(&'static str, &str)]| of(&headers(pairs), "{}", None).request;
+        type Headers<'a> = &'a [(&'static str, &'a str)];
+        let request = |pairs: Headers| of(&headers(pairs), "{}", None).request;
         let both = [("idempotency-key", "1"), ("webhook-id", "2")];
-        let cases: [(&[(&'static str, &str)], Option<&str>); 6] = [
+        let cases: [(Headers, Option<&str>); 6] = [
             (&both, Some(" 1")),
             (&both[1..], Some(" 2")),
             (&[("x-gitlab-event-uuid", "3")], Some(" 3")),

@@ -1,12 +1,17 @@
 //! GitLab's webhooks: read and verified ([`secret`]), reduced to what is needed, and published together with concurrent ones
-//! ([`publisher`]), each once however many webhooks send it ([`key`]). GitLab does not retry, and disables a webhook that is refused too often: so everything
-//! that is authenticated and well formed is accepted, even if nobody is notified.
+//! ([`publisher`]), each once however many webhooks send it ([`key`]),
+//! or kept on disk until the database accepts them ([`take`], [`replay`]). GitLab does not
+//! retry, and disables a webhook that is refused too often: so everything that is authenticated and well formed is accepted, even if
+//! nobody is notified.
 
 mod key;
 mod options;
 mod publisher;
+mod replay;
 mod secret;
 mod settings;
+mod state;
+mod take;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,26 +28,23 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
-use crate::database::{Published, SlackDatabase};
+use crate::database::Published;
 use crate::http::path::HOOKS;
 use crate::http::{Counter, Problem, Room, count};
+use crate::spool::Entry;
 
 pub(crate) use options::Hooks;
 pub(crate) use publisher::Publisher;
+pub(crate) use replay::replay;
 pub(crate) use secret::HookSecrets;
 use secret::Reach;
+pub(crate) use state::App;
+use take::{Taken, take};
 
-pub(crate) struct App {
-    pub(crate) secrets: HookSecrets,
-    pub(crate) database: SlackDatabase,
-    /// For GitLab's events.
-    pub(crate) publisher: Publisher,
-}
-
-pub(crate) fn router(app: App) -> Router {
+pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route(HOOKS, post(receive_hook))
-        .with_state(Arc::new(app))
+        .with_state(app)
 }
 
 /// GitLab sends no larger ones.
@@ -57,8 +59,10 @@ static ROOM: Room = Room::new(64 << 10, 48 << 20);
 /// GitLab's timeout is ten seconds.
 const DEADLINE: Duration = Duration::from_millis(9_500);
 
-/// What is not published by then is given up, so that GitLab gets a response.
+/// What is not published by then is given up, so that GitLab gets a response; with a spool earlier, so that there is time to write
+/// it to disk.
 const PUBLISHED: Duration = Duration::from_secs(9);
+const PUBLISHED_OR_KEPT: Duration = Duration::from_secs(8);
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -86,7 +90,11 @@ const UNANSWERED: Problem = Problem::new(
 );
 
 async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Value>, Problem> {
-    let until = Instant::now() + PUBLISHED;
+    let patience = match app.spool {
+        Some(_) => PUBLISHED_OR_KEPT,
+        None => PUBLISHED,
+    };
+    let until = Instant::now() + patience;
     // Only GitLab may make us keep a body in memory.
     app.secrets
         .may_be_verified(headers, SystemTime::now())
@@ -115,19 +123,30 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         return Ok(ignored("unknown_kind", kind, why));
     }
     let (project, place) = whereabouts(&known);
-    if let Reach::Paths(paths) = &proof.reach
-        && !is_within_reach(app, paths, project).await?
-    {
-        let why = "The secret is not one of the event's project.".to_owned();
-        return Ok(ignored("out_of_reach", "", why));
-    }
-    let patience = until.saturating_duration_since(Instant::now());
     let text = event.to_string();
     let identity = key::of(headers, &text, proof.signed_id);
-    let published = app.publisher.publish(place, text, identity, patience);
-    let Some(published) = published.await else {
-        count(Counter::HOOKS, "unavailable");
-        return Err(UNANSWERED);
+    let entry = Entry {
+        place,
+        project,
+        paths: match &proof.reach {
+            Reach::Everything => None,
+            Reach::Paths(paths) => Some(paths.iter().map(|&path| path.to_owned()).collect()),
+        },
+        key: identity.key,
+        request: identity.request,
+        event: text,
+    };
+    let published = match take(app, entry, until).await {
+        Some(Taken::Published(published)) => published,
+        Some(Taken::Spooled) => {
+            count(Counter::HOOKS, "spooled");
+            return Ok(Json(json!({ "spooled": true })));
+        }
+        Some(Taken::OutOfReach) => {
+            let why = "The secret is not one of the event's project.".to_owned();
+            return Ok(ignored("out_of_reach", "", why));
+        }
+        None => return Err(UNANSWERED),
     };
     let name = published.name();
     let why = match published {
@@ -174,18 +193,6 @@ fn kind_of(event: &Value) -> &str {
     &kind[..kind.floor_char_boundary(LONGEST_KIND)]
 }
 
-/// Whether the secret covers the event's project or one of its groups. Group events need a secret that covers everything.
-async fn is_within_reach(app: &App, paths: &[&str], project: Option<i64>) -> Result<bool, Problem> {
-    let its = match project {
-        Some(project) => {
-            let path = app.database.project_path(project).await;
-            path.inspect_err(|_| count(Counter::HOOKS, "unavailable"))?
-        }
-        None => None,
-    };
-    Ok(its.is_some_and(|its| paths.iter().any(|path| is_within(path, &its))))
-}
-
 /// The project that the database will use for an event, and a number for the place where it happened, if known.
 fn whereabouts(event: &Event) -> (Option<i64>, u64) {
     let is_of_group = event.kind() == Some(ObjectKind::GroupMention);
@@ -200,13 +207,6 @@ fn whereabouts(event: &Event) -> (Option<i64>, u64) {
     ];
     let place = places.into_iter().find_map(|id| id.get());
     (project, place.map_or(0, |id| id.unsigned_abs()))
-}
-
-/// Like GitLab, ignores case in paths.
-fn is_within(path: &str, project: &str) -> bool {
-    let (path, project) = (path.to_lowercase(), project.to_lowercase());
-    let rest = project.strip_prefix(&path);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The reason is only logged: an attacker must not learn which check failed.
@@ -224,7 +224,7 @@ mod tests {
     use lockstep_webhook::Event;
     use serde_json::{Value, json};
 
-    use super::{is_within, whereabouts};
+    use super::whereabouts;
 
     fn project(event: &Value) -> Option<i64> {
         whereabouts(&Event::of(event)).0
@@ -246,16 +246,5 @@ mod tests {
         ] {
             assert_eq!(project(&none), None, "{none}");
         }
-    }
-
-    #[test]
-    fn projects_are_within_their_groups() {
-        for project in ["a", "a/b", "a/b/c", "A/b"] {
-            assert!(is_within("a", project), "{project}");
-        }
-        for project in ["", "ab", "ab/c", "b/a"] {
-            assert!(!is_within("a", project), "{project}");
-        }
-        assert!(is_within("a/b", "a/b") && !is_within("a/b", "a/bc"));
     }
 }

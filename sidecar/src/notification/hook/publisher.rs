@@ -14,8 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::database::{Published, SlackDatabase};
 use crate::error::{Error, complain};
-
-use super::key::Identity;
+use crate::spool::{Entry, Spool};
 
 /// In one transaction.
 const MOST: usize = 64;
@@ -37,15 +36,25 @@ const MOST_PIECES: usize = (32 << 20) / PIECE;
 /// The database's lock timeout.
 const ATTEMPT: Duration = Duration::from_millis(2_200);
 
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-/// None if the database did not publish it, as far as is known.
-type Answer = Option<Published>;
+/// Why the database did not publish it, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unpublished {
+    /// The database is out of reach.
+    Away,
+    /// It accepts others, and may accept this one later.
+    Held,
+    /// It will never accept this one.
+    Refused,
+}
+
+pub(super) type Answer = Result<Published, Unpublished>;
 
 struct Waiting {
-    place: u64,
-    event: String,
-    identity: Identity,
+    entry: Arc<Entry>,
+    /// From the spool, so nothing there has to come first.
+    is_replayed: bool,
     answer: oneshot::Sender<Answer>,
     /// Nobody waits for it after this time.
     until: Instant,
@@ -58,16 +67,30 @@ pub(crate) struct Publisher {
     room: Arc<Semaphore>,
 }
 
+/// The pending answer for a submitted event.
+pub(super) struct Submitted(Option<oneshot::Receiver<Answer>>);
+
+impl Submitted {
+    pub(super) async fn answer(self) -> Answer {
+        match self.0 {
+            Some(answered) => answered.await.unwrap_or(Err(Unpublished::Away)),
+            None => Err(Unpublished::Away),
+        }
+    }
+}
+
 /// The places that had to wait, and until when each is handled separately.
 struct Aside {
     places: Mutex<HashMap<u64, (Arc<Queue>, Instant)>>,
     turns: Arc<Semaphore>,
     database: SlackDatabase,
     tasks: TaskTracker,
+    spool: Option<Arc<Spool>>,
 }
 
 struct Queue {
     database: SlackDatabase,
+    spool: Option<Arc<Spool>>,
     waiting: Mutex<VecDeque<Waiting>>,
     turn: Arc<Semaphore>,
     /// A graceful stop waits for accepted events.
@@ -78,12 +101,17 @@ struct Queue {
 }
 
 impl Publisher {
-    pub(crate) fn new(database: SlackDatabase, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        database: SlackDatabase,
+        tasks: TaskTracker,
+        spool: Option<Arc<Spool>>,
+    ) -> Self {
         let aside = Arc::new(Aside {
             places: Mutex::default(),
             turns: Arc::new(Semaphore::new(MOST_ASIDE)),
             database,
             tasks,
+            spool,
         });
         Self {
             queues: std::array::from_fn(|_| {
@@ -95,29 +123,28 @@ impl Publisher {
         }
     }
 
-    /// Publishes an event of a place within that time; it counts once per identity.
-    pub(crate) async fn publish(
-        &self,
-        place: u64,
-        event: String,
-        identity: Identity,
-        patience: Duration,
-    ) -> Answer {
-        let pieces = u32::try_from(event.len().div_ceil(PIECE)).ok()?;
+    /// Submits an event, to be published until then; it counts once, whichever webhooks send it.
+    pub(super) fn submit(&self, entry: Arc<Entry>, until: Instant, is_replayed: bool) -> Submitted {
+        let pieces = u32::try_from(entry.event.len().div_ceil(PIECE)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(pieces.max(1));
+        let Ok(room) = room else {
+            return Submitted(None);
+        };
+        let place = entry.place;
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
-            place,
-            event,
-            identity,
+            entry,
+            is_replayed,
             answer,
-            until: Instant::now() + patience,
-            _room: room.ok()?,
+            until,
+            _room: room,
         };
-        let queue = self.queues.get((place % TRANSACTIONS as u64) as usize)?;
         let aside = self.aside.queue_of(place);
-        aside.as_ref().unwrap_or(queue).push([waiting]);
-        answered.await.unwrap_or_default()
+        let its = self.queues.get((place % TRANSACTIONS as u64) as usize);
+        if let Some(queue) = aside.as_ref().or(its) {
+            queue.push([waiting]);
+        }
+        Submitted(Some(answered))
     }
 }
 
@@ -144,7 +171,7 @@ impl Aside {
         let mut places = self.places();
         places.retain(|_, (queue, until)| *until > now || !queue.is_empty());
         for it in batch {
-            let (queue, until) = places.entry(it.place).or_insert_with(|| {
+            let (queue, until) = places.entry(it.entry.place).or_insert_with(|| {
                 let queue = Queue::new(self, None, Arc::clone(&self.turns));
                 (Arc::new(queue), now)
             });
@@ -154,10 +181,18 @@ impl Aside {
     }
 }
 
+impl Waiting {
+    /// Whoever waited may be gone.
+    fn end(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
+}
+
 impl Queue {
     fn new(of: &Aside, aside: Option<Arc<Aside>>, turns: Arc<Semaphore>) -> Self {
         Self {
             database: of.database.clone(),
+            spool: of.spool.clone(),
             waiting: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
             tasks: of.tasks.clone(),
@@ -187,15 +222,22 @@ impl Queue {
             queue.drain(..most).collect()
         };
         let now = Instant::now();
+        if let Some(spool) = &self.spool {
+            // Whoever waits for it keeps it there as well.
+            batch.retain(|it| it.is_replayed || !spool.holds(it.entry.place));
+        }
         let Some(aside) = &self.aside else {
             // An event that might be published after nobody waits for it is not tried.
-            batch.retain(|it| it.until > now + ATTEMPT);
-            return batch;
+            let (tried, late): (Vec<Waiting>, Vec<Waiting>) =
+                batch.into_iter().partition(|it| it.until > now + ATTEMPT);
+            late.into_iter()
+                .for_each(|it| it.end(Err(Unpublished::Held)));
+            return tried;
         };
         batch.retain(|it| it.until > now);
         let (elsewhere, here): (Vec<Waiting>, Vec<Waiting>) = batch
             .into_iter()
-            .partition(|it| aside.queue_of(it.place).is_some());
+            .partition(|it| aside.queue_of(it.entry.place).is_some());
         if !elsewhere.is_empty() {
             aside.set_aside(elsewhere);
         }
@@ -213,8 +255,15 @@ impl Queue {
     async fn work(self: Arc<Self>, turn: OwnedSemaphorePermit) {
         while !self.waiting().is_empty() {
             let batch = self.take();
-            if !batch.is_empty() {
-                self.publish(batch).await;
+            if batch.is_empty() {
+                continue;
+            }
+            let (Ok(left) | Err(left)) = self.publish(batch).await;
+            if !left.is_empty() {
+                sleep(PAUSE).await;
+                // They come first when it is tried again.
+                let mut queue = self.waiting();
+                left.into_iter().rev().for_each(|it| queue.push_front(it));
             }
         }
         drop(turn);
@@ -224,10 +273,11 @@ impl Queue {
         }
     }
 
-    async fn publish(&self, batch: Vec<Waiting>) {
-        let events: Vec<&str> = batch.iter().map(|it| it.event.as_str()).collect();
-        let keys: Vec<&str> = batch.iter().map(|it| &*it.identity.key).collect();
-        let requests = batch.iter().map(|it| it.identity.request.as_deref());
+    /// What is left is to be tried again, in that order; an error if the database takes nothing now.
+    async fn publish(&self, batch: Vec<Waiting>) -> Result<Vec<Waiting>, Vec<Waiting>> {
+        let events: Vec<&str> = batch.iter().map(|it| &*it.entry.event).collect();
+        let keys: Vec<&str> = batch.iter().map(|it| &*it.entry.key).collect();
+        let requests = batch.iter().map(|it| it.entry.request.as_deref());
         let requests: Vec<Option<&str>> = requests.collect();
         let published = {
             // Never closed.
@@ -237,46 +287,62 @@ impl Queue {
         let error = match published {
             Ok(published) => {
                 for (it, published) in batch.into_iter().zip(published) {
-                    let _ = it.answer.send(Some(published));
+                    it.end(Ok(published));
                 }
-                return;
+                return Ok(Vec::new());
             }
             Err(error) => error,
         };
+        let has_to_wait = error.has_code(&SqlState::LOCK_NOT_AVAILABLE);
         match &self.aside {
-            Some(aside) if error.has_code(&SqlState::LOCK_NOT_AVAILABLE) => aside.set_aside(batch),
-            _ if error.has_code(&SqlState::LOCK_NOT_AVAILABLE) && batch.len() == 1 => {
-                self.put_back(batch, PAUSE).await;
+            Some(aside) if has_to_wait => {
+                aside.set_aside(batch);
+                Ok(Vec::new())
             }
+            None if has_to_wait && batch.len() == 1 => Ok(batch),
             _ if may_pass(&error) => {
                 complain!(error, events = batch.len(), "not published yet");
-                self.put_back(batch, PAUSE).await;
+                Err(batch)
             }
-            // An event that has to wait, or that the database cannot store, must not keep others out.
-            _ if batch.len() > 1 => {
-                for it in batch {
-                    Box::pin(self.publish(vec![it])).await;
-                }
-            }
+            _ if batch.len() > 1 => self.publish_one_by_one(batch).await,
             _ => {
                 complain!(error, "not published");
-                let answer = error.is_wrong_data().then_some(Published::Unstorable);
-                for it in batch {
-                    let _ = it.answer.send(answer.clone());
-                }
+                let answer = match &error {
+                    error if error.is_wrong_data() => Ok(Published::Unstorable),
+                    error if error.is_temporary() => Err(Unpublished::Held),
+                    _ => Err(Unpublished::Refused),
+                };
+                batch.into_iter().for_each(|it| it.end(answer.clone()));
+                Ok(Vec::new())
             }
         }
     }
 
-    /// They come first in the next try.
-    async fn put_back(&self, batch: Vec<Waiting>, pause: Duration) {
-        sleep(pause).await;
-        let mut queue = self.waiting();
-        batch.into_iter().rev().for_each(|it| queue.push_front(it));
+    /// An event that has to wait, or that the database cannot store, must not keep others out. Replayed events keep their order all
+    /// the same.
+    async fn publish_one_by_one(&self, batch: Vec<Waiting>) -> Result<Vec<Waiting>, Vec<Waiting>> {
+        let mut left: Vec<Waiting> = Vec::new();
+        let mut rest = batch.into_iter();
+        while let Some(it) = rest.next() {
+            match &self.aside {
+                Some(aside) if aside.queue_of(it.entry.place).is_some() => {
+                    aside.set_aside(vec![it]);
+                }
+                None if it.is_replayed && left.iter().any(|it| it.is_replayed) => left.push(it),
+                _ => match Box::pin(self.publish(vec![it])).await {
+                    Ok(held) => left.extend(held),
+                    Err(away) => {
+                        left.extend(away.into_iter().chain(rest));
+                        return Err(left);
+                    }
+                },
+            }
+        }
+        Ok(left)
     }
 }
 
-fn may_pass(error: &Error) -> bool {
+pub(super) fn may_pass(error: &Error) -> bool {
     error.is_lost_connection()
         || error.is_lost_session()
         || matches!(error, Error::Busy | Error::Pool(_))

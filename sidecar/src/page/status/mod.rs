@@ -3,6 +3,7 @@
 
 mod gitlab;
 mod part;
+mod spool;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,16 +70,19 @@ pub(super) async fn script() -> Response {
 }
 
 async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
-    let gitlab = app.pass_through.as_deref().map(gitlab::of);
+    let of_process = html! {
+        @if let Some(spool) = app.spool.as_deref() { (spool::of(spool.standing())) }
+        @if let Some(pass_through) = app.pass_through.as_deref() { (gitlab::of(pass_through)) }
+    };
     match app.looks.report.get(|| report(app)).await {
         Some(report) => (
             StatusCode::OK,
-            html! { (part::of(&report, count_drift(app, &report))) @if let Some(gitlab) = gitlab { (gitlab) } },
+            html! { (part::of(&report, count_drift(app, &report))) (of_process) },
         ),
         None => {
             let trouble = html! {
                 p.bad { "The database does not respond at the moment. This page keeps trying." }
-                @if let Some(gitlab) = gitlab { (gitlab) }
+                (of_process)
             };
             (StatusCode::SERVICE_UNAVAILABLE, trouble)
         }

@@ -1,5 +1,7 @@
 //! The contents of commands and interactions.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::slack::world::App;
@@ -45,7 +47,7 @@ impl Origin {
                 self.is_enterprise_install.to_string(),
             ),
             ("response_url", self.response_url.clone()),
-            ("trigger_id", self.trigger_id.clone()),
+            ("trigger_id", self.trigger()),
         ];
         if let Some(id) = &self.enterprise_id {
             fields.push(("enterprise_id", id.clone()));
@@ -53,6 +55,15 @@ impl Origin {
             fields.push(("enterprise_name", name));
         }
         fields
+    }
+
+    /// Of its own for each request, as Slack has it, unless it is given.
+    fn trigger(&self) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        match self.trigger_id.as_str() {
+            "" => format!("{}.1.fake", NEXT.fetch_add(1, Ordering::Relaxed)),
+            given => given.to_owned(),
+        }
     }
 
     /// The common part of interactions.
@@ -102,7 +113,7 @@ impl Origin {
 /// message of the channel.
 pub fn block_actions(app: &App, origin: &Origin, view: Option<&Value>, actions: &Value) -> Value {
     let mut payload = origin.payload(app, "block_actions");
-    payload["trigger_id"] = json!(origin.trigger_id);
+    payload["trigger_id"] = json!(origin.trigger());
     payload["container"] = origin.container(view);
     payload["actions"] = actions.clone();
     match view {
@@ -118,7 +129,7 @@ pub fn block_actions(app: &App, origin: &Origin, view: Option<&Value>, actions: 
 /// A submitted modal. `view` is as Slack returned it; `values` is its state by block_id and action_id.
 pub fn view_submission(app: &App, origin: &Origin, view: &Value, values: &Value) -> Value {
     let mut payload = origin.payload(app, "view_submission");
-    payload["trigger_id"] = json!(origin.trigger_id);
+    payload["trigger_id"] = json!(origin.trigger());
     payload["view"] = view.clone();
     payload["view"]["state"] = json!({ "values": values });
     payload["response_urls"] = json!([]);

@@ -48,6 +48,9 @@ select lockstep.pause_backfill(2);
 -- resume_backfill
 select lockstep.resume_backfill(2);
 
+-- resume_lost_backfills
+select lockstep.resume_lost_backfills();
+
 -- cancel_backfill
 select lockstep.start_backfill('service_accounts', settings => '{"sub_batch_size": 1, "pause_ms": 3600000}');
 select lockstep.cancel_backfill(3);
@@ -127,8 +130,24 @@ select lockstep.retry_dead_jobs();
 -- discard_job
 select lockstep.discard_job(job) from lockstep.dead_jobs where died_at < now() - interval '1 month';
 
+-- cancel_job
+select lockstep.cancel_job(1);
+
+-- schedule_job
+select lockstep.schedule_job('nightly report', '30 2 * * MON-FRI', 'Reports::ExportWorker', '{"project_id": 42}',
+                             time_zone => 'Europe/Berlin', missed => 'skip');
+
+-- unschedule_job
+select lockstep.unschedule_job('nightly report');
+
+-- cron_times
+select * from lockstep.cron_times('30 2 * * MON-FRI', 'Europe/Berlin', '2026-03-27 12:00+00', 3);
+
 -- define_worker
 select lockstep.define_worker('Reports::ExportWorker', retries => 3);
+
+-- limit_worker
+select lockstep.limit_worker('Reports::ExportWorker', 2);
 
 -- rename_worker
 select lockstep.rename_worker('Reports::ExportWorker', 'Exports::ReportWorker', feature => 'rename_export_worker');

@@ -21,7 +21,7 @@ kept! {
             &PARAMETERS,
             &["schema"],
         ),
-        create: OwnStatement::new(
+        create: OwnStatement::by_index(
             // A channel addressed by id may already be known by name.
             "insert into lockstep_internal.slack_channel (schema, team_id, channel, slack_id, same_as)
              select $1, t.team, t.channel, s.slack_id, s.id from unnest($2, $3) with ordinality t (team, channel, place)
@@ -31,6 +31,7 @@ kept! {
               order by t.place
              on conflict (schema, team_id, channel) do nothing",
             &PARAMETERS,
+            &["slack_id"],
         ),
     };
 }

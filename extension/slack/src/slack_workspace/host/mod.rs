@@ -13,4 +13,4 @@ pub(crate) use known::{NOTE, Tables, tables_of};
 pub(crate) use owner::{CLASS, Kind, Owner, event_columns};
 pub(crate) use statements::{SHARED, Statements, by_index, owner_or};
 pub(crate) use tables::{Host, LINKS, SLACK};
-pub(crate) use workspace::{check_max_rows, workspace};
+pub(crate) use workspace::{check_max_rows, is_known, workspace};

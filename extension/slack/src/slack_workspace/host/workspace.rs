@@ -32,7 +32,8 @@ pub(crate) fn workspace(
     }
 }
 
-fn is_known(tables: &Tables, team: &str) -> Result<bool> {
+/// Whether the app is or was installed in it: there is an installation or a row.
+pub(crate) fn is_known(tables: &Tables, team: &str) -> Result<bool> {
     let arguments = [datum(tables.schema.as_str()), datum(team)];
     if IS_INSTALLED.with(|statement| statement.run(&arguments))? > 0 {
         return Ok(true);

@@ -4,13 +4,17 @@
 use super::install::{install, scope_names};
 use super::write::Installed;
 use crate::error::{OrRaise, Result, SlackError, required};
-use crate::slack_workspace::host::{Owner, Tables};
+use crate::slack_workspace::host::{Owner, Tables, is_known};
 use crate::slack_workspace::identical::Installation;
+use crate::slack_workspace::job::enqueue;
+use crate::slack_workspace::manager;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 struct Own {
     ticket: OwnStatement,
@@ -186,14 +190,14 @@ fn take(state: &[u8], browser: &[u8], schema: &str) -> Result<String> {
 #[pg_extern(sql = r#"
 create function lockstep_api.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
   scopes text[], enterprise_id text, app_id text, refresh_token bytea, refresh_token_iv bytea, expires_at timestamptz,
-  schema text default 'public')
+  may_be_new boolean default true, schema text default 'public')
 returns table (slack_integration_id bigint, alias text, written bigint)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, text) is
-  'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up';
+comment on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, boolean, text) is
+  'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up. Without a ticket, a workspace that has no installation is refused unless may_be_new. Jobs tell the managers of its integrations about a renewal';
 revoke execute on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
-                                                         text) from public;
+                                                         boolean, text) from public;
 "#)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)]
 fn finish_slack_install(
@@ -210,6 +214,7 @@ fn finish_slack_install(
     refresh_token: Option<&[u8]>,
     refresh_token_iv: Option<&[u8]>,
     expires_at: Option<TimestampWithTimeZone>,
+    may_be_new: Option<bool>,
     schema: Option<&str>,
 ) -> TableIterator<
     'static,
@@ -235,11 +240,48 @@ fn finish_slack_install(
         expires_at,
     };
     let schema = required(schema, "schema");
-    TableIterator::once(finish(state, &installation, schema).or_raise())
+    let may_be_new = required(may_be_new, "may_be_new");
+    let finished = || -> Result<Installed> {
+        let tables = Tables::attached(schema)?;
+        let was_known = is_known(&tables, installation.team_id)?;
+        let installed = finish(state, &installation, was_known || may_be_new, schema)?;
+        if was_known {
+            tell_managers(&tables, &installation)?;
+        }
+        Ok(installed)
+    };
+    TableIterator::once(finished().or_raise())
 }
 
-fn finish(state: &[u8], installation: &Installation, schema: &str) -> Result<Installed> {
-    Tables::attached(schema)?;
+const NOTICE: &str = "Slack::InstallationNoticeWorker";
+
+/// The most people that are notified.
+const MOST_TOLD: usize = 50;
+
+/// One job per person, so that a failed one repeats no other.
+fn tell_managers(tables: &Tables, installation: &Installation) -> Result<()> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH);
+    let at = at.unwrap_or_default().as_secs();
+    let installer = installation.user_id;
+    // The installer may be one of them.
+    let managers = manager::managers_of(tables, installation.team_id, MOST_TOLD + 1)?;
+    let others = managers.iter().filter(|user| *user != installer);
+    for user in others.take(MOST_TOLD) {
+        let args = json!({
+            "team_id": installation.team_id, "enterprise_id": installation.enterprise_id, "user_id": user,
+            "installer": installer, "at": at,
+        });
+        enqueue(NOTICE, &args, None)?;
+    }
+    Ok(())
+}
+
+fn finish(
+    state: &[u8],
+    installation: &Installation,
+    may_be_without: bool,
+    schema: &str,
+) -> Result<Installed> {
     let mut ticket: Option<Option<Vec<u8>>> = None;
     STATEMENTS.with(|statements| {
         let arguments = [datum(state), datum(schema)];
@@ -251,6 +293,10 @@ fn finish(state: &[u8], installation: &Installation, schema: &str) -> Result<Ins
         return Err(SlackError::StateNotTaken.into());
     };
     let Some(ticket) = ticket else {
+        if !may_be_without {
+            let team = installation.team_id.chars().take(50).collect();
+            return Err(SlackError::UnknownWorkspace { team }.into());
+        }
         return install(installation, None, None, schema);
     };
     let mut owner = Ok(None);

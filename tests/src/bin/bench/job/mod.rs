@@ -5,6 +5,7 @@ mod claim;
 mod commit;
 mod latency;
 mod runners;
+mod snapshot;
 mod throughput;
 
 use anyhow::Result;
@@ -26,6 +27,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     let mut server = Server::start()?;
     throughput::run(&mut server, selection, size, &mut report)?;
     claim::run(&mut server, selection, size, &mut report)?;
+    snapshot::run(&mut server, selection, size, &mut report)?;
     commit::run(&mut server, selection, size, &mut report)?;
     latency::run(&mut server, selection, size, &mut report)?;
     Ok(report)

@@ -1,5 +1,7 @@
 //! The commands that are sent, and the expected responses.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::FORM;
 use lockstep_tests::slack::Caller;
@@ -7,8 +9,10 @@ use lockstep_tests::slack::caller::Origin;
 use serde_json::json;
 
 use super::contender::{COMMAND, PATH};
+use super::load::Requests;
 
 /// What a user of a workspace types after the slash command.
+#[derive(Clone)]
 pub(super) struct Typed {
     pub(super) text: String,
     /// What the answer must contain.
@@ -27,7 +31,6 @@ fn origin() -> Origin {
         channel_name: "development".to_owned(),
         user_id: USER.to_owned(),
         user_name: "somebody".to_owned(),
-        trigger_id: "13345224609.738474920.8088930838d88f008e0".to_owned(),
         response_url: "https://hooks.slack.example/commands/T0BENCH/1234567890/abcdefghijkl"
             .to_owned(),
         ..Origin::default()
@@ -60,8 +63,13 @@ impl Typed {
         Ok(reply.text())
     }
 
-    /// The bytes of the request, signed now: the signature is valid for five minutes.
-    pub(super) fn request(&self, caller: &Caller) -> Result<Vec<u8>> {
+    /// The requests, each signed when it is sent.
+    pub(super) fn requests(&self, caller: &Caller) -> Requests {
+        let (typed, caller) = (self.clone(), caller.clone());
+        Arc::new(move || typed.request(&caller))
+    }
+
+    fn request(&self, caller: &Caller) -> Result<Vec<u8>> {
         let url = caller.url(PATH);
         let host = url
             .strip_prefix("http://")

@@ -1,4 +1,4 @@
-//! The load: the same bytes again and again, on connections that stay open.
+//! The load: the same command again and again, on connections that stay open, each signed by itself: none counts as a replay.
 //!
 //! One thread does this for every contender. At a fixed rate each request is due at a certain time, whatever happened to the
 //! previous ones, and its latency counts from then: a server that stalls is charged for everything that had to wait, where a
@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub(super) const CONNECTIONS: usize = 32;
 
 /// Slack's timeout.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Makes the bytes of the next request.
+pub(super) type Requests = Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
 
 /// When the next request follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +58,7 @@ impl Outcome {
 /// Sends requests for a while, from that core if one is given.
 pub(super) fn run(
     address: SocketAddr,
-    request: &[u8],
+    requests: Requests,
     pace: Pace,
     lasting: Duration,
     core: Option<Core>,
@@ -64,7 +68,7 @@ pub(super) fn run(
             core.hold_this_thread()?;
         }
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        LocalSet::new().block_on(&runtime, generate(address, request, pace, lasting))
+        LocalSet::new().block_on(&runtime, generate(address, requests, pace, lasting))
     };
     thread::scope(|scope| {
         let generator = scope.spawn(generating);
@@ -99,7 +103,7 @@ impl Plan {
 
 async fn generate(
     address: SocketAddr,
-    request: &[u8],
+    requests: Requests,
     pace: Pace,
     lasting: Duration,
 ) -> Result<Outcome> {
@@ -115,11 +119,10 @@ async fn generate(
         lasting,
         next: Cell::new(0),
     });
-    let request: Rc<[u8]> = request.into();
     let tasks: Vec<_> = streams
         .into_iter()
         .map(|stream| {
-            tokio::task::spawn_local(connection(stream, Rc::clone(&request), Rc::clone(&plan)))
+            tokio::task::spawn_local(connection(stream, Arc::clone(&requests), Rc::clone(&plan)))
         })
         .collect();
     let mut times = Vec::new();
@@ -132,14 +135,14 @@ async fn generate(
     Ok(Outcome { rate, times })
 }
 
-async fn connection(mut stream: TcpStream, request: Rc<[u8]>, plan: Rc<Plan>) -> Result<Vec<f64>> {
+async fn connection(mut stream: TcpStream, requests: Requests, plan: Rc<Plan>) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     let mut buffer = Vec::with_capacity(4096);
     while let Some(due) = plan.due() {
         if plan.pace != Pace::Greedy {
             sleep_until(due).await;
         }
-        stream.write_all(&request).await?;
+        stream.write_all(&requests()?).await?;
         buffer.clear();
         while !answer::is_whole(&buffer)? {
             let reading = timeout(PATIENCE, stream.read_buf(&mut buffer));

@@ -103,13 +103,13 @@ impl Bench {
     }
 
     fn directly(&self, pace: Pace) -> Result<Outcome> {
-        let request = gitlabs().request(&self.direct)?;
-        load::run(self.gitlab.address(), &request, pace, self.lasting, None)
+        let requests = gitlabs().requests(&self.direct);
+        load::run(self.gitlab.address(), requests, pace, self.lasting, None)
     }
 
     fn through(&self, typed: &Typed, pace: Pace) -> Result<Outcome> {
-        let request = typed.request(&self.sidecar.caller)?;
-        load::run(self.sidecar.address, &request, pace, self.lasting, None)
+        let requests = typed.requests(&self.sidecar.caller);
+        load::run(self.sidecar.address, requests, pace, self.lasting, None)
     }
 
     /// The same commands to both.

@@ -171,10 +171,10 @@ impl Rounds {
 
     fn load(&self, course: Course, pace: Pace, lasting: Duration) -> Result<load::Outcome> {
         let contender = self.contender(course);
-        let request = course.typed().request(&contender.caller)?;
+        let requests = course.typed().requests(&contender.caller);
         load::run(
             contender.address,
-            &request,
+            requests,
             pace,
             lasting,
             self.placement.generator(),

@@ -1,0 +1,51 @@
+//! Runs that have lost their workers, as after a restart of the server or a failover, go on by themselves: sidecars and pg_cron
+//! call this every few seconds. Nothing has to be preloaded for it, and it can be called on any primary as soon as it accepts
+//! connections.
+
+use super::control::go_on;
+use super::runs::Run;
+use crate::error::{OrRaise, Result};
+use crate::home;
+use lockstep_server::OwnStatement;
+use lockstep_server::kept;
+use pgrx::prelude::*;
+
+kept! {
+    // Who looks at the same moment skips the run, and later finds that workers have been asked for. These take a moment; where they
+    // fail to start they are not asked for all the time. A run without workers belongs to a session, which calls again by itself.
+    static LOST: OwnStatement = OwnStatement::new(
+        "select r.id
+           from lockstep_internal.backfill_run r join lockstep.backfill_progress p on p.run = r.id
+          where r.status = 'running' and r.workers > 0 and p.pids = '{}' and p.role is not null
+            and (r.workers_asked_at is null or r.workers_asked_at < clock_timestamp() - interval '10 seconds')
+          order by r.id for update of r skip locked",
+        &[],
+    );
+}
+
+/// Resumes runs that have lost all workers.
+#[pg_extern(sql = r#"
+create function lockstep.resume_lost_backfills()
+returns bigint[] language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.resume_lost_backfills() is
+  'starts the workers of running backfills that have lost all of theirs, as after a failover; returns their numbers. The sidecar calls it, or pg_cron may; a copy of a database has its runs held';
+revoke execute on function lockstep.resume_lost_backfills() from public;
+grant execute on function lockstep.resume_lost_backfills() to lockstep_admin, lockstep_app;
+"#)]
+fn resume_lost_backfills() -> Vec<i64> {
+    resume_lost().or_raise()
+}
+
+fn resume_lost() -> Result<Vec<i64>> {
+    // The original does them.
+    if home::is_of_another()? {
+        return Ok(Vec::new());
+    }
+    let mut lost: Vec<i64> = Vec::new();
+    LOST.with(|statement| statement.rows(&[], |row| lost.extend(row.get::<i64>(1))))?;
+    for run in &lost {
+        go_on(&Run::lock(*run)?)?;
+    }
+    Ok(lost)
+}
