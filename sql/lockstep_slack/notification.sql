@@ -15,6 +15,8 @@ create table lockstep_internal.slack_notification (
   all_labels boolean not null default false,
   only_broken_pipelines boolean not null default true,
   only_changed_pipelines boolean not null default false,
+  -- Also pipelines that another pipeline of the project has started.
+  child_pipelines boolean not null default false,
   -- How the events of one pipeline or merge request are shown: as separate messages, one updated message, or a thread.
   updates text not null default 'separate'
     constraint slack_notification_updates_check check (updates in ('separate', 'update', 'thread')),
@@ -22,6 +24,10 @@ create table lockstep_internal.slack_notification (
   own_actions boolean not null default true,
   -- GitLab users, by name, whose actions nobody is notified of.
   muted_authors text[] not null default '{}',
+  -- Conditions with channels: [{"branches": ["release/*"], "channels": ["#releases"]}]; the first one that fits counts, or all.
+  routes jsonb not null default '[]'
+    constraint slack_notification_routes_check check (pg_catalog.jsonb_typeof(routes) = 'array'),
+  all_routes boolean not null default false,
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
 comment on table lockstep_internal.slack_notification is
@@ -38,6 +44,8 @@ create table lockstep_internal.event (
   received_at timestamptz not null default pg_catalog.clock_timestamp(),
   -- As received; null where nobody is notified.
   payload json,
+  -- The webhooks that sent it, each with the id of its request; null if it was published from SQL.
+  requests text[],
   constraint event_key unique (schema, key)
 ) with (
   -- Most payloads have 2 to 8 kB: compressing one and storing it out of line takes half as long as everything else.
@@ -166,7 +174,7 @@ select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_message', ''
 create table lockstep_internal.pipeline_status (
   schema text not null,
   project_id bigint not null,
-  -- For a very long name, its beginning and a digest.
+  -- The full name of a branch or tag, or refs/merge-requests/1/head; for a very long name, its beginning and a digest.
   ref text not null
     constraint pipeline_status_ref_check check (pg_catalog.length(ref) <= 255),
   pipeline_id bigint not null,
@@ -178,6 +186,6 @@ create table lockstep_internal.pipeline_status (
   constraint pipeline_status_pkey primary key (schema, project_id, ref)
 ) with (fillfactor = 50);
 comment on table lockstep_internal.pipeline_status is
-  'how the newest pipeline of a branch or tag ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
+  'how the newest pipeline of a branch, tag or merge request ended, to tell whether the next one changes that; of projects that have an integration of the Slack app, or inherit one';
 create index pipeline_status_seen_on_idx on lockstep_internal.pipeline_status (seen_on);
 select pg_catalog.pg_extension_config_dump('lockstep_internal.pipeline_status', '');

@@ -10,8 +10,11 @@ pub(crate) struct Entry {
     pub(crate) project: Option<i64>,
     /// The groups and projects that its secret may report; none if it is every project.
     pub(crate) paths: Option<Vec<String>>,
-    /// An event counts once per key.
+    /// What the event says, shortened: it counts once.
     pub(crate) key: String,
+    /// The webhook and the id of its request, which tell a repetition from another event that says the same.
+    #[serde(default)]
+    pub(crate) request: Option<String>,
     pub(crate) event: String,
 }
 

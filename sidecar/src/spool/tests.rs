@@ -52,6 +52,7 @@ fn entry(place: u64, key: &str) -> Entry {
         project: i64::try_from(place).ok(),
         paths: Some(vec!["group/one".to_owned()]),
         key: key.to_owned(),
+        request: Some(format!("webhook {key}")),
         event: "{\"name\":\"\u{1f600}\\u0000\"}".to_owned(),
     }
 }

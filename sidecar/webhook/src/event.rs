@@ -180,6 +180,10 @@ pub struct Attributes<'a> {
     pub reference: Text<'a>,
     pub tag: Field<bool>,
     pub protected_ref: Field<bool>,
+    /// What started it: a push, a merge request, another pipeline, ...
+    pub source: Text<'a>,
+    /// What GitLab makes of the branch's pipelines: `broken`, `still_failing`, `fixed`, ...
+    pub ref_status_name: Text<'a>,
     pub sha: Text<'a>,
     pub status: Text<'a>,
     pub detailed_status: Text<'a>,
@@ -254,6 +258,10 @@ pub struct Commit<'a> {
     pub message: Text<'a>,
     pub url: Text<'a>,
     pub author: Object<User<'a>>,
+    /// The paths that it changes.
+    pub added: Field<Vec<Text<'a>>>,
+    pub modified: Field<Vec<Text<'a>>>,
+    pub removed: Field<Vec<Text<'a>>>,
 }
 
 impl Commit<'_> {
@@ -303,6 +311,9 @@ pub struct Noteable<'a> {
     pub url: Text<'a>,
     pub confidential: Field<bool>,
     pub labels: List<Label<'a>>,
+    /// For a pipeline's merge request.
+    pub source_branch: Text<'a>,
+    pub source_project_id: Field<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -14,8 +14,9 @@ const MOST: usize = 1 << 20;
 const VALUE: usize = 64;
 
 /// The fields of [`Event`](crate::Event), wherever they occur.
-const FIELDS: [&str; 97] = [
+const FIELDS: [&str; 103] = [
     "action",
+    "added",
     "after",
     "alias",
     "allow_failure",
@@ -63,6 +64,7 @@ const FIELDS: [&str; 97] = [
     "mentioned",
     "merge_request",
     "message",
+    "modified",
     "name",
     "note",
     "noteable_type",
@@ -76,6 +78,8 @@ const FIELDS: [&str; 97] = [
     "protected_ref",
     "ref",
     "ref_protected",
+    "ref_status_name",
+    "removed",
     "report_type",
     "reviewers",
     "severity",
@@ -83,7 +87,9 @@ const FIELDS: [&str; 97] = [
     "short_sha",
     "slug",
     "snippet",
+    "source",
     "source_branch",
+    "source_project_id",
     "stage",
     "stages",
     "start_line",

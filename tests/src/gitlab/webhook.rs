@@ -35,6 +35,7 @@ pub struct Webhook {
     skew: i64,
     /// Whether requests have a header that identifies retries.
     has_key: bool,
+    uuid: &'static str,
     next: Arc<AtomicU64>,
 }
 
@@ -47,6 +48,7 @@ impl Webhook {
             proof: Proof::None,
             skew: 0,
             has_key: true,
+            uuid: "webhook-of-the-tests",
             next: Arc::default(),
         }
     }
@@ -74,6 +76,13 @@ impl Webhook {
     #[must_use]
     pub fn without_key(mut self) -> Self {
         self.has_key = false;
+        self
+    }
+
+    /// Another webhook of the same GitLab.
+    #[must_use]
+    pub fn with_uuid(mut self, uuid: &'static str) -> Self {
+        self.uuid = uuid;
         self
     }
 
@@ -112,7 +121,7 @@ impl Webhook {
             ("user-agent", "GitLab/18.6.0".to_owned()),
             ("x-gitlab-event", kind.to_owned()),
             ("x-gitlab-event-uuid", format!("event-{key}")),
-            ("x-gitlab-webhook-uuid", "webhook-of-the-tests".to_owned()),
+            ("x-gitlab-webhook-uuid", self.uuid.to_owned()),
             ("x-gitlab-instance", "https://gitlab.example.com".to_owned()),
         ];
         if self.has_key {

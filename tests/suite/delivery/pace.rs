@@ -63,7 +63,7 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     ensure!(total >= 18, "{total}");
     // None, while there is no capacity.
     client.batch_execute(
-        "update lockstep_internal.slack_team_pace set free_at = clock_timestamp() + interval '1 hour'",
+        "update lockstep_internal.slack_team_pace set free_at = clock_timestamp() + interval '4 minutes'",
     )?;
     assert_eq!(claim_at(&mut client, 500, 120)?, []);
     // After a long idle time there is no more than a burst.
@@ -73,6 +73,13 @@ fn the_pace_of_a_workspace_is_kept() -> Result<()> {
     assert_eq!(claim_at(&mut client, 500, 60)?.len(), 6);
     client.batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'")?;
     assert_eq!(claim_at(&mut client, 500, 1)?.len(), 1);
+    assert_eq!(claim_at(&mut client, 500, 1)?.len(), 0);
+    // A clock that was a day ahead must not silence the workspace for a day.
+    client.batch_execute(
+        "update lockstep_internal.slack_team_pace set free_at = clock_timestamp() + interval '1 day'",
+    )?;
+    assert_eq!(claim_at(&mut client, 500, 1)?.len(), 1);
+    assert_eq!(claim_at(&mut client, 500, 1)?.len(), 0);
     Ok(())
 }
 

@@ -77,6 +77,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("enable_feature_for_group", Call("select lockstep.enable_feature_for_group('on', 'mine', 'mallory')")),
     ("enqueue_job", Call("select lockstep.enqueue_job('W', unique_key => 'k'); select lockstep.enqueue_job('Old')")),
     ("enqueue_slack_job", Call("select lockstep_api.enqueue_slack_job('Slack::AppHomeWorker', '{}', 'k', 'mallory')")),
+    ("explain_event", Call("select * from lockstep.explain_event('{push}', schema => 'mallory'); select * from lockstep.explain_event('{pipeline}', schema => 'mallory')")),
     ("explain_service_account", Call("select lockstep.explain_service_account(1, 'mallory'); select lockstep.explain_service_account(21, 'mallory')")),
     ("fail_job", Call("select lockstep.fail_job(1, 1, 'no')")),
     ("feature_decision", Call("select lockstep.feature_decision('some', 'mallory'); select lockstep.feature_decision('theirs', 'mallory')")),
@@ -120,7 +121,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("pause_backfill", Call("select lockstep.resume_backfill(1); select lockstep.pause_backfill(1)")),
     ("project_id", Call("select lockstep.project_id('group-1/one', 'mallory')")),
     ("publish_event", Call("select * from lockstep.publish_event('{push}', schema => 'mallory'); select * from lockstep.publish_event('{pipeline}', schema => 'mallory')")),
-    ("publish_events", Call("select * from lockstep_api.publish_events(array['{push}', '{pipeline}', '{issue}']::json[], array['a', 'b', 'c'], 'mallory')")),
+    ("publish_events", Call("select * from lockstep_api.publish_events(array['{push}', '{pipeline}', '{issue}']::json[], array['a', 'b', 'c'], schema => 'mallory')")),
     ("receive_slack_event", Call("select lockstep_api.receive_slack_event('E1', 'tokens_revoked', 'T1', null, clock_timestamp() + interval '1 minute', '{\"tokens\": {\"bot\": [\"B1\"]}}', 'mallory');
                                   select lockstep_api.receive_slack_event('E2', 'app_home_opened', 'T1', null, now(), '{}', 'mallory')")),
     ("record_integration_event", Call("select lockstep.record_integration_event(1, '{\"object_kind\": \"push\"}', schema => 'mallory')")),

@@ -74,7 +74,7 @@ fn a_message_that_is_not_answered_in_time_is_in_doubt() -> Result<()> {
     Ok(())
 }
 
-/// A publication waits for another one with the same key. Later events of its project queue up behind it, those of other projects
+/// A publication waits for another one to the same new channel. Later events of its project queue up behind it, those of other projects
 /// do not.
 #[test]
 fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result<()> {
@@ -87,7 +87,8 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
     scene.set("project_id", 2, &json!({ "channels": "other" }))?;
     let mut holder = cluster()?.connect(DATABASE)?;
     holder.batch_execute(
-        "begin; insert into lockstep_internal.event (schema, key) values ('public', 'id first')",
+        "begin; insert into lockstep_internal.slack_channel (schema, team_id, channel)
+         select 'public', s.team_id, '#general' from slack_integrations s limit 1",
     )?;
     let Scene { stage, webhook, .. } = &mut scene;
     let webhook = &*webhook;
@@ -107,10 +108,10 @@ fn events_of_a_project_are_published_in_the_order_in_which_they_came() -> Result
         }
         Ok(())
     })?;
-    let order = "select string_agg(e.key, ' ' order by d.id) from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id
-                  where e.key in ('id first', 'id second')";
+    let order = "select string_agg(split_part(e.requests[1], ' ', 2), ' ' order by d.id) from lockstep_internal.event e join lockstep_internal.slack_delivery d on d.event = e.id
+                  where e.requests[1] ~ ' (first|second)$'";
     let row = scene.stage.client.query_one(order, &[])?;
-    assert_eq!(row.get::<_, &str>(0), "id first id second");
+    assert_eq!(row.get::<_, &str>(0), "first second");
     scene.stage.slack.lift_limits();
     scene.stage.client.batch_execute("delete from lockstep_internal.slack_delivery d using lockstep_internal.slack_channel c where c.id = d.channel and c.channel = '#other'")?;
     let messages = scene.settled(&general)?;

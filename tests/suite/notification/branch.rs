@@ -13,6 +13,13 @@ fn protected_push(reference: &str, is_protected: bool) -> Value {
     )
 }
 
+/// A pipeline that ends the same way again counts once.
+fn numbered(pipeline: &Value, id: i64) -> Value {
+    let mut pipeline = pipeline.clone();
+    pipeline["object_attributes"]["id"] = json!(id);
+    pipeline
+}
+
 #[test]
 fn branches_are_filtered() -> Result<()> {
     let mut client = told("filter_branch")?;
@@ -37,11 +44,11 @@ fn branches_are_filtered() -> Result<()> {
         json!({"object_attributes": {"id": 1, "ref": "x", "protected_ref": true, "status": "failed"}}),
     );
     // What each setting allows: the default branch, another protected one, an unprotected one.
-    for (branches, default, protected, other) in [
-        ("all", "queued", "queued", "queued"),
-        ("default", "queued", "branch", "branch"),
-        ("protected", "branch", "queued", "branch"),
-        ("default_and_protected", "queued", "queued", "branch"),
+    for (turn, branches, default, protected, other) in [
+        (1, "all", "queued", "queued", "queued"),
+        (2, "default", "queued", "branch", "branch"),
+        (3, "protected", "branch", "queued", "branch"),
+        (4, "default_and_protected", "queued", "queued", "branch"),
     ] {
         set(&mut client, json!({"branches": branches}))?;
         check(
@@ -53,15 +60,15 @@ fn branches_are_filtered() -> Result<()> {
                 (protected_push("refs/heads/topic", false), other),
                 // It is unknown whether it is protected: there is no such table.
                 (push("refs/heads/stable"), other),
-                (pipeline(1, "main", "failed"), default),
-                (pipeline(1, "topic", "failed"), other),
-                (protected_pipeline.clone(), protected),
+                (pipeline(turn, "main", "failed"), default),
+                (pipeline(turn, "topic", "failed"), other),
+                (numbered(&protected_pipeline, turn), protected),
                 (deployment("main"), default),
                 (deployment("topic"), other),
                 (deployment("refs/tags/v1"), "queued"),
                 (unsaid.clone(), "queued"),
                 (tag.clone(), "queued"),
-                (pipeline_of_tag.clone(), "queued"),
+                (numbered(&pipeline_of_tag, turn), "queued"),
                 (
                     without_default.clone(),
                     if branches == "all" {

@@ -350,6 +350,22 @@ fn event_that_comes_twice_is_told_once() -> Result<()> {
     Ok(())
 }
 
+/// GitLab sends an event by a system hook and by the project's webhook.
+#[test]
+fn event_of_two_webhooks_is_told_once() -> Result<()> {
+    let (mut scene, general) = scene("notification_copies", &[])?;
+    let event = push(1, "Boil the water");
+    let webhooks = ["system", "project"].map(|uuid| scene.webhook.clone().with_uuid(uuid));
+    let duplicate = json!({ "duplicate": true });
+    for turn in 1..3 {
+        let [first, second] = &webhooks;
+        assert_taken(&first.send(&event)?, 1)?;
+        assert_eq!(second.send(&event)?.json()?, duplicate, "{turn}");
+    }
+    assert_eq!(scene.settled(&general)?.len(), 2);
+    Ok(())
+}
+
 #[test]
 fn events_without_a_key_differ_by_what_they_say() -> Result<()> {
     let (mut scene, general) = scene("notification_bodies", &[])?;

@@ -148,6 +148,26 @@ fn events_count_once() -> Result<()> {
     Ok(())
 }
 
+/// Who connects the app again links the accounts again; those of other workspaces stay.
+#[test]
+fn accounts_are_not_linked_to_a_workspace_that_is_gone() -> Result<()> {
+    let mut client = workspaces("slack_unlinked", Layout::Narrow)?;
+    let uninstalled = event("1", "app_uninstalled", "{}");
+    // Without that table, too.
+    assert_eq!(one(&mut client, &uninstalled)?.as_deref(), Some("done"));
+    client.batch_execute(
+        "create table chat_names (id bigserial primary key, user_id bigint, team_id varchar, chat_id varchar);
+         insert into chat_names (user_id, team_id, chat_id) values (1, 'A', 'U1'), (2, 'A', 'U2'), (1, 'B', 'U1')",
+    )?;
+    let links = "select count(*) from chat_names";
+    for (id, kind, left) in [("2", "tokens_revoked", 3), ("3", "app_uninstalled", 1)] {
+        let gone = event(id, kind, "{\"tokens\": {\"bot\": [\"B1\"]}}");
+        assert_eq!(one(&mut client, &gone)?.as_deref(), Some("done"));
+        assert_eq!(number(&mut client, links)?, left, "{kind}");
+    }
+    Ok(())
+}
+
 /// An uninstallation event that arrives after the workspace was installed again has no effect.
 #[test]
 fn late_events_do_nothing() -> Result<()> {

@@ -23,10 +23,10 @@ errors! {
         "An event belongs to a project in GitLab; a mention of a group, to the group.",
         "Name the schema that contains GitLab's tables, if it is not public.",
     ),
-    Keys { events: usize, keys: usize } => (
+    Keys { events: usize, name: &'static str, number: usize } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("there are {events} events, but {keys} keys"),
-        "Each event has one key; null stands for a unique key.",
+        format!("there are {events} events, but {number} {name}"),
+        "Each event has one key; null stands for a unique key, and for an event that came by no webhook.",
         "Pass arrays of the same length.",
     ),
     Setting { path: String, problem: String } => (

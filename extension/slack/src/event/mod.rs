@@ -2,9 +2,11 @@
 //!
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
 //! ([`tables`]); the recipients are determined ([`mod@told`]) from the settings ([`settings`]); then event and deliveries are
-//! written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`trial`] sends a test message.
+//! written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
+//! writing; [`trial`] sends a test message.
 
 mod batch;
+mod explain;
 pub(crate) mod publish;
 mod read;
 mod settings;

@@ -1,6 +1,6 @@
 //! Publishing events, one or a batch.
 
-use super::batch::{Answer, Outcome, publish};
+use super::batch::{Answer, Outcome, Received, publish};
 use super::read::Flaw;
 use crate::error::{EventError, OrRaise, Result, SlackError, required};
 use lockstep_server::{jsonb_text, random_bytes, with_settings};
@@ -46,7 +46,17 @@ fn publish_event(
 
 fn one(event: &str, key: Option<&str>, schema: &str) -> Result<Vec<Answer>> {
     let key = key.map_or_else(random_key, |key| Ok(key.to_owned()))?;
-    match publish(&[(Some(event), key)], schema)?.pop() {
+    let event = Received {
+        text: Some(event),
+        key,
+        request: None,
+    };
+    answers(publish(&[event], schema)?.pop())
+}
+
+/// The results of one event, or what is wrong with it.
+pub(super) fn answers(outcome: Option<Outcome>) -> Result<Vec<Answer>> {
+    match outcome {
         Some(Outcome::Published(answers)) => Ok(answers),
         None | Some(Outcome::Duplicate) => Ok(Vec::new()),
         Some(Outcome::Flawed(Flaw::Kind(kind))) => Err(EventError::UnknownKind { kind }.into()),
@@ -57,18 +67,19 @@ fn one(event: &str, key: Option<&str>, schema: &str) -> Result<Vec<Answer>> {
 
 /// Publishes a batch of events.
 #[pg_extern(sql = r#"
-create function lockstep_api.publish_events(events json[], keys text[], schema text default 'public')
+create function lockstep_api.publish_events(events json[], keys text[], requests text[] default null, schema text default 'public')
 returns table (place integer, outcome text, detail text, deliveries integer)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function lockstep_api.publish_events(json[], text[], text) is
-  'publishes events in their order, each once per key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back';
-revoke execute on function lockstep_api.publish_events(json[], text[], text) from public;
+comment on function lockstep_api.publish_events(json[], text[], text[], text) is
+  'publishes events in their order, each once per key: published, duplicate, unknown_kind, malformed, unknown_project; one that is wrong keeps none of the others back. A request is a webhook and the id of what it sent, with a space between: what one webhook sends again with another id counts again, what another one sends does not';
+revoke execute on function lockstep_api.publish_events(json[], text[], text[], text) from public;
 "#)]
 #[allow(clippy::type_complexity)]
 fn publish_events(
     events: Option<Vec<Option<String>>>,
     keys: Option<Vec<Option<String>>>,
+    requests: Option<Vec<Option<String>>>,
     schema: Option<&str>,
 ) -> TableIterator<
     'static,
@@ -81,9 +92,12 @@ fn publish_events(
 > {
     let events = required(events, "events");
     let keys = required(keys, "keys");
+    let requests = requests.unwrap_or_else(|| vec![None; events.len()]);
     let schema = required(schema, "schema");
     // A publisher with a long transaction must not hold up a batch of others: after a timeout they publish one by one.
-    let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || many(&events, keys, schema));
+    let outcomes = with_settings(&[(c"lock_timeout", c"2s")], || {
+        many(&events, keys, &requests, schema)
+    });
     let outcomes = outcomes.or_raise();
     TableIterator::new((1..).zip(outcomes).map(|(place, outcome)| {
         let (outcome, detail, deliveries) = match outcome {
@@ -104,18 +118,26 @@ fn publish_events(
 fn many(
     events: &[Option<String>],
     keys: Vec<Option<String>>,
+    requests: &[Option<String>],
     schema: &str,
 ) -> Result<Vec<Outcome>> {
-    if events.len() != keys.len() {
-        return Err(EventError::Keys {
-            events: events.len(),
-            keys: keys.len(),
+    for (name, number) in [("keys", keys.len()), ("requests", requests.len())] {
+        if events.len() != number {
+            return Err(EventError::Keys {
+                events: events.len(),
+                name,
+                number,
+            }
+            .into());
         }
-        .into());
     }
-    let events = events.iter().zip(keys).map(|(event, key)| {
-        let key = key.map_or_else(random_key, Ok)?;
-        Ok((event.as_deref(), key))
+    let events = events.iter().zip(keys).zip(requests);
+    let events = events.map(|((event, key), request)| {
+        Ok(Received {
+            text: event.as_deref(),
+            key: key.map_or_else(random_key, Ok)?,
+            request: request.as_deref(),
+        })
     });
     publish(&events.collect::<Result<Vec<_>>>()?, schema)
 }

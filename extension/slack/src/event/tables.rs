@@ -16,9 +16,10 @@ pub(super) struct Tables {
 }
 
 pub(super) struct Statements {
-    /// `$1` projects: project, namespace, the ids from the root to that namespace, organization.
+    /// `$1` projects: project, namespace, the ids from the root to that namespace, organization, whether GitLab is silent, whether
+    /// the project is archived, and whether it is being deleted.
     pub(super) projects: Statement,
-    /// `$1` groups: group, the ids from the root to it, organization.
+    /// `$1` groups: group, the ids from the root to it, organization, whether GitLab is silent.
     pub(super) groups: Statement,
     /// `$1` last parts of paths: group, the ids from the root to it.
     pub(super) groups_of_name: Statement,
@@ -31,6 +32,8 @@ pub(super) struct Statements {
     pub(super) of_organizations: Statement,
     /// `$1` integration, `$2` class: row, team and alias of each workspace it is installed in; one row of nulls if there is none.
     pub(super) installations: Statement,
+    /// `$1` integrations, `$2` class: integration, its parent, and row and team of each workspace it is installed in.
+    pub(super) installed: Statement,
     /// `$1` integrations, `$2` class: integration and its parent.
     pub(super) parents: Statement,
 }
@@ -81,6 +84,9 @@ impl Statements {
         let ids_and_class = &[pg_sys::INT8ARRAYOID, pg_sys::TEXTOID];
         let organization = column_or_null(&tables.namespaces, "n", "organization_id");
         let way = way_to(&tables.namespaces, "n");
+        let silent = silent_mode(tables);
+        let is_archived = is_true(&tables.projects, "p", "archived");
+        let is_going = is_true(&tables.projects, "p", "pending_delete");
         // Lets the planner use the application's index on paths, which covers groups only.
         let is_group = match tables.namespaces.find_column("type") {
             Some(_) => "and n.type == 'Group'",
@@ -105,7 +111,7 @@ impl Statements {
             projects: by_index(
                 &format!(
                     "select p.id::pg_catalog.int8, p.namespace_id::pg_catalog.int8, {way},
-                            coalesce({}, {organization})
+                            coalesce({}, {organization}), {silent}, {is_archived}, {is_going}
                        from {p} p left join {n} n on n.id == p.namespace_id where p.id == any ($1)",
                     column_or_null(&tables.projects, "p", "organization_id")
                 ),
@@ -114,7 +120,7 @@ impl Statements {
             ),
             groups: by_index(
                 &format!(
-                    "select n.id::pg_catalog.int8, {way}, {organization} from {n} n where n.id == any ($1)"
+                    "select n.id::pg_catalog.int8, {way}, {organization}, {silent} from {n} n where n.id == any ($1)"
                 ),
                 ids,
                 &["id"],
@@ -146,6 +152,14 @@ impl Statements {
                 &[pg_sys::INT8OID, pg_sys::TEXTOID],
                 &["id", "integration_id"],
             ),
+            installed: by_index(
+                &format!(
+                    "select i.id::pg_catalog.int8, {inherits}, s.id::pg_catalog.int8, s.team_id::pg_catalog.text
+                       from {i} i left join {s} s on s.integration_id == i.id where i.id == any ($1) and i.type_new == $2"
+                ),
+                ids_and_class,
+                &["id", "integration_id"],
+            ),
             parents: by_index(
                 &format!(
                     "select i.id::pg_catalog.int8, {inherits} from {i} i where i.id == any ($1) and i.type_new == $2"
@@ -154,6 +168,32 @@ impl Statements {
                 &["id"],
             ),
         }
+    }
+}
+
+/// A boolean column; false if the application lacks it.
+fn is_true(table: &Relation, alias: &str, column: &str) -> String {
+    match table.find_column(column) {
+        Some(column) if column.is_boolean() => {
+            format!("coalesce({alias}.{}, false)", column.quoted())
+        }
+        _ => "false".to_owned(),
+    }
+}
+
+/// Whether an administrator has told GitLab to send nothing; false if its settings cannot be read.
+fn silent_mode(tables: &slack_workspace::Tables) -> String {
+    let found = Relation::find_table(&tables.schema, "application_settings");
+    let settings = found.ok().flatten().filter(|settings| {
+        settings.owner == tables.slack.owner && settings.find_column("id").is_some()
+    });
+    match settings {
+        Some(settings) => format!(
+            "coalesce((select {} from {} a order by a.id desc limit 1), false)",
+            is_true(&settings, "a", "silent_mode_enabled"),
+            settings.qualified_name()
+        ),
+        None => "false".to_owned(),
     }
 }
 

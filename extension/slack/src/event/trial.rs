@@ -94,7 +94,12 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let schema = tables.schema.as_str();
-    let events = rows::events(vec![(&key, Some(payload.to_string().into()))], schema)?;
+    let event = rows::NewEvent {
+        key,
+        payload: Some(payload.to_string().into()),
+        request: None,
+    };
+    let events = rows::events(vec![event], schema)?;
     let mut places: Vec<(&str, &str, i64)> = Vec::new();
     for installation in &installations {
         let team = installation.team.as_str();

@@ -1,7 +1,7 @@
 //! Events from Slack, each processed once however often it is delivered.
 
 use super::host::Tables;
-use super::installed::uninstall;
+use super::installed::{uninstall, unlink_accounts};
 use super::job::enqueue;
 use crate::error::{OrRaise, Result, SlackError, required};
 use lockstep_server::kept;
@@ -116,7 +116,10 @@ impl Event<'_> {
                 let given = |id: Option<&str>| id.filter(|id| !id.is_empty()).map(str::to_owned);
                 let team = given(self.team).or_else(|| given(self.enterprise));
                 let team = team.ok_or(SlackError::NoWorkspace)?;
-                uninstall(&team, Some(self.time), self.schema)?;
+                let is_gone = uninstall(&team, Some(self.time), self.schema)?.is_some();
+                if is_gone && kind == "app_uninstalled" {
+                    unlink_accounts(&team, self.schema)?;
+                }
                 Ok("done")
             }
         }

@@ -63,18 +63,21 @@ impl SlackDatabase {
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 
-    /// Publishes events, as the JSON that was received, each once per key.
+    /// Publishes events, as the JSON that was received, each once per key, whichever webhooks sent it: see `requests` of the
+    /// function.
     pub(crate) async fn publish(
         &self,
         events: &[&str],
         keys: &[&str],
+        requests: &[Option<&str>],
     ) -> Result<Vec<Published>, Error> {
         let statement = "
             select outcome, detail, deliveries
-              from lockstep_api.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3) order by place";
+              from lockstep_api.publish_events($1::pg_catalog.text[]::pg_catalog.json[], $2, $3, $4) order by place";
         let arguments: Arguments = &[
             (&events, Type::TEXT_ARRAY),
             (&keys, Type::TEXT_ARRAY),
+            (&requests, Type::TEXT_ARRAY),
             (&self.schema, Type::TEXT),
         ];
         let rows = self.ask(statement, arguments).await?;

@@ -20,11 +20,16 @@ const MOST_CHANNELS: usize = 10;
 const LONGEST_CHANNEL: usize = 80;
 
 /// The switches: the setting, its label, and whether the label says the opposite.
-pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 4] = [
+pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 5] = [
     ("only_broken_pipelines", "Only pipelines that failed", false),
     (
         "only_changed_pipelines",
         "Only pipelines whose result differs from the previous one",
+        false,
+    ),
+    (
+        "child_pipelines",
+        "Also pipelines that another pipeline has started",
         false,
     ),
     (
@@ -249,6 +254,7 @@ mod tests {
             "updates": "thread",
             "only_broken_pipelines": false,
             "only_changed_pipelines": false,
+            "child_pipelines": false,
             "all_labels": false,
             "own_actions": false,
         });

@@ -94,6 +94,7 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
             false,
         ),
     ]);
+    blocks.extend(routes(settings).map(|text| section(&text)));
     json!({
         "type": "modal",
         "callback_id": SETTINGS,
@@ -108,6 +109,43 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
 fn section(markup: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": markup } })
 }
+
+/// The routes, which are changed in the database; None if there are none.
+fn routes(settings: &Value) -> Option<String> {
+    let routes = settings["routes"].as_array().filter(|it| !it.is_empty())?;
+    let which = match settings["all_routes"] == true {
+        true => "Events go to each route that fits, and to the channels above",
+        false => "Events go to the first route that fits, and only otherwise to the channels above",
+    };
+    let lines = routes.iter().zip(1..).map(|(route, number)| {
+        let conditions = route.as_object().into_iter().flatten();
+        let conditions = conditions
+            .filter(|(name, _)| *name != CHANNELS)
+            .map(|(name, value)| match value {
+                Value::Array(_) => format!("{name}: {}", list(value)),
+                value => format!("{name}: {value}"),
+            });
+        let conditions: Vec<String> = conditions.collect();
+        let conditions = match conditions.is_empty() {
+            true => "everything".to_owned(),
+            false => conditions.join("; "),
+        };
+        let line = format!("{number}. {} ({conditions})", list(&route[CHANNELS]));
+        format!("\n{}", escape(&shorten(&line, LONGEST_ROUTE)))
+    });
+    let shown: String = lines.take(MOST_ROUTES).collect();
+    let more = match routes.len() > MOST_ROUTES {
+        true => "\n…",
+        false => "",
+    };
+    Some(format!(
+        "*Routes*\n{which}. The database function `set_slack_notifications` changes them.{shown}{more}"
+    ))
+}
+
+/// A section has at most 3,000 characters.
+const MOST_ROUTES: usize = 10;
+const LONGEST_ROUTE: usize = 200;
 
 /// Replaces the form, where nothing else can show that the settings were saved.
 pub(super) fn saved(alias: &str) -> Value {
@@ -209,7 +247,7 @@ fn lines(by_event: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{LONGEST_INPUT, lines, list, text};
+    use super::{LONGEST_INPUT, LONGEST_ROUTE, MOST_ROUTES, lines, list, routes, text};
 
     const NAMED: (&str, &str, &str) = ("labels", "Labels", "Some");
 
@@ -225,6 +263,38 @@ mod tests {
             assert_eq!(block["type"], "section");
             assert!(!block.to_string().contains('ä') && block.get("block_id").is_none());
         }
+    }
+
+    #[test]
+    fn routes_are_shown() {
+        assert_eq!(routes(&json!({})), None);
+        assert_eq!(routes(&json!({ "routes": [] })), None);
+        let settings = json!({ "routes": [
+            { "channels": ["#a", "#b"], "branches": ["release/*"], "drafts": false },
+            { "channels": ["#<c>"] },
+        ] });
+        let shown = routes(&settings).unwrap_or_default();
+        assert!(
+            shown.starts_with("*Routes*\nEvents go to the first route"),
+            "{shown}"
+        );
+        let lines: Vec<&str> = shown.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "1. #a, #b (branches: release/*; drafts: false)",
+                "2. #&lt;c&gt; (everything)"
+            ]
+        );
+        let long = json!({ "channels": vec!["&".repeat(80); 10] });
+        let shown = routes(&json!({ "routes": vec![long; 50], "all_routes": true }));
+        let shown = shown.unwrap_or_default();
+        assert!(
+            shown.contains("each route") && shown.ends_with('…'),
+            "{shown}"
+        );
+        // Each & takes five characters.
+        assert!(MOST_ROUTES * LONGEST_ROUTE < 3_000 && shown.lines().count() == MOST_ROUTES + 3);
     }
 
     #[test]

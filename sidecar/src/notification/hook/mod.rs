@@ -1,5 +1,6 @@
 //! GitLab's webhooks: read and verified ([`secret`]), reduced to what is needed, and published together with concurrent ones
-//! ([`publisher`]), each once ([`key`]), or kept on disk until the database accepts them ([`take`], [`replay`]). GitLab does not
+//! ([`publisher`]), each once however many webhooks send it ([`key`]),
+//! or kept on disk until the database accepts them ([`take`], [`replay`]). GitLab does not
 //! retry, and disables a webhook that is refused too often: so everything that is authenticated and well formed is accepted, even if
 //! nobody is notified.
 
@@ -107,7 +108,6 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         .secrets
         .verify(headers, &body.bytes, SystemTime::now())
         .map_err(refused)?;
-    let key = key::of(headers, &body.bytes, proof.signed_id);
     let event = match body.bytes.len() > LARGE {
         true => spawn_blocking(move || kept(&body.bytes)).await.ok(),
         false => Some(kept(&body.bytes)),
@@ -123,6 +123,8 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
         return Ok(ignored("unknown_kind", kind, why));
     }
     let (project, place) = whereabouts(&known);
+    let text = event.to_string();
+    let identity = key::of(headers, &text, proof.signed_id);
     let entry = Entry {
         place,
         project,
@@ -130,8 +132,9 @@ async fn receive(app: &App, headers: &HeaderMap, body: Body) -> Result<Json<Valu
             Reach::Everything => None,
             Reach::Paths(paths) => Some(paths.iter().map(|&path| path.to_owned()).collect()),
         },
-        key,
-        event: event.to_string(),
+        key: identity.key,
+        request: identity.request,
+        event: text,
     };
     let published = match take(app, entry, until).await {
         Some(Taken::Published(published)) => published,

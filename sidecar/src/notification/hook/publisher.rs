@@ -123,7 +123,7 @@ impl Publisher {
         }
     }
 
-    /// Submits an event, to be published until then; it counts once per key.
+    /// Submits an event, to be published until then; it counts once, whichever webhooks send it.
     pub(super) fn submit(&self, entry: Arc<Entry>, until: Instant, is_replayed: bool) -> Submitted {
         let pieces = u32::try_from(entry.event.len().div_ceil(PIECE)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(pieces.max(1));
@@ -277,10 +277,12 @@ impl Queue {
     async fn publish(&self, batch: Vec<Waiting>) -> Result<Vec<Waiting>, Vec<Waiting>> {
         let events: Vec<&str> = batch.iter().map(|it| &*it.entry.event).collect();
         let keys: Vec<&str> = batch.iter().map(|it| &*it.entry.key).collect();
+        let requests = batch.iter().map(|it| it.entry.request.as_deref());
+        let requests: Vec<Option<&str>> = requests.collect();
         let published = {
             // Never closed.
             let _turn = self.turns.acquire().await.ok();
-            self.database.publish(&events, &keys).await
+            self.database.publish(&events, &keys, &requests).await
         };
         let error = match published {
             Ok(published) => {

@@ -113,6 +113,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "set_slack_notifications",
             "slack_notifications",
             "publish_event",
+            "explain_event",
             "test_slack_integration",
             "delivery_results",
             "slack_channel_troubles",

@@ -215,6 +215,10 @@ select lockstep.slack_notifications(8);
 select * from lockstep.publish_event('{"object_kind": "pipeline", "project": {"id": 42, "default_branch": "main"},
   "object_attributes": {"id": 7, "ref": "main", "status": "failed"}}', key => 'pipeline 7');
 
+-- explain_event
+select * from lockstep.explain_event('{"object_kind": "pipeline", "project": {"id": 42, "default_branch": "main"},
+  "object_attributes": {"id": 8, "ref": "main", "status": "failed"}}');
+
 -- test_slack_integration
 select * from lockstep.test_slack_integration(8);
 

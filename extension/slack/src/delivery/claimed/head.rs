@@ -2,7 +2,7 @@
 
 use crate::delivery::channel::Locked;
 use crate::error::Result;
-use crate::slack_workspace::{Destination, destinations};
+use crate::slack_workspace::{Destination, ancestors, destinations};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, keys_argument};
 use pgrx::pg_sys;
@@ -86,10 +86,12 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
         let ids: BTreeSet<i64> = firsts.iter().map(|it| it.slack_integration).collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         let destinations = destinations(schema, &ids)?;
+        let heirs = heirs(schema, &firsts, &destinations)?;
         let mut gone = Vec::new();
         for mut first in firsts {
             let destination = destinations.get(&first.slack_integration);
-            match trouble(&first, destination, teams.get(&first.lane).copied()) {
+            let team = teams.get(&first.lane).copied();
+            match trouble(&first, destination, team, &heirs) {
                 Some(error) => gone.push(Gone {
                     lane: first.lane,
                     slack_integration: first.slack_integration,
@@ -111,14 +113,46 @@ pub(super) fn heads(schema: &str, channels: &[Locked]) -> Result<BTreeMap<i64, H
     Ok(heads)
 }
 
+/// Integrations that notify through the workspace of one that they inherit from: with all above each, and whether it is active.
+type Heirs = BTreeMap<(i64, i64), bool>;
+
+fn heirs(
+    schema: &str,
+    firsts: &[First],
+    destinations: &BTreeMap<i64, Destination>,
+) -> Result<Heirs> {
+    let is_heir = |first: &&First| {
+        let to = destinations.get(&first.slack_integration);
+        to.is_some_and(|to| to.integration != first.head.integration)
+    };
+    let ids: Vec<i64> = firsts
+        .iter()
+        .filter(is_heir)
+        .map(|first| first.head.integration)
+        .collect();
+    match ids.is_empty() {
+        true => Ok(Heirs::new()),
+        false => ancestors(schema, &ids),
+    }
+}
+
 /// Why a delivery cannot be sent, if so.
-fn trouble(first: &First, to: Option<&Destination>, team: Option<&str>) -> Option<&'static str> {
-    match to {
-        Some(to) if to.integration != first.head.integration || Some(&*to.team) != team => {
-            Some("not_installed")
-        }
-        Some(to) if !to.is_active => Some("inactive"),
-        Some(_) => None,
+fn trouble(
+    first: &First,
+    to: Option<&Destination>,
+    team: Option<&str>,
+    heirs: &Heirs,
+) -> Option<&'static str> {
+    let to = to.filter(|to| Some(&*to.team) == team);
+    let is_active = to.and_then(|to| match to.integration == first.head.integration {
+        true => Some(to.is_active),
+        false => heirs
+            .get(&(first.head.integration, to.integration))
+            .copied(),
+    });
+    match is_active {
+        Some(true) => None,
+        Some(false) => Some("inactive"),
         None => Some("not_installed"),
     }
 }

@@ -21,7 +21,7 @@ kept! {
                select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
                  from waiting w join lockstep_internal.slack_channel c on c.id = w.lane
                 where w.lane is not null and c.schema = $2 group by c.team_id)
-             select extract(epoch from greatest(least(min(greatest(t.due, p.free_at - $3 * interval '1 microsecond')),
+             select extract(epoch from greatest(least(min(greatest(t.due, case when p.free_at <= now.at + interval '5 minutes' then p.free_at end - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8
                from now cross join team t
                left join lockstep_internal.slack_team_pace p on p.schema = $2 and p.team_id = t.team_id and p.method = $4 group by now.at"

@@ -1,8 +1,12 @@
 //! Parses an event in the format of GitLab's webhooks ([`lockstep_webhook`]): its kind ([`kind`]), and what decides who is
-//! notified ([`occurrence`]).
+//! notified ([`occurrence`], [`pipeline`], [`facts`]).
 
+mod facts;
 mod kind;
 mod occurrence;
+mod pipeline;
 
+pub(crate) use facts::Facts;
 pub(crate) use kind::{KINDS, Kind};
-pub(crate) use occurrence::{Author, Branch, Flaw, Occurrence, Pipeline, Place};
+pub(crate) use occurrence::{Author, Branch, Flaw, Occurrence, Place};
+pub(crate) use pipeline::Pipeline;

@@ -1,6 +1,7 @@
 //! What happened: the kind of an event, and everything that decides who is notified.
 
 use super::kind::Kind;
+use super::pipeline::{Pipeline, Read, source_branch};
 use lockstep_webhook::{
     BadField, Event, Label, List, Noteable, Object, ObjectKind, check_is_readable,
 };
@@ -19,8 +20,6 @@ impl From<BadField> for Flaw {
         Self::Field(path)
     }
 }
-
-type Read<T> = Result<T, BadField>;
 
 /// How much of an unknown kind is repeated to the sender.
 const MOST_OF_KIND: usize = 50;
@@ -63,15 +62,6 @@ pub(crate) struct Branch<'a> {
     pub(crate) is_protected: Option<bool>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Pipeline<'a> {
-    pub(crate) id: i64,
-    /// The full name of its branch or tag, or a short form of a very long one.
-    pub(crate) reference: String,
-    pub(crate) status: Cow<'a, str>,
-    pub(crate) finished_at: Option<String>,
-}
-
 impl<'a> Occurrence<'a> {
     pub(crate) fn read(text: &'a str) -> Result<Self, Flaw> {
         let event = Event::read(text).map_err(|error| Flaw::Field(error.to_string()))?;
@@ -85,9 +75,6 @@ impl<'a> Occurrence<'a> {
         })
     }
 }
-
-/// How long a branch or tag name may be before it is shortened.
-const MOST_OF_NAME: usize = 200;
 
 /// Event types that are confidential regardless of their other fields.
 const CONFIDENTIAL: [&str; 2] = ["confidential_issue", "confidential_work_item"];
@@ -193,7 +180,7 @@ fn occurrence<'a>(event: &Event<'a>, kind: Kind) -> Read<Occurrence<'a>> {
         branch: branch(event, kind)?,
         labels: labels(event, kind)?,
         pipeline: match kind {
-            Kind::Pipeline => Some(pipeline(event)?),
+            Kind::Pipeline => Some(Pipeline::read(event)?),
             _ => None,
         },
         has_superfluous: false,
@@ -291,10 +278,24 @@ fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
         Some(project) => project.default_branch.at("project.default_branch")?,
         None => None,
     };
-    Ok(Some(Branch {
-        is_default: default.is_some_and(|default| *default == name),
-        is_protected: is_protected.copied(),
-        name,
+    let is_default = |name: &str| default.is_some_and(|default| *default == name);
+    Ok(Some(match source_branch(event, kind)? {
+        // A branch of that name in a fork is another branch.
+        Some((source, false)) => Branch {
+            is_default: false,
+            is_protected: Some(false),
+            name: source.unwrap_or(name),
+        },
+        Some((Some(source), true)) if source != name => Branch {
+            is_default: is_default(&source),
+            is_protected: None,
+            name: source,
+        },
+        _ => Branch {
+            is_default: is_default(&name),
+            is_protected: is_protected.copied(),
+            name,
+        },
     }))
 }
 
@@ -336,43 +337,9 @@ fn labels<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Vec<Cow<'a, str>>>> 
     Ok(Some(Vec::new()))
 }
 
-fn pipeline<'a>(event: &Event<'a>) -> Read<Pipeline<'a>> {
-    let pipeline = event.object_attributes.required("object_attributes")?;
-    let name = pipeline.reference.required("object_attributes.ref")?;
-    let is_tag = pipeline.tag.at("object_attributes.tag")? == Some(&true);
-    let prefix = match (name.starts_with("refs/"), is_tag) {
-        (true, _) => "",
-        (false, true) => "refs/tags/",
-        (false, false) => "refs/heads/",
-    };
-    Ok(Pipeline {
-        id: *pipeline.id.required("object_attributes.id")?,
-        reference: short(format!("{prefix}{name}")),
-        status: pipeline
-            .status
-            .required("object_attributes.status")?
-            .clone(),
-        finished_at: pipeline
-            .finished_at
-            .at("object_attributes.finished_at")?
-            .map(|time| time.to_string()),
-    })
-}
-
 fn without_prefix<'a>(text: &Cow<'a, str>, prefix: &str) -> Cow<'a, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(prefix).unwrap_or(text)),
         Cow::Owned(text) => Cow::Owned(text.strip_prefix(prefix).unwrap_or(text).to_owned()),
-    }
-}
-
-/// Shortens a name for use as a key: its beginning, its length and a digest.
-fn short(name: String) -> String {
-    match name.char_indices().nth(MOST_OF_NAME) {
-        None => name,
-        Some((end, _)) => {
-            let digest = crc32fast::hash(name.as_bytes());
-            format!("{}...{}:{digest:08x}", &name[..end], name.len())
-        }
     }
 }

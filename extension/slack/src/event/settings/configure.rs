@@ -1,8 +1,8 @@
 //! Changing and showing settings.
 
-use super::change::setting;
 use super::effective as settings;
 use super::effective::{Effective, Settings};
+use super::value::setting;
 use crate::error::{EventError, OrRaise, Result, ServerError, required};
 use crate::event::tables::{Tables, class};
 use lockstep_server::kept;
@@ -51,7 +51,8 @@ kept! {
         update: OwnStatement::new(
             "update lockstep_internal.slack_notification s
                 set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
-                    only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12
+                    only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12, child_pipelines = $13,
+                    routes = $14::jsonb, all_routes = $15
               where s.schema = $1 and s.integration_id = $2",
             &[
                 pg_sys::TEXTOID,
@@ -66,6 +67,9 @@ kept! {
                 pg_sys::TEXTOID,
                 pg_sys::BOOLOID,
                 pg_sys::TEXTARRAYOID,
+                pg_sys::BOOLOID,
+                pg_sys::TEXTOID,
+                pg_sys::BOOLOID,
             ],
         ),
     };
@@ -231,6 +235,7 @@ pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<St
 
 fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
     let event_channels = serde_json::to_string(&settings.event_channels).unwrap_or_default();
+    let routes = serde_json::to_string(&settings.routes).map_err(ServerError::catalog)?;
     let arguments = [
         datum(schema),
         datum(integration),
@@ -244,6 +249,9 @@ fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
         datum(settings.updates.name()),
         datum(settings.own_actions),
         datum(settings.muted_authors.clone()),
+        datum(settings.child_pipelines),
+        datum(routes),
+        datum(settings.all_routes),
     ];
     STATEMENTS.with(|own| own.update.run(&arguments))?;
     Ok(())

@@ -1,5 +1,6 @@
 //! The effective settings of integrations: which channels are notified, and what is filtered out.
 
+use super::route::Route;
 use crate::error::Result;
 use crate::event::read::{KINDS, Kind};
 use crate::event::tables::{Tables, class};
@@ -21,9 +22,14 @@ pub(crate) struct Settings {
     pub(crate) all_labels: bool,
     pub(crate) only_broken_pipelines: bool,
     pub(crate) only_changed_pipelines: bool,
+    pub(crate) child_pipelines: bool,
     pub(super) updates: Updates,
     pub(crate) own_actions: bool,
     pub(crate) muted_authors: Vec<String>,
+    /// Events that fit one go there, and not to the channels above.
+    pub(crate) routes: Vec<Route>,
+    /// All that fit count, not just the first one.
+    pub(crate) all_routes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +59,12 @@ impl Default for Settings {
             all_labels: false,
             only_broken_pipelines: true,
             only_changed_pipelines: false,
+            child_pipelines: false,
             updates: Updates::Separate,
             own_actions: true,
             muted_authors: Vec::new(),
+            routes: Vec::new(),
+            all_routes: false,
         }
     }
 }
@@ -97,7 +106,8 @@ impl Updates {
 impl Settings {
     /// The columns that [`Settings::read`] reads. Empty lists are returned as null, which is faster to read.
     pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
-         s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}')";
+         s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}'), s.child_pipelines,
+         nullif(s.routes, '[]')::text, s.all_routes";
 
     /// Reads from the columns after the first `before`.
     pub(crate) fn read(row: &Answer, before: usize) -> Self {
@@ -106,6 +116,7 @@ impl Settings {
         let event_channels: Option<String> = row.get(before + 2);
         let branches: Option<String> = row.get(before + 3);
         let updates: Option<String> = row.get(before + 8);
+        let routes: Option<String> = row.get(before + 12);
         Self {
             channels: list(1),
             event_channels: event_channels
@@ -119,12 +130,17 @@ impl Settings {
             all_labels: is_on(5),
             only_broken_pipelines: is_on(6),
             only_changed_pipelines: is_on(7),
+            child_pipelines: is_on(11),
             updates: Updates::ALL
                 .into_iter()
                 .find(|it| Some(it.name()) == updates.as_deref())
                 .unwrap_or(Updates::Separate),
             own_actions: is_on(9),
             muted_authors: list(10),
+            routes: routes
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
+            all_routes: is_on(13),
         }
     }
 
@@ -138,6 +154,13 @@ impl Settings {
             .unwrap_or(&self.channels)
     }
 
+    /// Every channel that may be notified of such events.
+    pub(super) fn channels_by_any_route(&self, kind: Kind) -> impl Iterator<Item = &String> {
+        let routes = self.routes.iter().filter(move |route| route.takes(kind));
+        let routed = routes.flat_map(|route| &route.channels);
+        self.channels_of(kind).iter().chain(routed)
+    }
+
     /// Every channel that is notified of anything, without duplicates.
     pub(crate) fn all_channels(&self) -> Vec<&str> {
         let of_events = KINDS
@@ -145,7 +168,9 @@ impl Settings {
             .filter_map(|kind| self.event_channels.get(kind.name()))
             .flatten();
         let mut seen = BTreeSet::new();
-        let all = self.channels.iter().chain(of_events).map(String::as_str);
+        let of_routes = self.routes.iter().flat_map(|route| &route.channels);
+        let all = self.channels.iter().chain(of_events).chain(of_routes);
+        let all = all.map(String::as_str);
         all.filter(|channel| seen.insert(*channel)).collect()
     }
 }

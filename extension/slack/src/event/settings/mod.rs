@@ -1,4 +1,5 @@
-//! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`]), and how they are set
+//! Settings of integrations: which apply ([`effective`](mod@effective)), which are valid ([`change`],
+//! [`route`], [`value`]), and how they are set
 //! ([`configure`]), also by Slack users ([`workspace`]). Properties that the application stores encrypted are listed for the
 //! sidecar, which has the key ([`properties`]); data that is no longer useful is removed ([`gone`]).
 
@@ -7,8 +8,11 @@ pub(crate) mod configure;
 mod effective;
 mod gone;
 mod properties;
+mod route;
+mod value;
 pub(crate) mod workspace;
 
 pub(crate) use configure::channels_now;
 pub(crate) use effective::{Branches, Effective, Settings, effective};
 pub(crate) use gone::sweep_gone;
+pub(crate) use route::Route;

@@ -105,7 +105,7 @@ fn confidential_channels(tables: &Tables, integration: i64) -> Result<BTreeSet<S
     let mut channels = BTreeSet::new();
     for kind in KINDS.into_iter().filter(|kind| kind.is_confidential()) {
         if is_switched_on(tables, kind, integration) {
-            channels.extend(settings.channels_of(kind).iter().cloned());
+            channels.extend(settings.channels_by_any_route(kind).cloned());
         }
     }
     Ok(channels)

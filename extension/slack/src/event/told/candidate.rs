@@ -14,12 +14,12 @@ const MOST_OF_TEAM: usize = 255;
 const COLUMNS_BEFORE_EVENTS: usize = 6;
 
 /// An integration in one workspace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) integration: i64,
     pub(crate) is_active: bool,
     pub(crate) inherits_from: Option<i64>,
-    /// Its workspace row and team; None if it is in no workspace.
+    /// Its workspace row and team, or else those of the integration that it inherits from; None if that is in no workspace either.
     pub(crate) installed: Option<(i64, String)>,
     events: u16,
 }
@@ -35,11 +35,7 @@ impl Candidate {
             integration: row.get(2)?,
             is_active: row.get(3)?,
             inherits_from: row.get(4),
-            // No team has such an id; it must not keep other events from being delivered.
-            installed: row
-                .get(5)
-                .zip(row.get(6))
-                .filter(|(_, team): &(i64, String)| team.chars().count() <= MOST_OF_TEAM),
+            installed: installation(row.get(5).zip(row.get(6))),
             events: on.fold(0, |events, (_, kind)| events | kind.bit()),
         })
     }
@@ -78,6 +74,8 @@ impl Candidates {
             .iter()
             .map(|scope| scope.organization.unwrap_or(NO_ORGANIZATION));
         candidates.of_organizations = read(&statements.of_organizations, organizations.collect());
+        inherit(&statements.installed, &mut candidates.of_projects);
+        inherit(&statements.installed, &mut candidates.of_groups);
         candidates
     }
 
@@ -104,6 +102,64 @@ impl Candidates {
     }
 }
 
+/// Row and team of a workspace.
+type Installation = (i64, String);
+
+/// The application usually copies the row of a workspace to the integrations that inherit from its integration, but not always.
+fn inherit(statement: &Statement, by_owner: &mut ByOwner) {
+    let parent = |it: &Candidate| it.inherits_from.filter(|_| it.installed.is_none());
+    let all = by_owner.values().flatten();
+    let mut next: BTreeSet<i64> = all.filter_map(parent).collect();
+    let mut above: HashMap<i64, (Option<i64>, Vec<Installation>)> = HashMap::new();
+    while !next.is_empty() {
+        let ids: Vec<i64> = next.into_iter().collect();
+        statement.rows(View::Own, &[keys_argument(&ids), class()], |row| {
+            let Some(id) = row.get(1) else {
+                return;
+            };
+            let (parent, installations) = above.entry(id).or_default();
+            *parent = row.get(2);
+            installations.extend(installation(row.get(3).zip(row.get(4))));
+        });
+        let empty = ids.iter().filter_map(|id| above.get(id));
+        let empty = empty.filter(|(_, installations)| installations.is_empty());
+        next = empty.filter_map(|(parent, _)| *parent).collect();
+        next.retain(|id| !above.contains_key(id));
+    }
+    if above.is_empty() {
+        return;
+    }
+    let find = |first: i64| {
+        let parent = |id: &i64| above.get(id)?.0;
+        let mut way = std::iter::successors(Some(first), parent).take(above.len());
+        let found = way.find_map(|id| above.get(&id).filter(|(_, found)| !found.is_empty()));
+        found.map(|(_, found)| found.clone())
+    };
+    for candidates in by_owner.values_mut() {
+        let its = std::mem::take(candidates);
+        for it in its {
+            let Some(found) = parent(&it).and_then(find) else {
+                candidates.push(it);
+                continue;
+            };
+            candidates.extend(found.into_iter().map(|installed| Candidate {
+                installed: Some(installed),
+                ..it.clone()
+            }));
+        }
+        sort(candidates);
+    }
+}
+
+fn sort(candidates: &mut [Candidate]) {
+    candidates.sort_by_key(|it| (it.integration, it.installed.as_ref().map(|(row, _)| *row)));
+}
+
+/// No team has such an id; it must not keep other events from being delivered.
+fn installation(found: Option<Installation>) -> Option<Installation> {
+    found.filter(|(_, team)| team.chars().count() <= MOST_OF_TEAM)
+}
+
 fn read(statement: &Statement, owners: BTreeSet<i64>) -> ByOwner {
     let mut found = ByOwner::new();
     if owners.is_empty() {
@@ -115,7 +171,7 @@ fn read(statement: &Statement, owners: BTreeSet<i64>) -> ByOwner {
         found.entry(owner).or_default().extend(Candidate::read(row));
     });
     for candidates in found.values_mut() {
-        candidates.sort_by_key(|it| (it.integration, it.installed.as_ref().map(|(row, _)| *row)));
+        sort(candidates);
     }
     found
 }

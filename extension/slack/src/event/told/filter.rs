@@ -2,41 +2,13 @@
 
 use super::candidate::Candidate;
 use super::protection::{ChatNames, ProtectedBranches};
+use super::reason::Reason;
+use super::route::Verdict;
 use super::scope::Scope;
 use crate::event::read::{Branch, Occurrence};
 use crate::event::settings::{Branches, Settings};
-
-/// Why nobody is notified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Inactive,
-    NotInstalled,
-    EventOff,
-    FeatureOff,
-    Action,
-    Branch,
-    Labels,
-    PipelineStatus,
-    Author,
-    NoChannel,
-}
-
-impl Reason {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Inactive => "inactive",
-            Self::NotInstalled => "not_installed",
-            Self::EventOff => "event_off",
-            Self::FeatureOff => "feature_off",
-            Self::Action => "action",
-            Self::Branch => "branch",
-            Self::Labels => "labels",
-            Self::PipelineStatus => "pipeline_status",
-            Self::Author => "author",
-            Self::NoChannel => "no_channel",
-        }
-    }
-}
+use crate::event::written::Change;
+use std::collections::HashSet;
 
 /// What to notify, if nothing else prevents it.
 #[derive(Debug)]
@@ -46,6 +18,17 @@ pub(crate) struct Told<'a> {
     pub(crate) channels: Vec<&'a str>,
     /// Only if the pipeline's result differs from the previous one.
     pub(crate) if_changed: bool,
+}
+
+impl Told<'_> {
+    /// Why nobody is notified of a pipeline after all.
+    pub(crate) fn kept_back(&self, change: Change) -> Option<Reason> {
+        match change {
+            Change::Repeated => Some(Reason::Repeated),
+            Change::None if self.if_changed => Some(Reason::PipelineStatus),
+            Change::None | Change::Changed => None,
+        }
+    }
 }
 
 /// What filters need besides the event.
@@ -59,9 +42,12 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn switched(
     candidate: &Candidate,
     event: &Occurrence,
+    scope: &Scope,
     is_on: bool,
 ) -> Result<(), Reason> {
-    if !candidate.is_active {
+    if let Some(reason) = scope.quiet {
+        Err(reason)
+    } else if !candidate.is_active {
         Err(Reason::Inactive)
     } else if candidate.installed.is_none() {
         Err(Reason::NotInstalled)
@@ -76,29 +62,41 @@ pub(crate) fn switched(
     }
 }
 
-/// Whether settings and filters allow the candidate.
+/// Whether settings and filters allow the candidate. It has a verdict for each of its routes; an event that takes none is left to
+/// the other settings.
 pub(crate) fn filtered<'a>(
     candidate: &'a Candidate,
     event: &Occurrence,
     settings: &'a Settings,
+    verdicts: &[Verdict],
     around: &Surroundings,
 ) -> Result<Told<'a>, Reason> {
     let Some((slack_integration, team)) = &candidate.installed else {
         return Err(Reason::NotInstalled);
     };
-    if let Some(branch) = &event.branch
-        && !is_about(branch, settings.branches, around)
-    {
-        return Err(Reason::Branch);
-    }
-    if !are_wanted(event, settings) {
-        return Err(Reason::Labels);
+    let routed = settings.routes.iter().zip(verdicts);
+    let routed = routed.filter(|(_, verdict)| **verdict == Verdict::Taken);
+    let mut all: Vec<&str> = routed
+        .flat_map(|(route, _)| &route.channels)
+        .map(String::as_str)
+        .collect();
+    let is_routed = !all.is_empty();
+    if !is_routed || settings.all_routes {
+        match is_selected(event, settings, around) {
+            Err(reason) if !is_routed => return Err(reason),
+            Err(_) => {}
+            Ok(()) => all.extend(settings.channels_of(event.kind).iter().map(String::as_str)),
+        }
     }
     if let Some(pipeline) = &event.pipeline {
         match &*pipeline.status {
             "failed" => {}
             "success" if !settings.only_broken_pipelines => {}
             _ => return Err(Reason::PipelineStatus),
+        }
+        // It is a run of no branch, and changes the state of none.
+        if settings.only_changed_pipelines && pipeline.state_of.is_none() {
+            return Err(Reason::PipelineStatus);
         }
     }
     // Compared like the application compares its own names.
@@ -107,25 +105,53 @@ pub(crate) fn filtered<'a>(
     if settings.muted_authors.iter().any(is_author) {
         return Err(Reason::Author);
     }
-    let all = settings.channels_of(event.kind);
     if all.is_empty() {
-        return Err(Reason::NoChannel);
+        return Err(match settings.routes.is_empty() {
+            true => Reason::NoChannel,
+            false => Reason::NoRoute,
+        });
+    }
+    if is_routed {
+        let mut seen = HashSet::new();
+        all.retain(|channel| seen.insert(*channel));
     }
     let is_own = |channel: &str| match (settings.own_actions, event.author.id) {
         (false, Some(author)) => around.chat_names.contain(author, team, channel),
         _ => false,
     };
-    let channels = all.iter().map(String::as_str);
-    let channels: Vec<&str> = channels.filter(|channel| !is_own(channel)).collect();
-    if channels.is_empty() {
+    all.retain(|channel| !is_own(channel));
+    if all.is_empty() {
         return Err(Reason::Author);
     }
     Ok(Told {
         slack_integration: *slack_integration,
         team,
-        channels,
+        channels: all,
         if_changed: event.pipeline.is_some() && settings.only_changed_pipelines,
     })
+}
+
+/// Whether the settings besides routes select the event.
+fn is_selected(
+    event: &Occurrence,
+    settings: &Settings,
+    around: &Surroundings,
+) -> Result<(), Reason> {
+    if let Some(pipeline) = &event.pipeline
+        && pipeline.is_child
+        && !settings.child_pipelines
+    {
+        return Err(Reason::ChildPipeline);
+    }
+    if let Some(branch) = &event.branch
+        && !is_about(branch, settings.branches, around)
+    {
+        return Err(Reason::Branch);
+    }
+    if !are_wanted(event, settings) {
+        return Err(Reason::Labels);
+    }
+    Ok(())
 }
 
 /// Whether the application must be asked if a branch is protected.

@@ -1,15 +1,19 @@
 //! Who is notified of an event: where it happened ([`scope`]), which integrations might be notified ([`candidate`]), and whether
-//! they are, by the feature flag ([`flag`]) and their settings ([`filter`]), which may depend on protected branches and linked
+//! they are, by the feature flag ([`flag`]) and their settings ([`filter`], [`mod@route`]), which may depend on protected branches and linked
 //! Slack accounts ([`protection`]).
 
 mod candidate;
 pub(crate) mod filter;
 mod flag;
 mod protection;
+mod reason;
+mod route;
 mod scope;
 
 pub(crate) use candidate::{Candidate, Candidates};
-pub(crate) use filter::{Reason, Surroundings, Told};
+pub(crate) use filter::{Surroundings, Told};
 pub(crate) use flag::Notifications;
 pub(crate) use protection::{ChatNames, ProtectedBranches};
+pub(crate) use reason::Reason;
+pub(crate) use route::{Verdict, verdicts};
 pub(crate) use scope::{Scope, Scopes};

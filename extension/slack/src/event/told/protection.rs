@@ -144,7 +144,7 @@ fn protected(tables: &Tables, branches: &Optional, owners: BTreeSet<i64>) -> Res
 }
 
 /// Whether a name matches a pattern.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = name.strip_prefix(first) else {

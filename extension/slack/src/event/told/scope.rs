@@ -1,5 +1,6 @@
 //! Where an event happened: its project, the groups above, and the organization.
 
+use super::reason::Reason;
 use crate::event::read::Place;
 use crate::event::tables::Tables;
 use lockstep_server::{View, datum, keys_argument};
@@ -13,6 +14,8 @@ pub(crate) struct Scope {
     /// The nearest first.
     pub(crate) groups: Vec<i64>,
     pub(crate) organization: Option<i64>,
+    /// Why nobody is notified of anything there.
+    pub(super) quiet: Option<Reason>,
 }
 
 /// The scopes of a batch.
@@ -72,6 +75,11 @@ impl<'a> Scopes<'a> {
                 project: Some(project),
                 groups: nearest_first(row.get(3), row.get(2)),
                 organization: row.get(4),
+                quiet: quiet(&[
+                    (row.get(5), Reason::SilentMode),
+                    (row.get(7), Reason::PendingDelete),
+                    (row.get(6), Reason::Archived),
+                ]),
             };
             self.projects.insert(project, scope);
         });
@@ -88,6 +96,7 @@ impl<'a> Scopes<'a> {
                 project: None,
                 groups: nearest_first(row.get(2), Some(group)),
                 organization: row.get(3),
+                quiet: quiet(&[(row.get(4), Reason::SilentMode)]),
             };
             self.groups.insert(group, scope);
         });
@@ -128,6 +137,12 @@ impl<'a> Scopes<'a> {
             }
         }
     }
+}
+
+/// The first reason that holds.
+fn quiet(reasons: &[(Option<bool>, Reason)]) -> Option<Reason> {
+    let mut holding = reasons.iter().filter(|(holds, _)| *holds == Some(true));
+    holding.next().map(|(_, reason)| *reason)
 }
 
 /// If a namespace's ancestors are unknown, only itself.

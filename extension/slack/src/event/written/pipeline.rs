@@ -1,4 +1,4 @@
-//! The result of a branch's or tag's newest pipeline, to tell whether the next one changes it.
+//! The result of the newest pipeline of a branch, tag or merge request, to tell whether the next one changes it.
 
 use crate::error::Result;
 use crate::event::read::Pipeline;
@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Own {
     insert: OwnStatement,
     lock: OwnStatement,
+    look: OwnStatement,
     update: OwnStatement,
 }
 
@@ -36,6 +37,12 @@ kept! {
             &PARAMETERS[..3],
             &["schema"],
         ),
+        look: OwnStatement::by_index(
+            "select p.project_id, p.ref, p.pipeline_id, p.status, p.finished_at from unnest($2, $3) t (project_id, ref)
+               join lockstep_internal.pipeline_status p on p.schema = $1 and p.project_id = t.project_id and p.ref = t.ref",
+            &PARAMETERS[..3],
+            &["schema"],
+        ),
         update: OwnStatement::by_index(
             "update lockstep_internal.pipeline_status p set pipeline_id = t.pipeline_id, status = t.status, finished_at = t.finished_at, seen_on = current_date
                from unnest($2, $3, $4, $5, $6) t (project_id, ref, pipeline_id, status, finished_at)
@@ -46,10 +53,31 @@ kept! {
     };
 }
 
-/// A pipeline of a project.
-pub(crate) type Finished<'a> = (i64, &'a Pipeline<'a>);
+/// A pipeline of a project, and the full name of what its result is the state of.
+pub(crate) struct Finished<'a> {
+    pub(crate) project: i64,
+    pub(crate) state_of: &'a str,
+    pub(crate) pipeline: &'a Pipeline<'a>,
+}
 
-/// Project and full name of the branch or tag.
+impl Finished<'_> {
+    fn name(&self) -> Name {
+        (self.project, self.state_of.to_owned())
+    }
+}
+
+/// What the end of a pipeline means for that state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The newest pipeline has ended that way before.
+    Repeated,
+    /// It stays, or the pipeline is not the newest one.
+    None,
+    /// The first failure, or the first success after a failure.
+    Changed,
+}
+
+/// Project and full name of the branch, tag or merge request.
 type Name = (i64, String);
 type States = BTreeMap<Name, State>;
 
@@ -91,36 +119,50 @@ pub(crate) fn is_finished(pipeline: &Pipeline) -> bool {
     matches!(&*pipeline.status, "success" | "failed")
 }
 
-/// Stores the results of finished pipelines, in order; returns for each whether it changed the state of its branch: the first
-/// failure, and the first success after a failure.
-pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<bool>> {
+/// Stores the results of finished pipelines, in order; returns what each means.
+pub(crate) fn take_down(pipelines: &[Finished], schema: &str) -> Result<Vec<Change>> {
     if pipelines.is_empty() {
         return Ok(Vec::new());
     }
-    let names: BTreeSet<Name> = pipelines
-        .iter()
-        .map(|(project, pipeline)| (*project, pipeline.reference.clone()))
-        .collect();
+    let names: BTreeSet<Name> = pipelines.iter().map(Finished::name).collect();
     let before = lock(pipelines, names, schema)?;
-    let mut states = before.clone();
-    let mut changed = Vec::with_capacity(pipelines.len());
-    for (project, pipeline) in pipelines {
-        let name = (*project, pipeline.reference.clone());
-        let (state, last) = (State::of(pipeline), states.get(&name));
-        // A retried pipeline ends again; a pipeline that is older than the stored one does not change the branch's state.
-        let is_newest = !last.is_some_and(|last| last.is_after(&state));
-        let had_failed = last.is_some_and(|last| last.status == "failed");
-        changed.push(is_newest && (state.status == "failed") != had_failed);
-        if is_newest {
-            states.insert(name, state);
-        }
-    }
+    let (changes, mut states) = judge(pipelines, before.clone());
     states.retain(|name, state| before.get(name) != Some(state));
     if !states.is_empty() {
         let arguments = arguments(&states, schema);
         STATEMENTS.with(|own| own.update.run(&arguments))?;
     }
-    Ok(changed)
+    Ok(changes)
+}
+
+/// What each would mean, without storing it.
+pub(crate) fn look(pipelines: &[Finished], schema: &str) -> Result<Vec<Change>> {
+    let names: BTreeSet<Name> = pipelines.iter().map(Finished::name).collect();
+    let mut before = States::new();
+    STATEMENTS.with(|own| read(&own.look, &names, schema, &mut before))?;
+    Ok(judge(pipelines, before).0)
+}
+
+/// What each means, and the states afterwards.
+fn judge(pipelines: &[Finished], mut states: States) -> (Vec<Change>, States) {
+    let mut changes = Vec::with_capacity(pipelines.len());
+    for finished in pipelines {
+        let name = finished.name();
+        let (state, last) = (State::of(finished.pipeline), states.get(&name));
+        // A retried pipeline ends again; a pipeline that is older than the stored one does not change the branch's state.
+        let is_newest = !last.is_some_and(|last| last.is_after(&state));
+        let had_failed = last.is_some_and(|last| last.status == "failed");
+        let is_change = (state.status == "failed") != had_failed;
+        changes.push(match last {
+            Some(last) if (last.id, &last.status) == (state.id, &state.status) => Change::Repeated,
+            _ if is_newest && finished.pipeline.is_change.unwrap_or(is_change) => Change::Changed,
+            _ => Change::None,
+        });
+        if is_newest {
+            states.insert(name, state);
+        }
+    }
+    (changes, states)
 }
 
 /// Creates missing rows and locks the others until the transaction ends; returns their previous states. Everyone does the two
@@ -130,10 +172,11 @@ fn lock(pipelines: &[Finished], names: BTreeSet<Name>, schema: &str) -> Result<S
     let mut missing = names;
     while !missing.is_empty() {
         let mut first = States::new();
-        for (project, pipeline) in pipelines {
-            let name = (*project, pipeline.reference.clone());
+        for finished in pipelines {
+            let name = finished.name();
             if missing.contains(&name) {
-                first.entry(name).or_insert_with(|| State::of(pipeline));
+                let state = || State::of(finished.pipeline);
+                first.entry(name).or_insert_with(state);
             }
         }
         STATEMENTS.with(|own| {
@@ -143,28 +186,35 @@ fn lock(pipelines: &[Finished], names: BTreeSet<Name>, schema: &str) -> Result<S
                 }
             })
         })?;
-        let (projects, references): (Vec<i64>, Vec<&str>) = missing
-            .iter()
-            .map(|(project, reference)| (*project, reference.as_str()))
-            .unzip();
-        let keys = [datum(schema), keys_argument(&projects), datum(references)];
-        STATEMENTS.with(|own| {
-            own.lock.rows(&keys, |row| {
-                let name = row.get(1).zip(row.get(2));
-                let ended = row.get(3).zip(row.get(4));
-                let state = ended.map(|(id, status)| State {
-                    id,
-                    status,
-                    finished_at: row.get(5),
-                });
-                before.extend(name.zip(state));
-            })
-        })?;
+        STATEMENTS.with(|own| read(&own.lock, &missing, schema, &mut before))?;
         // A row that another session removed in between is created in the next round.
         missing.retain(|name| !before.contains_key(name));
         pgrx::check_for_interrupts!();
     }
     Ok(before)
+}
+
+fn read(
+    statement: &OwnStatement,
+    names: &BTreeSet<Name>,
+    schema: &str,
+    states: &mut States,
+) -> Result<()> {
+    let (projects, references): (Vec<i64>, Vec<&str>) = names
+        .iter()
+        .map(|(project, reference)| (*project, reference.as_str()))
+        .unzip();
+    let keys = [datum(schema), keys_argument(&projects), datum(references)];
+    statement.rows(&keys, |row| {
+        let name = row.get(1).zip(row.get(2));
+        let ended = row.get(3).zip(row.get(4));
+        let state = ended.map(|(id, status)| State {
+            id,
+            status,
+            finished_at: row.get(5),
+        });
+        states.extend(name.zip(state));
+    })
 }
 
 fn arguments(states: &States, schema: &str) -> [Datum; 6] {

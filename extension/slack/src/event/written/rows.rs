@@ -21,12 +21,15 @@ kept! {
     static STATEMENTS: Own = Own {
         // Waits for another session that publishes the same event, and takes its place if that one rolls back.
         events: OwnStatement::new(
-            "insert into lockstep_internal.event (schema, key, payload) select $1, t.* from unnest($2, $3) t
+            "insert into lockstep_internal.event (schema, key, payload, requests)
+             select $1, t.key, t.payload, case when t.request is not null then array[t.request] end
+               from unnest($2, $3, $4) t (key, payload, request)
              on conflict (schema, key) do nothing returning id, key",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::TEXTARRAYOID,
                 pg_sys::JSONARRAYOID,
+                pg_sys::TEXTARRAYOID,
             ],
         ),
         forget: OwnStatement::by_index(
@@ -50,8 +53,14 @@ kept! {
     };
 }
 
-/// An event to write: its key, and its payload if anybody might be notified.
-pub(super) type NewEvent<'a> = (&'a str, Option<Cow<'a, str>>);
+/// An event to write.
+pub(crate) struct NewEvent<'a> {
+    pub(crate) key: String,
+    /// If anybody might be notified.
+    pub(crate) payload: Option<Cow<'a, str>>,
+    /// How it came, if by a webhook.
+    pub(crate) request: Option<&'a str>,
+}
 
 /// Writes events; returns the ids of the new ones by key.
 pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<String, i64>> {
@@ -60,12 +69,13 @@ pub(crate) fn events(mut events: Vec<NewEvent>, schema: &str) -> Result<HashMap<
         return Ok(ids);
     }
     // In key order, so that two sessions that publish the same events do not deadlock.
-    events.sort_unstable_by_key(|(key, _)| *key);
-    let (keys, payloads): (Vec<&str>, Vec<Option<JsonString>>) = events
+    events.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    let requests: Vec<Option<&str>> = events.iter().map(|it| it.request).collect();
+    let (keys, payloads): (Vec<String>, Vec<Option<JsonString>>) = events
         .into_iter()
-        .map(|(key, payload)| (key, payload.map(|text| JsonString(text.into_owned()))))
+        .map(|it| (it.key, it.payload.map(|text| JsonString(text.into_owned()))))
         .unzip();
-    let arguments = [datum(schema), datum(keys), datum(payloads)];
+    let arguments = [datum(schema), datum(keys), datum(payloads), datum(requests)];
     STATEMENTS.with(|own| {
         own.events.rows(&arguments, |row| {
             ids.extend(row.get::<String>(2).zip(row.get(1)));

@@ -10,4 +10,4 @@ mod token;
 mod uninstall;
 mod write;
 
-pub(crate) use uninstall::uninstall;
+pub(crate) use uninstall::{uninstall, unlink_accounts};

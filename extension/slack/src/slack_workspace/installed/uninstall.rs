@@ -3,7 +3,7 @@
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, installation};
-use lockstep_server::host::{NOW, qualified};
+use lockstep_server::host::{NOW, Relation, qualified};
 use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -44,6 +44,25 @@ pub(crate) fn uninstall(
     let removed = remove_rows(&tables, team);
     installation::remove(schema, team)?;
     Ok(Some(removed as i64))
+}
+
+/// The accounts that are linked to users of a workspace are not, once the app is gone from it: whoever connects it again links them
+/// again.
+pub(crate) fn unlink_accounts(team: &str, schema: &str) -> Result<()> {
+    let tables = Tables::attached(schema)?;
+    let links = Relation::find_table(schema, "chat_names")?;
+    let links = links.filter(|links| {
+        links.owner == tables.slack.owner && links.find_column("team_id").is_some()
+    });
+    if let Some(links) = links {
+        let links = links.qualified_name();
+        let delete = Statement::new(
+            &qualified(&format!("delete from {links} c where c.team_id == $1")),
+            &[pg_sys::TEXTOID],
+        );
+        tables.on_host(|| delete.run(&[datum(team)]));
+    }
+    Ok(())
 }
 
 /// Locked before the team, because deleting an integration locks it before its Slack row.

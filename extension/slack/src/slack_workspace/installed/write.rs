@@ -3,6 +3,7 @@
 use crate::error::{Result, SlackError};
 use crate::slack_workspace::host::{Host, Owner, Tables, lock};
 use crate::slack_workspace::identical::{Installation, ScopesOfRow, Writing, spread, write_scopes};
+use lockstep_server::error::notice;
 use lockstep_server::host::{NOW, differ, qualified};
 use lockstep_server::{Statement, View, datum, keys_argument, nullable};
 use pgrx::pg_sys::{self, Datum};
@@ -82,6 +83,14 @@ impl Write<'_> {
         let _writing = self.begin();
         let (row, written) = match found {
             Some(row) => {
+                if row.alias.is_none() {
+                    let team = self.installation.team_id;
+                    notice(
+                        format!("integration {integration} moves to Slack workspace {team}"),
+                        "It was connected to another workspace, which is no longer notified.",
+                        "To go back, install the app for its owner there again.",
+                    );
+                }
                 let written = self.update(row.id, &alias);
                 (row.id, written)
             }

@@ -7,11 +7,16 @@ use lockstep_server::{Statement, View, datum, keys_argument};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
+/// More than groups can be nested; it also ends cycles.
+const MOST_LEVELS: i32 = 30;
+
 struct DestinationStatements {
     /// `$1` ids of Slack integrations.
     by_id: Statement,
     /// `$1` ids of integrations: id and parent.
     inherited: Statement,
+    /// `$1` ids of integrations: id, each one above it, whether it is active.
+    ancestors: Statement,
     /// `$1` team, `$2` id of a Slack integration: its integration.
     of_team: Statement,
 }
@@ -42,6 +47,17 @@ impl DestinationStatements {
             ),
             inherited: by_index(
                 &format!("select i.id::pg_catalog.int8, {inherits} from {i} i where i.id == any ($1)"),
+                &[pg_sys::INT8ARRAYOID],
+            ),
+            ancestors: by_index(
+                &format!(
+                    "with recursive up (id, active, above, level) as (
+                       select i.id::pg_catalog.int8, i.active, {inherits}, 1 from {i} i where i.id == any ($1)
+                       union all
+                       select u.id, u.active, {inherits}, u.level operator(pg_catalog.+) 1 from up u join {i} i on i.id == u.above
+                        where u.level operator(pg_catalog.<) {MOST_LEVELS})
+                     select u.id, u.above, u.active from up u where u.above is not null"
+                ),
                 &[pg_sys::INT8ARRAYOID],
             ),
             of_team: Statement::new(
@@ -88,6 +104,22 @@ pub(crate) fn inherited(schema: &str, integrations: &[i64]) -> Result<BTreeMap<i
         let query = &statements.inherited;
         query.rows(View::Newest, &[keys_argument(integrations)], |row| {
             found.extend(row.get::<i64>(1).zip(row.get::<i64>(2)));
+        });
+    });
+    Ok(found)
+}
+
+/// Those of these integrations that inherit from others: each with all above it, and whether it is active.
+pub(crate) fn ancestors(schema: &str, integrations: &[i64]) -> Result<BTreeMap<(i64, i64), bool>> {
+    let tables = Tables::attached(schema)?;
+    let mut found = BTreeMap::new();
+    let statements = tables.prepared(DestinationStatements::new);
+    tables.as_owner(|| {
+        let query = &statements.ancestors;
+        query.rows(View::Newest, &[keys_argument(integrations)], |row| {
+            if let (Some(id), Some(above)) = (row.get(1), row.get(2)) {
+                found.insert((id, above), row.get(3) == Some(true));
+            }
         });
     });
     Ok(found)

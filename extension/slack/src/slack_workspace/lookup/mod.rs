@@ -13,7 +13,7 @@ mod switch;
 
 pub(crate) use bot::{Token, tokens};
 pub(crate) use destination::{
-    Destination, check_attached, destination_of, destinations, inherited,
+    Destination, ancestors, check_attached, destination_of, destinations, inherited,
 };
 pub(crate) use heir::write_with_heirs;
 pub(crate) use switch::{allowed, of_workspace};

@@ -1,0 +1,144 @@
+//! The events of a batch, what is decided of each, and what becomes of it.
+
+use crate::error::Result;
+use crate::event::read::{Flaw, Occurrence};
+use crate::event::settings::Settings;
+use crate::event::told::{Candidate, Reason, Scope, Told, Verdict};
+use crate::event::written::{Channel, NewDelivery, rows};
+use lockstep_webhook::trimmed;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+/// The outcome of an event.
+pub(in crate::event) enum Outcome {
+    /// The result for each integration that might be notified.
+    Published(Vec<Answer>),
+    Duplicate,
+    Flawed(Flaw),
+    /// It happened in an unknown project or group.
+    Nowhere(String),
+}
+
+pub(in crate::event) struct Answer {
+    pub(in crate::event) integration: i64,
+    pub(in crate::event) slack_integration: Option<i64>,
+    /// What becomes of it at each of the integration's routes.
+    pub(in crate::event) routes: Vec<(Vec<String>, Verdict)>,
+    /// The channels, or why none is notified.
+    pub(in crate::event) told: Result<Vec<String>, Reason>,
+}
+
+impl Answer {
+    pub(in crate::event) fn deliveries(&self) -> usize {
+        self.told.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// An event to publish.
+pub(in crate::event) struct Received<'a> {
+    pub(in crate::event) text: Option<&'a str>,
+    pub(in crate::event) key: String,
+    /// The webhook that sent it and the id of the request, if it came by one.
+    pub(in crate::event) request: Option<&'a str>,
+}
+
+/// A valid event.
+pub(super) struct Event<'a> {
+    pub(super) key: &'a str,
+    pub(super) request: Option<&'a str>,
+    pub(super) text: &'a str,
+    pub(super) it: Occurrence<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// The part that is stored.
+    fn kept(&self) -> Cow<'a, str> {
+        match self.it.has_superfluous {
+            true => Cow::Owned(trimmed(self.text)),
+            false => Cow::Borrowed(self.text),
+        }
+    }
+}
+
+/// An integration that might be notified, with its settings and what becomes of the event at its routes.
+pub(super) struct Decision<'a> {
+    pub(super) candidate: &'a Candidate,
+    pub(super) settings: Option<&'a Settings>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) told: Result<Told<'a>, Reason>,
+}
+
+/// An event with a place, and its channels to notify.
+pub(super) struct Decided<'a> {
+    pub(super) place: usize,
+    pub(super) event: &'a Event<'a>,
+    pub(super) scope: &'a Scope,
+    pub(super) candidates: Vec<Decision<'a>>,
+    /// Its number once it is written; none if it was published before.
+    pub(super) id: Option<i64>,
+}
+
+impl<'a> Decided<'a> {
+    /// What is written of the event, under that key.
+    pub(super) fn written(&self, key: String) -> rows::NewEvent<'a> {
+        rows::NewEvent {
+            key,
+            payload: self.told().next().map(|_| self.event.kept()),
+            request: self.event.request,
+        }
+    }
+
+    pub(super) fn told(&self) -> impl Iterator<Item = &Told<'a>> {
+        let candidates = self.candidates.iter();
+        candidates.filter_map(|decision| decision.told.as_ref().ok())
+    }
+
+    /// What to deliver. An integration that has a channel by name and by id notifies it once.
+    pub(super) fn deliveries(
+        &mut self,
+        event: i64,
+        channels: &HashMap<(&str, &str), Channel>,
+    ) -> Vec<NewDelivery> {
+        let mut deliveries = Vec::new();
+        let mut lanes = HashSet::new();
+        for decision in &mut self.candidates {
+            let Ok(told) = &mut decision.told else {
+                continue;
+            };
+            let (team, integration) = (told.team, decision.candidate.integration);
+            told.channels.retain(|name| {
+                let Some(channel) = channels.get(&(team, *name)).copied() else {
+                    return false;
+                };
+                let is_first = lanes.insert((integration, channel.lane));
+                if is_first {
+                    deliveries.push(NewDelivery {
+                        event,
+                        integration,
+                        slack_integration: told.slack_integration,
+                        channel,
+                    });
+                }
+                is_first
+            });
+        }
+        deliveries
+    }
+
+    pub(super) fn outcome(self) -> Outcome {
+        let answer = |it: Decision| {
+            let routes = it.settings.map_or(&[][..], |settings| &settings.routes);
+            let routes = routes.iter().zip(it.verdicts);
+            let channels = |told: Told| told.channels.into_iter().map(str::to_owned).collect();
+            Answer {
+                integration: it.candidate.integration,
+                slack_integration: it.candidate.installed.as_ref().map(|(row, _)| *row),
+                routes: routes
+                    .map(|(route, verdict)| (route.channels.clone(), verdict))
+                    .collect(),
+                told: it.told.map(channels),
+            }
+        };
+        Outcome::Published(self.candidates.into_iter().map(answer).collect())
+    }
+}

@@ -1,0 +1,232 @@
+//! Publishes or explains a batch: parses, looks up, decides, and writes.
+
+use super::decided::{Decided, Decision, Event, Outcome, Received};
+use super::write::{finished, keep_back, write};
+use crate::error::Result;
+use crate::event::read::{Facts, Flaw, Occurrence, Place};
+use crate::event::settings::{Effective, effective};
+use crate::event::tables::Tables;
+use crate::event::told::{
+    Candidate, Candidates, ChatNames, Notifications, ProtectedBranches, Reason, Scope, Scopes,
+    Surroundings, Told, filter, verdicts,
+};
+use crate::event::written::pipeline;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Maximum length of a key.
+const MOST_OF_KEY: usize = 255;
+/// Publishes events; returns the outcome of each.
+pub(in crate::event) fn publish(events: &[Received], schema: &str) -> Result<Vec<Outcome>> {
+    handle(events, schema, write)
+}
+
+/// What publishing these events would do.
+pub(in crate::event) fn explain(events: &[Received], schema: &str) -> Result<Vec<Outcome>> {
+    handle(events, schema, |decided, schema| {
+        for it in decided.iter_mut() {
+            it.id = Some(0);
+        }
+        let (places, finished) = finished(decided);
+        let changes = pipeline::look(&finished, schema)?;
+        keep_back(decided, places, changes);
+        Ok(())
+    })
+}
+
+/// An event with a place, and the integrations that might be notified according to the application's own switches.
+struct Switched<'a> {
+    /// Its position in the batch.
+    place: usize,
+    event: &'a Event<'a>,
+    scope: &'a Scope,
+    candidates: Vec<(&'a Candidate, Result<(), Reason>)>,
+}
+
+fn handle(
+    events: &[Received],
+    schema: &str,
+    write: impl FnOnce(&mut [Decided], &str) -> Result<()>,
+) -> Result<Vec<Outcome>> {
+    let tables = Tables::attached(schema)?;
+    let events: Vec<Result<Event, Flaw>> = events.iter().map(read).collect();
+    let places = || events.iter().flatten().map(|event| &event.it.place);
+    let (scopes, candidates) = tables.as_owner(|| {
+        let scopes = Scopes::look_up(&tables, places());
+        let found: Vec<&Scope> = places().filter_map(|place| scopes.of(place)).collect();
+        let candidates = Candidates::look_up(&tables, &found);
+        (scopes, candidates)
+    });
+    let mut outcomes = Vec::with_capacity(events.len());
+    let mut new = Vec::with_capacity(events.len());
+    let mut keys = HashSet::new();
+    for (place, event) in events.iter().enumerate() {
+        outcomes.push(match event {
+            Err(flaw) => Outcome::Flawed(flaw.clone()),
+            Ok(event) => match scopes.of(&event.it.place) {
+                None => Outcome::Nowhere(name_of(&event.it.place)),
+                Some(scope) => {
+                    // The same event by another webhook is the same, by the same webhook another one: see `copies`.
+                    if keys.insert(event.key) || event.request.is_some() {
+                        new.push((place, event, scope));
+                    }
+                    // Unless it turns out to be new.
+                    Outcome::Duplicate
+                }
+            },
+        });
+    }
+    let switched = switch(new, &candidates, schema)?;
+    let let_through = switched.iter().flat_map(|it| &it.candidates);
+    let let_through = let_through.filter(|(_, switched)| switched.is_ok());
+    let settings = effective(
+        &tables,
+        let_through.map(|(candidate, _)| (candidate.integration, candidate.inherits_from)),
+    )?;
+    let mut decided = decide(&tables, switched, &settings)?;
+    write(&mut decided, schema)?;
+    for decided in decided.into_iter().filter(|it| it.id.is_some()) {
+        if let Some(outcome) = outcomes.get_mut(decided.place) {
+            *outcome = decided.outcome();
+        }
+    }
+    Ok(outcomes)
+}
+
+fn read<'a>(event: &'a Received) -> Result<Event<'a>, Flaw> {
+    let Received { text, key, request } = event;
+    let flaw = |name: &str| Flaw::Field(name.to_owned());
+    let length = key.chars().count();
+    if length == 0 || length > MOST_OF_KEY {
+        return Err(flaw("key"));
+    }
+    // Together they may become a key.
+    if request.is_some_and(|request| length + request.chars().count() >= MOST_OF_KEY) {
+        return Err(flaw("request"));
+    }
+    let text = text.ok_or_else(|| flaw("object_kind"))?;
+    Ok(Event {
+        key,
+        request: *request,
+        text,
+        it: Occurrence::read(text)?,
+    })
+}
+
+fn name_of(place: &Place) -> String {
+    match place {
+        Place::Project(id) => format!("project {id}"),
+        Place::Group(id) => format!("group {id}"),
+        Place::GroupOfPath(path) => format!("group \"{path}\""),
+    }
+}
+
+fn switch<'a>(
+    events: Vec<(usize, &'a Event<'a>, &'a Scope)>,
+    candidates: &'a Candidates,
+    schema: &str,
+) -> Result<Vec<Switched<'a>>> {
+    let notifications = match events.is_empty() {
+        true => return Ok(Vec::new()),
+        false => Notifications::read(schema)?,
+    };
+    let switch = |(place, event, scope): (usize, &'a Event<'a>, &'a Scope)| {
+        let is_on = notifications.are_on(scope, &event.it.author)?;
+        let candidates = candidates.of(scope).into_iter();
+        Ok(Switched {
+            place,
+            event,
+            scope,
+            candidates: candidates
+                .map(|it| (it, filter::switched(it, &event.it, scope, is_on)))
+                .collect(),
+        })
+    };
+    events.into_iter().map(switch).collect()
+}
+
+fn decide<'a>(
+    tables: &Tables,
+    switched: Vec<Switched<'a>>,
+    settings: &'a HashMap<i64, Effective>,
+) -> Result<Vec<Decided<'a>>> {
+    let settings_of = |candidate: &Candidate| settings.get(&candidate.integration);
+    let mut unsaid = Vec::new();
+    let mut users = BTreeSet::new();
+    for it in &switched {
+        for (candidate, switched) in &it.candidates {
+            if let (Ok(()), Some(found)) = (switched, settings_of(candidate)) {
+                if filter::needs_protected_branches(&it.event.it, &found.settings) {
+                    unsaid.push(it.scope);
+                }
+                if !found.settings.own_actions {
+                    users.extend(it.event.it.author.id);
+                }
+            }
+        }
+    }
+    let protected_branches = ProtectedBranches::of(tables, &unsaid)?;
+    let chat_names = ChatNames::of(tables, users)?;
+    let decide = |it: Switched<'a>| {
+        let around = Surroundings {
+            scope: it.scope,
+            protected_branches: &protected_branches,
+            chat_names: &chat_names,
+        };
+        let event = &it.event.it;
+        let mut facts = None;
+        let mut candidates: Vec<Decision> = Vec::with_capacity(it.candidates.len());
+        for (candidate, switched) in it.candidates {
+            let found = settings_of(candidate).filter(|_| switched.is_ok());
+            let settings = found.map(|found| &*found.settings);
+            let verdicts = match settings.filter(|settings| !settings.routes.is_empty()) {
+                Some(settings) => {
+                    let facts = facts.get_or_insert_with(|| Facts::read(it.event.text));
+                    verdicts(settings, event, facts)
+                }
+                None => Vec::new(),
+            };
+            let told = switched.and_then(|()| match settings {
+                Some(settings) => filter::filtered(candidate, event, settings, &verdicts, &around),
+                None => Err(Reason::NoChannel),
+            });
+            let told = told.and_then(|told| without_repeats(told, candidate, &candidates));
+            candidates.push(Decision {
+                candidate,
+                settings,
+                verdicts,
+                told,
+            });
+        }
+        Decided {
+            place: it.place,
+            event: it.event,
+            scope: it.scope,
+            candidates,
+            id: None,
+        }
+    };
+    Ok(switched.into_iter().map(decide).collect())
+}
+
+/// An integration with two rows in a workspace notifies each channel once. Its rows are adjacent.
+fn without_repeats<'a>(
+    mut told: Told<'a>,
+    candidate: &Candidate,
+    before: &[Decision],
+) -> Result<Told<'a>, Reason> {
+    let of_same = before
+        .iter()
+        .rev()
+        .take_while(|other| other.candidate.integration == candidate.integration);
+    for other in of_same {
+        if let Ok(other) = &other.told
+            && other.team == told.team
+        {
+            told.channels.retain(|it| !other.channels.contains(it));
+        }
+    }
+    match told.channels.is_empty() {
+        true => Err(Reason::NoChannel),
+        false => Ok(told),
+    }
+}

@@ -1,0 +1,62 @@
+//! Which routes an event takes, and who would be notified, without notifying anybody.
+
+use super::batch::{Received, explain};
+use super::publish::answers;
+use crate::error::{OrRaise, Result, required};
+use lockstep_server::jsonb_text;
+use pgrx::AnyElement;
+use pgrx::prelude::*;
+
+type Row = (i64, Option<i64>, Option<i32>, Vec<String>, &'static str);
+
+/// Explains an event.
+#[pg_extern(sql = r#"
+create function lockstep.explain_event(event jsonb, schema text default 'public')
+returns table (integration_id bigint, slack_integration_id bigint, route integer, channels text[], outcome text)
+language c rows 10 set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep.explain_event(jsonb, text) is
+  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; and one without a route, with all channels, or why there are none';
+revoke execute on function lockstep.explain_event(jsonb, text) from public;
+grant execute on function lockstep.explain_event(jsonb, text) to lockstep_admin;
+"#)]
+#[allow(clippy::type_complexity)]
+fn explain_event(
+    event: Option<AnyElement>,
+    schema: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        name!(integration_id, i64),
+        name!(slack_integration_id, Option<i64>),
+        name!(route, Option<i32>),
+        name!(channels, Vec<String>),
+        name!(outcome, &'static str),
+    ),
+> {
+    let event = required(event, "event");
+    let event = required(jsonb_text(&event), "event");
+    let schema = required(schema, "schema");
+    TableIterator::new(rows(&event, schema).or_raise())
+}
+
+fn rows(event: &str, schema: &str) -> Result<Vec<Row>> {
+    let event = Received {
+        text: Some(event),
+        key: "explained".to_owned(),
+        request: None,
+    };
+    let mut rows = Vec::new();
+    for it in answers(explain(&[event], schema)?.pop())? {
+        let of = (it.integration, it.slack_integration);
+        for (place, (channels, verdict)) in (1..).zip(it.routes) {
+            rows.push((of.0, of.1, Some(place), channels, verdict.name()));
+        }
+        let (channels, outcome) = match it.told {
+            Ok(channels) => (channels, "queued"),
+            Err(reason) => (Vec::new(), reason.name()),
+        };
+        rows.push((of.0, of.1, None, channels, outcome));
+    }
+    Ok(rows)
+}
