@@ -162,19 +162,19 @@ mod tests {
             ("run feature set f", "required arguments were not provided"),
             (
                 "run feature set f maybe",
-                "use true, false, or a whole number from 0 to 100",
+                "use true, false, a whole number from 0 to 100, opt-out or remove-opt-out",
             ),
             (
                 "run feature set f 101",
-                "use true, false, or a whole number from 0 to 100",
+                "use true, false, a whole number from 0 to 100, opt-out or remove-opt-out",
             ),
             (
                 "run feature set f 2.5 --actors",
-                "use true, false, or a whole number from 0 to 100",
+                "use true, false, a whole number from 0 to 100, opt-out or remove-opt-out",
             ),
             (
                 "run feature set f +5 --actors",
-                "use true, false, or a whole number from 0 to 100",
+                "use true, false, a whole number from 0 to 100, opt-out or remove-opt-out",
             ),
             ("run feature set f true --mars", "unexpected argument"),
             ("run feature set f true --user", "a value is required for"),
