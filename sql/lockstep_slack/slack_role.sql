@@ -28,7 +28,7 @@ grant execute on function
   lockstep_api.list_slack_tokens(text, integer, text),
   lockstep_api.replace_slack_token(text, bytea, bytea, bytea, bytea, bytea, bytea, text),
   lockstep.sweep_slack(text),
-  lockstep_api.project_path(bigint, text),
+  lockstep_api.is_project_within(bigint, text[], text),
   lockstep_api.publish_events(json[], text[], text),
   lockstep_api.slack_workspace_notifications(text, text, bigint, text),
   lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),

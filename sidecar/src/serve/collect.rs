@@ -82,16 +82,15 @@ impl Collector {
                 ),
             ]);
         }
-        if let Some(spool) = &self.spool {
-            let standing = spool.standing();
-            let oldest = standing.oldest.unwrap_or_default();
-            values.extend([
-                (Gauge::SPOOL_ENTRIES, vec![], standing.entries as f64),
-                (Gauge::SPOOL_BYTES, vec![], standing.bytes as f64),
-                (Gauge::SPOOL_OLDEST, vec![], oldest.as_secs_f64()),
-                (Gauge::SPOOL_SET_ASIDE, vec![], standing.set_aside as f64),
-            ]);
-        }
+        let standing = self.spool.as_ref().map(|spool| spool.standing());
+        let standing = standing.unwrap_or_default();
+        let oldest = standing.oldest.unwrap_or_default();
+        values.extend([
+            (Gauge::SPOOL_ENTRIES, vec![], standing.entries as f64),
+            (Gauge::SPOOL_BYTES, vec![], standing.bytes as f64),
+            (Gauge::SPOOL_OLDEST, vec![], oldest.as_secs_f64()),
+            (Gauge::SPOOL_SET_ASIDE, vec![], standing.set_aside as f64),
+        ]);
         self.of_process.set(values);
         if let Some(answer) = answer {
             let mut values = of_report(&answer.report);

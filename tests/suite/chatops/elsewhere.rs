@@ -155,7 +155,7 @@ fn a_command_that_comes_again_is_not_refused() -> Result<()> {
     room.stage.client.batch_execute(
         "insert into lockstep.chatops_incident (title, severity) values ('down', 1)",
     )?;
-    assert_eq!(room.give(&origin, command)?.text, twice);
+    assert_eq!(room.give_again(&origin, command)?.text, twice);
     // Another command is refused.
     let said = room.say(command)?;
     ensure!(
@@ -173,7 +173,7 @@ fn a_command_that_comes_again_is_not_refused() -> Result<()> {
     room.give(&origin, command)?;
     room.staging
         .batch_execute("select lockstep.set_feature('f', false)")?;
-    assert_eq!(room.give(&origin, command)?.text, twice);
+    assert_eq!(room.give_again(&origin, command)?.text, twice);
     let said = room.say(command)?;
     ensure!(said.contains("is off in staging"), "{said}");
     Ok(())

@@ -86,7 +86,7 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     // Somebody turns it off in between: the second delivery must not turn it on again.
     room.staging
         .batch_execute("select lockstep.set_feature('f', false)")?;
-    let second = room.give(&origin, command)?;
+    let second = room.give_again(&origin, command)?;
     assert_eq!(
         second.text,
         "Slack delivered this command twice. It was already done the first time."
@@ -104,14 +104,14 @@ fn a_command_that_is_delivered_twice_is_run_once() -> Result<()> {
     let mut lock = room.stage.client.transaction()?;
     lock.batch_execute("lock table lockstep.chatops_incident in access exclusive mode")?;
     std::thread::scope(|scope| -> Result<()> {
-        let post = || {
-            room.stage.caller.post(
-                COMMANDS,
-                "application/x-www-form-urlencoded",
-                body.as_bytes(),
-            )
+        let (caller, body) = (&room.stage.caller, body.as_bytes());
+        let post = |minute: i64| {
+            let caller = caller.clone().with_skew(-60 * minute);
+            caller.post(COMMANDS, "application/x-www-form-urlencoded", body)
         };
-        let posts: Vec<_> = (0..4).map(|_| scope.spawn(post)).collect();
+        let posts: Vec<_> = (0..4)
+            .map(|minute| scope.spawn(move || post(minute)))
+            .collect();
         for post in posts {
             let reply = post
                 .join()

@@ -95,6 +95,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
                                             select lockstep_api.give_back_slack_token_refresh('T1', 1, 'no', '1 hour', 'mallory')")),
     ("install_slack_workspace", Call("select * from lockstep.install_slack_workspace('T1', 'Team', 'U3', 'B3', 'token 3', 'iv 3', '{commands,new}', project_id => 3, schema => 'mallory')")),
     ("is_chatops_member", Call("select lockstep_api.is_chatops_member('T1', 'UADA', 'group-1/sub', 'mallory')")),
+    ("is_project_within", Call("select lockstep_api.is_project_within(2, '{former,group-1}', 'mallory')")),
     ("is_feature_group", Call("select lockstep_internal.is_feature_group('mine')")),
     ("issue_slack_install_ticket", Call("select lockstep.issue_slack_install_ticket(project_id => 2, schema => 'mallory'); select lockstep.issue_slack_install_ticket(group_id => 2, schema => 'mallory');
                                          select lockstep.issue_slack_install_ticket(organization_id => 1, schema => 'mallory')")),
@@ -115,7 +116,6 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("opt_out_of_feature", Call("select lockstep.opt_out_of_feature('some', 'Project:1', 'mallory')")),
     ("pause_backfill", Call("select lockstep.resume_backfill(1); select lockstep.pause_backfill(1)")),
     ("project_id", Call("select lockstep.project_id('group-1/one', 'mallory')")),
-    ("project_path", Call("select lockstep_api.project_path(2, 'mallory')")),
     ("publish_event", Call("select * from lockstep.publish_event('{push}', schema => 'mallory'); select * from lockstep.publish_event('{pipeline}', schema => 'mallory')")),
     ("publish_events", Call("select * from lockstep_api.publish_events(array['{push}', '{pipeline}', '{issue}']::json[], array['a', 'b', 'c'], 'mallory')")),
     ("receive_slack_event", Call("select lockstep_api.receive_slack_event('E1', 'tokens_revoked', 'T1', null, clock_timestamp() + interval '1 minute', '{\"tokens\": {\"bot\": [\"B1\"]}}', 'mallory');

@@ -91,10 +91,14 @@ fn hanging_gitlab_keeps_nobody_else_waiting() -> Result<()> {
     const MANY: usize = 80;
     let scene = Scene::set("pass_places")?;
     scene.gitlab.fail(&[HANGING], true);
-    let (caller, origin) = (&scene.stage.caller, &scene.origin());
+    let caller = &scene.stage.caller;
+    let origins: Vec<_> = (0..MANY).map(|_| scene.origin()).collect();
     let told = thread::scope(|scope| -> Result<Vec<String>> {
-        let give = move || caller.command(COMMANDS, origin, "/gitlab", "group/one issue show 1");
-        let waiting: Vec<_> = (0..MANY).map(|_| scope.spawn(give)).collect();
+        let give = |origin| caller.command(COMMANDS, origin, "/gitlab", "group/one issue show 1");
+        let waiting: Vec<_> = origins
+            .iter()
+            .map(|origin| scope.spawn(move || give(origin)))
+            .collect();
         let all_came = scene.gitlab.wait_for_requests(64, PATIENCE);
         ensure!(all_came, "{}", scene.gitlab.received().len());
         for _ in 0..20 {

@@ -5,6 +5,7 @@ use lockstep_tests::host::Layout;
 use postgres::Client;
 use serde_json::json;
 
+use crate::database::cluster;
 use crate::notification::publish::{event, outcomes, told};
 use crate::service_account::number;
 use crate::slack::{text, workspaces};
@@ -31,9 +32,9 @@ const PATHS: [(i64, Option<&str>); 9] = [
     (38, Some("group-1/way/under/p18")),
 ];
 
-fn path(client: &mut Client, project: i64) -> Result<Option<String>> {
-    let row = client.query_one("select lockstep_api.project_path($1)", &[&project])?;
-    Ok(row.get(0))
+fn is_within(client: &mut Client, project: i64, paths: &[&str]) -> Result<bool> {
+    let query = "select lockstep_api.is_project_within($1, $2)";
+    Ok(client.query_one(query, &[&project, &paths])?.get(0))
 }
 
 #[test]
@@ -44,8 +45,27 @@ fn path_is_that_of_the_parents() -> Result<()> {
     ] {
         let mut client = workspaces(name, layout)?;
         client.batch_execute(GROUPS)?;
+        let all: Vec<&str> = PATHS.into_iter().filter_map(|(_, path)| path).collect();
         for (project, expected) in PATHS {
-            assert_eq!(path(&mut client, project)?.as_deref(), expected);
+            let others: Vec<&str> = all
+                .iter()
+                .copied()
+                .filter(|it| Some(*it) != expected)
+                .collect();
+            assert!(!is_within(&mut client, project, &others)?, "{project}");
+            assert_eq!(is_within(&mut client, project, &all)?, expected.is_some());
+        }
+        for (project, path, expected) in [
+            (30, "group-1/old", true),
+            (30, "Group-1", true),
+            (30, "old", false),
+            (30, "group-1/ol", false),
+            (30, "group-1/old/p10/x", false),
+            (30, "", false),
+            (33, "old", true),
+            (99, "group-1", false),
+        ] {
+            assert_eq!(is_within(&mut client, project, &[path])?, expected);
         }
         // An installation gets that path as alias, and is listed with it.
         client.batch_execute(
@@ -61,8 +81,9 @@ fn path_is_that_of_the_parents() -> Result<()> {
         );
         // Older GitLab has no column for parents.
         client.batch_execute("alter table namespaces drop column parent_id; update namespaces set traversal_ids = '{1,10}' where id = 10")?;
-        assert_eq!(path(&mut client, 30)?.as_deref(), Some("group-1/old/p10"));
-        assert_eq!(path(&mut client, 33)?.as_deref(), Some("OLD/p13"));
+        assert!(is_within(&mut client, 30, &["group-1/old/p10"])?);
+        assert!(is_within(&mut client, 33, &["OLD/p13"])?);
+        assert!(!is_within(&mut client, 33, &["group-1"])?);
     }
     Ok(())
 }
@@ -77,12 +98,49 @@ fn path_has_an_end() -> Result<()> {
          update namespaces set parent_id = null where id = 101;
          insert into projects (id, path, namespace_id) values (200, 'shallow', 121), (201, 'deep', 140)",
     )?;
-    let shallow = path(&mut client, 200)?.unwrap_or_default();
-    assert!(
-        shallow.starts_with("101/102/") && shallow.ends_with("/121/shallow"),
-        "{shallow}"
-    );
-    assert_eq!(path(&mut client, 201)?, None);
+    let groups: Vec<String> = (101..=121).map(|id| id.to_string()).collect();
+    let shallow = format!("{}/shallow", groups.join("/"));
+    assert!(is_within(&mut client, 200, &[&shallow])?);
+    assert!(!is_within(&mut client, 201, &["101", "140"])?);
+    Ok(())
+}
+
+/// A path that was renamed leads to what has another one now, unless somebody else has taken it.
+#[test]
+fn former_paths_count() -> Result<()> {
+    let mut client = workspaces("slack_paths_former", Layout::Narrow)?;
+    client.batch_execute(GROUPS)?;
+    // Without these tables nothing was ever renamed.
+    assert!(!is_within(&mut client, 30, &["before/p10", "before"])?);
+    client.batch_execute(
+        "create table routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
+         create table redirect_routes (id bigserial primary key, source_id bigint not null, source_type varchar not null, path varchar not null);
+         insert into routes (source_id, source_type, path) values (30, 'Project', 'group-1/old/p10'), (13, 'Namespace', 'taken');
+         insert into redirect_routes (source_id, source_type, path) values
+           (30, 'Project', 'before/p10'), (10, 'Namespace', 'group-1/ancient'), (10, 'Namespace', 'taken'), (30, 'Project', 'other/p10'),
+           (30, 'Release', 'odd')",
+    )?;
+    let mut client = cluster()?.connect("slack_paths_former")?;
+    for (project, path, expected) in [
+        (30, "before/p10", true),
+        (30, "Before/P10", true),
+        // A group that the project once was in has no say any more.
+        (30, "before", false),
+        (30, "other", false),
+        (30, "group-1/ancient", true),
+        (31, "group-1/ancient", true),
+        (37, "group-1/ancient", false),
+        (30, "group-1/ancient/p10", false),
+        (30, "taken", false),
+        (31, "before/p10", false),
+        (30, "odd", false),
+    ] {
+        assert_eq!(
+            is_within(&mut client, project, &[path])?,
+            expected,
+            "{path}"
+        );
+    }
     Ok(())
 }
 

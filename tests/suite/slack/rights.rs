@@ -38,8 +38,8 @@ fn the_role_has_no_attributes() -> Result<()> {
     assert_eq!(
         row.get::<_, String>(0),
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_checks drift_report \
-         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member list_slack_integrations list_slack_tokens \
-         list_slack_workspaces managed_slack_integrations metrics_report project_path publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token runner_heartbeat \
+         enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member is_project_within list_slack_integrations list_slack_tokens \
+         list_slack_workspaces managed_slack_integrations metrics_report publish_events receive_slack_event release_jobs release_other_jobs replace_slack_token runner_heartbeat \
          set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_report \
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
@@ -84,7 +84,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep_api.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
          select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true, \"confidential_note\": false, \"confidential_issue\": false}}');
          select lockstep_api.slack_workspace_notifications('A', null, 1); select * from lockstep_api.test_slack_workspace_integration('A', null, 1, 'U1', true);
-         select * from lockstep_api.publish_events('{{null}}', '{{k}}'); select lockstep_api.project_path(1);
+         select * from lockstep_api.publish_events('{{null}}', '{{k}}'); select lockstep_api.is_project_within(1, '{{group}}');
          do $$ declare runner bigint := lockstep.start_runner('x'); begin
            perform lockstep.runner_heartbeat(runner);
            perform lockstep.complete_jobs(runner, array_agg(job)) from lockstep.claim_jobs(runner, '{{Slack::AppHomeWorker}}', 10);
@@ -277,7 +277,7 @@ fn hostile_paths_change_nothing() -> Result<()> {
          create temporary table claimed as select * from lockstep_api.claim_deliveries(10, '1 minute', 1000);
          select lockstep_api.finish_deliveries(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('delivery', d.delivery, 'lease', d.lease, 'outcome', o, 'ts', '1', 'channel', 'C')))
            from pg_temp.claimed d, (values ('retry'), ('delivered')) o (o);
-         select lockstep.status_report(); select lockstep_api.project_path(1); select * from lockstep.delivery_results('{1}'); select lockstep.retry_deliveries(); table lockstep.slack_delivery_status;
+         select lockstep.status_report(); select lockstep_api.is_project_within(1, '{{group}}'); select * from lockstep.delivery_results('{1}'); select lockstep.retry_deliveries(); table lockstep.slack_delivery_status;
          select lockstep.sweep_slack(); select * from lockstep.slack_workspace_drift(); select * from lockstep.backfill_batch('slack_workspaces', 1, 1000, \"table\" => 'public.slack_integrations');
          select lockstep.uninstall_slack_workspace('B')",
     )?;

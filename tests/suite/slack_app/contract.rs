@@ -258,7 +258,7 @@ fn proxy() -> Result<(String, JoinHandle<Result<Seen>>)> {
             asked.push(byte[0]);
         }
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
-        let mut first = vec![0; 200];
+        let mut first = vec![0; 4096];
         let length = stream.read(&mut first)?;
         first.truncate(length);
         Ok((String::from_utf8(asked)?, first))

@@ -48,10 +48,18 @@ fn shown(name: Option<String>) -> String {
 }
 
 impl SlackDatabase {
-    /// The current full path of a project; None if it does not exist.
-    pub(crate) async fn project_path(&self, project: i64) -> Result<Option<String>, Error> {
-        let statement = "select lockstep_api.project_path($1, $2)";
-        let arguments: Arguments = &[(&project, Type::INT8), (&self.schema, Type::TEXT)];
+    /// Whether a project, or one of its groups, has or had one of these paths.
+    pub(crate) async fn is_project_within(
+        &self,
+        project: i64,
+        paths: &[String],
+    ) -> Result<bool, Error> {
+        let statement = "select lockstep_api.is_project_within($1, $2, $3)";
+        let arguments: Arguments = &[
+            (&project, Type::INT8),
+            (&paths, Type::TEXT_ARRAY),
+            (&self.schema, Type::TEXT),
+        ];
         Ok(self.ask_one(statement, arguments).await?.try_get(0)?)
     }
 

@@ -31,7 +31,7 @@ gauges! {
     SESSIONS: "lockstep_database_sessions", ["pool", "state"], "sessions with the database, in_use or idle";
     SESSIONS_LIMIT: "lockstep_database_sessions_limit", ["pool"], "sessions with the database that there may be";
     SESSIONS_WAITED_FOR: "lockstep_database_sessions_waited_for", ["pool"], "calls that wait for a session with the database";
-    SPOOL_ENTRIES: "lockstep_gitlab_spool_entries", [], "webhooks in the spool that wait for the database; like the other gauges of the spool, only with --spool";
+    SPOOL_ENTRIES: "lockstep_gitlab_spool_entries", [], "webhooks in the spool that wait for the database; 0 without --spool";
     SPOOL_BYTES: "lockstep_gitlab_spool_bytes", [], "bytes of --spool-size that are used";
     SPOOL_OLDEST: "lockstep_gitlab_spool_oldest_age_seconds", [], "for how long the webhook waits that waits longest";
     SPOOL_SET_ASIDE: "lockstep_gitlab_spool_set_aside", [], "webhooks in the spool that the database refused for good";

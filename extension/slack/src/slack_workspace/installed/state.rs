@@ -263,14 +263,15 @@ fn tell_managers(tables: &Tables, installation: &Installation) -> Result<()> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
     let at = at.unwrap_or_default().as_secs();
     let installer = installation.user_id;
-    for user in manager::managers_of(tables, installation.team_id, MOST_TOLD)? {
-        if user != installer {
-            let args = json!({
-                "team_id": installation.team_id, "enterprise_id": installation.enterprise_id, "user_id": user,
-                "installer": installer, "at": at,
-            });
-            enqueue(NOTICE, &args, None)?;
-        }
+    // The installer may be one of them.
+    let managers = manager::managers_of(tables, installation.team_id, MOST_TOLD + 1)?;
+    let others = managers.iter().filter(|user| *user != installer);
+    for user in others.take(MOST_TOLD) {
+        let args = json!({
+            "team_id": installation.team_id, "enterprise_id": installation.enterprise_id, "user_id": user,
+            "installer": installer, "at": at,
+        });
+        enqueue(NOTICE, &args, None)?;
     }
     Ok(())
 }

@@ -9,7 +9,10 @@ use pgrx::pg_sys;
 const PATHS: [&str; 2] = ["routes", "redirect_routes"];
 const COLUMNS: [&str; 3] = ["source_id", "source_type", "path"];
 
-/// `$1` team, `$2` path: the id of the Slack integration.
+/// The path of `r` is `$1`: in lower case, like the application's indexes.
+pub(super) const LOWER: &str = "pg_catalog.lower(r.path::pg_catalog.text) == pg_catalog.lower($1)";
+
+/// `$1` path, `$2` team: the id of the Slack integration.
 struct ByPath(Vec<Statement>);
 
 impl ByPath {
@@ -24,14 +27,12 @@ impl ByPath {
     }
 }
 
-/// In lower case, like the application's indexes.
 fn of_table(tables: &Host, paths: &Relation) -> Statement {
     let text = format!(
         "select s.id::pg_catalog.int8 from {paths} r
            join {integrations} i on i.project_id == r.source_id
            join {slack} s on s.integration_id == i.id
-          where pg_catalog.lower(r.path::pg_catalog.text) == pg_catalog.lower($2) and r.source_type::pg_catalog.text == 'Project'
-            and s.team_id == $1
+          where {LOWER} and r.source_type::pg_catalog.text == 'Project' and s.team_id == $2
           order by s.id limit 1",
         paths = paths.qualified_name(),
         integrations = tables.integrations.qualified_name(),
@@ -45,7 +46,7 @@ pub(super) fn find(tables: &Tables, team: &str, path: &str) -> Option<i64> {
     let by_path = tables.prepared(ByPath::new);
     by_path.0.iter().find_map(|query| {
         let mut found = None;
-        query.rows(View::Newest, &[datum(team), datum(path)], |row| {
+        query.rows(View::Newest, &[datum(path), datum(team)], |row| {
             found = row.get::<i64>(1);
         });
         found

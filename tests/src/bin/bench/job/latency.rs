@@ -32,7 +32,7 @@ pub(super) fn run(
     server.create_template(TEMPLATE, |client| {
         host::create(client, Layout::Narrow)?;
         client.batch_execute(
-            "create extension lockstep; insert into projects (id, namespace_id) values (1, 1);
+            "create extension lockstep_slack cascade; insert into projects (id, namespace_id) values (1, 1);
              insert into integrations (id, project_id, type_new, active) values (1, 1, 'Integrations::Slack', true)",
         )?;
         Ok(())
