@@ -143,6 +143,11 @@ fn lay_out(client: &mut Client) -> Result<()> {
               from integrations where id <= 6;
             select lockstep.start_runner('test', '12:00:00')"##,
     )?;
+    for table in ["job", "event", "slack_channel", "slack_delivery"] {
+        client.batch_execute(&format!(
+            "alter table lockstep_internal.{table} alter id restart with 1000000"
+        ))?;
+    }
     Ok(())
 }
 
