@@ -12,19 +12,19 @@ use crate::database::LostBackfills;
 /// A run stands still at most this long, and the time that it takes to reach the database.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// What is no outage is told this often: no right to call the function, or no room for workers on the server.
-const TELL: Duration = Duration::from_secs(300);
+/// A failure that is no outage is logged this often: the function may not be called, or the server has no room for workers.
+const LOG_EVERY: Duration = Duration::from_secs(300);
 
 pub(crate) async fn keep_resuming(lost: LostBackfills) -> Infallible {
-    let mut told: Option<Instant> = None;
+    let mut logged: Option<Instant> = None;
     loop {
         match lost.resume().await {
             Ok(runs) if runs.is_empty() => {}
             Ok(runs) => info!(?runs, "resumed backfills that had lost their workers"),
             Err(error) if error.is_outage() => {}
-            Err(error) if told.is_none_or(|told| told.elapsed() >= TELL) => {
+            Err(error) if logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) => {
                 warn!(error = %error.report(), "backfills that lose their workers are not resumed now");
-                told = Some(Instant::now());
+                logged = Some(Instant::now());
             }
             Err(_) => {}
         }

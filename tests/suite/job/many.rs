@@ -76,6 +76,7 @@ fn claims_beside_an_old_snapshot_read_no_more() -> Result<()> {
     }
     enqueue(&mut client, "A", 500)?;
     let after = pages_of_claims(&mut client, runner)?;
+    println!("{before} pages, then {after}");
     ensure!(2 * after <= 3 * before, "{after} pages instead of {before}");
     reader.batch_execute("commit")?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Runs that have lost their workers, as after a restart of the server or a failover, go on by themselves: sidecars and pg_cron
+//! Runs that have lost their workers, as after a restart of the server or a failover, continue by themselves: sidecars and pg_cron
 //! call this every few seconds. Nothing has to be preloaded for it, and it can be called on any primary as soon as it accepts
 //! connections.
 

@@ -24,9 +24,10 @@ struct Statements {
 
 kept! {
     static STATEMENTS: Statements = Statements {
-        is_dead: OwnStatement::new(
+        is_dead: OwnStatement::by_index(
             "select coalesce(unique_key, '') from lockstep_internal.job where id = $1 and status = 'dead'",
             &[pg_sys::INT8OID],
+            &["id"],
         ),
         // One of each unique key.
         dead: OwnStatement::by_index(
@@ -50,9 +51,10 @@ kept! {
             "select from lockstep.worker_status where worker = $1",
             &[pg_sys::TEXTOID],
         ),
-        discard: OwnStatement::new(
+        discard: OwnStatement::by_index(
             "delete from lockstep_internal.job where id = $1 and status in ('scheduled', 'waiting', 'dead')",
             &[pg_sys::INT8OID],
+            &["id"],
         ),
         is_running: OwnStatement::new(
             "select from lockstep_internal.job where id = $1 and status = 'running'",
@@ -136,7 +138,7 @@ fn dead(worker: &str) -> Result<Vec<i64>> {
 }
 
 /// Retries these dead jobs, in order; returns how many. Another session may be enqueuing a job with the unique key of one, which
-/// shows only when it commits: then that one stays dead, and the others go on.
+/// shows only when it commits: then that one stays dead, and the others are retried.
 fn retry_some(jobs: &[i64]) -> Result<u64> {
     let retry = || STATEMENTS.with(|statements| statements.retry_some.run(&[keys_argument(jobs)]));
     let retried = attempt_catching(

@@ -133,7 +133,7 @@ impl Next {
 
     fn read(workers: &[String], rooms: &[i32], places: &[Place], most: i32) -> Result<Self> {
         let priorities: Vec<i32> = places.iter().map(|it| it.priority).collect();
-        let times: Vec<_> = places.iter().map(|it| it.run_at.clone()).collect();
+        let times: Vec<_> = places.iter().map(|it| it.run_at).collect();
         let ids: Vec<i64> = places.iter().map(|it| it.id).collect();
         let arguments = [
             datum(workers.to_vec()),

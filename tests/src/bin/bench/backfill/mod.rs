@@ -3,6 +3,7 @@
 
 mod contender;
 mod scale;
+mod shape;
 mod size;
 
 use anyhow::Result;
@@ -23,6 +24,7 @@ pub(crate) fn run(selection: &Selection, size: Size) -> Result<Report> {
     };
     let mut server = Server::start()?;
     size::run(&mut server, selection, size, &mut report)?;
+    shape::run(&mut server, selection, size, &mut report)?;
     scale::run(&mut server, selection, size, &mut report)?;
     Ok(report)
 }
