@@ -71,12 +71,12 @@ fn the_wait_is_until_something_can_be_claimed() -> Result<()> {
     // The pace of the workspace whose channel is due.
     client.batch_execute(
         "update lockstep_internal.slack_channel set not_before = '-infinity';
-         insert into lockstep_internal.slack_team_pace values ('public', 'A', clock_timestamp() + interval '2 hours'), ('public', 'B', clock_timestamp() + interval '3 hours')",
+         insert into lockstep_internal.slack_team_pace values ('public', 'A', clock_timestamp() + interval '100 seconds'), ('public', 'B', clock_timestamp() + interval '290 seconds')",
     )?;
-    between(wait(&mut client, 60)?, 7_000.0, 7_200.0 - 5.5)?;
-    between(wait(&mut client, 6)?, 7_000.0, 7_200.0)?;
+    between(wait(&mut client, 60)?, 10.0, 100.0 - 5.5)?;
+    between(wait(&mut client, 6)?, 10.0, 100.0)?;
     client.batch_execute("update lockstep_internal.slack_channel set not_before = clock_timestamp() + interval '4 hours' where id = 1")?;
-    between(wait(&mut client, 6)?, 10_000.0, 10_800.0)?;
+    between(wait(&mut client, 6)?, 100.0, 290.0)?;
     client.batch_execute("update lockstep_internal.slack_team_pace set free_at = '-infinity'; update lockstep_internal.slack_channel set not_before = '-infinity'")?;
     // Somebody holds both, for an hour.
     let claimed = claim(&mut client, 10)?;
