@@ -1,6 +1,6 @@
 //! An event, and the objects in it. Each kind has some of the fields.
 
-use crate::field::{BadField, Field, List, Object, Text};
+use crate::field::{BadField, Field, List, Object, Source, Text};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -181,7 +181,7 @@ pub struct Attributes<'a> {
     pub tag: Field<bool>,
     pub protected_ref: Field<bool>,
     /// What started it: a push, a merge request, another pipeline, ...
-    pub source: Text<'a>,
+    pub source: Field<Source<'a>>,
     /// What GitLab makes of the branch's pipelines: `broken`, `still_failing`, `fixed`, ...
     pub ref_status_name: Text<'a>,
     pub sha: Text<'a>,

@@ -147,6 +147,29 @@ impl<'de: 'a, 'a> Shape<'de> for Cow<'a, str> {
     }
 }
 
+/// What started a pipeline. A merge request has an object of that name, which is not read.
+#[derive(Clone, Debug, Default)]
+pub struct Source<'a>(Cow<'a, str>);
+
+impl Deref for Source<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Shape<'de> for Source<'a> {
+    fn of_text(text: Cow<'de, str>) -> Field<Self> {
+        it(Self(text))
+    }
+
+    fn of_object<A: MapAccess<'de>>(mut fields: A) -> Result<Field<Self>, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(it(Self::default()))
+    }
+}
+
 impl Shape<'_> for i64 {
     fn of_text(text: Cow<str>) -> Field<Self> {
         like(text.trim().parse().ok())

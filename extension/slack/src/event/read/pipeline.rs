@@ -41,7 +41,7 @@ impl<'a> Pipeline<'a> {
     pub(super) fn read(event: &Event<'a>) -> Read<Self> {
         let pipeline = event.object_attributes.required("object_attributes")?;
         let source = pipeline.source.at("object_attributes.source")?;
-        let source = source.map_or("", |source| source);
+        let source = source.map_or("", |source| &**source);
         let status = pipeline.status.required("object_attributes.status")?;
         let ref_status = pipeline
             .ref_status_name
@@ -100,7 +100,7 @@ fn state_of(event: &Event) -> Read<String> {
 fn is_of_merge_request(event: &Event) -> Read<bool> {
     let pipeline = event.object_attributes.required("object_attributes")?;
     let source = pipeline.source.at("object_attributes.source")?;
-    Ok(source.is_some_and(|source| source == OF_MERGE_REQUEST))
+    Ok(source.is_some_and(|source| &**source == OF_MERGE_REQUEST))
 }
 
 /// For a pipeline of a merge request: its branch, and whether that is known to be one of this project.
