@@ -1,6 +1,6 @@
 //! GitLab's webhooks: read and verified ([`secret`]), reduced to what is needed, and published together with concurrent ones
 //! ([`publisher`]), each once however many webhooks send it ([`key`]),
-//! or kept on disk until the database accepts them ([`take`], [`replay`]). GitLab does not
+//! or kept on disk until the database accepts them ([`mod@take`], [`mod@replay`]). GitLab does not
 //! retry, and disables a webhook that is refused too often: so everything that is authenticated and well formed is accepted, even if
 //! nobody is notified.
 
