@@ -123,7 +123,7 @@ const MAY_CALL: [(&str, &[(&str, &str)]); 4] = [
         &[(
             "lockstep",
             "cancel_job cron_times define_feature define_worker delivery_results discard_job discard_restored discard_restored_slack \
-                 drift_checks drift_report enqueue_job install_slack_workspace issue_slack_install_ticket limit_worker \
+                 drift_checks drift_report enqueue_job explain_event install_slack_workspace issue_slack_install_ticket limit_worker \
                  list_integration_properties list_slack_workspaces metrics_report project_id publish_event record_integration_event \
                  register_feature_group release_restored release_restored_slack remove_worker_rename rename_worker reset_slack_notifications \
                  resume_lost_backfills retire_worker retry_dead_jobs retry_deliveries retry_job schedule_job set_cluster_integration set_retention \

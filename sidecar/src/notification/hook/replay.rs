@@ -98,6 +98,7 @@ async fn round(app: &App, spool: &Spool, held: &mut HashMap<u64, Instant>) -> bo
 async fn refused(spool: &Spool, number: u64, entry: &Entry) {
     error!(
         number,
+        request = entry.request,
         key = entry.key,
         project = entry.project,
         "the database refuses a webhook of the spool: it is set aside, and tried again after the next start"
