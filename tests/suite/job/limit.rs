@@ -66,7 +66,8 @@ fn claims_at_the_same_time_do_not_exceed_a_limit() -> Result<()> {
     )?;
     client.batch_execute("begin")?;
     assert_eq!(claim(&mut client, one, 1)?, [1]);
-    // The limited worker is left to the claim that has locked it.
+    // The limited worker is left to the claim that has locked it, even if another job comes before the one that it has claimed.
+    other.batch_execute("select lockstep.enqueue_job('A', priority => -1)")?;
     assert_eq!(claim(&mut other, two, 9)?, [3]);
     client.batch_execute("commit")?;
     assert_eq!(claim(&mut other, two, 9)?, NONE);

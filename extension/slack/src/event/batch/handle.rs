@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Maximum length of a key.
 const MOST_OF_KEY: usize = 255;
+
 /// Publishes events; returns the outcome of each.
 pub(in crate::event) fn publish(events: &[Received], schema: &str) -> Result<Vec<Outcome>> {
     handle(events, schema, write)
