@@ -6,7 +6,7 @@ use super::cron::Times;
 use super::enqueue::{Deduplicate, NewJob};
 use crate::error::{JobError, OrRaise, Result, required};
 use lockstep_server::kept;
-use lockstep_server::{OwnStatement, datum};
+use lockstep_server::{Answer, OwnStatement, datum};
 use pgrx::JsonB;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -170,47 +170,25 @@ struct Due {
 /// Enqueues the jobs of the schedules that are due. Of several missed times one is enqueued.
 pub(super) fn enqueue_due() -> Result<()> {
     let mut all = Vec::new();
-    STATEMENTS.with(|statements| {
-        statements.due.rows(&[], |row| {
-            if let (
-                Some(name),
-                Some(cron),
-                Some(time_zone),
-                Some(worker),
-                Some(args),
-                Some(priority),
-                Some(at),
-                Some(now),
-                Some(is_skipped),
-            ) = (
-                row.get(1),
-                row.get(2),
-                row.get(3),
-                row.get(4),
-                row.get(5),
-                row.get(6),
-                row.get(7),
-                row.get(8),
-                row.get(9),
-            ) {
-                all.push(Due {
-                    name,
-                    cron,
-                    time_zone,
-                    worker,
-                    args,
-                    priority,
-                    at,
-                    now,
-                    is_skipped,
-                });
-            }
-        })
-    })?;
+    STATEMENTS.with(|statements| statements.due.rows(&[], |row| all.extend(Due::read(row))))?;
     all.iter().try_for_each(Due::enqueue)
 }
 
 impl Due {
+    fn read(row: &Answer) -> Option<Self> {
+        Some(Self {
+            name: row.get(1)?,
+            cron: row.get(2)?,
+            time_zone: row.get(3)?,
+            worker: row.get(4)?,
+            args: row.get(5)?,
+            priority: row.get(6)?,
+            at: row.get(7)?,
+            now: row.get(8)?,
+            is_skipped: row.get(9)?,
+        })
+    }
+
     fn enqueue(&self) -> Result<()> {
         if !self.is_skipped {
             let job = NewJob {
