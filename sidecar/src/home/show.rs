@@ -1,5 +1,6 @@
 //! Publishes the App Home with the connected projects.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -73,7 +74,14 @@ pub(super) async fn publish(
         .for_jobs
         .managed(tenant, user, &integrations, is_manager)
         .await?;
-    let view = view::of(app, &managed, &integrations, notice);
+    let mut troubles = HashMap::new();
+    // What a command says of one of them.
+    let with_trouble = integrations.iter().filter(|it| it.has_trouble);
+    for it in with_trouble.take(view::MOST_TROUBLED) {
+        let of_it = app.for_jobs.channel_troubles(tenant, it.id).await?;
+        troubles.insert(it.id, of_it);
+    }
+    let view = view::of(app, &managed, &troubles, &integrations, notice);
     let arguments = json!({ "user_id": user, "view": view });
     let mut published = app.slack.call("views.publish", &token, &arguments).await;
     if let Err(CallError::RateLimited(pause)) = published
@@ -89,6 +97,6 @@ pub(super) async fn publish(
             warn!(team = bot.team, %error, "the installation is no longer valid");
             Ok(())
         }
-        Err(error) => Err(Failure::Slack(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }

@@ -40,6 +40,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "cancel_backfill",
             "retry_backfill",
             "backfill_batch",
+            "preview_backfill",
             "register_backfill_job",
             "unregister_backfill_job",
         ],
@@ -134,6 +135,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
         "Status",
         &[
             "status_report",
+            "status_history",
             "metrics_report",
             "drift_report",
             "drift_checks",

@@ -61,6 +61,9 @@ select lockstep.retry_backfill(run) from lockstep.backfill_progress where status
 -- backfill_batch
 select * from lockstep.backfill_batch('service_accounts', 1, 1000);
 
+-- preview_backfill
+select * from lockstep.preview_backfill('service_accounts');
+
 -- register_backfill_job
 select lockstep.register_backfill_job('upper_names', 'projects', 'update projects set name = upper(name) where {range}');
 
@@ -248,6 +251,9 @@ select integration_id, has_settings from lockstep.list_integration_properties(mo
 
 -- status_report
 select jsonb_pretty(lockstep.status_report() -> 'deliveries');
+
+-- status_history
+select jsonb_pretty(lockstep.status_history() -> 'backfills');
 
 -- metrics_report
 select jsonb_pretty(lockstep.metrics_report() -> 'deliveries');
