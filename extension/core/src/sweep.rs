@@ -1,6 +1,6 @@
 //! Removes records older than their retention time.
 
-use crate::error::{OrRaise, Result, RetentionError, required};
+use crate::error::{OrRaise, Result, RetentionError, check_positive, required};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
@@ -64,11 +64,8 @@ grant execute on function lockstep.set_retention(text, interval) to lockstep_adm
 fn set_retention(what: Option<&str>, keep: Option<Interval>) {
     let what = required(what, "what");
     let set = || -> Result<()> {
-        if keep.as_ref().is_some_and(|keep| keep.as_micros() <= 0) {
-            return Err(RetentionError::Keep {
-                what: what.to_owned(),
-            }
-            .into());
+        if let Some(keep) = &keep {
+            check_positive(keep, "keep")?;
         }
         let arguments = [Some(datum(what)), nullable(keep)];
         match SET.with(|statement| statement.run_with_nulls(&arguments))? {

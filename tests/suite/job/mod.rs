@@ -57,8 +57,9 @@ fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
     client.batch_execute(&format!(
         "select setseed({seed});
          select lockstep.enqueue_job(case when random() < 0.5 then 'A' else 'B' end,
-                                     run_at => now() - random() * interval '1 hour', priority => floor(random() * 5)::integer)
-           from generate_series(1, 500)"
+                                     priority => floor(random() * 5)::integer)
+           from generate_series(1, 500);
+         update lockstep_internal.job set run_at = now() - random() * interval '1 hour'"
     ))?;
     let expected: Vec<i64> = client
         .query(
@@ -74,6 +75,29 @@ fn order_is_by_priority_then_time_over_all_workers() -> Result<()> {
         claimed.extend(claim(&mut client, runner, most)?);
     }
     assert_eq!(claimed, expected);
+    Ok(())
+}
+
+/// Otherwise it would overtake the others, and its age would alarm.
+#[test]
+fn a_job_is_not_late_before_it_exists() -> Result<()> {
+    let mut client = queue("job_past")?;
+    let first = number(&mut client, "select lockstep.enqueue_job('A')")?;
+    let past = "select lockstep.enqueue_job('A', run_at => now() - interval '10 years')";
+    let second = number(&mut client, past)?;
+    let key = "select lockstep.enqueue_job('A', unique_key => 'k', run_at => '2000-01-01', deduplicate => 'replace')";
+    let third = number(&mut client, key)?;
+    assert_eq!(number(&mut client, key)?, third);
+    let late =
+        "select count(*) from lockstep_internal.job where run_at < now() - interval '1 hour'";
+    assert_eq!(number(&mut client, late)?, 0);
+    for time in ["infinity", "-infinity"] {
+        let infinite = format!("select lockstep.enqueue_job('A', run_at => '{time}')");
+        let error = error_of(&mut client, &infinite)?;
+        assert_eq!(error.code().code(), "22008", "{time}");
+    }
+    let runner = runner(&mut client)?;
+    assert_eq!(claim(&mut client, runner, 9)?, [first, second, third]);
     Ok(())
 }
 

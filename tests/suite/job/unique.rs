@@ -75,7 +75,7 @@ fn a_key_can_be_kept_until_the_job_has_ended() -> Result<()> {
     for more in [
         until_executed,
         "",
-        ", deduplicate => 'replace', run_at => '-infinity'",
+        ", deduplicate => 'replace', run_at => now() - interval '1 day'",
     ] {
         assert_eq!(enqueue(&mut client, "2", more)?, first, "{more}");
     }
@@ -124,7 +124,7 @@ fn a_waiting_job_can_be_replaced() -> Result<()> {
         &[&runner, &first],
     )?;
     // Without replace the arguments stay.
-    enqueue(&mut client, "2", ", run_at => 'infinity'")?;
+    enqueue(&mut client, "2", ", run_at => now() + interval '1 day'")?;
     assert_eq!(show(&mut client)?, format!("{first} scheduled 1"));
     assert_eq!(
         enqueue(&mut client, "3", &format!("{replace}, priority => -7"))?,

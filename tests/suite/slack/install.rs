@@ -315,7 +315,7 @@ fn states_are_good_once() -> Result<()> {
     assert!(state(&mut client, "A")?.starts_with("U2 B2 token 2 iv 2"));
     refused(&mut client, FINISH, "55000", "cannot be finished")?;
     client.batch_execute(
-        "select lockstep_api.begin_slack_install('late', 'browser', valid_for => '0')",
+        "select lockstep_api.begin_slack_install('late', 'browser', valid_for => '1 microsecond')",
     )?;
     assert_eq!(
         one(&mut client, &take("late", "browser"))?.as_deref(),
@@ -374,8 +374,11 @@ fn tickets_are_good_once() -> Result<()> {
         "cannot be finished",
     )?;
     refused(&mut client, &begin("again", "unknown"), "P0002", "ticket")?;
-    let expired =
-        one(&mut client, &issue("group_id => 1, valid_for => '0'"))?.context("no ticket")?;
+    let expired = one(
+        &mut client,
+        &issue("group_id => 1, valid_for => '1 microsecond'"),
+    )?
+    .context("no ticket")?;
     refused(&mut client, &begin("again", &expired), "P0002", "ticket")?;
     // A ticket is only valid in its schema.
     client.batch_execute(

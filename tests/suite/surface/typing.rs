@@ -6,7 +6,7 @@ use lockstep_tests::host::Layout;
 use crate::database::with_slack;
 use crate::surface::refusal::refused;
 
-const MISTAKES: [(&str, &str, &str); 13] = [
+const MISTAKES: [(&str, &str, &str); 23] = [
     (
         "lockstep.set_feature_percentage('new hook', 12)",
         "42602",
@@ -68,6 +68,56 @@ const MISTAKES: [(&str, &str, &str); 13] = [
         "42804",
         "of type character varying",
     ),
+    (
+        "lockstep.backfill_batch('service_accounts', 10, 1)",
+        "22023",
+        "start_id is greater than end_id",
+    ),
+    (
+        "lockstep.define_feature('new hook')",
+        "42602",
+        "\"new hook\"",
+    ),
+    (
+        "lockstep.disable_feature_for_group('f', 'nobody')",
+        "42704",
+        "\"nobody\" is not registered",
+    ),
+    (
+        "lockstep.feature_enabled('f', schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.retry_deliveries(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.status_report(schema => 'nope')",
+        "3F000",
+        "\"nope\"",
+    ),
+    (
+        "lockstep.issue_slack_install_ticket(1, valid_for => '-1 day')",
+        "22023",
+        "valid_for must be positive",
+    ),
+    (
+        "lockstep.set_retention('feature_audit', '1 month -40 days')",
+        "22023",
+        "keep must be positive",
+    ),
+    (
+        "lockstep.uninstall_slack_workspace('')",
+        "22023",
+        "team_id must not be empty",
+    ),
+    (
+        "lockstep.attach(features => '{feature_flags, null}')",
+        "22023",
+        "no feature \"\"",
+    ),
 ];
 
 #[test]
@@ -94,6 +144,12 @@ fn typing_errors_are_errors() -> Result<()> {
     client.batch_execute(
         "insert into features (key, created_at, updated_at) values ('new hook', now(), now());
          select lockstep.set_feature('new hook', true); select lockstep.retry_dead_jobs('IrkerWorker')",
+    )?;
+    // So is a group that has been unregistered since the flag was turned on for it.
+    client.batch_execute(
+        "create function is_staff(actor text) returns boolean language sql as 'select true';
+         select lockstep.register_feature_group('staff', 'is_staff(text)'); select lockstep.enable_feature_for_group('f', 'staff');
+         select lockstep.unregister_feature_group('staff'); select lockstep.disable_feature_for_group('f', 'staff')",
     )?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! One batch: a job on one range of ids, in the caller's transaction.
 
 use super::jobs::{Counts, registry};
-use crate::error::{BackfillError, OrRaise, Result, required};
+use crate::error::{BackfillError, OrRaise, Result, check_range, required};
 use lockstep_server::sleep;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -47,6 +47,7 @@ fn batch(
     sub_batch_size: i32,
     pause_ms: i32,
 ) -> Result<Counts> {
+    check_range(("start_id", start), ("end_id", end))?;
     for (name, value, least) in [
         ("sub_batch_size", sub_batch_size, 1),
         ("pause_ms", pause_ms, 0),
@@ -64,9 +65,6 @@ fn batch(
         .into());
     };
     let mut counts = Counts::default();
-    if start > end {
-        return Ok(counts);
-    }
     loop {
         let (part, rows) = task.walk.cut(&rest, sub_batch_size);
         if rows > 0 {

@@ -15,7 +15,8 @@ pub(crate) use cache_column::CacheColumnError;
 pub(crate) use feature::FeatureError;
 pub(crate) use job::JobError;
 pub(crate) use lockstep_server::error::{
-    Error, HostError, OrRaise, Result, ServerError, check_range, required,
+    Error, HostError, OrRaise, Result, ServerError, check_finite, check_positive, check_range,
+    required,
 };
 pub(crate) use retention::RetentionError;
 pub(crate) use service_account::ServiceAccountError;

@@ -11,10 +11,4 @@ errors! {
         "Only some records are removed by their age.",
         "They are listed in lockstep.retentions.",
     ),
-    Keep { what: String } => (
-        ERRCODE_INVALID_PARAMETER_VALUE,
-        format!("the retention of records \"{what}\" must be positive"),
-        "Records older than this are removed.",
-        "Pass a positive interval, such as '90 days', or null to keep them forever.",
-    ),
 }

@@ -202,14 +202,19 @@ fn enable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Opt
 }
 
 fn enable_for_group(change: &Change, group: &str) -> Result<()> {
-    if !group::is_registered(group)? {
-        return Err(FeatureError::NoSuchGroup {
-            name: group.to_owned(),
-        }
-        .into());
-    }
+    check_is_registered(group)?;
     change.open("groups", group);
     Ok(())
+}
+
+fn check_is_registered(group: &str) -> Result<()> {
+    match group::is_registered(group)? {
+        true => Ok(()),
+        false => Err(FeatureError::NoSuchGroup {
+            name: group.to_owned(),
+        }
+        .into()),
+    }
 }
 
 /// Turns a flag off for a group.
@@ -226,8 +231,11 @@ fn disable_feature_for_group(name: Option<&str>, group: Option<&str>, schema: Op
 
 fn disable_for_group_of(change: &Change, group: &str) -> Result<()> {
     change.refuse_if_fully_on("To make exceptions, call lockstep.opt_out_of_feature.")?;
-    change.close("groups", group);
-    Ok(())
+    match change.close("groups", group) {
+        true => Ok(()),
+        // The flag may be on for a group that has since been unregistered; any other name is most likely a typo.
+        false => check_is_registered(group),
+    }
 }
 
 fn with_group(

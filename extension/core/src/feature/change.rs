@@ -2,10 +2,10 @@
 //! percentages set at once would both stay.
 
 use super::audit::by_caller;
-use super::check_name;
 use super::gates::{Gates, State};
 use super::recorded::check_is_recorded;
 use super::tables::Tables;
+use super::{check_name, check_new_name};
 use crate::error::{FeatureError, OrRaise, Result, required};
 use lockstep_server::host::check_may;
 use lockstep_server::{Statement, View, datum};
@@ -26,12 +26,8 @@ impl<'a> Change<'a> {
         check_name(name)?;
         let mut change = Self::of(name, schema, "insert")?;
         let is_new = change.run(|tables| &tables.create, &[]) > 0;
-        // The application may have flags with any name.
-        if is_new && name.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
-            return Err(FeatureError::NewName {
-                name: name.to_owned(),
-            }
-            .into());
+        if is_new {
+            check_new_name(name)?;
         }
         change.run(|tables| &tables.lock, &[]);
         change.gates = Gates::read(name, Some(&change.tables), View::Newest)?;
@@ -65,8 +61,9 @@ impl<'a> Change<'a> {
         self.run(|tables| &tables.open, &[gate, value]);
     }
 
-    pub(super) fn close(&self, gate: &str, value: &str) {
-        self.run(|tables| &tables.close, &[gate, value]);
+    /// Whether there was anything to close.
+    pub(super) fn close(&self, gate: &str, value: &str) -> bool {
+        self.run(|tables| &tables.close, &[gate, value]) > 0
     }
 
     pub(super) fn refuse_if_fully_on(&self, hint: &'static str) -> Result<()> {

@@ -112,7 +112,7 @@ fn define_feature(
 }
 
 fn define(name: &str, default_enabled: bool, kind: &str, group: &str) -> Result<()> {
-    super::check_name(name)?;
+    super::check_new_name(name)?;
     match TYPES.iter().find(|(name, _)| *name == kind) {
         None => {
             return Err(FeatureError::Type {

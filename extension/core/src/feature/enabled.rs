@@ -3,7 +3,7 @@
 use super::gates::{Gates, State};
 use super::tables::Tables;
 use super::{group, known};
-use crate::error::{FeatureError, OrRaise, Result, required};
+use crate::error::{OrRaise, Result, required};
 use lockstep_server::{View, random};
 use pgrx::prelude::*;
 
@@ -24,9 +24,6 @@ fn feature_enabled(name: Option<&str>, actor: Option<&str>, schema: Option<&str>
 }
 
 fn decide(name: &str, actor: Option<&str>, schema: &str) -> Result<Option<bool>> {
-    if name.is_empty() {
-        return Err(FeatureError::Name.into());
-    }
     let gates = known::gates(name, schema)?;
     let is_in_group = |group: &String| group::contains(group, actor.unwrap_or_default());
     gates.are_open(name, actor, random, is_in_group)

@@ -1,5 +1,6 @@
 //! Flags this backend has read, cached while no statement could read anything else.
 
+use super::check_name;
 use super::gates::Gates;
 use super::tables::Tables;
 use crate::error::Result;
@@ -41,7 +42,11 @@ pub(super) fn gates(name: &str, schema: &str) -> Result<Rc<Gates>> {
     if let Some(gates) = found {
         return Ok(gates);
     }
+    check_name(name)?;
     let tables = Tables::find(schema)?;
+    if tables.is_none() {
+        host::check_schema(schema)?;
+    }
     let gates = Rc::new(Gates::read(name, tables.as_deref(), View::Caller)?);
     if let Some(moment) = moment {
         KNOWN.with_borrow_mut(|known| {

@@ -5,7 +5,7 @@ use super::gates::{Gates, OPT_OUT};
 use super::recorded;
 use super::tables::Tables;
 use crate::error::{OrRaise, Result, required};
-use lockstep_server::{View, attempt};
+use lockstep_server::{View, attempt, host};
 use pgrx::JsonB;
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
@@ -75,6 +75,7 @@ fn feature_report(schema: Option<&str>) -> JsonB {
 }
 
 fn report(schema: &str) -> Result<Value> {
+    host::check_schema(schema)?;
     let mut flags = flags_of(recorded::schema_alone(schema))?;
     flags.sort_by(|one, other| one.1.cmp(&other.1));
     let flags = flags.into_iter().map(|flag| {

@@ -30,3 +30,14 @@ fn check_name(name: &str) -> crate::error::Result<()> {
         _ => Err(crate::error::FeatureError::Name.into()),
     }
 }
+
+/// The application may have flags with any name.
+fn check_new_name(name: &str) -> crate::error::Result<()> {
+    match name.contains(|sign: char| sign.is_whitespace() || sign.is_control()) {
+        false => check_name(name),
+        true => Err(crate::error::FeatureError::NewName {
+            name: name.to_owned(),
+        }
+        .into()),
+    }
+}

@@ -2,12 +2,13 @@
 
 use super::rename::Renames;
 use super::{MOST_CHARACTERS, check_worker};
-use crate::error::{JobError, OrRaise, Result, required};
+use crate::error::{JobError, OrRaise, Result, check_finite, required};
 use crate::home::JOBS;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum};
 use pgrx::JsonB;
+use pgrx::datum::transaction_timestamp;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use serde_json::Value;
@@ -124,9 +125,7 @@ impl NewJob<'_> {
         }
         let names = Renames::read()?.names(self.worker)?;
         let args = self.args.to_string();
-        let run_at = self
-            .run_at
-            .unwrap_or_else(pgrx::datum::transaction_timestamp);
+        let run_at = self.run_at.unwrap_or_else(transaction_timestamp);
         let arguments = [
             datum(names.current.as_str()),
             datum(names.first.as_str()),
@@ -229,6 +228,11 @@ fn enqueue_job(
     deduplicate: Option<&str>,
 ) -> i64 {
     let deduplicate = Deduplicate::named(required(deduplicate, "deduplicate")).or_raise();
+    // A job that is late before it exists would overtake the others, and look as if nobody ran it.
+    let run_at = run_at.map(|run_at| {
+        check_finite(&run_at, "run_at").or_raise();
+        run_at.max(transaction_timestamp())
+    });
     let job = NewJob {
         worker: required(worker, "worker"),
         args: &required(args, "args").0,

@@ -2,6 +2,7 @@
 
 use super::report::{Error, Result, errors};
 use pgrx::PgSqlErrorCode::*;
+use pgrx::datum::{Interval, TimestampWithTimeZone};
 use std::collections::TryReserveError;
 use std::fmt::Display;
 
@@ -29,6 +30,18 @@ errors! {
         format!("{first} is greater than {last}"),
         "The range is empty.",
         format!("Swap them: the range includes both {first} and {last}."),
+    ),
+    Infinite { name: &'static str } => (
+        ERRCODE_DATETIME_FIELD_OVERFLOW,
+        format!("{name} must be finite"),
+        "An infinite time has no age, and no distance to any other.",
+        "Pass a time that comes, or leave it out to use its default.",
+    ),
+    NotPositive { name: &'static str } => (
+        ERRCODE_INVALID_PARAMETER_VALUE,
+        format!("{name} must be positive and finite"),
+        "It is the time from now on for which something lasts.",
+        "For example: '1 hour'.",
     ),
     Catalog { message: String } => (
         ERRCODE_INTERNAL_ERROR,
@@ -61,6 +74,22 @@ pub fn check_range(first: (&'static str, i64), last: (&'static str, i64)) -> Res
             last: last.0,
         }
         .into()),
+    }
+}
+
+/// Checks that a time is neither `infinity` nor `-infinity`.
+pub fn check_finite(time: &TimestampWithTimeZone, name: &'static str) -> Result<()> {
+    match time.is_infinity() || time.is_neg_infinity() {
+        false => Ok(()),
+        true => Err(ServerError::Infinite { name }.into()),
+    }
+}
+
+/// Checks a time for which something lasts. All fields of an infinite interval have their greatest values.
+pub fn check_positive(span: &Interval, name: &'static str) -> Result<()> {
+    match span.as_micros() > 0 && span.months() < i32::MAX {
+        true => Ok(()),
+        false => Err(ServerError::NotPositive { name }.into()),
     }
 }
 

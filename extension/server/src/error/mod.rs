@@ -8,6 +8,6 @@ mod call;
 mod host;
 mod report;
 
-pub use call::{ServerError, check_range, required};
+pub use call::{ServerError, check_finite, check_positive, check_range, required};
 pub use host::HostError;
 pub use report::{Error, OrRaise, Report, Result, Topic, notice, report};

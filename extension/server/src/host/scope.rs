@@ -20,7 +20,8 @@ impl Scope {
         is_dry_run: bool,
         known: &[String],
     ) -> Result<Self> {
-        let features: Option<Vec<String>> = features.map(|it| it.into_iter().flatten().collect());
+        let features: Option<Vec<String>> =
+            features.map(|it| it.into_iter().map(Option::unwrap_or_default).collect());
         let unknown = features
             .iter()
             .flatten()

@@ -13,5 +13,7 @@ pub(crate) use chatops::ChatopsError;
 pub(crate) use delivery::DeliveryError;
 pub(crate) use event::EventError;
 pub(crate) use integration::IntegrationError;
-pub(crate) use lockstep_server::error::{Error, HostError, OrRaise, Result, ServerError, required};
+pub(crate) use lockstep_server::error::{
+    Error, HostError, OrRaise, Result, ServerError, check_finite, check_positive, required,
+};
 pub(crate) use slack::SlackError;

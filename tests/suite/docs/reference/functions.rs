@@ -1,9 +1,11 @@
-//! Every function by topic, with its arguments, its comment, who may call it, and an example of each that people call.
+//! Every function by topic, with its arguments, its comment, who may call it, and an example and errors of each that people call.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
+use lockstep_tests::host;
+use postgres::Client;
 
 use super::{database, page, sentence};
 use crate::docs::check;
@@ -165,6 +167,12 @@ const INTERNAL: &str = "Internal";
 
 const EXAMPLES: &str = include_str!("functions.sql");
 
+/// They have no errors of their own.
+const WITHOUT_ERRORS: [&str; 2] = ["drift_checks", "resume_lost_backfills"];
+
+/// A wrong call of a role that has no rights begins with this.
+const WITHOUT_RIGHTS: &str = "reader: ";
+
 struct Function {
     schema: String,
     name: String,
@@ -225,8 +233,8 @@ Every function of both extensions. People and applications call those of the sch
 `lockstep_internal` has parts of other functions.
 
 *Callers* are the roles that may execute a function; a function of everyone still checks what its caller may do to the tables involved, see
-[Privileges](../privileges.md). A null argument is refused with 22004 unless its default is null; [Errors](errors.md) lists the other errors. The examples
-run one after the other, in a database with a few rows.
+[Privileges](../privileges.md). A null argument is refused with 22004 unless its default is null. The usual errors of a function are below its example;
+[Errors](errors.md) lists all, with what to do. The examples run one after the other, in a database with a few rows.
 
 ";
 
@@ -240,29 +248,57 @@ In the schema `lockstep_api`. They change with the sidecar, so a sidecar and the
 
 ";
 
-/// The example of each function, and what it prints if that is shown.
-fn examples() -> Result<BTreeMap<&'static str, (String, String)>> {
+#[derive(Default)]
+struct Example {
+    sql: String,
+    /// If it is shown.
+    output: String,
+    wrong_calls: Vec<&'static str>,
+}
+
+/// The example of each function.
+fn examples() -> Result<BTreeMap<&'static str, Example>> {
     let mut found = BTreeMap::new();
     for part in EXAMPLES.split("\n\n").skip(1) {
         let (name, text) = part.split_once('\n').context("an example without text")?;
         let name = name
             .strip_prefix("-- ")
             .with_context(|| format!("{name} is no name of an example"))?;
-        let (mut sql, mut output) = (String::new(), String::new());
+        let mut example = Example::default();
         for line in text.trim_end().lines() {
-            match line.strip_prefix("--> ") {
-                Some(line) => writeln!(output, "{line}")?,
-                None => writeln!(sql, "{line}")?,
+            if let Some(line) = line.strip_prefix("--> ") {
+                writeln!(example.output, "{line}")?;
+            } else if let Some(call) = line.strip_prefix("--! ") {
+                example.wrong_calls.push(call);
+            } else {
+                writeln!(example.sql, "{line}")?;
             }
         }
-        ensure!(
-            sql.contains(&format!("lockstep.{name}(")),
-            "the example of {name} does not call it"
-        );
-        let former = found.insert(name, (sql, output));
+        let call = format!("lockstep.{name}(");
+        let wrong_calls = example.wrong_calls.iter();
+        for sql in wrong_calls.copied().chain([example.sql.as_str()]) {
+            ensure!(sql.contains(&call), "{sql} does not call {name}");
+        }
+        let former = found.insert(name, example);
         ensure!(former.is_none(), "{name} has two examples");
     }
     Ok(found)
+}
+
+/// What PostgreSQL answers to a wrong call.
+fn error_of(client: &mut Client, call: &str) -> Result<String> {
+    let (begin, call) = match call.strip_prefix(WITHOUT_RIGHTS) {
+        Some(call) => ("begin; create role reader; set local role reader", call),
+        None => ("begin", call),
+    };
+    client.batch_execute(begin)?;
+    let outcome = client.batch_execute(call);
+    client.batch_execute("rollback")?;
+    let error = outcome.err().with_context(|| format!("{call} succeeds"))?;
+    let error = error
+        .as_db_error()
+        .with_context(|| format!("{call}: {error}"))?;
+    Ok(format!("`{}`: {}", error.code().code(), error.message()))
 }
 
 #[test]
@@ -294,6 +330,8 @@ fn every_function_is_described() -> Result<()> {
         })
         .collect();
     ensure!(functions.len() > 100, "only {} functions", functions.len());
+    host::run(&mut client, host::SAMPLE)?;
+    client.batch_execute("select lockstep.attach(); select lockstep.attach_slack()")?;
     let mut examples = examples()?;
     let mut text = INTRODUCTION.to_owned();
     let names: Vec<&str> = TOPICS.iter().map(|(topic, _)| *topic).collect();
@@ -314,17 +352,31 @@ fn every_function_is_described() -> Result<()> {
                 text.push_str(&function.text());
             }
             if schema == "lockstep" {
-                let (sql, output) = examples
+                let example = examples
                     .remove(name.as_str())
                     .with_context(|| format!("{name} has no example in functions.sql"))?;
-                write!(text, "```sql\n{sql}```\n\n")?;
-                if !output.is_empty() {
-                    write!(text, "```text\n{output}```\n\n")?;
+                write!(text, "```sql\n{}```\n\n", example.sql)?;
+                if !example.output.is_empty() {
+                    write!(text, "```text\n{}```\n\n", example.output)?;
+                }
+                for call in &example.wrong_calls {
+                    writeln!(text, "- {}", error_of(&mut client, call)?)?;
+                }
+                match example.wrong_calls.is_empty() {
+                    false => text.push('\n'),
+                    true => ensure!(
+                        WITHOUT_ERRORS.contains(&name.as_str()),
+                        "{name} has no wrong call in functions.sql"
+                    ),
                 }
             }
         }
     }
-    ensure!(examples.is_empty(), "examples of no function: {examples:?}");
+    ensure!(
+        examples.is_empty(),
+        "examples of no function: {:?}",
+        examples.keys()
+    );
     let lost = functions
         .iter()
         .filter(|function| function.topic().is_none());

@@ -4,6 +4,7 @@ use crate::error::{OrRaise, Result, required};
 use crate::event::channels_now;
 use crate::held::DELIVERIES;
 use crate::slack_workspace::destination_of;
+use lockstep_server::host;
 use lockstep_server::kept;
 use lockstep_server::waking::wake;
 use lockstep_server::{OwnStatement, datum, keys_argument, nullable};
@@ -55,6 +56,7 @@ fn retry_deliveries(integration_id: Option<i64>, schema: Option<&str>) -> i64 {
     let schema = required(schema, "schema");
     let arguments = [Some(datum(schema)), nullable(integration_id)];
     let retry = || -> Result<u64> {
+        host::check_schema(schema)?;
         let deliveries =
             STATEMENTS.with(|statements| statements.retry.run_with_nulls(&arguments))?;
         if deliveries > 0 {

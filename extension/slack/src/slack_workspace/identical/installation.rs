@@ -1,7 +1,7 @@
 //! A workspace's installation itself, which has no row in the application: its tokens, including the refresh token.
 
 use super::scopes::Instead;
-use crate::error::{Result, SlackError};
+use crate::error::{Result, SlackError, check_finite};
 use crate::slack_workspace::host::Tables;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, View, datum, keys_argument, nullable};
@@ -123,6 +123,9 @@ impl Installation<'_> {
     pub(crate) fn check(&self) -> Result<()> {
         check_token(self.token, self.token_iv)?;
         check_refresh_token(self.refresh_token, self.refresh_token_iv)?;
+        if let Some(expires_at) = &self.expires_at {
+            check_finite(expires_at, "expires_at")?;
+        }
         for (name, value) in [("user_id", self.user_id), ("bot_user_id", self.bot_user_id)] {
             if value.is_empty() {
                 return Err(SlackError::Empty { name }.into());

@@ -3,7 +3,7 @@
 
 use super::install::{install, scope_names};
 use super::write::Installed;
-use crate::error::{OrRaise, Result, SlackError, required};
+use crate::error::{OrRaise, Result, SlackError, check_positive, required};
 use crate::slack_workspace::host::{Owner, Tables, is_known};
 use crate::slack_workspace::identical::Installation;
 use crate::slack_workspace::job::enqueue;
@@ -118,6 +118,7 @@ fn begin(
             return Err(SlackError::Empty { name }.into());
         }
     }
+    check_positive(&valid_for, "valid_for")?;
     let tables = Tables::attached(schema)?;
     let path = match ticket {
         Some(ticket) => Some(owner_of(ticket, schema)?.path(&tables)?),

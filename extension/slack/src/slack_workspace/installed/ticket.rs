@@ -2,7 +2,7 @@
 //! presents it to the sidecar. Only its SHA-256 is stored.
 
 use super::write::check_alias;
-use crate::error::{OrRaise, Result, SlackError, required};
+use crate::error::{OrRaise, Result, SlackError, check_positive, required};
 use crate::slack_workspace::host::{Owner, Tables};
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable, random_bytes};
@@ -62,6 +62,7 @@ fn issue(
 ) -> Result<String> {
     let owner = owner?.ok_or(SlackError::Owners)?;
     alias.map_or(Ok(()), check_alias)?;
+    check_positive(&valid_for, "valid_for")?;
     let tables = Tables::attached(schema)?;
     owner.path(&tables)?;
     let bytes = random_bytes::<BYTES>().ok_or(SlackError::NoChance)?;

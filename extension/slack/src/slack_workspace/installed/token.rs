@@ -1,6 +1,6 @@
 //! Refreshing expiring tokens in time, each by one session.
 
-use crate::error::{OrRaise, Result, SlackError, required};
+use crate::error::{OrRaise, Result, SlackError, check_finite, check_positive, required};
 use crate::held;
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, best, check_refresh_token, check_token, spread};
@@ -119,6 +119,7 @@ fn claim_slack_token_refresh(
 }
 
 fn claim(before: Interval, lease_for: Interval, schema: &str) -> Result<Option<Claimed>> {
+    check_positive(&lease_for, "lease_for")?;
     Tables::attached(schema)?;
     if held::is_of_another()? {
         return Ok(None);
@@ -170,6 +171,9 @@ fn store_slack_token(
     let store = || -> Result<bool> {
         check_token(token.0, token.1)?;
         check_refresh_token(refresh_token, refresh_token_iv)?;
+        if let Some(expires_at) = &expires_at {
+            check_finite(expires_at, "expires_at")?;
+        }
         let tables = Tables::attached(schema)?;
         lock::teams(tables.slack.oid, [team]);
         let [new, iv] = [token.0, token.1].map(datum);
@@ -249,6 +253,7 @@ fn give_back_slack_token_refresh(
     let retry_after = required(retry_after, "retry_after");
     let schema = required(schema, "schema");
     let give_back = || -> Result<bool> {
+        check_positive(&retry_after, "retry_after")?;
         Tables::attached(schema)?;
         let arguments = [
             datum(schema),

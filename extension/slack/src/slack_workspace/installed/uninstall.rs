@@ -1,6 +1,6 @@
 //! Uninstalling a workspace: nothing usable is left of it.
 
-use crate::error::{OrRaise, Result, required};
+use crate::error::{OrRaise, Result, SlackError, required};
 use crate::slack_workspace::host::{Tables, lock};
 use crate::slack_workspace::identical::{Writing, installation};
 use lockstep_server::host::{NOW, Relation, qualified};
@@ -33,6 +33,9 @@ pub(crate) fn uninstall(
     before: Option<TimestampWithTimeZone>,
     schema: &str,
 ) -> Result<Option<i64>> {
+    if team.is_empty() {
+        return Err(SlackError::Empty { name: "team_id" }.into());
+    }
     let tables = Tables::attached(schema)?;
     lock_integrations(&tables, team);
     lock::teams(tables.slack.oid, [team]);
