@@ -1,7 +1,7 @@
-//! Failures that somebody should look at: a job, a message or a request passed on to GitLab. They are told apart by names, of a worker,
+//! Failures that somebody should look at: a job, a message or a request passed on to GitLab. They are distinguished by names, of a worker,
 //! an integration or an error; texts stay in the log, since they may be people's, or secret.
 
-/// Where the program is built with Sentry and SENTRY_DSN is set, tells of it: sixty a minute at most, as an outage fails thousands.
+/// Where the program is built with Sentry and SENTRY_DSN is set, reports it: sixty a minute at most, as an outage fails thousands.
 pub(crate) fn raise(what: &'static str, names: &[(&'static str, &str)]) {
     #[cfg(feature = "sentry")]
     send(what, names);

@@ -1,4 +1,4 @@
--- What the status page draws. Small, and not dumped: it tells of the database in which it was recorded. lockstep.set_retention says how long it
+-- What the status page draws. Small, and not dumped: it is about the database in which it was recorded. lockstep.set_retention says how long it
 -- is kept.
 create table lockstep_internal.drift_history (
   schema text not null

@@ -75,9 +75,8 @@ pub(super) async fn publish(
         .managed(tenant, user, &integrations, is_manager)
         .await?;
     let mut troubles = HashMap::new();
-    // What a command says of one of them.
-    let with_trouble = integrations.iter().filter(|it| it.has_trouble);
-    for it in with_trouble.take(view::MOST_TROUBLED) {
+    // As a command says of one of them.
+    for it in integrations.iter().filter(|it| it.has_trouble) {
         let of_it = app.for_jobs.channel_troubles(tenant, it.id).await?;
         troubles.insert(it.id, of_it);
     }

@@ -15,9 +15,6 @@ use crate::slack::{Tenant, code, escape, fit_lines, shorten};
 /// The number of projects shown; others are found by name. A view has at most 100 blocks.
 pub(super) const MOST: i32 = 30;
 
-/// Of so many it is said which channels messages do not reach.
-pub(super) const MOST_TROUBLED: usize = 10;
-
 /// Slack takes 3,000 characters.
 const LONGEST_SECTION: usize = 3_000;
 
@@ -127,7 +124,9 @@ fn rows(
     troubles: &HashMap<i64, Vec<Trouble>>,
     integration: &Integration,
 ) -> Vec<Value> {
-    let state = match (integration.is_active, integration.has_trouble) {
+    let of_channels = troubles.get(&integration.id).map(|it| troubled(it));
+    let of_channels = of_channels.unwrap_or_default();
+    let state = match (integration.is_active, !of_channels.is_empty()) {
         (true, false) => ":white_check_mark: active",
         (true, true) => ":warning: active, but some messages do not arrive",
         (false, _) => ":double_vertical_bar: switched off",
@@ -138,8 +137,6 @@ fn rows(
         false => format!("notifies of {}", events.join(", ")),
     };
     let alias = shorten(&integration.alias, 200);
-    let of_channels = troubles.get(&integration.id).map(|it| troubled(it));
-    let of_channels = of_channels.unwrap_or_default();
     let text = format!("*{}*\n{state} · {events}{of_channels}", escape(&alias));
     let mut block = section(&fit_lines(&text, LONGEST_SECTION));
     if managed.contains(&integration.id) {

@@ -39,7 +39,7 @@ pub(super) fn failed(job: &Job, class: Class, took: Duration, failure: &Failure)
             )
         };
     }
-    // The outage is told.
+    // The outage is logged by itself.
     if failure.is_outage() {
         told!(debug);
         return;

@@ -9,7 +9,9 @@ use crate::service_account::{INSERT, catalog, number};
 use crate::surface::refusal::error_of;
 
 /// Outcome, whether it is written, rows, examples.
-fn preview(client: &mut Client, arguments: &str) -> Result<Vec<(String, bool, i64, Vec<i64>)>> {
+type Told = (String, bool, i64, Vec<i64>);
+
+fn preview(client: &mut Client, arguments: &str) -> Result<Vec<Told>> {
     let query = format!(
         "select outcome, writes, rows, examples from lockstep.preview_backfill({arguments})"
     );
@@ -28,7 +30,7 @@ fn service_accounts_are_told_by_outcome() -> Result<()> {
         "select ended, account is not null, count(*), (array_agg(id order by id))[:2] from expected group by 1, 2 order by 1",
         &[],
     )?;
-    let expected: Vec<(String, bool, i64, Vec<i64>)> = expected
+    let expected: Vec<Told> = expected
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
         .collect();

@@ -296,7 +296,8 @@ fn channels_in_trouble_are_named() -> Result<()> {
     home.stage.client.batch_execute(&format!(
         "insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error, failures)
            select 'public', s.integration_id, s.team_id, '#old', 'is_archived', 4 from slack_integrations s where s.id = {row};
-         update integrations set active = true, push_events = true"
+         update integrations set active = true, push_events = true;
+         do $$begin perform lockstep.set_slack_notifications(integration_id, '{{\"channels\": [\"#old\"]}}') from slack_integrations where id = {row}; end$$"
     ))?;
     let view = home
         .act(&ada, click("switch_on", row, "1700000000.1"))?

@@ -100,8 +100,8 @@ fn the_page_is_for_everybody() -> Result<()> {
         "A message has been waiting for 16 min",
         "1 job of IrkerWorker failed for good",
         "A job of Nobody::TakesThis has been waiting or running for 1 h",
-        "Backfill slack_workspaces of slack_integrations failed",
-        "Backfill cache_columns of projects has no worker",
+        "Backfill slack_workspaces of public.slack_integrations failed",
+        "Backfill cache_columns of public.projects has no worker",
     ] {
         ensure!(problems.contains(words), "{words}: {problems}");
     }

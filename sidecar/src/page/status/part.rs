@@ -25,12 +25,16 @@ pub(super) fn of(
             }
         }
         div.columns {
-            section #messages { (messages::of(report, history)) }
-            section #jobs { (jobs::of(&report.queue)) }
-            section #backfills { (backfills::of(&report.backfills, &history.backfills)) }
-            section #drift { (drift::of(&report.drift, &history.drift, has_drift_failed)) }
-            (of_process)
-            section #flags { (flags::of(&report.features)) }
+            div {
+                section #messages { (messages::of(report, history)) }
+                section #drift { (drift::of(&report.drift, &history.drift, has_drift_failed)) }
+            }
+            div {
+                section #jobs { (jobs::of(&report.queue)) }
+                section #backfills { (backfills::of(&report.backfills, &history.backfills)) }
+                (of_process)
+                section #flags { (flags::of(&report.features)) }
+            }
         }
     };
     (problem::title(&problems), body)

@@ -106,6 +106,10 @@ select * from lockstep.backfill_batch('service_accounts', 1, 1000);
 
 -- preview_backfill
 select * from lockstep.preview_backfill('service_accounts');
+--! select lockstep.preview_backfill('nope')
+--! select lockstep.preview_backfill('slack_workspaces')
+--! select lockstep.preview_backfill('service_accounts', examples => -1)
+--! reader: select lockstep.preview_backfill('service_accounts')
 
 -- register_backfill_job
 select lockstep.register_backfill_job('upper_names', 'projects', 'update projects set name = upper(name) where {range}');
@@ -393,6 +397,7 @@ select jsonb_pretty(lockstep.status_report() -> 'deliveries');
 
 -- status_history
 select jsonb_pretty(lockstep.status_history() -> 'backfills');
+--! reader: select lockstep.status_history()
 
 -- metrics_report
 select jsonb_pretty(lockstep.metrics_report() -> 'deliveries');
