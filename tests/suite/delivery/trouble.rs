@@ -162,6 +162,7 @@ fn what_failed_can_be_tried_again() -> Result<()> {
         number(&mut client, "select lockstep.retry_deliveries(2)")?,
         1
     );
+    client.batch_execute("create schema other")?;
     assert_eq!(
         number(
             &mut client,
