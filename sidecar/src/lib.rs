@@ -15,7 +15,9 @@
 // An answer awaits GitLab, which awaits the database, which awaits a session: deeply nested futures.
 #![recursion_limit = "256"]
 
+mod alarm;
 mod backfill;
+mod channel;
 mod chatops;
 mod check;
 mod cli;

@@ -37,6 +37,14 @@ pub(crate) fn short(value: i64) -> String {
     }
 }
 
+/// The word for this many.
+pub(crate) fn plural<'a>(of: i64, one: &'a str, several: &'a str) -> &'a str {
+    match of {
+        1 => one,
+        _ => several,
+    }
+}
+
 pub(crate) fn duration(value: Duration) -> String {
     match value.as_secs() {
         0..10 => format!("{:.1} s", value.as_secs_f64()),

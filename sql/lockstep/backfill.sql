@@ -82,6 +82,7 @@ create table lockstep_internal.backfill_range (
   rows_per_second double precision,
   longest_ms double precision not null default 0,
   held_by text,
+  held_cause text,
   sqlstate text,
   error text,
   updated_at timestamptz not null default pg_catalog.clock_timestamp()
@@ -109,6 +110,12 @@ select r.id as run, r.job, r.target_table, r.status,
          when w.pids = '{}' then 'no worker: call lockstep.resume_backfill'
          else n.held_by
        end as held_by,
+       case
+         when r.status <> 'running' then null
+         when w.pids = '{}' and r.workers_asked_at > pg_catalog.clock_timestamp() - interval '5 seconds' then 'starting'
+         when w.pids = '{}' then 'no_worker'
+         else n.held_cause
+       end as held_cause,
        t.set_aside, case when r.held_by is null then coalesce(n.error, r.last_error) else r.last_error end as last_error,
        pg_catalog.round(t.longest_ms::numeric, 1) as longest_ms, c.relowner::regrole as role, r.settings, r.started_at, r.finished_at, r.rows_estimated
   from lockstep_internal.backfill_run r
@@ -129,9 +136,10 @@ select r.id as run, r.job, r.target_table, r.status,
     select pg_catalog.sum(g.rows_per_second) filter (where g.updated_at > pg_catalog.clock_timestamp() - interval '30 seconds'),
            pg_catalog.max(g.sub_batch_size) filter (where g.status = 'open'),
            pg_catalog.string_agg(distinct g.held_by, ', ') filter (where g.status = 'open'),
+           pg_catalog.min(g.held_cause) filter (where g.status = 'open'),
            (pg_catalog.array_agg(g.error order by g.updated_at desc) filter (where g.error is not null))[1]
       from lockstep_internal.backfill_range g where g.run_id = r.id
-  ) as n (rows_per_second, sub_batch_size, held_by, error)
+  ) as n (rows_per_second, sub_batch_size, held_by, held_cause, error)
   cross join lateral (
     select coalesce(pg_catalog.array_agg(l.pid order by l.pid), '{}')
       from pg_catalog.pg_locks l
@@ -156,6 +164,8 @@ comment on column lockstep.backfill_progress.pids is 'process ids of the session
 comment on column lockstep.backfill_progress.workers_wanted is 'background workers that the run should have; 0 for a call';
 comment on column lockstep.backfill_progress.sub_batch_size is 'rows of the largest current sub-batch';
 comment on column lockstep.backfill_progress.held_by is 'why the run does not move at the moment; null while it does';
+comment on column lockstep.backfill_progress.held_cause is
+  'the same in a word: starting, no_worker, waiters, vacuum, replication, archiving or hold_function; the first by name if several hold it';
 comment on column lockstep.backfill_progress.set_aside is 'key ranges that failed and were set aside, see lockstep.backfill_set_aside';
 comment on column lockstep.backfill_progress.last_error is 'the last error of the run';
 comment on column lockstep.backfill_progress.longest_ms is 'longest sub-batch so far, in milliseconds';

@@ -128,16 +128,7 @@ select jsonb_build_object(
              'job', r.job, 'table', r.target_table::text, 'status', r.status, 'percent', r.percent, 'scanned', r.scanned, 'updated', r.updated,
              'rows_estimated', r.rows_estimated, 'rows_per_second', case when r.status = 'running' then r.rows_per_second end,
              'set_aside', r.set_aside,
-             -- The reason has numbers and names in it.
-             'held_by', case
-               when r.status <> 'running' or r.held_by is null then null
-               when r.held_by like 'another session waited%' then 'waiters'
-               when r.held_by like 'a vacuum %' then 'vacuum'
-               when r.held_by like 'standby %' then 'replication'
-               when r.held_by like '% WAL files %' then 'archiving'
-               when r.pids = '{}' then 'no_worker'
-               else 'hold_function'
-             end)), '[]')
+             'held_by', r.held_cause)), '[]')
       from last_run r),
   'cache_columns', (
     select coalesce(jsonb_agg(jsonb_build_object(

@@ -2,6 +2,8 @@
 
 create function lockstep.status_report(schema text default 'public')
 returns jsonb language sql security definer set search_path = pg_catalog, pg_temp
+-- Times are shown in UTC.
+set timezone = 'UTC'
 as $$
 with waiting as materialized (
   select o.channel, count(*) as waiting, min(o.created_at) as oldest, min(o.id) as first
@@ -16,11 +18,13 @@ select jsonb_build_object(
     select count(*) <> 2 or bool_or(h.database <> (select d.oid from pg_database d where d.datname = current_database()))
       from (select j.database from lockstep_internal.home j union all select s.database from lockstep_internal.slack_home s) h),
   'queue', (
-    select coalesce(jsonb_agg(to_jsonb(w) order by w.worker collate "C"), '[]') from lockstep.worker_status w
+    select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('oldest_seconds', extract(epoch from clock_timestamp() - w.oldest))
+             order by w.worker collate "C"), '[]') from lockstep.worker_status w
      where not w.drained or w.renamed_to is not null),
   'deliveries', (
     select jsonb_build_object(
              'waiting', coalesce(sum(w.waiting), 0), 'oldest', min(w.oldest),
+             'oldest_seconds', extract(epoch from clock_timestamp() - min(w.oldest)),
              'delivered_last_hour', (select d.delivered from done d),
              'failed_last_hour', (select d.failed from done d),
              'channels_waiting', count(*),
@@ -29,8 +33,10 @@ select jsonb_build_object(
                 where c.schema = status_report.schema and c.not_before > (select clock_timestamp() + interval '1 second')),
              'channels', coalesce((
                select jsonb_agg(to_jsonb(t) order by t.waiting desc, t.team_id collate "C", t.channel collate "C")
-                 from (select c.team_id, c.channel, o.waiting, o.oldest,
+                 from (select c.team_id, c.channel, o.waiting, o.oldest, extract(epoch from clock_timestamp() - o.oldest) as oldest_seconds,
                               case when l.not_before > clock_timestamp() then l.not_before end as held_until,
+                              case when l.not_before > clock_timestamp() and l.not_before < 'infinity'
+                                then extract(epoch from l.not_before - clock_timestamp()) end as held_for_seconds,
                               coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
                          from (select * from waiting m order by m.waiting desc, m.channel limit 20) o
                          join lockstep_internal.slack_channel c on c.id = o.channel
@@ -44,10 +50,19 @@ select jsonb_build_object(
   'failures', (
     select coalesce(jsonb_agg(to_jsonb(f) order by f.deliveries desc, f.error collate "C"), '[]')
       from (select coalesce(d.error, 'unknown_error') as error, d.needed, count(*) as deliveries,
-                   count(distinct d.channel) as channels, max(d.done_at) as last_at
-              from lockstep_internal.slack_delivery d where d.status = 'failed' and d.schema = status_report.schema group by 1, 2) f),
+                   count(distinct d.channel) as channels, max(d.done_at) as last_at,
+                   extract(epoch from clock_timestamp() - max(d.done_at)) as age_seconds,
+                   (select coalesce(jsonb_agg(n.name), '[]')
+                      from (select distinct c.channel as name from lockstep_internal.slack_delivery o
+                              join lockstep_internal.slack_channel c on c.id = o.channel
+                             where o.status = 'failed' and o.schema = status_report.schema
+                               and coalesce(o.error, 'unknown_error') = coalesce(d.error, 'unknown_error')
+                             order by 1 limit 5) n) as names
+              from lockstep_internal.slack_delivery d where d.status = 'failed' and d.schema = status_report.schema group by d.error, d.needed) f),
   'backfills', (
-    select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings' order by b.run desc), '[]')
+    select coalesce(jsonb_agg(to_jsonb(b) - 'pids' - 'role' - 'settings'
+             || jsonb_build_object('remaining_seconds', extract(epoch from b.remaining),
+                                  'age_seconds', extract(epoch from clock_timestamp() - coalesce(b.finished_at, b.started_at))) order by b.run desc), '[]')
       from (select * from lockstep.backfill_progress p order by p.run desc limit 20) b),
   'cache_columns', (
     select coalesce(jsonb_agg(jsonb_build_object('table', c.target_table::text, 'column', c.target_column, 'state', c.state)

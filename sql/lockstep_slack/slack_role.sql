@@ -40,6 +40,8 @@ grant execute on function
   lockstep.delivery_results(bigint[]),
   lockstep.metrics_report(text),
   lockstep.status_report(text),
+  lockstep.status_history(text),
+  lockstep_api.record_history(text),
   lockstep.drift_checks(text),
   lockstep.drift_report(text),
   lockstep.resume_lost_backfills(),

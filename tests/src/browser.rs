@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::account::command;
 use crate::http::Http;
+use crate::target;
 
 /// The size of the viewport in CSS pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,15 @@ impl Browser {
         Ok(())
     }
 
+    /// As for people who prefer "light" or "dark".
+    pub fn prefer(&self, scheme: &str) -> Result<()> {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        let command =
+            json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": [feature] } });
+        self.post("goog/cdp/execute", &command)?;
+        Ok(())
+    }
+
     /// Opens a page and waits until it is loaded.
     pub fn open(&self, url: &str) -> Result<()> {
         self.post("url", &json!({ "url": url }))?;
@@ -135,6 +145,28 @@ impl Browser {
         // On a desktop the vertical scroll bar takes part of the width.
         let bar = if self.screen.is_phone { 0 } else { bar };
         Ok(page - (i64::from(self.screen.width) - bar))
+    }
+
+    /// What axe-core finds on the page that keeps people from using it, one line per rule; nothing where axe-core is missing, which is said.
+    pub fn violations(&self) -> Result<Vec<String>> {
+        let file = target().join("tools/axe.js");
+        let Ok(axe) = fs::read_to_string(&file) else {
+            eprintln!(
+                "{} is missing: run .ci/audit-tools; a page was not checked",
+                file.display()
+            );
+            return Ok(Vec::new());
+        };
+        self.run(&axe, &json!([]))?;
+        let script = "const done = arguments[arguments.length - 1]; \
+                      axe.run().then(found => done(found.violations.map(it => \
+                        it.id + ': ' + it.help + ': ' + it.nodes.map(node => node.html.slice(0, 200)).join(' | '))), \
+                        error => done(['axe: ' + error]));";
+        let found = self.post("execute/async", &json!({ "script": script, "args": [] }))?;
+        let lines = found.as_array().context("axe found no list")?.iter();
+        Ok(lines
+            .map(|line| line.as_str().unwrap_or_default().to_owned())
+            .collect())
     }
 
     /// Waits for the expected address: a click returns before the next page is loaded.

@@ -60,7 +60,8 @@ fn old_records_go_in_batches() -> Result<()> {
     let kept = "select string_agg(format('%s %s', what, coalesce(keep::text, 'ever')), ', ' order by what) from lockstep.retentions";
     assert_eq!(
         client.query_one(kept, &[])?.get::<_, String>(0),
-        "chatops_command 1 year, dead_job 19 years, feature_audit 400 days, integration_event 90 days"
+        "backfill_history 7 days, chatops_command 1 year, dead_job 19 years, delivery_history 7 days, drift_history 90 days, feature_audit 400 days, \
+         integration_event 90 days"
     );
     for call in [
         "set_retention('dead_job', '0')",

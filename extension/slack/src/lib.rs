@@ -67,6 +67,11 @@ pgrx::extension_sql_file!(
     requires = ["slack", "notification"]
 );
 pgrx::extension_sql_file!(
+    "../../../sql/lockstep_slack/history.sql",
+    name = "history",
+    requires = ["slack", "notification"]
+);
+pgrx::extension_sql_file!(
     "../../../sql/lockstep_slack/slack_role.sql",
     name = "slack_role",
     requires = [
@@ -98,6 +103,7 @@ pgrx::extension_sql_file!(
         delivery::finished::outcome::slack_channel_troubles,
         delivery::finished::outcome::delivery_results,
         "report",
+        "history",
         status::drift::drift_report,
         integration::event::record_integration_event,
         integration::cluster::set_cluster_integration

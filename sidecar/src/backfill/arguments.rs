@@ -9,10 +9,11 @@ use crate::connection::{Connection, connection_help};
 const BACKFILL_EXAMPLES: &str = concat!("\
 Examples:
   lockstep-sidecar backfill service_accounts --workers 2 --database-url postgres://dba@db.example/gitlab
+  lockstep-sidecar backfill service_accounts --dry-run
   lockstep-sidecar backfill cache_columns --table public.projects --settings '{\"pause_ms\": 50}'
 
 Exit status:
-  0    finished: every row was looked at
+  0    finished: every row was looked at, or (--dry-run) counted
   1    failed or cancelled, with the ranges that were set aside, or its workers gave up
   2    wrong usage, the database refused, or it could not be reached
   130  interrupted: the run is paused, and the same command resumes it
@@ -48,6 +49,10 @@ pub(crate) struct Backfill {
     /// Settings of the run as a JSON object, such as '{"target_ms": 50}'; docs/reference/settings.md lists them
     #[arg(long, value_name = "JSON", value_parser = object)]
     pub(crate) settings: Option<Value>,
+
+    /// Only count what the job would do, and change nothing; reads the whole table
+    #[arg(long, conflicts_with_all = ["workers", "settings", "detach_on_interrupt"])]
+    pub(crate) dry_run: bool,
 
     #[command(flatten)]
     pub(crate) connection: Connection,

@@ -1,9 +1,10 @@
 //! The command `backfill`: starts a run of a job or finds the existing one ([`begin`]), watches it ([`watch`]) in a terminal or
-//! in lines ([`display`]), and summarizes the result ([`summary`]).
+//! in lines ([`display`]), and summarizes the result ([`summary`]); or tells what it would do ([`preview`]).
 
 mod arguments;
 mod begin;
 mod display;
+mod preview;
 mod summary;
 mod watch;
 
@@ -23,6 +24,12 @@ use watch::{End, Watch};
 pub(crate) async fn run(arguments: &Backfill) -> Result<ExitCode, Error> {
     let address = Address::new(arguments.connection.database_url.as_ref())?;
     let database = Database::open(&address).await?;
+    if arguments.dry_run {
+        let table = arguments.table.as_deref();
+        let outcomes = database.preview(&arguments.job, table).await?;
+        say(&preview::of(&arguments.job, &outcomes));
+        return Ok(ExitCode::SUCCESS);
+    }
     // From here on a signal does not end the process: there may be a run to pause.
     let mut interrupts = Interrupts::listen()?;
     let begun = begin::begin(&address, &database, arguments, &mut interrupts).await?;

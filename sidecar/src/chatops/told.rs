@@ -171,9 +171,7 @@ impl TeamWorkers {
             ));
         };
         match post_once(&self.0, &owner, &place, &text).await {
-            Err(error) if error.is_transient() && is_lost(&error) => {
-                Err(Failure::Slack(error.to_string()))
-            }
+            Err(error) if error.is_transient() && is_lost(&error) => Err(error.into()),
             Err(error) => {
                 warn!(channel = place.id, %error, "a team was not notified");
                 Ok(())

@@ -85,7 +85,6 @@ pub fn main() -> ExitCode {
         ),
         arguments.log_format == LogFormat::Json,
     );
-    log::begin(is_quiet, is_json);
     // The database or a remote server does the slow work, so one thread is enough; requests are many.
     let runtime = match arguments.command {
         Command::Serve(_) => Builder::new_multi_thread().enable_all().build(),
@@ -93,7 +92,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.map_err(Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
-            match &arguments.command {
+            let log = log::begin(is_quiet, is_json);
+            let outcome = match &arguments.command {
                 Command::Serve(serve) => serve::run(serve).await,
                 Command::Check(check) => check::run(check).await,
                 Command::Doctor(doctor) => doctor::run(doctor).await,
@@ -107,7 +107,9 @@ pub fn main() -> ExitCode {
                 Command::Generate(generate) => {
                     generate::run(generate, Arguments::command().disable_help_subcommand(true))
                 }
-            }
+            };
+            log.end().await;
+            outcome
         });
         // A pending name lookup must not delay the exit.
         runtime.shutdown_background();

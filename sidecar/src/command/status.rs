@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use super::given::{Answering, Command, Given};
 use super::state::App;
-use crate::database::{Integration, Trouble, Which};
+use crate::channel::troubled;
+use crate::database::{Integration, Which};
 use crate::http::path::INSTALL;
 use crate::settings::PublicUrl;
-use crate::slack::{Reply, advice, code, escape, shorten};
+use crate::slack::{Reply, code, escape, shorten};
 
 pub(super) const COMMAND: Command = Command {
     name: "status",
@@ -17,9 +18,6 @@ pub(super) const COMMAND: Command = Command {
 
 /// Without an alias, this many are listed.
 const MOST: i32 = 20;
-
-/// An integration has up to ten channels per event.
-const MOST_TROUBLES: usize = 10;
 
 /// An alias may have thousands of characters.
 const LONGEST: usize = 200;
@@ -114,27 +112,6 @@ fn in_full(public_url: &PublicUrl, integration: &Integration) -> String {
     text
 }
 
-/// Channels that could not be reached lately.
-fn troubled(troubles: &[Trouble]) -> String {
-    let lines = troubles.iter().take(MOST_TROUBLES).map(|trouble| {
-        format!(
-            "\n:x: {}: {}; {} not sent",
-            code(&shorten(&trouble.channel, 80)),
-            advice(&trouble.error, trouble.needed.as_deref()),
-            match trouble.failures {
-                1 => "one message was".to_owned(),
-                failures => format!("{failures} messages were"),
-            }
-        )
-    });
-    let mut text: String = lines.collect();
-    let more = troubles.len().saturating_sub(MOST_TROUBLES);
-    if more > 0 {
-        let _ = write!(text, "\n… and {more} channels more");
-    }
-    text
-}
-
 fn listed(integrations: &[Integration], slash: &str) -> String {
     let shown = &integrations[..integrations.len().min(MOST as usize)];
     let lines = shown.iter().map(|integration| {
@@ -154,31 +131,4 @@ fn listed(integrations: &[Integration], slash: &str) -> String {
         lines.collect::<String>(),
         code(&format!("{slash} <alias> status")),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MOST_TROUBLES, troubled};
-    use crate::database::Trouble;
-
-    #[test]
-    fn troubles_that_are_not_shown_are_counted() {
-        let troubles = |count: usize| -> Vec<Trouble> {
-            let trouble = |number| Trouble {
-                channel: format!("#c{number}"),
-                error: "is_archived".to_owned(),
-                needed: None,
-                failures: 1,
-            };
-            (0..count).map(trouble).collect()
-        };
-        let shown = troubled(&troubles(MOST_TROUBLES));
-        assert_eq!(
-            shown.lines().filter(|line| line.contains(":x:")).count(),
-            MOST_TROUBLES
-        );
-        assert!(!shown.contains("more"), "{shown}");
-        let shown = troubled(&troubles(MOST_TROUBLES + 3));
-        assert!(shown.ends_with("\n… and 3 channels more"), "{shown}");
-    }
 }

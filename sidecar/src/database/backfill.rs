@@ -108,6 +108,15 @@ impl Progress {
     }
 }
 
+/// What a job would do to some rows.
+pub(crate) struct PreviewOutcome {
+    pub(crate) outcome: String,
+    pub(crate) writes: bool,
+    pub(crate) rows: i64,
+    /// The first keys.
+    pub(crate) examples: Vec<i64>,
+}
+
 /// A range of keys that a run could not process.
 pub(crate) struct SetAside {
     pub(crate) after: String,
@@ -167,6 +176,25 @@ impl Database {
             })
         };
         rows.iter().map(range).collect()
+    }
+
+    /// What a job would do. It reads a whole table, and ends when it does or somebody interrupts.
+    pub(crate) async fn preview(
+        &self,
+        job: &str,
+        table: Option<&str>,
+    ) -> Result<Vec<PreviewOutcome>, Error> {
+        let statement = "select outcome, writes, rows, examples from lockstep.preview_backfill($1, $2::text::regclass)";
+        let rows = self.client.query(statement, &[&job, &table]).await?;
+        let outcome = |row: &Row| {
+            Ok(PreviewOutcome {
+                outcome: row.try_get(0)?,
+                writes: row.try_get(1)?,
+                rows: row.try_get(2)?,
+                examples: row.try_get(3)?,
+            })
+        };
+        rows.iter().map(outcome).collect()
     }
 
     /// Starts a run and returns its number.

@@ -8,7 +8,7 @@ mod session;
 mod slack;
 mod transaction;
 
-pub(crate) use backfill::{Database, LostBackfills, Progress, SetAside, Status};
+pub(crate) use backfill::{Database, LostBackfills, PreviewOutcome, Progress, SetAside, Status};
 pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{

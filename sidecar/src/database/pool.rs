@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tracing::debug;
+use tracing::{Instrument, debug};
 
-use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, noted};
+use super::session::{ANSWER_TIMEOUT, Arguments, ask_unprepared, failed, noted, span_of};
 use crate::connection::Address;
 use crate::error::Error;
 
@@ -295,7 +295,8 @@ async fn ask_prepared(
         session.query(&prepared, &values).await
     };
     let begun = Instant::now();
-    let answered = timeout(patience, asking).await;
+    let asking = timeout(patience, asking).instrument(span_of(statement));
+    let answered = asking.await;
     let answered = answered.map_err(|_| Error::Silent);
     match noted(statement, begun, answered.and_then(|it| Ok(it?))) {
         Err(error) if UNFIT.iter().any(|code| error.has_code(code)) => {

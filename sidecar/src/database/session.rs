@@ -6,6 +6,8 @@ use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, ToStatement};
 
+use tracing::{Instrument, Span, debug_span};
+
 use crate::error::Error;
 use crate::http::{Counter, Timing, count, time};
 
@@ -36,8 +38,14 @@ pub(super) async fn ask_unprepared(
 ) -> Result<Vec<Row>, Error> {
     let begun = Instant::now();
     let asking = timeout(patience, client.query_typed(statement, arguments));
+    let asking = asking.instrument(span_of(statement));
     let answered = asking.await.map_err(|_| Error::Silent);
     noted(statement, begun, answered.and_then(|it| Ok(it?)))
+}
+
+/// Of one call.
+pub(super) fn span_of(statement: &str) -> Span {
+    debug_span!("database", function = function_of(statement))
 }
 
 /// Notes how long the database took, by the function that is called, and whether it answered.

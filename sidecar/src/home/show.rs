@@ -1,5 +1,6 @@
 //! Publishes the App Home with the connected projects.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -73,7 +74,13 @@ pub(super) async fn publish(
         .for_jobs
         .managed(tenant, user, &integrations, is_manager)
         .await?;
-    let view = view::of(app, &managed, &integrations, notice);
+    let mut troubles = HashMap::new();
+    // As a command says of one of them.
+    for it in integrations.iter().filter(|it| it.has_trouble) {
+        let of_it = app.for_jobs.channel_troubles(tenant, it.id).await?;
+        troubles.insert(it.id, of_it);
+    }
+    let view = view::of(app, &managed, &troubles, &integrations, notice);
     let arguments = json!({ "user_id": user, "view": view });
     let mut published = app.slack.call("views.publish", &token, &arguments).await;
     if let Err(CallError::RateLimited(pause)) = published
@@ -89,6 +96,6 @@ pub(super) async fn publish(
             warn!(team = bot.team, %error, "the installation is no longer valid");
             Ok(())
         }
-        Err(error) => Err(Failure::Slack(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }

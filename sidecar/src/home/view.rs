@@ -1,18 +1,22 @@
 //! The App Home as blocks of Slack's Block Kit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::state::App;
-use crate::database::{Integration, Which};
+use crate::channel::troubled;
+use crate::database::{Integration, Trouble, Which};
 use crate::error::Error;
 use crate::http::path::INSTALL;
-use crate::slack::{Tenant, code, escape, shorten};
+use crate::slack::{Tenant, code, escape, fit_lines, shorten};
 
 /// The number of projects shown; others are found by name. A view has at most 100 blocks.
 pub(super) const MOST: i32 = 30;
+
+/// Slack takes 3,000 characters.
+const LONGEST_SECTION: usize = 3_000;
 
 /// The action ids of the buttons and the menu.
 pub(super) const SWITCH_ON: &str = "switch_on";
@@ -73,10 +77,11 @@ pub(super) async fn with_first(
     Ok(integrations)
 }
 
-/// `managed` are the integrations that the user may change.
+/// `managed` are the integrations that the user may change, `troubles` those of channels, by integration.
 pub(super) fn of(
     app: &App,
     managed: &HashSet<i64>,
+    troubles: &HashMap<i64, Vec<Trouble>>,
     integrations: &[Integration],
     notice: Option<Notice>,
 ) -> Value {
@@ -105,7 +110,7 @@ pub(super) fn of(
     blocks.extend(
         integrations[..shown]
             .iter()
-            .flat_map(|integration| rows(managed, integration)),
+            .flat_map(|integration| rows(managed, troubles, integration)),
     );
     if integrations.len() > shown {
         blocks.push(picker());
@@ -113,11 +118,18 @@ pub(super) fn of(
     json!({ "type": "home", "blocks": blocks })
 }
 
-/// An integration and, for users who may change it, its buttons.
-fn rows(managed: &HashSet<i64>, integration: &Integration) -> Vec<Value> {
-    let state = match integration.is_active {
-        true => ":white_check_mark: active",
-        false => ":double_vertical_bar: switched off",
+/// An integration, what keeps its messages from channels and, for users who may change it, its buttons.
+fn rows(
+    managed: &HashSet<i64>,
+    troubles: &HashMap<i64, Vec<Trouble>>,
+    integration: &Integration,
+) -> Vec<Value> {
+    let of_channels = troubles.get(&integration.id).map(|it| troubled(it));
+    let of_channels = of_channels.unwrap_or_default();
+    let state = match (integration.is_active, !of_channels.is_empty()) {
+        (true, false) => ":white_check_mark: active",
+        (true, true) => ":warning: active, but some messages do not arrive",
+        (false, _) => ":double_vertical_bar: switched off",
     };
     let events = integration.known_events();
     let events = match events.is_empty() {
@@ -125,7 +137,8 @@ fn rows(managed: &HashSet<i64>, integration: &Integration) -> Vec<Value> {
         false => format!("notifies of {}", events.join(", ")),
     };
     let alias = shorten(&integration.alias, 200);
-    let mut block = section(&format!("*{}*\n{state} · {events}", escape(&alias)));
+    let text = format!("*{}*\n{state} · {events}{of_channels}", escape(&alias));
+    let mut block = section(&fit_lines(&text, LONGEST_SECTION));
     if managed.contains(&integration.id) {
         let (action, label) = match integration.is_active {
             true => (SWITCH_OFF, "Switch off"),

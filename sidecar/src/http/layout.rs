@@ -11,6 +11,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::path::STYLE;
 
+/// The title of a page in a browser's tab.
+pub(crate) fn title(of: &str) -> String {
+    format!("{of} · GitLab for Slack")
+}
+
 pub(crate) fn page(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -19,7 +24,7 @@ pub(crate) fn page(title: &str, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="robots" content="noindex";
-                title { (title) " · GitLab for Slack" }
+                title { (self::title(title)) }
                 link rel="stylesheet" href=(STYLE);
             }
             body {

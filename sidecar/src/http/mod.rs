@@ -12,11 +12,12 @@ pub(crate) mod path;
 mod peer;
 mod problem;
 mod room;
+mod trace;
 
 pub(crate) use client::{ExchangeError, HttpClient};
 pub(crate) use heard::hear;
 pub(crate) use last::Last;
-pub(crate) use layout::{page, protect, style};
+pub(crate) use layout::{page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use negotiate::negotiate;
 pub(crate) use observe::observe;

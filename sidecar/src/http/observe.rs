@@ -9,9 +9,10 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use ring::rand::{SecureRandom, SystemRandom};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, field, info_span, warn};
 
 use super::metrics::{Timing, count_request, time};
+use super::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
@@ -31,11 +32,14 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let id = id_of(&request);
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route: Arc<str> = path.map_or_else(|| Arc::from("none"), |path| Arc::from(path.as_str()));
-    let span = info_span!("request", id = id.to_str().unwrap_or_default());
+    let id_text = id.to_str().unwrap_or_default();
+    let span = info_span!("request", id = id_text, trace_id = field::Empty);
+    trace::begin(&span, request.headers(), &route);
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     let took = begun.elapsed();
+    trace::end(&span, status);
     span.in_scope(|| {
         let milliseconds = took.as_secs_f64() * 1e3;
         // An outage of the database or of a peer is logged once for all requests that it fails.

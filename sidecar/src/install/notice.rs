@@ -58,7 +58,7 @@ impl NoticeWorkers {
             .await
         {
             Ok(_) => Ok(()),
-            Err(error) if error.is_transient() => Err(Failure::Slack(error.to_string())),
+            Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => {
                 info!(%error, team = owner.team, user, "cannot notify a manager of an installation");
                 Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use tokio::task::JoinError;
 
 use crate::error::Error;
+use crate::slack::CallError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -21,6 +22,10 @@ pub(crate) enum Failure {
     #[error("Slack: {0}")]
     Slack(String),
 
+    /// Slack did not do what was asked.
+    #[error("Slack: {0}")]
+    Call(#[from] CallError),
+
     #[error("no worker of that name")]
     NoWorker,
 
@@ -29,6 +34,27 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What kind of failure it is, for dashboards.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::Arguments(_) => "ArgumentError",
+            Self::Database(_) => "DatabaseError",
+            Self::Irkerd { .. } => "IrkerdError",
+            Self::Slack(_) | Self::Call(_) => "SlackError",
+            Self::NoWorker => "NoWorkerError",
+            Self::Panicked(_) => "Panic",
+        }
+    }
+
+    /// Whether it belongs to an outage, which is logged once for all that it fails.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_outage(),
+            Self::Call(error) => error.is_outage(),
+            _ => false,
+        }
+    }
+
     /// A task that ended without a result.
     pub(super) fn of_task(error: JoinError) -> Self {
         let Ok(panic) = error.try_into_panic() else {

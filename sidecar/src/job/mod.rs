@@ -3,6 +3,7 @@
 mod done;
 mod failure;
 mod rate;
+mod report;
 mod runner;
 mod session;
 
@@ -15,10 +16,26 @@ pub(crate) use runner::{Runner, Settings};
 
 pub(crate) type Performing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
+/// What a job is an instance of, as the log names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class<'a> {
+    pub(crate) name: &'a str,
+    /// The former name of a renamed worker, if the job was enqueued under that.
+    pub(crate) old_name: Option<&'a str>,
+}
+
 /// The jobs that a runner can run.
 pub(crate) trait Workers: Send + Sync + 'static {
     /// The names under which the jobs are enqueued.
     fn names(&self) -> Vec<&'static str>;
+
+    /// The class of a job with that name of a worker.
+    fn class<'a>(&self, worker: &'a str) -> Class<'a> {
+        Class {
+            name: worker,
+            old_name: None,
+        }
+    }
 
     /// Runs a job of one of them.
     fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a>;

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, debug_span, info, warn};
 
 use super::Workers;
 use super::done::Done;
 use super::failure::Failure;
 use super::rate::Rate;
+use super::report;
 use super::session::{self, Door};
 use crate::connection::Address;
 use crate::database::{Job, Queue};
@@ -72,7 +73,7 @@ pub(crate) struct Runner {
     /// Claimed, not started.
     held: VecDeque<Job>,
     running: JoinSet<Outcome>,
-    jobs: HashMap<task::Id, Job>,
+    jobs: HashMap<task::Id, (Job, Instant)>,
     done: Done,
     rate: Rate,
     /// Also during a comparison, because newly claimed jobs would look unknown.
@@ -208,10 +209,10 @@ impl Runner {
         {
             let workers = Arc::clone(&self.workers);
             let its = job.clone();
-            let task = self
-                .running
-                .spawn(async move { workers.perform(&its).await });
-            self.jobs.insert(task.id(), job);
+            let span = debug_span!("job", class = self.workers.class(&job.worker).name);
+            let performing = async move { workers.perform(&its).await };
+            let task = self.running.spawn(performing.instrument(span));
+            self.jobs.insert(task.id(), (job, Instant::now()));
         }
     }
 
@@ -220,21 +221,18 @@ impl Runner {
             Ok((id, outcome)) => (id, outcome),
             Err(error) => (error.id(), Err(Failure::of_task(error))),
         };
-        let Some(job) = self.jobs.remove(&id) else {
+        let Some((job, begun)) = self.jobs.remove(&id) else {
             return;
         };
+        let (class, took) = (self.workers.class(&job.worker), begun.elapsed());
         self.rate.count();
         match outcome {
-            Ok(()) => self.done.completed.push(job),
+            Ok(()) => {
+                report::done(&job, class, took);
+                self.done.completed.push(job);
+            }
             Err(failure) => {
-                match &failure {
-                    Failure::Database(error) if error.is_outage() => {
-                        debug!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
-                    }
-                    _ => {
-                        warn!(job = job.id, worker = job.worker, attempt = job.attempt, %failure, "failed");
-                    }
-                }
+                report::failed(&job, class, took, &failure);
                 self.done.failed.push_back((job, failure));
             }
         }
@@ -280,7 +278,10 @@ impl Runner {
         let runner = *self.runner.borrow();
         let done = &self.done;
         let failed = done.failed.iter().map(|(job, _)| job);
-        let known = self.held.iter().chain(self.jobs.values());
+        let known = self
+            .held
+            .iter()
+            .chain(self.jobs.values().map(|(job, _)| job));
         let known: Vec<i64> = known
             .chain(&done.completed)
             .chain(failed)

@@ -54,7 +54,7 @@ impl ReplyWorkers {
         }
         match self.slack.reply(url, &args["message"]).await {
             Ok(()) => count(Counter::LATE, "sent"),
-            Err(error) if error.is_transient() => return Err(Failure::Slack(error.to_string())),
+            Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => {
                 count(Counter::LATE, "failed");
                 warn!(%error, "a late reply did not arrive");

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::history::History;
 use super::report::Report;
 use crate::http::Last;
 
 /// How old a report may be that is shown. The page asks less often.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// What was recorded changes once a minute.
+const HISTORY_FRESH: Duration = Duration::from_secs(30);
+
 /// One that takes long is asked for no less often than that, or it would be no live page.
 const LONGEST: Duration = Duration::from_secs(15);
 
 pub(super) struct Looks {
     pub(super) report: Last<Report>,
+    pub(super) history: Last<History>,
     pub(super) drift: Counting,
 }
 
@@ -23,6 +28,7 @@ impl Default for Looks {
     fn default() -> Self {
         Self {
             report: Last::new(FRESH, LONGEST),
+            history: Last::new(HISTORY_FRESH, 10 * HISTORY_FRESH),
             drift: Counting::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! The pages for browsers.
 
 mod guess;
+mod history;
 mod landing;
 mod look;
 mod report;

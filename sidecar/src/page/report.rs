@@ -14,6 +14,7 @@ pub(super) struct Report {
     pub(super) failures: Vec<Failures>,
     pub(super) backfills: Vec<Backfill>,
     pub(super) features: Vec<Feature>,
+    pub(super) cache_columns: Vec<CacheColumn>,
     pub(super) drift: Vec<Drift>,
 }
 
@@ -26,6 +27,8 @@ pub(super) struct Worker {
     pub(super) scheduled: i64,
     pub(super) running: i64,
     pub(super) dead: i64,
+    pub(super) oldest: Option<String>,
+    pub(super) oldest_seconds: Option<f64>,
     pub(super) drained: bool,
 }
 
@@ -33,6 +36,8 @@ pub(super) struct Worker {
 #[serde(default)]
 pub(super) struct Deliveries {
     pub(super) waiting: i64,
+    pub(super) oldest: Option<String>,
+    pub(super) oldest_seconds: Option<f64>,
     pub(super) delivered_last_hour: i64,
     pub(super) failed_last_hour: i64,
     pub(super) channels_waiting: i64,
@@ -46,6 +51,11 @@ pub(super) struct Channel {
     pub(super) team_id: String,
     pub(super) channel: String,
     pub(super) waiting: i64,
+    pub(super) oldest: Option<String>,
+    pub(super) oldest_seconds: Option<f64>,
+    /// Nothing is sent before.
+    pub(super) held_until: Option<String>,
+    pub(super) held_for_seconds: Option<f64>,
     pub(super) last_error: Option<String>,
 }
 
@@ -53,8 +63,13 @@ pub(super) struct Channel {
 #[serde(default)]
 pub(super) struct Failures {
     pub(super) error: String,
+    pub(super) needed: Option<String>,
     pub(super) deliveries: i64,
     pub(super) channels: i64,
+    /// The names of some of them.
+    pub(super) names: Vec<String>,
+    pub(super) last_at: Option<String>,
+    pub(super) age_seconds: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,8 +83,15 @@ pub(super) struct Backfill {
     pub(super) scanned: i64,
     pub(super) updated: i64,
     pub(super) rows_per_second: Option<f64>,
+    pub(super) remaining_seconds: Option<f64>,
     pub(super) held_by: Option<String>,
+    pub(super) held_cause: Option<String>,
     pub(super) set_aside: i64,
+    pub(super) last_error: Option<String>,
+    pub(super) started_at: Option<String>,
+    pub(super) finished_at: Option<String>,
+    /// Since it ended, or since it was started.
+    pub(super) age_seconds: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,6 +105,14 @@ pub(super) struct Feature {
     pub(super) has_expression: bool,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CacheColumn {
+    pub(super) table: String,
+    pub(super) column: String,
+    pub(super) state: String,
+}
+
 /// Drifted rows, as last counted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -91,12 +121,18 @@ pub(super) struct Drift {
     pub(super) rows: Option<i64>,
     /// There are more that were not counted.
     pub(super) is_more: Option<bool>,
+    pub(super) checked_at: Option<String>,
     pub(super) age_seconds: Option<f64>,
 }
 
 impl Drift {
     /// How long ago that was.
     pub(super) fn age(&self) -> Option<Duration> {
-        Duration::try_from_secs_f64(self.age_seconds?.max(0.0)).ok()
+        self.age_seconds.map(length)
     }
+}
+
+/// A time that the database tells in seconds. A clock that was set back makes none of it.
+pub(super) fn length(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default()
 }

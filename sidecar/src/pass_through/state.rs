@@ -12,6 +12,7 @@ use super::address::{Addresses, Answer};
 use super::settings::Settings;
 use super::standing::{Seen, Standing};
 use super::trouble::Trouble;
+use crate::alarm::raise;
 use crate::error::Error;
 use crate::http::{Counter, Timing, count, time};
 use crate::late::Late;
@@ -80,7 +81,13 @@ impl PassThrough {
     fn note(&self, path: &'static str, trouble: Option<&Trouble>) {
         let is_other = self.standing.note(trouble);
         match trouble {
-            Some(error) if is_other => warn!(path, %error, "GitLab does not respond as expected"),
+            Some(error) if is_other => {
+                warn!(path, %error, "GitLab does not respond as expected");
+                raise(
+                    "a request was not passed on",
+                    &[("integration", path), ("error", error.label())],
+                );
+            }
             Some(error) => debug!(path, %error, "GitLab does not respond as expected"),
             None if is_other => info!("GitLab answers again"),
             None => {}

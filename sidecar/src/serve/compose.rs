@@ -55,6 +55,7 @@ pub(super) struct Parts {
     pub(super) keeper: Keeper,
     /// Where to count the rows that differ, and how often.
     pub(super) drift: Option<(SlackDatabase, Duration)>,
+    pub(super) for_history: SlackDatabase,
     pub(super) lost_backfills: LostBackfills,
     pub(super) pass_through: Option<Arc<PassThrough>>,
     /// Nothing is claimed before.
@@ -155,6 +156,7 @@ impl Parts {
             ("status", for_status.clone()),
             ("metrics", for_metrics.clone()),
         ];
+        let for_history = for_status.clone();
         let page = page::router(page::App::new(
             database,
             for_status,
@@ -233,6 +235,7 @@ impl Parts {
                 true => None,
                 false => Some((open(1)?.within(drift::LONGEST), config.drift_period)),
             },
+            for_history,
             lost_backfills: LostBackfills::new(&config.address)?,
             pass_through,
             finishing,

@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod drift;
 mod health;
+mod history;
 mod keys;
 mod listen;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         hooks,
         keeper,
         drift,
+        for_history,
         lost_backfills,
         pass_through,
         key_check,
@@ -123,6 +125,14 @@ pub(crate) async fn run(arguments: &Serve) -> Result<ExitCode, Error> {
         };
         tokio::spawn(after(fits.clone(), stop.clone(), counting));
     }
+    let recording = {
+        let stop = stop.clone();
+        async move {
+            stop.run_until_cancelled(history::keep_recording(for_history))
+                .await;
+        }
+    };
+    tokio::spawn(after(fits.clone(), stop.clone(), recording));
     let resuming = {
         let stop = stop.clone();
         async move {

@@ -3,7 +3,7 @@
 use super::{cluster, execute, irker};
 use crate::database::{Effects, Job};
 use crate::error::Error;
-use crate::job::{Failure, Performing, Workers};
+use crate::job::{Class, Failure, Performing, Workers};
 
 struct Worker {
     /// The current name, and the one before the rename.
@@ -55,6 +55,10 @@ impl Workers for HostWorkers {
         self.names.clone()
     }
 
+    fn class<'a>(&self, worker: &'a str) -> Class<'a> {
+        class(worker)
+    }
+
     fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a> {
         match find(&job.worker) {
             Some(worker) => (worker.perform)(&self.effects, job),
@@ -81,13 +85,32 @@ fn names(wanted: &[String]) -> Result<Vec<&'static str>, Error> {
     Ok(names)
 }
 
+fn class(worker: &str) -> Class<'_> {
+    let names = find(worker).map(|it| it.names);
+    let [name, former] = names.unwrap_or([worker, ""]);
+    Class {
+        name,
+        old_name: (worker == former).then_some(former),
+    }
+}
+
 fn find(name: &str) -> Option<&'static Worker> {
     WORKERS.iter().find(|worker| worker.names.contains(&name))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{WORKERS, names};
+    use super::{WORKERS, class, names};
+    use crate::job::Class;
+
+    #[test]
+    fn a_class_has_one_name() {
+        let name = "Integrations::IrkerWorker";
+        let of = |old_name| Class { name, old_name };
+        assert_eq!(class(name), of(None));
+        assert_eq!(class("IrkerWorker"), of(Some("IrkerWorker")));
+        assert_eq!(class("Other").name, "Other");
+    }
 
     #[test]
     fn either_name_means_both() {

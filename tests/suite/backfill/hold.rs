@@ -24,16 +24,21 @@ fn settings(hold: &str) -> String {
 fn holds(
     client: &mut Client,
     hold: &str,
-    reason: &str,
+    (cause, reason): (&str, &str),
     release: impl FnOnce(&mut Client) -> Result<()>,
 ) -> Result<()> {
     let rows = number(client, "select count(*) from counted")?;
     let run = start(client, "count", 1, &settings(hold))?;
-    wait_until(client, run, &format!("held_by like '{reason}'"))?;
+    wait_until(
+        client,
+        run,
+        &format!("held_by like '{reason}' and held_cause = '{cause}'"),
+    )?;
     assert_eq!(progress(client, run, "scanned")?, "0");
     release(client)?;
     finish(client, run, rows)?;
     assert_eq!(progress(client, run, "held_by")?, "");
+    assert_eq!(progress(client, run, "held_cause")?, "");
     Ok(())
 }
 
@@ -57,7 +62,7 @@ fn for_a_vacuum_of_the_table() -> Result<()> {
         holds(
             &mut client,
             r#""hold_for_vacuum": true"#,
-            "a vacuum%",
+            ("vacuum", "a vacuum%"),
             |client| {
                 // Another run with a different hold setting would continue.
                 ensure!(number(client, running)? == 1, "the vacuum is over");
@@ -88,7 +93,7 @@ fn for_a_function_of_the_dba() -> Result<()> {
     holds(
         &mut client,
         r#""hold_function": "ops.may_backfill""#,
-        "it is Friday",
+        ("hold_function", "it is Friday"),
         release,
     )?;
     // A function that fails holds the run as well.
@@ -96,7 +101,7 @@ fn for_a_function_of_the_dba() -> Result<()> {
     holds(
         &mut client,
         r#""hold_function": "broken""#,
-        "ops.broken() failed: no idea",
+        ("hold_function", "ops.broken() failed: no idea"),
         release,
     )
 }
@@ -129,7 +134,7 @@ fn for_sessions_that_had_to_wait() -> Result<()> {
         wait_until(
             &mut client,
             run,
-            "held_by = 'another session waited for its rows' and sub_batch_size = 50",
+            "held_by = 'another session waited for its rows' and held_cause = 'waiters' and sub_batch_size = 50",
         )?;
         Ok(waiting
             .join()
@@ -154,7 +159,7 @@ fn for_archiving_and_replication() -> Result<()> {
     holds(
         &mut client,
         r#""hold_at_wal_files": 2"#,
-        "% WAL files wait to be archived",
+        ("archiving", "% WAL files wait to be archived"),
         |client| {
             client.batch_execute("alter system set archive_command = 'true'")?;
             client.batch_execute("select pg_reload_conf()")?;
@@ -193,9 +198,12 @@ fn lags(client: &mut Client, receiver: Pid) -> Result<()> {
         )?;
     }
     let hold = r#""hold_at_replication_lag": 2000000"#;
-    holds(client, hold, "standby pg_receivewal is % behind", |_| {
-        Ok(kill(receiver, Signal::SIGCONT)?)
-    })
+    holds(
+        client,
+        hold,
+        ("replication", "standby pg_receivewal is % behind"),
+        |_| Ok(kill(receiver, Signal::SIGCONT)?),
+    )
 }
 
 /// A directory for the client program, removed with the cluster's.

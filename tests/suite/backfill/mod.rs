@@ -9,6 +9,7 @@ mod hold;
 mod hostile;
 mod key;
 mod lost;
+mod preview;
 mod refusal;
 mod rights;
 mod told;

@@ -12,7 +12,7 @@ fn report(client: &mut Client) -> Result<Value> {
     json_of(client, "select lockstep.metrics_report()::text")
 }
 
-fn json_of(client: &mut Client, query: &str) -> Result<Value> {
+pub(super) fn json_of(client: &mut Client, query: &str) -> Result<Value> {
     let text: String = client.query_one(query, &[])?.get(0);
     Ok(serde_json::from_str(&text)?)
 }
@@ -23,7 +23,7 @@ fn worker<'a>(report: &'a Value, name: &str) -> Result<&'a Value> {
     found.with_context(|| format!("no {name}: {report}"))
 }
 
-fn attached(name: &str) -> Result<Client> {
+pub(super) fn attached(name: &str) -> Result<Client> {
     let mut client = with_slack(name, Layout::Narrow)?;
     client.batch_execute(
         "do $$begin perform lockstep.attach(); perform lockstep.attach_slack(); end$$",

@@ -2,6 +2,8 @@
 
 mod command;
 mod database;
+mod history;
+mod log;
 mod rules;
 
 use std::collections::BTreeSet;
@@ -10,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::slack::App;
+use lockstep_tests::target;
 
 use crate::slack_app::Stage;
 
@@ -132,9 +135,14 @@ fn prometheus_finds_no_fault_with_it() -> Result<()> {
     promtool(&["check", "metrics"], &text)
 }
 
-/// Runs promtool where it is there. Who has none is told so: this test says nothing then.
+/// Runs promtool where it is there: `.ci/setup tests` fetches it, where it can. Who has none is told so: this test says nothing then.
 fn promtool(arguments: &[&str], input: &str) -> Result<()> {
-    let running = Command::new("promtool")
+    let fetched = target().join("tools/bin/promtool");
+    let program = match fetched.exists() {
+        true => fetched.into_os_string(),
+        false => "promtool".into(),
+    };
+    let running = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -24,7 +24,8 @@ select lockstep.set_slack_notifications(2, '{\"channels\": [\"#c\"]}'); select l
 select lockstep.reset_slack_notifications(2); select lockstep.issue_slack_install_ticket(project_id => 8);
 select lockstep.publish_event('{\"object_kind\": \"pipeline\", \"project\": {\"id\": 1}, \"object_attributes\": {\"id\": 1, \"status\": \"failed\", \"ref\": \"x\"}}');
 select * from lockstep.slack_workspace_drift(); table lockstep.slack_delivery_status; select lockstep.retry_deliveries();
-select * from lockstep.list_slack_workspaces(); select lockstep.status_report(); select lockstep.drift_report();
+select * from lockstep.list_slack_workspaces(); select lockstep.status_report(); select lockstep.status_history();
+select lockstep.drift_report(); select * from lockstep.preview_backfill('cache_columns', 'projects');
 select * from lockstep.sweep_slack(); select lockstep.uninstall_slack_workspace('B');
 select * from lockstep.cache_column_drift('projects', 'has_external_wiki');
 select * from lockstep.repair_cache_column('projects', 'has_external_wiki');

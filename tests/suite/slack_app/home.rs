@@ -6,7 +6,7 @@ use lockstep_tests::slack::{App, Decision, User, wrong_in_home, wrong_in_options
 use serde_json::{Value, json};
 
 use crate::concurrency::PATIENCE;
-use crate::slack_app::{INTERACTIONS, OPTIONS, Stage};
+use crate::slack_app::{COMMANDS, INTERACTIONS, OPTIONS, Stage};
 
 /// The third user of a new fake Slack.
 const MANAGER: &str = "U0FAKE00004";
@@ -285,5 +285,40 @@ fn unknown_interactions_are_acknowledged() -> Result<()> {
         .query_one("select count(*) from lockstep_internal.job", &[])?
         .get::<_, i64>(0);
     assert_eq!(jobs, 0);
+    Ok(())
+}
+
+/// What `/gitlab <alias> status` says of channels that messages do not reach, the App Home says as well.
+#[test]
+fn channels_in_trouble_are_named() -> Result<()> {
+    let mut home = Home::of("app_home_trouble")?;
+    let (row, ada) = (home.row()?, home.ada.id.clone());
+    home.stage.client.batch_execute(&format!(
+        "insert into lockstep_internal.slack_channel_trouble (schema, integration_id, team_id, channel, error, failures)
+           select 'public', s.integration_id, s.team_id, '#old', 'is_archived', 4 from slack_integrations s where s.id = {row};
+         update integrations set active = true, push_events = true;
+         do $$begin perform lockstep.set_slack_notifications(integration_id, '{{\"channels\": [\"#old\"]}}') from slack_integrations where id = {row}; end$$"
+    ))?;
+    let view = home
+        .act(&ada, click("switch_on", row, "1700000000.1"))?
+        .context("no home")?
+        .to_string();
+    let origin = home.origin(&ada);
+    let reply = home
+        .stage
+        .caller
+        .command(COMMANDS, &origin, "/gitlab", "group/one status")?
+        .text();
+    for words in [
+        "`#old`: the channel is archived",
+        "4 messages were not sent",
+    ] {
+        ensure!(view.contains(words), "{words}: {view}");
+        ensure!(reply.contains(words), "{words}: {reply}");
+    }
+    ensure!(
+        view.contains("active, but some messages do not arrive"),
+        "{view}"
+    );
     Ok(())
 }

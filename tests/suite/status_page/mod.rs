@@ -1,6 +1,7 @@
 //! The status page in a real browser: as wide as a phone, and live.
 
 mod password;
+mod plot;
 
 use anyhow::{Result, ensure};
 use base64::Engine;

@@ -6,12 +6,13 @@
 //! the time taken.
 //!
 //! A *job* only knows how to process one range of keys ([`jobs`]); the engine does the rest ([`runs`]). SQL callers start a
-//! single batch ([`batch`]) or control runs ([`control`]); runs that have lost their workers are resumed ([`lost`]).
+//! single batch ([`batch`]), ask what a job would do ([`preview`]) or control runs ([`control`]); runs that have lost their workers are resumed ([`lost`]).
 
 mod batch;
 mod control;
 mod jobs;
 mod lost;
+mod preview;
 mod runs;
 
 pub(crate) use runs::presence::end_of_transaction;

@@ -8,4 +8,4 @@ mod installed;
 mod kept;
 
 pub(crate) use installed::{attach, detach, features, give_back_all, targets};
-pub(crate) use kept::{notes_left, release_notes, repair_range, roll_back_notes};
+pub(crate) use kept::{notes_left, preview, release_notes, repair_range, roll_back_notes};

@@ -79,6 +79,14 @@ errors! {
         format!("The key of \"{table}\" is not a single integer column."),
         "Run the whole job: call lockstep.backfill, or lockstep.start_backfill.",
     ),
+    NoPreview { job: String } => (
+        ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("backfill job \"{job}\" has no preview"),
+        "Only service_accounts and cache_columns can tell what they would do without doing it.",
+        format!(
+            "Try a range of ids and roll back: begin; select * from lockstep.backfill_batch('{job}', 1, 1000); rollback;"
+        ),
+    ),
     Table { job: String, named: Option<String>, known: Vec<String> } => (
         ERRCODE_INVALID_PARAMETER_VALUE,
         match &named {

@@ -79,7 +79,7 @@ pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
     let mut next = Some(start);
     while let Some(first) = next {
         let part = connected(|| {
-            let part = Part::unfilled(&tables, first, end);
+            let part = Part::unfilled(&tables, View::Own, first, end);
             filled.scanned += part.ids.len() as i64;
             resolver.look_up(&tables, View::Own, &part.workflows);
             let missed = part.write(&tables, &resolver, &mut filled);
@@ -91,12 +91,31 @@ pub(crate) fn fill(schema: &str, start: i64, end: i64) -> Result<Filled> {
             }
             part
         });
-        next = match part.ids.last() {
-            Some(last) if part.ids.len() == PART => last.checked_add(1),
-            _ => None,
-        };
+        next = part.next();
     }
     Ok(filled)
+}
+
+/// Notes what would become of each workflow without an account, whether that would be written, and its id. Reads as of the calling
+/// statement.
+pub(crate) fn preview(schema: &str, note: &mut dyn FnMut(&str, bool, i64)) -> Result<()> {
+    let tables = Tables::of_schema(schema)?;
+    check_is_owner(&tables.workflows)?;
+    let mut resolver = Resolver::default();
+    let mut next = Some(i64::MIN);
+    while let Some(first) = next {
+        let part = connected(|| {
+            let part = Part::unfilled(&tables, View::Caller, first, i64::MAX);
+            resolver.look_up(&tables, View::Caller, &part.workflows);
+            part
+        });
+        for (id, workflow) in part.ids.iter().zip(&part.workflows) {
+            let outcome = resolver.outcome(workflow);
+            note(outcome.name(), outcome.account().is_some(), *id);
+        }
+        next = part.next();
+    }
+    Ok(())
 }
 
 /// Rows without an account, in id order.
@@ -109,13 +128,19 @@ struct Part {
 }
 
 impl Part {
-    fn unfilled(tables: &Tables, first: i64, last: i64) -> Self {
+    fn unfilled(tables: &Tables, view: View, first: i64, last: i64) -> Self {
         let mut part = Self::default();
         let arguments = [first, last, PART as i64].map(Datum::from);
-        tables
-            .unfilled
-            .rows(View::Own, &arguments, |row| part.push(row));
+        tables.unfilled.rows(view, &arguments, |row| part.push(row));
         part
+    }
+
+    /// The id to continue with, if there may be more.
+    fn next(&self) -> Option<i64> {
+        match self.ids.last() {
+            Some(last) if self.ids.len() == PART => last.checked_add(1),
+            _ => None,
+        }
     }
 
     /// Those of the ids that still have no account, locked until the transaction ends.

@@ -20,5 +20,5 @@ mod resolver;
 mod tables;
 
 pub(crate) use attach::{attach, detach, feature};
-pub(crate) use fill::fill;
+pub(crate) use fill::{fill, preview};
 pub(crate) use tables::tables_to_fill;

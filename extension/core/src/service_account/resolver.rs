@@ -41,6 +41,17 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// As in the counts of a backfill.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Resolved(_) => "resolved",
+            Self::NoItem => "no_item",
+            Self::NoRootGroup => "no_root_group",
+            Self::NoConsumer => "no_consumer",
+            Self::ConsumerWithoutAccount => "consumer_without_account",
+        }
+    }
+
     pub(super) fn account(self) -> Option<i64> {
         match self {
             Self::Resolved(account) => Some(account),

@@ -1,4 +1,4 @@
-//! Counts of drifted rows, now; lockstep_internal.drift_check keeps the last ones.
+//! Counts of drifted rows, now; lockstep_internal.drift_check keeps the last ones, and drift_history the worst of each day.
 
 use crate::error::{OrRaise, Result, required};
 use crate::slack_workspace::rows_adrift;
@@ -28,6 +28,14 @@ kept! {
             pg_sys::INT8ARRAYOID,
             pg_sys::INT8OID,
         ],
+    );
+    static REMEMBER: OwnStatement = OwnStatement::new(
+        "insert into lockstep_internal.drift_history as h (schema, what, day, rows, is_more, checked_at)
+         select c.schema, c.what, (c.checked_at at time zone 'utc')::date, c.rows, c.is_more, c.checked_at
+           from lockstep_internal.drift_check c where c.schema = $1 and c.what = any ($2)
+         on conflict (schema, what, day) do update
+           set rows = greatest(h.rows, excluded.rows), is_more = h.is_more or excluded.is_more, checked_at = excluded.checked_at",
+        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID],
     );
     static FORGET: OwnStatement = OwnStatement::new(
         "delete from lockstep_internal.drift_check c where c.schema = $1 and c.what <> all ($2)",
@@ -77,11 +85,12 @@ fn record(schema: &str, found: &[Adrift], most: Option<i64>) -> Result<()> {
     let (names, rows): (Vec<String>, Vec<i64>) = counted.unzip();
     let arguments = [
         Some(datum(schema)),
-        Some(datum(names)),
+        Some(datum(names.clone())),
         Some(keys_argument(&rows)),
         nullable(most),
     ];
     RECORD.with(|statement| statement.run_with_nulls(&arguments))?;
+    REMEMBER.with(|statement| statement.run(&[datum(schema), datum(names)]))?;
     let all: Vec<String> = found.iter().map(|it| it.what.clone()).collect();
     FORGET.with(|statement| statement.run(&[datum(schema), datum(all)]))?;
     Ok(())

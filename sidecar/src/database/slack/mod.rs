@@ -120,7 +120,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 39] = [
+pub(crate) const FUNCTIONS: [&str; 41] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -143,6 +143,7 @@ pub(crate) const FUNCTIONS: [&str; 39] = [
     "metrics_report",
     "publish_events",
     "receive_slack_event",
+    "record_history",
     "release_jobs",
     "release_other_jobs",
     "replace_slack_token",
@@ -154,6 +155,7 @@ pub(crate) const FUNCTIONS: [&str; 39] = [
     "slack_channel_troubles",
     "slack_workspace_notifications",
     "start_runner",
+    "status_history",
     "status_report",
     "stop_runner",
     "store_slack_token",

@@ -128,6 +128,23 @@ impl SlackDatabase {
         Ok(row.try_get(0)?)
     }
 
+    /// What was recorded for plots.
+    pub(crate) async fn status_history(&self) -> Result<Value, Error> {
+        let statement = "select lockstep.status_history($1)";
+        let row = self
+            .ask_one(statement, &[(&self.schema, Type::TEXT)])
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Records what plots show, since it was last recorded.
+    pub(crate) async fn record_history(&self) -> Result<(), Error> {
+        let statement = "select lockstep_api.record_history($1)";
+        self.ask(statement, &[(&self.schema, Type::TEXT)])
+            .await
+            .map(drop)
+    }
+
     /// Counts the rows that differ, which takes reading all of them; [`Self::drift`] tells how many they are.
     pub(crate) async fn count_drift(&self) -> Result<(), Error> {
         let statement = "select lockstep.drift_report($1)";

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, debug_span, warn};
 
+use crate::alarm::raise;
 use crate::database::{Delivery, Finished, Outcome};
 use crate::error::{Error, complain};
 use crate::http::{Counter, count};
@@ -186,9 +187,10 @@ impl Courier {
             failures: delivery.failures,
         };
         let app = Arc::clone(&self.app);
+        let span = debug_span!("delivery", delivery = delivery.id);
         let task = self
             .sending
-            .spawn(async move { send::send(&app, &delivery).await });
+            .spawn(async move { send::send(&app, &delivery).await }.instrument(span));
         self.sent.insert(task.id(), sending);
     }
 
@@ -211,6 +213,13 @@ impl Courier {
         let (outcome, begun) = ended.unwrap_or_else(|| (send::broken_off(failures), None));
         count(Counter::DELIVERIES, outcome.name());
         debug!(delivery, outcome = outcome.name(), "sent");
+        if let Outcome::Failed { error, .. } = &outcome {
+            let names = [
+                ("integration", "gitlab_slack_application"),
+                ("error", &**error),
+            ];
+            raise("a message was not delivered", &names);
+        }
         let wait = match &outcome {
             Outcome::Retry { wait, .. }
             | Outcome::Uncertain { wait, .. }

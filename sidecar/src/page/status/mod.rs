@@ -1,8 +1,16 @@
-//! The status page for permitted viewers: waiting, sent and failed messages, backfills, flags and drift. A script refreshes the
-//! part that changes every few seconds; without scripts the page reloads itself.
+//! The status page for permitted viewers: what is wrong, messages, jobs, backfills, drift and flags. A script refreshes the part that
+//! changes every few seconds; without scripts the page reloads itself.
 
+mod backfills;
+mod drift;
+mod flags;
 mod gitlab;
+mod jobs;
+mod messages;
+mod moment;
 mod part;
+mod plot;
+mod problem;
 mod spool;
 
 use std::sync::Arc;
@@ -16,6 +24,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::history::History;
 use super::report::Report;
 use super::state::App;
 use super::viewer::check;
@@ -41,16 +50,17 @@ pub(super) async fn status(
     if let Err(stranger) = check(&app, peer, &headers) {
         return stranger.into_response();
     }
-    let (status, part) = live(&app).await;
+    let (status, title, part) = live(&app).await;
     let body = html! {
+        nav { a href="/" { "Home" } }
         h1 { "Status" }
-        p #stale.bad hidden {}
+        p #stale.bad role="status" hidden {}
         div #live data-part=(STATUS_PART) { (part) }
         script src=(STATUS_SCRIPT) defer {}
         noscript { meta http-equiv="refresh" content="10"; }
     };
     let policy = [(CONTENT_SECURITY_POLICY, POLICY)];
-    (status, policy, http::page("Status", &body)).into_response()
+    (status, policy, http::page(&title, &body)).into_response()
 }
 
 /// The part that changes.
@@ -58,7 +68,8 @@ pub(super) async fn part(State(app): State<Arc<App>>, peer: Peer, headers: Heade
     if let Err(stranger) = check(&app, peer, &headers) {
         return stranger.into_response();
     }
-    live(&app).await.into_response()
+    let (status, _, part) = live(&app).await;
+    (status, part).into_response()
 }
 
 pub(super) async fn script() -> Response {
@@ -69,24 +80,31 @@ pub(super) async fn script() -> Response {
     (headers, include_str!("live.js")).into_response()
 }
 
-async fn live(app: &Arc<App>) -> (StatusCode, Markup) {
+/// Title and part.
+async fn live(app: &Arc<App>) -> (StatusCode, String, Markup) {
     let of_process = html! {
-        @if let Some(spool) = app.spool.as_deref() { (spool::of(spool.standing())) }
-        @if let Some(pass_through) = app.pass_through.as_deref() { (gitlab::of(pass_through)) }
+        @if let Some(spool) = app.spool.as_deref() { section #spool { (spool::of(spool.standing())) } }
+        @if let Some(pass_through) = app.pass_through.as_deref() { section #gitlab { (gitlab::of(pass_through)) } }
     };
-    match app.looks.report.get(|| report(app)).await {
-        Some(report) => (
-            StatusCode::OK,
-            html! { (part::of(&report, count_drift(app, &report))) (of_process) },
-        ),
+    let (status, title, part) = match app.looks.report.get(|| report(app)).await {
+        Some(report) => {
+            let history = app.looks.history.get(|| history(app)).await;
+            let has_failed = count_drift(app, &report);
+            let (title, part) = part::of(&report, history.as_deref(), has_failed, &of_process);
+            (StatusCode::OK, title, part)
+        }
         None => {
             let trouble = html! {
                 p.bad { "The database does not respond at the moment. This page keeps trying." }
-                (of_process)
+                div.columns { (of_process) }
             };
-            (StatusCode::SERVICE_UNAVAILABLE, trouble)
+            let title = "No database · Status".to_owned();
+            (StatusCode::SERVICE_UNAVAILABLE, title, trouble)
         }
-    }
+    };
+    // The script takes the title from here.
+    let part = html! { div data-title=(http::title(&title)) { (part) } };
+    (status, title, part)
 }
 
 async fn report(app: &App) -> Option<Report> {
@@ -96,6 +114,17 @@ async fn report(app: &App) -> Option<Report> {
     });
     report
         .inspect_err(|error| complain!(error, "cannot tell the status"))
+        .ok()
+}
+
+/// The page does without it.
+async fn history(app: &App) -> Option<History> {
+    let asking = timeout(TIMEOUT, app.for_status.status_history()).await;
+    let history = asking.unwrap_or(Err(Error::Silent)).and_then(|history| {
+        History::deserialize(history).map_err(|error| Error::Pool(error.to_string()))
+    });
+    history
+        .inspect_err(|error| complain!(error, "cannot tell the history"))
         .ok()
 }
 

@@ -52,6 +52,15 @@ impl CallError {
         }
     }
 
+    /// Whether Slack is away: it does not answer, or not as Slack.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unanswered(_) | Self::Garbled => true,
+            Self::Status(status) => *status >= 500,
+            Self::RateLimited(_) | Self::Refused { .. } | Self::ForeignUrl => false,
+        }
+    }
+
     /// What it is counted as.
     pub(super) fn name(&self) -> &'static str {
         match self {

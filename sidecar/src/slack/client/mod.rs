@@ -3,6 +3,7 @@
 mod answer;
 mod error;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -13,12 +14,14 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tracing::{Instrument, debug_span};
 use url::Url;
 
 pub(crate) use error::CallError;
 
 use crate::error::Error;
 use crate::http::{ExchangeError, HttpClient, Timing, count_call, time};
+use crate::outage::Outage;
 
 /// How long Slack may take to respond. Slack gives up on us after three seconds; we are more patient with jobs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +40,7 @@ pub(crate) struct Credentials {
 pub(crate) struct SlackClient {
     http: HttpClient,
     base: Url,
+    outage: Arc<Outage>,
 }
 
 impl SlackClient {
@@ -45,6 +49,7 @@ impl SlackClient {
         Ok(Self {
             http: HttpClient::new(base, ANSWER_TIMEOUT / 2, Duration::from_secs(30))?,
             base: base.clone(),
+            outage: Arc::default(),
         })
     }
 
@@ -116,13 +121,17 @@ impl SlackClient {
         let uri = url.parse::<Uri>().map_err(|_| CallError::ForeignUrl)?;
         let request = Request::post(uri).header(CONTENT_TYPE, "application/json; charset=utf-8");
         let begun = Instant::now();
-        let answered = self.exchange(request, message.to_string()).await;
+        let span = debug_span!("slack", method = "response_url");
+        let answered = self
+            .exchange(request, message.to_string())
+            .instrument(span)
+            .await;
         let taken = answered.and_then(|(status, pause, _)| match status {
             StatusCode::TOO_MANY_REQUESTS => Err(CallError::RateLimited(pause)),
             status if status.is_success() => Ok(()),
             status => Err(CallError::Status(status.as_u16())),
         });
-        noted("response_url", begun, taken)
+        self.noted("response_url", begun, taken)
     }
 
     fn uri(&self, path: &str) -> Result<Uri, CallError> {
@@ -139,9 +148,31 @@ impl SlackClient {
         body: String,
     ) -> Result<Value, CallError> {
         let begun = Instant::now();
-        let answered = self.exchange(request, body).await;
+        let span = debug_span!("slack", method);
+        let answered = self.exchange(request, body).instrument(span).await;
         let read = answered.and_then(|(status, pause, body)| answer::read(status, pause, &body));
-        noted(method, begun, read)
+        self.noted(method, begun, read)
+    }
+
+    /// Counts a call, and how long Slack took for it. Whether Slack answers at all is logged once for all calls.
+    fn noted<T>(
+        &self,
+        method: &'static str,
+        begun: Instant,
+        outcome: Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        time(Timing::SLACK_CALL, method, begun.elapsed());
+        count_call(
+            method,
+            outcome.as_ref().map_or_else(CallError::name, |_| "ok"),
+        );
+        match &outcome {
+            Err(error) if error.is_outage() => self.outage.failed("Slack", &error.to_string()),
+            // Nothing was asked.
+            Err(CallError::ForeignUrl) => {}
+            _ => self.outage.answered(|| "Slack".to_owned(), begun),
+        }
+        outcome
     }
 
     async fn exchange(
@@ -165,20 +196,6 @@ impl SlackClient {
         let pause = answer::pause(&answer.headers);
         Ok((answer.status, pause, answer.body))
     }
-}
-
-/// Counts a call, and how long Slack took for it.
-fn noted<T>(
-    method: &'static str,
-    begun: Instant,
-    outcome: Result<T, CallError>,
-) -> Result<T, CallError> {
-    time(Timing::SLACK_CALL, method, begun.elapsed());
-    count_call(
-        method,
-        outcome.as_ref().map_or_else(CallError::name, |_| "ok"),
-    );
-    outcome
 }
 
 /// A header that is never shown.

@@ -42,6 +42,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
             "cancel_backfill",
             "retry_backfill",
             "backfill_batch",
+            "preview_backfill",
             "register_backfill_job",
             "unregister_backfill_job",
         ],
@@ -136,6 +137,7 @@ const TOPICS: [(&str, &[&str]); 13] = [
         "Status",
         &[
             "status_report",
+            "status_history",
             "metrics_report",
             "drift_report",
             "drift_checks",

@@ -104,6 +104,13 @@ select * from lockstep.backfill_batch('service_accounts', 1, 1000);
 --! select lockstep.backfill_batch('service_accounts', 10, 1)
 --! select lockstep.backfill_batch('service_accounts', 1, 10, sub_batch_size => 0)
 
+-- preview_backfill
+select * from lockstep.preview_backfill('service_accounts');
+--! select lockstep.preview_backfill('nope')
+--! select lockstep.preview_backfill('slack_workspaces')
+--! select lockstep.preview_backfill('service_accounts', examples => -1)
+--! reader: select lockstep.preview_backfill('service_accounts')
+
 -- register_backfill_job
 select lockstep.register_backfill_job('upper_names', 'projects', 'update projects set name = upper(name) where {range}');
 --! select lockstep.register_backfill_job('Upper names', 'projects', 'update projects set name = upper(name) where {range}')
@@ -387,6 +394,10 @@ select integration_id, has_settings from lockstep.list_integration_properties(mo
 select jsonb_pretty(lockstep.status_report() -> 'deliveries');
 --! select lockstep.status_report('nope')
 --! reader: select lockstep.status_report()
+
+-- status_history
+select jsonb_pretty(lockstep.status_history() -> 'backfills');
+--! reader: select lockstep.status_history()
 
 -- metrics_report
 select jsonb_pretty(lockstep.metrics_report() -> 'deliveries');

@@ -86,6 +86,11 @@ impl Job for ServiceAccounts {
                 .into(),
         })
     }
+
+    fn preview(&self, note: &mut dyn FnMut(&str, bool, i64)) -> Result<bool> {
+        service_account::preview(&self.schema, note)?;
+        Ok(true)
+    }
 }
 
 struct OfExtension {
@@ -121,5 +126,10 @@ impl Job for CacheColumns {
             updated: updated as i64,
             ..Counts::default()
         })
+    }
+
+    fn preview(&self, note: &mut dyn FnMut(&str, bool, i64)) -> Result<bool> {
+        cache_column::preview(self.target, &mut |outcome, key| note(outcome, true, key))?;
+        Ok(true)
     }
 }

@@ -11,6 +11,12 @@ use pgrx::pg_sys::Oid;
 /// in the range, as the table's owner. It counts updated and unresolved rows; the engine counts the rows of the range.
 pub(crate) trait Job {
     fn run(&self, range: &KeyRange) -> Result<Counts>;
+
+    /// Notes of each row that is not right what would become of it, whether it would be written, and its key. False if the job cannot
+    /// tell without doing it.
+    fn preview(&self, _note: &mut dyn FnMut(&str, bool, i64)) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A job and the table it processes.

@@ -9,7 +9,19 @@ use std::mem::ManuallyDrop;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-pub(super) const WAITERS: &str = "another session waited for its rows";
+/// Why a run waits: a word for monitoring, and a text for people, with its numbers and names.
+pub(crate) struct Hold {
+    pub(super) cause: &'static str,
+    pub(super) text: String,
+}
+
+/// Sessions waited for the rows of the last sub-batch.
+pub(super) fn waiters() -> Hold {
+    Hold {
+        cause: "waiters",
+        text: "another session waited for its rows".to_owned(),
+    }
+}
 
 /// Each worker checks at most this often: a check takes half a millisecond, as long as some sub-batches.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -52,7 +64,7 @@ thread_local! {
 }
 
 /// What currently holds a run on a table, if anything; `is_held` says whether it was held just before.
-pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
+pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<Hold>> {
     let settings = &run.settings;
     let is_early = ASKED
         .get()
@@ -65,13 +77,15 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
     STATEMENTS.with(|statements| {
         if settings.hold_for_vacuum {
             let table = datum(Oid::from(run.table));
-            statements.vacuum.rows(&[table], |row| found = row.get(1))?;
+            statements
+                .vacuum
+                .rows(&[table], |row| found = hold("vacuum", row.get(1)))?;
         }
         let lag = settings.hold_at_replication_lag;
         if found.is_none() && lag > 0 {
             statements
                 .replication
-                .rows(&[datum(lag)], |row| found = row.get(1))?;
+                .rows(&[datum(lag)], |row| found = hold("replication", row.get(1)))?;
         }
         let files = i64::from(settings.hold_at_wal_files);
         if found.is_none() && files > 0 {
@@ -81,7 +95,7 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
                 let mut found = None;
                 let asked = statements
                     .archiving
-                    .rows(&[datum(files)], |row| found = row.get(1));
+                    .rows(&[datum(files)], |row| found = hold("archiving", row.get(1)));
                 asked.map(|()| found)
             }))
             .unwrap_or(Ok(None))?;
@@ -89,7 +103,11 @@ pub(super) fn reason(run: &Run, is_held: bool) -> Result<Option<String>> {
         Ok::<(), Error>(())
     })?;
     let function = settings.hold_function.as_deref();
-    Ok(found.or_else(|| function.and_then(|function| ask(run.role, function))))
+    Ok(found.or_else(|| hold("hold_function", ask(run.role, function?))))
+}
+
+fn hold(cause: &'static str, text: Option<String>) -> Option<Hold> {
+    text.map(|text| Hold { cause, text })
 }
 
 /// Calls the DBA's function as the owner of the table, whoever resumed the run. A failure is a reason to hold.

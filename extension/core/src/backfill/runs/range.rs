@@ -1,10 +1,11 @@
 //! Ranges: the part of a run that one worker processes, and its position there.
 
+use super::hold::Hold;
 use super::run::Run;
 use crate::backfill::jobs::{Counts, Key, KeyRange};
 use crate::error::Result;
 use lockstep_server::kept;
-use lockstep_server::{Failure, OwnStatement, datum};
+use lockstep_server::{Failure, OwnStatement, datum, nullable};
 use pgrx::pg_sys::{self, Datum};
 
 /// An open row of lockstep_internal.backfill_range, locked until the end of the transaction.
@@ -78,7 +79,7 @@ impl Statements {
             advance: OwnStatement::new(
                 "update lockstep_internal.backfill_range
                     set slot = $2, after_key = $3, sub_batch_size = $4, attempts = 0, scanned = $5, updated = $6,
-                        unresolved = $7::jsonb, rows_per_second = $8, longest_ms = $9, held_by = nullif($10, ''),
+                        unresolved = $7::jsonb, rows_per_second = $8, longest_ms = $9, held_by = $10, held_cause = $11,
                         updated_at = clock_timestamp()
                   where id = $1",
                 &[
@@ -92,6 +93,7 @@ impl Statements {
                     pg_sys::FLOAT8OID,
                     pg_sys::FLOAT8OID,
                     pg_sys::TEXTOID,
+                    pg_sys::TEXTOID,
                 ],
             ),
             finish: OwnStatement::new(
@@ -99,12 +101,19 @@ impl Statements {
                 &[pg_sys::INT8OID],
             ),
             hold: OwnStatement::new(
-                "update lockstep_internal.backfill_range set slot = $2, held_by = $3, updated_at = clock_timestamp() where id = $1",
-                &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
+                "update lockstep_internal.backfill_range
+                    set slot = $2, held_by = $3, held_cause = $4, updated_at = clock_timestamp()
+                  where id = $1",
+                &[
+                    pg_sys::INT8OID,
+                    pg_sys::INT4OID,
+                    pg_sys::TEXTOID,
+                    pg_sys::TEXTOID,
+                ],
             ),
             retry_smaller: OwnStatement::new(
                 "update lockstep_internal.backfill_range
-                    set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, held_by = null,
+                    set slot = $2, sub_batch_size = $3, attempts = $4, sqlstate = $5, error = $6, held_by = null, held_cause = null,
                         updated_at = clock_timestamp()
                   where id = $1",
                 &[
@@ -131,7 +140,8 @@ impl Statements {
             ),
             skip: OwnStatement::new(
                 "update lockstep_internal.backfill_range
-                    set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, held_by = null, updated_at = clock_timestamp()
+                    set slot = $2, after_key = $3, attempts = 0, sqlstate = null, error = null, held_by = null,
+                        held_cause = null, updated_at = clock_timestamp()
                   where id = $1",
                 &[
                     pg_sys::INT8OID,
@@ -159,8 +169,8 @@ pub(super) struct Progress {
     pub(super) up_to: Key,
     pub(super) next_size: i32,
     pub(super) rows_per_second: f64,
-    /// What the worker waits for afterwards; empty for nothing.
-    pub(super) held_by: &'static str,
+    /// What the worker waits for afterwards.
+    pub(super) hold: Option<Hold>,
 }
 
 impl Range {
@@ -210,19 +220,22 @@ impl Range {
 
     /// Moves the position to the last key processed, with the counts so far.
     pub(super) fn advance(&self, slot: i32, progress: &Progress) -> Result<()> {
+        let hold = progress.hold.as_ref();
         let arguments = [
-            datum(self.id),
-            datum(slot),
-            datum(progress.up_to.clone()),
-            datum(progress.next_size),
-            datum(self.counts.scanned),
-            datum(self.counts.updated),
-            datum(self.counts.unresolved_json()),
-            datum(progress.rows_per_second),
-            datum(self.longest_ms),
-            datum(progress.held_by),
+            Some(datum(self.id)),
+            Some(datum(slot)),
+            Some(datum(progress.up_to.clone())),
+            Some(datum(progress.next_size)),
+            Some(datum(self.counts.scanned)),
+            Some(datum(self.counts.updated)),
+            Some(datum(self.counts.unresolved_json())),
+            Some(datum(progress.rows_per_second)),
+            Some(datum(self.longest_ms)),
+            nullable(hold.map(|hold| hold.text.as_str())),
+            nullable(hold.map(|hold| hold.cause)),
         ];
-        run_one(|statements| &statements.advance, &arguments)
+        STATEMENTS.with(|statements| statements.advance.run_with_nulls(&arguments))?;
+        Ok(())
     }
 
     /// Closes the range and adds its counts to the run.
@@ -232,11 +245,16 @@ impl Range {
     }
 
     /// Records what holds the range's worker.
-    pub(crate) fn hold(&self, slot: i32, reason: &str) -> Result<()> {
-        if self.held_by.as_deref() == Some(reason) {
+    pub(super) fn hold(&self, slot: i32, hold: &Hold) -> Result<()> {
+        if self.held_by.as_deref() == Some(&*hold.text) {
             return Ok(());
         }
-        let arguments = [datum(self.id), datum(slot), datum(reason)];
+        let arguments = [
+            datum(self.id),
+            datum(slot),
+            datum(hold.text.as_str()),
+            datum(hold.cause),
+        ];
         run_one(|statements| &statements.hold, &arguments)
     }
 

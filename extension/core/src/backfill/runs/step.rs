@@ -143,8 +143,8 @@ fn end(run: i64) -> Result<Next> {
 /// Processes the next sub-batch of a range.
 fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next> {
     let settings = &run.settings;
-    if let Some(reason) = hold::reason(run, range.held_by.is_some())? {
-        range.hold(worker.slot(), &reason)?;
+    if let Some(hold) = hold::reason(run, range.held_by.is_some())? {
+        range.hold(worker.slot(), &hold)?;
         return Ok(Next::StepAfter(settings.hold_ms));
     }
     let begun = Instant::now();
@@ -178,7 +178,7 @@ fn work(run: &Run, task: &Task, mut range: Range, worker: Worker) -> Result<Next
                 up_to: part.last,
                 next_size: size,
                 rows_per_second,
-                held_by: if made_wait { hold::WAITERS } else { "" },
+                hold: made_wait.then(hold::waiters),
             },
         )?;
     }

@@ -15,5 +15,6 @@ mod walk;
 
 pub(crate) use pending::{notes_left, release_notes, roll_back_notes};
 pub(crate) use walk::{
-    Walk, look_at_all, look_at_part_of_source, look_at_part_of_target, repair_all, repair_range,
+    Walk, look_at_all, look_at_part_of_source, look_at_part_of_target, preview, repair_all,
+    repair_range,
 };

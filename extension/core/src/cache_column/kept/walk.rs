@@ -203,6 +203,26 @@ pub(crate) fn look_at_part_of_source(definition: i32, part: &Part) -> Result<()>
     Ok(())
 }
 
+/// Notes of each wrong value of a table what it would become, as the calling statement sees it, and the row's key.
+pub(crate) fn preview(target: u32, note: &mut dyn FnMut(&str, i64)) -> Result<()> {
+    for definition in Definition::of_table(target)? {
+        if definition.target != target {
+            continue;
+        }
+        let column = definition.target_column.clone();
+        for wrong in Walk::all(&definition.resolve()?).wrong() {
+            let cached = wrong
+                .cached
+                .map_or_else(|| "null".to_owned(), |cached| cached.to_string());
+            note(
+                &format!("{column}: {cached} -> {}", wrong.actual),
+                wrong.key,
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Corrects all cache columns of the target rows with keys from `first` to `last`; returns how many values it wrote. Correct rows
 /// are not even locked.
 pub(crate) fn repair_range(target: u32, first: i64, last: i64) -> Result<usize> {

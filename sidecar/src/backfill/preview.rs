@@ -1,0 +1,60 @@
+//! What a job would do.
+
+use std::fmt::Write;
+
+use crate::database::PreviewOutcome;
+use crate::text::number;
+
+pub(super) fn of(job: &str, outcomes: &[PreviewOutcome]) -> String {
+    let rows = |writes: bool| -> i64 {
+        let those = outcomes.iter().filter(|it| it.writes == writes);
+        those.map(|it| it.rows).sum()
+    };
+    let mut text = format!(
+        "{job} would write {} {}, and could not resolve {}\n",
+        number(rows(true)),
+        if rows(true) == 1 { "row" } else { "rows" },
+        number(rows(false))
+    );
+    let width = outcomes.iter().map(|it| it.outcome.len()).max();
+    let width = width.unwrap_or_default();
+    for it in outcomes {
+        let examples: Vec<String> = it.examples.iter().map(i64::to_string).collect();
+        // Writing to a String never fails.
+        let _ = writeln!(
+            text,
+            "  {:<width$}  {:>11}  {}, as {}",
+            it.outcome,
+            number(it.rows),
+            if it.writes { "written" } else { "left" },
+            examples.join(", ")
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+    use crate::database::PreviewOutcome;
+
+    #[test]
+    fn a_line_an_outcome() {
+        let outcome = |outcome: &str, writes, rows| PreviewOutcome {
+            outcome: outcome.to_owned(),
+            writes,
+            rows,
+            examples: vec![7, 9],
+        };
+        let outcomes = [
+            outcome("no_item", false, 20),
+            outcome("resolved", true, 1_516),
+        ];
+        assert_eq!(
+            of("service_accounts", &outcomes),
+            "service_accounts would write 1,516 rows, and could not resolve 20\n\
+             \x20 no_item            20  left, as 7, 9\n\
+             \x20 resolved        1,516  written, as 7, 9\n"
+        );
+    }
+}
