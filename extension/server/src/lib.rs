@@ -46,9 +46,9 @@ pub use rights::{
     for_whole_transaction, has_rights_of, has_rights_of_name, role_name, session_user,
 };
 pub use session::{
-    is_in_transaction_block, is_serializable, is_set_to, is_statement_over, load, notify,
-    pages_read, random, random_bytes, sleep, trigger_depth, with_catalog_path, with_new_snapshot,
-    with_settings,
+    current_transaction, has_committed, is_in_transaction_block, is_read_committed,
+    is_serializable, is_set_to, is_statement_over, load, notify, pages_read, random, random_bytes,
+    sleep, trigger_depth, with_catalog_path, with_new_snapshot, with_settings,
 };
 pub use statement::{Statement, Target, View, commit, connected, is_atomic, with_snapshot};
 pub use transaction::AtEnd;

@@ -25,6 +25,25 @@ pub fn is_serializable() -> bool {
     unsafe { pg_sys::XactIsoLevel as u32 == pg_sys::XACT_SERIALIZABLE }
 }
 
+/// Whether each statement sees what has been committed by its start.
+pub fn is_read_committed() -> bool {
+    // SAFETY: reads the transaction's isolation level.
+    unsafe { (pg_sys::XactIsoLevel as u32) < pg_sys::XACT_REPEATABLE_READ }
+}
+
+/// The number of the current transaction, if it has one because it has written something.
+pub fn current_transaction() -> Option<u64> {
+    // SAFETY: reads the transaction's state.
+    let number = unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value;
+    (number != 0).then_some(number)
+}
+
+/// Whether a transaction that this session has just ended, or is in, has been committed.
+pub fn has_committed(transaction: u64) -> bool {
+    // SAFETY: the commit log keeps recent transactions. The lower half of the number is the one that is stored.
+    unsafe { pg_sys::TransactionIdDidCommit((transaction as u32).into()) }
+}
+
 /// How many triggers are running, each inside the previous one.
 pub fn trigger_depth() -> i32 {
     // SAFETY: the function takes no argument and returns an integer.
@@ -51,6 +70,16 @@ pub fn is_set_to(name: &CStr, value: &CStr) -> bool {
         let is_equal = CStr::from_ptr(current) == value;
         pg_sys::pfree(current.cast());
         is_equal
+    }
+}
+
+/// Makes the changes of the current command visible to its own reads of catalogs.
+pub(crate) fn see_own_changes() {
+    // SAFETY: the command counter may be incremented wherever a statement could run; in parallel mode nothing may be changed.
+    unsafe {
+        if !pg_sys::IsInParallelMode() {
+            pg_sys::CommandCounterIncrement();
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::answer::{Answer, first_row};
 use crate::planner::{end_settings, plan_by_index, set_for_now, source_of};
+use crate::session::see_own_changes;
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::{Cell, RefCell};
@@ -197,10 +198,7 @@ impl Statement {
                 // Read-only, SPI uses the active snapshot; otherwise it takes a new one.
                 View::Caller | View::Own => (ptr::null_mut(), ptr::null_mut()),
                 View::NewestReadOnly => {
-                    // Makes this command's own changes visible; in parallel mode nothing may be changed.
-                    if !pg_sys::IsInParallelMode() {
-                        pg_sys::CommandCounterIncrement();
-                    }
+                    see_own_changes();
                     // The catalog snapshot is new and, unlike the latest snapshot, available in parallel mode.
                     (pg_sys::GetCatalogSnapshot(Oid::INVALID), ptr::null_mut())
                 }

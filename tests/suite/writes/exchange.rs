@@ -219,3 +219,70 @@ fn attach_waits_for_nobody_elses_table() -> Result<()> {
     assert_eq!(held.get::<_, i64>(0), 0);
     Ok(())
 }
+
+/// As when a table has grown too large: it becomes a partition of a new one with its name.
+#[test]
+fn source_becomes_a_partition_of_the_table_that_takes_its_name() -> Result<()> {
+    let mut client = with_rooms("exchange_partition", ROOMS_AND_GUESTS)?;
+    let client = &mut client;
+    client.batch_execute(
+        "alter table rooms add has_absent boolean;
+         select lockstep.add_cache_column('rooms', 'has_absent', 'guests', 'room_id', '{\"present\": false}')",
+    )?;
+    expect_rooms(client, "insert into guests values (1, 1, true)", &[1])?;
+    client.batch_execute(
+        "begin; alter table guests rename to guests_old;
+         create table guests (like guests_old including defaults) partition by range (id);
+         alter table guests attach partition guests_old for values from (0) to (100);
+         create table guests_new partition of guests for values from (100) to (200); commit;
+         create index on guests (room_id)",
+    )?;
+    let states = |client: &mut Client| -> Result<Vec<String>> {
+        let rows = client.query("select distinct state from lockstep.cache_columns", &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    assert_eq!(
+        states(client)?,
+        ["another table has the name of the source"]
+    );
+    client.batch_execute("select lockstep.attach()")?;
+    assert_eq!(states(client)?, ["active"]);
+    expect_rooms(client, "insert into guests values (2, 2, true)", &[1, 2])?;
+    expect_rooms(
+        client,
+        "insert into guests_new values (101, 3, true)",
+        &[1, 2, 3],
+    )?;
+    expect_rooms(
+        client,
+        "update guests_old set present = false where id = 1",
+        &[2, 3],
+    )?;
+    let absent = "select id from rooms where has_absent";
+    assert_eq!(client.query_one(absent, &[])?.get::<_, i64>(0), 1);
+    expect_rooms(client, "truncate guests_old", &[3])
+}
+
+/// Triggers of a partition that was a source of its own have the names that the whole table's need.
+#[test]
+fn a_partition_with_a_definition_of_its_own_is_said() -> Result<()> {
+    let tables = format!(
+        "{ROOMS_AND_GUESTS} create table all_guests (like guests) partition by range (id);"
+    );
+    let mut client = with_rooms("exchange_own", &tables)?;
+    client.batch_execute(
+        "alter table all_guests attach partition guests for values from (0) to (100);
+         create index on all_guests (room_id); alter table rooms add other boolean",
+    )?;
+    let add = "select lockstep.add_cache_column('rooms', 'other', 'all_guests', 'room_id', '{\"present\": true}')";
+    let error = error_of(&mut client, add)?;
+    assert_eq!(error.code().code(), "42710");
+    assert_eq!(
+        error.message(),
+        "trigger \"lockstep_changed\" of partition public.guests is from before it was one"
+    );
+    client.batch_execute("select lockstep.remove_cache_column('rooms', 'has_guest')")?;
+    assert_eq!(triggers_on(&mut client, "guests")?, 0);
+    client.batch_execute(add)?;
+    Ok(())
+}

@@ -122,3 +122,27 @@ fn partition_that_came_later_is_written() -> Result<()> {
         &[],
     )
 }
+
+/// A trigger of the application with a name of ours, on a partition alone: the call says so before it changes anything.
+#[test]
+fn a_partition_has_a_trigger_with_a_name_of_ours() -> Result<()> {
+    let mut client = partitioned("writes_partition_name")?;
+    client.batch_execute(
+        "drop trigger lockstep_changed on guests;
+         create function nothing() returns trigger language plpgsql as 'begin return null; end';
+         create trigger lockstep_changed after insert on guests_south_low for each row execute function nothing()",
+    )?;
+    let says =
+        "trigger \"lockstep_changed\" of table public.guests_south_low does not belong to lockstep";
+    let row = client.query_one(
+        "select status, detail from lockstep.attach() where feature = 'rooms.has_guest'",
+        &[],
+    )?;
+    assert_eq!((row.get(0), row.get(1)), ("skipped", says));
+    client.batch_execute("alter trigger lockstep_changed on guests_south_low rename to other; select lockstep.attach()")?;
+    expect_rooms(
+        &mut client,
+        "insert into guests_south_low values (2, 2, true, 'south')",
+        &[2],
+    )
+}

@@ -1,10 +1,10 @@
 //! When a cron expression is due next, in a time zone.
 
 use crate::error::{JobError, OrRaise, Result, required};
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use pgrx::prelude::*;
 
 /// As long as any sensible one.
@@ -18,7 +18,7 @@ const MOST_TIMES: i32 = 1_000;
 /// A cron expression in a time zone.
 pub(super) struct Times {
     cron: Cron,
-    zone: Tz,
+    zone: TimeZone,
     text: String,
 }
 
@@ -40,7 +40,7 @@ impl Times {
         let parsed = parser
             .parse(cron)
             .map_err(|error| refused(format!("{}.", error.to_string().trim_end_matches('.'))))?;
-        let zone = time_zone.parse().map_err(|_| JobError::TimeZone {
+        let zone = TimeZone::get(time_zone).map_err(|_| JobError::TimeZone {
             time_zone: time_zone.chars().take(50).collect(),
         })?;
         Ok(Self {
@@ -56,12 +56,12 @@ impl Times {
         let never = || JobError::Never {
             cron: self.text.clone(),
         };
-        let time = DateTime::<Utc>::from_timestamp_micros(micros).ok_or_else(never)?;
+        let time = Timestamp::from_microsecond(micros).map_err(|_| never())?;
         let next = self
             .cron
-            .find_next_occurrence(&time.with_timezone(&self.zone), false)
+            .find_next_occurrence(&time.to_zoned(self.zone.clone()), false)
             .map_err(|_| never())?;
-        let micros = next.timestamp_micros() - MICROS_FROM_1970;
+        let micros = next.timestamp().as_microsecond() - MICROS_FROM_1970;
         Ok(TimestampWithTimeZone::try_from(micros).map_err(|_| never())?)
     }
 }

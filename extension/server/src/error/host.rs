@@ -66,6 +66,12 @@ errors! {
         "Names that begin with lockstep_ are those of its own triggers.",
         format!("Rename it: alter trigger {} on {table} rename to ...", quote_identifier(trigger)),
     ),
+    PartitionTrigger { table: String, trigger: String } => (
+        ERRCODE_DUPLICATE_OBJECT,
+        format!("trigger \"{trigger}\" of partition {table} is from before it was one"),
+        "The triggers of the whole table would have the same names.",
+        "Call lockstep.attach; if that does not move the partition's cache columns, remove them: select lockstep.remove_cache_column(target, column).",
+    ),
     NoPrimaryKey { table: String } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("target table \"{table}\" has no primary key"),

@@ -1,6 +1,7 @@
 //! Changes to the application's tables: permissions, and how they are made.
 
-use super::relation::{Relation, read_again};
+use super::described::read_again;
+use super::relation::Relation;
 use crate::error::{HostError, Result, ServerError};
 use crate::{Statement, View, as_owner, connected, datum, has_rights_of, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};

@@ -3,15 +3,14 @@
 use super::equality::default_equality;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_identifier;
-use serde::Deserialize;
 use std::num::NonZeroUsize;
 
 /// A column, with its name and number in this table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Column {
-    number: i16,
+    pub(super) number: i16,
     pub name: String,
-    type_oid: u32,
+    pub(super) type_oid: u32,
     pub collation: u32,
     /// How values of its type are stored, as in pg_type.typbyval and pg_type.typlen.
     pub by_value: bool,
@@ -19,9 +18,9 @@ pub struct Column {
     /// The SQL name of its type, schema-qualified unless it is built in.
     pub type_name: String,
     /// The category of its type, as in pg_type.typcategory.
-    pub category: String,
-    is_enum: bool,
-    is_generated: bool,
+    pub category: char,
+    pub(super) is_enum: bool,
+    pub(super) is_generated: bool,
 }
 
 impl Column {

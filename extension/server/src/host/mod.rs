@@ -3,7 +3,9 @@
 
 mod alter;
 mod ancestry;
+mod catalog;
 mod column;
+mod described;
 mod equality;
 mod known;
 mod named;
@@ -19,9 +21,10 @@ pub use alter::{
 };
 pub use ancestry::{at_or_below, path_of, way_to};
 pub use column::{Column, IntegerWidth};
+pub use described::reading_once;
 pub use known::Known;
 pub use named::tables_named;
-pub use relation::{Part, Reference, Relation, check_schema, reading_once};
+pub use relation::{Part, Reference, Relation, check_schema};
 pub use scope::{Scope, are_read_at_once, locks};
 pub use text::{NOW, differ, qualified};
 pub use trigger::{HostTrigger, create_trigger, install_triggers, remove_triggers};

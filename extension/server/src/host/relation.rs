@@ -1,25 +1,21 @@
 //! A table as the catalogs describe it.
 
 use super::column::Column;
-use crate::error::{HostError, Result, ServerError};
+use crate::error::{HostError, Result};
 use crate::{Statement, connected, datum, with_catalog_path};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_qualified_identifier;
-use serde::Deserialize;
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::mem::ManuallyDrop;
 
 /// What triggers and definition checks need to know about a table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Relation {
     pub oid: u32,
     pub owner: u32,
-    schema: String,
-    name: String,
-    kind: String,
-    persistence: String,
-    is_of_extension: bool,
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) kind: char,
+    pub(super) persistence: char,
+    pub(super) is_of_extension: bool,
     /// A BEFORE trigger can change columns that an update does not name.
     pub rewrites_updates: bool,
     /// Rows use PostgreSQL's heap access method, whose tuple headers show whether a row was changed again.
@@ -28,19 +24,19 @@ pub struct Relation {
     pub ancestors: Vec<u32>,
     /// All tables below it, if it is partitioned.
     pub partitions: Vec<Part>,
-    has_inheritance_children: bool,
-    columns: Vec<Column>,
-    primary_key: Vec<String>,
+    pub(super) has_inheritance_children: bool,
+    pub(super) columns: Vec<Column>,
+    pub(super) primary_key: Vec<String>,
     /// Columns that a valid, complete btree index starts with.
-    indexed: Vec<String>,
+    pub(super) indexed: Vec<String>,
     /// Single-column foreign keys that are checked by the end of every statement.
-    foreign_keys: Vec<ForeignKey>,
+    pub(super) foreign_keys: Vec<ForeignKey>,
     /// Triggers of this table, other than PostgreSQL's internal ones.
-    triggers: Vec<InstalledTrigger>,
+    pub(super) triggers: Vec<InstalledTrigger>,
 }
 
 /// A table below a partitioned one.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Part {
     pub oid: u32,
     pub owner: u32,
@@ -49,15 +45,15 @@ pub struct Part {
     pub is_partitioned: bool,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct ForeignKey {
-    column: String,
-    target: u32,
-    target_column: String,
+#[derive(Clone, Debug)]
+pub(super) struct ForeignKey {
+    pub(super) column: String,
+    pub(super) target: u32,
+    pub(super) target_column: String,
     /// When a target row is deleted, the key only checks at the end of the statement whether a row with that key exists again.
-    waits_on_delete: bool,
+    pub(super) waits_on_delete: bool,
     /// A change of the target's key cascades to rows here, or is forbidden.
-    follows_update: bool,
+    pub(super) follows_update: bool,
 }
 
 /// What a foreign key from source to target guarantees.
@@ -72,76 +68,19 @@ pub struct Reference {
 }
 
 /// The name, state and function of a trigger.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct InstalledTrigger {
     pub name: String,
     pub enabled: bool,
     /// The name of its function, if it is one of ours.
     pub function: Option<String>,
     /// It is enabled and fires before each row of an update.
-    rewrites_updates: bool,
-}
-
-/// How the names of our triggers begin.
-const OUR_TRIGGERS: &str = "lockstep_";
-
-const DESCRIBE: &str = include_str!("relation.sql");
-
-thread_local! {
-    /// Descriptions read within [`reading_once`].
-    static READ: RefCell<Option<HashMap<u32, Relation>>> = const { RefCell::new(None) };
-}
-
-/// Reads each table once during `work`, and again after a change. A table with a thousand foreign keys takes milliseconds to
-/// read, while writers wait.
-pub fn reading_once<R>(work: impl FnOnce() -> R) -> R {
-    /// Also runs when `work` fails: the error unwinds through here.
-    struct Scope;
-    impl Drop for Scope {
-        fn drop(&mut self) {
-            READ.set(None);
-        }
-    }
-    READ.set(Some(HashMap::new()));
-    let _scope = Scope;
-    work()
-}
-
-/// A table was changed or locked, so every description may be stale.
-pub(super) fn read_again() {
-    READ.with_borrow_mut(|read| {
-        if let Some(read) = read {
-            read.clear();
-        }
-    });
+    pub(super) rewrites_updates: bool,
+    /// It fires for each row, and is no copy of a partitioned table's trigger.
+    pub(super) is_own_row_trigger: bool,
 }
 
 impl Relation {
-    /// Reads the table's current description, regardless of the transaction's snapshot.
-    pub fn describe(oid: u32) -> Result<Self> {
-        thread_local! {
-            // Kept, because planning takes longer than running; never dropped, see `Keeper`.
-            static QUERY: ManuallyDrop<Statement> =
-                ManuallyDrop::new(Statement::new(DESCRIBE, &[pg_sys::OIDOID]));
-        }
-        let known = READ.with_borrow(|read| read.as_ref()?.get(&oid).cloned());
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let argument = datum(Oid::from(oid));
-        let text = QUERY
-            .with(|query| with_catalog_path(|| connected(|| query.text(&[argument]))))
-            .ok_or(HostError::NoSuchTable { oid })?;
-        let mut relation: Self = serde_json::from_str(&text).map_err(ServerError::catalog)?;
-        relation.rewrites_updates |= relation.triggers.iter().any(|it| it.rewrites_updates);
-        READ.with_borrow_mut(|read| {
-            if let Some(read) = read {
-                read.insert(oid, relation.clone());
-            }
-        });
-        Ok(relation)
-    }
-
     /// The table with that name in a schema. Views do not count.
     pub fn find_table(schema: &str, name: &str) -> Result<Option<Self>> {
         let query = Statement::new(
@@ -177,7 +116,7 @@ impl Relation {
     }
 
     pub fn is_partitioned(&self) -> bool {
-        self.kind == "p"
+        self.kind == 'p'
     }
 
     pub fn columns(&self) -> &[Column] {
@@ -206,9 +145,9 @@ impl Relation {
             Err(HostError::SystemTable { table }.into())
         } else if self.is_of_extension {
             Err(HostError::ExtensionTable { table }.into())
-        } else if !matches!(self.kind.as_str(), "r" | "p") || self.ancestors.len() > 1 {
+        } else if !matches!(self.kind, 'r' | 'p') || self.ancestors.len() > 1 {
             Err(HostError::NotATable { table }.into())
-        } else if self.persistence == "t" {
+        } else if self.persistence == 't' {
             Err(HostError::TemporaryTable { table }.into())
         } else if self.has_inheritance_children {
             Err(HostError::InheritanceParent { table }.into())
@@ -217,22 +156,8 @@ impl Relation {
         }
     }
 
-    /// No trigger of the application has a name like ours, so that our triggers can be created.
-    pub fn check_trigger_names(&self) -> Result<()> {
-        let taken =
-            |it: &&InstalledTrigger| it.function.is_none() && it.name.starts_with(OUR_TRIGGERS);
-        match self.triggers.iter().find(taken) {
-            Some(other) => Err(HostError::TriggerName {
-                table: self.qualified_name(),
-                trigger: other.name.clone(),
-            }
-            .into()),
-            None => Ok(()),
-        }
-    }
-
     pub fn is_unlogged(&self) -> bool {
-        self.persistence == "u"
+        self.persistence == 'u'
     }
 
     /// The columns of the primary key, in order.

@@ -5,11 +5,14 @@
 
 #![allow(unsafe_code)]
 
+use super::catalog::{
+    PG_ATTRIBUTE, PG_CLASS, PG_CONSTRAINT, PG_INDEX, PG_INHERITS_BY_CHILD, PG_INHERITS_BY_PARENT,
+    PG_TRIGGER,
+};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::{Cell, RefCell};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::ptr;
 
 #[cfg(not(feature = "pg13"))]
 use pg_sys as invalidation;
@@ -92,55 +95,19 @@ fn look_at_suspects() {
     }
 }
 
-/// The catalogs that describe tables: OID of the catalog, OID of an index on it, and the index's first column, which holds the
-/// table's OID.
-const CATALOGS: [(u32, u32, i16); 7] = [
-    // pg_class, pg_attribute, pg_trigger, pg_index, pg_constraint, and pg_inherits by child and by parent.
-    (1259, 2662, 1),
-    (1249, 2659, 1),
-    (2620, 2701, 2),
-    (2610, 2678, 2),
-    (2606, 2665, CONSTRAINED_TABLE),
-    (2611, 2680, 1),
-    (2611, 2187, 2),
-];
-
-const CONSTRAINED_TABLE: i16 = if cfg!(feature = "pg18") { 9 } else { 8 };
-
-/// A hash of the locations and writers of all catalog rows about a table. It changes with every change of the table, but not with
-/// statistics, which PostgreSQL updates in place.
+/// A hash of the versions of all catalog rows about a table. It changes with every change of the table, but not with statistics.
 fn description(table: Oid) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for (catalog, index, column) in CATALOGS {
-        // SAFETY: catalogs, indexes and columns are PostgreSQL's own; the column is an OID, which the function compares.
-        // Everything opened is closed, and each row is read before the next one is fetched. After an error, the abort closes what
-        // is left open.
-        unsafe {
-            let lock = pg_sys::AccessShareLock as i32;
-            let catalog = pg_sys::table_open(Oid::from(catalog), lock);
-            let mut key = pg_sys::ScanKeyData::default();
-            pg_sys::ScanKeyInit(
-                &mut key,
-                column,
-                pg_sys::BTEqualStrategyNumber as u16,
-                Oid::from(pg_sys::F_OIDEQ),
-                Datum::from(table),
-            );
-            let index = Oid::from(index);
-            let scan =
-                pg_sys::systable_beginscan(catalog, index, true, ptr::null_mut(), 1, &mut key);
-            loop {
-                let row = pg_sys::systable_getnext(scan);
-                if row.is_null() {
-                    break;
-                }
-                let place = (*row).t_self;
-                (place.ip_blkid.bi_hi, place.ip_blkid.bi_lo, place.ip_posid).hash(&mut hasher);
-                (*(*row).t_data).t_choice.t_heap.t_xmin.hash(&mut hasher);
-            }
-            pg_sys::systable_endscan(scan);
-            pg_sys::table_close(catalog, lock);
-        }
+    for catalog in [
+        PG_CLASS,
+        PG_ATTRIBUTE,
+        PG_TRIGGER,
+        PG_INDEX,
+        PG_CONSTRAINT,
+        PG_INHERITS_BY_CHILD,
+        PG_INHERITS_BY_PARENT,
+    ] {
+        catalog.each(table.to_u32(), |entry| entry.version().hash(&mut hasher));
     }
     hasher.finish()
 }

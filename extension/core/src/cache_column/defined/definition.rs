@@ -2,17 +2,19 @@
 
 use crate::error::{CacheColumnError, Result, ServerError};
 use lockstep_server::host::{Column, Reference, Relation};
+use lockstep_server::kept;
 use lockstep_server::{
-    Statement, as_ourselves, attempt, connected, datum, with_catalog_path, with_settings,
+    Answer, Statement, View, as_ourselves, attempt, connected, datum, with_catalog_path,
+    with_settings,
 };
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::spi::quote_literal;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::ffi::CStr;
 
 /// A row of lockstep_internal.cache_column_definition.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Definition {
     pub(crate) id: i32,
     pub(crate) target: u32,
@@ -32,18 +34,29 @@ pub(crate) struct Definition {
     pub(crate) partitions: Vec<u32>,
 }
 
-const COLUMNS: &str = "jsonb_build_object(
-  'id', d.id, 'target', d.target_table::oid::bigint, 'target_column', d.target_column,
-  'source', d.source_table::oid::bigint, 'key_column', d.key_column, 'match', d.match, 'guard', d.guard,
-  'fire_always', d.fire_always, 'origin', d.origin, 'disabled_triggers', to_jsonb(d.disabled_triggers),
-  'target_name', to_jsonb(d.target_name), 'source_name', to_jsonb(d.source_name),
-  'partitions', array(select p::oid::bigint from unnest(d.partitions) p order by p))";
+/// Reads the definitions that fulfil a condition on a text.
+fn query(condition: &str) -> Statement {
+    Statement::new(
+        &format!(
+            "select d.id, d.target_table::oid, d.target_column::text, d.source_table::oid, d.key_column::text, d.match::text,
+                    d.guard, d.fire_always, d.origin, d.disabled_triggers::text[], d.target_name::text[], d.source_name::text[],
+                    d.partitions::oid[]
+               from lockstep_internal.cache_column_definition d where {condition} order by d.id"
+        ),
+        &[pg_sys::TEXTOID],
+    )
+}
+
+kept! {
+    // A trigger loads all definitions that it serves.
+    static BY_ID: Statement = query("d.id = $1::integer");
+}
 
 impl Definition {
     /// Reads one definition, regardless of the transaction's snapshot.
     pub(crate) fn load(id: i32) -> Result<Self> {
-        let found = Self::select("d.id = $1::integer", &i64::from(id).to_string())?;
-        found
+        BY_ID
+            .with(|query| Self::select(query, &id.to_string()))?
             .into_iter()
             .next()
             .ok_or(CacheColumnError::DefinitionMissing { id }.into())
@@ -51,7 +64,7 @@ impl Definition {
 
     /// The definition of a column, if it has one.
     pub(crate) fn of_column(target: u32, column: &str) -> Result<Option<Self>> {
-        let all = Self::select("d.target_table = $1::oid", &target.to_string())?;
+        let all = Self::select(&query("d.target_table = $1::oid"), &target.to_string())?;
         Ok(all
             .into_iter()
             .find(|definition| definition.target_column == column))
@@ -60,13 +73,13 @@ impl Definition {
     /// Every definition that has the table as its source or target.
     pub(crate) fn of_table(table: u32) -> Result<Vec<Self>> {
         Self::select(
-            "$1::oid in (d.source_table, d.target_table)",
+            &query("$1::oid in (d.source_table, d.target_table)"),
             &table.to_string(),
         )
     }
 
     pub(crate) fn all() -> Result<Vec<Self>> {
-        Self::select("$1 = ''", "")
+        Self::select(&query("$1 = ''"), "")
     }
 
     /// The columns of the source that decide the value.
@@ -75,17 +88,40 @@ impl Definition {
         std::iter::once(self.key_column.as_str()).chain(matched.map(|(name, _)| name.as_str()))
     }
 
-    fn select(condition: &str, argument: &str) -> Result<Vec<Self>> {
-        let query = Statement::new(
-            &format!(
-                "select coalesce(jsonb_agg({COLUMNS} order by d.id), '[]')::text
-                   from lockstep_internal.cache_column_definition d where {condition}"
-            ),
-            &[pg_sys::TEXTOID],
-        );
-        let argument = datum(argument);
-        let text = as_ourselves(|| with_catalog_path(|| connected(|| query.text(&[argument]))));
-        serde_json::from_str(&text.unwrap_or_default()).map_err(ServerError::catalog)
+    fn select(query: &Statement, argument: &str) -> Result<Vec<Self>> {
+        let mut found = Vec::new();
+        let mut read = |row: &Answer| found.push(Self::read(row));
+        as_ourselves(|| {
+            with_catalog_path(|| {
+                connected(|| query.rows(View::NewestReadOnly, &[datum(argument)], &mut read));
+            });
+        });
+        found.into_iter().collect()
+    }
+
+    fn read(row: &Answer) -> Result<Self> {
+        let oid = |column| row.get::<Oid>(column).unwrap_or(Oid::INVALID).to_u32();
+        let text = |column| row.get::<String>(column).unwrap_or_default();
+        let texts = |column| row.get::<Vec<String>>(column).unwrap_or_default();
+        let is = |column| row.get(column).unwrap_or(false);
+        let partitions = row.get::<Vec<Oid>>(13).unwrap_or_default();
+        let mut partitions: Vec<u32> = partitions.into_iter().map(Oid::to_u32).collect();
+        partitions.sort_unstable();
+        Ok(Self {
+            id: row.get(1).unwrap_or_default(),
+            target: oid(2),
+            target_column: text(3),
+            source: oid(4),
+            key_column: text(5),
+            matches: serde_json::from_str(&text(6)).map_err(ServerError::catalog)?,
+            guard: is(7),
+            fire_always: is(8),
+            origin: text(9),
+            disabled_triggers: texts(10),
+            target_name: texts(11),
+            source_name: texts(12),
+            partitions,
+        })
     }
 
     /// Looks up the tables and columns it names, and checks that the definition can be maintained.
@@ -290,9 +326,9 @@ fn condition(name: &str, value: &Value, source: &Relation) -> Result<Condition> 
         Value::Bool(_) | Value::Number(_) => value.to_string(),
     };
     let column = source.column(name)?.clone();
-    let fits = match column.category.as_str() {
-        "B" => value.is_boolean(),
-        "N" => value.is_number(),
+    let fits = match column.category {
+        'B' => value.is_boolean(),
+        'N' => value.is_number(),
         _ => value.is_string(),
     };
     if !fits {

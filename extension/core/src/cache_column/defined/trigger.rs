@@ -28,7 +28,7 @@ pub(crate) struct Trigger {
     pub(crate) definitions: Vec<i32>,
     pub(crate) always: bool,
     /// PostgreSQL creates it for partitions, together with the trigger of the whole table.
-    pub(super) is_copy: bool,
+    pub(crate) is_copy: bool,
 }
 
 /// The table of a trigger.

@@ -6,7 +6,7 @@ use crate::cache_column::defined::{
 };
 use crate::error::{CacheColumnError, OrRaise, Result, required};
 use lockstep_server::error::notice;
-use lockstep_server::host::{Relation, change, check_is_owner, lock_tables};
+use lockstep_server::host::{Part, Relation, change, check_is_owner, lock_tables};
 use lockstep_server::{Statement, as_ourselves, as_owner, connected, datum, with_catalog_path};
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal};
@@ -208,8 +208,8 @@ pub(super) fn clear(table: u32) -> Result<()> {
     let Ok(table) = Relation::describe(table) else {
         return Ok(());
     };
-    if table.ancestors.len() > 1 {
-        return Ok(());
+    if let [_, .., root] = table.ancestors[..] {
+        return clear_part(&table, root);
     }
     let definitions = Definition::of_table(table.oid)?;
     let needed = shared_triggers(&table, &definitions);
@@ -228,6 +228,30 @@ pub(super) fn clear(table: u32) -> Result<()> {
         trigger.install(&installed)?;
     }
     Ok(())
+}
+
+/// The same for a partition. It has copies of the whole table's row triggers; others are from before it was a partition.
+fn clear_part(part: &Relation, root: u32) -> Result<()> {
+    let definitions = Definition::of_table(part.oid)?;
+    let mut needed = shared_triggers(part, &definitions);
+    needed.extend(shared_triggers(
+        &Relation::describe(root)?,
+        &Definition::of_table(root)?,
+    ));
+    needed.retain(|needed| !needed.is_copy);
+    for trigger in installed_on(&[part.oid])? {
+        let is_of_definition = definitions.iter().any(|it| trigger.belongs_to(it));
+        if !is_of_definition && !needed.iter().any(|needed| trigger.is_one(needed)) {
+            trigger.drop()?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops all our triggers on a table that has become a partition of one that takes over its definitions.
+pub(super) fn strip(part: &Part) -> Result<()> {
+    let installed = installed_on(&[part.oid])?;
+    installed.iter().try_for_each(Installed::drop)
 }
 
 /// Enables the application triggers that were disabled for a definition.

@@ -1,6 +1,6 @@
 //! Repairs a definition that the application's DDL has broken.
 
-use super::install::{add, clear, give_back, put_up, remove, take_down, update};
+use super::install::{add, clear, give_back, put_up, remove, strip, take_down, update};
 use super::state::{State, Work, examine, holder_of, partitions_of, work};
 use crate::cache_column::defined::{Definition, Flaw};
 use crate::cache_column::kept::{look_at_all, look_at_part_of_source, look_at_part_of_target};
@@ -142,6 +142,10 @@ pub(super) fn move_to(
         return Ok(Mended::Unfit(error.message()));
     }
     take_down(definition)?;
+    let parts = source.partitions.iter().chain(&target.partitions);
+    for part in parts.filter(|part| [definition.source, definition.target].contains(&part.oid)) {
+        strip(part)?;
+    }
     // The application triggers stay disabled on a table that keeps its definition.
     moved.disabled_triggers = match source.oid == definition.source && !has_one {
         true => definition.disabled_triggers.clone(),

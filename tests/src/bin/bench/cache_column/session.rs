@@ -130,7 +130,12 @@ fn measure(
     }
     let ratio = median(alternating) / median(constant);
     Ok(vec![
-        Figure::plain(format!("{name}/first_write"), median(first), "ms"),
+        Figure::with_reach(
+            format!("{name}/first_write"),
+            median(first),
+            "ms",
+            AtMost(5.0),
+        ),
         Figure::plain(format!("{name}/write_after_analyze"), analyzed, "ms"),
         Figure::with_reach(
             format!("{name}/write_after_analyze_more"),

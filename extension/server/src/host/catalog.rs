@@ -1,0 +1,142 @@
+//! PostgreSQL's catalogs, read through their indexes as of now. Queries on them would take a new session ten milliseconds to plan.
+
+#![allow(unsafe_code)]
+
+use pgrx::datum::FromDatum;
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::ffi::CStr;
+use std::hash::Hash;
+use std::ptr;
+
+/// A catalog with an index that finds all rows about a table.
+pub(super) struct Catalog {
+    oid: u32,
+    index: u32,
+    /// The first column of the index: the table's OID.
+    column: i16,
+}
+
+pub(super) const PG_CLASS: Catalog = Catalog::new(1259, 2662, 1);
+pub(super) const PG_ATTRIBUTE: Catalog = Catalog::new(1249, 2659, 1);
+pub(super) const PG_TRIGGER: Catalog = Catalog::new(2620, 2701, 2);
+pub(super) const PG_INDEX: Catalog = Catalog::new(2610, 2678, 2);
+pub(super) const PG_CONSTRAINT: Catalog = Catalog::new(2606, 2665, CONSTRAINED_TABLE);
+pub(super) const PG_INHERITS_BY_CHILD: Catalog = Catalog::new(2611, 2680, 1);
+pub(super) const PG_INHERITS_BY_PARENT: Catalog = Catalog::new(2611, 2187, 2);
+
+const CONSTRAINED_TABLE: i16 = if cfg!(feature = "pg18") { 9 } else { 8 };
+
+impl Catalog {
+    const fn new(oid: u32, index: u32, column: i16) -> Self {
+        Self { oid, index, column }
+    }
+
+    /// Reads each row about a table, in the order of the index.
+    pub(super) fn each(&self, table: u32, mut read: impl FnMut(&Entry)) {
+        // SAFETY: catalog, index and column are PostgreSQL's own; the column is an OID, which the function compares. Everything
+        // opened is closed, and each row is read before the next one is fetched. After an error, the abort closes what is left
+        // open.
+        unsafe {
+            let lock = pg_sys::AccessShareLock as i32;
+            let catalog = pg_sys::table_open(Oid::from(self.oid), lock);
+            let mut key = pg_sys::ScanKeyData::default();
+            pg_sys::ScanKeyInit(
+                &mut key,
+                self.column,
+                pg_sys::BTEqualStrategyNumber as u16,
+                Oid::from(pg_sys::F_OIDEQ),
+                Datum::from(Oid::from(table)),
+            );
+            let index = Oid::from(self.index);
+            let scan =
+                pg_sys::systable_beginscan(catalog, index, true, ptr::null_mut(), 1, &mut key);
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                read(&Entry {
+                    tuple,
+                    descriptor: (*catalog).rd_att,
+                });
+            }
+            pg_sys::systable_endscan(scan);
+            pg_sys::table_close(catalog, lock);
+        }
+    }
+
+    /// What `read` makes of each row about a table, except None.
+    pub(super) fn rows<T>(&self, table: u32, mut read: impl FnMut(&Entry) -> Option<T>) -> Vec<T> {
+        let mut rows = Vec::new();
+        self.each(table, |entry| rows.extend(read(entry)));
+        rows
+    }
+}
+
+/// A row of a catalog.
+pub(super) struct Entry {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Entry {
+    /// The value of a column, unless it is null. `T` must be how its type is stored.
+    pub(super) fn get<T: FromDatum>(&self, column: &CStr) -> Option<T> {
+        let (datum, is_null) = self.datum(column);
+        // SAFETY: the columns of catalogs have fixed types, and the value is copied while the row lives.
+        unsafe { T::from_datum(datum, is_null) }
+    }
+
+    pub(super) fn oid(&self, column: &CStr) -> u32 {
+        self.get::<Oid>(column).unwrap_or(Oid::INVALID).to_u32()
+    }
+
+    /// The value of a column of type "char".
+    pub(super) fn char(&self, column: &CStr) -> char {
+        char::from(self.get::<i8>(column).unwrap_or_default() as u8)
+    }
+
+    pub(super) fn is(&self, column: &CStr) -> bool {
+        self.get(column).unwrap_or(false)
+    }
+
+    pub(super) fn is_null(&self, column: &CStr) -> bool {
+        self.datum(column).1
+    }
+
+    /// The value of a column of type name.
+    pub(super) fn name(&self, column: &CStr) -> String {
+        let (datum, is_null) = self.datum(column);
+        if is_null {
+            return String::new();
+        }
+        // SAFETY: a name is stored as a NUL-terminated string, in the row.
+        let name = unsafe { CStr::from_ptr(datum.cast_mut_ptr()) };
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Where the row is stored and who wrote it. Statistics, which PostgreSQL updates in place, do not change it.
+    pub(super) fn version(&self) -> impl Hash {
+        // SAFETY: the row lives as long as the entry.
+        unsafe {
+            let place = (*self.tuple).t_self;
+            (
+                (place.ip_blkid.bi_hi, place.ip_blkid.bi_lo, place.ip_posid),
+                (*(*self.tuple).t_data).t_choice.t_heap.t_xmin,
+            )
+        }
+    }
+
+    fn datum(&self, column: &CStr) -> (Datum, bool) {
+        let mut is_null = true;
+        // SAFETY: the row has this descriptor. An older server may not have the column.
+        unsafe {
+            let number = pg_sys::SPI_fnumber(self.descriptor, column.as_ptr());
+            if number <= 0 {
+                return (Datum::null(), true);
+            }
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, number, &mut is_null);
+            (datum, is_null)
+        }
+    }
+}
