@@ -31,6 +31,7 @@ grant execute on function
   lockstep_api.is_project_within(bigint, text[], text),
   lockstep_api.publish_events(json[], text[], text[], text),
   lockstep_api.slack_workspace_notifications(text, text, bigint, text),
+  lockstep_api.set_slack_person(text, text, text, jsonb, text),
   lockstep_api.set_slack_integration_settings(text, text, bigint, text, boolean, jsonb, jsonb, text),
   lockstep_api.test_slack_workspace_integration(text, text, bigint, text, boolean, text),
   lockstep_api.claim_deliveries(integer, interval, integer, text),

@@ -88,6 +88,7 @@ pgrx::extension_sql_file!(
         slack_workspace::installed::reseal::replace_slack_token,
         sweep::sweep_slack,
         slack_workspace::lookup::path::is_project_within,
+        event::person::set::set_slack_person,
         event::publish::publish_events,
         event::settings::workspace::slack_workspace_notifications,
         event::settings::workspace::set_slack_integration_settings,

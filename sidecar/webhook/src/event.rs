@@ -149,6 +149,7 @@ pub struct Attributes<'a> {
     pub description: Text<'a>,
     pub url: Text<'a>,
     pub action: Text<'a>,
+    pub author_id: Field<i64>,
     pub updated_at: Text<'a>,
 
     // Issues, and other confidential items.
@@ -291,7 +292,10 @@ pub struct Label<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Changes<'a> {
     pub reviewers: Object<Change<List<User<'a>>>>,
+    pub assignees: Object<Change<List<User<'a>>>>,
     pub draft: Object<Change<Field<bool>>>,
+    pub labels: Object<Change<List<Label<'a>>>>,
+    pub milestone_id: Object<Change<Field<i64>>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -310,6 +314,7 @@ pub struct Noteable<'a> {
     pub title: Text<'a>,
     pub url: Text<'a>,
     pub confidential: Field<bool>,
+    pub author_id: Field<i64>,
     pub labels: List<Label<'a>>,
     /// For a pipeline's merge request.
     pub source_branch: Text<'a>,

@@ -14,7 +14,7 @@ const MOST: usize = 1 << 20;
 const VALUE: usize = 64;
 
 /// The fields of [`Event`](crate::Event), wherever they occur.
-const FIELDS: [&str; 103] = [
+const FIELDS: [&str; 105] = [
     "action",
     "added",
     "after",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 103] = [
     "allow_failure",
     "assignees",
     "author",
+    "author_id",
     "before",
     "builds",
     "changes",
@@ -64,6 +65,7 @@ const FIELDS: [&str; 103] = [
     "mentioned",
     "merge_request",
     "message",
+    "milestone_id",
     "modified",
     "name",
     "note",

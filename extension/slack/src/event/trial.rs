@@ -118,6 +118,8 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
             integration,
             slack_integration: *row,
             channel,
+            mentions: None,
+            wait: None,
         });
         delivery.map(|delivery| (delivery, (*name).to_owned()))
     });

@@ -6,6 +6,7 @@ mod event;
 mod install;
 mod integration;
 mod monitoring;
+mod person;
 mod publish;
 mod settings;
 mod token;
@@ -22,7 +23,7 @@ use super::session::Arguments;
 use crate::connection::Address;
 use crate::error::Error;
 
-pub(crate) use delivery::{Delivery, Finished, Outcome, Standing, Trouble, Updates};
+pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
 pub(crate) use install::{Install, TakenState, Workspace};
 pub(crate) use integration::{EVENTS, Integration, Which};
@@ -120,7 +121,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 39] = [
+pub(crate) const FUNCTIONS: [&str; 40] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -150,6 +151,7 @@ pub(crate) const FUNCTIONS: [&str; 39] = [
     "runner_heartbeat",
     "set_slack_integration_active",
     "set_slack_integration_settings",
+    "set_slack_person",
     "slack_bot",
     "slack_channel_troubles",
     "slack_workspace_notifications",

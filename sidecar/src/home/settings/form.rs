@@ -12,6 +12,7 @@ pub(super) const BRANCHES: &str = "branches";
 pub(super) const LABELS: &str = "labels";
 pub(super) const UPDATES: &str = "updates";
 pub(super) const MUTED: &str = "muted_authors";
+pub(super) const USER_GROUPS: &str = "user_groups";
 pub(super) const SWITCHES: &str = "switches";
 pub(super) const INHERITED: &str = "inherited";
 
@@ -20,7 +21,7 @@ const MOST_CHANNELS: usize = 10;
 const LONGEST_CHANNEL: usize = 80;
 
 /// The switches: the setting, its label, and whether the label says the opposite.
-pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 5] = [
+pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 6] = [
     ("only_broken_pipelines", "Only pipelines that failed", false),
     (
         "only_changed_pipelines",
@@ -42,6 +43,7 @@ pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 5] = [
         "Do not notify people of their own actions in direct messages",
         true,
     ),
+    ("mentions", "Mention the people that an event is for", false),
 ];
 
 #[derive(Debug, PartialEq)]
@@ -59,7 +61,7 @@ pub(super) struct Mistake {
 
 /// The field that a database error refers to; the error itself is logged.
 pub(super) fn field_of(refusal: &str) -> &'static str {
-    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED];
+    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
     let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
     fields.into_iter().find(is_named).unwrap_or(CHANNELS)
 }
@@ -104,6 +106,13 @@ impl Form {
             });
             Map::new()
         });
+        let user_groups = user_groups(text(USER_GROUPS)).unwrap_or_else(|wrong| {
+            mistakes.push(Mistake {
+                block: USER_GROUPS,
+                text: wrong,
+            });
+            Map::new()
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -112,6 +121,7 @@ impl Form {
             EVENT_CHANNELS: event_channels,
             LABELS: words(text(LABELS), '~'),
             MUTED: words(text(MUTED), '@'),
+            USER_GROUPS: user_groups,
         });
         // Settings that were too long to show stay unchanged.
         if let Some(settings) = settings.as_object_mut() {
@@ -199,6 +209,28 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
     Ok(by_event)
 }
 
+/// One line per group: its path in GitLab, a colon, and the id of its user group in Slack.
+fn user_groups(text: &str) -> Result<Map<String, Value>, String> {
+    let mut groups = Map::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let parts = line
+            .split_once(':')
+            .map(|(path, id)| (path.trim(), id.trim()));
+        match parts {
+            Some((path, id)) if !path.is_empty() && id.starts_with('S') => {
+                groups.insert(path.to_owned(), json!(id));
+            }
+            _ => {
+                return Err(
+                    "Write the path of a group in GitLab, a colon and the id of a user group in Slack in each line, such as tea/green: S0123456789"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    Ok(groups)
+}
+
 /// The parts between commas, without a leading sign.
 fn words(text: &str, sign: char) -> Vec<String> {
     let words = text
@@ -224,10 +256,11 @@ mod tests {
             "event_channels": { "event_channels": { "value": event_channels } },
             "labels": { "labels": { "value": "~bug, help wanted" } },
             "muted_authors": { "muted_authors": { "value": null } },
+            "user_groups": { "user_groups": { "value": "tea/green: S1" } },
             "branches": { "branches": { "selected_option": { "value": "protected" } } },
             "updates": { "updates": { "selected_option": { "value": "thread" } } },
             "events": { "events": { "selected_options": [{ "value": "push" }, { "value": "note" }] } },
-            "switches": { "switches": { "selected_options": [{ "value": "own_actions" }] } },
+            "switches": { "switches": { "selected_options": [{ "value": "own_actions" }, { "value": "mentions" }] } },
         })
     }
 
@@ -257,6 +290,8 @@ mod tests {
             "child_pipelines": false,
             "all_labels": false,
             "own_actions": false,
+            "mentions": true,
+            "user_groups": { "tea/green": "S1" },
         });
         assert_eq!(form.settings, settings);
         assert_eq!(form.events["push"], true);

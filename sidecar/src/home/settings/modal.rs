@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::form::{
     BRANCHES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
-    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES,
+    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES, USER_GROUPS,
 };
 use crate::database::{EVENTS, Integration};
 use crate::home::view::SETTINGS;
@@ -92,6 +92,11 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
             (MUTED, "Ignore these authors", "GitLab user names, separated by commas, for example of bots."),
             &list(&settings[MUTED]),
             false,
+        ),
+        text(
+            (USER_GROUPS, "User groups to mention", "One per line, such as tea/green: S0123456789, for mentions of that group in GitLab."),
+            &lines(&settings[USER_GROUPS]),
+            true,
         ),
     ]);
     blocks.extend(routes(settings).map(|text| section(&text)));
@@ -239,7 +244,10 @@ fn list(values: &Value) -> String {
 fn lines(by_event: &Value) -> String {
     let lines = by_event.as_object().into_iter().flatten();
     lines
-        .map(|(event, channels)| format!("{event}: {}\n", list(channels)))
+        .map(|(name, value)| match value {
+            Value::String(one) => format!("{name}: {one}\n"),
+            several => format!("{name}: {}\n", list(several)),
+        })
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::effective::{Branches, Settings, Updates};
 use super::route::routes;
-use super::value::{channels, list, names, one_of, setting, short, truth};
+use super::value::{channels, is_id_of, list, names, one_of, setting, short, truth};
 use crate::error::Result;
 use crate::event::read::Kind;
 use serde_json::Value;
@@ -58,8 +58,37 @@ impl Settings {
             }
             "routes" => self.routes = routes(name, value)?,
             "all_routes" => self.all_routes = truth(name, value, default.all_routes)?,
+            "mentions" => self.mentions = truth(name, value, default.mentions)?,
+            "user_groups" => return self.change_user_groups(value),
             _ => return Err(setting(short(name), "is not a setting")),
         }
+        Ok(())
+    }
+
+    /// Like channels of events: a group that is not given keeps its user group, and null removes it.
+    fn change_user_groups(&mut self, value: &Value) -> Result<()> {
+        let groups = match value {
+            Value::Null => {
+                self.user_groups = BTreeMap::new();
+                return Ok(());
+            }
+            Value::Object(groups) => groups,
+            _ => return Err(setting("user_groups", "is not an object")),
+        };
+        for (group, value) in groups {
+            let path = format!("user_groups.{}", short(group));
+            match value {
+                Value::Null => {
+                    self.user_groups.remove(group);
+                }
+                Value::String(id) if is_id_of(id, "S") && !group.trim().is_empty() => {
+                    self.user_groups.insert(group.clone(), id.clone());
+                }
+                _ => return Err(setting(path, "is not the id of a user group in Slack")),
+            }
+        }
+        let groups: Vec<String> = self.user_groups.keys().cloned().collect();
+        names("user_groups", groups)?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Whether an integration is notified of an event, and in which channels.
 
 use super::candidate::Candidate;
+use super::person::{Mention, Person};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::reason::Reason;
 use super::route::Verdict;
@@ -10,6 +11,9 @@ use crate::event::settings::{Branches, Settings};
 use crate::event::written::Change;
 use std::collections::HashSet;
 
+/// A message that mentions more is a nuisance.
+const MOST_MENTIONS: usize = 20;
+
 /// What to notify, if nothing else prevents it.
 #[derive(Debug)]
 pub(crate) struct Told<'a> {
@@ -18,9 +22,26 @@ pub(crate) struct Told<'a> {
     pub(crate) channels: Vec<&'a str>,
     /// Only if the pipeline's result differs from the previous one.
     pub(crate) if_changed: bool,
+    /// The people that the event is for, and Slack's user group of the group that it mentions.
+    pub(crate) persons: Vec<Person>,
+    pub(crate) user_group: Option<&'a str>,
 }
 
 impl Told<'_> {
+    /// Slack's ids of those that the message mentions, with spaces between.
+    pub(crate) fn mentions(&self) -> Option<String> {
+        let mentioned = self.persons.iter();
+        let mentioned = mentioned.filter(|person| person.mention == Mention::Mentioned);
+        let users = mentioned.filter_map(|person| person.slack_user.as_deref());
+        let ids: Vec<&str> = users.chain(self.user_group).take(MOST_MENTIONS).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    /// The people who get a direct message, each with its delay in microseconds.
+    pub(crate) fn direct_messages(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+        self.persons.iter().filter_map(Person::direct_message)
+    }
+
     /// Why nobody is notified of a pipeline after all.
     pub(crate) fn kept_back(&self, change: Change) -> Option<Reason> {
         match change {
@@ -128,6 +149,8 @@ pub(crate) fn filtered<'a>(
         team,
         channels: all,
         if_changed: event.pipeline.is_some() && settings.only_changed_pipelines,
+        persons: Vec::new(),
+        user_group: None,
     })
 }
 
