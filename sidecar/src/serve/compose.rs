@@ -106,6 +106,15 @@ impl Parts {
             public_url: config.public_url.clone(),
             managers: Arc::clone(&config.managers),
             pass_through: pass_through.clone(),
+            others: vec![home::Other {
+                action: chatops::LARGE_STEP_BUTTON,
+                command: chatops::COMMAND,
+                answer: {
+                    let chatops = Arc::clone(&chatops);
+                    Box::new(move |slash| Box::pin(chatops::reply(Arc::clone(&chatops), slash)))
+                },
+            }],
+            late: Arc::clone(&late),
         });
         let command = command::router(command::App {
             database: database.clone(),
