@@ -25,7 +25,7 @@ use crate::error::Error;
 
 pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
-pub(crate) use install::{Install, TakenState, Workspace};
+pub(crate) use install::{Install, TakenState, TicketOwner, Workspace};
 pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
