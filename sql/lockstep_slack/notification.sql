@@ -99,6 +99,8 @@ create table lockstep_internal.slack_channel (
   same_as bigint,
   -- No message to it starts earlier.
   not_before timestamptz not null default '-infinity',
+  -- When that and the lease were written. If that is yet to come, the clock was wrong, and neither counts.
+  paced_at timestamptz not null default '-infinity',
   -- The current sender, what it sends, and the pipeline or merge request whose message this will become.
   lease bigint,
   leased_until timestamptz,
