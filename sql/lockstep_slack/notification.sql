@@ -28,6 +28,8 @@ create table lockstep_internal.slack_notification (
   routes jsonb not null default '[]'
     constraint slack_notification_routes_check check (pg_catalog.jsonb_typeof(routes) = 'array'),
   all_routes boolean not null default false,
+  -- Changes of issues and merge requests that are sent besides those of reviewers and drafts.
+  changes text[] not null default '{}',
   -- Whether messages mention the people that an event is for.
   mentions boolean not null default false,
   -- Slack's user groups of GitLab's groups: {"group/backend": "S0123"}.

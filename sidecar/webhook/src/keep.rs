@@ -14,8 +14,9 @@ const MOST: usize = 1 << 20;
 const VALUE: usize = 64;
 
 /// The fields of [`Event`](crate::Event), wherever they occur.
-const FIELDS: [&str; 105] = [
+const FIELDS: [&str; 117] = [
     "action",
+    "active",
     "added",
     "after",
     "alias",
@@ -23,7 +24,15 @@ const FIELDS: [&str; 105] = [
     "assignees",
     "author",
     "author_id",
+    "awardable_type",
+    "awarded_on_url",
     "before",
+    "build_allow_failure",
+    "build_failure_reason",
+    "build_id",
+    "build_name",
+    "build_stage",
+    "build_status",
     "builds",
     "changes",
     "commit",
@@ -36,6 +45,7 @@ const FIELDS: [&str; 105] = [
     "dependency",
     "deployable_id",
     "deployable_url",
+    "deployment_id",
     "description",
     "detailed_status",
     "diff_url",
@@ -74,6 +84,7 @@ const FIELDS: [&str; 105] = [
     "object_kind",
     "package",
     "path_with_namespace",
+    "pipeline_id",
     "previous",
     "project",
     "project_id",
@@ -81,6 +92,7 @@ const FIELDS: [&str; 105] = [
     "ref",
     "ref_protected",
     "ref_status_name",
+    "released_at",
     "removed",
     "report_type",
     "reviewers",

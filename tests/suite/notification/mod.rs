@@ -16,6 +16,7 @@ mod host;
 mod import;
 mod level;
 mod mention;
+mod named;
 mod names;
 mod payload;
 mod person;

@@ -14,6 +14,7 @@ pub(super) const UPDATES: &str = "updates";
 pub(super) const MUTED: &str = "muted_authors";
 pub(super) const USER_GROUPS: &str = "user_groups";
 pub(super) const SWITCHES: &str = "switches";
+pub(super) const CHANGES: &str = "changes";
 pub(super) const INHERITED: &str = "inherited";
 
 /// The maximum number of channels per event.
@@ -83,6 +84,7 @@ impl Form {
         let on = ticked(EVENTS_FIELD);
         let events: Map<String, Value> = EVENTS
             .iter()
+            .filter(|event| !event.column.is_empty())
             .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
             .collect();
         if !ticked(INHERITED).is_empty() {
@@ -132,6 +134,7 @@ impl Form {
                 settings[field] = json!(value);
             }
         }
+        settings[CHANGES] = json!(ticked(CHANGES));
         let switched = ticked(SWITCHES);
         for (name, _, is_opposite) in SETTINGS_OF_SWITCHES {
             settings[name] = json!(switched.contains(&name) != is_opposite);
@@ -258,6 +261,7 @@ mod tests {
             "muted_authors": { "muted_authors": { "value": null } },
             "user_groups": { "user_groups": { "value": "tea/green: S1" } },
             "branches": { "branches": { "selected_option": { "value": "protected" } } },
+            "changes": { "changes": { "selected_options": [{ "value": "labels" }] } },
             "updates": { "updates": { "selected_option": { "value": "thread" } } },
             "events": { "events": { "selected_options": [{ "value": "push" }, { "value": "note" }] } },
             "switches": { "switches": { "selected_options": [{ "value": "own_actions" }, { "value": "mentions" }] } },
@@ -291,15 +295,13 @@ mod tests {
             "all_labels": false,
             "own_actions": false,
             "mentions": true,
+            "changes": ["labels"],
             "user_groups": { "tea/green": "S1" },
         });
         assert_eq!(form.settings, settings);
         assert_eq!(form.events["push"], true);
         assert_eq!(form.events["issue"], false);
-        assert_eq!(
-            form.events.as_object().map(serde_json::Map::len),
-            Some(EVENTS.len())
-        );
+        assert_eq!(form.events.as_object().map(serde_json::Map::len), Some(15));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::event::settings::Settings;
 use crate::event::told::{Candidate, Person, Reason, Scope, Told, Verdict};
 use crate::event::written::{Channel, NewDelivery, rows};
 use lockstep_webhook::trimmed;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -54,11 +55,21 @@ pub(super) struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The part that is stored.
-    fn kept(&self) -> Cow<'a, str> {
-        match self.it.has_superfluous {
+    /// The part that is stored, with what was deployed before.
+    fn kept(&self, previous_sha: Option<&str>) -> Cow<'a, str> {
+        let kept = match self.it.has_superfluous {
             true => Cow::Owned(trimmed(self.text)),
             false => Cow::Borrowed(self.text),
+        };
+        let Some(sha) = previous_sha else {
+            return kept;
+        };
+        match serde_json::from_str::<Map<String, Value>>(&kept) {
+            Ok(mut event) => {
+                event.insert("previous_sha".to_owned(), sha.into());
+                Cow::Owned(Value::from(event).to_string())
+            }
+            Err(_) => kept,
         }
     }
 }
@@ -77,6 +88,8 @@ pub(super) struct Decided<'a> {
     pub(super) event: &'a Event<'a>,
     pub(super) scope: &'a Scope,
     pub(super) candidates: Vec<Decision<'a>>,
+    /// What was deployed there before.
+    pub(super) previous_sha: Option<String>,
     /// Its number once it is written; none if it was published before.
     pub(super) id: Option<i64>,
 }
@@ -86,7 +99,10 @@ impl<'a> Decided<'a> {
     pub(super) fn written(&self, key: String) -> rows::NewEvent<'a> {
         rows::NewEvent {
             key,
-            payload: self.told().next().map(|_| self.event.kept()),
+            payload: self
+                .told()
+                .next()
+                .map(|_| self.event.kept(self.previous_sha.as_deref())),
             request: self.event.request,
         }
     }

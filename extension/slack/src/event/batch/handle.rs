@@ -4,12 +4,12 @@ use super::decided::{Decided, Decision, Event, Outcome, Received};
 use super::write::{finished, keep_back, write};
 use crate::error::Result;
 use crate::event::person::Choices;
-use crate::event::read::{Facts, Flaw, Occurrence, People, Place};
+use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
 use crate::event::settings::{Effective, effective};
 use crate::event::tables::Tables;
 use crate::event::told::{
     Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
-    Scopes, Surroundings, Told, filter, user_group, verdicts,
+    Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
 };
 use crate::event::written::pipeline;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -223,11 +223,17 @@ fn decide<'a>(
                 told,
             });
         }
+        let is_told = candidates.iter().any(|it| it.told.is_ok());
+        let previous_sha = match event.kind {
+            Kind::Deployment if is_told => previous_sha(tables, it.scope, it.event.text)?,
+            _ => None,
+        };
         Ok(Decided {
             place: it.place,
             event: it.event,
             scope: it.scope,
             candidates,
+            previous_sha,
             id: None,
         })
     };

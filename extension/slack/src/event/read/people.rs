@@ -20,7 +20,7 @@ impl People {
             return Self::default();
         };
         let mut people = Self {
-            is_result: matches!(kind, Kind::Pipeline | Kind::Deployment),
+            is_result: matches!(kind, Kind::Pipeline | Kind::Deployment | Kind::Job),
             ..Self::default()
         };
         match kind {
@@ -33,6 +33,7 @@ impl People {
                 let noteables = [&event.merge_request, &event.issue, &event.work_item];
                 people.add(noteables.map(|it| it.author_id.get()));
             }
+            Kind::Job => people.add([event.user.id.get()]),
             Kind::Pipeline if *event.object_attributes.status == "failed" => {
                 people.add([event.user.id.get()]);
             }

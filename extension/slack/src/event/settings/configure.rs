@@ -52,7 +52,7 @@ kept! {
             "update lockstep_internal.slack_notification s
                 set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
                     only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12, child_pipelines = $13,
-                    routes = $14::jsonb, all_routes = $15, mentions = $16, user_groups = $17::jsonb
+                    routes = $14::jsonb, all_routes = $15, mentions = $16, user_groups = $17::jsonb, changes = $18
               where s.schema = $1 and s.integration_id = $2",
             &[
                 pg_sys::TEXTOID,
@@ -72,6 +72,7 @@ kept! {
                 pg_sys::BOOLOID,
                 pg_sys::BOOLOID,
                 pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
             ],
         ),
     };
@@ -257,6 +258,7 @@ fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
         datum(settings.all_routes),
         datum(settings.mentions),
         datum(user_groups),
+        datum(settings.changes.clone()),
     ];
     STATEMENTS.with(|own| own.update.run(&arguments))?;
     Ok(())

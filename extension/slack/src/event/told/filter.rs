@@ -6,7 +6,7 @@ use super::protection::{ChatNames, ProtectedBranches};
 use super::reason::Reason;
 use super::route::Verdict;
 use super::scope::Scope;
-use crate::event::read::{Branch, Occurrence};
+use crate::event::read::{Branch, News, Occurrence};
 use crate::event::settings::{Branches, Settings};
 use crate::event::written::Change;
 use std::collections::HashSet;
@@ -76,10 +76,13 @@ pub(crate) fn switched(
         Err(Reason::EventOff)
     } else if !is_on {
         Err(Reason::FeatureOff)
-    } else if event.is_mere_update {
-        Err(Reason::Action)
     } else {
-        Ok(())
+        match event.news {
+            News::Always | News::OnRequest(_) => Ok(()),
+            News::MereUpdate => Err(Reason::Action),
+            News::OtherStatus => Err(Reason::JobStatus),
+            News::Confidential => Err(Reason::Confidential),
+        }
     }
 }
 
@@ -95,6 +98,13 @@ pub(crate) fn filtered<'a>(
     let Some((slack_integration, team)) = &candidate.installed else {
         return Err(Reason::NotInstalled);
     };
+    if let News::OnRequest(changes) = &event.news
+        && !changes
+            .iter()
+            .any(|it| settings.changes.iter().any(|wanted| wanted == it))
+    {
+        return Err(Reason::Action);
+    }
     let routed = settings.routes.iter().zip(verdicts);
     let routed = routed.filter(|(_, verdict)| **verdict == Verdict::Taken);
     let mut all: Vec<&str> = routed
@@ -127,9 +137,11 @@ pub(crate) fn filtered<'a>(
         return Err(Reason::Author);
     }
     if all.is_empty() {
-        return Err(match settings.routes.is_empty() {
-            true => Reason::NoChannel,
-            false => Reason::NoRoute,
+        return Err(match (event.kind.column(), settings.routes.is_empty()) {
+            // The application has no switch for it, so naming it switches it on.
+            (None, _) => Reason::EventOff,
+            (Some(_), true) => Reason::NoChannel,
+            (Some(_), false) => Reason::NoRoute,
         });
     }
     if is_routed {
