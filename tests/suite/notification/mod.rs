@@ -8,6 +8,7 @@ mod chaos;
 mod chaos_plan;
 mod delivery;
 mod dump;
+mod excluded;
 mod filter;
 mod form;
 mod gone;
