@@ -90,6 +90,7 @@ pgrx::extension_sql_file!(
         slack_workspace::lookup::path::is_project_within,
         event::person::set::set_slack_person,
         event::publish::publish_events,
+        event::reminder::remind_of_reviews,
         event::settings::workspace::slack_workspace_notifications,
         event::settings::workspace::set_slack_integration_settings,
         event::trial::test_slack_workspace_integration,

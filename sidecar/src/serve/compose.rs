@@ -207,6 +207,14 @@ impl Parts {
             slack: slack.clone(),
             token_keys: Arc::clone(&config.token_keys),
         };
+        let reminders = notification::ReminderWorkers {
+            database: for_jobs.clone(),
+            gitlab: config
+                .pass_through
+                .addresses
+                .first()
+                .map(ToString::to_string),
+        };
         Ok(Self {
             public,
             admin,
@@ -215,6 +223,7 @@ impl Parts {
                 Arc::new(replies),
                 Arc::new(notices),
                 Arc::new(teams),
+                Arc::new(reminders),
             ])),
             key_check: KeyCheck {
                 database: for_jobs.clone(),

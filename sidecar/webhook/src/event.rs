@@ -3,6 +3,7 @@
 use crate::field::{BadField, Field, List, Object, Source, Tag, Text};
 use crate::object::{
     Changes, Commit, Group, Identifier, Integration, Job, Label, Location, Noteable, Project, User,
+    Waiting,
 };
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -34,6 +35,8 @@ pub enum ObjectKind {
     Emoji,
     /// Not a GitLab event: a test message.
     LockstepTest,
+    /// Nor this one: merge requests that wait for a review.
+    LockstepReviews,
 }
 
 impl ObjectKind {
@@ -125,6 +128,11 @@ pub struct Event<'a> {
     pub commit_url: Text<'a>,
     pub commit_title: Text<'a>,
     pub user_url: Text<'a>,
+
+    /// Merge requests that wait.
+    pub merge_requests: List<Waiting<'a>>,
+    pub total_count: Field<i64>,
+    pub gitlab_url: Text<'a>,
 
     /// For a test.
     pub integration: Object<Integration<'a>>,

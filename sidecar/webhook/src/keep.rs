@@ -14,7 +14,7 @@ const MOST: usize = 1 << 20;
 const VALUE: usize = 64;
 
 /// The fields of [`Event`](crate::Event), wherever they occur.
-const FIELDS: [&str; 117] = [
+const FIELDS: [&str; 120] = [
     "action",
     "active",
     "added",
@@ -60,6 +60,7 @@ const FIELDS: [&str; 117] = [
     "file",
     "finished_at",
     "full_path",
+    "gitlab_url",
     "group",
     "group_id",
     "homepage",
@@ -74,6 +75,7 @@ const FIELDS: [&str; 117] = [
     "location",
     "mentioned",
     "merge_request",
+    "merge_requests",
     "message",
     "milestone_id",
     "modified",
@@ -115,6 +117,7 @@ const FIELDS: [&str; 117] = [
     "target_branch",
     "title",
     "total_commits_count",
+    "total_count",
     "type",
     "updated_at",
     "url",

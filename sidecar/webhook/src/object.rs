@@ -169,3 +169,14 @@ pub struct Identifier<'a> {
 pub struct Integration<'a> {
     pub alias: Text<'a>,
 }
+
+/// A merge request that waits for a review.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Waiting<'a> {
+    /// The path of its project.
+    pub path_with_namespace: Text<'a>,
+    pub iid: Field<i64>,
+    pub title: Text<'a>,
+    pub reviewers: List<User<'a>>,
+}

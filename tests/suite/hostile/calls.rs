@@ -131,6 +131,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("release_other_jobs", Call("select lockstep.release_other_jobs(1, '{1}')")),
     ("release_restored", Call("select * from lockstep.release_restored()")),
     ("release_restored_slack", Call("select * from lockstep.release_restored_slack()")),
+    ("remind_of_reviews", Call("select lockstep_api.remind_of_reviews(1, '#two', schema => 'mallory')")),
     ("remove_cache_column", Call("select lockstep.remove_cache_column('mallory.projects'::text, 'has_external_issue_tracker')")),
     ("remove_cache_column", Call("select lockstep.remove_cache_column('mallory.projects'::regclass, 'has_external_wiki')")),
     ("remove_feature", Call("select lockstep.remove_feature('some', 'mallory')")),

@@ -25,6 +25,7 @@ mod pipeline;
 mod pipeline_state;
 pub(crate) mod publish;
 mod publisher;
+mod reminder;
 mod restart;
 mod route;
 mod secret;

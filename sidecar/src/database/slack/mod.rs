@@ -121,7 +121,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 40] = [
+pub(crate) const FUNCTIONS: [&str; 41] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
@@ -146,6 +146,7 @@ pub(crate) const FUNCTIONS: [&str; 40] = [
     "receive_slack_event",
     "release_jobs",
     "release_other_jobs",
+    "remind_of_reviews",
     "replace_slack_token",
     "resume_lost_backfills",
     "runner_heartbeat",

@@ -106,7 +106,7 @@ fn kind(event: &Event) -> Read<Option<Kind>> {
         Some(ObjectKind::Milestone) => Kind::Milestone,
         Some(ObjectKind::FeatureFlag) => Kind::FeatureFlag,
         Some(ObjectKind::Emoji) => Kind::Emoji,
-        Some(ObjectKind::LockstepTest) | None => return Ok(None),
+        Some(ObjectKind::LockstepTest | ObjectKind::LockstepReviews) | None => return Ok(None),
     }))
 }
 

@@ -73,7 +73,7 @@ pub(super) fn list(path: &str, value: &Value) -> Result<Vec<String>> {
 }
 
 /// Stores names with #, so that each has one form. Ids stay as in Slack: they are upper case, which names never are.
-pub(super) fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
+pub(crate) fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     let mut channels: Vec<String> = Vec::new();
     for channel in list(path, value)? {
         let is_named = channel.starts_with('#') || is_id(&channel);

@@ -1,7 +1,7 @@
 //! Whether an integration is notified of an event, and in which channels.
 
 use super::candidate::Candidate;
-use super::person::{Mention, Person};
+use super::person::{MOST_MENTIONS, Mention, Person};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::reason::Reason;
 use super::route::Verdict;
@@ -10,9 +10,6 @@ use crate::event::read::{Branch, News, Occurrence};
 use crate::event::settings::{Branches, Settings};
 use crate::event::written::Change;
 use std::collections::HashSet;
-
-/// A message that mentions more is a nuisance.
-const MOST_MENTIONS: usize = 20;
 
 /// What to notify, if nothing else prevents it.
 #[derive(Debug)]

@@ -8,6 +8,10 @@ use crate::error::Result;
 use crate::event::person::{Choices, Chosen};
 use crate::event::read::{Author, People};
 use crate::event::settings::Settings;
+use std::collections::BTreeSet;
+
+/// A message that mentions more is a nuisance.
+pub(super) const MOST_MENTIONS: usize = 20;
 
 /// A person that an event is for, in one workspace.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +125,17 @@ impl Circle<'_> {
             }
         }
         Ok(persons)
+    }
+
+    /// Slack's ids of those of these users who are to be mentioned, with spaces between.
+    pub(crate) fn mentioned(&self, users: &BTreeSet<i64>, team: &str) -> Option<String> {
+        let linked = users
+            .iter()
+            .flat_map(|user| self.chat_names.linked(*user, team));
+        let is_wanted =
+            |user: &&str| mention(&self.choices.of(team, user), false) == Mention::Mentioned;
+        let ids: Vec<&str> = linked.filter(is_wanted).take(MOST_MENTIONS).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
     }
 
     /// Whether they have a role where it happened: who was assigned may have left since.

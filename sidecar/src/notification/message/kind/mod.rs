@@ -15,6 +15,7 @@ mod noteable;
 mod pipeline;
 mod push;
 mod release;
+mod reviews;
 mod test;
 mod unknown;
 mod vulnerability;
@@ -43,6 +44,7 @@ pub(super) fn draft(event: &Event) -> Draft {
         Some(ObjectKind::Milestone) => milestone::draft(event),
         Some(ObjectKind::FeatureFlag) => feature_flag::draft(event),
         Some(ObjectKind::Emoji) => emoji::draft(event),
+        Some(ObjectKind::LockstepReviews) => reviews::draft(event),
         Some(ObjectKind::LockstepTest) => test::draft(event),
         None => unknown::draft(event),
     }

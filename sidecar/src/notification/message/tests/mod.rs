@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::render;
 use wrong::wrong;
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "push",
     "tag_push",
     "issue",
@@ -33,6 +33,7 @@ const KINDS: [&str; 19] = [
     "feature_flag",
     "emoji",
     "lockstep_test",
+    "lockstep_reviews",
 ];
 
 fn room(name: &str) -> PathBuf {
