@@ -22,6 +22,16 @@ create index index_merge_requests_on_tp_id_and_merge_commit_sha_and_id on merge_
 create index index_merge_requests_on_target_project_id_and_squash_commit_sha on merge_requests (target_project_id, squash_commit_sha);
 create index index_merge_requests_on_target_project_id_and_merged_commit_sha on merge_requests (target_project_id, merged_commit_sha);
 
+create table merge_request_reviewers (
+  id bigserial primary key,
+  user_id bigint not null references users (id) on delete cascade,
+  merge_request_id bigint not null references merge_requests (id) on delete cascade,
+  created_at timestamp with time zone not null default now(),
+  -- 0 unreviewed, 1 reviewed, 2 requested changes, 3 approved, 4 unapproved, 5 review started.
+  state smallint not null default 0
+);
+create index index_merge_request_reviewers_on_merge_request_id on merge_request_reviewers (merge_request_id);
+
 create table environments (
   id bigserial primary key,
   project_id bigint not null references projects (id) on delete cascade,

@@ -1,7 +1,7 @@
 create view lockstep.slack_delivery_status as
 select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.oldest,
        coalesce(h.delivered, 0) as delivered_last_hour, coalesce(h.failed, 0) as failed_last_hour,
-       case when l.not_before > pg_catalog.clock_timestamp() then l.not_before end as held_until,
+       case when l.not_before > pg_catalog.clock_timestamp() and l.paced_at <= pg_catalog.clock_timestamp() + interval '5 minutes' then l.not_before end as held_until,
        l.leased_until, coalesce(t.error, d.error) as last_error, coalesce(t.needed, d.needed) as needed
   from lockstep_internal.slack_channel c
   join lockstep_internal.slack_channel l on l.id = coalesce(c.same_as, c.id)

@@ -28,11 +28,40 @@ create table lockstep_internal.slack_notification (
   routes jsonb not null default '[]'
     constraint slack_notification_routes_check check (pg_catalog.jsonb_typeof(routes) = 'array'),
   all_routes boolean not null default false,
+  -- Changes of issues and merge requests that are sent besides those of reviewers and drafts.
+  changes text[] not null default '{}',
+  -- Whether messages mention the people that an event is for.
+  mentions boolean not null default false,
+  -- Slack's user groups of GitLab's groups: {"group/backend": "S0123"}.
+  user_groups jsonb not null default '{}'
+    constraint slack_notification_user_groups_check check (pg_catalog.jsonb_typeof(user_groups) = 'object'),
   constraint slack_notification_pkey primary key (schema, integration_id)
 );
 comment on table lockstep_internal.slack_notification is
   'who is notified of what: channels and filters of integrations of the Slack app; written by lockstep.set_slack_notifications';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_notification', '');
+
+create table lockstep_internal.slack_person (
+  schema text not null,
+  team_id text not null
+    constraint slack_person_team_id_check check (pg_catalog.length(team_id) <= 255),
+  -- Slack's id of the user.
+  user_id text not null
+    constraint slack_person_user_id_check check (pg_catalog.length(user_id) <= 255),
+  mentions boolean not null default true,
+  direct_messages boolean not null default false,
+  own_actions boolean not null default false,
+  -- From and until when nothing disturbs, in that time zone: until a time of the next day if that is not later.
+  quiet_from time,
+  quiet_until time,
+  time_zone text
+    constraint slack_person_time_zone_check check (pg_catalog.length(time_zone) <= 255),
+  constraint slack_person_pkey primary key (schema, team_id, user_id),
+  constraint slack_person_quiet_check check (pg_catalog.num_nulls(quiet_from, quiet_until, time_zone) in (0, 3))
+);
+comment on table lockstep_internal.slack_person is
+  'how Slack users want to be notified of what is for them; without a row, the defaults apply; written by lockstep_api.set_slack_person';
+select pg_catalog.pg_extension_config_dump('lockstep_internal.slack_person', '');
 
 create table lockstep_internal.event (
   id bigint generated always as identity
@@ -72,6 +101,8 @@ create table lockstep_internal.slack_channel (
   same_as bigint,
   -- No message to it starts earlier.
   not_before timestamptz not null default '-infinity',
+  -- When that and the lease were written. If that is yet to come, the clock was wrong, and neither counts.
+  paced_at timestamptz not null default '-infinity',
   -- The current sender, what it sends, and the pipeline or merge request whose message this will become.
   lease bigint,
   leased_until timestamptz,
@@ -121,6 +152,10 @@ create table lockstep_internal.slack_delivery (
   -- Slack's code of the last error, and the scope that was missing.
   error text,
   needed text,
+  -- Slack's ids of the users and user groups that it mentions, with spaces between; null if there are none.
+  mentions text,
+  -- Not earlier than that, because its reader is not to be disturbed.
+  not_before timestamptz,
   created_at timestamptz not null default pg_catalog.clock_timestamp(),
   done_at timestamptz,
   constraint slack_delivery_done_at_check check ((status = 'waiting') = (done_at is null))

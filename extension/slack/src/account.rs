@@ -87,6 +87,26 @@ impl Accounts {
         found
     }
 
+    /// Whether a Slack user has linked an account.
+    pub(crate) fn is_linked(&self, team: &str, user: &str) -> bool {
+        let text = format!(
+            "select from {c} c join {u} u on u.id == c.user_id
+              where c.team_id::pg_catalog.text == $1 and c.chat_id::pg_catalog.text == $2 limit 1",
+            c = self.names.qualified_name(),
+            u = self.users.qualified_name(),
+        );
+        let query = Statement::new(&qualified(&text), &[pg_sys::TEXTOID, pg_sys::TEXTOID]);
+        let mut is_linked = false;
+        as_owner(Oid::from(self.names.owner), || {
+            connected(|| {
+                query.rows(View::Newest, &[datum(team), datum(user)], |_| {
+                    is_linked = true
+                })
+            })
+        });
+        is_linked
+    }
+
     /// The Slack users of a workspace who have at least this role in any of the places, at most that many.
     pub(crate) fn people_with_role(
         &self,

@@ -21,6 +21,7 @@ mod told;
 mod worker;
 
 pub(crate) use environment::{Environment, Environments};
+pub(crate) use flag::LARGE_STEP_BUTTON;
 pub(crate) use settings::{COMMAND, Chatops, Settings};
 pub(crate) use state::App;
 pub(crate) use told::TeamWorkers;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::slack::{LONGEST_TEXT, Reply, escape, fit_lines, shorten};
+use crate::slack::{Button, LONGEST_TEXT, Reply, escape, fit_lines, shorten};
 
 /// How often a response URL may be used.
 const MOST_PAGES: usize = 5;
@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     /// Visible to others in the channel as well.
     is_public: bool,
     lines: Vec<Line>,
+    /// Below the last message.
+    button: Option<Button>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +39,18 @@ impl Answer {
     pub(super) fn code(text: &str) -> Self {
         let lines = text.trim_end().lines();
         Self {
-            is_public: false,
             lines: lines.map(|line| Line::Code(line.to_owned())).collect(),
+            ..Self::default()
         }
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>) {
         self.lines.push(Line::Marked(text.into()));
+    }
+
+    pub(super) fn with_button(mut self, button: Button) -> Self {
+        self.button = Some(button);
+        self
     }
 
     pub(super) fn publish(mut self) -> Self {
@@ -100,7 +107,11 @@ impl Answer {
             pages.push(page);
         }
         let reply = |page: &String| Reply::new(page.trim_end()).in_channel(self.is_public);
-        pages.iter().map(reply).collect()
+        let mut replies: Vec<Reply> = pages.iter().map(reply).collect();
+        if let Some(last) = replies.pop() {
+            replies.push(last.with_button(self.button.clone()));
+        }
+        replies
     }
 }
 

@@ -19,4 +19,6 @@ pub(super) struct Command {
 pub(super) struct Given {
     pub(super) slash: SlashCommand,
     pub(super) alias: Option<String>,
+    /// The text after the command.
+    pub(super) rest: String,
 }

@@ -5,6 +5,7 @@ mod alias;
 mod gitlab;
 mod given;
 mod help;
+mod notify;
 mod parse;
 mod state;
 mod status;
@@ -28,7 +29,7 @@ use given::{Command, Given};
 use parse::Words;
 pub(crate) use state::{App, Other};
 
-static COMMANDS: [Command; 2] = [status::COMMAND, test::COMMAND];
+static COMMANDS: [Command; 3] = [status::COMMAND, test::COMMAND, notify::COMMAND];
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -48,7 +49,7 @@ async fn receive(
     }
     let typed = unescape(&slash.text);
     let sent = std::mem::replace(&mut slash.text, typed);
-    let Words { alias, name, .. } = Words::of(&slash.text);
+    let Words { alias, name, rest } = Words::of(&slash.text);
     if name == help::NAME || name.is_empty() {
         count(Counter::COMMANDS, help::NAME);
         return match &app.pass_through {
@@ -74,6 +75,7 @@ async fn receive(
     count(Counter::COMMANDS, command.name);
     let given = Given {
         alias: alias.map(str::to_owned),
+        rest: rest.to_owned(),
         slash,
     };
     let asking = {

@@ -17,6 +17,8 @@ impl<'a> Words<'a> {
         let text = text.trim();
         let (alias, command) = match split(text) {
             (first, "") => (None, first),
+            // About a person, not a project.
+            (first, rest) if is_about_me(first, rest) => (None, text),
             (first, rest) => (Some(first), rest),
         };
         let (name, rest) = split(command);
@@ -26,6 +28,11 @@ impl<'a> Words<'a> {
             rest,
         }
     }
+}
+
+fn is_about_me(first: &str, rest: &str) -> bool {
+    let (second, _) = split(rest);
+    first.eq_ignore_ascii_case("notify") && second.eq_ignore_ascii_case("me")
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -58,6 +65,9 @@ mod tests {
                 "new  A title\nand text",
             ),
             ("help status", Some("help"), "status", ""),
+            ("Notify me", None, "notify", "me"),
+            ("notify  ME quiet off", None, "notify", "ME quiet off"),
+            ("notify status", Some("notify"), "status", ""),
             (
                 "grüppe/projekt ÄNDERN",
                 Some("grüppe/projekt"),

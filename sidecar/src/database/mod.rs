@@ -12,8 +12,8 @@ pub(crate) use backfill::{Database, LostBackfills, PreviewOutcome, Progress, Set
 pub(crate) use chatops::{ChatopsDatabase, OfHost};
 pub(crate) use job::{Effects, Job, Queue};
 pub(crate) use slack::{
-    Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration,
+    Delivery, Drift, EVENTS, FUNCTIONS, Finished, HostProperties, Install, Integration, Mention,
     MetricsReport, NewEvent, Outcome, Published, Received, Refresh, SlackDatabase, Standing,
-    StoredTokens, TakenState, Trouble, Updates, Which, Workspace,
+    StoredTokens, TakenState, TicketOwner, Trouble, Updates, Which, Workspace,
 };
 pub(crate) use transaction::Transaction;

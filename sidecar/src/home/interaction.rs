@@ -11,10 +11,11 @@ use tracing::{debug, info};
 
 use super::settings;
 use super::show::show_later;
-use super::state::App;
+use super::state::{App, Other};
 use super::view::{Notice, PICKER, SETTINGS, SWITCH_OFF, SWITCH_ON};
 use crate::http::{Counter, Problem, count};
-use crate::slack::{Action, Interaction, Owner, Signed};
+use crate::late;
+use crate::slack::{Action, Interaction, Owner, Signed, SlashCommand};
 
 const KNOWN: [&str; 4] = [SWITCH_ON, SWITCH_OFF, PICKER, SETTINGS];
 
@@ -22,6 +23,10 @@ pub(super) async fn receive(
     State(app): State<Arc<App>>,
     Signed(interaction, original): Signed<Interaction>,
 ) -> Result<Response, Problem> {
+    if let Some((other, action)) = of_others(&app, &interaction) {
+        count(Counter::INTERACTIONS, other.action);
+        return answer(&app, other, &interaction, action);
+    }
     if let Some(gitlab) = app.pass_through.as_ref().filter(|_| !is_ours(&interaction)) {
         count(Counter::INTERACTIONS, "passed_on");
         return Ok(gitlab.interaction(&interaction, original).await);
@@ -37,6 +42,44 @@ pub(super) async fn receive(
         // A submitted or closed view, or a shortcut: none of them is ours.
         count(Counter::INTERACTIONS, "unknown");
     }
+    Ok(StatusCode::OK.into_response())
+}
+
+/// A click on a button that another room answers.
+fn of_others<'a>(app: &'a App, interaction: &'a Interaction) -> Option<(&'a Other, &'a Action)> {
+    let mut actions = interaction.actions.iter();
+    actions.find_map(|action| {
+        let other = app.others.iter().find(|it| it.action == action.action_id)?;
+        Some((other, action))
+    })
+}
+
+/// As if the user had given the command that is the value of the button.
+fn answer(
+    app: &App,
+    other: &Other,
+    interaction: &Interaction,
+    action: &Action,
+) -> Result<Response, Problem> {
+    let owner = interaction
+        .owner()
+        .ok_or(Problem::bad_request("The workspace is missing."))?;
+    let user = interaction.user.id.clone();
+    let (false, Some(text)) = (user.is_empty(), action.value()) else {
+        return Err(Problem::bad_request("The user or value is missing."));
+    };
+    let url = interaction.response_url.clone();
+    let command = SlashCommand {
+        owner,
+        user,
+        user_name: interaction.user.username.clone(),
+        channel: interaction.channel.id.clone(),
+        command: other.command.to_owned(),
+        text: text.to_owned(),
+        response_url: url.clone(),
+        trigger: Some(interaction.trigger_id.clone()),
+    };
+    late::in_place(&app.late, url, (other.answer)(command));
     Ok(StatusCode::OK.into_response())
 }
 

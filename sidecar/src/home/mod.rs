@@ -17,7 +17,7 @@ use axum::routing::post;
 
 use crate::http::path::{INTERACTIONS, OPTIONS};
 
-pub(crate) use state::App;
+pub(crate) use state::{App, Other};
 pub(crate) use worker::HomeWorkers;
 
 pub(crate) fn router(app: Arc<App>) -> Router {

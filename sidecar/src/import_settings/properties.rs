@@ -76,6 +76,7 @@ pub(super) fn in_place_of_all(settings: Map<String, Value>) -> Map<String, Value
         .collect();
     let mut by_event: Map<String, Value> = EVENTS
         .iter()
+        .filter(|event| !event.column.is_empty())
         .map(|event| (event.name.to_owned(), Value::Null))
         .collect();
     for (name, value) in settings {

@@ -224,12 +224,13 @@ async fn install(app: &App, back: Return, browser: Option<Secret>) -> Result<Ins
         );
         revoke(app, &token).await;
     }
-    let alias = stored?;
-    info!(team = install.team, alias, "installed");
+    let (alias, replaced) = stored?;
+    info!(team = install.team, alias, replaced, "installed");
     Ok(Installed {
         team: install.team,
         team_name: install.team_name,
         alias,
+        replaced,
     })
 }
 
@@ -245,13 +246,13 @@ async fn store(
     state: &[u8],
     install: &Install,
     may_be_new: bool,
-) -> Result<Option<String>, Trouble> {
+) -> Result<(Option<String>, Option<String>), Trouble> {
     let mut tries = 0;
     loop {
         let storing = app.database.finish_install(state, install, may_be_new);
         let stored = timeout(DATABASE_TIMEOUT, storing).await;
         let error = match stored.unwrap_or(Err(Error::Silent)) {
-            Ok(alias) => return Ok(alias),
+            Ok(stored) => return Ok(stored),
             Err(error) => error,
         };
         // Raised by the function; a refused connection is another variant.
@@ -271,7 +272,7 @@ async fn store(
         // The state was used up: by the previous try, whose response was lost, or by another installation with the same ticket.
         if error.has_code(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
             return match is_stored(app, install).await {
-                true => Ok(None),
+                true => Ok((None, None)),
                 false => Err(Trouble::Ticket),
             };
         }

@@ -6,7 +6,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Span, warn};
@@ -107,6 +107,31 @@ pub(crate) async fn all_in_time(
     handed_over.close();
     // It may have arrived this very moment.
     handed_over.try_recv().unwrap_or_else(|_| takes_longer())
+}
+
+/// Sends an answer to a click, in place of the message with the button. Slack shows nobody the response to the click itself.
+pub(crate) fn in_place(
+    late: &Arc<Late>,
+    response_url: Option<String>,
+    working: impl Future<Output = Vec<Reply>> + Send + 'static,
+) {
+    let task = {
+        let late = Arc::clone(late);
+        async move {
+            let url = response_url.as_deref();
+            let gone = json!({ "delete_original": true });
+            late.send(url, &gone, &mut 0).await;
+            let replies = tokio::select! {
+                replies = working => replies,
+                () = late.finishing.over.cancelled() => vec![stopped()],
+            };
+            let mut spare = USES.saturating_sub(replies.len() + 1);
+            for reply in replies {
+                late.send(url, &reply.json(), &mut spare).await;
+            }
+        }
+    };
+    late.finishing.tasks.spawn(task.instrument(Span::current()));
 }
 
 impl Late {

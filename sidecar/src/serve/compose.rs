@@ -107,6 +107,15 @@ impl Parts {
             public_url: config.public_url.clone(),
             managers: Arc::clone(&config.managers),
             pass_through: pass_through.clone(),
+            others: vec![home::Other {
+                action: chatops::LARGE_STEP_BUTTON,
+                command: chatops::COMMAND,
+                answer: {
+                    let chatops = Arc::clone(&chatops);
+                    Box::new(move |slash| Box::pin(chatops::reply(Arc::clone(&chatops), slash)))
+                },
+            }],
+            late: Arc::clone(&late),
         });
         let command = command::router(command::App {
             database: database.clone(),
@@ -200,6 +209,14 @@ impl Parts {
             slack: slack.clone(),
             token_keys: Arc::clone(&config.token_keys),
         };
+        let reminders = notification::ReminderWorkers {
+            database: for_jobs.clone(),
+            gitlab: config
+                .pass_through
+                .addresses
+                .first()
+                .map(ToString::to_string),
+        };
         Ok(Self {
             public,
             admin,
@@ -208,6 +225,7 @@ impl Parts {
                 Arc::new(replies),
                 Arc::new(notices),
                 Arc::new(teams),
+                Arc::new(reminders),
             ])),
             key_check: KeyCheck {
                 database: for_jobs.clone(),

@@ -18,6 +18,40 @@ pub(crate) const LONGEST_TEXT: usize = 3_000;
 pub(crate) struct Reply {
     text: String,
     is_public: bool,
+    button: Option<Button>,
+}
+
+/// A button below a reply. Whoever clicks on it is asked to confirm that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Button {
+    /// The name of what it does, here and in the interaction.
+    pub(crate) action: &'static str,
+    pub(crate) label: &'static str,
+    /// What is confirmed, without markup.
+    pub(crate) question: String,
+    pub(crate) value: String,
+}
+
+impl Button {
+    /// Slack's limits of a value and of a question.
+    const LONGEST_VALUE: usize = 2_000;
+    const LONGEST_QUESTION: usize = 300;
+
+    fn block(&self) -> Value {
+        let plain = |text: &str| json!({ "type": "plain_text", "text": text });
+        let confirm = json!({
+            "title": plain(self.label),
+            "text": plain(&shorten(&self.question, Self::LONGEST_QUESTION)),
+            "confirm": plain("Yes"),
+            "deny": plain("No"),
+            "style": "danger",
+        });
+        let button = json!({
+            "type": "button", "action_id": self.action, "text": plain(self.label), "value": self.value, "style": "danger",
+            "confirm": confirm,
+        });
+        json!({ "type": "actions", "elements": [button] })
+    }
 }
 
 impl Reply {
@@ -25,7 +59,15 @@ impl Reply {
         Self {
             text: fit_lines(&text.into(), LONGEST_TEXT),
             is_public: false,
+            button: None,
         }
+    }
+
+    /// With a button, if its value is one that Slack takes.
+    pub(crate) fn with_button(self, button: Option<Button>) -> Self {
+        let is_short = |it: &Button| it.value.chars().count() <= Button::LONGEST_VALUE;
+        let button = button.filter(is_short);
+        Self { button, ..self }
     }
 
     pub(crate) fn in_channel(self, is_public: bool) -> Self {
@@ -37,7 +79,12 @@ impl Reply {
             true => "in_channel",
             false => "ephemeral",
         };
-        json!({ "response_type": kind, "text": self.text })
+        let mut message = json!({ "response_type": kind, "text": self.text });
+        if let Some(button) = &self.button {
+            let text = json!({ "type": "mrkdwn", "text": self.text });
+            message["blocks"] = json!([{ "type": "section", "text": text }, button.block()]);
+        }
+        message
     }
 
     #[cfg(test)]

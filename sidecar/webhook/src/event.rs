@@ -1,6 +1,10 @@
-//! An event, and the objects in it. Each kind has some of the fields.
+//! An event, and what it is about. Each kind has some of the fields.
 
-use crate::field::{BadField, Field, List, Object, Source, Text};
+use crate::field::{BadField, Field, List, Object, Source, Tag, Text};
+use crate::object::{
+    Changes, Commit, Group, Identifier, Integration, Job, Label, Location, Noteable, Project, User,
+    Waiting,
+};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -23,8 +27,16 @@ pub enum ObjectKind {
     Alert,
     Vulnerability,
     GroupMention,
+    /// A job.
+    Build,
+    Release,
+    Milestone,
+    FeatureFlag,
+    Emoji,
     /// Not a GitLab event: a test message.
     LockstepTest,
+    /// Nor this one: merge requests that wait for a review.
+    LockstepReviews,
 }
 
 impl ObjectKind {
@@ -74,6 +86,8 @@ pub struct Event<'a> {
     pub vulnerability: Object<Noteable<'a>>,
     pub snippet: Object<Noteable<'a>>,
     pub wiki_page: Object<Noteable<'a>>,
+    /// The comment that has an emoji.
+    pub note: Object<Noteable<'a>>,
     pub commit: Object<Commit<'a>>,
 
     pub mentioned: Object<Group<'a>>,
@@ -83,7 +97,28 @@ pub struct Event<'a> {
     /// For a pipeline.
     pub builds: List<Job<'a>>,
 
+    // A job; a release has a tag, too.
+    pub build_id: Field<i64>,
+    pub build_name: Text<'a>,
+    pub build_stage: Text<'a>,
+    pub build_status: Text<'a>,
+    pub build_failure_reason: Text<'a>,
+    pub build_allow_failure: Field<bool>,
+    pub pipeline_id: Field<i64>,
+    pub sha: Text<'a>,
+    pub tag: Field<Tag<'a>>,
+
+    // Releases; milestones have an action as well.
+    pub name: Text<'a>,
+    pub description: Text<'a>,
+    pub url: Text<'a>,
+    pub action: Text<'a>,
+    pub released_at: Text<'a>,
+
     // Deployments.
+    pub deployment_id: Field<i64>,
+    /// Not GitLab's: what was deployed there before.
+    pub previous_sha: Text<'a>,
     pub status: Text<'a>,
     pub status_changed_at: Text<'a>,
     pub deployable_id: Field<i64>,
@@ -93,6 +128,11 @@ pub struct Event<'a> {
     pub commit_url: Text<'a>,
     pub commit_title: Text<'a>,
     pub user_url: Text<'a>,
+
+    /// Merge requests that wait.
+    pub merge_requests: List<Waiting<'a>>,
+    pub total_count: Field<i64>,
+    pub gitlab_url: Text<'a>,
 
     /// For a test.
     pub integration: Object<Integration<'a>>,
@@ -149,6 +189,7 @@ pub struct Attributes<'a> {
     pub description: Text<'a>,
     pub url: Text<'a>,
     pub action: Text<'a>,
+    pub author_id: Field<i64>,
     pub updated_at: Text<'a>,
 
     // Issues, and other confidential items.
@@ -173,6 +214,13 @@ pub struct Attributes<'a> {
 
     /// For a mention of a group.
     pub object_kind: Text<'a>,
+
+    // Emoji.
+    pub awardable_type: Text<'a>,
+    pub awarded_on_url: Text<'a>,
+
+    /// For a feature flag.
+    pub active: Field<bool>,
 
     // Pipelines.
     pub name: Text<'a>,
@@ -209,165 +257,4 @@ pub struct Attributes<'a> {
     pub location: Object<Location<'a>>,
     pub identifiers: List<Identifier<'a>>,
     pub issues: List<Noteable<'a>>,
-}
-
-/// Who did it, or is assigned.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct User<'a> {
-    pub id: Field<i64>,
-    pub name: Text<'a>,
-    pub username: Text<'a>,
-}
-
-/// Where it happened.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Project<'a> {
-    pub id: Field<i64>,
-    pub name: Text<'a>,
-    pub path_with_namespace: Text<'a>,
-    pub default_branch: Text<'a>,
-    pub web_url: Text<'a>,
-    pub homepage: Text<'a>,
-}
-
-impl Project<'_> {
-    pub fn name(&self) -> &str {
-        self.path_with_namespace.or(&self.name)
-    }
-
-    pub fn url(&self) -> &str {
-        self.web_url.or(&self.homepage)
-    }
-
-    /// The address of a page of the project; empty if the project's address is unknown.
-    pub fn page(&self, path: &str) -> String {
-        match self.url().trim_end_matches('/') {
-            "" => String::new(),
-            url => format!("{url}/-/{path}"),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Commit<'a> {
-    pub id: Text<'a>,
-    pub title: Text<'a>,
-    pub message: Text<'a>,
-    pub url: Text<'a>,
-    pub author: Object<User<'a>>,
-    /// The paths that it changes.
-    pub added: Field<Vec<Text<'a>>>,
-    pub modified: Field<Vec<Text<'a>>>,
-    pub removed: Field<Vec<Text<'a>>>,
-}
-
-impl Commit<'_> {
-    pub fn title(&self) -> &str {
-        let first = self.message.trim().lines().next().unwrap_or_default();
-        self.title.or(first)
-    }
-
-    pub fn short_id(&self) -> &str {
-        short(&self.id)
-    }
-}
-
-/// The short form of a commit's id.
-pub fn short(id: &str) -> &str {
-    &id[..id.floor_char_boundary(8)]
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Label<'a> {
-    pub title: Text<'a>,
-}
-
-/// What changed, as far as updates are reported.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Changes<'a> {
-    pub reviewers: Object<Change<List<User<'a>>>>,
-    pub draft: Object<Change<Field<bool>>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Change<T: Default> {
-    pub previous: T,
-    pub current: T,
-}
-
-/// An issue, a merge request and so on that the event mentions but is not about.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Noteable<'a> {
-    pub id: Field<i64>,
-    pub iid: Field<i64>,
-    pub title: Text<'a>,
-    pub url: Text<'a>,
-    pub confidential: Field<bool>,
-    pub labels: List<Label<'a>>,
-    /// For a pipeline's merge request.
-    pub source_branch: Text<'a>,
-    pub source_project_id: Field<i64>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Group<'a> {
-    pub id: Field<i64>,
-    pub full_path: Text<'a>,
-    /// The full path, in GitLab's data of a mention.
-    pub name: Text<'a>,
-    pub url: Text<'a>,
-    pub web_url: Text<'a>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Job<'a> {
-    pub id: Field<i64>,
-    pub stage: Text<'a>,
-    pub name: Text<'a>,
-    pub status: Text<'a>,
-    pub allow_failure: Field<bool>,
-}
-
-/// The location of a vulnerability.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Location<'a> {
-    pub file: Text<'a>,
-    pub start_line: Field<i64>,
-    pub dependency: Object<Dependency<'a>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Dependency<'a> {
-    pub package: Object<Package<'a>>,
-    pub version: Text<'a>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Package<'a> {
-    pub name: Text<'a>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Identifier<'a> {
-    pub name: Text<'a>,
-    pub url: Text<'a>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Integration<'a> {
-    pub alias: Text<'a>,
 }

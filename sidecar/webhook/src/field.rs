@@ -170,6 +170,24 @@ impl<'de: 'a, 'a> Shape<'de> for Source<'a> {
     }
 }
 
+/// The name of a release's tag, or whether a job is of a tag.
+#[derive(Clone, Debug, Default)]
+pub struct Tag<'a> {
+    pub name: Cow<'a, str>,
+    pub is_it: bool,
+}
+
+impl<'de: 'a, 'a> Shape<'de> for Tag<'a> {
+    fn of_text(name: Cow<'de, str>) -> Field<Self> {
+        it(Self { name, is_it: false })
+    }
+
+    fn of_flag(is_it: bool) -> Field<Self> {
+        let name = Cow::default();
+        it(Self { name, is_it })
+    }
+}
+
 impl Shape<'_> for i64 {
     fn of_text(text: Cow<str>) -> Field<Self> {
         like(text.trim().parse().ok())

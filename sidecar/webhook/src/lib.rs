@@ -8,6 +8,7 @@
 mod event;
 mod field;
 mod keep;
+mod object;
 mod readable;
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,6 @@ mod trim;
 pub use event::*;
 pub use field::{BadField, Field, List, Object, Text};
 pub use keep::kept;
+pub use object::*;
 pub use readable::check_is_readable;
 pub use trim::{trim, trimmed};

@@ -27,6 +27,43 @@ pub struct Message {
     pub updates: u32,
 }
 
+impl Message {
+    /// Whom Slack notifies: what the blocks mention, otherwise the text. Attachments only show names. `!channel` and its like are
+    /// among them, under that name.
+    pub fn mentions(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        match self.sent["blocks"].as_array().filter(|it| !it.is_empty()) {
+            Some(blocks) => blocks.iter().for_each(|block| shown(block, &mut texts)),
+            None => texts.push(self.text.as_str()),
+        }
+        let parts = texts.iter().flat_map(|text| text.split('<').skip(1));
+        let parts = parts.filter_map(|part| part.split(['>', '|']).next());
+        let mentions =
+            parts.filter(|part| part.starts_with(['@', '!']) && !part.starts_with("!date"));
+        mentions
+            .map(|part| {
+                part.trim_start_matches('@')
+                    .trim_start_matches("!subteam^")
+                    .to_owned()
+            })
+            .collect()
+    }
+}
+
+/// The texts of a block that are markup.
+fn shown<'a>(block: &'a Value, texts: &mut Vec<&'a str>) {
+    match block {
+        Value::Object(fields) => {
+            if fields.get("type").is_some_and(|kind| kind == "mrkdwn") {
+                texts.extend(fields.get("text").and_then(Value::as_str));
+            }
+            fields.values().for_each(|field| shown(field, texts));
+        }
+        Value::Array(items) => items.iter().for_each(|item| shown(item, texts)),
+        _ => {}
+    }
+}
+
 /// All messages, with a constant-time lookup by channel and ts.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {

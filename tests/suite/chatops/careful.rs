@@ -1,10 +1,18 @@
 //! Changes that would do less, or more, than they seem to: opt-outs, dry runs, large steps, and what an expression hides.
 
-use anyhow::{Result, ensure};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use crate::chatops::Room;
+use anyhow::{Result, ensure};
+use lockstep_tests::slack::caller::block_actions;
+use lockstep_tests::slack::{Message, User};
+use serde_json::{Value, json};
+
 use crate::chatops::case::check;
+use crate::chatops::{LATER, Room, command};
+use crate::concurrency::PATIENCE;
 use crate::service_account::number;
+use crate::slack_app::INTERACTIONS;
 
 #[test]
 fn an_actor_that_a_percentage_includes_is_opted_out() -> Result<()> {
@@ -188,6 +196,84 @@ fn a_rollout_does_not_jump_by_mistake() -> Result<()> {
     let said = room.say("run feature set f 90 --actors --ignore-large-step-check")?;
     ensure!(said.contains("→ on for 90 % of the actors"), "{said}");
     Ok(())
+}
+
+/// The refusal has a button that takes the step, for whoever may give the command, and once.
+#[test]
+fn a_large_step_is_taken_by_a_button() -> Result<()> {
+    let mut room = Room::set("chatops_button")?;
+    for client in [&mut room.staging, &mut room.stage.client] {
+        client.batch_execute("select lockstep.set_feature_percentage('f', 1)")?;
+    }
+    let refusal = room.answer("run feature set f 90 --actors")?;
+    let button = &refusal["blocks"][1]["elements"][0];
+    assert_eq!(
+        button["value"],
+        "run feature set f 90 --actors --ignore-large-step-check"
+    );
+    assert_eq!(
+        button["confirm"]["text"]["text"],
+        "f from 1 % to 90 % of the actors in production?"
+    );
+    let percentage = "select percentage_of_actors::bigint from lockstep.features where name = 'f'";
+    assert_eq!(number(&mut room.stage.client, percentage)?, 1);
+    let said = room.click(&room.eve, button)?;
+    ensure!(
+        said.starts_with(":no_entry: You may not give commands here"),
+        "{said}"
+    );
+    assert_eq!(number(&mut room.stage.client, percentage)?, 1);
+    let said = room.click(&room.ada, button)?;
+    ensure!(
+        said.contains("on for 1 % of the actors → on for 90 % of the actors"),
+        "{said}"
+    );
+    assert_eq!(number(&mut room.stage.client, percentage)?, 90);
+    Ok(())
+}
+
+impl Room {
+    fn messages(&self) -> Vec<Message> {
+        self.stage.slack.messages(&self.production_channel)
+    }
+
+    /// Waits for a message with words after the first ones.
+    fn next(&self, after: usize) -> Result<Message> {
+        let begun = Instant::now();
+        loop {
+            let mut new = self.messages().into_iter().skip(after);
+            if let Some(message) = new.find(|message| !message.text.is_empty()) {
+                return Ok(message);
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{}", self.stage.sidecar.log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The whole answer to Ada.
+    fn answer(&self, text: &str) -> Result<Value> {
+        let before = self.messages().len();
+        let origin = self.origin(&self.ada, &self.production_channel);
+        let message = command(&self.stage.caller, &origin, text)?;
+        match message["text"] == LATER {
+            true => Ok(self.next(before)?.sent),
+            false => Ok(message),
+        }
+    }
+
+    /// What a user reads after a click on a button, which is gone then.
+    fn click(&self, user: &User, button: &Value) -> Result<String> {
+        let before = self.messages().len();
+        let origin = self.origin(user, &self.production_channel);
+        let action = json!([{ "type": "button", "action_id": button["action_id"], "block_id": "b", "value": button["value"], "action_ts": "1700000000.1" }]);
+        let payload = block_actions(&self.stage.slack.app(), &origin, None, &action);
+        let reply = self.stage.caller.interaction(INTERACTIONS, &payload)?;
+        ensure!(reply.status == 200, "{}: {}", reply.status, reply.text());
+        let text = self.next(before)?.text;
+        let gone = &self.messages()[before].sent["delete_original"];
+        ensure!(*gone == json!(true), "the button is still there");
+        Ok(text)
+    }
 }
 
 #[test]

@@ -178,3 +178,31 @@ fn changes_of_messages_have_a_pace_of_their_own() -> Result<()> {
     assert_eq!(claim_at(&mut client, 500, 300)?.len(), 5);
     Ok(())
 }
+
+/// What a clock wrote that was a day ahead must not silence a channel for a day. What was written in time holds, however long.
+#[test]
+fn a_clock_that_was_ahead_mutes_no_channel() -> Result<()> {
+    let mut client = channels("delivery_clock")?;
+    client.batch_execute("select publish(1, 1)")?;
+    let wait = "select lockstep_api.delivery_wait(1000)::text";
+    let hold = |client: &mut Client, written: &str| {
+        client.batch_execute(&format!(
+            "update lockstep_internal.slack_channel set paced_at = {written}, not_before = {written} + interval '1 day' where id = 1"
+        ))
+    };
+    hold(&mut client, "clock_timestamp()")?;
+    assert_eq!(claim_at(&mut client, 10, 1000)?, []);
+    ensure!(text(&mut client, wait)?.parse::<f64>()? > 80_000.0);
+    hold(&mut client, "clock_timestamp() + interval '1 day'")?;
+    assert_eq!(text(&mut client, wait)?, "0");
+    assert_eq!(claim_at(&mut client, 10, 1000)?.len(), 1);
+    // From now on the right time counts.
+    assert_eq!(claim_at(&mut client, 10, 1000)?, []);
+    // A sender that was lost meanwhile.
+    client.batch_execute(
+        "update lockstep_internal.slack_channel set paced_at = clock_timestamp() + interval '1 day', not_before = '-infinity',
+                leased_until = clock_timestamp() + interval '1 day' where id = 1",
+    )?;
+    assert_eq!(claim_at(&mut client, 10, 1000)?.len(), 1);
+    Ok(())
+}

@@ -29,6 +29,7 @@ insert into lockstep_internal.slack_installation (schema, team_id, team_name, us
                                          encrypted_refresh_token, encrypted_refresh_token_iv, expires_at)
   values ('public', 'T1', 'Team', 'U1', '{chat:write}', 'a', 'b', 'c', 'd', now());
 insert into lockstep_internal.slack_notification (schema, integration_id) values ('public', 1);
+insert into lockstep_internal.slack_person (schema, team_id, user_id, quiet_from, quiet_until, time_zone) values ('public', 'T1', 'U1', '22:00', '07:00', 'UTC');
 insert into lockstep_internal.slack_manager (schema, integration_id, team_id, user_id) values ('public', 1, 'T1', 'U1');
 insert into lockstep_internal.event (schema, key, payload) values ('public', 'k', '{\"a\": 1}');
 insert into lockstep_internal.slack_channel (schema, team_id, channel) values ('public', 'T1', '#c');

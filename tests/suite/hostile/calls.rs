@@ -133,6 +133,7 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("release_other_jobs", Call("select lockstep.release_other_jobs(1, '{1}')")),
     ("release_restored", Call("select * from lockstep.release_restored()")),
     ("release_restored_slack", Call("select * from lockstep.release_restored_slack()")),
+    ("remind_of_reviews", Call("select lockstep_api.remind_of_reviews(1, '#two', schema => 'mallory')")),
     ("remove_cache_column", Call("select lockstep.remove_cache_column('mallory.projects'::text, 'has_external_issue_tracker')")),
     ("remove_cache_column", Call("select lockstep.remove_cache_column('mallory.projects'::regclass, 'has_external_wiki')")),
     ("remove_feature", Call("select lockstep.remove_feature('some', 'mallory')")),
@@ -164,7 +165,8 @@ pub(super) const CALLS: &[(&str, Way)] = &[
     ("set_slack_integration_active", Call("select * from lockstep_api.set_slack_integration_active('T1', null, 1, 'U1', false, true, 'mallory'); select * from lockstep_api.set_slack_integration_active('T1', null, 3, 'U1', false, true, 'mallory')")),
     ("set_slack_integration_settings", Call("select * from lockstep_api.set_slack_integration_settings('T1', null, 1, 'U1', true, '{\"channels\": \"#two\"}', '{\"push\": false, \"confidential_issue\": false, \"confidential_note\": false}', 'mallory');
                                              select * from lockstep_api.set_slack_integration_settings('T1', null, 3, 'U1', true, '{\"labels\": \"~x\"}', '{\"push\": false}', 'mallory')")),
-    ("set_slack_notifications", Call("select lockstep.set_slack_notifications(1, '{\"channels\": \"#two\"}', 'mallory')")),
+    ("set_slack_notifications", Call("select lockstep.set_slack_notifications(1, '{\"channels\": \"#two\", \"mentions\": true}', 'mallory')")),
+    ("set_slack_person", Call("select lockstep_api.set_slack_person('T1', null, 'UADA', '{\"direct_messages\": true}', 'mallory')")),
     ("slack_bot", Call("select * from lockstep_api.slack_bot('T1', null, 'mallory'); select * from lockstep_api.slack_bot('T3', null, 'mallory')")),
     ("slack_channel_troubles", Call("select * from lockstep.slack_channel_troubles('T1', null, 1, 'mallory')")),
     ("slack_notifications", Call("select lockstep.slack_notifications(1, 'mallory'); select lockstep.slack_notifications(4, 'mallory')")),

@@ -187,6 +187,7 @@ fn assert_well_made(messages: &[Message]) -> Result<()> {
         );
         assert_eq!(message.sent["unfurl_links"], json!(false));
         assert_eq!(message.sent["unfurl_media"], json!(false));
+        assert!(message.mentions().is_empty(), "{}", message.sent);
         for list in blocks(message) {
             assert_eq!(wrong_in_message(&list), [""; 0], "{list}");
             inputs.push(json!({ "kind": "blocks", "value": list }));

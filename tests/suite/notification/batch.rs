@@ -154,7 +154,10 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
             ("8", bad("{\"object_kind\": \"push\", \"project_id\": 1}")),
             ("7", push(2)),
             ("6", push(999)),
-            ("5", bad("{\"object_kind\": \"build\", \"project_id\": 1}")),
+            (
+                "5",
+                bad("{\"object_kind\": \"access_token\", \"project_id\": 1}"),
+            ),
             ("4", push(1)),
             ("3", bad("[1]")),
             ("2", push(8)),
@@ -171,7 +174,7 @@ fn a_batch_is_written_in_its_order() -> Result<()> {
             row("malformed", Some("ref"), 0),
             row("published", None, 1),
             row("unknown_project", Some("project 999"), 0),
-            row("unknown_kind", Some("build"), 0),
+            row("unknown_kind", Some("access_token"), 0),
             row("published", None, 3),
             row("malformed", Some("object_kind"), 0),
             // Integration 8 is in no workspace.

@@ -157,7 +157,7 @@ fn mere_updates_are_not_told() -> Result<()> {
                     "update",
                     json!({"draft": {"previous": true, "current": false}}),
                 ),
-                "action",
+                "queued",
             ),
             (acted("merge_request", "approved", json!({})), "queued"),
             (acted("issue", "close", json!({"title": both})), "queued"),

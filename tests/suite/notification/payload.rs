@@ -190,7 +190,7 @@ fn malformed_events_are_told_by_their_field() -> Result<()> {
         );
     }
     for (call, message) in [
-        ("'{\"object_kind\": \"build\"}'", "\"build\" is not a kind"),
+        ("'{\"object_kind\": \"epic\"}'", "\"epic\" is not a kind"),
         (
             "'{\"object_kind\": \"lockstep_test\", \"project_id\": 1}'",
             "not a kind",

@@ -27,8 +27,8 @@ pub(crate) fn set(client: &mut Client, id: i64, settings: &Value) -> Result<Valu
 fn defaults() -> Value {
     json!({
         "from": null, "channels": [], "event_channels": {}, "branches": "default", "labels": [], "all_labels": false,
-        "only_broken_pipelines": true, "only_changed_pipelines": false, "child_pipelines": false, "updates": "separate", "own_actions": true, "muted_authors": [],
-        "routes": [], "all_routes": false
+        "only_broken_pipelines": true, "only_changed_pipelines": false, "child_pipelines": false, "updates": "separate", "own_actions": true, "muted_authors": [], "changes": [],
+        "routes": [], "all_routes": false, "changes": [], "mentions": false, "user_groups": {}
     })
 }
 

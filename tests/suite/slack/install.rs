@@ -278,7 +278,7 @@ fn one(client: &mut Client, query: &str) -> Result<Option<String>> {
 #[test]
 fn states_are_good_once() -> Result<()> {
     let mut client = workspaces("slack_state", Layout::Narrow)?;
-    let begin = "select lockstep_api.begin_slack_install('state', 'browser')";
+    let begin = "select owner from lockstep_api.begin_slack_install('state', 'browser')";
     assert_eq!(one(&mut client, begin)?, None);
     assert_eq!(one(&mut client, begin)?, None);
     refused(
@@ -353,7 +353,9 @@ fn tickets_are_good_once() -> Result<()> {
     );
     assert_eq!(number(&mut client, &stored)?, 0);
     let begin = |state: &str, ticket: &str| {
-        format!("select lockstep_api.begin_slack_install('{state}', 'browser', '{ticket}')")
+        format!(
+            "select owner from lockstep_api.begin_slack_install('{state}', 'browser', '{ticket}')"
+        )
     };
     for state in ["state", "twin"] {
         assert_eq!(

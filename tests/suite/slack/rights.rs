@@ -39,8 +39,8 @@ fn the_role_has_no_attributes() -> Result<()> {
         row.get::<_, String>(0),
         "begin_slack_install claim_deliveries claim_jobs claim_slack_token_refresh complete_jobs delivery_results delivery_wait drift_checks drift_report \
          enqueue_slack_job fail_job finish_deliveries finish_slack_install give_back_slack_token_refresh is_chatops_member is_project_within list_slack_integrations list_slack_tokens \
-         list_slack_workspaces managed_slack_integrations metrics_report publish_events receive_slack_event record_history release_jobs release_other_jobs replace_slack_token resume_lost_backfills runner_heartbeat \
-         set_slack_integration_active set_slack_integration_settings slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_history status_report \
+         list_slack_workspaces managed_slack_integrations metrics_report publish_events receive_slack_event record_history release_jobs release_other_jobs remind_of_reviews replace_slack_token resume_lost_backfills runner_heartbeat \
+         set_slack_integration_active set_slack_integration_settings set_slack_person slack_bot slack_channel_troubles slack_workspace_notifications start_runner status_history status_report \
          stop_runner store_slack_token sweep_slack take_slack_install test_slack_workspace_integration"
     );
     // Nobody else may call the workspace functions.
@@ -83,6 +83,7 @@ fn the_sidecar_needs_no_other_right() -> Result<()> {
          select lockstep_api.give_back_slack_token_refresh('A', 1, 'e', '1 hour'); select * from lockstep_api.list_slack_tokens('', 9);
          select lockstep_api.replace_slack_token('A', 'i2', 't3', 'i3', 'ri2', 'r3', 'ri3'); select lockstep.sweep_slack();
          select * from lockstep_api.set_slack_integration_settings('A', null, 1, 'U1', false, '{{\"channels\": \"#c\"}}', '{{\"push\": true, \"confidential_note\": false, \"confidential_issue\": false}}');
+         select lockstep_api.set_slack_person('A', null, 'U1', '{{\"mentions\": false}}');
          select lockstep_api.slack_workspace_notifications('A', null, 1); select * from lockstep_api.test_slack_workspace_integration('A', null, 1, 'U1', true);
          select * from lockstep_api.publish_events('{{null}}', '{{k}}'); select lockstep_api.is_project_within(1, '{{group}}');
          do $$ declare runner bigint := lockstep.start_runner('x'); begin

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use lockstep_tests::http::Reply;
 use lockstep_tests::slack::caller::Origin;
-use lockstep_tests::slack::{App, Decision, Fault};
+use lockstep_tests::slack::{App, Decision, Fault, Workspace};
 use postgres::Client;
 
 use crate::slack_app::{EVENTS, Stage, cookie_of, http};
@@ -373,5 +373,45 @@ fn alias_that_is_taken_is_told() -> Result<()> {
     let reply = stage.install(&format!("?ticket={ticket}"))?;
     assert_trouble(&reply, 409, "The alias is taken")?;
     assert_eq!(rows(&mut stage.client)?.len(), 1);
+    Ok(())
+}
+
+/// A project that moves to another workspace: the pages say so, before and after, and not if it stays.
+#[test]
+fn a_second_workspace_is_announced() -> Result<()> {
+    let mut stage = Stage::set("app_second_workspace")?;
+    let [first, second] = ["Acme", "Tea <b> House"].map(|name| stage.slack.create_workspace(name));
+    let mut connect = |team: &Workspace| -> Result<(String, String)> {
+        let user = stage.slack.create_user(&team.id, "ada").id;
+        stage.slack.decide(Decision::Approve {
+            tenant: team.id.clone(),
+            user,
+        });
+        let ticket = stage.ticket(1)?;
+        let confirm = http().get(
+            &format!("{}/slack/install?ticket={ticket}", stage.sidecar.base),
+            &[],
+        )?;
+        let installed = stage.install(&format!("?ticket={ticket}"))?;
+        ensure!(installed.status == 200, "{}", installed.text());
+        Ok((confirm.text(), installed.text()))
+    };
+    let (before, after) = connect(&first)?;
+    ensure!(!before.contains("no longer notified"), "{before}");
+    ensure!(!after.contains("no longer notified"), "{after}");
+    let (before, after) = connect(&first)?;
+    ensure!(
+        before.contains("is connected to the workspace <strong>Acme</strong> now"),
+        "{before}"
+    );
+    ensure!(!after.contains("no longer notified"), "{after}");
+    let (before, after) = connect(&second)?;
+    ensure!(before.contains("Acme is no longer notified"), "{before}");
+    ensure!(
+        after.contains("The workspace <strong>Acme</strong> is no longer notified of it"),
+        "{after}"
+    );
+    let (before, _) = connect(&first)?;
+    ensure!(before.contains("Tea &lt;b&gt; House"), "{before}");
     Ok(())
 }

@@ -32,18 +32,18 @@ thread_local! {
                  select w.lane, c.team_id, c.not_before
                    from waiting w
                    left join lockstep_internal.slack_channel c
-                     on c.id = w.lane and c.schema = $3 and c.not_before <= clock_timestamp()
-                    and (c.lease is null or c.leased_until <= clock_timestamp())
+                     on c.id = w.lane and c.schema = $3 and {DUE}
                   where w.lane is not null limit $2"
             ),
             &[pg_sys::INT8OID, pg_sys::INT4OID, pg_sys::TEXTOID],
             &["lane", "id"],
         ),
         lock: OwnStatement::by_index(
-            "select c.id, c.team_id, c.channel, c.lease is not null, c.same_as is not null
-               from unnest($1) with ordinality p (id, place) join lockstep_internal.slack_channel c on c.id = p.id
-              where c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp())
-              order by p.place limit $2 for no key update of c skip locked",
+            &format!(
+                "select c.id, c.team_id, c.channel, c.lease is not null, c.same_as is not null
+                   from unnest($1) with ordinality p (id, place) join lockstep_internal.slack_channel c on c.id = p.id
+                  where {DUE} order by p.place limit $2 for no key update of c skip locked"
+            ),
             &[pg_sys::INT8ARRAYOID, pg_sys::INT4OID],
             &["id"],
         ),
@@ -67,14 +67,14 @@ thread_local! {
             &["id", "lane"],
         ),
         hold: OwnStatement::by_index(
-            "update lockstep_internal.slack_channel c set not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
+            "update lockstep_internal.slack_channel c set paced_at = clock_timestamp(), not_before = clock_timestamp() + $2 * interval '1 microsecond' where c.id = any ($1)",
             &[pg_sys::INT8ARRAYOID, pg_sys::INT8OID],
             &["id"],
         ),
         lease: OwnStatement::by_index(
             "update lockstep_internal.slack_channel c
                 set lease = $4, leased_until = clock_timestamp() + $5, delivery = n.delivery, subject = n.subject,
-                    not_before = clock_timestamp() + interval '1 second'
+                    paced_at = clock_timestamp(), not_before = clock_timestamp() + interval '1 second'
                from unnest($1, $2, $3) n (channel, delivery, subject) where c.id = n.channel",
             &[
                 pg_sys::INT8ARRAYOID,
@@ -90,6 +90,11 @@ thread_local! {
     /// The channel after which this session's next claim starts looking.
     static PLACE: Cell<i64> = const { Cell::new(i64::MIN) };
 }
+
+/// Whether channel `c` is due. What was written at a time that is yet to come was written while the clock was wrong: it would mute
+/// the channel until that time.
+const DUE: &str = "(c.paced_at > clock_timestamp() + interval '5 minutes'
+       or c.not_before <= clock_timestamp() and (c.lease is null or c.leased_until <= clock_timestamp()))";
 
 /// The lanes with waiting deliveries, in order, after `$1`; null ends the list.
 pub(super) const WAITING: &str = "waiting (lane) as (

@@ -47,6 +47,12 @@ errors! {
         "It has no row in slack_integrations.",
         "Install the app for its owner: lockstep.issue_slack_install_ticket.",
     ),
+    NoReviews { schema: String, table: &'static str } => (
+        ERRCODE_UNDEFINED_TABLE,
+        format!("schema {schema} has no table {table} with the columns that a reminder needs"),
+        "Reminders read GitLab's merge_requests, merge_request_reviewers and users.",
+        "Update GitLab, or unschedule the job: lockstep.unschedule_job.",
+    ),
     NoChannels { id: i64 } => (
         ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("integration {id} has no channels"),

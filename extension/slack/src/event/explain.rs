@@ -7,16 +7,23 @@ use lockstep_server::jsonb_text;
 use pgrx::AnyElement;
 use pgrx::prelude::*;
 
-type Row = (i64, Option<i64>, Option<i32>, Vec<String>, &'static str);
+type Row = (
+    i64,
+    Option<i64>,
+    Option<i32>,
+    Option<i64>,
+    Vec<String>,
+    &'static str,
+);
 
 /// Explains an event.
 #[pg_extern(sql = r#"
 create function lockstep.explain_event(event jsonb, schema text default 'public')
-returns table (integration_id bigint, slack_integration_id bigint, route integer, channels text[], outcome text)
+returns table (integration_id bigint, slack_integration_id bigint, route integer, user_id bigint, channels text[], outcome text)
 language c rows 10 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep.explain_event(jsonb, text) is
-  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; and one without a route, with all channels, or why there are none';
+  'what lockstep.publish_event would do with an event, without doing it: for each integration that could be notified a row per route, with taken, passed, or the condition that does not hold; one without a route, with all channels, or why there are none; and for each person that it is for (user_id), whether messages mention them, and whether they get a direct message, if they want any';
 revoke execute on function lockstep.explain_event(jsonb, text) from public;
 grant execute on function lockstep.explain_event(jsonb, text) to lockstep_admin;
 "#)]
@@ -30,6 +37,7 @@ fn explain_event(
         name!(integration_id, i64),
         name!(slack_integration_id, Option<i64>),
         name!(route, Option<i32>),
+        name!(user_id, Option<i64>),
         name!(channels, Vec<String>),
         name!(outcome, &'static str),
     ),
@@ -50,13 +58,22 @@ fn rows(event: &str, schema: &str) -> Result<Vec<Row>> {
     for it in answers(explain(&[event], schema)?.pop())? {
         let of = (it.integration, it.slack_integration);
         for (place, (channels, verdict)) in (1..).zip(it.routes) {
-            rows.push((of.0, of.1, Some(place), channels, verdict.name()));
+            rows.push((of.0, of.1, Some(place), None, channels, verdict.name()));
         }
         let (channels, outcome) = match it.told {
             Ok(channels) => (channels, "queued"),
             Err(reason) => (Vec::new(), reason.name()),
         };
-        rows.push((of.0, of.1, None, channels, outcome));
+        for person in &it.persons {
+            let user = Some(person.user);
+            let mention = person.mention.name();
+            let slack_user = Vec::from_iter(person.slack_user.clone());
+            rows.push((of.0, of.1, None, user, Vec::new(), mention));
+            if let Some(direct) = person.direct {
+                rows.push((of.0, of.1, None, user, slack_user, direct.name()));
+            }
+        }
+        rows.push((of.0, of.1, None, None, channels, outcome));
     }
     Ok(rows)
 }

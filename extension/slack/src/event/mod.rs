@@ -1,14 +1,16 @@
 //! Events of projects and groups, and which Slack channels are notified.
 //!
 //! The data flow: an event is parsed ([`mod@read`]); its project and the groups above are looked up in the application's tables
-//! ([`tables`]); the recipients are determined ([`mod@told`]) from the settings ([`settings`]); then event and deliveries are
-//! written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
-//! writing; [`trial`] sends a test message.
+//! ([`tables`]); the recipients are determined ([`mod@told`]) from the settings ([`settings`]) and from what people have chosen
+//! ([`person`]); then event and deliveries are written ([`mod@written`]). Everything is set-based over a batch ([`publish`], [`batch`]). [`mod@explain`] does all but
+//! writing; [`trial`] sends a test message, [`reminder`] a list of what waits.
 
 mod batch;
 mod explain;
+pub(crate) mod person;
 pub(crate) mod publish;
 mod read;
+pub(crate) mod reminder;
 mod settings;
 mod tables;
 mod told;

@@ -201,12 +201,15 @@ fn silent_mode(tables: &slack_workspace::Tables) -> String {
 fn event_columns(tables: &slack_workspace::Tables) -> String {
     KINDS
         .into_iter()
-        .map(
-            |kind| match tables.integrations.find_column(kind.column()) {
+        .map(|kind| {
+            match kind
+                .column()
+                .and_then(|it| tables.integrations.find_column(it))
+            {
                 Some(column) if column.is_boolean() => format!(", i.{}", column.quoted()),
                 _ => ", false".to_owned(),
-            },
-        )
+            }
+        })
         .collect()
 }
 

@@ -66,9 +66,9 @@ fn test_slack_workspace_integration(
 }
 
 /// Where an integration is installed.
-struct Installation {
-    row: i64,
-    team: String,
+pub(super) struct Installation {
+    pub(super) row: i64,
+    pub(super) team: String,
     alias: String,
 }
 
@@ -118,6 +118,8 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
             integration,
             slack_integration: *row,
             channel,
+            mentions: None,
+            wait: None,
         });
         delivery.map(|delivery| (delivery, (*name).to_owned()))
     });
@@ -130,7 +132,11 @@ fn test(tables: &Tables, integration: i64, only: Option<i64>) -> Result<Vec<Trie
     Ok(tried.chain(untried).collect())
 }
 
-fn installations(tables: &Tables, integration: i64, only: Option<i64>) -> Vec<Installation> {
+pub(super) fn installations(
+    tables: &Tables,
+    integration: i64,
+    only: Option<i64>,
+) -> Vec<Installation> {
     let mut found = Vec::new();
     let query = &tables.statements.installations;
     tables.as_owner(|| {

@@ -7,7 +7,7 @@ use crate::chatops::environment::{Environment, Name};
 use crate::chatops::given::Given;
 use crate::chatops::outcome::Outcome;
 use crate::chatops::page::Answer;
-use crate::slack::{code, escape, shorten};
+use crate::slack::{Button, code, escape, shorten};
 
 /// The change itself is refused as well, in its own transaction; but then other environments might already be changed.
 pub(super) async fn check_incidents(environments: &[Environment]) -> Result<(), Answer> {
@@ -38,10 +38,14 @@ pub(super) async fn check_incidents(environments: &[Environment]) -> Result<(), 
     }
 }
 
+/// The button below the refusal; its value is the text of the command that takes the step.
+pub(crate) const LARGE_STEP_BUTTON: &str = "chatops_large_step";
+
 /// A rollout that jumps is most likely a typo.
 const LARGE_STEP: f64 = 50.0;
 
 pub(super) async fn check_step(
+    given: &Given<'_>,
     environments: &[Environment],
     change: &Change,
 ) -> Result<(), Answer> {
@@ -73,11 +77,20 @@ pub(super) async fn check_step(
     if now <= 0.0 || flag["state"] == "on" || wanted - now <= LARGE_STEP {
         return Ok(());
     }
-    Err(Answer::text(format!(
+    let refusal = Answer::text(format!(
         ":no_entry: Nothing was changed: {} is on for {now} % of the actors in production, and {wanted} % is a large step. Take a smaller \
          one, or pass `--ignore-large-step-check`; `--dry-run` shows what would change.",
         code(&change.flag)
-    )))
+    ));
+    Err(refusal.with_button(Button {
+        action: LARGE_STEP_BUTTON,
+        label: "Take the large step",
+        question: format!(
+            "{} from {now} % to {wanted} % of the actors in production?",
+            change.flag
+        ),
+        value: format!("{} --ignore-large-step-check", given.slash.text.trim()),
+    }))
 }
 
 /// What can be checked in advance is refused before anything changes anywhere; the change itself checks again. If both are

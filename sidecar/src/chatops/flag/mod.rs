@@ -17,6 +17,7 @@ use super::given::Given;
 use super::outcome::Outcome;
 use super::page::{Answer, plain};
 
+pub(crate) use check::LARGE_STEP_BUTTON;
 pub(super) use rollout::answer as rollout;
 use said::{describe, kind, say_list};
 

@@ -24,7 +24,7 @@ pub(super) async fn set(given: &Given<'_>, set: &Set) -> Result<Answer, Answer> 
         is_dry_run: set.dry_run,
     };
     if !set.ignore_large_step_check && !set.dry_run {
-        check_step(&environments, &change).await?;
+        check_step(given, &environments, &change).await?;
     }
     let is_consistent = !set.ignore_feature_flag_consistency_check;
     carry_out(given, change, environments, is_consistent).await

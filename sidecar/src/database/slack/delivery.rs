@@ -29,6 +29,29 @@ pub(crate) struct Delivery {
     /// The message about the same pipeline or merge request.
     pub(crate) earlier: Option<Sent>,
     pub(crate) token: Option<Sealed>,
+    pub(crate) mentions: Vec<Mention>,
+}
+
+/// A user or user group that a message mentions, by Slack's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mention {
+    User(String),
+    UserGroup(String),
+}
+
+impl Mention {
+    /// Nothing else than an id of Slack's becomes a mention.
+    fn of(id: &str) -> Option<Self> {
+        let is_plain = |letter: u8| letter.is_ascii_uppercase() || letter.is_ascii_digit();
+        if !id.bytes().all(is_plain) {
+            return None;
+        }
+        match id.as_bytes() {
+            [b'U' | b'W', _, ..] => Some(Self::User(id.to_owned())),
+            [b'S', _, ..] => Some(Self::UserGroup(id.to_owned())),
+            _ => None,
+        }
+    }
 }
 
 /// A message, with Slack's ids.
@@ -175,7 +198,7 @@ impl SlackDatabase {
     ) -> Result<Vec<Delivery>, Error> {
         let statement = "
             select delivery, lease, team_id, channel, event::text, failures, updates, ts, slack_channel, moment, token is not null,
-                   coalesce(token, ''), coalesce(token_iv, '')
+                   coalesce(token, ''), coalesce(token_iv, ''), coalesce(mentions, '')
               from lockstep_api.claim_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)";
         let most = i32::try_from(most).unwrap_or(i32::MAX);
         let arguments: Arguments = &[
@@ -190,6 +213,7 @@ impl SlackDatabase {
             let ts: Option<String> = row.try_get(7)?;
             let channel: Option<String> = row.try_get(8)?;
             let moment = row.try_get(9)?;
+            let mentions: &str = row.try_get(13)?;
             Ok(Delivery {
                 id: row.try_get(0)?,
                 lease: row.try_get(1)?,
@@ -212,6 +236,7 @@ impl SlackDatabase {
                     true => Some(sealed(row, 11)?),
                     false => None,
                 },
+                mentions: mentions.split(' ').filter_map(Mention::of).collect(),
             })
         };
         rows.iter().map(delivery).collect()
@@ -302,5 +327,36 @@ impl SlackDatabase {
             })
         };
         rows.iter().map(standing).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mention;
+
+    #[test]
+    fn only_ids_are_mentions() {
+        assert_eq!(
+            Mention::of("U0ADA"),
+            Some(Mention::User("U0ADA".to_owned()))
+        );
+        assert_eq!(Mention::of("W1"), Some(Mention::User("W1".to_owned())));
+        assert_eq!(
+            Mention::of("S0B"),
+            Some(Mention::UserGroup("S0B".to_owned()))
+        );
+        for id in [
+            "",
+            "U",
+            "S",
+            "C0GENERAL",
+            "!channel",
+            "u0ada",
+            "U0>",
+            "U0|x",
+            "U0 ADA",
+        ] {
+            assert_eq!(Mention::of(id), None, "{id}");
+        }
     }
 }

@@ -22,6 +22,14 @@ pub(crate) struct Workspace {
     pub(crate) refresh_error: Option<String>,
 }
 
+/// What a ticket was issued for.
+#[derive(Clone, Debug)]
+pub(crate) struct TicketOwner {
+    pub(crate) path: String,
+    /// The name of the workspace that it is connected to now.
+    pub(crate) workspace: Option<String>,
+}
+
 /// Slack's response to an installation, with its tokens encrypted.
 #[derive(Clone, Debug)]
 pub(crate) struct Install {
@@ -80,8 +88,8 @@ impl SlackDatabase {
         browser: &[u8],
         ticket: Option<&str>,
         valid_for: Duration,
-    ) -> Result<Option<String>, Error> {
-        let statement = "select lockstep_api.begin_slack_install($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
+    ) -> Result<Option<TicketOwner>, Error> {
+        let statement = "select owner, workspace from lockstep_api.begin_slack_install($1, $2, $3, pg_catalog.make_interval(secs => $4), $5)";
         let row = self
             .ask_one(
                 statement,
@@ -94,7 +102,8 @@ impl SlackDatabase {
                 ],
             )
             .await?;
-        Ok(row.try_get(0)?)
+        let (path, workspace): (Option<String>, _) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(path.map(|path| TicketOwner { path, workspace }))
     }
 
     pub(crate) async fn take_install(
@@ -117,16 +126,16 @@ impl SlackDatabase {
         })
     }
 
-    /// Returns the alias, if the installation is for a project, group or instance. Without a ticket, a workspace that does not have the
+    /// Returns the alias, if the installation is for a project, group or instance, and the name of the workspace that it replaces there. Without a ticket, a workspace that does not have the
     /// app is refused (28000) unless it may be new.
     pub(crate) async fn finish_install(
         &self,
         state: &[u8],
         install: &Install,
         may_be_new: bool,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<(Option<String>, Option<String>), Error> {
         let statement = "
-            select alias from lockstep_api.finish_slack_install(
+            select alias, replaced from lockstep_api.finish_slack_install(
               state => $1, team_id => $2, team_name => $3, user_id => $4, bot_user_id => $5, token => $6, token_iv => $7,
               scopes => $8, enterprise_id => $9, app_id => $10, refresh_token => $11, refresh_token_iv => $12,
               expires_at => $13, may_be_new => $14, schema => $15)";
@@ -153,7 +162,7 @@ impl SlackDatabase {
                 ],
             )
             .await?;
-        Ok(row.try_get(0)?)
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
     pub(crate) async fn workspaces(&self, most: i32) -> Result<Vec<Workspace>, Error> {

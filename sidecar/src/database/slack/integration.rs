@@ -31,7 +31,7 @@ pub(crate) struct Integration {
 /// An event that integrations can notify of.
 pub(crate) struct Event {
     pub(crate) name: &'static str,
-    /// The application's column, without `_events`.
+    /// The application's column, without `_events`; empty if it has no switch for it.
     pub(crate) column: &'static str,
     /// The user-visible name.
     pub(crate) words: &'static str,
@@ -59,6 +59,11 @@ events! {
     "vulnerability" "vulnerability" "vulnerabilities";
     "group_mention" "group_mention" "mentions of the group";
     "group_confidential_mention" "group_confidential_mention" "confidential mentions of the group";
+    "job" "" "failed jobs";
+    "release" "" "releases";
+    "milestone" "" "milestones";
+    "feature_flag" "" "feature flags";
+    "emoji" "" "emoji";
 }
 
 impl Integration {

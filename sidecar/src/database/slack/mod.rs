@@ -6,6 +6,7 @@ mod event;
 mod install;
 mod integration;
 mod monitoring;
+mod person;
 mod publish;
 mod settings;
 mod token;
@@ -22,9 +23,9 @@ use super::session::Arguments;
 use crate::connection::Address;
 use crate::error::Error;
 
-pub(crate) use delivery::{Delivery, Finished, Outcome, Standing, Trouble, Updates};
+pub(crate) use delivery::{Delivery, Finished, Mention, Outcome, Standing, Trouble, Updates};
 pub(crate) use event::{NewEvent, Received};
-pub(crate) use install::{Install, TakenState, Workspace};
+pub(crate) use install::{Install, TakenState, TicketOwner, Workspace};
 pub(crate) use integration::{EVENTS, Integration, Which};
 pub(crate) use monitoring::{Drift, MetricsReport};
 pub(crate) use publish::Published;
@@ -146,11 +147,13 @@ pub(crate) const FUNCTIONS: [&str; 41] = [
     "record_history",
     "release_jobs",
     "release_other_jobs",
+    "remind_of_reviews",
     "replace_slack_token",
     "resume_lost_backfills",
     "runner_heartbeat",
     "set_slack_integration_active",
     "set_slack_integration_settings",
+    "set_slack_person",
     "slack_bot",
     "slack_channel_troubles",
     "slack_workspace_notifications",

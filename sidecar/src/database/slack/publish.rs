@@ -48,6 +48,25 @@ fn shown(name: Option<String>) -> String {
 }
 
 impl SlackDatabase {
+    /// Sends a list of the merge requests that wait for a review, if there are any.
+    pub(crate) async fn remind_of_reviews(
+        &self,
+        integration: i64,
+        channel: Option<&str>,
+        gitlab_url: Option<&str>,
+    ) -> Result<i64, Error> {
+        let statement = "select lockstep_api.remind_of_reviews($1, $2, $3, $4)";
+        let arguments: Arguments = &[
+            (&integration, Type::INT8),
+            (&channel, Type::TEXT),
+            (&gitlab_url, Type::TEXT),
+            (&self.schema, Type::TEXT),
+        ];
+        // Not retried, or the channel might get two.
+        let rows = self.pool.ask_once(statement, arguments).await?;
+        Ok(rows.first().ok_or(Error::Silent)?.try_get(0)?)
+    }
+
     /// Whether a project, or one of its groups, has or had one of these paths.
     pub(crate) async fn is_project_within(
         &self,

@@ -12,7 +12,9 @@ pub(super) const BRANCHES: &str = "branches";
 pub(super) const LABELS: &str = "labels";
 pub(super) const UPDATES: &str = "updates";
 pub(super) const MUTED: &str = "muted_authors";
+pub(super) const USER_GROUPS: &str = "user_groups";
 pub(super) const SWITCHES: &str = "switches";
+pub(super) const CHANGES: &str = "changes";
 pub(super) const INHERITED: &str = "inherited";
 
 /// The maximum number of channels per event.
@@ -20,7 +22,7 @@ const MOST_CHANNELS: usize = 10;
 const LONGEST_CHANNEL: usize = 80;
 
 /// The switches: the setting, its label, and whether the label says the opposite.
-pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 5] = [
+pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 6] = [
     ("only_broken_pipelines", "Only pipelines that failed", false),
     (
         "only_changed_pipelines",
@@ -42,6 +44,7 @@ pub(super) const SETTINGS_OF_SWITCHES: [(&str, &str, bool); 5] = [
         "Do not notify people of their own actions in direct messages",
         true,
     ),
+    ("mentions", "Mention the people that an event is for", false),
 ];
 
 #[derive(Debug, PartialEq)]
@@ -59,7 +62,7 @@ pub(super) struct Mistake {
 
 /// The field that a database error refers to; the error itself is logged.
 pub(super) fn field_of(refusal: &str) -> &'static str {
-    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED];
+    let fields = [EVENT_CHANNELS, CHANNELS, LABELS, MUTED, USER_GROUPS];
     let is_named = |field: &&str| refusal.contains(&format!("\"{field}"));
     fields.into_iter().find(is_named).unwrap_or(CHANNELS)
 }
@@ -81,6 +84,7 @@ impl Form {
         let on = ticked(EVENTS_FIELD);
         let events: Map<String, Value> = EVENTS
             .iter()
+            .filter(|event| !event.column.is_empty())
             .map(|event| (event.name.to_owned(), json!(on.contains(&event.name))))
             .collect();
         if !ticked(INHERITED).is_empty() {
@@ -104,6 +108,13 @@ impl Form {
             });
             Map::new()
         });
+        let user_groups = user_groups(text(USER_GROUPS)).unwrap_or_else(|wrong| {
+            mistakes.push(Mistake {
+                block: USER_GROUPS,
+                text: wrong,
+            });
+            Map::new()
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -112,6 +123,7 @@ impl Form {
             EVENT_CHANNELS: event_channels,
             LABELS: words(text(LABELS), '~'),
             MUTED: words(text(MUTED), '@'),
+            USER_GROUPS: user_groups,
         });
         // Settings that were too long to show stay unchanged.
         if let Some(settings) = settings.as_object_mut() {
@@ -122,6 +134,7 @@ impl Form {
                 settings[field] = json!(value);
             }
         }
+        settings[CHANGES] = json!(ticked(CHANGES));
         let switched = ticked(SWITCHES);
         for (name, _, is_opposite) in SETTINGS_OF_SWITCHES {
             settings[name] = json!(switched.contains(&name) != is_opposite);
@@ -199,6 +212,28 @@ fn event_channels(text: &str) -> Result<Map<String, Value>, String> {
     Ok(by_event)
 }
 
+/// One line per group: its path in GitLab, a colon, and the id of its user group in Slack.
+fn user_groups(text: &str) -> Result<Map<String, Value>, String> {
+    let mut groups = Map::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let parts = line
+            .split_once(':')
+            .map(|(path, id)| (path.trim(), id.trim()));
+        match parts {
+            Some((path, id)) if !path.is_empty() && id.starts_with('S') => {
+                groups.insert(path.to_owned(), json!(id));
+            }
+            _ => {
+                return Err(
+                    "Write the path of a group in GitLab, a colon and the id of a user group in Slack in each line, such as tea/green: S0123456789"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    Ok(groups)
+}
+
 /// The parts between commas, without a leading sign.
 fn words(text: &str, sign: char) -> Vec<String> {
     let words = text
@@ -224,10 +259,12 @@ mod tests {
             "event_channels": { "event_channels": { "value": event_channels } },
             "labels": { "labels": { "value": "~bug, help wanted" } },
             "muted_authors": { "muted_authors": { "value": null } },
+            "user_groups": { "user_groups": { "value": "tea/green: S1" } },
             "branches": { "branches": { "selected_option": { "value": "protected" } } },
+            "changes": { "changes": { "selected_options": [{ "value": "labels" }] } },
             "updates": { "updates": { "selected_option": { "value": "thread" } } },
             "events": { "events": { "selected_options": [{ "value": "push" }, { "value": "note" }] } },
-            "switches": { "switches": { "selected_options": [{ "value": "own_actions" }] } },
+            "switches": { "switches": { "selected_options": [{ "value": "own_actions" }, { "value": "mentions" }] } },
         })
     }
 
@@ -257,14 +294,14 @@ mod tests {
             "child_pipelines": false,
             "all_labels": false,
             "own_actions": false,
+            "mentions": true,
+            "changes": ["labels"],
+            "user_groups": { "tea/green": "S1" },
         });
         assert_eq!(form.settings, settings);
         assert_eq!(form.events["push"], true);
         assert_eq!(form.events["issue"], false);
-        assert_eq!(
-            form.events.as_object().map(serde_json::Map::len),
-            Some(EVENTS.len())
-        );
+        assert_eq!(form.events.as_object().map(serde_json::Map::len), Some(15));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::form::{
-    BRANCHES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
-    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES,
+    BRANCHES, CHANGES, CHANNELS, EVENT_CHANNELS, EVENTS_FIELD, INHERITED, LABELS, MUTED,
+    SETTINGS_OF_SWITCHES, SWITCHES, UPDATES, USER_GROUPS,
 };
 use crate::database::{EVENTS, Integration};
 use crate::home::view::SETTINGS;
@@ -18,6 +18,12 @@ const BRANCH_CHOICES: [(&str, &str); 4] = [
         "default_and_protected",
         "The default branch and protected ones",
     ),
+];
+
+const CHANGE_CHOICES: [(&str, &str); 3] = [
+    ("assignees", "Assignees"),
+    ("labels", "Labels"),
+    ("milestone", "Milestone"),
 ];
 
 const UPDATE_CHOICES: [(&str, &str); 3] = [
@@ -37,6 +43,13 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
         .filter(|it| integration.events.iter().any(|column| column == it.column))
         .map(|it| option(it.name, it.words))
         .collect();
+    let is_wanted = |name: &str| {
+        let wanted = settings[CHANGES].as_array();
+        wanted.is_some_and(|wanted| wanted.iter().any(|it| it == name))
+    };
+    let changes = CHANGE_CHOICES.map(|(name, words)| option(name, words));
+    let wanted = CHANGE_CHOICES.iter().filter(|(name, _)| is_wanted(name));
+    let wanted: Vec<Value> = wanted.map(|(name, words)| option(name, words)).collect();
     let switches: Vec<Value> = SETTINGS_OF_SWITCHES
         .iter()
         .map(|(name, words, _)| option(name, words))
@@ -87,11 +100,17 @@ pub(super) fn of(integration: &Integration, settings: &Value) -> Value {
             false,
         ),
         input(UPDATES, "A pipeline or merge request has", None, choice(&UPDATE_CHOICES, &settings[UPDATES])),
+        input(CHANGES, "Also when these change in an issue or merge request", None, element("checkboxes", &changes, "initial_options", wanted)),
         input(SWITCHES, "And", None, element("checkboxes", &switches, "initial_options", switched)),
         text(
             (MUTED, "Ignore these authors", "GitLab user names, separated by commas, for example of bots."),
             &list(&settings[MUTED]),
             false,
+        ),
+        text(
+            (USER_GROUPS, "User groups to mention", "One per line, such as tea/green: S0123456789, for mentions of that group in GitLab."),
+            &lines(&settings[USER_GROUPS]),
+            true,
         ),
     ]);
     blocks.extend(routes(settings).map(|text| section(&text)));
@@ -239,7 +258,10 @@ fn list(values: &Value) -> String {
 fn lines(by_event: &Value) -> String {
     let lines = by_event.as_object().into_iter().flatten();
     lines
-        .map(|(event, channels)| format!("{event}: {}\n", list(channels)))
+        .map(|(name, value)| match value {
+            Value::String(one) => format!("{name}: {one}\n"),
+            several => format!("{name}: {}\n", list(several)),
+        })
         .collect()
 }
 

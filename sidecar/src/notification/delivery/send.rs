@@ -29,7 +29,7 @@ pub(super) async fn send(app: &Delivering, delivery: &Delivery) -> (Outcome, Opt
     if is_superseded(delivery, moment) {
         return (Outcome::Superseded, None);
     }
-    let message = render(event);
+    let message = render(event).mentioning(&delivery.mentions);
     let (method, arguments) = request(delivery, &message);
     let mut begun = Instant::now();
     let mut answered = app.slack.call(method, &token, &arguments).await;
@@ -107,7 +107,8 @@ fn request(delivery: &Delivery, message: &Message) -> (&'static str, Value) {
 }
 
 fn plain(mut arguments: Value, message: &Message) -> Value {
-    arguments["text"] = json!(message.text);
+    let text = format!("{} {}", message.mentions, message.text);
+    arguments["text"] = json!(text.trim_start());
     for part in ["blocks", "attachments"] {
         // An empty list removes what the updated message had.
         arguments[part] = json!([]);

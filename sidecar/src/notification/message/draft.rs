@@ -4,6 +4,7 @@ use lockstep_webhook::Project;
 
 use serde_json::{Value, json};
 
+use crate::database::Mention;
 use crate::notification::message::markup::link::link;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, line, lines};
@@ -32,9 +33,21 @@ pub(crate) struct Message {
     pub(crate) blocks: Vec<Value>,
     /// The color of the bar next to the message.
     pub(crate) color: Option<&'static str>,
+    /// Markup that mentions users and user groups; empty if it mentions none.
+    pub(crate) mentions: String,
 }
 
 impl Message {
+    /// The same, for these users and groups. Only these become mentions: nothing that people wrote does.
+    pub(crate) fn mentioning(mut self, mentions: &[Mention]) -> Self {
+        let markup = mentions.iter().map(|mention| match mention {
+            Mention::User(id) => format!("<@{id}>"),
+            Mention::UserGroup(id) => format!("<!subteam^{id}>"),
+        });
+        self.mentions = markup.collect::<Vec<String>>().join(" ");
+        self
+    }
+
     /// The arguments of `chat.postMessage`.
     pub(crate) fn arguments(&self, channel: &str) -> Value {
         let mut arguments = json!({
@@ -50,10 +63,18 @@ impl Message {
             Some(color) => {
                 arguments["attachments"] =
                     json!([{ "color": color, "fallback": self.text, "blocks": self.blocks }]);
+                // In an attachment Slack would show the names, but notify nobody.
+                if !self.mentions.is_empty() {
+                    arguments["text"] = json!(self.mentions);
+                }
             }
             None => {
+                let mut blocks = self.blocks.clone();
+                if !self.mentions.is_empty() {
+                    blocks.push(json!({ "type": "section", "text": mrkdwn(&self.mentions) }));
+                }
                 arguments["text"] = json!(self.text);
-                arguments["blocks"] = json!(self.blocks);
+                arguments["blocks"] = json!(blocks);
             }
         }
         arguments
@@ -163,6 +184,7 @@ impl Draft {
             text: fit(&self.headline.plain, TEXT),
             blocks,
             color: self.color,
+            mentions: String::new(),
         }
     }
 }

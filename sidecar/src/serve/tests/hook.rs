@@ -42,7 +42,7 @@ fn webhooks_are_json_of_a_size() {
 #[test]
 fn webhooks_of_other_kinds_are_taken() {
     for body in [
-        &br#"{"object_kind": "release"}"#[..],
+        &br#"{"object_kind": "access_token"}"#[..],
         br#"{"event_name": "project_create"}"#,
         b"{}",
         b"[]",

@@ -15,6 +15,10 @@ pub(crate) struct Interaction {
     #[serde(deserialize_with = "lenient")]
     pub(crate) trigger_id: String,
     #[serde(deserialize_with = "lenient")]
+    pub(crate) response_url: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) channel: Channel,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) user: User,
     #[serde(deserialize_with = "lenient")]
     pub(crate) actions: Vec<Action>,
@@ -39,7 +43,17 @@ pub(crate) struct User {
     #[serde(deserialize_with = "lenient")]
     pub(crate) id: String,
     #[serde(deserialize_with = "lenient")]
+    pub(crate) username: String,
+    #[serde(deserialize_with = "lenient")]
     team_id: String,
+}
+
+/// Where the message with a button is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Channel {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) id: String,
 }
 
 /// Of a button or menu.

@@ -43,13 +43,14 @@ type Claimed = (
     Option<i64>,
     Option<Vec<u8>>,
     Option<Vec<u8>>,
+    Option<String>,
 );
 
 /// Claims the first waiting delivery of channels that are due.
 #[pg_extern(sql = r#"
 create function lockstep_api.claim_deliveries(most integer, lease_for interval, per_minute integer, schema text default 'public')
 returns table (delivery bigint, lease bigint, team_id text, enterprise_id text, channel text, integration_id bigint, alias text, event json,
-               attempts integer, uncertain integer, failures integer, updates text, subject text, ts text, slack_channel text, moment bigint, token bytea, token_iv bytea)
+               attempts integer, uncertain integer, failures integer, updates text, subject text, ts text, slack_channel text, moment bigint, token bytea, token_iv bytea, mentions text)
 language c rows 50 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.claim_deliveries(integer, interval, integer, text) is
@@ -83,6 +84,7 @@ fn claim_deliveries(
         name!(moment, Option<i64>),
         name!(token, Option<Vec<u8>>),
         name!(token_iv, Option<Vec<u8>>),
+        name!(mentions, Option<String>),
     ),
 > {
     let most = required(most, "most");
@@ -116,7 +118,10 @@ fn claim(most: i32, lease_for: Interval, per_minute: i32, schema: &str) -> Resul
     if locked.is_empty() {
         return Ok(Vec::new());
     }
-    let heads = heads(schema, &locked)?;
+    let mut heads = heads(schema, &locked)?;
+    for (channel, head) in heads.extract_if(.., |_, head| head.early.is_some()) {
+        channel::hold(&[channel], head.early.unwrap_or_default())?;
+    }
     let outgoing = with_messages(schema, locked, heads)?;
     let updates = Pace::of_updates(per_minute);
     let (changed, new): (Vec<_>, Vec<_>) = outgoing.into_iter().partition(Outgoing::is_update);
@@ -307,6 +312,7 @@ fn hand_out(schema: &str, outgoing: Vec<Outgoing>, lease_for: Interval) -> Resul
             it.message.and_then(|message| message.moment),
             token.token.clone(),
             token.iv.clone(),
+            it.head.mentions,
         )
     });
     Ok(claimed.collect())

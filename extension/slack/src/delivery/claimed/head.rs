@@ -21,9 +21,12 @@ struct Statements {
 kept! {
     static STATEMENTS: Statements = Statements {
         first: OwnStatement::by_index(
-            "select h.*, n.channel from unnest($1) c (id)
+            "select h.lane, h.id, h.slack_integration_id, h.integration_id, h.event, h.attempts, h.uncertain, h.failures, h.channel,
+                    h.mentions, h.wait::int8, n.channel
+               from unnest($1) c (id)
               cross join lateral (
-                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel
+                select d.lane, d.id, d.slack_integration_id, d.integration_id, d.event, d.attempts, d.uncertain, d.failures, d.channel,
+                       d.mentions, extract(epoch from d.not_before - clock_timestamp()) * 1000000 as wait
                   from lockstep_internal.slack_delivery d
                  where d.lane = c.id and d.status = 'waiting' order by d.lane, d.id limit 1) h
                left join lockstep_internal.slack_channel n on n.id = h.channel",
@@ -65,6 +68,10 @@ pub(super) struct Head {
     pub(super) attempts: i32,
     pub(super) uncertain: i32,
     pub(super) failures: i32,
+    /// Slack's ids, with spaces between.
+    pub(super) mentions: Option<String>,
+    /// For how many microseconds its reader is not to be disturbed.
+    pub(super) early: Option<i64>,
 }
 
 struct First {
@@ -167,13 +174,15 @@ fn firsts(lanes: &[i64]) -> Result<Vec<First>> {
                 head: Head {
                     id: row.get(2).unwrap_or_default(),
                     channel: row.get(9).unwrap_or_default(),
-                    name: row.get(10),
+                    name: row.get(12),
                     integration: row.get(4).unwrap_or_default(),
                     alias: String::new(),
                     event: row.get(5).unwrap_or_default(),
                     attempts: row.get(6).unwrap_or_default(),
                     uncertain: row.get(7).unwrap_or_default(),
                     failures: row.get(8).unwrap_or_default(),
+                    mentions: row.get(10),
+                    early: row.get(11).filter(|wait: &i64| *wait > 0),
                 },
             });
         })

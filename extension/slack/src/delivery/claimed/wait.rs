@@ -18,8 +18,8 @@ kept! {
         &format!(
             "with recursive now (at) as materialized (select clock_timestamp()), {WAITING},
              team as materialized (
-               select c.team_id, min(greatest(c.not_before, c.leased_until)) as due
-                 from waiting w join lockstep_internal.slack_channel c on c.id = w.lane
+               select c.team_id, min(case when c.paced_at <= now.at + interval '5 minutes' then greatest(c.not_before, c.leased_until) else now.at end) as due
+                 from now cross join waiting w join lockstep_internal.slack_channel c on c.id = w.lane
                 where w.lane is not null and c.schema = $2 group by c.team_id)
              select extract(epoch from greatest(least(min(greatest(t.due, case when p.free_at <= now.at + interval '5 minutes' then p.free_at end - $3 * interval '1 microsecond')),
                                                       now.at + interval '1 day'), now.at) - now.at)::float8

@@ -59,7 +59,7 @@ kept! {
         // at once.
         channels: OwnStatement::by_index(
             "update lockstep_internal.slack_channel c
-                set lease = null, leased_until = null, delivery = null, subject = null,
+                set lease = null, leased_until = null, delivery = null, subject = null, paced_at = clock_timestamp(),
                     not_before = greatest(clock_timestamp() + r.wait * interval '1 second',
                                           clock_timestamp() - r.ago * interval '1 second' + interval '1 second')
                from unnest($1, $2, $3) r (channel, wait, ago) where c.id = r.channel",

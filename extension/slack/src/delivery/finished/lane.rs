@@ -45,8 +45,8 @@ kept! {
             &["id", "slack_id"],
         ),
         pace: OwnStatement::by_index(
-            "update lockstep_internal.slack_channel c set not_before = n.not_before
-               from (select m.new, max(o.not_before) as not_before from unnest($1, $2) m (old, new)
+            "update lockstep_internal.slack_channel c set not_before = n.not_before, paced_at = n.paced_at
+               from (select m.new, max(o.not_before) as not_before, max(o.paced_at) as paced_at from unnest($1, $2) m (old, new)
                        join lockstep_internal.slack_channel o on o.id = m.old group by m.new) n
               where c.id = n.new and c.not_before < n.not_before
                 and c.id in (select l.id from lockstep_internal.slack_channel l where l.id = any ($2) order by l.id for no key update of l skip locked)",

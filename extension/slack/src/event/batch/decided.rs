@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::event::read::{Flaw, Occurrence};
 use crate::event::settings::Settings;
-use crate::event::told::{Candidate, Reason, Scope, Told, Verdict};
+use crate::event::told::{Candidate, Person, Reason, Scope, Told, Verdict};
 use crate::event::written::{Channel, NewDelivery, rows};
 use lockstep_webhook::trimmed;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -26,11 +27,14 @@ pub(in crate::event) struct Answer {
     pub(in crate::event) routes: Vec<(Vec<String>, Verdict)>,
     /// The channels, or why none is notified.
     pub(in crate::event) told: Result<Vec<String>, Reason>,
+    /// The people that the event is for.
+    pub(in crate::event) persons: Vec<Person>,
 }
 
 impl Answer {
     pub(in crate::event) fn deliveries(&self) -> usize {
-        self.told.as_ref().map_or(0, Vec::len)
+        let people = self.persons.iter().filter_map(Person::direct_message);
+        self.told.as_ref().map_or(0, Vec::len) + people.count()
     }
 }
 
@@ -51,11 +55,21 @@ pub(super) struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The part that is stored.
-    fn kept(&self) -> Cow<'a, str> {
-        match self.it.has_superfluous {
+    /// The part that is stored, with what was deployed before.
+    fn kept(&self, previous_sha: Option<&str>) -> Cow<'a, str> {
+        let kept = match self.it.has_superfluous {
             true => Cow::Owned(trimmed(self.text)),
             false => Cow::Borrowed(self.text),
+        };
+        let Some(sha) = previous_sha else {
+            return kept;
+        };
+        match serde_json::from_str::<Map<String, Value>>(&kept) {
+            Ok(mut event) => {
+                event.insert("previous_sha".to_owned(), sha.into());
+                Cow::Owned(Value::from(event).to_string())
+            }
+            Err(_) => kept,
         }
     }
 }
@@ -74,6 +88,8 @@ pub(super) struct Decided<'a> {
     pub(super) event: &'a Event<'a>,
     pub(super) scope: &'a Scope,
     pub(super) candidates: Vec<Decision<'a>>,
+    /// What was deployed there before.
+    pub(super) previous_sha: Option<String>,
     /// Its number once it is written; none if it was published before.
     pub(super) id: Option<i64>,
 }
@@ -83,7 +99,10 @@ impl<'a> Decided<'a> {
     pub(super) fn written(&self, key: String) -> rows::NewEvent<'a> {
         rows::NewEvent {
             key,
-            payload: self.told().next().map(|_| self.event.kept()),
+            payload: self
+                .told()
+                .next()
+                .map(|_| self.event.kept(self.previous_sha.as_deref())),
             request: self.event.request,
         }
     }
@@ -106,8 +125,9 @@ impl<'a> Decided<'a> {
                 continue;
             };
             let (team, integration) = (told.team, decision.candidate.integration);
-            told.channels.retain(|name| {
-                let Some(channel) = channels.get(&(team, *name)).copied() else {
+            let (slack_integration, mentions) = (told.slack_integration, told.mentions());
+            let mut deliver = |name: &str, mentions: Option<String>, wait: Option<i64>| {
+                let Some(channel) = channels.get(&(team, name)).copied() else {
                     return false;
                 };
                 let is_first = lanes.insert((integration, channel.lane));
@@ -115,11 +135,24 @@ impl<'a> Decided<'a> {
                     deliveries.push(NewDelivery {
                         event,
                         integration,
-                        slack_integration: told.slack_integration,
+                        slack_integration,
                         channel,
+                        mentions,
+                        wait,
                     });
                 }
                 is_first
+            };
+            told.channels
+                .retain(|name| deliver(name, mentions.clone(), None));
+            told.persons.retain_mut(|person| {
+                if let Some((user, wait)) = person.direct_message()
+                    && !deliver(user, None, wait)
+                {
+                    // The channels above include the conversation with this person.
+                    person.direct = None;
+                }
+                true
             });
         }
         deliveries
@@ -129,14 +162,21 @@ impl<'a> Decided<'a> {
         let answer = |it: Decision| {
             let routes = it.settings.map_or(&[][..], |settings| &settings.routes);
             let routes = routes.iter().zip(it.verdicts);
-            let channels = |told: Told| told.channels.into_iter().map(str::to_owned).collect();
+            let (told, persons) = match it.told {
+                Ok(told) => {
+                    let channels = told.channels.into_iter().map(str::to_owned);
+                    (Ok(channels.collect()), told.persons)
+                }
+                Err(reason) => (Err(reason), Vec::new()),
+            };
             Answer {
                 integration: it.candidate.integration,
                 slack_integration: it.candidate.installed.as_ref().map(|(row, _)| *row),
                 routes: routes
                     .map(|(route, verdict)| (route.channels.clone(), verdict))
                     .collect(),
-                told: it.told.map(channels),
+                told,
+                persons,
             }
         };
         Outcome::Published(self.candidates.into_iter().map(answer).collect())

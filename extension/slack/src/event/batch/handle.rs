@@ -3,12 +3,13 @@
 use super::decided::{Decided, Decision, Event, Outcome, Received};
 use super::write::{finished, keep_back, write};
 use crate::error::Result;
-use crate::event::read::{Facts, Flaw, Occurrence, Place};
+use crate::event::person::Choices;
+use crate::event::read::{Facts, Flaw, Kind, Occurrence, People, Place};
 use crate::event::settings::{Effective, effective};
 use crate::event::tables::Tables;
 use crate::event::told::{
-    Candidate, Candidates, ChatNames, Notifications, ProtectedBranches, Reason, Scope, Scopes,
-    Surroundings, Told, filter, verdicts,
+    Candidate, Candidates, ChatNames, Circle, Notifications, ProtectedBranches, Reason, Scope,
+    Scopes, Surroundings, Told, filter, previous_sha, user_group, verdicts,
 };
 use crate::event::written::pipeline;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -153,6 +154,8 @@ fn decide<'a>(
     let settings_of = |candidate: &Candidate| settings.get(&candidate.integration);
     let mut unsaid = Vec::new();
     let mut users = BTreeSet::new();
+    // By place in the batch, where anybody is to be mentioned.
+    let mut people: HashMap<usize, People> = HashMap::new();
     for it in &switched {
         for (candidate, switched) in &it.candidates {
             if let (Ok(()), Some(found)) = (switched, settings_of(candidate)) {
@@ -162,11 +165,26 @@ fn decide<'a>(
                 if !found.settings.own_actions {
                     users.extend(it.event.it.author.id);
                 }
+                if found.settings.mentions && !people.contains_key(&it.place) {
+                    let read = People::read(it.event.text, it.event.it.kind);
+                    users.extend(&read.users);
+                    people.insert(it.place, read);
+                }
             }
         }
     }
     let protected_branches = ProtectedBranches::of(tables, &unsaid)?;
     let chat_names = ChatNames::of(tables, users)?;
+    let choices = match people.is_empty() {
+        true => BTreeSet::new(),
+        false => chat_names.people(),
+    };
+    let choices = Choices::of_people(&tables.schema, choices)?;
+    let circle = Circle {
+        schema: &tables.schema,
+        chat_names: &chat_names,
+        choices: &choices,
+    };
     let decide = |it: Switched<'a>| {
         let around = Surroundings {
             scope: it.scope,
@@ -190,7 +208,14 @@ fn decide<'a>(
                 Some(settings) => filter::filtered(candidate, event, settings, &verdicts, &around),
                 None => Err(Reason::NoChannel),
             });
-            let told = told.and_then(|told| without_repeats(told, candidate, &candidates));
+            let mut told = told.and_then(|told| without_repeats(told, candidate, &candidates));
+            if let (Ok(told), Some(settings), Some(people)) =
+                (&mut told, settings, people.get(&it.place))
+                && settings.mentions
+            {
+                told.persons = circle.persons(people, &event.author, it.scope, told.team)?;
+                told.user_group = user_group(people, settings);
+            }
             candidates.push(Decision {
                 candidate,
                 settings,
@@ -198,15 +223,21 @@ fn decide<'a>(
                 told,
             });
         }
-        Decided {
+        let is_told = candidates.iter().any(|it| it.told.is_ok());
+        let previous_sha = match event.kind {
+            Kind::Deployment if is_told => previous_sha(tables, it.scope, it.event.text)?,
+            _ => None,
+        };
+        Ok(Decided {
             place: it.place,
             event: it.event,
             scope: it.scope,
             candidates,
+            previous_sha,
             id: None,
-        }
+        })
     };
-    Ok(switched.into_iter().map(decide).collect())
+    switched.into_iter().map(decide).collect()
 }
 
 /// An integration with two rows in a workspace notifies each channel once. Its rows are adjacent.

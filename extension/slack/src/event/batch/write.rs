@@ -11,10 +11,16 @@ pub(super) fn write(decided: &mut [Decided], schema: &str) -> Result<()> {
     take_down_pipelines(decided, schema)?;
     let new = decided.iter_mut().filter_map(|it| Some((it.id?, it)));
     let mut new: Vec<(i64, &mut Decided)> = new.collect();
-    let names = new.iter().flat_map(|(_, it)| it.told());
-    let names = names
+    let told = || new.iter().flat_map(|(_, it)| it.told());
+    let people = told().flat_map(|told| {
+        let users = told.direct_messages();
+        users.map(|(user, _)| (told.team, user.to_owned()))
+    });
+    let people: Vec<(&str, String)> = people.collect();
+    let names = told()
         .flat_map(|told| told.channels.iter().map(|channel| (told.team, *channel)))
-        .collect();
+        .chain(people.iter().map(|(team, user)| (*team, user.as_str())));
+    let names = names.collect();
     let channels = channel::rows(names, schema)?;
     let mut deliveries = Vec::new();
     for (event, it) in &mut new {

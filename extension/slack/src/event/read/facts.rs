@@ -29,6 +29,8 @@ impl<'a> Facts<'a> {
         Self {
             is_tag: event.kind() == Some(ObjectKind::TagPush)
                 || *it.tag
+                || event.tag.is_it
+                || event.kind() == Some(ObjectKind::Release)
                 || event.reference.starts_with("refs/tags/"),
             is_draft: is_merge_request.then(|| *it.draft || *it.work_in_progress),
             target_branch: it.target_branch.get().filter(|_| is_merge_request).cloned(),

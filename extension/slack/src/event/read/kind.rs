@@ -18,9 +18,14 @@ pub(crate) enum Kind {
     Vulnerability,
     GroupMention,
     GroupConfidentialMention,
+    Job,
+    Release,
+    Milestone,
+    FeatureFlag,
+    Emoji,
 }
 
-pub(crate) const KINDS: [Kind; 15] = [
+pub(crate) const KINDS: [Kind; 20] = [
     Kind::Push,
     Kind::TagPush,
     Kind::Issue,
@@ -36,6 +41,11 @@ pub(crate) const KINDS: [Kind; 15] = [
     Kind::Vulnerability,
     Kind::GroupMention,
     Kind::GroupConfidentialMention,
+    Kind::Job,
+    Kind::Release,
+    Kind::Milestone,
+    Kind::FeatureFlag,
+    Kind::Emoji,
 ];
 
 impl Kind {
@@ -61,6 +71,11 @@ impl Kind {
             Self::Vulnerability => "vulnerability",
             Self::GroupMention => "group_mention",
             Self::GroupConfidentialMention => "group_confidential_mention",
+            Self::Job => "job",
+            Self::Release => "release",
+            Self::Milestone => "milestone",
+            Self::FeatureFlag => "feature_flag",
+            Self::Emoji => "emoji",
         }
     }
 
@@ -75,9 +90,9 @@ impl Kind {
         )
     }
 
-    /// The column of the application's integrations that switches it.
-    pub(crate) fn column(self) -> &'static str {
-        match self {
+    /// The column of the application's integrations that switches it. Events without one are only sent where they are named.
+    pub(crate) fn column(self) -> Option<&'static str> {
+        Some(match self {
             Self::Push => "push_events",
             Self::TagPush => "tag_push_events",
             Self::Issue => "issues_events",
@@ -93,7 +108,10 @@ impl Kind {
             Self::Vulnerability => "vulnerability_events",
             Self::GroupMention => "group_mention_events",
             Self::GroupConfidentialMention => "group_confidential_mention_events",
-        }
+            Self::Job | Self::Release | Self::Milestone | Self::FeatureFlag | Self::Emoji => {
+                return None;
+            }
+        })
     }
 
     /// The kind whose channels are used if it has none of its own.
@@ -111,7 +129,7 @@ impl Kind {
     }
 
     /// One bit each.
-    pub(crate) fn bit(self) -> u16 {
-        1 << self as u16
+    pub(crate) fn bit(self) -> u32 {
+        1 << self as u32
     }
 }

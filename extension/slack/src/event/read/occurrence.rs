@@ -1,6 +1,7 @@
 //! What happened: the kind of an event, and everything that decides who is notified.
 
 use super::kind::Kind;
+use super::news::News;
 use super::pipeline::{Pipeline, Read, source_branch};
 use lockstep_webhook::{
     BadField, Event, Label, List, Noteable, Object, ObjectKind, check_is_readable,
@@ -29,8 +30,7 @@ pub(crate) struct Occurrence<'a> {
     pub(crate) kind: Kind,
     pub(crate) place: Place<'a>,
     pub(crate) author: Author<'a>,
-    /// An update without news for others.
-    pub(crate) is_mere_update: bool,
+    pub(crate) news: News,
     /// The branch it is about, if any.
     pub(crate) branch: Option<Branch<'a>>,
     /// The labels of what it is about; None if it cannot have labels.
@@ -101,7 +101,12 @@ fn kind(event: &Event) -> Read<Option<Kind>> {
                 false => Kind::GroupMention,
             }
         }
-        Some(ObjectKind::LockstepTest) | None => return Ok(None),
+        Some(ObjectKind::Build) => Kind::Job,
+        Some(ObjectKind::Release) => Kind::Release,
+        Some(ObjectKind::Milestone) => Kind::Milestone,
+        Some(ObjectKind::FeatureFlag) => Kind::FeatureFlag,
+        Some(ObjectKind::Emoji) => Kind::Emoji,
+        Some(ObjectKind::LockstepTest | ObjectKind::LockstepReviews) | None => return Ok(None),
     }))
 }
 
@@ -128,7 +133,7 @@ fn kind_of_issue(event: &Event) -> Read<Kind> {
 }
 
 /// What a note can belong to, or what can mention a group.
-fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'static str); 7] {
+fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'static str); 8] {
     [
         (&event.issue, "issue"),
         (&event.work_item, "work_item"),
@@ -137,6 +142,7 @@ fn noteables<'e, 'a>(event: &'e Event<'a>) -> [(&'e Object<Noteable<'a>>, &'stat
         (&event.vulnerability, "vulnerability"),
         (&event.snippet, "snippet"),
         (&event.wiki_page, "wiki_page"),
+        (&event.note, "note"),
     ]
 }
 
@@ -156,8 +162,12 @@ fn is_confidential(event: &Event, event_type: &str) -> Read<bool> {
     }
     for (noteable, name) in noteables(event) {
         if let Some(noteable) = noteable.at(name)? {
-            let field = noteable.confidential.at(&format!("{name}.confidential"))?;
-            confidential |= field == Some(&true);
+            for (field, part) in [
+                (&noteable.confidential, "confidential"),
+                (&noteable.internal, "internal"),
+            ] {
+                confidential |= field.at(&format!("{name}.{part}"))? == Some(&true);
+            }
         }
     }
     Ok(confidential)
@@ -166,17 +176,27 @@ fn is_confidential(event: &Event, event_type: &str) -> Read<bool> {
 fn occurrence<'a>(event: &Event<'a>, kind: Kind) -> Read<Occurrence<'a>> {
     if matches!(
         kind,
-        Kind::MergeRequest | Kind::Note | Kind::ConfidentialNote | Kind::WikiPage
+        Kind::MergeRequest
+            | Kind::Note
+            | Kind::ConfidentialNote
+            | Kind::WikiPage
+            | Kind::Milestone
+            | Kind::FeatureFlag
+            | Kind::Emoji
     ) {
         event.object_attributes.required("object_attributes")?;
     }
     Ok(Occurrence {
         kind,
-        place: match kind.is_of_group() {
+        place: match kind.is_of_group() || is_of_groups_milestone(event, kind)? {
             true => group(event)?,
             false => Place::Project(event.project()?),
         },
-        is_mere_update: is_mere_update(event, kind)?,
+        news: News::read(
+            event,
+            kind,
+            kind == Kind::Emoji && is_confidential(event, "")?,
+        )?,
         branch: branch(event, kind)?,
         labels: labels(event, kind)?,
         pipeline: match kind {
@@ -186,6 +206,13 @@ fn occurrence<'a>(event: &Event<'a>, kind: Kind) -> Read<Occurrence<'a>> {
         has_superfluous: false,
         author: author(event)?,
     })
+}
+
+/// Groups have milestones, too.
+fn is_of_groups_milestone(event: &Event, kind: Kind) -> Read<bool> {
+    Ok(kind == Kind::Milestone
+        && event.project.at("project")?.is_none()
+        && event.group.at("group")?.is_some())
 }
 
 fn group<'a>(event: &Event<'a>) -> Read<Place<'a>> {
@@ -225,26 +252,6 @@ fn author<'a>(event: &Event<'a>) -> Read<Author<'a>> {
     Ok(author)
 }
 
-fn is_mere_update(event: &Event, kind: Kind) -> Read<bool> {
-    if !matches!(
-        kind,
-        Kind::Issue | Kind::ConfidentialIssue | Kind::Incident | Kind::MergeRequest
-    ) {
-        return Ok(false);
-    }
-    let object = event.object_attributes.required("object_attributes")?;
-    if object
-        .action
-        .at("object_attributes.action")?
-        .is_none_or(|action| action != "update")
-    {
-        return Ok(false);
-    }
-    let changes = event.changes.at("changes")?;
-    // A change of reviewers is news for them.
-    Ok(!changes.is_some_and(|it| it.reviewers.is_there()))
-}
-
 fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
     let (reference, is_tag, is_protected) = match kind {
         Kind::Push | Kind::TagPush => {
@@ -265,6 +272,10 @@ fn branch<'a>(event: &Event<'a>, kind: Kind) -> Read<Option<Branch<'a>>> {
         Kind::Deployment => match event.reference.at("ref")? {
             Some(reference) => (reference, false, event.ref_protected.at("ref_protected")?),
             // Not every GitLab version says what was deployed.
+            None => return Ok(None),
+        },
+        Kind::Job => match event.reference.at("ref")? {
+            Some(reference) => (reference, event.tag.is_it, None),
             None => return Ok(None),
         },
         _ => return Ok(None),

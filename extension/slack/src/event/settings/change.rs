@@ -2,11 +2,26 @@
 
 use super::effective::{Branches, Settings, Updates};
 use super::route::routes;
-use super::value::{channels, list, names, one_of, setting, short, truth};
+use super::value::{channels, is_id_of, list, names, one_of, setting, short, truth};
 use crate::error::Result;
-use crate::event::read::Kind;
+use crate::event::read::{Kind, ON_REQUEST};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Some of the changes that are only reported where they are wanted.
+fn changes(name: &str, value: &Value) -> Result<Vec<String>> {
+    let changes = list(name, value)?;
+    match changes.iter().find(|it| !ON_REQUEST.contains(&it.as_str())) {
+        Some(change) => {
+            let names = ON_REQUEST.join(", ");
+            Err(setting(
+                name,
+                format!("has \"{}\", which is none of {names}", short(change)),
+            ))
+        }
+        None => Ok(changes),
+    }
+}
 
 impl Settings {
     /// Changes one setting; null restores the default.
@@ -58,8 +73,38 @@ impl Settings {
             }
             "routes" => self.routes = routes(name, value)?,
             "all_routes" => self.all_routes = truth(name, value, default.all_routes)?,
+            "changes" => self.changes = changes(name, value)?,
+            "mentions" => self.mentions = truth(name, value, default.mentions)?,
+            "user_groups" => return self.change_user_groups(value),
             _ => return Err(setting(short(name), "is not a setting")),
         }
+        Ok(())
+    }
+
+    /// Like channels of events: a group that is not given keeps its user group, and null removes it.
+    fn change_user_groups(&mut self, value: &Value) -> Result<()> {
+        let groups = match value {
+            Value::Null => {
+                self.user_groups = BTreeMap::new();
+                return Ok(());
+            }
+            Value::Object(groups) => groups,
+            _ => return Err(setting("user_groups", "is not an object")),
+        };
+        for (group, value) in groups {
+            let path = format!("user_groups.{}", short(group));
+            match value {
+                Value::Null => {
+                    self.user_groups.remove(group);
+                }
+                Value::String(id) if is_id_of(id, "S") && !group.trim().is_empty() => {
+                    self.user_groups.insert(group.clone(), id.clone());
+                }
+                _ => return Err(setting(path, "is not the id of a user group in Slack")),
+            }
+        }
+        let groups: Vec<String> = self.user_groups.keys().cloned().collect();
+        names("user_groups", groups)?;
         Ok(())
     }
 

@@ -52,7 +52,7 @@ kept! {
             "update lockstep_internal.slack_notification s
                 set channels = $3, event_channels = $4::jsonb, branches = $5, labels = $6, all_labels = $7, only_broken_pipelines = $8,
                     only_changed_pipelines = $9, updates = $10, own_actions = $11, muted_authors = $12, child_pipelines = $13,
-                    routes = $14::jsonb, all_routes = $15
+                    routes = $14::jsonb, all_routes = $15, mentions = $16, user_groups = $17::jsonb, changes = $18
               where s.schema = $1 and s.integration_id = $2",
             &[
                 pg_sys::TEXTOID,
@@ -70,6 +70,9 @@ kept! {
                 pg_sys::BOOLOID,
                 pg_sys::TEXTOID,
                 pg_sys::BOOLOID,
+                pg_sys::BOOLOID,
+                pg_sys::TEXTOID,
+                pg_sys::TEXTARRAYOID,
             ],
         ),
     };
@@ -236,6 +239,7 @@ pub(crate) fn channels_now(schema: &str, integration: i64) -> Result<BTreeSet<St
 fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
     let event_channels = serde_json::to_string(&settings.event_channels).unwrap_or_default();
     let routes = serde_json::to_string(&settings.routes).map_err(ServerError::catalog)?;
+    let user_groups = serde_json::to_string(&settings.user_groups).map_err(ServerError::catalog)?;
     let arguments = [
         datum(schema),
         datum(integration),
@@ -252,6 +256,9 @@ fn write(settings: &Settings, integration: i64, schema: &str) -> Result<()> {
         datum(settings.child_pipelines),
         datum(routes),
         datum(settings.all_routes),
+        datum(settings.mentions),
+        datum(user_groups),
+        datum(settings.changes.clone()),
     ];
     STATEMENTS.with(|own| own.update.run(&arguments))?;
     Ok(())

@@ -30,6 +30,12 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<Route>,
     /// All that fit count, not just the first one.
     pub(crate) all_routes: bool,
+    /// The changes of issues and merge requests that are news, besides those of reviewers and drafts.
+    pub(crate) changes: Vec<String>,
+    /// Messages mention the people that an event is for.
+    pub(crate) mentions: bool,
+    /// Slack's user groups, by the path of the group in the application.
+    pub(crate) user_groups: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +71,9 @@ impl Default for Settings {
             muted_authors: Vec::new(),
             routes: Vec::new(),
             all_routes: false,
+            changes: Vec::new(),
+            mentions: false,
+            user_groups: BTreeMap::new(),
         }
     }
 }
@@ -107,7 +116,8 @@ impl Settings {
     /// The columns that [`Settings::read`] reads. Empty lists are returned as null, which is faster to read.
     pub(crate) const COLUMNS: &str = "nullif(s.channels, '{}'), nullif(s.event_channels, '{}')::text, s.branches, nullif(s.labels, '{}'), s.all_labels,
          s.only_broken_pipelines, s.only_changed_pipelines, s.updates, s.own_actions, nullif(s.muted_authors, '{}'), s.child_pipelines,
-         nullif(s.routes, '[]')::text, s.all_routes";
+         nullif(s.routes, '[]')::text, s.all_routes, s.mentions, nullif(s.user_groups, '{}')::text,
+         nullif(s.changes, '{}')";
 
     /// Reads from the columns after the first `before`.
     pub(crate) fn read(row: &Answer, before: usize) -> Self {
@@ -117,6 +127,7 @@ impl Settings {
         let branches: Option<String> = row.get(before + 3);
         let updates: Option<String> = row.get(before + 8);
         let routes: Option<String> = row.get(before + 12);
+        let user_groups: Option<String> = row.get(before + 15);
         Self {
             channels: list(1),
             event_channels: event_channels
@@ -141,6 +152,11 @@ impl Settings {
                 .and_then(|text| serde_json::from_str(&text).ok())
                 .unwrap_or_default(),
             all_routes: is_on(13),
+            changes: list(16),
+            mentions: is_on(14),
+            user_groups: user_groups
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
         }
     }
 
@@ -149,9 +165,12 @@ impl Settings {
             let channels = self.event_channels.get(kind.name());
             channels.filter(|channels| !channels.is_empty())
         };
-        own(kind)
-            .or_else(|| kind.general().and_then(own))
-            .unwrap_or(&self.channels)
+        let found = own(kind).or_else(|| kind.general().and_then(own));
+        match (found, kind.column()) {
+            (Some(channels), _) => channels,
+            (None, Some(_)) => &self.channels,
+            (None, None) => &[],
+        }
     }
 
     /// Every channel that may be notified of such events.

@@ -44,10 +44,10 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Confidential events go only where they are named.
+    /// Confidential events, and those that the application cannot switch, go only where they are named.
     pub(crate) fn takes(&self, kind: Kind) -> bool {
         match self.events.is_empty() {
-            true => !kind.is_confidential(),
+            true => !kind.is_confidential() && kind.column().is_some(),
             false => self.events.iter().any(|event| event == kind.name()),
         }
     }

@@ -11,7 +11,7 @@ const MOST_OF_CHANNEL: usize = 80;
 const MOST_NAMES: usize = 100;
 const MOST_OF_NAME: usize = 255;
 
-pub(super) fn setting(path: impl Into<String>, problem: impl Into<String>) -> crate::error::Error {
+pub(crate) fn setting(path: impl Into<String>, problem: impl Into<String>) -> crate::error::Error {
     EventError::Setting {
         path: path.into(),
         problem: problem.into(),
@@ -20,11 +20,11 @@ pub(super) fn setting(path: impl Into<String>, problem: impl Into<String>) -> cr
 }
 
 /// The part of a name that error messages repeat.
-pub(super) fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     name.chars().take(50).collect()
 }
 
-pub(super) fn truth(name: &str, value: &Value, default: bool) -> Result<bool> {
+pub(crate) fn truth(name: &str, value: &Value, default: bool) -> Result<bool> {
     match value {
         Value::Null => Ok(default),
         Value::Bool(truth) => Ok(*truth),
@@ -73,7 +73,7 @@ pub(super) fn list(path: &str, value: &Value) -> Result<Vec<String>> {
 }
 
 /// Stores names with #, so that each has one form. Ids stay as in Slack: they are upper case, which names never are.
-pub(super) fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
+pub(crate) fn channels(path: &str, value: &Value) -> Result<Vec<String>> {
     let mut channels: Vec<String> = Vec::new();
     for channel in list(path, value)? {
         let is_named = channel.starts_with('#') || is_id(&channel);
@@ -132,12 +132,16 @@ fn is_unseen(letter: char) -> bool {
 }
 
 fn is_id(channel: &str) -> bool {
-    let mut letters = channel.bytes();
-    letters
-        .next()
-        .is_some_and(|first| b"CDGUW".contains(&first))
-        && channel.len() > 1
-        && letters.all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
+    is_id_of(channel, "CDGUW")
+}
+
+/// Whether it is one of Slack's ids that start with one of these letters.
+pub(crate) fn is_id_of(id: &str, first: &str) -> bool {
+    (2..=MOST_OF_CHANNEL).contains(&id.len())
+        && id.starts_with(|letter| first.contains(letter))
+        && id
+            .bytes()
+            .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit())
 }
 
 /// Names in the application, without duplicates.

@@ -127,7 +127,7 @@ fn is_switched_on(tables: &Tables, kind: Kind, integration: i64) -> bool {
 
 /// The application's column that switches these events, if it has one.
 fn column_of(tables: &Tables, kind: Kind) -> Option<String> {
-    let column = tables.integrations.find_column(kind.column())?;
+    let column = tables.integrations.find_column(kind.column()?)?;
     (column.is_boolean() && !column.is_generated()).then(|| column.quoted())
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Candidate {
     pub(crate) inherits_from: Option<i64>,
     /// Its workspace row and team, or else those of the integration that it inherits from; None if that is in no workspace either.
     pub(crate) installed: Option<(i64, String)>,
-    events: u16,
+    events: u32,
 }
 
 impl Candidate {
@@ -41,7 +41,7 @@ impl Candidate {
     }
 
     pub(super) fn is_told_of(&self, kind: Kind) -> bool {
-        self.events & kind.bit() != 0
+        kind.column().is_none() || self.events & kind.bit() != 0
     }
 }
 

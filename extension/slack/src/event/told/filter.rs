@@ -1,11 +1,12 @@
 //! Whether an integration is notified of an event, and in which channels.
 
 use super::candidate::Candidate;
+use super::person::{MOST_MENTIONS, Mention, Person};
 use super::protection::{ChatNames, ProtectedBranches};
 use super::reason::Reason;
 use super::route::Verdict;
 use super::scope::Scope;
-use crate::event::read::{Branch, Occurrence};
+use crate::event::read::{Branch, News, Occurrence};
 use crate::event::settings::{Branches, Settings};
 use crate::event::written::Change;
 use std::collections::HashSet;
@@ -18,9 +19,26 @@ pub(crate) struct Told<'a> {
     pub(crate) channels: Vec<&'a str>,
     /// Only if the pipeline's result differs from the previous one.
     pub(crate) if_changed: bool,
+    /// The people that the event is for, and Slack's user group of the group that it mentions.
+    pub(crate) persons: Vec<Person>,
+    pub(crate) user_group: Option<&'a str>,
 }
 
 impl Told<'_> {
+    /// Slack's ids of those that the message mentions, with spaces between.
+    pub(crate) fn mentions(&self) -> Option<String> {
+        let mentioned = self.persons.iter();
+        let mentioned = mentioned.filter(|person| person.mention == Mention::Mentioned);
+        let users = mentioned.filter_map(|person| person.slack_user.as_deref());
+        let ids: Vec<&str> = users.chain(self.user_group).take(MOST_MENTIONS).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    /// The people who get a direct message, each with its delay in microseconds.
+    pub(crate) fn direct_messages(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+        self.persons.iter().filter_map(Person::direct_message)
+    }
+
     /// Why nobody is notified of a pipeline after all.
     pub(crate) fn kept_back(&self, change: Change) -> Option<Reason> {
         match change {
@@ -55,10 +73,13 @@ pub(crate) fn switched(
         Err(Reason::EventOff)
     } else if !is_on {
         Err(Reason::FeatureOff)
-    } else if event.is_mere_update {
-        Err(Reason::Action)
     } else {
-        Ok(())
+        match event.news {
+            News::Always | News::OnRequest(_) => Ok(()),
+            News::MereUpdate => Err(Reason::Action),
+            News::OtherStatus => Err(Reason::JobStatus),
+            News::Confidential => Err(Reason::Confidential),
+        }
     }
 }
 
@@ -74,6 +95,13 @@ pub(crate) fn filtered<'a>(
     let Some((slack_integration, team)) = &candidate.installed else {
         return Err(Reason::NotInstalled);
     };
+    if let News::OnRequest(changes) = &event.news
+        && !changes
+            .iter()
+            .any(|it| settings.changes.iter().any(|wanted| wanted == it))
+    {
+        return Err(Reason::Action);
+    }
     let routed = settings.routes.iter().zip(verdicts);
     let routed = routed.filter(|(_, verdict)| **verdict == Verdict::Taken);
     let mut all: Vec<&str> = routed
@@ -106,9 +134,11 @@ pub(crate) fn filtered<'a>(
         return Err(Reason::Author);
     }
     if all.is_empty() {
-        return Err(match settings.routes.is_empty() {
-            true => Reason::NoChannel,
-            false => Reason::NoRoute,
+        return Err(match (event.kind.column(), settings.routes.is_empty()) {
+            // The application has no switch for it, so naming it switches it on.
+            (None, _) => Reason::EventOff,
+            (Some(_), true) => Reason::NoChannel,
+            (Some(_), false) => Reason::NoRoute,
         });
     }
     if is_routed {
@@ -128,6 +158,8 @@ pub(crate) fn filtered<'a>(
         team,
         channels: all,
         if_changed: event.pipeline.is_some() && settings.only_changed_pipelines,
+        persons: Vec::new(),
+        user_group: None,
     })
 }
 

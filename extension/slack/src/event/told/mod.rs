@@ -1,18 +1,22 @@
 //! Who is notified of an event: where it happened ([`scope`]), which integrations might be notified ([`candidate`]), and whether
 //! they are, by the feature flag ([`flag`]) and their settings ([`filter`], [`mod@route`]), which may depend on protected branches and linked
-//! Slack accounts ([`protection`]).
+//! Slack accounts ([`protection`]); and which people are mentioned or get a direct message ([`mod@person`]). [`deployment`] adds what was deployed before.
 
 mod candidate;
+mod deployment;
 pub(crate) mod filter;
 mod flag;
+mod person;
 mod protection;
 mod reason;
 mod route;
 mod scope;
 
 pub(crate) use candidate::{Candidate, Candidates};
+pub(crate) use deployment::previous_sha;
 pub(crate) use filter::{Surroundings, Told};
 pub(crate) use flag::Notifications;
+pub(crate) use person::{Circle, Person, user_group};
 pub(crate) use protection::{ChatNames, ProtectedBranches};
 pub(crate) use reason::Reason;
 pub(crate) use route::{Verdict, verdicts};

@@ -3,13 +3,14 @@
 
 use super::scope::Scope;
 use crate::error::Result;
+use crate::event::settings::is_id_of;
 use crate::event::tables::{Tables, by_index};
 use lockstep_server::host::{self, Known, Relation};
 use lockstep_server::kept;
 use lockstep_server::{Statement, View, keys_argument};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A table that may be missing, with its key and purpose.
@@ -164,7 +165,7 @@ pub(super) fn fits(pattern: &str, name: &str) -> bool {
 
 /// The Slack users linked to GitLab users: user, team, and the Slack name.
 #[derive(Default)]
-pub(crate) struct ChatNames(HashSet<(i64, String, String)>);
+pub(crate) struct ChatNames(BTreeSet<(i64, String, String)>);
 
 impl ChatNames {
     pub(crate) fn of(tables: &Tables, users: BTreeSet<i64>) -> Result<Self> {
@@ -185,6 +186,25 @@ impl ChatNames {
             });
         }
         Ok(found)
+    }
+
+    /// The Slack users of a team who are linked to a user. What is not an id of Slack's cannot be mentioned.
+    pub(super) fn linked(&self, user: i64, team: &str) -> impl Iterator<Item = &str> {
+        let is_it = move |(id, of, name): &&(i64, String, String)| {
+            *id == user && of == team && is_id_of(name, "UW")
+        };
+        self.0
+            .iter()
+            .filter(is_it)
+            .map(|(_, _, name)| name.as_str())
+    }
+
+    /// Teams and Slack users.
+    pub(crate) fn people(&self) -> BTreeSet<(String, String)> {
+        let people = self.0.iter();
+        people
+            .map(|(_, team, name)| (team.clone(), name.clone()))
+            .collect()
     }
 
     pub(super) fn contain(&self, user: i64, team: &str, channel: &str) -> bool {

@@ -18,6 +18,13 @@ pub(crate) struct Scope {
     pub(super) quiet: Option<Reason>,
 }
 
+impl Scope {
+    /// Nobody is notified of anything there.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet.is_some()
+    }
+}
+
 /// The scopes of a batch.
 #[derive(Default)]
 pub(crate) struct Scopes<'a> {

@@ -39,14 +39,18 @@ kept! {
         ),
         // In the order of the arrays, so that ids have the same order.
         deliveries: OwnStatement::new(
-            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane)
-             select $1, t.* from unnest($2, $3, $4, $5, $6) t returning id",
+            "insert into lockstep_internal.slack_delivery (schema, event, integration_id, slack_integration_id, channel, lane, mentions, not_before)
+             select $1, t.event, t.integration, t.slack_integration, t.channel, t.lane, t.mentions,
+                    clock_timestamp() + t.wait * interval '1 microsecond'
+               from unnest($2, $3, $4, $5, $6, $7, $8) t (event, integration, slack_integration, channel, lane, mentions, wait) returning id",
             &[
                 pg_sys::TEXTOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
                 pg_sys::INT8ARRAYOID,
+                pg_sys::INT8ARRAYOID,
+                pg_sys::TEXTARRAYOID,
                 pg_sys::INT8ARRAYOID,
             ],
         ),
@@ -98,6 +102,10 @@ pub(crate) struct NewDelivery {
     pub(crate) integration: i64,
     pub(crate) slack_integration: i64,
     pub(crate) channel: Channel,
+    /// Slack's ids, with spaces between.
+    pub(crate) mentions: Option<String>,
+    /// After how many microseconds it may be sent, if not at once.
+    pub(crate) wait: Option<i64>,
 }
 
 /// Writes deliveries in order and wakes senders; returns their ids.
@@ -109,6 +117,8 @@ pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
         let numbers: Vec<i64> = deliveries.iter().map(of).collect();
         keys_argument(&numbers)
     };
+    let mentions: Vec<Option<&str>> = deliveries.iter().map(|it| it.mentions.as_deref()).collect();
+    let waits: Vec<Option<i64>> = deliveries.iter().map(|it| it.wait).collect();
     let arguments = [
         datum(schema),
         number(|it| it.event),
@@ -116,6 +126,8 @@ pub(crate) fn deliveries(deliveries: &[NewDelivery], schema: &str) -> Result<Vec
         number(|it| it.slack_integration),
         number(|it| it.channel.id),
         number(|it| it.channel.lane),
+        datum(mentions),
+        datum(waits),
     ];
     let mut ids = Vec::with_capacity(deliveries.len());
     STATEMENTS.with(|own| {

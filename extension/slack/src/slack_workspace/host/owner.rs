@@ -127,6 +127,28 @@ impl Owner {
         Ok(path)
     }
 
+    /// The workspace that it is connected to now: id and name.
+    pub(crate) fn workspace(self, tables: &Tables) -> Option<(String, String)> {
+        let column = self.column();
+        tables.integrations.find_column(column)?;
+        let query = Statement::new(
+            &qualified(&format!(
+                "select s.team_id::pg_catalog.text, s.team_name::pg_catalog.text from {} i join {} s on s.integration_id == i.id
+                  where i.{column} == $1 and i.type_new == $2 order by s.id limit 1",
+                tables.integrations.qualified_name(),
+                tables.slack.qualified_name()
+            )),
+            &[pg_sys::INT8OID, pg_sys::TEXTOID],
+        );
+        let mut found = None;
+        tables.as_owner(|| {
+            query.rows(View::Newest, &[datum(self.id), datum(CLASS)], |row| {
+                found = row.get(1).zip(row.get(2));
+            });
+        });
+        found
+    }
+
     /// Its Slack app integration, active from now on and locked.
     pub(crate) fn integration(self, tables: &Tables) -> Result<i64> {
         let column = self.column();

@@ -2,7 +2,6 @@
 //! finished with Slack's response.
 
 use super::install::{install, scope_names};
-use super::write::Installed;
 use crate::error::{OrRaise, Result, SlackError, check_positive, required};
 use crate::slack_workspace::host::{Owner, Tables, is_known};
 use crate::slack_workspace::identical::Installation;
@@ -87,10 +86,10 @@ kept! {
 #[pg_extern(sql = r#"
 create function lockstep_api.begin_slack_install(state bytea, browser bytea, ticket text default null, valid_for interval default '10 minutes',
   schema text default 'public')
-returns text language c set search_path = pg_catalog, pg_temp
+returns table (owner text, workspace text) language c rows 1 set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.begin_slack_install(bytea, bytea, text, interval, text) is
-  'begins the installation of a Slack workspace; returns the full path of the owner that the ticket was issued for, if there is one';
+  'begins the installation of a Slack workspace; returns the full path of the owner that the ticket was issued for, if there is one, and the name of the workspace that it is connected to by now';
 revoke execute on function lockstep_api.begin_slack_install(bytea, bytea, text, interval, text) from public;
 "#)]
 fn begin_slack_install(
@@ -99,12 +98,19 @@ fn begin_slack_install(
     ticket: Option<&str>,
     valid_for: Option<Interval>,
     schema: Option<&str>,
-) -> Option<String> {
+) -> TableIterator<
+    'static,
+    (
+        name!(owner, Option<String>),
+        name!(workspace, Option<String>),
+    ),
+> {
     let state = required(state, "state");
     let browser = required(browser, "browser");
     let valid_for = required(valid_for, "valid_for");
     let schema = required(schema, "schema");
-    begin((state, browser), ticket, valid_for, schema).or_raise()
+    let begun = begin((state, browser), ticket, valid_for, schema);
+    TableIterator::once(begun.or_raise())
 }
 
 fn begin(
@@ -112,7 +118,7 @@ fn begin(
     ticket: Option<&str>,
     valid_for: Interval,
     schema: &str,
-) -> Result<Option<String>> {
+) -> Result<(Option<String>, Option<String>)> {
     for (name, value) in [("state", state), ("browser", browser)] {
         if value.is_empty() {
             return Err(SlackError::Empty { name }.into());
@@ -120,9 +126,13 @@ fn begin(
     }
     check_positive(&valid_for, "valid_for")?;
     let tables = Tables::attached(schema)?;
-    let path = match ticket {
-        Some(ticket) => Some(owner_of(ticket, schema)?.path(&tables)?),
-        None => None,
+    let found = match ticket {
+        Some(ticket) => {
+            let owner = owner_of(ticket, schema)?;
+            let workspace = owner.workspace(&tables);
+            (Some(owner.path(&tables)?), workspace.map(|(_, name)| name))
+        }
+        None => (None, None),
     };
     let arguments = [
         Some(datum(state)),
@@ -135,7 +145,7 @@ fn begin(
     STATEMENTS.with(|statements| {
         let is_new = statements.begin.run_with_nulls(&arguments)? > 0;
         if is_new || statements.begun.run_with_nulls(&arguments[..4])? > 0 {
-            return Ok(path);
+            return Ok(found);
         }
         Err(SlackError::StateInUse.into())
     })
@@ -192,11 +202,11 @@ fn take(state: &[u8], browser: &[u8], schema: &str) -> Result<String> {
 create function lockstep_api.finish_slack_install(state bytea, team_id text, team_name text, user_id text, bot_user_id text, token bytea, token_iv bytea,
   scopes text[], enterprise_id text, app_id text, refresh_token bytea, refresh_token_iv bytea, expires_at timestamptz,
   may_be_new boolean default true, schema text default 'public')
-returns table (slack_integration_id bigint, alias text, written bigint)
+returns table (slack_integration_id bigint, alias text, written bigint, replaced text)
 language c set search_path = pg_catalog, pg_temp
 as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz, boolean, text) is
-  'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up. Without a ticket, a workspace that has no installation is refused unless may_be_new. Jobs tell the managers of its integrations about a renewal';
+  'installs the workspace for the owner of the installation''s ticket, if there is one; state and ticket are used up. Without a ticket, a workspace that has no installation is refused unless may_be_new. Jobs tell the managers of its integrations about a renewal. replaced is the name of the workspace that is no longer notified, if there is one';
 revoke execute on function lockstep_api.finish_slack_install(bytea, text, text, text, text, bytea, bytea, text[], text, text, bytea, bytea, timestamptz,
                                                          boolean, text) from public;
 "#)]
@@ -223,6 +233,7 @@ fn finish_slack_install(
         name!(slack_integration_id, Option<i64>),
         name!(alias, Option<String>),
         name!(written, i64),
+        name!(replaced, Option<String>),
     ),
 > {
     let state = required(state, "state");
@@ -242,17 +253,20 @@ fn finish_slack_install(
     };
     let schema = required(schema, "schema");
     let may_be_new = required(may_be_new, "may_be_new");
-    let finished = || -> Result<Installed> {
+    let finished = || -> Result<Finished> {
         let tables = Tables::attached(schema)?;
         let was_known = is_known(&tables, installation.team_id)?;
-        let installed = finish(state, &installation, was_known || may_be_new, schema)?;
+        let finished = finish(&tables, state, &installation, was_known || may_be_new)?;
         if was_known {
             tell_managers(&tables, &installation)?;
         }
-        Ok(installed)
+        Ok(finished)
     };
     TableIterator::once(finished().or_raise())
 }
+
+/// Row, alias, number of rows written, and the workspace that is no longer notified.
+type Finished = (Option<i64>, Option<String>, i64, Option<String>);
 
 const NOTICE: &str = "Slack::InstallationNoticeWorker";
 
@@ -278,11 +292,12 @@ fn tell_managers(tables: &Tables, installation: &Installation) -> Result<()> {
 }
 
 fn finish(
+    tables: &Tables,
     state: &[u8],
     installation: &Installation,
     may_be_without: bool,
-    schema: &str,
-) -> Result<Installed> {
+) -> Result<Finished> {
+    let schema = tables.schema.as_str();
     let mut ticket: Option<Option<Vec<u8>>> = None;
     STATEMENTS.with(|statements| {
         let arguments = [datum(state), datum(schema)];
@@ -298,7 +313,8 @@ fn finish(
             let team = installation.team_id.chars().take(50).collect();
             return Err(SlackError::UnknownWorkspace { team }.into());
         }
-        return install(installation, None, None, schema);
+        let (row, alias, written) = install(installation, None, None, schema)?;
+        return Ok((row, alias, written, None));
     };
     let mut owner = Ok(None);
     let mut alias: Option<String> = None;
@@ -310,5 +326,8 @@ fn finish(
     })?;
     // Two installations may have started with one ticket; the first to finish uses it up.
     let owner = owner?.ok_or(SlackError::StateNotTaken)?;
-    install(installation, Some(owner), alias.as_deref(), schema)
+    let before = owner.workspace(tables);
+    let (row, alias, written) = install(installation, Some(owner), alias.as_deref(), schema)?;
+    let replaced = before.filter(|(team, _)| team != installation.team_id);
+    Ok((row, alias, written, replaced.map(|(_, name)| name)))
 }

@@ -31,6 +31,7 @@ pub(super) fn draft(deployment: &Event) -> Draft {
         .context(job(deployment))
         .context(branch(&deployment.reference))
         .context(by(deployment))
+        .context(changes(deployment))
         .context(moment::shown(&deployment.status_changed_at))
         .color(color)
 }
@@ -50,6 +51,19 @@ fn job(deployment: &Event) -> Option<String> {
 
 fn branch(reference: &str) -> Option<String> {
     Some(code(reference, NAME)).filter(|code| !code.is_empty())
+}
+
+/// What has changed since the last deployment there that succeeded.
+fn changes(deployment: &Event) -> Option<String> {
+    let (before, after) = (&**deployment.previous_sha, &**deployment.short_sha);
+    let is_id = |id: &str| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_id(before) || !is_id(after) || before.starts_with(after) {
+        return None;
+    }
+    let page = deployment
+        .project
+        .page(&format!("compare/{before}...{after}"));
+    (!page.is_empty()).then(|| link(&page, "Changes since the last deployment"))
 }
 
 fn by(deployment: &Event) -> Option<String> {

@@ -2,8 +2,9 @@
 
 use lockstep_webhook::{Event, Field};
 
+use super::changed;
 use crate::notification::message::draft::{Draft, ORANGE};
-use crate::notification::message::markup::list::listed;
+use crate::notification::message::markup::list::named;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, TITLE, line};
 
@@ -27,14 +28,20 @@ pub(super) fn draft(event: &Event) -> Draft {
         "reopen" => "reopened",
         _ => "updated",
     };
+    let (before, after) = match verb {
+        "updated" => changed::words(&event.changes),
+        _ => None,
+    }
+    .unwrap_or((verb.to_owned(), String::new()));
     let headline = Phrase::of(&event.user)
-        .words(&format!(" {verb} {noun} "))
+        .words(&format!(" {before} {noun} "))
         .link(
             &issue.url,
             &label("#", &issue.iid, &issue.title),
             TITLE,
             "without a title",
         )
+        .words(&after)
         .within(&event.project);
     let is_confidential = *issue.confidential || event.event_type.starts_with("confidential_");
     let severity = match noun {
@@ -72,27 +79,12 @@ pub(super) fn label(sign: &str, iid: &Field<i64>, title: &str) -> String {
     }
 }
 
-/// Names after our own words, if there are any.
-pub(super) fn named<'a>(words: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let names: Vec<String> = names
-        .map(|name| line(name, NAME))
-        .filter(|name| !name.is_empty())
-        .collect();
-    let number = names.len();
-    (number > 0).then(|| {
-        format!(
-            "{words}{}",
-            listed(names.into_iter().take(5), ", ", number, 600)
-        )
-    })
-}
-
 fn severity(severity: &str) -> Option<String> {
     let severity = line(severity, NAME);
     (!severity.is_empty() && severity != "unknown").then(|| format!("severity {severity}"))
 }
 
-fn due(date: &str) -> Option<String> {
+pub(super) fn due(date: &str) -> Option<String> {
     let date = line(date, NAME);
     (!date.is_empty()).then(|| format!("due {date}"))
 }

@@ -1,10 +1,12 @@
 //! Merge requests. Their messages never have a color: see
 //! [`Message::arguments`](crate::notification::message::Message::arguments).
 
-use lockstep_webhook::{Attributes, Changes, Event, List, Object, User};
+use lockstep_webhook::{Attributes, Event};
 
-use super::issue::{label, named};
+use super::changed;
+use super::issue::label;
 use crate::notification::message::draft::Draft;
+use crate::notification::message::markup::list::named;
 use crate::notification::message::markup::phrase::Phrase;
 use crate::notification::message::markup::user_text::{NAME, TITLE, code};
 
@@ -55,38 +57,12 @@ fn words(event: &Event) -> (String, String) {
         "approval" => "added an approval to",
         "unapproved" => "withdrew the approval of",
         "unapproval" => "took back an approval of",
-        _ => return changed(&event.changes),
+        _ => {
+            let words = changed::words(&event.changes);
+            return words.unwrap_or(("updated merge request".to_owned(), String::new()));
+        }
     };
     (verb.to_owned(), String::new())
-}
-
-fn changed(changes: &Changes) -> (String, String) {
-    let reviewers = &changes.reviewers;
-    let asked = missing(&reviewers.current, &reviewers.previous);
-    let released = missing(&reviewers.previous, &reviewers.current);
-    let draft = (changes.draft.previous.get(), changes.draft.current.get());
-    match (asked, released, draft) {
-        (Some(asked), Some(released), _) => (
-            format!("asked {asked} for a review of"),
-            format!(", no longer {released}"),
-        ),
-        (Some(asked), None, _) => (format!("asked {asked} for a review of"), String::new()),
-        (None, Some(released), _) => (
-            format!("no longer asks {released} for a review of"),
-            String::new(),
-        ),
-        (None, None, (_, Some(true))) => ("marked".to_owned(), " as a draft".to_owned()),
-        (None, None, (Some(true), Some(false))) => ("marked".to_owned(), " as ready".to_owned()),
-        _ => ("updated merge request".to_owned(), String::new()),
-    }
-}
-
-/// The users on one list and not on the other.
-fn missing(these: &List<User>, those: &List<User>) -> Option<String> {
-    let key = |user: &Object<User>| user.username.or(&user.name).to_owned();
-    let known: Vec<String> = those.iter().map(key).collect();
-    let missing = these.iter().filter(|user| !known.contains(&key(user)));
-    named("", missing.map(|user| user.name.or(&user.username)))
 }
 
 fn branches(request: &Attributes) -> Option<String> {

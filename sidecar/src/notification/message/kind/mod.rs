@@ -1,14 +1,21 @@
 //! The message for each kind of event.
 
 mod alert;
+mod changed;
 mod deployment;
+mod emoji;
+mod feature_flag;
 mod issue;
+mod job;
 mod mention;
 mod merge_request;
+mod milestone;
 mod note;
 mod noteable;
 mod pipeline;
 mod push;
+mod release;
+mod reviews;
 mod test;
 mod unknown;
 mod vulnerability;
@@ -32,6 +39,12 @@ pub(super) fn draft(event: &Event) -> Draft {
         Some(ObjectKind::Alert) => alert::draft(event),
         Some(ObjectKind::Vulnerability) => vulnerability::draft(event),
         Some(ObjectKind::GroupMention) => mention::draft(event),
+        Some(ObjectKind::Build) => job::draft(event),
+        Some(ObjectKind::Release) => release::draft(event),
+        Some(ObjectKind::Milestone) => milestone::draft(event),
+        Some(ObjectKind::FeatureFlag) => feature_flag::draft(event),
+        Some(ObjectKind::Emoji) => emoji::draft(event),
+        Some(ObjectKind::LockstepReviews) => reviews::draft(event),
         Some(ObjectKind::LockstepTest) => test::draft(event),
         None => unknown::draft(event),
     }

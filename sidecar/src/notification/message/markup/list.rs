@@ -1,5 +1,7 @@
 //! Lists: as many items as fit, and how many more there are.
 
+use super::user_text::{NAME, line};
+
 /// The maximum number of items shown.
 pub(in crate::notification::message) const MOST: usize = 10;
 
@@ -36,6 +38,24 @@ pub(in crate::notification::message) fn listed(
         });
     }
     list
+}
+
+/// Names after our own words, if there are any.
+pub(in crate::notification::message) fn named<'a>(
+    words: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> Option<String> {
+    let names: Vec<String> = names
+        .map(|name| line(name, NAME))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let number = names.len();
+    (number > 0).then(|| {
+        format!(
+            "{words}{}",
+            listed(names.into_iter().take(5), ", ", number, 600)
+        )
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::render;
 use wrong::wrong;
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 20] = [
     "push",
     "tag_push",
     "issue",
@@ -27,7 +27,13 @@ const KINDS: [&str; 14] = [
     "alert",
     "vulnerability",
     "group_mention",
+    "build",
+    "release",
+    "milestone",
+    "feature_flag",
+    "emoji",
     "lockstep_test",
+    "lockstep_reviews",
 ];
 
 fn room(name: &str) -> PathBuf {

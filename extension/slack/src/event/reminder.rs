@@ -1,0 +1,240 @@
+//! A message with the merge requests that wait for a review. A recurring job sends it, so each channel chooses its time.
+
+use super::person::Choices;
+use super::read::{Kind, Place};
+use super::settings::{channels, configure};
+use super::tables::{Tables, class};
+use super::told::{ChatNames, Circle, Scopes};
+use super::trial::{Installation, installations};
+use super::written::{NewDelivery, channel, rows};
+use crate::error::{EventError, OrRaise, Result, SlackError, required};
+use lockstep_server::host::{Relation, at_or_below, check_have_one_owner, path_of, qualified};
+use lockstep_server::{Statement, View, datum, keys_argument, random_bytes};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// How many are listed at most.
+const MOST: i64 = 50;
+
+/// Sends a reminder.
+#[pg_extern(sql = r#"
+create function lockstep_api.remind_of_reviews(integration_id bigint, channel text default null, gitlab_url text default null,
+  schema text default 'public')
+returns bigint language c set search_path = pg_catalog, pg_temp
+as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function lockstep_api.remind_of_reviews(bigint, text, text, text) is
+  'sends a message with the merge requests that wait for a review in the projects of an integration, to that channel, or else to those of merge requests; returns how many there are: without any, nothing is sent. The job Slack::ReviewReminderWorker calls it';
+revoke execute on function lockstep_api.remind_of_reviews(bigint, text, text, text) from public;
+"#)]
+fn remind_of_reviews(
+    integration_id: Option<i64>,
+    channel: Option<&str>,
+    gitlab_url: Option<&str>,
+    schema: Option<&str>,
+) -> i64 {
+    let integration = required(integration_id, "integration_id");
+    let schema = required(schema, "schema");
+    let remind = || remind(&Tables::attached(schema)?, integration, channel, gitlab_url);
+    remind().or_raise()
+}
+
+fn remind(
+    tables: &Tables,
+    integration: i64,
+    given: Option<&str>,
+    gitlab_url: Option<&str>,
+) -> Result<i64> {
+    let settings = configure::of(tables, integration)?.settings;
+    let to = match given {
+        Some(channel) => channels("channel", &channel.into())?,
+        None => settings.channels_of(Kind::MergeRequest).to_vec(),
+    };
+    if to.is_empty() {
+        return Err(EventError::NoChannels { id: integration }.into());
+    }
+    let installations = installations(tables, integration, None);
+    if installations.is_empty() {
+        return Err(EventError::NotInstalled { id: integration }.into());
+    }
+    let Waiting {
+        requests,
+        number,
+        reviewers,
+    } = waiting(tables, integration)?;
+    if requests.is_empty() {
+        return Ok(0);
+    }
+    let payload = json!({
+        "object_kind": "lockstep_reviews", "gitlab_url": gitlab_url, "total_count": number, "merge_requests": requests,
+    });
+    let bytes = random_bytes::<16>().ok_or(SlackError::NoChance)?;
+    let schema = tables.schema.as_str();
+    let event = rows::NewEvent {
+        key: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        payload: Some(payload.to_string().into()),
+        request: None,
+    };
+    let events = rows::events(vec![event], schema)?;
+    let names = installations
+        .iter()
+        .flat_map(|it| to.iter().map(|name| (it.team.as_str(), name.as_str())));
+    let found = channel::rows(names.collect(), schema)?;
+    let mentions = match settings.mentions {
+        true => Some(mentions(tables, reviewers)?),
+        false => None,
+    };
+    let mut lanes = BTreeSet::new();
+    let mut deliveries = Vec::new();
+    for Installation { row, team, .. } in &installations {
+        for name in &to {
+            let Some((event, channel)) = events
+                .values()
+                .next()
+                .copied()
+                .zip(found.get(&(team.as_str(), name.as_str())).copied())
+            else {
+                continue;
+            };
+            if lanes.insert(channel.lane) {
+                deliveries.push(NewDelivery {
+                    event,
+                    integration,
+                    slack_integration: *row,
+                    channel,
+                    mentions: mentions.as_ref().and_then(|of| of(team)),
+                    wait: None,
+                });
+            }
+        }
+    }
+    rows::deliveries(&deliveries, schema)?;
+    Ok(number)
+}
+
+/// The reviewers to mention in a team.
+fn mentions(tables: &Tables, reviewers: BTreeSet<i64>) -> Result<impl Fn(&str) -> Option<String>> {
+    let chat_names = ChatNames::of(tables, reviewers.clone())?;
+    let choices = Choices::of_people(&tables.schema, chat_names.people())?;
+    let schema = tables.schema.clone();
+    Ok(move |team: &str| {
+        let circle = Circle {
+            schema: &schema,
+            chat_names: &chat_names,
+            choices: &choices,
+        };
+        circle.mentioned(&reviewers, team)
+    })
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// As shown; at most [`MOST`].
+    requests: Vec<Value>,
+    number: i64,
+    /// The application's ids.
+    reviewers: BTreeSet<i64>,
+}
+
+/// The open merge requests that are no drafts and have a reviewer who has not begun, the oldest first.
+fn waiting(tables: &Tables, integration: i64) -> Result<Waiting> {
+    let requests = with_columns(
+        tables,
+        "merge_requests",
+        &["id", "iid", "target_project_id", "title", "state_id"],
+    )?;
+    let reviewers = with_columns(
+        tables,
+        "merge_request_reviewers",
+        &["merge_request_id", "user_id", "state"],
+    )?;
+    let users = with_columns(tables, "users", &["id", "username"])?;
+    check_have_one_owner(&[&tables.slack, &requests, &reviewers, &users])?;
+    let projects = projects(tables, integration);
+    let places: Vec<Place> = projects.into_iter().map(Place::Project).collect();
+    let scopes = tables.as_owner(|| Scopes::look_up(tables, places.iter()));
+    // Not where nothing is sent: in archived projects, or in GitLab's silent mode.
+    let loud = places
+        .iter()
+        .filter_map(|place| scopes.of(place))
+        .filter(|scope| !scope.is_quiet());
+    let loud: Vec<i64> = loud.filter_map(|scope| scope.project).collect();
+    let is_draft = match requests.find_column("draft") {
+        Some(_) => "m.draft",
+        None => "m.title operator(pg_catalog.~~*) 'draft:%'",
+    };
+    let text = format!(
+        "select {path} operator(pg_catalog.||) '/' operator(pg_catalog.||) p.path::pg_catalog.text, m.iid::pg_catalog.int8,
+                m.title::pg_catalog.text, w.users, w.names, pg_catalog.count(*) over ()
+           from (select r.merge_request_id as id, pg_catalog.array_agg(u.id::pg_catalog.int8 order by u.id) as users,
+                        pg_catalog.array_agg(u.username::pg_catalog.text order by u.id) as names
+                   from {m} m join {r} r on r.merge_request_id == m.id join {u} u on u.id == r.user_id
+                  where m.target_project_id == any ($1) and m.state_id == 1 and r.state == 0 and ({is_draft}) is not true
+                  group by r.merge_request_id) w
+           join {m} m on m.id == w.id join {p} p on p.id == m.target_project_id join {n} n on n.id == p.namespace_id
+          order by m.id limit {MOST}",
+        path = path_of(&tables.namespaces, "n"),
+        m = requests.qualified_name(),
+        r = reviewers.qualified_name(),
+        u = users.qualified_name(),
+        p = tables.projects.qualified_name(),
+        n = tables.namespaces.qualified_name(),
+    );
+    let query = Statement::new(&qualified(&text), &[pg_sys::INT8ARRAYOID]);
+    let mut waiting = Waiting::default();
+    tables.as_owner(|| {
+        query.rows(View::Own, &[keys_argument(&loud)], |row| {
+            let users: Vec<i64> = row.get(4).unwrap_or_default();
+            let names: Vec<String> = row.get(5).unwrap_or_default();
+            let names: Vec<Value> = names.into_iter().map(|name| json!({ "username": name })).collect();
+            waiting.requests.push(json!({
+                "path_with_namespace": row.get::<String>(1), "iid": row.get::<i64>(2), "title": row.get::<String>(3), "reviewers": names,
+            }));
+            waiting.reviewers.extend(users);
+            waiting.number = row.get(6).unwrap_or_default();
+        });
+    });
+    Ok(waiting)
+}
+
+/// The project of an integration, or those of its group.
+fn projects(tables: &Tables, integration: i64) -> Vec<i64> {
+    let i = tables.integrations.qualified_name();
+    let column = |name: &str| match tables.integrations.find_column(name) {
+        Some(column) => format!("i.{}::pg_catalog.int8", column.quoted()),
+        None => "null::pg_catalog.int8".to_owned(),
+    };
+    let group = format!(
+        "select {group} from {i} i where i.id == $1 and i.type_new == $2 and {group} is not null",
+        group = column("group_id"),
+    );
+    let text = format!(
+        "select p.id::pg_catalog.int8 from {p} p
+          where p.id == any (array(select {project} from {i} i where i.id == $1 and i.type_new == $2))
+             or p.namespace_id == any (array({below}))",
+        p = tables.projects.qualified_name(),
+        project = column("project_id"),
+        below = at_or_below(&tables.namespaces, &group),
+    );
+    let query = Statement::new(&qualified(&text), &[pg_sys::INT8OID, pg_sys::TEXTOID]);
+    let mut projects = Vec::new();
+    tables.as_owner(|| {
+        query.rows(View::Own, &[datum(integration), class()], |row| {
+            projects.extend(row.get::<i64>(1));
+        });
+    });
+    projects
+}
+
+fn with_columns(tables: &Tables, name: &'static str, columns: &[&str]) -> Result<Relation> {
+    let table = Relation::find_table(&tables.schema, name)?;
+    let has_all = |table: &Relation| columns.iter().all(|it| table.find_column(it).is_some());
+    table.filter(has_all).ok_or_else(|| {
+        EventError::NoReviews {
+            schema: tables.schema.clone(),
+            table: name,
+        }
+        .into()
+    })
+}

@@ -1,0 +1,176 @@
+//! Which Slack users are mentioned or get a direct message: the people that an event is for, by their linked accounts, each as they
+//! have chosen.
+
+use super::protection::ChatNames;
+use super::scope::Scope;
+use crate::account::{Accounts, GUEST, Place};
+use crate::error::Result;
+use crate::event::person::{Choices, Chosen};
+use crate::event::read::{Author, People};
+use crate::event::settings::Settings;
+use std::collections::BTreeSet;
+
+/// A message that mentions more is a nuisance.
+pub(super) const MOST_MENTIONS: usize = 20;
+
+/// A person that an event is for, in one workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Person {
+    /// The application's id.
+    pub(crate) user: i64,
+    /// Slack's id; None without a linked account.
+    pub(crate) slack_user: Option<String>,
+    pub(crate) mention: Mention,
+    /// None unless they want direct messages.
+    pub(crate) direct: Option<Direct>,
+}
+
+/// Whether a person is mentioned, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mention {
+    Mentioned,
+    NotLinked,
+    OwnAction,
+    Off,
+    QuietHours,
+}
+
+/// Whether a person gets a direct message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Direct {
+    Now,
+    /// After their quiet hours, in that many microseconds.
+    Later(i64),
+    OwnAction,
+    NoAccess,
+}
+
+impl Mention {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mentioned => "mentioned",
+            Self::NotLinked => "not_linked",
+            Self::OwnAction => "own_action",
+            Self::Off => "mentions_off",
+            Self::QuietHours => "quiet_hours",
+        }
+    }
+}
+
+impl Direct {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Now => "queued",
+            Self::Later(_) => "quiet_hours",
+            Self::OwnAction => "own_action",
+            Self::NoAccess => "no_access",
+        }
+    }
+}
+
+impl Person {
+    /// The Slack user to write to, and after how many microseconds, if any.
+    pub(crate) fn direct_message(&self) -> Option<(&str, Option<i64>)> {
+        let user = self.slack_user.as_deref()?;
+        match self.direct? {
+            Direct::Now => Some((user, None)),
+            Direct::Later(wait) => Some((user, Some(wait))),
+            Direct::OwnAction | Direct::NoAccess => None,
+        }
+    }
+}
+
+/// What deciding about people needs, for a whole batch.
+pub(crate) struct Circle<'a> {
+    pub(crate) schema: &'a str,
+    pub(crate) chat_names: &'a ChatNames,
+    pub(crate) choices: &'a Choices,
+}
+
+impl Circle<'_> {
+    pub(crate) fn persons(
+        &self,
+        people: &People,
+        author: &Author,
+        scope: &Scope,
+        team: &str,
+    ) -> Result<Vec<Person>> {
+        let mut persons = Vec::new();
+        for user in people.users.iter().copied() {
+            let mut linked = self.chat_names.linked(user, team).peekable();
+            if linked.peek().is_none() {
+                persons.push(Person {
+                    user,
+                    slack_user: None,
+                    mention: Mention::NotLinked,
+                    direct: None,
+                });
+            }
+            for slack_user in linked {
+                let chosen = self.choices.of(team, slack_user);
+                let is_own = author.id == Some(user) && !people.is_result && !chosen.own_actions;
+                persons.push(Person {
+                    user,
+                    slack_user: Some(slack_user.to_owned()),
+                    mention: mention(&chosen, is_own),
+                    direct: match (chosen.direct_messages, is_own) {
+                        (false, _) => None,
+                        (true, true) => Some(Direct::OwnAction),
+                        (true, false) => Some(match self.is_member(team, slack_user, scope)? {
+                            false => Direct::NoAccess,
+                            true => chosen.quiet_for.map_or(Direct::Now, Direct::Later),
+                        }),
+                    },
+                });
+            }
+        }
+        Ok(persons)
+    }
+
+    /// Slack's ids of those of these users who are to be mentioned, with spaces between.
+    pub(crate) fn mentioned(&self, users: &BTreeSet<i64>, team: &str) -> Option<String> {
+        let linked = users
+            .iter()
+            .flat_map(|user| self.chat_names.linked(*user, team));
+        let is_wanted =
+            |user: &&str| mention(&self.choices.of(team, user), false) == Mention::Mentioned;
+        let ids: Vec<&str> = linked.filter(is_wanted).take(MOST_MENTIONS).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    /// Whether they have a role where it happened: who was assigned may have left since.
+    fn is_member(&self, team: &str, slack_user: &str, scope: &Scope) -> Result<bool> {
+        let Some(namespace) = scope.groups.first().copied() else {
+            return Ok(false);
+        };
+        let place = Place {
+            key: 0,
+            namespace,
+            project: scope.project,
+        };
+        // Tables of several owners do not keep others from being notified.
+        let Ok(Some(accounts)) = Accounts::find(self.schema) else {
+            return Ok(false);
+        };
+        Ok(!accounts
+            .with_role(team, slack_user, &[place], GUEST)
+            .is_empty())
+    }
+}
+
+fn mention(chosen: &Chosen, is_own: bool) -> Mention {
+    match (chosen.mentions, is_own, chosen.quiet_for) {
+        (false, ..) => Mention::Off,
+        (true, true, _) => Mention::OwnAction,
+        (true, false, Some(_)) => Mention::QuietHours,
+        (true, false, None) => Mention::Mentioned,
+    }
+}
+
+/// Slack's user group of the group that is mentioned; paths are compared like the application compares them.
+pub(crate) fn user_group<'a>(people: &People, settings: &'a Settings) -> Option<&'a str> {
+    let path = people.group.as_deref()?;
+    let mut groups = settings.user_groups.iter();
+    let found = groups.find(|(group, _)| group.eq_ignore_ascii_case(path));
+    found.map(|(_, id)| id.as_str())
+}

@@ -1,0 +1,41 @@
+//! Reminders of merge requests that wait for a review, as recurring jobs.
+
+use serde_json::Value;
+
+use crate::database::{Job, SlackDatabase};
+use crate::job::{Failure, Performing, Workers};
+
+const REMINDER: &str = "Slack::ReviewReminderWorker";
+
+pub(crate) struct ReminderWorkers {
+    pub(crate) database: SlackDatabase,
+    /// GitLab's address for links, if it is known.
+    pub(crate) gitlab: Option<String>,
+}
+
+impl Workers for ReminderWorkers {
+    fn names(&self) -> Vec<&'static str> {
+        vec![REMINDER]
+    }
+
+    fn perform<'a>(&'a self, job: &'a Job) -> Performing<'a> {
+        Box::pin(self.remind(&job.args))
+    }
+}
+
+impl ReminderWorkers {
+    async fn remind(&self, args: &Value) -> Result<(), Failure> {
+        let channel = &args["channel"];
+        let Some(integration) = args["integration_id"]
+            .as_i64()
+            .filter(|_| channel.is_null() || channel.is_string())
+        else {
+            return Err(Failure::Arguments("{integration_id, channel}"));
+        };
+        let gitlab = self.gitlab.as_deref();
+        self.database
+            .remind_of_reviews(integration, channel.as_str(), gitlab)
+            .await?;
+        Ok(())
+    }
+}
