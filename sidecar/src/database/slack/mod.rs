@@ -121,7 +121,7 @@ impl SlackDatabase {
 }
 
 /// All functions that `serve` calls.
-pub(crate) const FUNCTIONS: [&str; 41] = [
+pub(crate) const FUNCTIONS: [&str; 43] = [
     "begin_slack_install",
     "claim_deliveries",
     "claim_jobs",
