@@ -6,11 +6,13 @@ use pgrx::pg_sys::{self, Datum};
 use pgrx::{AnyElement, IntoDatum};
 use std::ffi::{CStr, c_char};
 
-/// A value as an argument of its type.
-pub fn datum(value: impl IntoDatum) -> Datum {
-    value
-        .into_datum()
-        .unwrap_or_else(|| unreachable!("texts, numbers and OIDs are never null"))
+/// A value as an argument of its type. The OID of nothing is null to pgrx, and 0 to PostgreSQL.
+pub fn datum<T: IntoDatum>(value: T) -> Datum {
+    match value.into_datum() {
+        Some(datum) => datum,
+        None if T::type_oid() == pg_sys::OIDOID => Datum::from(pg_sys::InvalidOid),
+        None => unreachable!("texts and numbers are never null"),
+    }
 }
 
 /// A value as an argument of its type, which may be null.

@@ -1,5 +1,6 @@
 //! The functions that define columns: their arguments and results.
 
+mod arguments;
 mod attach;
 mod column;
 mod matching;

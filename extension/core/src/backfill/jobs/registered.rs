@@ -53,11 +53,15 @@ fn register_backfill_job(
     name: Option<&str>,
     table: Option<Oid>,
     statement: Option<&str>,
-    key: Option<Vec<String>>,
+    key: Option<Vec<Option<String>>>,
 ) {
     let name = required(name, "name");
     let table = required(table, "table");
     let statement = required(statement, "statement");
+    let key = key.map(|columns| {
+        let columns = columns.into_iter();
+        columns.map(|it| required(it, "a column of key")).collect()
+    });
     register(name, table.to_u32(), statement, key).or_raise();
 }
 
