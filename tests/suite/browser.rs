@@ -71,6 +71,13 @@ fn browser_shows_measures_and_clicks() -> Result<()> {
         browser.text_of("h2").is_err(),
         "an element that is not there"
     );
+    // What a screen reader needs is missed, where axe-core is there to miss it.
+    let missed = browser.violations()?;
+    ensure!(
+        !target().join("tools/axe.js").exists()
+            || missed.iter().any(|it| it.starts_with("html-has-lang:")),
+        "{missed:?}"
+    );
     // 700 pixels and the margin of 8 before them.
     assert_eq!(overflow(&browser, "wide")?, 318);
     ensure!(

@@ -20,7 +20,7 @@ pub(crate) use last::Last;
 pub(crate) use layout::{page, protect, style, title};
 pub(crate) use metrics::{Counter, Gauge, Gauges, Timing, count, count_call, install, sort, time};
 pub(crate) use negotiate::negotiate;
-pub(crate) use observe::observe;
+pub(crate) use observe::{RequestId, observe};
 pub(crate) use peer::Peer;
 pub(crate) use problem::Problem;
 pub(crate) use room::Room;

@@ -19,10 +19,10 @@ const LONGEST_ID: usize = 64;
 
 /// What a request is called in the log, and in the answer.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }

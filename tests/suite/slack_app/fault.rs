@@ -99,6 +99,12 @@ fn database_comes_goes_and_comes_back() -> Result<()> {
             }
             ensure!(begun.elapsed() < PATIENCE, "{}", reply.text());
         }
+        ensure!(
+            caller
+                .command(COMMANDS, &origin, "/gitlab", "status")?
+                .text()
+                .contains("(request `")
+        );
         ensure!(sidecar.get("/readyz")?.status == 503);
         // Not acknowledged, so Slack retries.
         assert_eq!(caller.event(EVENTS, &event)?.status, 503);

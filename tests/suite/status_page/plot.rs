@@ -97,9 +97,9 @@ fn the_page_is_for_everybody() -> Result<()> {
     let problems = text.text_of("#problems")?;
     for words in [
         "1 message was not delivered to #old: is_archived",
-        "A message has been waiting for 16 min",
+        "A message has been waiting for ",
         "1 job of IrkerWorker failed for good",
-        "A job of Nobody::TakesThis has been waiting or running for 1 h",
+        "A job of Nobody::TakesThis has been waiting or running for ",
         "Backfill slack_workspaces of public.slack_integrations failed",
         "Backfill cache_columns of public.projects has no worker",
     ] {
