@@ -148,6 +148,8 @@ create table lockstep_internal.job (
   enqueued_at timestamptz not null default pg_catalog.clock_timestamp(),
   started_at timestamptz,
   died_at timestamptz,
+  -- The transaction that let the job wait, or changed its place among those that wait.
+  queued_by xid8 not null default pg_catalog.pg_current_xact_id(),
   constraint job_runner_check check ((status = 'running') = (runner is not null))
 ) with (
   -- A job creates three row versions, and most of the table is deleted a moment later: vacuum must not wait for a fifth of it.
@@ -155,12 +157,28 @@ create table lockstep_internal.job (
 );
 comment on table lockstep_internal.job is 'jobs that are not done; written by the functions of lockstep alone';
 create index job_waiting_idx on lockstep_internal.job (worker, priority, run_at, id) where status = 'waiting';
+create index job_queued_by_idx on lockstep_internal.job (worker, queued_by) where status = 'waiting';
 create index job_scheduled_idx on lockstep_internal.job (run_at) where status = 'scheduled';
 create index job_running_idx on lockstep_internal.job (runner) where status = 'running';
 create index job_dead_idx on lockstep_internal.job (died_at) where status = 'dead';
 create unique index job_unique_key on lockstep_internal.job (unique_worker, unique_key) where holds_key and status <> 'dead';
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job', '');
 select pg_catalog.pg_extension_config_dump('lockstep_internal.job_id_seq', '');
+
+-- Unlogged: after a crash the next claims read what they need once more.
+create unlogged table lockstep_internal.job_place (
+  worker text not null
+    constraint job_place_pkey primary key
+    constraint job_place_worker_check check (pg_catalog.length(worker) <= 255),
+  priority integer not null,
+  run_at timestamptz not null,
+  id bigint not null,
+  -- Those that had not ended when it was found, and those that queued the few jobs which were found before it.
+  unseen_from xid8 not null,
+  unseen xid8[] not null
+);
+comment on table lockstep_internal.job_place is
+  'where claims begin to look for a worker''s jobs: those that wait before were queued by certain transactions, all from one on and others; written by claims that read many jobs';
 
 create view lockstep.dead_jobs as
 select j.id as job, j.worker, j.args, j.unique_key, j.failures, j.losses, j.last_error, j.enqueued_at, j.died_at

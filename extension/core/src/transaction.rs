@@ -1,7 +1,7 @@
 //! What happens at the end of a transaction or savepoint.
 
 use crate::error::{CacheColumnError, Result};
-use crate::{backfill, cache_column, feature};
+use crate::{backfill, cache_column, feature, job};
 use lockstep_server::AtEnd;
 
 pub(crate) const AT_END: AtEnd = AtEnd {
@@ -13,6 +13,7 @@ pub(crate) const AT_END: AtEnd = AtEnd {
 fn roll_back(nesting: i32) {
     cache_column::roll_back_notes(nesting);
     feature::forget();
+    job::forget_places();
     if nesting == 0 {
         backfill::end_of_transaction();
     }

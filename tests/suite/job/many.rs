@@ -82,42 +82,164 @@ fn claims_beside_an_old_snapshot_read_no_more() -> Result<()> {
     Ok(())
 }
 
-/// What comes before all others is found although the session begins to look later.
-#[test]
-fn jobs_before_those_that_are_done_are_found() -> Result<()> {
-    let name = "job_before_done";
+/// A queue in which 50,000 jobs are done beside a snapshot that stays open, and 100 wait; and the session that keeps the snapshot.
+fn queue_beside_a_snapshot(name: &str) -> Result<(Client, Client)> {
     let mut client = queue(name)?;
     client.batch_execute("alter table lockstep_internal.job set (autovacuum_enabled = off)")?;
-    let runner = runner(&mut client)?;
     let mut reader = cluster()?.connect(name)?;
     reader.batch_execute("begin isolation level repeatable read; select from pg_class limit 1")?;
-    enqueue(&mut client, "A", 50_000)?;
-    client.batch_execute(&format!(
-        "select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 10000)));
-         select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 10000)));
-         select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 10000)));
-         select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 10000)));
-         select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 9990)))"
-    ))?;
-    let claim = format!("select count(*) from lockstep.claim_jobs({runner}, '{{A}}', 5)");
-    assert_eq!(number(&mut client, &claim)?, 5);
-    client.batch_execute(
-        "select lockstep.enqueue_job('A', priority => -7, args => '[\"urgent\"]')",
-    )?;
-    // At once if nothing else is left, else within a part of a second.
-    let mut claimed = Vec::new();
-    for most in [3, 3] {
-        let rows = client.query(
-            "select job, args::text from lockstep.claim_jobs($1, '{A}', $2)",
-            &[&runner, &most],
-        )?;
-        claimed.extend(rows.iter().map(|row| row.get::<_, String>(1)));
+    let runner = runner(&mut client)?;
+    for _ in 0..5 {
+        enqueue(&mut client, "A", 10_000)?;
+        client.batch_execute(&format!(
+            "select lockstep.complete_jobs({runner}, array(select job from lockstep.claim_jobs({runner}, '{{A}}', 10000)))"
+        ))?;
     }
-    ensure!(claimed.len() == 6, "{claimed:?}");
-    ensure!(
-        claimed.iter().any(|args| args.contains("urgent")),
-        "{claimed:?}"
-    );
+    enqueue(&mut client, "A", 100)?;
+    Ok((client, reader))
+}
+
+/// The ways in which a job comes to wait before those that a session has found: what another session does before and after it
+/// looks, with `{runner}` as its runner and `{first}` as the first waiting job.
+const WAYS: [(&str, &str, &str); 10] = [
+    (
+        "priority",
+        "",
+        "select lockstep.enqueue_job('A', priority => -1)",
+    ),
+    (
+        "earlier time",
+        "",
+        "select lockstep.enqueue_job('A', run_at => now() - interval '1 day')",
+    ),
+    (
+        "late commit",
+        "begin; select lockstep.enqueue_job('A', priority => -1)",
+        "commit",
+    ),
+    (
+        "late commit of a transaction that had written nothing",
+        "begin; select from pg_class limit 1",
+        "select lockstep.enqueue_job('A', priority => -1); commit",
+    ),
+    (
+        "release",
+        "select lockstep.claim_jobs({runner}, '{A}')",
+        "select lockstep.release_jobs({runner}, array[{first}])",
+    ),
+    (
+        "lost answer",
+        "select lockstep.claim_jobs({runner}, '{A}')",
+        "select lockstep.release_other_jobs({runner}, '{}')",
+    ),
+    (
+        "stopped runner",
+        "select lockstep.claim_jobs({runner}, '{A}')",
+        "select lockstep.stop_runner({runner})",
+    ),
+    (
+        "lost runner",
+        "select lockstep.claim_jobs({runner}, '{A}')",
+        "update lockstep_internal.job_runner set leased_until = '-infinity' where id = {runner}",
+    ),
+    (
+        "other arguments",
+        "select lockstep.enqueue_job('A', unique_key => 'k')",
+        "select lockstep.enqueue_job('A', unique_key => 'k', deduplicate => 'replace', priority => -1)",
+    ),
+    (
+        "rollback of a claim",
+        "begin; select lockstep.claim_jobs({runner}, '{A}')",
+        "rollback",
+    ),
+];
+
+/// What comes before those that a session has found is claimed first, although the session does not read again what is done.
+#[test]
+fn jobs_before_those_that_are_done_are_claimed_first() -> Result<()> {
+    let name = "job_before_done";
+    let (mut client, _reader) = queue_beside_a_snapshot(name)?;
+    let own = runner(&mut client)?;
+    let claim = format!("select job from lockstep.claim_jobs({own}, '{{A}}')");
+    number(&mut client, &claim)?;
+    for (way, before, after) in WAYS {
+        let mut other = cluster()?.connect(name)?;
+        let first = number(
+            &mut other,
+            "select id from lockstep_internal.job where status = 'waiting' order by priority, run_at, id limit 1",
+        )?;
+        let runner = runner(&mut other)?;
+        let act = |text: &str| {
+            text.replace("{runner}", &runner.to_string())
+                .replace("{first}", &first.to_string())
+        };
+        other.batch_execute(&act(before))?;
+        // The second look sees that transactions have ended which began later than the other session's. One of them may have to
+        // read the catalogs again.
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            read.push(pages(&mut client, &claim)?);
+        }
+        ensure!(read.iter().min() < Some(&300), "{way}: {read:?} pages");
+        other.batch_execute(&act(after))?;
+        let wanted = number(
+            &mut other,
+            "select id from lockstep_internal.job where status = 'waiting' or runner in (
+               select id from lockstep_internal.job_runner where leased_until < now()) order by priority, run_at, id limit 1",
+        )?;
+        let found = number(&mut client, &claim)?;
+        ensure!(found == wanted, "{way}: {found} instead of {wanted}");
+    }
+    Ok(())
+}
+
+/// What a session has found in a transaction that is undone counts for nothing.
+#[test]
+fn jobs_whose_claim_is_undone_are_claimed_again() -> Result<()> {
+    let name = "job_claim_undone";
+    let (mut client, _reader) = queue_beside_a_snapshot(name)?;
+    let own = runner(&mut client)?;
+    let claim = format!("select job from lockstep.claim_jobs({own}, '{{A}}')");
+    for (begin, undo, end) in [
+        ("begin", "rollback", "begin"),
+        ("begin; savepoint s", "rollback to s", ""),
+        (
+            "begin",
+            "prepare transaction 'p'; rollback prepared 'p'",
+            "begin",
+        ),
+        ("begin; savepoint s", "rollback to s; release s", ""),
+    ] {
+        client.batch_execute(begin)?;
+        let first = number(&mut client, &claim)?;
+        let second = number(&mut client, &claim)?;
+        ensure!(first < second, "{undo}: {first}, then {second}");
+        for statement in undo.split("; ") {
+            client.batch_execute(statement)?;
+        }
+        client.batch_execute(end)?;
+        let again = number(&mut client, &claim)?;
+        ensure!(again == first, "{undo}: {again} instead of {first}");
+        client.batch_execute("commit")?;
+    }
+    Ok(())
+}
+
+/// A session that begins later does not read again what others have.
+#[test]
+fn places_are_shared() -> Result<()> {
+    let name = "job_place_shared";
+    let (mut client, _reader) = queue_beside_a_snapshot(name)?;
+    let runner = runner(&mut client)?;
+    let claim = format!("select * from lockstep.claim_jobs({runner}, '{{A}}', 10)");
+    let mut all = Vec::new();
+    for _ in 0..2 {
+        let mut session = cluster()?.connect(name)?;
+        // Without what reading the catalogs takes.
+        session.batch_execute(&format!("select lockstep.claim_jobs({runner}, '{{B}}')"))?;
+        all.push(pages(&mut session, &claim)?);
+    }
+    ensure!(all[0] > 700 && all[1] < 500, "{all:?} pages");
     Ok(())
 }
 

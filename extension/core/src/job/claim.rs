@@ -37,7 +37,7 @@ kept! {
             "with due as materialized (
                select id from lockstep_internal.job where status = 'scheduled' and run_at <= (select clock_timestamp())
                 order by run_at limit 1000 for update skip locked)
-             update lockstep_internal.job j set status = 'waiting' from due where j.id = due.id",
+             update lockstep_internal.job j set status = 'waiting', queued_by = pg_current_xact_id() from due where j.id = due.id",
             &[],
             &["run_at", "id"],
         ),
@@ -119,11 +119,6 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     let mut rooms = vec![i32::MAX; workers.len()];
     let mut tries = most.saturating_mul(TRIES);
     let mut next = Next::look(workers, &rooms, tries)?;
-    if next.jobs.is_empty()
-        && let Some(further) = next.look_further(workers, &rooms, tries)?
-    {
-        next = further;
-    }
     // Then nothing is written, so that waiting sessions can poll often.
     let has_others = standing.has_others || standing.has_schedule;
     if next.jobs.is_empty() && !standing.is_renewed && !has_others {
@@ -146,9 +141,8 @@ fn look(runner: i64, workers: &[String], most: i32) -> Result<Vec<Claimed>> {
     if !standing.limited.is_empty() {
         rooms = limit::rooms(workers, &standing.limited)?;
     }
-    if has_others {
-        next = Next::look_from_beginning(workers, &rooms, tries)?;
-    } else if !standing.limited.is_empty() {
+    next.share()?;
+    if has_others || !standing.limited.is_empty() {
         next = Next::look(workers, &rooms, tries)?;
     }
     loop {

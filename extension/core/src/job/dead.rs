@@ -39,7 +39,7 @@ kept! {
         // A dead job whose unique key another job has taken stays dead: the other one does the same work.
         retry_some: OwnStatement::by_index(
             "update lockstep_internal.job j
-                set status = 'waiting', failures = 0, losses = 0, died_at = null, run_at = clock_timestamp(), holds_key = j.unique_key is not null
+                set status = 'waiting', queued_by = pg_current_xact_id(), failures = 0, losses = 0, died_at = null, run_at = clock_timestamp(), holds_key = j.unique_key is not null
               where j.id = any ($1) and j.status = 'dead'
                 and not exists (select from lockstep_internal.job o
                                  where o.unique_worker = j.unique_worker and o.unique_key = j.unique_key

@@ -53,7 +53,7 @@ kept! {
         // Other arguments make it another job, with all its retries.
         adopt: OwnStatement::by_index(
             "update lockstep_internal.job
-                set run_at = least(run_at, $2),
+                set run_at = least(run_at, $2), queued_by = pg_current_xact_id(),
                     status = case when status = 'scheduled' and $2 <= clock_timestamp() then 'waiting' else status end,
                     args = case when $3 then $4::jsonb else args end, priority = case when $3 then $5 else priority end,
                     failures = case when $3 then 0 else failures end, losses = case when $3 then 0 else losses end

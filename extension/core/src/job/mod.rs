@@ -15,6 +15,8 @@ mod schedule;
 mod waiting;
 mod worker;
 
+pub(crate) use waiting::forget_places;
+
 /// A runner that claims more at once keeps them from others.
 const MOST_AT_ONCE: i32 = 10_000;
 

@@ -32,13 +32,13 @@ kept! {
             &["id"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep_internal.job set runner = null, status = 'waiting' where id = any ($2) and runner = $1
+            "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where id = any ($2) and runner = $1
              returning id, null::text",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["id"],
         ),
         give_back_others: OwnStatement::by_index(
-            "update lockstep_internal.job set runner = null, status = 'waiting'
+            "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id()
               where runner = $1 and status = 'running' and id <> all ($2)",
             &[pg_sys::INT8OID, pg_sys::INT8ARRAYOID],
             &["runner"],

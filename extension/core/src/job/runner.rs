@@ -65,7 +65,7 @@ kept! {
         ),
         take_over: OwnStatement::by_index(
             "update lockstep_internal.job
-                set runner = null, losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
+                set runner = null, queued_by = pg_current_xact_id(), losses = losses + 1, last_error = 'the lease of its runner ' || $2 || ' ended',
                     status = case when losses + 1 >= $3 then 'dead' else 'waiting' end,
                     died_at = case when losses + 1 >= $3 then clock_timestamp() end
               where runner = $1 and status = 'running'",
@@ -73,7 +73,7 @@ kept! {
             &["runner"],
         ),
         give_back: OwnStatement::by_index(
-            "update lockstep_internal.job set runner = null, status = 'waiting' where runner = $1 and status = 'running'",
+            "update lockstep_internal.job set runner = null, status = 'waiting', queued_by = pg_current_xact_id() where runner = $1 and status = 'running'",
             &[pg_sys::INT8OID],
             &["runner"],
         ),
