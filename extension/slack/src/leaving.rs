@@ -24,7 +24,8 @@ fn leave() -> Result<()> {
     // What the extension has registered with lockstep.
     for forget in [
         "delete from lockstep_internal.host_worker where name like 'Slack::%'",
-        "delete from lockstep_internal.retained where what in ('chatops_command', 'integration_event')",
+        "delete from lockstep_internal.retained r using pg_depend d, pg_extension e
+          where d.classid = 'pg_class'::regclass and d.objid = r.in_table and d.deptype = 'e' and e.oid = d.refobjid and e.extname = 'lockstep_slack'",
         "delete from lockstep_internal.runner_limit where role = 'lockstep_sidecar'",
         "delete from lockstep_internal.backfill_function where job = 'slack_workspaces'",
     ] {

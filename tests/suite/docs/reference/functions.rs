@@ -167,8 +167,8 @@ const INTERNAL: &str = "Internal";
 
 const EXAMPLES: &str = include_str!("functions.sql");
 
-/// They have no errors of their own.
-const WITHOUT_ERRORS: [&str; 2] = ["drift_checks", "resume_lost_backfills"];
+/// It has no errors of its own.
+const WITHOUT_ERRORS: [&str; 1] = ["resume_lost_backfills"];
 
 /// A wrong call of a role that has no rights begins with this.
 const WITHOUT_RIGHTS: &str = "reader: ";

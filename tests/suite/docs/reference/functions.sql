@@ -409,6 +409,7 @@ select jsonb_pretty(lockstep.drift_report());
 
 -- drift_checks
 select what, rows, clock_timestamp() - checked_at as age from lockstep.drift_checks();
+--! reader: select lockstep.drift_checks()
 
 -- sweep
 select lockstep.sweep();
