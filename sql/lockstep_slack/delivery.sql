@@ -6,7 +6,7 @@ select c.schema, c.team_id, c.channel, coalesce(w.waiting, 0) as waiting, w.olde
   from lockstep_internal.slack_channel c
   join lockstep_internal.slack_channel l on l.id = coalesce(c.same_as, c.id)
   left join (
-    select o.channel, pg_catalog.count(*) as waiting, pg_catalog.min(o.created_at) as oldest, pg_catalog.min(o.id) as first
+    select o.channel, pg_catalog.count(*) as waiting, pg_catalog.min(greatest(o.created_at, o.not_before)) filter (where o.not_before is null or o.not_before <= pg_catalog.clock_timestamp()) as oldest, pg_catalog.min(o.id) as first
       from lockstep_internal.slack_delivery o where o.status = 'waiting' group by o.channel
   ) w on w.channel = c.id
   left join (

@@ -51,8 +51,8 @@ as $$
 insert into lockstep_internal.delivery_history (schema, since, delivered, failed, p50_seconds, p99_seconds, oldest_seconds)
 select record_history.schema, s.since, d.delivered, d.failed, d.seconds[1], d.seconds[2],
        case when s.since = n.now - interval '5 minutes' then coalesce((
-         select extract(epoch from clock_timestamp() - min(w.created_at)) from lockstep_internal.slack_delivery w
-          where w.status = 'waiting' and w.schema = record_history.schema), 0) end
+         select extract(epoch from clock_timestamp() - min(greatest(w.created_at, w.not_before))) from lockstep_internal.slack_delivery w
+          where w.status = 'waiting' and w.schema = record_history.schema and (w.not_before is null or w.not_before <= clock_timestamp())), 0) end
   from (select date_bin(interval '5 minutes', clock_timestamp(), timestamptz 'epoch')) n (now)
  cross join lateral (
    select greatest(max(h.since) + interval '5 minutes', n.now - interval '1 day')

@@ -72,13 +72,14 @@ other_job as materialized (
 worker (name) as (
   select w.name from lockstep_internal.worker w union select h.name from lockstep_internal.host_worker h union select r.old_name from lockstep_internal.worker_rename r
    union select r.new_name from lockstep_internal.worker_rename r union select w.worker from waiting_job w union select o.worker from other_job o),
-first_delivery (lane, id, created_at) as (
-  (select d.lane, d.id, d.created_at from lockstep_internal.slack_delivery d where d.status = 'waiting' order by d.lane, d.id limit 1)
+-- A message that is to be sent later does not wait before.
+first_delivery (lane, id, due_at) as (
+  (select d.lane, d.id, greatest(d.created_at, d.not_before) from lockstep_internal.slack_delivery d where d.status = 'waiting' order by d.lane, d.id limit 1)
   union all
-  select n.lane, n.id, n.created_at
+  select n.lane, n.id, n.due_at
     from first_delivery f
    cross join lateral (
-     select d.lane, d.id, d.created_at from lockstep_internal.slack_delivery d
+     select d.lane, d.id, greatest(d.created_at, d.not_before) as due_at from lockstep_internal.slack_delivery d
       where d.status = 'waiting' and d.lane > f.lane order by d.lane, d.id limit 1) n),
 delivery_percent (percent) as materialized (
   select least(100, 100.0 * 1000 / greatest(pg_relation_size('lockstep_internal.slack_delivery') / current_setting('block_size')::int, 1))::float4),
@@ -111,8 +112,8 @@ select jsonb_build_object(
   'deliveries', jsonb_build_object(
     'waiting', (select w.deliveries from waiting_delivery w),
     'oldest_seconds', (
-      select coalesce(extract(epoch from clock_timestamp() - min(f.created_at)), 0)
-        from (select d.created_at from first_delivery d limit 10000) f),
+      select coalesce(extract(epoch from clock_timestamp() - min(f.due_at) filter (where f.due_at <= clock_timestamp())), 0)
+        from (select d.due_at from first_delivery d limit 10000) f),
     'failed', (
       select coalesce(jsonb_object_agg(f.cause, f.deliveries), '{}')
         from (select case when r.rank <= 20 then r.cause else 'other' end as cause, sum(r.deliveries) as deliveries

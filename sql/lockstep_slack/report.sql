@@ -6,7 +6,7 @@ returns jsonb language sql security definer set search_path = pg_catalog, pg_tem
 set timezone = 'UTC'
 as $$
 with waiting as materialized (
-  select o.channel, count(*) as waiting, min(o.created_at) as oldest, min(o.id) as first
+  select o.channel, count(*) as waiting, min(greatest(o.created_at, o.not_before)) filter (where o.not_before is null or o.not_before <= clock_timestamp()) as oldest, min(o.id) as first
     from lockstep_internal.slack_delivery o where o.status = 'waiting' and o.schema = status_report.schema group by o.channel),
 done as materialized (
   select count(*) filter (where o.status = 'delivered') as delivered, count(*) filter (where o.status = 'failed') as failed

@@ -119,12 +119,22 @@ pub(crate) fn in_place(
         let late = Arc::clone(late);
         async move {
             let url = response_url.as_deref();
-            let gone = json!({ "delete_original": true });
-            late.send(url, &gone, &mut 0).await;
-            let replies = tokio::select! {
-                replies = working => replies,
-                () = late.finishing.over.cancelled() => vec![stopped()],
+            // The work does not wait for Slack: what was clicked is not done minutes later, when somebody may have done something else.
+            let remove_button = async {
+                if let Some(url) = url {
+                    let _ = late
+                        .slack
+                        .reply(url, &json!({ "delete_original": true }))
+                        .await;
+                }
             };
+            let work = async {
+                tokio::select! {
+                    replies = working => replies,
+                    () = late.finishing.over.cancelled() => vec![stopped()],
+                }
+            };
+            let ((), replies) = tokio::join!(remove_button, work);
             let mut spare = USES.saturating_sub(replies.len() + 1);
             for reply in replies {
                 late.send(url, &reply.json(), &mut spare).await;

@@ -269,6 +269,16 @@ fn direct_messages_wait_for_the_end_of_quiet_hours() -> Result<()> {
     assert_eq!(claimed, "#c U4, U4 -");
     let held = "select count(*) from lockstep_internal.slack_channel where channel = 'U3' and not_before > now()";
     assert_eq!(crate::service_account::number(&mut client, held)?, 1);
+    // Nobody is to be alarmed by it.
+    client.batch_execute("update lockstep_internal.slack_delivery set created_at = now() - interval '2 hours' where not_before is not null")?;
+    for age in [
+        "select (lockstep.metrics_report() #>> '{deliveries, oldest_seconds}')::float8",
+        "select extract(epoch from now() - (lockstep.status_report() #>> '{deliveries, oldest}')::timestamptz)::float8",
+        "select extract(epoch from now() - min(oldest))::float8 from lockstep.slack_delivery_status",
+    ] {
+        let age: f64 = client.query_one(age, &[])?.get(0);
+        assert!(age < 3_600.0, "{age}");
+    }
     client.batch_execute(
         "update lockstep_internal.slack_delivery set not_before = now() where not_before is not null;
          update lockstep_internal.slack_channel set not_before = '-infinity' where channel = 'U3'",

@@ -35,8 +35,10 @@ pub(crate) fn previous_sha(tables: &Tables, scope: &Scope, text: &str) -> Result
         return Ok(None);
     }
     let text = format!(
-        "select d.sha::pg_catalog.text from {e} e join {d} d on d.environment_id == e.id
-          where e.project_id == $1 and e.name == $2 and d.status == 2 and d.id operator(pg_catalog.<) $3
+        // One environment, so that the planner may follow an index in the order of the ids.
+        "select d.sha::pg_catalog.text from {d} d
+          where d.environment_id == (select e.id from {e} e where e.project_id == $1 and e.name == $2 limit 1)
+            and d.status == 2 and d.id operator(pg_catalog.<) $3
           order by d.id desc limit 1",
         e = environments.qualified_name(),
         d = deployments.qualified_name(),
