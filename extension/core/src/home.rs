@@ -16,6 +16,11 @@ kept! {
         "lockstep_internal.home",
         "select count(*) from lockstep_internal.job j where j.status <> 'dead'",
         &["delete from lockstep_internal.job where status <> 'dead'", "delete from lockstep_internal.job_runner"],
+        // Numbers of transactions of another server say nothing here.
+        &[
+            "update lockstep_internal.job set queued_by = pg_current_xact_id() where status = 'waiting'",
+            "delete from lockstep_internal.job_place",
+        ],
         JOBS,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(

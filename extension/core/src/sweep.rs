@@ -1,6 +1,7 @@
 //! Removes records older than their retention time.
 
 use crate::error::{OrRaise, Result, RetentionError, check_positive, required};
+use crate::job;
 use lockstep_server::kept;
 use lockstep_server::{OwnStatement, datum, nullable};
 use pgrx::datum::Interval;
@@ -48,7 +49,9 @@ fn remove_old() -> Result<u64> {
     let runs = removals
         .iter()
         .map(|text| OwnStatement::new(text, &[pg_sys::INT8OID]).run(&most));
-    runs.sum()
+    let removed = runs.sum::<Result<u64>>()?;
+    job::forget_places_of_nobody()?;
+    Ok(removed)
 }
 
 /// Sets how long records are kept.

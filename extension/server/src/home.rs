@@ -18,12 +18,18 @@ pub struct Home<const KINDS: usize> {
     move_in: OwnStatement,
     in_flight: OwnStatement,
     discard: Vec<OwnStatement>,
+    renew: Vec<OwnStatement>,
     work: Work,
 }
 
 impl<const KINDS: usize> Home<KINDS> {
-    /// The table that records the owner, a query that counts the work in flight, and the statements that discard it.
-    pub fn new(table: &str, in_flight: &str, discard: &[&str], work: Work) -> Self {
+    /// The table that records the owner, a query that counts the work in flight, the statements that discard it, and those that
+    /// renew what in it was of the other database's server.
+    pub fn new(table: &str, in_flight: &str, discard: &[&str], renew: &[&str], work: Work) -> Self {
+        let statements = |texts: &[&str]| {
+            let texts = texts.iter();
+            texts.map(|text| OwnStatement::new(text, &[])).collect()
+        };
         Self {
             is_of_another: OwnStatement::new(
                 &format!("select count(*) <> 1 or bool_or(h.database <> {THIS}) from {table} h"),
@@ -36,10 +42,8 @@ impl<const KINDS: usize> Home<KINDS> {
                 &[],
             ),
             in_flight: OwnStatement::new(in_flight, &[]),
-            discard: discard
-                .iter()
-                .map(|text| OwnStatement::new(text, &[]))
-                .collect(),
+            discard: statements(discard),
+            renew: statements(renew),
             work,
         }
     }
@@ -63,6 +67,9 @@ impl<const KINDS: usize> Home<KINDS> {
     fn move_in(&self) -> Result<()> {
         self.leave.run(&[])?;
         self.move_in.run(&[])?;
+        for statement in &self.renew {
+            statement.run(&[])?;
+        }
         // Something is waiting for work.
         waking::wake(self.work);
         Ok(())

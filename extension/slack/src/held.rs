@@ -24,6 +24,7 @@ kept! {
                 set encrypted_refresh_token = null, encrypted_refresh_token_iv = null, lease = null, leased_until = null
               where encrypted_refresh_token is not null",
         ],
+        &[],
         DELIVERIES,
     );
     static OF_VALUE: OwnStatement = OwnStatement::new(

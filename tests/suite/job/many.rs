@@ -109,8 +109,8 @@ const WAYS: [(&str, &str, &str); 10] = [
     ),
     (
         "earlier time",
-        "",
-        "select lockstep.enqueue_job('A', run_at => now() - interval '1 day')",
+        "select lockstep.enqueue_job('A', run_at => now() + interval '1 day')",
+        "update lockstep_internal.job set run_at = now() - interval '1 day' where status = 'scheduled'",
     ),
     (
         "late commit",
@@ -184,7 +184,7 @@ fn jobs_before_those_that_are_done_are_claimed_first() -> Result<()> {
         other.batch_execute(&act(after))?;
         let wanted = number(
             &mut other,
-            "select id from lockstep_internal.job where status = 'waiting' or runner in (
+            "select id from lockstep_internal.job where status = 'waiting' or status = 'scheduled' and run_at <= now() or runner in (
                select id from lockstep_internal.job_runner where leased_until < now()) order by priority, run_at, id limit 1",
         )?;
         let found = number(&mut client, &claim)?;
@@ -222,6 +222,66 @@ fn jobs_whose_claim_is_undone_are_claimed_again() -> Result<()> {
         ensure!(again == first, "{undo}: {again} instead of {first}");
         client.batch_execute("commit")?;
     }
+    Ok(())
+}
+
+/// Neither does what comes after an urgent job, with a limit or a claim that the job fills alone.
+#[test]
+fn an_urgent_job_costs_no_more_than_itself() -> Result<()> {
+    let name = "job_urgent";
+    let (mut client, _reader) = queue_beside_a_snapshot(name)?;
+    let own = runner(&mut client)?;
+    let claim = format!("select job from lockstep.claim_jobs({own}, '{{A}}')");
+    number(&mut client, &claim)?;
+    let complete = format!(
+        "select lockstep.complete_jobs({own}, array(select id from lockstep_internal.job where runner = {own}))"
+    );
+    for (limit, urgent) in [("null", 5), ("3", 1)] {
+        client.batch_execute(&format!("select lockstep.limit_worker('A', {limit})"))?;
+        let claims = |client: &mut Client, count| -> Result<Vec<i64>> {
+            let mut read = Vec::new();
+            for _ in 0..count {
+                client.batch_execute(&complete)?;
+                read.push(pages(client, &claim)?);
+            }
+            Ok(read)
+        };
+        let before = claims(&mut client, 4)?;
+        client.batch_execute(&format!(
+            "select lockstep.enqueue_job('A', priority => -1) from generate_series(1, {urgent})"
+        ))?;
+        let after = claims(&mut client, urgent + 1)?;
+        let most = before.iter().min().copied().unwrap_or_default() + 250;
+        ensure!(
+            after.iter().all(|pages| *pages < most),
+            "limit {limit}: {after:?} pages, before {before:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The transactions of another server say nothing about when a job was queued here.
+#[test]
+fn restored_jobs_are_claimed_by_those_who_looked_before() -> Result<()> {
+    let (mut client, _reader) = queue_beside_a_snapshot("job_restored")?;
+    let own = runner(&mut client)?;
+    let all = format!(
+        "select lockstep.complete_jobs({own}, array(select job from lockstep.claim_jobs({own}, '{{A}}', 1000)))"
+    );
+    client.batch_execute(&all)?;
+    client.batch_execute(&all)?;
+    // As a restore would.
+    client.batch_execute(
+        "insert into lockstep_internal.job (worker, args, priority, run_at, status, retries, keeps_dead, queued_by)
+           values ('A', '{}', -1, '2020-01-01', 'waiting', 3, true, '3'), ('A', '{}', -1, '2020-01-01', 'waiting', 3, true, '1000000000000');
+         insert into lockstep_internal.home (database) values (1)",
+    )?;
+    let claim = format!("select count(*) from lockstep.claim_jobs({own}, '{{A}}', 10)");
+    assert_eq!(number(&mut client, &claim)?, 0);
+    client.batch_execute("select lockstep.release_restored()")?;
+    assert_eq!(number(&mut client, &claim)?, 2);
+    let foreign = "select count(*) from lockstep_internal.job where queued_by not between '4' and pg_current_xact_id()";
+    assert_eq!(number(&mut client, foreign)?, 0);
     Ok(())
 }
 

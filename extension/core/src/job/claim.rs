@@ -1,7 +1,7 @@
 //! Claims jobs in batches.
 
 use super::waiting::Next;
-use super::{MOST_AT_ONCE, limit, runner, schedule};
+use super::{MOST_AT_ONCE, check_worker, limit, runner, schedule};
 use crate::error::{JobError, OrRaise, Result, required};
 use crate::home;
 use crate::home::JOBS;
@@ -98,6 +98,7 @@ fn claim(runner: i64, mut workers: Vec<String>, most: i32) -> Result<Vec<Claimed
     if !(1..=MOST_AT_ONCE).contains(&most) {
         return Err(JobError::Most { most }.into());
     }
+    workers.iter().try_for_each(|worker| check_worker(worker))?;
     // A duplicate name would make its jobs be read twice.
     workers.sort_unstable();
     workers.dedup();

@@ -15,7 +15,7 @@ mod schedule;
 mod waiting;
 mod worker;
 
-pub(crate) use waiting::forget_places;
+pub(crate) use waiting::{forget_places, forget_places_of_nobody};
 
 /// A runner that claims more at once keeps them from others.
 const MOST_AT_ONCE: i32 = 10_000;

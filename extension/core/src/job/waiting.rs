@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 struct Statements {
     next: OwnStatement,
     share: OwnStatement,
+    forget: OwnStatement,
 }
 
 kept! {
@@ -84,6 +85,10 @@ kept! {
             ],
             &["worker"],
         ),
+        forget: OwnStatement::new(
+            "delete from lockstep_internal.job_place p where not exists (select from lockstep_internal.job j where j.worker = p.worker)",
+            &[],
+        ),
     };
 }
 
@@ -96,6 +101,9 @@ const PAGES_TO_SHARE: i64 = 500;
 
 /// If more jobs wait before a place than this, the place moves back to the first one.
 const MANY_LATE: usize = 100;
+
+/// Nothing is known of the worker: a look costs only what the statement itself does.
+const NOBODY: (&[String], &[i32], &[Place]) = (&[], &[], &[]);
 
 /// Taken by the one session that stores places, until its transaction ends, so that no other one waits for it.
 const SHARING: Kind = Kind(0x4c52);
@@ -128,6 +136,8 @@ impl Place {
 /// Where the session begins to look.
 struct Places {
     of_worker: BTreeMap<String, Place>,
+    /// The statement is planned, and what planning reads of the catalogs counts for no look.
+    is_prepared: bool,
     /// The transaction that they were last read in, if it could have changed jobs before.
     read_in: Option<u64>,
 }
@@ -136,6 +146,7 @@ thread_local! {
     static PLACES: RefCell<Places> = const {
         RefCell::new(Places {
             of_worker: BTreeMap::new(),
+            is_prepared: false,
             read_in: None,
         })
     };
@@ -152,6 +163,12 @@ pub(crate) fn forget_places() {
     });
 }
 
+/// Removes stored places of workers that have no job any more.
+pub(crate) fn forget_places_of_nobody() -> Result<()> {
+    STATEMENTS.with(|statements| statements.forget.run(&[]))?;
+    Ok(())
+}
+
 /// Jobs to try, in order.
 pub(super) struct Next {
     pub(super) jobs: Vec<i64>,
@@ -164,34 +181,41 @@ pub(super) struct Next {
 impl Next {
     /// Up to about `most` jobs, and of each worker those that there is room for.
     pub(super) fn look(workers: &[String], rooms: &[i32], most: i32) -> Result<Self> {
-        let before = pages_read();
-        let places = PLACES.with_borrow(|places| {
+        if !PLACES.with_borrow(|places| places.is_prepared) {
+            let (workers, rooms, places) = NOBODY;
+            read(workers, rooms, places, most)?;
+            PLACES.with_borrow_mut(|places| places.is_prepared = true);
+        }
+        let places: Vec<Place> = PLACES.with_borrow(|places| {
             let of = workers.iter().map(|it| places.of_worker.get(it).cloned());
-            of.map(|it| it.unwrap_or(Place::BEGINNING))
-                .collect::<Vec<_>>()
+            of.map(|it| it.unwrap_or(Place::BEGINNING)).collect()
         });
-        let (jobs, firsts) = read(workers, rooms, &places, most)?;
+        let before = pages_read();
+        let (jobs, found, unseen) = read(workers, rooms, &places, most)?;
         let pages = pages_read() - before - PAGES_OF_JOB * jobs.len() as i64;
-        // A worker without room was not looked at.
-        let looked_at = || {
-            let all = workers.iter().zip(rooms).zip(&places).zip(&firsts);
-            all.filter(|(((_, room), _), _)| **room > 0)
-                .map(|(((worker, _), place), first)| (worker, place, first))
-        };
-        PLACES.with_borrow_mut(|places| {
-            for (worker, place, first) in looked_at() {
-                if place.unseen.is_some() || pages > MANY_PAGES {
-                    places.of_worker.insert(worker.clone(), first.clone());
-                    places.read_in = current_transaction();
+        let mut to_share = Vec::new();
+        PLACES.with_borrow_mut(|places_of_session| {
+            for (((worker, room), place), found) in
+                workers.iter().zip(rooms).zip(&places).zip(found)
+            {
+                let is_known = place.unseen.is_some() || found.first.is_some();
+                // A worker without room was not looked at.
+                if *room <= 0 || !(place.unseen.is_some() || pages > MANY_PAGES) {
+                    continue;
                 }
+                // Late ones alone: the next look finds those that remain in the same way, unless that takes long.
+                let has_only_late = found.late.len() as i64 >= i64::from(most.min(*room));
+                if has_only_late && pages <= MANY_PAGES {
+                    continue;
+                }
+                let next = found.place(has_only_late, &unseen);
+                if is_known && pages > PAGES_TO_SHARE {
+                    to_share.push((worker.clone(), next.clone()));
+                }
+                places_of_session.of_worker.insert(worker.clone(), next);
+                places_of_session.read_in = current_transaction();
             }
         });
-        let to_share = match pages > PAGES_TO_SHARE {
-            true => looked_at()
-                .map(|(worker, _, first)| (worker.clone(), first.clone()))
-                .collect(),
-            false => Vec::new(),
-        };
         Ok(Self {
             is_full: jobs.len() >= usize::try_from(most).unwrap_or(usize::MAX),
             jobs,
@@ -226,13 +250,13 @@ impl Next {
     }
 }
 
-/// The next jobs from these places, and the first place of each worker.
+/// The next jobs from these places, what was found of each worker, and the transactions that had not ended.
 fn read(
     workers: &[String],
     rooms: &[i32],
     places: &[Place],
     most: i32,
-) -> Result<(Vec<i64>, Vec<Place>)> {
+) -> Result<(Vec<i64>, Vec<Found>, (String, String))> {
     let [priorities, times, ids, unseen_from, others] = arguments(places);
     let arguments = [
         datum(workers.to_vec()),
@@ -266,12 +290,7 @@ fn read(
             take(row);
         })
     })?;
-    let unseen = unseen.unwrap_or_default();
-    let places = found.into_iter().zip(rooms).map(|(found, room)| {
-        let is_full = found.late.len() as i64 >= i64::from(most.min(*room));
-        found.place(is_full, &unseen)
-    });
-    Ok((jobs, places.collect()))
+    Ok((jobs, found, unseen.unwrap_or_default()))
 }
 
 /// What a look has found of a worker.
@@ -297,9 +316,9 @@ impl Found {
 
     /// Where the next look begins. It stays behind the jobs that are done for the sake of a few late ones: these are found again
     /// by their transactions.
-    fn place(self, is_full: bool, unseen: &(String, String)) -> Place {
+    fn place(self, has_only_late: bool, unseen: &(String, String)) -> Place {
         let (from, mut others) = unseen.clone();
-        let first = match is_full || self.late.len() > MANY_LATE {
+        let first = match has_only_late || self.late.len() > MANY_LATE {
             true => self.first,
             false => {
                 for late in self.late {
